@@ -1,0 +1,1 @@
+"""Attendex, offline: documents in, a committed generation of a collection out."""

@@ -1,0 +1,1 @@
+"""Commands that write a collection; one file a command."""

@@ -1,0 +1,1 @@
+"""Attendex, the library: everything needed to open a collection and rank it."""

@@ -1,0 +1,1 @@
+"""Text to unit vectors: self-attention encoders and the ways to run them."""

@@ -1,0 +1,128 @@
+"""Every error that Attendex raises on purpose.
+
+    AttendexError
+    ├── InputError                 what the caller gave cannot be used
+    │   ├── BadQuery               query text, k, offset, mode, weight
+    │   ├── FilterError            filter expression or field name
+    │   ├── BadDocument            a document or source file; carries path and line
+    │   ├── SchemaError            a metadata value that does not fit its field
+    │   └── BadJudgments           run or qrels files
+    ├── NotFound
+    │   ├── CollectionNotFound
+    │   └── DocumentNotFound
+    ├── EncoderError
+    │   ├── UnsupportedCheckpoint  unknown layout, or one that would need pickle or remote code
+    │   └── EncoderMismatch        this encoder did not make that collection; names what differs
+    ├── CollectionError
+    │   ├── NotACollection
+    │   ├── CorruptCollection      a file whose size or digest is wrong; carries the path
+    │   ├── CollectionLocked       another writer holds the lock; names it
+    │   └── StorageError           the file system said no (full disk, I/O error); carries the path
+    ├── Overloaded                 a queue is full; try again later
+    └── MissingExtra               an optional dependency is not installed; carries the command
+
+A message names the thing, the value and what to do next.  Commands print it and exit with 1; the service maps each
+class to a status in `service/errors.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class AttendexError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class InputError(AttendexError):
+    """What the caller gave cannot be used."""
+
+
+class BadQuery(InputError):
+    """A search request that cannot be answered."""
+
+
+class FilterError(InputError):
+    """A filter expression, facet or sort field that does not fit the collection."""
+
+
+class BadDocument(InputError):
+    """A document that cannot be read.  `path` and `line` (from 1) say where, when known."""
+
+    def __init__(self, message: str, *, path: Path | str | None = None, line: int | None = None) -> None:
+        where = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
+        super().__init__(where + message)
+        self.path = path
+        self.line = line
+
+
+class SchemaError(InputError):
+    """A metadata value that does not fit its field."""
+
+
+class BadJudgments(InputError):
+    """A run or qrels file that cannot be read."""
+
+
+class NotFound(AttendexError):
+    """The thing named does not exist."""
+
+
+class CollectionNotFound(NotFound):
+    """No collection of that name."""
+
+
+class DocumentNotFound(NotFound):
+    """No live document with that id."""
+
+
+class EncoderError(AttendexError):
+    """The encoder cannot be loaded or run."""
+
+
+class UnsupportedCheckpoint(EncoderError):
+    """A model folder that cannot be read safely or at all."""
+
+
+class EncoderMismatch(EncoderError):
+    """The encoder at hand is not the one that made the collection."""
+
+
+class CollectionError(AttendexError):
+    """The collection on disk cannot be used."""
+
+
+class NotACollection(CollectionError):
+    """The directory holds no collection."""
+
+
+class CorruptCollection(CollectionError):
+    """A file of the collection is missing, truncated or altered.  `path` names it."""
+
+    def __init__(self, message: str, *, path: Path) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+class CollectionLocked(CollectionError):
+    """Another writer holds the collection."""
+
+
+class StorageError(CollectionError):
+    """The file system refused an operation.  `path` names the file."""
+
+    def __init__(self, message: str, *, path: Path) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+class Overloaded(AttendexError):
+    """A bounded queue is full."""
+
+
+class MissingExtra(AttendexError):
+    """An optional dependency is missing."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs an optional part; install it with: pip install 'attendex[{extra}]'")
+        self.extra = extra

@@ -1,0 +1,1 @@
+"""Measures, significance, run and qrels files, evaluation."""

@@ -1,0 +1,1 @@
+"""Where encoder and index meet: retrieve, fuse, group, explain."""

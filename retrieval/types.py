@@ -1,0 +1,186 @@
+"""The records that cross package borders, and what their numbers mean.
+
+Ids are strings that the user chose; they are unique among the live documents of a collection.  A *row* is the
+position of a passage in one open generation, from 0; rows never leave the process.  Offsets count Unicode code
+points, `[start, end)`.  Scores are comparable within one answer only: cosine for dense, BM25 for lexical, fusion's
+own scale for hybrid.  Every ranking is ordered by (score descending, document id ascending).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors: TypeAlias = NDArray[np.float32]  # (n, dimension), each of length one
+Bitmap: TypeAlias = NDArray[np.bool_]  # (rows,), True where a row is allowed
+Rows: TypeAlias = NDArray[np.int64]  # (n,), passage rows of one generation
+Scores: TypeAlias = NDArray[np.float32]  # (n,)
+
+MetadataValue: TypeAlias = str | float | bool | datetime | tuple[str, ...]
+Metadata: TypeAlias = Mapping[str, MetadataValue]
+
+
+class FieldType(StrEnum):
+    """Types of metadata fields."""
+
+    STRING = "string"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    STRINGS = "strings"
+
+
+Schema: TypeAlias = Mapping[str, FieldType]  # metadata field → type
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A structural part of a document's text: what stands at `[start, end)` and where that is."""
+
+    start: int
+    end: int
+    location: str  # "p. 12", "Install › Linux"
+    heading: str = ""  # heading path that the encoder sees before the passage; "" for none
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What the user gave.  `sections` is empty for a document without structure."""
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Metadata = field(default_factory=dict)
+    sections: tuple[Section, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What is embedded: `text[start:end]` of its document."""
+
+    start: int
+    end: int
+    location: str = ""
+    heading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query of an evaluation."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Rows of one query, best first.  `rows` and `scores` have the same length; rows are distinct."""
+
+    rows: Rows
+    scores: Scores
+
+
+class Mode(StrEnum):
+    """Which retrievers answer."""
+
+    DENSE = "dense"
+    LEXICAL = "lexical"
+    HYBRID = "hybrid"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One search, as every door (command, HTTP, Python) hands it to the searcher.
+
+    `filter` is an expression of `index/filters.py`; `weight` is the dense share of convex fusion, None for the
+    searcher's own choice; `sort` is a metadata field, `-field` for descending, "" for the score.
+    """
+
+    query: str
+    k: int = 10
+    offset: int = 0
+    mode: Mode | None = None  # None: hybrid where the collection has words, else dense
+    filter: str = ""
+    fusion: str = "convex"  # or "rrf"
+    weight: float | None = None
+    rrf_k: int = 60
+    facets: tuple[str, ...] = ()
+    sort: str = ""
+    min_score: float | None = None
+    passages_per_document: int = 3
+    exact: bool = False  # bypass approximate structures
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreParts:
+    """What a score is made of; None where a retriever did not take part."""
+
+    dense: float | None = None
+    lexical: float | None = None
+    fused: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassageHit:
+    """A matching passage: `text` is `document.text[start:end]`; `highlights` are offsets within `text`."""
+
+    text: str
+    start: int
+    end: int
+    score: float
+    location: str = ""
+    highlights: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One document of an answer; `rank` counts from 1 over the whole ranking, not the page."""
+
+    rank: int
+    id: str
+    score: float
+    title: str
+    text: str
+    metadata: Metadata
+    passages: tuple[PassageHit, ...]
+    scores: ScoreParts = ScoreParts()
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds spent on each stage of one search."""
+
+    encode: float
+    retrieve: float
+    fetch: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCount:
+    """How many matching documents have `value` in a facet's field."""
+
+    value: str | float | bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """An answer: hits in order, and which generation gave them.  `weight` is the dense share that was used."""
+
+    query: str
+    collection: str
+    generation: int
+    mode: Mode
+    hits: tuple[Hit, ...]
+    timings_ms: Timings
+    facets: Mapping[str, tuple[FacetCount, ...]] = field(default_factory=dict)
+    weight: float | None = None
+    weight_reason: str = ""

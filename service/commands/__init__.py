@@ -1,0 +1,1 @@
+"""Commands that serve, and everything mounted as `attendex`."""
