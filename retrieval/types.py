@@ -9,7 +9,7 @@ own scale for hybrid.  Every ranking is ordered by (score descending, document i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
@@ -84,6 +84,29 @@ class Ranking:
 
     rows: Rows
     scores: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFingerprint:
+    """What makes two encoders the same: equal fingerprints give equal vectors (to the runtime's rounding)."""
+
+    name: str  # as the user named it; not part of the identity
+    weights_sha256: str
+    tokenizer_sha256: str
+    pooling: str  # "mean", "cls", …, joined by "+" where several are concatenated
+    normalize: bool
+    query_prompt: str
+    passage_prompt: str
+    max_tokens: int  # special tokens included
+    dimension: int
+
+    def differences(self, other: EncoderFingerprint) -> list[str]:
+        """Fields that differ, the name aside, as "field: mine, theirs"."""
+        return [
+            f"{each.name}: {getattr(self, each.name)!r}, {getattr(other, each.name)!r}"
+            for each in fields(self)
+            if each.name != "name" and getattr(self, each.name) != getattr(other, each.name)
+        ]
 
 
 class Mode(StrEnum):
