@@ -1,0 +1,38 @@
+"""What a search may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from retrieval.errors import BadQuery
+from retrieval.types import SearchRequest
+
+MAX_DEPTH = 10_000  # offset + k
+MAX_QUERY_CHARACTERS = 20_000
+
+
+def checked(request: SearchRequest) -> SearchRequest:
+    """The request with its query stripped; BadQuery where it cannot be answered."""
+    query = request.query.strip()
+    if not query:
+        raise BadQuery("the query is empty; give at least one word")
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise BadQuery(f"the query has {len(query):,} characters; at most {MAX_QUERY_CHARACTERS:,} are allowed")
+    if request.k < 1:
+        raise BadQuery(f"k is {request.k}; ask for at least 1 hit")
+    if request.offset < 0:
+        raise BadQuery(f"offset is {request.offset}; it counts from 0")
+    if request.offset + request.k > MAX_DEPTH:
+        raise BadQuery(
+            f"offset + k is {request.offset + request.k:,}; at most {MAX_DEPTH:,} hits can be reached. "
+            "Ask for fewer, or narrow the search with a filter"
+        )
+    if request.passages_per_document < 1:
+        raise BadQuery(f"passages_per_document is {request.passages_per_document}; ask for at least 1")
+    if request.weight is not None and not 0 <= request.weight <= 1:
+        raise BadQuery(f"weight is {request.weight}; it is the dense share of the score, from 0 to 1")
+    if request.fusion not in ("convex", "rrf"):
+        raise BadQuery(f"fusion is {request.fusion!r}; it is 'convex' or 'rrf'")
+    if request.rrf_k < 1:
+        raise BadQuery(f"rrf_k is {request.rrf_k}; it must be at least 1")
+    return replace(request, query=query)
