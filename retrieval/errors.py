@@ -6,10 +6,13 @@
     │   ├── FilterError            filter expression or field name
     │   ├── BadDocument            a document or source file; carries path and line
     │   ├── SchemaError            a metadata value that does not fit its field
-    │   └── BadJudgments           run or qrels files
+    │   ├── BadJudgments           run or qrels files
+    │   ├── SettingsError          a setting of the service, its value or its place
+    │   └── TooLarge               a request beyond a limit of the service
     ├── NotFound
     │   ├── CollectionNotFound
-    │   └── DocumentNotFound
+    │   ├── DocumentNotFound
+    │   └── JobNotFound
     ├── EncoderError
     │   ├── UnsupportedCheckpoint  unknown layout, or one that would need pickle or remote code
     │   └── EncoderMismatch        this encoder did not make that collection; names what differs
@@ -17,8 +20,14 @@
     │   ├── NotACollection
     │   ├── CorruptCollection      a file whose size or digest is wrong; carries the path
     │   ├── CollectionLocked       another writer holds the lock; names it
+    │   ├── CollectionExists       a collection of that name is already there
     │   └── StorageError           the file system said no (full disk, I/O error); carries the path
+    ├── AccessError                the service does not let this caller in
+    │   ├── Unauthenticated        no key, or a wrong one
+    │   └── Forbidden              a key without the role or scope that is needed
     ├── Overloaded                 a queue is full; try again later
+    │   └── RateLimited            this caller asks too often
+    ├── DeadlineExceeded           the request took longer than the service allows
     └── MissingExtra               an optional dependency is not installed; carries the command
 
 A message names the thing, the value and what to do next.  Commands print it and exit with 1; the service maps each
@@ -64,6 +73,14 @@ class BadJudgments(InputError):
     """A run or qrels file that cannot be read."""
 
 
+class SettingsError(InputError):
+    """A setting that does not exist, or a value that it cannot take."""
+
+
+class TooLarge(InputError):
+    """A request that is larger than a limit of the service."""
+
+
 class NotFound(AttendexError):
     """The thing named does not exist."""
 
@@ -74,6 +91,10 @@ class CollectionNotFound(NotFound):
 
 class DocumentNotFound(NotFound):
     """No live document with that id."""
+
+
+class JobNotFound(NotFound):
+    """No job with that id."""
 
 
 class EncoderError(AttendexError):
@@ -108,6 +129,10 @@ class CollectionLocked(CollectionError):
     """Another writer holds the collection."""
 
 
+class CollectionExists(CollectionError):
+    """A collection of that name is already there."""
+
+
 class StorageError(CollectionError):
     """The file system refused an operation.  `path` names the file."""
 
@@ -116,8 +141,32 @@ class StorageError(CollectionError):
         self.path = path
 
 
+class AccessError(AttendexError):
+    """The service does not let this caller in."""
+
+
+class Unauthenticated(AccessError):
+    """No key, or one that is not known."""
+
+
+class Forbidden(AccessError):
+    """A key that lacks the role or the collection."""
+
+
 class Overloaded(AttendexError):
-    """A bounded queue is full."""
+    """A bounded queue is full.  `retry_after_s` says when to try again."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(Overloaded):
+    """This caller asks more often than it may."""
+
+
+class DeadlineExceeded(AttendexError):
+    """The request took longer than the service allows."""
 
 
 class MissingExtra(AttendexError):

@@ -207,3 +207,4 @@ class SearchResult:
     facets: Mapping[str, tuple[FacetCount, ...]] = field(default_factory=dict)
     weight: float | None = None
     weight_reason: str = ""
+    degraded: tuple[str, ...] = ()  # retrievers that were left out because the service was overloaded
