@@ -28,7 +28,7 @@ $(VENV)/.dev: $(VENV)/.installed
 	@touch $@
 
 demo: install  ## index a real collection, evaluate it, serve it, ask it; ONCE=1 stops after the answers
-	$(BIN)/python -m benchmarks.demo $(if $(ONCE),--once)
+	$(BIN)/python -m benchmarks.demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 check: dev  ## style and types
 	$(BIN)/ruff check .

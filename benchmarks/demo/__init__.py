@@ -1,0 +1,1 @@
+"""`make demo`: the documentation of Python's standard library, indexed, evaluated and served."""
