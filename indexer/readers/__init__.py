@@ -1,1 +1,7 @@
-"""Readers of documents; one file a format."""
+"""Readers of documents; one file a format, and `open_documents` is the door."""
+
+from indexer.readers.beir import BeirFolder, find_beir
+from indexer.readers.opening import open_documents
+from indexer.readers.options import FileOutcome, FileStatus, Limits, ReadOptions
+
+__all__ = ["BeirFolder", "FileOutcome", "FileStatus", "Limits", "ReadOptions", "find_beir", "open_documents"]

@@ -1,0 +1,104 @@
+"""Files that may be compressed: opened by their first bytes, and stopped when they expand without end."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from indexer.readers.options import Limits
+from retrieval.errors import BadDocument
+
+GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"
+XZ_MEMORY_BYTES = 128 << 20
+BUFFER_BYTES = 1 << 20
+
+# What the decompressors raise for damaged input.
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+
+
+class Endless(BadDocument):
+    """Compressed data that expand beyond any sensible ratio."""
+
+
+class Expanding(io.RawIOBase):
+    """The decompressed bytes of `packed`; raises Endless once they outgrow what was read from it."""
+
+    def __init__(self, unpacked: BinaryIO, packed: BinaryIO, limits: Limits) -> None:
+        self._unpacked = unpacked
+        self._packed = packed
+        self._limits = limits
+        self._out_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        with memoryview(buffer) as view:
+            data = self._unpacked.read(len(view))
+            view[: len(data)] = data
+        self._out_bytes += len(data)
+        allowed = max(self._limits.free_expansion_bytes, self._limits.expansion * self._packed.tell())
+        if self._out_bytes > allowed:
+            raise Endless(
+                f"expands to more than {self._limits.expansion} times its size, as a decompression bomb does; "
+                "unpack it yourself if it is what you mean to index"
+            )
+        return len(data)
+
+
+@contextlib.contextmanager
+def open_file(path: Path, limits: Limits) -> Iterator[BinaryIO]:
+    """The bytes of `path`, decompressed where it is gzip, bzip2 or xz."""
+    with path.open("rb") as packed, expand(packed, limits) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def expand(packed: BinaryIO, limits: Limits) -> Iterator[BinaryIO]:
+    """`packed` itself, or its decompressed bytes where its first bytes say that it is compressed."""
+    magic = packed.read(6)
+    packed.seek(0)
+    with contextlib.ExitStack() as stack:
+        if magic.startswith(GZIP):
+            unpacked = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=packed)))
+        elif magic.startswith(BZIP2):
+            unpacked = cast(BinaryIO, stack.enter_context(bz2.BZ2File(packed)))
+        elif magic.startswith(XZ):
+            unpacked = cast(BinaryIO, stack.enter_context(_open_xz(packed)))
+        else:
+            yield packed
+            return
+        yield io.BufferedReader(Expanding(unpacked, packed, limits), BUFFER_BYTES)
+
+
+def _open_xz(packed: BinaryIO) -> io.BufferedReader:
+    return io.BufferedReader(_Xz(packed), BUFFER_BYTES)
+
+
+class _Xz(io.RawIOBase):
+    """xz with a ceiling on the decoder's memory, which lzma.LZMAFile does not offer."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+        self._decoder = lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        with memoryview(buffer) as view:
+            while not self._decoder.eof:
+                fresh = self._packed.read(BUFFER_BYTES) if self._decoder.needs_input else b""
+                if self._decoder.needs_input and not fresh:
+                    raise EOFError("the compressed data end too early")
+                if data := self._decoder.decompress(fresh, len(view)):
+                    view[: len(data)] = data
+                    return len(data)
+        return 0
