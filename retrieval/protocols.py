@@ -37,8 +37,8 @@ class VectorIndex(Protocol):
 
     def __len__(self) -> int: ...
 
-    def search(self, queries: Vectors, k: int, *, allowed: Bitmap | None = None) -> list[Ranking]:
-        """One ranking of at most k rows a query; FAISS's -1 never gets out."""
+    def search(self, queries: Vectors, k: int, *, allowed: Bitmap | None = None, exact: bool = False) -> list[Ranking]:
+        """The min(k, allowed rows) best rows of each query; `exact` passes by approximate structures."""
         ...
 
     def score(self, query: Vectors, rows: Rows) -> Scores:
