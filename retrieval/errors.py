@@ -73,6 +73,10 @@ class BadJudgments(InputError):
     """A run or qrels file that cannot be read."""
 
 
+class BadMeasure(InputError):
+    """A measure that ir-measures does not know or cannot compute."""
+
+
 class SettingsError(InputError):
     """A setting that does not exist, or a value that it cannot take."""
 
