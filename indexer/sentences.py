@@ -1,0 +1,98 @@
+"""Where a text may be cut: paragraph, sentence, line and word borders, for scripts with and without spaces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Strength(IntEnum):
+    """How good a place to cut is."""
+
+    WORD = 1
+    CLAUSE = 2  # a line's end, a semicolon or comma
+    SENTENCE = 3
+    PARAGRAPH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Borders:
+    """Places where a text may be cut, ascending: a cut at `offsets[i]` begins a part with that character."""
+
+    offsets: NDArray[np.int64]
+    strengths: NDArray[np.int8]
+
+
+# One scan finds every border except plain spaces.  The alternatives are tried in this order at each position; a run of
+# stops is entered at its first only and never given back, so that no text takes more than linear time.
+CLOSING = "\"'”’»›」』）)\\]】》〉"
+STOPS = ".!?…؟۔։।॥።။"  # of Latin, Arabic, Armenian, Devanagari, Ethiopic and Burmese script
+BORDER = re.compile(
+    rf"""
+      (?P<paragraph> \n[^\S\n]*\n\s* | \f\s* )
+    | (?P<wide> [。！？｡]+ [{CLOSING}]* \s* )                  # Chinese and Japanese: no space follows
+    | (?P<stop> (?<![{STOPS}]) [{STOPS}]++ [{CLOSING}]*+ (?:\s+|$) )
+    | (?P<clause> [；;：、，،؛] \s* | , \s+ | \n\s* )
+    """,
+    re.VERBOSE,
+)
+WORD = re.compile(r"\s+")
+# Words after which a full stop does not end a sentence.  Lower case, without the stop.
+ABBREVIATIONS = frozenset(
+    """
+    abbr abs al approx apr art aug bd bzw ca cf ch co corp dec dept dr ed eds eg env eq eqs etc ex feb fig figs ie inc
+    jan jr jul jun ltd mar mr mrs ms no nos nov nr oct pp prof ref refs sec sep sept sr st str usw vol vs
+    """.split()
+)
+LAST_WORD = re.compile(r"(\w[\w.]*)\W?$")
+LOOK_BACK = 24  # characters; longer than any abbreviation
+
+
+def borders(text: str) -> Borders:
+    """Borders within `text`, its two ends left out.  Where two fall together, the stronger counts."""
+    found: dict[int, int] = {match.end(): Strength.WORD for match in WORD.finditer(text)}
+    for offset, strength in _marks(text):
+        found[offset] = max(strength, found.get(offset, 0))
+    found.pop(0, None)
+    found.pop(len(text), None)
+    offsets = np.fromiter(sorted(found), np.int64, len(found))
+    return Borders(offsets, np.fromiter((found[offset] for offset in offsets.tolist()), np.int8, len(found)))
+
+
+def _marks(text: str) -> Iterator[tuple[int, Strength]]:
+    for match in BORDER.finditer(text):
+        kind = match.lastgroup
+        if kind == "paragraph":
+            yield match.end(), Strength.WORD if _is_heading(text, match.start()) else Strength.PARAGRAPH
+        elif kind == "wide" or (kind == "stop" and _ends_sentence(text, match)):
+            paragraph = match.group().count("\n") > 1
+            yield match.end(), Strength.PARAGRAPH if paragraph else Strength.SENTENCE
+        elif kind == "clause" or (kind == "stop" and "\n" in match.group()):
+            yield match.end(), Strength.PARAGRAPH if match.group().count("\n") > 1 else Strength.CLAUSE
+
+
+def _is_heading(text: str, end: int) -> bool:
+    """Whether the line that ends at `end` is a Markdown heading, which belongs to what follows."""
+    return text.startswith("#", text.rfind("\n", 0, end) + 1)
+
+
+def _ends_sentence(text: str, match: re.Match[str]) -> bool:
+    """Whether the stop at `match` ends a sentence, rather than an abbreviation, an initial or a number."""
+    mark = match.group()
+    if not mark.startswith(".") or mark.startswith(".."):
+        return True
+    following = text[match.end() : match.end() + 1]
+    if following.islower() and "\n\n" not in mark:
+        return False
+    before = LAST_WORD.search(text, max(0, match.start() - LOOK_BACK), match.start())
+    if before is None:
+        return True
+    word = before.group(1)
+    if len(word) == 1 and word.isalpha():
+        return not word.isupper() or not following.isupper()  # the initial of a name
+    return word.lower().replace(".", "") not in ABBREVIATIONS
