@@ -1,0 +1,55 @@
+"""Any other encoder that transformers itself knows, run plainly: padded batches through AutoModel, float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from retrieval.encoder.batching import TokenBatch
+from retrieval.encoder.folder import EncoderFolder, weight_files
+from retrieval.encoder.layout import Padded
+from retrieval.encoder.runtime import Precision, RuntimeName
+from retrieval.encoder.weights import load_head
+from retrieval.errors import UnsupportedCheckpoint
+from retrieval.types import Vectors
+
+BUDGET_TOKENS = 4_096
+
+
+class AutoModelRuntime:
+    """An architecture outside our table."""
+
+    name = RuntimeName.TORCH
+    budget_tokens = BUDGET_TOKENS
+
+    def __init__(self, folder: EncoderFolder, *, precision: Precision = Precision.F32, device: str = "cpu") -> None:
+        weight_files(folder.transformer)  # refuses pickles before transformers looks at the folder
+        self.precision = precision
+        self.device = torch.device(device)
+        dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+        self._model = _load(folder).to(self.device, dtype).eval()
+        self._head = load_head(folder).to(self.device)
+
+    @torch.inference_mode()
+    def run(self, batch: TokenBatch) -> Vectors:
+        """(B, dimension) float32, in the batch's order."""
+        ids = torch.from_numpy(batch.padded(max(batch.lengths))).to(self.device)
+        layout = Padded.of(ids, torch.tensor(batch.lengths, device=self.device), skip=batch.skip)
+        hidden = self._model(input_ids=ids, attention_mask=layout.mask.long()).last_hidden_state
+        return self._head(hidden.float(), layout).cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _load(folder: EncoderFolder) -> Any:
+    from transformers import AutoModel
+
+    try:
+        model = AutoModel.from_pretrained(
+            str(folder.transformer), local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        kind = folder.config.get("model_type")
+        raise UnsupportedCheckpoint(
+            f"{folder.transformer}: transformers cannot load model_type {kind!r}: {error}"
+        ) from error
+    return model.get_encoder() if model.config.is_encoder_decoder else model

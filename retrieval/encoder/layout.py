@@ -1,0 +1,136 @@
+"""How the tokens of a batch lie in memory: end to end without padding, or padded to one length.
+
+Everything of the encoder that looks across the tokens of a text (attention, positions, pooling) asks the layout; all
+else works token by token and does not care.  `Packed` is the reference and what torch runs; `Padded` has shapes that
+a graph compiler can follow, and is what is exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring sequences of one length: `count` of them, `length` tokens each, from token `start`."""
+
+    start: int
+    count: int
+    length: int
+
+    @property
+    def tokens(self) -> slice:
+        return slice(self.start, self.start + self.count * self.length)
+
+
+def runs_of(lengths: Sequence[int]) -> list[Run]:
+    """Sequences laid end to end, joined to runs of equal length."""
+    runs: list[Run] = []
+    start = 0
+    for length in lengths:
+        if runs and runs[-1].length == length:
+            runs[-1] = Run(runs[-1].start, runs[-1].count + 1, length)
+        else:
+            runs.append(Run(start, 1, length))
+        start += length
+    return runs
+
+
+class Packed:
+    """B sequences laid end to end: token tensors are (T, …).  No sequence is empty.
+
+    The first `skip` tokens of each sequence (a prompt) take part in attention but not in pooling.
+    """
+
+    def __init__(self, lengths: Sequence[int], device: torch.device | str = "cpu", *, skip: int = 0) -> None:
+        if not lengths or min(lengths) < 1:
+            raise ValueError(f"lengths of packed sequences must be positive, not {list(lengths)}")
+        self.lengths = list(lengths)
+        self.longest = max(lengths)
+        self.device = torch.device(device)
+        self.skip = skip
+        self.runs = runs_of(self.lengths)
+
+    @cached_property
+    def sizes(self) -> Tensor:
+        """(B,) int64"""
+        return torch.tensor(self.lengths, device=self.device)
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """(B + 1,) int64, where each sequence starts; the last is T."""
+        return torch.nn.functional.pad(self.sizes.cumsum(0), (1, 0))
+
+    @cached_property
+    def sequence(self) -> Tensor:
+        """(T,) the sequence that each token belongs to."""
+        return torch.repeat_interleave(torch.arange(len(self.lengths), device=self.device), self.sizes)
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """(T,) each token's place in its sequence, from 0."""
+        return torch.arange(sum(self.lengths), device=self.device) - self.offsets[self.sequence]
+
+    @cached_property
+    def pooled(self) -> Tensor:
+        """(T,) True where a token counts in pooling."""
+        return self.positions >= self.skip
+
+    def sum(self, tokens: Tensor) -> Tensor:
+        """(T, D) → (B, D), sum over each sequence's tokens, kept in float32."""
+        start = torch.zeros(len(self.lengths), tokens.shape[-1], device=tokens.device, dtype=torch.float32)
+        return start.index_add(0, self.sequence, tokens.float())
+
+    def max(self, tokens: Tensor) -> Tensor:
+        """(T, D) → (B, D), largest value of each dimension in each sequence."""
+        return torch.segment_reduce(tokens.float(), "max", lengths=self.sizes, axis=0)
+
+    def take(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """(T, D), (B,) → (B, D): the token at place `places[b]` of sequence b."""
+        return tokens[self.offsets[:-1] + places]
+
+
+class Padded:
+    """B sequences padded on the right to L tokens: token tensors are (B, L, …), `sizes` (B,) says how many count."""
+
+    def __init__(self, sizes: Tensor, longest: Tensor, *, skip: int = 0) -> None:
+        self.sizes = sizes
+        self.skip = skip
+        self.positions = longest[None, :]  # (1, L): 0, 1, … L - 1
+
+    @classmethod
+    def of(cls, ids: Tensor, sizes: Tensor, *, skip: int = 0) -> Padded:
+        """The layout of `ids` (B, L)."""
+        return cls(sizes, torch.arange(ids.shape[1], device=ids.device), skip=skip)
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """(B, L) True where there is a token."""
+        return self.positions < self.sizes[:, None]
+
+    @cached_property
+    def pooled(self) -> Tensor:
+        """(B, L) True where a token counts in pooling."""
+        return self.mask & (self.positions >= self.skip)
+
+    def sum(self, tokens: Tensor) -> Tensor:
+        """(B, L, D) → (B, D)"""
+        return (tokens.float() * self.mask[..., None]).sum(1)
+
+    def max(self, tokens: Tensor) -> Tensor:
+        """(B, L, D) → (B, D)"""
+        return tokens.float().masked_fill(~self.mask[..., None], float("-inf")).amax(1)
+
+    def take(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """(B, L, D), (B,) → (B, D)"""
+        index = places[:, None, None].expand(-1, 1, tokens.shape[-1])
+        return tokens.gather(1, index).squeeze(1)
+
+
+Layout: TypeAlias = Packed | Padded

@@ -1,0 +1,36 @@
+"""The reference runtime: our module in torch, over packed sequences; on a CUDA device in bfloat16."""
+
+from __future__ import annotations
+
+import torch
+
+from retrieval.encoder.batching import TokenBatch
+from retrieval.encoder.folder import EncoderFolder
+from retrieval.encoder.layout import Packed
+from retrieval.encoder.runtime import Precision, RuntimeName
+from retrieval.encoder.weights import load_head, load_transformer
+from retrieval.types import Vectors
+
+CPU_BUDGET_TOKENS = 4_096  # more gains nothing and leaves the caches
+CUDA_BUDGET_TOKENS = 65_536
+
+
+class TorchRuntime:
+    """Runs the packed module on one device."""
+
+    name = RuntimeName.TORCH
+
+    def __init__(self, folder: EncoderFolder, *, precision: Precision, device: str = "cpu") -> None:
+        self.precision = precision
+        self.device = torch.device(device)
+        self.budget_tokens = CUDA_BUDGET_TOKENS if self.device.type == "cuda" else CPU_BUDGET_TOKENS
+        dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+        self._transformer = load_transformer(folder).to(self.device, dtype)
+        self._head = load_head(folder).to(self.device)  # pooling and projections stay in float32
+
+    @torch.inference_mode()
+    def run(self, batch: TokenBatch) -> Vectors:
+        """(B, dimension) float32, in the batch's order."""
+        layout = Packed(batch.lengths, self.device, skip=batch.skip)
+        hidden = self._transformer(torch.from_numpy(batch.ids).to(self.device, torch.long), layout)
+        return self._head(hidden.float(), layout).cpu().numpy()  # type: ignore[no-any-return]

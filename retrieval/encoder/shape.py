@@ -1,0 +1,58 @@
+"""The shape of an encoder: everything but its weights.  Plain records; nothing heavy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LayerKind:
+    """What may differ from layer to layer."""
+
+    window: int | None = None  # tokens seen on each side; None for all
+    rotary_base: float = 0.0  # 0 for no rotation
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A stack of attention layers over token embeddings."""
+
+    vocabulary: int
+    width: int
+    heads: int
+    inner: int  # width of the feed-forward part
+    layers: tuple[LayerKind, ...]
+    max_positions: int  # most tokens of a text
+    activation: str = "gelu"
+    norm_eps: float = 1e-12
+    positions: str = "learned"  # or "sinusoidal", or "none" where rotations or biases do all
+    position_offset: int = 0  # rows of the position table before that of the first token
+    token_types: int = 0  # only the first is ever used
+    relative_buckets: int = 0  # of MPNet's bias; 0 for none
+    pre_norm: bool = False  # normalise before each part rather than after it
+    gated: bool = False  # feed-forward with a gate (GeGLU)
+    attention_biased: bool = True
+    inner_biased: bool = True
+    norm_biased: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DenseShape:
+    """A projection after pooling, in `folder`; `activation` is the name of a class of torch.nn."""
+
+    inputs: int
+    outputs: int
+    activation: str
+    biased: bool = True
+    residual: bool = False
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadShape:
+    """Everything after the last hidden state: poolings side by side, projections, the cut, length one."""
+
+    poolings: tuple[str, ...]
+    dense: tuple[DenseShape, ...] = ()
+    truncate: int | None = None
+    normalize: bool = True
