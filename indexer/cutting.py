@@ -48,7 +48,7 @@ class MeasuredText:
 
     def offset_of(self, token: int) -> int:
         """Where token `token` starts; the text's end for the token after the last."""
-        return int(self.starts[token]) if token < len(self.starts) else len(self.text)
+        return int(self.starts[max(token, 0)]) if token < len(self.starts) else len(self.text)
 
     def tokens(self, start: int, end: int) -> int:
         """How many tokens start in `[start, end)`."""
