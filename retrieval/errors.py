@@ -7,6 +7,7 @@
     │   ├── BadDocument            a document or source file; carries path and line
     │   ├── SchemaError            a metadata value that does not fit its field
     │   ├── BadJudgments           run or qrels files
+    │   ├── BadMeasure             a measure that is unknown, or that ir-measures cannot compute
     │   ├── SettingsError          a setting of the service, its value or its place
     │   └── TooLarge               a request beyond a limit of the service
     ├── NotFound
@@ -28,6 +29,7 @@
     ├── Overloaded                 a queue is full; try again later
     │   └── RateLimited            this caller asks too often
     ├── DeadlineExceeded           the request took longer than the service allows
+    ├── RemoteError                a service that is asked cannot be reached or gives no answer
     └── MissingExtra               an optional dependency is not installed; carries the command
 
 A message names the thing, the value and what to do next.  Commands print it and exit with 1; the service maps each
@@ -171,6 +173,10 @@ class RateLimited(Overloaded):
 
 class DeadlineExceeded(AttendexError):
     """The request took longer than the service allows."""
+
+
+class RemoteError(AttendexError):
+    """A running service that is to be measured cannot be reached, or answers with an error."""
 
 
 class MissingExtra(AttendexError):
