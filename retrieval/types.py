@@ -163,6 +163,73 @@ class PassageHit:
 
 
 @dataclass(frozen=True, slots=True)
+class WordPart:
+    """A word's share of a score.  Offsets count within its place; in "text" that is the passage, not the document."""
+
+    word: str
+    place: str  # "text", "title", "heading", "prompt", or "special" for tokens that stand for no word
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a passage's text, and its share of the passage's score, from 0 to 1."""
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class DenseExplanation:
+    """What a cosine is made of.
+
+    `exact`: the score is the sum of `pairs`, whose row and column sums are the scores of the query's and the passage's
+    words, plus `remainder`, which is what rounding makes of it (vectors are kept in float16, and another precision may
+    have made them).  Otherwise a word's score is the loss of cosine when the word is left out, there are no pairs, and
+    nothing needs to add up; `note` says so.
+    """
+
+    score: float
+    exact: bool
+    query: tuple[WordPart, ...]
+    passage: tuple[WordPart, ...]
+    pairs: tuple[tuple[float, ...], ...]  # (query words, passage words)
+    remainder: float
+    spans: tuple[Span, ...]  # of the passage's text, those that carry most of the score first
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TermPart:
+    """A query term's share of a BM25 score; `words` are its places in the passage's text."""
+
+    term: str
+    score: float
+    words: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalExplanation:
+    """What a BM25 score is made of: the sum of its terms' scores."""
+
+    score: float
+    terms: tuple[TermPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a document matched, told for its best passage, `document.text[start:end]`."""
+
+    start: int
+    end: int
+    dense: DenseExplanation | None = None
+    lexical: LexicalExplanation | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One document of an answer; `rank` counts from 1 over the whole ranking, not the page."""
 
@@ -174,6 +241,7 @@ class Hit:
     metadata: Metadata
     passages: tuple[PassageHit, ...]
     scores: ScoreParts = ScoreParts()
+    explanation: Explanation | None = None  # where the request asks for it
 
 
 @dataclass(frozen=True, slots=True)

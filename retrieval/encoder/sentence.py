@@ -21,6 +21,7 @@ class SentenceEncoder:
     def __init__(
         self, folder: EncoderFolder, tokenizer: TextTokenizer, runtime: Runtime, fingerprint: EncoderFingerprint
     ) -> None:
+        self.folder = folder
         self.tokenizer = tokenizer
         self.runtime = runtime
         self.fingerprint = fingerprint

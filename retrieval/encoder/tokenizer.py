@@ -14,7 +14,7 @@ from retrieval.encoder.folder import EncoderFolder, digest_of, read_json
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 CHARACTERS_PER_TOKEN = 16  # more than texts have on average; longer ones are cut there before they are tokenised
 VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json")
@@ -50,6 +50,10 @@ class TextTokenizer:
             (one if len(one) == self._folder.max_tokens or not _is_cut(text, limit) else self._cutting.encode(text)).ids
             for text, one in zip(texts, encoded, strict=True)
         ]
+
+    def encoding(self, text: str) -> Encoding:
+        """One text as `ids` reads it: pieces with their offsets and words."""
+        return self._cutting.encode(text)
 
     def spans(self, text: str) -> NDArray[np.int32]:
         """Code-point offsets of the tokens of `text` without special tokens, uncut: (tokens, 2)."""
