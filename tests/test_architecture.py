@@ -31,7 +31,13 @@ HOMES = {  # a library, and the only places that may import it
 }
 HEAVY = ("torch", "transformers", "openvino", "faiss", "tantivy", "pyarrow", "ir_measures")
 UNSAFE = ("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib")
-DISTRIBUTIONS = {"faiss": "faiss-cpu", "yaml": "pyyaml", "starlette": "fastapi", "dateutil": "python-dateutil"}
+DISTRIBUTIONS = {
+    "faiss": "faiss-cpu",
+    "Stemmer": "pystemmer",
+    "yaml": "pyyaml",
+    "starlette": "fastapi",
+    "dateutil": "python-dateutil",
+}
 MOST_LINES = 500
 
 
