@@ -1,0 +1,233 @@
+"""Why a passage matched.
+
+With mean pooling the vector of a text is q̄ = Σᵢ wᵢ qᵢ divided by its length, so a cosine is exactly a sum over pairs of
+tokens: cos(q, d) = Σᵢⱼ wᵢ vⱼ qᵢ·dⱼ / (‖q̄‖ ‖d̄‖).  Where the vector is not such a sum (cls or last-token pooling,
+projections after pooling), each word is left out once, and what the cosine loses is reported as that and nothing more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.encoder.tokens import TokenStates, can_inspect, sums_tokens, tokens_of
+from retrieval.errors import BadQuery
+from retrieval.search.words import SPECIAL, Part, Word, Words, joined, words_of
+from retrieval.types import DenseExplanation, Span, Vectors, WordPart
+
+if TYPE_CHECKING:
+    from retrieval.encoder.inspection import Inspector
+
+LEFT_OUT_NOTE = (
+    "This encoder's vectors are not sums over words, so there is no exact share of a word. Shown is how much the score "
+    "falls when the word is left out; these numbers do not add up to the score."
+)
+MOST_LEFT_OUT = 64  # texts that leave-one-out encodes a side; longer texts lose several words at a time
+MOST_SPANS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Where the words of a text look in one layer: `weights` (heads, words, words), each row summing to 1."""
+
+    words: tuple[Word, ...]
+    layers: int
+    heads: int
+    layer: int
+    weights: NDArray[np.float32]
+
+
+class Explainer:
+    """Explains cosines of one encoder.  Safe to call from several threads."""
+
+    def __init__(self, encoder: SentenceEncoder) -> None:
+        self._encoder = encoder
+        self._lock = threading.Lock()
+        self._inspector: Inspector | None = None
+
+    def explain(
+        self, query: str, passages: Sequence[Sequence[Part]], scores: Sequence[float]
+    ) -> list[DenseExplanation]:
+        """Why each passage, in parts as the encoder read them, has its score with the query."""
+        if sums_tokens(self._encoder):
+            return self._token_pairs(query, passages, scores)
+        return [self._left_out(query, each, score) for each, score in zip(passages, scores, strict=True)]
+
+    def attention(self, parts: Sequence[Part], layer: int, *, query: bool = False) -> Attention:
+        """The encoder's own self-attention over one text; BadQuery where there is no such layer, or none to see."""
+        if not can_inspect(self._encoder):
+            raise BadQuery("this encoder runs through transformers' own code, which does not hand out its attention")
+        inspector = self._inspect()
+        if not 0 <= layer < inspector.layers:
+            raise BadQuery(f"layer is {layer}; this encoder has layers 0 to {inspector.layers - 1}")
+        prompt = self._prompt(query=query)
+        tokens, weights = inspector.attention(joined("", parts), prompt, layer)
+        words = words_of(tokens, prompt, parts)
+        return Attention(words.words, inspector.layers, inspector.heads, layer, _attention_of_words(words, weights))
+
+    def _token_pairs(
+        self, query: str, passages: Sequence[Sequence[Part]], scores: Sequence[float]
+    ) -> list[DenseExplanation]:
+        inspector = self._inspect()
+        asked = [Part("text", query)]
+        mine, theirs = self._prompt(query=True), self._prompt(query=False)
+        left = inspector.states(query, mine)
+        left_words = words_of(left.tokens, mine, asked)
+        explained = []
+        for parts, score in zip(passages, scores, strict=True):
+            right = inspector.states(joined("", parts), theirs)
+            right_words = words_of(right.tokens, theirs, parts)
+            explained.append(token_pairs(left, left_words, right, right_words, score))
+        return explained
+
+    def _left_out(self, query: str, parts: Sequence[Part], score: float) -> DenseExplanation:
+        vector = self._encoder.encode_queries([query])[0]
+        passage = self._encoder.encode_passages([joined("", parts)])[0]
+        asked = [Part("text", query)]
+        return DenseExplanation(
+            score=float(score),
+            exact=False,
+            query=self._losses(asked, passage, self._encoder.encode_queries, query=True),
+            passage=(found := self._losses(parts, vector, self._encoder.encode_passages, query=False)),
+            pairs=(),
+            remainder=0.0,
+            spans=best_spans(found),
+            note=LEFT_OUT_NOTE,
+        )
+
+    def _losses(
+        self,
+        parts: Sequence[Part],
+        other: NDArray[np.float32],
+        encode: Callable[[Sequence[str]], Vectors],
+        *,
+        query: bool,
+    ) -> tuple[WordPart, ...]:
+        """What the cosine with `other` loses without each word."""
+        words = self._seen_words(parts, query=query)
+        group = -(-len(words) // MOST_LEFT_OUT) or 1
+        groups = [words[i : i + group] for i in range(0, len(words), group)]
+        texts = [joined("", parts), *(joined("", without(parts, each)) or " " for each in groups)]
+        cosines = (encode(texts) @ other).astype(np.float64)
+        shares = [(cosines[0] - cosine) / len(each) for cosine, each in zip(cosines[1:], groups, strict=True)]
+        return tuple(
+            WordPart(word.text, word.place, word.start, word.end, float(share))
+            for share, each in zip(shares, groups, strict=True)
+            for word in each
+        )
+
+    def _seen_words(self, parts: Sequence[Part], *, query: bool) -> list[Word]:
+        prompt = self._prompt(query=query)
+        words = words_of(tokens_of(self._encoder, joined(prompt, parts)), prompt, parts).words
+        return [word for word in words if word.place not in (SPECIAL, "prompt")]
+
+    def _prompt(self, *, query: bool) -> str:
+        fingerprint = self._encoder.fingerprint
+        return fingerprint.query_prompt if query else fingerprint.passage_prompt
+
+    def _inspect(self) -> Inspector:
+        """Loads torch and the reference path on first use: who never asks why does not pay for it."""
+        with self._lock:
+            if self._inspector is None:
+                from retrieval.encoder.inspection import Inspector
+
+                self._inspector = Inspector(self._encoder)
+            return self._inspector
+
+
+def token_pairs(
+    left: TokenStates, left_words: Words, right: TokenStates, right_words: Words, score: float
+) -> DenseExplanation:
+    """The cosine of two texts as a sum over pairs of words; `score` is what was shown."""
+    q, d = _unit_parts(left), _unit_parts(right)
+    pairs = left_words.sums(right_words.sums((q @ d.T).T).T)
+    passage = _parts(right_words, pairs.sum(0))
+    return DenseExplanation(
+        score=float(score),
+        exact=True,
+        query=_parts(left_words, pairs.sum(1)),
+        passage=passage,
+        pairs=tuple(map(tuple, pairs.tolist())),
+        remainder=float(score - pairs.sum()),
+        spans=best_spans(passage),
+    )
+
+
+def _unit_parts(text: TokenStates) -> NDArray[np.float64]:
+    """(t, dimension): what each token adds to the text's vector of length one."""
+    parts = text.weights[:, np.newaxis].astype(np.float64) * text.states
+    length = np.linalg.norm(parts.sum(0))
+    return parts / length if length > 0 else parts
+
+
+def _parts(words: Words, scores: NDArray[np.float64]) -> tuple[WordPart, ...]:
+    return tuple(
+        WordPart(word.text, word.place, word.start, word.end, float(score))
+        for word, score in zip(words.words, scores, strict=True)
+    )
+
+
+def _attention_of_words(words: Words, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, t, t) → (H, words, words): a word looks as its tokens do on average, at all tokens of another together."""
+    sizes = np.bincount(words.of_token, minlength=len(words.words))
+    seen = words.sums(weights.transpose(2, 0, 1).astype(np.float64))  # (words looked at, H, t)
+    looking = words.sums(seen.transpose(2, 1, 0))  # (words looking, H, words looked at)
+    return (looking.transpose(1, 0, 2) / sizes[:, np.newaxis]).astype(np.float32)
+
+
+def without(parts: Sequence[Part], words: Iterable[Word]) -> list[Part]:
+    """The parts, those words cut out of their text."""
+    cut: dict[str, list[Word]] = {}
+    for word in words:
+        cut.setdefault(word.place, []).append(word)
+    return [Part(part.place, _cut(part.text, cut.get(part.place, ()))) for part in parts]
+
+
+def _cut(text: str, words: Iterable[Word]) -> str:
+    for word in sorted(words, key=lambda word: -word.start):
+        text = text[: word.start] + text[word.end :]
+    return " ".join(text.split()) if words else text
+
+
+def best_spans(passage: Sequence[WordPart], most: int = MOST_SPANS) -> tuple[Span, ...]:
+    """Stretches of the text that carry more than their share, best first.
+
+    These are the maximal scoring subsequences (Ruzzo and Tompa 1999) of the words' scores less their mean.  A span's
+    score is its share of the text's positive scores.
+    """
+    words = [word for word in passage if word.place == "text" and word.end > word.start]
+    positive = sum(max(0.0, word.score) for word in words)
+    if positive <= 0:
+        return ()
+    scores = np.array([word.score for word in words])
+    found = maximal_stretches((scores - scores.mean()).tolist()) if len(words) > 1 else [(0, 1)]
+    spans = [
+        Span(words[a].start, words[b - 1].end, min(1.0, max(0.0, float(scores[a:b].sum()) / positive)))
+        for a, b in found
+    ]
+    return tuple(sorted(spans, key=lambda span: (-span.score, span.start))[:most])
+
+
+def maximal_stretches(scores: Sequence[float]) -> list[tuple[int, int]]:
+    """All maximal scoring subsequences of `scores` as [start, end), in order; linear time."""
+    stack: list[tuple[int, int, float, float]] = []  # start, end, total before start, total up to end
+    total = 0.0
+    for place, score in enumerate(scores):
+        before, total = total, total + score
+        if score <= 0:
+            continue
+        new = (place, place + 1, before, total)
+        while stack:
+            lower = next((i for i in range(len(stack) - 1, -1, -1) if stack[i][2] < new[2]), -1)
+            if lower < 0 or stack[lower][3] >= new[3]:
+                break
+            new = (stack[lower][0], new[1], stack[lower][2], new[3])
+            del stack[lower:]
+        stack.append(new)
+    return [(start, end) for start, end, _, _ in stack]
