@@ -97,7 +97,8 @@ def by_score(ids: Sequence[str], scores: Sequence[float], *, where: str = "ranki
 
 def decreases_strictly(scores: NDArray[np.float64]) -> bool:
     """Whether scores survive a reader that sorts them as 32-bit floats."""
-    return bool((np.diff(_as_float32(scores)) < 0).all())
+    compared = _as_float32(scores)
+    return bool((compared[1:] < compared[:-1]).all())
 
 
 def strictly_decreasing(scores: NDArray[np.float64]) -> NDArray[np.float64]:

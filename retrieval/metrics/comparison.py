@@ -1,0 +1,240 @@
+"""Is B better than A?  Differences of two or more runs over the same queries, tested, and said in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from retrieval.errors import BadJudgments, InputError
+from retrieval.metrics.evaluation import Evaluation, evaluate
+from retrieval.metrics.runs import Qrels, Ranked, Run
+from retrieval.metrics.significance import (
+    ALPHA,
+    ROUNDS,
+    Matrix,
+    bootstrap_intervals,
+    detectable_difference,
+    effect_size,
+    holm,
+    randomization_p,
+    t_test_p,
+)
+
+SAME = 1e-9  # values of a query that differ by less are a tie
+MOVED = 5  # documents told for a query that changed
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """B less A in one measure."""
+
+    measure: str
+    mean_a: float
+    mean_b: float
+    difference: float
+    low: float  # ends of the 95 % paired bootstrap interval of the difference
+    high: float
+    p: float  # randomisation test
+    p_adjusted: float  # the same after Holm, over the pairs compared; equal to `p` for one pair
+    p_t: float  # paired t test
+    effect: float  # mean difference in standard deviations of the differences
+    wins: int  # queries where B is higher
+    losses: int
+    ties: int
+    detectable: float  # smallest difference that would be shown with 80 % power
+
+    @property
+    def significant(self) -> bool:
+        """Whether a difference is shown."""
+        return self.p_adjusted < ALPHA
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A judged document whose place changed; ranks from 1, None where it was not found."""
+
+    document: str
+    relevance: int
+    rank_a: int | None
+    rank_b: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A query in the measure that decides, from A to B."""
+
+    query: str
+    value_a: float
+    value_b: float
+    moved: tuple[Moved, ...]
+
+    @property
+    def difference(self) -> float:
+        """B less A."""
+        return self.value_b - self.value_a
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two systems.  The first measure decides; the others describe."""
+
+    a: str
+    b: str
+    queries: tuple[str, ...]
+    differences: Mapping[str, Difference]
+
+    @property
+    def deciding(self) -> Difference:
+        """The difference in the measure that was named first."""
+        return next(iter(self.differences.values()))
+
+    @property
+    def verdict(self) -> str:
+        """The answer in a sentence."""
+        d = self.deciding
+        if d.significant:
+            word = "better" if d.difference > 0 else "worse"
+            interval = f"[{signed(d.low)}, {signed(d.high)}]"
+            return f"{self.b} is {word}: {signed(d.difference)} {d.measure} {interval}, {told_p(d.p_adjusted)}"
+        if d.wins == d.losses == 0:
+            return f"no difference: {self.b} and {self.a} have the same {d.measure} in all {len(self.queries)} queries"
+        detects = f"{len(self.queries)} queries detect {d.detectable:.3f} or more"
+        return f"no difference shown between {self.b} and {self.a} in {d.measure} ({told_p(d.p_adjusted)}); {detects}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """All systems of one comparison, in the order given, and the pairs that were compared."""
+
+    evaluations: tuple[Evaluation, ...]
+    pairs: tuple[Comparison, ...]
+
+
+def compare(
+    runs: Sequence[Run],
+    qrels: Qrels,
+    measures: str,
+    *,
+    asked: Collection[str] | None = None,
+    every_pair: bool = False,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+) -> Contest:
+    """Compare each run with the first (or every pair), over the judged queries that were asked.
+
+    Where `asked` is not given, those are the queries that at least one run answers: a query that none answers tells
+    nothing.  A query that one run lacks counts as 0 for it.  Raises as `evaluate` does.
+    """
+    if len(runs) < 2:
+        raise InputError(f"to compare takes two systems or more, and {len(runs)} is given")
+    if asked is None:
+        asked = {query for run in runs for query in run.rankings}
+    if not any(query in asked for query in qrels.judgments):
+        raise BadJudgments("none of the queries of the runs is judged; are these judgments of another collection?")
+    evaluations = tuple(evaluate(run, qrels, measures, asked=asked) for run in runs)
+    chosen = combinations(range(len(runs)), 2) if every_pair else ((0, other) for other in range(1, len(runs)))
+    pairs = [compare_pair(evaluations[a], evaluations[b], rounds=rounds, seed=seed) for a, b in chosen]
+    return Contest(evaluations, tuple(_adjusted(pairs)))
+
+
+def compare_pair(a: Evaluation, b: Evaluation, *, rounds: int = ROUNDS, seed: int = 0) -> Comparison:
+    """Two evaluations over the same queries; p values are not adjusted."""
+    names = list(a.values)
+    differences = _matrix(b) - _matrix(a)
+    differences[np.abs(differences) < SAME] = 0.0
+    intervals = bootstrap_intervals(differences, rounds=rounds, seed=seed)
+    p = randomization_p(differences, rounds=rounds, seed=seed)
+    p_t, effect, detectable = t_test_p(differences), effect_size(differences), detectable_difference(differences)
+    found = {
+        name: Difference(
+            measure=name,
+            mean_a=float(a.values[name].per_query.mean()),
+            mean_b=float(b.values[name].per_query.mean()),
+            difference=float(differences[:, i].mean()),
+            low=float(intervals.low[i]),
+            high=float(intervals.high[i]),
+            p=float(p[i]),
+            p_adjusted=float(p[i]),
+            p_t=float(p_t[i]),
+            effect=float(effect[i]),
+            wins=int((differences[:, i] > 0).sum()),
+            losses=int((differences[:, i] < 0).sum()),
+            ties=int((differences[:, i] == 0).sum()),
+            detectable=float(detectable[i]),
+        )
+        for i, name in enumerate(names)
+    }
+    return Comparison(a.run, b.run, a.queries, found)
+
+
+def most_changed(
+    a: Evaluation, b: Evaluation, runs: tuple[Run, Run], qrels: Qrels, count: int = 5
+) -> tuple[Change, ...]:
+    """Queries that gained most and lost most in the deciding measure, at most `count` each way, gains first."""
+    measure = next(iter(a.values))
+    differences = b.values[measure].per_query - a.values[measure].per_query
+    order = np.argsort(-differences, kind="stable")
+    gained = [int(place) for place in order[:count] if differences[place] > SAME]
+    lost = [int(place) for place in order[::-1][:count] if differences[place] < -SAME]
+    return tuple(
+        Change(
+            a.queries[place],
+            float(a.values[measure].per_query[place]),
+            float(b.values[measure].per_query[place]),
+            _moved(a.queries[place], runs, qrels),
+        )
+        for place in [*gained, *reversed(lost)]
+    )
+
+
+def told_p(p: float) -> str:
+    """A p value as people write it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _matrix(evaluation: Evaluation) -> Matrix:
+    return np.stack([values.per_query for values in evaluation.values.values()], axis=1)
+
+
+def _adjusted(pairs: Sequence[Comparison]) -> list[Comparison]:
+    """Holm over the pairs, measure by measure."""
+    columns = {name: holm([pair.differences[name].p for pair in pairs]) for name in pairs[0].differences}
+    return [
+        replace(
+            pair,
+            differences={
+                name: replace(difference, p_adjusted=float(columns[name][i]))
+                for name, difference in pair.differences.items()
+            },
+        )
+        for i, pair in enumerate(pairs)
+    ]
+
+
+def _moved(query: str, runs: tuple[Run, Run], qrels: Qrels) -> tuple[Moved, ...]:
+    """Judged documents whose rank changed, those that moved most near the top first."""
+    first, second = (_ranks(run.rankings.get(query)) for run in runs)
+    moved = [
+        Moved(document, relevance, first.get(document), second.get(document))
+        for document, relevance in qrels.judgments[query].items()
+        if first.get(document) != second.get(document)
+    ]
+    return tuple(sorted(moved, key=_distance, reverse=True)[:MOVED])
+
+
+def _ranks(ranking: Ranked | None) -> dict[str, int]:
+    return {} if ranking is None else {document: rank for rank, document in enumerate(ranking.ids, start=1)}
+
+
+def _distance(moved: Moved) -> tuple[int, float]:
+    """Relevant documents first, then by how much the reciprocal rank changed."""
+    above = abs((1 / moved.rank_b if moved.rank_b else 0.0) - (1 / moved.rank_a if moved.rank_a else 0.0))
+    return moved.relevance, above
