@@ -97,7 +97,7 @@ def open_folder(path: Path) -> EncoderFolder:
     outer = read_json(path / "config_sentence_transformers.json")
     architecture = architecture_of(config)
     pooling = read_json(path / modules.pooling / "config.json") if modules.pooling is not None else {}
-    own = _own_config(transformer)
+    own = _own_config(transformer) if modules.pooling is not None else {}
     prompts = outer.get("prompts") or {}
     return EncoderFolder(
         path=path,

@@ -41,6 +41,8 @@ def _start(folder: EncoderFolder, runtime: str, precision: str) -> Runtime:
     from retrieval.encoder.fallback import AutoModelRuntime
     from retrieval.encoder.runtime_torch import TorchRuntime
 
+    if precision not in ("auto", "f32", "bf16"):
+        raise EncoderError(f"unknown precision {precision!r}; known are auto, f32 and bf16")
     chosen = Precision.F32 if precision == "auto" else Precision(precision)
     kind = TorchRuntime if folder.architecture else AutoModelRuntime
     return kind(folder, precision=chosen)

@@ -1,0 +1,115 @@
+"""The encoder as its callers see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
+
+from retrieval.encoder.batching import TokenBatch, plan
+from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.sentence import SentenceEncoder
+
+MakeFolder = Callable[..., Path]  # the fixture of conftest.py
+
+
+def real_texts(shared_data: Path, count: int) -> list[str]:
+    """Abstracts (long, cut) and questions (short)."""
+    with (shared_data / "scifact" / "corpus.jsonl").open(encoding="utf-8") as file:
+        documents = [json.loads(next(file)) for _ in range(count)]
+    with (shared_data / "scifact" / "queries.jsonl").open(encoding="utf-8") as file:
+        queries = [json.loads(next(file))["text"] for _ in range(count)]
+    return [f"{each['title']} {each['text']}" for each in documents] + queries
+
+
+def test_real_text_equals_sentence_transformers(
+    shared_data: Path, default_folder: Path, encoder: SentenceEncoder
+) -> None:
+    texts = real_texts(shared_data, 30)
+    expected = SentenceTransformer(str(default_folder), device="cpu").encode(texts)
+    assert (encoder.encode_passages(texts) * expected).sum(1).min() >= 0.99999
+    assert (encoder.encode_queries(texts) * expected).sum(1).min() >= 0.99999
+
+
+def test_a_vector_does_not_depend_on_its_batch(encoder: SentenceEncoder, texts: Sequence[str]) -> None:
+    together = encoder.encode_passages(texts)
+    alone = np.concatenate([encoder.encode_passages([text]) for text in texts])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_passages(list(texts)[::-1]), together[::-1], atol=1e-6)
+
+
+def test_vectors_have_length_one(encoder: SentenceEncoder, texts: Sequence[str]) -> None:
+    vectors = encoder.encode_queries(texts)
+    assert vectors.shape == (len(texts), encoder.dimension)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_no_texts_give_no_vectors(encoder: SentenceEncoder) -> None:
+    assert encoder.encode_queries([]).shape == (0, encoder.dimension)
+
+
+def test_many_threads_get_what_one_gets(encoder: SentenceEncoder, texts: Sequence[str]) -> None:
+    expected = encoder.encode_queries(texts)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: encoder.encode_queries([texts[i % len(texts)]]), range(64)))
+    for i, found in enumerate(answers):
+        np.testing.assert_allclose(found[0], expected[i % len(texts)], atol=1e-6)
+
+
+def test_a_text_without_tokens_has_a_zero_vector(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer | {"post_processor": None}))
+    vectors = load_encoder(folder, runtime="torch").encode_passages(["", "word"])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), [0, 1], atol=1e-6)
+
+
+def test_what_follows_the_limit_does_not_matter(encoder: SentenceEncoder) -> None:
+    start = "stem cells " * 200
+    vectors = encoder.encode_passages([start, start + "something else " * 5_000])
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+def test_the_default_encoder_is_what_it_should_be(encoder: SentenceEncoder) -> None:
+    fingerprint = encoder.fingerprint
+    assert fingerprint.weights_sha256 == "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    assert (fingerprint.pooling, fingerprint.normalize) == ("mean", True)
+    assert (fingerprint.max_tokens, fingerprint.dimension) == (256, 384)
+
+
+def test_fingerprints_tell_encoders_apart(make_folder: MakeFolder) -> None:
+    one, other = (load_encoder(make_folder(seed=seed), runtime="torch").fingerprint for seed in (0, 1))
+    (difference,) = one.differences(other)
+    assert difference.startswith("weights_sha256")
+    prompted = load_encoder(make_folder(outer={"prompts": {"query": "q: "}}), runtime="torch").fingerprint
+    assert one.differences(prompted) == ["query_prompt: '', 'q: '"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 2_000))
+def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    batches = plan(lengths, budget)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
+
+
+def test_padding_keeps_the_tokens_in_place() -> None:
+    batch = TokenBatch.of([[7, 8], [9]])
+    assert batch.padded(3).tolist() == [[7, 8, 0], [9, 0, 0]]
+
+
+@pytest.mark.parametrize("wrong", [{"runtime": "jax"}, {"precision": "f8"}])
+def test_unknown_runtimes_and_precisions_are_named(wrong: dict[str, str]) -> None:
+    from retrieval.errors import EncoderError
+
+    with pytest.raises(EncoderError, match=next(iter(wrong.values()))):
+        load_encoder(**wrong)
