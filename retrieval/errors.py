@@ -9,6 +9,7 @@
     │   ├── BadJudgments           run or qrels files
     │   ├── BadMeasure             a measure that is unknown, or that ir-measures cannot compute
     │   ├── SettingsError          a setting of the service, its value or its place
+    │   ├── EmptyInput             no text where one is needed
     │   └── TooLarge               a request beyond a limit of the service
     ├── NotFound
     │   ├── CollectionNotFound
@@ -81,6 +82,10 @@ class BadMeasure(InputError):
 
 class SettingsError(InputError):
     """A setting that does not exist, or a value that it cannot take."""
+
+
+class EmptyInput(InputError):
+    """No text where one is needed."""
 
 
 class TooLarge(InputError):

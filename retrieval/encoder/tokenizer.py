@@ -55,6 +55,10 @@ class TextTokenizer:
         """One text as `ids` reads it: pieces with their offsets and words."""
         return self._cutting.encode(text)
 
+    def whole_encoding(self, text: str) -> Encoding:
+        """One text with special tokens, uncut."""
+        return self._whole.encode(text)
+
     def spans(self, text: str) -> NDArray[np.int32]:
         """Code-point offsets of the tokens of `text` without special tokens, uncut: (tokens, 2)."""
         offsets = self._whole.encode(text, add_special_tokens=False).offsets
