@@ -1,0 +1,160 @@
+"""Who may do what: API keys with roles and scopes, and how often each may call.
+
+Only digests of keys are kept.  Keys are 256 random bits, so a plain SHA-256 cannot be guessed backwards and no slow
+hash is needed; the digest of what a caller presents is compared with every kept digest in constant time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+
+from retrieval.errors import SettingsError
+
+PREFIX = "ax_"
+
+
+class Role(IntEnum):
+    """Each role may do what the ones below it may."""
+
+    READ = 1
+    WRITE = 2
+    ADMIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as it is kept.  `collections` is empty for all of them."""
+
+    name: str
+    role: str
+    digest: str
+    collections: tuple[str, ...] = ()
+    created: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request."""
+
+    name: str
+    role: Role
+    collections: tuple[str, ...] = ()
+
+    def sees(self, collection: str) -> bool:
+        """Whether the collection is in the caller's scope."""
+        return not self.collections or collection in self.collections
+
+
+ANYBODY = Caller("", Role.ADMIN)  # where no key is set
+
+
+class KeyRing:
+    """The keys of a file and of the settings.  The file is read again when it changes."""
+
+    def __init__(self, file: Path | None, extra: str | None) -> None:
+        self._file = file
+        self._extra = (Key("settings", "admin", digest_of(extra)),) if extra else ()
+        self._stamp: tuple[int, int] | None = None
+        self._keys: tuple[Key, ...] = self._extra
+        self.reload()
+
+    @property
+    def open(self) -> bool:
+        """Whether everybody may do everything, because no key is asked for."""
+        return self._file is None and not self._extra
+
+    def reload(self) -> None:
+        """Read the file if it changed.  Raises SettingsError, and keeps the keys that it has."""
+        if self._file is None:
+            return
+        try:
+            status = self._file.stat()
+        except OSError as error:
+            raise SettingsError(f"the key file {self._file} cannot be read ({error.strerror})") from error
+        stamp = status.st_ino, status.st_mtime_ns
+        if stamp != self._stamp:
+            self._keys = (*self._extra, *read_keys(self._file))
+            self._stamp = stamp
+
+    def caller(self, presented: str) -> Caller | None:
+        """Whose key that is; None for nobody's.  Takes as long for a wrong key as for a right one."""
+        digest = digest_of(presented)
+        found = None
+        for key in self._keys:
+            if hmac.compare_digest(key.digest, digest):
+                found = key
+        return Caller(found.name, Role[found.role.upper()], found.collections) if found else None
+
+
+def digest_of(key: str) -> str:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+def read_keys(file: Path) -> tuple[Key, ...]:
+    """The keys of a file.  Raises SettingsError."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        keys = tuple(Key(**{**each, "collections": tuple(each["collections"])}) for each in content["keys"])
+        for key in keys:
+            Role[key.role.upper()]
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{file} is not a key file ({error!r}); make one with `attendex keys add`") from error
+    return keys
+
+
+def write_keys(file: Path, keys: Sequence[Key]) -> None:
+    """Replace the file, readable by its owner only; a service that runs sees the old keys or the new ones."""
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        json.dump({"keys": [asdict(key) for key in keys]}, out, indent=1, ensure_ascii=False)
+        out.flush()
+        os.fsync(descriptor)
+    Path(temporary).replace(file)
+
+
+def add_key(file: Path, name: str, role: str, collections: Sequence[str]) -> str:
+    """Add a key and return it: it cannot be shown again.  Raises SettingsError."""
+    keys = read_keys(file)
+    if any(key.name == name for key in keys):
+        raise SettingsError(f"{file} has a key named {name!r} already; choose another name, or remove that one first")
+    if role.upper() not in Role.__members__:
+        raise SettingsError(f"role {role!r} is unknown; choose read, write or admin")
+    secret = PREFIX + secrets.token_urlsafe(32)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    write_keys(file, [*keys, Key(name, role.lower(), digest_of(secret), tuple(collections), created)])
+    return secret
+
+
+def rotate_key(file: Path, name: str) -> str:
+    """Give the named key a new secret and return it.  Raises SettingsError."""
+    keys = read_keys(file)
+    _require(file, keys, name)
+    secret = PREFIX + secrets.token_urlsafe(32)
+    write_keys(file, [replace(key, digest=digest_of(secret)) if key.name == name else key for key in keys])
+    return secret
+
+
+def remove_key(file: Path, name: str) -> None:
+    """Remove the named key.  Raises SettingsError."""
+    keys = read_keys(file)
+    _require(file, keys, name)
+    write_keys(file, [key for key in keys if key.name != name])
+
+
+def _require(file: Path, keys: Sequence[Key], name: str) -> None:
+    if not any(key.name == name for key in keys):
+        names = ", ".join(key.name for key in keys) or "none"
+        raise SettingsError(f"{file} has no key named {name!r} (keys: {names})")

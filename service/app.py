@@ -1,0 +1,131 @@
+"""The application: every part is made and put together here, and opens and closes in `lifespan`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypedDict
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from retrieval.errors import AttendexError
+from retrieval.index.manifest import read_manifest
+from retrieval.search.searcher import Searcher, open_searcher
+from retrieval.types import SearchRequest
+from service.access import KeyRing
+from service.admission import Admission, RateLimits
+from service.collections import Collections
+from service.embedding import EmbeddingQueue
+from service.encoders import Encoders
+from service.errors import problem_of, problem_of_status, problem_of_validation, render
+from service.gauges import show_state
+from service.guard import Guard
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.openapi import describe_errors
+from service.reranking import Reranking
+from service.routes import collections, health, openai, rerank, search, tei
+from service.searching import SearchQueue
+from service.services import Services
+from service.settings import Settings
+from service.telemetry import LOGGER, Observe
+
+VERSION = "0.1.0"
+OPEN_PATHS = frozenset({"/openapi.json"})  # with the probes, what needs no key
+
+
+class State(TypedDict):
+    """What handlers find in `request.state`."""
+
+    services: Services
+
+
+def create_app(root: Path, settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI:
+    """The service for the collection, or the folder of collections, at `root`.  Raises SettingsError."""
+    metrics = Metrics()
+    lifecycle = lifecycle or Lifecycle()
+    keys = KeyRing(settings.keys, settings.api_key.get_secret_value() if settings.api_key else None)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        with ThreadPoolExecutor(settings.queue.threads, "attendex") as threads:
+            services = make_services(root, settings, lifecycle, metrics, threads)
+            await asyncio.to_thread(services.collections.refresh)
+            watching = asyncio.create_task(watch(settings.reload_seconds, services.collections.refresh, keys.reload))
+            yield {"services": services}
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+        services.collections.close()
+
+    app = FastAPI(title="Attendex", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Admission, keys=keys, rates=RateLimits(settings.rate), metrics=metrics, open_paths=OPEN_PATHS)
+    app.add_middleware(Guard, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
+    app.add_middleware(Observe, settings=settings.log, metrics=metrics)
+    for kind in (AttendexError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, on_error)
+    for router in (health.router, collections.router, search.router, openai.router, rerank.router, tei.router):
+        app.include_router(router)
+    app.openapi = lambda: describe_errors(app)  # type: ignore[method-assign]
+    return app
+
+
+def make_services(
+    root: Path, settings: Settings, lifecycle: Lifecycle, metrics: Metrics, threads: ThreadPoolExecutor
+) -> Services:
+    """Everything that handlers are handed."""
+    encoders = Encoders(settings.runtime, settings.precision, settings.encoder)
+    opened = Collections(root, lambda path: open_warm(path, encoders))
+    embeddings = EmbeddingQueue(encoders, threads, settings.queue, metrics)
+    services = Services(
+        settings=settings,
+        lifecycle=lifecycle,
+        metrics=metrics,
+        collections=opened,
+        encoders=encoders,
+        searches=SearchQueue(opened, threads, settings, metrics),
+        embeddings=embeddings,
+        reranking=Reranking(embeddings, None, threads),
+        threads=threads,
+    )
+    show_state(services, VERSION)
+    return services
+
+
+def open_warm(path: Path, encoders: Encoders) -> Searcher:
+    """A searcher that has answered once, so that the first caller does not wait for memory to be mapped."""
+    searcher = open_searcher(path, encoder=encoders.get(read_manifest(path).encoder.name))
+    searcher.search(SearchRequest("warm", k=1))
+    return searcher
+
+
+async def watch(seconds: float, *looks: Callable[[], None]) -> None:
+    """Look for changes of collections and keys again and again."""
+    while True:
+        await asyncio.sleep(seconds)
+        for look in looks:
+            try:
+                await asyncio.to_thread(look)
+            except Exception as error:
+                logging.getLogger(LOGGER).error("looking for changes failed: %s", error)
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """The answer for an exception that a handler let through."""
+    request_id = request.state.request_id
+    if isinstance(error, RequestValidationError):
+        problem = problem_of_validation(error.errors())
+    elif isinstance(error, HTTPException):
+        problem = problem_of_status(error.status_code, str(error.detail), error.headers)
+    else:
+        problem = problem_of(error)
+        if problem.status >= 500:
+            fields = {"request_id": request_id, "error": f"{type(error).__name__}: {error}"}
+            logging.getLogger(LOGGER).error("request failed", extra={"fields": fields})
+    return render(problem, request.url.path, request_id)

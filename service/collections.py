@@ -1,0 +1,160 @@
+"""The open collections by name, and the newest good generation of each.
+
+`refresh` looks at the manifests: what another process committed is opened beside what is being served, warmed, and put
+in its place between two requests; the old generation is closed when its last request is done.  A generation that fails
+to open is left alone, and the last good one goes on being served.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from retrieval.errors import AttendexError, CollectionNotFound
+from retrieval.index.manifest import MANIFEST
+from retrieval.index.snapshot import manifest_stamp
+from retrieval.search.searcher import Searcher
+from service.telemetry import LOGGER
+
+Stamp: TypeAlias = tuple[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class _Served:
+    """One open generation and the requests that use it."""
+
+    path: Path
+    searcher: Searcher
+    stamp: Stamp
+    users: int = 0
+    retired: bool = False
+
+
+@dataclass(slots=True)
+class _State:
+    served: dict[str, _Served] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, Stamp] = field(default_factory=dict)  # stamps of manifests that failed to open
+
+
+class Collections:
+    """Collections below `root`, or `root` itself where it is one.  Safe to call from several threads."""
+
+    def __init__(self, root: Path, open_collection: Callable[[Path], Searcher]) -> None:
+        self.root = root
+        self._open = open_collection
+        self._state = _State()
+        self._lock = threading.Lock()  # guards _state; never held while a collection is opened
+        self._refreshing = threading.Lock()
+        self._logger = logging.getLogger(LOGGER)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether `root` is a folder of collections, so that new ones can be made in it."""
+        return not is_collection(self.root)
+
+    def names(self) -> list[str]:
+        """Names of what is served, in order."""
+        with self._lock:
+            return sorted(self._state.served)
+
+    def failures(self) -> dict[str, str]:
+        """Why the newest generation of a collection is not served, by name."""
+        with self._lock:
+            return dict(self._state.failures)
+
+    def path(self, name: str) -> Path:
+        """Directory of a served collection."""
+        with self._lock:
+            return self._find(name).path
+
+    @contextmanager
+    def lease(self, name: str) -> Iterator[Searcher]:
+        """The collection's searcher, open until the block ends.  Raises CollectionNotFound."""
+        with self._lock:
+            served = self._find(name)
+            served.users += 1
+        try:
+            yield served.searcher
+        finally:
+            with self._lock:
+                served.users -= 1
+                close = served.retired and not served.users
+            if close:
+                served.searcher.close()
+
+    def refresh(self) -> None:
+        """Open what is new or changed, let go of what is gone.  Blocks; runs beside requests."""
+        with self._refreshing:
+            found = self._on_disk()
+            for name, path in found.items():
+                self._refresh_one(name, path)
+            for name in set(self.names()) - set(found):
+                self._put(name, None)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for name in self.names():
+            self._put(name, None)
+
+    def _find(self, name: str) -> _Served:
+        served = self._state.served.get(name)
+        if served is None:
+            raise CollectionNotFound(no_collection(name))
+        return served
+
+    def _on_disk(self) -> dict[str, Path]:
+        if is_collection(self.root):
+            return {self.root.resolve().name: self.root}
+        if not self.root.is_dir():
+            return {}
+        return {path.name: path for path in sorted(self.root.iterdir()) if is_collection(path)}
+
+    def _refresh_one(self, name: str, path: Path) -> None:
+        stamp = manifest_stamp(path)
+        if stamp is None:  # dropped between the listing and now
+            return
+        with self._lock:
+            served = self._state.served.get(name)
+            if stamp in (served.stamp if served else None, self._state.seen.get(name)):
+                return
+        try:
+            searcher = self._open(path)
+        except (AttendexError, OSError) as error:
+            self._logger.error(
+                "collection cannot be opened", extra={"fields": {"collection": name, "error": str(error)}}
+            )
+            with self._lock:
+                self._state.failures[name] = type(error).__name__
+                self._state.seen[name] = stamp
+            return
+        self._put(name, _Served(path, searcher, stamp))
+
+    def _put(self, name: str, new: _Served | None) -> None:
+        """Serve `new` under the name instead of what was there; None: nothing."""
+        with self._lock:
+            old = self._state.served.pop(name, None)
+            if new is not None:
+                self._state.served[name] = new
+            self._state.failures.pop(name, None)
+            self._state.seen.pop(name, None)
+            close = old is not None and not old.users
+            if old is not None:
+                old.retired = True
+        if old is not None and close:
+            old.searcher.close()
+
+
+def no_collection(name: str) -> str:
+    """What a caller is told who asks for a collection that is not there, or not for them."""
+    return f"no collection {name!r} here; GET /v1/collections lists them"
+
+
+def is_collection(path: Path) -> bool:
+    """Whether the directory holds a collection, readable or not."""
+    return (path / MANIFEST).is_file()

@@ -1,0 +1,62 @@
+"""`attendex serve`: answer over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from retrieval.commands.terminal import reports_errors, stderr
+
+
+@reports_errors
+def serve(
+    directory: Annotated[
+        Path, typer.Argument(help="A collection, or a folder of collections.", metavar="DIR", show_default=False)
+    ],
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default="8080")] = None,
+    keys: Annotated[Path | None, typer.Option(help="File of API keys (`attendex keys`).", show_default=False)] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen to strangers although no key is set.")] = False,
+    degrade: Annotated[
+        bool, typer.Option("--degrade", help="Under overload, answer hybrid searches by words.")
+    ] = False,
+    reranker: Annotated[str, typer.Option(help="Cross-encoder folder for the rerank routes.", show_default=False)] = "",
+    config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of `attendex settings`.", show_default=False),
+    ] = None,
+) -> None:
+    """Serve collections over HTTP until Ctrl-C or SIGTERM.
+
+    Examples:
+
+      attendex serve papers
+
+      attendex serve collections --host 0.0.0.0 --port 9000 --keys keys.json
+
+      attendex serve papers --set limits.k=100 --set log.format=json
+    """
+    from service.app import create_app
+    from service.lifecycle import Lifecycle
+    from service.server import listen, make_server
+    from service.settings import load_settings, parse_assignments
+    from service.startup import check_directory, check_exposure
+    from service.telemetry import set_up_logging
+
+    given: dict[str, Any] = {"host": host, "port": port, "keys": keys, "config": config}
+    given |= {"insecure": insecure or None, "degrade": degrade or None, "reranker": reranker or None}
+    flags = {name: value for name, value in given.items() if value is not None}
+    settings = load_settings(parse_assignments(assignments or []) | flags)
+    check_directory(directory)
+    check_exposure(settings)
+    set_up_logging(settings.log)
+    lifecycle = Lifecycle()
+    listener = listen(settings)
+    app = create_app(directory, settings, lifecycle)
+    server = make_server(app, lifecycle, settings)
+    port_in_use = listener.getsockname()[1]
+    stderr().print(f"serving {directory} on http://{settings.host}:{port_in_use}", markup=False, highlight=False)
+    server.run(sockets=[listener])

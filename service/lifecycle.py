@@ -1,0 +1,14 @@
+"""Where the process stands between start and end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Changed by the server and the guard, read by the probes; lives on one event loop."""
+
+    draining: bool = False  # a signal came: not ready any more, still answering
+    closed: bool = False  # what comes now is refused
+    in_progress: int = 0  # requests being answered, probes aside

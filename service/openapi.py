@@ -1,0 +1,62 @@
+"""The OpenAPI document: FastAPI's own, with every error that a route can answer, in the dialect of that route."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.errors import JSON, PROBLEM_JSON, dialect_of, native
+from service.schemas.base import Answer
+from service.schemas.problems import DIALECT_ANSWERS, ProblemAnswer
+
+REF = "#/components/schemas/{}"
+COMMON = (400, 401, 403, 413, 422, 429, 503)
+OPEN_TAGS = frozenset({"operations", "pages"})  # neither keys nor limits apply
+
+Schema = dict[str, Any]
+
+
+def describe_errors(app: FastAPI) -> Schema:
+    """The document; made once."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description="Semantic search over collections of documents.",
+        routes=app.routes,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    models: tuple[type[Answer], ...] = (ProblemAnswer, *DIALECT_ANSWERS.values())
+    for model in models:
+        schema = model.model_json_schema(ref_template=REF.format("{model}"), mode="serialization")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _describe(path, operation)
+    app.openapi_schema = document
+    return document
+
+
+def _describe(path: str, operation: Schema) -> None:
+    responses = operation["responses"]
+    responses.pop("422", None)
+    if OPEN_TAGS & set(operation.get("tags", ())):
+        return
+    dialect = dialect_of(path)
+    media = PROBLEM_JSON if dialect is native else JSON
+    schema = {"$ref": REF.format(DIALECT_ANSWERS.get(dialect.__name__, ProblemAnswer).__name__)}
+    statuses = {*COMMON, *((404,) if "{" in path else ())}
+    for status in sorted(statuses):
+        described: Schema = {"description": HTTPStatus(status).phrase, "content": {media: {"schema": schema}}}
+        if status == 401 and dialect.__name__ == "tei":
+            del described["content"]
+        responses.setdefault(str(status), described)
+    operation.setdefault("security", [{"key": []}, {}])

@@ -1,0 +1,88 @@
+"""OpenAI's routes: embeddings and models."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from retrieval.errors import EmptyInput, InputError, TooLarge
+from retrieval.types import Vectors
+from service.access import Role
+from service.embedding import Embedded, Texts
+from service.encoders import shown_name
+from service.schemas.openai import EmbeddingsAnswer, EmbeddingsBody, ModelAnswer, ModelsAnswer
+from service.services import admitted, answer
+from service.settings import Limits
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+
+@router.post("/embeddings", response_model=EmbeddingsAnswer, summary="Embed texts (OpenAI)")
+async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
+    """Vectors of length one, in the order of the texts.  What the encoder does not read is cut off."""
+    known = admitted(request, Role.READ)
+    texts = checked_texts(body.input, known.settings.limits)
+    encoder = known.encoders.asked(body.model)
+    found = await known.embeddings.embed(Texts(encoder, texts, queries=body.input_type == "query"))
+    vectors = shortened(found.vectors, body.dimensions)
+    return answer(_content(found, vectors, body))
+
+
+@router.get("/models", response_model=ModelsAnswer, summary="Encoders (OpenAI)")
+async def models(request: Request) -> Response:
+    """The encoders that /v1/embeddings takes; the first one is also `default`."""
+    return answer({"object": "list", "data": [_model(name) for name in admitted(request, Role.READ).encoders.names()]})
+
+
+@router.get("/models/{model:path}", response_model=ModelAnswer, summary="One encoder (OpenAI)")
+async def model(model: str, request: Request) -> Response:
+    """404 for a model that is not served here."""
+    return answer(_model(admitted(request, Role.READ).encoders.asked(model)))
+
+
+def checked_texts(given: str | list[str], limits: Limits) -> tuple[str, ...]:
+    """The texts; EmptyInput where there are none or an empty one, TooLarge beyond a limit."""
+    texts = (given,) if isinstance(given, str) else tuple(given)
+    if not texts or not all(texts):
+        raise EmptyInput("the input is empty, or has an empty text in it; every text needs a character at least")
+    if len(texts) > limits.texts:
+        raise TooLarge(f"{len(texts):,} texts are more than this service takes at once ({limits.texts:,})")
+    longest = max(map(len, texts))
+    if longest > limits.text_characters:
+        raise TooLarge(
+            f"a text of {longest:,} characters is longer than this service takes ({limits.text_characters:,})"
+        )
+    return texts
+
+
+def shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
+    """The first `dimensions` numbers of each vector, made length one again (Matryoshka)."""
+    if dimensions is None:
+        return vectors
+    if dimensions > vectors.shape[1]:
+        raise InputError(f"dimensions: {dimensions} is more than the encoder's {vectors.shape[1]}")
+    cut = vectors[:, :dimensions]
+    lengths = np.linalg.norm(cut, axis=1, keepdims=True)
+    return np.ascontiguousarray(cut / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
+
+
+def _content(found: Embedded, vectors: Vectors, body: EmbeddingsBody) -> dict[str, Any]:
+    encoded = [_base64(vector) for vector in vectors] if body.encoding_format == "base64" else list(vectors)
+    tokens = sum(found.tokens)
+    return {
+        "object": "list",
+        "data": [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(encoded)],
+        "model": body.model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
+def _base64(vector: np.ndarray[Any, np.dtype[np.float32]]) -> str:
+    return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode()
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": shown_name(name), "object": "model", "created": 0, "owned_by": "attendex"}

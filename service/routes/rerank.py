@@ -1,0 +1,91 @@
+"""Reranking as Cohere (v1, v2), infinity and TEI offer it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from retrieval.errors import EmptyInput
+from service.access import Role
+from service.encoders import shown_name
+from service.reranking import Ranked
+from service.routes.openai import checked_texts
+from service.schemas.rerank import CohereAnswer, InfinityAnswer, RerankBody, TextsBody
+from service.schemas.tei import RankedAnswer
+from service.services import admitted, answer
+
+router = APIRouter(tags=["rerank"])
+
+
+@router.post("/rerank", response_model=list[RankedAnswer] | InfinityAnswer, summary="Rerank (TEI, infinity)")
+async def rerank(body: TextsBody | RerankBody, request: Request) -> Response:
+    """With `texts` the answer is TEI's list, with `documents` infinity's object."""
+    if isinstance(body, TextsBody):
+        ranked = await _rank(request, body.query, tuple(body.texts), raw=body.raw_scores)
+        return answer([_tei(each, body) for each in ranked])
+    ranked = (await _rank(request, body.query, body.texts(), raw=body.raw_scores))[: body.top_n]
+    texts = body.texts()
+    results = [
+        {
+            "index": each.index,
+            "relevance_score": each.score,
+            "document": texts[each.index] if body.return_documents else None,
+        }
+        for each in ranked
+    ]
+    return answer(
+        {
+            "object": "rerank",
+            "results": results,
+            "model": body.model or _model(request),
+            "usage": {"prompt_tokens": 0, "total_tokens": 0},
+            "id": f"rerank-{uuid.uuid4()}",
+            "created": int(time.time()),
+        }
+    )
+
+
+@router.post("/v1/rerank", response_model=CohereAnswer, summary="Rerank (Cohere, version 1)")
+async def rerank_v1(body: RerankBody, request: Request) -> Response:
+    """Texts, best first; `return_documents` repeats them."""
+    return await _cohere(body, request, "1")
+
+
+@router.post("/v2/rerank", response_model=CohereAnswer, summary="Rerank (Cohere, version 2)")
+async def rerank_v2(body: RerankBody, request: Request) -> Response:
+    """Texts, best first."""
+    return await _cohere(body, request, "2")
+
+
+async def _cohere(body: RerankBody, request: Request, version: str) -> Response:
+    texts = body.texts()
+    ranked = (await _rank(request, body.query, texts, raw=body.raw_scores))[: body.top_n]
+    results: list[dict[str, Any]] = [{"index": each.index, "relevance_score": each.score} for each in ranked]
+    if body.return_documents:
+        for result in results:
+            result["document"] = {"text": texts[result["index"]]}
+    meta = {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
+    return answer({"id": str(uuid.uuid4()), "results": results, "meta": meta})
+
+
+async def _rank(request: Request, query: str, texts: tuple[str, ...], *, raw: bool) -> list[Ranked]:
+    known = admitted(request, Role.READ)
+    if not query.strip():
+        raise EmptyInput("the query is blank; give at least one word")
+    checked_texts([query, *(text or " " for text in texts)], known.settings.limits)
+    return await known.reranking.rank(known.encoders.asked(""), query, texts, raw=raw)
+
+
+def _tei(ranked: Ranked, body: TextsBody) -> dict[str, Any]:
+    content: dict[str, Any] = {"index": ranked.index, "score": ranked.score}
+    if body.return_text:
+        content["text"] = body.texts[ranked.index]
+    return content
+
+
+def _model(request: Request) -> str:
+    known = admitted(request, Role.READ)
+    return shown_name(known.encoders.asked(""))

@@ -1,0 +1,77 @@
+"""Searching a collection: by POST, by GET, several at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from retrieval.errors import TooLarge
+from retrieval.types import Mode, SearchRequest
+from service.access import Role
+from service.schemas.search import BatchAnswer, BatchBody, SearchAnswer, SearchBody, SearchOptions, SearchParameters
+from service.services import admitted, answer
+
+router = APIRouter(prefix="/v1/collections/{name}", tags=["search"])
+
+Name = Annotated[str, Path(description="Name of the collection.", max_length=255)]
+
+
+@router.post("/search", response_model=SearchAnswer, summary="Search")
+async def search(name: Name, body: SearchBody, request: Request) -> Response:
+    """Documents that answer the query, best first."""
+    return await _search(name, to_request(body.query, body), request)
+
+
+@router.get("/search", response_model=SearchAnswer, summary="Search by URL")
+async def search_by_url(name: Name, parameters: Annotated[SearchParameters, Query()], request: Request) -> Response:
+    """The same with URL parameters, `q` being the query."""
+    return await _search(name, to_request(parameters.q, parameters), request)
+
+
+@router.post("/search/batch", response_model=BatchAnswer, summary="Several searches at once")
+async def search_batch(name: Name, body: BatchBody, request: Request) -> Response:
+    """Answers in the order of the searches; where one cannot be answered, none is."""
+    known = admitted(request, Role.READ, name)
+    most = known.settings.limits.batch
+    if len(body.searches) > most:
+        raise TooLarge(f"{len(body.searches):,} searches are more than this service answers at once ({most:,})")
+    # As many at a time as fill a batch of the queue: a long list does not push single searches out.
+    room = asyncio.Semaphore(known.settings.queue.batch_searches)
+
+    async def one(each: SearchBody) -> object:
+        async with room:
+            return await known.searches.search(name, to_request(each.query, each))
+
+    tasks = [asyncio.create_task(one(each)) for each in body.searches]
+    try:
+        return answer({"results": await asyncio.gather(*tasks)})
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _search(name: str, asked: SearchRequest, request: Request) -> Response:
+    request.state.query = asked.query
+    return answer(await admitted(request, Role.READ, name).searches.search(name, asked))
+
+
+def to_request(query: str, options: SearchOptions) -> SearchRequest:
+    """The record that the searcher takes."""
+    return SearchRequest(
+        query=query,
+        k=options.k,
+        offset=options.offset,
+        mode=Mode(options.mode) if options.mode else None,
+        filter=options.filter,
+        fusion=options.fusion,
+        weight=options.weight,
+        rrf_k=options.rrf_k,
+        facets=tuple(options.facets),
+        sort=options.sort,
+        min_score=options.min_score,
+        passages_per_document=options.passages_per_document,
+        exact=options.exact,
+        explain=options.explain,
+    )

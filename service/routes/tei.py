@@ -1,0 +1,144 @@
+"""Text Embeddings Inference's routes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import InputError, TooLarge
+from service.access import Role
+from service.embedding import Texts
+from service.encoders import shown_name
+from service.routes.openai import checked_texts, shortened
+from service.schemas.problems import HealthAnswer
+from service.schemas.tei import EmbedBody, InfoAnswer, SimilarityBody, TokenAnswer, TokenizeBody, Truncation
+from service.services import Services, admitted, answer, services
+
+router = APIRouter(tags=["tei"])
+
+
+@router.post("/embed", response_model=list[list[float]], summary="Embed texts (TEI)")
+async def embed(body: EmbedBody, request: Request) -> Response:
+    """Vectors of length one, in the order of the texts."""
+    known = admitted(request, Role.READ)
+    texts = checked_texts(body.inputs, known.settings.limits)
+    asked = Texts(known.encoders.asked(""), texts, queries=_is_query(body.prompt_name))
+    await _refuse_cuts(known, asked, body)
+    found = await known.embeddings.embed(asked)
+    return answer(list(shortened(found.vectors, body.dimensions)))
+
+
+@router.post("/", response_model=list[list[float]], summary="The same as /embed (TEI)")
+async def embed_at_root(body: EmbedBody, request: Request) -> Response:
+    """For clients that know the service's address only."""
+    return await embed(body, request)
+
+
+@router.post("/embed_all", response_model=list[list[list[float]]], summary="Token states before pooling (TEI)")
+async def embed_all(body: EmbedBody, request: Request) -> Response:
+    """For each text the states of its tokens, special tokens included; not of length one."""
+    known = admitted(request, Role.READ)
+    texts = checked_texts(body.inputs, known.settings.limits)
+    asked = Texts(known.encoders.asked(""), texts, queries=_is_query(body.prompt_name))
+    await _refuse_cuts(known, asked, body)
+    return answer(await known.embeddings.states(asked))
+
+
+@router.post("/similarity", response_model=list[float], summary="Compare one text with others (TEI)")
+async def similarity(body: SimilarityBody, request: Request) -> Response:
+    """Cosines with the source sentence."""
+    known = admitted(request, Role.READ)
+    options = body.parameters or Truncation()
+    texts = checked_texts([body.inputs.source_sentence, *body.inputs.sentences], known.settings.limits)
+    asked = Texts(known.encoders.asked(""), texts, queries=_is_query(options.prompt_name))
+    await _refuse_cuts(known, asked, options)
+    vectors = (await known.embeddings.embed(asked)).vectors
+    return answer(np.clip(vectors[1:] @ vectors[0], -1, 1))
+
+
+@router.post("/tokenize", response_model=list[list[TokenAnswer]], summary="Tokens of texts (TEI)")
+async def tokenize(body: TokenizeBody, request: Request) -> Response:
+    """Every token of each text, also those beyond what the encoder reads."""
+    known = admitted(request, Role.READ)
+    texts = checked_texts(body.inputs, known.settings.limits)
+    encoder = await run_in_threadpool(known.encoders.get, known.encoders.asked(""))
+    prompt = _prompt(encoder, body.prompt_name)
+    return answer(await run_in_threadpool(_tokens, encoder, [prompt + text for text in texts], body.add_special_tokens))
+
+
+@router.get("/info", response_model=InfoAnswer, summary="The encoder and the limits (TEI)")
+async def info(request: Request) -> Response:
+    """What TEI tells, as far as it applies."""
+    known = admitted(request, Role.READ)
+    name = known.encoders.asked("")
+    encoder = await run_in_threadpool(known.encoders.get, name)
+    settings = known.settings
+    return answer(
+        {
+            "model_id": shown_name(name),
+            "model_sha": encoder.fingerprint.weights_sha256,
+            "model_dtype": str(encoder.runtime.precision),
+            "served_model_name": shown_name(name),
+            "model_type": {"embedding": {"pooling": encoder.fingerprint.pooling}},
+            "max_concurrent_requests": settings.limits.requests,
+            "max_input_length": encoder.fingerprint.max_tokens,
+            "max_batch_tokens": settings.queue.batch_tokens,
+            "max_batch_requests": settings.queue.batch_texts,
+            "max_client_batch_size": settings.limits.texts,
+            "auto_truncate": True,
+            "tokenization_workers": settings.queue.threads,
+            "version": request.app.version,
+            "sha": None,
+            "docker_label": None,
+        }
+    )
+
+
+@router.get("/health", response_model=HealthAnswer, tags=["operations"], summary="Texts can be embedded (TEI)")
+async def health(request: Request) -> Response:
+    """200 unless the service is shutting down."""
+    draining = services(request).lifecycle.draining
+    return answer({"status": "shutting down" if draining else "ok"}, 503 if draining else 200)
+
+
+def _is_query(prompt_name: str | None) -> bool:
+    if prompt_name not in (None, "query", "document", "passage"):
+        raise InputError(f"prompt_name {prompt_name!r} is unknown; the encoder has query and document")
+    return prompt_name == "query"
+
+
+def _prompt(encoder: SentenceEncoder, prompt_name: str | None) -> str:
+    fingerprint = encoder.fingerprint
+    return fingerprint.query_prompt if _is_query(prompt_name) else fingerprint.passage_prompt
+
+
+async def _refuse_cuts(known: Services, asked: Texts, options: Truncation) -> None:
+    """TooLarge where the encoder would cut a text and the caller does not want that, or wants the start cut off."""
+    left = options.truncation_direction.lower() == "left"
+    if options.truncate is not False and not left:
+        return
+    encoder = await run_in_threadpool(known.encoders.get, asked.encoder)
+    longest = await run_in_threadpool(lambda: max(len(encoder.tokenizer.spans(text)) for text in asked.texts))
+    if longest > encoder.tokenizer.max_tokens:
+        why = "only the end of a text can be cut off here" if left else "truncate is false"
+        most = encoder.tokenizer.max_tokens
+        raise TooLarge(f"a text has {longest:,} tokens, more than the {most:,} that the encoder reads, and {why}")
+
+
+def _tokens(encoder: SentenceEncoder, texts: list[str], special: bool) -> list[list[dict[str, Any]]]:
+    return [
+        [
+            {"id": token, "text": piece, "special": False, "start": start, "stop": stop}
+            if not is_special
+            else {"id": token, "text": piece, "special": True, "start": None, "stop": None}
+            for token, piece, is_special, (start, stop) in zip(
+                found.ids, found.tokens, found.special_tokens_mask, found.offsets, strict=True
+            )
+            if special or not is_special
+        ]
+        for found in map(encoder.tokenizer.whole_encoding, texts)
+    ]

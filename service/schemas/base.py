@@ -1,0 +1,37 @@
+"""What all wire types share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+class Wire(BaseModel):
+    """A request body; names that it does not know are refused, so that a misspelt option is not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """An answer; a client ignores names that it does not know yet."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class LenientWire(BaseModel):
+    """A request body of another protocol, whose clients may send more than the service knows."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+def _encodable(text: str) -> str:
+    """JSON can spell half of a surrogate pair, which is no character and has no UTF-8 form."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("holds half of a surrogate pair, which is no Unicode text") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]

@@ -1,0 +1,85 @@
+"""OpenAI's embeddings and models on the wire."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+
+from service.schemas.base import Answer, LenientWire, Text
+
+TOKEN_ARRAYS = (
+    "`input` holds token ids, and this service takes text: the ids of another tokenizer mean nothing to its encoder. "
+    "With LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False"
+)
+
+
+class EmbeddingsBody(LenientWire):
+    """Texts to embed."""
+
+    input: Text | list[Text] = Field(description="A text, or up to 2,048 texts; not empty.")
+    model: Text = Field(description="Name of the encoder, as /v1/models lists it.")
+    encoding_format: Literal["float", "base64"] = Field(default="float", description="Form of the vectors.")
+    dimensions: int | None = Field(
+        default=None, ge=1, le=65_536, description="Keep the first so many numbers, and make the length one again."
+    )
+    input_type: Literal["query", "document"] | None = Field(
+        default=None, description="Which prompt of the encoder is put before the texts; by default the document's."
+    )
+    user: Text | None = Field(default=None, description="Ignored.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"input": "a short text", "model": "sentence-transformers/all-MiniLM-L6-v2"},
+                {"input": ["one", "two"], "model": "default", "encoding_format": "base64"},
+            ]
+        }
+    )
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        if isinstance(value, list) and value and isinstance(value[0], int | list):
+            raise ValueError(TOKEN_ARRAYS)
+        return value
+
+
+class EmbeddingAnswer(Answer):
+    """One vector: numbers, or base64 of little-endian float32."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class UsageAnswer(Answer):
+    """Tokens that the encoder read."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(Answer):
+    """Vectors in the order of the texts."""
+
+    object: Literal["list"] = "list"
+    data: list[EmbeddingAnswer]
+    model: str
+    usage: UsageAnswer
+
+
+class ModelAnswer(Answer):
+    """A model that can be asked for."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class ModelsAnswer(Answer):
+    """All models."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelAnswer]

@@ -1,0 +1,84 @@
+"""Errors and probes on the wire."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from service.schemas.base import Answer
+
+
+class FieldProblemAnswer(Answer):
+    """What is wrong with one part of a request."""
+
+    pointer: str = Field(description="JSON pointer into the body, or the name of a parameter.")
+    detail: str
+
+
+class ProblemAnswer(Answer):
+    """A problem document (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    instance: str = ""
+    code: str = Field(default="", description="What went wrong, for programs.")
+    request_id: str = ""
+    errors: list[FieldProblemAnswer] = Field(default_factory=list)
+
+
+class HealthAnswer(Answer):
+    """The service is alive."""
+
+    status: str = "ok"
+
+
+class CheckAnswer(Answer):
+    """One check that failed."""
+
+    check: str
+    detail: str
+
+
+class ReadyAnswer(Answer):
+    """Whether requests can be answered, and what is in the way where not."""
+
+    status: str
+    failed: list[CheckAnswer] = Field(default_factory=list)
+    warnings: list[CheckAnswer] = Field(default_factory=list)
+
+
+class OpenAIErrorDetail(Answer):
+    """What went wrong, in OpenAI's words."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class OpenAIErrorAnswer(Answer):
+    """OpenAI's error object."""
+
+    error: OpenAIErrorDetail
+
+
+class TeiErrorAnswer(Answer):
+    """Text Embeddings Inference's error object."""
+
+    error: str
+    error_type: str
+
+
+class CohereErrorAnswer(Answer):
+    """Cohere's error object."""
+
+    id: str
+    message: str
+
+
+DIALECT_ANSWERS: dict[str, type[Answer]] = {  # by the name of the dialect in service/errors.py
+    "openai": OpenAIErrorAnswer,
+    "tei": TeiErrorAnswer,
+    "cohere": CohereErrorAnswer,
+}

@@ -1,0 +1,193 @@
+"""Searching: `SearchBody` in, `SearchAnswer` out.  The answers mirror the records of retrieval/types.py."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from service.schemas.base import Answer, Text, Wire
+from service.schemas.explanation import ExplanationAnswer
+
+MetadataValue = str | float | bool | datetime | list[str]
+ModeName = Literal["dense", "lexical", "hybrid"]
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is blank; give at least one word")
+    return text
+
+
+QueryText = Annotated[
+    Text,
+    Field(min_length=1, max_length=20_000, description="What to look for, in plain words.", pattern=r"\S"),
+    AfterValidator(_not_blank),
+]
+
+
+class SearchOptions(BaseModel):
+    """Everything about a search but its query."""
+
+    k: int = Field(default=10, ge=1, le=10_000, description="How many documents to return.")
+    offset: int = Field(default=0, ge=0, le=10_000, description="How many to skip first, for paging.")
+    mode: ModeName | None = Field(
+        default=None, description="Which retrievers answer; by default hybrid where the collection has words."
+    )
+    filter: Text = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
+    fusion: Literal["convex", "rrf"] = Field(default="convex", description="How hybrid joins both rankings.")
+    weight: float | None = Field(
+        default=None, ge=0, le=1, description="Dense share of convex fusion; by default chosen for the collection."
+    )
+    rrf_k: int = Field(default=60, ge=1, le=10_000, description="Constant of reciprocal rank fusion.")
+    facets: list[Text] = Field(default_factory=list, description="Fields whose values are counted over all matches.")
+    sort: Text = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
+    min_score: float | None = Field(
+        default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Leave out documents that score less."
+    )
+    passages_per_document: int = Field(default=3, ge=1, le=100, description="Matching passages shown for each hit.")
+    exact: bool = Field(default=False, description="Compare with every vector instead of an approximate structure.")
+    explain: bool = Field(default=False, description="Say for each hit why it matched.")
+
+
+class SearchBody(SearchOptions, Wire):
+    """One search."""
+
+    query: QueryText
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": "does aspirin lower the risk of stroke"},
+                {"query": "wing in a slipstream", "k": 3, "mode": "hybrid", "explain": False},
+            ]
+        }
+    )
+
+
+class SearchParameters(SearchOptions, Wire):
+    """One search, as URL parameters."""
+
+    q: QueryText
+
+
+class BatchBody(Wire):
+    """Several searches that are answered together."""
+
+    searches: list[SearchBody] = Field(min_length=1, description="The searches; answers come in the same order.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"searches": [{"query": "heat transfer"}, {"query": "boundary layer", "k": 5}]}]
+        }
+    )
+
+
+class PassageAnswer(Answer):
+    """A matching passage: `text` is the document's text from `start` to `end`, in Unicode code points."""
+
+    text: str
+    start: int
+    end: int
+    score: float
+    location: str = ""
+    highlights: list[tuple[int, int]] = Field(default_factory=list, description="Matching words: offsets in `text`.")
+
+
+class ScoresAnswer(Answer):
+    """What a score is made of; null where a retriever did not take part."""
+
+    dense: float | None = None
+    lexical: float | None = None
+    fused: float | None = None
+
+
+class HitAnswer(Answer):
+    """One document; `rank` counts from 1 over the whole ranking."""
+
+    rank: int
+    id: str
+    score: float
+    title: str
+    text: str
+    metadata: dict[str, MetadataValue]
+    passages: list[PassageAnswer]
+    scores: ScoresAnswer = ScoresAnswer()
+    explanation: ExplanationAnswer | None = Field(default=None, description="Where the request asks for it.")
+
+
+class TimingsAnswer(Answer):
+    """Milliseconds spent on each stage."""
+
+    encode: float
+    retrieve: float
+    fetch: float
+    total: float
+
+
+class FacetAnswer(Answer):
+    """How many matching documents have a value."""
+
+    value: str | float | bool
+    count: int
+
+
+class SearchAnswer(Answer):
+    """Hits, best first, and how they were found."""
+
+    query: str
+    collection: str
+    generation: int
+    mode: ModeName
+    hits: list[HitAnswer]
+    timings_ms: TimingsAnswer
+    facets: dict[str, list[FacetAnswer]] = Field(default_factory=dict)
+    weight: float | None = None
+    weight_reason: str = ""
+    degraded: list[str] = Field(default_factory=list, description="Retrievers left out because of overload.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "query": "remove whitespace from the end of a string",
+                    "collection": "stdlib",
+                    "generation": 1,
+                    "mode": "dense",
+                    "hits": [
+                        {
+                            "rank": 1,
+                            "id": "str.rstrip",
+                            "score": 0.71,
+                            "title": "str.rstrip",
+                            "text": "Return a copy of the string with trailing whitespace removed.",
+                            "metadata": {"kind": "method"},
+                            "passages": [
+                                {
+                                    "text": "Return a copy of the string with trailing whitespace removed.",
+                                    "start": 0,
+                                    "end": 61,
+                                    "score": 0.71,
+                                    "location": "",
+                                    "highlights": [],
+                                }
+                            ],
+                            "scores": {"dense": 0.71, "lexical": None, "fused": None},
+                        }
+                    ],
+                    "timings_ms": {"encode": 1.6, "retrieve": 0.3, "fetch": 0.2, "total": 2.1},
+                    "facets": {},
+                    "weight": None,
+                    "weight_reason": "",
+                    "degraded": [],
+                }
+            ]
+        }
+    )
+
+
+class BatchAnswer(Answer):
+    """Answers in the order of the searches."""
+
+    results: list[SearchAnswer]

@@ -1,0 +1,87 @@
+"""Text Embeddings Inference's routes on the wire."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from service.schemas.base import Answer, LenientWire, Text
+
+
+class Truncation(LenientWire):
+    """What happens to texts that are longer than the encoder reads."""
+
+    truncate: bool | None = Field(default=None, description="false: refuse texts that would be cut; default: cut.")
+    truncation_direction: Literal["Left", "Right", "left", "right"] = Field(
+        default="right", description="Only `right` is served: the end of a text is cut off."
+    )
+    prompt_name: Text | None = Field(default=None, description="`query` or `document`: the encoder's prompt.")
+
+
+class EmbedBody(Truncation):
+    """Texts to embed."""
+
+    inputs: Text | list[Text] = Field(description="A text, or several.")
+    normalize: bool = Field(default=True, description="Vectors of this service always have length one.")
+    dimensions: int | None = Field(default=None, ge=1, le=65_536, description="Keep the first so many numbers.")
+
+
+class SimilarityInputs(LenientWire):
+    """One text and those it is compared with."""
+
+    source_sentence: Text
+    sentences: list[Text] = Field(min_length=1)
+
+
+class SimilarityBody(LenientWire):
+    """Texts to compare."""
+
+    inputs: SimilarityInputs
+    parameters: Truncation | None = None
+
+
+class TokenizeBody(LenientWire):
+    """Texts to cut into tokens."""
+
+    inputs: Text | list[Text]
+    add_special_tokens: bool = True
+    prompt_name: Text | None = None
+
+
+class TokenAnswer(Answer):
+    """A token and where it stands, in code points; special tokens stand nowhere."""
+
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
+
+
+class RankedAnswer(Answer):
+    """One text of a rerank answer."""
+
+    index: int
+    score: float
+    text: str | None = None
+
+
+class InfoAnswer(Answer):
+    """The encoder and the limits of the service."""
+
+    model_id: str
+    model_sha: str | None
+    model_dtype: str
+    served_model_name: str
+    model_type: dict[str, Any]
+    max_concurrent_requests: int
+    max_input_length: int
+    max_batch_tokens: int
+    max_batch_requests: int | None
+    max_client_batch_size: int
+    auto_truncate: bool
+    tokenization_workers: int
+    version: str
+    sha: str | None
+    docker_label: str | None

@@ -1,0 +1,105 @@
+"""Searches of concurrent callers, answered together where they wait together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+from retrieval.errors import AttendexError, BadQuery, Overloaded
+from retrieval.search.request import checked
+from retrieval.search.searcher import Searcher
+from retrieval.types import Mode, SearchRequest, SearchResult
+from service.batching import Batcher, BatchLimits
+from service.collections import Collections
+from service.metrics import Metrics
+from service.settings import Limits, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A search and the collection it is for."""
+
+    collection: str
+    request: SearchRequest
+
+
+class SearchQueue:
+    """Two bounded queues: one for searches that need the encoder, one for searches by words alone."""
+
+    def __init__(self, collections: Collections, executor: Executor, settings: Settings, metrics: Metrics) -> None:
+        self._collections = collections
+        self._limits = settings.limits
+        self._degrade = settings.degrade
+        self._metrics = metrics
+        queue = settings.queue
+        limits = BatchLimits(queue.batch_searches, queue.batch_searches, queue.length, queue.threads)
+        self._encoded = self._batcher(executor, limits, "search")
+        self._lexical = self._batcher(executor, limits, "lexical")
+
+    def _batcher(self, executor: Executor, limits: BatchLimits, name: str) -> Batcher[Asked, SearchResult]:
+        return Batcher(self._answer, executor, limits, name=name, observe=self._metrics.batch(name))
+
+    def waiting(self) -> int:
+        """Searches that wait."""
+        return len(self._encoded) + len(self._lexical)
+
+    async def search(self, collection: str, request: SearchRequest) -> SearchResult:
+        """One answer.  Raises Overloaded at once where too many wait, or the searcher's errors."""
+        asked = Asked(collection, within(checked(request), self._limits))
+        try:
+            result = await self._enqueue(asked)
+        except Overloaded:
+            self._metrics.refused("search_queue")
+            raise
+        self._metrics.search(result)
+        return result
+
+    async def _enqueue(self, asked: Asked) -> SearchResult:
+        if asked.request.mode is Mode.LEXICAL:
+            return await self._lexical.submit(asked)
+        if self._encoded.full and self._degrade and self._may_degrade(asked):
+            lexical = replace(asked, request=replace(asked.request, mode=Mode.LEXICAL))
+            return replace(await self._lexical.submit(lexical), degraded=("dense",))
+        return await self._encoded.submit(asked)
+
+    def _may_degrade(self, asked: Asked) -> bool:
+        with self._collections.lease(asked.collection) as searcher:
+            return asked.request.mode is not Mode.DENSE and searcher.snapshot.lexical is not None
+
+    def _answer(self, asked: Sequence[Asked]) -> list[SearchResult | Exception]:
+        """Answers in order; runs on a thread."""
+        answers: dict[int, SearchResult | Exception] = {}
+        for name in {each.collection for each in asked}:
+            places = [place for place, each in enumerate(asked) if each.collection == name]
+            try:
+                with self._collections.lease(name) as searcher:
+                    found = _together(searcher, [asked[place].request for place in places])
+            except AttendexError as error:  # the collection went away meanwhile
+                found = [error] * len(places)
+            answers.update(zip(places, found, strict=True))
+        return [answers[place] for place in range(len(asked))]
+
+
+def _together(searcher: Searcher, requests: Sequence[SearchRequest]) -> Sequence[SearchResult | Exception]:
+    """One call for all; where a request is at fault, each by itself, so that only that one fails."""
+    try:
+        return searcher.search_many(requests)
+    except AttendexError as error:
+        if len(requests) == 1:
+            return [error]
+    return [answer for request in requests for answer in _together(searcher, [request])]
+
+
+def within(request: SearchRequest, limits: Limits) -> SearchRequest:
+    """The request; BadQuery where it goes beyond a limit of the service."""
+    for name, value, most in (
+        ("the query's characters", len(request.query), limits.query_characters),
+        ("k", request.k, limits.k),
+        ("offset + k", request.offset + request.k, limits.depth),
+        ("the filter's characters", len(request.filter), limits.filter_characters),
+        ("the number of facets", len(request.facets), limits.facets),
+    ):
+        if value > most:
+            raise BadQuery(f"{name}: {value:,} is more than this service allows ({most:,})")
+    return request

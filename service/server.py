@@ -1,0 +1,141 @@
+"""The HTTP server: uvicorn with uvloop and httptools, a limit on how slowly a head may arrive, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.lifecycle import Lifecycle
+from service.settings import Settings
+from service.telemetry import LOGGER
+
+HEAD_SECONDS = 10.0
+POLL_SECONDS = 0.05
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Closes connections whose request heads take too long (slow loris) or too many bytes (header floods)."""
+
+    header_bytes = 32_768
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head_bytes = 0
+        self._in_head = True
+        self._head_deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_done()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            if self._head_deadline is None:
+                self._expect_head()
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > self.header_bytes and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._head_done()
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def _expect_head(self) -> None:
+        self._head_deadline = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
+
+    def _head_done(self) -> None:
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
+            self._head_deadline = None
+
+
+class Server(uvicorn.Server):
+    """Ends in order: readiness off, running requests finished, exit code 0; a second signal ends at once."""
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._settings = settings
+        self._ending: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals on the loop; unlike the base class, do not raise them again after an orderly end."""
+        loop = asyncio.get_running_loop()
+        kinds = (signal.SIGINT, signal.SIGTERM)
+        for kind in kinds:
+            loop.add_signal_handler(kind, self._on_signal, kind)
+        try:
+            yield
+        finally:
+            for kind in kinds:
+                loop.remove_signal_handler(kind)
+
+    def _on_signal(self, kind: signal.Signals) -> None:
+        if self._ending is not None:
+            signal.signal(kind, signal.SIG_DFL)
+            os.kill(os.getpid(), kind)
+            return
+        logging.getLogger(LOGGER).info("shutting down; a second signal ends at once")
+        self._lifecycle.draining = True
+        self._ending = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        """Go on serving for a moment, so that balancers see /readyz change; then wait for running requests."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._settings.grace_seconds
+        await asyncio.sleep(min(self._settings.drain_seconds, self._settings.grace_seconds))
+        self._lifecycle.closed = True
+        while self._lifecycle.in_progress and loop.time() < end:
+            await asyncio.sleep(POLL_SECONDS)
+        self.should_exit = True
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A bound socket, so that the port is known before the service starts."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((settings.host, settings.port))
+    return listener
+
+
+def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings) -> Server:
+    """The server for `app`; `Server.run(sockets=[…])` serves until a signal."""
+    protocol = type("Protocol", (BoundedProtocol,), {"header_bytes": settings.limits.header_bytes})
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+    )
+    return Server(config, lifecycle, settings)

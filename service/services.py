@@ -1,0 +1,67 @@
+"""What a handler may use, and the one way to it: through the check of the caller's role."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from retrieval.errors import CollectionNotFound, Forbidden
+from service.access import Caller, Role
+from service.collections import Collections, no_collection
+from service.embedding import EmbeddingQueue
+from service.encoders import Encoders
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.reranking import Reranking
+from service.searching import SearchQueue
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that handlers are handed."""
+
+    settings: Settings
+    lifecycle: Lifecycle
+    metrics: Metrics
+    collections: Collections
+    encoders: Encoders
+    searches: SearchQueue
+    embeddings: EmbeddingQueue
+    reranking: Reranking
+    threads: Executor
+
+    def visible(self, caller: Caller) -> list[str]:
+        """Names of the collections that the caller may see, in order."""
+        return [name for name in self.collections.names() if caller.sees(name)]
+
+
+def admitted(request: Request, role: Role, collection: str | None = None) -> Services:
+    """The services, for a caller with at least that role who may see that collection.
+
+    Raises Forbidden, or CollectionNotFound for what the caller may not know of.
+    """
+    caller: Caller = request.state.caller
+    if caller.role < role:
+        raise Forbidden(
+            f"the key {caller.name!r} has the role {caller.role.name.lower()}; this needs {role.name.lower()}"
+        )
+    if collection is not None and not caller.sees(collection):
+        raise CollectionNotFound(no_collection(collection))
+    return services(request)
+
+
+def services(request: Request) -> Services:
+    """The services, for routes that are open to everybody."""
+    found: Services = request.state.services
+    return found
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    """`content` (records, mappings, numpy arrays) as JSON."""
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), status, media_type="application/json")

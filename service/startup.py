@@ -1,0 +1,36 @@
+"""What is checked before the service starts, so that a mistake is one line rather than a surprise."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+
+from retrieval.errors import NotACollection, SettingsError
+from service.settings import Settings
+
+
+def check_directory(directory: Path) -> None:
+    """Raise NotACollection unless the directory is there; an empty folder may get its collections later."""
+    if not directory.is_dir():
+        raise NotACollection(
+            f"{directory} is not a directory; make a collection with `attendex index SOURCE --into DIR`"
+        )
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raise SettingsError where strangers could reach a service without keys."""
+    if settings.insecure or settings.keys or settings.api_key or _is_local(settings.host):
+        return
+    raise SettingsError(
+        f"host {settings.host} lets other machines in, and no key is set. Make one with `attendex keys add KEYS_FILE` "
+        "and give --keys KEYS_FILE, or say --insecure"
+    )
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

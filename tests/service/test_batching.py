@@ -1,0 +1,128 @@
+"""Batches form only under load, keep order and errors apart, and a full queue refuses at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrieval.errors import BadQuery, Overloaded
+from service.batching import Batcher, BatchLimits
+
+LIMITS = BatchLimits(items=8, cost=100, queue=1_000, workers=1)
+
+
+class Gate:
+    """Doubles numbers; waits at a gate, records its batches, refuses negative numbers."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.batches: list[list[int]] = []
+
+    def __call__(self, items: Sequence[int]) -> list[int | Exception]:
+        self.open.wait(5)
+        self.batches.append(list(items))
+        return [BadQuery("negative") if item < 0 else item * 2 for item in items]
+
+
+def run_with(
+    limits: BatchLimits, use: Callable[[Batcher[int, int], Gate], Awaitable[None]], cost: Callable[[int], int] = abs
+) -> Gate:
+    gate = Gate()
+
+    async def main() -> None:
+        with ThreadPoolExecutor(4) as executor:
+            await use(Batcher(gate, executor, limits, name="tests", cost=cost), gate)
+
+    asyncio.run(main())
+    return gate
+
+
+def test_one_caller_alone_waits_for_nobody() -> None:
+    async def use(batcher: Batcher[int, int], gate: Gate) -> None:
+        gate.open.set()
+        started = time.perf_counter()
+        assert await batcher.submit(3) == 6
+        assert time.perf_counter() - started < 0.5
+
+    assert run_with(LIMITS, use).batches == [[3]]
+
+
+def test_what_arrives_meanwhile_is_answered_together() -> None:
+    async def use(batcher: Batcher[int, int], gate: Gate) -> None:
+        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(1, 7)]
+        await asyncio.sleep(0.01)
+        assert len(batcher) == 5
+        gate.open.set()
+        assert await asyncio.gather(*waiting) == [2, 4, 6, 8, 10, 12]
+
+    assert run_with(LIMITS, use).batches == [[1], [2, 3, 4, 5, 6]]
+
+
+def test_a_full_queue_refuses_at_once_and_recovers() -> None:
+    async def use(batcher: Batcher[int, int], gate: Gate) -> None:
+        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(3)]
+        await asyncio.sleep(0.01)
+        assert batcher.full
+        started = time.perf_counter()
+        with pytest.raises(Overloaded, match="the queue of tests is full"):
+            await batcher.submit(9)
+        assert time.perf_counter() - started < 0.05
+        gate.open.set()
+        await asyncio.gather(*waiting)
+        assert await batcher.submit(4) == 8
+
+    run_with(BatchLimits(items=8, cost=100, queue=2, workers=1), use)
+
+
+def test_an_item_whose_caller_has_gone_is_not_computed() -> None:
+    async def use(batcher: Batcher[int, int], gate: Gate) -> None:
+        first, gone, last = (asyncio.create_task(batcher.submit(number)) for number in (1, 2, 3))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        gate.open.set()
+        assert await asyncio.gather(first, last) == [2, 6]
+
+    assert run_with(LIMITS, use).batches == [[1], [3]]
+
+
+def test_a_failure_of_the_whole_batch_reaches_each_caller() -> None:
+    def fail(_items: Sequence[int]) -> list[int]:
+        raise OSError("disk")
+
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as executor:
+            batcher: Batcher[int, int] = Batcher(fail, executor, LIMITS, name="tests")
+            results = await asyncio.gather(*(batcher.submit(n) for n in range(3)), return_exceptions=True)
+            assert [type(result) for result in results] == [OSError] * 3
+
+    asyncio.run(main())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    numbers=st.lists(st.integers(-30, 30), max_size=40),
+    items=st.integers(1, 8),
+    cost=st.integers(1, 60),
+    workers=st.integers(1, 3),
+)
+def test_every_item_gets_its_own_answer_within_the_limits(
+    numbers: list[int], items: int, cost: int, workers: int
+) -> None:
+    async def use(batcher: Batcher[int, int], gate: Gate) -> None:
+        gate.open.set()
+        results = await asyncio.gather(*(batcher.submit(n) for n in numbers), return_exceptions=True)
+        for number, result in zip(numbers, results, strict=True):
+            assert isinstance(result, BadQuery) if number < 0 else result == number * 2
+
+    gate = run_with(BatchLimits(items=items, cost=cost, queue=1_000, workers=workers), use)
+    assert sorted(item for batch in gate.batches for item in batch) == sorted(numbers)
+    for batch in gate.batches:
+        assert len(batch) <= items
+        assert len(batch) == 1 or sum(map(abs, batch)) <= cost
