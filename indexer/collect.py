@@ -1,0 +1,115 @@
+"""Garbage: which generations are kept, and removing every file that none of them names.
+
+Safe under readers: whoever holds a generation's files keeps them, and whoever is just opening one that goes away opens
+the current one instead (see retrieval/index/snapshot.py).  Manifests go first, so that a manifest never names a file
+that has been removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from indexer.journal import JOURNAL
+from retrieval.errors import CollectionError
+from retrieval.index.directory import Files, lock_is_held, remove_tree
+from retrieval.index.manifest import (
+    DELETIONS,
+    GENERATIONS,
+    LEXICAL,
+    MANIFEST,
+    SEGMENTS,
+    Manifest,
+    generation_path,
+    kept_generations,
+    read_manifest,
+)
+
+LOCK = "lock"
+MERGE_LOCK = "merge.lock"
+MERGE_PREFIX = "merge"  # segments in the making outside of the writer's lock
+FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL)
+NAMES = frozenset({MANIFEST, JOURNAL, LOCK, MERGE_LOCK, *FOLDERS})
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Which generations stay for `log` and `rollback`: the newest `count`, and those younger than `age_s` seconds."""
+
+    count: int = 3
+    age_s: float = 0.0
+
+    def keeps(self, place: int, created: datetime, now: datetime) -> bool:
+        """Whether to keep the generation that is `place`-th newest, from 0."""
+        return place < max(1, self.count) or now - created < timedelta(seconds=self.age_s)
+
+
+def collect(collection: Path, retention: Retention, files: Files, *, also_keep: Iterable[str] = ()) -> None:
+    """Remove old generations and every file that belongs to no kept one; `also_keep` names segments to spare."""
+    if (collection / MANIFEST).exists():
+        current = read_manifest(collection)
+        kept = [current, *_kept(collection, current, retention, files)]
+    else:
+        kept = []
+    _remove_unnamed(collection, kept, frozenset(also_keep), files)
+
+
+def _kept(collection: Path, current: Manifest, retention: Retention, files: Files) -> list[Manifest]:
+    """Older generations that stay; the manifests of the others are removed."""
+    kept = []
+    removed = False
+    place = 0
+    now = datetime.now(UTC)
+    for number in reversed(kept_generations(collection)):
+        if number == current.generation:
+            continue
+        manifest = _readable(collection, number) if number < current.generation else None
+        place += manifest is not None
+        if manifest and retention.keeps(place, manifest.created, now):
+            kept.append(manifest)
+        else:
+            files.unlink(generation_path(collection, number))
+            removed = True
+    if removed:
+        files.sync_directory(collection / GENERATIONS)
+    return kept
+
+
+def _readable(collection: Path, number: int) -> Manifest | None:
+    try:
+        return read_manifest(collection, number)
+    except CollectionError:
+        return None
+
+
+def unnamed_paths(collection: Path, kept: Iterable[Manifest], also_keep: frozenset[str] = frozenset()) -> list[Path]:
+    """Files and folders of the collection that belong to none of `kept`, relative to it."""
+    named: set[Path] = {Path(name) for name in NAMES} | {Path(SEGMENTS, name) for name in also_keep}
+    for manifest in kept:
+        named |= {parent for path in manifest.paths() for parent in (path, *path.parents)}
+        named.add(generation_path(Path(), manifest.generation))
+    merging = lock_is_held(collection / MERGE_LOCK)
+    orphans = []
+    for path in _entries(collection):
+        if path in named or path.parent.name in also_keep:
+            continue
+        if not (merging and path.parts[0] == SEGMENTS and path.parts[1].startswith(MERGE_PREFIX)):
+            orphans.append(path)
+    return orphans
+
+
+def _entries(collection: Path) -> list[Path]:
+    """What lies in the collection, its folders, and theirs; a folder stands before what it holds."""
+    patterns = ("*", *(f"{folder}/*" for folder in FOLDERS), f"{SEGMENTS}/*/*", f"{LEXICAL}/*/*")
+    return [path.relative_to(collection) for pattern in patterns for path in sorted(collection.glob(pattern))]
+
+
+def _remove_unnamed(collection: Path, kept: list[Manifest], also_keep: frozenset[str], files: Files) -> None:
+    for path in unnamed_paths(collection, kept, also_keep):
+        full = collection / path
+        if full.is_dir() and not full.is_symlink():
+            remove_tree(files, full)
+        elif full.exists() or full.is_symlink():  # not gone with its folder
+            files.unlink(full)

@@ -1,0 +1,385 @@
+"""The one writer of a collection: add, delete, commit, roll back.
+
+A generation is committed in this order: the files of new segments, each fsynced; their folder; deletions; the lexical
+index; the generation's manifest; and then, in one atomic step, `manifest.json`.  Only after that is garbage collected.
+Killed before the step, the old generation stands, and what lies beside it goes with the next writer; killed after
+it, the new one stands.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.collect import FOLDERS, LOCK, NAMES, Retention, collect
+from indexer.journal import JOURNAL, Journal, read_journal, write_journal
+from indexer.pending import Origin, Part, Pending
+from indexer.segments import Entries, SegmentBuilder, new_segment_folder
+from retrieval.errors import BadDocument, CorruptCollection, EncoderMismatch, NotACollection, StorageError
+from retrieval.index.digests import record_file
+from retrieval.index.directory import Files, Lock, remove_tree, replace_atomically, take_lock, write_file
+from retrieval.index.identity import content_digests, id_digests
+from retrieval.index.manifest import (
+    DELETIONS,
+    LEXICAL,
+    MANIFEST,
+    SEGMENTS,
+    CollectionSettings,
+    DeletionsRecord,
+    Manifest,
+    SegmentRecord,
+    encode_manifest,
+    generation_path,
+    read_manifest,
+)
+from retrieval.index.schema import extend_schema, typed
+from retrieval.index.segment import Segment, npy_bytes
+from retrieval.types import Document, Passage, Schema, Vectors
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a segment is finished and the next one begun: bounds memory, and what an interruption can cost."""
+
+    passages: int = 1 << 16
+    text_bytes: int = 256 << 20
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a writer has done since it was opened."""
+
+    added: int = 0  # documents written, the two below included
+    replaced: int = 0  # documents of the old generation that got a new version
+    duplicates: int = 0  # documents that a later one with the same id replaced, within this writer
+    unchanged: int = 0
+    resumed: int = 0  # taken over from an interrupted build
+    deleted: int = 0
+
+
+class Writer:
+    """The lock of a collection and one pending generation; nothing of it is visible before `commit`.
+
+    `create` makes the collection where there is none; where there is one, its encoder must be the same.  Leaving the
+    context without a commit gives the pending generation up; leaving it on an exception keeps finished segments for
+    the next writer to take over (see journal.py).  After `commit` or `rollback` a writer is done.  Raises
+    CollectionLocked when another writer does not let go within `wait_s` seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        create: CollectionSettings | None = None,
+        cause: str = "change",
+        wait_s: float = 0.0,
+        retention: Retention | None = None,
+        limits: Limits | None = None,
+        files: Files | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.cause = cause
+        self.counts = Counts()
+        self._create = create
+        self._wait_s = wait_s
+        self._retention = retention or Retention()
+        self._limits = limits or Limits()
+        self._files = files or Files()
+        self._lock: Lock | None = None
+        self._builder: SegmentBuilder | None = None
+        self._ended = False
+
+    def __enter__(self) -> Writer:
+        _prepare_directory(self.path, self._create, self._files)
+        self._lock = take_lock(self.path / LOCK, wait_s=self._wait_s)
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._lock is not None
+        try:
+            if kind is None and not self._ended:
+                self.rollback()
+            elif self._builder is not None:
+                self._discard(self._builder)
+        finally:
+            self._lock.release()
+
+    def _discard(self, builder: SegmentBuilder) -> None:
+        """Give back the space of an unfinished segment; the disk may be full."""
+        builder.abandon()
+        try:
+            remove_tree(self._files, builder.folder)
+        except StorageError as error:
+            log.warning("an unfinished segment is left behind: %s", error)
+
+    def _open(self) -> None:
+        self._open_base()
+        self._take_over()
+        taken = [part.segment.record.name for part in self._pending.parts if part.origin is Origin.RESUMED]
+        collect(self.path, self._retention, self._files, also_keep=taken)
+        for name in FOLDERS:
+            self._files.make_directory(self.path / name)
+        self._files.sync_directory(self.path)  # also: the manifest that was read must not go away in a power cut
+
+    def _open_base(self) -> None:
+        base = read_manifest(self.path) if (self.path / MANIFEST).exists() else None
+        self.settings = _settings(self.path, base, self._create)
+        self._base = base
+        self.generation = base.generation if base else 0
+        self.schema: Schema = base.schema if base else self.settings.schema or {}
+        self._next_key = base.next_key if base else 0
+        self._awaited: set[bytes] = set()  # id digests of documents that were said to have changed, until they come
+        segments = base.segments if base else ()
+        self._pending = Pending([_part(self.path, each, Origin.BASE) for each in segments])
+
+    def _take_over(self) -> None:
+        """Open what an interrupted writer finished; its documents stay dead until they are claimed."""
+        journal = read_journal(self.path)
+        if journal is None or not journal.fits(self.generation, self.settings):
+            return
+        try:
+            parts = [_part(self.path, each, Origin.RESUMED) for each in journal.segments]
+        except CorruptCollection as error:
+            log.warning("an interrupted build cannot be taken over: %s", error)
+            return
+        self._pending.parts += parts
+        self._next_key = journal.next_key
+        self.schema = journal.schema
+
+    def unchanged(self, documents: Sequence[Document]) -> list[bool]:
+        """Which documents need not be added, since they are there already as they are.
+
+        Documents must be asked about in the order in which those that changed will be added.
+        """
+        documents = self._typed(documents)
+        ids, contents = id_digests([each.id for each in documents]), content_digests(documents)
+        keys = [digest.tobytes() for digest in ids]
+        times = Counter(keys)
+        places = np.flatnonzero([times[key] == 1 and not self._on_its_way(key) for key in keys])
+        same = self._pending.unchanged(ids[places], contents[places])
+        self.counts.unchanged += int(np.count_nonzero(same))
+        claimed = self._pending.claim(ids[places[~same]], contents[places[~same]])
+        self.counts.resumed += int(np.count_nonzero(claimed))
+        same[~same] = claimed
+        result = np.zeros(len(keys), dtype=np.bool_)
+        result[places] = same
+        self._awaited.update(key for key, known in zip(keys, result, strict=True) if not known)
+        return [bool(known) for known in result]
+
+    def _on_its_way(self, key: bytes) -> bool:
+        """Whether another document with that id is still to be written: then the order of the two must hold."""
+        return key in self._awaited or (self._builder is not None and self._builder.content_of(key) is not None)
+
+    def add(
+        self,
+        documents: Sequence[Document],
+        passages: Sequence[Sequence[Passage]],
+        vectors: Vectors,
+        unreadable: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Add documents with the vectors of their passages, in order; a later document replaces one of the same id.
+
+        `unreadable`, (documents,): which share of each text the tokenizer cannot read, where that is known.  Raises
+        BadDocument, SchemaError and EncoderMismatch before anything is written.
+        """
+        entries = self._entries(documents, passages, vectors, unreadable)
+        if not documents:
+            return
+        builder = self._builder or self._start_segment()
+        self.counts.duplicates += builder.add(entries, self._next_key)
+        self.counts.added += len(documents)
+        self._next_key += len(vectors)
+        self._awaited.difference_update(digest.tobytes() for digest in entries.ids)
+        if builder.passages >= self._limits.passages or builder.text_bytes >= self._limits.text_bytes:
+            self._finish_segment()
+            self._write_journal()
+
+    def _entries(
+        self,
+        documents: Sequence[Document],
+        passages: Sequence[Sequence[Passage]],
+        vectors: Vectors,
+        unreadable: NDArray[np.float32] | None,
+    ) -> Entries:
+        count, dimension = sum(map(len, passages)), self.settings.encoder.dimension
+        if len(passages) != len(documents) or len(vectors) != count:
+            raise ValueError(
+                f"{len(documents)} documents, {len(passages)} lists of {count} passages, {len(vectors)} vectors"
+            )
+        if vectors.ndim != 2 or vectors.shape[1] != dimension:
+            raise EncoderMismatch(
+                f"{self.path}: vectors of {vectors.shape[-1]} dimensions for a collection of {dimension}; "
+                f"use the encoder that made it, {self.settings.encoder.name!r}"
+            )
+        documents = self._typed(documents)
+        if unreadable is None:
+            unreadable = np.full(len(documents), np.nan, dtype=np.float32)
+        ids, contents = id_digests([each.id for each in documents]), content_digests(documents)
+        return Entries(documents, passages, vectors, ids, contents, unreadable)
+
+    def _typed(self, documents: Sequence[Document]) -> list[Document]:
+        """The documents with metadata of the schema's types; fields seen for the first time join the schema."""
+        if any(not each.id for each in documents):
+            raise BadDocument("a document has an empty id; give every document one")
+        schema = self.schema
+        if self.settings.schema is None:
+            schema = extend_schema(schema, (each.metadata for each in documents))
+        result = [replace(each, metadata=typed(each.metadata, schema, each.id)) for each in documents]
+        self.schema = schema
+        return result
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete documents by id; returns how many were there."""
+        digests = id_digests(list(dict.fromkeys(ids)))
+        there = self._pending.alive(digests)
+        self._pending.kill(digests)
+        if self._builder is not None:
+            there |= [self._builder.remove(digest.tobytes()) for digest in digests]
+        deleted = int(np.count_nonzero(there))
+        self.counts.deleted += deleted
+        return deleted
+
+    def delete_unseen(self) -> int:
+        """Delete what was there before and was neither added nor asked about with `unchanged`; returns how many."""
+        self._finish_segment()
+        deleted = self._pending.kill_unseen()
+        self.counts.deleted += deleted
+        return deleted
+
+    def commit(self) -> int:
+        """Make the pending generation the current one; returns its number.  Without a change nothing is written."""
+        self._finish_segment()
+        segments = tuple(self._record(part) for part in self._pending.parts if part.live.any())
+        if self._base is None or segments != self._base.segments:
+            self._publish(self._manifest(segments))
+            self.generation += 1
+        self._end()
+        return self.generation
+
+    def rollback(self) -> None:
+        """Give the pending generation up, finished segments included."""
+        if self._builder is not None:
+            self._builder.abandon()
+        self._end()
+
+    def _start_segment(self) -> SegmentBuilder:
+        folder = new_segment_folder(self.path, f"{self.generation + 1:06d}", self._files)
+        dtype = str(self.settings.vectors.get("dtype", "float16"))
+        self._builder = SegmentBuilder(folder, self.settings.encoder.dimension, dtype, self._files)
+        return self._builder
+
+    def _finish_segment(self) -> None:
+        if self._builder is None:
+            return
+        built = self._builder.finish(self.schema)
+        self._builder = None
+        self._files.sync_directory(self.path / SEGMENTS)
+        killed = self._pending.append(Part(Segment(self.path, built.record), built.live, Origin.NEW))
+        self.counts.replaced += killed.base
+        self.counts.duplicates += killed.own
+
+    def _write_journal(self) -> None:
+        segments = tuple(part.segment.record for part in self._pending.parts if part.origin is not Origin.BASE)
+        journal = Journal(self.generation, self.settings, self.schema, segments, self._next_key)
+        write_journal(self.path, journal, self._files)
+
+    def _record(self, part: Part) -> SegmentRecord:
+        """The segment with its deletions, which are written unless they are those of the base."""
+        segment = part.segment
+        if np.array_equal(part.live, segment.live_documents):
+            return segment.record
+        name = f"{self.generation + 1:06d}-{segment.record.name}.npy"
+        folder = self.path / DELETIONS
+        write_file(self._files, folder / name, npy_bytes(np.packbits(~part.live, bitorder="little")))
+        dead_passages = int(np.count_nonzero(~part.live[segment.document_of]))
+        deletions = DeletionsRecord(record_file(folder, name), int(np.count_nonzero(~part.live)), dead_passages)
+        return replace(segment.record, deletions=deletions)
+
+    def _manifest(self, segments: tuple[SegmentRecord, ...]) -> Manifest:
+        return Manifest(
+            generation=self.generation + 1,
+            created=datetime.now(UTC),
+            cause=self.cause,
+            settings=self.settings,
+            schema=self.schema,
+            segments=segments,
+            lexical=None,
+            next_key=self._next_key,
+            unreadable_share=self._pending.unreadable_share(),
+        )
+
+    def _publish(self, manifest: Manifest) -> None:
+        """Make what the manifest names durable, then the manifest itself, then make it the current one."""
+        for folder in (SEGMENTS, DELETIONS, LEXICAL):
+            self._files.sync_directory(self.path / folder)
+        data = encode_manifest(manifest)
+        replace_atomically(generation_path(self.path, manifest.generation), data, self._files)
+        replace_atomically(self.path / MANIFEST, data, self._files)
+
+    def _end(self) -> None:
+        """Remove what is no longer needed; what cannot be removed now is left to the next writer."""
+        self._builder = None
+        self._ended = True
+        try:
+            self._files.unlink(self.path / JOURNAL)
+            collect(self.path, self._retention, self._files)
+        except StorageError as error:
+            log.warning("garbage is left behind: %s", error)
+
+
+def _part(collection: Path, record: SegmentRecord, origin: Origin) -> Part:
+    segment = Segment(collection, record)
+    live = segment.live_documents.copy() if origin is Origin.BASE else np.zeros(record.documents, dtype=np.bool_)
+    return Part(segment, live, origin)
+
+
+def _prepare_directory(path: Path, create: CollectionSettings | None, files: Files) -> None:
+    """Make the directory of a new collection; refuse one that holds anything else."""
+    if (path / MANIFEST).exists():
+        return
+    if create is None:
+        read_manifest(path)  # says what is wrong
+    if path.exists() and not path.is_dir():
+        raise NotACollection(f"{path}: is a file; name a directory")
+    foreign = [each.name for each in path.iterdir() if not _ours(each.name)] if path.exists() else []
+    if foreign:
+        raise NotACollection(f"{path}: holds other things ({foreign[0]!r}); name a new or an empty directory")
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            files.make_directory(folder)
+            files.sync_directory(folder.parent)
+
+
+def _ours(name: str) -> bool:
+    """Whether a first writer that was killed may have left a file of that name."""
+    return name in NAMES or name.startswith(tuple(f".{each}." for each in NAMES))
+
+
+def _settings(path: Path, base: Manifest | None, create: CollectionSettings | None) -> CollectionSettings:
+    """The settings of the collection; what is given must not contradict them."""
+    if base is None:
+        assert create is not None
+        return create
+    if create is not None and (differences := base.encoder.differences(create.encoder)):
+        raise EncoderMismatch(
+            f"{path}: made by the encoder {base.encoder.name!r}, not {create.encoder.name!r} "
+            f"({'; '.join(differences)}); use that one, or index into a new directory"
+        )
+    return base.settings

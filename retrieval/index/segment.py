@@ -1,0 +1,154 @@
+"""One open segment: its documents, passages, vectors and tables, by local row."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from retrieval.errors import CorruptCollection
+from retrieval.index.digests import CheckedFile
+from retrieval.index.identity import Digests, IdTable
+from retrieval.index.manifest import DELETIONS, SEGMENTS, SegmentRecord
+from retrieval.index.passages import Keys, Table, TableReader, read_documents, read_passages
+from retrieval.index.vector import Kept, open_vectors
+from retrieval.index.vector_segments import SegmentVectors
+from retrieval.types import Bitmap, Document, Passage, Rows
+
+VECTORS = "vectors.npy"
+BATCHES_FILE = "batches.npy"  # where the batches of the Arrow files begin
+IDS = "ids.npy"  # rows by id digest
+FACTS = "facts.npy"  # one record a document, see FACTS_TYPE
+
+FACTS_TYPE = np.dtype([("content", "<u8", (2,)), ("unreadable", "<f4")])  # digest; share of text, NaN when unknown
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """An array as the bytes of an `.npy` file."""
+    buffer = BytesIO()
+    npy.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+class Segment:
+    """The files of one segment, held open.  Safe to use from several threads.
+
+    Sizes are checked on opening, digests before bytes are first used: what says where things lie at once, the text
+    batch by batch, the vectors (plain numbers that no parser sees) when `check_all` is called.
+    """
+
+    def __init__(self, collection: Path, record: SegmentRecord) -> None:
+        self.record = record
+        self.folder = collection / SEGMENTS / record.name
+        self._files = {each.name: CheckedFile(self.folder, each) for each in record.files}
+        self._deletions = CheckedFile(collection / DELETIONS, record.deletions.file) if record.deletions else None
+        batches = self._array(BATCHES_FILE)
+        self._tables = {
+            table: TableReader(self._files[table.file_name], batches[batches["table"] == table]) for table in Table
+        }
+        self.live_documents = self._live()
+        self.keys: Keys = self._tables[Table.PASSAGES].column("key").to_numpy()
+        self.document_of: Rows = self._tables[Table.PASSAGES].column("document").to_numpy().astype(np.int64)
+        self.vectors: Kept = self._vectors()
+        self._check_counts()
+
+    def _array(self, name: str) -> NDArray[Any]:
+        file = self._files[name]
+        file.require()
+        return _parse_npy(file)
+
+    def _live(self) -> Bitmap:
+        if self._deletions is None:
+            return np.ones(self.record.documents, dtype=np.bool_)
+        self._deletions.require()
+        bits = np.unpackbits(_parse_npy(self._deletions), count=self.record.documents, bitorder="little")
+        return ~bits.astype(np.bool_)
+
+    def _vectors(self) -> Kept:
+        file = self._files[VECTORS]
+        file.require(0, min(4096, file.record.size_bytes))
+        return open_vectors(file.path)
+
+    def _check_counts(self) -> None:
+        record = self.record
+        documents, passages = len(self._tables[Table.DOCUMENTS]), len(self._tables[Table.PASSAGES])
+        if documents != record.documents or passages != record.passages or len(self.vectors) != passages:
+            raise CorruptCollection(
+                f"{documents} documents, {passages} passages and {len(self.vectors)} vectors do not fit the manifest "
+                f"({record.documents}, {record.passages})",
+                path=self.folder,
+            )
+
+    def __len__(self) -> int:
+        return self.record.passages
+
+    @cached_property
+    def index(self) -> SegmentVectors:
+        """The vectors, searchable."""
+        return SegmentVectors(self.vectors)
+
+    @cached_property
+    def facts(self) -> NDArray[np.void]:
+        """What is known of each document, FACTS_TYPE."""
+        return self._array(FACTS)
+
+    @cached_property
+    def _ids(self) -> IdTable:
+        return IdTable(self._array(IDS))
+
+    def find(self, digests: Digests) -> Rows:
+        """The document row of each id digest, dead ones included; -1 where there is none."""
+        return self._ids.find(digests)
+
+    def id_digests(self, among: Bitmap) -> Digests:
+        """Id digests of the document rows that `among` allows, in no particular order."""
+        return self._ids.digests(among)
+
+    def documents(self, rows: Rows) -> list[Document]:
+        """Documents in the order asked."""
+        return read_documents(self._tables[Table.DOCUMENTS], self._tables[Table.METADATA], rows)
+
+    def ids(self, rows: Rows) -> list[str]:
+        """Ids of documents in the order asked."""
+        return self._tables[Table.DOCUMENTS].values("id", rows)
+
+    def passages(self, rows: Rows) -> list[Passage]:
+        """Passages in the order asked."""
+        return read_passages(self._tables[Table.PASSAGES], rows)
+
+    def table(self, table: Table) -> TableReader:
+        """One of the Arrow files, whole."""
+        return self._tables[table]
+
+    def column(self, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+        """A metadata field of all documents, null where the segment does not have it."""
+        metadata = self._tables[Table.METADATA]
+        if name in metadata.schema.names:
+            return metadata.column(name)
+        return pa.chunked_array([pa.nulls(self.record.documents, kind)])
+
+    def check_all(self) -> None:
+        """Check every byte against its digest.  Raises CorruptCollection."""
+        for file in self._files.values():
+            file.require()
+
+
+def _parse_npy(file: CheckedFile) -> NDArray[Any]:
+    """The array in a checked `.npy` file, without a copy."""
+    data = memoryview(file.bytes)
+    head = BytesIO(data[:4096].tobytes())
+    try:
+        if npy.read_magic(head) != (1, 0):
+            raise ValueError("unknown version")
+        shape, fortran_order, dtype = npy.read_array_header_1_0(head)
+        if fortran_order or dtype.hasobject:
+            raise ValueError("unexpected layout")
+        return np.frombuffer(data[head.tell() :], dtype=dtype).reshape(shape)
+    except ValueError as error:
+        raise file.damage(f"is not an array ({error})") from error

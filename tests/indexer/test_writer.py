@@ -1,0 +1,237 @@
+"""What a writer promises: upserts, deletes, nothing visible before the commit, interrupted builds taken over."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from indexer.writer import Limits, Writer
+from retrieval.errors import BadDocument, CollectionLocked, EncoderMismatch, NotACollection, SchemaError
+from retrieval.index.snapshot import open_snapshot
+from retrieval.types import Document
+
+
+def live_texts(bench: Any) -> dict[str, str]:
+    """Id and text of every live document, as a reader sees them."""
+    with open_snapshot(bench.path) as snapshot:
+        return {each.id: each.text for each in snapshot.documents(np.flatnonzero(snapshot.live_documents))}
+
+
+def test_what_is_added_is_read_back(bench: Any) -> None:
+    one = bench.document("a", "short", year=1999, tags=["x", "y"], day="2024-05-01", draft=False)
+    two = bench.document("b", "a text that is long enough for two passages")
+    assert bench.add(one, two) == 1
+    with open_snapshot(bench.path) as snapshot:
+        assert snapshot.rows == 3
+        assert snapshot.document_of.tolist() == [0, 1, 1]
+        assert snapshot.keys.tolist() == [0, 1, 2]
+        read = snapshot.documents([1, 0])
+        assert [each.id for each in read] == ["b", "a"]
+        assert read[1].metadata["year"] == 1999.0
+        assert read[1].metadata["tags"] == ("x", "y")
+        assert snapshot.passages([2]) == [bench.cut(two)[1]]
+        assert snapshot.find("b") == 1
+        assert snapshot.find("c") is None
+        assert snapshot.column("draft").to_pylist() == [False, None]
+
+
+def test_vectors_find_their_own_passage(bench: Any) -> None:
+    documents = [bench.document(f"d{n}") for n in range(50)]
+    bench.add(*documents[:30])
+    bench.add(*documents[30:])
+    with open_snapshot(bench.path) as snapshot:
+        for row, ranking in enumerate(snapshot.vectors.search(bench.vectors(documents), 1, allowed=snapshot.live)):
+            assert ranking.rows.tolist() == [row]
+            assert ranking.scores[0] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_later_document_replaces_an_earlier_one(bench: Any) -> None:
+    with bench.writer(limits=Limits(passages=2)) as writer:
+        for number in range(5):
+            bench.put(writer, [bench.document("a", f"version {number}"), bench.document(f"b{number}")])
+        writer.commit()
+    assert writer.counts.duplicates == 4
+    assert live_texts(bench)["a"] == "version 4"
+    with bench.writer() as writer:
+        bench.put(writer, [bench.document("a", "old"), bench.document("a", "new")])
+        writer.commit()
+    assert (writer.counts.replaced, writer.counts.duplicates) == (1, 1)
+    assert live_texts(bench)["a"] == "new"
+    with open_snapshot(bench.path) as snapshot:
+        assert snapshot.manifest.documents == int(snapshot.live_documents.sum()) == 6
+        assert snapshot.manifest.passages == int(snapshot.live.sum())
+
+
+def test_deleted_documents_are_gone(bench: Any) -> None:
+    bench.add(bench.document("a"), bench.document("b"))
+    with bench.writer() as writer:
+        bench.put(writer, [bench.document("b", "again"), bench.document("c")])
+        assert writer.delete(["b", "c", "nobody", "c"]) == 2
+        writer.commit()
+    assert live_texts(bench) == {"a": "text of a"}
+    with open_snapshot(bench.path) as snapshot:
+        assert snapshot.find("b") is None
+        assert len(snapshot.manifest.segments) == 1  # one without live documents is left out
+
+
+def test_a_document_added_after_its_deletion_is_there(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    with bench.writer() as writer:
+        writer.delete(["a"])
+        bench.put(writer, [bench.document("a", "back")])
+        writer.commit()
+    assert live_texts(bench) == {"a": "back"}
+
+
+def test_nothing_is_visible_before_the_commit(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    with bench.writer(limits=Limits(passages=1)) as writer:
+        bench.put(writer, [bench.document("b")])
+        assert live_texts(bench) == {"a": "text of a"}
+    assert live_texts(bench) == {"a": "text of a"}
+    assert len(list((bench.path / "segments").iterdir())) == 1  # given up, and cleaned up
+
+
+def test_an_open_generation_outlives_its_files(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    with open_snapshot(bench.path) as old:
+        for number in range(6):
+            bench.add(bench.document("a", f"version {number}"))
+        assert not (bench.path / "generations" / "000001.json").exists()
+        assert old.documents([0])[0].text == "text of a"
+        assert old.vectors.search(bench.vectors([bench.document("a")]), 1)[0].rows.tolist() == [0]
+        assert old.find("a") == 0
+
+
+def test_unchanged_documents_make_no_generation(bench: Any) -> None:
+    documents = [bench.document(f"d{n}", year=n) for n in range(5)]
+    bench.add(*documents)
+    with bench.writer() as writer:
+        assert writer.unchanged(documents) == [True] * 5
+        assert writer.unchanged([bench.document("d0", year=7)]) == [False]
+        assert writer.commit() == 1
+
+
+def test_unchanged_keeps_the_order_of_two_versions(bench: Any) -> None:
+    first, second = bench.document("a"), bench.document("a", "second")
+    bench.add(first)
+    with bench.writer() as writer:
+        assert writer.unchanged([second]) == [False]
+        assert writer.unchanged([first]) == [False]  # `second` is still on its way
+        bench.put(writer, [second])
+        assert writer.unchanged([first]) == [False]
+        bench.put(writer, [first])
+        assert writer.unchanged([second, first]) == [False, False]
+        writer.commit()
+    assert live_texts(bench) == {"a": "text of a"}
+
+
+def test_what_is_gone_from_the_source_is_deleted(bench: Any) -> None:
+    bench.add(*(bench.document(f"d{n}") for n in range(4)))
+    with bench.writer() as writer:
+        writer.unchanged([bench.document("d1"), bench.document("d2", "new")])
+        bench.put(writer, [bench.document("d2", "new"), bench.document("e")])
+        assert writer.delete_unseen() == 2
+        writer.commit()
+    assert live_texts(bench) == {"d1": "text of d1", "d2": "new", "e": "text of e"}
+
+
+def test_an_interrupted_build_is_taken_over(bench: Any) -> None:
+    documents = [bench.document(f"d{n}") for n in range(10)]
+
+    def interrupted() -> None:
+        with bench.writer(limits=Limits(passages=3)) as writer:
+            for document in documents[:8]:
+                bench.put(writer, [document])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with pytest.raises(NotACollection):
+        open_snapshot(bench.path)
+    source = [*documents[1:], bench.document("d2", "changed")]  # d0 is gone from the source by now
+    with bench.writer() as writer:
+        for document in source:
+            if not writer.unchanged([document])[0]:
+                bench.put(writer, [document])
+        assert writer.counts.resumed == 5  # d1 … d5: two finished segments, of which d0 is not wanted any more
+        writer.commit()
+    assert live_texts(bench) == {each.id: each.text for each in source}
+    assert not (bench.path / "pending.json").exists()
+
+
+def test_another_change_gives_an_interrupted_build_up(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    with suppress(KeyboardInterrupt), bench.writer(limits=Limits(passages=1)) as writer:
+        bench.put(writer, [bench.document("b")])
+        raise KeyboardInterrupt
+    bench.add(bench.document("c"))
+    assert live_texts(bench) == {"a": "text of a", "c": "text of c"}
+    assert len(list((bench.path / "segments").iterdir())) == 2
+
+
+def test_a_second_writer_is_told_who_holds_the_lock(bench: Any) -> None:
+    with bench.writer(), pytest.raises(CollectionLocked, match=r"held by process \d+ on "), bench.writer():
+        pass
+
+
+def test_bad_input_is_refused_whole(bench: Any) -> None:
+    with bench.writer() as writer:
+        bench.put(writer, [bench.document("a", year=1)])
+        with pytest.raises(SchemaError, match=r"document 'b': field 'year' is a number, and 'soon' is not"):
+            bench.put(writer, [bench.document("c"), bench.document("b", year="soon")])
+        with pytest.raises(BadDocument, match="empty id"):
+            bench.put(writer, [Document("", "text")])
+        with pytest.raises(BadDocument, match="surrogate"):
+            bench.put(writer, [Document("\ud800", "text")])
+        with pytest.raises(EncoderMismatch, match="3 dimensions for a collection of 8"):
+            writer.add([bench.document("d")], [[]], np.zeros((0, 3), np.float32))
+        writer.commit()
+    assert list(live_texts(bench)) == ["a"]
+
+
+def test_another_encoder_is_refused(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    other = replace(bench.settings, encoder=replace(bench.settings.encoder, weights_sha256="other"))
+    with pytest.raises(EncoderMismatch, match="weights_sha256: 'w', 'other'"), Writer(bench.path, create=other):
+        pass
+
+
+def test_a_directory_with_other_things_is_refused(bench: Any) -> None:
+    bench.path.mkdir()
+    (bench.path / "thesis.tex").write_text("years of work")
+    with pytest.raises(NotACollection, match=r"thesis\.tex"), bench.writer():
+        pass
+    with pytest.raises(NotACollection, match="attendex index"), Writer(bench.folder / "nowhere"):
+        pass
+    assert not (bench.folder / "nowhere").exists()
+
+
+def test_the_schema_grows_with_the_documents(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    bench.add(bench.document("b", year=1))
+    bench.add(bench.document("c", topic="x"))
+    with open_snapshot(bench.path) as snapshot:
+        assert dict(snapshot.schema) == {"year": "number", "topic": "string"}
+        assert snapshot.column("year").to_pylist() == [None, 1.0, None]
+
+
+def test_a_given_schema_takes_no_other_field(bench: Any) -> None:
+    settings = replace(bench.settings, schema={})
+    with Writer(bench.path, create=settings) as writer, pytest.raises(SchemaError, match="'year' is not in the schema"):
+        bench.put(writer, [bench.document("a", year=1)])
+
+
+def test_the_unreadable_share_is_that_of_the_live_documents(bench: Any) -> None:
+    documents = [bench.document(name) for name in "abc"]
+    with bench.writer() as writer:
+        shares = np.array([0.5, 0.1, np.nan], np.float32)
+        writer.add(documents, [bench.cut(each) for each in documents], bench.vectors(documents), shares)
+        writer.delete(["a"])
+        writer.commit()
+    with open_snapshot(bench.path) as snapshot:
+        assert snapshot.manifest.unreadable_share == pytest.approx(0.1)
