@@ -66,7 +66,7 @@ class SegmentBuilder:
         self.text_bytes = 0
         self._files = files
         self._text = TextWriter(folder, files)
-        self._vectors = VectorWriter(folder / VECTORS, dimension, dtype)
+        self._vectors = VectorWriter(folder / VECTORS, dimension, dtype, files)
         self._waiting: list[Document] = []  # documents not yet written
         self._waiting_bytes = 0
         self._metadata: list[Metadata] = []  # of all documents: its columns are known only at the end

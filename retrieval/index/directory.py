@@ -95,18 +95,18 @@ class _Output(io.RawIOBase):
         self._files = files
         self._path = path
         self._descriptor = files.create(path)
-        self._position = 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
-        written = self._files.write(self._descriptor, self._path, memoryview(data))
-        self._position += written
-        return written
+        return self._files.write(self._descriptor, self._path, memoryview(data))
 
-    def tell(self) -> int:
-        return self._position
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return os.lseek(self._descriptor, offset, whence)
 
     def sync(self) -> None:
         self._files.sync(self._descriptor, self._path)

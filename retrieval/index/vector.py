@@ -8,16 +8,17 @@ was built.
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
 from retrieval.errors import CorruptCollection, EncoderError, StorageError
+from retrieval.index.directory import Files, writing
 from retrieval.types import Scores, Vectors
 
 KEPT_TYPES = (np.dtype("<f2"), np.dtype("<f4"))
@@ -33,18 +34,18 @@ class VectorWriter:
     The file is whole and on disk once `close` has returned.  Leaving the context on an exception deletes it.
     """
 
-    def __init__(self, path: Path, dimension: int, dtype: DTypeLike = np.float16) -> None:
+    def __init__(
+        self, path: Path, dimension: int, dtype: DTypeLike = np.float16, files: Files | None = None
+    ) -> None:
         self.path = path
         self.dimension = dimension
         self.dtype = np.dtype(dtype).newbyteorder("<")
         if self.dtype not in KEPT_TYPES:
             raise ValueError(f"vectors are kept as float16 or float32, not {self.dtype}")
         self.rows = 0
-        try:
-            self._file: BinaryIO = path.open("wb")
-            self._data_start = self._write_header()
-        except OSError as error:
-            raise StorageError(f"cannot write vectors: {error.strerror}", path=path) from error
+        self._open = ExitStack()
+        self._file = self._open.enter_context(writing(files or Files(), path))
+        self._data_start = self._write_header()
 
     def append(self, block: Vectors) -> None:
         """Add `block`, (n, dimension), after what is there.  Raises EncoderError for what cannot be a unit vector."""
@@ -54,24 +55,16 @@ class VectorWriter:
         if not np.all(lengths <= LONGEST):  # also False for NaN
             row = int(np.flatnonzero(~(lengths <= LONGEST))[0])
             raise EncoderError(f"vector {self.rows + row} has length {lengths[row]:g}; vectors must have length 1")
-        try:
-            self._file.write(np.ascontiguousarray(block, dtype=self.dtype).data)
-        except OSError as error:
-            raise StorageError(f"cannot write vectors: {error.strerror}", path=self.path) from error
+        self._file.write(np.ascontiguousarray(block, dtype=self.dtype).data)
         self.rows += len(block)
 
     def close(self) -> None:
         """Complete the header and force the file to disk.  Closing twice does nothing."""
         if self._file.closed:
             return
-        try:
-            with self._file:
-                if self._write_header() != self._data_start:
-                    raise AssertionError("the .npy header changed its length")
-                self._file.flush()
-                os.fsync(self._file.fileno())
-        except OSError as error:
-            raise StorageError(f"cannot write vectors: {error.strerror}", path=self.path) from error
+        if self._write_header() != self._data_start:
+            raise AssertionError("the .npy header changed its length")
+        self._open.close()
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +75,7 @@ class VectorWriter:
         if kind is None:
             self.close()
         else:
-            self._file.close()
+            self._open.__exit__(kind, error, trace)
             self.path.unlink(missing_ok=True)
 
     def _write_header(self) -> int:
