@@ -24,8 +24,11 @@ class Tokenizer(Protocol):
 class Encoder(Protocol):
     """Turns texts into vectors of length one.  Safe to call from several threads."""
 
-    dimension: int
-    tokenizer: Tokenizer
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors: ...  # (n, dimension) float32
 

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import typer
 
+from indexer.commands.index import index
+from retrieval.commands.info import info
+from retrieval.commands.search import search
+from service.commands.keys import keys
+from service.commands.serve import serve
+from service.commands.settings import settings
+
 app = typer.Typer(
     name="attendex",
     help="Semantic search you can measure: index documents, query them, evaluate the ranking.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(index)
+app.command()(search)
+app.command()(info)
+app.command()(serve)
+app.command()(settings)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

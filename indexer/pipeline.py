@@ -1,0 +1,259 @@
+"""Documents in, a committed generation out: read → compare → chunk → encode → write, as generators.
+
+Nothing is held longer than a block of documents, so memory does not grow with the source.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+from indexer.chunking import ChunkSettings, chunk
+from indexer.encode_once import EncodeOnce
+from indexer.readers import FileOutcome, ReadOptions, find_beir, open_documents
+from indexer.writer import Writer
+from retrieval.encoder.hub import DEFAULT
+from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import BadDocument, InputError, NotACollection
+from retrieval.index.manifest import Canaries, CollectionSettings, read_manifest
+from retrieval.index.passages import passage_text
+from retrieval.search.canaries import CANARY_TEXTS
+from retrieval.types import Document, Passage, Schema, Vectors
+
+BLOCK_DOCUMENTS = 2_048
+BLOCK_CHARACTERS = 4_000_000
+LISTED_PROBLEMS = 1_000  # further ones are only counted
+
+
+def ignore_file(outcome: FileOutcome) -> None:
+    """For builds that nobody watches file by file."""
+    del outcome
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """How documents become a collection.  What the collection already settled may be left out, not contradicted."""
+
+    encoder: str = ""  # "": the collection's own, or the default
+    runtime: str = "auto"
+    precision: str = "auto"
+    chunking: ChunkSettings | None = None  # None: whole documents for BEIR folders, passages for all else
+    schema: Schema | None = None  # None: inferred from the documents
+    read: ReadOptions = field(default_factory=ReadOptions)
+    skip_bad: bool = False  # count and list bad documents instead of stopping at the first
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a build is: documents read, passages written."""
+
+    documents: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did.  `documents` and `passages` are those of the collection afterwards."""
+
+    collection: str
+    generation: int
+    encoder: str
+    runtime: str
+    precision: str
+    documents: int
+    passages: int
+    read: int
+    added: int
+    replaced: int
+    duplicates: int
+    unchanged: int
+    resumed: int
+    encoded_texts: int
+    bad: int
+    problems: tuple[str, ...]
+    schema: Mapping[str, str]
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Tally:
+    read: int = 0
+    passages: int = 0
+    bad: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def note(self, problem: InputError, *, skip: bool) -> None:
+        """Count a bad document, or stop at it."""
+        if not skip:
+            raise problem
+        self.bad += 1
+        if len(self.problems) < LISTED_PROBLEMS:
+            self.problems.append(str(problem))
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Documents on their way through, with their passages and what the encoder reads of each."""
+
+    documents: list[Document]
+    passages: list[list[Passage]]
+    texts: list[str]
+
+
+def build_collection(
+    sources: Sequence[Path],
+    into: Path,
+    settings: BuildSettings | None = None,
+    *,
+    watch: Callable[[Progress], None] | None = None,
+    on_file: Callable[[FileOutcome], None] = ignore_file,
+) -> BuildReport:
+    """Index `sources` into the collection `into`, which is made if it is not there, and commit one generation.
+
+    Documents that the collection already holds unchanged are not encoded again.  Raises InputError for what cannot
+    be read or does not fit, EncoderMismatch for an encoder that did not make the collection, CollectionError for what
+    the disk says; the collection is then as it was.
+    """
+    settings = settings or BuildSettings()
+    started = time.perf_counter()
+    encoder = _encoder_for(into, settings)
+    tally = _Tally()
+    create = _collection_settings(encoder, sources, settings)
+    with Writer(into, create=create, cause=_cause(sources)) as writer, EncodeOnce(encoder) as encode_once:
+        cut = partial(chunk, tokenizer=encoder.tokenizer, settings=ChunkSettings(**writer.settings.chunking))
+        documents = _read(sources, settings, tally, on_file)
+        turn = Lock()  # blocks are read ahead in the encoder's thread, and a writer serves one at a time
+        changed = (_changed(some, writer, turn, settings, tally) for some in _batched(documents))
+        for block, vectors in _encoded((_block(some, cut) for some in changed), encode_once):
+            with turn:
+                writer.add(block.documents, block.passages, vectors)
+            tally.passages += len(vectors)
+            if watch:
+                watch(Progress(tally.read, tally.passages))
+        if not tally.read and not writer.generation:
+            raise InputError(f"{', '.join(map(str, sources))}: no document could be read, so no collection was made")
+        writer.commit()
+        counts = writer.counts
+    manifest = read_manifest(into)
+    return BuildReport(
+        collection=str(into),
+        generation=manifest.generation,
+        encoder=encoder.fingerprint.name,
+        runtime=encoder.runtime.name,
+        precision=encoder.runtime.precision,
+        documents=manifest.documents,
+        passages=manifest.passages,
+        read=tally.read,
+        added=counts.added,
+        replaced=counts.replaced,
+        duplicates=counts.duplicates,
+        unchanged=counts.unchanged,
+        resumed=counts.resumed,
+        encoded_texts=encode_once.encoded,
+        bad=tally.bad,
+        problems=tuple(tally.problems),
+        schema={name: str(kind) for name, kind in manifest.schema.items()},
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _encoder_for(into: Path, settings: BuildSettings) -> SentenceEncoder:
+    """The encoder that was asked for, else the one that made the collection, else the default."""
+    name = settings.encoder
+    if not name:
+        try:
+            name = read_manifest(into).encoder.name
+        except NotACollection:
+            name = DEFAULT
+    return load_encoder(name, runtime=settings.runtime, precision=settings.precision)
+
+
+def _collection_settings(
+    encoder: SentenceEncoder, sources: Sequence[Path], settings: BuildSettings
+) -> CollectionSettings:
+    chunking = settings.chunking
+    if chunking is None:
+        chunking = ChunkSettings("whole" if all(find_beir(each) for each in sources) else "passages")
+    return CollectionSettings(
+        encoder=encoder.fingerprint,
+        runtime=encoder.runtime.name,
+        precision=encoder.runtime.precision,
+        canaries=Canaries(CANARY_TEXTS, encoder.encode_passages(CANARY_TEXTS)),
+        schema=settings.schema,
+        chunking=asdict(chunking),
+    )
+
+
+def _cause(sources: Sequence[Path]) -> str:
+    return "index " + " ".join(source.name or str(source) for source in sources)
+
+
+def _read(
+    sources: Sequence[Path], settings: BuildSettings, tally: _Tally, on_file: Callable[[FileOutcome], None]
+) -> Iterator[Document]:
+    """Good documents of all sources, in order."""
+    for source in sources:
+        for item in open_documents(source, settings.read, on_file):
+            if isinstance(item, BadDocument):
+                tally.note(item, skip=settings.skip_bad)
+            else:
+                tally.read += 1
+                yield item
+
+
+def _batched(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Blocks of documents, bounded in number and in text."""
+    block: list[Document] = []
+    characters = 0
+    for document in documents:
+        block.append(document)
+        characters += len(document.text)
+        if len(block) == BLOCK_DOCUMENTS or characters >= BLOCK_CHARACTERS:
+            yield block
+            block, characters = [], 0
+    if block:
+        yield block
+
+
+def _changed(
+    documents: list[Document], writer: Writer, turn: Lock, settings: BuildSettings, tally: _Tally
+) -> list[Document]:
+    """Those that the collection does not hold as they are."""
+    try:
+        with turn:
+            known = writer.unchanged(documents)
+    except InputError as error:
+        if len(documents) == 1:
+            tally.note(error, skip=settings.skip_bad)
+            return []
+        return [each for one in documents for each in _changed([one], writer, turn, settings, tally)]
+    return [document for document, same in zip(documents, known, strict=True) if not same]
+
+
+def _block(documents: list[Document], cut: Callable[[Document], list[Passage]]) -> _Block:
+    passages = [cut(document) for document in documents]
+    texts = [
+        passage_text(document.title, each.heading, document.text[each.start : each.end])
+        for document, parts in zip(documents, passages, strict=True)
+        for each in parts
+    ]
+    return _Block(documents, passages, texts)
+
+
+def _encoded(blocks: Iterable[_Block], encode_once: EncodeOnce) -> Iterator[tuple[_Block, Vectors]]:
+    """Blocks with the vectors of their passages; blocks ahead of the encoder wait in between."""
+    waiting: deque[_Block] = deque()
+
+    def texts() -> Iterator[list[str]]:
+        for block in blocks:
+            waiting.append(block)
+            yield block.texts
+
+    for vectors in encode_once.encode(texts()):
+        yield waiting.popleft(), vectors

@@ -1,0 +1,196 @@
+"""How figures are shown: the JSON and the tables that the measuring commands share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from retrieval.commands.terminal import stderr
+
+if TYPE_CHECKING:
+    from retrieval.metrics.asking import Stamp, Watch
+    from retrieval.metrics.comparison import Change, Comparison, Contest
+    from retrieval.metrics.evaluation import Coverage, Evaluation
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Watch]:
+    """A bar on standard error where a person looks on; a total of 0 is unknown."""
+    from rich.progress import Progress
+
+    console = stderr()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        bar = bars.add_task(what, total=total or None)
+        yield lambda done: bars.update(bar, completed=done)
+
+
+def evaluation_json(evaluation: Evaluation, stamp: Stamp | None, seconds: float) -> dict[str, Any]:
+    """An evaluation for machines; what identifies the collection is null for a run file."""
+    return {
+        "measures": evaluation.figures,
+        "queries": evaluation.coverage.averaged,
+        **stamp_json(stamp),
+        "seconds": round(seconds, 3),
+        "intervals": intervals(evaluation),
+        "coverage": asdict(evaluation.coverage),
+        "run": evaluation.run,
+    }
+
+
+def stamp_json(stamp: Stamp | None) -> dict[str, Any]:
+    """What gave a run."""
+    if stamp is None:
+        return dict.fromkeys(("documents", "collection", "generation", "encoder", "fingerprint", "mode", "settings"))
+    return {
+        "documents": stamp.documents,
+        "collection": stamp.collection,
+        "generation": stamp.generation,
+        "encoder": stamp.encoder.name,
+        "fingerprint": asdict(stamp.encoder),
+        "mode": stamp.mode,
+        "settings": stamp.settings,
+    }
+
+
+def intervals(evaluation: Evaluation) -> dict[str, list[float]]:
+    """Measure → ends of the 95 % bootstrap interval of its mean; measures that count have none."""
+    from retrieval.metrics.significance import bootstrap_intervals
+
+    means = {
+        name: values.per_query
+        for name, values in evaluation.values.items()
+        if math.isclose(values.figure, float(values.per_query.mean()), abs_tol=1e-12)
+    }
+    if not means:
+        return {}
+    found = bootstrap_intervals(np.stack(list(means.values()), axis=1))
+    return {name: [float(low), float(high)] for name, low, high in zip(means, found.low, found.high, strict=True)}
+
+
+def show_evaluation(console: Console, evaluation: Evaluation, stamp: Stamp | None) -> None:
+    """The table of one evaluation, and what it was averaged over."""
+    ends = intervals(evaluation)
+    table = Table("measure", title=_title(evaluation, stamp), title_justify="left", title_style="bold")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for name, value in evaluation.figures.items():
+        low, high = ends.get(name, (None, None))
+        table.add_row(name, _number(value), "" if low is None else f"{low:.4f} – {high:.4f}")
+    console.print(table)
+    for line in coverage_lines(evaluation.coverage):
+        console.print(line, highlight=False)
+
+
+def coverage_lines(coverage: Coverage) -> list[str]:
+    """The denominator, and what counts as 0 or was left aside."""
+    lines = [
+        f"averaged over {coverage.averaged:,} queries; {coverage.judged_at_10:.0%} of the first ten hits are judged"
+    ]
+    said = (
+        (coverage.without_results, "of them found nothing (count as 0)"),
+        (coverage.without_relevant, "of them have no relevant document (count as 0)"),
+        (coverage.unjudged, "queries without judgments were left aside"),
+        (coverage.not_asked, "judged queries were not asked"),
+    )
+    return lines + [f"{count:,} {what}" for count, what in said if count]
+
+
+def show_slices(console: Console, by: str, slices: Mapping[str, Evaluation]) -> None:
+    """One line a group of queries."""
+    table = Table(by, title=f"by {by}", title_justify="left")
+    table.add_column("queries", justify="right")
+    names = list(next(iter(slices.values())).values)
+    for name in names:
+        table.add_column(name, justify="right")
+    for label, evaluation in slices.items():
+        figures = [_number(evaluation.figures[name]) for name in names]
+        table.add_row(label, str(evaluation.coverage.averaged), *figures)
+    console.print(table)
+
+
+def contest_json(contest: Contest, stamps: Sequence[Stamp | None]) -> dict[str, Any]:
+    """A comparison for machines."""
+    return {
+        "queries": len(contest.evaluations[0].queries),
+        "systems": [
+            {"name": each.run, "measures": each.figures, "coverage": asdict(each.coverage), **stamp_json(stamp)}
+            for each, stamp in zip(contest.evaluations, stamps, strict=True)
+        ],
+        "comparisons": [comparison_json(pair) for pair in contest.pairs],
+    }
+
+
+def comparison_json(pair: Comparison) -> dict[str, Any]:
+    """One pair; a detectable difference without bound is null."""
+    differences = {}
+    for name, each in pair.differences.items():
+        record = {key: value for key, value in asdict(each).items() if key != "measure"}
+        record["detectable"] = each.detectable if math.isfinite(each.detectable) else None
+        differences[name] = {**record, "significant": each.significant}
+    return {"a": pair.a, "b": pair.b, "verdict": pair.verdict, "measures": differences}
+
+
+def changes_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """Queries that changed most, for machines."""
+    return [{**asdict(change), "difference": change.difference} for change in changes]
+
+
+def show_comparison(console: Console, pair: Comparison) -> None:
+    """The verdict and the table of one pair."""
+    from retrieval.metrics.comparison import signed, told_p
+
+    console.print(pair.verdict, style="bold", markup=False, highlight=False)
+    table = Table("measure")
+    for column in ("A", "B", "B − A", "95 % interval", "p", "p (t)", "effect", "won / lost / tied", "detectable"):
+        table.add_column(column, justify="right")
+    for name, d in pair.differences.items():
+        table.add_row(
+            name,
+            _number(d.mean_a),
+            _number(d.mean_b),
+            signed(d.difference),
+            f"{signed(d.low)} – {signed(d.high)}",
+            told_p(d.p_adjusted).removeprefix("p = ").removeprefix("p "),
+            told_p(d.p_t).removeprefix("p = ").removeprefix("p "),
+            f"{d.effect:+.2f}",
+            f"{d.wins} / {d.losses} / {d.ties}",
+            f"{d.detectable:.3f}",
+        )
+    console.print(f"A = {pair.a}   B = {pair.b}   {len(pair.queries):,} queries", markup=False, highlight=False)
+    console.print(table)
+
+
+def show_changes(console: Console, changes: Sequence[Change], texts: Mapping[str, str]) -> None:
+    """The queries that changed most, with the judged documents that moved."""
+    for change in changes:
+        head = f"{change.difference:+.3f}  {change.query}  {texts.get(change.query, '')}"
+        console.print(head, markup=False, highlight=False)
+        for moved in change.moved:
+            places = f"{moved.rank_a or '–'} → {moved.rank_b or '–'}"
+            line = f"        {places:>12}  {moved.document}  (relevance {moved.relevance})"
+            console.print(line, style="dim", markup=False, highlight=False)
+
+
+def _title(evaluation: Evaluation, stamp: Stamp | None) -> str:
+    if stamp is None:
+        return f"run {evaluation.run}"
+    settings = f" · {stamp.settings}" if stamp.settings else ""
+    parts = (
+        stamp.collection,
+        f"generation {stamp.generation}",
+        f"{stamp.documents:,} documents",
+        stamp.mode + settings,
+        stamp.encoder.name,
+    )
+    return " · ".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"

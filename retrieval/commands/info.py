@@ -1,0 +1,92 @@
+"""`attendex info`: what a collection is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
+
+if TYPE_CHECKING:
+    from retrieval.index.manifest import Manifest
+
+
+@reports_errors
+def info(
+    collection: Annotated[Path, typer.Argument(help="Directory of the collection.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Show counts, encoder, fields and sizes of a collection.
+
+    Examples:
+
+      attendex info papers
+
+      attendex info papers --json
+    """
+    from retrieval.index.manifest import read_manifest
+
+    facts = describe(collection, read_manifest(collection))
+    if as_json:
+        print_json(facts)
+    else:
+        _show(facts)
+
+
+def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
+    """The facts of a generation, ready for JSON."""
+    from dataclasses import asdict
+
+    return {
+        "name": collection.resolve().name,
+        "generation": manifest.generation,
+        "created": manifest.created,
+        "cause": manifest.cause,
+        "documents": manifest.documents,
+        "passages": manifest.passages,
+        "size_bytes": manifest.size_bytes,
+        "encoder": {
+            **asdict(manifest.encoder),
+            "runtime": manifest.settings.runtime,
+            "precision": manifest.settings.precision,
+        },
+        "chunking": dict(manifest.settings.chunking),
+        "schema": {name: str(kind) for name, kind in manifest.schema.items()},
+        "segments": [
+            {
+                "name": segment.name,
+                "documents": segment.live_documents,
+                "deleted": segment.documents - segment.live_documents,
+                "passages": segment.live_passages,
+                "size_bytes": sum(file.size_bytes for file in segment.files),
+                "structure": dict(segment.structure.facts) if segment.structure else None,
+            }
+            for segment in manifest.segments
+        ],
+    }
+
+
+def _show(facts: dict[str, Any]) -> None:
+    from rich.filesize import decimal
+    from rich.markup import escape
+    from rich.table import Table
+
+    encoder = facts["encoder"]
+    rows = {
+        "collection": facts["name"],
+        "generation": f"{facts['generation']}, {facts['created']:%Y-%m-%d %H:%M:%S} UTC, by {facts['cause']}",
+        "documents": f"{facts['documents']:,}",
+        "passages": f"{facts['passages']:,}",
+        "size": decimal(facts["size_bytes"]),
+        "encoder": f"{encoder['name']}, {encoder['dimension']} dimensions, {encoder['max_tokens']} tokens",
+        "made with": f"{encoder['runtime']}, {encoder['precision']}; weights {encoder['weights_sha256'][:12]}…",
+        "chunking": ", ".join(f"{name} {value}" for name, value in facts["chunking"].items()),
+        "fields": ", ".join(f"{name} ({kind})" for name, kind in facts["schema"].items()) or "none",
+        "segments": str(len(facts["segments"])),
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(f"[dim]{name}[/dim]", escape(value))
+    stdout().print(table)
