@@ -46,16 +46,22 @@ class State(TypedDict):
     services: Services
 
 
-def create_app(root: Path, settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI:
-    """The service for the collection, or the folder of collections, at `root`.  Raises SettingsError."""
+def create_app(
+    root: Path, settings: Settings, lifecycle: Lifecycle | None = None, encoders: Encoders | None = None
+) -> FastAPI:
+    """The service for the collection, or the folder of collections, at `root`.  Raises SettingsError.
+
+    `encoders` may be shared by several applications of one process.
+    """
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
+    encoders = encoders or Encoders(settings.runtime, settings.precision, settings.encoder)
     keys = KeyRing(settings.keys, settings.api_key.get_secret_value() if settings.api_key else None)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         with ThreadPoolExecutor(settings.queue.threads, "attendex") as threads:
-            services = make_services(root, settings, lifecycle, metrics, threads)
+            services = make_services(root, settings, lifecycle, metrics, encoders, threads)
             await asyncio.to_thread(services.collections.refresh)
             watching = asyncio.create_task(watch(settings.reload_seconds, services.collections.refresh, keys.reload))
             yield {"services": services}
@@ -77,10 +83,14 @@ def create_app(root: Path, settings: Settings, lifecycle: Lifecycle | None = Non
 
 
 def make_services(
-    root: Path, settings: Settings, lifecycle: Lifecycle, metrics: Metrics, threads: ThreadPoolExecutor
+    root: Path,
+    settings: Settings,
+    lifecycle: Lifecycle,
+    metrics: Metrics,
+    encoders: Encoders,
+    threads: ThreadPoolExecutor,
 ) -> Services:
     """Everything that handlers are handed."""
-    encoders = Encoders(settings.runtime, settings.precision, settings.encoder)
     opened = Collections(root, lambda path: open_warm(path, encoders))
     embeddings = EmbeddingQueue(encoders, threads, settings.queue, metrics)
     services = Services(

@@ -116,7 +116,7 @@ def _pointer(location: Sequence[str | int]) -> str:
 def _sentence(found: Mapping[str, Any]) -> str:
     if found["type"] == "json_invalid":
         return f"{found['ctx']['error']} at character {found['loc'][-1]}"
-    return str(found["msg"]).encode("utf-8", "replace").decode()
+    return str(found["msg"]).removeprefix("Value error, ").encode("utf-8", "replace").decode()
 
 
 Dialect = Callable[[Problem, str, str], Response]  # (problem, path, request id)
@@ -146,6 +146,7 @@ def native(problem: Problem, path: str, request_id: str) -> Response:
 
 def openai(problem: Problem, path: str, request_id: str) -> Response:  # noqa: ARG001
     """OpenAI's error object."""
+    problem = _bad_request(problem)
     kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
     kind = kinds.get(problem.status, "invalid_request_error" if problem.status < 500 else "server_error")
     pointer = problem.errors[0].pointer.removeprefix("#/") if problem.errors else None
@@ -166,6 +167,7 @@ def tei(problem: Problem, path: str, request_id: str) -> Response:  # noqa: ARG0
 
 def cohere(problem: Problem, path: str, request_id: str) -> Response:  # noqa: ARG001
     """Cohere's error object."""
+    problem = _bad_request(problem)
     return _answer(problem, {"id": request_id, "message": problem.detail})
 
 
@@ -179,6 +181,11 @@ DIALECTS: tuple[tuple[re.Pattern[str], Dialect], ...] = (
 def dialect_of(path: str) -> Dialect:
     """The dialect that callers of `path` understand."""
     return next((dialect for pattern, dialect in DIALECTS if pattern.match(path)), native)
+
+
+def _bad_request(problem: Problem) -> Problem:
+    """OpenAI and Cohere answer a body that does not fit its schema with 400."""
+    return replace(problem, status=400) if problem.status == 422 else problem
 
 
 def _answer(problem: Problem, content: Mapping[str, Any], media_type: str = JSON) -> Response:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 
 class Wire(BaseModel):
@@ -23,15 +21,3 @@ class LenientWire(BaseModel):
     """A request body of another protocol, whose clients may send more than the service knows."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
-
-
-def _encodable(text: str) -> str:
-    """JSON can spell half of a surrogate pair, which is no character and has no UTF-8 form."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("holds half of a surrogate pair, which is no Unicode text") from error
-    return text
-
-
-Text = Annotated[str, AfterValidator(_encodable)]

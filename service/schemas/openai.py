@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from service.schemas.base import Answer, LenientWire, Text
+from service.schemas.base import Answer, LenientWire
 
 TOKEN_ARRAYS = (
     "`input` holds token ids, and this service takes text: the ids of another tokenizer mean nothing to its encoder. "
@@ -17,8 +17,8 @@ TOKEN_ARRAYS = (
 class EmbeddingsBody(LenientWire):
     """Texts to embed."""
 
-    input: Text | list[Text] = Field(description="A text, or up to 2,048 texts; not empty.")
-    model: Text = Field(description="Name of the encoder, as /v1/models lists it.")
+    input: str | list[str] = Field(description="A text, or up to 2,048 texts; not empty.")
+    model: str = Field(description="Name of the encoder, as /v1/models lists it.")
     encoding_format: Literal["float", "base64"] = Field(default="float", description="Form of the vectors.")
     dimensions: int | None = Field(
         default=None, ge=1, le=65_536, description="Keep the first so many numbers, and make the length one again."
@@ -26,7 +26,7 @@ class EmbeddingsBody(LenientWire):
     input_type: Literal["query", "document"] | None = Field(
         default=None, description="Which prompt of the encoder is put before the texts; by default the document's."
     )
-    user: Text | None = Field(default=None, description="Ignored.")
+    user: str | None = Field(default=None, description="Ignored.")
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from service.schemas.base import Answer, LenientWire, Text
+from service.schemas.base import Answer, LenientWire
 
 
 class RelevantSpans(LenientWire):
@@ -17,14 +17,20 @@ class RelevantSpans(LenientWire):
     max_spans: int | None = Field(default=None, ge=1, le=1_000)
 
 
+class DocumentText(Answer):
+    """A document given as an object, or repeated in an answer."""
+
+    text: str
+
+
 class RerankBody(LenientWire):
     """Documents to order by how well they answer the query."""
 
-    query: Text = Field(min_length=1)
-    documents: list[Text | dict[str, Any]] = Field(
-        min_length=1, description="Texts; objects with a field `text` are read too, as Cohere's first version had them."
+    query: str = Field(min_length=1)
+    documents: list[str | DocumentText] = Field(
+        min_length=1, description="Texts, or objects with a field `text`, as Cohere's first version had them."
     )
-    model: Text = Field(default="", description="Ignored: the service has one reranker.")
+    model: str = Field(default="", description="Ignored: the service has one reranker.")
     top_n: int | None = Field(default=None, ge=1, le=100_000, description="Only the best so many.")
     return_documents: bool = Field(default=False, description="Repeat the texts in the answer.")
     raw_scores: bool = Field(default=False, description="Scores as the model gives them, not brought to 0 … 1.")
@@ -32,34 +38,20 @@ class RerankBody(LenientWire):
     priority: int | None = Field(default=None, ge=-1_000, le=1_000, description="Ignored.")
     relevant_spans: RelevantSpans | None = None
 
-    @field_validator("documents")
-    @classmethod
-    def _have_text(cls, documents: list[Any]) -> list[Any]:
-        for place, document in enumerate(documents):
-            if isinstance(document, dict) and not isinstance(document.get("text"), str):
-                raise ValueError(f"document {place} has no field `text`")
-        return documents
-
     def texts(self) -> tuple[str, ...]:
         """The documents as texts."""
-        return tuple(each if isinstance(each, str) else str(each["text"]) for each in self.documents)
+        return tuple(each if isinstance(each, str) else each.text for each in self.documents)
 
 
 class TextsBody(LenientWire):
     """The same as TEI's clients send it."""
 
-    query: Text = Field(min_length=1)
-    texts: list[Text] = Field(min_length=1)
+    query: str = Field(min_length=1)
+    texts: list[str] = Field(min_length=1)
     truncate: bool | None = None
     truncation_direction: Literal["Left", "Right", "left", "right"] = "right"
     raw_scores: bool = False
     return_text: bool = False
-
-
-class DocumentText(Answer):
-    """A document repeated in an answer."""
-
-    text: str
 
 
 class SpanAnswer(Answer):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from service.schemas.base import Answer, Text, Wire
+from service.schemas.base import Answer, Wire
 from service.schemas.explanation import ExplanationAnswer
 
 MetadataValue = str | float | bool | datetime | list[str]
@@ -21,8 +21,13 @@ def _not_blank(text: str) -> str:
 
 
 QueryText = Annotated[
-    Text,
-    Field(min_length=1, max_length=20_000, description="What to look for, in plain words.", pattern=r"\S"),
+    str,
+    Field(
+        min_length=1,
+        max_length=20_000,
+        description="What to look for, in plain words.",
+        json_schema_extra={"pattern": r"\S"},
+    ),
     AfterValidator(_not_blank),
 ]
 
@@ -35,14 +40,14 @@ class SearchOptions(BaseModel):
     mode: ModeName | None = Field(
         default=None, description="Which retrievers answer; by default hybrid where the collection has words."
     )
-    filter: Text = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
+    filter: str = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
     fusion: Literal["convex", "rrf"] = Field(default="convex", description="How hybrid joins both rankings.")
     weight: float | None = Field(
         default=None, ge=0, le=1, description="Dense share of convex fusion; by default chosen for the collection."
     )
     rrf_k: int = Field(default=60, ge=1, le=10_000, description="Constant of reciprocal rank fusion.")
-    facets: list[Text] = Field(default_factory=list, description="Fields whose values are counted over all matches.")
-    sort: Text = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
+    facets: list[str] = Field(default_factory=list, description="Fields whose values are counted over all matches.")
+    sort: str = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
     min_score: float | None = Field(
         default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Leave out documents that score less."
     )

@@ -1,4 +1,4 @@
-"""Text Embeddings Inference's routes on the wire."""
+"""str Embeddings Inference's routes on the wire."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, LenientWire, Text
+from service.schemas.base import Answer, LenientWire
 
 
 class Truncation(LenientWire):
@@ -16,13 +16,13 @@ class Truncation(LenientWire):
     truncation_direction: Literal["Left", "Right", "left", "right"] = Field(
         default="right", description="Only `right` is served: the end of a text is cut off."
     )
-    prompt_name: Text | None = Field(default=None, description="`query` or `document`: the encoder's prompt.")
+    prompt_name: str | None = Field(default=None, description="`query` or `document`: the encoder's prompt.")
 
 
 class EmbedBody(Truncation):
     """Texts to embed."""
 
-    inputs: Text | list[Text] = Field(description="A text, or several.")
+    inputs: str | list[str] = Field(description="A text, or several.")
     normalize: bool = Field(default=True, description="Vectors of this service always have length one.")
     dimensions: int | None = Field(default=None, ge=1, le=65_536, description="Keep the first so many numbers.")
 
@@ -30,8 +30,8 @@ class EmbedBody(Truncation):
 class SimilarityInputs(LenientWire):
     """One text and those it is compared with."""
 
-    source_sentence: Text
-    sentences: list[Text] = Field(min_length=1)
+    source_sentence: str
+    sentences: list[str] = Field(min_length=1)
 
 
 class SimilarityBody(LenientWire):
@@ -44,9 +44,9 @@ class SimilarityBody(LenientWire):
 class TokenizeBody(LenientWire):
     """Texts to cut into tokens."""
 
-    inputs: Text | list[Text]
+    inputs: str | list[str]
     add_special_tokens: bool = True
-    prompt_name: Text | None = None
+    prompt_name: str | None = None
 
 
 class TokenAnswer(Answer):

@@ -1,0 +1,96 @@
+"""`attendex keys`: who may use the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stderr, stdout
+
+KeysFile = Annotated[
+    Path, typer.Argument(help="File of keys, as `attendex serve --keys` takes it.", show_default=False)
+]
+KeyName = Annotated[str, typer.Argument(help="Name of the key, as the log shows it.", show_default=False)]
+
+keys = typer.Typer(
+    help="API keys of the service.  A running service sees changes of the file within a second.", no_args_is_help=True
+)
+
+
+@keys.command("add")
+@reports_errors
+def add(
+    file: KeysFile,
+    name: KeyName,
+    role: Annotated[str, typer.Option(help="read, write or admin; each may do what the ones before may.")] = "read",
+    collection: Annotated[
+        list[str] | None, typer.Option(help="Only this collection; may be given again.", show_default=False)
+    ] = None,
+) -> None:
+    """Make a key and print it.  It cannot be shown again: only its digest is kept.
+
+    Examples:
+
+      attendex keys add keys.json website
+
+      attendex keys add keys.json crawler --role write --collection papers
+    """
+    from service.access import add_key
+
+    print(add_key(file, name, role, collection or []))
+    stderr().print(f"kept the digest in {file}; this key cannot be shown again", markup=False, highlight=False)
+
+
+@keys.command("rotate")
+@reports_errors
+def rotate(file: KeysFile, name: KeyName) -> None:
+    """Give a key a new secret and print it; the old one stops working.
+
+    Example:
+
+      attendex keys rotate keys.json website
+    """
+    from service.access import rotate_key
+
+    print(rotate_key(file, name))
+
+
+@keys.command("remove")
+@reports_errors
+def remove(file: KeysFile, name: KeyName) -> None:
+    """Remove a key.
+
+    Example:
+
+      attendex keys remove keys.json website
+    """
+    from service.access import remove_key
+
+    remove_key(file, name)
+
+
+@keys.command("list")
+@reports_errors
+def show(file: KeysFile, as_json: JsonOption = False) -> None:
+    """List the keys: names, roles, collections, not the keys themselves.
+
+    Example:
+
+      attendex keys list keys.json
+    """
+    from rich.table import Table
+
+    from service.access import read_keys
+
+    found = read_keys(file)
+    if as_json:
+        print_json(
+            [{"name": k.name, "role": k.role, "collections": k.collections, "created": k.created} for k in found]
+        )
+        return
+    table = Table("name", "role", "collections", "created", box=None, pad_edge=False)
+    for key in found:
+        table.add_row(key.name, key.role, ", ".join(key.collections) or "all", key.created)
+    stdout().print(table, markup=False)

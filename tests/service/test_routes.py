@@ -1,0 +1,172 @@
+"""The native routes over real HTTP."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from retrieval import types
+from service.schemas import explanation, search
+from service.schemas.collections import CollectionDetails
+from service.schemas.problems import ProblemAnswer
+from service.schemas.search import SearchAnswer
+from tests.service.conftest import DOCUMENTS, Served
+
+SEARCH = "/v1/collections/small/search"
+
+
+def problem(response: Any, status: int, code: str) -> ProblemAnswer:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    found = ProblemAnswer.model_validate(response.json(), extra="forbid")
+    assert (found.status, found.code) == (status, code)
+    assert found.request_id == response.headers["x-request-id"]
+    return found
+
+
+def test_post_and_get_give_the_same_ranked_answer(small: Served) -> None:
+    body = {"query": "risk of stroke", "k": 2, "mode": "dense"}
+    posted = SearchAnswer.model_validate(small.http.post(SEARCH, json=body).json(), extra="forbid")
+    got = SearchAnswer.model_validate(
+        small.http.get(SEARCH, params={"q": "risk of stroke", "k": 2, "mode": "dense"}).json()
+    )
+    assert posted.hits == got.hits
+    assert [hit.rank for hit in posted.hits] == [1, 2]
+    assert posted.hits[0].id == "aspirin"
+    assert posted.hits[0].score >= posted.hits[1].score
+    best = posted.hits[0].passages[0]
+    assert best.text == DOCUMENTS[0]["text"][best.start : best.end]
+    assert posted.timings_ms.total >= posted.timings_ms.encode > 0
+
+
+def test_a_page_goes_on_where_the_one_before_ended(small: Served) -> None:
+    whole = small.http.post(SEARCH, json={"query": "animals", "k": 4}).json()["hits"]
+    rest = small.http.post(SEARCH, json={"query": "animals", "k": 2, "offset": 2}).json()["hits"]
+    assert [hit["id"] for hit in whole[2:]] == [hit["id"] for hit in rest]
+    assert [hit["rank"] for hit in rest] == [3, 4]
+
+
+def test_a_batch_answers_in_order_and_like_single_searches(small: Served) -> None:
+    queries = [f"question {number} about {word}" for number, word in enumerate(["cats", "heat", "wings", "pills"] * 6)]
+    answers = small.http.post(f"{SEARCH}/batch", json={"searches": [{"query": each} for each in queries]}).json()
+    assert [each["query"] for each in answers["results"]] == queries
+    for each in answers["results"][:4]:
+        alone = small.http.post(SEARCH, json={"query": each["query"]}).json()
+        assert [hit["id"] for hit in alone["hits"]] == [hit["id"] for hit in each["hits"]]
+        for one, other in zip(alone["hits"], each["hits"], strict=True):
+            assert math.isclose(one["score"], other["score"], abs_tol=2e-3)
+
+
+def test_collections_and_their_details(small: Served) -> None:
+    listed = small.http.get("/v1/collections").json()["collections"]
+    assert [(each["name"], each["documents"], each["generation"]) for each in listed] == [("small", 5, 1)]
+    details = CollectionDetails.model_validate(small.http.get("/v1/collections/small").json(), extra="forbid")
+    assert details.fields["year"] == "number"
+    assert details.fingerprint.dimension == 384
+    assert details.size_bytes > 0
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each["id"])
+def test_a_document_comes_back_as_it_was_given(small: Served, document: dict[str, Any]) -> None:
+    found = small.http.get(f"/v1/collections/small/documents/{document['id']}").json()
+    assert (found["id"], found["title"], found["text"]) == (document["id"], document["title"], document["text"])
+    assert found["metadata"]["year"] == document["year"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "says"),
+    [
+        ({"query": ""}, 422, "invalid_request", "query"),
+        ({"query": " \n"}, 422, "invalid_request", "blank"),
+        ({"query": "x" * 100_000}, 422, "invalid_request", "20000"),
+        ({"query": "cat", "k": 0}, 422, "invalid_request", "k"),
+        ({"query": "cat", "k": 1_000_000}, 422, "invalid_request", "10000"),
+        ({"query": "cat", "k": 1_001}, 400, "bad_query", "1,000"),
+        ({"query": "cat", "k": 10, "offset": 9_999}, 400, "bad_query", "10,000"),
+        ({"query": "cat", "mode": "magic"}, 422, "invalid_request", "mode"),
+        ({"query": "cat", "topk": 3}, 422, "invalid_request", "topk"),
+        ({"query": "cat", "filter": "year >"}, 400, "bad_filter", ""),
+        ({"query": "\ud800"}, 422, "invalid_request", "unicode"),
+        ({"query": "cat", "facets": [f"f{n}" for n in range(50)]}, 400, "bad_query", "facets"),
+        ({}, 422, "invalid_request", "query"),
+        ([], 422, "invalid_request", ""),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_searched_is_refused_and_explained(
+    small: Served, body: Any, status: int, code: str, says: str
+) -> None:
+    found = problem(small.http.post(SEARCH, content=json_bytes(body), headers=JSON), status, code)
+    assert says in found.detail
+    if status == 422:
+        assert found.errors
+
+
+JSON = {"content-type": "application/json"}
+
+
+def json_bytes(value: Any) -> bytes:
+    import json
+
+    return json.dumps(value).encode()
+
+
+def test_framework_errors_are_problems_too(small: Served) -> None:
+    problem(small.http.get("/nothing/here"), 404, "not_found")
+    problem(small.http.delete(SEARCH), 405, "method_not_allowed")
+    problem(small.http.post(SEARCH, content=b"{", headers=JSON), 400, "bad_json")
+    problem(small.http.post(SEARCH, content=b"[" * 200_000, headers=JSON), 400, "bad_request")
+    problem(small.http.post(SEARCH, content=b"\xff\xfe", headers=JSON), 400, "bad_json")
+    problem(small.http.get("/v1/collections/none"), 404, "collection_not_found")
+    problem(small.http.get("/v1/collections/small/documents/none"), 404, "document_not_found")
+    problem(small.http.get("/v1/collections/small/documents/..%2f..%2fetc%2fpasswd"), 404, "document_not_found")
+    problem(small.http.get("/v1/collections/..%2fsmall"), 404, "not_found")
+
+
+def test_probes_need_nothing(small: Served) -> None:
+    assert small.http.get("/livez").json() == {"status": "ok"}
+    for path in ("/readyz", "/healthz"):
+        assert small.http.get(path).json() == {"status": "ready", "failed": [], "warnings": []}
+
+
+def test_a_request_id_is_given_back_or_made(small: Served) -> None:
+    assert small.http.get("/livez", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    made = small.http.get("/livez", headers={"x-request-id": "not a word\t<b>"}).headers["x-request-id"]
+    assert made.isalnum()
+
+
+def test_the_openapi_document_describes_every_error_and_gives_examples(small: Served) -> None:
+    document = small.http.get("/openapi.json").json()
+    search_post = document["paths"]["/v1/collections/{name}/search"]["post"]
+    assert {"200", "400", "401", "404", "413", "422", "429", "503"} <= set(search_post["responses"])
+    assert list(search_post["responses"]["422"]["content"]) == ["application/problem+json"]
+    assert document["components"]["schemas"]["SearchBody"]["examples"]
+    assert document["components"]["schemas"]["SearchAnswer"]["examples"]
+    SearchAnswer.model_validate(document["components"]["schemas"]["SearchAnswer"]["examples"][0], extra="forbid")
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+MIRRORS: list[tuple[type[BaseModel], type]] = [
+    (search.SearchAnswer, types.SearchResult),
+    (search.HitAnswer, types.Hit),
+    (search.PassageAnswer, types.PassageHit),
+    (search.ScoresAnswer, types.ScoreParts),
+    (search.TimingsAnswer, types.Timings),
+    (search.FacetAnswer, types.FacetCount),
+    (search.SearchBody, types.SearchRequest),
+    (explanation.ExplanationAnswer, types.Explanation),
+    (explanation.DenseExplanationAnswer, types.DenseExplanation),
+    (explanation.LexicalExplanationAnswer, types.LexicalExplanation),
+    (explanation.TermPartAnswer, types.TermPart),
+    (explanation.WordPartAnswer, types.WordPart),
+    (explanation.SpanAnswer, types.Span),
+]
+
+
+@pytest.mark.parametrize(("wire", "record"), MIRRORS, ids=lambda each: each.__name__)
+def test_wire_types_have_the_fields_of_the_records(wire: type[BaseModel], record: type) -> None:
+    assert set(wire.model_fields) == {field.name for field in dataclasses.fields(record)}
