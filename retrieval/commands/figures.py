@@ -60,8 +60,11 @@ def stamp_json(stamp: Stamp | None) -> dict[str, Any]:
 
 
 def intervals(evaluation: Evaluation) -> dict[str, list[float]]:
-    """Measure → ends of the 95 % bootstrap interval of its mean; measures that count have none."""
-    from retrieval.metrics.significance import bootstrap_intervals
+    """Measure → ends of the 95 % interval of its mean; measures that count have none.
+
+    By bootstrap; by Wilson's formula where every value is 0 or 1.
+    """
+    from retrieval.metrics.significance import bootstrap_intervals, share_interval
 
     means = {
         name: values.per_query
@@ -71,7 +74,11 @@ def intervals(evaluation: Evaluation) -> dict[str, list[float]]:
     if not means:
         return {}
     found = bootstrap_intervals(np.stack(list(means.values()), axis=1))
-    return {name: [float(low), float(high)] for name, low, high in zip(means, found.low, found.high, strict=True)}
+    ends = {name: [float(low), float(high)] for name, low, high in zip(means, found.low, found.high, strict=True)}
+    for name, values in means.items():
+        if np.isin(values, (0.0, 1.0)).all():
+            ends[name] = list(share_interval(float(values.mean()), len(values)))
+    return ends
 
 
 def show_evaluation(console: Console, evaluation: Evaluation, stamp: Stamp | None) -> None:

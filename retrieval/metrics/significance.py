@@ -45,6 +45,16 @@ def bootstrap_intervals(values: Matrix, *, rounds: int = ROUNDS, seed: int = 0, 
     return Intervals(low, high)
 
 
+def share_interval(share: float, count: int, *, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's interval of a share of `count` yes-or-no values; unlike a bootstrap it is honest at 0 and at 1."""
+    from scipy.special import ndtri
+
+    z2 = float(ndtri((1 + level) / 2)) ** 2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = (z2 * (share * (1 - share) / count + z2 / (4 * count**2))) ** 0.5 / (1 + z2 / count)
+    return middle - half, middle + half
+
+
 def randomization_p(differences: Matrix, *, rounds: int = ROUNDS, seed: int = 0) -> Column:
     """Two-sided p that both systems have the same mean, from turning the sign of each query's difference at random.
 

@@ -1,0 +1,95 @@
+"""A collection of a running service, asked over its HTTP API as a Searcher is asked in the process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from retrieval.errors import CollectionNotFound, InputError, Overloaded, RemoteError
+from retrieval.types import EncoderFingerprint, Hit, Mode, SearchRequest, SearchResult, Timings
+
+KEY_VARIABLE = "ATTENDEX_API_KEY"
+SECONDS = 120.0  # for one batch of searches
+
+
+class RemoteCollection:
+    """One collection behind a URL.  What it answers carries ids and scores; texts are left where they are."""
+
+    def __init__(self, client: httpx.Client, name: str) -> None:
+        self._client = client
+        self._path = f"/v1/collections/{quote(name, safe='')}"
+        details = self._call("GET", self._path)
+        self.collection = str(details["name"])
+        self.generation = int(details["generation"])
+        self.documents = int(details["documents"])
+        known = {each.name for each in fields(EncoderFingerprint)}
+        self.encoder = EncoderFingerprint(
+            **{key: value for key, value in details["fingerprint"].items() if key in known}
+        )
+
+    def answer(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
+        """Answers in the order of the requests.  InputError when the collection changed meanwhile."""
+        body = {"searches": [_wire(request) for request in requests]}
+        results = [_result(each) for each in self._call("POST", f"{self._path}/search/batch", body)["results"]]
+        if any(each.generation != self.generation for each in results):
+            raise InputError(f"{self.collection} was written to while it was asked; ask again")
+        return results
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        try:
+            response = self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise RemoteError(
+                f"{self._client.base_url}: {error or type(error).__name__}; is the service up?"
+            ) from error
+        if response.is_success:
+            return response.json()
+        detail = _detail(response)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise CollectionNotFound(detail)
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise Overloaded(detail)
+        raise RemoteError(f"{self._client.base_url}: {response.status_code}: {detail}")
+
+
+@contextmanager
+def open_remote(url: str) -> Iterator[RemoteCollection]:
+    """The collection that the last part of the URL names; the key is taken from ATTENDEX_API_KEY."""
+    parts = urlsplit(url)
+    base, _, name = parts.path.rstrip("/").rpartition("/")
+    if not name or not parts.netloc:
+        raise InputError(f"{url!r} names no collection; write http://host:port/COLLECTION")
+    key = os.environ.get(KEY_VARIABLE, "")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    root = f"{parts.scheme}://{parts.netloc}{base.removesuffix('/v1/collections')}"
+    with httpx.Client(base_url=root, headers=headers, timeout=SECONDS) as client:
+        yield RemoteCollection(client, name)
+
+
+def _wire(request: SearchRequest) -> dict[str, object]:
+    """The request as JSON; what is left at its default is left to the service."""
+    default = SearchRequest("")
+    given = {each.name: getattr(request, each.name) for each in fields(SearchRequest)}
+    return {name: value for name, value in given.items() if value != getattr(default, name)}
+
+
+def _result(answer: dict[str, Any]) -> SearchResult:
+    hits = tuple(Hit(each["rank"], each["id"], each["score"], "", "", {}, ()) for each in answer["hits"])
+    timings = Timings(**{each.name: answer["timings_ms"].get(each.name, 0.0) for each in fields(Timings)})
+    return SearchResult(
+        answer["query"], answer["collection"], answer["generation"], Mode(answer["mode"]), hits, timings
+    )
+
+
+def _detail(response: httpx.Response) -> str:
+    """What the problem document says, or the start of whatever else came."""
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:200]

@@ -1,0 +1,144 @@
+"""Systems to measure: what a word on the command line names, opened and ready to be asked.
+
+run.trec                     a run file
+papers                       a collection, asked as it is asked by default
+papers:hybrid,weight=0.7     the same with a mode and settings of a search request
+http://host:8080/papers:dense  a collection of a running service
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import InputError, NotFound
+from retrieval.metrics.asking import Answer, Stamp, Watch, ask, described
+from retrieval.metrics.files import read_run
+from retrieval.metrics.runs import Run, Topic
+from retrieval.search.remote import open_remote
+from retrieval.search.searcher import open_searcher
+from retrieval.types import EncoderFingerprint, Mode, SearchRequest
+
+SETTINGS = {"filter": str, "fusion": str, "weight": float, "rrf_k": int, "exact": bool, "min_score": float}
+_SPEC = re.compile(rf"(?P<place>.+?)(?::(?P<mode>{'|'.join(Mode)})?(?P<rest>(?:,?[a-z_]+=[^,]*)*))?")
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSpec:
+    """What a word names: a run file, a collection's directory, or a service's collection."""
+
+    word: str
+    place: str
+    request: SearchRequest
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the place is a running service."""
+        return self.place.startswith(("http://", "https://"))
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the place is a run file."""
+        return not self.is_url and Path(self.place).is_file()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSystem:
+    """A collection that answers, with what identifies it.  `searcher` is None for a remote one."""
+
+    answer: Answer
+    collection: str
+    generation: int
+    documents: int
+    encoder: EncoderFingerprint
+    searcher: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A system's run.  `stamp` is None for a run file; `seconds` is what all its answers took."""
+
+    label: str
+    run: Run
+    stamp: Stamp | None = None
+    seconds: float = 0.0
+
+
+def parse_system(word: str) -> SystemSpec:
+    """Read a word; InputError for a setting that does not exist or does not fit."""
+    if Path(word).exists():
+        return SystemSpec(word, word, SearchRequest(""))
+    match = _SPEC.fullmatch(word)
+    if match is None:
+        raise InputError(
+            f"{word!r} names no system; write DIR, DIR:mode or DIR:mode,weight=0.7 (modes: {', '.join(Mode)})"
+        )
+    settings = {}
+    for pair in filter(None, (match["rest"] or "").split(",")):
+        name, _, value = pair.partition("=")
+        settings[name] = _setting(word, name, value)
+    mode = Mode(match["mode"]) if match["mode"] else None
+    return SystemSpec(word, match["place"], replace(SearchRequest("", mode=mode), **settings))
+
+
+@contextmanager
+def open_system(spec: SystemSpec, *, encoder: SentenceEncoder | None = None) -> Iterator[OpenSystem]:
+    """Open the collection of a spec that is no run file."""
+    if spec.is_url:
+        with open_remote(spec.place) as remote:
+            yield OpenSystem(remote.answer, remote.collection, remote.generation, remote.documents, remote.encoder)
+        return
+    path = Path(spec.place)
+    if not path.exists():
+        raise NotFound(f"{spec.place}: neither a run file nor a collection is there")
+    with open_searcher(path, encoder=encoder) as searcher:
+        snapshot = searcher.snapshot
+        yield OpenSystem(
+            searcher.search_many,
+            snapshot.name,
+            snapshot.manifest.generation,
+            int(snapshot.live_documents.sum()),
+            snapshot.manifest.encoder,
+            searcher,
+        )
+
+
+def ask_system(
+    system: OpenSystem, label: str, request: SearchRequest, topics: Sequence[Topic], *, watch: Watch | None = None
+) -> Measured:
+    """Put the queries to an open system; the run is named for what gave it."""
+    asked = ask(system.answer, topics, request, watch=watch)
+    stamp = Stamp(
+        system.collection, system.generation, system.documents, asked.mode, system.encoder, described(request)
+    )
+    return Measured(label, Run(stamp.tag, asked.run.rankings), stamp, asked.seconds)
+
+
+def measure_system(spec: SystemSpec, topics: Sequence[Topic], depth: int, *, watch: Watch | None = None) -> Measured:
+    """The run of a spec: read, or asked for.  InputError when it must be asked and there are no queries."""
+    if spec.is_run:
+        return Measured(spec.word, read_run(Path(spec.place)))
+    if not topics:
+        raise InputError(f"{spec.word!r} must be asked, so queries are needed: give --queries FILE or --beir FOLDER")
+    with open_system(spec) as system:
+        return ask_system(system, spec.word, deep(spec.request, depth), topics, watch=watch)
+
+
+def deep(request: SearchRequest, depth: int) -> SearchRequest:
+    """The request for a ranking of `depth` documents, with as little beside as can be asked."""
+    return replace(request, k=depth, passages_per_document=1)
+
+
+def _setting(word: str, name: str, value: str) -> Any:
+    if name not in SETTINGS:
+        raise InputError(f"{word!r}: there is no setting {name!r}; settings: {', '.join(SETTINGS)}")
+    kind = SETTINGS[name]
+    try:
+        return {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{word!r}: {value!r} is no {kind.__name__} for {name}") from error
