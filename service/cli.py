@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from indexer.commands.evaluate import evaluate
 from indexer.commands.index import index
 from retrieval.commands.info import info
 from retrieval.commands.search import search
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(index)
 app.command()(search)
+app.command()(evaluate)
 app.command()(info)
 app.command()(serve)
 app.command()(settings)
