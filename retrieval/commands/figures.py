@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from retrieval.metrics.asking import Stamp, Watch
     from retrieval.metrics.comparison import Change, Comparison, Contest
     from retrieval.metrics.evaluation import Coverage, Evaluation
+
+COMPARISON_COLUMNS = 112  # a comparison's table is not squeezed into less
 
 
 @contextmanager
@@ -154,9 +157,9 @@ def show_comparison(console: Console, pair: Comparison) -> None:
     from retrieval.metrics.comparison import signed, told_p
 
     console.print(pair.verdict, style="bold", markup=False, highlight=False)
-    table = Table("measure")
+    table = Table("measure", box=SIMPLE_HEAD)
     for column in ("A", "B", "B − A", "95 % interval", "p", "p (t)", "effect", "won / lost / tied", "detectable"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for name, d in pair.differences.items():
         table.add_row(
             name,
@@ -171,6 +174,7 @@ def show_comparison(console: Console, pair: Comparison) -> None:
             f"{d.detectable:.3f}",
         )
     console.print(f"A = {pair.a}   B = {pair.b}   {len(pair.queries):,} queries", markup=False, highlight=False)
+    console.width = max(console.width, COMPARISON_COLUMNS)
     console.print(table)
 
 

@@ -1,0 +1,24 @@
+"""Options that the measuring commands share, said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+DATA, STATISTICS = "Queries and judgments", "Statistics"
+
+Systems: TypeAlias = Annotated[
+    list[str], typer.Argument(help="Run files, DIR, DIR:hybrid,weight=0.7, http://host/NAME.", show_default=False)
+]
+Queries: TypeAlias = Annotated[Path | None, typer.Option(help="Queries: .jsonl or id<TAB>text.", rich_help_panel=DATA)]
+Judgments: TypeAlias = Annotated[
+    Path | None, typer.Option("--qrels", help="Judgments: TREC, BEIR or JSON.", rich_help_panel=DATA)
+]
+Beir: TypeAlias = Annotated[Path | None, typer.Option(help="A BEIR folder that has both.", rich_help_panel=DATA)]
+Split: TypeAlias = Annotated[str, typer.Option(help="Split of the BEIR folder.", rich_help_panel=DATA)]
+Dataset: TypeAlias = Annotated[str, typer.Option(help="An ir_datasets id that has both.", rich_help_panel=DATA)]
+Measures: TypeAlias = Annotated[str, typer.Option(help="Measures of ir-measures; the first one decides.")]
+Rounds: TypeAlias = Annotated[int, typer.Option(min=99, help="Resamples of each test.", rich_help_panel=STATISTICS)]
+Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the resamples.", rich_help_panel=STATISTICS)]
