@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,6 +20,7 @@ from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
 from service.access import KeyRing
 from service.admission import Admission, RateLimits
+from service.changes import Changes
 from service.collections import Collections
 from service.embedding import EmbeddingQueue
 from service.encoders import Encoders
@@ -30,7 +31,7 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.openapi import describe_errors
 from service.reranking import Reranking
-from service.routes import collections, health, openai, rerank, search, tei
+from service.routes import changes, collections, health, openai, rerank, search, tei
 from service.searching import SearchQueue
 from service.services import Services
 from service.settings import Settings
@@ -62,12 +63,12 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         with ThreadPoolExecutor(settings.queue.threads, "attendex") as threads:
             services = make_services(root, settings, lifecycle, metrics, encoders, threads)
-            await asyncio.to_thread(services.collections.refresh)
-            watching = asyncio.create_task(watch(settings.reload_seconds, services.collections.refresh, keys.reload))
-            yield {"services": services}
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            try:
+                await asyncio.to_thread(services.collections.refresh)
+                async with watching(settings.reload_seconds, services.collections.refresh, keys.reload):
+                    yield {"services": services}
+            finally:
+                await asyncio.to_thread(services.changes.close)
         services.collections.close()
 
     app = FastAPI(title="Attendex", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -76,7 +77,15 @@ def create_app(
     app.add_middleware(Observe, settings=settings.log, metrics=metrics)
     for kind in (AttendexError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, on_error)
-    for router in (health.router, collections.router, search.router, openai.router, rerank.router, tei.router):
+    for router in (
+        health.router,
+        collections.router,
+        changes.router,
+        search.router,
+        openai.router,
+        rerank.router,
+        tei.router,
+    ):
         app.include_router(router)
     app.openapi = lambda: describe_errors(app)  # type: ignore[method-assign]
     return app
@@ -99,6 +108,7 @@ def make_services(
         metrics=metrics,
         collections=opened,
         encoders=encoders,
+        changes=Changes(opened, settings.queue.length),
         searches=SearchQueue(opened, threads, settings, metrics),
         embeddings=embeddings,
         reranking=Reranking(embeddings, None, threads),
@@ -115,8 +125,20 @@ def open_warm(path: Path, encoders: Encoders) -> Searcher:
     return searcher
 
 
-async def watch(seconds: float, *looks: Callable[[], None]) -> None:
-    """Look for changes of collections and keys again and again."""
+@asynccontextmanager
+async def watching(seconds: float, *looks: Callable[[], None]) -> AsyncIterator[None]:
+    """Look for changes of collections and keys again and again while the block runs."""
+    task = asyncio.create_task(watch(seconds, looks))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def watch(seconds: float, looks: Sequence[Callable[[], None]]) -> None:
+    """Call `looks` again and again; one that fails is tried again."""
     while True:
         await asyncio.sleep(seconds)
         for look in looks:

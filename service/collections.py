@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from retrieval.errors import AttendexError, CollectionNotFound
+from indexer.changes import create_collection, drop_collection
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import AttendexError, CollectionExists, CollectionNotFound, InputError
 from retrieval.index.manifest import MANIFEST
 from retrieval.index.snapshot import manifest_stamp
 from retrieval.search.searcher import Searcher
+from retrieval.types import Schema
 from service.telemetry import LOGGER
 
 Stamp: TypeAlias = tuple[int, int]
@@ -97,6 +100,24 @@ class Collections:
             for name in set(self.names()) - set(found):
                 self._put(name, None)
 
+    def create(self, name: str, encoder: Callable[[], SentenceEncoder], schema: Schema | None) -> None:
+        """Make an empty collection and serve it.  Raises CollectionExists, InputError."""
+        if not self.is_folder:
+            raise InputError("this service serves a single collection; start it on a folder to make others")
+        path = self.root / name
+        if is_collection(path):
+            raise CollectionExists(f"there is a collection {name!r} already")
+        create_collection(path, encoder(), schema=schema)
+        self.refresh()
+
+    def drop(self, name: str) -> None:
+        """Remove a collection from service and from the disk.  Raises CollectionNotFound, CollectionLocked."""
+        path = self.path(name)
+        if not self.is_folder:
+            raise InputError("this service serves a single collection, which cannot be dropped")
+        drop_collection(path)
+        self.refresh()
+
     def close(self) -> None:
         """Let go of everything."""
         for name in self.names():
@@ -113,7 +134,7 @@ class Collections:
             return {self.root.resolve().name: self.root}
         if not self.root.is_dir():
             return {}
-        return {path.name: path for path in sorted(self.root.iterdir()) if is_collection(path)}
+        return {path.name: path for path in sorted(self.root.iterdir()) if path.name[0] != "." and is_collection(path)}
 
     def _refresh_one(self, name: str, path: Path) -> None:
         stamp = manifest_stamp(path)

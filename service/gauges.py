@@ -33,6 +33,7 @@ def _families(services: Services, version: str) -> Iterator[Family]:
     queues: dict[tuple[str, ...], float] = {
         ("search",): services.searches.waiting(),
         ("embedding",): services.embeddings.waiting(),
+        ("changes",): services.changes.waiting(),
     }
     yield Family("attendex_queue_length", "Requests that wait.", ("queue",), queues)
     yield Family("attendex_index_generation", "Generation that is served.", ("collection",), generations)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from retrieval.errors import CollectionNotFound, Forbidden
 from service.access import Caller, Role
+from service.changes import Changes
 from service.collections import Collections, no_collection
 from service.embedding import EmbeddingQueue
 from service.encoders import Encoders
@@ -32,6 +33,7 @@ class Services:
     collections: Collections
     encoders: Encoders
     searches: SearchQueue
+    changes: Changes
     embeddings: EmbeddingQueue
     reranking: Reranking
     threads: Executor

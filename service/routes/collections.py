@@ -30,7 +30,7 @@ async def list_collections(request: Request) -> Response:
 @router.get("/{name}", response_model=CollectionDetails, summary="One collection")
 async def collection(name: Name, request: Request) -> Response:
     """Counts, generation, encoder, fields and sizes."""
-    return answer(await run_in_threadpool(_details, admitted(request, Role.READ, name), name))
+    return answer(await run_in_threadpool(details, admitted(request, Role.READ, name), name))
 
 
 @router.get("/{name}/documents/{document_id:path}", response_model=DocumentAnswer, summary="One document")
@@ -58,7 +58,8 @@ def _summary(name: str, searcher: Searcher) -> dict[str, object]:
     }
 
 
-def _details(known: Services, name: str) -> dict[str, object]:
+def details(known: Services, name: str) -> dict[str, object]:
+    """What `GET /v1/collections/{name}` answers."""
     with known.collections.lease(name) as searcher:
         snapshot = searcher.snapshot
         encoder = asdict(snapshot.manifest.encoder)

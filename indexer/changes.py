@@ -1,0 +1,137 @@
+"""Changes of a collection that exists, given as records rather than files: several of them in one generation."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from indexer.chunking import ChunkSettings, chunk
+from indexer.collect import LOCK
+from indexer.writer import Writer
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import CollectionExists, InputError
+from retrieval.index.directory import Files, locked, remove_tree
+from retrieval.index.filters import compile_filter
+from retrieval.index.manifest import MANIFEST, Canaries, CollectionSettings, Json
+from retrieval.index.passages import passage_text
+from retrieval.index.snapshot import Snapshot
+from retrieval.search.canaries import CANARY_TEXTS, check_fingerprint
+from retrieval.types import Document, Passage, Schema, Vectors
+
+DROPPED = ".dropped."
+ENCODED_TOGETHER = 16  # passages; a service that answers searches at the same time gets its turn in between
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Documents to add or replace, and ids of documents to delete, in this order."""
+
+    upserts: tuple[Document, ...] = ()
+    deletes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeReport:
+    """What became of one change; `generation` is the first one that shows it."""
+
+    generation: int = 0
+    added: int = 0  # documents written, whether new or replaced
+    unchanged: int = 0
+    deleted: int = 0
+
+
+def apply_changes(
+    collection: Path, encoder: SentenceEncoder, changes: Sequence[Change], *, wait_s: float = 30.0
+) -> list[ChangeReport | InputError]:
+    """Apply the changes in order and commit them as one generation.
+
+    A change that cannot be applied is answered with its InputError and leaves nothing behind; the others are applied.
+    Raises CollectionLocked after `wait_s` seconds, EncoderMismatch, StorageError: then nothing has changed.
+    """
+    reports: list[ChangeReport | InputError] = []
+    with Writer(collection, cause=_cause(changes), wait_s=wait_s) as writer:
+        check_fingerprint(collection.name, writer.settings.encoder, encoder.fingerprint)
+        for change in changes:
+            try:
+                reports.append(_apply(writer, encoder, change))
+            except InputError as error:
+                reports.append(error)
+        generation = writer.commit()
+    return [replace(each, generation=generation) if isinstance(each, ChangeReport) else each for each in reports]
+
+
+def create_collection(
+    collection: Path, encoder: SentenceEncoder, *, schema: Schema | None = None, lexical: dict[str, Json] | None = None
+) -> int:
+    """Make an empty collection; returns its generation.  Raises CollectionExists."""
+    settings = CollectionSettings(
+        encoder=encoder.fingerprint,
+        runtime=encoder.runtime.name,
+        precision=encoder.runtime.precision,
+        canaries=Canaries(CANARY_TEXTS, encoder.encode_passages(CANARY_TEXTS)),
+        schema=schema,
+        chunking=asdict(ChunkSettings()),
+        lexical=lexical,
+    )
+    with Writer(collection, create=settings, cause="create") as writer:
+        if (collection / MANIFEST).exists():
+            raise CollectionExists(f"there is a collection {collection.name!r} already")
+        return writer.commit()
+
+
+def drop_collection(collection: Path, *, wait_s: float = 5.0) -> None:
+    """Remove a collection from the disk.  Raises CollectionLocked.
+
+    It is renamed first, in one step: a crash leaves the collection, or a hidden folder without a name that is served.
+    """
+    files = Files()
+    with locked(collection / LOCK, wait_s=wait_s):
+        dropped = collection.with_name(f".{collection.name}{DROPPED}{secrets.token_hex(4)}")
+        files.rename(collection, dropped)
+        files.sync_directory(collection.parent)
+    remove_tree(files, dropped)
+
+
+def remove_dropped(folder: Path) -> None:
+    """Remove what a crash left of dropped collections in a folder of collections."""
+    for path in folder.glob(f".*{DROPPED}*"):
+        remove_tree(Files(), path)
+
+
+def matching_ids(snapshot: Snapshot, expression: str) -> list[str]:
+    """Ids of the live documents that match a filter.  Raises FilterError."""
+    matches = compile_filter(expression, snapshot.schema).documents(snapshot.column, len(snapshot.live_documents))
+    return snapshot.ids(np.flatnonzero(matches & snapshot.live_documents))
+
+
+def _apply(writer: Writer, encoder: SentenceEncoder, change: Change) -> ChangeReport:
+    known = writer.unchanged(change.upserts)
+    changed = [document for document, same in zip(change.upserts, known, strict=True) if not same]
+    settings = ChunkSettings(**writer.settings.chunking)
+    passages = [chunk(document, encoder.tokenizer, settings) for document in changed]
+    writer.add(changed, passages, _encode(encoder, changed, passages))
+    deleted = writer.delete(change.deletes) if change.deletes else 0
+    return ChangeReport(added=len(changed), unchanged=len(change.upserts) - len(changed), deleted=deleted)
+
+
+def _encode(encoder: SentenceEncoder, documents: Sequence[Document], passages: Sequence[Sequence[Passage]]) -> Vectors:
+    texts = [
+        passage_text(document.title, each.heading, document.text[each.start : each.end])
+        for document, parts in zip(documents, passages, strict=True)
+        for each in parts
+    ]
+    blocks = [
+        encoder.encode_passages(texts[at : at + ENCODED_TOGETHER]) for at in range(0, len(texts), ENCODED_TOGETHER)
+    ]
+    return np.concatenate(blocks) if blocks else np.empty((0, encoder.dimension), dtype=np.float32)
+
+
+def _cause(changes: Sequence[Change]) -> str:
+    upserts = sum(len(change.upserts) for change in changes)
+    deletes = sum(len(change.deletes) for change in changes)
+    parts = [f"add {upserts}"] * bool(upserts) + [f"delete {deletes}"] * bool(deletes)
+    return ", ".join(parts) or "change nothing"

@@ -1,0 +1,148 @@
+"""Changes of collections on their way: one thread writes, jobs that wait for the same collection share a generation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from indexer.changes import Change, ChangeReport, apply_changes
+from retrieval.errors import AttendexError, JobNotFound, Overloaded
+from service.collections import Collections
+from service.errors import problem_of
+from service.telemetry import LOGGER
+
+KEPT_JOBS = 10_000
+SHARED_DOCUMENTS = 2_000  # documents that one generation takes from waiting jobs
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A change and how far it is.  Written by the writing thread only."""
+
+    collection: str
+    change: Change | None  # None once it has been applied: the documents are not kept
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    status: str = "queued"
+    report: ChangeReport = field(default_factory=ChangeReport)
+    error: Exception | None = None
+    done: Future[None] = field(default_factory=Future)
+
+    def shown(self) -> dict[str, object]:
+        """The job as callers see it."""
+        problem = problem_of(self.error) if self.error else None
+        return {
+            "id": self.id,
+            "collection": self.collection,
+            "status": self.status,
+            "generation": self.report.generation or None,
+            "added": self.report.added,
+            "unchanged": self.report.unchanged,
+            "deleted": self.report.deleted,
+            "code": problem.code if problem else "",
+            "error": problem.detail if problem else "",
+        }
+
+
+class Changes:
+    """The queue of changes.  Jobs are remembered for a while, and forgotten when the process ends."""
+
+    def __init__(self, collections: Collections, queue_length: int) -> None:
+        self._collections = collections
+        self._queue_length = queue_length
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._waiting: deque[Job] = deque()
+        self._woken = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="attendex-writer")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Apply what waits, then end."""
+        with self._woken:
+            self._closing = True
+            self._woken.notify()
+        self._thread.join()
+
+    def waiting(self) -> int:
+        """Changes that wait."""
+        return len(self._waiting)
+
+    def submit(self, collection: str, change: Change) -> Job:
+        """Queue a change.  Raises CollectionNotFound, and Overloaded where too many wait."""
+        self._collections.path(collection)
+        with self._woken:
+            if len(self._waiting) >= self._queue_length:
+                raise Overloaded(
+                    f"{len(self._waiting)} changes wait already; try again in a few seconds", retry_after_s=2
+                )
+            job = Job(collection, change)
+            self._jobs[job.id] = job
+            while len(self._jobs) > KEPT_JOBS:
+                self._jobs.popitem(last=False)
+            self._waiting.append(job)
+            self._woken.notify()
+        return job
+
+    async def finished(self, job: Job) -> None:
+        """Wait until the job is done or has failed; then its change can be searched."""
+        await asyncio.shield(asyncio.wrap_future(job.done))
+
+    def job(self, collection: str, job_id: str) -> Job:
+        """A job by its id.  Raises JobNotFound."""
+        job = self._jobs.get(job_id)
+        if job is None or job.collection != collection:
+            raise JobNotFound(f"no job {job_id!r} of {collection!r}; jobs are forgotten when the service restarts")
+        return job
+
+    def _work(self) -> None:
+        while jobs := self._next():
+            self._run(jobs)
+            for job in jobs:
+                job.change = None
+                job.done.set_result(None)
+
+    def _next(self) -> list[Job]:
+        """The oldest job, and those behind it that can share its generation; none when the queue is closed."""
+        with self._woken:
+            while not self._waiting:
+                if self._closing:
+                    return []
+                self._woken.wait()
+            first = self._waiting.popleft()
+            jobs, documents = [first], _size(first)
+            while self._waiting and self._waiting[0].collection == first.collection:
+                documents += _size(self._waiting[0])
+                if documents > SHARED_DOCUMENTS:
+                    break
+                jobs.append(self._waiting.popleft())
+            return jobs
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.status = "running"
+        name = jobs[0].collection
+        reports: Sequence[ChangeReport | Exception]
+        try:
+            with self._collections.lease(name) as searcher:
+                path, encoder = searcher.snapshot.path, searcher.encoder
+            reports = apply_changes(path, encoder, [job.change for job in jobs if job.change])
+            self._collections.refresh()
+        except Exception as error:
+            if not isinstance(error, AttendexError):
+                logging.getLogger(LOGGER).exception("a change failed")
+            reports = [error] * len(jobs)
+        for job, report in zip(jobs, reports, strict=True):
+            if isinstance(report, Exception):
+                job.error, job.status = report, "failed"
+            else:
+                job.report, job.status = report, "done"
+
+
+def _size(job: Job) -> int:
+    return len(job.change.upserts) if job.change else 0

@@ -1,0 +1,117 @@
+"""Changing collections: documents in and out, new collections, dropped ones."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from indexer.changes import Change, matching_ids
+from indexer.readers.options import ReadOptions
+from indexer.readers.records import document_from
+from retrieval.errors import BadDocument, DocumentNotFound, Forbidden, InputError, TooLarge
+from retrieval.types import Document, FieldType
+from service.access import Role
+from service.routes.collections import details
+from service.routes.search import Name
+from service.schemas.changes import CollectionBody, DeleteBody, DocumentBody, DocumentsBody, JobAnswer
+from service.schemas.collections import CollectionDetails
+from service.services import Services, admitted, answer
+
+router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"])
+
+Wait = Annotated[bool, Query(description="Answer when the change can be searched, instead of with a job.")]
+NewName = Annotated[str, Path(description="Name of the collection.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+QUEUED: dict[int | str, dict[str, Any]] = {202: {"model": JobAnswer, "description": "The change is on its way."}}
+
+
+@router.post("/documents", response_model=JobAnswer, responses=QUEUED, summary="Add or replace documents")
+async def upsert(name: Name, body: DocumentsBody, request: Request, wait: Wait = False) -> Response:
+    """By id.  Documents that the collection holds as they are cost nothing."""
+    known = writable(request, Role.WRITE, name)
+    most = known.settings.limits.documents
+    if len(body.documents) > most:
+        raise TooLarge(f"{len(body.documents):,} documents are more than this service takes at once ({most:,})")
+    return await _change(known, name, Change(upserts=tuple(map(_document, body.documents))), wait)
+
+
+@router.post("/documents/delete", response_model=JobAnswer, responses=QUEUED, summary="Delete documents")
+async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait = False) -> Response:
+    """By ids, by a filter, or both; ids that are not there are passed over."""
+    known = writable(request, Role.WRITE, name)
+    if not body.ids and not body.filter.strip():
+        raise InputError("name the documents to delete: ids, a filter, or both")
+    matching = await run_in_threadpool(_matching, known, name, body.filter) if body.filter.strip() else []
+    return await _change(known, name, Change(deletes=(*body.ids, *matching)), wait)
+
+
+@router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")
+async def delete(name: Name, document_id: str, request: Request, wait: Wait = False) -> Response:
+    """404 where there is none with that id."""
+    known = writable(request, Role.WRITE, name)
+    with known.collections.lease(name) as searcher:
+        if searcher.snapshot.find(document_id) is None:
+            raise DocumentNotFound(f"no document {document_id!r} in {name}")
+    return await _change(known, name, Change(deletes=(document_id,)), wait)
+
+
+@router.get("/jobs/{job_id}", response_model=JobAnswer, summary="How far a change is")
+async def job(name: Name, job_id: str, request: Request) -> Response:
+    """Jobs are forgotten when the service restarts; what they committed stays."""
+    return answer(admitted(request, Role.READ, name).changes.job(name, job_id).shown())
+
+
+@router.put("", response_model=CollectionDetails, status_code=201, summary="Make a collection")
+async def create(name: NewName, body: CollectionBody, request: Request) -> Response:
+    """Empty, with an encoder that the service has; 409 where there is one of that name."""
+    known = writable(request, Role.ADMIN, name)
+    encoder = known.encoders.asked(body.encoder)
+    schema = None if body.fields is None else {field: FieldType(kind) for field, kind in body.fields.items()}
+    await run_in_threadpool(known.collections.create, name, lambda: known.encoders.get(encoder), schema)
+    return answer(await run_in_threadpool(details, known, name), 201)
+
+
+@router.delete("", status_code=204, summary="Drop a collection")
+async def drop(name: Name, request: Request) -> Response:
+    """With all its generations.  Requests that use it are finished first."""
+    known = writable(request, Role.ADMIN, name)
+    await run_in_threadpool(known.collections.drop, name)
+    return Response(status_code=204)
+
+
+def writable(request: Request, role: Role, name: str) -> Services:
+    """The services, for changes.  Raises Forbidden where the service is read-only."""
+    known = admitted(request, role, name)
+    if not known.settings.writable:
+        raise Forbidden("this service does not take changes (writable = false)")
+    return known
+
+
+async def _change(known: Services, name: str, change: Change, wait: bool) -> Response:
+    job = known.changes.submit(name, change)
+    if not wait:
+        return answer(job.shown(), 202)
+    await known.changes.finished(job)
+    if job.error:
+        raise job.error
+    return answer(job.shown())
+
+
+def _document(body: DocumentBody) -> Document:
+    record = {
+        "id": body.id,
+        "title": body.title,
+        "text": body.text,
+        **(body.model_extra or {}),
+        "metadata": body.metadata,
+    }
+    try:
+        return document_from(record, ReadOptions(id_field="id"))
+    except BadDocument as error:
+        raise BadDocument(f"document {body.id!r}: {error}") from error
+
+
+def _matching(known: Services, name: str, expression: str) -> list[str]:
+    with known.collections.lease(name) as searcher:
+        return matching_ids(searcher.snapshot, expression)

@@ -1,0 +1,153 @@
+"""Collections that change while they are served: over HTTP, and by another process."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from indexer.changes import Change, apply_changes
+from retrieval.types import Document
+from service.encoders import Encoders
+from tests.service.conftest import Serve, Served
+from tests.service.test_routes import problem
+
+SMALL = "/v1/collections/small"
+
+
+@pytest.fixture
+def served(collections: Path, tmp_path: Path, serve: Serve) -> Iterator[Served]:
+    """A service on a copy that tests may change."""
+    shutil.copytree(collections, tmp_path / "collections")
+    with serve(tmp_path / "collections", **{"limits.documents": 10}) as served:
+        yield served
+
+
+def ids(served: Served, query: str, **options: Any) -> list[str]:
+    return [hit["id"] for hit in served.http.post(f"{SMALL}/search", json={"query": query, **options}).json()["hits"]]
+
+
+def add(served: Served, *documents: dict[str, Any], wait: bool = True) -> Any:
+    return served.http.post(f"{SMALL}/documents", json={"documents": documents}, params={"wait": wait})
+
+
+MOON = {
+    "id": "moon",
+    "title": "Moon",
+    "text": "The moon turns around the earth.",
+    "year": 1969,
+    "metadata": {"kind": "sky"},
+}
+
+
+def test_a_document_added_with_wait_is_found_at_once(served: Served) -> None:
+    done = add(served, MOON).json()
+    assert (done["status"], done["added"], done["generation"]) == ("done", 1, 2)
+    assert ids(served, "the moon and the earth", k=1) == ["moon"]
+    found = served.http.get(f"{SMALL}/documents/moon").json()
+    assert found["metadata"] == {"kind": "sky", "year": 1969}
+    again = add(served, MOON).json()
+    assert (again["added"], again["unchanged"], again["generation"]) == (0, 1, 2)
+
+
+def test_without_wait_there_is_a_job_to_ask_about(served: Served) -> None:
+    queued = add(served, MOON, wait=False)
+    assert queued.status_code == 202
+    job = queued.json()
+    deadline = time.monotonic() + 20
+    while job["status"] in ("queued", "running"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        job = served.http.get(f"{SMALL}/jobs/{job['id']}").json()
+    assert job["status"] == "done"
+    assert "moon" in ids(served, "moon")
+    problem(served.http.get(f"{SMALL}/jobs/0000"), 404, "job_not_found")
+
+
+def test_documents_are_replaced_and_deleted(served: Served) -> None:
+    add(served, {"id": "heat", "title": "Heat", "text": "Penguins swim in cold water."})
+    assert ids(served, "penguins", k=1) == ["heat"]
+    assert served.http.delete(f"{SMALL}/documents/cat/1", params={"wait": True}).json()["deleted"] == 1
+    problem(served.http.delete(f"{SMALL}/documents/cat/1"), 404, "document_not_found")
+    assert "cat/1" not in ids(served, "cats sleep")
+    body = {"ids": ["wing", "nobody"], "filter": "year < 2000"}
+    gone = served.http.post(f"{SMALL}/documents/delete", json=body, params={"wait": True}).json()
+    assert gone["deleted"] == 2
+    assert sorted(ids(served, "anything")) == ["aspirin", "heat"]
+
+
+def test_bad_documents_are_refused_and_nothing_is_lost(served: Served) -> None:
+    problem(add(served, {"id": "x", "title": "", "text": ""}), 400, "bad_document")
+    problem(add(served, {"id": "", "text": "no id"}), 422, "invalid_request")
+    problem(add(served, {"id": "x"}), 422, "invalid_request")
+    problem(add(served, *({"id": str(n), "text": "many"} for n in range(11))), 413, "too_large")
+    problem(served.http.post(f"{SMALL}/documents/delete", json={}), 400, "bad_input")
+    problem(served.http.post(f"{SMALL}/documents/delete", json={"filter": "year <"}), 400, "bad_filter")
+    assert served.http.get(SMALL).json()["generation"] == 1
+
+
+def test_collections_are_made_and_dropped(served: Served) -> None:
+    made = served.http.put("/v1/collections/new", json={"fields": {"year": "number", "kind": "string"}})
+    assert made.status_code == 201, made.text
+    assert (made.json()["documents"], made.json()["fields"]) == (0, {"year": "number", "kind": "string"})
+    problem(served.http.put("/v1/collections/new", json={}), 409, "collection_exists")
+    problem(served.http.put("/v1/collections/other", json={"encoder": "/etc"}), 404, "not_found")
+    for name in ("..", ".hidden", "a b", "x" * 101, "%2e%2e%2fx"):
+        assert served.http.put(f"/v1/collections/{name}", json={}).status_code in (404, 405, 422)
+    assert served.http.post("/v1/collections/new/search", json={"query": "x"}).json()["hits"] == []
+    body = {"documents": [MOON]}
+    assert served.http.post("/v1/collections/new/documents", json=body, params={"wait": True}).json()["added"] == 1
+    assert served.http.delete("/v1/collections/new").status_code == 204
+    problem(served.http.get("/v1/collections/new"), 404, "collection_not_found")
+    assert sorted(path.name for path in served.root.iterdir()) == ["small"]
+
+
+def test_what_another_process_commits_is_served_within_a_second(served: Served, encoders: Encoders) -> None:
+    failures: list[int] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            status = served.http.post(f"{SMALL}/search", json={"query": "heat"}).status_code
+            if status != 200:
+                failures.append(status)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        for number in range(3):
+            change = Change(upserts=(Document(f"news{number}", f"Fresh news number {number} about volcanoes."),))
+            apply_changes(served.root / "small", encoders.get("all-MiniLM-L6-v2"), [change])
+            deadline = time.monotonic() + 1
+            while f"news{number}" not in ids(served, f"news number {number} volcanoes"):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+    finally:
+        stop.set()
+        thread.join()
+    assert failures == []
+
+
+def test_a_damaged_generation_is_refused_while_the_last_good_one_is_served(served: Served) -> None:
+    manifest = served.root / "small" / "manifest.json"
+    replacement = manifest.with_name("replacement")
+    replacement.write_bytes(manifest.read_bytes().replace(b'"generation": 1', b'"generation": 2', 1))
+    replacement.replace(manifest)
+    deadline = time.monotonic() + 5
+    while not served.http.get("/readyz").json()["warnings"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert served.http.get("/readyz").status_code == 200
+    assert ids(served, "cats", k=1) == ["cat/1"]
+    assert 'attendex_index_failed{collection="small"} 1.0' in served.http.get("/metrics").text
+
+
+def test_a_read_only_service_takes_no_changes(collections: Path, serve: Serve) -> None:
+    with serve(collections, writable=False) as served:
+        problem(add(served, MOON), 403, "forbidden")
+        problem(served.http.put("/v1/collections/new", json={}), 403, "forbidden")
