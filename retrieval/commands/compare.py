@@ -8,6 +8,7 @@ import typer
 
 from retrieval.commands.options import Beir, Dataset, Judgments, Measures, Queries, Rounds, Seed, Split, Systems
 from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
+from retrieval.errors import InputError
 
 if TYPE_CHECKING:
     from retrieval.commands.contests import Held
@@ -48,6 +49,8 @@ def compare(
     from retrieval.commands.contests import hold
     from retrieval.metrics.tasks import TaskSource
 
+    if len(systems) < 2:
+        raise InputError("name two systems or more to compare; `attendex evaluate` measures a single one")
     source = TaskSource(queries, qrels, beir, split, dataset)
     held = hold(systems, source, measures, every_pair=every_pair, rounds=rounds, seed=seed)
     if as_json:

@@ -43,8 +43,12 @@ class Held:
 def hold(
     systems: Sequence[str], source: TaskSource, measures: str, *, every_pair: bool, rounds: int, seed: int
 ) -> Held:
-    """Read or ask every system and compare them.  Raises InputError for a system that is named twice."""
-    from retrieval.metrics.comparison import compare
+    """Read or ask every system and compare them; a single one is only evaluated.
+
+    Raises InputError for a system that is named twice.
+    """
+    from retrieval.metrics.comparison import Contest, compare
+    from retrieval.metrics.evaluation import evaluate
     from retrieval.metrics.measures import depth_needed, parse_measures
     from retrieval.metrics.tasks import read_task
     from retrieval.search.systems import measure_system, parse_system
@@ -61,6 +65,10 @@ def hold(
         runs.append(replace(measured.run, name=names[spec.word]))
         stamps.append(measured.stamp)
     asked = {topic.id for topic in task.topics} if task.topics else None
+    if len(runs) == 1:
+        return Held(
+            task, tuple(runs), tuple(stamps), Contest((evaluate(runs[0], task.qrels, measures, asked=asked),), ())
+        )
     contest = compare(runs, task.qrels, measures, asked=asked, every_pair=every_pair, rounds=rounds, seed=seed)
     return Held(task, tuple(runs), tuple(stamps), contest)
 

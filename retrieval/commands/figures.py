@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from retrieval.metrics.comparison import Change, Comparison, Contest
     from retrieval.metrics.evaluation import Coverage, Evaluation
 
-COMPARISON_COLUMNS = 112  # a comparison's table is not squeezed into less
+COMPARISON_COLUMNS = 118  # a comparison's table is not squeezed into less
 
 
 @contextmanager
@@ -157,7 +157,8 @@ def show_comparison(console: Console, pair: Comparison) -> None:
     from retrieval.metrics.comparison import signed, told_p
 
     console.print(pair.verdict, style="bold", markup=False, highlight=False)
-    table = Table("measure", box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("measure", no_wrap=True)
     for column in ("A", "B", "B − A", "95 % interval", "p", "p (t)", "effect", "won / lost / tied", "detectable"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, d in pair.differences.items():

@@ -197,7 +197,8 @@ def told_p(p: float) -> str:
 
 def signed(value: float) -> str:
     """A difference with its sign."""
-    return f"{value:+.3f}".replace("-", "−")
+    told = f"{value:+.3f}"
+    return "0.000" if float(told) == 0 else told.replace("-", "−")
 
 
 def _matrix(evaluation: Evaluation) -> Matrix:

@@ -9,7 +9,7 @@ http://host:8080/papers:dense  a collection of a running service
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, NotFound
+from retrieval.index.snapshot import open_snapshot
 from retrieval.metrics.asking import Answer, Stamp, Watch, ask, described
 from retrieval.metrics.files import read_run
 from retrieval.metrics.runs import Run, Topic
@@ -132,6 +133,13 @@ def measure_system(spec: SystemSpec, topics: Sequence[Topic], depth: int, *, wat
 def deep(request: SearchRequest, depth: int) -> SearchRequest:
     """The request for a ranking of `depth` documents, with as little beside as can be asked."""
     return replace(request, k=depth, passages_per_document=1)
+
+
+def titles_of(path: Path, ids: Collection[str]) -> dict[str, str]:
+    """Title of each of the documents that the collection has, where it has one; no encoder is loaded."""
+    with open_snapshot(path) as snapshot:
+        rows = [row for row in map(snapshot.find, ids) if row is not None]
+        return {document.id: document.title for document in snapshot.documents(rows) if document.title}
 
 
 def _setting(word: str, name: str, value: str) -> Any:

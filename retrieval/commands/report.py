@@ -1,0 +1,58 @@
+"""`attendex report`: the whole story of one or more systems, as a page to send to somebody."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retrieval.commands.options import Beir, Dataset, Judgments, Measures, Queries, Rounds, Seed, Split, Systems
+from retrieval.commands.terminal import reports_errors, stderr
+
+
+@reports_errors
+def report(
+    systems: Systems,
+    html: Annotated[Path, typer.Option(help="The page to write.", show_default=False)],
+    qrels: Judgments = None,
+    queries: Queries = None,
+    beir: Beir = None,
+    split: Split = "test",
+    dataset: Dataset = "",
+    measures: Measures = "nDCG@10 R@100 RR@10 AP",
+    every_pair: Annotated[bool, typer.Option(help="Compare every pair, not each system with the first.")] = False,
+    rounds: Rounds = 10_000,
+    seed: Seed = 0,
+) -> None:
+    """Write one self-contained HTML page: figures, tests, curves, the hardest queries, and how it was made.
+
+    Examples:
+
+      attendex report papers --beir data/scifact --html report.html
+
+      attendex report papers:dense papers:hybrid --queries q.jsonl --qrels test.tsv --html report.html
+    """
+    from retrieval.commands.contests import hold
+    from retrieval.metrics.lines import write_text
+    from retrieval.metrics.report import Reported, documents_shown, render, with_titles
+    from retrieval.metrics.tasks import TaskSource
+
+    source = TaskSource(queries, qrels, beir, split, dataset)
+    held = hold(systems, source, measures, every_pair=every_pair, rounds=rounds, seed=seed)
+    command = " ".join(["attendex", *sys.argv[1:]])
+    whole = Reported(held.task, held.runs, held.stamps, held.contest.evaluations, held.contest.pairs, command, {})
+    whole = with_titles(whole, _titles(systems, documents_shown(whole)))
+    write_text(html, [render(whole)])
+    stderr().print(f"wrote {html}", markup=False, highlight=False)
+
+
+def _titles(systems: list[str], ids: set[str]) -> dict[str, str]:
+    """Titles from the first collection on this machine that is among the systems."""
+    from retrieval.search.systems import parse_system, titles_of
+
+    for spec in map(parse_system, systems):
+        if not spec.is_run and not spec.is_url:
+            return titles_of(Path(spec.place), ids)
+    return {}

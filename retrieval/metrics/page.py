@@ -1,0 +1,89 @@
+"""A report as one self-contained HTML page: no script, no file beside it, readable in print, dark and light."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+STYLE = """
+:root { --paper: #ffffff; --ink: #1b1f24; --soft: #57606a; --rule: #d8dee4; --series-1: #0b62c4; --series-2: #c2410c;
+  --series-3: #15803d; --series-4: #7e22ce; --series-5: #b45309; --series-6: #be185d; --hit: #dcfce7;
+  color-scheme: light dark; }
+@media (prefers-color-scheme: dark) { :root { --paper: #14171a; --ink: #e6e8ea; --soft: #9aa4ae; --rule: #333a41;
+  --series-1: #6cb2ff; --series-2: #ff9a62; --series-3: #6ee79a; --series-4: #d0a2ff; --series-5: #f5c26b;
+  --series-6: #ff8fc0; --hit: #14391f; } }
+body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; margin: 0 auto;
+  max-width: 60rem; padding: 2rem 1rem; }
+h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
+p.verdict { font-size: 1.1rem; font-weight: 600; margin: .4rem 0; } .soft { color: var(--soft); }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; } .wide { overflow-x: auto; }
+th, td { border-bottom: 1px solid var(--rule); padding: .25rem .6rem; text-align: right; vertical-align: top; }
+th:first-child, td:first-child, td.text { text-align: left; } td.relevant { background: var(--hit); }
+figure { margin: 1rem 0; } figure svg { max-width: 100%; width: 42rem; height: auto; }
+figcaption { color: var(--soft); }
+code { font-size: .85em; overflow-wrap: anywhere; } h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
+@media print { :root { --paper: #ffffff; --ink: #000000; --soft: #444444; --rule: #bbbbbb; --series-1: #0b62c4;
+  --series-2: #c2410c; --series-3: #15803d; --series-4: #7e22ce; --series-5: #b45309; --series-6: #be185d;
+  --hit: #e5e5e5; } figure, table, h3 { break-inside: avoid; } h2, h3 { break-after: avoid; } }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a table: its text, whether that is prose, and whether it stands for a relevant document."""
+
+    text: str
+    prose: bool = False
+    relevant: bool = False
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """The whole page."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
+        + "\n".join(parts)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def section(title: str, *parts: str) -> str:
+    """A part of the page with its heading."""
+    return f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph; `kind` is "verdict" or "soft"."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def heading(text: str) -> str:
+    """A heading within a section."""
+    return f"<h3>{escape(text)}</h3>"
+
+
+def figure(svg: str, caption: str) -> str:
+    """A picture and what it shows, which is also what is read out in its place."""
+    named = svg.replace("<svg", f'<svg role="img" aria-label="{escape(caption)}"', 1)
+    return f"<figure>{named}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Cell | str]]) -> str:
+    """A table; the first column is left-aligned."""
+    top = "".join(f'<th scope="col">{escape(each)}</th>' for each in head)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
+    return f'<div class="wide"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
+
+
+def facts(values: Mapping[str, str]) -> str:
+    """Names and values, such as settings."""
+    return table(("", ""), [(name, Cell(value, prose=True)) for name, value in values.items()])
+
+
+def _cell(cell: Cell | str) -> str:
+    if isinstance(cell, str):
+        return f"<td>{escape(cell)}</td>"
+    classes = " ".join(name for name, on in (("text", cell.prose), ("relevant", cell.relevant)) if on)
+    return f'<td class="{classes}">{escape(cell.text)}</td>' if classes else f"<td>{escape(cell.text)}</td>"

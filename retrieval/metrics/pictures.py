@@ -1,0 +1,138 @@
+"""Pictures of an evaluation as SVG, drawn by matplotlib, in colours that the page decides (dark, light, print).
+
+matplotlib writes fixed colours.  Marker colours are drawn instead, and replaced in the SVG by the page's variables.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import MissingExtra
+from retrieval.metrics.comparison import Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, RULE = "#010203", "#010204"  # replaced by var(--ink) and var(--rule)
+SERIES = ("#010211", "#010212", "#010213", "#010214", "#010215", "#010216")  # by var(--series-1) …
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))  # so that print and colour-blind readers tell them apart
+WIDTH, HEIGHT = 6.4, 3.4  # inches; the SVG scales with the page
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One system's line: its name and its value at each of the places on the horizontal axis."""
+
+    name: str
+    values: NDArray[np.float64]
+
+
+def draw_curves(places: Sequence[float], curves: Sequence[Curve], across: str, up: str, *, log: bool = False) -> str:
+    """Lines of one or more systems over the same places."""
+    figure, axes = _figure(HEIGHT)
+    for i, curve in enumerate(curves):
+        axes.plot(
+            places,
+            curve.values,
+            color=SERIES[i % len(SERIES)],
+            linestyle=DASHES[i % len(DASHES)],
+            marker="o",
+            markersize=3,
+            label=curve.name,
+        )
+    if log:
+        axes.set_xscale("log")
+        axes.set_xticks(list(places), [f"{place:g}" for place in places])
+        axes.minorticks_off()
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    if len(curves) > 1:
+        axes.legend(frameon=False, labelcolor=INK)
+    return _svg(figure)
+
+
+def draw_differences(pair: Comparison, values: NDArray[np.float64]) -> str:
+    """A bar for each query's difference, sorted: how many gained, how many lost, and how much."""
+    figure, axes = _figure(HEIGHT)
+    ordered = np.sort(values)[::-1]
+    places = np.arange(1, len(ordered) + 1)
+    axes.fill_between(places, ordered, where=(ordered >= 0).tolist(), step="mid", color=SERIES[0], linewidth=0)
+    axes.fill_between(places, ordered, where=(ordered <= 0).tolist(), step="mid", color=SERIES[1], linewidth=0)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_xlabel("queries, sorted")
+    axes.set_ylabel(f"{pair.deciding.measure}: {_plain(pair.b)} − {_plain(pair.a)}")
+    return _svg(figure)
+
+
+def draw_intervals(pairs: Sequence[Comparison]) -> str:
+    """Each pair's difference in each measure with its 95 % interval; 0 is "no difference"."""
+    rows = [(pair, difference) for pair in pairs for difference in pair.differences.values()]
+    figure, axes = _figure(max(1.4, 0.5 + 0.34 * len(rows)))
+    for place, (pair, difference) in enumerate(rows):
+        colour = SERIES[pairs.index(pair) % len(SERIES)]
+        axes.plot([difference.low, difference.high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot([difference.difference], [place], color=colour, marker="o", markersize=5)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    several = len(pairs) > 1
+    labels = [
+        f"{difference.measure} · {_plain(pair.b)}" if several else difference.measure for pair, difference in rows
+    ]
+    axes.set_yticks(range(len(rows)), labels)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(
+        f"difference from {_plain(pairs[0].a)}, 95 % interval" if not several else "difference, 95 % interval"
+    )
+    return _svg(figure)
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra("report", "drawing a report") from error
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    axes.grid(color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    """The picture as an element of a page: text stays text, colours are the page's."""
+    from matplotlib import rc_context
+
+    target = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "attendex", "font.family": "sans-serif"}):
+        figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
+    svg = target.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) (?:height|width)="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg))
+    return re.sub(r"#0102[01][0-9a-f]", lambda found: _variables()[found[0]], svg)
+
+
+def _variables() -> Mapping[str, str]:
+    series = {colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, start=1)}
+    return {INK: "var(--ink)", RULE: "var(--rule)", **series}
+
+
+def _plain(name: str) -> str:
+    """A name in which matplotlib finds no mathematics."""
+    return name.replace("$", "＄")

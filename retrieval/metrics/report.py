@@ -1,0 +1,198 @@
+"""What a report of one or more systems shows, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from retrieval.metrics.asking import Stamp
+from retrieval.metrics.comparison import Comparison, signed, told_p
+from retrieval.metrics.evaluation import Evaluation, evaluate
+from retrieval.metrics.page import Cell, facts, figure, heading, page, paragraph, section, table
+from retrieval.metrics.pictures import Curve, draw_curves, draw_differences, draw_intervals
+from retrieval.metrics.runs import Run
+from retrieval.metrics.tasks import Task
+
+CUTOFFS = (1, 3, 5, 10, 20, 50, 100)
+RECALLS = tuple(step / 10 for step in range(11))
+WORST = 10  # queries shown with their rankings
+SHOWN = 10  # documents of a ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Everything that a report is made from.  `pairs` is empty for a single system; `titles` may lack documents."""
+
+    task: Task
+    runs: tuple[Run, ...]
+    stamps: tuple[Stamp | None, ...]
+    evaluations: tuple[Evaluation, ...]
+    pairs: tuple[Comparison, ...]
+    command: str
+    titles: Mapping[str, str]
+
+
+def worst_queries(report: Reported, count: int = WORST) -> list[str]:
+    """Queries with the lowest mean of the deciding measure over the systems, those with relevant documents only."""
+    measure = next(iter(report.evaluations[0].values))
+    values = np.mean([each.values[measure].per_query for each in report.evaluations], axis=0)
+    queries = report.evaluations[0].queries
+    order = [queries[place] for place in np.argsort(values, kind="stable")]
+    return [query for query in order if report.task.qrels.relevant(query)][:count]
+
+
+def documents_shown(report: Reported) -> set[str]:
+    """Ids of the documents in the rankings of the worst queries, for whom titles are useful."""
+    rankings = [run.rankings[query] for query in worst_queries(report) for run in report.runs if query in run.rankings]
+    return {document for ranking in rankings for document in ranking.ids[:SHOWN]}
+
+
+def render(report: Reported) -> str:
+    """The page."""
+    names = " · ".join(run.name for run in report.runs)
+    coverage = report.evaluations[0].coverage
+    parts = [
+        paragraph(f"{report.task.name}: averaged over {coverage.averaged:,} queries", "soft"),
+        *(paragraph(pair.verdict, "verdict") for pair in report.pairs),
+        section("Summary", _summary(report), *_comparisons(report)),
+        section("Curves", *_curves(report)),
+        section("Hardest queries", *_worst(report)),
+        section("How this was made", *_made(report)),
+    ]
+    return page(f"Retrieval quality: {names}", parts)
+
+
+def _summary(report: Reported) -> str:
+    names = list(report.evaluations[0].values)
+    rows = [[each.run, *(f"{value:.4f}" for value in each.figures.values())] for each in report.evaluations]
+    return table(["system", *names], rows)
+
+
+def _comparisons(report: Reported) -> list[str]:
+    if not report.pairs:
+        return []
+    head = ("measure", "A", "B", "B − A", "95 % interval", "p", "p (t)", "effect", "won", "lost", "tied", "detectable")
+    parts: list[str] = []
+    for pair in report.pairs:
+        rows = [
+            (
+                name,
+                f"{d.mean_a:.4f}",
+                f"{d.mean_b:.4f}",
+                signed(d.difference),
+                f"{signed(d.low)} to {signed(d.high)}",
+                told_p(d.p_adjusted).removeprefix("p = ").removeprefix("p "),
+                told_p(d.p_t).removeprefix("p = ").removeprefix("p "),
+                f"{d.effect:+.2f}",
+                str(d.wins),
+                str(d.losses),
+                str(d.ties),
+                f"{d.detectable:.3f}",
+            )
+            for name, d in pair.differences.items()
+        ]
+        parts += [heading(f"A = {pair.a}, B = {pair.b}"), table(head, rows)]
+    parts.append(
+        figure(draw_intervals(report.pairs), "Differences with their 95 % bootstrap intervals; 0 is no difference")
+    )
+    by_name = {each.run: each for each in report.evaluations}
+    for pair in report.pairs:
+        measure = pair.deciding.measure
+        values = by_name[pair.b].values[measure].per_query - by_name[pair.a].values[measure].per_query
+        d = pair.deciding
+        caption = f"{measure} of each query, {pair.b} less {pair.a}: {d.wins} won, {d.losses} lost, {d.ties} tied"
+        parts.append(figure(draw_differences(pair, values), caption))
+    return parts
+
+
+def _curves(report: Reported) -> list[str]:
+    deepest = max((len(ranking) for run in report.runs for ranking in run.rankings.values()), default=0)
+    cutoffs = [cutoff for cutoff in CUTOFFS if cutoff <= max(deepest, 1)]
+    gain, recall = ([f"{name}@{cutoff}" for cutoff in cutoffs] for name in ("nDCG", "R"))
+    precision = [f"IPrec@{level:.1f}" for level in RECALLS]
+    queries = set(report.evaluations[0].queries)
+    found = [
+        evaluate(run, report.task.qrels, " ".join([*gain, *recall, *precision]), asked=queries).figures
+        for run in report.runs
+    ]
+
+    def curves(measures: Sequence[str]) -> list[Curve]:
+        return [
+            Curve(run.name, np.array([figures[name] for name in measures]))
+            for run, figures in zip(report.runs, found, strict=True)
+        ]
+
+    return [
+        figure(draw_curves(RECALLS, curves(precision), "recall", "precision"), "Interpolated precision at recall"),
+        figure(draw_curves(cutoffs, curves(gain), "cut-off k", "nDCG@k", log=True), "nDCG by cut-off"),
+        figure(draw_curves(cutoffs, curves(recall), "cut-off k", "R@k", log=True), "Recall by cut-off"),
+    ]
+
+
+def _worst(report: Reported) -> list[str]:
+    texts = {topic.id: topic.text for topic in report.task.topics}
+    measure = next(iter(report.evaluations[0].values))
+    places = {query: place for place, query in enumerate(report.evaluations[0].queries)}
+    parts: list[str] = []
+    for query in worst_queries(report):
+        values = [each.values[measure].per_query[places[query]] for each in report.evaluations]
+        told = ", ".join(f"{each.run} {value:.3f}" for each, value in zip(report.evaluations, values, strict=True))
+        parts += [
+            heading(f"{query}  {texts.get(query, '')}"),
+            paragraph(f"{measure}: {told}", "soft"),
+            _side_by_side(report, query),
+        ]
+    return parts
+
+
+def _side_by_side(report: Reported, query: str) -> str:
+    judged = report.task.qrels.judgments[query]
+    columns = [report.runs[i].rankings.get(query) for i in range(len(report.runs))]
+    rows: list[list[Cell | str]] = []
+    for place in range(SHOWN):
+        documents = [None if each is None or place >= len(each) else each.ids[place] for each in columns]
+        if any(documents):
+            rows.append([str(place + 1), *(_document(each, judged, report.titles) for each in documents)])
+    missed = [doc for doc, relevance in judged.items() if relevance > 0 and not _in_any(doc, columns)]
+    foot = paragraph(f"Relevant, and in no first {SHOWN}: {', '.join(missed[:8])}", "soft") if missed else ""
+    return table(["rank", *(run.name for run in report.runs)], rows) + foot
+
+
+def _document(document: str | None, judged: Mapping[str, int], titles: Mapping[str, str]) -> Cell:
+    if document is None:
+        return Cell("")
+    title = titles.get(document, "")
+    relevance = judged.get(document)
+    mark = "" if relevance is None else f" [{relevance}]"
+    return Cell(f"{document}{mark} {title}".rstrip(), prose=True, relevant=bool(relevance and relevance > 0))
+
+
+def _in_any(document: str, rankings: Sequence[object]) -> bool:
+    return any(document in getattr(ranking, "ids", ())[:SHOWN] for ranking in rankings)
+
+
+def _made(report: Reported) -> list[str]:
+    parts = [facts({"command": report.command, "judgments": report.task.qrels.name})]
+    for run, stamp, evaluation in zip(report.runs, report.stamps, report.evaluations, strict=True):
+        coverage = {name.replace("_", " "): f"{value:g}" for name, value in asdict(evaluation.coverage).items()}
+        known = {} if stamp is None else _stamp_facts(stamp)
+        parts += [heading(run.name), facts(known | coverage)]
+    return parts
+
+
+def _stamp_facts(stamp: Stamp) -> dict[str, str]:
+    about = {
+        "collection": stamp.collection,
+        "generation": str(stamp.generation),
+        "documents": f"{stamp.documents:,}",
+        "mode": stamp.mode,
+        "settings": stamp.settings or "defaults",
+    }
+    return about | {f"encoder {name}": str(value) for name, value in asdict(stamp.encoder).items()}
+
+
+def with_titles(report: Reported, titles: Mapping[str, str]) -> Reported:
+    """The same report with titles to show beside document ids."""
+    return replace(report, titles=titles)
