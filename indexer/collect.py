@@ -7,12 +7,12 @@ that has been removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from indexer.journal import JOURNAL
+from indexer.journal import JOURNAL, read_journal
 from retrieval.errors import CollectionError
 from retrieval.index.directory import Files, lock_is_held, remove_tree
 from retrieval.index.manifest import (
@@ -46,14 +46,18 @@ class Retention:
         return place < max(1, self.count) or now - created < timedelta(seconds=self.age_s)
 
 
-def collect(collection: Path, retention: Retention, files: Files, *, also_keep: Iterable[str] = ()) -> None:
-    """Remove old generations and every file that belongs to no kept one; `also_keep` names segments to spare."""
+def collect(collection: Path, retention: Retention, files: Files) -> None:
+    """Remove old generations and every file that belongs neither to a kept one nor to an interrupted build."""
+    kept: list[Manifest] = []
     if (collection / MANIFEST).exists():
         current = read_manifest(collection)
         kept = [current, *_kept(collection, current, retention, files)]
-    else:
-        kept = []
-    _remove_unnamed(collection, kept, frozenset(also_keep), files)
+    for path in unnamed_paths(collection, kept):
+        full = collection / path
+        if full.is_dir() and not full.is_symlink():
+            remove_tree(files, full)
+        elif full.exists() or full.is_symlink():  # not gone with its folder
+            files.unlink(full)
 
 
 def _kept(collection: Path, current: Manifest, retention: Retention, files: Files) -> list[Manifest]:
@@ -84,32 +88,35 @@ def _readable(collection: Path, number: int) -> Manifest | None:
         return None
 
 
-def unnamed_paths(collection: Path, kept: Iterable[Manifest], also_keep: frozenset[str] = frozenset()) -> list[Path]:
-    """Files and folders of the collection that belong to none of `kept`, relative to it."""
-    named: set[Path] = {Path(name) for name in NAMES} | {Path(SEGMENTS, name) for name in also_keep}
-    for manifest in kept:
-        named |= {parent for path in manifest.paths() for parent in (path, *path.parents)}
-        named.add(generation_path(Path(), manifest.generation))
+def unnamed_paths(collection: Path, kept: Sequence[Manifest]) -> list[Path]:
+    """What lies in the collection and belongs to none of `kept`, whose first is the current generation.
+
+    Paths are relative to the collection; a folder stands before what it holds.
+    """
+    named = _named(collection, kept)
     merging = lock_is_held(collection / MERGE_LOCK)
     orphans = []
     for path in _entries(collection):
-        if path in named or path.parent.name in also_keep:
-            continue
-        if not (merging and path.parts[0] == SEGMENTS and path.parts[1].startswith(MERGE_PREFIX)):
+        in_the_making = merging and str(path).startswith(f"{SEGMENTS}/{MERGE_PREFIX}")
+        if path not in named and not in_the_making:
             orphans.append(path)
     return orphans
 
 
+def _named(collection: Path, kept: Sequence[Manifest]) -> set[Path]:
+    named = {Path(name) for name in (MANIFEST, LOCK, MERGE_LOCK, *FOLDERS)}
+    for manifest in kept:
+        named.add(generation_path(Path(), manifest.generation))
+        named |= {parent for path in manifest.paths() for parent in (path, *path.parents)}
+    journal = read_journal(collection)
+    if journal and journal.base_key == (kept[0].next_key if kept else 0):
+        named.add(Path(JOURNAL))
+        for segment in journal.segments:
+            folder = Path(SEGMENTS, segment.name)
+            named |= {folder, *(folder / each.name for each in segment.files)}
+    return named
+
+
 def _entries(collection: Path) -> list[Path]:
-    """What lies in the collection, its folders, and theirs; a folder stands before what it holds."""
     patterns = ("*", *(f"{folder}/*" for folder in FOLDERS), f"{SEGMENTS}/*/*", f"{LEXICAL}/*/*")
     return [path.relative_to(collection) for pattern in patterns for path in sorted(collection.glob(pattern))]
-
-
-def _remove_unnamed(collection: Path, kept: list[Manifest], also_keep: frozenset[str], files: Files) -> None:
-    for path in unnamed_paths(collection, kept, also_keep):
-        full = collection / path
-        if full.is_dir() and not full.is_symlink():
-            remove_tree(files, full)
-        elif full.exists() or full.is_symlink():  # not gone with its folder
-            files.unlink(full)

@@ -1,8 +1,8 @@
 """What a long build has finished so far, so that an interrupted one goes on where it was.
 
-`pending.json` names segments that are whole and durable, but part of no generation.  The next writer that starts from
-the same generation takes over from them, instead of encoding again, each document that it is given unchanged; what it
-is not given stays out.  A journal that does not fit is thrown away: it only ever saves work.
+`pending.json` names segments that are whole and durable, but part of no generation.  The next writer takes over from
+them, instead of encoding again, each document that it is given unchanged; what it is not given stays out.  A journal
+that does not fit any more, since passages were added to the collection, is thrown away: it only ever saves work.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ JOURNAL = "pending.json"
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """Finished segments of a build that started from `base_generation` (0: from nothing)."""
+    """Finished segments of a build; their passages have the keys from `base_key` on."""
 
-    base_generation: int
+    base_key: int
     settings: CollectionSettings
     schema: Schema
     segments: tuple[SegmentRecord, ...]
     next_key: int
 
-    def fits(self, base_generation: int, settings: CollectionSettings) -> bool:
-        """Whether a writer with this start and these settings would have made the same segments."""
-        return self.base_generation == base_generation and _identity(self.settings) == _identity(settings)
+    def fits(self, next_key: int, settings: CollectionSettings) -> bool:
+        """Whether a writer that starts with this key and these settings would have made the same segments."""
+        return self.base_key == next_key and _identity(self.settings) == _identity(settings)
 
 
 def _identity(settings: CollectionSettings) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _identity(settings: CollectionSettings) -> dict[str, Any]:
 def write_journal(collection: Path, journal: Journal, files: Files) -> None:
     """Replace the journal, durably."""
     body = {
-        "base_generation": journal.base_generation,
+        "base_key": journal.base_key,
         "settings": settings_to_json(journal.settings),
         "schema": dict(journal.schema),
         "segments": [segment_to_json(each) for each in journal.segments],
@@ -68,7 +68,7 @@ def read_journal(collection: Path) -> Journal | None:
     try:
         body = unseal(path.read_bytes(), path)
         return Journal(
-            base_generation=body["base_generation"],
+            base_key=body["base_key"],
             settings=settings_from_json(body["settings"]),
             schema={name: FieldType(kind) for name, kind in body["schema"].items()},
             segments=tuple(segment_from_json(each) for each in body["segments"]),

@@ -21,6 +21,14 @@ class Origin(Enum):
     RESUMED = auto()  # an interrupted writer; its documents are dead until they are claimed
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Passages of a segment."""
+
+    live: int
+    total: int
+
+
 class Part:
     """A segment, and which of its documents will be alive."""
 
@@ -29,6 +37,11 @@ class Part:
         self.live = live
         self.origin = origin
         self.seen = np.zeros(len(live), dtype=np.bool_)
+
+    @property
+    def size(self) -> Size:
+        """Its passages, as the merge policy counts them."""
+        return Size(int(np.count_nonzero(self.live[self.segment.document_of])), len(self.segment))
 
     def kill(self, rows: Rows) -> int:
         """Make documents dead; returns how many of them were alive."""

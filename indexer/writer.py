@@ -21,27 +21,23 @@ from numpy.typing import NDArray
 
 from indexer.collect import FOLDERS, LOCK, NAMES, Retention, collect
 from indexer.journal import JOURNAL, Journal, read_journal, write_journal
+from indexer.merge import MergePolicy, merge_parts
 from indexer.pending import Origin, Part, Pending
+from indexer.publish import publish, write_deletions
 from indexer.segments import Entries, SegmentBuilder, new_segment_folder
 from retrieval.errors import BadDocument, CorruptCollection, EncoderMismatch, NotACollection, StorageError
-from retrieval.index.digests import record_file
-from retrieval.index.directory import Files, Lock, remove_tree, replace_atomically, take_lock, write_file
+from retrieval.index.directory import Files, Lock, remove_tree, take_lock
 from retrieval.index.identity import content_digests, id_digests
 from retrieval.index.manifest import (
-    DELETIONS,
-    LEXICAL,
     MANIFEST,
     SEGMENTS,
     CollectionSettings,
-    DeletionsRecord,
     Manifest,
     SegmentRecord,
-    encode_manifest,
-    generation_path,
     read_manifest,
 )
 from retrieval.index.schema import extend_schema, typed
-from retrieval.index.segment import Segment, npy_bytes
+from retrieval.index.segment import Segment
 from retrieval.types import Document, Passage, Schema, Vectors
 
 log = logging.getLogger(__name__)
@@ -49,10 +45,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a segment is finished and the next one begun: bounds memory, and what an interruption can cost."""
+    """When a segment is finished and the next one begun (bounds memory, and what an interruption can cost).
+
+    `merged_passages` bounds what a commit merges of older segments.
+    """
 
     passages: int = 1 << 16
     text_bytes: int = 256 << 20
+    merged_passages: int = 100_000  # more than that is merged by `attendex merge` or in the background
 
 
 @dataclass(slots=True)
@@ -85,6 +85,7 @@ class Writer:
         wait_s: float = 0.0,
         retention: Retention | None = None,
         limits: Limits | None = None,
+        policy: MergePolicy | None = None,
         files: Files | None = None,
     ) -> None:
         self.path = Path(path)
@@ -94,6 +95,7 @@ class Writer:
         self._wait_s = wait_s
         self._retention = retention or Retention()
         self._limits = limits or Limits()
+        self._policy = policy or MergePolicy()
         self._files = files or Files()
         self._lock: Lock | None = None
         self._builder: SegmentBuilder | None = None
@@ -132,8 +134,7 @@ class Writer:
     def _open(self) -> None:
         self._open_base()
         self._take_over()
-        taken = [part.segment.record.name for part in self._pending.parts if part.origin is Origin.RESUMED]
-        collect(self.path, self._retention, self._files, also_keep=taken)
+        collect(self.path, self._retention, self._files)
         for name in FOLDERS:
             self._files.make_directory(self.path / name)
         self._files.sync_directory(self.path)  # also: the manifest that was read must not go away in a power cut
@@ -152,7 +153,7 @@ class Writer:
     def _take_over(self) -> None:
         """Open what an interrupted writer finished; its documents stay dead until they are claimed."""
         journal = read_journal(self.path)
-        if journal is None or not journal.fits(self.generation, self.settings):
+        if journal is None or not journal.fits(self._next_key, self.settings):
             return
         try:
             parts = [_part(self.path, each, Origin.RESUMED) for each in journal.segments]
@@ -266,9 +267,10 @@ class Writer:
     def commit(self) -> int:
         """Make the pending generation the current one; returns its number.  Without a change nothing is written."""
         self._finish_segment()
-        segments = tuple(self._record(part) for part in self._pending.parts if part.live.any())
+        self._merge()
+        segments = tuple(self._record(part) for part in self._pending.parts)
         if self._base is None or segments != self._base.segments:
-            self._publish(self._manifest(segments))
+            publish(self.path, self._manifest(segments), self._files)
             self.generation += 1
         self._end()
         return self.generation
@@ -279,10 +281,13 @@ class Writer:
             self._builder.abandon()
         self._end()
 
+    @property
+    def _dtype(self) -> str:
+        return str(self.settings.vectors.get("dtype", "float16"))
+
     def _start_segment(self) -> SegmentBuilder:
         folder = new_segment_folder(self.path, f"{self.generation + 1:06d}", self._files)
-        dtype = str(self.settings.vectors.get("dtype", "float16"))
-        self._builder = SegmentBuilder(folder, self.settings.encoder.dimension, dtype, self._files)
+        self._builder = SegmentBuilder(folder, self.settings.encoder.dimension, self._dtype, self._files)
         return self._builder
 
     def _finish_segment(self) -> None:
@@ -297,19 +302,34 @@ class Writer:
 
     def _write_journal(self) -> None:
         segments = tuple(part.segment.record for part in self._pending.parts if part.origin is not Origin.BASE)
-        journal = Journal(self.generation, self.settings, self.schema, segments, self._next_key)
+        journal = Journal(
+            self._base.next_key if self._base else 0, self.settings, self.schema, segments, self._next_key
+        )
         write_journal(self.path, journal, self._files)
+
+    def _merge(self) -> None:
+        """Make one segment of this writer's own ones, and merge small neighbours as the policy has it."""
+        parts = self._pending.parts = [part for part in self._pending.parts if part.live.any()]
+        own = [place for place, part in enumerate(parts) if part.origin is not Origin.BASE]
+        if len(own) > 1:
+            self._merge_places(range(own[0], own[-1] + 1))
+        while plan := self._policy.plan([part.size for part in parts], self._limits.merged_passages):
+            self._merge_places(plan)
+
+    def _merge_places(self, places: range) -> None:
+        parts = self._pending.parts
+        folder = new_segment_folder(self.path, f"{self.generation + 1:06d}", self._files)
+        record = merge_parts(parts[places.start : places.stop], folder, self.schema, self._dtype, self._files)
+        segment = Segment(self.path, record)
+        parts[places.start : places.stop] = [Part(segment, segment.live_documents, Origin.NEW)]
 
     def _record(self, part: Part) -> SegmentRecord:
         """The segment with its deletions, which are written unless they are those of the base."""
         segment = part.segment
         if np.array_equal(part.live, segment.live_documents):
             return segment.record
-        name = f"{self.generation + 1:06d}-{segment.record.name}.npy"
-        folder = self.path / DELETIONS
-        write_file(self._files, folder / name, npy_bytes(np.packbits(~part.live, bitorder="little")))
-        dead_passages = int(np.count_nonzero(~part.live[segment.document_of]))
-        deletions = DeletionsRecord(record_file(folder, name), int(np.count_nonzero(~part.live)), dead_passages)
+        number = self.generation + 1
+        deletions = write_deletions(self.path, number, segment.record, part.live, segment.document_of, self._files)
         return replace(segment.record, deletions=deletions)
 
     def _manifest(self, segments: tuple[SegmentRecord, ...]) -> Manifest:
@@ -324,14 +344,6 @@ class Writer:
             next_key=self._next_key,
             unreadable_share=self._pending.unreadable_share(),
         )
-
-    def _publish(self, manifest: Manifest) -> None:
-        """Make what the manifest names durable, then the manifest itself, then make it the current one."""
-        for folder in (SEGMENTS, DELETIONS, LEXICAL):
-            self._files.sync_directory(self.path / folder)
-        data = encode_manifest(manifest)
-        replace_atomically(generation_path(self.path, manifest.generation), data, self._files)
-        replace_atomically(self.path / MANIFEST, data, self._files)
 
     def _end(self) -> None:
         """Remove what is no longer needed; what cannot be removed now is left to the next writer."""

@@ -14,7 +14,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -144,7 +144,8 @@ def replace_atomically(path: Path, data: bytes, files: Files | None = None) -> N
         write_file(files, temporary, data)
         files.rename(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(StorageError):  # the first refusal is the one to report
+            files.unlink(temporary)
         raise
     files.sync_directory(path.parent)  # the rename itself must survive a power cut
 

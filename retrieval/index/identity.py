@@ -70,6 +70,12 @@ class IdTable:
         order = np.lexsort((digests[:, 1], digests[:, 0]))
         return np.stack([digests[order, 0], digests[order, 1], rows[order].astype(np.uint64)])
 
+    def by_row(self, rows: int) -> Digests:
+        """Id digests by row, (rows, 2); zeros for a row that is not in the table."""
+        digests = np.zeros((rows, 2), dtype=np.uint64)
+        digests[self._rows.astype(np.int64)] = np.stack([self._high, self._low], axis=1)
+        return digests
+
     def digests(self, among: Bitmap) -> Digests:
         """Id digests of the rows that `among` allows."""
         wanted = among[self._rows.astype(np.int64)]

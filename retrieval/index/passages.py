@@ -7,7 +7,7 @@ only the batch that holds a row is checked against its digests and read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from enum import IntEnum
 from pathlib import Path
@@ -87,6 +87,21 @@ def passages_batch(keys: Keys, documents: Rows, passages: Sequence[Passage]) -> 
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, _PASSAGES, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=_PASSAGES)
+
+
+def coalesced(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of about the usual size."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size_bytes = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        size_bytes += batch.nbytes
+        if rows >= BATCH_ROWS or size_bytes >= BATCH_BYTES:
+            yield pa.concat_batches(waiting)
+            waiting, rows, size_bytes = [], 0, 0
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 class TextWriter:

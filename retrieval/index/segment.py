@@ -110,6 +110,10 @@ class Segment:
         """Id digests of the document rows that `among` allows, in no particular order."""
         return self._ids.digests(among)
 
+    def ids_by_row(self) -> Digests:
+        """Id digests of all document rows; zeros for one that was dead when the segment was made."""
+        return self._ids.by_row(self.record.documents)
+
     def documents(self, rows: Rows) -> list[Document]:
         """Documents in the order asked."""
         return read_documents(self._tables[Table.DOCUMENTS], self._tables[Table.METADATA], rows)

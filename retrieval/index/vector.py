@@ -34,17 +34,16 @@ class VectorWriter:
     The file is whole and on disk once `close` has returned.  Leaving the context on an exception deletes it.
     """
 
-    def __init__(
-        self, path: Path, dimension: int, dtype: DTypeLike = np.float16, files: Files | None = None
-    ) -> None:
+    def __init__(self, path: Path, dimension: int, dtype: DTypeLike = np.float16, files: Files | None = None) -> None:
         self.path = path
         self.dimension = dimension
         self.dtype = np.dtype(dtype).newbyteorder("<")
         if self.dtype not in KEPT_TYPES:
             raise ValueError(f"vectors are kept as float16 or float32, not {self.dtype}")
         self.rows = 0
+        self._files = files or Files()
         self._open = ExitStack()
-        self._file = self._open.enter_context(writing(files or Files(), path))
+        self._file = self._open.enter_context(writing(self._files, path))
         self._data_start = self._write_header()
 
     def append(self, block: Vectors) -> None:
@@ -76,7 +75,7 @@ class VectorWriter:
             self.close()
         else:
             self._open.__exit__(kind, error, trace)
-            self.path.unlink(missing_ok=True)
+            self._files.unlink(self.path)
 
     def _write_header(self) -> int:
         """Write the header for the rows so far.  numpy pads it, so that its length does not depend on them."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +66,19 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A place for collections, in memory where that is possible: these tests open and close thousands of them."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="attendex-test-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def bench(folder: Path) -> Bench:
     encoder = EncoderFingerprint("hand-made", "w", "t", "mean", True, "", "", 32, DIMENSION)
     texts = ("one", "two")
     canaries = Canaries(texts, np.concatenate([vector_of(text) for text in texts]))
-    return Bench(tmp_path, CollectionSettings(encoder, "none", "float32", canaries))
+    return Bench(folder, CollectionSettings(encoder, "none", "float32", canaries))

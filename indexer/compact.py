@@ -1,0 +1,130 @@
+"""Merging beside the writer: the work is done without its lock, which is taken only to publish the result.
+
+Readers are not disturbed, and neither are writers: a document that a writer deletes or replaces meanwhile is dead in
+the merged segment too.  One merger at a time; what a killed one leaves goes with the next writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from indexer.collect import LOCK, MERGE_LOCK, MERGE_PREFIX, Retention, collect
+from indexer.merge import MergePolicy, merge_all, merge_parts
+from indexer.pending import Origin, Part, Size
+from indexer.publish import publish, write_deletions
+from indexer.segments import new_segment_folder
+from retrieval.index.directory import Files, locked, remove_tree
+from retrieval.index.manifest import Manifest, SegmentRecord, read_manifest
+from retrieval.index.segment import Segment
+from retrieval.index.snapshot import Snapshot, open_snapshot
+from retrieval.types import Bitmap
+
+Plan = Callable[[Sequence[Size]], range | None]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What merging did; `generation` is the current one afterwards."""
+
+    generation: int
+    merges: int
+    segments: int
+    size_bytes: int
+
+
+def merge_collection(
+    collection: Path,
+    *,
+    fully: bool = False,
+    policy: MergePolicy | None = None,
+    retention: Retention | None = None,
+    wait_s: float = 60.0,
+    files: Files | None = None,
+) -> MergeReport:
+    """Merge as the policy has it, or `fully`: into one segment without anything dead in it.
+
+    Raises CollectionLocked when another merger is at work, or no writer lets go for `wait_s` seconds.
+    """
+    merger = _Merger(collection, retention or Retention(), wait_s, files or Files())
+    plan: Plan = merge_all if fully else (policy or MergePolicy()).plan
+    read_manifest(collection)  # before a lock file is made in what is no collection
+    merges = 0
+    with locked(collection / MERGE_LOCK, wait_s=1.0):
+        while merger.step(plan):
+            merges += 1
+    merger.collect()
+    manifest = read_manifest(collection)
+    return MergeReport(manifest.generation, merges, len(manifest.segments), manifest.size_bytes)
+
+
+class _Merger:
+    def __init__(self, collection: Path, retention: Retention, wait_s: float, files: Files) -> None:
+        self._collection = collection
+        self._retention = retention
+        self._wait_s = wait_s
+        self._files = files
+
+    def step(self, plan: Plan) -> bool:
+        """One merge; False when none is wanted."""
+        with open_snapshot(self._collection) as snapshot:
+            parts = [Part(each, each.live_documents, Origin.BASE) for each in snapshot.segments]
+            places = plan([part.size for part in parts])
+            if places is None:
+                return False
+            self._merge(snapshot, parts[places.start : places.stop])
+        return True
+
+    def _merge(self, snapshot: Snapshot, parts: list[Part]) -> None:
+        folder = new_segment_folder(self._collection, MERGE_PREFIX, self._files)
+        with ExitStack() as undo:
+            undo.callback(remove_tree, self._files, folder)
+            merged = None
+            if any(part.live.any() for part in parts):
+                dtype = str(snapshot.manifest.settings.vectors.get("dtype", "float16"))
+                merged = merge_parts(parts, folder, snapshot.schema, dtype, self._files)
+            with locked(self._collection / LOCK, wait_s=self._wait_s):
+                manifest = self._replaced(read_manifest(self._collection), parts, merged)
+                if manifest is not None:
+                    undo.pop_all()
+                    publish(self._collection, manifest, self._files)
+                    collect(self._collection, self._retention, self._files)
+
+    def _replaced(self, current: Manifest, parts: list[Part], merged: SegmentRecord | None) -> Manifest | None:
+        """The current generation with the merged segment; None if it is no longer what was merged."""
+        names = [part.segment.record.name for part in parts]
+        all_names = [each.name for each in current.segments]
+        start = all_names.index(names[0]) if names[0] in all_names else len(all_names)
+        stop = start + len(names)
+        if all_names[start:stop] != names:
+            return None
+        now = [Segment(self._collection, each).live_documents for each in current.segments[start:stop]]
+        if any((each & ~part.live).any() for each, part in zip(now, parts, strict=True)):
+            return None  # a rollback brought documents back
+        live = np.concatenate([each[part.live] for each, part in zip(now, parts, strict=True)])
+        before, after = current.segments[:start], current.segments[stop:]
+        return replace(
+            current,
+            generation=current.generation + 1,
+            created=datetime.now(UTC),
+            cause=f"merge of {len(parts)} segments" if len(parts) > 1 else "merge",
+            segments=(*before, *self._with_deletions(current.generation + 1, merged, live), *after),
+        )
+
+    def _with_deletions(self, generation: int, merged: SegmentRecord | None, live: Bitmap) -> list[SegmentRecord]:
+        """The merged segment, without what died while it was made; nothing when all of it did."""
+        if merged is None or not live.any():
+            return []
+        document_of = Segment(self._collection, merged).document_of
+        deletions = write_deletions(self._collection, generation, merged, live, document_of, self._files)
+        return [replace(merged, deletions=deletions)]
+
+    def collect(self) -> None:
+        """Remove old generations, also when there was nothing to merge."""
+        with locked(self._collection / LOCK, wait_s=self._wait_s):
+            collect(self._collection, self._retention, self._files)
