@@ -50,9 +50,9 @@ def report(
 
 def _titles(systems: list[str], ids: set[str]) -> dict[str, str]:
     """Titles from the first collection on this machine that is among the systems."""
-    from retrieval.search.systems import parse_system, titles_of
+    from retrieval.search.systems import parse_system, texts_of
 
     for spec in map(parse_system, systems):
         if not spec.is_run and not spec.is_url:
-            return titles_of(Path(spec.place), ids)
+            return {document: shown.title for document, shown in texts_of(Path(spec.place), ids).items()}
     return {}

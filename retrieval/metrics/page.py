@@ -18,7 +18,9 @@ body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sa
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
 p.verdict { font-size: 1.1rem; font-weight: 600; margin: .4rem 0; } .soft { color: var(--soft); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } .wide { overflow-x: auto; }
-th, td { border-bottom: 1px solid var(--rule); padding: .25rem .6rem; text-align: right; vertical-align: top; }
+th, td { border-bottom: 1px solid var(--rule); padding: .25rem .6rem; text-align: right; vertical-align: top;
+  white-space: nowrap; }
+td.text { white-space: normal; }
 th:first-child, td:first-child, td.text { text-align: left; } td.relevant { background: var(--hit); }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; width: 42rem; height: auto; }
 figcaption { color: var(--soft); }

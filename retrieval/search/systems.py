@@ -20,6 +20,7 @@ from retrieval.errors import InputError, NotFound
 from retrieval.index.snapshot import open_snapshot
 from retrieval.metrics.asking import Answer, Stamp, Watch, ask, described
 from retrieval.metrics.files import read_run
+from retrieval.metrics.pooling import Shown
 from retrieval.metrics.runs import Run, Topic
 from retrieval.search.remote import open_remote
 from retrieval.search.searcher import open_searcher
@@ -135,11 +136,11 @@ def deep(request: SearchRequest, depth: int) -> SearchRequest:
     return replace(request, k=depth, passages_per_document=1)
 
 
-def titles_of(path: Path, ids: Collection[str]) -> dict[str, str]:
-    """Title of each of the documents that the collection has, where it has one; no encoder is loaded."""
+def texts_of(path: Path, ids: Collection[str]) -> dict[str, Shown]:
+    """Title and text of each of the documents that the collection has."""
     with open_snapshot(path) as snapshot:
         rows = [row for row in map(snapshot.find, ids) if row is not None]
-        return {document.id: document.title for document in snapshot.documents(rows) if document.title}
+        return {each.id: Shown(each.title, each.text) for each in snapshot.documents(rows)}
 
 
 def _setting(word: str, name: str, value: str) -> Any:

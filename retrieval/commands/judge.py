@@ -1,0 +1,84 @@
+"""`attendex judge`: a person says what is relevant, one key a document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from retrieval.commands.terminal import reports_errors, stdout
+
+if TYPE_CHECKING:
+    from retrieval.metrics.judging import Judging
+
+SHOWN_CHARACTERS = 1_500
+QUIT, UNDO, SKIP = "q", "u", "s"
+ENDS = (QUIT, "\x03", "\x04", "\x1b", "")  # Ctrl-C, Ctrl-D, Escape, end of input
+
+
+@reports_errors
+def judge(
+    pool: Annotated[Path, typer.Argument(help="A pool that `attendex pool` wrote.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(help="Judgments (TREC; .tsv: BEIR); what is there is kept and gone on with.", show_default=False),
+    ],
+) -> None:
+    """Judge the documents of a pool: 0 not relevant, 1 related, 2 relevant, 3 exactly what was asked.
+
+    u takes the last one back, s leaves one for later, q stops; every key is saved at once, and the same command goes
+    on where it stopped.
+
+    Examples:
+
+      attendex judge pool.tsv --out qrels.txt
+    """
+    from retrieval.metrics.files import read_qrels, write_qrels
+    from retrieval.metrics.judging import GRADES, Judging
+    from retrieval.metrics.pooling import read_pool
+
+    judging = Judging(read_pool(pool), read_qrels(out) if out.exists() else None)
+    while judging.current is not None:
+        _show(judging)
+        key = _key()
+        if key in ENDS:
+            break
+        if key == SKIP:
+            judging.skip()
+        elif key == UNDO:
+            if judging.undo():
+                write_qrels(judging.qrels(), out)
+        elif key.isdigit() and int(key) in GRADES:
+            judging.grade(int(key))
+            write_qrels(judging.qrels(), out)
+        else:
+            stdout().print(f"keys: {_keys()}", style="yellow", markup=False)
+    stdout().print(
+        f"{judging.total - judging.left:,} of {judging.total:,} judged: {out}", markup=False, highlight=False
+    )
+
+
+def _key() -> str:
+    try:
+        return typer.getchar().lower()
+    except (EOFError, KeyboardInterrupt):
+        return QUIT
+
+
+def _show(judging: Judging) -> None:
+    each = judging.current
+    assert each is not None
+    console = stdout()
+    console.rule(f"{judging.total - judging.left + 1:,} of {judging.total:,}", style="dim")
+    console.print(each.query, style="bold cyan", markup=False, highlight=False)
+    console.print(each.title or each.document_id, style="bold", markup=False, highlight=False)
+    text = each.text if len(each.text) <= SHOWN_CHARACTERS else each.text[:SHOWN_CHARACTERS] + "…"
+    console.print(text, markup=False, highlight=False)
+    console.print(_keys(), style="dim", markup=False, highlight=False)
+
+
+def _keys() -> str:
+    from retrieval.metrics.judging import GRADES
+
+    return "   ".join([*(f"{grade} {word}" for grade, word in GRADES.items()), "u undo", "s later", "q stop"])
