@@ -6,7 +6,11 @@ import typer
 
 from indexer.commands.evaluate import evaluate
 from indexer.commands.index import index
+from retrieval.commands.compare import compare
 from retrieval.commands.info import info
+from retrieval.commands.judge import judge
+from retrieval.commands.pool import pool
+from retrieval.commands.report import report
 from retrieval.commands.search import search
 from service.commands.keys import keys
 from service.commands.serve import serve
@@ -21,6 +25,10 @@ app = typer.Typer(
 app.command()(index)
 app.command()(search)
 app.command()(evaluate)
+app.command()(compare)
+app.command()(report)
+app.command()(pool)
+app.command()(judge)
 app.command()(info)
 app.command()(serve)
 app.command()(settings)
