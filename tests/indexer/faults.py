@@ -1,0 +1,189 @@
+"""Operations on small collections, a file system that can be told to fail, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.collect import Retention, collect, unnamed_paths
+from indexer.compact import merge_collection
+from indexer.history import roll_back
+from indexer.writer import Limits
+from retrieval.errors import NotACollection
+from retrieval.index.directory import Files
+from retrieval.index.manifest import kept_generations, read_manifest
+from retrieval.index.snapshot import open_snapshot
+
+Operation = Callable[[Any, Files], object]
+State = dict[str, str] | None
+
+
+class Died(BaseException):
+    """The process is dead: nothing that it does afterwards reaches the disk."""
+
+
+class Faulty(Files):
+    """Calls `before(step, path)` ahead of each step; what that raises happens instead.  fsync does nothing."""
+
+    def __init__(self, before: Callable[[str, Path], None]) -> None:
+        self.before = before
+        self.torn = False
+
+    def create(self, path: Path) -> int:
+        self.before("create", path)
+        return super().create(path)
+
+    def write(self, descriptor: int, path: Path, data: bytes | memoryview) -> int:
+        try:
+            self.before("write", path)
+        except Died:
+            if not self.torn:
+                self.torn = True
+                os.write(descriptor, data[: len(data) // 2])
+            raise
+        return super().write(descriptor, path, data)
+
+    def sync(self, descriptor: int, path: Path) -> None:  # noqa: ARG002
+        self.before("sync", path)
+
+    def sync_directory(self, path: Path) -> None:
+        self.before("sync_directory", path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.before("rename", target)
+        super().rename(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        self.before("link", target)
+        super().link(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self.before("unlink", path)
+        super().unlink(path)
+
+    def make_directory(self, path: Path) -> None:
+        self.before("make_directory", path)
+        super().make_directory(path)
+
+    def remove_directory(self, path: Path) -> None:
+        self.before("remove_directory", path)
+        super().remove_directory(path)
+
+
+def index(bench: Any, files: Files) -> None:
+    """A first build of several segments, which are merged at the end."""
+    with bench.writer(files=files, limits=Limits(passages=4)) as writer:
+        for number in range(6):
+            bench.put(writer, [bench.document(f"n{number}", year=number), bench.document("n0", f"again {number}")])
+        writer.commit()
+
+
+def add(bench: Any, files: Files) -> None:
+    with bench.writer(files=files) as writer:
+        bench.put(writer, [bench.document("d1", "new text"), bench.document("e", "a text that becomes two passages")])
+        writer.commit()
+
+
+def delete(bench: Any, files: Files) -> None:
+    with bench.writer(files=files) as writer:
+        writer.delete(["d0", "d5"])
+        writer.commit()
+
+
+def merge(bench: Any, files: Files) -> None:
+    merge_collection(bench.path, fully=True, retention=Retention(1), files=files)
+
+
+def rollback(bench: Any, files: Files) -> None:
+    roll_back(bench.path, files=files)
+
+
+def garbage(bench: Any, files: Files) -> None:
+    collect(bench.path, Retention(1), files)
+
+
+CHANGES = (add, delete, merge, rollback, garbage)
+
+
+def grown(bench: Any) -> None:
+    """A collection of several segments with a few dead documents and three generations."""
+    bench.add(*(bench.document(f"d{n}") for n in range(4)))
+    bench.add(*(bench.document(f"d{n}", "a text that becomes two passages") for n in range(3, 8)))
+    delete_one = bench.writer()
+    with delete_one as writer:
+        writer.delete(["d2"])
+        writer.commit()
+
+
+def state(path: Path) -> State:
+    """What a reader finds, checked in itself; None without a collection."""
+    try:
+        snapshot = open_snapshot(path)
+    except NotACollection:
+        return None
+    with snapshot:
+        snapshot.check_all()
+        rows = np.flatnonzero(snapshot.live_documents)
+        documents = snapshot.documents(rows)
+        assert [snapshot.find(each.id) for each in documents] == rows.tolist()
+        assert len({each.id for each in documents}) == len(documents) == snapshot.manifest.documents
+        assert int(snapshot.live.sum()) == snapshot.manifest.passages
+        assert len(snapshot.vectors) == snapshot.rows
+        return {each.id: each.text for each in documents}
+
+
+def clean(path: Path) -> bool:
+    """Whether nothing lies about that no kept generation names."""
+    current = read_manifest(path)
+    kept = [read_manifest(path, number) for number in kept_generations(path)]
+    return kept[-1].generation == current.generation and not unnamed_paths(path, [current, *kept])
+
+
+def copied(bench: Any, name: str) -> Any:
+    """A bench with a copy of the collection."""
+    folder = bench.folder / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    if bench.path.exists():
+        shutil.copytree(bench.path, folder / "collection")
+    return type(bench)(folder, bench.settings)
+
+
+def steps_of(bench: Any, operation: Operation) -> list[str]:
+    """Run an operation on a copy, undisturbed; the steps that it takes."""
+    steps: list[str] = []
+    whole = copied(bench, "whole")
+    operation(whole, Faulty(lambda step, _: steps.append(step)))
+    assert clean(whole.path)
+    return steps
+
+
+def allowed_states(bench: Any) -> list[State]:
+    """Before the operation and, from the copy that `steps_of` left, after it."""
+    return [state(bench.path), state(bench.folder / "whole" / "collection")]
+
+
+def check_survivor(survivor: Any, allowed: list[State]) -> None:
+    """A reader finds the old or the new state; the next writer works and leaves nothing lying about."""
+    found = state(survivor.path)
+    assert found in allowed
+    survivor.add(survivor.document("z"))
+    assert state(survivor.path) == {**(found or {}), "z": "text of z"}
+    assert clean(survivor.path)
+
+
+def dying_at(fatal: int) -> Faulty:
+    """Steps from number `fatal` on do not happen."""
+    numbers = itertools.count()
+
+    def before(step: str, path: Path) -> None:
+        if next(numbers) >= fatal:
+            raise Died(step, path)
+
+    return Faulty(before)

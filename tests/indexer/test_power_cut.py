@@ -1,0 +1,158 @@
+"""A power cut at each step: what was not fsynced is gone, or there in part, and names that were not fsynced are undone.
+
+The model keeps, beside the real files, what the disk would hold: a file's bytes as of its last fsync, a directory's
+names as of its last fsync.  A cut leaves that, or by chance some of what came later.  (Stricter than file systems are.)
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.indexer.faults import (
+    CHANGES,
+    Died,
+    Faulty,
+    Operation,
+    add,
+    allowed_states,
+    check_survivor,
+    copied,
+    dying_at,
+    grown,
+    index,
+    merge,
+    state,
+    steps_of,
+)
+
+
+class Node:
+    """A file or a directory: what was written, and what is sure to survive."""
+
+    def __init__(self, *, directory: bool = False, durable: bytes = b"") -> None:
+        self.directory = directory
+        self.written = self.durable = durable
+
+
+class Disk(Faulty):
+    """Dies at step `fatal`, and knows what a power cut would leave."""
+
+    def __init__(self, root: Path, fatal: int) -> None:
+        super().__init__(dying_at(fatal).before)
+        self.root = root
+        self.names: dict[Path, Node] = {}
+        for path in root.rglob("*"):
+            self.names[path] = Node(directory=True) if path.is_dir() else Node(durable=path.read_bytes())
+        self.durable_names = dict(self.names)
+
+    def create(self, path: Path) -> int:
+        descriptor = super().create(path)
+        self.names[path] = Node()
+        return descriptor
+
+    def write(self, descriptor: int, path: Path, data: bytes | memoryview) -> int:
+        try:
+            return super().write(descriptor, path, data)
+        finally:
+            if path in self.names:
+                self.names[path].written = path.read_bytes()
+
+    def sync(self, descriptor: int, path: Path) -> None:
+        super().sync(descriptor, path)
+        self.names[path].durable = self.names[path].written
+
+    def sync_directory(self, path: Path) -> None:
+        super().sync_directory(path)
+        for each in {*self.names, *self.durable_names}:
+            if each.parent == path:
+                settle(self.durable_names, each, self.names.get(each))
+
+    def rename(self, source: Path, target: Path) -> None:
+        super().rename(source, target)
+        self.names[target] = self.names.pop(source)
+
+    def unlink(self, path: Path) -> None:
+        super().unlink(path)
+        self.names.pop(path, None)
+
+    def make_directory(self, path: Path) -> None:
+        super().make_directory(path)
+        self.names.setdefault(path, Node(directory=True))
+
+    def remove_directory(self, path: Path) -> None:
+        super().remove_directory(path)
+        del self.names[path]
+
+    def cut(self, lucky: random.Random | None) -> None:
+        """Leave what the disk holds; of what was not made sure, a part chosen by `lucky`, nothing without it."""
+        shutil.rmtree(self.root)
+        self.root.mkdir()
+        for path in sorted({*self.names, *self.durable_names}):
+            sure, hoped = self.durable_names.get(path), self.names.get(path)
+            node = hoped if lucky and lucky.random() < 0.5 else sure
+            if node is None or not path.parent.is_dir():
+                continue
+            if node.directory:
+                path.mkdir()
+            else:
+                path.write_bytes(lucky.choice(remains(node)) if lucky else node.durable)
+
+
+def settle(names: dict[Path, Node], path: Path, node: Node | None) -> None:
+    if node is None:
+        names.pop(path, None)
+    else:
+        names[path] = node
+
+
+def remains(node: Node) -> list[bytes]:
+    """What may be found of a file; of one that was fsynced, exactly its bytes."""
+    if node.written == node.durable:
+        return [node.durable]
+    return [node.durable, node.written, node.written[: len(node.written) // 2], bytes(len(node.written))]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is modelled; the real one need not be waited for."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def cut_at_each_step(bench: Any, operation: Operation, seeds: list[int | None]) -> None:
+    steps = steps_of(bench, operation)
+    old, new = allowed_states(bench)
+    for fatal in range(len(steps) + 1):
+        for seed in seeds:
+            victim = copied(bench, "victim")
+            disk = Disk(victim.folder, fatal)
+            with suppress(Died):
+                operation(victim, disk)
+            disk.cut(None if seed is None else random.Random(f"{seed} {fatal}"))
+            if fatal == len(steps):
+                assert state(victim.path) == new  # what was reported as committed is there
+            check_survivor(victim, [old, new])
+
+
+@pytest.mark.parametrize("operation", [add, merge])
+def test_power_cut(bench: Any, operation: Operation) -> None:
+    grown(bench)
+    cut_at_each_step(bench, operation, [None, 1])
+
+
+def test_power_cut_in_a_first_build(bench: Any) -> None:
+    cut_at_each_step(bench, index, [None])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", [index, *CHANGES])
+def test_power_cut_in_every_way(bench: Any, operation: Operation) -> None:
+    if operation is not index:
+        grown(bench)
+    cut_at_each_step(bench, operation, [None, *range(8)])
