@@ -37,6 +37,7 @@ _WORD = regex.compile(
     regex.V1,
 )
 _RUN = regex.compile(rf"[{_SPACELESS}]", regex.V1)
+_NATURAL = regex.compile(r"[\p{L}\p{M}]+")  # what a stemmer is made for
 _POSSESSIVE = re.compile(r"['’][sS]$")
 _INVISIBLE = {0xAD: None, 0x200C: None, 0x200D: None}  # soft hyphen and joiners
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
@@ -51,7 +52,7 @@ class LexicalSettings:
     """
 
     language: str = "english"
-    k1: float = 1.2
+    k1: float = 1.5
     b: float = 0.75
     title_weight: float = 1.0
     analysis: int = VERSION
@@ -63,7 +64,7 @@ class LexicalSettings:
             raise InputError(
                 f"text analysis {self.analysis} is not known here, only {VERSION}; index the collection again"
             )
-        for name, low, high in (("k1", 0.0, 100.0), ("b", 0.0, 1.0), ("title_weight", 0.0, 1000.0)):
+        for name, low, high in (("k1", 0.0, 100.0), ("b", 0.0, 1.0), ("title_weight", 0.1, 100.0)):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be from {low:g} to {high:g}")
 
@@ -114,6 +115,8 @@ class Analyzer:
 
     def form(self, word: str) -> Form:
         """The terms of one word of `split`."""
+        if word.isascii() and word.isalnum() and (word[1:] == word[1:].lower() or word.isupper()):
+            return Form((self._term(word),), (0,), 1)  # almost all words
         if _RUN.match(word):
             return Form((word,), (0,), width=2 - len(word))
         body = _POSSESSIVE.sub("", word.translate(_INVISIBLE))
@@ -134,7 +137,7 @@ class Analyzer:
 
     def _term(self, part: str) -> str:
         lowered = part.lower()[:MAX_TERM]
-        if self._stemmer is None or any(c in "._+#" or c.isdigit() for c in lowered):
+        if self._stemmer is None or not (lowered.isalpha() or _NATURAL.fullmatch(lowered)):
             return lowered
         with self._lock:
             stemmed: str = self._stemmer.stemWord(lowered)

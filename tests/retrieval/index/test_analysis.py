@@ -27,6 +27,7 @@ TEXTS = st.text(
         ("__init__", ["__init__", "init"]),
         ("camelCase", ["camelcas", "camel", "case"]),
         ("camelcase", ["camelcas"]),
+        ("HTTPServer3 p53A", ["httpserver3", "http", "server3", "p53a"]),
         ("HTTPServer URLs", ["httpserver", "http", "server", "url"]),
         ("C++ and C#", ["c++", "c", "and", "c#", "c"]),
         ("np.matrixNorm", ["np.matrixnorm", "np", "matrixnorm", "matrix", "norm"]),

@@ -1,0 +1,48 @@
+"""What a query's text asks of words: plain words, "phrases in quotes" and -excluded ones."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from retrieval.errors import BadQuery
+
+MAX_CONDITIONS = 64  # phrases and exclusions of one query
+
+_CURLY = str.maketrans("“”„‟", '""""')
+_OPERATOR = re.compile(r'(?P<minus>(?<!\S)-)?"(?P<quoted>[^"]*)"|(?<!\S)-(?P<word>[^\W\d]\S*)')
+
+
+@dataclass(frozen=True, slots=True)
+class QueryWords:
+    """`plain` is the text without operators, phrases included and exclusions not: what is ranked by."""
+
+    plain: str
+    phrases: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+
+def parse_query(text: str) -> QueryWords:
+    """Read the operators out of a query.
+
+    A quote that is never closed and a dash that no letter follows are plain text.  Raises BadQuery for more than
+    MAX_CONDITIONS phrases and exclusions.
+    """
+    phrases: dict[str, None] = {}
+    excluded: dict[str, None] = {}
+
+    def read(match: re.Match[str]) -> str:
+        wanted = match["quoted"] if match["word"] is None else match["word"]
+        if match["word"] is not None or match["minus"]:
+            excluded[wanted] = None
+            return " "
+        phrases[wanted] = None
+        return f" {wanted} "
+
+    plain = _OPERATOR.sub(read, text.translate(_CURLY)).replace('"', " ")
+    if len(phrases) + len(excluded) > MAX_CONDITIONS:
+        raise BadQuery(
+            f"the query has {len(phrases) + len(excluded)} quoted phrases and excluded words; "
+            f"the most is {MAX_CONDITIONS}"
+        )
+    return QueryWords(" ".join(plain.split()), tuple(phrases), tuple(excluded))

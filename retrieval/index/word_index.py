@@ -1,0 +1,172 @@
+"""The lexical index of an open generation: passages ranked by their words, phrases found, scores taken apart."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.index.analysis import Analyzer, LexicalSettings
+from retrieval.index.bm25 import Collection, Part, PartOfTerm, TermScores, best, exact
+from retrieval.index.phrases import phrase_members
+from retrieval.index.postings import Postings
+from retrieval.index.query_words import parse_query
+from retrieval.types import Bitmap, Ranking, Rows, Scores
+
+_SAFE = 1.0 + 1e-6  # bounds are kept in single precision
+_KNOWN_FREQUENCIES = 1 << 16  # document frequencies kept for parts with dead passages
+
+
+@dataclass(frozen=True, slots=True)
+class TermPart:
+    """What one term of the query adds to the score of one passage; 0.0 for a term that the passage does not have."""
+
+    term: str
+    score: float
+
+
+class WordIndex:
+    """BM25 over live passages; a LexicalIndex (see protocols.py).  Safe to call from several threads.
+
+    `keys`, (rows,): the permanent key of each row, ascending; `live` says which rows count.
+    """
+
+    def __init__(
+        self, segments: Sequence[Postings], settings: LexicalSettings, keys: NDArray[np.uint64], live: Bitmap
+    ) -> None:
+        self.settings = settings
+        self.analyzer = Analyzer(settings.language)
+        self._rows = len(keys)
+        self._parts = [_placed(each, keys, live) for each in segments]
+        self._collection = _collection(self._parts, settings, self._rows)
+        self._frequencies: dict[tuple[int, int], int] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def missing(self) -> Bitmap:
+        """Rows that no segment holds, (rows,); none of the live ones in a sound collection."""
+        return self._collection.part_of < 0
+
+    def search(self, query: str, k: int, *, allowed: Bitmap | None = None) -> Ranking:
+        """The k best rows by (score descending, row ascending); fewer where fewer have a word of the query."""
+        within = self.within(query, allowed)
+        return best(self._terms(query), k, self._rows, within)
+
+    def score(self, query: str, rows: Rows) -> Scores:
+        """Exact BM25 of each of `rows`, 0.0 where no word matches."""
+        return exact(self._terms(query), np.asarray(rows, np.int64)).astype(np.float32)
+
+    def parts(self, query: str, row: int) -> tuple[TermPart, ...]:
+        """The score of a row taken apart by the terms of the query, in their order; the parts add up to it."""
+        rows = np.array([row], np.int64)
+        return tuple(TermPart(term.text, float(term.at(rows)[0])) for term in self._terms(query))
+
+    def matches(self, query: str, allowed: Bitmap | None = None) -> Bitmap:
+        """All the rows that `search` would return for a k without bounds."""
+        within = self.within(query, allowed)
+        found = np.zeros(self._rows, np.bool_)
+        for term in self._terms(query):
+            rows, _ = term.everywhere(within)
+            found[rows] = True
+        return found
+
+    def within(self, query: str, allowed: Bitmap | None = None) -> Bitmap | None:
+        """`allowed`, and of these the rows that have the query's phrases and none of its excluded words."""
+        words = parse_query(query)
+        for phrases, wanted in ((words.phrases, True), (words.excluded, False)):
+            for phrase in phrases:
+                found = self._phrase(phrase)
+                if found is not None:
+                    found = found if wanted else ~found
+                    allowed = found if allowed is None else allowed & found
+        return allowed
+
+    def _terms(self, query: str) -> list[TermScores]:
+        """The terms of a query that some live passage has, in the order of the query, each once."""
+        counts = Counter(self.analyzer.terms(parse_query(query).plain))
+        found = ((text, times, self._occurrences(text)) for text, times in counts.items())
+        return [self._scores(text, times, parts) for text, times, parts in found if parts]
+
+    def _occurrences(self, text: str) -> list[PartOfTerm]:
+        numbered = ((number, part, part.postings.find(text)) for number, part in enumerate(self._parts))
+        return [
+            PartOfTerm(number, part, term, part.postings.members_of(term), part.postings.frequencies_of(term))
+            for number, part, term in numbered
+            if term is not None
+        ]
+
+    def _scores(self, text: str, times: int, parts: Sequence[PartOfTerm]) -> TermScores:
+        frequency = sum(map(self._document_frequency, parts))
+        idf = float(np.log1p((self._collection.live - frequency + 0.5) / (frequency + 0.5)))
+        weight = times * idf * (self.settings.k1 + 1.0)
+        return TermScores(text, weight, weight * max(map(self._most, parts)) * _SAFE, self._collection, parts)
+
+    def _most(self, each: PartOfTerm) -> float:
+        """Greatest f / (f + norm) that a term's postings in a part can have."""
+        bounds = each.part.postings.lexicon[each.term]
+        k1, b = self.settings.k1, self.settings.b
+        flat = k1 * (1.0 - b) / float(bounds["most"])
+        return 1.0 / (1.0 + flat + k1 * b * float(bounds["sparsest"]) / self._collection.average)
+
+    def _document_frequency(self, each: PartOfTerm) -> int:
+        """How many live passages have the term, counted where some have died."""
+        if each.part.all_live:
+            return len(each.members)
+        place = (each.number, each.term)
+        if place not in self._frequencies:
+            count = int(np.count_nonzero(each.part.rows[each.members] >= 0))
+            with self._lock:
+                if len(self._frequencies) >= _KNOWN_FREQUENCIES:
+                    self._frequencies.clear()
+                self._frequencies[place] = count
+            return count
+        return self._frequencies[place]
+
+    def _phrase(self, phrase: str) -> Bitmap | None:
+        """The rows that have a phrase in title or text; None for one without words."""
+        placed = self._positions(phrase)
+        if not placed:
+            return None
+        found = np.zeros(self._rows, np.bool_)
+        for part in self._parts:
+            rows = part.rows[phrase_members(part.postings, placed)]
+            found[rows[rows >= 0]] = True
+        return found
+
+    def _positions(self, phrase: str) -> list[tuple[str, int]]:
+        """The terms of a phrase and their positions in it."""
+        placed, position = [], 0
+        for word in self.analyzer.split(phrase):
+            form = self.analyzer.form(word)
+            placed += [(term, position + offset) for term, offset in zip(form.terms, form.offsets, strict=True)]
+            position += form.width
+        return placed
+
+
+def _placed(postings: Postings, keys: NDArray[np.uint64], live: Bitmap) -> Part:
+    """Where the passages of a segment stand among the rows."""
+    mine = postings.passages["key"]
+    places = np.minimum(np.searchsorted(keys, mine), max(0, len(keys) - 1))
+    there = keys[places] == mine if len(keys) else np.zeros(len(mine), np.bool_)
+    rows = np.where(there & live[places] if len(keys) else there, places, -1).astype(np.int64)
+    in_a_run = len(rows) > 0 and rows[0] >= 0 and bool(np.all(np.diff(rows) == 1))
+    return Part(postings, rows, int(rows[0]) if in_a_run else None)
+
+
+def _collection(parts: Sequence[Part], settings: LexicalSettings, rows: int) -> Collection:
+    """What scoring knows of all rows."""
+    lengths = np.zeros(rows, np.float64)
+    part_of = np.full(rows, -1, np.int32)
+    place_of = np.zeros(rows, np.uint32)
+    for number, part in enumerate(parts):
+        places = np.flatnonzero(part.rows >= 0)
+        mine = part.rows[places]
+        lengths[mine], part_of[mine], place_of[mine] = part.postings.passages["length"][places], number, places
+    live = int(np.count_nonzero(part_of >= 0))
+    average = float(lengths.sum()) / live if live and lengths.any() else 1.0
+    norms = settings.k1 * (1.0 - settings.b + settings.b * lengths / average)
+    return Collection(live, average, norms, norms.astype(np.float32), part_of, place_of)
