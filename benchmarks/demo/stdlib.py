@@ -82,7 +82,8 @@ def standard_library() -> list[Entry]:
         if key not in shortest or _preference(found) < _preference(shortest[key]):
             shortest[key] = found
     entries = [entry for found in sorted(shortest.values(), key=_preference) if (entry := _entry(found))]
-    return sorted(_without_repeats(entries), key=lambda entry: entry.id)
+    named = {entry.id: entry for entry in reversed(list(_without_repeats(entries)))}  # unittest.main is two things
+    return [named[each] for each in sorted(named)]
 
 
 def _without_repeats(entries: list[Entry]) -> Iterator[Entry]:

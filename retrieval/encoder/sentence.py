@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from retrieval.encoder.ahead import ahead
 from retrieval.encoder.batching import TokenBatch, plan
 from retrieval.encoder.folder import EncoderFolder
 from retrieval.encoder.runtime import Runtime
@@ -13,6 +20,17 @@ from retrieval.encoder.tokenizer import TextTokenizer
 from retrieval.types import EncoderFingerprint, Vectors
 
 WINDOW_TEXTS = 2_048  # texts that are sorted by length together
+WINDOWS_AHEAD = 2  # windows that are read and tokenised before they are asked for
+
+Places: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Neighbouring blocks whose texts are batched together: `bounds` (blocks + 1,) tell the blocks apart."""
+
+    bounds: Sequence[int]
+    batches: Sequence[tuple[Places, TokenBatch]]
 
 
 class SentenceEncoder:
@@ -37,21 +55,73 @@ class SentenceEncoder:
         return self._encode(texts, self.fingerprint.passage_prompt)
 
     def encode_stream(self, blocks: Iterable[Sequence[str]]) -> Iterator[Vectors]:
-        """Passages block by block: the vectors of each block, in order."""
-        for texts in blocks:
-            yield self.encode_passages(texts)
+        """Passages block by block: the vectors of each block, in order.
+
+        `blocks` is read in a thread of its own, at most a few thousand texts ahead, so that reading, tokenising,
+        encoding and what the caller does with the vectors go on at the same time.
+        """
+        yield from self._stream(blocks, self.fingerprint.passage_prompt)
 
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
-        out = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for start in range(0, len(texts), WINDOW_TEXTS):
-            self._encode_window(texts[start : start + WINDOW_TEXTS], prompt, out[start : start + WINDOW_TEXTS])
+        """A call that fits one batch is answered in the caller's thread; more goes through the stream."""
+        ids = self._ids(texts[:WINDOW_TEXTS], prompt)
+        if len(texts) <= WINDOW_TEXTS and sum(map(len, ids)) <= self.runtime.budget_tokens:
+            window = self._window(ids, [0, len(texts)], prompt)
+            return self._assembled(window, [self.runtime.run(batch) for _, batch in window.batches])
+        parts = [texts[start : start + WINDOW_TEXTS] for start in range(0, len(texts), WINDOW_TEXTS)]
+        return np.concatenate(list(self._stream(parts, prompt)))
+
+    def _stream(self, blocks: Iterable[Sequence[str]], prompt: str) -> Iterator[Vectors]:
+        """Windows are tokenised ahead in one thread, their batches run in `streams` threads, two windows at a time."""
+        running: deque[tuple[_Window, list[Future[Vectors]]]] = deque()
+        with (
+            ThreadPoolExecutor(self.runtime.streams) as pool,
+            ahead(self._windows(blocks, prompt), WINDOWS_AHEAD) as windows,
+        ):
+            try:
+                for window in windows:
+                    running.append((window, [pool.submit(self.runtime.run_bulk, batch) for _, batch in window.batches]))
+                    if len(running) > 1:
+                        yield from self._finished(*running.popleft())
+                while running:
+                    yield from self._finished(*running.popleft())
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _windows(self, blocks: Iterable[Sequence[str]], prompt: str) -> Iterator[_Window]:
+        """Tokenised windows of whole blocks, WINDOW_TEXTS texts or a little more each."""
+        ids: list[list[int]] = []
+        bounds = [0]
+        for texts in blocks:
+            ids += self._ids(texts, prompt)
+            bounds.append(len(ids))
+            if len(ids) >= WINDOW_TEXTS:
+                yield self._window(ids, bounds, prompt)
+                ids, bounds = [], [0]
+        if len(bounds) > 1:
+            yield self._window(ids, bounds, prompt)
+
+    def _ids(self, texts: Sequence[str], prompt: str) -> list[list[int]]:
+        return self.tokenizer.ids([prompt + text for text in texts] if prompt else texts)
+
+    def _window(self, ids: Sequence[Sequence[int]], bounds: Sequence[int], prompt: str) -> _Window:
+        skip = 0 if self._include_prompt else self.tokenizer.prompt_tokens(prompt)
+        some = np.flatnonzero([len(one) > 0 for one in ids])
+        batches = []
+        for batch in plan([len(ids[place]) for place in some], self.runtime.budget_tokens):
+            places = some[batch]
+            batches.append((places, TokenBatch.of([ids[place] for place in places], skip)))
+        return _Window(bounds, batches)
+
+    def _assembled(self, window: _Window, answers: Iterable[Vectors]) -> Vectors:
+        """Vectors in the order of the texts.  A text without any token (nothing written, no special ones) has zeros."""
+        out = np.zeros((window.bounds[-1], self.dimension), dtype=np.float32)
+        for (places, _), vectors in zip(window.batches, answers, strict=True):
+            out[places] = vectors
         return out
 
-    def _encode_window(self, texts: Sequence[str], prompt: str, out: Vectors) -> None:
-        """Fill `out`.  A text without any token (no special tokens, nothing written) keeps its zeros."""
-        ids = self.tokenizer.ids([prompt + text for text in texts] if prompt else texts)
-        skip = 0 if self._include_prompt else self.tokenizer.prompt_tokens(prompt)
-        places = [place for place, one in enumerate(ids) if one]
-        for batch in plan([len(ids[place]) for place in places], self.runtime.budget_tokens):
-            chosen = [places[i] for i in batch]
-            out[chosen] = self.runtime.run(TokenBatch.of([ids[place] for place in chosen], skip))
+    def _finished(self, window: _Window, answers: Sequence[Future[Vectors]]) -> Iterator[Vectors]:
+        """The vectors of each block of the window, waited for."""
+        vectors = self._assembled(window, (each.result() for each in answers))
+        for start, end in pairwise(window.bounds):
+            yield vectors[start:end]

@@ -7,10 +7,8 @@ projections after pooling), each word is left out once, and what the cosine lose
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +18,6 @@ from retrieval.encoder.tokens import TokenStates, can_inspect, sums_tokens, toke
 from retrieval.errors import BadQuery
 from retrieval.search.words import SPECIAL, Part, Word, Words, joined, words_of
 from retrieval.types import DenseExplanation, Span, Vectors, WordPart
-
-if TYPE_CHECKING:
-    from retrieval.encoder.inspection import Inspector
 
 LEFT_OUT_NOTE = (
     "This encoder's vectors are not sums over words, so there is no exact share of a word. Shown is how much the score "
@@ -48,8 +43,6 @@ class Explainer:
 
     def __init__(self, encoder: SentenceEncoder) -> None:
         self._encoder = encoder
-        self._lock = threading.Lock()
-        self._inspector: Inspector | None = None
 
     def explain(
         self, query: str, passages: Sequence[Sequence[Part]], scores: Sequence[float]
@@ -63,7 +56,7 @@ class Explainer:
         """The encoder's own self-attention over one text; BadQuery where there is no such layer, or none to see."""
         if not can_inspect(self._encoder):
             raise BadQuery("this encoder runs through transformers' own code, which does not hand out its attention")
-        inspector = self._inspect()
+        inspector = self._encoder.inspector()
         if not 0 <= layer < inspector.layers:
             raise BadQuery(f"layer is {layer}; this encoder has layers 0 to {inspector.layers - 1}")
         prompt = self._prompt(query=query)
@@ -74,7 +67,7 @@ class Explainer:
     def _token_pairs(
         self, query: str, passages: Sequence[Sequence[Part]], scores: Sequence[float]
     ) -> list[DenseExplanation]:
-        inspector = self._inspect()
+        inspector = self._encoder.inspector()
         asked = [Part("text", query)]
         mine, theirs = self._prompt(query=True), self._prompt(query=False)
         left = inspector.states(query, mine)
@@ -130,15 +123,6 @@ class Explainer:
     def _prompt(self, *, query: bool) -> str:
         fingerprint = self._encoder.fingerprint
         return fingerprint.query_prompt if query else fingerprint.passage_prompt
-
-    def _inspect(self) -> Inspector:
-        """Loads torch and the reference path on first use: who never asks why does not pay for it."""
-        with self._lock:
-            if self._inspector is None:
-                from retrieval.encoder.inspection import Inspector
-
-                self._inspector = Inspector(self._encoder)
-            return self._inspector
 
 
 def token_pairs(

@@ -16,6 +16,7 @@ from retrieval.errors import DocumentNotFound
 from retrieval.index.snapshot import Snapshot, open_snapshot
 from retrieval.search.canaries import check_canaries, check_fingerprint
 from retrieval.search.grouping import DocumentRanking, group, order_ties, settled
+from retrieval.search.reasons import Reasons
 from retrieval.search.request import checked
 from retrieval.types import (
     Document,
@@ -37,6 +38,7 @@ class Searcher:
     def __init__(self, snapshot: Snapshot, encoder: SentenceEncoder) -> None:
         self.snapshot = snapshot
         self.encoder = encoder
+        self.reasons = Reasons(snapshot, encoder)
 
     def __enter__(self) -> Searcher:
         return self
@@ -76,6 +78,8 @@ class Searcher:
         fetched = time.perf_counter()
         hits = self._fetch(request, vector, ranked)
         fetch_ms = _ms_since(fetched)
+        if request.explain:
+            hits = self.reasons.added(request.query, hits, Mode.DENSE)
         return SearchResult(
             query=request.query,
             collection=self.snapshot.name,

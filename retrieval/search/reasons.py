@@ -1,0 +1,128 @@
+"""Explanations of hits: the best passage of each, its cosine and its BM25 taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import DocumentNotFound
+from retrieval.index.snapshot import Snapshot
+from retrieval.index.word_index import WordIndex
+from retrieval.search.explain import Attention, Explainer
+from retrieval.search.words import Part
+from retrieval.types import (
+    DenseExplanation,
+    Document,
+    Explanation,
+    Hit,
+    LexicalExplanation,
+    Mode,
+    Passage,
+    TermPart,
+    Vectors,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Explained:
+    """A passage row with what was read for it."""
+
+    row: int
+    document: Document
+    passage: Passage
+
+    @property
+    def text(self) -> str:
+        return self.document.text[self.passage.start : self.passage.end]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return (
+            Part("title", self.document.title),
+            Part("heading", self.passage.heading),
+            Part("text", self.text),
+        )
+
+
+class Reasons:
+    """Says of one open generation why a document matched.  Safe to call from several threads."""
+
+    def __init__(self, snapshot: Snapshot, encoder: SentenceEncoder) -> None:
+        self._snapshot = snapshot
+        self._encoder = encoder
+        self._explainer = Explainer(encoder)
+
+    def added(self, query: str, hits: Sequence[Hit], mode: Mode) -> tuple[Hit, ...]:
+        """The hits, each with its explanation."""
+        chosen = [self._best_of(hit) for hit in hits]
+        explained = self._explain(query, chosen, mode)
+        return tuple(replace(hit, explanation=each) for hit, each in zip(hits, explained, strict=True))
+
+    def of_document(self, query: str, document_id: str, mode: Mode) -> Explanation:
+        """Why that document has its score, hit or not; told for the passage with the best cosine (words: BM25)."""
+        return self._explain(query, [self._best_for(query, document_id, mode)], mode)[0]
+
+    def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> Attention:
+        """Self-attention over the query, or over the document's best passage for it."""
+        if of_query:
+            return self._explainer.attention([Part("text", query)], layer, query=True)
+        return self._explainer.attention(self._best_for(query, document_id, Mode.DENSE).parts, layer)
+
+    def _explain(self, query: str, chosen: Sequence[_Explained], mode: Mode) -> list[Explanation]:
+        cosines = [None] * len(chosen) if mode is Mode.LEXICAL else self._cosines(query, chosen)
+        return [
+            Explanation(each.passage.start, each.passage.end, dense, self._lexical(query, each, mode))
+            for each, dense in zip(chosen, cosines, strict=True)
+        ]
+
+    def _cosines(self, query: str, chosen: Sequence[_Explained]) -> Sequence[DenseExplanation | None]:
+        rows = np.array([each.row for each in chosen], dtype=np.int64)
+        scores = self._snapshot.vectors.score(self._vector(query), rows)
+        return self._explainer.explain(query, [each.parts for each in chosen], scores.tolist())
+
+    def _lexical(self, query: str, each: _Explained, mode: Mode) -> LexicalExplanation | None:
+        words = self._snapshot.lexical
+        if mode is Mode.DENSE or not isinstance(words, WordIndex):
+            return None
+        score = float(words.score(query, np.array([each.row], dtype=np.int64))[0])
+        located = [(set(words.analyzer.form(word.text).terms), word) for word in words.analyzer.locate(each.text)]
+        terms = (
+            TermPart(
+                part.term, part.score, tuple((word.start, word.end) for terms, word in located if part.term in terms)
+            )
+            for part in words.parts(query, each.row)
+            if part.score
+        )
+        return LexicalExplanation(score, tuple(sorted(terms, key=lambda term: -term.score)))
+
+    def _best_of(self, hit: Hit) -> _Explained:
+        """The passage that the hit shows first."""
+        rows, document = self._rows_of(hit.id)
+        passages = self._snapshot.passages(rows)
+        start = hit.passages[0].start if hit.passages else 0
+        place = next((i for i, passage in enumerate(passages) if passage.start == start), 0)
+        return _Explained(int(rows[place]), document, passages[place])
+
+    def _best_for(self, query: str, document_id: str, mode: Mode) -> _Explained:
+        rows, document = self._rows_of(document_id)
+        words = self._snapshot.lexical
+        if mode is Mode.LEXICAL and words is not None:
+            scores = words.score(query, rows)
+        else:
+            scores = self._snapshot.vectors.score(self._vector(query), rows)
+        best = int(np.argmax(scores))
+        return _Explained(int(rows[best]), document, self._snapshot.passages(rows[best : best + 1])[0])
+
+    def _rows_of(self, document_id: str) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Document]:
+        number = self._snapshot.find(document_id)
+        if number is None:
+            raise DocumentNotFound(f"no document {document_id!r} in {self._snapshot.name}")
+        first, last = np.searchsorted(self._snapshot.document_of, [number, number + 1])
+        return np.arange(first, last, dtype=np.int64), self._snapshot.documents([number])[0]
+
+    def _vector(self, query: str) -> Vectors:
+        vector: Vectors = self._encoder.encode_queries([query])[0]
+        return vector
