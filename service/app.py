@@ -13,6 +13,7 @@ from typing import TypedDict
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from retrieval.errors import AttendexError
 from retrieval.index.manifest import read_manifest
@@ -74,6 +75,11 @@ def create_app(
     app = FastAPI(title="Attendex", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Admission, keys=keys, rates=RateLimits(settings.rate), metrics=metrics, open_paths=OPEN_PATHS)
     app.add_middleware(Guard, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
+    if settings.cors_origins:
+        allowed = ["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"]
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=allowed
+        )
     app.add_middleware(Observe, settings=settings.log, metrics=metrics)
     for kind in (AttendexError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, on_error)

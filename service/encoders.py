@@ -9,7 +9,9 @@ from retrieval.encoder.hub import DEFAULT, DEFAULT_NAMES
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import NotFound
+from service.remembering import RememberingEncoder
 
+REMEMBERED_QUERIES = 4_096
 DEFAULT_ALIASES = frozenset({"", "default"})
 
 
@@ -34,7 +36,8 @@ class Encoders:
         name = DEFAULT if name in DEFAULT_NAMES else name
         with self._lock:
             if name not in self._loaded:
-                self._loaded[name] = load_encoder(name, runtime=self._runtime, precision=self._precision)
+                encoder = load_encoder(name, runtime=self._runtime, precision=self._precision)
+                self._loaded[name] = RememberingEncoder(encoder, REMEMBERED_QUERIES)
             return self._loaded[name]
 
     def names(self) -> list[str]:

@@ -80,6 +80,13 @@ RULES: tuple[tuple[type[Exception], Rule], ...] = (
     (errors.DeadlineExceeded, Rule(503, "deadline_exceeded")),
     (errors.MissingExtra, Rule(501, "not_installed")),
 )
+STATUS_CODES = {  # of errors that the framework raises
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    503: "unavailable",
+}
 INTERNAL = Rule(500, "internal", "Something went wrong here. " + _OPERATOR)
 
 
@@ -94,8 +101,8 @@ def problem_of(error: Exception) -> Problem:
 
 def problem_of_status(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Problem:
     """The problem for a bare HTTP status, as the framework raises them."""
-    phrase = HTTPStatus(status).phrase
-    return Problem(status, phrase.lower().replace(" ", "_"), detail or phrase, headers=headers or {})
+    code = STATUS_CODES.get(status, "http_error")
+    return Problem(status, code, detail or HTTPStatus(status).phrase, headers=headers or {})
 
 
 def problem_of_validation(found: Sequence[Mapping[str, Any]]) -> Problem:
