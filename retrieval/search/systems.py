@@ -95,10 +95,8 @@ def open_system(spec: SystemSpec, *, encoder: SentenceEncoder | None = None) -> 
         with open_remote(spec.place) as remote:
             yield OpenSystem(remote.answer, remote.collection, remote.generation, remote.documents, remote.encoder)
         return
-    path = Path(spec.place)
-    if not path.exists():
-        raise NotFound(f"{spec.place}: neither a run file nor a collection is there")
-    with open_searcher(path, encoder=encoder) as searcher:
+    _require_there(spec)
+    with open_searcher(Path(spec.place), encoder=encoder) as searcher:
         snapshot = searcher.snapshot
         yield OpenSystem(
             searcher.search_many,
@@ -125,6 +123,7 @@ def measure_system(spec: SystemSpec, topics: Sequence[Topic], depth: int, *, wat
     """The run of a spec: read, or asked for.  InputError when it must be asked and there are no queries."""
     if spec.is_run:
         return Measured(spec.word, read_run(Path(spec.place)))
+    _require_there(spec)
     if not topics:
         raise InputError(f"{spec.word!r} must be asked, so queries are needed: give --queries FILE or --beir FOLDER")
     with open_system(spec) as system:
@@ -141,6 +140,11 @@ def texts_of(path: Path, ids: Collection[str]) -> dict[str, Shown]:
     with open_snapshot(path) as snapshot:
         rows = [row for row in map(snapshot.find, ids) if row is not None]
         return {each.id: Shown(each.title, each.text) for each in snapshot.documents(rows)}
+
+
+def _require_there(spec: SystemSpec) -> None:
+    if not spec.is_url and not Path(spec.place).exists():
+        raise NotFound(f"{spec.place}: neither a run file nor a collection is there")
 
 
 def _setting(word: str, name: str, value: str) -> Any:
