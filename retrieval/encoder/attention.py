@@ -93,7 +93,7 @@ def attend_padded(
     mask = layout.mask[:, None, None, :]  # (B, 1, 1, L)
     if window is not None:
         places = layout.positions[0]
-        mask = mask & band(places, places, window) | torch.eye(len(places), dtype=torch.bool, device=q.device)
+        mask = mask & band(places, places, window) | band(places, places, 0)  # a padded place sees itself at least
     if bias is not None:
         mask = bias[None].masked_fill(~mask, -torch.inf).to(q.dtype)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))

@@ -24,9 +24,9 @@ class TokenBatch:
         ids = np.fromiter((token for text in texts for token in text), dtype=np.int32, count=sum(lengths))
         return cls(ids, lengths, skip)
 
-    def padded(self, length: int) -> NDArray[np.int64]:
+    def padded(self, length: int) -> NDArray[np.int32]:
         """(B, length), zeros after each text."""
-        out = np.zeros((len(self.lengths), length), dtype=np.int64)
+        out = np.zeros((len(self.lengths), length), dtype=np.int32)
         out[np.arange(length) < np.array(self.lengths)[:, None]] = self.ids
         return out
 

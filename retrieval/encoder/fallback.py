@@ -21,6 +21,7 @@ class AutoModelRuntime:
     """An architecture outside our table."""
 
     name = RuntimeName.TORCH
+    streams = 1
     budget_tokens = BUDGET_TOKENS
 
     def __init__(self, folder: EncoderFolder, *, precision: Precision = Precision.F32, device: str = "cpu") -> None:
@@ -31,11 +32,15 @@ class AutoModelRuntime:
         self._model = _load(folder).to(self.device, dtype).eval()
         self._head = load_head(folder).to(self.device)
 
+    def run_bulk(self, batch: TokenBatch) -> Vectors:
+        """As `run`: torch spreads every batch over the cores or the device."""
+        return self.run(batch)
+
     @torch.inference_mode()
     def run(self, batch: TokenBatch) -> Vectors:
         """(B, dimension) float32, in the batch's order."""
-        ids = torch.from_numpy(batch.padded(max(batch.lengths))).to(self.device)
-        layout = Padded.of(ids, torch.tensor(batch.lengths, device=self.device), skip=batch.skip)
+        ids = torch.from_numpy(batch.padded(max(batch.lengths))).to(self.device, torch.long)
+        layout = Padded(ids, torch.tensor(batch.lengths, device=self.device), skip=batch.skip)
         hidden = self._model(input_ids=ids, attention_mask=layout.mask.long()).last_hidden_state
         return self._head(hidden.float(), layout).cpu().numpy()  # type: ignore[no-any-return]
 

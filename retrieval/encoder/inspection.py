@@ -29,7 +29,7 @@ class Inspector:
         encoding = self._encoder.tokenizer.encoding(prompt + text)
         hidden = self._run(encoding, None)
         skip = 0 if self._folder.include_prompt else self._encoder.tokenizer.prompt_tokens(prompt)
-        weights = np.arange(len(hidden)) >= skip
+        weights = (np.arange(len(hidden)) >= skip).astype(np.int64)
         if self._folder.head.poolings == ("weightedmean",):
             weights = weights * np.arange(1, len(hidden) + 1)
         return TokenStates(

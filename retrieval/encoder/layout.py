@@ -97,17 +97,15 @@ class Packed:
 
 
 class Padded:
-    """B sequences padded on the right to L tokens: token tensors are (B, L, …), `sizes` (B,) says how many count."""
+    """B sequences padded on the right to L tokens: token tensors are (B, L, …), `sizes` (B,) says how many count.
 
-    def __init__(self, sizes: Tensor, longest: Tensor, *, skip: int = 0) -> None:
+    `skip` may be a tensor without dimensions, so that an exported graph takes it as an input.
+    """
+
+    def __init__(self, ids: Tensor, sizes: Tensor, *, skip: int | Tensor = 0) -> None:
         self.sizes = sizes
         self.skip = skip
-        self.positions = longest[None, :]  # (1, L): 0, 1, … L - 1
-
-    @classmethod
-    def of(cls, ids: Tensor, sizes: Tensor, *, skip: int = 0) -> Padded:
-        """The layout of `ids` (B, L)."""
-        return cls(sizes, torch.arange(ids.shape[1], device=ids.device), skip=skip)
+        self.positions = torch.arange(ids.shape[1], device=ids.device)[None, :]  # (1, L)
 
     @cached_property
     def mask(self) -> Tensor:

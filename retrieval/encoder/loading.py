@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from retrieval.encoder.fingerprint import fingerprint_of
 from retrieval.encoder.folder import EncoderFolder, open_folder
 from retrieval.encoder.hub import DEFAULT, DEFAULT_NAMES, DEFAULT_SHA256, locate
-from retrieval.encoder.runtime import Precision, Runtime
+from retrieval.encoder.runtime import Precision, Runtime, RuntimeName, has_bf16, may_have_cuda
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.tokenizer import TextTokenizer
 from retrieval.errors import EncoderError
 from retrieval.types import EncoderFingerprint
 
+logger = logging.getLogger(__name__)
 
-def load_encoder(name: str | Path = DEFAULT, *, runtime: str = "auto", precision: str = "auto") -> SentenceEncoder:
+AUTO = "auto"
+
+
+def load_encoder(name: str | Path = DEFAULT, *, runtime: str = AUTO, precision: str = AUTO) -> SentenceEncoder:
     """Load an encoder: the packaged default, a sentence-transformers folder, or a hub name.
 
-    `runtime` is "auto", "torch" or "openvino"; `precision` is "auto", "f32", "bf16" or "int8".  What was chosen
-    stands in the result's `runtime`.
+    `runtime` is "auto", "torch" or "openvino"; `precision` is "auto", "f32", "bf16" or "int8".  Auto runs on a CUDA
+    device in bf16 where there is one, else on OpenVINO in bf16 where the processor has it, else in f32; a folder that
+    `attendex quantize` wrote runs in int8.  What was chosen stands in the result's `runtime`.
     """
+    _check_choice("runtime", runtime, RuntimeName)
+    _check_choice("precision", precision, Precision)
     folder = open_folder(locate(name))
     fingerprint = fingerprint_of(folder, str(name))
     if str(name) in DEFAULT_NAMES:
         _verify_default(fingerprint, folder)
-    return SentenceEncoder(folder, TextTokenizer(folder), _start(folder, runtime, precision), fingerprint)
+    started = _start(folder, fingerprint, runtime, precision)
+    return SentenceEncoder(folder, TextTokenizer(folder), started, fingerprint)
+
+
+def _check_choice(what: str, value: str, known: type[RuntimeName] | type[Precision]) -> None:
+    if value != AUTO and value not in list(known):
+        raise EncoderError(f"unknown {what} {value!r}; known are {AUTO}, {', '.join(known)}")
 
 
 def _verify_default(fingerprint: EncoderFingerprint, folder: EncoderFolder) -> None:
@@ -35,14 +49,51 @@ def _verify_default(fingerprint: EncoderFingerprint, folder: EncoderFolder) -> N
         )
 
 
-def _start(folder: EncoderFolder, runtime: str, precision: str) -> Runtime:
-    if runtime not in ("auto", "torch"):
-        raise EncoderError(f"unknown runtime {runtime!r}; known are auto and torch")
+def _start(folder: EncoderFolder, fingerprint: EncoderFingerprint, runtime: str, precision: str) -> Runtime:
+    if precision == Precision.INT8:
+        raise EncoderError("int8")
+    cuda = runtime != RuntimeName.OPENVINO and _cuda()
+    if runtime == RuntimeName.TORCH or folder.architecture is None or cuda:
+        if runtime == RuntimeName.OPENVINO:
+            raise EncoderError(
+                f"{folder.path}: model_type {folder.config.get('model_type')!r} runs through transformers only; "
+                "choose --runtime torch"
+            )
+        return _torch(folder, precision, cuda=cuda)
+    try:
+        return _openvino(folder, fingerprint, precision)
+    except (ImportError, RuntimeError) as error:
+        if runtime == RuntimeName.OPENVINO:
+            raise EncoderError(f"OpenVINO cannot run {folder.path} here: {error}; choose --runtime torch") from error
+        logger.warning("OpenVINO cannot run the encoder here (%s); torch does, more slowly", error)
+        return _torch(folder, precision, cuda=False)
+
+
+def _cuda() -> bool:
+    if not may_have_cuda():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _torch(folder: EncoderFolder, precision: str, *, cuda: bool) -> Runtime:
     from retrieval.encoder.fallback import AutoModelRuntime
     from retrieval.encoder.runtime_torch import TorchRuntime
 
-    if precision not in ("auto", "f32", "bf16"):
-        raise EncoderError(f"unknown precision {precision!r}; known are auto, f32 and bf16")
-    chosen = Precision.F32 if precision == "auto" else Precision(precision)
     kind = TorchRuntime if folder.architecture else AutoModelRuntime
-    return kind(folder, precision=chosen)
+    usual = Precision.BF16 if cuda or has_bf16() else Precision.F32
+    chosen = usual if precision == AUTO else Precision(precision)
+    return kind(folder, precision=chosen, device="cuda" if cuda else "cpu")
+
+
+def _openvino(folder: EncoderFolder, fingerprint: EncoderFingerprint, precision: str) -> Runtime:
+    import openvino as ov
+
+    from retrieval.encoder.conversion import converted
+    from retrieval.encoder.runtime_openvino import OpenVINORuntime
+
+    usual = Precision.BF16 if has_bf16() else Precision.F32
+    core = ov.Core()
+    graph = converted(folder, fingerprint, core)
+    return OpenVINORuntime(core, graph, usual if precision == AUTO else Precision(precision))

@@ -13,7 +13,7 @@ from retrieval.encoder.shape import DenseShape, HeadShape
 
 
 def _first(x: Tensor, layout: Layout) -> Tensor:
-    return layout.take(x, layout.sizes.new_full(layout.sizes.shape, layout.skip).minimum(layout.sizes - 1))
+    return layout.take(x, (torch.zeros_like(layout.sizes) + layout.skip).minimum(layout.sizes - 1))
 
 
 def _last(x: Tensor, layout: Layout) -> Tensor:

@@ -1,7 +1,8 @@
-"""How an encoder is run: what a runtime must do, and which one is taken where."""
+"""How an encoder is run: what a runtime must do, and what this machine has to run it on."""
 
 from __future__ import annotations
 
+import os
 import platform
 from enum import StrEnum
 from pathlib import Path
@@ -32,10 +33,20 @@ class Runtime(Protocol):
     name: RuntimeName
     precision: Precision
     budget_tokens: int  # of one batch: count × longest
+    streams: int  # threads that may profitably call `run_bulk` at the same time
 
     def run(self, batch: TokenBatch) -> Vectors:
-        """(B, dimension) float32, in the batch's order."""
+        """(B, dimension) float32, in the batch's order, as soon as possible: all cores work on this batch."""
         ...
+
+    def run_bulk(self, batch: TokenBatch) -> Vectors:
+        """The same for one of many batches: as many as possible in an hour, not this one soon."""
+        ...
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_bf16() -> bool:
@@ -48,3 +59,8 @@ def has_bf16() -> bool:
         return False
     flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "").split()
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
+
+
+def may_have_cuda() -> bool:
+    """Whether it is worth importing torch to ask it for a CUDA device."""
+    return Path("/dev/nvidiactl").exists() or Path("/proc/driver/nvidia").exists() or platform.system() == "Windows"

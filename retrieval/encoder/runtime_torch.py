@@ -19,6 +19,7 @@ class TorchRuntime:
     """Runs the packed module on one device."""
 
     name = RuntimeName.TORCH
+    streams = 1
 
     def __init__(self, folder: EncoderFolder, *, precision: Precision, device: str = "cpu") -> None:
         self.precision = precision
@@ -27,6 +28,10 @@ class TorchRuntime:
         dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
         self._transformer = load_transformer(folder).to(self.device, dtype)
         self._head = load_head(folder).to(self.device)  # pooling and projections stay in float32
+
+    def run_bulk(self, batch: TokenBatch) -> Vectors:
+        """As `run`: torch spreads every batch over the cores or the device."""
+        return self.run(batch)
 
     @torch.inference_mode()
     def run(self, batch: TokenBatch) -> Vectors:

@@ -106,11 +106,11 @@ class SentenceEncoder:
 
     def _window(self, ids: Sequence[Sequence[int]], bounds: Sequence[int], prompt: str) -> _Window:
         skip = 0 if self._include_prompt else self.tokenizer.prompt_tokens(prompt)
-        some = np.flatnonzero([len(one) > 0 for one in ids])
+        some = [place for place, one in enumerate(ids) if one]
         batches = []
         for batch in plan([len(ids[place]) for place in some], self.runtime.budget_tokens):
-            places = some[batch]
-            batches.append((places, TokenBatch.of([ids[place] for place in places], skip)))
+            places = [some[i] for i in batch]
+            batches.append((np.array(places), TokenBatch.of([ids[place] for place in places], skip)))
         return _Window(bounds, batches)
 
     def _assembled(self, window: _Window, answers: Iterable[Vectors]) -> Vectors:

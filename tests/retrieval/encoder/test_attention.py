@@ -45,7 +45,7 @@ def test_padded_equals_plain(lengths: list[int], window: int | None, biased: boo
     packed = random_qkv(sum(lengths), seed)
     bias = bias_for(layout.longest, biased)
     expected, _ = attend_plain(*packed, layout, window=window, bias=bias)
-    padded = Padded.of(torch.zeros(len(lengths), layout.longest), layout.sizes)
+    padded = Padded(torch.zeros(len(lengths), layout.longest), layout.sizes)
     spread = [
         torch.full((*padded.mask.shape, HEADS, WIDTH), 7.0).masked_scatter(padded.mask[..., None, None], x)
         for x in packed

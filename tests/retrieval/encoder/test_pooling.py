@@ -33,7 +33,7 @@ def test_poolings_equal_sentence_transformers(poolings: tuple[str, ...], skip: i
     expected = theirs(features)["sentence_embedding"]
     head = Head(HeadShape(poolings, normalize=False))
     torch.testing.assert_close(head(packed, Packed(LENGTHS, skip=skip)), expected, atol=2e-6, rtol=0)
-    in_rows = Padded.of(padded[..., 0], sizes, skip=skip)
+    in_rows = Padded(padded[..., 0], sizes, skip=skip)
     torch.testing.assert_close(head(padded, in_rows), expected, atol=2e-6, rtol=0)
 
 

@@ -79,7 +79,7 @@ def test_hidden_states_equal_transformers(pair: tuple[PreTrainedModel, Transform
     mask = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
     expected = theirs(input_ids=padded, attention_mask=mask.long()).last_hidden_state[mask]
     assert (ours(ids, Packed(LENGTHS)) - expected).abs().max() <= 1e-5
-    in_rows = ours(padded, Padded.of(padded, torch.tensor(LENGTHS)))
+    in_rows = ours(padded, Padded(padded, torch.tensor(LENGTHS)))
     assert (in_rows[mask] - expected).abs().max() <= 1e-5
 
 

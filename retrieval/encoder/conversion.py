@@ -1,0 +1,113 @@
+"""The encoder as one graph, from token ids to finished vectors, converted once and kept.
+
+A converted encoder is a folder `model.xml` + `model.bin` in the cache, named after everything that decides what is in
+it; it appears there whole or not at all.  Whoever finds it there needs neither torch nor the checkpoint's weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrieval.encoder.folder import EncoderFolder
+from retrieval.types import EncoderFingerprint
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+logger = logging.getLogger(__name__)
+
+GRAPH_VERSION = 1  # counts changes of what is exported
+MODEL, WEIGHTS = "model.xml", "model.bin"
+
+
+def cache_folder() -> Path:
+    """Where converted encoders are kept: $ATTENDEX_CACHE, else the user's cache directory."""
+    chosen = os.environ.get("ATTENDEX_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attendex"
+
+
+def converted(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
+    """The encoder's graph, from the cache where it is there."""
+    place = cache_folder() / "encoders" / _key(folder, fingerprint)
+    if (place / MODEL).exists():
+        try:
+            return core.read_model(place / MODEL)
+        except RuntimeError as error:
+            logger.warning("%s cannot be read (%s) and is made again", place, error)
+            shutil.rmtree(place, ignore_errors=True)
+    graph = export(folder)
+    try:
+        save_graph(graph, place)
+    except OSError as error:
+        logger.warning("the converted encoder cannot be kept in %s (%s); every start converts it again", place, error)
+    return graph
+
+
+def _key(folder: EncoderFolder, fingerprint: EncoderFingerprint) -> str:
+    import openvino as ov
+
+    identity = {each: value for each, value in asdict(fingerprint).items() if each != "name"}
+    shape = json.dumps(
+        [GRAPH_VERSION, ov.__version__, identity, dict(folder.config), asdict(folder.head)], sort_keys=True
+    )
+    return hashlib.sha256(shape.encode()).hexdigest()[:32]
+
+
+def save_graph(graph: ov.Model, place: Path) -> None:
+    """Write the graph as the folder `place`, which appears whole; one that is there already is left."""
+    import openvino as ov
+
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+    try:
+        try:
+            ov.save_model(graph, temporary / MODEL, compress_to_fp16=False)
+        except RuntimeError as error:  # how the library reports a full disk
+            raise OSError(str(error)) from error
+        for path in (temporary / MODEL, temporary / WEIGHTS):
+            _sync(path)
+        temporary.chmod(0o755)  # mkdtemp makes it private; another user may run the service
+        with suppress(FileExistsError, OSError):
+            temporary.rename(place)  # fails where another process was first, which is as good
+        _sync(place.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def export(folder: EncoderFolder) -> ov.Model:
+    """Convert from the checkpoint.  Inputs: ids (B, L), sizes (B,), skip (); output: vectors (B, dimension)."""
+    import openvino as ov
+    import torch
+
+    from retrieval.encoder.graph import EncoderGraph
+
+    graph = EncoderGraph(folder).eval()
+    example = (torch.ones(2, 9, dtype=torch.int32), torch.tensor([9, 5], dtype=torch.int32), torch.tensor(0).int())
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's remarks on shapes that are constants on purpose
+        model = ov.convert_model(graph, example_input=example)
+    for port, name, shape in zip(model.inputs, ("ids", "sizes", "skip"), ([-1, -1], [-1], []), strict=True):
+        port.get_tensor().set_names({name})
+        port.get_node().set_partial_shape(ov.PartialShape(shape))
+    model.validate_nodes_and_infer_types()
+    return model
