@@ -19,8 +19,9 @@ from indexer.merge import MergePolicy, merge_all, merge_parts
 from indexer.pending import Origin, Part, Size
 from indexer.publish import publish, write_deletions
 from indexer.segments import new_segment_folder
+from indexer.words import write_words
 from retrieval.index.directory import Files, locked, remove_tree
-from retrieval.index.manifest import Manifest, SegmentRecord, read_manifest
+from retrieval.index.manifest import LexicalRecord, Manifest, SegmentRecord, read_manifest
 from retrieval.index.segment import Segment
 from retrieval.index.snapshot import Snapshot, open_snapshot
 from retrieval.types import Bitmap
@@ -103,18 +104,31 @@ class _Merger:
         stop = start + len(names)
         if all_names[start:stop] != names:
             return None
-        now = [Segment(self._collection, each).live_documents for each in current.segments[start:stop]]
+        now = [each.live_documents for each in self._opened(current.segments[start:stop])]
         if any((each & ~part.live).any() for each, part in zip(now, parts, strict=True)):
             return None  # a rollback brought documents back
         live = np.concatenate([each[part.live] for each, part in zip(now, parts, strict=True)])
         before, after = current.segments[:start], current.segments[stop:]
+        segments = (*before, *self._with_deletions(current.generation + 1, merged, live), *after)
         return replace(
             current,
             generation=current.generation + 1,
             created=datetime.now(UTC),
             cause=f"merge of {len(parts)} segments" if len(parts) > 1 else "merge",
-            segments=(*before, *self._with_deletions(current.generation + 1, merged, live), *after),
+            segments=segments,
+            lexical=self._words(current, segments),
         )
+
+    def _words(self, current: Manifest, segments: Sequence[SegmentRecord]) -> LexicalRecord | None:
+        """The lexical index, rewritten without dead words when all segments have become one."""
+        if len(segments) > 1:
+            return current.lexical
+        parts = [Part(each, each.live_documents, Origin.BASE) for each in self._opened(segments)]
+        settings = current.settings.lexical
+        return write_words(self._collection, parts, settings, current.lexical, self._files, compact=True)
+
+    def _opened(self, records: Sequence[SegmentRecord]) -> list[Segment]:
+        return [Segment(self._collection, each) for each in records]
 
     def _with_deletions(self, generation: int, merged: SegmentRecord | None, live: Bitmap) -> list[SegmentRecord]:
         """The merged segment, without what died while it was made; nothing when all of it did."""

@@ -25,6 +25,7 @@ from indexer.merge import MergePolicy, merge_parts
 from indexer.pending import Origin, Part, Pending
 from indexer.publish import publish, write_deletions
 from indexer.segments import Entries, SegmentBuilder, new_segment_folder
+from indexer.words import write_words
 from retrieval.errors import BadDocument, CorruptCollection, EncoderMismatch, NotACollection, StorageError
 from retrieval.index.directory import Files, Lock, remove_tree, take_lock
 from retrieval.index.identity import content_digests, id_digests
@@ -32,6 +33,7 @@ from retrieval.index.manifest import (
     MANIFEST,
     SEGMENTS,
     CollectionSettings,
+    LexicalRecord,
     Manifest,
     SegmentRecord,
     read_manifest,
@@ -270,7 +272,9 @@ class Writer:
         self._merge()
         segments = tuple(self._record(part) for part in self._pending.parts)
         if self._base is None or segments != self._base.segments:
-            publish(self.path, self._manifest(segments), self._files)
+            previous = self._base.lexical if self._base else None
+            words = write_words(self.path, self._pending.parts, self.settings.lexical, previous, self._files)
+            publish(self.path, self._manifest(segments, words), self._files)
             self.generation += 1
         self._end()
         return self.generation
@@ -332,7 +336,7 @@ class Writer:
         deletions = write_deletions(self.path, number, segment.record, part.live, segment.document_of, self._files)
         return replace(segment.record, deletions=deletions)
 
-    def _manifest(self, segments: tuple[SegmentRecord, ...]) -> Manifest:
+    def _manifest(self, segments: tuple[SegmentRecord, ...], words: LexicalRecord | None) -> Manifest:
         return Manifest(
             generation=self.generation + 1,
             created=datetime.now(UTC),
@@ -340,7 +344,7 @@ class Writer:
             settings=self.settings,
             schema=self.schema,
             segments=segments,
-            lexical=None,
+            lexical=words,
             next_key=self._next_key,
             unreadable_share=self._pending.unreadable_share(),
         )

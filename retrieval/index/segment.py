@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +18,7 @@ from retrieval.errors import CorruptCollection
 from retrieval.index.digests import CheckedFile
 from retrieval.index.identity import Digests, IdTable
 from retrieval.index.manifest import DELETIONS, SEGMENTS, SegmentRecord
-from retrieval.index.passages import Keys, Table, TableReader, read_documents, read_passages
+from retrieval.index.passages import Keys, Table, TableReader, passage_text, read_documents, read_passages
 from retrieval.index.vector import Kept, open_vectors
 from retrieval.index.vector_segments import SegmentVectors
 from retrieval.types import Bitmap, Document, Passage, Rows
@@ -34,6 +36,15 @@ def npy_bytes(array: NDArray[Any]) -> bytes:
     buffer = BytesIO()
     npy.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
     return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class PassageTexts:
+    """Passages as the lexical index takes them."""
+
+    keys: Keys
+    titles: Sequence[str]
+    texts: Sequence[str]
 
 
 class Segment:
@@ -125,6 +136,28 @@ class Segment:
     def passages(self, rows: Rows) -> list[Passage]:
         """Passages in the order asked."""
         return read_passages(self._tables[Table.PASSAGES], rows)
+
+    def scan(self, wanted: Bitmap) -> Iterator[PassageTexts]:
+        """Title and text of the passages that `wanted` allows, (passages,), in order, a batch of documents at a time."""
+        passages = self._tables[Table.PASSAGES]
+        starts, ends = (passages.column(name).to_numpy() for name in ("start", "end"))
+        headings = passages.column("heading")
+        document = 0
+        for batch in self._tables[Table.DOCUMENTS].batches():
+            first, last = np.searchsorted(self.document_of, [document, document + batch.num_rows])
+            rows = first + np.flatnonzero(wanted[first:last])
+            if len(rows):
+                titles, texts = batch.column("title").to_pylist(), batch.column("text").to_pylist()
+                inside = (self.document_of[rows] - document).tolist()
+                parts = zip(
+                    headings.take(rows).to_pylist(), inside, starts[rows].tolist(), ends[rows].tolist(), strict=True
+                )
+                yield PassageTexts(
+                    keys=self.keys[rows],
+                    titles=[titles[place] for place in inside],
+                    texts=[passage_text("", heading, texts[place][start:end]) for heading, place, start, end in parts],
+                )
+            document += batch.num_rows
 
     def table(self, table: Table) -> TableReader:
         """One of the Arrow files, whole."""

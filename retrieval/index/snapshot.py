@@ -19,7 +19,9 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from retrieval.errors import BadDocument, CorruptCollection, FilterError
+from retrieval.index.analysis import LexicalSettings
 from retrieval.index.identity import id_digests
+from retrieval.index.lexical import open_lexical
 from retrieval.index.manifest import MANIFEST, Manifest, read_manifest
 from retrieval.index.passages import Keys
 from retrieval.index.schema import arrow_type
@@ -55,7 +57,13 @@ class Snapshot:
         self.live: Bitmap = self.live_documents[self.document_of]
         self.keys: Keys = _joined([each.keys for each in self.segments], np.uint64)
         self.vectors = CombinedVectors([each.index for each in self.segments], manifest.encoder.dimension)
-        self.lexical: LexicalIndex | None = None
+        self.lexical: LexicalIndex | None = self._words()
+
+    def _words(self) -> LexicalIndex | None:
+        record, settings = self.manifest.lexical, self.manifest.settings.lexical
+        if record is None or settings is None:
+            return None
+        return open_lexical(self.path, record, LexicalSettings(**settings), self.keys, self.live)
 
     def __enter__(self) -> Snapshot:
         return self

@@ -6,13 +6,14 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from indexer.writer import Limits, Writer
+from retrieval.index.analysis import LexicalSettings
 from retrieval.index.directory import Files
 from retrieval.index.manifest import Canaries, CollectionSettings
 from retrieval.types import Document, EncoderFingerprint, Passage, Vectors
@@ -81,4 +82,4 @@ def bench(folder: Path) -> Bench:
     encoder = EncoderFingerprint("hand-made", "w", "t", "mean", True, "", "", 32, DIMENSION)
     texts = ("one", "two")
     canaries = Canaries(texts, np.concatenate([vector_of(text) for text in texts]))
-    return Bench(folder, CollectionSettings(encoder, "none", "float32", canaries))
+    return Bench(folder, CollectionSettings(encoder, "none", "float32", canaries, lexical=asdict(LexicalSettings())))

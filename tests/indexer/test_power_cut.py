@@ -78,6 +78,10 @@ class Disk(Faulty):
         super().rename(source, target)
         self.names[target] = self.names.pop(source)
 
+    def link(self, source: Path, target: Path) -> None:
+        super().link(source, target)
+        self.names[target] = self.names[source]
+
     def unlink(self, path: Path) -> None:
         super().unlink(path)
         self.names.pop(path, None)
