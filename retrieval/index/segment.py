@@ -138,7 +138,7 @@ class Segment:
         return read_passages(self._tables[Table.PASSAGES], rows)
 
     def scan(self, wanted: Bitmap) -> Iterator[PassageTexts]:
-        """Title and text of the passages that `wanted` allows, (passages,), in order, a batch of documents at a time."""
+        """Title and text of the passages that `wanted` allows, (passages,), in order, some documents at a time."""
         passages = self._tables[Table.PASSAGES]
         starts, ends = (passages.column(name).to_numpy() for name in ("start", "end"))
         headings = passages.column("heading")
