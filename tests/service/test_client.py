@@ -1,0 +1,140 @@
+"""The Python client against a running service."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service import client as client_module
+from service.client import AsyncClient, Client, ServiceError
+from tests.service.conftest import Serve, Served
+
+
+@pytest.fixture(scope="module")
+def served(collections: Path, tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[Served]:
+    root = tmp_path_factory.mktemp("client") / "collections"
+    shutil.copytree(collections, root)
+    with serve(root) as served:
+        yield served
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[Client]:
+    with Client(served.url) as client:
+        yield client
+
+
+def test_importing_it_loads_no_heavy_library() -> None:
+    heavy = ("torch", "faiss", "numpy", "pyarrow", "fastapi", "retrieval", "openvino")
+    program = f"import sys, service.client; print(*[name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_searching(client: Client) -> None:
+    found = client.search("small", "how do cats sleep", k=2, mode="dense")
+    assert [hit.id for hit in found.hits][:1] == ["cat/1"]
+    assert found.hits[0].metadata["year"] == 2020
+    several = client.search_batch("small", ["cats", "heat"], k=1)
+    assert [each.hits[0].id for each in several] == ["cat/1", "heat"]
+    assert client.document("small", "cat/1").title == "Cats"
+    assert [each.name for each in client.collections()] == ["small"]
+    assert client.collection("small").documents == 5
+    assert client.ready()
+
+
+def test_embedding_and_reranking(client: Client) -> None:
+    [vector] = client.embed(["a text"])
+    assert abs(sum(x * x for x in vector) - 1) < 1e-4
+    assert client.rerank("cats", ["heat flows", "cats sleep"], top_n=1)[0].index == 1
+
+
+def test_changing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "UPLOAD_DOCUMENTS", 7)
+    client.create("new", fields={"number": "number"})
+    documents = ({"id": f"d/{n}", "text": f"Document number {n}.", "number": n} for n in range(40))
+    report = client.upload("new", documents)
+    assert (report.added, report.unchanged) == (40, 0)
+    assert client.upload("new", [{"id": "d/0", "text": "Document number 0.", "number": 0}]).unchanged == 1
+    assert client.collection("new").documents == 40
+    assert client.delete("new", ["d/0"], filter="number >= 30").deleted == 11
+    assert client.collection("new").documents == 29
+    with pytest.raises(ServiceError, match="number") as caught:
+        client.upload("new", [{"id": "x", "text": "y", "number": "no number"}])
+    assert caught.value.code == "bad_schema"
+    client.drop("new")
+
+
+def test_errors_say_what_and_how(client: Client) -> None:
+    with pytest.raises(ServiceError, match="404: no collection 'none' here") as caught:
+        client.search("none", "cats")
+    assert (caught.value.status, caught.value.code) == (404, "collection_not_found")
+    assert caught.value.problem is not None
+    assert caught.value.problem.request_id
+    with Client("http://127.0.0.1:1", retries=0) as nobody:
+        assert not nobody.ready()
+        with pytest.raises(ServiceError, match="attendex serve"):
+            nobody.collections()
+
+
+def test_it_tries_again_when_there_was_no_room(served: Served) -> None:
+    left = [429, 503]
+
+    class Refusing(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if left:
+                return httpx.Response(left.pop(), headers={"retry-after": "0"}, content=b"busy")
+            return super().handle_request(request)
+
+    with Client(served.url, transport=Refusing()) as client:
+        assert client.collections()
+    left += [429] * 9
+    with Client(served.url, transport=Refusing(), retries=2) as client, pytest.raises(ServiceError, match="429: busy"):
+        client.collections()
+    assert len(left) == 6
+
+
+def test_it_tries_again_when_nobody_listens_yet() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        with (
+            Client(f"http://127.0.0.1:{reserved.getsockname()[1]}", retries=2) as client,
+            pytest.raises(ServiceError) as caught,
+        ):
+            client.collections()
+    assert caught.value.code == "unreachable"
+
+
+def test_the_same_for_asyncio(served: Served) -> None:
+    async def documents() -> AsyncIterator[dict[str, str]]:
+        for number in range(10):
+            yield {"id": str(number), "text": f"Text {number}"}
+
+    async def main() -> None:
+        async with AsyncClient(served.url) as client:
+            found = await asyncio.gather(*(client.search("small", query, k=1) for query in ("cats", "heat")))
+            assert [each.hits[0].id for each in found] == ["cat/1", "heat"]
+            await client.create("later")
+            assert (await client.upload("later", documents())).added == 10
+            assert (await client.upload("later", [{"id": "0", "text": "Text 0"}])).unchanged == 1
+            assert (await client.delete("later", ["0"])).deleted == 1
+            assert len((await client.search_batch("later", ["text"]))[0].hits) == 9
+            assert (await client.document("later", "1")).text == "Text 1"
+            assert len(await client.embed(["x", "y"], queries=True)) == 2
+            assert (await client.rerank("cats", ["heat", "cats"]))[0].index == 1
+            assert {each.name for each in await client.collections()} >= {"later", "small"}
+            assert (await client.collection("later")).documents == 9
+            assert await client.ready()
+            await client.drop("later")
+            with pytest.raises(ServiceError, match="404"):
+                await client.collection("later")
+
+    asyncio.run(main())
