@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from retrieval.encoder.folder import EncoderFolder
 from retrieval.encoder.runtime import Runtime
 from retrieval.encoder.tokenizer import TextTokenizer
 from retrieval.types import EncoderFingerprint, Vectors
+
+if TYPE_CHECKING:
+    from retrieval.encoder.inspection import Inspector
 
 WINDOW_TEXTS = 2_048  # texts that are sorted by length together
 WINDOWS_AHEAD = 2  # windows that are read and tokenised before they are asked for
@@ -45,6 +49,8 @@ class SentenceEncoder:
         self.fingerprint = fingerprint
         self.dimension = fingerprint.dimension
         self._include_prompt = folder.include_prompt
+        self._inspector: Inspector | None = None
+        self._inspecting = threading.Lock()
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """(n, dimension) float32, in the order of `texts`."""
@@ -61,6 +67,15 @@ class SentenceEncoder:
         encoding and what the caller does with the vectors go on at the same time.
         """
         yield from self._stream(blocks, self.fingerprint.passage_prompt)
+
+    def inspector(self) -> Inspector:
+        """A look inside, for explanations.  Loads torch on first use: who never asks why does not pay for it."""
+        with self._inspecting:
+            if self._inspector is None:
+                from retrieval.encoder.inspection import Inspector
+
+                self._inspector = Inspector(self)
+            return self._inspector
 
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
         """A call that fits one batch is answered in the caller's thread; more goes through the stream."""
