@@ -15,6 +15,7 @@ from pathlib import Path
 from indexer.journal import JOURNAL, read_journal
 from retrieval.errors import CollectionError
 from retrieval.index.directory import Files, lock_is_held, remove_tree
+from retrieval.index.judgments import JUDGMENTS, JUDGMENTS_LOCK
 from retrieval.index.manifest import (
     DELETIONS,
     GENERATIONS,
@@ -31,7 +32,7 @@ LOCK = "lock"
 MERGE_LOCK = "merge.lock"
 MERGE_PREFIX = "merge"  # segments in the making outside of the writer's lock
 FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL)
-NAMES = frozenset({MANIFEST, JOURNAL, LOCK, MERGE_LOCK, *FOLDERS})
+NAMES = frozenset({MANIFEST, JOURNAL, LOCK, MERGE_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def unnamed_paths(collection: Path, kept: Sequence[Manifest]) -> list[Path]:
 
 
 def _named(collection: Path, kept: Sequence[Manifest]) -> set[Path]:
-    named = {Path(name) for name in (MANIFEST, LOCK, MERGE_LOCK, *FOLDERS)}
+    named = {Path(name) for name in (MANIFEST, LOCK, MERGE_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS)}
     for manifest in kept:
         named.add(generation_path(Path(), manifest.generation))
         named |= {parent for path in manifest.paths() for parent in (path, *path.parents)}

@@ -32,7 +32,19 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.openapi import describe_errors
 from service.reranking import Reranking
-from service.routes import changes, collections, health, openai, rerank, search, tei
+from service.routes import (
+    changes,
+    collections,
+    explain,
+    health,
+    judgments,
+    openai,
+    overview,
+    pages,
+    rerank,
+    search,
+    tei,
+)
 from service.searching import SearchQueue
 from service.services import Services
 from service.settings import Settings
@@ -73,7 +85,13 @@ def create_app(
         services.collections.close()
 
     app = FastAPI(title="Attendex", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Admission, keys=keys, rates=RateLimits(settings.rate), metrics=metrics, open_paths=OPEN_PATHS)
+    app.add_middleware(
+        Admission,
+        keys=keys,
+        rates=RateLimits(settings.rate),
+        metrics=metrics,
+        open_paths=OPEN_PATHS | pages.open_paths(),
+    )
     app.add_middleware(Guard, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"]
@@ -91,6 +109,10 @@ def create_app(
         openai.router,
         rerank.router,
         tei.router,
+        explain.router,
+        judgments.router,
+        overview.router,
+        pages.router,
     ):
         app.include_router(router)
     app.openapi = lambda: describe_errors(app)  # type: ignore[method-assign]

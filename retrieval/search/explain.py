@@ -25,6 +25,7 @@ LEFT_OUT_NOTE = (
 )
 MOST_LEFT_OUT = 64  # texts that leave-one-out encodes a side; longer texts lose several words at a time
 MOST_SPANS = 5
+DECIMALS = 7  # of a pair's share: what is sent stays small, and what rounding takes is in the remainder
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def token_pairs(
 ) -> DenseExplanation:
     """The cosine of two texts as a sum over pairs of words; `score` is what was shown."""
     q, d = _unit_parts(left), _unit_parts(right)
-    pairs = left_words.sums(right_words.sums((q @ d.T).T).T)
+    pairs = left_words.sums(right_words.sums((q @ d.T).T).T).round(DECIMALS)
     passage = _parts(right_words, pairs.sum(0))
     return DenseExplanation(
         score=float(score),
@@ -152,7 +153,7 @@ def _unit_parts(text: TokenStates) -> NDArray[np.float64]:
 
 def _parts(words: Words, scores: NDArray[np.float64]) -> tuple[WordPart, ...]:
     return tuple(
-        WordPart(word.text, word.place, word.start, word.end, float(score))
+        WordPart(word.text, word.place, word.start, word.end, round(float(score), DECIMALS))
         for word, score in zip(words.words, scores, strict=True)
     )
 

@@ -1,0 +1,62 @@
+"""What a generation holds, told in counts: its fields with their values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retrieval.index.facets import count_values
+from retrieval.index.schema import from_scalar
+from retrieval.index.snapshot import Snapshot
+from retrieval.types import FacetCount, FieldType, MetadataValue
+
+COUNTED = frozenset({FieldType.STRING, FieldType.STRINGS, FieldType.BOOLEAN})
+MOST_VALUES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOverview:
+    """One metadata field over the live documents; `least` and `most` of numbers and dates, `values` of the others."""
+
+    name: str
+    type: FieldType
+    documents: int  # that have the field
+    different: int  # values
+    values: tuple[FacetCount, ...] = ()
+    least: MetadataValue | None = None
+    most: MetadataValue | None = None
+
+
+def overview(snapshot: Snapshot) -> list[FieldOverview]:
+    """All fields, in the schema's order."""
+    return [_field(snapshot, name, kind) for name, kind in snapshot.schema.items()]
+
+
+def _field(snapshot: Snapshot, name: str, kind: FieldType) -> FieldOverview:
+    column = snapshot.column(name)
+    live = column.filter(pa.array(snapshot.live_documents))
+    documents = int(len(live) - live.null_count)
+    if kind in COUNTED:
+        every = count_values(column, snapshot.live_documents, limit=max(1, len(live)))
+        return FieldOverview(name, kind, documents, len(every), every[:MOST_VALUES])
+    extremes: Any = pc.min_max(live)
+    least, most = (from_scalar(extremes[end]) for end in ("min", "max"))
+    return FieldOverview(name, kind, documents, int(pc.count_distinct(live).as_py()), (), least, most)
+
+
+def countable(snapshot: Snapshot) -> list[str]:
+    """Fields whose values can be counted one by one."""
+    return [name for name, kind in snapshot.schema.items() if kind in COUNTED]
+
+
+def values_of(
+    snapshot: Snapshot, field: str, documents: np.ndarray[Any, np.dtype[np.int64]]
+) -> list[MetadataValue | None]:
+    """A field's value for each of `documents`; the first one of a list."""
+    taken = snapshot.column(field).take(pa.array(documents))
+    values = [from_scalar(each) for each in taken]
+    return [next(iter(value), None) if isinstance(value, tuple | list) else value for value in values]

@@ -1,0 +1,58 @@
+"""Why a document matched, and where the encoder's attention went."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from retrieval.search.request import checked
+from retrieval.search.searcher import Searcher
+from retrieval.types import Mode, SearchRequest
+from service.access import Role
+from service.routes.search import Name
+from service.schemas.explanation import ExplanationAnswer
+from service.schemas.pages import AttentionAnswer, AttentionBody, ExplainBody
+from service.services import Services, admitted, answer
+
+router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"])
+
+
+@router.post("/explain", response_model=ExplanationAnswer, summary="Why a document matched")
+async def explain(name: Name, body: ExplainBody, request: Request) -> Response:
+    """The document's scores for the query, taken apart word by word."""
+    known = admitted(request, Role.READ, name)
+    return answer(await run_in_threadpool(_explain, known, name, body))
+
+
+@router.post("/attention", response_model=AttentionAnswer, summary="The encoder's self-attention")
+async def attention(name: Name, body: AttentionBody, request: Request) -> Response:
+    """One layer's attention weights over the query or the document's best passage, merged to words."""
+    known = admitted(request, Role.READ, name)
+    return answer(await run_in_threadpool(_attention, known, name, body))
+
+
+def _explain(known: Services, name: str, body: ExplainBody) -> object:
+    with known.collections.lease(name) as searcher:
+        mode = Mode(body.mode) if body.mode else default_mode(searcher)
+        return searcher.reasons.of_document(_query(body.query), body.id, mode)
+
+
+def _attention(known: Services, name: str, body: AttentionBody) -> dict[str, object]:
+    with known.collections.lease(name) as searcher:
+        found = searcher.reasons.attention(_query(body.query), body.id, body.layer, of_query=body.side == "query")
+    return {
+        "words": found.words,
+        "layers": found.layers,
+        "heads": found.heads,
+        "layer": found.layer,
+        "weights": found.weights.round(4),
+    }
+
+
+def default_mode(searcher: Searcher) -> Mode:
+    """What a search without a mode uses."""
+    return Mode.DENSE if searcher.snapshot.lexical is None else Mode.HYBRID
+
+
+def _query(text: str) -> str:
+    return checked(SearchRequest(text)).query

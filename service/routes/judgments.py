@@ -1,0 +1,92 @@
+"""Judgments made on the search page: kept with the collection, exported, measured with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from retrieval.index.judgments import Judgment, judge, read_judgments
+from retrieval.metrics.beir import beir_qrels_lines
+from retrieval.metrics.trec import trec_qrels_lines
+from retrieval.search.judged import measured, qrels_of, topics_lines
+from retrieval.types import Mode
+from service.access import Role
+from service.routes.search import Name
+from service.schemas.pages import JudgmentBody, JudgmentsAnswer, MeasuresAnswer
+from service.services import Services, admitted, answer
+
+router = APIRouter(prefix="/v1/collections/{name}/judgments", tags=["judgments"])
+
+TEXT = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+
+@router.get("", response_model=JudgmentsAnswer, summary="All judgments")
+async def list_judgments(name: Name, request: Request) -> Response:
+    """In the order in which they were first made."""
+    return _listed(await _judgments(admitted(request, Role.READ, name), name))
+
+
+@router.put("", response_model=JudgmentsAnswer, summary="Judge a document")
+async def put_judgment(name: Name, body: JudgmentBody, request: Request) -> Response:
+    """Replaces what was said of the same query and document; answers with all judgments."""
+    known = admitted(request, Role.WRITE, name)
+    return _listed(await run_in_threadpool(_judge, known, name, body))
+
+
+@router.post("/measures", response_model=MeasuresAnswer, summary="What the judgments say so far")
+async def measures(name: Name, request: Request) -> Response:
+    """nDCG@10 of each mode over the judged queries, and how much of the first ten is judged at all."""
+    known = admitted(request, Role.READ, name)
+    return answer(await run_in_threadpool(_measures, known, name))
+
+
+@router.get("/queries.jsonl", response_class=Response, responses=TEXT, summary="Judged queries (BEIR)")
+async def queries_jsonl(name: Name, request: Request) -> Response:
+    """For `attendex evaluate --queries`."""
+    return _text(topics_lines(await _judgments(admitted(request, Role.READ, name), name)))
+
+
+@router.get("/qrels.tsv", response_class=Response, responses=TEXT, summary="Judgments (BEIR)")
+async def qrels_tsv(name: Name, request: Request) -> Response:
+    """For `attendex evaluate --qrels`."""
+    return _text(beir_qrels_lines(qrels_of(await _judgments(admitted(request, Role.READ, name), name))))
+
+
+@router.get("/qrels.txt", response_class=Response, responses=TEXT, summary="Judgments (TREC)")
+async def qrels_txt(name: Name, request: Request) -> Response:
+    """For `attendex evaluate --qrels` and every other tool of the field; ids with spaces cannot be told so."""
+    return _text(trec_qrels_lines(qrels_of(await _judgments(admitted(request, Role.READ, name), name))))
+
+
+def _path(known: Services, name: str) -> Path:
+    return known.collections.path(name)
+
+
+async def _judgments(known: Services, name: str) -> tuple[Judgment, ...]:
+    return await run_in_threadpool(read_judgments, _path(known, name))
+
+
+def _judge(known: Services, name: str, body: JudgmentBody) -> tuple[Judgment, ...]:
+    with known.collections.lease(name) as searcher:
+        if body.grade is not None:
+            searcher.document(body.document)  # DocumentNotFound rather than a judgment of nothing
+    return judge(_path(known, name), body.query, body.document, body.grade)
+
+
+def _measures(known: Services, name: str) -> dict[str, object]:
+    judgments = read_judgments(_path(known, name))
+    with known.collections.lease(name) as searcher:
+        modes = [Mode.DENSE] if searcher.snapshot.lexical is None else [Mode.DENSE, Mode.LEXICAL, Mode.HYBRID]
+        found = measured(searcher.search_many, judgments, modes) if judgments else []
+    return {"queries": len({each.query for each in judgments}), "judgments": len(judgments), "modes": found}
+
+
+def _listed(judgments: tuple[Judgment, ...]) -> Response:
+    return answer({"judgments": judgments})
+
+
+def _text(lines: Iterable[str]) -> Response:
+    return Response("".join(lines), media_type="text/plain; charset=utf-8")

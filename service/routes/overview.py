@@ -1,0 +1,65 @@
+"""What a collection holds, for its page: fields, generations, a map of its vectors."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from indexer.history import log_entries
+from retrieval.search.overview import countable, overview, values_of
+from retrieval.search.projection import project
+from service.access import Role
+from service.routes.search import Name
+from service.schemas.pages import OverviewAnswer, ProjectionAnswer
+from service.services import Services, admitted, answer
+
+router = APIRouter(prefix="/v1/collections/{name}", tags=["collections"])
+
+COLOURS = 4  # fields that the map can be coloured by
+
+
+@router.get("/overview", response_model=OverviewAnswer, summary="Fields and generations")
+async def collection_overview(name: Name, request: Request) -> Response:
+    """Each field with its most frequent values or its extremes; kept generations, newest first."""
+    return answer(await run_in_threadpool(_overview, admitted(request, Role.READ, name), name))
+
+
+@router.get("/projection", response_model=ProjectionAnswer, summary="A map of the vectors")
+async def projection(name: Name, request: Request) -> Response:
+    """A sample of the passages, placed by the first two principal components of their vectors."""
+    return answer(await run_in_threadpool(_projection, admitted(request, Role.READ, name), name))
+
+
+def _overview(known: Services, name: str) -> dict[str, object]:
+    with known.collections.lease(name) as searcher:
+        fields = overview(searcher.snapshot)
+    generations = [
+        {
+            "generation": each.generation,
+            "current": each.current,
+            "committed": each.created,
+            "documents": each.documents,
+            "passages": each.passages,
+            "size_bytes": each.size_bytes,
+        }
+        for each in log_entries(known.collections.path(name))
+    ]
+    return {"fields": fields, "generations": generations}
+
+
+def _projection(known: Services, name: str) -> dict[str, object]:
+    with known.collections.lease(name) as searcher:
+        snapshot = searcher.snapshot
+        found = project(snapshot)
+        documents = snapshot.document_of[found.rows]
+        shown = snapshot.documents(documents)
+        fields = {field: values_of(snapshot, field, documents) for field in countable(snapshot)[:COLOURS]}
+    return {
+        "generation": snapshot.manifest.generation,
+        "ids": [each.id for each in shown],
+        "titles": [each.title or each.id for each in shown],
+        "x": found.x.tolist(),
+        "y": found.y.tolist(),
+        "explained": found.explained,
+        "fields": fields,
+    }

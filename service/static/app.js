@@ -1,0 +1,131 @@
+// The frame of every page: header, theme, key, and the view that the address asks for.
+
+import { h } from "./dom.js";
+import { Problem, api, keyInUse, useKey } from "./api.js";
+import * as address from "./address.js";
+import * as search from "./search.js";
+
+const THEME = "attendex-theme";
+const main = document.getElementById("main");
+
+const VIEWS = [
+  { path: "/", label: "Search", open: async () => search },
+  { path: "/side-by-side", label: "Side by side", open: () => import("./compare.js") },
+  { path: "/collection", label: "Collection", open: () => import("./collection.js") },
+];
+
+setTheme(stored(THEME));
+document.addEventListener("key-needed", (event) => askForKey(event.detail));
+start();
+
+async function start() {
+  const view = VIEWS.find((each) => each.path === location.pathname) || VIEWS[0];
+  drawHeader(view, []);
+  try {
+    const { collections } = await api.collections();
+    const state = address.read();
+    if (!collections.length) return say("There is no collection here yet.", h("code", {}, "attendex index FILE --into DIR"), " makes one.");
+    const known = collections.some((each) => each.name === state.collection);
+    if (state.collection && !known) return say(`There is no collection “${state.collection}” here.`, " ", h("a", { href: "/" }, "Search another one."));
+    const collection = state.collection || collections[0].name;
+    drawHeader(view, collections, collection);
+    const module = await view.open();
+    main.replaceChildren();
+    await module.open(main, { collection, collections });
+  } catch (error) {
+    if (error.status !== 401) {
+      say(error.message, " ", h("button", { type: "button", onclick: start }, "Try again"));
+      if (error instanceof Problem && error.status === 0) setTimeout(start, 2000);
+      else if (!(error instanceof Problem)) throw error;
+    }
+  }
+}
+
+function drawHeader(view, collections, current) {
+  const link = (each) => {
+    const state = { ...address.read(), page: 1, why: "", collection: current };
+    return h("a", { href: each.path + address.query(state), "aria-current": each === view ? "page" : null, "data-view": each.path }, each.label);
+  };
+  const choice = h(
+    "select",
+    { id: "collection", "aria-label": "Collection", onchange: (event) => open(view, event.target.value) },
+    collections.map((each) => h("option", { value: each.name, selected: each.name === current }, each.name)),
+  );
+  document.getElementById("top").replaceChildren(...[
+    h("a", { class: "mark", href: "/" }, "Attendex"),
+    collections.length ? choice : null,
+    h("nav", { "aria-label": "Views" }, VIEWS.map(link)),
+    h("span", { class: "gap" }),
+    keyInUse() ? h("button", { type: "button", class: "quiet", onclick: forgetKey }, "Forget key") : null,
+    h("button", { type: "button", class: "quiet", id: "theme", "aria-label": "Switch between dark and light", onclick: switchTheme }, "◐"),
+  ].filter(Boolean));
+  // the query may have changed since the header was drawn
+  document.querySelector("nav").addEventListener("pointerdown", refreshLinks);
+  document.querySelector("nav").addEventListener("focusin", refreshLinks);
+  function refreshLinks(event) {
+    const target = event.target.closest("a");
+    const found = VIEWS.find((each) => each.path === target?.dataset.view);
+    if (found) target.href = link(found).href;
+  }
+}
+
+function open(view, collection) {
+  location.assign(view.path + address.query({ q: address.read().q, collection }));
+}
+
+function say(...content) {
+  main.replaceChildren(h("p", { class: "state", role: "status" }, content));
+}
+
+// --- theme: the system's unless switched
+
+function stored(name) {
+  try {
+    return localStorage.getItem(name) || "";
+  } catch {
+    return ""; // storage may be forbidden
+  }
+}
+
+function setTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+}
+
+function switchTheme() {
+  const dark = document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  const theme = dark === "dark" ? "light" : "dark";
+  setTheme(theme);
+  try {
+    localStorage.setItem(THEME, theme);
+  } catch {
+    // then it holds for this page only
+  }
+}
+
+// --- key: asked for when the service says 401, kept for this tab only
+
+function askForKey(problem) {
+  const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true, "aria-describedby": "key-why" });
+  const submit = (event) => {
+    event.preventDefault();
+    useKey(field.value.trim());
+    location.reload();
+  };
+  main.replaceChildren(
+    h(
+      "form",
+      { class: "state key", onsubmit: submit },
+      h("h1", {}, "This service asks for a key"),
+      h("p", { id: "key-why" }, keyInUse() ? problem.message : "It is kept for this tab only, and sent to this service only."),
+      h("label", { for: "key" }, "Key"),
+      field,
+      h("button", { type: "submit" }, "Use it"),
+    ),
+  );
+  field.focus();
+}
+
+function forgetKey() {
+  useKey("");
+  location.reload();
+}

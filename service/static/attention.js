@@ -1,0 +1,81 @@
+// The encoder's own self-attention over the passage or the query: layer by layer, head by head.
+
+import { h } from "./dom.js";
+import { api } from "./api.js";
+
+const SMALL = 72; // pixels of a head's picture
+const MEAN = -1;
+
+export function attentionTab({ collection, hit, query }) {
+  const state = { side: "passage", layer: 0, head: MEAN, word: -1, data: null };
+  const view = h("div", { class: "attention-view" }, h("p", { class: "state" }, "Loading…"));
+  const layers = h("select", { "aria-label": "Layer", onchange: (event) => load({ layer: Number(event.target.value) }) });
+  const side = h("select", { "aria-label": "Text", onchange: (event) => load({ side: event.target.value, word: -1 }) },
+    h("option", { value: "passage" }, "passage"), h("option", { value: "query" }, "query"));
+
+  async function load(changes) {
+    Object.assign(state, changes);
+    try {
+      state.data = await api.attention(collection, { query, id: hit.id, side: state.side, layer: state.layer });
+      layers.replaceChildren(...Array.from({ length: state.data.layers }, (_, layer) => h("option", { value: layer, selected: layer === state.layer }, `layer ${layer + 1}`)));
+      draw();
+    } catch (error) {
+      view.replaceChildren(h("p", { class: "state warn", role: "alert" }, error.message));
+    }
+  }
+
+  const at = (from, to) => {
+    const { weights } = state.data;
+    return state.head === MEAN ? weights.reduce((sum, head) => sum + head[from][to], 0) / weights.length : weights[state.head][from][to];
+  };
+
+  function draw() {
+    const { words, weights } = state.data;
+    const heads = [MEAN, ...weights.keys()].map((head) => {
+      const canvas = h("canvas", { width: words.length, height: words.length });
+      picture(canvas, head === MEAN ? null : weights[head], weights);
+      return h("button", { type: "button", class: "head-picture", "aria-pressed": String(head === state.head), style: { "--size": `${SMALL}px` }, onclick: () => { state.head = head; draw(); } },
+        canvas, h("small", {}, head === MEAN ? "all heads" : `head ${head + 1}`));
+    });
+    const spots = words.map((word, place) => {
+      const shown = word.place === "special" ? (place ? "[SEP]" : "[CLS]") : word.text;
+      return h("button", { type: "button", class: `passage-word ${word.place}`, onpointerenter: () => look(place), onfocus: () => look(place), onclick: () => look((state.word = state.word === place ? -1 : place)) }, shown);
+    });
+    const text = h("p", { class: "tinted", onpointerleave: () => look(state.word) }, spots.flatMap((spot, place) => [needsSpace(words[place - 1], words[place]) ? " " : "", spot]));
+    function look(place) {
+      const row = words.map((_, to) => (place < 0 ? words.reduce((sum, __, from) => sum + at(from, to), 0) / words.length : at(place, to)));
+      const most = Math.max(...row, 1e-9);
+      spots.forEach((spot, to) => {
+        spot.style.setProperty("--heat", (row[to] / most).toFixed(3));
+        spot.classList.toggle("from", to === place);
+        spot.title = `${(100 * row[to]).toFixed(1)} % of the attention`;
+      });
+    }
+    view.replaceChildren(h("div", { class: "heads", role: "group", "aria-label": "Heads" }, heads), text);
+    look(state.word);
+  }
+
+  load({});
+  return h("div", {},
+    h("p", { class: "dim" }, "Each word becomes what it is by looking at others. Point at a word to see where it looks; [CLS] and [SEP] are where heads rest that have nothing to say."),
+    h("div", { class: "settings" }, side, layers), view);
+}
+
+function needsSpace(before, word) {
+  return before && !(before.place === word.place && before.end === word.start);
+}
+
+/** One matrix as a picture, the strongest weight of each row darkest. */
+function picture(canvas, matrix, all) {
+  const size = canvas.width;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(size, size);
+  const dark = getComputedStyle(document.documentElement).getPropertyValue("--picture").trim().split(/\s+/).map(Number);
+  for (let from = 0; from < size; from++) {
+    for (let to = 0; to < size; to++) {
+      const value = matrix ? matrix[from][to] : all.reduce((sum, head) => sum + head[from][to], 0) / all.length;
+      image.data.set([dark[0], dark[1], dark[2], 255 * Math.min(1, Math.sqrt(value))], 4 * (from * size + to));
+    }
+  }
+  context.putImageData(image, 0, 0);
+}

@@ -1,0 +1,48 @@
+// What a collection holds: counts, fields, encoder, generations, and a map of its vectors.
+
+import { bytes, count, h, plural, shown } from "./dom.js";
+import { api } from "./api.js";
+import { map } from "./map.js";
+
+export async function open(main, { collection }) {
+  const [details, overview] = await Promise.all([api.collection(collection), api.overview(collection)]);
+  main.append(
+    h("div", { class: "collection" },
+      h("h1", {}, collection),
+      h("dl", { class: "figures" }, [
+        ["documents", count(details.documents)],
+        ["passages", count(details.passages)],
+        ["dimensions", count(details.fingerprint.dimension)],
+        ["on disk", bytes(details.size_bytes)],
+        ["generation", count(details.generation)],
+      ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+      await map(collection, details),
+      fields(collection, overview.fields),
+      encoder(details.fingerprint),
+      generations(overview.generations)));
+}
+
+function fields(collection, known) {
+  if (!known.length) return null;
+  const value = (field, { value: each, count: number }, most) =>
+    h("li", { style: { "--share": `${(100 * number) / most}%` } }, h("span", {}, shown(each)), h("span", { class: "dim" }, count(number)));
+  return h("section", {}, h("h2", {}, "Fields"), h("div", { class: "fields" }, known.map((field) =>
+    h("section", {}, h("h3", {}, field.name, h("small", { class: "dim" }, ` ${field.type}, in ${plural(field.documents, "document")}`)),
+      field.values.length
+        ? h("ul", {}, field.values.slice(0, 10).map((each) => value(field.name, each, field.values[0].count)))
+        : h("p", { class: "dim" }, field.least === null ? "no values" : `${shown(field.least)} to ${shown(field.most)}`),
+      field.different > 10 ? h("p", { class: "dim" }, `and ${count(field.different - 10)} more values`) : null))));
+}
+
+function encoder(fingerprint) {
+  return h("section", {}, h("h2", {}, "Encoder"),
+    h("p", { class: "dim" }, "Another encoder than this one cannot open the collection by mistake."),
+    h("dl", { class: "rows" }, Object.entries(fingerprint).map(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, h("code", {}, value === "" ? "none" : String(value)))])));
+}
+
+function generations(known) {
+  return h("section", {}, h("h2", {}, "Generations"),
+    h("div", { class: "scroll" }, h("table", { class: "list" },
+      h("thead", {}, h("tr", {}, ["generation", "committed", "documents", "size"].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, known.map((each) => h("tr", {}, h("td", {}, each.generation, each.current ? h("strong", {}, " open") : ""), h("td", {}, new Date(each.committed).toLocaleString()), h("td", { class: "number" }, count(each.documents)), h("td", { class: "number" }, bytes(each.size_bytes))))))));
+}

@@ -1,0 +1,60 @@
+// Elements without markup strings: text stays text, whatever a document contains.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element: attributes by name, `on…` handlers, `class`, `style` as an object; then children, text or nodes. */
+export function h(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** The same for SVG. */
+export function s(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "style") for (const [key, each] of Object.entries(value)) element.style.setProperty(key, each);
+    else if (name === "value" || name === "checked" || name === "disabled") element[name] = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Code points of a text.  Offsets of the service count these, not UTF-16 units. */
+export const points = (text) => Array.from(text);
+
+/** A number with grouping, as people read it. */
+export const count = (number) => number.toLocaleString("en");
+
+export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
+
+export function bytes(number) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let place = 0;
+  for (; number >= 1000 && place < units.length - 1; place++) number /= 1000;
+  return `${number.toFixed(place && number < 100 ? 1 : 0)} ${units[place]}`;
+}
+
+/** Metadata as people read it. */
+export function shown(value) {
+  if (Array.isArray(value)) return value.join(", ");
+  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT00:00:00/.test(value)) return value.slice(0, 10);
+  return String(value);
+}
+
+/** Calls `run` at once when idle, and otherwise once, `wait` milliseconds after the last call. */
+export function debounced(run, wait) {
+  let timer = 0;
+  let last = -Infinity;
+  return (...given) => {
+    clearTimeout(timer);
+    const idle = performance.now() - last > wait * 4;
+    last = performance.now();
+    if (idle) run(...given);
+    else timer = setTimeout(run, wait, ...given);
+  };
+}

@@ -1,0 +1,105 @@
+// One hit: title, best passage with its marks, metadata, parts of the score.
+
+import { h, points, shown } from "./dom.js";
+
+/** Cut a text at the edges of its marks: [{start, end, kind}] in code points → nodes. */
+export function marked(text, marks, from = 0, to = Infinity) {
+  const letters = points(text);
+  to = Math.min(to, letters.length);
+  const edges = new Set([from, to]);
+  for (const { start, end } of marks) for (const edge of [start, end]) if (edge > from && edge < to) edges.add(edge);
+  const sorted = [...edges].sort((a, b) => a - b);
+  const nodes = [];
+  for (let i = 0; i + 1 < sorted.length; i++) {
+    const [a, b] = [sorted[i], sorted[i + 1]];
+    const over = marks.filter((mark) => mark.start <= a && mark.end >= b);
+    const piece = letters.slice(a, b).join("");
+    const kinds = [...new Set(over.map((mark) => mark.kind))].join(" ");
+    nodes.push(kinds ? h("mark", { class: kinds }, piece) : piece);
+  }
+  return nodes;
+}
+
+/** The part of a long passage worth showing: around its best mark, on word borders. */
+function frame(text, marks, most = 420) {
+  const letters = points(text);
+  if (letters.length <= most) return [0, letters.length];
+  const best = marks[0];
+  let from = best ? Math.max(0, Math.min(best.start - 120, letters.length - most)) : 0;
+  let to = Math.min(letters.length, from + most);
+  while (from > 0 && letters[from - 1].trim()) from--;
+  while (to < letters.length && letters[to].trim()) to++;
+  return [from, to];
+}
+
+export function passageNodes(passage, explanation) {
+  const spans = (explanation?.dense?.spans || []).filter((span) => span.score >= 0.08).slice(0, 3);
+  const marks = [
+    ...spans.map((span) => ({ ...span, kind: "meaning" })),
+    ...(passage.highlights || []).map(([start, end]) => ({ start, end, kind: "word" })),
+  ];
+  const [from, to] = frame(passage.text, marks);
+  const whole = points(passage.text).length;
+  return [from > 0 ? "… " : null, marked(passage.text, marks, from, to), to < whole ? " …" : null];
+}
+
+/** The hit's card.  `parts` may add `actions` (nodes) and `onfield(field, value)`. */
+export function card(hit, { level = 2, actions = [], onfield, onopen, explanation } = {}) {
+  const best = hit.passages[0];
+  const title = hit.title || hit.id;
+  return h(
+    "article",
+    { class: "hit", "data-id": hit.id, tabindex: "-1", "aria-label": `${hit.rank}. ${title}` },
+    h(
+      "div",
+      { class: "head" },
+      h("span", { class: "rank", "aria-hidden": "true" }, hit.rank),
+      h(`h${level}`, {}, onopen ? h("button", { type: "button", class: "title", onclick: () => onopen(hit) }, title) : title),
+      scoreOf(hit),
+    ),
+    h("p", { class: "passage" }, best ? passageNodes(best, explanation) : hit.text.slice(0, 300)),
+    h(
+      "div",
+      { class: "foot" },
+      best?.location ? h("span", { class: "chip place" }, best.location) : null,
+      title === hit.id ? null : h("span", { class: "chip id" }, hit.id),
+      Object.entries(hit.metadata).slice(0, 6).map(([field, value]) => field_(field, value, onfield)),
+      h("span", { class: "gap" }),
+      actions,
+    ),
+  );
+}
+
+function field_(field, value, onfield) {
+  const values = Array.isArray(value) ? value : [value];
+  return values.slice(0, 4).map((each) =>
+    onfield
+      ? h("button", { type: "button", class: "chip", title: `Only ${field} ${shown(each)}`, onclick: () => onfield(field, each) }, h("span", { class: "dim" }, `${field} `), shown(each))
+      : h("span", { class: "chip" }, h("span", { class: "dim" }, `${field} `), shown(each)),
+  );
+}
+
+/** The score, and what it is made of. */
+export function scoreOf(hit) {
+  const { dense, lexical } = hit.scores || {};
+  const known = [
+    ["meaning", dense, "cosine"],
+    ["words", lexical, "BM25"],
+  ].filter(([, value]) => value !== null && value !== undefined);
+  const title = known.map(([name, value, unit]) => `${name}: ${unit} ${value.toFixed(3)}`).join(", ");
+  return h(
+    "span",
+    { class: "score", title },
+    h("strong", {}, hit.score.toFixed(3)),
+    known.length ? h("span", { class: "parts" }, known.map(([name, value]) => h("span", { class: name }, name === "meaning" ? "cos " : "bm25 ", value.toFixed(2)))) : null,
+  );
+}
+
+export function legend(words) {
+  return h(
+    "p",
+    { class: "legend", "aria-label": "Colours" },
+    h("mark", { class: "meaning" }, "carries the meaning"),
+    words ? h("mark", { class: "word" }, "word of the query") : null,
+  );
+}

@@ -1,0 +1,228 @@
+// Why this matched: the score taken apart, word by word.
+
+import { h, plural } from "./dom.js";
+import { api } from "./api.js";
+import { attentionTab } from "./attention.js";
+
+const HEAT_COLUMNS = 16;
+let panels = 0;
+
+/** The panel of one hit.  `explanation` may have come with the hits already. */
+export function panel({ collection, hit, result, body, explanation }) {
+  const content = h("div", { class: "why-content" }, h("p", { class: "state" }, "Taking the score apart…"));
+  const section = h("section", { class: "why", "aria-label": `Why ${hit.title || hit.id} matched` }, content);
+  (explanation ? Promise.resolve(explanation) : api.explain(collection, { ...asked(body), id: hit.id }))
+    .then((found) => content.replaceChildren(...draw({ collection, hit, result, body, found })))
+    .catch((error) => content.replaceChildren(h("p", { class: "state warn", role: "alert" }, error.message)));
+  return section;
+}
+
+const asked = ({ query, mode, weight }) => ({ query, ...(mode ? { mode } : {}), ...(weight === undefined ? {} : { weight }) });
+
+function draw({ collection, hit, result, body, found }) {
+  const { dense, lexical } = found;
+  const tabs = [
+    dense && ["Meaning", () => meaningTab(dense)],
+    dense?.pairs.length && ["Word by word", () => heatMap(dense)],
+    lexical && ["Words", () => lexicalTab(lexical)],
+    dense && ["Attention", () => attentionTab({ collection, hit, query: body.query })],
+    ["What if", () => whatIf({ collection, hit, result, body })],
+  ].filter(Boolean);
+  return [equation(hit, result, dense, lexical), tabbed(tabs)];
+}
+
+/** The sum in one line. */
+function equation(hit, result, dense, lexical) {
+  const parts = [];
+  const fused = hit.scores?.fused !== null && hit.scores?.fused !== undefined;
+  if (dense) parts.push(h("span", { class: "term dense" }, h("b", {}, dense.score.toFixed(3)), " meaning (cosine)"));
+  if (lexical) parts.push(h("span", { class: "term lexical" }, h("b", {}, lexical.score.toFixed(2)), " words (BM25)"));
+  const joined = parts.flatMap((part, place) => (place ? [h("span", { class: "dim" }, fused ? " joined with " : ", and "), part] : [part]));
+  const weight = fused && result.weight !== null ? h("span", { class: "dim" }, ` at ${Math.round(result.weight * 100)} % meaning${result.weight_reason ? ` (${result.weight_reason})` : ""}`) : null;
+  return h("p", { class: "equation" }, h("b", {}, hit.score.toFixed(3)), " = ", joined, weight);
+}
+
+function tabbed(tabs) {
+  const id = `why-${++panels}`;
+  const drawn = new Map();
+  const body = h("div", { role: "tabpanel", id: `${id}-panel`, tabindex: "0" });
+  const buttons = tabs.map(([label], place) =>
+    h("button", { type: "button", role: "tab", id: `${id}-${place}`, "aria-controls": `${id}-panel`, onclick: () => show(place), onkeydown: (event) => walk(event, place) }, label));
+  function show(place) {
+    buttons.forEach((button, each) => {
+      button.setAttribute("aria-selected", String(each === place));
+      button.tabIndex = each === place ? 0 : -1;
+    });
+    if (!drawn.has(place)) drawn.set(place, tabs[place][1]());
+    body.setAttribute("aria-labelledby", `${id}-${place}`);
+    body.replaceChildren(drawn.get(place));
+  }
+  function walk(event, place) {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const to = (place + step + tabs.length) % tabs.length;
+    show(to);
+    buttons[to].focus();
+  }
+  show(0);
+  return h("div", {}, h("div", { role: "tablist", "aria-label": "Ways to look at it" }, buttons), body);
+}
+
+// --- meaning: query words against coloured text
+
+const isWord = (word) => word.place !== "special" && word.place !== "prompt";
+
+/** Tints from a typical word's share up to the strongest one's. */
+export function tints(scores) {
+  const sorted = [...scores].sort((a, b) => a - b);
+  const middle = sorted[Math.floor(sorted.length / 2)] ?? 0;
+  const top = sorted.at(-1) ?? 0;
+  return scores.map((score) => (top > middle ? Math.max(0, (score - middle) / (top - middle)) : 0));
+}
+
+const tint = (element, heat) => element.style.setProperty("--heat", heat.toFixed(3));
+
+function meaningTab(dense) {
+  const query = dense.query.map((word, row) => ({ ...word, row })).filter(isWord);
+  const passage = dense.passage.map((word, column) => ({ ...word, column })).filter(isWord);
+  const most = Math.max(...query.map((word) => word.score), 1e-9);
+  const chips = query.map((word) =>
+    h("button", { type: "button", class: "query-word", "aria-pressed": "false", style: { "--share": `${Math.max(0, (100 * word.score) / most).toFixed(1)}%` }, title: `${word.word}: ${word.score.toFixed(4)} of ${dense.score.toFixed(4)}` },
+      word.word, h("small", {}, word.score.toFixed(3))));
+  const spots = passage.map((word) => h("span", { class: "passage-word", title: `${word.word}: ${word.score.toFixed(4)}` }, word.word));
+  let pinned = -1;
+  const paintAll = () => paint(spots, passage.map((word) => word.score));
+  const paintRow = (at) => paint(spots, passage.map((word) => dense.pairs[query[at].row][word.column]));
+  const rest = () => (pinned < 0 ? paintAll() : paintRow(pinned));
+  if (dense.pairs.length) {
+    chips.forEach((chip, at) => {
+      for (const name of ["pointerenter", "focus"]) chip.addEventListener(name, () => paintRow(at));
+      for (const name of ["pointerleave", "blur"]) chip.addEventListener(name, rest);
+      chip.addEventListener("click", () => {
+        pinned = pinned === at ? -1 : at;
+        chips.forEach((each, place) => each.setAttribute("aria-pressed", String(place === pinned)));
+        rest();
+      });
+    });
+    spots.forEach((spot, at) => {
+      spot.addEventListener("pointerenter", () => paint(chips, query.map((word) => dense.pairs[word.row][passage[at].column])));
+      spot.addEventListener("pointerleave", () => chips.forEach((chip) => tint(chip, 0)));
+    });
+  } else chips.forEach((chip) => (chip.disabled = true));
+  paintAll();
+  return h("div", { class: "meaning-tab" },
+    h("p", { class: "dim" }, dense.pairs.length ? "Point at a word of the query to see which words of the passage answer it; the darker, the more it adds." : dense.note),
+    h("div", { class: "query-words", role: "group", "aria-label": "Words of the query" }, chips),
+    h("p", { class: "tinted" }, flowing(passage, spots)),
+    dense.exact ? h("p", { class: "dim fine" }, ledger(dense)) : null);
+}
+
+function paint(elements, scores) {
+  tints(scores).forEach((heat, place) => tint(elements[place], heat));
+}
+
+/** Words with the space that stood between them; title and heading set apart. */
+function flowing(words, spots) {
+  const nodes = [];
+  words.forEach((word, at) => {
+    const before = words[at - 1];
+    if (before && before.place !== word.place) nodes.push(h("span", { class: "dim" }, " · "));
+    else if (before && word.start > before.end) nodes.push(" ");
+    nodes.push(spots[at]);
+  });
+  return nodes;
+}
+
+/** Where the rest of the sum went: nothing is hidden. */
+function ledger(dense) {
+  const sum = (words) => words.reduce((total, word) => total + word.score, 0);
+  const specials = dense.passage.filter((word) => word.place === "special");
+  const prompts = dense.passage.filter((word) => word.place === "prompt");
+  const lines = [`The shares of all words add up to the cosine exactly: ${sum(dense.passage).toFixed(4)}`];
+  if (specials.length) lines.push(`of which ${sum(specials).toFixed(4)} belongs to the encoder's special tokens`);
+  if (prompts.length) lines.push(`${sum(prompts).toFixed(4)} to the prompt`);
+  if (Math.abs(dense.remainder) >= 5e-5) lines.push(`${dense.remainder.toFixed(4)} is rounding of the stored vectors`);
+  return `${lines.join(", ")}.`;
+}
+
+// --- word by word: the matrix itself
+
+function heatMap(dense) {
+  const rows = dense.query.map((word, row) => ({ ...word, row })).filter(isWord);
+  const all = dense.passage.map((word, column) => ({ ...word, column })).filter(isWord);
+  const strongest = new Set([...all].sort((a, b) => b.score - a.score).slice(0, HEAT_COLUMNS).map((word) => word.column));
+  const columns = all.filter((word) => strongest.has(word.column));
+  const heats = tints(rows.flatMap((row) => columns.map((column) => dense.pairs[row.row][column.column])));
+  const cell = (row, column, place) => {
+    const value = dense.pairs[row.row][column.column];
+    const td = h("td", { title: `${row.word} × ${column.word}: ${value.toFixed(4)}` }, (100 * value).toFixed(1).replace("-0.0", "0.0"));
+    tint(td, heats[place]);
+    return td;
+  };
+  return h("div", {},
+    h("p", { class: "dim" }, `What each pair adds to the cosine, in hundredths; the ${columns.length} strongest of ${plural(all.length, "word")} of the passage, in reading order.`),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Pairs of words" },
+      h("table", { class: "heat" },
+        h("thead", {}, h("tr", {}, h("td", {}), columns.map((word) => h("th", { scope: "col" }, h("span", {}, word.word))))),
+        h("tbody", {}, rows.map((row, r) => h("tr", {}, h("th", { scope: "row" }, row.word), columns.map((column, c) => cell(row, column, r * columns.length + c))))))));
+}
+
+// --- words: BM25 by term
+
+function lexicalTab(lexical) {
+  const most = Math.max(...lexical.terms.map((term) => term.score), 1e-9);
+  return h("div", {},
+    h("p", { class: "dim" }, "What each term of the query adds to BM25: rare terms add more, and each further occurrence adds less."),
+    lexical.terms.length
+      ? h("table", { class: "bars" }, h("tbody", {}, lexical.terms.map((term) =>
+          h("tr", {}, h("th", { scope: "row" }, term.term), h("td", {}, h("span", { class: "bar", style: { "--share": `${(100 * Math.max(0, term.score)) / most}%` } })), h("td", { class: "number" }, term.score.toFixed(3))))))
+      : h("p", {}, "None of the query's words stands in this passage: it was found by its meaning."));
+}
+
+// --- what if: strike words out and see the ranking move
+
+function whatIf({ collection, hit, result, body }) {
+  const pieces = body.query.split(/(\s+)/);
+  const struck = new Set();
+  const outcome = h("div", { "aria-live": "polite" });
+  const before = new Map(result.hits.map((each) => [each.id, each.rank]));
+  let running = null;
+  const buttons = pieces.map((piece, place) =>
+    piece.trim()
+      ? h("button", { type: "button", class: "strike", "aria-pressed": "false", onclick: (event) => toggle(place, event.currentTarget) }, piece)
+      : " ");
+  async function toggle(place, button) {
+    struck.has(place) ? struck.delete(place) : struck.add(place);
+    button.setAttribute("aria-pressed", String(struck.has(place)));
+    running?.abort();
+    running = new AbortController();
+    const query = pieces.filter((_, each) => !struck.has(each)).join("").trim();
+    if (!query) return outcome.replaceChildren(h("p", { class: "dim" }, "Nothing is left to ask."));
+    try {
+      const now = await api.search(collection, { ...body, query }, running.signal);
+      outcome.replaceChildren(...movement(now));
+    } catch (error) {
+      if (error.name !== "AbortError") outcome.replaceChildren(h("p", { class: "warn" }, error.message));
+    }
+  }
+  function movement(now) {
+    const mine = now.hits.find((each) => each.id === hit.id);
+    const verdict = mine ? `${hit.title || hit.id} is now number ${mine.rank} (was ${hit.rank}), score ${mine.score.toFixed(3)} (was ${hit.score.toFixed(3)}).` : `${hit.title || hit.id} is no longer on this page.`;
+    return [h("p", {}, struck.size ? verdict : "The query as it was."), h("ol", { class: "moves", start: now.hits[0]?.rank || 1 }, now.hits.map((each) =>
+      h("li", { class: each.id === hit.id ? "mine" : null }, move(before.get(each.id), each.rank), " ", each.title || each.id)))];
+  }
+  return h("div", {},
+    h("p", { class: "dim" }, "Strike a word out and see the ranking move."),
+    h("p", { class: "strikes", role: "group", "aria-label": "Words of the query" }, buttons),
+    outcome);
+}
+
+/** An arrow for a change of rank, with words for those who do not see it. */
+export function move(from, to) {
+  if (from === undefined) return h("span", { class: "move new" }, "new");
+  if (from === to) return h("span", { class: "move", "aria-label": "stays" }, "=");
+  const up = to < from;
+  return h("span", { class: `move ${up ? "up" : "down"}`, "aria-label": `${up ? "up" : "down"} from ${from}` }, `${up ? "↑" : "↓"}${Math.abs(from - to)}`);
+}
