@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +42,7 @@ def serve(
     """
     from service.app import create_app
     from service.lifecycle import Lifecycle
-    from service.server import listen, make_server
+    from service.server import listen, make_server, url_of
     from service.settings import load_settings, parse_assignments
     from service.startup import check_directory, check_exposure
     from service.telemetry import set_up_logging
@@ -52,11 +53,9 @@ def serve(
     settings = load_settings(parse_assignments(assignments or []) | flags)
     check_directory(directory)
     check_exposure(settings)
-    set_up_logging(settings.log)
     lifecycle = Lifecycle()
-    listener = listen(settings)
-    app = create_app(directory, settings, lifecycle)
-    server = make_server(app, lifecycle, settings)
-    port_in_use = listener.getsockname()[1]
-    stderr().print(f"serving {directory} on http://{settings.host}:{port_in_use}", markup=False, highlight=False)
-    server.run(sockets=[listener])
+    server = make_server(create_app(directory, settings, lifecycle), lifecycle, settings)
+    with closing(listen(settings)) as listener:
+        set_up_logging(settings.log)
+        stderr().print(f"serving {directory} on {url_of(listener)}", markup=False, highlight=False)
+        server.run(sockets=[listener])

@@ -1,0 +1,5 @@
+"""`python -m service` is `attendex`."""
+
+from service.cli import main
+
+main()

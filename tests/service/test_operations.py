@@ -1,0 +1,259 @@
+"""What an operator meets: start and end of the process, logs, metrics, settings."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from retrieval.errors import SettingsError
+from service.cli import app
+from service.settings import Settings, describe, fields_of, load_settings
+from service.settings_page import settings_page
+from service.telemetry import LOGGER, JsonFormatter, TextFormatter
+from tests.conftest import REPOSITORY
+from tests.service.conftest import Serve, Served
+from tests.service.test_routes import SEARCH
+
+
+@contextmanager
+def process(root: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`attendex serve` as a process of its own, ready, with its URL."""
+    command = [sys.executable, "-m", "service", "serve", str(root), "--port", "0", *options]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        url = ""
+        for line in running.stderr:
+            if found := re.search(r"http://\S+", line):
+                url = found[0]
+            if url:
+                break
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    if httpx.get(f"{url}/readyz").status_code == 200:
+                        break
+                except httpx.TransportError:
+                    assert time.monotonic() < deadline
+                    assert running.poll() is None
+                time.sleep(0.05)
+            yield running, url
+        finally:
+            if running.poll() is None:
+                running.kill()
+            running.stderr.read()
+
+
+def test_sigterm_ends_in_order(collections: Path) -> None:
+    with process(collections, "--set", "drain_seconds=0.5") as (running, url), httpx.Client(base_url=url) as http:
+        http.get("/livez")
+        slow = slow_body(url)
+        running.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        assert httpx.get(f"{url}/readyz").status_code == 503
+        assert httpx.get(f"{url}/livez").status_code == 200
+        time.sleep(0.6)
+        assert httpx.post(f"{url}/v1/embeddings", json={}).status_code == 503
+        slow.sendall(b'{"query":"cat"}')
+        assert slow.recv(65_536).startswith(b"HTTP/1.1 200")
+        slow.close()
+        assert running.wait(10) == 0
+
+
+def test_a_second_signal_ends_at_once(collections: Path) -> None:
+    with process(collections, "--set", "drain_seconds=15") as (running, url):
+        held = slow_body(url)
+        running.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert running.poll() is None
+        started = time.monotonic()
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(5) == -signal.SIGTERM
+        assert time.monotonic() - started < 2
+        held.close()
+
+
+def slow_body(url: str) -> Any:
+    """A connection whose request is in progress until its body comes."""
+    import socket
+    from urllib.parse import urlsplit
+
+    address = urlsplit(url)
+    connection = socket.create_connection((address.hostname, address.port), timeout=10)
+    lines = (f"POST {SEARCH} HTTP/1.1", "host: x", "content-type: application/json", "content-length: 15", "", "")
+    connection.sendall("\r\n".join(lines).encode())
+    time.sleep(0.2)
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["serve", "nowhere"], "not a directory"),
+        (["serve", ".", "--host", "0.0.0.0"], "--insecure"),
+        (["serve", ".", "--set", "limits.nope=3"], "attendex settings"),
+        (["serve", ".", "--set", "limits.k=many"], "limits.k"),
+        (["serve", ".", "--config", "nowhere.toml"], "nowhere.toml"),
+        (["serve", ".", "--keys", "nowhere.json"], "nowhere.json"),
+        (["serve", ".", "--set", "rate.per_key=often"], "rate.per_key"),
+        (["serve", ".", "--host", "203.0.113.7", "--insecure"], "cannot listen"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_one_line_and_exit_code_1(arguments: list[str], says: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert says in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What the service's logger writes, as JSON lines."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger(LOGGER)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield stream
+    logger.removeHandler(handler)
+
+
+def test_a_request_is_logged_without_its_query_or_key(collections: Path, serve: Serve, log: io.StringIO) -> None:
+    with serve(collections, api_key="secret-key", **{"log.requests": True}) as served:
+        headers = {"x-request-id": "r-1", "authorization": "Bearer secret-key"}
+        served.http.get(SEARCH, params={"q": "private matter"}, headers=headers)
+        served.http.get("/no%0asuch%0apath", headers=headers)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    [line] = [each for each in lines if each.get("path") == SEARCH]
+    assert (line["status"], line["request_id"], line["method"], line["caller"]) == (200, "r-1", "GET", "settings")
+    assert "private" not in log.getvalue()
+    assert "secret-key" not in log.getvalue()
+
+
+def test_slow_requests_stand_out_and_queries_are_logged_on_request(
+    collections: Path, serve: Serve, log: io.StringIO
+) -> None:
+    with serve(collections, **{"log.requests": False, "log.slow_ms": 0.001, "log.queries": True}) as served:
+        served.http.get(SEARCH, params={"q": "public matter"})
+    [line] = [each for each in map(json.loads, log.getvalue().splitlines()) if each.get("path") == SEARCH]
+    assert (line["message"], line["level"], line["query"]) == ("slow request", "warning", "public matter")
+
+
+def test_a_log_line_cannot_be_forged() -> None:
+    record = logging.LogRecord(LOGGER, logging.INFO, "", 0, "request", (), None)
+    record.fields = {"path": "/x\n2026-01-01 ERROR forged", "ms": 1.5}
+    assert "\n" not in TextFormatter().format(record)
+    assert "\n" not in JsonFormatter().format(record)
+
+
+def test_an_unforeseen_failure_shows_no_stack_and_no_path(
+    collections: Path, serve: Serve, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from service.searching import SearchQueue
+
+    async def fail(*_: Any) -> None:
+        raise OSError(5, "I/O error", "/very/secret/place")
+
+    with serve(collections) as served:
+        monkeypatch.setattr(SearchQueue, "search", fail)
+        response = served.http.post(SEARCH, json={"query": "x"})
+    assert response.status_code == 500
+    assert "secret" not in response.text
+    assert "Traceback" not in response.text
+    assert response.headers["x-request-id"] == response.json()["request_id"]
+    assert "/very/secret/place" in log.getvalue()
+
+
+def test_metrics_count_what_happened(collections: Path, serve: Serve) -> None:
+    with serve(collections) as served:
+        for _ in range(3):
+            served.http.post(SEARCH, json={"query": "cats"})
+        served.http.post(SEARCH, json={})
+        served.http.post("/v1/embeddings", json={"input": "x", "model": "default"})
+        served.http.get("/very/private/path")
+        text = served.http.get("/metrics").text
+    route = "/v1/collections/{name}/search"
+    assert f'attendex_http_requests_total{{method="POST",route="{route}",status="200"}} 3.0' in text
+    assert f'attendex_http_requests_total{{method="POST",route="{route}",status="422"}} 1.0' in text
+    assert f'attendex_request_duration_seconds_count{{route="{route}"}} 4.0' in text
+    for stage in ("encode", "retrieve", "fetch"):
+        assert f'attendex_search_duration_seconds_count{{stage="{stage}"}} 3.0' in text
+    assert 'attendex_index_documents{collection="small"} 5.0' in text
+    assert 'attendex_index_generation{collection="small"} 1.0' in text
+    assert 'attendex_queue_length{queue="search"} 0.0' in text
+    assert 'attendex_build_info{fingerprint="53aa51172d14",model="all-MiniLM-L6-v2"' in text
+    assert "private" not in text
+
+
+def test_metrics_are_named_as_the_conventions_have_it(small: Served) -> None:
+    names = re.findall(r"^# TYPE (\S+) (\S+)$", small.http.get("/metrics").text, re.MULTILINE)
+    assert names
+    for name, kind in names:
+        assert name.startswith("attendex_")
+        assert name.endswith("_total") == (kind == "counter")
+        assert "_ms" not in name
+
+
+def test_metrics_can_be_switched_off(collections: Path, serve: Serve) -> None:
+    with serve(collections, metrics=False) as served:
+        assert served.http.get("/metrics").status_code == 404
+
+
+class TestSettings:
+    def test_the_first_source_wins(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        file = tmp_path / "attendex.toml"
+        file.write_text('host = "::1"\nport = 1\n[limits]\nk = 2\nfacets = 3\n')
+        monkeypatch.setenv("ATTENDEX_LIMITS__K", "7")
+        monkeypatch.setenv("ATTENDEX_PORT", "8")
+        monkeypatch.setenv("ATTENDEX_API_KEY", "hush")
+        flags = {"config": file, "port": 9}
+        settings = load_settings(flags)
+        assert (settings.port, settings.limits.k, settings.limits.facets, settings.host) == (9, 7, 3, "::1")
+        sources = {each.name: (each.value, each.source) for each in describe(settings, flags)}
+        assert sources["port"] == (9, "flag")
+        assert sources["limits.k"] == (7, "ATTENDEX_LIMITS__K")
+        assert sources["limits.facets"] == (3, f"file {file}")
+        assert sources["limits.batch"] == (256, "default")
+        assert sources["api_key"] == ("********", "ATTENDEX_API_KEY")
+
+    @pytest.mark.parametrize("text", ["port = 'x'", "unknown = 1", "[limits]\nk = 0", "not toml"])
+    def test_mistakes_in_the_file_are_named(self, tmp_path: Path, text: str) -> None:
+        file = tmp_path / "attendex.toml"
+        file.write_text(text)
+        with pytest.raises(SettingsError):
+            load_settings({"config": file})
+
+    def test_the_command_masks_secrets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ATTENDEX_API_KEY", "hush-hush")
+        for options in ([], ["--json"]):
+            done = CliRunner().invoke(app, ["settings", *options])
+            assert done.exit_code == 0
+            assert "hush-hush" not in done.stdout
+        shown = {each["name"]: each["value"] for each in json.loads(done.stdout)}
+        assert shown["api_key"] == "********"
+        assert set(shown) == {name for name, _ in fields_of(Settings)}
+
+    def test_the_documentation_is_what_the_code_says(self) -> None:
+        page = (REPOSITORY / "docs" / "settings.md").read_text()
+        assert page == settings_page(), "run: attendex settings --markdown > docs/settings.md"
+        assert CliRunner().invoke(app, ["settings", "--markdown"]).stdout == page
+
+    def test_every_setting_is_explained(self) -> None:
+        for name, field in fields_of(Settings):
+            assert field.description, name
