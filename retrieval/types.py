@@ -99,14 +99,25 @@ class EncoderFingerprint:
     passage_prompt: str
     max_tokens: int  # special tokens included
     dimension: int
+    quantized_from: str = ""  # of int8 weights: weights_sha256 of the float ones that they were made from
 
     def differences(self, other: EncoderFingerprint) -> list[str]:
-        """Fields that differ, the name aside, as "field: mine, theirs"."""
+        """Fields that differ, the name aside, as "field: mine, theirs".
+
+        int8 weights and the float weights that they were made from count as the same: their vectors may be compared.
+        """
+        ignored = {"name", "quantized_from"}
+        if self._origin == other._origin:
+            ignored.add("weights_sha256")
         return [
             f"{each.name}: {getattr(self, each.name)!r}, {getattr(other, each.name)!r}"
             for each in fields(self)
-            if each.name != "name" and getattr(self, each.name) != getattr(other, each.name)
+            if each.name not in ignored and getattr(self, each.name) != getattr(other, each.name)
         ]
+
+    @property
+    def _origin(self) -> str:
+        return self.quantized_from or self.weights_sha256
 
 
 class Mode(StrEnum):

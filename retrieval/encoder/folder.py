@@ -30,6 +30,7 @@ DENSE_ACTIVATIONS = ("Tanh", "Identity", "ReLU", "GELU", "SiLU", "Sigmoid")
 PASSAGE_PROMPTS = ("document", "passage", "corpus")
 PICKLES = ("pytorch_model.bin", "model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt")
 DEFAULT_MAX_TOKENS = 512
+INT8_FOLDER = "int8"  # where `attendex quantize` puts its graph
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ class EncoderFolder:
     query_prompt: str
     passage_prompt: str
     include_prompt: bool  # whether a prompt's tokens count in pooling
+
+    @property
+    def int8_graph(self) -> Path | None:
+        """The graph that `attendex quantize` wrote; None in a folder of floats."""
+        graph = self.path / INT8_FOLDER / "model.xml"
+        return graph if graph.is_file() else None
 
     @property
     def dimension(self) -> int:

@@ -29,7 +29,8 @@ def load_encoder(name: str | Path = DEFAULT, *, runtime: str = AUTO, precision: 
     _check_choice("runtime", runtime, RuntimeName)
     _check_choice("precision", precision, Precision)
     folder = open_folder(locate(name))
-    fingerprint = fingerprint_of(folder, str(name))
+    precision = _precision(folder, precision)
+    fingerprint = fingerprint_of(folder, str(name), int8=precision == Precision.INT8)
     if str(name) in DEFAULT_NAMES:
         _verify_default(fingerprint, folder)
     started = _start(folder, fingerprint, runtime, precision)
@@ -41,6 +42,18 @@ def _check_choice(what: str, value: str, known: type[RuntimeName] | type[Precisi
         raise EncoderError(f"unknown {what} {value!r}; known are {AUTO}, {', '.join(known)}")
 
 
+def _precision(folder: EncoderFolder, asked: str) -> str:
+    """int8 where the folder was made for it, and only there."""
+    if asked == AUTO and folder.int8_graph:
+        return Precision.INT8
+    if asked == Precision.INT8 and not folder.int8_graph:
+        raise EncoderError(
+            f"{folder.path} holds no int8 weights; make a folder that does with: "
+            "attendex quantize ENCODER --calibrate DOCUMENTS --out FOLDER"
+        )
+    return asked
+
+
 def _verify_default(fingerprint: EncoderFingerprint, folder: EncoderFolder) -> None:
     if fingerprint.weights_sha256 != DEFAULT_SHA256:
         raise EncoderError(
@@ -50,23 +63,22 @@ def _verify_default(fingerprint: EncoderFingerprint, folder: EncoderFolder) -> N
 
 
 def _start(folder: EncoderFolder, fingerprint: EncoderFingerprint, runtime: str, precision: str) -> Runtime:
-    if precision == Precision.INT8:
-        raise EncoderError("int8")
-    cuda = runtime != RuntimeName.OPENVINO and _cuda()
-    if runtime == RuntimeName.TORCH or folder.architecture is None or cuda:
-        if runtime == RuntimeName.OPENVINO:
-            raise EncoderError(
-                f"{folder.path}: model_type {folder.config.get('model_type')!r} runs through transformers only; "
-                "choose --runtime torch"
-            )
-        return _torch(folder, precision, cuda=cuda)
+    int8 = precision == Precision.INT8
+    cuda = runtime == AUTO and not int8 and _cuda()
+    if runtime == RuntimeName.TORCH or cuda or (folder.architecture is None and runtime == AUTO):
+        if int8:
+            raise EncoderError("int8 runs on OpenVINO only; leave out --runtime torch, or choose --precision f32")
+        return _torch(folder, precision)
+    if folder.architecture is None:
+        kind = folder.config.get("model_type")
+        raise EncoderError(f"{folder.path}: model_type {kind!r} runs through transformers alone; use --runtime torch")
     try:
         return _openvino(folder, fingerprint, precision)
     except (ImportError, RuntimeError) as error:
-        if runtime == RuntimeName.OPENVINO:
-            raise EncoderError(f"OpenVINO cannot run {folder.path} here: {error}; choose --runtime torch") from error
+        if runtime == RuntimeName.OPENVINO or int8:
+            raise EncoderError(f"OpenVINO cannot run {folder.path} here: {error}") from error
         logger.warning("OpenVINO cannot run the encoder here (%s); torch does, more slowly", error)
-        return _torch(folder, precision, cuda=False)
+        return _torch(folder, precision)
 
 
 def _cuda() -> bool:
@@ -77,14 +89,18 @@ def _cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def _torch(folder: EncoderFolder, precision: str, *, cuda: bool) -> Runtime:
+def _torch(folder: EncoderFolder, precision: str) -> Runtime:
     from retrieval.encoder.fallback import AutoModelRuntime
     from retrieval.encoder.runtime_torch import TorchRuntime
 
-    kind = TorchRuntime if folder.architecture else AutoModelRuntime
+    cuda = _cuda()
+    device = "cuda" if cuda else "cpu"
+    if folder.architecture is None:  # what bfloat16 does to a family that nobody tried here is not known
+        return AutoModelRuntime(
+            folder, precision=Precision.F32 if precision == AUTO else Precision(precision), device=device
+        )
     usual = Precision.BF16 if cuda or has_bf16() else Precision.F32
-    chosen = usual if precision == AUTO else Precision(precision)
-    return kind(folder, precision=chosen, device="cuda" if cuda else "cpu")
+    return TorchRuntime(folder, precision=usual if precision == AUTO else Precision(precision), device=device)
 
 
 def _openvino(folder: EncoderFolder, fingerprint: EncoderFingerprint, precision: str) -> Runtime:
@@ -93,7 +109,9 @@ def _openvino(folder: EncoderFolder, fingerprint: EncoderFingerprint, precision:
     from retrieval.encoder.conversion import converted
     from retrieval.encoder.runtime_openvino import OpenVINORuntime
 
-    usual = Precision.BF16 if has_bf16() else Precision.F32
     core = ov.Core()
-    graph = converted(folder, fingerprint, core)
-    return OpenVINORuntime(core, graph, usual if precision == AUTO else Precision(precision))
+    usual = Precision.BF16 if has_bf16() else Precision.F32
+    chosen = usual if precision == AUTO else Precision(precision)
+    int8_graph = folder.int8_graph if chosen is Precision.INT8 else None
+    graph = core.read_model(int8_graph) if int8_graph else converted(folder, fingerprint, core)
+    return OpenVINORuntime(core, graph, chosen)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.encoder.batching import TokenBatch
-from retrieval.encoder.runtime import Precision, RuntimeName, cores
+from retrieval.encoder.runtime import Precision, RuntimeName, cores, has_bf16
 from retrieval.types import Vectors
 
 if TYPE_CHECKING:
@@ -50,9 +50,10 @@ class OpenVINORuntime:
         return self._bulk.infer(batch, max(batch.lengths))
 
     def _compile(self, *, streams: int, warm: bool = False) -> ov.CompiledModel:
-        hint = "bf16" if self.precision is Precision.BF16 else "f32"
+        # what is not int8 in an int8 graph (attention, normalisations) is bfloat16 where that is native
+        bf16 = self.precision is Precision.BF16 or (self.precision is Precision.INT8 and has_bf16())
         settings = {
-            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": cores(),
             "ENABLE_CPU_PINNING": False,  # other processes use the machine too

@@ -59,6 +59,11 @@ class TextTokenizer:
         """One text with special tokens, uncut."""
         return self._whole.encode(text)
 
+    def token_id(self, token: str) -> int | None:
+        """The id of a token of the vocabulary."""
+        number: int | None = self._whole.token_to_id(token)
+        return number
+
     def spans(self, text: str) -> NDArray[np.int32]:
         """Code-point offsets of the tokens of `text` without special tokens, uncut: (tokens, 2)."""
         offsets = self._whole.encode(text, add_special_tokens=False).offsets

@@ -48,7 +48,7 @@ def test_other_families_equal_sentence_transformers(family: str, make_folder: Ma
     torch.manual_seed(0)
     config = getattr(transformers, f"{name}Config")(**settings)
     getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
-    ours = load_encoder(folder, runtime="torch")
+    ours = load_encoder(folder, runtime="torch", precision="f32")
     assert isinstance(ours.runtime, AutoModelRuntime)
     expected = SentenceTransformer(str(folder), device="cpu").encode(list(texts))
     np.testing.assert_allclose(ours.encode_passages(texts), expected, atol=1e-5)
@@ -58,4 +58,4 @@ def test_a_family_that_nobody_knows_is_refused(make_folder: MakeFolder) -> None:
     folder = make_folder()
     write(folder / "config.json", {"model_type": "perceptron-9000", "hidden_size": 32})
     with pytest.raises(UnsupportedCheckpoint, match="perceptron-9000"):
-        load_encoder(folder, runtime="torch")
+        load_encoder(folder, runtime="torch", precision="f32")

@@ -138,7 +138,7 @@ def test_lower_case_of_the_folder(make_folder: MakeFolder) -> None:
 def test_inner_product_encoders_keep_their_lengths(make_folder: MakeFolder, texts: Sequence[str]) -> None:
     folder = make_folder(outer={"similarity_fn_name": "dot"}, modules=[("Dropout", "2_Dropout")])
     write(folder / "2_Dropout" / "config.json", {"dropout": 0.1})
-    ours = load_encoder(folder, runtime="torch")
+    ours = load_encoder(folder, runtime="torch", precision="f32")
     expected = SentenceTransformer(str(folder), device="cpu").encode(list(texts))
     np.testing.assert_allclose(ours.encode_passages(texts), expected, atol=1e-5)
     assert ours.fingerprint.normalize is False
@@ -156,32 +156,32 @@ def test_the_limit_is_the_folders_then_the_tokenizers_then_the_models(make_folde
 
 def test_split_and_half_precision_checkpoints(make_folder: MakeFolder, texts: Sequence[str]) -> None:
     folder = make_folder()
-    whole = load_encoder(folder, runtime="torch").encode_passages(texts)
+    whole = load_encoder(folder, runtime="torch", precision="f32").encode_passages(texts)
     tensors = {name: tensor.bfloat16() for name, tensor in load_file(folder / "model.safetensors").items()}
     (folder / "model.safetensors").unlink()
     places = {name: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(tensors)}
     for file in set(places.values()):
         save_file({name: tensor for name, tensor in tensors.items() if places[name] == file}, folder / file)
     write(folder / "model.safetensors.index.json", {"weight_map": places})
-    found = load_encoder(folder, runtime="torch").encode_passages(texts)
+    found = load_encoder(folder, runtime="torch", precision="f32").encode_passages(texts)
     assert (found * whole).sum(1).min() > 0.999
 
 
 def test_names_of_old_checkpoints(make_folder: MakeFolder, texts: Sequence[str]) -> None:
     """Normalisations were once stored as gamma and beta, and everything below "bert."."""
     folder = make_folder()
-    before = load_encoder(folder, runtime="torch").encode_passages(texts)
+    before = load_encoder(folder, runtime="torch", precision="f32").encode_passages(texts)
     old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
     tensors = load_file(folder / "model.safetensors")
     for new_name, old_name in old.items():
         tensors = {f"{name.replace(new_name, old_name)}": tensor for name, tensor in tensors.items()}
     save_file({f"bert.{name}": tensor for name, tensor in tensors.items()}, folder / "model.safetensors")
-    np.testing.assert_array_equal(load_encoder(folder, runtime="torch").encode_passages(texts), before)
+    np.testing.assert_array_equal(load_encoder(folder, runtime="torch", precision="f32").encode_passages(texts), before)
 
 
 def refusal(folder: Path) -> str:
     with pytest.raises(UnsupportedCheckpoint) as caught:
-        load_encoder(folder, runtime="torch")
+        load_encoder(folder, runtime="torch", precision="f32")
     return str(caught.value)
 
 
@@ -281,4 +281,4 @@ def test_unused_training_heads_do_not_disturb(make_folder: MakeFolder) -> None:
     config = BertConfig.from_pretrained(folder)
     torch.manual_seed(1)
     BertForMaskedLM(config).save_pretrained(folder)
-    assert load_encoder(folder, runtime="torch").encode_queries(["x"]).shape == (1, 32)
+    assert load_encoder(folder, runtime="torch", precision="f32").encode_queries(["x"]).shape == (1, 32)

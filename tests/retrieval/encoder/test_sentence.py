@@ -68,7 +68,7 @@ def test_a_text_without_tokens_has_a_zero_vector(make_folder: MakeFolder) -> Non
     folder = make_folder()
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer | {"post_processor": None}))
-    vectors = load_encoder(folder, runtime="torch").encode_passages(["", "word"])
+    vectors = load_encoder(folder, runtime="torch", precision="f32").encode_passages(["", "word"])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), [0, 1], atol=1e-6)
 
 
@@ -86,10 +86,12 @@ def test_the_default_encoder_is_what_it_should_be(encoder: SentenceEncoder) -> N
 
 
 def test_fingerprints_tell_encoders_apart(make_folder: MakeFolder) -> None:
-    one, other = (load_encoder(make_folder(seed=seed), runtime="torch").fingerprint for seed in (0, 1))
+    one, other = (load_encoder(make_folder(seed=seed), runtime="torch", precision="f32").fingerprint for seed in (0, 1))
     (difference,) = one.differences(other)
     assert difference.startswith("weights_sha256")
-    prompted = load_encoder(make_folder(outer={"prompts": {"query": "q: "}}), runtime="torch").fingerprint
+    prompted = load_encoder(
+        make_folder(outer={"prompts": {"query": "q: "}}), runtime="torch", precision="f32"
+    ).fingerprint
     assert one.differences(prompted) == ["query_prompt: '', 'q: '"]
 
 

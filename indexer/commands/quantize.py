@@ -1,0 +1,85 @@
+"""`attendex quantize`: an encoder in int8, and what that costs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
+from retrieval.errors import InputError
+
+if TYPE_CHECKING:
+    from indexer.quantizing import Loss
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What was made, and what it lost against float32."""
+
+    encoder: str
+    out: str
+    calibrated_on: int
+    losses: tuple[Loss, ...]
+    seconds: float
+
+
+@reports_errors
+def quantize(
+    encoder: Annotated[str, typer.Argument(help="Encoder folder or hub name.", show_default=False)],
+    calibrate: Annotated[Path, typer.Option(help="Documents like those to be indexed.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist.", show_default=False)],
+    texts: Annotated[int, typer.Option(min=10, help="Documents to calibrate with.")] = 300,
+    held_out: Annotated[int, typer.Option(min=1, help="Other documents to measure the loss on.")] = 200,
+    beir: Annotated[
+        list[Path] | None, typer.Option(help="BEIR folder to measure nDCG@10 on; may be repeated.", show_default=False)
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of the BEIR folders.")] = "test",
+    seed: Annotated[int, typer.Option(help="Which documents are drawn.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write an encoder whose matrix products are made in int8, and tell what that loses.
+
+    The folder written may be indexed and queried with like any other; a collection made with it may be queried with
+    the float encoder too.
+
+    Examples:
+
+      attendex quantize all-MiniLM-L6-v2 --calibrate corpus.jsonl --out encoders/minilm-int8
+
+      attendex quantize all-MiniLM-L6-v2 --calibrate data/scifact --beir data/scifact --out minilm-int8
+    """
+    import time
+
+    from indexer.quantizing import draw_texts, measure_loss, quantize_folder
+
+    started = time.perf_counter()
+    drawn = draw_texts(calibrate, texts + held_out, seed)
+    if len(drawn) < 2:
+        raise InputError(f"{calibrate}: {len(drawn)} documents; at least one to calibrate with and one to measure on")
+    kept_back = min(held_out, len(drawn) // 2)
+    quantize_folder(encoder, drawn[kept_back:], out)
+    losses = measure_loss(encoder, out, drawn[:kept_back], beir or [], split)
+    report = _Report(encoder, str(out), len(drawn) - kept_back, losses, time.perf_counter() - started)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        _show(report)
+
+
+def _show(report: _Report) -> None:
+    console = stdout()
+    console.print(
+        f"{report.out}: {report.encoder} in int8, calibrated on {report.calibrated_on} documents "
+        f"({report.seconds:.0f} s)",
+        highlight=False,
+    )
+    for loss in report.losses:
+        ranking = f"; nDCG@10 {loss.ndcg_f32:.4f} → {loss.ndcg_int8:.4f}" if loss.ndcg_f32 is not None else ""
+        console.print(
+            f"  {loss.name}: cosine to float32 mean {loss.cosine_mean:.4f}, worst {loss.cosine_min:.4f} "
+            f"over {loss.texts} texts{ranking}",
+            highlight=False,
+        )
