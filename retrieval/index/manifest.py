@@ -202,7 +202,8 @@ def _manifest(body: Json) -> Manifest:
         settings=settings_from_json(body["settings"]),
         schema={name: FieldType(kind) for name, kind in body["schema"].items()},
         segments=tuple(segment_from_json(each) for each in body["segments"]),
-        lexical=lexical and LexicalRecord(lexical["name"], tuple(_file_from_json(each) for each in lexical["files"])),
+        lexical=lexical
+        and LexicalRecord(_name(lexical["name"]), tuple(_file_from_json(each) for each in lexical["files"])),
         next_key=int(body["next_key"]),
         unreadable_share=body["unreadable_share"],
     )
@@ -320,7 +321,7 @@ def segment_from_json(body: Json) -> SegmentRecord:
     """The record that `segment_to_json` gave."""
     deletions, structure = body["deletions"], body["structure"]
     return SegmentRecord(
-        name=body["name"],
+        name=_name(body["name"]),
         documents=int(body["documents"]),
         passages=int(body["passages"]),
         files=tuple(_file_from_json(each) for each in body["files"]),
@@ -340,9 +341,13 @@ def _file_to_json(record: FileRecord) -> Json:
 
 
 def _file_from_json(body: Json) -> FileRecord:
-    name = body["name"]
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ValueError(f"file name {name!r} leads out of the collection")
     joined = base64.b64decode(body.get("blocks", ""), validate=True)
     blocks = tuple(joined[at : at + _DIGEST_BYTES] for at in range(0, len(joined), _DIGEST_BYTES))
-    return FileRecord(name, int(body["size_bytes"]), body["sha256"], blocks)
+    return FileRecord(_name(body["name"]), int(body["size_bytes"]), body["sha256"], blocks)
+
+
+def _name(name: str) -> str:
+    """A name in one directory; a manifest may come from anywhere and must not lead out of its collection."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise ValueError(f"{name!r} is not the name of a file")
+    return name
