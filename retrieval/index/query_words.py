@@ -9,7 +9,6 @@ from retrieval.errors import BadQuery
 
 MAX_CONDITIONS = 64  # phrases and exclusions of one query
 
-_CURLY = str.maketrans("“”„‟", '""""')
 _OPERATOR = re.compile(r'(?P<minus>(?<!\S)-)?"(?P<quoted>[^"]*)"|(?<!\S)-(?P<word>[^\W\d]\S*)')
 
 
@@ -25,8 +24,8 @@ class QueryWords:
 def parse_query(text: str) -> QueryWords:
     """Read the operators out of a query.
 
-    A quote that is never closed and a dash that no letter follows are plain text.  Raises BadQuery for more than
-    MAX_CONDITIONS phrases and exclusions.
+    A quote that is never closed, curly quotes and a dash that no letter follows are plain text.  Raises BadQuery for
+    more than MAX_CONDITIONS phrases and exclusions.
     """
     phrases: dict[str, None] = {}
     excluded: dict[str, None] = {}
@@ -39,7 +38,7 @@ def parse_query(text: str) -> QueryWords:
         phrases[wanted] = None
         return f" {wanted} "
 
-    plain = _OPERATOR.sub(read, text.translate(_CURLY)).replace('"', " ")
+    plain = _OPERATOR.sub(read, text).replace('"', " ")
     if len(phrases) + len(excluded) > MAX_CONDITIONS:
         raise BadQuery(
             f"the query has {len(phrases) + len(excluded)} quoted phrases and excluded words; "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +14,10 @@ from retrieval.index.bm25 import Collection, Part, PartOfTerm, TermScores, best,
 from retrieval.index.phrases import phrase_members
 from retrieval.index.postings import Postings
 from retrieval.index.query_words import parse_query
-from retrieval.types import Bitmap, Ranking, Rows, Scores
+from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
 
 _SAFE = 1.0 + 1e-6  # bounds are kept in single precision
 _KNOWN_FREQUENCIES = 1 << 16  # document frequencies kept for parts with dead passages
-
-
-@dataclass(frozen=True, slots=True)
-class TermPart:
-    """What one term of the query adds to the score of one passage; 0.0 for a term that the passage does not have."""
-
-    term: str
-    score: float
 
 
 class WordIndex:
@@ -61,7 +52,7 @@ class WordIndex:
         return exact(self._terms(query), np.asarray(rows, np.int64)).astype(np.float32)
 
     def parts(self, query: str, row: int) -> tuple[TermPart, ...]:
-        """The score of a row taken apart by the terms of the query, in their order; the parts add up to it."""
+        """The score of a row taken apart by the terms of the query, in their order and without their places."""
         rows = np.array([row], np.int64)
         return tuple(TermPart(term.text, float(term.at(rows)[0])) for term in self._terms(query))
 

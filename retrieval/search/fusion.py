@@ -1,0 +1,94 @@
+"""Two rankings to one: pure functions of a passage's two scores.
+
+A fused score depends on the passage's own cosine and BM25, never on which list it was found in.  `unseen` says what a
+passage in neither list can reach at most, so that the searcher knows when the first k cannot change any more (the
+threshold algorithm of Fagin, Lotem and Naor 2001).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.types import Ranking, Rows
+
+Values = NDArray[np.float64]
+
+DEFAULT_WEIGHT = 0.7  # of the cosine, for text that the encoder can read
+
+
+class Fusion(Protocol):
+    """How two scores become one."""
+
+    def score(self, dense: Values, lexical: Values) -> Values: ...
+
+    def unseen(self, dense_floor: float, lexical_floor: float) -> float:
+        """The most that a passage can have whose scores are at most these."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Convex:
+    """`weight · cosine + (1 - weight) · bm25 / best`, `best` being the query's greatest BM25 among the allowed rows.
+
+    The theoretical minimum and maximum normalise the two (Bruch et al. 2023, "An Analysis of Fusion Functions for
+    Hybrid Retrieval"); without any match of words the second part is 0.
+    """
+
+    weight: float
+    best: float
+
+    def score(self, dense: Values, lexical: Values) -> Values:
+        words = lexical / self.best if self.best > 0 else np.zeros_like(lexical)
+        return self.weight * dense + (1.0 - self.weight) * words
+
+    def unseen(self, dense_floor: float, lexical_floor: float) -> float:
+        return float(self.score(np.array([dense_floor]), np.array([lexical_floor]))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ReciprocalRank:
+    """`1 / (k + rank by cosine) + 1 / (k + rank by BM25)`, the latter for passages with a word of the query only.
+
+    Cormack, Clarke and Büttcher 2009.  Ranks are those among the candidates of both lists, whose scores are given in
+    ascending order; equal scores have equal ranks.
+    """
+
+    k: int
+    dense: Values
+    lexical: Values
+
+    def score(self, dense: Values, lexical: Values) -> Values:
+        words = np.where(lexical > 0, 1.0 / (self.k + _rank(self.lexical, lexical)), 0.0)
+        return 1.0 / (self.k + _rank(self.dense, dense)) + words
+
+    def unseen(self, dense_floor: float, lexical_floor: float) -> float:
+        return float(self.score(np.array([dense_floor]), np.array([lexical_floor]))[0])
+
+
+def _rank(ascending: Values, scores: Values) -> NDArray[np.int64]:
+    """1 and how many of `ascending` are greater."""
+    return 1 + len(ascending) - np.searchsorted(ascending, scores, side="right")
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """The first rows by fused score (descending, row ascending), and the function that scored them."""
+
+    ranking: Ranking
+    fusion: Fusion
+
+
+def union(dense: Ranking, lexical: Ranking) -> Rows:
+    """The rows of either list, ascending."""
+    return np.union1d(dense.rows, lexical.rows)
+
+
+def first(rows: Rows, scores: Values, k: int) -> Ranking:
+    """The k best rows by (score descending, row ascending)."""
+    single = scores.astype(np.float32)
+    order = np.lexsort((rows, -single))[:k]
+    return Ranking(rows[order], single[order])

@@ -1,0 +1,150 @@
+"""Which share of a text the encoder can read, and what that means for its weight.
+
+A tokenizer maps every text to tokens, also one in a language that it was not made for: to unknown ones, or to single
+characters or bytes that it never learnt to compose.  Vectors of such text say little, so words have to decide.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import regex
+
+from retrieval.search.fusion import DEFAULT_WEIGHT
+
+MAX_CHARACTERS = 2_000  # of a text that are looked at
+UNKNOWN = ("[UNK]", "<unk>", "<UNK>", "UNK")
+_COMPOSED, _SPELT = 0.5, 0.75  # tokens per letter: up to the first a script is read, from the second on only spelt
+_CHARACTER_LEVEL = (
+    0.6  # a tokenizer with more tokens per letter of English than this spells everything, and may read so
+)
+_SAMPLE = "the language of this sentence is read without any difficulty by people who understand English words"
+_KANA = r"\p{Hiragana}\p{Katakana}\u30FC"
+_RUN = regex.compile(rf"\p{{Han}}+|[{_KANA}]+|[[\p{{L}}\p{{M}}]--[\p{{Han}}{_KANA}]]+", regex.V1)
+_SYLLABLES = frozenset({"CJK", "HANGUL"})  # a letter of these is as much as a word's part, and may well be a token
+_SHORT = 2  # letters; symbols and initials are spelt by every tokenizer
+
+
+class Encoded(Protocol):
+    """Tokens of one text, as the tokenizers library gives them."""
+
+    @property
+    def ids(self) -> list[int]: ...
+
+    @property
+    def offsets(self) -> list[tuple[int, int]]: ...
+
+
+class WholeTokenizer(Protocol):
+    """What is asked of the encoder's tokenizer."""
+
+    def whole_encoding(self, text: str) -> Encoded: ...
+
+    def token_id(self, token: str) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """The dense share of a fused score, and why it is that."""
+
+    value: float
+    reason: str
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Letters of words with an unknown token, of short words and of the others; and the tokens of these."""
+
+    unknown: int = 0
+    short: int = 0
+    known: int = 0
+    tokens: int = 0
+
+
+class Readability:
+    """Reads with the eyes of one tokenizer.  Safe to call from several threads."""
+
+    def __init__(self, tokenizer: WholeTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def unreadable_share(self, text: str) -> float:
+        """Share of the letters of a text that cannot be read, from 0 to 1; 0 for text without letters.
+
+        Per script: all letters of words that hold an unknown token; of the others none where tokens are clearly
+        longer than letters, all where they are not, and a part in between.
+        """
+        text = text[:MAX_CHARACTERS]
+        if text.isascii():
+            return 0.0
+        counts = self._counted(text)
+        spelt = sum(each.known * self._spelt(script, each) for script, each in counts.items())
+        total = sum(each.unknown + each.known + each.short for each in counts.values())
+        return (sum(each.unknown for each in counts.values()) + spelt) / total if total else 0.0
+
+    def _spelt(self, script: str, counts: _Counts) -> float:
+        """How surely a script's letters are spelt one by one, from 0 to 1."""
+        if not counts.known:
+            return 0.0
+        density = counts.tokens / counts.known
+        if script in _SYLLABLES:
+            return float(density > 1.0)
+        if self._is_character_level:
+            return 0.0
+        return float(np.clip((density - _COMPOSED) / (_SPELT - _COMPOSED), 0.0, 1.0))
+
+    def _counted(self, text: str) -> dict[str, _Counts]:
+        """What the tokens of a text say of its words, by script."""
+        encoded = self._tokenizer.whole_encoding(text)
+        real = [
+            (start, number) for number, (start, end) in zip(encoded.ids, encoded.offsets, strict=True) if end > start
+        ]
+        starts = [start for start, _ in real]
+        unknown_starts = [start for start, number in real if number in self._unknown]
+        counts: dict[str, _Counts] = defaultdict(_Counts)
+        for run in _RUN.finditer(text):
+            here = counts[_script(run.group()[0])]
+            length = len(run.group())
+            if np.diff(np.searchsorted(unknown_starts, run.span()))[0]:
+                here.unknown += length
+            elif length <= _SHORT:
+                here.short += length
+            else:
+                here.known += length
+                here.tokens += int(np.diff(np.searchsorted(starts, run.span()))[0])
+        return counts
+
+    @cached_property
+    def _unknown(self) -> frozenset[int]:
+        ids = (self._tokenizer.token_id(token) for token in UNKNOWN)
+        return frozenset(number for number in ids if number is not None)
+
+    @cached_property
+    def _is_character_level(self) -> bool:
+        encoded = self._tokenizer.whole_encoding(_SAMPLE)
+        return len(encoded.ids) / len(_SAMPLE) > _CHARACTER_LEVEL
+
+
+def _script(letter: str) -> str:
+    """The first word of a letter's name: LATIN, CYRILLIC, CJK, ..."""
+    return unicodedata.name(letter, "OTHER").partition(" ")[0].partition("-")[0]
+
+
+def dense_weight(asked: float | None, query: float, collection: float | None) -> Weight:
+    """The weight that was asked for, else the default, lowered by the unreadable shares of query and collection."""
+    if asked is not None:
+        return Weight(asked, "as requested")
+    unreadable = 1.0 - (1.0 - query) * (1.0 - (collection or 0.0))
+    weight = DEFAULT_WEIGHT * (1.0 - unreadable)
+    if unreadable < 0.005:
+        return Weight(DEFAULT_WEIGHT, "the default: the encoder can read the text")
+    what = [
+        f"{share:.0%} of the {name}'s letters"
+        for name, share in (("query", query), ("collection", collection or 0.0))
+        if share
+    ]
+    return Weight(round(weight, 4), f"lowered from {DEFAULT_WEIGHT}: the encoder cannot read {' and '.join(what)}")
