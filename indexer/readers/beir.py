@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from indexer.readers.jsonl import read_jsonl
-from indexer.readers.options import Item, ReadOptions
+from indexer.readers.options import Item, Origin, ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,6 @@ def find_beir(source: Path) -> BeirFolder | None:
     return None
 
 
-def read_corpus(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[Item]:
+def read_corpus(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
     """The corpus; documents without a character are kept, since published figures count them."""
-    return read_jsonl(stream, path, options, allow_empty=True)
+    return read_jsonl(stream, origin, options, allow_empty=True)

@@ -56,30 +56,31 @@ class Expanding(io.RawIOBase):
 @contextlib.contextmanager
 def open_file(path: Path, limits: Limits) -> Iterator[BinaryIO]:
     """The bytes of `path`, decompressed where it is gzip, bzip2 or xz."""
-    with path.open("rb") as packed, expand(packed, limits) as stream:
-        yield stream
+    with path.open("rb") as packed:
+        yield expanded(packed, limits)
 
 
-@contextlib.contextmanager
-def expand(packed: BinaryIO, limits: Limits) -> Iterator[BinaryIO]:
-    """`packed` itself, or its decompressed bytes where its first bytes say that it is compressed."""
+def expanded(packed: BinaryIO, limits: Limits) -> BinaryIO:
+    """`packed` itself, or a stream of its decompressed bytes where its first bytes say that it is compressed."""
     magic = packed.read(6)
     packed.seek(0)
-    with contextlib.ExitStack() as stack:
-        if magic.startswith(GZIP):
-            unpacked = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=packed)))
-        elif magic.startswith(BZIP2):
-            unpacked = cast(BinaryIO, stack.enter_context(bz2.BZ2File(packed)))
-        elif magic.startswith(XZ):
-            unpacked = cast(BinaryIO, stack.enter_context(_open_xz(packed)))
-        else:
-            yield packed
-            return
-        yield io.BufferedReader(Expanding(unpacked, packed, limits), BUFFER_BYTES)
+    if magic.startswith(GZIP):
+        unpacked = cast(BinaryIO, gzip.GzipFile(fileobj=packed))
+    elif magic.startswith(BZIP2):
+        unpacked = cast(BinaryIO, bz2.BZ2File(packed))
+    elif magic.startswith(XZ):
+        unpacked = io.BufferedReader(_Xz(packed), BUFFER_BYTES)
+    else:
+        return packed
+    return io.BufferedReader(Expanding(unpacked, packed, limits), BUFFER_BYTES)
 
 
-def _open_xz(packed: BinaryIO) -> io.BufferedReader:
-    return io.BufferedReader(_Xz(packed), BUFFER_BYTES)
+def read_whole(stream: BinaryIO, limits: Limits) -> bytes:
+    """All of `stream`; raises BadDocument for more than a file may have."""
+    data = stream.read(limits.file_bytes + 1)
+    if len(data) > limits.file_bytes:
+        raise BadDocument(f"the file is larger than {limits.file_bytes:,} bytes")
+    return data
 
 
 class _Xz(io.RawIOBase):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NoReturn
 
-from indexer.readers.options import Item, ReadOptions
+from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.records import UNENCODABLE, document_from
 from retrieval.errors import BadDocument
 from retrieval.types import Document
@@ -14,14 +14,14 @@ from retrieval.types import Document
 BOM = b"\xef\xbb\xbf"
 
 
-def read_jsonl(stream: BinaryIO, path: str, options: ReadOptions, *, allow_empty: bool = False) -> Iterator[Item]:
-    """A document, or what is wrong, for every line that is not blank.  `path` is what errors name."""
+def read_jsonl(stream: BinaryIO, origin: Origin, options: ReadOptions, *, allow_empty: bool = False) -> Iterator[Item]:
+    """A document, or what is wrong, for every line that is not blank."""
     longest = options.limits.record_bytes
     number = 0
     while line := stream.readline(longest + 1):
         number += 1
         if len(line) > longest:
-            yield BadDocument(f"the line is longer than {longest:,} bytes", path=path, line=number)
+            yield BadDocument(f"the line is longer than {longest:,} bytes", path=origin.path, line=number)
             _skip_line(stream, line)
             continue
         if number == 1 and line.startswith(BOM):
@@ -31,7 +31,7 @@ def read_jsonl(stream: BinaryIO, path: str, options: ReadOptions, *, allow_empty
         try:
             yield _document(line, options, allow_empty)
         except BadDocument as error:
-            yield BadDocument(str(error), path=path, line=number)
+            yield BadDocument(str(error), path=origin.path, line=number)
 
 
 def _document(line: bytes, options: ReadOptions, allow_empty: bool) -> Document:

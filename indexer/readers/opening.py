@@ -1,57 +1,31 @@
-"""The door: a source (file or folder) becomes documents."""
+"""The door: a source (file, folder or standard input) becomes documents."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TypeAlias
 
-from indexer.readers.beir import find_beir, read_corpus
+from indexer.readers.beir import find_beir
 from indexer.readers.compressed import DAMAGE, open_file
-from indexer.readers.jsonl import read_jsonl
-from indexer.readers.options import FileOutcome, FileStatus, Item, Listener, ReadOptions
-from indexer.readers.parquet import read_parquet
-from indexer.readers.tables import read_table
-from indexer.readers.text import read_markdown, read_text
+from indexer.readers.dispatch import OWN_METADATA, PACKED_SUFFIXES
+from indexer.readers.files import FoundFile, walk
+from indexer.readers.formats import BY_SUFFIX, FORMATS
+from indexer.readers.options import FileOutcome, FileStatus, Item, Listener, Origin, ReadOptions
+from indexer.readers.pool import Answer, Begin, End, ParserPool, Task
 from retrieval.errors import BadDocument
-from retrieval.types import Document
+from retrieval.types import Document, Metadata
 
-Reader: TypeAlias = Callable[[BinaryIO, str, ReadOptions], Iterator[Item]]
-
-READERS: dict[str, Reader] = {
-    "beir": read_corpus,
-    "jsonl": read_jsonl,
-    "csv": read_table,
-    "tsv": read_table,
-    "parquet": read_parquet,
-    "text": read_text,
-    "markdown": read_markdown,
-}
-SUFFIXES = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".txt": "text",
-    ".text": "text",
-    ".md": "markdown",
-    ".markdown": "markdown",
-}
-COMPRESSED = (".gz", ".bz2", ".xz")
-WHOLE_FILES = ("text", "markdown")  # one document a file, named after it
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A file to read; `name` is its stable relative path."""
-
-    path: Path
-    name: str
-    format: str
+STDIN = "-"
+MOST_WORKERS = 4
+BINARY_MARKS = (b"%PDF", b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0")
 
 
 def open_documents(
@@ -59,13 +33,17 @@ def open_documents(
 ) -> Iterator[Item]:
     """Documents of `source`, in a stable order (folders by path), in bounded memory.
 
-    Whatever cannot be read is yielded as a BadDocument that carries path and line, and reading goes on.  `on_file`
-    hears what became of each file.  Raises BadDocument at once when `source` is not there or cannot be one.
+    `source` is a file, a folder, or "-" for standard input.  Whatever cannot be read is yielded as a BadDocument that
+    carries path and line, and reading goes on.  `on_file` hears what became of each file.  Raises BadDocument at once
+    when `source` is not there.
     """
+    options = options or ReadOptions()
+    if source == STDIN:
+        return _standard_input(options, on_file or _ignore)
     path = Path(source)
     if not path.exists():
         raise BadDocument("no such file or folder", path=path)
-    return _documents(path, options or ReadOptions(), on_file or _ignore)
+    return _documents(path, options, on_file or _ignore)
 
 
 def _ignore(outcome: FileOutcome) -> None:
@@ -73,80 +51,134 @@ def _ignore(outcome: FileOutcome) -> None:
     del outcome
 
 
+def _standard_input(options: ReadOptions, on_file: Listener) -> Iterator[Item]:
+    """Standard input, through a temporary file, since most formats are read at any place."""
+    with tempfile.TemporaryDirectory(prefix="attendex-") as folder:
+        path = Path(folder) / "stdin"
+        with path.open("wb") as file:
+            left = options.limits.file_bytes
+            while left > 0 and (data := sys.stdin.buffer.read(1 << 20)):
+                file.write(data)
+                left -= len(data)
+        found = FoundFile(path, Origin("standard input", options.id_prefix + "stdin"))
+        yield from read_files(iter([found]), Path(STDIN), options, on_file)
+
+
 def _documents(path: Path, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
-    empty = True
-    for file in _files(path, options):
-        for item in file if isinstance(file, list) else _read(file, options, on_file):
-            empty = False
-            yield item
-    if empty:
-        yield BadDocument("holds no document", path=path)
-
-
-def _files(path: Path, options: ReadOptions) -> Iterator[SourceFile | list[Item]]:
     if beir := find_beir(path):
-        yield SourceFile(beir.corpus, beir.corpus.name, "beir")
-    elif path.is_dir():
-        yield from _walk(path, path, options)
-    elif known := options.format or format_of(path.name):
-        yield SourceFile(path, options.id_prefix + path.name, known)
-    else:
-        known_suffixes = " ".join(sorted(SUFFIXES))
-        yield [
-            BadDocument(f"the format is not known by its suffix ({known_suffixes}); name it with --format", path=path)
-        ]
+        found = FoundFile(beir.corpus, Origin(str(beir.corpus), beir.corpus.name))
+        return read_files(iter([found]), path, replace(options, format="beir"), on_file)
+    if path.is_dir():
+        return read_files(walk(path, options), path, options, on_file)
+    found = FoundFile(path, Origin(str(path), options.id_prefix + path.name))
+    return read_files(iter([found]), path, options, on_file)
 
 
-def _walk(root: Path, folder: Path, options: ReadOptions) -> Iterator[SourceFile]:
-    with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
-    for entry in ordered:
-        path = Path(entry.path)
-        if entry.name.startswith(".") or entry.is_symlink():
-            continue
-        if entry.is_dir():
-            yield from _walk(root, path, options)
-        elif entry.is_file() and (known := format_of(entry.name)):
-            yield SourceFile(path, options.id_prefix + path.relative_to(root).as_posix(), known)
+@dataclass(slots=True)
+class _Reading:
+    """A file whose items are due: still to be read here, or under way in the pool."""
+
+    file: FoundFile
+    format: str = ""
+    task: Task | None = None
+    started: float = field(default_factory=time.perf_counter)
 
 
-def format_of(name: str) -> str:
-    """Name of the format that a file's suffix stands for; empty where it stands for none."""
-    inner = PurePosixPath(name)
-    if inner.suffix.lower() in COMPRESSED:
-        inner = inner.with_suffix("")
-    return SUFFIXES.get(inner.suffix.lower(), "")
+def read_files(files: Iterator[FoundFile], source: Path, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
+    """Items of `files` in their order; parsing runs ahead in other processes.
+
+    A source without any item yields a BadDocument that says so.
+    """
+    workers = options.workers or max(1, min(MOST_WORKERS, os.cpu_count() or 1))
+    empty, reason = True, ""
+    with contextlib.closing(ParserPool(workers, options.limits)) as pool:
+        for reading in _ahead(files, pool, 2 * workers, options):
+            for item in _read(reading, pool, options):
+                if isinstance(item, FileOutcome):
+                    on_file(item)
+                    reason = reason or item.reason
+                else:
+                    empty = False
+                    yield item
+    if empty:
+        why = f" ({reason})" if reason else ""
+        yield BadDocument(f"holds no document{why}", path=source)
 
 
-def _read(file: SourceFile, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
+def _ahead(files: Iterator[FoundFile], pool: ParserPool, ahead: int, options: ReadOptions) -> Iterator[_Reading]:
+    """Files in order, the next few of them already on their way."""
+    waiting: deque[_Reading] = deque()
+    for file in files:
+        reading = _Reading(file, options.format or _inside_format(file.path))
+        if not file.skipped and not (reading.format in FORMATS and FORMATS[reading.format].inside):
+            reading.task = Task(file.path, file.origin, options)
+            pool.submit(reading.task)
+        waiting.append(reading)
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _inside_format(path: Path) -> str:
+    """The format, where it is one that this process reads itself by the file's suffix; else empty."""
+    name = PurePosixPath(path.name)
+    if name.suffix.lower() in PACKED_SUFFIXES:
+        name = name.with_suffix("")
+    known = BY_SUFFIX.get(name.suffix.lower(), "")
+    if not known or not FORMATS[known].inside:
+        return ""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return known
+    is_array = known == "jsonl" and head.lstrip().startswith(b"[")
+    return "" if head.startswith(BINARY_MARKS) or is_array else known
+
+
+def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator[Item | FileOutcome]:
     """Items of one file, then its outcome."""
-    started = time.perf_counter()
+    file = reading.file
     documents, bad = 0, 0
-    reason = ""
-    for item in _guarded(file, options):
-        if isinstance(item, Document):
+    reason, skipped, known = "", file.skipped, reading.format
+    for item in _items(reading, pool, options):
+        if isinstance(item, Begin):
+            known = item.format
+        elif isinstance(item, End):
+            skipped = item.skipped
+        elif isinstance(item, Document):
             documents += 1
+            yield item if known in OWN_METADATA else _with_file_metadata(item, file)
         else:
             bad += 1
             reason = reason or str(item)
-        yield item
-    status = FileStatus.READ if documents else FileStatus.FAILED
-    seconds = time.perf_counter() - started
-    on_file(FileOutcome(str(file.path), status, file.format, reason, documents, bad, _size(file.path), seconds))
+            yield item
+    status = FileStatus.SKIPPED if skipped else FileStatus.READ if documents else FileStatus.FAILED
+    reason = skipped or reason or ("" if documents else "holds no document")
+    seconds = time.perf_counter() - reading.started
+    yield FileOutcome(file.origin.path, status, known, reason, documents, bad, _size(file.path), seconds)
 
 
-def _guarded(file: SourceFile, options: ReadOptions) -> Iterator[Item]:
-    """Items of one file; what breaks the file as a whole becomes its last item."""
-    name = file.name if file.format in WHOLE_FILES else str(file.path)
+def _items(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator[Answer]:
+    if reading.file.skipped:
+        return iter(())
+    if reading.task is not None:
+        return pool.answers(reading.task)
+    return _read_here(reading, options)
+
+
+def _read_here(reading: _Reading, options: ReadOptions) -> Iterator[Item]:
+    """Items of a file that this process reads; what breaks the file as a whole becomes its last item."""
+    path, origin = reading.file.path, reading.file.origin
     try:
-        with open_file(file.path, options.limits) as stream:
-            yield from READERS[file.format](stream, name, options)
+        with open_file(path, options.limits) as stream:
+            yield from FORMATS[reading.format].load()(stream, origin, options)
     except DAMAGE as error:
-        yield BadDocument(f"damaged compressed data: {error}", path=file.path)
+        yield BadDocument(f"damaged compressed data: {error}", path=origin.path)
     except BadDocument as error:
-        yield BadDocument(str(error), path=file.path)
+        yield BadDocument(str(error), path=origin.path)
     except OSError as error:
-        yield BadDocument(f"cannot be read: {error.strerror or error}", path=file.path)
+        yield BadDocument(f"cannot be read: {error.strerror or error}", path=origin.path)
 
 
 def _size(path: Path) -> int:
@@ -156,6 +188,12 @@ def _size(path: Path) -> int:
         return 0
 
 
-def formats() -> Iterable[str]:
-    """Names that `ReadOptions.format` may have."""
-    return READERS
+def _with_file_metadata(document: Document, file: FoundFile) -> Document:
+    """`document` with where it came from, to filter by."""
+    try:
+        stat = file.path.stat()
+    except OSError:
+        return document
+    modified = datetime.fromtimestamp(stat.st_mtime, UTC).isoformat(timespec="seconds")
+    about: Metadata = {"path": file.origin.name, "bytes": float(stat.st_size), "modified": modified}
+    return replace(document, metadata={**about, **document.metadata})

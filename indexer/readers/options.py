@@ -16,12 +16,32 @@ Item: TypeAlias = Document | BadDocument  # what a reader yields: a document, or
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a document comes from: `path` is what errors show, `name` the stable relative path that ids are made of."""
+
+    path: str
+    name: str
+    depth: int = 0  # of archives and mails around it
+
+    def member(self, name: str) -> Origin:
+        """Where a member of an archive or an attachment of a mail comes from."""
+        return Origin(f"{self.path}/{name}", f"{self.name}/{name}", self.depth + 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Where reading stops.  A document or file beyond a limit becomes a `BadDocument`; reading goes on after it."""
 
     record_bytes: int = 32 * MEBIBYTE  # one line of JSONL, one row of a table
+    file_bytes: int = 1024 * MEBIBYTE  # a file that is parsed as a whole
+    text_bytes: int = 64 * MEBIBYTE  # what a parser may make of one file
+    memory_bytes: int = 2048 * MEBIBYTE  # address space of a parser's process
+    cpu_seconds: int = 120  # a parser's, on one file
+    wall_seconds: int = 300  # without a sign of life from a parser
     expansion: int = 250  # most bytes that one compressed byte may become, once `free_expansion_bytes` are out
     free_expansion_bytes: int = 64 * MEBIBYTE
+    members: int = 10_000  # files of an archive
+    depth: int = 3  # archives within archives
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +59,14 @@ class ReadOptions:
     text_field: str = "text"
     types: Mapping[str, FieldType] = field(default_factory=dict)
     id_prefix: str = ""  # put before the ids of files, to keep several folders apart
+    include: tuple[str, ...] = ()  # globs of relative paths in folders; empty takes every file
+    exclude: tuple[str, ...] = ()
+    hidden: bool = False  # files and folders whose names begin with a full stop
+    ignore_files: bool = True  # honour .gitignore, .ignore and .attendexignore
+    password: str = ""  # of protected PDF files
+    ocr: bool = False  # read pages without a text layer with tesseract
+    ocr_languages: str = "eng"  # as tesseract names them, joined by "+"
+    workers: int = 0  # parser processes; 0 for one a core, at most four
     limits: Limits = Limits()
 
 

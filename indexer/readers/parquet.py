@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from indexer.readers.jsonl import check_encodable
-from indexer.readers.options import Item, ReadOptions
+from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.records import document_from
 from retrieval.errors import BadDocument
 from retrieval.types import Document
@@ -14,7 +14,7 @@ from retrieval.types import Document
 BATCH_ROWS = 1024
 
 
-def read_parquet(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[Item]:
+def read_parquet(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
     """A document, or what is wrong, for every row; `line` of an error is the row, from 1."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -25,9 +25,9 @@ def read_parquet(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[
             for batch in table.iter_batches(batch_size=BATCH_ROWS):
                 for record in batch.to_pylist(maps_as_pydicts="lossy"):
                     number += 1
-                    yield _item(record, path, number, options)
+                    yield _item(record, origin.path, number, options)
     except (pa.ArrowException, OSError, ValueError) as error:
-        yield BadDocument(f"not readable as Parquet after row {number}: {error}", path=path)
+        yield BadDocument(f"not readable as Parquet after row {number}: {error}", path=origin.path)
 
 
 def _item(record: dict[str, object], path: str, number: int, options: ReadOptions) -> Item:

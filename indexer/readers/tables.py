@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
-from indexer.readers.options import Item, ReadOptions
+from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.records import document_from
 from retrieval.errors import BadDocument
 from retrieval.types import FieldType
@@ -35,8 +35,9 @@ class Row:
     line: int
 
 
-def read_table(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[Item]:
-    """A document, or what is wrong, for every row.  `path` is what errors name."""
+def read_table(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """A document, or what is wrong, for every row."""
+    path = origin.path
     rows = _rows(stream, path, options)
     first = next(rows, None)
     if first is None:

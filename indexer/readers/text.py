@@ -1,56 +1,39 @@
-"""Plain text and Markdown: one document a file."""
+"""Plain text: one document a file.  Also what every reader of whole files shares."""
 
 from __future__ import annotations
 
-import codecs
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
-from indexer.readers.options import Item, ReadOptions
+from indexer.readers.charsets import decode
+from indexer.readers.compressed import read_whole
+from indexer.readers.options import Item, Origin, ReadOptions
+from indexer.readers.parsed import JUNK, Parsed
 from retrieval.errors import BadDocument
-from retrieval.types import Document
 
-HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
-BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+Parse: TypeAlias = Callable[[bytes, ReadOptions], Parsed]
 
 
-def read_text(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[Item]:
-    """The file as one document, titled after its name.  `path` is its id and what errors name."""
+def read_text(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """The file as one document, titled after its name."""
+    return read_as(parse_text, stream, origin, options)
+
+
+def read_as(parse: Parse, stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """What `parse` makes of the file as one document; its id is the file's name, and its title if it has none."""
     try:
-        text = decode(stream.read(options.limits.record_bytes + 1), options)
+        parsed = parse(read_whole(stream, options.limits), options)
     except BadDocument as error:
-        yield BadDocument(str(error), path=path)
+        yield BadDocument(str(error), path=origin.path)
         return
-    if text.strip():
-        yield Document(path, text, PurePosixPath(path).stem)
+    if parsed.text.strip():
+        yield parsed.document(origin.name, PurePosixPath(origin.name).stem)
     else:
-        yield BadDocument("the file is empty", path=path)
+        yield BadDocument("holds no text", path=origin.path)
 
 
-def read_markdown(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[Item]:
-    """The file as one document, titled after its first heading, else its name."""
-    for item in read_text(stream, path, options):
-        if isinstance(item, Document) and (heading := HEADING.search(item.text)):
-            yield Document(item.id, item.text, heading.group(1))
-        else:
-            yield item
-
-
-def decode(data: bytes, options: ReadOptions) -> str:
-    """`data` as text, by its byte order mark or as UTF-8; raises BadDocument that names the first bad byte."""
-    if len(data) > options.limits.record_bytes:
-        raise BadDocument(f"the file is larger than {options.limits.record_bytes:,} bytes")
-    encoding = next((name for bom, name in BOMS if data.startswith(bom)), "utf-8")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise BadDocument(f"invalid {encoding.removesuffix('-sig').upper()} at byte {error.start}") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def parse_text(data: bytes, options: ReadOptions) -> Parsed:
+    """The text as it is, controls aside; a form feed begins a page."""
+    del options
+    return Parsed(JUNK.sub("", decode(data)).strip("\n"))

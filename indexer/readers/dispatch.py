@@ -1,0 +1,78 @@
+"""One file, or one member of an archive, to the reader of its format.  Runs where the parser runs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from indexer.readers.compressed import expanded, read_whole
+from indexer.readers.detect import detect, refine
+from indexer.readers.formats import FORMATS
+from indexer.readers.options import Item, Origin, ReadOptions
+from retrieval.errors import InputError
+from retrieval.types import Document
+
+HEAD_BYTES = 8192
+PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
+STREAMED = ("beir", "jsonl", "csv", "tsv", "tar")  # read on and on; everything else is read at any place
+OWN_METADATA = ("beir", "jsonl", "json", "csv", "tsv", "parquet", "zip", "tar")
+
+
+class Skipped(InputError):
+    """A file of a kind that holds no documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file as it is being read."""
+
+    format: str
+    items: Iterator[Item]
+
+
+def read_stream(stream: BinaryIO, origin: Origin, options: ReadOptions) -> ReadFile:
+    """Begin to read `stream`, which can seek; raises Skipped for a kind that is not read."""
+    unpacked = expanded(stream, options.limits)
+    name = PurePosixPath(origin.name)
+    if unpacked is not stream and name.suffix.lower() in PACKED_SUFFIXES:
+        name = name.with_suffix("")
+    known = options.format or detect(_head(unpacked), name.name)
+    if unpacked is not stream and known not in STREAMED:
+        unpacked = io.BytesIO(read_whole(unpacked, options.limits))
+    known = _checked(refine(known, unpacked, name.name))
+    items = FORMATS[known].load()(unpacked, origin, options)
+    return ReadFile(known, items if known in OWN_METADATA else _labelled(items, known))
+
+
+def _head(stream: BinaryIO) -> bytes:
+    """The first bytes, not taken away."""
+    if isinstance(stream, io.BufferedReader):
+        return stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+    head = stream.read(HEAD_BYTES)
+    stream.seek(0)
+    return head
+
+
+def _checked(known: str) -> str:
+    """`known` if it can be read."""
+    if known.startswith("unsupported:"):
+        raise Skipped(f"{known.removeprefix('unsupported:')}: not a format that is read")
+    if known == "text:unknown":
+        raise Skipped("text of a kind that its name does not tell; name its format with --format to read it")
+    if not known:
+        raise Skipped("neither text nor a known format")
+    if known not in FORMATS:
+        raise Skipped(f"no format is called {known!r}; there are {', '.join(FORMATS)}")
+    return known
+
+
+def _labelled(items: Iterator[Item], format_name: str) -> Iterator[Item]:
+    """Documents with their format as metadata."""
+    for item in items:
+        if isinstance(item, Document):
+            yield replace(item, metadata={**item.metadata, "format": format_name})
+        else:
+            yield item

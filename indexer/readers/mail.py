@@ -1,0 +1,115 @@
+"""Mails (EML) and mailboxes (mbox): subject as title, the readable body, attachments as documents of their own."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from typing import BinaryIO
+
+from indexer.readers.archive import read_member
+from indexer.readers.charsets import decode
+from indexer.readers.compressed import read_whole
+from indexer.readers.html import render_html
+from indexer.readers.markup import parse_page
+from indexer.readers.options import Item, Origin, ReadOptions
+from indexer.readers.parsed import Parsed, TextBuilder, one_line
+from retrieval.errors import BadDocument
+
+FROM_LINE = b"From "
+ESCAPED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
+UNSAFE = re.compile(r"[^\w.@+-]+")
+ADDRESSES = 50  # of the recipients that are kept
+PARTS = 200
+
+
+def read_mail(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """The mail as one document, and each attachment that can be read as one more."""
+    yield from _mail(read_whole(stream, options.limits), origin, options)
+
+
+def read_mbox(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """The mails of a mailbox, named after their numbers within it."""
+    for number, data in enumerate(_split(stream, options.limits.record_bytes), start=1):
+        yield from _mail(data, origin.member(str(number)), options)
+
+
+def _split(stream: BinaryIO, most_bytes: int) -> Iterator[bytes]:
+    """Mails of an mbox file; one beyond the limit is cut there."""
+    lines: list[bytes] = []
+    size, after_blank = 0, True
+    for line in iter(lambda: stream.readline(most_bytes), b""):
+        if line.startswith(FROM_LINE) and after_blank:
+            if lines:
+                yield ESCAPED_FROM.sub(rb"\1", b"".join(lines))
+            lines, size = [], 0
+        elif size < most_bytes:
+            lines.append(line)
+            size += len(line)
+        after_blank = line in (b"\n", b"\r\n")
+    if lines:
+        yield ESCAPED_FROM.sub(rb"\1", b"".join(lines))
+
+
+def _mail(data: bytes, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    message = BytesParser(policy=policy.default.clone(raise_on_defect=False)).parsebytes(data)
+    parsed = _parsed(message)
+    if parsed.text.strip() or parsed.title:
+        yield parsed.document(origin.name, origin.name.rsplit("/", 1)[-1])
+    else:
+        yield BadDocument("the mail has neither subject nor text", path=origin.path)
+    if origin.depth < options.limits.depth:
+        for number, part in enumerate(_attachments(message), start=1):
+            name = UNSAFE.sub("_", part.get_filename() or f"attachment-{number}")[-100:]
+            yield from read_member(io.BytesIO(_payload(part)), origin.member(name), options)
+
+
+def _parsed(message: EmailMessage) -> Parsed:
+    builder = TextBuilder(_header(message, "subject"))
+    body = message.get_body(preferencelist=("plain", "html"))
+    if isinstance(body, EmailMessage) and body.get_content_type() == "text/html":
+        render_html(parse_page(_text(body)).body, builder)
+    elif isinstance(body, EmailMessage):
+        builder.block(_text(body))
+    return builder.build(
+        author=_header(message, "from"),
+        to=tuple(filter(None, map(one_line, _header(message, "to").split(","))))[:ADDRESSES],
+        date=_date(message),
+    )
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    """A header decoded; "" where it is missing or beyond reading."""
+    try:
+        return one_line(str(message.get(name, "")))
+    except (ValueError, LookupError, IndexError, AttributeError, TypeError):
+        return ""
+
+
+def _date(message: EmailMessage) -> str:
+    try:
+        return str(message["date"].datetime.isoformat()) if message["date"] else ""
+    except (ValueError, LookupError, IndexError, AttributeError, TypeError):
+        return ""
+
+
+def _payload(part: EmailMessage) -> bytes:
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
+
+
+def _text(part: EmailMessage) -> str:
+    return decode(_payload(part), part.get_content_charset() or "", declares=part.get_content_type() == "text/html")
+
+
+def _attachments(message: EmailMessage) -> Iterator[EmailMessage]:
+    """Parts that came as files of a kind that may hold text."""
+    for number, part in enumerate(message.walk()):
+        if number > PARTS:
+            return
+        is_file = part.get_filename() or part.get_content_disposition() == "attachment"
+        if is_file and isinstance(part, EmailMessage) and not part.is_multipart():
+            yield part

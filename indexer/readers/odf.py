@@ -1,0 +1,121 @@
+"""OpenDocument texts and presentations: headings by outline level, lists, tables as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+from xml.etree.ElementTree import Element
+from zipfile import ZipFile
+
+from indexer.readers.options import Item, Origin, ReadOptions
+from indexer.readers.parsed import Parsed, TextBuilder, one_line
+from indexer.readers.text import read_as
+from indexer.readers.zips import attribute, local, open_zip, parse_xml, read_part, xml_part
+from retrieval.errors import BadDocument
+
+SKIPPED = frozenset(("annotation", "tracked-changes", "table-of-content", "sequence-decls", "forms", "changed-region"))
+ABOUT = {
+    "title": "title",
+    "creator": "author",
+    "initial-creator": "author",
+    "creation-date": "created",
+    "language": "language",
+}
+DEEPEST = 60
+
+
+def read_odt(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """The text as one document."""
+    return read_as(parse_odf, stream, origin, options)
+
+
+def read_odp(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """The presentation as one document, a section a slide."""
+    return read_as(parse_odf, stream, origin, options)
+
+
+def parse_odf(data: bytes, options: ReadOptions) -> Parsed:
+    """What is read of an OpenDocument file."""
+    with open_zip(data, options.limits) as archive:
+        if b"encryption-data" in read_part(archive, "META-INF/manifest.xml"):
+            raise BadDocument("is protected by a password; save it without one")
+        body = parse_xml(read_part(archive, "content.xml")).find("./{*}body")
+        about = _about(archive)
+    builder = TextBuilder(about.pop("title", "") or _only_heading(body))
+    if body is not None:
+        _Body(builder).blocks(body, 0)
+    return builder.build(**about)
+
+
+def _about(archive: ZipFile) -> dict[str, str]:
+    root = xml_part(archive, "meta.xml")
+    found: dict[str, str] = {}
+    for each in root.iter() if root is not None else ():
+        if (name := ABOUT.get(local(each))) and each.text and each.text.strip():
+            found[name] = each.text.strip()
+    return found
+
+
+def _only_heading(body: Element | None) -> str:
+    """The heading of the first level, where there is just one."""
+    found = [each for each in (body.iter() if body is not None else ()) if local(each) == "h"]
+    first = [one_line(_text(each)) for each in found if attribute(each, "outline-level") in ("", "1")]
+    return first[0] if len(first) == 1 else ""
+
+
+class _Body:
+    """Renders blocks in order; a page of drawings is a slide."""
+
+    def __init__(self, builder: TextBuilder) -> None:
+        self._builder = builder
+        self._slides = 0
+
+    def blocks(self, parent: Element, depth: int) -> None:
+        """Everything below `parent`."""
+        for child in parent if depth < DEEPEST else ():
+            name = local(child)
+            if name == "h":
+                self._builder.heading(int(attribute(child, "outline-level") or 1), _text(child))
+            elif name == "p":
+                self._builder.block(_text(child).strip())
+            elif name == "list-item":
+                self._builder.block("- " + one_line(" ".join(map(_text, _paragraphs(child)))), separator="\n")
+            elif name == "table":
+                self._table(child)
+            elif name not in SKIPPED:
+                if name == "page":
+                    self._slides += 1
+                    self._builder.place(f"slide {self._slides}")
+                self.blocks(child, depth + 1)
+
+    def _table(self, table: Element) -> None:
+        rows = (each for each in table.iter() if local(each) == "table-row")
+        self._builder.rows(
+            [
+                " ".join(map(_text, _paragraphs(cell)))
+                for cell in row
+                if local(cell) in ("table-cell", "covered-table-cell")
+            ]
+            for row in rows
+        )
+
+
+def _paragraphs(parent: Element) -> Iterator[Element]:
+    return (each for each in parent.iter() if local(each) in ("p", "h"))
+
+
+def _text(paragraph: Element) -> str:
+    """Text of a paragraph, footnotes in place, comments not."""
+    parts = [paragraph.text or ""]
+    for child in paragraph:
+        name = local(child)
+        if name == "s":
+            parts.append(" " * min(int(attribute(child, "c") or 1), 80))
+        elif name == "tab":
+            parts.append(" ")
+        elif name == "line-break":
+            parts.append("\n")
+        elif name not in SKIPPED:
+            parts.append(_text(child))
+        parts.append(child.tail or "")
+    return "".join(parts)

@@ -1,0 +1,141 @@
+"""PDF: text by page with pdfium, headings from the outline, and pypdf for pages whose fonts pdfium cannot map."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from indexer.readers.options import Item, Origin, ReadOptions
+from indexer.readers.parsed import Parsed, TextBuilder, one_line
+from indexer.readers.pdf_text import PageTexts, page_texts, printed_title
+from indexer.readers.reflow import has_parted_words, joined_words, paragraphs, vocabulary, without_edges
+from indexer.readers.text import read_as
+from retrieval.errors import BadDocument, MissingExtra
+
+LEAST_LETTERS = 8  # of a page with a text layer worth the name
+NO_TITLE = re.compile(
+    r"^(?:untitled.*|microsoft \w+ - .*|doi:.*|\S+\.\w{2,4}|[\d\W_]+|slide \d+|title|document\d*)$", re.I
+)
+DATE = re.compile(r"D:(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?")
+LOOK_ALIKES = re.compile("[\u2e80-\u2fdf\uf900-\ufaff\ufb00-\ufb06]+")  # radicals for characters, ligatures
+
+
+def read_pdf(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """The file as one document with its pages as sections."""
+    return read_as(parse_pdf, stream, origin, options)
+
+
+def parse_pdf(data: bytes, options: ReadOptions) -> Parsed:
+    """What is read of a PDF file; raises BadDocument for one that is protected or holds pictures alone."""
+    document = open_pdf(data, options.password)
+    try:
+        found = page_texts(document, data, options)
+        if not any(sum(map(str.isalnum, page)) >= LEAST_LETTERS for page in found.pages):
+            raise BadDocument(_without_text(found, options))
+        about = document.get_metadata_dict()
+        title = one_line(about.get("Title", ""))
+        builder = TextBuilder(title if title and not NO_TITLE.match(title) else printed_title(document))
+        _render(found, _outline(document), builder)
+        return builder.build(
+            author=one_line(about.get("Author", "")),
+            created=_iso_date(about.get("CreationDate", "")),
+            keywords=tuple(filter(None, map(one_line, re.split("[;,]", about.get("Keywords", ""))))),
+            pages=float(len(found.pages)),
+        )
+    finally:
+        document.close()
+
+
+def open_pdf(data: bytes, password: str) -> Any:
+    """The document; raises BadDocument that tells a protected file from a damaged one."""
+    try:
+        import pypdfium2
+        import pypdfium2.raw as pdfium
+    except ImportError as error:
+        raise MissingExtra("pdf", "reading PDF") from error
+    try:
+        return pypdfium2.PdfDocument(data, password=password or None)
+    except pypdfium2.PdfiumError as error:
+        if getattr(error, "err_code", None) == pdfium.FPDF_ERR_PASSWORD:
+            hint = "the password given does not open it" if password else "give it with --password"
+            raise BadDocument(f"is protected by a password; {hint}") from error
+        raise BadDocument(f"damaged: {error}") from error
+
+
+def _without_text(found: PageTexts, options: ReadOptions) -> str:
+    hint = "and tesseract found none on them" if options.ocr else "read them with --ocr"
+    return f"has no text layer: its {len(found.pages)} page(s) are pictures; {hint}"
+
+
+def _render(found: PageTexts, outline: Mapping[int, list[Entry]], builder: TextBuilder) -> None:
+    words = vocabulary(found.pages) if any(map(has_parted_words, found.pages)) else Counter()
+    for number, page in enumerate(without_edges(found.pages), start=1):
+        builder.place(f"p. {number}")
+        entries = outline.get(number, [])
+        for block in paragraphs(joined_words(_normal(page), words)).split("\n\n"):
+            for line in _with_headings(block, entries, builder):
+                builder.block(line)
+        for entry in entries:  # those that no line shows
+            builder.mark(entry.level, entry.title)
+
+
+def _with_headings(block: str, entries: list[Entry], builder: TextBuilder) -> Iterator[str]:
+    """The block, taken apart where a line is the next entry of the outline, which becomes a heading."""
+    held: list[str] = []
+    for line in block.split("\n"):
+        if entries and _same(line, entries[0].title):
+            yield "\n".join(held)
+            held = []
+            builder.heading(entries[0].level, line)
+            entries.pop(0)
+        else:
+            held.append(line)
+    yield "\n".join(held)
+
+
+def _same(line: str, title: str) -> bool:
+    """Whether a line is a heading of the outline, numbers before it aside."""
+    shown, wanted = (re.sub(r"^[\W\d]+|[\W_]+", " ", text).strip().casefold() for text in (line, title))
+    return bool(wanted) and shown == wanted
+
+
+def _normal(text: str) -> str:
+    return LOOK_ALIKES.sub(lambda match: unicodedata.normalize("NFKC", match.group()), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the outline: level 1 is the highest."""
+
+    level: int
+    title: str
+
+
+def _outline(document: Any) -> dict[int, list[Entry]]:
+    """Entries by page, from 1."""
+    import pypdfium2
+
+    found: dict[int, list[Entry]] = defaultdict(list)
+    try:
+        for mark in document.get_toc(max_depth=6):
+            target = mark.get_dest()
+            page = target.get_index() if target is not None else None
+            if page is not None and one_line(mark.get_title()):
+                found[page + 1].append(Entry(mark.level + 1, one_line(mark.get_title())))
+    except pypdfium2.PdfiumError:
+        return {}  # a damaged outline is no reason to lose the text
+    return found
+
+
+def _iso_date(text: str) -> str:
+    """A PDF date as ISO 8601; empty for none."""
+    found = DATE.match(text)
+    if not found:
+        return ""
+    year, month, day, hour, minute, second = found.groups()
+    day_part = f"{year}-{month or '01'}-{day or '01'}"
+    return f"{day_part}T{hour}:{minute}:{second}" if second else day_part

@@ -1,0 +1,112 @@
+"""JSON files: a list of records or one of them, and Jupyter notebooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+from indexer.readers.charsets import decode
+from indexer.readers.compressed import read_whole
+from indexer.readers.jsonl import DECODER, check_encodable
+from indexer.readers.markdown import markdown_to_parsed, parser, render
+from indexer.readers.options import Item, Origin, ReadOptions
+from indexer.readers.parsed import Parsed, TextBuilder
+from indexer.readers.records import document_from
+from indexer.readers.text import read_as
+from retrieval.errors import BadDocument
+from retrieval.types import Document
+
+LIST_FIELDS = ("documents", "data", "items", "records", "rows", "results")  # where an object keeps its records
+OUTPUT_CHARACTERS = 2_000  # of one cell of a notebook; more is a log
+
+
+def read_json(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """Records of the file; an error's line is the record's number, from 1.
+
+    A file that holds neither a record nor a list of records is one document of its own, shown as JSON.
+    """
+    try:
+        value = _loads(read_whole(stream, options.limits))
+    except BadDocument as error:
+        yield BadDocument(str(error), path=origin.path)
+        return
+    records = _records(value, options)
+    if records is None:
+        text = json.dumps(value, ensure_ascii=False, indent=1)
+        yield Document(origin.name, text, origin.name.rsplit("/", 1)[-1])
+        return
+    for number, record in enumerate(records, start=1):
+        yield _item(record, number, origin, options)
+
+
+def _records(value: Any, options: ReadOptions) -> Sequence[Any] | None:
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        if options.text_field in value:
+            return [value]
+        for field in LIST_FIELDS:
+            inner = value.get(field)
+            if isinstance(inner, list) and inner and isinstance(inner[0], dict) and options.text_field in inner[0]:
+                return inner
+    return None
+
+
+def _item(record: Any, number: int, origin: Origin, options: ReadOptions) -> Item:
+    try:
+        if not isinstance(record, dict):
+            raise BadDocument(f"a record must be a JSON object, not {type(record).__name__}")
+        document = document_from(record, options)
+        check_encodable(document)
+        return document
+    except BadDocument as error:
+        return BadDocument(str(error), path=origin.path, line=number)
+
+
+def _loads(data: bytes) -> Any:
+    try:
+        return DECODER.decode(decode(data).strip())
+    except ValueError as error:
+        raise BadDocument(f"not JSON: {error}") from error
+    except RecursionError as error:
+        raise BadDocument("not usable JSON: nested too deeply") from error
+
+
+def read_notebook(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """The notebook as one document: Markdown cells, code, and what it printed."""
+    return read_as(parse_notebook, stream, origin, options)
+
+
+def parse_notebook(data: bytes, options: ReadOptions) -> Parsed:
+    """What is read of a notebook of format 3 or 4."""
+    del options
+    value = _loads(data)
+    if not isinstance(value, dict):
+        raise BadDocument("not a Jupyter notebook: no object")
+    sheets = value.get("worksheets") or [value]
+    cells = [cell for sheet in sheets for cell in sheet.get("cells", []) if isinstance(cell, dict)]
+    markdown = "\n\n".join(_joined(cell.get("source")) for cell in cells if cell.get("cell_type") == "markdown")
+    builder = TextBuilder(markdown_to_parsed(markdown).title)
+    for cell in cells:
+        _render_cell(cell, builder)
+    language = value.get("metadata", {}).get("kernelspec", {}).get("language", "")
+    return builder.build(programming_language=str(language))
+
+
+def _render_cell(cell: dict[str, Any], builder: TextBuilder) -> None:
+    source = _joined(cell.get("source", cell.get("input")))
+    if cell.get("cell_type") in ("markdown", "heading"):
+        render(parser().parse(source), builder)
+        return
+    builder.block(source)
+    for output in cell.get("outputs", []):
+        shown = _joined(output.get("text") or output.get("data", {}).get("text/plain"))
+        builder.block(shown[:OUTPUT_CHARACTERS])
+
+
+def _joined(source: Any) -> str:
+    """Notebooks keep texts as one string or as a list of lines."""
+    if isinstance(source, list):
+        return "".join(each for each in source if isinstance(each, str))
+    return source if isinstance(source, str) else ""
