@@ -254,7 +254,7 @@ class Writer:
         there = self._pending.alive(digests)
         self._pending.kill(digests)
         if self._builder is not None:
-            there |= [self._builder.remove(digest.tobytes()) for digest in digests]
+            there |= np.array([self._builder.remove(digest.tobytes()) for digest in digests], dtype=np.bool_)
         deleted = int(np.count_nonzero(there))
         self.counts.deleted += deleted
         return deleted
