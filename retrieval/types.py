@@ -198,9 +198,9 @@ class DenseExplanation:
     """What a cosine is made of.
 
     `exact`: the score is the sum of `pairs`, whose row and column sums are the scores of the query's and the passage's
-    words, plus `remainder`, which is what rounding makes of it (vectors are kept in float16, and another precision may
-    have made them).  Otherwise a word's score is the loss of cosine when the word is left out, there are no pairs, and
-    nothing needs to add up; `note` says so.
+    words.  `remainder` is what rounding did to the score (vectors are kept in float16, and a lower precision may have
+    made them); it is spread evenly over the pairs.  Otherwise a word's score is the loss of cosine when the word is left
+    out, there are no pairs, and nothing needs to add up; `note` says so.
     """
 
     score: float

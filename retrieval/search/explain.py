@@ -25,7 +25,7 @@ LEFT_OUT_NOTE = (
 )
 MOST_LEFT_OUT = 64  # texts that leave-one-out encodes a side; longer texts lose several words at a time
 MOST_SPANS = 5
-DECIMALS = 7  # of a pair's share: what is sent stays small, and what rounding takes is in the remainder
+DECIMALS = 7  # of a pair's share, so that what is sent stays small
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,11 @@ def token_pairs(
     left: TokenStates, left_words: Words, right: TokenStates, right_words: Words, score: float
 ) -> DenseExplanation:
     """The cosine of two texts as a sum over pairs of words; `score` is what was shown."""
-    q, d = _unit_parts(left), _unit_parts(right)
-    pairs = left_words.sums(right_words.sums((q @ d.T).T).T).round(DECIMALS)
+    tokens = _unit_parts(left) @ _unit_parts(right).T
+    remainder = float(score - tokens.sum())
+    counted = np.outer(left.weights > 0, right.weights > 0)
+    tokens = tokens + counted * (remainder / max(1, counted.sum()))
+    pairs = left_words.sums(right_words.sums(tokens.T).T).round(DECIMALS)
     passage = _parts(right_words, pairs.sum(0))
     return DenseExplanation(
         score=float(score),
@@ -139,7 +142,7 @@ def token_pairs(
         query=_parts(left_words, pairs.sum(1)),
         passage=passage,
         pairs=tuple(map(tuple, pairs.tolist())),
-        remainder=float(score - pairs.sum()),
+        remainder=remainder,
         spans=best_spans(passage),
     )
 

@@ -143,7 +143,7 @@ function ledger(dense) {
   const lines = [`The shares of all words add up to the cosine exactly: ${sum(dense.passage).toFixed(4)}`];
   if (specials.length) lines.push(`of which ${sum(specials).toFixed(4)} belongs to the encoder's special tokens`);
   if (prompts.length) lines.push(`${sum(prompts).toFixed(4)} to the prompt`);
-  if (Math.abs(dense.remainder) >= 5e-5) lines.push(`${dense.remainder.toFixed(4)} is rounding of the stored vectors`);
+  if (Math.abs(dense.remainder) >= 5e-5) lines.push(`${dense.remainder.toFixed(4)} to the rounding of stored vectors, spread evenly`);
   return `${lines.join(", ")}.`;
 }
 
