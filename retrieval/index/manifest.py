@@ -48,7 +48,8 @@ class CollectionSettings:
     """What is decided when a collection is made and holds for all its generations.
 
     `schema` is None where fields are inferred as they come.  `chunking`, `lexical` and `vectors` are the settings of
-    those parts as JSON values; `lexical` is None for a collection without words.
+    those parts as JSON values; `lexical` is None for a collection without words.  `search` is what searches use where
+    they say nothing else, as `attendex tune` found it: `weight`, the dense share of fusion.
     """
 
     encoder: EncoderFingerprint
@@ -59,6 +60,7 @@ class CollectionSettings:
     chunking: Mapping[str, Json] = field(default_factory=dict)
     lexical: Mapping[str, Json] | None = None
     vectors: Mapping[str, Json] = field(default_factory=dict)
+    search: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +272,7 @@ def settings_to_json(settings: CollectionSettings) -> Json:
         "chunking": dict(settings.chunking),
         "lexical": None if settings.lexical is None else dict(settings.lexical),
         "vectors": dict(settings.vectors),
+        "search": dict(settings.search),
     }
 
 
@@ -286,6 +289,7 @@ def settings_from_json(body: Json) -> CollectionSettings:
         chunking=body["chunking"],
         lexical=body["lexical"],
         vectors=body["vectors"],
+        search=body.get("search", {}),
     )
 
 
