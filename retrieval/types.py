@@ -199,8 +199,8 @@ class DenseExplanation:
 
     `exact`: the score is the sum of `pairs`, whose row and column sums are the scores of the query's and the passage's
     words.  `remainder` is what rounding did to the score (vectors are kept in float16, and a lower precision may have
-    made them); it is spread evenly over the pairs.  Otherwise a word's score is the loss of cosine when the word is left
-    out, there are no pairs, and nothing needs to add up; `note` says so.
+    made them); it is spread evenly over the pairs.  Otherwise a word's score is the loss of cosine when the word is
+    left out, there are no pairs, and nothing needs to add up; `note` says so.
     """
 
     score: float

@@ -7,6 +7,7 @@ import typer
 from indexer.commands.evaluate import evaluate
 from indexer.commands.index import index
 from retrieval.commands.compare import compare
+from retrieval.commands.explain import explain
 from retrieval.commands.info import info
 from retrieval.commands.judge import judge
 from retrieval.commands.pool import pool
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(index)
 app.command()(search)
+app.command()(explain)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(report)

@@ -64,7 +64,7 @@ export class Judge {
     if (!this.judgments.length) return;
     const { modes, queries } = await api.measure(this.collection, {});
     this.table.replaceChildren(h("table", { class: "list" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, `nDCG@10 over ${plural(queries, "judged query", "judged queries")}`), h("th", { scope: "col" }, "judged of 10"))),
+      h("thead", {}, h("tr", {}, ["ranked by", `nDCG@10 over ${plural(queries, "judged query", "judged queries")}`, "of the first 10 judged"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, modes.map((each) => h("tr", {}, h("th", { scope: "row" }, MODES[each.mode]), h("td", { class: "number" }, `${each.measures["nDCG@10"].toFixed(3)}`), h("td", { class: "number" }, `${Math.round(100 * each.measures["Judged@10"])} %`))))));
   }
 
