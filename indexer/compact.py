@@ -21,7 +21,7 @@ from indexer.publish import publish, write_deletions
 from indexer.segments import new_segment_folder
 from indexer.words import write_words
 from retrieval.index.directory import Files, locked, remove_tree
-from retrieval.index.manifest import LexicalRecord, Manifest, SegmentRecord, read_manifest
+from retrieval.index.manifest import Manifest, SegmentRecord, read_manifest
 from retrieval.index.segment import Segment
 from retrieval.index.snapshot import Snapshot, open_snapshot
 from retrieval.types import Bitmap
@@ -59,7 +59,9 @@ def merge_collection(
     with locked(collection / MERGE_LOCK, wait_s=1.0):
         while merger.step(plan):
             merges += 1
-    merger.collect()
+        if fully:
+            merges += merger.compact_words()
+        merger.collect()
     manifest = read_manifest(collection)
     return MergeReport(manifest.generation, merges, len(manifest.segments), manifest.size_bytes)
 
@@ -116,16 +118,21 @@ class _Merger:
             created=datetime.now(UTC),
             cause=f"merge of {len(parts)} segments" if len(parts) > 1 else "merge",
             segments=segments,
-            lexical=self._words(current, segments),
         )
 
-    def _words(self, current: Manifest, segments: Sequence[SegmentRecord]) -> LexicalRecord | None:
-        """The lexical index, rewritten without dead words when all segments have become one."""
-        if len(segments) > 1:
-            return current.lexical
-        parts = [Part(each, each.live_documents, Origin.BASE) for each in self._opened(segments)]
-        settings = current.settings.lexical
-        return write_words(self._collection, parts, settings, current.lexical, self._files, compact=True)
+    def compact_words(self) -> bool:
+        """Write the lexical index without dead words; False when there are none in it."""
+        with locked(self._collection / LOCK, wait_s=self._wait_s):
+            current = read_manifest(self._collection)
+            parts = [Part(each, each.live_documents, Origin.BASE) for each in self._opened(current.segments)]
+            settings = current.settings.lexical
+            words = write_words(self._collection, parts, settings, current.lexical, self._files, compact=True)
+            if words == current.lexical:
+                return False
+            number, now = current.generation + 1, datetime.now(UTC)
+            manifest = replace(current, generation=number, created=now, cause="merge of words", lexical=words)
+            publish(self._collection, manifest, self._files)
+            return True
 
     def _opened(self, records: Sequence[SegmentRecord]) -> list[Segment]:
         return [Segment(self._collection, each) for each in records]

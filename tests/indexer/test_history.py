@@ -193,6 +193,18 @@ def test_deleted_text_leaves_the_disk(bench: Any) -> None:
     assert size_of(bench.path) < before / 2
 
 
+def test_deleted_words_leave_the_disk_too(bench: Any) -> None:
+    bench.add(*(bench.document(f"d{n}", f"uniqueword{n}") for n in range(10)))
+    with bench.writer() as writer:
+        writer.delete(["d0", "d1", "d2", "d3"])  # enough for the segment to be merged at once, and not for the words
+        writer.commit()
+    merge_collection(bench.path, fully=True, retention=Retention(1))
+    everything = b"".join(each.read_bytes() for each in bench.path.rglob("*") if each.is_file())
+    assert b"uniqueword3" not in everything
+    assert b"uniqueword4" in everything
+    assert merge_collection(bench.path, fully=True).merges == 0
+
+
 def test_merging_does_not_lose_what_is_written_meanwhile(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.add(*(bench.document(f"d{n}") for n in range(4)))
     bench.add(*(bench.document(f"d{n}") for n in range(4, 8)))
@@ -214,7 +226,7 @@ def test_merging_does_not_lose_what_is_written_meanwhile(bench: Any, monkeypatch
         report = merge_collection(bench.path, fully=True)
         assert reader.manifest.documents == 8
         assert len(reader.documents(np.arange(8))) == 8
-    assert report.merges == 1
+    assert report.merges == 2  # the words, too
     with open_snapshot(bench.path) as snapshot:
         found = {each.id: each.text for each in snapshot.documents(np.flatnonzero(snapshot.live_documents))}
     kept = {f"d{n}": f"text of d{n}" for n in (0, 2, 3, 4, 6, 7)}

@@ -1,0 +1,68 @@
+"""`attendex verify`: whether a collection is what was written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from indexer.commands.options import CollectionArgument
+from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
+
+if TYPE_CHECKING:
+    from indexer.verify import Verification
+    from retrieval.protocols import Encoder
+
+SHOWN_PROBLEMS = 20
+
+
+@reports_errors
+def verify(
+    collection: CollectionArgument,
+    sample: Annotated[int, typer.Option(help="Passages to search by their own vectors.", min=0)] = 200,
+    canaries: Annotated[bool, typer.Option(help="Load the encoder and encode the recorded texts again.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every byte, count, id and vector of a collection; exit with 1 and the exact place if anything is wrong.
+
+    Examples:
+
+      attendex verify papers
+
+      attendex verify papers --no-canaries --json
+    """
+    from indexer.verify import verify as examine
+
+    found = examine(collection, sample=sample, encoder=_encoder(collection) if canaries else None)
+    if as_json:
+        print_json({"ok": found.ok, **asdict(found)})
+    else:
+        _show(found)
+    if not found.ok:
+        raise typer.Exit(FAILURE)
+
+
+def _encoder(collection: Path) -> Encoder | None:
+    """The encoder that made the collection; None when a damaged manifest cannot say which that is."""
+    from retrieval.encoder.loading import load_encoder
+    from retrieval.errors import CorruptCollection
+    from retrieval.index.manifest import read_manifest
+
+    try:
+        return load_encoder(read_manifest(collection).encoder.name)
+    except CorruptCollection:
+        return None
+
+
+def _show(found: Verification) -> None:
+    console = stdout()
+    for check in found.checks:
+        verdict = "ok" if not check.problems else f"{len(check.problems):,} problems"
+        console.print(f"{check.name}: {verdict} ({check.examined:,} examined)", markup=False, highlight=False)
+        for problem in check.problems[:SHOWN_PROBLEMS]:
+            console.print(f"  {problem}", style="red", markup=False, highlight=False)
+    for orphan in found.orphans:
+        console.print(f"belongs to no generation, the next writer removes it: {orphan}", markup=False, highlight=False)
+    console.print(f"{found.collection} generation {found.generation}: {'whole' if found.ok else 'damaged'}")

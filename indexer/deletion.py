@@ -1,0 +1,43 @@
+"""Deleting documents, by id or by what a filter allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from indexer.writer import Writer
+from retrieval.index.filters import compile_filter
+from retrieval.index.snapshot import open_snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteReport:
+    """How many documents were deleted, how many ids were not there, and the current generation afterwards."""
+
+    deleted: int
+    missing: int
+    generation: int
+
+
+def delete_documents(
+    collection: Path, ids: Sequence[str] = (), *, filter: str = "", wait_s: float = 0.0
+) -> DeleteReport:
+    """Delete the documents with these ids and, with a filter, all that it allows; one commit."""
+    wanted = dict.fromkeys(ids)
+    cause = f"delete where {filter}" if filter else f"delete {len(wanted)} documents"
+    with Writer(collection, cause=cause, wait_s=wait_s) as writer:
+        deleted = writer.delete(list(wanted))
+        missing = len(wanted) - deleted
+        if filter:
+            deleted += writer.delete(matching_ids(collection, filter))
+        return DeleteReport(deleted, missing, writer.commit())
+
+
+def matching_ids(collection: Path, filter: str) -> list[str]:
+    """Ids of the live documents that a filter allows.  Raises FilterError."""
+    with open_snapshot(collection) as snapshot:
+        allowed = compile_filter(filter, snapshot.schema).documents(snapshot.column, len(snapshot.live_documents))
+        return snapshot.ids(np.flatnonzero(allowed & snapshot.live_documents))
