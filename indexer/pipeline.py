@@ -21,9 +21,11 @@ from retrieval.encoder.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, InputError, NotACollection
+from retrieval.index.analysis import LexicalSettings
 from retrieval.index.manifest import Canaries, CollectionSettings, read_manifest
 from retrieval.index.passages import passage_text
 from retrieval.search.canaries import CANARY_TEXTS
+from retrieval.search.readability import Readability
 from retrieval.types import Document, Passage, Schema, Vectors
 
 BLOCK_DOCUMENTS = 2_048
@@ -44,9 +46,11 @@ class BuildSettings:
     runtime: str = "auto"
     precision: str = "auto"
     chunking: ChunkSettings | None = None  # None: whole documents for BEIR folders, passages for all else
+    lexical: LexicalSettings | None = field(default_factory=LexicalSettings)  # None: no index of words
     schema: Schema | None = None  # None: inferred from the documents
     read: ReadOptions = field(default_factory=ReadOptions)
     skip_bad: bool = False  # count and list bad documents instead of stopping at the first
+    sync: bool = False  # delete what the collection holds and the sources do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class BuildReport:
     duplicates: int
     unchanged: int
     resumed: int
+    deleted: int
     encoded_texts: int
     bad: int
     problems: tuple[str, ...]
@@ -123,7 +128,7 @@ def build_collection(
     settings = settings or BuildSettings()
     started = time.perf_counter()
     encoder = _encoder_for(into, settings)
-    tally = _Tally()
+    tally, readability = _Tally(), Readability(encoder.tokenizer)
     create = _collection_settings(encoder, sources, settings)
     with Writer(into, create=create, cause=_cause(sources)) as writer, EncodeOnce(encoder) as encode_once:
         cut = partial(chunk, tokenizer=encoder.tokenizer, settings=ChunkSettings(**writer.settings.chunking))
@@ -132,12 +137,16 @@ def build_collection(
         changed = (_changed(some, writer, turn, settings, tally) for some in _batched(documents))
         for block, vectors in _encoded((_block(some, cut) for some in changed), encode_once):
             with turn:
-                writer.add(block.documents, block.passages, vectors)
+                writer.add(block.documents, block.passages, vectors, readability.unreadable_shares(block.documents))
             tally.passages += len(vectors)
             if watch:
                 watch(Progress(tally.read, tally.passages))
-        if not tally.read and not writer.generation:
-            raise InputError(f"{', '.join(map(str, sources))}: no document could be read, so no collection was made")
+        if not tally.read and (settings.sync or not writer.generation):
+            raise InputError(f"{', '.join(map(str, sources))}: no document could be read, so nothing was changed")
+        if settings.sync and tally.bad:
+            tally.problems.append("nothing was deleted: a document that could not be read may still be wanted")
+        elif settings.sync:
+            writer.delete_unseen()
         writer.commit()
         counts = writer.counts
     manifest = read_manifest(into)
@@ -155,6 +164,7 @@ def build_collection(
         duplicates=counts.duplicates,
         unchanged=counts.unchanged,
         resumed=counts.resumed,
+        deleted=counts.deleted,
         encoded_texts=encode_once.encoded,
         bad=tally.bad,
         problems=tuple(tally.problems),
@@ -187,6 +197,7 @@ def _collection_settings(
         canaries=Canaries(CANARY_TEXTS, encoder.encode_passages(CANARY_TEXTS)),
         schema=settings.schema,
         chunking=asdict(chunking),
+        lexical=asdict(settings.lexical) if settings.lexical else None,
     )
 
 

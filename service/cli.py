@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from indexer.commands.add import add
+from indexer.commands.delete import delete
 from indexer.commands.evaluate import evaluate
 from indexer.commands.index import index
+from indexer.commands.log import log
+from indexer.commands.merge import merge
+from indexer.commands.restore import restore
+from indexer.commands.rollback import rollback
+from indexer.commands.snapshot import snapshot
+from indexer.commands.verify import verify
 from retrieval.commands.compare import compare
 from retrieval.commands.explain import explain
 from retrieval.commands.info import info
@@ -33,6 +41,14 @@ app.command()(pool)
 app.command()(judge)
 app.command()(info)
 app.command()(serve)
+app.command()(add)
+app.command()(delete)
+app.command()(merge)
+app.command()(log)
+app.command()(rollback)
+app.command()(verify)
+app.command()(snapshot)
+app.command()(restore)
 app.command()(settings)
 app.add_typer(keys, name="keys")
 

@@ -45,6 +45,9 @@ def index(
     title_field: Annotated[str, typer.Option(help="Field that holds the title.")] = "title",
     text_field: Annotated[str, typer.Option(help="Field that holds the text.")] = "text",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Count and list bad documents, and go on.")] = False,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Delete what the collection holds and the sources do not.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Index documents into a collection, committed as one generation.
@@ -69,13 +72,14 @@ def index(
         schema=_schema(schema or []),
         read=ReadOptions(id_field=id_field, title_field=title_field, text_field=text_field),
         skip_bad=skip_bad,
+        sync=sync,
     )
-    with _progress() as watch:
+    with build_progress() as watch:
         report = build_collection(sources, into, settings, watch=watch)
     if as_json:
         print_json(asdict(report))
     else:
-        _show(report)
+        show_build(report)
 
 
 def _chunking(strategy: str, passage_tokens: int, overlap_tokens: int) -> ChunkSettings | None:
@@ -103,7 +107,7 @@ def _schema(fields: list[str]) -> Schema | None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Progress], None] | None]:
+def build_progress() -> Iterator[Callable[[Progress], None] | None]:
     """A live line of documents and passages a second on a terminal; nothing elsewhere."""
     if not sys.stderr.isatty():
         yield None
@@ -126,7 +130,7 @@ def _progress() -> Iterator[Callable[[Progress], None] | None]:
         yield watch
 
 
-def _show(report: BuildReport) -> None:
+def show_build(report: BuildReport) -> None:
     """One summary line, and what was skipped."""
     console = stderr()
     parts = [f"{report.added:,} documents indexed"]
@@ -136,6 +140,7 @@ def _show(report: BuildReport) -> None:
             (report.unchanged, "unchanged"),
             (report.duplicates, "replaced by a later document of the same id"),
             (report.resumed, "taken over from an interrupted run"),
+            (report.deleted, "deleted, since they are gone from the sources"),
             (report.bad, "bad and skipped"),
         )
         if count

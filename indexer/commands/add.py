@@ -1,0 +1,45 @@
+"""`attendex add`: more documents into a collection that is there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from indexer.commands.index import build_progress, show_build
+from indexer.commands.options import CollectionArgument
+from retrieval.commands.terminal import JsonOption, print_json, reports_errors
+
+
+@reports_errors
+def add(
+    collection: CollectionArgument,
+    sources: Annotated[list[Path], typer.Argument(help="Files or folders to read.", show_default=False)],
+    id_field: Annotated[str, typer.Option(help="Field that holds the id; default: _id or id.")] = "",
+    title_field: Annotated[str, typer.Option(help="Field that holds the title.")] = "title",
+    text_field: Annotated[str, typer.Option(help="Field that holds the text.")] = "text",
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Count and list bad documents, and go on.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add documents to a collection, or new versions of them, with the encoder and settings that it has.
+
+    A document replaces the one of the same id; one that has not changed is not encoded again.
+
+    Examples:
+
+      attendex add papers new.jsonl
+    """
+    from indexer.pipeline import BuildSettings, build_collection
+    from indexer.readers import ReadOptions
+    from retrieval.index.manifest import read_manifest
+
+    read_manifest(collection)  # adding makes no collection
+    read = ReadOptions(id_field=id_field, title_field=title_field, text_field=text_field)
+    with build_progress() as watch:
+        report = build_collection(sources, collection, BuildSettings(read=read, skip_bad=skip_bad), watch=watch)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        show_build(report)
