@@ -14,12 +14,14 @@ from indexer.collect import LOCK
 from indexer.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import CollectionExists, InputError
+from retrieval.index.analysis import LexicalSettings
 from retrieval.index.directory import Files, locked, remove_tree
 from retrieval.index.filters import compile_filter
-from retrieval.index.manifest import MANIFEST, Canaries, CollectionSettings, Json
+from retrieval.index.manifest import MANIFEST, Canaries, CollectionSettings
 from retrieval.index.passages import passage_text
 from retrieval.index.snapshot import Snapshot
 from retrieval.search.canaries import CANARY_TEXTS, check_fingerprint
+from retrieval.search.readability import Readability
 from retrieval.types import Document, Passage, Schema, Vectors
 
 DROPPED = ".dropped."
@@ -65,7 +67,11 @@ def apply_changes(
 
 
 def create_collection(
-    collection: Path, encoder: SentenceEncoder, *, schema: Schema | None = None, lexical: dict[str, Json] | None = None
+    collection: Path,
+    encoder: SentenceEncoder,
+    *,
+    schema: Schema | None = None,
+    lexical: LexicalSettings | None = LexicalSettings(),  # noqa: B008 - it is frozen
 ) -> int:
     """Make an empty collection; returns its generation.  Raises CollectionExists."""
     settings = CollectionSettings(
@@ -75,7 +81,7 @@ def create_collection(
         canaries=Canaries(CANARY_TEXTS, encoder.encode_passages(CANARY_TEXTS)),
         schema=schema,
         chunking=asdict(ChunkSettings()),
-        lexical=lexical,
+        lexical=asdict(lexical) if lexical else None,
     )
     with Writer(collection, create=settings, cause="create") as writer:
         if (collection / MANIFEST).exists():
@@ -113,7 +119,8 @@ def _apply(writer: Writer, encoder: SentenceEncoder, change: Change) -> ChangeRe
     changed = [document for document, same in zip(change.upserts, known, strict=True) if not same]
     settings = ChunkSettings(**writer.settings.chunking)
     passages = [chunk(document, encoder.tokenizer, settings) for document in changed]
-    writer.add(changed, passages, _encode(encoder, changed, passages))
+    unreadable = Readability(encoder.tokenizer).unreadable_shares(changed)
+    writer.add(changed, passages, _encode(encoder, changed, passages), unreadable)
     deleted = writer.delete(change.deletes) if change.deletes else 0
     return ChangeReport(added=len(changed), unchanged=len(change.upserts) - len(changed), deleted=deleted)
 

@@ -148,6 +148,8 @@ class SearchRequest:
     sort: str = ""
     min_score: float | None = None
     passages_per_document: int = 3
+    fields: tuple[str, ...] | None = None  # metadata fields that come back; None: all
+    highlight: bool = False  # say where in a passage the match shows
     exact: bool = False  # bypass approximate structures
     explain: bool = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,32 @@ from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
 
 _SAFE = 1.0 + 1e-6  # bounds are kept in single precision
 _KNOWN_FREQUENCIES = 1 << 16  # document frequencies kept for parts with dead passages
+
+
+@dataclass(frozen=True, slots=True)
+class WordQuery:
+    """An analysed query: its terms that some live passage has, and the rows that its filter, phrases and exclusions
+    leave (None: all the live ones).  `score` looks at any row, the others at these."""
+
+    terms: Sequence[TermScores]
+    rows: int
+    within: Bitmap | None
+
+    def search(self, k: int) -> Ranking:
+        """As WordIndex.search."""
+        return best(self.terms, k, self.rows, self.within)
+
+    def score(self, rows: Rows) -> Scores:
+        """As WordIndex.score."""
+        return exact(self.terms, np.asarray(rows, np.int64)).astype(np.float32)
+
+    def matches(self) -> Bitmap:
+        """As WordIndex.matches."""
+        found = np.zeros(self.rows, np.bool_)
+        for term in self.terms:
+            rows, _ = term.everywhere(self.within)
+            found[rows] = True
+        return found
 
 
 class WordIndex:
@@ -42,14 +69,17 @@ class WordIndex:
         """Rows that no segment holds, (rows,); none of the live ones in a sound collection."""
         return self._collection.part_of < 0
 
+    def asked(self, query: str, allowed: Bitmap | None = None) -> WordQuery:
+        """A query analysed once, to be asked several things; see WordQuery.  Raises BadQuery."""
+        return WordQuery(self._terms(query), self._rows, self.within(query, allowed))
+
     def search(self, query: str, k: int, *, allowed: Bitmap | None = None) -> Ranking:
         """The k best rows by (score descending, row ascending); fewer where fewer have a word of the query."""
-        within = self.within(query, allowed)
-        return best(self._terms(query), k, self._rows, within)
+        return self.asked(query, allowed).search(k)
 
     def score(self, query: str, rows: Rows) -> Scores:
         """Exact BM25 of each of `rows`, 0.0 where no word matches."""
-        return exact(self._terms(query), np.asarray(rows, np.int64)).astype(np.float32)
+        return WordQuery(self._terms(query), self._rows, None).score(rows)
 
     def parts(self, query: str, row: int) -> tuple[TermPart, ...]:
         """The score of a row taken apart by the terms of the query, in their order and without their places."""
@@ -58,12 +88,7 @@ class WordIndex:
 
     def matches(self, query: str, allowed: Bitmap | None = None) -> Bitmap:
         """All the rows that `search` would return for a k without bounds."""
-        within = self.within(query, allowed)
-        found = np.zeros(self._rows, np.bool_)
-        for term in self._terms(query):
-            rows, _ = term.everywhere(within)
-            found[rows] = True
-        return found
+        return self.asked(query, allowed).matches()
 
     def within(self, query: str, allowed: Bitmap | None = None) -> Bitmap | None:
         """`allowed`, and of these the rows that have the query's phrases and none of its excluded words."""

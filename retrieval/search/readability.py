@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import regex
+from numpy.typing import NDArray
 
 from retrieval.search.fusion import DEFAULT_WEIGHT
+from retrieval.types import Document
 
 MAX_CHARACTERS = 2_000  # of a text that are looked at
 UNKNOWN = ("[UNK]", "<unk>", "<UNK>", "UNK")
 _COMPOSED, _SPELT = 0.5, 0.75  # tokens per letter: up to the first a script is read, from the second on only spelt
+_NEGLIGIBLE = 0.005  # an unreadable share that changes nothing
 _CHARACTER_LEVEL = (
     0.6  # a tokenizer with more tokens per letter of English than this spells everything, and may read so
 )
@@ -86,6 +90,11 @@ class Readability:
         total = sum(each.unknown + each.known + each.short for each in counts.values())
         return (sum(each.unknown for each in counts.values()) + spelt) / total if total else 0.0
 
+    def unreadable_shares(self, documents: Sequence[Document]) -> NDArray[np.float32]:
+        """Of the title and the beginning of each document, (documents,)."""
+        texts = (f"{each.title} {each.text[:MAX_CHARACTERS]}" for each in documents)
+        return np.array([self.unreadable_share(text) for text in texts], dtype=np.float32)
+
     def _spelt(self, script: str, counts: _Counts) -> float:
         """How surely a script's letters are spelt one by one, from 0 to 1."""
         if not counts.known:
@@ -134,17 +143,18 @@ def _script(letter: str) -> str:
     return unicodedata.name(letter, "OTHER").partition(" ")[0].partition("-")[0]
 
 
-def dense_weight(asked: float | None, query: float, collection: float | None) -> Weight:
-    """The weight that was asked for, else the default, lowered by the unreadable shares of query and collection."""
+def dense_weight(asked: float | None, tuned: float | None, query: float, collection: float | None) -> Weight:
+    """The weight that was asked for; else the collection's own or the default, lowered by what cannot be read.
+
+    query, collection: unreadable shares.
+    """
     if asked is not None:
         return Weight(asked, "as requested")
+    full = DEFAULT_WEIGHT if tuned is None else tuned
+    base = f"the default of {full}" if tuned is None else f"tuned for this collection, {full}"
     unreadable = 1.0 - (1.0 - query) * (1.0 - (collection or 0.0))
-    weight = DEFAULT_WEIGHT * (1.0 - unreadable)
-    if unreadable < 0.005:
-        return Weight(DEFAULT_WEIGHT, "the default: the encoder can read the text")
-    what = [
-        f"{share:.0%} of the {name}'s letters"
-        for name, share in (("query", query), ("collection", collection or 0.0))
-        if share
-    ]
-    return Weight(round(weight, 4), f"lowered from {DEFAULT_WEIGHT}: the encoder cannot read {' and '.join(what)}")
+    if unreadable < _NEGLIGIBLE:
+        return Weight(full, base)
+    shares = {"query": query, "collection": collection or 0.0}
+    what = " and ".join(f"{share:.0%} of the {name}" for name, share in shares.items() if share >= _NEGLIGIBLE)
+    return Weight(round(full * (1.0 - unreadable), 4), f"{base}, lowered: the encoder cannot read {what}")

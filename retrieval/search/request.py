@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from retrieval.errors import BadQuery
@@ -9,6 +10,7 @@ from retrieval.types import SearchRequest
 
 MAX_DEPTH = 10_000  # offset + k
 MAX_QUERY_CHARACTERS = 20_000
+MAX_FACETS = 16
 
 
 def checked(request: SearchRequest) -> SearchRequest:
@@ -31,6 +33,10 @@ def checked(request: SearchRequest) -> SearchRequest:
         raise BadQuery(f"passages_per_document is {request.passages_per_document}; ask for at least 1")
     if request.weight is not None and not 0 <= request.weight <= 1:
         raise BadQuery(f"weight is {request.weight}; it is the dense share of the score, from 0 to 1")
+    if len(request.facets) > MAX_FACETS:
+        raise BadQuery(f"{len(request.facets)} facets; at most {MAX_FACETS} are counted at once")
+    if request.min_score is not None and not math.isfinite(request.min_score):
+        raise BadQuery(f"min_score is {request.min_score}; give a finite number")
     if request.fusion not in ("convex", "rrf"):
         raise BadQuery(f"fusion is {request.fusion!r}; it is 'convex' or 'rrf'")
     if request.rrf_k < 1:

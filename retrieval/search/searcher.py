@@ -1,4 +1,4 @@
-"""A collection and its encoder, put together to answer queries: encode → retrieve → group → fetch."""
+"""A collection and its encoder, put together to answer queries: plan → encode → rank → count → fetch."""
 
 from __future__ import annotations
 
@@ -13,23 +13,20 @@ from numpy.typing import NDArray
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import DocumentNotFound
+from retrieval.index.facets import count_values
 from retrieval.index.snapshot import Snapshot, open_snapshot
+from retrieval.index.word_index import WordIndex
 from retrieval.search.canaries import check_canaries, check_fingerprint
-from retrieval.search.grouping import DocumentRanking, group, order_ties, settled
+from retrieval.search.grouping import DocumentRanking
+from retrieval.search.highlight import Marks
+from retrieval.search.hits import fetch
+from retrieval.search.modes import Retrieval
+from retrieval.search.plan import Plan, plan, retrieval
+from retrieval.search.ranking import by_field, by_score, matching
+from retrieval.search.readability import Readability
 from retrieval.search.reasons import Reasons
 from retrieval.search.request import checked
-from retrieval.types import (
-    Document,
-    Hit,
-    Mode,
-    PassageHit,
-    Ranking,
-    ScoreParts,
-    SearchRequest,
-    SearchResult,
-    Timings,
-    Vectors,
-)
+from retrieval.types import Document, FacetCount, Hit, Mode, SearchRequest, SearchResult, Timings
 
 
 class Searcher:
@@ -39,6 +36,7 @@ class Searcher:
         self.snapshot = snapshot
         self.encoder = encoder
         self.reasons = Reasons(snapshot, encoder)
+        self._readability = Readability(encoder.tokenizer)
 
     def __enter__(self) -> Searcher:
         return self
@@ -58,11 +56,12 @@ class Searcher:
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         """Answer several requests; their queries are encoded together."""
-        requests = [checked(request) for request in requests]
+        plans = [plan(checked(request), self.snapshot, self._readability) for request in requests]
         started = time.perf_counter()
-        vectors = self.encoder.encode_queries([request.query for request in requests])
+        texts = [each.text for each in plans if each.encodes]
+        vectors = iter(self.encoder.encode_queries(texts) if texts else ())
         encode_ms = _ms_since(started)
-        return [self._answer(request, vector, encode_ms) for request, vector in zip(requests, vectors, strict=True)]
+        return [self._answer(each, next(vectors) if each.encodes else None, encode_ms) for each in plans]
 
     def document(self, document_id: str) -> Document:
         """The live document with that id; DocumentNotFound otherwise."""
@@ -71,74 +70,51 @@ class Searcher:
             raise DocumentNotFound(f"no document {document_id!r} in {self.snapshot.name}")
         return self.snapshot.documents([row])[0]
 
-    def _answer(self, request: SearchRequest, vector: NDArray[np.float32], encode_ms: float) -> SearchResult:
+    def _answer(self, plan: Plan, vector: NDArray[np.float32] | None, encode_ms: float) -> SearchResult:
+        request = plan.request
         started = time.perf_counter()
-        ranked = self._retrieve(request, vector[np.newaxis])
+        found = retrieval(plan, self.snapshot, vector)
+        ranked = self._ranked(found, request)
+        facets = self._facets(found, request)
         retrieve_ms = _ms_since(started)
         fetched = time.perf_counter()
-        hits = self._fetch(request, vector, ranked)
+        hits = fetch(request, ranked, found, self.snapshot)
+        if request.highlight:
+            hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetched)
         if request.explain:
-            hits = self.reasons.added(request.query, hits, Mode.DENSE)
+            hits = self.reasons.added(request.query, hits, plan.mode)
         return SearchResult(
             query=request.query,
             collection=self.snapshot.name,
             generation=self.snapshot.manifest.generation,
-            mode=Mode.DENSE,
+            mode=plan.mode,
             hits=hits,
             timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, encode_ms + retrieve_ms + fetch_ms),
+            facets=facets,
+            weight=plan.weight.value if plan.weight else None,
+            weight_reason=plan.weight.reason if plan.weight else "",
         )
 
-    def _retrieve(self, request: SearchRequest, vector: Vectors) -> DocumentRanking:
-        """The first offset + k documents; more passages are asked for until none beyond can matter."""
+    def _ranked(self, found: Retrieval, request: SearchRequest) -> DocumentRanking:
         depth = request.offset + request.k
-        asked = depth + 10
-        while True:
-            ranking: Ranking = self.snapshot.vectors.search(vector, asked, allowed=self.snapshot.live)[0]
-            grouped = group(ranking, self.snapshot.document_of)
-            if settled(ranking, grouped, depth, asked):
-                return order_ties(grouped, self.snapshot.ids, depth)
-            asked *= 2
+        if request.sort:
+            return by_field(found, self.snapshot, depth, request.min_score, request.sort)
+        return by_score(found, self.snapshot, depth, request.min_score)
 
-    def _fetch(
-        self, request: SearchRequest, vector: NDArray[np.float32], ranked: DocumentRanking
-    ) -> tuple[Hit, ...]:
-        page = slice(request.offset, request.offset + request.k)
-        documents = self.snapshot.documents(ranked.documents[page])
-        return tuple(
-            self._hit(rank, document, int(row), float(score), request, vector)
-            for rank, (document, row, score) in enumerate(
-                zip(documents, ranked.documents[page], ranked.scores[page], strict=True), start=request.offset + 1
-            )
-        )
+    def _facets(self, found: Retrieval, request: SearchRequest) -> dict[str, tuple[FacetCount, ...]]:
+        if not request.facets:
+            return {}
+        documents = matching(found, self.snapshot, request.min_score)
+        return {field: count_values(self.snapshot.column(field), documents) for field in request.facets}
 
-    def _hit(
-        self,
-        rank: int,
-        document: Document,
-        row: int,
-        score: float,
-        request: SearchRequest,
-        vector: NDArray[np.float32],
-    ) -> Hit:
-        first, last = np.searchsorted(self.snapshot.document_of, [row, row + 1])
-        rows = np.arange(first, last, dtype=np.int64)
-        scores = self.snapshot.vectors.score(vector, rows)
-        best = np.argsort(-scores, kind="stable")[: request.passages_per_document]
-        passages = tuple(
-            PassageHit(document.text[each.start : each.end], each.start, each.end, float(value), each.location)
-            for each, value in zip(self.snapshot.passages(rows[best]), scores[best], strict=True)
+    def _highlighted(self, plan: Plan, vector: NDArray[np.float32] | None, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
+        words = self.snapshot.lexical
+        marks = Marks(
+            words.analyzer if plan.mode is not Mode.DENSE and isinstance(words, WordIndex) else None,
+            self.encoder if vector is not None else None,
         )
-        return Hit(
-            rank=rank,
-            id=document.id,
-            score=score,
-            title=document.title,
-            text=document.text,
-            metadata=document.metadata,
-            passages=passages,
-            scores=ScoreParts(dense=score),
-        )
+        return marks.added(plan.request.query, vector, hits)
 
 
 def open_searcher(path: Path, *, encoder: SentenceEncoder | None = None, generation: int | None = None) -> Searcher:

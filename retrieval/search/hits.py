@@ -1,0 +1,81 @@
+"""Ranked documents to hits: what is read of them, their best passages, why these are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from retrieval.index.snapshot import Snapshot
+from retrieval.search.grouping import DocumentRanking
+from retrieval.search.modes import Retrieval, RowScores
+from retrieval.types import Document, Hit, Passage, PassageHit, Rows, ScoreParts, Scores, SearchRequest
+
+
+def fetch(request: SearchRequest, ranked: DocumentRanking, retrieval: Retrieval, snapshot: Snapshot) -> tuple[Hit, ...]:
+    """The hits of the page that is asked for."""
+    page = slice(request.offset, request.offset + request.k)
+    documents = ranked.documents[page]
+    if not len(documents):
+        return ()
+    rows = [_rows(document, retrieval, snapshot) for document in documents.tolist()]
+    scores = retrieval.score(np.concatenate(rows))
+    ends = np.cumsum([len(each) for each in rows]).tolist()
+    best = [
+        _best(scores.score, slice(end - len(each), end), request.passages_per_document)
+        for each, end in zip(rows, ends, strict=True)
+    ]
+    passages = iter(snapshot.passages(np.concatenate(rows)[np.concatenate(best)]))
+    return tuple(
+        _hit(rank, document, float(score), [(place, next(passages)) for place in places.tolist()], scores, request)
+        for rank, (document, score, places) in enumerate(
+            zip(snapshot.documents(documents), ranked.scores[page], best, strict=True), start=request.offset + 1
+        )
+    )
+
+
+def _rows(document: int, retrieval: Retrieval, snapshot: Snapshot) -> Rows:
+    """The passages of a document that may match."""
+    first, last = np.searchsorted(snapshot.document_of, [document, document + 1])
+    rows = np.arange(first, last, dtype=np.int64)
+    return rows if retrieval.allowed is None else rows[retrieval.allowed[rows]]
+
+
+def _best(scores: Scores, places: slice, count: int) -> Rows:
+    """Places of a document's best passages, best first."""
+    order = np.argsort(-scores[places], kind="stable")[:count]
+    return np.asarray(order + places.start, dtype=np.int64)
+
+
+def _hit(
+    rank: int,
+    document: Document,
+    score: float,
+    passages: Sequence[tuple[int, Passage]],
+    scores: RowScores,
+    request: SearchRequest,
+) -> Hit:
+    shown = tuple(
+        PassageHit(
+            document.text[each.start : each.end], each.start, each.end, float(scores.score[place]), each.location
+        )
+        for place, each in passages
+    )
+    best = passages[0][0]
+    metadata = document.metadata
+    if request.fields is not None:
+        metadata = {name: value for name, value in metadata.items() if name in request.fields}
+    return Hit(
+        rank=rank,
+        id=document.id,
+        score=score,
+        title=document.title,
+        text=document.text,
+        metadata=metadata,
+        passages=shown,
+        scores=ScoreParts(_at(scores.dense, best), _at(scores.lexical, best), _at(scores.fused, best)),
+    )
+
+
+def _at(scores: Scores | None, place: int) -> float | None:
+    return None if scores is None else float(scores[place])

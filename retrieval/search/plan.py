@@ -1,0 +1,99 @@
+"""What a request means for one open generation: which mode, which rows, what is encoded, which weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import BadQuery
+from retrieval.index.facets import facet_type, sort_type
+from retrieval.index.filters import compile_filter, known_field
+from retrieval.index.query_words import parse_query
+from retrieval.index.snapshot import Snapshot
+from retrieval.index.word_index import WordIndex
+from retrieval.search.modes import DenseRetrieval, HybridRetrieval, LexicalRetrieval, Retrieval
+from retrieval.search.readability import Readability, Weight, dense_weight
+from retrieval.types import Bitmap, Mode, SearchRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A checked request.  `text` is what the encoder reads and `allowed` what the filter leaves of the live rows."""
+
+    request: SearchRequest
+    mode: Mode
+    text: str
+    allowed: Bitmap | None  # None: no filter
+    weight: Weight | None  # of hybrid convex fusion
+
+    @property
+    def encodes(self) -> bool:
+        """Whether a query vector is needed."""
+        return self.mode is not Mode.LEXICAL
+
+
+def plan(request: SearchRequest, snapshot: Snapshot, readability: Readability) -> Plan:
+    """Hold a request against a generation.  Raises BadQuery and FilterError."""
+    mode = request.mode or (Mode.DENSE if snapshot.lexical is None else Mode.HYBRID)
+    if mode is not Mode.DENSE and snapshot.lexical is None:
+        raise BadQuery(f"{snapshot.name} has no index of words, so mode {mode} cannot answer; use mode dense")
+    _check_fields(request, snapshot)
+    text = request.query if mode is Mode.DENSE else parse_query(request.query).plain
+    if not text:
+        raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
+    weight = None
+    if mode is Mode.HYBRID and request.fusion == "convex":
+        manifest = snapshot.manifest
+        weight = dense_weight(
+            request.weight,
+            manifest.settings.search.get("weight"),
+            readability.unreadable_share(text),
+            manifest.unreadable_share,
+        )
+    return Plan(request, mode, text, _allowed(request.filter, snapshot), weight)
+
+
+def retrieval(plan: Plan, snapshot: Snapshot, vector: NDArray[np.float32] | None) -> Retrieval:
+    """The query at work; `vector` is that of `plan.text`, where one is needed."""
+    words = snapshot.lexical
+    if plan.mode is Mode.DENSE or not isinstance(words, WordIndex):
+        return _dense(plan, snapshot, vector, plan.allowed)
+    asked = words.asked(plan.request.query, plan.allowed)
+    if plan.mode is Mode.LEXICAL:
+        return LexicalRetrieval(asked)
+    allowed = snapshot.live if asked.within is None else asked.within & snapshot.live
+    return HybridRetrieval(
+        _dense(plan, snapshot, vector, allowed),
+        asked,
+        weight=plan.weight.value if plan.weight else 0.0,
+        rrf_k=plan.request.rrf_k if plan.request.fusion == "rrf" else None,
+        rows_allowed=int(np.count_nonzero(allowed)),
+    )
+
+
+def _dense(
+    plan: Plan, snapshot: Snapshot, vector: NDArray[np.float32] | None, allowed: Bitmap | None
+) -> DenseRetrieval:
+    assert vector is not None
+    allowed = snapshot.live if allowed is None else allowed
+    return DenseRetrieval(snapshot.vectors, vector, allowed, exact=plan.request.exact)
+
+
+def _check_fields(request: SearchRequest, snapshot: Snapshot) -> None:
+    for field in request.facets:
+        facet_type(field, snapshot.schema)
+    if request.sort:
+        sort_type(request.sort.removeprefix("-"), snapshot.schema)
+    for field in request.fields or ():
+        known_field(field, snapshot.schema, "fields")
+
+
+def _allowed(expression: str, snapshot: Snapshot) -> Bitmap | None:
+    """The live rows whose documents match a filter."""
+    if not expression.strip():
+        return None
+    matching = compile_filter(expression, snapshot.schema).documents(snapshot.column, len(snapshot.live_documents))
+    allowed: Bitmap = (matching & snapshot.live_documents)[snapshot.document_of]
+    return allowed
