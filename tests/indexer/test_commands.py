@@ -1,0 +1,126 @@
+"""The commands that keep a collection: what they answer, and how they fail."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from retrieval.index.manifest import read_manifest
+from retrieval.index.snapshot import open_snapshot
+from service.cli import app
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def answer(*arguments: object) -> Any:
+    """The JSON that a command prints."""
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def ids(path: Path) -> list[str]:
+    with open_snapshot(path) as snapshot:
+        return sorted(snapshot.ids(np.flatnonzero(snapshot.live_documents)))
+
+
+@pytest.fixture
+def papers(bench: Any) -> Any:
+    bench.add(*(bench.document(f"d{n}", year=2000 + n) for n in range(6)))
+    return bench
+
+
+def test_delete_by_id_and_by_filter(papers: Any) -> None:
+    assert answer("delete", papers.path, "d0", "nobody") == {"deleted": 1, "missing": 1, "generation": 2}
+    assert answer("delete", papers.path, "--filter", "year >= 2004") == {"deleted": 2, "missing": 0, "generation": 3}
+    assert ids(papers.path) == ["d1", "d2", "d3"]
+    assert run("delete", papers.path).exit_code == 2
+    unknown = run("delete", papers.path, "--filter", "yaer = 1")
+    assert unknown.exit_code == 1
+    assert "year" in unknown.stderr
+    assert ids(papers.path) == ["d1", "d2", "d3"]
+
+
+def test_log_and_rollback(papers: Any) -> None:
+    run("delete", papers.path, "d0")
+    assert answer("rollback", papers.path) == {"generation": 3}
+    entries = answer("log", papers.path)
+    assert [each["generation"] for each in entries] == [3, 2, 1]
+    assert [each["documents"] for each in entries] == [6, 5, 6]
+    assert entries[1]["cause"] == "delete 1 documents"
+    assert "(current)" in run("log", papers.path).stdout
+    failed = run("rollback", papers.path, "77")
+    assert failed.exit_code == 1
+    assert "generation 77 is not kept (kept: 1, 2, 3)" in failed.stderr
+
+
+def test_merge_forgets_older_generations(papers: Any) -> None:
+    papers.add(papers.document("new"))
+    run("delete", papers.path, "d0")
+    report = answer("merge", papers.path)
+    assert report["segments"] == 1
+    assert len(answer("log", papers.path)) == 1
+    assert ids(papers.path) == ["d1", "d2", "d3", "d4", "d5", "new"]
+
+
+def test_verify_says_what_is_wrong_and_exits_with_1(papers: Any) -> None:
+    assert answer("verify", papers.path, "--no-canaries")["ok"] is True
+    vectors = papers.path / next(each for each in read_manifest(papers.path).paths() if each.name == "vectors.npy")
+    data = bytearray(vectors.read_bytes())
+    data[200] ^= 1
+    vectors.write_bytes(data)
+    result = run("verify", papers.path, "--no-canaries", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["ok"] is False
+    assert str(vectors) in json.dumps(found)
+    assert str(vectors) in run("verify", papers.path, "--no-canaries").stdout
+
+
+def test_snapshot_and_restore(papers: Any) -> None:
+    backup, copy = papers.folder / "b.tar.zst", papers.folder / "copy"
+    assert answer("snapshot", papers.path, backup)["documents"] == 6
+    assert answer("restore", backup, copy)["documents"] == 6
+    assert ids(copy) == ids(papers.path)
+    again = run("restore", backup, copy)
+    assert again.exit_code == 1
+    assert "is there already" in again.stderr
+
+
+@pytest.mark.parametrize("command", ["delete", "merge", "log", "rollback", "verify", "snapshot"])
+def test_what_is_no_collection_is_refused(command: str, tmp_path: Path) -> None:
+    more = {"delete": ["x"], "snapshot": [tmp_path / "b.tar.zst"]}.get(command, [])
+    result = run(command, tmp_path, *more)
+    assert result.exit_code == 1
+    assert "not a collection" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_lines(path: Path, documents: dict[str, str]) -> Path:
+    path.write_text("".join(json.dumps({"id": each, "text": text}) + "\n" for each, text in documents.items()))
+    return path
+
+
+def test_index_add_and_sync_encode_only_what_changed(tmp_path: Path) -> None:
+    source, target = tmp_path / "corpus.jsonl", tmp_path / "papers"
+    first = {f"d{n}": f"text number {n}" for n in range(5)}
+    report = answer("index", write_lines(source, first), "--into", target)
+    assert (report["added"], report["generation"]) == (5, 1)
+    report = answer("index", source, "--into", target)
+    assert (report["added"], report["unchanged"], report["encoded_texts"], report["generation"]) == (0, 5, 0, 1)
+    report = answer("add", target, write_lines(tmp_path / "more.jsonl", {"d1": "changed", "e": "new"}))
+    assert (report["added"], report["replaced"], report["documents"]) == (2, 1, 6)
+    report = answer("index", source, "--into", target, "--sync")
+    assert (report["added"], report["deleted"], report["unchanged"]) == (1, 1, 4)
+    assert ids(target) == sorted(first)
+    assert answer("verify", target)["ok"] is True
+    nowhere = run("add", tmp_path / "nowhere", source)
+    assert nowhere.exit_code == 1
+    assert not (tmp_path / "nowhere").exists()
