@@ -40,11 +40,13 @@ def serve(
 
       attendex serve papers --set limits.k=100 --set log.format=json
     """
+    from service.startup import check_directory, check_exposure, set_up_openmp
+
+    set_up_openmp()
     from service.app import create_app
     from service.lifecycle import Lifecycle
     from service.server import listen, make_server, url_of
     from service.settings import load_settings, parse_assignments
-    from service.startup import check_directory, check_exposure
     from service.telemetry import set_up_logging
 
     given: dict[str, Any] = {"host": host, "port": port, "keys": keys, "config": config}

@@ -1,0 +1,143 @@
+"""A closed-loop load generator: each caller sends its next request when the last one is answered.
+
+Runs as a process of its own (`python -m benchmarks.load`), so that it does not share the service's interpreter; it
+speaks just enough HTTP/1.1 to cost little beside what it measures.  Reads its orders as JSON from standard input and
+writes what it saw as JSON to standard output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What to send: bodies in turn, for so long, by so many callers."""
+
+    url: str
+    path: str
+    bodies: Sequence[str]
+    callers: int
+    seconds: float
+    key: str = ""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What came back."""
+
+    statuses: dict[str, int] = field(default_factory=dict)
+    latencies_ms: list[float] = field(default_factory=list)  # of answers with 2xx, in order of arrival
+    refusals_ms: list[float] = field(default_factory=list)  # of answers with 429
+    seconds: float = 0.0
+    sample: str = ""  # one answer, for a look
+
+
+def run_load(orders: Orders) -> Seen:
+    """Run the orders in another process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load"],
+        input=json.dumps(asdict(orders)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Seen(**json.loads(done.stdout))
+
+
+class Connection(asyncio.Protocol):
+    """One caller's connection."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        if len(rest) >= length and self._answer is not None:
+            self._buffer = b""
+            self._answer.set_result((int(head[9:12]), rest))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(exc or ConnectionResetError("the service closed the connection"))
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Status and body."""
+        assert self._transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+
+async def generate(orders: Orders) -> Seen:
+    """All callers at once, until the time is over."""
+    address = urlsplit(orders.url)
+    requests = [_request(orders, address.netloc, body) for body in orders.bodies]
+    seen, statuses = Seen(), Counter[str]()
+    started = time.perf_counter()
+    place = iter(range(10**12))
+
+    async def caller() -> None:
+        connection: Connection | None = None
+        while (began := time.perf_counter()) < started + orders.seconds:
+            try:
+                if connection is None:
+                    loop = asyncio.get_running_loop()
+                    _, connection = await loop.create_connection(Connection, address.hostname, address.port)
+                status, body = await connection.ask(requests[next(place) % len(requests)])
+            except OSError:
+                statuses["no answer"] += 1
+                connection = None
+                await asyncio.sleep(0.01)
+                continue
+            took = (time.perf_counter() - began) * 1000
+            statuses[str(status)] += 1
+            if status < 300:
+                seen.latencies_ms.append(took)
+                seen.sample = seen.sample or body[:2_000].decode(errors="replace")
+            elif status == 429:
+                seen.refusals_ms.append(took)
+                await asyncio.sleep(0.002)  # a caller that was refused breathes before it asks again
+
+    await asyncio.gather(*(caller() for _ in range(orders.callers)))
+    seen.seconds = time.perf_counter() - started
+    seen.statuses = dict(statuses)
+    return seen
+
+
+def _request(orders: Orders, host: str, body: str) -> bytes:
+    data = body.encode()
+    lines = [f"POST {orders.path} HTTP/1.1", f"host: {host}", "content-type: application/json"]
+    lines += [f"authorization: Bearer {orders.key}"] if orders.key else []
+    return "\r\n".join([*lines, f"content-length: {len(data)}", "", ""]).encode() + data
+
+
+def main() -> None:
+    """Orders in, what was seen out."""
+    import uvloop
+
+    orders: dict[str, Any] = json.load(sys.stdin)
+    seen = uvloop.run(generate(Orders(**orders)))
+    json.dump(asdict(seen), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

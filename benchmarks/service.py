@@ -1,0 +1,200 @@
+"""How fast is the service over HTTP, and how does it bear too much?
+
+    python -m benchmarks.service COLLECTION QUERIES.jsonl            # the table of loads
+    python -m benchmarks.service COLLECTION QUERIES.jsonl --overload # ten times what it can do, for 30 s
+    python -m benchmarks.service COLLECTION QUERIES.jsonl --soak 600 # memory and errors over ten minutes
+
+Starts `attendex serve` as a process, loads it from a second one on the same machine (see load.py), and prints for each
+load: requests/s, latencies, errors, CPU time a request, and the service's memory before and after.  Every request asks
+another query, so that nothing is answered from memory of earlier ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+
+from benchmarks.load import Orders, Seen, run_load
+
+EMBEDDINGS = "/v1/embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One line of the table."""
+
+    name: str
+    callers: int
+    path: str
+    body: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service."""
+
+    url: str
+    process: psutil.Process
+    collection: str
+
+    def resident_mb(self) -> float:
+        """Memory of the process that is its own, in MB."""
+        return float(self.process.memory_full_info().uss) / 1e6
+
+    def cpu_s(self) -> float:
+        """CPU seconds so far."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+
+@contextmanager
+def running(collection: Path, options: Sequence[str]) -> Iterator[Service]:
+    """`attendex serve` as a process, ready; prints how long that took."""
+    command = [sys.executable, "-m", "service", "serve", str(collection), "--port", "0", "--set", "log.requests=false"]
+    started = time.perf_counter()
+    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+        while not _ready(url):
+            time.sleep(0.02)
+        print(f"ready after {time.perf_counter() - started:.2f} s")
+        try:
+            yield Service(url, psutil.Process(process.pid), collection.resolve().name)
+        finally:
+            process.terminate()
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def loads(collection: str, callers: Sequence[int], modes: Sequence[str]) -> Iterator[Load]:
+    """Each mode with each number of callers, then embeddings."""
+    path = f"/v1/collections/{collection}/search"
+    for mode in modes:
+        for count in callers:
+            yield Load(f"search, {mode}", count, path, {"mode": mode, "k": 10})
+    for count in sorted({*callers, 16}):
+        yield Load("embeddings, one short text", count, EMBEDDINGS, {"model": "default"})
+
+
+def bodies(load: Load, queries: Sequence[str], number: int) -> list[str]:
+    """Distinct requests: the queries over and over, each time with another number behind."""
+    key = "input" if load.path == EMBEDDINGS else "query"
+    texts = (f"{queries[i % len(queries)]} {number + i}" for i in range(30_000))
+    return [json.dumps({key: text[:200], **load.body}) for text in texts]
+
+
+def measure(service: Service, load: Load, queries: Sequence[str], seconds: float, number: int) -> Seen:
+    """Run one load and print its line."""
+    asked = bodies(load, queries, number)
+    memory, cpu = service.resident_mb(), service.cpu_s()
+    seen = run_load(Orders(service.url, load.path, asked, load.callers, seconds))
+    answered = len(seen.latencies_ms)
+    p50, p95, p99 = np.percentile(seen.latencies_ms, [50, 95, 99]) if answered else (np.nan,) * 3
+    errors = sum(count for status, count in seen.statuses.items() if not status.startswith("2"))
+    latencies = f"{p50:.1f} | {p95:.1f} | {p99:.1f}"
+    spent = f"{(service.cpu_s() - cpu) / max(1, answered) * 1000:.2f} | {memory:.0f} → {service.resident_mb():.0f}"
+    print(
+        f"| {load.name} | {load.callers} | {answered / seen.seconds:.0f} | {latencies} | {errors} | {spent} |",
+        flush=True,
+    )
+    return seen
+
+
+HEADER = """
+| load | callers | requests/s | p50 ms | p95 ms | p99 ms | errors | CPU ms a request | memory MB |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+
+
+def table(
+    service: Service, queries: Sequence[str], seconds: float, callers: Sequence[int], modes: Sequence[str]
+) -> None:
+    """Every load, each after a short warm-up."""
+    print(HEADER)
+    for place, load in enumerate(loads(service.collection, callers, modes)):
+        warm = bodies(load, queries, -1)
+        run_load(Orders(service.url, load.path, warm, load.callers, 1.0))
+        measure(service, load, queries, seconds, (place + 1) * 10**6)
+
+
+def overload(service: Service, queries: Sequence[str], seconds: float, mode: str) -> None:
+    """Normal load, ten times as many callers, and normal load again one second later."""
+    path = f"/v1/collections/{service.collection}/search"
+    print(HEADER)
+    normal = Load("normal", 8, path, {"mode": mode, "k": 10})
+    run_load(Orders(service.url, path, bodies(normal, queries, -1), 8, 2.0))
+    before = measure(service, normal, queries, 10, 10**6)
+    flood = measure(service, Load("ten times as many", 80, path, normal.body), queries, seconds, 2 * 10**6)
+    time.sleep(1)
+    after = measure(service, Load("one second later", 8, path, normal.body), queries, 10, 3 * 10**6)
+    p99 = [np.percentile(seen.latencies_ms, 99) for seen in (before, flood)]
+    refused = np.percentile(flood.refusals_ms, [50, 99]) if flood.refusals_ms else (0.0, 0.0)
+    print(f"\naccepted p99 under the flood: {p99[1] / p99[0]:.1f} × normal (at most 3)")
+    print(f"statuses under the flood: {flood.statuses}; refusals took {refused[0]:.1f} ms, p99 {refused[1]:.1f} ms")
+    rates = [len(seen.latencies_ms) / seen.seconds for seen in (before, after)]
+    print(f"one second later: {rates[1] / rates[0]:.2f} of the normal speed")
+
+
+def soak(service: Service, queries: Sequence[str], seconds: float, mode: str) -> None:
+    """Mixed load for long; memory is compared with that after the first tenth."""
+    path = f"/v1/collections/{service.collection}/search"
+    print(HEADER)
+    measured: list[float] = []
+    errors = 0
+    for part in range(10):
+        load = Load("search", 8, path, {"mode": mode, "k": 10})
+        if part % 3 == 2:
+            load = Load("embeddings, one short text", 8, EMBEDDINGS, {"model": "default"})
+        seen = measure(service, load, queries, seconds / 10, (part + 1) * 10**6)
+        errors += sum(count for status, count in seen.statuses.items() if status != "200")
+        measured.append(service.resident_mb())
+    growth = measured[-1] / measured[0] - 1
+    print(f"\nmemory {measured[0]:.0f} → {measured[-1]:.0f} MB: {growth:+.1%} (at most +3 %); errors: {errors}")
+
+
+def main() -> None:
+    """Parse, start, measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("collection", type=Path)
+    parser.add_argument("queries", type=Path, help="JSONL with a field `text`")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--callers", default="1,8,32")
+    parser.add_argument("--modes", default="dense,lexical,hybrid")
+    parser.add_argument("--mode", default="hybrid", help="of --overload and --soak")
+    parser.add_argument("--overload", action="store_true")
+    parser.add_argument("--soak", type=float, metavar="SECONDS")
+    parser.add_argument("--serve", action="append", default=[], metavar="OPTION", help="option of `attendex serve`")
+    arguments = parser.parse_args()
+    queries = [json.loads(line)["text"] for line in arguments.queries.read_text(encoding="utf-8").splitlines()]
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print("command:", " ".join(["python -m benchmarks.service", *sys.argv[1:]]))
+    with running(arguments.collection, arguments.serve) as service:
+        if arguments.soak:
+            soak(service, queries, arguments.soak, arguments.mode)
+        elif arguments.overload:
+            overload(service, queries, max(30.0, arguments.seconds), arguments.mode)
+        else:
+            callers = [int(each) for each in arguments.callers.split(",")]
+            table(service, queries, arguments.seconds, callers, arguments.modes.split(","))
+
+
+if __name__ == "__main__":
+    main()
