@@ -108,9 +108,9 @@ def _passages(parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:
         new_rows = first + np.cumsum(part.live) - 1
         first += int(np.count_nonzero(part.live))
         for batch in part.segment.table(Table.PASSAGES).batches():
-            kept = _allowed(batch, part.live[batch.column("document").to_numpy()])
+            kept = _allowed(batch, part.live[np.from_dlpack(batch.column("document"))])
             place = kept.schema.get_field_index("document")
-            documents = pa.array(new_rows[kept.column(place).to_numpy()], pa.uint32())
+            documents = pa.array(new_rows[np.from_dlpack(kept.column(place))], pa.uint32())
             yield kept.set_column(place, kept.schema.field(place), documents)
 
 

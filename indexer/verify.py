@@ -195,9 +195,9 @@ def _ids(snapshot: Snapshot) -> Iterator[str]:
 def _offsets(snapshot: Snapshot) -> Iterator[str]:
     for segment in snapshot.segments:
         texts = segment.table(Table.DOCUMENTS).column("text")
-        lengths = pc.utf8_length(texts).to_numpy()[segment.document_of]
+        lengths = np.array(pc.utf8_length(texts).to_pylist(), dtype=np.int64)[segment.document_of]
         passages = segment.table(Table.PASSAGES)
-        starts, ends = passages.column("start").to_numpy(), passages.column("end").to_numpy()
+        starts, ends = passages.numbers("start"), passages.numbers("end")
         for row in np.flatnonzero((starts > ends) | (ends > lengths)).tolist():
             yield f"{segment.folder}: passage row {row} is [{starts[row]}, {ends[row]}) of {lengths[row]} characters"
 

@@ -64,8 +64,8 @@ class Segment:
             table: TableReader(self._files[table.file_name], batches[batches["table"] == table]) for table in Table
         }
         self.live_documents = self._live()
-        self.keys: Keys = self._tables[Table.PASSAGES].column("key").to_numpy()
-        self.document_of: Rows = self._tables[Table.PASSAGES].column("document").to_numpy().astype(np.int64)
+        self.keys: Keys = self._tables[Table.PASSAGES].numbers("key")
+        self.document_of: Rows = self._tables[Table.PASSAGES].numbers("document").astype(np.int64)
         self.vectors: Kept = self._vectors()
         self._check_counts()
 
@@ -140,7 +140,7 @@ class Segment:
     def scan(self, wanted: Bitmap) -> Iterator[PassageTexts]:
         """Title and text of the passages that `wanted` allows, (passages,), in order, some documents at a time."""
         passages = self._tables[Table.PASSAGES]
-        starts, ends = (passages.column(name).to_numpy() for name in ("start", "end"))
+        starts, ends = (passages.numbers(name) for name in ("start", "end"))
         headings = passages.column("heading")
         document = 0
         for batch in self._tables[Table.DOCUMENTS].batches():
