@@ -18,6 +18,8 @@ def checked(request: SearchRequest) -> SearchRequest:
     query = request.query.strip()
     if not query:
         raise BadQuery("the query is empty; give at least one word")
+    if any("\ud800" <= character <= "\udfff" for character in query):
+        raise BadQuery("the query holds half of a surrogate pair, which is no character")
     if len(query) > MAX_QUERY_CHARACTERS:
         raise BadQuery(f"the query has {len(query):,} characters; at most {MAX_QUERY_CHARACTERS:,} are allowed")
     if request.k < 1:
