@@ -77,9 +77,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture
-def bench(folder: Path) -> Bench:
+def hand_made_settings() -> CollectionSettings:
+    """Settings of a collection whose encoder is `vector_of`."""
     encoder = EncoderFingerprint("hand-made", "w", "t", "mean", True, "", "", 32, DIMENSION)
     texts = ("one", "two")
     canaries = Canaries(texts, np.concatenate([vector_of(text) for text in texts]))
-    return Bench(folder, CollectionSettings(encoder, "none", "float32", canaries, lexical=asdict(LexicalSettings())))
+    return CollectionSettings(encoder, "none", "float32", canaries, lexical=asdict(LexicalSettings()))
+
+
+@pytest.fixture
+def bench(folder: Path) -> Bench:
+    return Bench(folder, hand_made_settings())
