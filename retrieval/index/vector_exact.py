@@ -1,12 +1,14 @@
 """Exact search over kept vectors, without a copy of them.
 
-FAISS scans the memory-mapped file itself: a flat index whose codes are a view of the map.  What it finds are
-candidates; its sums round differently from `row_scores`, so as many candidates are taken as the two can disagree
-about, and the ranking is made from `row_scores` alone: (score descending, row ascending), ties included.
+FAISS scans the memory-mapped file itself: a flat index whose codes are a view of the map, or, under a filter, of the
+allowed rows, copied out some thousands at a time, which is faster than to ask of each row whether it is allowed.  What
+it finds are candidates; its sums round differently from `row_scores`, so as many candidates are taken as the two can
+disagree about, and the ranking is made from `row_scores` alone: (score descending, row ascending), ties included.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import faiss
@@ -14,35 +16,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.vector import LONGEST, Kept, row_scores
+from retrieval.index.vector_threads import threads_for
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
 
-GATHERED_SHARE = 0.04  # allowed share of the rows below which copying them out beats testing a bit for each row
 FEW_ROWS = 1024  # so few rows are scored at once, without a candidate search
 MANY_QUERIES = 12  # from so many queries on, blocks turned into float32 once for all of them are faster
-BLOCK_ROWS = 8192  # rows of such a block; a multiple of 8, so that a packed bitmap can be cut there
+BLOCK_ROWS = 4096  # rows copied out at a time: they stay in the processor's cache until they are scanned
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Candidates of several queries: rows, -1 where there are too few, and FAISS's scores; both (queries, depth)."""
+    """Candidates of several queries, best first, with FAISS's scores; both (queries, depth).
 
-    rows: NDArray[np.int64]
+    `places` count the rows that are searched, in their order.
+    """
+
+    places: NDArray[np.int64]
     scores: NDArray[np.float32]
+
+
+class Searched:
+    """The rows of `vectors` that a search is among: those in `rows`, ascending, or all where that is None."""
+
+    def __init__(self, vectors: Kept, rows: Rows | None) -> None:
+        self.vectors = vectors
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.vectors if self.rows is None else self.rows)
+
+    def at(self, places: Rows) -> Rows:
+        """Rows by their places among the rows searched."""
+        return places if self.rows is None else self.rows[places]
+
+    def blocks(self, *, as_float32: bool) -> Iterator[Kept]:
+        """The vectors, one block after the other; a block is not to be used after the next was asked for."""
+        if self.rows is None and not as_float32:
+            yield self.vectors
+            return
+        buffer = np.empty((BLOCK_ROWS, self.vectors.shape[1]), self.vectors.dtype)
+        for start in range(0, len(self), BLOCK_ROWS):
+            if self.rows is None:
+                block = self.vectors[start : start + BLOCK_ROWS]
+            else:
+                rows = self.rows[start : start + BLOCK_ROWS]
+                block = np.take(self.vectors, rows, axis=0, out=buffer[: len(rows)], mode="clip")
+            yield np.ascontiguousarray(block, dtype=np.float32) if as_float32 else block
 
 
 def exact_search(vectors: Kept, queries: Vectors, k: int, allowed: Bitmap | None = None) -> list[Ranking]:
     """The k best rows of each query among the allowed, or all that are allowed where those are fewer."""
-    count = len(vectors) if allowed is None else int(np.count_nonzero(allowed))
-    if count == 0 or k <= 0:
+    searched = Searched(vectors, None if allowed is None or allowed.all() else np.flatnonzero(allowed))
+    if len(searched) == 0 or k <= 0:
         return [no_ranking() for _ in queries]
-    if allowed is not None and (count <= FEW_ROWS or count < len(vectors) * GATHERED_SHARE):
-        rows = np.flatnonzero(allowed)
-        chosen = exact_search(vectors[rows], queries, k)
-        return [Ranking(rows[each.rows], each.scores) for each in chosen]
-    if count <= FEW_ROWS:
-        return [best(np.arange(count), row_scores(query, vectors), k) for query in queries]
-    bits = None if allowed is None or count == len(vectors) else np.packbits(allowed, bitorder="little")
-    return _search_all(vectors, queries, min(k, count), count, bits)
+    if len(searched) <= FEW_ROWS:
+        rows = searched.at(np.arange(len(searched)))
+        few = vectors if searched.rows is None else vectors[rows]
+        return [best(rows, row_scores(query, few), k) for query in queries]
+    return _search_all(searched, queries, min(k, len(searched)))
 
 
 def best(rows: Rows, scores: Scores, k: int) -> Ranking:
@@ -77,28 +108,20 @@ def flat_view(vectors: Kept) -> faiss.Index:
     return index
 
 
-def select(bits: NDArray[np.uint8] | None) -> faiss.SearchParameters | None:
-    """Search parameters that admit the rows whose bit is set; `bits` must outlive the search."""
-    return None if bits is None else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
-
-
-def _search_all(vectors: Kept, queries: Vectors, k: int, count: int, bits: NDArray[np.uint8] | None) -> list[Ranking]:
+def _search_all(searched: Searched, queries: Vectors, k: int) -> list[Ranking]:
     """Rank by candidates, with more of them for those queries where the last could still belong among the k."""
     rankings: list[Ranking] = [no_ranking() for _ in queries]
     open_queries = np.arange(len(queries))
     depth = k + 16 + k // 8
     while len(open_queries):
-        depth = min(depth, count)
-        found = _candidates(vectors, queries[open_queries], depth, bits)
-        margins = disagreement(queries[open_queries])
-        settled = (found.scores[:, -1] < found.scores[:, k - 1] - margins) | (depth == count)
+        depth = min(depth, len(searched))
+        found = _candidates(searched, queries[open_queries], depth)
+        least = found.scores[:, k - 1] - disagreement(queries[open_queries])
+        settled = (found.scores[:, -1] < least) | (depth == len(searched))
         for position in np.flatnonzero(settled):
-            number, near = (
-                open_queries[position],
-                found.scores[position] >= found.scores[position, k - 1] - margins[position],
-            )
-            rows = np.sort(found.rows[position][near])
-            rankings[number] = best(rows, row_scores(queries[number], vectors[rows]), k)
+            near = found.scores[position] >= least[position]
+            rows, query = searched.at(found.places[position][near]), queries[open_queries[position]]
+            rankings[open_queries[position]] = best(rows, row_scores(query, searched.vectors[rows]), k)
         open_queries, depth = open_queries[~settled], depth * 4
     return rankings
 
@@ -113,21 +136,21 @@ def disagreement(queries: Vectors) -> NDArray[np.float32]:
     return np.asarray(bound * np.linalg.norm(queries, axis=1), dtype=np.float32)
 
 
-def _candidates(vectors: Kept, queries: Vectors, depth: int, bits: NDArray[np.uint8] | None) -> Found:
-    if len(queries) < MANY_QUERIES:
-        scores, rows = flat_view(vectors).search(queries, depth, params=select(bits))
-        return Found(rows, scores)
+def _candidates(searched: Searched, queries: Vectors, depth: int) -> Found:
     found = Found(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32))
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        block = np.ascontiguousarray(vectors[start : start + BLOCK_ROWS], dtype=np.float32)
-        part = None if bits is None else np.ascontiguousarray(bits[start // 8 : (start + BLOCK_ROWS) // 8])
-        scores, rows = flat_view(block).search(queries, min(depth, len(block)), params=select(part))
-        found = _better(found, Found(np.where(rows < 0, -1, rows + start), scores), depth)
+    start = 0
+    with threads_for(len(queries)):
+        for block in searched.blocks(as_float32=len(queries) >= MANY_QUERIES):
+            scores, places = flat_view(block).search(queries, min(depth, len(block)))
+            found = _better(found, Found(places + start, scores), depth)
+            start += len(block)
     return found
 
 
 def _better(left: Found, right: Found, depth: int) -> Found:
     """The `depth` best of both, best first."""
-    rows, scores = np.hstack((left.rows, right.rows)), np.hstack((left.scores, right.scores))
+    if left.places.shape[1] == 0:
+        return right
+    places, scores = np.hstack((left.places, right.places)), np.hstack((left.scores, right.scores))
     order = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
-    return Found(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
+    return Found(np.take_along_axis(places, order, 1), np.take_along_axis(scores, order, 1))

@@ -8,22 +8,26 @@ import numpy as np
 
 from retrieval.errors import BadQuery
 from retrieval.index.vector import Kept, row_scores
+from retrieval.index.vector_approximate import Approximate, approximate_search
 from retrieval.index.vector_exact import best, exact_search, no_ranking
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
 
 
 class SegmentVectors:
-    """Vectors of one segment.  Rows count from 0 within the segment."""
+    """Vectors of one segment, with a structure over them or without.  Rows count from 0 within the segment."""
 
-    def __init__(self, vectors: Kept) -> None:
+    def __init__(self, vectors: Kept, approximate: Approximate | None = None) -> None:
         self.vectors = vectors
+        self.approximate = approximate
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def search(self, queries: Vectors, k: int, *, allowed: Bitmap | None = None, exact: bool = False) -> list[Ranking]:  # noqa: ARG002
+    def search(self, queries: Vectors, k: int, *, allowed: Bitmap | None = None, exact: bool = False) -> list[Ranking]:
         """As CombinedVectors.search, for this segment alone."""
-        return exact_search(self.vectors, queries, k, allowed)
+        if exact or self.approximate is None:
+            return exact_search(self.vectors, queries, k, allowed)
+        return approximate_search(self.vectors, self.approximate, queries, k, allowed)
 
     def score(self, query: Vectors, rows: Rows) -> Scores:
         """Exact inner products of one query, (dimension,), with the kept vectors of `rows`."""
@@ -60,6 +64,11 @@ class CombinedVectors:
             if parts
             else [no_ranking() for _ in queries]
         )
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every answer is exact anyway."""
+        return all(each.approximate is None for each in self.segments)
 
     def score(self, query: Vectors, rows: Rows) -> Scores:
         """Exact inner products of one query, (dimension,), with the kept vectors of `rows`, in their order."""

@@ -1,0 +1,199 @@
+"""Building a structure over the kept vectors of a finished segment, in bounded memory, and opening it again.
+
+Trained on a sample; filled block by block from the memory map; measured and tuned before the rows held out for that
+are added; written once.  At its peak a build holds the structure and one block, or the training sample.  A long
+build writes what it has every few minutes, and an interrupted one goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+
+from retrieval.errors import CorruptCollection
+from retrieval.index.digests import CheckedFile, FileRecord, record_file
+from retrieval.index.directory import Files, replace_atomically
+from retrieval.index.vector import Kept
+from retrieval.index.vector_plan import StructurePlan
+from retrieval.index.vector_structure import RowOrder, Structure, make_index, read_structure, reserve, write_structure
+from retrieval.index.vector_tuning import Tuner, Tuning, make_queries
+from retrieval.types import Rows, Vectors
+
+BLOCK_ROWS = 1 << 15
+HELD_OUT = 1000
+HELD_OUT_SHARE = 0.05  # at most, of a small segment
+CHECKPOINT_S = 300.0
+SEED = 7
+
+Progress = Callable[[str, int, int], None]  # what is being done, rows done, rows in all
+
+
+@dataclass(frozen=True, slots=True)
+class StructureFacts:
+    """What a generation records of a structure; JSON-able by `to_json`."""
+
+    factory: str
+    rows: int
+    dimension: int
+    held_out: int
+    size_bytes: int
+    training_rows: int
+    build_seconds: float
+    reason: str
+    tuning: Tuning
+
+    @property
+    def bytes_per_vector(self) -> float:
+        """Bytes of the structure, without the kept vectors."""
+        return self.size_bytes / max(1, self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """What `to_json` gave."""
+        return cls(**{**body, "tuning": Tuning.from_json(body["tuning"])})
+
+
+def held_out_rows(rows: int) -> Rows:
+    """The rows whose vectors, and queries made from whose text, measure the structure of so many vectors."""
+    return RowOrder(rows, _held_out(rows)).held
+
+
+def _held_out(rows: int) -> int:
+    return min(HELD_OUT, int(rows * HELD_OUT_SHARE))
+
+
+def build_structure(
+    vectors: Kept,
+    plan: StructurePlan,
+    target: float,
+    path: Path,
+    *,
+    queries: Vectors | None = None,
+    progress: Progress | None = None,
+    files: Files | None = None,
+) -> StructureFacts:
+    """Build the structure of `plan` over `vectors` and write it to `path`, one new file.
+
+    `queries`: vectors of queries made from the text of `held_out_rows`; without them, queries are made from vectors.
+    What an interrupted build left at `path` with the suffix `.partial` is continued, if it fits.
+    """
+    return _Build(vectors, plan, path, progress or _silent, files or Files()).run(target, queries)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+class _Build:
+    def __init__(self, vectors: Kept, plan: StructurePlan, path: Path, progress: Progress, files: Files) -> None:
+        self.vectors = vectors
+        self.plan = plan
+        self.path = path
+        self.progress = progress
+        self.files = files
+        self.order = RowOrder(len(vectors), _held_out(len(vectors)))
+        self.partial = path.with_name(path.name + ".partial")
+
+    def run(self, target: float, queries: Vectors | None) -> StructureFacts:
+        started = time.monotonic()
+        structure = Structure(self._resumed() or self._trained(), self.order)
+        reserve(structure.index, len(self.vectors))
+        self._fill(structure, self.order.base)
+        self.progress("measuring", 0, len(self.vectors))
+        tuning = self._tuned(structure, target, queries)
+        self._fill(structure, len(self.vectors))
+        write_structure(structure.index, self.path, self.files)
+        for leftover in (self.partial, self._partial_record):
+            self.files.unlink(leftover)
+        return StructureFacts(
+            factory=self.plan.factory,
+            rows=len(self.vectors),
+            dimension=self.plan.dimension,
+            held_out=len(self.order.held),
+            size_bytes=self.path.stat().st_size,
+            training_rows=self.plan.training_rows,
+            build_seconds=round(time.monotonic() - started, 3),
+            reason=self.plan.reason,
+            tuning=tuning,
+        )
+
+    def _trained(self) -> faiss.Index:
+        index = make_index(self.plan.factory, self.plan.dimension)
+        if not index.is_trained:
+            self.progress("training", 0, len(self.vectors))
+            rng = np.random.default_rng(SEED)
+            rows = np.sort(
+                rng.choice(len(self.vectors), min(self.plan.training_rows, len(self.vectors)), replace=False)
+            )
+            index.train(np.ascontiguousarray(self.vectors[rows], dtype=np.float32))
+        return index
+
+    def _fill(self, structure: Structure, end: int) -> None:
+        """Add positions up to `end`."""
+        written = time.monotonic()
+        for start in range(structure.index.ntotal, end, BLOCK_ROWS):
+            structure.add(self.vectors, start, min(start + BLOCK_ROWS, end))
+            self.progress("adding", structure.index.ntotal, len(self.vectors))
+            if time.monotonic() - written > CHECKPOINT_S:
+                self._checkpoint(structure.index)
+                written = time.monotonic()
+
+    def _tuned(self, structure: Structure, target: float, queries: Vectors | None) -> Tuning:
+        rng = np.random.default_rng(SEED)
+        passages = np.asarray(self.vectors[self.order.held], dtype=np.float32)
+        present = np.ones(len(self.vectors), dtype=np.bool_)
+        present[self.order.held] = False
+        tuner = Tuner(structure, self.vectors, present, target)
+        if queries is not None:
+            return tuner.tune(passages, queries, "text", rng)
+        others = np.asarray(self.vectors[np.sort(rng.integers(len(self.vectors), size=4096))], dtype=np.float32)
+        return tuner.tune(passages, make_queries(passages, others, rng), "vectors", rng)
+
+    @property
+    def _partial_record(self) -> Path:
+        return self.partial.with_name(self.partial.name + ".json")
+
+    def _checkpoint(self, index: faiss.Index) -> None:
+        """Write the structure so far, then a record of it, which makes it count."""
+        self.files.unlink(self._partial_record)
+        self.files.unlink(self.partial)
+        write_structure(index, self.partial, self.files)
+        record = record_file(self.partial.parent, self.partial.name)
+        body = {"plan": asdict(self.plan), "size_bytes": record.size_bytes, "sha256": record.sha256}
+        replace_atomically(self._partial_record, json.dumps(body).encode(), self.files)
+
+    def _resumed(self) -> faiss.Index | None:
+        """What an interrupted build of the same plan left, if it is whole."""
+        try:
+            body = json.loads(self._partial_record.read_bytes())
+            record = FileRecord(self.partial.name, int(body["size_bytes"]), str(body["sha256"]))
+            CheckedFile(self.partial.parent, record).require()
+            if body["plan"] != asdict(self.plan):
+                return None
+            return read_structure(self.partial, self.order, mapped=False).index
+        except (OSError, ValueError, KeyError, TypeError, CorruptCollection):
+            return None
+
+
+def open_structure(path: Path, facts: StructureFacts) -> Structure:
+    """Open a structure file, whose digest was checked, as `build_structure` left it."""
+    structure = read_structure(path, RowOrder(facts.rows, facts.held_out))
+    index = structure.index
+    if index.ntotal != facts.rows or index.d != facts.dimension:
+        raise CorruptCollection(
+            f"holds {index.ntotal} vectors of {index.d} dimensions, not {facts.rows} of {facts.dimension}; "
+            "merge to rebuild it",
+            path=path,
+        )
+    return structure

@@ -1,0 +1,209 @@
+"""Structures: positions and rows, factory strings, files, building, tuning, and search through them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from retrieval.errors import CorruptCollection, InputError, StorageError
+from retrieval.index import vector_build
+from retrieval.index.directory import Files
+from retrieval.index.vector_approximate import Approximate
+from retrieval.index.vector_build import StructureFacts, build_structure, held_out_rows, open_structure
+from retrieval.index.vector_plan import StructurePlan
+from retrieval.index.vector_recall import estimate, recall_of
+from retrieval.index.vector_segments import CombinedVectors, SegmentVectors
+from retrieval.index.vector_structure import Effort, RowOrder, make_index, read_structure
+from retrieval.index.vector_threads import threads_for
+
+ROWS, D = 4000, 32
+GRAPH, LISTS, CODES = "HNSW32,SQ8", "IVF64,PQ8x4fs", "SQ4"
+
+
+def clustered(rng: np.random.Generator, rows: int) -> NDArray[np.float16]:
+    """Unit vectors around 60 centres, always the same."""
+    centres = np.random.default_rng(42).standard_normal((60, D))
+    vectors = centres[rng.integers(60, size=rows)] + 0.7 * rng.standard_normal((rows, D))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+
+
+VECTORS = clustered(np.random.default_rng(0), ROWS)
+QUERIES = clustered(np.random.default_rng(1), 100).astype(np.float32)
+
+
+def build(path: Path, factory: str, target: float = 0.95) -> StructureFacts:
+    plan = StructurePlan(factory, ROWS, D, 2000, "as asked")
+    facts = build_structure(VECTORS, plan, target, path)
+    return StructureFacts.from_json(json.loads(json.dumps(facts.to_json())))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Teams of threads only wait for each other where other tests run beside these."""
+    with threads_for(1):
+        yield
+
+
+@pytest.fixture(scope="module", params=[GRAPH, LISTS, CODES])
+def segment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SegmentVectors:
+    path = tmp_path_factory.mktemp("structure") / "structure.faiss"
+    facts = build(path, request.param)
+    return SegmentVectors(VECTORS, Approximate(open_structure(path, facts), facts.tuning))
+
+
+@given(rows=st.integers(1, 200), held=st.integers(0, 200), seed=st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_positions_are_a_reordering_of_the_rows_with_those_held_out_last(rows: int, held: int, seed: int) -> None:
+    order = RowOrder(rows, min(held, rows))
+    by_position = order.to_rows(np.arange(rows))
+    np.testing.assert_array_equal(np.sort(by_position), np.arange(rows))
+    np.testing.assert_array_equal(by_position[order.base :], order.held)
+    assert order.to_rows(np.array([-1]))[0] == -1
+    allowed = np.random.default_rng(seed).random(rows) < 0.5
+    np.testing.assert_array_equal(order.by_position(allowed), allowed[by_position])
+
+
+@pytest.mark.parametrize("factory", ["nonsense", "IVF", "PQ7", "IDMap,Flat", "HNSW32,SQ8,RFlat", "PQ8x4fs"])
+def test_factory_strings_that_cannot_work_are_refused(factory: str) -> None:
+    with pytest.raises(InputError, match=factory):
+        make_index(factory, D)
+
+
+def test_what_was_measured_reaches_the_target_and_is_recorded(segment: SegmentVectors) -> None:
+    assert segment.approximate is not None
+    tuning = segment.approximate.tuning
+    assert tuning.target == 0.95
+    assert min(tuning.passages.recall, tuning.queries.recall) >= 0.95
+    assert tuning.made_by == "vectors"
+    assert tuning.milliseconds > 0
+
+
+@pytest.mark.parametrize("k", [1, 10, 60])
+@pytest.mark.parametrize("share", [1.0, 0.97, 0.5, 0.1, 0.01, 0.001])
+def test_recall_holds_on_other_queries_for_any_filter(segment: SegmentVectors, k: int, share: float) -> None:
+    allowed = None if share == 1 else np.random.default_rng(5).random(ROWS) < share
+    found = segment.search(QUERIES, k, allowed=allowed)
+    exact = segment.search(QUERIES, k, allowed=allowed, exact=True)
+    assert estimate([recall_of(one, other) for one, other in zip(found, exact, strict=True)]).high >= 0.95
+    for one, other, query in zip(found, exact, QUERIES, strict=True):
+        assert len(one.rows) == len(other.rows)
+        assert len(set(one.rows.tolist())) == len(one.rows)
+        assert allowed is None or allowed[one.rows].all()
+        np.testing.assert_array_equal(one.scores, segment.score(query, one.rows))
+        np.testing.assert_array_equal(np.lexsort((one.rows, -one.scores)), np.arange(len(one.rows)))
+
+
+def test_a_filter_that_avoids_what_the_query_asks_for_costs_no_recall(segment: SegmentVectors) -> None:
+    query = QUERIES[:1]
+    nearest = segment.search(query, ROWS // 2, exact=True)[0].rows
+    allowed = np.ones(ROWS, np.bool_)
+    allowed[nearest] = False
+    found, exact = (segment.search(query, 10, allowed=allowed, exact=exact)[0] for exact in (False, True))
+    assert recall_of(found, exact) == 1.0
+
+
+def test_one_query_is_answered_as_among_many(segment: SegmentVectors) -> None:
+    allowed = np.random.default_rng(6).random(ROWS) < 0.6
+    together = segment.search(QUERIES[:20], 10, allowed=allowed)
+    for number, ranking in enumerate(together):
+        alone = segment.search(QUERIES[number : number + 1], 10, allowed=allowed)[0]
+        np.testing.assert_array_equal(alone.rows, ranking.rows)
+
+
+def test_segments_with_and_without_a_structure_are_merged_by_score(segment: SegmentVectors) -> None:
+    small = clustered(np.random.default_rng(9), 300)
+    combined = CombinedVectors([SegmentVectors(small), segment], D)
+    whole = CombinedVectors([SegmentVectors(np.concatenate((small, VECTORS)))], D)
+    assert not combined.is_exact
+    recalls = []
+    for one, other in zip(combined.search(QUERIES, 10), whole.search(QUERIES, 10), strict=True):
+        recalls.append(recall_of(one, other))
+        np.testing.assert_array_equal(np.sort(one.scores)[::-1], one.scores)
+    assert estimate(recalls).high >= 0.95
+    for one, other in zip(combined.search(QUERIES, 10, exact=True), whole.search(QUERIES, 10), strict=True):
+        np.testing.assert_array_equal(one.rows, other.rows)
+
+
+def test_queries_of_the_caller_measure_too(tmp_path: Path) -> None:
+    rows = held_out_rows(ROWS)
+    asked = VECTORS[rows].astype(np.float32)
+    plan = StructurePlan(GRAPH, ROWS, D, 2000, "as asked")
+    facts = build_structure(VECTORS, plan, 0.9, tmp_path / "structure", queries=asked)
+    assert facts.tuning.made_by == "text"
+    assert facts.held_out == len(rows) == 200
+
+
+def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "structure"
+    facts = build(path, GRAPH, 0.8)
+    with pytest.raises(CorruptCollection, match="not 5000 of 32"):
+        open_structure(path, replace(facts, rows=5000, held_out=0))
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"IxFI" + b"\xff" * 200, whole[:100]):
+        path.write_bytes(damaged)
+        with pytest.raises(CorruptCollection):
+            open_structure(path, facts)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(vector_build, "BLOCK_ROWS", 1000)
+    plan = StructurePlan(LISTS, ROWS, D, 2000, "as asked")
+    path, seen = tmp_path / "structure", []
+
+    def interrupt(stage: str, done: int, total: int) -> None:
+        assert total == ROWS
+        seen.append((stage, done))
+        if len(seen) == 4:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        build_structure(VECTORS, plan, 0.9, path, progress=interrupt)
+    assert seen == [("training", 0), ("adding", 1000), ("adding", 2000), ("adding", 3000)]
+    assert not path.exists()
+    again: list[tuple[str, int, int]] = []
+    facts = build_structure(VECTORS, plan, 0.9, path, progress=lambda *step: again.append(step))
+    assert again[0] == ("adding", 3000, ROWS)  # the checkpoint after 2000 rows
+    assert [each.name for each in tmp_path.iterdir()] == ["structure"]
+    structure = open_structure(path, facts)
+    found = structure.candidates(VECTORS[:100].astype(np.float32), Effort(64, 20))
+    assert np.mean([row in near for row, near in enumerate(found)]) > 0.95
+
+
+def test_a_checkpoint_of_something_else_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "structure"
+    (tmp_path / "structure.partial").write_bytes(b"whatever")
+    (tmp_path / "structure.partial.json").write_text('{"size_bytes": 8, "sha256": "00", "plan": {}}')
+    facts = build(path, CODES, 0.8)
+    assert read_structure(path, RowOrder(ROWS, facts.held_out)).index.ntotal == ROWS
+
+
+class FullDisk(Files):
+    """No room after the first megabyte."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    def write(self, descriptor: int, path: Path, data: bytes | memoryview) -> int:
+        self.written += len(data)
+        if self.written > 1 << 20:
+            raise StorageError("No space left on device", path=path)
+        return super().write(descriptor, path, data)
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    plan = StructurePlan(GRAPH, ROWS, D, 2000, "as asked")
+    with pytest.raises(StorageError, match="structure: No space left"):
+        build_structure(VECTORS, plan, 0.5, tmp_path / "structure", files=FullDisk())
