@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from indexer.commands.add import add
+from indexer.commands.chunk import chunk
 from indexer.commands.delete import delete
 from indexer.commands.evaluate import evaluate
 from indexer.commands.index import index
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(index)
 app.command()(search)
+app.command()(chunk)
 app.command()(explain)
 app.command()(evaluate)
 app.command()(compare)

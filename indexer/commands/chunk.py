@@ -1,0 +1,105 @@
+"""`attendex chunk`: what a file becomes, without a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stderr, stdout
+
+if TYPE_CHECKING:
+    from indexer.chunking import ChunkSettings
+    from retrieval.protocols import Tokenizer
+    from retrieval.types import Document
+
+
+@reports_errors
+def chunk(
+    source: Annotated[str, typer.Argument(help="File, folder or - for standard input.", show_default=False)],
+    encoder: Annotated[str, typer.Option(help="Encoder whose tokens count; default: the packaged one.")] = "",
+    passage_tokens: Annotated[int, typer.Option(help="Most tokens of a passage; 0: what the encoder reads.")] = 0,
+    overlap_tokens: Annotated[int, typer.Option(help="Tokens that a passage repeats of the one before.")] = 32,
+    least_tokens: Annotated[int, typer.Option(help="A smaller rest is joined to its neighbour.")] = 32,
+    file_format: Annotated[str, typer.Option("--format", help="Format of the source; default: by content.")] = "",
+    password: Annotated[str, typer.Option(help="Password of protected PDF and zip files.")] = "",
+    ocr: Annotated[bool, typer.Option("--ocr", help="Read pages that are pictures with tesseract.")] = False,
+    whole_text: Annotated[bool, typer.Option("--text", help="Print each passage whole, not its first line.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which documents and passages a file becomes.
+
+    Examples:
+
+      attendex chunk report.pdf
+
+      attendex chunk notes/ --passage-tokens 128 --json
+    """
+    from indexer.chunking import ChunkSettings
+    from indexer.readers import ReadOptions, open_documents
+    from retrieval.types import Document
+
+    settings = ChunkSettings("passages", passage_tokens, overlap_tokens, least_tokens)
+    tokenizer = _tokenizer(encoder)
+    options = ReadOptions(format=file_format, password=password, ocr=ocr)
+    shown, bad = [], 0
+    for item in open_documents(source, options):
+        if not isinstance(item, Document):
+            bad += 1
+            stderr().print(f"error: {item}", style="red", markup=False, highlight=False)
+        elif as_json:
+            shown.append(_described(item, tokenizer, settings))
+        else:
+            _show(_described(item, tokenizer, settings), whole_text)
+    if as_json:
+        print_json({"documents": shown, "bad": bad})
+    if bad:
+        raise typer.Exit(FAILURE)
+
+
+def _tokenizer(encoder: str) -> Tokenizer:
+    """The encoder's tokenizer alone; its weights are not needed."""
+    from retrieval.encoder.folder import open_folder
+    from retrieval.encoder.hub import DEFAULT, locate
+    from retrieval.encoder.tokenizer import TextTokenizer
+
+    return TextTokenizer(open_folder(locate(encoder or DEFAULT)))
+
+
+def _described(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> dict[str, Any]:
+    """A document with its passages, ready for JSON."""
+    return {
+        "id": document.id,
+        "title": document.title,
+        "metadata": dict(document.metadata),
+        "characters": len(document.text),
+        "passages": list(_passages(document, tokenizer, settings)),
+    }
+
+
+def _passages(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> Iterator[dict[str, Any]]:
+    from indexer.chunking import chunk as cut
+
+    for passage in cut(document, tokenizer, settings):
+        text = document.text[passage.start : passage.end]
+        yield {
+            "start": passage.start,
+            "end": passage.end,
+            "tokens": len(tokenizer.spans(text)),
+            "location": passage.location,
+            "heading": passage.heading,
+            "text": text,
+        }
+
+
+def _show(document: dict[str, Any], whole_text: bool) -> None:
+    console = stdout()
+    about = ", ".join(f"{key}={value}" for key, value in document["metadata"].items())
+    console.print(f"{document['id']}  {document['title']}", style="bold", markup=False, highlight=False)
+    console.print(f"  {about}", style="dim", markup=False, highlight=False)
+    for passage in document["passages"]:
+        where = f"{passage['start']}-{passage['end']}  {passage['tokens']} tokens  {passage['location']}"
+        console.print(f"  {where}", style="cyan", markup=False, highlight=False)
+        text = passage["text"] if whole_text else passage["text"].split("\n")[0][:100]
+        console.print(f"    {text}", markup=False, highlight=False)
