@@ -8,9 +8,6 @@ are linked, not copied, so that only the drawn documents are encoded again.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.collect import LOCK, MERGE_LOCK
-from indexer.journal import JOURNAL
+from indexer.copies import linked_copy
 from indexer.pipeline import build_collection
 from indexer.sentences import Strength, borders
 from retrieval.errors import InputError, NotACollection
@@ -102,10 +98,8 @@ def known_item_task(items: Sequence[KnownItem]) -> Task:
 @contextmanager
 def collection_without(path: Path, items: Sequence[KnownItem]) -> Iterator[Path]:
     """A copy of the collection in which the items' documents lack their queries; gone afterwards."""
-    with tempfile.TemporaryDirectory(dir=_beside(path), prefix=f".{path.resolve().name}-known-") as scratch:
-        copy = Path(scratch) / path.resolve().name
-        shutil.copytree(path, copy, copy_function=_link, ignore=shutil.ignore_patterns(LOCK, MERGE_LOCK, JOURNAL, ".*"))
-        changed = Path(scratch) / "changed.jsonl"
+    with linked_copy(path) as copy:
+        changed = copy.with_name("changed.jsonl")
         with changed.open("w", encoding="utf-8") as file:
             for item in items:
                 record = {"id": item.rest.id, "title": item.rest.title, "text": item.rest.text}
@@ -125,17 +119,3 @@ def known_items(path: Path, count: int, part: str, seed: int) -> tuple[KnownItem
 def _fit(sentence: str) -> bool:
     words = sum(1 if word.isascii() else len(word) / 2 for word in sentence.split())
     return words >= LEAST_WORDS and len(sentence) <= MOST_CHARACTERS
-
-
-def _beside(path: Path) -> Path | None:
-    """The folder that holds the collection, where it may be written to; else the system's own for such things."""
-    parent = path.resolve().parent
-    return parent if os.access(parent, os.W_OK) else None
-
-
-def _link(source: str, target: str) -> None:
-    """Files of a collection never change, so that a link is a copy; manifests are replaced, not written over."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

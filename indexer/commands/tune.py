@@ -1,0 +1,88 @@
+"""`attendex tune`: better settings for a collection, if judged queries show that there are any."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from retrieval.commands.figures import progress
+from retrieval.commands.options import Beir, Dataset, Queries, Seed, Split
+from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
+
+if TYPE_CHECKING:
+    from retrieval.metrics.tuning import Tuned
+
+
+@reports_errors
+def tune(
+    collection: Annotated[Path, typer.Argument(help="Directory of the collection.", show_default=False)],
+    qrels: Annotated[
+        Path | None, typer.Option(help="Judgments to learn from.", rich_help_panel="Queries and judgments")
+    ] = None,
+    queries: Queries = None,
+    beir: Beir = None,
+    split: Split = "train",
+    dataset: Dataset = "",
+    measure: Annotated[str, typer.Option(help="What to make better.")] = "nDCG@10",
+    dry_run: Annotated[bool, typer.Option(help="Report only; change nothing.")] = False,
+    seed: Seed = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn fusion weight, title weight, k1 and b from judged queries, by cross-validation.
+
+    The gain that is reported was measured on queries that did not choose the settings.  They are written into the
+    collection, as a new generation, only if that gain is significant; otherwise the defaults are kept.
+
+    Examples:
+
+      attendex tune papers --queries queries.jsonl --qrels train.tsv
+
+      attendex tune scifact --beir data/scifact --split train
+    """
+    from indexer.tuning import tune_collection, write_tuned
+    from retrieval.metrics.tasks import TaskSource, read_task
+
+    task = read_task(TaskSource(queries, qrels, beir, split, dataset))
+    with progress("settings measured", 0) as watch:
+        tuned = tune_collection(collection, task, measure, seed=seed, tell=watch)
+    generation = write_tuned(collection, tuned) if tuned.accepted and not dry_run else None
+    if as_json:
+        print_json(_json(tuned, measure, generation))
+    else:
+        _show(tuned, measure, generation, dry_run)
+
+
+def _json(tuned: Tuned, measure: str, generation: int | None) -> dict[str, Any]:
+    answer = asdict(tuned) | {"measure": measure, "gain": tuned.gain, "accepted": tuned.accepted}
+    answer["detectable"] = tuned.detectable if math.isfinite(tuned.detectable) else None
+    return answer | {"generation": generation}
+
+
+def _show(tuned: Tuned, measure: str, generation: int | None, dry_run: bool) -> None:
+    from retrieval.metrics.comparison import signed, told_p
+
+    console = stdout()
+    interval = f"[{signed(tuned.low)}, {signed(tuned.high)}], {told_p(tuned.p)}"
+    console.print(
+        f"{measure} {tuned.default_mean:.4f} with the defaults, {tuned.held_out_mean:.4f} held out", highlight=False
+    )
+    console.print(
+        f"held-out gain {signed(tuned.gain)} {interval}, over {tuned.queries:,} queries", highlight=False, markup=False
+    )
+    chosen = ", ".join(f"{name} {value}" for name, value in tuned.chosen.items())
+    if not tuned.accepted:
+        detects = (
+            "" if math.isinf(tuned.detectable) else f"; these queries show a gain of {tuned.detectable:.3f} or more"
+        )
+        console.print(f"kept the defaults: no gain is shown{detects}", style="bold", highlight=False)
+    elif dry_run:
+        console.print(f"would write: {chosen}", style="bold", highlight=False)
+    else:
+        console.print(f"wrote generation {generation}: {chosen}", style="bold", highlight=False)
+    console.print(
+        f"{tuned.tried} settings were measured; best over all queries: {chosen}", style="dim", highlight=False
+    )
