@@ -14,6 +14,7 @@ from indexer.commands.merge import merge
 from indexer.commands.restore import restore
 from indexer.commands.rollback import rollback
 from indexer.commands.snapshot import snapshot
+from indexer.commands.tune import tune
 from indexer.commands.verify import verify
 from retrieval.commands.compare import compare
 from retrieval.commands.explain import explain
@@ -38,6 +39,7 @@ app.command()(chunk)
 app.command()(explain)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(tune)
 app.command()(report)
 app.command()(pool)
 app.command()(judge)
