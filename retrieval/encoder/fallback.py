@@ -32,10 +32,6 @@ class AutoModelRuntime:
         self._model = _load(folder).to(self.device, dtype).eval()
         self._head = load_head(folder).to(self.device)
 
-    def run_bulk(self, batch: TokenBatch) -> Vectors:
-        """As `run`: torch spreads every batch over the cores or the device."""
-        return self.run(batch)
-
     @torch.inference_mode()
     def run(self, batch: TokenBatch) -> Vectors:
         """(B, dimension) float32, in the batch's order."""

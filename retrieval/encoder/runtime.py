@@ -33,14 +33,10 @@ class Runtime(Protocol):
     name: RuntimeName
     precision: Precision
     budget_tokens: int  # of one batch: count × longest
-    streams: int  # threads that may profitably call `run_bulk` at the same time
+    streams: int  # batches that may profitably run at the same time
 
     def run(self, batch: TokenBatch) -> Vectors:
-        """(B, dimension) float32, in the batch's order, as soon as possible: all cores work on this batch."""
-        ...
-
-    def run_bulk(self, batch: TokenBatch) -> Vectors:
-        """The same for one of many batches: as many as possible in an hour, not this one soon."""
+        """(B, dimension) float32, in the batch's order."""
         ...
 
 

@@ -1,10 +1,12 @@
-"""The encoder on OpenVINO: the same module as a compiled graph, in float32, bfloat16 or int8."""
+"""The encoder on OpenVINO: the same module as a compiled graph, in float32, bfloat16 or int8.
+
+One compilation serves queries and indexing: as many requests at a time as there are cores (or groups of cores, for a
+big encoder), each on threads of its own, so that nothing waits at barriers and callers never fight for threads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from queue import LifoQueue
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,88 +14,85 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.batching import TokenBatch
 from retrieval.encoder.runtime import Precision, RuntimeName, cores, has_bf16
+from retrieval.encoder.shape import Architecture
 from retrieval.types import Vectors
 
 if TYPE_CHECKING:
     import openvino as ov
 
-BUDGET_TOKENS = 2_048  # per stream; more gains nothing and leaves the caches
+BUDGET_TOKENS = 2_048  # of one batch; more gains nothing and leaves the caches
+SMALL_TOKENS = 512  # batches up to here get a rounded length
 WARM_LENGTHS = (*range(4, 33, 4), *range(40, 65, 8))  # of single queries, compiled before the first one comes
 
 
 def rounded(length: int) -> int:
-    """A length that repeats, little above `length`: what was compiled for a shape serves the next text."""
+    """A length that repeats, little above `length`: what was compiled for a shape serves the next query."""
     step = 4 if length <= 32 else 8
     return -(-length // step) * step
 
 
+def threads_each(shape: Architecture) -> int:
+    """Threads of one request.
+
+    One is best for the default encoder, in latency too (docs/speed.md); a big one would keep a single query waiting.
+    """
+    inner = shape.inner * (3 if shape.gated else 2)
+    weights = len(shape.layers) * shape.width * (4 * shape.width + inner)
+    wanted = 1 if weights < 40e6 else 2 if weights < 150e6 else 4
+    return min(wanted, cores())
+
+
 class OpenVINORuntime:
-    """Two compilations of one graph: all cores on one batch for queries, a batch a core for indexing."""
+    """A compiled graph and the requests that run it."""
 
     name = RuntimeName.OPENVINO
     budget_tokens = BUDGET_TOKENS
 
-    def __init__(self, core: ov.Core, graph: ov.Model, precision: Precision) -> None:
+    def __init__(self, core: ov.Core, graph: ov.Model, precision: Precision, *, threads: int = 1) -> None:
         self.precision = precision
-        self.streams = cores()
-        self._core = core
-        self._graph = graph
-        self._quick = _Requests(lambda: self._compile(streams=1, warm=True), 1)
-        self._bulk = _Requests(lambda: self._compile(streams=self.streams), self.streams)
+        self.streams = max(1, cores() // threads)
+        compiled = _compile(core, graph, precision, self.streams, threads)
+        requests = [compiled.create_infer_request() for _ in range(self.streams)]
+        _warm(requests)
+        self._free: LifoQueue[Any] = LifoQueue()
+        for request in requests:
+            self._free.put(request)
 
     def run(self, batch: TokenBatch) -> Vectors:
-        """(B, dimension) float32, in the batch's order, all cores on this batch."""
-        return self._quick.infer(batch, rounded(max(batch.lengths)))
-
-    def run_bulk(self, batch: TokenBatch) -> Vectors:
-        """The same on one of `streams` cores."""
-        return self._bulk.infer(batch, max(batch.lengths))
-
-    def _compile(self, *, streams: int, warm: bool = False) -> ov.CompiledModel:
-        # what is not int8 in an int8 graph (attention, normalisations) is bfloat16 where that is native
-        bf16 = self.precision is Precision.BF16 or (self.precision is Precision.INT8 and has_bf16())
-        settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
-            "NUM_STREAMS": streams,
-            "INFERENCE_NUM_THREADS": cores(),
-            "ENABLE_CPU_PINNING": False,  # other processes use the machine too
-        }
-        compiled = self._core.compile_model(self._graph, "CPU", settings)
-        if warm:
-            request = compiled.create_infer_request()
-            for length in WARM_LENGTHS:
-                _infer(request, np.zeros((1, length), np.int32), np.array([length], np.int32), 0)
-        return compiled
-
-
-class _Requests:
-    """A compiled graph, made at its first use, and as many requests as it serves at the same time."""
-
-    def __init__(self, compile_graph: Callable[[], ov.CompiledModel], count: int) -> None:
-        self._compile = compile_graph
-        self._count = count
-        self._starting = Lock()
-        self._free: LifoQueue[Any] | None = None
-
-    def infer(self, batch: TokenBatch, length: int) -> Vectors:
-        free = self._free or self._start()
-        request = free.get()
+        """(B, dimension) float32, in the batch's order.  Callers beyond `streams` wait for their turn."""
+        longest = max(batch.lengths)
+        small = longest * len(batch.lengths) <= SMALL_TOKENS
+        inputs = _inputs(batch.padded(rounded(longest) if small else longest), batch.lengths, batch.skip)
+        request = self._free.get()
         try:
-            return _infer(request, batch.padded(length), np.array(batch.lengths, np.int32), batch.skip)
+            return np.array(request.infer(inputs, share_inputs=True)[0], dtype=np.float32)
         finally:
-            free.put(request)
-
-    def _start(self) -> LifoQueue[Any]:
-        with self._starting:
-            if self._free is None:
-                compiled = self._compile()
-                free: LifoQueue[Any] = LifoQueue()
-                for _ in range(self._count):
-                    free.put(compiled.create_infer_request())
-                self._free = free
-            return self._free
+            self._free.put(request)
 
 
-def _infer(request: Any, ids: NDArray[np.int32], sizes: NDArray[np.int32], skip: int) -> Vectors:
-    answer = request.infer([ids, sizes, np.array(skip, np.int32)], share_inputs=True)
-    return np.array(answer[0], dtype=np.float32)
+def _compile(core: ov.Core, graph: ov.Model, precision: Precision, streams: int, threads: int) -> ov.CompiledModel:
+    # what is not int8 in an int8 graph (attention, normalisations) is bfloat16 where that is native
+    bf16 = precision is Precision.BF16 or (precision is Precision.INT8 and has_bf16())
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": streams * threads,
+        "ENABLE_CPU_PINNING": False,  # other processes use the machine too
+    }
+    try:
+        return core.compile_model(graph, "CPU", settings | {"SNIPPETS_MODE": "DISABLE"})
+    except RuntimeError:  # a version without this switch; it is worth 5 to 15 % on short texts
+        return core.compile_model(graph, "CPU", settings)
+
+
+def _inputs(ids: NDArray[np.int32], lengths: tuple[int, ...], skip: int) -> list[NDArray[np.int32]]:
+    return [ids, np.array(lengths, np.int32), np.array(skip, np.int32)]
+
+
+def _warm(requests: list[Any]) -> None:
+    """Meet the usual lengths of queries now: the first text of a shape takes several times as long as the next."""
+    for length in WARM_LENGTHS:
+        for request in requests:  # together, so that each lands on a stream of its own
+            request.start_async(_inputs(np.zeros((1, length), np.int32), (length,), 0))
+        for request in requests:
+            request.wait()

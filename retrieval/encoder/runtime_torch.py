@@ -29,10 +29,6 @@ class TorchRuntime:
         self._transformer = load_transformer(folder).to(self.device, dtype)
         self._head = load_head(folder).to(self.device)  # pooling and projections stay in float32
 
-    def run_bulk(self, batch: TokenBatch) -> Vectors:
-        """As `run`: torch spreads every batch over the cores or the device."""
-        return self.run(batch)
-
     @torch.inference_mode()
     def run(self, batch: TokenBatch) -> Vectors:
         """(B, dimension) float32, in the batch's order."""

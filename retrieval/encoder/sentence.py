@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 WINDOW_TEXTS = 2_048  # texts that are sorted by length together
 WINDOWS_AHEAD = 2  # windows that are read and tokenised before they are asked for
+SHARED_TOKENS = 128  # fewer are not worth dividing among cores
 
 Places: TypeAlias = NDArray[np.int64]
 
@@ -78,13 +79,15 @@ class SentenceEncoder:
             return self._inspector
 
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
-        """A call that fits one batch is answered in the caller's thread; more goes through the stream."""
-        ids = self._ids(texts[:WINDOW_TEXTS], prompt)
-        if len(texts) <= WINDOW_TEXTS and sum(map(len, ids)) <= self.runtime.budget_tokens:
-            window = self._window(ids, [0, len(texts)], prompt)
+        """A call of few tokens is answered in the caller's thread; more goes through the stream, in parallel."""
+        if len(texts) > WINDOW_TEXTS:
+            parts = (texts[start : start + WINDOW_TEXTS] for start in range(0, len(texts), WINDOW_TEXTS))
+            return np.concatenate(list(self._stream(parts, prompt)))
+        window = self._window(self._ids(texts, prompt), [0, len(texts)], prompt)
+        if len(window.batches) < 2:
             return self._assembled(window, [self.runtime.run(batch) for _, batch in window.batches])
-        parts = [texts[start : start + WINDOW_TEXTS] for start in range(0, len(texts), WINDOW_TEXTS)]
-        return np.concatenate(list(self._stream(parts, prompt)))
+        with ThreadPoolExecutor(self.runtime.streams) as pool:
+            return self._assembled(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
 
     def _stream(self, blocks: Iterable[Sequence[str]], prompt: str) -> Iterator[Vectors]:
         """Windows are tokenised ahead in one thread, their batches run in `streams` threads, two windows at a time."""
@@ -95,7 +98,7 @@ class SentenceEncoder:
         ):
             try:
                 for window in windows:
-                    running.append((window, [pool.submit(self.runtime.run_bulk, batch) for _, batch in window.batches]))
+                    running.append((window, [pool.submit(self.runtime.run, batch) for _, batch in window.batches]))
                     if len(running) > 1:
                         yield from self._finished(*running.popleft())
                 while running:
@@ -122,8 +125,10 @@ class SentenceEncoder:
     def _window(self, ids: Sequence[Sequence[int]], bounds: Sequence[int], prompt: str) -> _Window:
         skip = 0 if self._include_prompt else self.tokenizer.prompt_tokens(prompt)
         some = [place for place, one in enumerate(ids) if one]
+        lengths = [len(ids[place]) for place in some]
+        share = max(SHARED_TOKENS, -(-sum(lengths) // self.runtime.streams))  # a core is not left without work
         batches = []
-        for batch in plan([len(ids[place]) for place in some], self.runtime.budget_tokens):
+        for batch in plan(lengths, min(self.runtime.budget_tokens, share)):
             places = [some[i] for i in batch]
             batches.append((np.array(places), TokenBatch.of([ids[place] for place in places], skip)))
         return _Window(bounds, batches)
