@@ -32,6 +32,7 @@ class SearchView {
     this.result = null;
     this.explanations = new Map(); // document id → explanation
     this.typed = debounced(() => this.search(), KEYSTROKE_MS);
+    this.typedFilter = debounced(() => this.search(), PAUSE_MS); // half a filter is only an error
   }
 
   // --- drawing
@@ -45,7 +46,7 @@ class SearchView {
     this.filter = h("input", {
       id: "filter", value: state.filter, autocomplete: "off", spellcheck: "false", placeholder: 'filter, such as year >= 2020',
       "aria-label": "Filter", "aria-describedby": "filter-error",
-      oninput: () => this.change({ filter: this.filter.value, page: 1 }), onfocus: () => this.complete(),
+      oninput: () => this.change({ filter: this.filter.value, page: 1 }, { slowly: true }), onfocus: () => this.complete(),
     });
     this.filterError = h("p", { id: "filter-error", class: "error", role: "alert", hidden: true });
     this.modes = h("div", { class: "segments", role: "radiogroup", "aria-label": "What to match" });
@@ -146,7 +147,7 @@ class SearchView {
   }
 
   drawFacets(facets) {
-    const blocks = Object.entries(facets).filter(([, values]) => values.length > 1).map(([field, values]) => this.facet(field, values));
+    const blocks = Object.entries(facets).filter(([field, values]) => values.length > 1 || (values.length && this.state.filter.includes(clause(field, values[0].value)))).map(([field, values]) => this.facet(field, values));
     this.facets.replaceChildren(...(blocks.length ? [h("details", { open: innerWidth > 720 }, h("summary", {}, "Narrow down"), blocks)] : []));
   }
 
@@ -170,11 +171,11 @@ class SearchView {
     return body;
   }
 
-  change(changes, { step = false } = {}) {
+  change(changes, { step = false, slowly = false } = {}) {
     Object.assign(this.state, changes);
     address.write(this.state, { step });
     this.drawSettings();
-    if (this.details) this.typed();
+    if (this.details) (slowly ? this.typedFilter : this.typed)();
   }
 
   async search({ retried = false } = {}) {
@@ -309,7 +310,7 @@ class SearchView {
   // --- keyboard
 
   key(event) {
-    const typing = event.target.matches("input:not([type=radio], [type=checkbox], [type=range]), select, textarea");
+    const typing = event.target.matches("input:not([type=radio], [type=checkbox], [type=range]), textarea");
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (event.key === "/" && !typing) return this.take(event, () => this.box.select() ?? this.box.focus());
     if (event.key === "Escape" && event.target !== this.box) return this.take(event, () => this.box.focus());

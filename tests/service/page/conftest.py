@@ -1,0 +1,108 @@
+"""A real browser in front of a real service.
+
+The browser is a Chromium of the system: `CHROMIUM` names it, or it is found on the PATH.  Without one, or without
+playwright, these tests are skipped.  With `ARTEFACTS` set to a folder, screenshots are kept there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.demo.stdlib import standard_library
+from indexer.pipeline import build_collection
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+XSS = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
+MODULES = ("builtins", "os.path", "itertools", "textwrap", "shutil", "random")
+
+Open = Callable[..., Any]  # (path, **context) → a page
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    path = os.environ.get("CHROMIUM") or next((found for name in NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("needs Chromium: apt-get install chromium, or give its path in CHROMIUM")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=path, args=QUIET)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two collections: a part of the demo's, with one hostile document; and a smaller part."""
+    root, source = tmp_path_factory.mktemp("library"), tmp_path_factory.mktemp("source")
+    entries = [each for each in standard_library() if each.module in MODULES and not each.id.endswith("__")]
+    hostile = (
+        '{"id": "evil", "title": "Evil ' + XSS + '", "text": "A hostile document about markup. ' + XSS + '", '
+        '"metadata": {"kind": "' + XSS + '", "module": "evil"}}\n'
+    )
+    for name, chosen in (("python", entries), ("strings", [each for each in entries if each.id.startswith("str.")])):
+        file = source / f"{name}.jsonl"
+        file.write_text("".join(each.as_json() + "\n" for each in chosen) + (hostile if name == "python" else ""))
+        build_collection([file], root / name)
+    return root
+
+
+@pytest.fixture(scope="session")
+def site(serve: Any, library: Path) -> Iterator[str]:
+    """Address of a service of both collections."""
+    with serve(library) as served:
+        yield served.url
+
+
+@pytest.fixture
+def visit(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Opens pages, and fails the test for anything that a page reports to its console."""
+    contexts, troubles = [], []
+
+    def visiting(url: str, *, expect_trouble: bool = False, **settings: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
+        contexts.append(context)
+        page = context.new_page()
+        if not expect_trouble:
+            page.on("pageerror", lambda error: troubles.append(str(error)))
+            page.on("console", lambda message: message.type == "error" and troubles.append(message.text))
+        page.goto(url)
+        return page
+
+    yield visiting
+    for number, context in enumerate(contexts):
+        keep(context.pages[-1], f"{request.node.name}-{number}")
+        context.close()
+    assert troubles == []
+
+
+def keep(page: Any, name: str) -> None:
+    """Keep a screenshot where ARTEFACTS says."""
+    folder = os.environ.get("ARTEFACTS")
+    if folder and not page.is_closed():
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+@pytest.fixture
+def hits() -> Callable[[Any], list[str]]:
+    """Ids of the hits that a page shows, in order."""
+
+    def shown(page: Any) -> list[str]:
+        return page.eval_on_selector_all(".hit", "all => all.map(each => each.dataset.id)")
+
+    return shown
