@@ -53,6 +53,14 @@ class Explainer:
             return self._token_pairs(query, passages, scores)
         return [self._left_out(query, each, score) for each, score in zip(passages, scores, strict=True)]
 
+    def spans(self, query: str, texts: Sequence[str], most: int = MOST_SPANS) -> list[tuple[Span, ...]]:
+        """The stretches of each text that carry its cosine with the query, best first."""
+        scores = (
+            self._encoder.encode_passages([text or " " for text in texts]) @ self._encoder.encode_queries([query])[0]
+        )
+        explained = self.explain(query, [[Part("text", text)] for text in texts], scores.tolist())
+        return [best_spans(each.passage, most) for each in explained]
+
     def attention(self, parts: Sequence[Part], layer: int, *, query: bool = False) -> Attention:
         """The encoder's own self-attention over one text; BadQuery where there is no such layer, or none to see."""
         if not can_inspect(self._encoder):

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from retrieval.errors import EmptyInput
+from retrieval.search.explain import Explainer
+from retrieval.types import Span
 from service.access import Role
 from service.encoders import shown_name
 from service.reranking import Ranked
 from service.routes.openai import checked_texts
-from service.schemas.rerank import CohereAnswer, InfinityAnswer, RerankBody, TextsBody
+from service.schemas.rerank import CohereAnswer, InfinityAnswer, RelevantSpans, RerankBody, TextsBody
 from service.schemas.tei import RankedAnswer
 from service.services import admitted, answer
 
 router = APIRouter(tags=["rerank"])
+
+DEFAULT_SPANS = 5  # of one text
 
 
 @router.post("/rerank", response_model=list[RankedAnswer] | InfinityAnswer, summary="Rerank (TEI, infinity)")
@@ -67,8 +73,26 @@ async def _cohere(body: RerankBody, request: Request, version: str) -> Response:
     if body.return_documents:
         for result in results:
             result["document"] = {"text": texts[result["index"]]}
+    if body.relevant_spans is not None and body.relevant_spans.mode == "enabled":
+        for result, spans in zip(
+            results, await _spans(request, body, [texts[each.index] for each in ranked]), strict=True
+        ):
+            result["relevant_spans"] = spans
     meta = {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
     return answer({"id": str(uuid.uuid4()), "results": results, "meta": meta})
+
+
+async def _spans(request: Request, body: RerankBody, texts: Sequence[str]) -> list[list[Span]]:
+    """The parts of each text that carry its cosine with the query, by the encoder's word pairs."""
+    known = admitted(request, Role.READ)
+    wanted = body.relevant_spans or RelevantSpans()
+
+    def explained() -> list[list[Span]]:
+        encoder = known.encoders.get(known.encoders.asked(""))
+        spans = Explainer(encoder).spans(body.query, texts, most=wanted.max_spans or DEFAULT_SPANS)
+        return [[span for span in each if span.score >= wanted.threshold] for each in spans]
+
+    return await run_in_threadpool(explained)
 
 
 async def _rank(request: Request, query: str, texts: tuple[str, ...], *, raw: bool) -> list[Ranked]:

@@ -46,13 +46,13 @@ export function shown(value) {
   return String(value);
 }
 
-/** Calls `run` at once when idle, and otherwise once, `wait` milliseconds after the last call. */
-export function debounced(run, wait) {
+/** Calls `run` once, `wait` milliseconds after the last call; with `eager` at once when there was none for a while. */
+export function debounced(run, wait, { eager = true } = {}) {
   let timer = 0;
   let last = -Infinity;
   return (...given) => {
     clearTimeout(timer);
-    const idle = performance.now() - last > wait * 4;
+    const idle = eager && performance.now() - last > wait * 4;
     last = performance.now();
     if (idle) run(...given);
     else timer = setTimeout(run, wait, ...given);

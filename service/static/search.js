@@ -32,7 +32,7 @@ class SearchView {
     this.result = null;
     this.explanations = new Map(); // document id → explanation
     this.typed = debounced(() => this.search(), KEYSTROKE_MS);
-    this.typedFilter = debounced(() => this.search(), PAUSE_MS); // half a filter is only an error
+    this.typedFilter = debounced(() => this.search(), PAUSE_MS, { eager: false }); // half a filter is only an error
   }
 
   // --- drawing

@@ -203,3 +203,12 @@ def test_spans_are_shares_of_the_text() -> None:
     (span,) = best_spans(words)
     assert (span.start, span.end, span.score) == (2, 3, pytest.approx(0.5 / 0.6))
     assert best_spans([]) == ()
+
+
+def test_spans_of_plain_texts(explainer: Explainer) -> None:
+    texts = ["It rained. Aspirin lowers the risk of stroke. Cats sleep.", "", "rain"]
+    first, empty, short = explainer.spans("does aspirin prevent strokes", texts, most=2)
+    assert "Aspirin" in texts[0][first[0].start : first[0].end]
+    assert len(first) <= 2
+    assert empty == ()
+    assert [(span.start, span.end) for span in short] == [(0, 4)]
