@@ -17,7 +17,8 @@ from retrieval.types import Ranking, Rows
 
 Values = NDArray[np.float64]
 
-DEFAULT_WEIGHT = 0.7  # of the cosine, for text that the encoder can read
+CONVEX_WEIGHT = 0.7  # of the cosine, for text that the encoder can read
+RANK_WEIGHT = 0.5  # of the rank by cosine
 
 
 class Fusion(Protocol):
@@ -51,19 +52,21 @@ class Convex:
 
 @dataclass(frozen=True, slots=True)
 class ReciprocalRank:
-    """`1 / (k + rank by cosine) + 1 / (k + rank by BM25)`, the latter for passages with a word of the query only.
+    """`2 · weight / (k + rank by cosine) + 2 · (1 - weight) / (k + rank by BM25)`, the latter for passages with a word
+    of the query only; with a weight of a half, the sum of Cormack, Clarke and Büttcher 2009.
 
-    Cormack, Clarke and Büttcher 2009.  Ranks are those among the candidates of both lists, whose scores are given in
-    ascending order; equal scores have equal ranks.
+    Ranks are those among the candidates of both lists, whose scores are given in ascending order; equal scores have
+    equal ranks.
     """
 
+    weight: float
     k: int
     dense: Values
     lexical: Values
 
     def score(self, dense: Values, lexical: Values) -> Values:
-        words = np.where(lexical > 0, 1.0 / (self.k + _rank(self.lexical, lexical)), 0.0)
-        return 1.0 / (self.k + _rank(self.dense, dense)) + words
+        words = np.where(lexical > 0, 2.0 * (1.0 - self.weight) / (self.k + _rank(self.lexical, lexical)), 0.0)
+        return 2.0 * self.weight / (self.k + _rank(self.dense, dense)) + words
 
     def unseen(self, dense_floor: float, lexical_floor: float) -> float:
         return float(self.score(np.array([dense_floor]), np.array([lexical_floor]))[0])

@@ -114,7 +114,7 @@ class HybridRetrieval:
 
     @property
     def _words_alone(self) -> bool:
-        return self._rrf_k is None and self._weight == 0.0
+        return self._weight == 0.0
 
     def rank(self, k: int) -> Ranking:
         if self._words_alone:
@@ -147,7 +147,7 @@ class HybridRetrieval:
         dense, lexical = (scores.astype(np.float64) for scores in self._both(rows))
         fusion: Fusion = self._convex
         if self._rrf_k is not None:
-            fusion = self._fusion = ReciprocalRank(self._rrf_k, np.sort(dense), np.sort(lexical))
+            fusion = self._fusion = ReciprocalRank(self._weight, self._rrf_k, np.sort(dense), np.sort(lexical))
         return fusion.score(dense, lexical), fusion
 
     def _both(self, rows: Rows) -> tuple[Scores, Scores]:

@@ -13,6 +13,7 @@ from retrieval.index.filters import compile_filter, known_field
 from retrieval.index.query_words import parse_query
 from retrieval.index.snapshot import Snapshot
 from retrieval.index.word_index import WordIndex
+from retrieval.search.fusion import CONVEX_WEIGHT, RANK_WEIGHT
 from retrieval.search.modes import DenseRetrieval, HybridRetrieval, LexicalRetrieval, Retrieval
 from retrieval.search.readability import Readability, Weight, dense_weight
 from retrieval.types import Bitmap, Mode, SearchRequest
@@ -26,7 +27,7 @@ class Plan:
     mode: Mode
     text: str
     allowed: Bitmap | None  # None: no filter
-    weight: Weight | None  # of hybrid convex fusion
+    weight: Weight | None  # of hybrid fusion
 
     @property
     def encodes(self) -> bool:
@@ -43,15 +44,7 @@ def plan(request: SearchRequest, snapshot: Snapshot, readability: Readability) -
     text = request.query if mode is Mode.DENSE else parse_query(request.query).plain
     if not text:
         raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
-    weight = None
-    if mode is Mode.HYBRID and request.fusion == "convex":
-        manifest = snapshot.manifest
-        weight = dense_weight(
-            request.weight,
-            manifest.settings.search.get("weight"),
-            readability.unreadable_share(text),
-            manifest.unreadable_share,
-        )
+    weight = _weight(request, snapshot, readability.unreadable_share(text)) if mode is Mode.HYBRID else None
     return Plan(request, mode, text, _allowed(request.filter, snapshot), weight)
 
 
@@ -79,6 +72,14 @@ def _dense(
     assert vector is not None
     allowed = snapshot.live if allowed is None else allowed
     return DenseRetrieval(snapshot.vectors, vector, allowed, exact=plan.request.exact)
+
+
+def _weight(request: SearchRequest, snapshot: Snapshot, unreadable: float) -> Weight:
+    """The dense share of fusion; what a collection was tuned to holds for the default fusion."""
+    manifest = snapshot.manifest
+    tuned = manifest.settings.search.get("weight") if request.fusion == "convex" else None
+    default = CONVEX_WEIGHT if request.fusion == "convex" else RANK_WEIGHT
+    return dense_weight(request.weight, tuned, default, unreadable, manifest.unreadable_share)
 
 
 def _check_fields(request: SearchRequest, snapshot: Snapshot) -> None:

@@ -17,7 +17,6 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from retrieval.search.fusion import DEFAULT_WEIGHT
 from retrieval.types import Document
 
 MAX_CHARACTERS = 2_000  # of a text that are looked at
@@ -143,14 +142,16 @@ def _script(letter: str) -> str:
     return unicodedata.name(letter, "OTHER").partition(" ")[0].partition("-")[0]
 
 
-def dense_weight(asked: float | None, tuned: float | None, query: float, collection: float | None) -> Weight:
+def dense_weight(
+    asked: float | None, tuned: float | None, default: float, query: float, collection: float | None
+) -> Weight:
     """The weight that was asked for; else the collection's own or the default, lowered by what cannot be read.
 
     query, collection: unreadable shares.
     """
     if asked is not None:
         return Weight(asked, "as requested")
-    full = DEFAULT_WEIGHT if tuned is None else tuned
+    full = default if tuned is None else tuned
     base = f"the default of {full}" if tuned is None else f"tuned for this collection, {full}"
     unreadable = 1.0 - (1.0 - query) * (1.0 - (collection or 0.0))
     if unreadable < _NEGLIGIBLE:

@@ -24,7 +24,7 @@ def test_convex_without_any_match_of_words() -> None:
 
 
 def test_reciprocal_rank_counts_who_is_better() -> None:
-    fusion = ReciprocalRank(60, dense=np.array([0.1, 0.5, 0.5, 0.9]), lexical=np.array([0.0, 0.0, 3.0, 7.0]))
+    fusion = ReciprocalRank(0.5, 60, dense=np.array([0.1, 0.5, 0.5, 0.9]), lexical=np.array([0.0, 0.0, 3.0, 7.0]))
     scores = fusion.score(np.array([0.9, 0.5, 0.5, 0.1]), np.array([0.0, 7.0, 3.0, 0.0]))
     assert scores == pytest.approx([1 / 61, 1 / 62 + 1 / 61, 1 / 62 + 1 / 62, 1 / 64])
 

@@ -60,11 +60,14 @@ def brute_force(library: Searcher, request: SearchRequest) -> list[tuple[float, 
         if weight == 0:
             allowed = allowed & (lexical > 0)
     else:
+        weight = 0.5 if request.weight is None else request.weight
         scores = np.zeros(len(everything))
         for row in np.flatnonzero(allowed):
-            scores[row] = 1 / (request.rrf_k + 1 + np.sum(dense[allowed] > dense[row]))
+            scores[row] = 2 * weight / (request.rrf_k + 1 + np.sum(dense[allowed] > dense[row]))
             if lexical[row] > 0:
-                scores[row] += 1 / (request.rrf_k + 1 + np.sum(lexical[allowed] > lexical[row]))
+                scores[row] += 2 * (1 - weight) / (request.rrf_k + 1 + np.sum(lexical[allowed] > lexical[row]))
+        if weight == 0:
+            allowed = allowed & (lexical > 0)
     best: dict[str, float] = {}
     names = {row: document.id for row, document in live(library).items()}
     for row in np.flatnonzero(allowed).tolist():

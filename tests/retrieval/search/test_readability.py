@@ -63,6 +63,6 @@ def test_a_mixed_text_counts_its_letters(readability: Readability) -> None:
 def test_weights(
     asked: float | None, tuned: float | None, query: float, collection: float | None, weight: float, reason: str
 ) -> None:
-    chosen = dense_weight(asked, tuned, query, collection)
+    chosen = dense_weight(asked, tuned, 0.7, query, collection)
     assert chosen.value == pytest.approx(weight)
     assert reason in chosen.reason
