@@ -72,6 +72,8 @@ def to_request(query: str, options: SearchOptions) -> SearchRequest:
         sort=options.sort,
         min_score=options.min_score,
         passages_per_document=options.passages_per_document,
+        fields=None if options.fields is None else tuple(options.fields),
+        highlight=options.highlight,
         exact=options.exact,
         explain=options.explain,
     )

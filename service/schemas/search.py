@@ -52,6 +52,10 @@ class SearchOptions(BaseModel):
         default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Leave out documents that score less."
     )
     passages_per_document: int = Field(default=3, ge=1, le=100, description="Matching passages shown for each hit.")
+    fields: list[str] | None = Field(default=None, description="Metadata fields that come back; by default all.")
+    highlight: bool = Field(
+        default=False, description="Mark matched words, and for matches of meaning alone the nearest sentence."
+    )
     exact: bool = Field(default=False, description="Compare with every vector instead of an approximate structure.")
     explain: bool = Field(default=False, description="Say for each hit why it matched.")
 
