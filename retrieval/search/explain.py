@@ -203,11 +203,18 @@ def best_spans(passage: Sequence[WordPart], most: int = MOST_SPANS) -> tuple[Spa
         return ()
     scores = np.array([word.score for word in words])
     found = maximal_stretches((scores - scores.mean()).tolist()) if len(words) > 1 else [(0, 1)]
+    found = [edges for a, b in found if (edges := _without_marks(words, a, b))]
     spans = [
         Span(words[a].start, words[b - 1].end, min(1.0, max(0.0, float(scores[a:b].sum()) / positive)))
         for a, b in found
     ]
     return tuple(sorted(spans, key=lambda span: (-span.score, span.start))[:most])
+
+
+def _without_marks(words: Sequence[WordPart], start: int, end: int) -> tuple[int, int] | None:
+    """A stretch that begins and ends with a word, not with a mark between words; None where it has no word."""
+    spelled = [at for at in range(start, end) if any(map(str.isalnum, words[at].word))]
+    return (spelled[0], spelled[-1] + 1) if spelled else None
 
 
 def maximal_stretches(scores: Sequence[float]) -> list[tuple[int, int]]:

@@ -206,9 +206,12 @@ def test_spans_are_shares_of_the_text() -> None:
 
 
 def test_spans_of_plain_texts(explainer: Explainer) -> None:
-    texts = ["It rained. Aspirin lowers the risk of stroke. Cats sleep.", "", "rain"]
+    texts = ["It rained. Aspirin lowers the risk of stroke. Cats sleep.", "", "aspirin"]
     first, empty, short = explainer.spans("does aspirin prevent strokes", texts, most=2)
-    assert "Aspirin" in texts[0][first[0].start : first[0].end]
+    best = texts[0][first[0].start : first[0].end]
+    assert "Aspirin" in best or "stroke" in best
+    assert best[0].isalnum()
+    assert best[-1].isalnum()
     assert len(first) <= 2
     assert empty == ()
-    assert [(span.start, span.end) for span in short] == [(0, 4)]
+    assert [(span.start, span.end) for span in short] == [(0, 7)]
