@@ -22,7 +22,15 @@ from retrieval.index.digests import CheckedFile, FileRecord, record_file
 from retrieval.index.directory import Files, replace_atomically
 from retrieval.index.vector import Kept
 from retrieval.index.vector_plan import StructurePlan
-from retrieval.index.vector_structure import RowOrder, Structure, make_index, read_structure, reserve, write_structure
+from retrieval.index.vector_structure import (
+    RowOrder,
+    Structure,
+    make_index,
+    mapped_code_bytes,
+    read_structure,
+    reserve,
+    write_structure,
+)
 from retrieval.index.vector_tuning import Tuner, Tuning, make_queries
 from retrieval.types import Rows, Vectors
 
@@ -44,6 +52,7 @@ class StructureFacts:
     dimension: int
     held_out: int
     size_bytes: int
+    parsed_bytes: int  # from the start of the file: what FAISS interprets on opening; the rest are codes, only mapped
     training_rows: int
     build_seconds: float
     reason: str
@@ -86,7 +95,8 @@ def build_structure(
     """Build the structure of `plan` over `vectors` and write it to `path`, one new file.
 
     `queries`: vectors of queries made from the text of `held_out_rows`; without them, queries are made from vectors.
-    What an interrupted build left at `path` with the suffix `.partial` is continued, if it fits.
+    A long build leaves what it has beside `path`, with `.partial` after the name; what an interrupted build of the
+    same plan left there is continued.
     """
     return _Build(vectors, plan, path, progress or _silent, files or Files()).run(target, queries)
 
@@ -95,33 +105,73 @@ def _silent(stage: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
+class _Checkpoints:
+    """What a long build has done so far: a structure file and, written after it, the record that makes it count."""
+
+    def __init__(self, structure: Path, plan: StructurePlan) -> None:
+        self._path = structure.with_name(structure.name + ".partial")
+        self._record = self._path.with_name(self._path.name + ".json")
+        self._plan = asdict(plan)
+
+    def write(self, index: faiss.Index, files: Files) -> None:
+        """Replace the checkpoint."""
+        self.remove(files)
+        write_structure(index, self._path, files)
+        record = record_file(self._path.parent, self._path.name)
+        body = {"plan": self._plan, "size_bytes": record.size_bytes, "sha256": record.sha256}
+        replace_atomically(self._record, json.dumps(body).encode(), files)
+
+    def read(self, order: RowOrder) -> faiss.Index | None:
+        """The index of a checkpoint of the same plan, if it is whole."""
+        try:
+            body = json.loads(self._record.read_bytes())
+            if body["plan"] != self._plan:
+                return None
+            CheckedFile(self._path.parent, FileRecord(self._path.name, body["size_bytes"], body["sha256"])).require()
+            return read_structure(self._path, order, mapped=False).index
+        except (OSError, ValueError, KeyError, TypeError, CorruptCollection):
+            return None
+
+    def remove(self, files: Files) -> None:
+        """The record first, so that it never names what is not there."""
+        files.unlink(self._record)
+        files.unlink(self._path)
+
+
 class _Build:
-    def __init__(self, vectors: Kept, plan: StructurePlan, path: Path, progress: Progress, files: Files) -> None:
+    def __init__(
+        self,
+        vectors: Kept,
+        plan: StructurePlan,
+        path: Path,
+        progress: Progress,
+        files: Files,
+    ) -> None:
         self.vectors = vectors
         self.plan = plan
         self.path = path
         self.progress = progress
         self.files = files
+        self.checkpoints = _Checkpoints(path, plan)
         self.order = RowOrder(len(vectors), _held_out(len(vectors)))
-        self.partial = path.with_name(path.name + ".partial")
 
     def run(self, target: float, queries: Vectors | None) -> StructureFacts:
         started = time.monotonic()
-        structure = Structure(self._resumed() or self._trained(), self.order)
+        structure = Structure(self.checkpoints.read(self.order) or self._trained(), self.order)
         reserve(structure.index, len(self.vectors))
         self._fill(structure, self.order.base)
         self.progress("measuring", 0, len(self.vectors))
         tuning = self._tuned(structure, target, queries)
         self._fill(structure, len(self.vectors))
         write_structure(structure.index, self.path, self.files)
-        for leftover in (self.partial, self._partial_record):
-            self.files.unlink(leftover)
+        self.checkpoints.remove(self.files)
         return StructureFacts(
             factory=self.plan.factory,
             rows=len(self.vectors),
             dimension=self.plan.dimension,
             held_out=len(self.order.held),
             size_bytes=self.path.stat().st_size,
+            parsed_bytes=self.path.stat().st_size - mapped_code_bytes(structure.index),
             training_rows=self.plan.training_rows,
             build_seconds=round(time.monotonic() - started, 3),
             reason=self.plan.reason,
@@ -146,7 +196,7 @@ class _Build:
             structure.add(self.vectors, start, min(start + BLOCK_ROWS, end))
             self.progress("adding", structure.index.ntotal, len(self.vectors))
             if time.monotonic() - written > CHECKPOINT_S:
-                self._checkpoint(structure.index)
+                self.checkpoints.write(structure.index, self.files)
                 written = time.monotonic()
 
     def _tuned(self, structure: Structure, target: float, queries: Vectors | None) -> Tuning:
@@ -159,31 +209,6 @@ class _Build:
             return tuner.tune(passages, queries, "text", rng)
         others = np.asarray(self.vectors[np.sort(rng.integers(len(self.vectors), size=4096))], dtype=np.float32)
         return tuner.tune(passages, make_queries(passages, others, rng), "vectors", rng)
-
-    @property
-    def _partial_record(self) -> Path:
-        return self.partial.with_name(self.partial.name + ".json")
-
-    def _checkpoint(self, index: faiss.Index) -> None:
-        """Write the structure so far, then a record of it, which makes it count."""
-        self.files.unlink(self._partial_record)
-        self.files.unlink(self.partial)
-        write_structure(index, self.partial, self.files)
-        record = record_file(self.partial.parent, self.partial.name)
-        body = {"plan": asdict(self.plan), "size_bytes": record.size_bytes, "sha256": record.sha256}
-        replace_atomically(self._partial_record, json.dumps(body).encode(), self.files)
-
-    def _resumed(self) -> faiss.Index | None:
-        """What an interrupted build of the same plan left, if it is whole."""
-        try:
-            body = json.loads(self._partial_record.read_bytes())
-            record = FileRecord(self.partial.name, int(body["size_bytes"]), str(body["sha256"]))
-            CheckedFile(self.partial.parent, record).require()
-            if body["plan"] != asdict(self.plan):
-                return None
-            return read_structure(self.partial, self.order, mapped=False).index
-        except (OSError, ValueError, KeyError, TypeError, CorruptCollection):
-            return None
 
 
 def open_structure(path: Path, facts: StructureFacts) -> Structure:

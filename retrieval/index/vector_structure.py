@@ -141,6 +141,14 @@ def reserve(index: faiss.Index, rows: int) -> None:
         vector.resize(filled)  # keeps the memory
 
 
+def mapped_code_bytes(index: faiss.Index) -> int:
+    """Bytes at the end of a structure's file that are codes of a memory-mapped graph, which opening does not read."""
+    index = faiss.downcast_index(index)
+    if not isinstance(index, faiss.IndexHNSW):
+        return 0
+    return max(0, int(index.ntotal * faiss.downcast_index(index.storage).code_size) - 4096)
+
+
 def write_structure(index: faiss.Index, path: Path, files: Files) -> None:
     """Write the index to a new file, fsynced."""
     with writing(files, path) as file:

@@ -21,7 +21,7 @@ from retrieval.index.vector_build import StructureFacts, build_structure, held_o
 from retrieval.index.vector_plan import StructurePlan
 from retrieval.index.vector_recall import estimate, recall_of
 from retrieval.index.vector_segments import CombinedVectors, SegmentVectors
-from retrieval.index.vector_structure import Effort, RowOrder, make_index, read_structure
+from retrieval.index.vector_structure import Effort, RowOrder, make_index
 from retrieval.index.vector_threads import threads_for
 
 ROWS, D = 4000, 32
@@ -182,12 +182,25 @@ def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     assert np.mean([row in near for row, near in enumerate(found)]) > 0.95
 
 
-def test_a_checkpoint_of_something_else_is_not_used(tmp_path: Path) -> None:
-    path = tmp_path / "structure"
-    (tmp_path / "structure.partial").write_bytes(b"whatever")
-    (tmp_path / "structure.partial.json").write_text('{"size_bytes": 8, "sha256": "00", "plan": {}}')
-    facts = build(path, CODES, 0.8)
-    assert read_structure(path, RowOrder(ROWS, facts.held_out)).index.ntotal == ROWS
+@pytest.mark.parametrize("change", ["plan", "bytes", "record"])
+def test_a_checkpoint_of_something_else_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
+    plan, path = StructurePlan(CODES, ROWS, D, 2000, "as asked"), tmp_path / "structure"
+    partial, record = tmp_path / "structure.partial", tmp_path / "structure.partial.json"
+    other = replace(plan, reason="another") if change == "plan" else plan
+    made = make_index(CODES, D)
+    made.train(VECTORS.astype(np.float32))
+    vector_build._Checkpoints(path, other).write(made, Files())
+    if change == "bytes":
+        partial.write_bytes(partial.read_bytes()[:-1] + b"?")
+    if change == "record":
+        record.write_text("{}")
+    seen: list[tuple[str, int, int]] = []
+    build_structure(VECTORS, plan, 0.8, path, progress=lambda *step: seen.append(step))
+    assert seen[0] == ("training", 0, ROWS)
+    assert [each.name for each in tmp_path.iterdir()] == ["structure"]
 
 
 class FullDisk(Files):
