@@ -2,6 +2,15 @@
 
 from indexer.readers.beir import BeirFolder, find_beir
 from indexer.readers.opening import open_documents
-from indexer.readers.options import FileOutcome, FileStatus, Limits, ReadOptions
+from indexer.readers.options import FileOutcome, FileStatus, Limits, ReadOptions, WebOptions
 
-__all__ = ["BeirFolder", "FileOutcome", "FileStatus", "Limits", "ReadOptions", "find_beir", "open_documents"]
+__all__ = [
+    "BeirFolder",
+    "FileOutcome",
+    "FileStatus",
+    "Limits",
+    "ReadOptions",
+    "WebOptions",
+    "find_beir",
+    "open_documents",
+]

@@ -14,6 +14,7 @@ from zipfile import ZipFile, ZipInfo
 from indexer.readers.compressed import DAMAGE, read_whole
 from indexer.readers.dispatch import OWN_METADATA, Skipped, read_stream
 from indexer.readers.options import Item, Limits, Origin, ReadOptions
+from indexer.readers.zips import DAMAGE as ZIP_DAMAGE
 from indexer.readers.zips import open_zip
 from retrieval.errors import BadDocument, MissingExtra
 from retrieval.types import Document, MetadataValue
@@ -105,7 +106,7 @@ def _member_bytes(archive: ZipFile, member: ZipInfo, password: str) -> bytes:
         raise BadDocument("is protected by a password; give it with --password")
     try:
         return archive.read(member, pwd=password.encode() or None)
-    except (RuntimeError, NotImplementedError, ValueError, OSError, *DAMAGE) as error:
+    except (RuntimeError, *ZIP_DAMAGE) as error:
         raise BadDocument(f"damaged or protected: {error}") from error
 
 

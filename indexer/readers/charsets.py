@@ -35,7 +35,7 @@ def _decode(data: bytes, encoding: str) -> str:
     for mark, name in BOMS:
         if data.startswith(mark):
             return data.decode(name, "replace")
-    if wide := _wide_encoding(data):
+    if wide := wide_encoding(data):
         return data.decode(wide, "replace")
     try:
         return data.decode("utf-8")
@@ -56,8 +56,8 @@ def declared_encoding(data: bytes) -> str:
     return found.group(1).decode("ascii") if found else ""
 
 
-def _wide_encoding(data: bytes) -> str:
-    """UTF-16 without a mark shows as text of which every other byte is zero."""
+def wide_encoding(data: bytes) -> str:
+    """UTF-16 without a mark, which shows as text of which every other byte is zero; "" for anything else."""
     sample = data[:WIDE_SAMPLE_BYTES]
     zeros = (sample[0::2].count(0), sample[1::2].count(0))
     half = len(sample) // 2

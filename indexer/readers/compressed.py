@@ -77,10 +77,12 @@ def expanded(packed: BinaryIO, limits: Limits) -> BinaryIO:
 
 def read_whole(stream: BinaryIO, limits: Limits) -> bytes:
     """All of `stream`; raises BadDocument for more than a file may have."""
-    data = stream.read(limits.file_bytes + 1)
-    if len(data) > limits.file_bytes:
-        raise BadDocument(f"the file is larger than {limits.file_bytes:,} bytes")
-    return data
+    data = bytearray()
+    while part := stream.read(BUFFER_BYTES):  # asked for all at once, a buffer of the limit's size would be made first
+        data += part
+        if len(data) > limits.file_bytes:
+            raise BadDocument(f"the file is larger than {limits.file_bytes:,} bytes")
+    return bytes(data)
 
 
 class _Xz(io.RawIOBase):

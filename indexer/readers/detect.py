@@ -7,6 +7,7 @@ import zipfile
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from indexer.readers.charsets import wide_encoding
 from indexer.readers.formats import BY_SUFFIX, CODE_SUFFIXES, TEXT_NAMES
 
 HEAD_BYTES = 8192
@@ -64,12 +65,11 @@ def detect(head: bytes, name: str) -> str:
 
 def refine(family: str, stream: BinaryIO, name: str) -> str:
     """The format within a family that `detect` named; `stream` is left at its beginning."""
-    if family == "zip":
-        family = _inside_zip(stream)
-    elif family == "ole":
-        family = _inside_ole(stream, PurePosixPath(name).suffix.lower())
+    if family not in ("zip", "ole"):
+        return family
+    inner = _inside_zip(stream) if family == "zip" else _inside_ole(stream, PurePosixPath(name).suffix.lower())
     stream.seek(0)
-    return family
+    return inner
 
 
 def _inside_zip(stream: BinaryIO) -> str:
@@ -99,7 +99,7 @@ def _inside_ole(stream: BinaryIO, suffix: str) -> str:
 
 
 def _text_format(head: bytes, name: str, suffix: str) -> str:
-    wide = head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:200:2].count(0) > 60 or head[1:200:2].count(0) > 60
+    wide = head.startswith((b"\xff\xfe", b"\xfe\xff")) or wide_encoding(head)
     by_suffix = BY_SUFFIX.get(suffix, "")
     if not wide and len(CONTROLS.findall(head)) > len(head) // 200:
         return ""

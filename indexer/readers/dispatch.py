@@ -11,6 +11,7 @@ from typing import BinaryIO
 from indexer.readers.compressed import expanded, read_whole
 from indexer.readers.detect import detect, refine
 from indexer.readers.formats import FORMATS
+from indexer.readers.language import language_of
 from indexer.readers.options import Item, Origin, ReadOptions
 from retrieval.errors import InputError
 from retrieval.types import Document
@@ -73,6 +74,8 @@ def _labelled(items: Iterator[Item], format_name: str) -> Iterator[Item]:
     """Documents with their format as metadata."""
     for item in items:
         if isinstance(item, Document):
-            yield replace(item, metadata={**item.metadata, "format": format_name})
+            language = "" if "language" in item.metadata or format_name == "code" else language_of(item.text)
+            extra = {"format": format_name, "language": language} if language else {"format": format_name}
+            yield replace(item, metadata={**item.metadata, **extra})
         else:
             yield item

@@ -25,6 +25,8 @@ class FoundFile:
     path: Path
     origin: Origin
     skipped: str = ""
+    failed: str = ""
+    format: str = ""  # where the source says it; "" is found out
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from indexer.readers.compressed import DAMAGE, open_file
 from indexer.readers.dispatch import OWN_METADATA, PACKED_SUFFIXES
 from indexer.readers.files import FoundFile, walk
 from indexer.readers.formats import BY_SUFFIX, FORMATS
-from indexer.readers.options import FileOutcome, FileStatus, Item, Listener, Origin, ReadOptions
+from indexer.readers.options import URL_BEGINS, FileOutcome, FileStatus, Item, Listener, Origin, ReadOptions, WebOptions
 from indexer.readers.pool import Answer, Begin, End, ParserPool, Task
 from retrieval.errors import BadDocument
 from retrieval.types import Document, Metadata
@@ -33,13 +33,15 @@ def open_documents(
 ) -> Iterator[Item]:
     """Documents of `source`, in a stable order (folders by path), in bounded memory.
 
-    `source` is a file, a folder, or "-" for standard input.  Whatever cannot be read is yielded as a BadDocument that
-    carries path and line, and reading goes on.  `on_file` hears what became of each file.  Raises BadDocument at once
-    when `source` is not there.
+    `source` is a file, a folder, "-" for standard input, or a URL where `options.web` allows it.  Whatever cannot be
+    read is yielded as a BadDocument that carries path and line, and reading goes on.  `on_file` hears what became of
+    each file.  Raises BadDocument at once when `source` is not there.
     """
     options = options or ReadOptions()
     if source == STDIN:
         return _standard_input(options, on_file or _ignore)
+    if str(source).lower().startswith(URL_BEGINS):
+        return _web(str(source), options, on_file or _ignore)
     path = Path(source)
     if not path.exists():
         raise BadDocument("no such file or folder", path=path)
@@ -64,12 +66,26 @@ def _standard_input(options: ReadOptions, on_file: Listener) -> Iterator[Item]:
         yield from read_files(iter([found]), Path(STDIN), options, on_file)
 
 
+def _web(url: str, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
+    """A page, or the pages of a sitemap, through temporary files."""
+    if options.web is None:
+        raise BadDocument("is a URL, and fetching is off; allow it with --web", path=url)
+    return _fetched(url, options.web, options, on_file)
+
+
+def _fetched(url: str, web: WebOptions, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
+    from indexer.readers.web import Web
+
+    with tempfile.TemporaryDirectory(prefix="attendex-") as folder, Web(web, url) as session:
+        yield from read_files(session.pages(url, Path(folder)), Path(url), options, on_file)
+
+
 def _documents(path: Path, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
     if beir := find_beir(path):
         found = FoundFile(beir.corpus, Origin(str(beir.corpus), beir.corpus.name))
         return read_files(iter([found]), path, replace(options, format="beir"), on_file)
     if path.is_dir():
-        return read_files(walk(path, options), path, options, on_file)
+        return read_files(walk(path, options), path, replace(options, tables_as_text=True), on_file)
     found = FoundFile(path, Origin(str(path), options.id_prefix + path.name))
     return read_files(iter([found]), path, options, on_file)
 
@@ -109,9 +125,11 @@ def _ahead(files: Iterator[FoundFile], pool: ParserPool, ahead: int, options: Re
     """Files in order, the next few of them already on their way."""
     waiting: deque[_Reading] = deque()
     for file in files:
-        reading = _Reading(file, options.format or _inside_format(file.path))
-        if not file.skipped and not (reading.format in FORMATS and FORMATS[reading.format].inside):
-            reading.task = Task(file.path, file.origin, options)
+        chosen = options.format or file.format
+        reading = _Reading(file, chosen or _inside_format(file.path))
+        is_open = not file.skipped and not file.failed
+        if is_open and not (reading.format in FORMATS and FORMATS[reading.format].inside):
+            reading.task = Task(file.path, file.origin, replace(options, format=chosen))
             pool.submit(reading.task)
         waiting.append(reading)
         if len(waiting) > ahead:
@@ -148,7 +166,8 @@ def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator
             skipped = item.skipped
         elif isinstance(item, Document):
             documents += 1
-            yield item if known in OWN_METADATA else _with_file_metadata(item, file)
+            own = known in OWN_METADATA and item.id != file.origin.name
+            yield item if own else _with_file_metadata(item, file)
         else:
             bad += 1
             reason = reason or str(item)
@@ -162,6 +181,8 @@ def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator
 def _items(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator[Answer]:
     if reading.file.skipped:
         return iter(())
+    if reading.file.failed:
+        return iter([BadDocument(reading.file.failed, path=reading.file.origin.path)])
     if reading.task is not None:
         return pool.answers(reading.task)
     return _read_here(reading, options)

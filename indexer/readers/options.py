@@ -11,6 +11,7 @@ from retrieval.errors import BadDocument
 from retrieval.types import Document, FieldType
 
 MEBIBYTE = 1 << 20
+URL_BEGINS = ("http://", "https://")
 
 Item: TypeAlias = Document | BadDocument  # what a reader yields: a document, or why there is none
 
@@ -45,6 +46,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class WebOptions:
+    """What may be fetched.  The host of the source itself is always allowed."""
+
+    hosts: tuple[str, ...] = ()  # further hosts, of redirects and sitemaps
+    pages: int = 1_000  # of one sitemap
+    page_bytes: int = 32 * MEBIBYTE
+    seconds: float = 30.0  # for one page
+    delay_seconds: float = 0.2  # between requests, where robots.txt asks for none
+    robots: bool = True
+    private: bool = False  # addresses that are not public
+
+
+@dataclass(frozen=True, slots=True)
 class ReadOptions:
     """How sources are read.
 
@@ -63,10 +77,12 @@ class ReadOptions:
     exclude: tuple[str, ...] = ()
     hidden: bool = False  # files and folders whose names begin with a full stop
     ignore_files: bool = True  # honour .gitignore, .ignore and .attendexignore
+    tables_as_text: bool = False  # a table without id or text column is one document; always so in folders
     password: str = ""  # of protected PDF files
     ocr: bool = False  # read pages without a text layer with tesseract
     ocr_languages: str = "eng"  # as tesseract names them, joined by "+"
     workers: int = 0  # parser processes; 0 for one a core, at most four
+    web: WebOptions | None = None  # None: nothing is fetched
     limits: Limits = Limits()
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from retrieval.types import Document, MetadataValue, Section
 
 PATH_MARK = " › "
-SPACES = re.compile(r"[^\S\n]+")
+NARROW = re.compile("[\u00a0\u2007\u202f]")  # spaces that do not break, which nobody types into a search
 # Controls and non-characters that some files are full of, and Unicode's own marks of no width.
 JUNK = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff\u200b\u2060\ud800-\udfff]")
 
@@ -72,7 +72,7 @@ class TextBuilder:
 
     def block(self, text: str, *, separator: str = "\n\n") -> None:
         """A paragraph, or anything else whose inner line ends are meant."""
-        text = JUNK.sub("", text).strip("\n").rstrip()
+        text = NARROW.sub(" ", JUNK.sub("", text)).strip("\n").rstrip()
         if not text.strip():
             return
         if self._length:

@@ -12,12 +12,14 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, TypeAlias
 
 from indexer.readers.options import Item, Origin, ReadOptions
+from indexer.readers.parsed import TextBuilder
 from indexer.readers.records import document_from
 from retrieval.errors import BadDocument
-from retrieval.types import FieldType
+from retrieval.types import Document, FieldType
 
 SAMPLE_ROWS = 1000
 NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d{1,3})?")  # no leading zero: 02134 is a postcode
@@ -47,12 +49,22 @@ def read_table(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterat
         return
     header = [name.strip() for name in first.cells]
     if problem := _header_problem(header, options):
-        yield BadDocument(problem, path=path, line=first.line)
+        if options.tables_as_text:
+            yield _as_text(header, rows, origin)
+        else:
+            yield BadDocument(problem, path=path, line=first.line)
         return
     sample = list(itertools.islice(rows, SAMPLE_ROWS))
     converters = _converters(header, sample, options)
     for row in itertools.chain(sample, rows):
         yield row if isinstance(row, BadDocument) else _item(row, header, converters, path, options)
+
+
+def _as_text(header: list[str], rows: Iterator[Row | BadDocument], origin: Origin) -> Document:
+    """The whole table as one document; rows that are none are left out."""
+    builder = TextBuilder(PurePosixPath(origin.name).stem)
+    builder.rows(itertools.chain([header], (row.cells for row in rows if isinstance(row, Row))))
+    return builder.build().document(origin.name, "")
 
 
 def _item(row: Row, header: list[str], converters: Mapping[str, Convert], path: str, options: ReadOptions) -> Item:

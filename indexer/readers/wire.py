@@ -72,7 +72,7 @@ def unpack_bad(packed: dict[str, Any], origin: Origin) -> BadDocument:
 
 def pack_options(options: ReadOptions) -> dict[str, Any]:
     """`options` as JSON can hold them."""
-    return asdict(replace(options, types=dict(options.types)))
+    return asdict(replace(options, types=dict(options.types), web=None))
 
 
 def unpack_options(packed: dict[str, Any]) -> ReadOptions:

@@ -201,6 +201,18 @@ def test_a_header_that_does_not_fit(tmp_path: Path, header: str, message: str) -
     assert message in str(bad)
 
 
+def test_a_table_without_ids_is_one_document_in_a_folder(tmp_path: Path) -> None:
+    write(tmp_path / "prices.csv", "fruit,price", "apple,3", "pear,4")
+    [document], bad = read(tmp_path)
+    assert not bad
+    assert (document.id, document.title, document.text) == (
+        "prices.csv",
+        "prices",
+        "fruit | price\napple | 3\npear | 4",
+    )
+    assert document.metadata["path"] == "prices.csv"
+
+
 def test_an_open_quote_is_an_error_not_a_document(tmp_path: Path) -> None:
     documents, [bad] = read(write(tmp_path / "c.csv", "id,text", "1,a", '2,"open', "3,c"))
     assert [d.id for d in documents] == ["1"]

@@ -1,0 +1,363 @@
+"""Each format gives its text, its structure and its metadata."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import mailbox
+import os
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from indexer.readers import FileOutcome, FileStatus, ReadOptions, open_documents
+from retrieval.errors import BadDocument
+from retrieval.types import Document
+
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+DRAW = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+SLIDE = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
+RELS = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
+
+
+def read_one(path: Path, options: ReadOptions | None = None) -> Document:
+    [document] = open_documents(path, options)
+    assert isinstance(document, Document), document
+    return document
+
+
+def headed(document: Document) -> list[tuple[str, str, str]]:
+    """Location, heading and first line of each section."""
+    return [(s.location, s.heading, document.text[s.start : s.end].split("\n")[0]) for s in document.sections]
+
+
+def packed(parts: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+def word_file(body: str) -> bytes:
+    styles = "".join(f'<w:style w:styleId="S{n}"><w:name w:val="heading {n}"/></w:style>' for n in (1, 2))
+    based = '<w:style w:styleId="B"><w:basedOn w:val="S2"/></w:style>'
+    return packed(
+        {
+            "[Content_Types].xml": "<Types/>",
+            "word/document.xml": f"<w:document {WORD}><w:body>{body}</w:body></w:document>",
+            "word/styles.xml": f"<w:styles {WORD}>{styles}{based}</w:styles>",
+            "docProps/core.xml": '<cp xmlns:dc="d"><dc:title>The title</dc:title><dc:creator>Ann</dc:creator></cp>',
+        }
+    )
+
+
+def paragraph(text: str, style: str = "") -> str:
+    return f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>'
+
+
+def test_docx(tmp_path: Path) -> None:
+    table = "<w:tbl>" + "".join(
+        f"<w:tr>{''.join(f'<w:tc>{paragraph(cell)}</w:tc>' for cell in row)}</w:tr>" for row in ("ab", "cd")
+    )
+    body = (
+        paragraph("One", "S1")
+        + paragraph("first")
+        + paragraph("Two", "B")
+        + "<w:p><w:r><w:t>kept </w:t></w:r><w:del><w:r><w:delText>gone</w:delText></w:r></w:del>"
+        + "<w:r><w:t>text</w:t><w:tab/><w:t>on</w:t></w:r></w:p>"
+        + f"{table}</w:tbl>"
+    )
+    path = tmp_path / "no-suffix"
+    path.write_bytes(word_file(body))
+    document = read_one(path)
+    assert document.text == "One\n\nfirst\n\nTwo\n\nkept text on\n\na | b\nc | d"
+    assert (document.title, document.metadata["author"], document.metadata["format"]) == ("The title", "Ann", "docx")
+    assert headed(document) == [("One", "One", "One"), ("One › Two", "One › Two", "Two")]
+
+
+def test_pptx(tmp_path: Path) -> None:
+    def slide(title: str, text: str) -> str:
+        shapes = "".join(
+            f'<p:sp><p:nvSpPr><p:nvPr><p:ph type="{kind}"/></p:nvPr></p:nvSpPr>'
+            f"<p:txBody><a:p><a:r><a:t>{words}</a:t></a:r></a:p></p:txBody></p:sp>"
+            for kind, words in (("body", text), ("title", title), ("sldNum", "7"))
+        )
+        return f"<p:sld {SLIDE} {DRAW}><p:cSld><p:spTree>{shapes}</p:spTree></p:cSld></p:sld>"
+
+    ids = '<p:sldId r:id="r2"/><p:sldId r:id="r1"/>'
+    links = "".join(f'<Relationship Id="r{n}" Target="slides/slide{n}.xml"/>' for n in (1, 2))
+    (tmp_path / "s.pptx").write_bytes(
+        packed(
+            {
+                "[Content_Types].xml": "<Types/>",
+                "ppt/presentation.xml": f"<p:show {SLIDE} {RELS}><p:sldIdLst>{ids}</p:sldIdLst></p:show>",
+                "ppt/_rels/presentation.xml.rels": f"<Relationships>{links}</Relationships>",
+                "ppt/slides/slide1.xml": slide("Second", "after"),
+                "ppt/slides/slide2.xml": slide("First", "before"),
+            }
+        )
+    )
+    document = read_one(tmp_path / "s.pptx")
+    assert document.text == "First\n\nbefore\n\nSecond\n\nafter"
+    assert [section.location for section in document.sections] == ["slide 1", "slide 2"]
+    assert document.title == "First"
+
+
+def test_odt(tmp_path: Path) -> None:
+    text = 'xmlns:text="t" xmlns:office="o" xmlns:table="b"'
+    body = (
+        '<text:h text:outline-level="1">Head</text:h><text:p>a<text:s text:c="2"/>b<text:tab/>c</text:p>'
+        "<text:list><text:list-item><text:p>item</text:p></text:list-item></text:list>"
+        "<table:table><table:table-row><table:table-cell><text:p>x</text:p></table:table-cell>"
+        "<table:table-cell><text:p>y</text:p></table:table-cell></table:table-row></table:table>"
+    )
+    content = f"<office:c {text}><office:body><office:text>{body}</office:text></office:body></office:c>"
+    parts = {
+        "mimetype": "application/vnd.oasis.opendocument.text",
+        "META-INF/manifest.xml": "<m/>",
+        "content.xml": content,
+    }
+    (tmp_path / "d.odt").write_bytes(packed(parts))
+    assert read_one(tmp_path / "d.odt").text == "Head\n\na  b c\n- item\n\nx | y"
+
+
+def test_epub(tmp_path: Path) -> None:
+    package = (
+        '<package xmlns:dc="d"><metadata><dc:title>Book</dc:title><dc:language>de-AT</dc:language></metadata><manifest>'
+        '<item id="n" href="nav.xhtml" properties="nav"/><item id="a" href="text/a.xhtml"/>'
+        '<item id="b" href="text/b.xhtml"/></manifest><spine><itemref idref="b"/><itemref idref="a"/></spine></package>'
+    )
+    parts = {
+        "mimetype": "application/epub+zip",
+        "META-INF/container.xml": '<c><rootfile full-path="O/p.opf"/></c>',
+        "O/p.opf": package,
+        "O/nav.xhtml": '<nav><a href="text/b.xhtml">Opening</a></nav>',
+        "O/text/a.xhtml": "<html><body><h2>Closing</h2><p>the end</p></body></html>",
+        "O/text/b.xhtml": "<html><body><p>it begins</p></body></html>",
+    }
+    (tmp_path / "b.epub").write_bytes(packed(parts))
+    document = read_one(tmp_path / "b.epub")
+    assert document.text == "it begins\n\nClosing\n\nthe end"
+    assert [section.location for section in document.sections] == ["Opening", "Opening › Closing"]
+    assert (document.title, document.metadata["language"]) == ("Book", "de")
+
+
+def test_html_without_boilerplate(tmp_path: Path) -> None:
+    words = "The kettle boils at one hundred degrees, as every cook knows. " * 8
+    page = f"""<!DOCTYPE html><html lang="en-GB"><head><title>Kettles - Kitchen Site</title>
+      <meta name="author" content="B. Brew"><meta property="article:published_time" content="2024-05-01">
+      <script>var x = "never shown"</script></head><body>
+      <nav><a href="/">Home page</a></nav><div class="cookie-banner">We use cookies</div>
+      <main><h1>Kettles</h1><p>{words}</p><h2>Descaling</h2><ul><li>Use vinegar.</li><li>Rinse.</li></ul>
+      <table><tr><th>Metal</th><th>Minutes</th></tr><tr><td>Steel</td><td>3</td></tr></table>
+      <pre>boil  --now\n  wait</pre><p>one<br>two</p></main>
+      <footer>All rights reserved</footer></body></html>"""
+    (tmp_path / "page.txt").write_text(page)
+    document = read_one(tmp_path / "page.txt")
+    assert document.title == "Kettles"
+    assert document.metadata["author"] == "B. Brew"
+    assert document.metadata["date"] == "2024-05-01"
+    assert document.metadata["language"] == "en"
+    for gone in ("never shown", "Home page", "cookies", "All rights"):
+        assert gone not in document.text
+    after = "Descaling\n- Use vinegar.\n- Rinse.\n\nMetal | Minutes\nSteel | 3\n\nboil  --now\n  wait\n\none\ntwo"
+    assert document.text.endswith(after)
+    assert document.sections[1].location == "Kettles › Descaling"
+    assert document.sections[1].heading == "Descaling"
+
+
+def test_a_page_of_links_alone_keeps_them(tmp_path: Path) -> None:
+    links = "".join(f'<li><a href="/{n}">Chapter number {n}</a></li>' for n in range(9))
+    (tmp_path / "index.html").write_text(f"<html><body><ul>{links}</ul></body></html>")
+    assert "Chapter number 3" in read_one(tmp_path / "index.html").text
+
+
+def test_markdown(tmp_path: Path) -> None:
+    text = "---\ntitle: Named\ntags: [a, b]\ndraft: false\ndate: 2024-01-02\n---\n\n"
+    text += "# Top\n\nA [link](http://x) and `code`.\n\n## Sub\n\n- one\n- two\n"
+    text += "\n| h | i |\n|---|---|\n| 1 | 2 |\n\n```py\nx  = 1\n```\n"
+    (tmp_path / "d.md").write_text(text)
+    document = read_one(tmp_path / "d.md")
+    assert document.title == "Named"
+    assert document.metadata["tags"] == ("a", "b")
+    assert document.metadata["draft"] is False
+    assert document.metadata["date"] == "2024-01-02"
+    assert document.text == "Top\n\nA link and code.\n\nSub\n- one\n- two\n\nh | i\n1 | 2\n\nx  = 1"
+    assert headed(document) == [("Top", "Top", "Top"), ("Top › Sub", "Top › Sub", "Sub")]
+
+
+def test_restructured_text(tmp_path: Path) -> None:
+    text = "Title\n=====\n\nSee :func:`~pkg.name` and `this <http://x>`_.\n\n.. note:: Mind\n   the gap.\n\n"
+    text += ".. comment\n   gone\n\nPart\n----\n\n.. code-block:: python\n   :linenos:\n\n   x = 1\n"
+    (tmp_path / "d.rst").write_text(text)
+    document = read_one(tmp_path / "d.rst")
+    assert document.title == "Title"
+    assert "See pkg.name and this." in document.text
+    assert "Mind" in document.text
+    assert "the gap." in document.text
+    assert "gone" not in document.text
+    assert document.text.endswith("Part\n\nx = 1")
+    assert [section.location for section in document.sections] == ["Title", "Title › Part"]
+
+
+def test_notebook(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Study\n", "of things"]},
+        {"cell_type": "code", "source": "1 + 1", "outputs": [{"data": {"text/plain": ["2"]}}, {"text": "printed"}]},
+    ]
+    (tmp_path / "n.ipynb").write_text(json.dumps({"nbformat": 4, "cells": cells, "metadata": {}}))
+    document = read_one(tmp_path / "n.ipynb")
+    assert (document.title, document.text) == ("Study", "Study\n\nof things\n\n1 + 1\n\n2\n\nprinted")
+
+
+def test_code_has_its_definitions_as_sections(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text('"""Doc."""\n\ndef first():\n    pass\n\nclass Second:\n    pass\n')
+    document = read_one(tmp_path / "m.py")
+    assert [section.location for section in document.sections] == ["", "first", "Second"]
+    assert document.title == "m.py"
+
+
+def test_json_list_object_and_anything(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"id": 1, "text": "x"}, {"id": 2}, 3]')
+    first, no_text, no_object = open_documents(tmp_path / "a.json")
+    assert isinstance(first, Document)
+    assert isinstance(no_text, BadDocument)
+    assert isinstance(no_object, BadDocument)
+    assert (no_text.line, no_object.line) == (2, 3)
+    (tmp_path / "b.json").write_text('{"data": [{"id": 1, "text": "x"}]}')
+    assert read_one(tmp_path / "b.json").id == "1"
+    (tmp_path / "c.json").write_text('{"some": {"setting": true}}')
+    assert '"setting": true' in read_one(tmp_path / "c.json").text
+
+
+def mail(subject: str, text: str) -> EmailMessage:
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = subject, "Ann <ann@example.org>", "b@example.org"
+    message["Date"] = "Mon, 01 Jan 2024 10:00:00 +0100"
+    message.set_content(text)
+    return message
+
+
+def test_mail_with_attachment(tmp_path: Path) -> None:
+    message = mail("Grüße", "Hallo")
+    message.add_alternative("<p>Hallo in <b>HTML</b></p>", subtype="html")
+    message.add_attachment(b"# Attached\n\nnotes", maintype="text", subtype="markdown", filename="n.md")
+    message.add_attachment(b"\x89PNG....", maintype="image", subtype="png", filename="p.png")
+    (tmp_path / "m.eml").write_bytes(bytes(message))
+    body, attached = open_documents(tmp_path / "m.eml")
+    assert isinstance(body, Document)
+    assert isinstance(attached, Document)
+    assert (body.id, body.title, body.text) == ("m.eml", "Grüße", "Hallo")
+    assert body.metadata["date"] == "2024-01-01T10:00:00+01:00"
+    assert (attached.id, attached.title) == ("m.eml/n.md", "Attached")
+
+
+def test_mbox(tmp_path: Path) -> None:
+    box = mailbox.mbox(str(tmp_path / "box"))
+    for subject in ("one", "two"):
+        box.add(mail(subject, "From here on\nit is text"))
+    box.close()
+    documents = [item for item in open_documents(tmp_path / "box") if isinstance(item, Document)]
+    assert [(d.id, d.title, d.text) for d in documents] == [
+        ("box/1", "one", "From here on\nit is text"),
+        ("box/2", "two", "From here on\nit is text"),
+    ]
+
+
+def archives(folder: Path) -> Iterator[Path]:
+    parts = {
+        "in/a.md": "# A\n\ntext",
+        "in/r.jsonl": '{"id": "r", "text": "x"}\n{',
+        "in/p.png": "\x89PNG",
+        ".hidden.md": "h",
+    }
+    (folder / "z.zip").write_bytes(packed(parts))
+    yield folder / "z.zip"
+    with tarfile.open(folder / "t.tgz", "w:gz") as archive:
+        for name, text in parts.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+        link = tarfile.TarInfo("in/link.md")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    yield folder / "t.tgz"
+
+
+def test_archives(tmp_path: Path) -> None:
+    for path in archives(tmp_path):
+        items = list(open_documents(path))
+        documents = [item for item in items if isinstance(item, Document)]
+        assert [d.id for d in documents] == [f"{path.name}/in/a.md", "r"]
+        assert documents[0].metadata["path"] == f"{path.name}/in/a.md"
+        [bad] = [item for item in items if isinstance(item, BadDocument)]
+        assert f"{path}/in/r.jsonl:2: not JSON" in str(bad)
+
+
+def test_gzipped_document(tmp_path: Path) -> None:
+    (tmp_path / "d.md.gz").write_bytes(gzip.compress(b"# Zipped\n\ntext"))
+    assert read_one(tmp_path / "d.md.gz").title == "Zipped"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("schön".encode("utf-16"), "schön"),
+        ("schön und gut, oder".encode("utf-16-le"), "schön und gut, oder"),
+        ("Der Käse kostet 5 €.".encode("cp1252"), "Der Käse kostet 5 €."),
+        ("这是一个简单的中文文本，用于测试编码检测。".encode("gb18030"), "这是一个简单的中文文本，用于测试编码检测。"),
+        (
+            "Привет, как дела? Это обычный русский текст.".encode("cp1251"),
+            "Привет, как дела? Это обычный русский текст.",
+        ),
+        (b"\xef\xbb\xbfmark\r\nline", "mark\nline"),
+    ],
+)
+def test_encodings(tmp_path: Path, data: bytes, text: str) -> None:
+    (tmp_path / "t.txt").write_bytes(data)
+    assert read_one(tmp_path / "t.txt").text == text
+
+
+def test_folder_walk(tmp_path: Path) -> None:
+    files = ("b/x.md", "a.txt", ".hidden/y.md", "b/skip.log", "b/keep.log", "out/z.md", "node_modules/n.md", "p.png")
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" if name == "p.png" else b"# Some text")
+    (tmp_path / ".gitignore").write_text("*.log\n!keep.log\nout/\n")
+    (tmp_path / "link.md").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.md")
+    heard: list[FileOutcome] = []
+
+    def names(options: ReadOptions) -> list[str]:
+        heard.clear()
+        return [item.id for item in open_documents(tmp_path, options, heard.append) if isinstance(item, Document)]
+
+    assert names(ReadOptions()) == ["a.txt", "b/keep.log", "b/x.md"]
+    assert [(o.path, o.status) for o in heard if o.status is not FileStatus.READ] == [
+        (str(tmp_path / "p.png"), FileStatus.SKIPPED)
+    ]
+    assert names(ReadOptions(include=("*.md",), hidden=True)) == [".hidden/y.md", "b/x.md"]
+    assert names(ReadOptions(exclude=("b/",), ignore_files=False, id_prefix="n/")) == ["n/a.txt", "n/out/z.md"]
+
+
+def test_file_metadata_and_language(tmp_path: Path) -> None:
+    path = tmp_path / "brief.txt"
+    path.write_text("Dies ist ein Brief in deutscher Sprache, der lang genug ist, um seine Sprache zu erkennen. " * 2)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    metadata = read_one(path).metadata
+    assert metadata["modified"] == "2023-11-14T22:13:20+00:00"
+    assert metadata["bytes"] == float(path.stat().st_size)
+    assert (metadata["path"], metadata["format"], metadata["language"]) == ("brief.txt", "text", "de")
+
+
+def test_missing_parser_names_the_command(tmp_path: Path) -> None:
+    (tmp_path / "d.pdf").write_bytes(b"%PDF-1.4")
+    [bad] = open_documents(tmp_path / "d.pdf")
+    assert "damaged" in str(bad)

@@ -1,0 +1,204 @@
+"""A hostile or broken file ends alone: bombs, crashes, hangs and greed cost one error each and leave nothing behind."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from indexer.readers import FileOutcome, FileStatus, Limits, ReadOptions, open_documents
+from indexer.readers import formats as formats_module
+from indexer.readers.formats import Format
+from indexer.readers.parsed import TextBuilder
+from retrieval.errors import BadDocument
+from retrieval.types import Document
+
+TROUBLE = """
+import ctypes, os, time
+from indexer.readers.text import read_text
+def read_trouble(stream, origin, options):
+    what = stream.read().decode()
+    if what == "crash": ctypes.string_at(0)
+    if what == "exit": os._exit(9)
+    if what == "hang": time.sleep(600)
+    if what == "spin":
+        while True: pass
+    if what == "eat": held = [bytearray(1 << 26) for _ in range(1000)]
+    if what == "talk": print("noise" * 1000, flush=True)
+    if what == "leave": open(os.path.join(os.environ["TMPDIR"], "left"), "w").close()
+    if what == "flood":
+        from retrieval.types import Document
+        while True: yield Document("x", "x" * 1_000_000)
+    stream.seek(0)
+    yield from read_text(stream, origin, options)
+"""
+
+
+@pytest.fixture
+def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for files of a format whose parser does what the file says; only parser processes know it."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "trouble_reader.py").write_text(TROUBLE)
+    (site / "sitecustomize.py").write_text(
+        "import importlib.util, sys\n"
+        "if importlib.util.find_spec('indexer'):\n"
+        "    import indexer.readers.formats as f, trouble_reader\n"
+        "    sys.modules['indexer.readers.trouble'] = trouble_reader\n"
+        "    f.FORMATS['trouble'] = f.Format('trouble', (), 'trouble:read_trouble')\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(site), *sys.path])
+    monkeypatch.setitem(formats_module.FORMATS, "trouble", Format("trouble", (), "trouble:read_trouble"))
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+def leftovers() -> set[Path]:
+    """Our temporary files."""
+    return set(Path(tempfile.gettempdir()).glob("attendex-*"))
+
+
+LIMITS = Limits(wall_seconds=60, cpu_seconds=2, memory_bytes=600 << 20, text_bytes=8 << 20)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("crash", "the parser crashed (SIGSEGV)"),
+        ("exit", "the parser crashed (status 9)"),
+        ("hang", "gave no sign of life for 4 s"),
+        ("spin", "needs more than 2 s of computing time"),
+        ("eat", "needs more than 600 MB of memory"),
+        ("flood", "gives more than"),
+    ],
+)
+def test_trouble_ends_one_file_alone(trouble: Path, what: str, reason: str) -> None:
+    for name, content in (("1", "fine"), ("2", what), ("3", "talk"), ("4", "leave")):
+        (trouble / name).write_text(content)
+    heard: list[FileOutcome] = []
+    before = leftovers()
+    limits = replace(LIMITS, wall_seconds=4) if what == "hang" else LIMITS
+    options = ReadOptions(format="trouble", workers=1, limits=limits)
+    items = list(open_documents(trouble, options, heard.append))
+    read = [item.id for item in items if isinstance(item, Document) and item.id != "x"]
+    [bad] = [item for item in items if isinstance(item, BadDocument)]
+    assert read == ["1", "3", "4"]
+    assert reason in str(bad)
+    assert str(trouble / "2") in str(bad)
+    assert [o.status for o in heard if o.path.endswith("2")] in ([FileStatus.FAILED], [FileStatus.READ])
+    assert leftovers() <= before
+
+
+def test_giving_up_in_the_middle_stops_the_processes(trouble: Path) -> None:
+    for number in range(20):
+        (trouble / str(number)).write_text("hang" if number else "fine")
+    started = time.monotonic()
+    items = open_documents(trouble, ReadOptions(format="trouble", workers=2))
+    assert isinstance(next(items), Document)
+    items.close()  # type: ignore[attr-defined]  # it is a generator
+    assert time.monotonic() - started < 5
+
+
+def zip_bomb(path: Path, members: int, size: int, suffix: str = ".txt") -> None:
+    """An archive that says, truthfully, that it holds `members` files of `size` zeros."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(members):
+            archive.writestr(f"{number}{suffix}", bytes(size))
+
+
+def lying_zip(path: Path) -> None:
+    """An archive whose directory says 10 bytes where 50 MB come out."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", bytes(50 << 20))
+    data = bytearray(buffer.getvalue())
+    directory = data.rindex(b"PK\x01\x02")
+    data[directory + 24 : directory + 28] = struct.pack("<I", 10)
+    path.write_bytes(data)
+
+
+def test_a_ten_gigabyte_bomb_is_refused_at_once(tmp_path: Path) -> None:
+    """The sizes stand in the archive's directory, so nothing is unpacked to refuse it."""
+    member = io.BytesIO()
+    with zipfile.ZipFile(member, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.txt", bytes(10 << 20))
+    data = member.getvalue()
+    local_end = data.index(b"PK\x01\x02")
+    entry = data[local_end : data.index(b"PK\x05\x06")]
+    entries = entry * 1024  # one file listed a thousand times: overlapping, 10 GB in all
+    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 1024, 1024, len(entries), local_end, 0)
+    path = tmp_path / "bomb.zip"
+    path.write_bytes(data[:local_end] + entries + end)
+    started = time.monotonic()
+    [bad] = open_documents(path, ReadOptions(limits=Limits(memory_bytes=200 << 20)))
+    assert isinstance(bad, BadDocument)
+    assert "decompression bomb" in str(bad)
+    assert time.monotonic() - started < 10, "2 s on a quiet machine, most of them for the process to start"
+
+
+def test_other_bombs(tmp_path: Path) -> None:
+    zip_bomb(tmp_path / "many.zip", 20_000, 1)
+    lying_zip(tmp_path / "lying.zip")
+    (tmp_path / "gz.md.gz").write_bytes(gzip.compress(bytes(200 << 20)))
+    inner = b"text"
+    for _ in range(8):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("deeper.zip" if inner != b"text" else "a.txt", inner)
+        inner = buffer.getvalue()
+    (tmp_path / "nested.zip").write_bytes(inner)
+    reasons = [str(item) for item in open_documents(tmp_path) if isinstance(item, BadDocument)]
+    assert len(reasons) == 4
+    for part in ("holds 20,000 members", "damaged or protected", "decompression bomb does", "nested more than 3 deep"):
+        assert any(part in reason for reason in reasons), (part, reasons)
+
+
+def office(document: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/document.xml", document)
+    return buffer.getvalue()
+
+
+def test_hostile_markup(tmp_path: Path) -> None:
+    laughs = (
+        "<!DOCTYPE x [<!ENTITY a 'ha'>" + "".join(f"<!ENTITY a{i} '{'&a;' * 10}'>" for i in range(9)) + "]><x>&a8;</x>"
+    )
+    (tmp_path / "laughs.docx").write_bytes(office(laughs))
+    (tmp_path / "deep.docx").write_bytes(office("<a>" * 100_000 + "</a>" * 100_000))
+    (tmp_path / "deep.html").write_text("<!doctype html><body>" + "<div>" * 200_000 + "text")
+    (tmp_path / "deep.json").write_text("[" * 500_000)
+    (tmp_path / "deep.md").write_text(">" * 50_000 + " text\n" + "[" * 50_000)
+    (tmp_path / "deep.ipynb").write_text('{"nbformat": 4, "cells": ' + "[" * 100_000)
+    (tmp_path / "cut.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog")
+    (tmp_path / "empty.docx").write_bytes(b"")
+    started = time.monotonic()
+    items = list(open_documents(tmp_path, ReadOptions(limits=Limits(cpu_seconds=20))))
+    reasons = {Path(str(item.path)).name: str(item) for item in items if isinstance(item, BadDocument)}
+    assert "declares XML entities" in reasons["laughs.docx"]
+    assert "nested more than 4,000 deep" in reasons["deep.html"]
+    assert "damaged" in reasons["cut.pdf"]
+    assert set(reasons) >= {"deep.json", "deep.ipynb", "cut.pdf", "empty.docx"}
+    assert time.monotonic() - started < 60
+
+
+def test_fuzzed_blocks_keep_their_sections() -> None:
+    builder = TextBuilder("T")
+    builder.block("before")
+    builder.place("p. 1")
+    builder.heading(2, "H\ud800\x00")
+    builder.rows([["a", ""], ["", ""], ["b\n", "c"]])
+    parsed = builder.build(author=None, pages=1.0)
+    assert parsed.text == "before\n\nH\n\na | \nb | c".replace("| \n", "|\n")
+    assert [(s.start, s.location) for s in parsed.sections] == [(0, ""), (8, "p. 1")]
+    assert parsed.metadata == {"pages": 1.0}
