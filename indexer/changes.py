@@ -22,7 +22,7 @@ from retrieval.index.passages import passage_text
 from retrieval.index.snapshot import Snapshot
 from retrieval.search.canaries import CANARY_TEXTS, check_fingerprint
 from retrieval.search.readability import Readability
-from retrieval.types import Document, Passage, Schema, Vectors
+from retrieval.types import Document, Passage, Rows, Schema, Vectors
 
 DROPPED = ".dropped."
 ENCODED_TOGETHER = 16  # passages; a service that answers searches at the same time gets its turn in between
@@ -110,8 +110,16 @@ def remove_dropped(folder: Path) -> None:
 
 def matching_ids(snapshot: Snapshot, expression: str) -> list[str]:
     """Ids of the live documents that match a filter.  Raises FilterError."""
-    matches = compile_filter(expression, snapshot.schema).documents(snapshot.column, len(snapshot.live_documents))
-    return snapshot.ids(np.flatnonzero(matches & snapshot.live_documents))
+    return snapshot.ids(matching_rows(snapshot, expression))
+
+
+def matching_rows(snapshot: Snapshot, expression: str) -> Rows:
+    """Rows of the live documents that match a filter, ascending; of all of them without one.  Raises FilterError."""
+    matches = snapshot.live_documents
+    if expression.strip():
+        column, count = snapshot.column, len(matches)
+        matches = matches & compile_filter(expression, snapshot.schema).documents(column, count)
+    return np.flatnonzero(matches)
 
 
 def _apply(writer: Writer, encoder: SentenceEncoder, change: Change) -> ChangeReport:

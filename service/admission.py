@@ -54,7 +54,7 @@ class Admission:
         self._open_paths = open_paths | PROBES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._open_paths and scope["method"] != "OPTIONS":
+        if scope["type"] == "http" and not self._is_open(scope):
             try:
                 scope["state"]["caller"] = self._admit(scope)
             except (Unauthenticated, RateLimited) as error:
@@ -62,6 +62,9 @@ class Admission:
                 await render(problem_of(error), scope["path"], scope["state"]["request_id"])(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+    def _is_open(self, scope: Scope) -> bool:
+        return scope["path"] in self._open_paths and scope["method"] in ("GET", "HEAD")
 
     def _admit(self, scope: Scope) -> Caller:
         address = scope["client"][0] if scope.get("client") else ""

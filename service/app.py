@@ -30,7 +30,7 @@ from service.gauges import show_state
 from service.guard import Guard
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.openapi import describe_errors
+from service.openapi import allowed_methods, describe_errors
 from service.reranking import Reranking
 from service.routes import (
     changes,
@@ -182,7 +182,10 @@ async def on_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         problem = problem_of_validation(error.errors())
     elif isinstance(error, HTTPException):
-        problem = problem_of_status(error.status_code, str(error.detail), error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405 and (methods := allowed_methods(request.app, request.url.path)):
+            headers["Allow"] = ", ".join(methods)
+        problem = problem_of_status(error.status_code, str(error.detail), headers)
     else:
         problem = problem_of(error)
         if problem.status >= 500:

@@ -4,8 +4,8 @@
         for hit in client.search("papers", "does aspirin lower the risk of stroke", k=3).hits:
             print(hit.rank, hit.title)
 
-Needs httpx and pydantic only.  Requests that were refused for lack of room (429, 503) or whose connection failed before
-they were sent are tried again, later each time.
+Needs httpx and pydantic only.  Requests refused for lack of room (429, 503) and connections that could not be made are
+tried again, later each time.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
 
 from service.schemas.changes import JobAnswer
-from service.schemas.collections import CollectionAnswer, CollectionDetails, CollectionsAnswer, DocumentAnswer
+from service.schemas.collections import (
+    CollectionAnswer,
+    CollectionDetails,
+    CollectionsAnswer,
+    DocumentAnswer,
+    DocumentsAnswer,
+)
 from service.schemas.openai import EmbeddingsAnswer
 from service.schemas.problems import ProblemAnswer
 from service.schemas.rerank import CohereAnswer, CohereResult
@@ -33,23 +38,20 @@ from service.schemas.search import BatchAnswer, SearchAnswer
 T = TypeVar("T")
 Document = Mapping[str, Any]  # id, text, and what else there is: title, metadata, fields
 
-URL_VARIABLE, KEY_VARIABLE = "ATTENDEX_URL", "ATTENDEX_API_KEY"
-DEFAULT_URL = "http://127.0.0.1:8080"
-RETRIED = (429, 503)
-LONGEST_PAUSE_S = 10.0
+URL_VARIABLE, KEY_VARIABLE, DEFAULT_URL = "ATTENDEX_URL", "ATTENDEX_API_KEY", "http://127.0.0.1:8080"
+RETRIED, LONGEST_PAUSE_S = (429, 503), 10.0
 UPLOAD_DOCUMENTS, UPLOAD_BYTES = 256, 4_000_000  # of one request
-JOBS_ON_THEIR_WAY = 4
-POLL_S = 0.1
+PAGE_DOCUMENTS = 200
+JOBS_ON_THEIR_WAY, POLL_S = 4, 0.1
 
 
 class ServiceError(Exception):
-    """The service said no.  `status` and `code` say how; `problem` is the whole answer where it is one of ours."""
+    """The service said no: `status` and `code` say how, `problem` is the whole answer where it is one of ours."""
 
     def __init__(self, status: int, detail: str, code: str = "", problem: ProblemAnswer | None = None) -> None:
         super().__init__(f"{status}: {detail}" if status else detail)
-        self.status = status
+        self.status, self.code = status, code
         self.detail = detail
-        self.code = code
         self.problem = problem
 
 
@@ -128,6 +130,10 @@ class _Calls:
             "GET", _path(name, "documents", document_id), lambda r: DocumentAnswer.model_validate_json(r.content)
         )
 
+    def documents(self, name: str, filter_: str, offset: int) -> _Call[DocumentsAnswer]:
+        params = {"filter": filter_, "offset": offset, "limit": PAGE_DOCUMENTS}
+        return _Call("GET", _path(name, "documents"), _page, params=params)
+
     def add(self, name: str, documents: Sequence[Document], wait: bool) -> _Call[JobAnswer]:
         return _Call("POST", _path(name, "documents"), _job, {"documents": documents}, {"wait": wait})
 
@@ -165,9 +171,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -203,6 +207,14 @@ class Client:
     def document(self, collection: str, document_id: str) -> DocumentAnswer:
         """One document as it was given."""
         return self._send(self._calls.document(collection, document_id))
+
+    def documents(self, collection: str, filter: str = "") -> Iterator[DocumentAnswer]:
+        """All documents, or those that match, fetched page by page."""
+        offset, total = 0, 1
+        while offset < total:
+            page = self._send(self._calls.documents(collection, filter, offset))
+            yield from page.documents
+            offset, total = offset + PAGE_DOCUMENTS, page.total
 
     def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
         """Add or replace some documents in one request; with `wait` they can be searched afterwards."""
@@ -280,9 +292,7 @@ class AsyncClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -320,6 +330,15 @@ class AsyncClient:
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
         """One document as it was given."""
         return await self._send(self._calls.document(collection, document_id))
+
+    async def documents(self, collection: str, filter: str = "") -> AsyncIterator[DocumentAnswer]:
+        """All documents, or those that match, fetched page by page."""
+        offset, total = 0, 1
+        while offset < total:
+            page = await self._send(self._calls.documents(collection, filter, offset))
+            for document in page.documents:
+                yield document
+            offset, total = offset + PAGE_DOCUMENTS, page.total
 
     async def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
         """Add or replace some documents in one request; with `wait` they can be searched afterwards."""
@@ -398,6 +417,10 @@ def _job(response: httpx.Response) -> JobAnswer:
     return JobAnswer.model_validate_json(response.content)
 
 
+def _page(response: httpx.Response) -> DocumentsAnswer:
+    return DocumentsAnswer.model_validate_json(response.content)
+
+
 def _vectors(response: httpx.Response) -> list[list[float]]:
     found = EmbeddingsAnswer.model_validate_json(response.content).data
     return [each.embedding for each in found if not isinstance(each.embedding, str)]
@@ -432,7 +455,7 @@ def _error(response: httpx.Response) -> ServiceError:
     return ServiceError(response.status_code, problem.detail, problem.code, problem)
 
 
-def _unreachable(http: httpx.Client | httpx.AsyncClient, error: httpx.ConnectError) -> ServiceError:
+def _unreachable(http: Any, error: httpx.ConnectError) -> ServiceError:
     return ServiceError(0, f"{http.base_url} cannot be reached ({error}); is `attendex serve` running?", "unreachable")
 
 
@@ -447,9 +470,9 @@ class _Part:
         """Add a document; the finished part where it does not fit any more."""
         size = len(json.dumps(document, ensure_ascii=False, default=str).encode("utf-8", "replace"))
         full = len(self.documents) == UPLOAD_DOCUMENTS or self._bytes + size > UPLOAD_BYTES
-        finished = None
-        if self.documents and full:
-            finished, self.documents, self._bytes = self.documents, [], 0
+        finished = self.documents if self.documents and full else None
+        if finished:
+            self.documents, self._bytes = [], 0
         self.documents.append(document)
         self._bytes += size
         return finished

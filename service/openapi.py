@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +16,8 @@ from service.schemas.problems import DIALECT_ANSWERS, ProblemAnswer
 REF = "#/components/schemas/{}"
 COMMON = (400, 401, 403, 413, 422, 429, 503)
 OPEN_TAGS = frozenset({"operations", "pages"})  # neither keys nor limits apply
+
+NAMING = frozenset({"/v1/embeddings"})  # bodies that name something which may not be there
 
 Schema = dict[str, Any]
 
@@ -45,6 +48,20 @@ def describe_errors(app: FastAPI) -> Schema:
     return document
 
 
+def allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """Methods that the document has for a path: those of the closest template that fits."""
+    paths = describe_errors(app)["paths"]
+    for variable in ("[^/]+", ".+"):  # some variables take slashes, because ids may have them
+        fitting = [template for template in paths if _pattern(template, variable).fullmatch(path)]
+        for template in sorted(fitting, key=lambda template: -len(re.sub(r"{[^}]*}", "", template))):
+            return sorted(method.upper() for method in paths[template])
+    return []
+
+
+def _pattern(template: str, variable: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{[^}]*\\\}", variable, re.escape(template)))
+
+
 def _describe(path: str, operation: Schema) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
@@ -53,7 +70,9 @@ def _describe(path: str, operation: Schema) -> None:
     dialect = dialect_of(path)
     media = PROBLEM_JSON if dialect is native else JSON
     schema = {"$ref": REF.format(DIALECT_ANSWERS.get(dialect.__name__, ProblemAnswer).__name__)}
-    statuses = {*COMMON, *((404,) if "{" in path else ())}
+    statuses = {*COMMON, *((404,) if "{" in path or path in NAMING else ())}
+    if "changes" in operation.get("tags", ()):
+        statuses |= {409, 507}
     for status in sorted(statuses):
         described: Schema = {"description": HTTPStatus(status).phrase, "content": {media: {"schema": schema}}}
         if status == 401 and dialect.__name__ == "tei":

@@ -10,7 +10,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from retrieval.errors import CollectionNotFound, Forbidden
+from retrieval.errors import CollectionNotFound, Forbidden, Unauthenticated
 from service.access import Caller, Role
 from service.changes import Changes
 from service.collections import Collections, no_collection
@@ -48,7 +48,9 @@ def admitted(request: Request, role: Role, collection: str | None = None) -> Ser
 
     Raises Forbidden, or CollectionNotFound for what the caller may not know of.
     """
-    caller: Caller = request.state.caller
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is None:  # a route that needs a caller stands among those that are open to everybody
+        raise Unauthenticated("this service needs to know who calls")
     if caller.role < role:
         raise Forbidden(
             f"the key {caller.name!r} has the role {caller.role.name.lower()}; this needs {role.name.lower()}"

@@ -33,6 +33,9 @@ HEAVY = ("torch", "transformers", "openvino", "faiss", "tantivy", "pyarrow", "ir
 UNSAFE = ("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib")
 DISTRIBUTIONS = {
     "faiss": "faiss-cpu",
+    "haystack": "haystack-ai",
+    "llama_index": "llama-index-core",
+    "opentelemetry": "opentelemetry-sdk",
     "Stemmer": "pystemmer",
     "yaml": "pyyaml",
     "starlette": "fastapi",

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from indexer.changes import matching_rows
 from retrieval.errors import CollectionNotFound
 from retrieval.search.searcher import Searcher
+from retrieval.types import Document
 from service.access import Role
 from service.encoders import shown_name
 from service.routes.search import Name
-from service.schemas.collections import CollectionDetails, CollectionsAnswer, DocumentAnswer
+from service.schemas.collections import CollectionDetails, CollectionsAnswer, DocumentAnswer, DocumentsAnswer
 from service.services import Services, admitted, answer
+
+Filter = Annotated[str, Query(max_length=4_000, description="Only those that match, such as `year > 2000`.")]
+Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="How many to skip.")]
+Limit = Annotated[int, Query(ge=1, le=1_000, description="How many to return.")]
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
@@ -31,6 +38,15 @@ async def list_collections(request: Request) -> Response:
 async def collection(name: Name, request: Request) -> Response:
     """Counts, generation, encoder, fields and sizes."""
     return answer(await run_in_threadpool(details, admitted(request, Role.READ, name), name))
+
+
+@router.get("/{name}/documents", response_model=DocumentsAnswer, summary="Documents, page by page")
+async def documents(
+    name: Name, request: Request, filter: Filter = "", offset: Offset = 0, limit: Limit = 100
+) -> Response:
+    """In the order in which they were written; a generation that comes in between may shift the pages."""
+    known = admitted(request, Role.READ, name)
+    return answer(await run_in_threadpool(_page, known, name, filter, slice(offset, offset + limit)))
 
 
 @router.get("/{name}/documents/{document_id:path}", response_model=DocumentAnswer, summary="One document")
@@ -72,7 +88,17 @@ def details(known: Services, name: str) -> dict[str, object]:
         }
 
 
+def _page(known: Services, name: str, expression: str, page: slice) -> dict[str, object]:
+    with known.collections.lease(name) as searcher:
+        rows = matching_rows(searcher.snapshot, expression)
+        found = searcher.snapshot.documents(rows[page])
+    return {"documents": list(map(_shown, found)), "total": len(rows)}
+
+
+def _shown(document: Document) -> dict[str, object]:
+    return {"id": document.id, "title": document.title, "text": document.text, "metadata": document.metadata}
+
+
 def _document(known: Services, name: str, document_id: str) -> dict[str, object]:
     with known.collections.lease(name) as searcher:
-        found = searcher.document(document_id)
-    return {"id": found.id, "title": found.title, "text": found.text, "metadata": found.metadata}
+        return _shown(searcher.document(document_id))

@@ -32,7 +32,7 @@ async def embed(body: EmbedBody, request: Request) -> Response:
     return answer(list(shortened(found.vectors, body.dimensions)))
 
 
-@router.post("/", response_model=list[list[float]], summary="The same as /embed (TEI)")
+@router.post("/", include_in_schema=False)  # the page stands there in the OpenAPI document
 async def embed_at_root(body: EmbedBody, request: Request) -> Response:
     """For clients that know the service's address only."""
     return await embed(body, request)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _whole(value: object) -> object:
+    """In JSON, 3.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]  # an integer of a request body
 
 
 class Wire(BaseModel):
-    """A request body; names that it does not know are refused, so that a misspelt option is not ignored."""
+    """A request body; unknown names and "3" for 3 are refused, so that no mistake goes unnoticed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Answer(BaseModel):
@@ -20,4 +30,4 @@ class Answer(BaseModel):
 class LenientWire(BaseModel):
     """A request body of another protocol, whose clients may send more than the service knows."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, protected_namespaces=())

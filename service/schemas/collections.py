@@ -64,3 +64,10 @@ class DocumentAnswer(Answer):
     title: str
     text: str
     metadata: dict[str, MetadataValue]
+
+
+class DocumentsAnswer(Answer):
+    """A page of documents."""
+
+    documents: list[DocumentAnswer]
+    total: int = Field(description="Documents that match, on all pages.")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, Wire
+from service.schemas.base import Answer, Whole, Wire
 from service.schemas.search import FacetAnswer, MetadataValue, ModeName, QueryText
 
 
@@ -26,7 +26,7 @@ class AttentionBody(Wire):
     query: QueryText
     id: str = Field(min_length=1, description="A document; its best passage for the query is shown.")
     side: Literal["passage", "query"] = Field(default="passage", description="Which of the two texts.")
-    layer: int = Field(default=0, ge=0, le=1_000, description="Layer of the encoder, from 0.")
+    layer: Whole = Field(default=0, ge=0, le=1_000, description="Layer of the encoder, from 0.")
 
 
 class AttentionWordAnswer(Answer):
@@ -53,7 +53,7 @@ class JudgmentBody(Wire):
 
     query: QueryText
     document: str = Field(min_length=1)
-    grade: int | None = Field(ge=0, le=3)
+    grade: Annotated[Whole, Field(ge=0, le=3)] | None
 
 
 class JudgmentAnswer(Answer):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, LenientWire
+from service.schemas.base import Answer, LenientWire, Whole
 
 
 class RelevantSpans(LenientWire):
@@ -14,7 +14,7 @@ class RelevantSpans(LenientWire):
 
     mode: Literal["enabled", "disabled"] = "disabled"
     threshold: float = Field(default=0.1, ge=0, le=1)
-    max_spans: int | None = Field(default=None, ge=1, le=1_000)
+    max_spans: Whole | None = Field(default=None, ge=1, le=1_000)
 
 
 class DocumentText(Answer):
@@ -31,11 +31,11 @@ class RerankBody(LenientWire):
         min_length=1, description="Texts, or objects with a field `text`, as Cohere's first version had them."
     )
     model: str = Field(default="", description="Ignored: the service has one reranker.")
-    top_n: int | None = Field(default=None, ge=1, le=100_000, description="Only the best so many.")
+    top_n: Whole | None = Field(default=None, ge=1, le=100_000, description="Only the best so many.")
     return_documents: bool = Field(default=False, description="Repeat the texts in the answer.")
     raw_scores: bool = Field(default=False, description="Scores as the model gives them, not brought to 0 … 1.")
-    max_tokens_per_doc: int | None = Field(default=None, ge=1, le=1_000_000, description="Ignored beyond the limit.")
-    priority: int | None = Field(default=None, ge=-1_000, le=1_000, description="Ignored.")
+    max_tokens_per_doc: Whole | None = Field(default=None, ge=1, le=1_000_000, description="Ignored beyond the limit.")
+    priority: Whole | None = Field(default=None, ge=-1_000, le=1_000, description="Ignored.")
     relevant_spans: RelevantSpans | None = None
 
     def texts(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from service.schemas.base import Answer, Wire
+from service.schemas.base import Answer, Whole, Wire
 from service.schemas.explanation import ExplanationAnswer
 
 MetadataValue = str | float | bool | datetime | list[str]
@@ -35,8 +35,8 @@ QueryText = Annotated[
 class SearchOptions(BaseModel):
     """Everything about a search but its query."""
 
-    k: int = Field(default=10, ge=1, le=10_000, description="How many documents to return.")
-    offset: int = Field(default=0, ge=0, le=10_000, description="How many to skip first, for paging.")
+    k: Whole = Field(default=10, ge=1, le=10_000, description="How many documents to return.")
+    offset: Whole = Field(default=0, ge=0, le=10_000, description="How many to skip first, for paging.")
     mode: ModeName | None = Field(
         default=None, description="Which retrievers answer; by default hybrid where the collection has words."
     )
@@ -45,13 +45,13 @@ class SearchOptions(BaseModel):
     weight: float | None = Field(
         default=None, ge=0, le=1, description="Dense share of convex fusion; by default chosen for the collection."
     )
-    rrf_k: int = Field(default=60, ge=1, le=10_000, description="Constant of reciprocal rank fusion.")
+    rrf_k: Whole = Field(default=60, ge=1, le=10_000, description="Constant of reciprocal rank fusion.")
     facets: list[str] = Field(default_factory=list, description="Fields whose values are counted over all matches.")
     sort: str = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
     min_score: float | None = Field(
         default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Leave out documents that score less."
     )
-    passages_per_document: int = Field(default=3, ge=1, le=100, description="Matching passages shown for each hit.")
+    passages_per_document: Whole = Field(default=3, ge=1, le=100, description="Matching passages shown for each hit.")
     fields: list[str] | None = Field(default=None, description="Metadata fields that come back; by default all.")
     highlight: bool = Field(
         default=False, description="Mark matched words, and for matches of meaning alone the nearest sentence."
@@ -79,6 +79,8 @@ class SearchParameters(SearchOptions, Wire):
     """One search, as URL parameters."""
 
     q: QueryText
+
+    model_config = ConfigDict(strict=False)  # everything in a URL is text
 
 
 class BatchBody(Wire):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, LenientWire
+from service.schemas.base import Answer, LenientWire, Whole
 
 
 class Truncation(LenientWire):
@@ -24,7 +24,7 @@ class EmbedBody(Truncation):
 
     inputs: str | list[str] = Field(description="A text, or several.")
     normalize: bool = Field(default=True, description="Vectors of this service always have length one.")
-    dimensions: int | None = Field(default=None, ge=1, le=65_536, description="Keep the first so many numbers.")
+    dimensions: Whole | None = Field(default=None, ge=1, le=65_536, description="Keep the first so many numbers.")
 
 
 class SimilarityInputs(LenientWire):

@@ -2,7 +2,7 @@
 
 import { h, points, shown } from "./dom.js";
 import { api } from "./api.js";
-import { marked } from "./hits.js";
+import { marked, wordsIn } from "./hits.js";
 
 export async function show(collection, hit, explanation) {
   const body = h("div", { class: "document" }, h("p", { class: "state" }, "Loading…"));
@@ -25,7 +25,7 @@ function content(found, hit, explanation) {
   const inPassage = (offset) => (explanation ? explanation.start : best.start) + offset;
   const marks = [
     ...(explanation?.dense?.spans || []).slice(0, 3).map((span) => ({ start: inPassage(span.start), end: inPassage(span.end), kind: "meaning" })),
-    ...hit.passages.flatMap((passage) => (passage.highlights || []).map(([a, b]) => ({ start: passage.start + a, end: passage.start + b, kind: "word" }))),
+    ...wordsIn(explanation).map(([start, end]) => ({ start: inPassage(start), end: inPassage(end), kind: "word" })),
   ];
   const several = hit.passages.length && (best.start > 0 || best.end < points(found.text).length);
   if (several) marks.push(...hit.passages.map((passage) => ({ start: passage.start, end: passage.end, kind: "passage-mark" })));

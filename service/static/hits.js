@@ -32,11 +32,18 @@ function frame(text, marks, most = 420) {
   return [from, to];
 }
 
+/** Places of the query's words in the passage; words that add next to nothing, such as "of", are left out. */
+export function wordsIn(explanation) {
+  const terms = explanation?.lexical?.terms || [];
+  const most = Math.max(0, ...terms.map((term) => term.score));
+  return terms.filter((term) => term.score > most / 4).flatMap((term) => term.words);
+}
+
 export function passageNodes(passage, explanation) {
   const spans = (explanation?.dense?.spans || []).filter((span) => span.score >= 0.08).slice(0, 3);
   const marks = [
     ...spans.map((span) => ({ ...span, kind: "meaning" })),
-    ...(passage.highlights || []).map(([start, end]) => ({ start, end, kind: "word" })),
+    ...wordsIn(explanation).map(([start, end]) => ({ start, end, kind: "word" })),
   ];
   const [from, to] = frame(passage.text, marks);
   const whole = points(passage.text).length;

@@ -34,12 +34,17 @@ function draw({ collection, hit, result, body, found }) {
 /** The sum in one line. */
 function equation(hit, result, dense, lexical) {
   const parts = [];
-  const fused = hit.scores?.fused !== null && hit.scores?.fused !== undefined;
   if (dense) parts.push(h("span", { class: "term dense" }, h("b", {}, dense.score.toFixed(3)), " meaning (cosine)"));
   if (lexical) parts.push(h("span", { class: "term lexical" }, h("b", {}, lexical.score.toFixed(2)), " words (BM25)"));
-  const joined = parts.flatMap((part, place) => (place ? [h("span", { class: "dim" }, fused ? " joined with " : ", and "), part] : [part]));
-  const weight = fused && result.weight !== null ? h("span", { class: "dim" }, ` at ${Math.round(result.weight * 100)} % meaning${result.weight_reason ? ` (${result.weight_reason})` : ""}`) : null;
-  return h("p", { class: "equation" }, h("b", {}, hit.score.toFixed(3)), " = ", joined, weight);
+  const { dense: cosine, fused } = hit.scores || {};
+  const weight = result.weight;
+  if (typeof fused !== "number" || typeof cosine !== "number" || typeof weight !== "number")
+    return h("p", { class: "equation" }, h("b", {}, hit.score.toFixed(3)), " = ", parts.flatMap((part, place) => (place ? [" and ", part] : [part])));
+  const mine = weight * cosine;
+  return h("p", { class: "equation" },
+    h("b", {}, fused.toFixed(3)), " = ", h("b", {}, mine.toFixed(3)), h("span", { class: "dim" }, ` (${weight.toFixed(2)} × `), parts[0], h("span", { class: "dim" }, ")"),
+    " + ", h("b", {}, (fused - mine).toFixed(3)), h("span", { class: "dim" }, ` (${(1 - weight).toFixed(2)} × `), parts[1] || "words", h("span", { class: "dim" }, " as a share of the query's best)"),
+    result.weight_reason ? h("span", { class: "dim" }, `; weight: ${result.weight_reason}`) : null);
 }
 
 function tabbed(tabs) {

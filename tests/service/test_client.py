@@ -70,6 +70,9 @@ def test_changing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServiceError, match="number") as caught:
         client.upload("new", [{"id": "x", "text": "y", "number": "no number"}])
     assert caught.value.code == "bad_schema"
+    monkeypatch.setattr(client_module, "PAGE_DOCUMENTS", 10)
+    assert [each.id for each in client.documents("new")] == [f"d/{n}" for n in range(1, 30)]
+    assert [each.metadata["number"] for each in client.documents("new", "number < 3")] == [1, 2]
     client.drop("new")
 
 
@@ -132,6 +135,7 @@ def test_the_same_for_asyncio(served: Served) -> None:
             assert (await client.rerank("cats", ["heat", "cats"]))[0].index == 1
             assert {each.name for each in await client.collections()} >= {"later", "small"}
             assert (await client.collection("later")).documents == 9
+            assert [each.id async for each in client.documents("later")] == [str(n) for n in range(1, 10)]
             assert await client.ready()
             await client.drop("later")
             with pytest.raises(ServiceError, match="404"):

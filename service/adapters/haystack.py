@@ -1,0 +1,175 @@
+"""Haystack: a document store and a retriever over a collection of a running service.
+
+pip install 'attendex[haystack]'
+store = AttendexDocumentStore("papers")
+retriever = AttendexRetriever(store, top_k=5)
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from retrieval.errors import InputError, MissingExtra
+from service.client import KEY_VARIABLE, Client, ServiceError
+from service.schemas.search import HitAnswer
+
+try:
+    from haystack import Document, component, default_from_dict, default_to_dict
+    from haystack.document_stores.errors import DuplicateDocumentError
+    from haystack.document_stores.types import DuplicatePolicy
+    from haystack.utils import Secret
+except ImportError as error:
+    raise MissingExtra("haystack", "Haystack's document store and retriever") from error
+
+OPERATORS = {"==": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<="}
+
+
+class AttendexDocumentStore:
+    """A collection as Haystack's document store.  The service embeds documents by itself."""
+
+    def __init__(self, collection: str, url: str | None = None, api_key: Secret | None = None) -> None:
+        self.collection = collection
+        self.url = url
+        self.api_key = api_key or Secret.from_env_var(KEY_VARIABLE, strict=False)
+        self.client = Client(url, self.api_key.resolve_value())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The store as Haystack keeps it in pipelines; the key itself is left out."""
+        return default_to_dict(self, collection=self.collection, url=self.url, api_key=self.api_key.to_dict())
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> AttendexDocumentStore:
+        """The store that `to_dict` described."""
+        parameters = data["init_parameters"]
+        if parameters.get("api_key"):
+            parameters["api_key"] = Secret.from_dict(parameters["api_key"])
+        return default_from_dict(cls, data)
+
+    def count_documents(self) -> int:
+        """How many documents there are."""
+        return self.client.collection(self.collection).documents
+
+    def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
+        """Write documents; returns how many were written.  NONE overwrites."""
+        if not all(isinstance(document, Document) for document in documents):
+            raise ValueError("write_documents takes a list of Document")
+        if policy in (DuplicatePolicy.SKIP, DuplicatePolicy.FAIL):
+            there = [document for document in documents if self._has(document.id)]
+            if there and policy is DuplicatePolicy.FAIL:
+                raise DuplicateDocumentError(f"document {there[0].id!r} is there already")
+            documents = [document for document in documents if document not in there]
+        self.client.upload(self.collection, map(_record, documents))
+        return len(documents)
+
+    def delete_documents(self, document_ids: list[str]) -> None:
+        """Delete by ids; those that are not there are passed over."""
+        if document_ids:
+            self.client.delete(self.collection, document_ids)
+
+    def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
+        """Documents that match the filters, all of them without."""
+        return [_document(each.model_dump()) for each in self.client.documents(self.collection, to_filter(filters))]
+
+    def _has(self, document_id: str) -> bool:
+        try:
+            self.client.document(self.collection, document_id)
+        except ServiceError as error:
+            if error.code == "document_not_found":
+                return False
+            raise
+        return True
+
+
+@component
+class AttendexRetriever:
+    """Documents of the store that answer a query, best first."""
+
+    def __init__(
+        self,
+        document_store: AttendexDocumentStore,
+        filters: dict[str, Any] | None = None,
+        top_k: int = 10,
+        mode: str | None = None,
+    ) -> None:
+        self.document_store = document_store
+        self.filters = filters
+        self.top_k = top_k
+        self.mode = mode
+
+    @component.output_types(documents=list[Document])
+    def run(
+        self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
+    ) -> dict[str, list[Document]]:
+        """The best documents for the query."""
+        options: dict[str, Any] = {"k": top_k or self.top_k, "filter": to_filter(filters or self.filters)}
+        if self.mode:
+            options["mode"] = self.mode
+        found = self.document_store.client.search(self.document_store.collection, query, **options)
+        return {"documents": [_hit(hit) for hit in found.hits]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The retriever as Haystack keeps it in pipelines."""
+        return default_to_dict(
+            self,
+            document_store=self.document_store.to_dict(),
+            filters=self.filters,
+            top_k=self.top_k,
+            mode=self.mode,
+        )
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> AttendexRetriever:
+        """The retriever that `to_dict` described."""
+        parameters = data["init_parameters"]
+        parameters["document_store"] = AttendexDocumentStore.from_dict(parameters["document_store"])
+        return default_from_dict(cls, data)
+
+
+def to_filter(filters: dict[str, Any] | None) -> str:
+    """Haystack's filters as an expression of the service."""
+    if not filters:
+        return ""
+    operator = filters.get("operator")
+    if "conditions" in filters:
+        inner = [f"({to_filter(each)})" for each in filters["conditions"]]
+        if operator in ("AND", "OR") and inner:
+            return f" {operator} ".join(inner)
+        if operator == "NOT" and inner:
+            return f"NOT ({' AND '.join(inner)})"
+    elif "field" in filters and "value" in filters:
+        return _condition(str(filters["field"]).removeprefix("meta."), operator, filters["value"])
+    raise InputError(f"filters {filters!r} are not in Haystack's form: operator with field and value, or conditions")
+
+
+def _condition(field: str, operator: Any, value: Any) -> str:
+    if operator in ("in", "not in"):
+        values = ", ".join(map(_value, value))
+        return f"{field} {'IN' if operator == 'in' else 'NOT IN'} [{values}]"
+    if operator not in OPERATORS:
+        raise InputError(f"operator {operator!r} is unknown; use one of {', '.join(OPERATORS)}, in, not in")
+    return f"{field} {OPERATORS[operator]} {_value(value)}"
+
+
+def _value(value: Any) -> str:
+    return (
+        json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool | int | float) else json.dumps(str(value))
+    )
+
+
+def _record(document: Document) -> dict[str, Any]:
+    meta = dict(document.meta)
+    return {
+        "id": document.id,
+        "title": str(meta.pop("title", "") or ""),
+        "text": document.content or "",
+        "metadata": meta,
+    }
+
+
+def _document(found: dict[str, Any]) -> Document:
+    return Document(id=found["id"], content=found["text"], meta={**found["metadata"], "title": found["title"]})
+
+
+def _hit(hit: HitAnswer) -> Document:
+    return Document(id=hit.id, content=hit.text, meta={**hit.metadata, "title": hit.title}, score=hit.score)

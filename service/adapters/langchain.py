@@ -1,0 +1,188 @@
+"""LangChain: a retriever and a vector store over a collection of a running service.
+
+pip install 'attendex[langchain]'
+retriever = AttendexRetriever(client=Client(), collection="papers", options={"k": 5})
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
+
+from retrieval.errors import InputError, MissingExtra
+from service.client import AsyncClient, Client, SearchOptions, ServiceError
+from service.schemas.search import HitAnswer
+
+try:
+    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+    from langchain_core.documents import Document
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.vectorstores import VectorStore
+    from langchain_core.vectorstores.utils import maximal_marginal_relevance
+except ImportError as error:
+    raise MissingExtra("langchain", "LangChain's retriever and vector store") from error
+
+import numpy as np
+from pydantic import Field
+
+NOT_KEPT = "a service searches by text; give the query instead of its vector"
+
+
+class AttendexEmbeddings(Embeddings):
+    """The service's encoder."""
+
+    def __init__(self, client: Client, model: str = "default") -> None:
+        self._client = client
+        self._model = model
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Vectors of passages."""
+        return self._client.embed(texts, model=self._model)
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a query."""
+        return self._client.embed([text], model=self._model, queries=True)[0]
+
+
+class AttendexRetriever(BaseRetriever):
+    """Documents of a collection, best first, with their best passage as content.
+
+    `async_client` answers `ainvoke`; without it the client's thread does.  `whole_documents` gives the whole text
+    instead of the best passage.
+    """
+
+    client: Any
+    collection: str
+    async_client: Any = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    whole_documents: bool = False
+
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:  # noqa: ARG002
+        found = self.client.search(self.collection, query, **self.options)
+        return [to_document(hit, whole=self.whole_documents) for hit in found.hits]
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        if self.async_client is None:
+            return await super()._aget_relevant_documents(query, run_manager=run_manager)
+        client: AsyncClient = self.async_client
+        found = await client.search(self.collection, query, **self.options)
+        return [to_document(hit, whole=self.whole_documents) for hit in found.hits]
+
+
+class AttendexVectorStore(VectorStore):
+    """A collection as LangChain's vector store; the service embeds.  `filter` is an expression: `year > 2000`."""
+
+    def __init__(self, client: Client, collection: str, *, mode: str | None = None) -> None:
+        self._client = client
+        self._collection = collection
+        self._mode = mode
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """The service's encoder."""
+        return AttendexEmbeddings(self._client, self._client.collection(self._collection).encoder)
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: list[str],
+        embedding: Embeddings | None,  # noqa: ARG003  # the collection's own encoder embeds
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Add texts to the collection `collection` of the service `client`, which is made if it is not there."""
+        client: Client = kwargs["client"]
+        store = cls(client, kwargs["collection"], mode=kwargs.get("mode"))
+        if kwargs["collection"] not in {each.name for each in client.collections()}:
+            client.create(kwargs["collection"])
+        store.add_texts(texts, metadatas, ids=ids)
+        return store
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> list[str]:
+        """Add or replace texts; returns their ids, which are made where none are given."""
+        texts = list(texts)
+        ids = ids or [str(uuid.uuid4()) for _ in texts]
+        metadatas = metadatas or [{} for _ in texts]
+        documents = zip(ids, texts, metadatas, strict=True)
+        self._client.upload(self._collection, ({"id": i, "text": t, "metadata": m} for i, t, m in documents))
+        return ids
+
+    def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
+        """Delete by ids; everything only with `everything=True`."""
+        if ids is None and not kwargs.get("everything"):
+            raise InputError("delete(None) would delete everything; give ids, or say everything=True")
+        if ids is None:
+            details = self._client.collection(self._collection)
+            self._client.drop(self._collection)
+            self._client.create(self._collection, details.encoder)
+            return True
+        return bool(self._client.delete(self._collection, ids).deleted) if ids else False
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """The documents that are there."""
+        found = []
+        for document_id in ids:
+            try:
+                document = self._client.document(self._collection, document_id)
+            except ServiceError as error:
+                if error.code == "document_not_found":
+                    continue
+                raise
+            found.append(Document(page_content=document.text, metadata=dict(document.metadata), id=document.id))
+        return found
+
+    def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
+        """The best k documents."""
+        return [document for document, _ in self.similarity_search_with_score(query, k, **kwargs)]
+
+    def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
+        """The best k documents and their scores, higher being better."""
+        options: SearchOptions = {"k": k}
+        if kwargs.get("filter"):
+            options["filter"] = kwargs["filter"]
+        if mode := kwargs.get("mode", self._mode):
+            options["mode"] = mode
+        hits = self._client.search(self._collection, query, **options).hits
+        return [(to_document(hit, whole=True), hit.score) for hit in hits]
+
+    def similarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
+        """Not served."""
+        raise NotImplementedError(NOT_KEPT)
+
+    def max_marginal_relevance_search(
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[Document]:
+        """k of the best fetch_k documents, different from each other (Carbonell and Goldstein 1998)."""
+        documents = self.similarity_search(query, fetch_k, **kwargs)
+        if not documents:
+            return []
+        encoder = self.embeddings
+        vectors = encoder.embed_documents([document.page_content for document in documents])
+        query_vector = np.array(encoder.embed_query(query), dtype=np.float32)
+        chosen = maximal_marginal_relevance(query_vector, vectors, lambda_mult=lambda_mult, k=k)
+        return [documents[place] for place in chosen]
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        return lambda score: min(1.0, max(0.0, (1 + score) / 2 if self._mode == "dense" else score))
+
+
+def to_document(hit: HitAnswer, *, whole: bool) -> Document:
+    """A hit as LangChain's document: the best passage or the whole text, and where it comes from."""
+    best = hit.passages[0] if hit.passages and not whole else None
+    metadata = {**hit.metadata, "title": hit.title, "score": hit.score}
+    if best is not None:
+        metadata |= {"start": best.start, "end": best.end, "location": best.location}
+    return Document(page_content=best.text if best else hit.text, metadata=metadata, id=hit.id)

@@ -1,0 +1,171 @@
+"""The adapters against the real frameworks and a running service."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retrieval.errors import InputError
+from service.client import AsyncClient, Client
+from tests.service.conftest import Serve, Served
+
+
+@pytest.fixture(scope="module")
+def served(collections: Path, tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[Served]:
+    root = tmp_path_factory.mktemp("adapters") / "collections"
+    shutil.copytree(collections, root)
+    with serve(root) as served:
+        yield served
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[Client]:
+    with Client(served.url) as client:
+        yield client
+
+
+class TestLangChain:
+    def test_retriever(self, served: Served, client: Client) -> None:
+        from service.adapters.langchain import AttendexRetriever
+
+        retriever = AttendexRetriever(client=client, collection="small", options={"k": 2})
+        found = retriever.invoke("how do cats sleep")
+        assert len(found) == 2
+        assert (found[0].id, found[0].metadata["title"], found[0].metadata["year"]) == ("cat/1", "Cats", 2020)
+        assert [each[0].id for each in retriever.batch(["cats sleep", "heat flows"])] == ["cat/1", "heat"]
+        assert asyncio.run(retriever.ainvoke("heat"))[0].id == "heat"
+
+        async def ask() -> str:
+            async with AsyncClient(served.url) as later:
+                asking = AttendexRetriever(client=client, async_client=later, collection="small")
+                return str((await asking.ainvoke("heat"))[0].id)
+
+        assert asyncio.run(ask()) == "heat"
+
+    def test_vector_store(self, client: Client) -> None:
+        from service.adapters.langchain import AttendexVectorStore
+
+        texts = [
+            "Tea is made from leaves.",
+            "Coffee is made from beans.",
+            "Bread is made from flour.",
+            "Tea leaves dry.",
+        ]
+        store = AttendexVectorStore.from_texts(
+            texts,
+            None,
+            [{"n": n} for n in range(4)],
+            ids=list("abcd"),
+            client=client,
+            collection="drinks",
+            mode="dense",
+        )
+        [best, *_] = store.similarity_search("a drink of beans", k=2)
+        assert (best.id, best.page_content, best.metadata["n"]) == ("b", texts[1], 1)
+        scored = store.similarity_search_with_score("tea", k=4)
+        assert [score for _, score in scored] == sorted((score for _, score in scored), reverse=True)
+        relevant = store.similarity_search_with_relevance_scores("tea", k=4)
+        assert all(0 <= score <= 1 for _, score in relevant)
+        assert [each.id for each in store.similarity_search("made", k=4, filter="n >= 2")] != []
+        assert {
+            each.id for each in store.max_marginal_relevance_search("tea leaves", k=2, fetch_k=4, lambda_mult=0.1)
+        } != {
+            "a",
+            "d",
+        }
+        assert [each.id for each in store.get_by_ids(["c", "nobody", "a"])] == ["c", "a"]
+        added = store.add_texts(["Milk is white."])
+        assert len(added[0]) == 36
+        assert store.delete(["a", *added])
+        assert not store.delete(["a"])
+        with pytest.raises(InputError, match="everything=True"):
+            store.delete()
+        retriever = store.as_retriever(search_type="mmr", search_kwargs={"k": 1})
+        assert len(retriever.invoke("coffee")) == 1
+        assert len(store.embeddings.embed_query("x")) == 384
+        assert store.delete(everything=True)
+        assert store.similarity_search("tea") == []
+        with pytest.raises(NotImplementedError):
+            store.similarity_search_by_vector([0.0] * 384)
+        client.drop("drinks")
+
+
+class TestLlamaIndex:
+    def test_retriever(self, client: Client) -> None:
+        from service.adapters.llama_index import AttendexRetriever
+
+        retriever = AttendexRetriever(client, "small", k=2, mode="dense")
+        found = retriever.retrieve("how do cats sleep")
+        assert len(found) == 2
+        assert (found[0].node.node_id, found[0].node.metadata["title"]) == ("cat/1", "Cats")
+        assert "sleep" in found[0].node.get_content()
+        assert found[0].score > found[1].score
+        assert asyncio.run(retriever.aretrieve("heat"))[0].node.node_id == "heat"
+
+
+class TestHaystack:
+    @pytest.fixture
+    def store(self, served: Served, client: Client) -> Iterator[Any]:
+        from service.adapters.haystack import AttendexDocumentStore
+
+        client.create("hay")
+        store = AttendexDocumentStore("hay", served.url)
+        yield store
+        store.client.close()
+        client.drop("hay")
+
+    def test_document_store(self, store: Any) -> None:
+        from haystack import Document
+        from haystack.document_stores.errors import DuplicateDocumentError
+        from haystack.document_stores.types import DuplicatePolicy
+
+        documents = [
+            Document(id=str(n), content=f"Text {n}", meta={"n": n, "kind": "odd" if n % 2 else "even"})
+            for n in range(4)
+        ]
+        assert store.write_documents(documents) == 4
+        assert store.count_documents() == 4
+        assert store.write_documents(documents, DuplicatePolicy.SKIP) == 0
+        assert store.write_documents([Document(id="0", content="New")], DuplicatePolicy.OVERWRITE) == 1
+        with pytest.raises(DuplicateDocumentError):
+            store.write_documents(documents, DuplicatePolicy.FAIL)
+
+        def ids(filters: dict[str, Any] | None) -> list[str]:
+            return sorted(each.id for each in store.filter_documents(filters))
+
+        def where(operator: str, value: Any, field: str = "meta.n") -> dict[str, Any]:
+            return {"field": field, "operator": operator, "value": value}
+
+        assert ids(None) == ["0", "1", "2", "3"]
+        assert ids(where(">=", 2)) == ["2", "3"]
+        assert ids(where("in", [1, 3])) == ["1", "3"]
+        assert ids(where("==", "even", "meta.kind")) == ["2"]
+        both = {"operator": "AND", "conditions": [where(">", 0), where("==", "odd", "meta.kind")]}
+        assert ids(both) == ["1", "3"]
+        assert ids({"operator": "OR", "conditions": [where("==", 1), where("==", 2)]}) == ["1", "2"]
+        assert "1" not in ids({"operator": "NOT", "conditions": [where("==", 1)]})
+        with pytest.raises(InputError, match="Haystack"):
+            store.filter_documents({"operator": "=="})
+        store.delete_documents(["1", "nobody"])
+        assert store.count_documents() == 3
+
+    def test_retriever_in_a_pipeline_that_was_saved_and_loaded(self, store: Any) -> None:
+        from haystack import Document, Pipeline
+
+        from service.adapters.haystack import AttendexRetriever
+
+        store.write_documents(
+            [Document(id="tea", content="Tea is made from leaves."), Document(id="b", content="Bread.")]
+        )
+        pipeline = Pipeline()
+        pipeline.add_component("retriever", AttendexRetriever(store, top_k=1, mode="dense"))
+        again = Pipeline.loads(pipeline.dumps(), allowed_modules=["service.adapters.haystack"])
+        [found] = again.run({"retriever": {"query": "a drink from leaves"}})["retriever"]["documents"]
+        assert (found.id, found.content) == ("tea", "Tea is made from leaves.")
+        assert found.score > 0
+        again.get_component("retriever").document_store.client.close()
