@@ -26,9 +26,9 @@ from benchmarks.demo.stdlib import write_documents
 HOST = "127.0.0.1"
 QUESTIONS = Path(__file__).resolve().parent / "questions"
 EXAMPLES = (
-    "how do I cut the blanks off the end of a line?",
+    "remove whitespace from the end of a string",
     "do something with every pair of neighbours in a list",
-    "a dictionary that makes up missing values",
+    "how do I cache what a slow function returns?",
 )
 STARTUP_SECONDS = 120
 SNIPPET_CHARACTERS = 150

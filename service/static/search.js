@@ -63,7 +63,7 @@ class SearchView {
           h("label", { class: "switch", for: "judging" }, this.judging, " Judge")),
         this.filterError),
       this.status,
-      h("div", { class: "columns" }, this.facets, h("div", {}, this.panel, this.list, (this.pager = h("nav", { class: "pager", "aria-label": "Pages" })))),
+      (this.columns = h("div", { class: "columns" }, this.facets, h("div", {}, this.panel, this.list, (this.pager = h("nav", { class: "pager", "aria-label": "Pages" }))))),
     );
     document.addEventListener("keydown", (event) => this.key(event));
     addEventListener("popstate", () => this.reopen());
@@ -93,6 +93,8 @@ class SearchView {
     this.sort.value = this.state.sort;
     this.sort.hidden = !sortable.length;
     this.filter.parentElement.hidden = !Object.keys(fields).length;
+    this.countable = Object.entries(fields).filter(([, kind]) => COUNTABLE.includes(kind)).slice(0, 6).map(([field]) => field);
+    this.columns.classList.toggle("plain", !this.countable.length); // else there is room for facets from the start
     this.drawSettings();
   }
 
@@ -216,9 +218,9 @@ class SearchView {
 
   /** When typing pauses: which words carry the meaning, and the facets. */
   async decorate(running) {
-    const facets = Object.entries(this.details.fields).filter(([, kind]) => COUNTABLE.includes(kind)).slice(0, 6).map(([field]) => field);
     try {
-      const result = await api.search(this.collection, { ...this.body(), explain: true, facets }, running.signal);
+      const body = { ...this.body(), explain: true, facets: this.countable };
+      const result = await api.search(this.collection, body, running.signal);
       if (running !== this.running) return;
       for (const hit of result.hits) {
         this.explanations.set(hit.id, hit.explanation);
