@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,15 @@ TEXTS = (
     "ÅNGSTRÖM naïve café 東京 \u0301combining 🙂",
     " ".join(f"word{i} of a long text that goes on" for i in range(120)),
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Converted encoders of these tests, apart from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("ATTENDEX_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
