@@ -94,28 +94,32 @@ def unnamed_paths(collection: Path, kept: Sequence[Manifest]) -> list[Path]:
 
     Paths are relative to the collection; a folder stands before what it holds.
     """
-    named = _named(collection, kept)
+    named = _named(kept)
+    interrupted = _interrupted(collection, kept[0].next_key if kept else 0)
     merging = lock_is_held(collection / MERGE_LOCK)
     orphans = []
     for path in _entries(collection):
         in_the_making = merging and str(path).startswith(f"{SEGMENTS}/{MERGE_PREFIX}")
-        if path not in named and not in_the_making:
+        resumable = path.parts[:2] in interrupted or (interrupted and path == Path(JOURNAL))
+        if path not in named and not in_the_making and not resumable:
             orphans.append(path)
     return orphans
 
 
-def _named(collection: Path, kept: Sequence[Manifest]) -> set[Path]:
+def _named(kept: Sequence[Manifest]) -> set[Path]:
     named = {Path(name) for name in (MANIFEST, LOCK, MERGE_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS)}
     for manifest in kept:
         named.add(generation_path(Path(), manifest.generation))
         named |= {parent for path in manifest.paths() for parent in (path, *path.parents)}
-    journal = read_journal(collection)
-    if journal and journal.base_key == (kept[0].next_key if kept else 0):
-        named.add(Path(JOURNAL))
-        for segment in journal.segments:
-            folder = Path(SEGMENTS, segment.name)
-            named |= {folder, *(folder / each.name for each in segment.files)}
     return named
+
+
+def _interrupted(collection: Path, next_key: int) -> set[tuple[str, ...]]:
+    """Folders of the segments of an interrupted build that can still be taken over, with all that is in them."""
+    journal = read_journal(collection)
+    if journal is None or journal.base_key != next_key:
+        return set()
+    return {(SEGMENTS, each.name) for each in journal.segments}
 
 
 def _entries(collection: Path) -> list[Path]:

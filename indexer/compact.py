@@ -6,11 +6,12 @@ the merged segment too.  One merger at a time; what a killed one leaves goes wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from indexer.merge import MergePolicy, merge_all, merge_parts
 from indexer.pending import Origin, Part, Size
 from indexer.publish import publish, write_deletions
 from indexer.segments import new_segment_folder
+from indexer.structures import wanted_structure, with_structure
 from indexer.words import write_words
 from retrieval.index.directory import Files, locked, remove_tree
 from retrieval.index.manifest import Manifest, SegmentRecord, read_manifest
@@ -91,12 +93,18 @@ class _Merger:
             if any(part.live.any() for part in parts):
                 dtype = str(snapshot.manifest.settings.vectors.get("dtype", "float16"))
                 merged = merge_parts(parts, folder, snapshot.schema, dtype, self._files)
+                merged = self._with_structure(merged, snapshot.manifest.settings.vectors)
             with locked(self._collection / LOCK, wait_s=self._wait_s):
                 manifest = self._replaced(read_manifest(self._collection), parts, merged)
                 if manifest is not None:
                     undo.pop_all()
                     publish(self._collection, manifest, self._files)
                     collect(self._collection, self._retention, self._files)
+
+    def _with_structure(self, record: SegmentRecord, settings: Mapping[str, Any]) -> SegmentRecord:
+        segment = Segment(self._collection, record)
+        plan = wanted_structure(segment, settings)
+        return record if plan is None else with_structure(segment, plan, settings, self._files)
 
     def _replaced(self, current: Manifest, parts: list[Part], merged: SegmentRecord | None) -> Manifest | None:
         """The current generation with the merged segment; None if it is no longer what was merged."""

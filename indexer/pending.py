@@ -34,6 +34,7 @@ class Part:
 
     def __init__(self, segment: Segment, live: Bitmap, origin: Origin) -> None:
         self.segment = segment
+        self.record = segment.record
         self.live = live
         self.origin = origin
         self.seen = np.zeros(len(live), dtype=np.bool_)

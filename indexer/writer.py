@@ -25,6 +25,7 @@ from indexer.merge import MergePolicy, merge_parts
 from indexer.pending import Origin, Part, Pending
 from indexer.publish import publish, write_deletions
 from indexer.segments import Entries, SegmentBuilder, new_segment_folder
+from indexer.structures import wanted_structure, with_structure
 from indexer.words import write_words
 from retrieval.errors import BadDocument, CorruptCollection, EncoderMismatch, NotACollection, StorageError
 from retrieval.index.directory import Files, Lock, remove_tree, take_lock
@@ -54,7 +55,7 @@ class Limits:
 
     passages: int = 1 << 16
     text_bytes: int = 256 << 20
-    merged_passages: int = 100_000  # more than that is merged by `attendex merge` or in the background
+    merged_passages: int = 20_000  # more than that is merged by `attendex merge` or in the background
 
 
 @dataclass(slots=True)
@@ -270,6 +271,7 @@ class Writer:
         """Make the pending generation the current one; returns its number.  Without a change nothing is written."""
         self._finish_segment()
         self._merge()
+        self._build_structures()
         segments = tuple(self._record(part) for part in self._pending.parts)
         if self._base is None or segments != self._base.segments:
             previous = self._base.lexical if self._base else None
@@ -327,14 +329,23 @@ class Writer:
         segment = Segment(self.path, record)
         parts[places.start : places.stop] = [Part(segment, segment.live_documents, Origin.NEW)]
 
+    def _build_structures(self) -> None:
+        """Build what new segments lack; killed meanwhile, the next writer goes on with the same segments."""
+        settings = self.settings.vectors
+        for part in self._pending.parts:
+            plan = wanted_structure(part.segment, settings) if part.origin is not Origin.BASE else None
+            if plan is not None:
+                self._write_journal()
+                part.record = with_structure(part.segment, plan, settings, self._files)
+
     def _record(self, part: Part) -> SegmentRecord:
         """The segment with its deletions, which are written unless they are those of the base."""
         segment = part.segment
         if np.array_equal(part.live, segment.live_documents):
-            return segment.record
+            return part.record
         number = self.generation + 1
         deletions = write_deletions(self.path, number, segment.record, part.live, segment.document_of, self._files)
-        return replace(segment.record, deletions=deletions)
+        return replace(part.record, deletions=deletions)
 
     def _manifest(self, segments: tuple[SegmentRecord, ...], words: LexicalRecord | None) -> Manifest:
         return Manifest(

@@ -20,12 +20,15 @@ from retrieval.index.identity import Digests, IdTable
 from retrieval.index.manifest import DELETIONS, SEGMENTS, SegmentRecord
 from retrieval.index.passages import Keys, Table, TableReader, passage_text, read_documents, read_passages
 from retrieval.index.vector import Kept, open_vectors
+from retrieval.index.vector_approximate import Approximate
+from retrieval.index.vector_build import StructureFacts, open_structure
 from retrieval.index.vector_segments import SegmentVectors
 from retrieval.types import Bitmap, Document, Passage, Rows
 
 VECTORS = "vectors.npy"
 BATCHES_FILE = "batches.npy"  # where the batches of the Arrow files begin
 IDS = "ids.npy"  # rows by id digest
+STRUCTURE = "vectors.faiss"  # the approximate structure over the vectors, where there is one
 FACTS = "facts.npy"  # one record a document, see FACTS_TYPE
 
 FACTS_TYPE = np.dtype([("content", "<u8", (2,)), ("unreadable", "<f4")])  # digest; share of text, NaN when unknown
@@ -59,6 +62,7 @@ class Segment:
         self.folder = collection / SEGMENTS / record.name
         self._files = {each.name: CheckedFile(self.folder, each) for each in record.files}
         self._deletions = CheckedFile(collection / DELETIONS, record.deletions.file) if record.deletions else None
+        self._structure = CheckedFile(self.folder, record.structure.file) if record.structure else None
         batches = self._array(BATCHES_FILE)
         self._tables = {
             table: TableReader(self._files[table.file_name], batches[batches["table"] == table]) for table in Table
@@ -101,8 +105,13 @@ class Segment:
 
     @cached_property
     def index(self) -> SegmentVectors:
-        """The vectors, searchable."""
-        return SegmentVectors(self.vectors)
+        """The vectors, searchable; a structure is checked before FAISS parses it."""
+        if self.record.structure is None or self._structure is None:
+            return SegmentVectors(self.vectors)
+        facts = StructureFacts.from_json(self.record.structure.facts)
+        self._structure.require(0, facts.parsed_bytes)
+        structure = open_structure(self._structure.path, facts)
+        return SegmentVectors(self.vectors, Approximate(structure, facts.tuning))
 
     @cached_property
     def facts(self) -> NDArray[np.void]:
@@ -172,8 +181,9 @@ class Segment:
 
     def check_all(self) -> None:
         """Check every byte against its digest.  Raises CorruptCollection."""
-        for file in self._files.values():
-            file.require()
+        for file in (*self._files.values(), self._structure):
+            if file is not None:
+                file.require()
 
 
 def _parse_npy(file: CheckedFile) -> NDArray[Any]:
