@@ -23,7 +23,7 @@ from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.measures import depth_needed, parse_measures
 from retrieval.metrics.tasks import Task
 from retrieval.metrics.tuning import Figures, Settings, Tuned, tune
-from retrieval.search.fusion import DEFAULT_WEIGHT
+from retrieval.search.fusion import CONVEX_WEIGHT
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest, Vectors
 
@@ -45,7 +45,7 @@ def tune_collection(path: Path, task: Task, measure: str, *, seed: int = 0, tell
     if manifest.settings.lexical is None:
         raise InputError(f"{path}: the collection has no words; tuning is of hybrid search")
     defaults = current_settings(manifest)
-    with _Bench(path, task, measure, tell) as bench:
+    with Bench(path, task, measure, tell) as bench:
         space = {
             "weight": _with(WEIGHTS, defaults["weight"]),
             "k1": _with(K1, defaults["k1"]),
@@ -61,7 +61,7 @@ def current_settings(manifest: Manifest) -> dict[str, float]:
     lexical = LexicalSettings(**(manifest.settings.lexical or {}))
     weight = manifest.settings.search.get("weight")
     return {
-        "weight": DEFAULT_WEIGHT if weight is None else float(weight),
+        "weight": CONVEX_WEIGHT if weight is None else float(weight),
         "k1": lexical.k1,
         "b": lexical.b,
         "title_weight": lexical.title_weight,
@@ -93,7 +93,7 @@ class _RememberedQueries:
         return np.stack([self._known[text] for text in texts])
 
 
-class _Bench:
+class Bench:
     """The collection under settings that change: one linked copy for each title weight, opened once."""
 
     def __init__(self, path: Path, task: Task, measure: str, tell: Tell | None) -> None:
@@ -108,7 +108,7 @@ class _Bench:
         self._encoder: SentenceEncoder | None = None
         self.queries = [topic.id for topic in task.topics]
 
-    def __enter__(self) -> _Bench:
+    def __enter__(self) -> Bench:
         encoder = load_encoder(read_manifest(self._path).encoder.name)
         self._encoder = cast(SentenceEncoder, _RememberedQueries(encoder))  # it is one but for what it remembers
         return self

@@ -134,6 +134,8 @@ def report(measured: Measured, task: Task, measures: str, wanted: Wanted, cautio
     run = without_identical(measured.run) if wanted.ignore_identical else measured.run
     asked = {topic.id for topic in task.topics} if task.topics else None
     evaluation = evaluate_run(run, task.qrels, measures, asked=asked)
+    left_aside = replace(evaluation.coverage, unjudged=evaluation.coverage.unjudged + task.unjudged)
+    evaluation = replace(evaluation, coverage=left_aside)
     if wanted.run_out is not None:
         write_run(run, wanted.run_out)
     if wanted.per_query is not None:

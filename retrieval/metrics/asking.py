@@ -62,9 +62,9 @@ def ask(answer: Answer, topics: Sequence[Topic], template: SearchRequest, *, wat
 
 
 def described(request: SearchRequest) -> str:
-    """What a request asks for beyond the defaults, the query, depth and mode aside."""
+    """What a request asks for beyond the defaults, what decides no ranking aside."""
     default = asdict(SearchRequest(""))
-    aside = ("query", "k", "offset", "mode", "passages_per_document")
+    aside = ("query", "k", "offset", "mode", "passages_per_document", "fields", "highlight")
     given = {name: value for name, value in asdict(request).items() if name not in aside and value != default[name]}
     return ",".join(f"{name}={value}" for name, value in given.items())
 

@@ -132,7 +132,7 @@ def measure_system(spec: SystemSpec, topics: Sequence[Topic], depth: int, *, wat
 
 def deep(request: SearchRequest, depth: int) -> SearchRequest:
     """The request for a ranking of `depth` documents, with as little beside as can be asked."""
-    return replace(request, k=depth, passages_per_document=1)
+    return replace(request, k=depth, passages_per_document=1, fields=())
 
 
 def texts_of(path: Path, ids: Collection[str]) -> dict[str, Shown]:

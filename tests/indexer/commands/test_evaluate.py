@@ -74,6 +74,7 @@ def test_json_says_what_was_measured(beir: Path, collection: Path) -> None:
     assert (found["encoder"], found["generation"]) == ("all-MiniLM-L6-v2", 1)
     assert found["fingerprint"]["weights_sha256"] == read_manifest(collection).encoder.weights_sha256  # type: ignore[index]
     assert found["coverage"]["not_asked"] == 1  # type: ignore[index]  # q9 is judged and has no text
+    assert found["coverage"]["unjudged"] == 1  # type: ignore[index]  # q4 has a text and no judgment
     assert found["seconds"] > 0  # type: ignore[operator]
 
 
