@@ -16,7 +16,7 @@ Hits = Callable[[Any], list[str]]
 
 
 def test_judging_is_measuring(visit: Any, serve: Any, library: Path, hits: Hits) -> None:
-    with serve(library) as served:
+    with serve(library, grace_seconds=0) as served:
         page = visit(f"{served.url}/?c=strings&q={QUERY}")
         page.wait_for_selector(".hit")
         page.check("#judging")
@@ -42,7 +42,7 @@ def test_judging_is_measuring(visit: Any, serve: Any, library: Path, hits: Hits)
 def test_judging_needs_a_key_that_may_write(visit: Any, serve: Any, library: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     key = add_key(keys, "reader", "read", [])
-    with serve(library, keys=keys) as served:
+    with serve(library, keys=keys, grace_seconds=0) as served:
         page = visit(f"{served.url}/?c=strings&q={QUERY}", expect_trouble=True)
         page.fill("#key", key)
         page.click("text=Use it")

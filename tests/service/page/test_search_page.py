@@ -59,8 +59,9 @@ def test_going_back_brings_the_page_before(visit: Any, site: str, hits: Hits) ->
 def test_words_that_carry_the_meaning_are_marked(visit: Any, site: str) -> None:
     page = visit(f"{site}/?c=python&q={QUERY}")
     settle(page)
-    marked = page.inner_text('[data-id="str.rstrip"] mark.meaning >> nth=0')
-    assert "whitespace" in marked
+    marked = page.locator('[data-id="str.rstrip"] mark.meaning').all_inner_texts()
+    assert "trailing whitespace removed" in "".join(marked)
+    assert "whitespace" in page.locator('[data-id="str.rstrip"] mark.word').all_inner_texts()
     assert "carries the meaning" in page.inner_text(".legend")
 
 
@@ -227,7 +228,7 @@ def test_a_service_that_goes_away_and_comes_back(visit: Any, site: str) -> None:
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab_only(visit: Any, serve: Any, library: Any) -> None:
-    with serve(library, api_key="open-sesame") as served:
+    with serve(library, api_key="open-sesame", grace_seconds=0) as served:
         page = visit(f"{served.url}/?c=python&q=join", expect_trouble=True)
         page.fill("#key", "wrong")
         page.click("text=Use it")
