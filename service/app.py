@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -49,6 +49,10 @@ from service.searching import SearchQueue
 from service.services import Services
 from service.settings import Settings
 from service.telemetry import LOGGER, Observe
+from service.tracing import Trace
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 VERSION = "0.1.0"
 OPEN_PATHS = frozenset({"/openapi.json"})  # with the probes, what needs no key
@@ -61,11 +65,15 @@ class State(TypedDict):
 
 
 def create_app(
-    root: Path, settings: Settings, lifecycle: Lifecycle | None = None, encoders: Encoders | None = None
+    root: Path,
+    settings: Settings,
+    lifecycle: Lifecycle | None = None,
+    encoders: Encoders | None = None,
+    tracing: TracerProvider | None = None,
 ) -> FastAPI:
     """The service for the collection, or the folder of collections, at `root`.  Raises SettingsError.
 
-    `encoders` may be shared by several applications of one process.
+    `encoders` may be shared by several applications of one process; `tracing` gets a span for each request.
     """
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
@@ -74,7 +82,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        with ThreadPoolExecutor(settings.queue.threads, "attendex") as threads:
+        # one more than the encoder's: searches by words alone go on while the others wait for it
+        with ThreadPoolExecutor(settings.queue.threads + 1, "attendex") as threads:
             services = make_services(root, settings, lifecycle, metrics, encoders, threads)
             try:
                 await asyncio.to_thread(services.collections.refresh)
@@ -98,6 +107,8 @@ def create_app(
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=allowed
         )
+    if tracing is not None:
+        app.add_middleware(Trace, provider=tracing)
     app.add_middleware(Observe, settings=settings.log, metrics=metrics)
     for kind in (AttendexError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, on_error)

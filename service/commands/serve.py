@@ -48,6 +48,7 @@ def serve(
     from service.server import listen, make_server, url_of
     from service.settings import load_settings, parse_assignments
     from service.telemetry import set_up_logging
+    from service.tracing import provider_from_environment
 
     given: dict[str, Any] = {"host": host, "port": port, "keys": keys, "config": config}
     given |= {"insecure": insecure or None, "degrade": degrade or None, "reranker": reranker or None}
@@ -56,8 +57,11 @@ def serve(
     check_directory(directory)
     check_exposure(settings)
     lifecycle = Lifecycle()
-    server = make_server(create_app(directory, settings, lifecycle), lifecycle, settings)
+    tracing = provider_from_environment()
+    server = make_server(create_app(directory, settings, lifecycle, tracing=tracing), lifecycle, settings)
     with closing(listen(settings)) as listener:
         set_up_logging(settings.log)
         stderr().print(f"serving {directory} on {url_of(listener)}", markup=False, highlight=False)
         server.run(sockets=[listener])
+    if tracing is not None:
+        tracing.shutdown()  # sends what waits

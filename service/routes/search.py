@@ -54,7 +54,9 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
 
 async def _search(name: str, asked: SearchRequest, request: Request) -> Response:
     request.state.query = asked.query
-    return answer(await admitted(request, Role.READ, name).searches.search(name, asked))
+    result = await admitted(request, Role.READ, name).searches.search(name, asked)
+    request.state.timings = result.timings_ms
+    return answer(result)
 
 
 def to_request(query: str, options: SearchOptions) -> SearchRequest:

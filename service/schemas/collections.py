@@ -30,6 +30,7 @@ class EncoderAnswer(Answer):
     passage_prompt: str
     max_tokens: int
     dimension: int
+    quantized_from: str = Field(default="", description="Weights that an int8 encoder was made from.")
 
 
 class RecallAnswer(Answer):

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from retrieval import types
-from service.schemas import explanation, search
+from service.schemas import collections, explanation, search
 from service.schemas.collections import CollectionDetails
 from service.schemas.problems import ProblemAnswer
 from service.schemas.search import SearchAnswer
@@ -151,6 +151,7 @@ def test_the_openapi_document_describes_every_error_and_gives_examples(small: Se
 
 
 MIRRORS: list[tuple[type[BaseModel], type]] = [
+    (collections.EncoderAnswer, types.EncoderFingerprint),
     (search.SearchAnswer, types.SearchResult),
     (search.HitAnswer, types.Hit),
     (search.PassageAnswer, types.PassageHit),
