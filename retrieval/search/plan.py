@@ -41,11 +41,16 @@ def plan(request: SearchRequest, snapshot: Snapshot, readability: Readability) -
     if mode is not Mode.DENSE and snapshot.lexical is None:
         raise BadQuery(f"{snapshot.name} has no index of words, so mode {mode} cannot answer; use mode dense")
     _check_fields(request, snapshot)
-    text = request.query if mode is Mode.DENSE else parse_query(request.query).plain
+    text = encoded_text(request.query, mode)
     if not text:
         raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
     weight = _weight(request, snapshot, readability.unreadable_share(text)) if mode is Mode.HYBRID else None
     return Plan(request, mode, text, _allowed(request.filter, snapshot), weight)
+
+
+def encoded_text(query: str, mode: Mode) -> str:
+    """What the encoder reads of a query: all of it, or, where words take part, what its operators leave."""
+    return query if mode is Mode.DENSE else parse_query(query).plain
 
 
 def retrieval(plan: Plan, snapshot: Snapshot, vector: NDArray[np.float32] | None) -> Retrieval:

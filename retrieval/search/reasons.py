@@ -12,6 +12,7 @@ from retrieval.errors import DocumentNotFound
 from retrieval.index.snapshot import Snapshot
 from retrieval.index.word_index import WordIndex
 from retrieval.search.explain import Attention, Explainer
+from retrieval.search.plan import encoded_text
 from retrieval.search.words import Part
 from retrieval.types import (
     DenseExplanation,
@@ -72,7 +73,7 @@ class Reasons:
         return self._explainer.attention(self._best_for(query, document_id, Mode.DENSE).parts, layer)
 
     def _explain(self, query: str, chosen: Sequence[_Explained], mode: Mode) -> list[Explanation]:
-        cosines = [None] * len(chosen) if mode is Mode.LEXICAL else self._cosines(query, chosen)
+        cosines = [None] * len(chosen) if mode is Mode.LEXICAL else self._cosines(encoded_text(query, mode), chosen)
         return [
             Explanation(each.passage.start, each.passage.end, dense, self._lexical(query, each, mode))
             for each, dense in zip(chosen, cosines, strict=True)
@@ -112,7 +113,7 @@ class Reasons:
         if mode is Mode.LEXICAL and words is not None:
             scores = words.score(query, rows)
         else:
-            scores = self._snapshot.vectors.score(self._vector(query), rows)
+            scores = self._snapshot.vectors.score(self._vector(encoded_text(query, mode)), rows)
         best = int(np.argmax(scores))
         return _Explained(int(rows[best]), document, self._snapshot.passages(rows[best : best + 1])[0])
 

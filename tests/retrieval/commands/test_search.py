@@ -1,0 +1,88 @@
+"""`attendex search` on a small collection."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from indexer.changes import Change, apply_changes, create_collection
+from retrieval.encoder.hub import DEFAULT
+from retrieval.encoder.loading import load_encoder
+from retrieval.types import Document
+from service.cli import app
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("papers") / "papers"
+    encoder = load_encoder(DEFAULT)
+    create_collection(path, encoder)
+    texts = {
+        "wing": ("Wings [in] a slipstream", "The lift of a wing in a slipstream was measured.", 1958.0),
+        "heat": ("Heat transfer", "Heat conduction in composite slabs. The wing is hot.", 1960.0),
+        "flow": ("Boundary layers", "Laminar flow over a flat plate.", 1961.0),
+    }
+    documents = (Document(name, text, title, {"year": year}) for name, (title, text, year) in texts.items())
+    apply_changes(path, encoder, [Change(upserts=tuple(documents))])
+    return path
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["search", *(str(each) for each in arguments)])
+    return result.exit_code, result.output
+
+
+def test_hybrid_is_the_default_and_says_its_weight(papers: Path) -> None:
+    code, output = invoke(papers, "wing", "-k", 2)
+    assert code == 0
+    assert "Wings [in] a slipstream" in output
+    assert "hybrid, weight 0.7 (the default of 0.7)" in " ".join(output.split())
+
+
+def test_every_option_reaches_the_search(papers: Path) -> None:
+    options = [
+        "--mode",
+        "lexical",
+        "--filter",
+        "year<1961",
+        "--facet",
+        "year",
+        "--sort",
+        "-year",
+        "--field",
+        "year",
+        "--highlight",
+        "--json",
+    ]
+    code, output = invoke(papers, '"the wing" -laminar', *options)
+    assert code == 0
+    answer = json.loads(output)
+    assert [hit["id"] for hit in answer["hits"]] == ["heat"]
+    assert answer["hits"][0]["passages"][0]["highlights"] == [[36, 39], [40, 44]]
+    assert answer["facets"] == {"year": [{"value": 1960.0, "count": 1}]}
+    rrf = ["--fusion", "rrf", "--rrf-k", 1, "--weight", 1, "--min-score", 0.9, "--exact", "--json"]
+    answer = json.loads(invoke(papers, "hot wing", *rrf)[1])
+    assert (answer["mode"], answer["weight"], answer["weight_reason"]) == ("hybrid", 1.0, "as requested")
+    assert [hit["score"] for hit in answer["hits"]] == [1.0]
+
+
+def test_facets_are_shown(papers: Path) -> None:
+    assert "year  1958 1, 1960 1, 1961 1" in invoke(papers, "wing", "--facet", "year")[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--mode", "sparse"], 2, "none of dense, lexical, hybrid"),
+        (["--filter", "year >"], 1, "column 7: expected a value"),
+        (["--sort", "yeer"], 1, "did you mean 'year'"),
+        (["--weight", "2"], 1, "from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_answered(papers: Path, options: list[str], code: int, words: str) -> None:
+    status, output = invoke(papers, "wing", *options)
+    assert status == code
+    assert words in output
