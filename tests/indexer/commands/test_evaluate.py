@@ -188,3 +188,35 @@ def test_bad_input_is_named(beir: Path, collection: Path, arguments: list[str], 
     code, output = run(*(each.format(beir=beir, collection=collection) for each in arguments))
     assert code == 1
     assert message in output
+
+
+def invoke(*arguments: object, keys: str = "") -> str:
+    result = CliRunner().invoke(app, [str(each) for each in arguments], input=keys)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_from_questions_to_figures(beir: Path, collection: Path, tmp_path: Path) -> None:
+    queries, pool, qrels = beir / "queries.jsonl", tmp_path / "pool.tsv", tmp_path / "qrels.txt"
+    asked = ["--queries", queries, "--depth", "2", "--out", pool]
+    output = invoke("pool", f"{collection}:dense", *asked, "--runs", f"{collection}:lexical")
+    assert "documents to judge for 4 queries" in output
+    assert "Aspirin lowers the risk of stroke" in pool.read_text()
+    invoke("judge", pool, "--out", qrels, keys="3" + "0" * 99)
+    found = answer(
+        collection, "--queries", queries, "--qrels", qrels, "--measures", "nDCG@2 Judged@2", "--mode", "dense"
+    )
+    assert found["queries"] == 4
+    assert found["measures"]["Judged@2"] == 1.0  # type: ignore[index]
+    again = invoke("pool", f"{collection}:dense", *asked, "--qrels", qrels)
+    assert "wrote 0 documents to judge" in again
+
+
+def test_a_report_names_the_collection_and_shows_titles(beir: Path, collection: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    invoke("report", f"{collection}:dense", f"{collection}:lexical", "--beir", beir, "--html", page)
+    text = page.read_text()
+    assert "small:lexical" in text
+    assert read_manifest(collection).encoder.weights_sha256 in text
+    assert "aspirin [1] Aspirin" in text
+    assert "preventing a stroke with medicine" in text
