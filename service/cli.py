@@ -11,6 +11,7 @@ from indexer.commands.evaluate import evaluate
 from indexer.commands.index import index
 from indexer.commands.log import log
 from indexer.commands.merge import merge
+from indexer.commands.quantize import quantize
 from indexer.commands.restore import restore
 from indexer.commands.rollback import rollback
 from indexer.commands.snapshot import snapshot
@@ -44,6 +45,7 @@ app.command()(report)
 app.command()(pool)
 app.command()(judge)
 app.command()(info)
+app.command()(quantize)
 app.command()(serve)
 app.command()(add)
 app.command()(delete)
