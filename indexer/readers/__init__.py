@@ -3,10 +3,12 @@
 from indexer.readers.beir import BeirFolder, find_beir
 from indexer.readers.opening import open_documents
 from indexer.readers.options import FileOutcome, FileStatus, Limits, ReadOptions, WebOptions
+from indexer.readers.report import FileReport
 
 __all__ = [
     "BeirFolder",
     "FileOutcome",
+    "FileReport",
     "FileStatus",
     "Limits",
     "ReadOptions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -75,26 +75,28 @@ def _render(found: PageTexts, outline: Mapping[int, list[Entry]], builder: TextB
     words = vocabulary(found.pages) if any(map(has_parted_words, found.pages)) else Counter()
     for number, page in enumerate(without_edges(found.pages), start=1):
         builder.place(f"p. {number}")
-        entries = outline.get(number, [])
-        for block in paragraphs(joined_words(_normal(page), words)).split("\n\n"):
-            for line in _with_headings(block, entries, builder):
-                builder.block(line)
-        for entry in entries:  # those that no line shows
-            builder.mark(entry.level, entry.title)
+        _render_page(joined_words(_normal(page), words), outline.get(number, []), builder)
 
 
-def _with_headings(block: str, entries: list[Entry], builder: TextBuilder) -> Iterator[str]:
-    """The block, taken apart where a line is the next entry of the outline, which becomes a heading."""
+def _render_page(page: str, entries: list[Entry], builder: TextBuilder) -> None:
+    """Paragraphs of a page; a line that is the next entry of the outline becomes a heading."""
+    waiting = deque(entries)
     held: list[str] = []
-    for line in block.split("\n"):
-        if entries and _same(line, entries[0].title):
-            yield "\n".join(held)
-            held = []
-            builder.heading(entries[0].level, line)
-            entries.pop(0)
+    for line in page.split("\n"):
+        if waiting and _same(line, waiting[0].title):
+            _flush(held, builder)
+            builder.heading(waiting.popleft().level, line)
         else:
             held.append(line)
-    yield "\n".join(held)
+    _flush(held, builder)
+    for entry in waiting:  # what no line shows holds for the pages that follow
+        builder.mark(entry.level, entry.title)
+
+
+def _flush(held: list[str], builder: TextBuilder) -> None:
+    for block in paragraphs("\n".join(held)).split("\n\n"):
+        builder.block(block)
+    held.clear()
 
 
 def _same(line: str, title: str) -> bool:

@@ -52,7 +52,7 @@ def _body(lines: list[str], repeated: set[str]) -> list[str]:
         low += 1
     while high > max(low, len(lines) - EDGE_LINES) and _is_edge(lines[high - 1], repeated):
         high -= 1
-    return lines[low:high]
+    return lines[low:high] or lines  # a page of nothing but such lines is a slide, not an edge
 
 
 def _is_edge(line: str, repeated: set[str]) -> bool:

@@ -8,7 +8,6 @@ import json
 import mailbox
 import os
 import tarfile
-import zipfile
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -19,7 +18,8 @@ from indexer.readers import FileOutcome, FileStatus, ReadOptions, open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
-WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+from .samples import packed, paragraph, word_file
+
 DRAW = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
 SLIDE = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
 RELS = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
@@ -34,31 +34,6 @@ def read_one(path: Path, options: ReadOptions | None = None) -> Document:
 def headed(document: Document) -> list[tuple[str, str, str]]:
     """Location, heading and first line of each section."""
     return [(s.location, s.heading, document.text[s.start : s.end].split("\n")[0]) for s in document.sections]
-
-
-def packed(parts: dict[str, str]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in parts.items():
-            archive.writestr(name, text)
-    return buffer.getvalue()
-
-
-def word_file(body: str) -> bytes:
-    styles = "".join(f'<w:style w:styleId="S{n}"><w:name w:val="heading {n}"/></w:style>' for n in (1, 2))
-    based = '<w:style w:styleId="B"><w:basedOn w:val="S2"/></w:style>'
-    return packed(
-        {
-            "[Content_Types].xml": "<Types/>",
-            "word/document.xml": f"<w:document {WORD}><w:body>{body}</w:body></w:document>",
-            "word/styles.xml": f"<w:styles {WORD}>{styles}{based}</w:styles>",
-            "docProps/core.xml": '<cp xmlns:dc="d"><dc:title>The title</dc:title><dc:creator>Ann</dc:creator></cp>',
-        }
-    )
-
-
-def paragraph(text: str, style: str = "") -> str:
-    return f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>'
 
 
 def test_docx(tmp_path: Path) -> None:

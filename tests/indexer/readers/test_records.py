@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.readers import FileOutcome, FileStatus, Limits, ReadOptions, find_beir, open_documents
+from indexer.readers import FileOutcome, FileReport, FileStatus, Limits, ReadOptions, find_beir, open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document, FieldType
 
@@ -269,6 +269,23 @@ def test_outcomes(tmp_path: Path) -> None:
         ("none.csv", FileStatus.FAILED, 0, 0),
     ]
     assert "good.jsonl:2: not JSON" in heard[0].reason
+
+
+def test_report(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write(folder / "good.jsonl", '{"_id": "1", "text": "x"}')
+    write(folder / "poor.jsonl", '{"_id": "2", "text": "x"}', "{")
+    write(folder / "bad.jsonl", "{")
+    write(folder / "p.png", b"\x89PNG")
+    with FileReport(tmp_path / "report.jsonl") as report:
+        list(open_documents(folder, on_file=report))
+    assert report.summary() == "2 read, 1 skipped, 1 failed"
+    assert report.failed
+    assert [Path(each.path).name for each in report.troubled] == ["bad.jsonl", "p.png", "poor.jsonl"]
+    lines = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
+    assert [line["status"] for line in lines] == ["failed", "read", "skipped", "read"]
+    assert lines[2]["reason"] == "image: not a format that is read"
 
 
 def test_shared_collections_read_whole(shared_data: Path) -> None:
