@@ -31,6 +31,7 @@ from service.guard import Guard
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.openapi import allowed_methods, describe_errors
+from service.recall import RecallWatch
 from service.reranking import Reranking
 from service.routes import (
     changes,
@@ -91,6 +92,7 @@ def create_app(
                     yield {"services": services}
             finally:
                 await asyncio.to_thread(services.changes.close)
+                await asyncio.to_thread(services.recall.close)
         services.collections.close()
 
     app = FastAPI(title="Attendex", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -140,6 +142,7 @@ def make_services(
 ) -> Services:
     """Everything that handlers are handed."""
     opened = Collections(root, lambda path: open_warm(path, encoders))
+    recall = RecallWatch(opened, settings.recall_sample)
     embeddings = EmbeddingQueue(encoders, threads, settings.queue, metrics)
     services = Services(
         settings=settings,
@@ -148,7 +151,8 @@ def make_services(
         collections=opened,
         encoders=encoders,
         changes=Changes(opened, settings.queue.length),
-        searches=SearchQueue(opened, threads, settings, metrics),
+        searches=SearchQueue(opened, threads, settings, metrics, recall),
+        recall=recall,
         embeddings=embeddings,
         reranking=Reranking(embeddings, None, threads),
         threads=threads,

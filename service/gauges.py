@@ -10,6 +10,8 @@ from service.encoders import shown_name
 from service.metrics import Family
 from service.services import Services
 
+BOUNDS = ("recall", "low", "high")
+
 
 def show_state(services: Services, version: str) -> None:
     """Add the gauges to the metrics of `services`."""
@@ -30,6 +32,10 @@ def _families(services: Services, version: str) -> Iterator[Family]:
             encoder = manifest.encoder
             builds[version, shown_name(encoder.name), encoder.weights_sha256[:12]] = 1
     failed: dict[tuple[str, ...], float] = {(name,): 1 for name in services.collections.failures()}
+    estimates = {name: services.recall.estimate(name) for name in services.collections.names()}
+    recalls: dict[tuple[str, ...], float] = {
+        (name, bound): getattr(found, bound) for name, found in estimates.items() if found for bound in BOUNDS
+    }
     queues: dict[tuple[str, ...], float] = {
         ("search",): services.searches.waiting(),
         ("embedding",): services.embeddings.waiting(),
@@ -40,4 +46,10 @@ def _families(services: Services, version: str) -> Iterator[Family]:
     yield Family("attendex_index_documents", "Live documents.", ("collection",), documents)
     yield Family("attendex_index_passages", "Live passages.", ("collection",), passages)
     yield Family("attendex_index_failed", "1 where the newest generation cannot be opened.", ("collection",), failed)
+    yield Family(
+        "attendex_ann_recall_ratio",
+        "Recall@10 of approximate search on sampled live queries, with its 95 % interval.",
+        ("collection", "bound"),
+        recalls,
+    )
     yield Family("attendex_build_info", "What is running.", ("version", "model", "fingerprint"), builds)

@@ -13,6 +13,7 @@ from retrieval.types import Mode, SearchRequest, SearchResult
 from service.batching import Batcher, BatchLimits
 from service.collections import Collections
 from service.metrics import Metrics
+from service.recall import RecallWatch
 from service.settings import Limits, Settings
 
 
@@ -27,8 +28,16 @@ class Asked:
 class SearchQueue:
     """Two bounded queues: one for searches that need the encoder, one for searches by words alone."""
 
-    def __init__(self, collections: Collections, executor: Executor, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        collections: Collections,
+        executor: Executor,
+        settings: Settings,
+        metrics: Metrics,
+        recall: RecallWatch,
+    ) -> None:
         self._collections = collections
+        self._recall = recall
         self._limits = settings.limits
         self._degrade = settings.degrade
         self._metrics = metrics
@@ -53,6 +62,8 @@ class SearchQueue:
             self._metrics.refused("search_queue")
             raise
         self._metrics.search(result)
+        if result.mode is not Mode.LEXICAL and not asked.request.exact:
+            self._recall.saw(collection, asked.request.query)
         return result
 
     async def _enqueue(self, asked: Asked) -> SearchResult:

@@ -18,6 +18,7 @@ from service.embedding import EmbeddingQueue
 from service.encoders import Encoders
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.recall import RecallWatch
 from service.reranking import Reranking
 from service.searching import SearchQueue
 from service.settings import Settings
@@ -36,6 +37,7 @@ class Services:
     changes: Changes
     embeddings: EmbeddingQueue
     reranking: Reranking
+    recall: RecallWatch
     threads: Executor
 
     def visible(self, caller: Caller) -> list[str]:

@@ -85,7 +85,15 @@ def details(known: Services, name: str) -> dict[str, object]:
             "fields": {field: str(kind) for field, kind in snapshot.schema.items()},
             "modes": ["dense"] if snapshot.lexical is None else ["dense", "lexical", "hybrid"],
             "size_bytes": snapshot.manifest.size_bytes,
+            "recall": _recall(known, name),
         }
+
+
+def _recall(known: Services, name: str) -> dict[str, object] | None:
+    found = known.recall.estimate(name)
+    if found is None:
+        return None
+    return {"ratio": found.recall, "low": found.low, "high": found.high, "queries": found.queries}
 
 
 def _page(known: Services, name: str, expression: str, page: slice) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +21,7 @@ from service.services import Services, admitted, answer
 
 router = APIRouter(prefix="/v1/collections/{name}/judgments", tags=["judgments"])
 
-TEXT = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
 @router.get("", response_model=JudgmentsAnswer, summary="All judgments")

@@ -36,9 +36,9 @@ class EncoderAnswer(Answer):
 class RecallAnswer(Answer):
     """How often approximate search found what exact search finds, over a sample of live queries."""
 
-    ratio: float | None = Field(description="Null until a query has been sampled.")
-    low: float | None = Field(description="Lower end of the 95 % interval.")
-    high: float | None = Field(description="Upper end of the 95 % interval.")
+    ratio: float = Field(description="Recall@10.")
+    low: float = Field(description="Lower end of the 95 % interval.")
+    high: float = Field(description="Upper end of the 95 % interval.")
     queries: int = Field(description="Queries sampled.")
 
 
