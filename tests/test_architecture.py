@@ -21,8 +21,8 @@ HOMES = {  # a library, and the only places that may import it
     "tantivy": ("retrieval/index/lexical",),
     "torch": ("retrieval/encoder/", "retrieval/search/rerank"),
     "transformers": ("retrieval/encoder/", "retrieval/search/rerank"),
-    "openvino": ("retrieval/encoder/", "retrieval/search/rerank"),
-    "nncf": ("retrieval/encoder/", "retrieval/search/rerank"),
+    "openvino": ("retrieval/encoder/", "retrieval/search/rerank", "indexer/quantizing"),
+    "nncf": ("retrieval/encoder/", "retrieval/search/rerank", "indexer/quantizing"),
     "ir_measures": ("retrieval/metrics/",),
     "typer": ("retrieval/commands/", "indexer/commands/", "service/commands/", "service/cli"),
     "fastapi": ("service/",),
@@ -34,7 +34,9 @@ UNSAFE = ("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "jobl
 DISTRIBUTIONS = {
     "faiss": "faiss-cpu",
     "haystack": "haystack-ai",
+    "httpcore": "httpx",  # its own lower half
     "llama_index": "llama-index-core",
+    "markdown_it": "markdown-it-py",
     "opentelemetry": "opentelemetry-sdk",
     "Stemmer": "pystemmer",
     "yaml": "pyyaml",

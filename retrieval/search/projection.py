@@ -63,4 +63,5 @@ def _within_one(places: NDArray[np.float64]) -> NDArray[np.float32]:
     if not len(places):
         return places.astype(np.float32)
     low, high = places.min(0), places.max(0)
-    return ((places - low) / np.where(high > low, high - low, 1)).astype(np.float32)
+    scaled: NDArray[np.float32] = ((places - low) / np.where(high > low, high - low, 1)).astype(np.float32)
+    return scaled
