@@ -31,8 +31,12 @@ from retrieval.index.manifest import (
 LOCK = "lock"
 MERGE_LOCK = "merge.lock"
 MERGE_PREFIX = "merge"  # segments in the making outside of the writer's lock
+REEMBED_LOCK = "reembed.lock"
+REEMBED_PREFIX = (
+    "reembed-"  # segments of another encoder, and the empty file that says to keep them until they are used
+)
 FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL)
-NAMES = frozenset({MANIFEST, JOURNAL, LOCK, MERGE_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS})
+NAMES = frozenset({MANIFEST, JOURNAL, LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +101,19 @@ def unnamed_paths(collection: Path, kept: Sequence[Manifest]) -> list[Path]:
     named = _named(kept)
     interrupted = _interrupted(collection, kept[0].next_key if kept else 0)
     merging = lock_is_held(collection / MERGE_LOCK)
+    twins = _unused_twins(collection, kept)
     orphans = []
     for path in _entries(collection):
         in_the_making = merging and str(path).startswith(f"{SEGMENTS}/{MERGE_PREFIX}")
         resumable = path.parts[:2] in interrupted or (interrupted and path == Path(JOURNAL))
+        resumable = resumable or path.parts[:2][-1].startswith(twins)
         if path not in named and not in_the_making and not resumable:
             orphans.append(path)
     return orphans
 
 
 def _named(kept: Sequence[Manifest]) -> set[Path]:
-    named = {Path(name) for name in (MANIFEST, LOCK, MERGE_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS)}
+    named = {Path(name) for name in (MANIFEST, LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS)}
     for manifest in kept:
         named.add(generation_path(Path(), manifest.generation))
         named |= {parent for path in manifest.paths() for parent in (path, *path.parents)}
@@ -120,6 +126,13 @@ def _interrupted(collection: Path, next_key: int) -> set[tuple[str, ...]]:
     if journal is None or journal.base_key != next_key:
         return set()
     return {(SEGMENTS, each.name) for each in journal.segments}
+
+
+def _unused_twins(collection: Path, kept: Sequence[Manifest]) -> tuple[str, ...]:
+    """Prefixes of the segments that `attendex reembed` has made so far and no generation uses yet."""
+    used = {segment.name for manifest in kept for segment in manifest.segments}
+    marks = [path.name for path in collection.glob(f"{REEMBED_PREFIX}*")]
+    return tuple(mark for mark in marks if not any(name.startswith(mark) for name in used))
 
 
 def _entries(collection: Path) -> list[Path]:

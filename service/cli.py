@@ -12,6 +12,7 @@ from indexer.commands.index import index
 from indexer.commands.log import log
 from indexer.commands.merge import merge
 from indexer.commands.quantize import quantize
+from indexer.commands.reembed import reembed
 from indexer.commands.restore import restore
 from indexer.commands.rollback import rollback
 from indexer.commands.snapshot import snapshot
@@ -55,6 +56,7 @@ app.command()(rollback)
 app.command()(verify)
 app.command()(snapshot)
 app.command()(restore)
+app.command()(reembed)
 app.command()(settings)
 app.add_typer(keys, name="keys")
 
