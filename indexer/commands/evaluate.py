@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retrieval.commands.figures import progress
+from retrieval.commands.options import task_source
 from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
 from retrieval.errors import InputError
 
@@ -76,8 +77,6 @@ def evaluate(
 
       attendex evaluate papers --known-item 200
     """
-    from retrieval.metrics.tasks import TaskSource
-
     wanted = Wanted(
         measures, tuple(slice_by or ()), tuple(minimum or ()), run_out, per_query, ignore_identical, as_json
     )
@@ -85,7 +84,7 @@ def evaluate(
     if known_item:
         _known_item(spec, known_item, known_from, seed, wanted)
         return
-    source = TaskSource(queries, qrels, beir, split, dataset)
+    source = task_source(queries, qrels, beir, split, dataset)
     if into is not None:
         _index_if_needed(source, into, encoder)
     _evaluate(spec, source, wanted)
@@ -97,17 +96,15 @@ def _system(system: str, url: str, collection: str, mode: str, into: Path | None
     from retrieval.types import Mode
 
     if url and not collection:
-        raise InputError("--url needs --collection NAME: which collection of the service is meant?")
+        raise typer.BadParameter("which collection of the service is meant?", param_hint="--collection")
     words = [word for word in (system, f"{url.rstrip('/')}/{collection}" if url else "", str(into or "")) if word]
     if len(words) != 1:
-        raise InputError(
-            "name one thing to measure: DIR or a run file, or --into DIR with --beir, or --url with --collection"
-        )
+        raise typer.BadParameter("name one: DIR or a run file, --into with --beir, or --url", param_hint="system")
     spec = parse_system(words[0])
     if not mode:
         return spec
     if mode not in list(Mode):
-        raise InputError(f"there is no mode {mode!r}; modes: {', '.join(Mode)}")
+        raise typer.BadParameter(f"{mode!r} is none of {', '.join(Mode)}", param_hint="--mode")
     return replace(spec, request=replace(spec.request, mode=Mode(mode)))
 
 
@@ -215,7 +212,7 @@ def _index_if_needed(source: TaskSource, into: Path, encoder: str) -> None:
     from indexer.pipeline import BuildSettings, build_collection
 
     if source.beir is None:
-        raise InputError("--into needs --beir FOLDER: the documents to index")
+        raise typer.BadParameter("--into needs it: the documents to index", param_hint="--beir")
     with progress("indexing", 0) as watch:
         build_collection([source.beir], into, BuildSettings(encoder=encoder), watch=lambda done: watch(done.documents))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retrieval.commands.figures import progress
-from retrieval.commands.options import Beir, Dataset, Queries, Seed, Split
+from retrieval.commands.options import Beir, Dataset, Queries, Seed, Split, task_source
 from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def tune(
       attendex tune scifact --beir data/scifact --split train
     """
     from indexer.tuning import tune_collection, write_tuned
-    from retrieval.metrics.tasks import TaskSource, read_task
+    from retrieval.metrics.tasks import read_task
 
-    task = read_task(TaskSource(queries, qrels, beir, split, dataset))
+    task = read_task(task_source(queries, qrels, beir, split, dataset))
     with progress("settings measured", 0) as watch:
         tuned = tune_collection(collection, task, measure, seed=seed, tell=watch)
     generation = write_tuned(collection, tuned) if tuned.accepted and not dry_run else None

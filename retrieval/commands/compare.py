@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.options import Beir, Dataset, Judgments, Measures, Queries, Rounds, Seed, Split, Systems
+from retrieval.commands.options import (
+    Beir,
+    Dataset,
+    Judgments,
+    Measures,
+    Queries,
+    Rounds,
+    Seed,
+    Split,
+    Systems,
+    task_source,
+)
 from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
-from retrieval.errors import InputError
 
 if TYPE_CHECKING:
     from retrieval.commands.contests import Held
@@ -47,11 +57,10 @@ def compare(
       attendex compare papers:hybrid http://localhost:8080/papers --queries q.jsonl --qrels test.tsv
     """
     from retrieval.commands.contests import hold
-    from retrieval.metrics.tasks import TaskSource
 
     if len(systems) < 2:
-        raise InputError("name two systems or more to compare; `attendex evaluate` measures a single one")
-    source = TaskSource(queries, qrels, beir, split, dataset)
+        raise typer.BadParameter("name two or more; `attendex evaluate` measures one", param_hint="systems")
+    source = task_source(queries, qrels, beir, split, dataset)
     held = hold(systems, source, measures, every_pair=every_pair, rounds=rounds, seed=seed)
     if as_json:
         _print(held, changes, rounds, seed)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import typer
+
 from retrieval.commands.figures import progress
-from retrieval.errors import InputError
 
 if TYPE_CHECKING:
     from retrieval.metrics.asking import Stamp
@@ -45,7 +46,7 @@ def hold(
 ) -> Held:
     """Read or ask every system and compare them; a single one is only evaluated.
 
-    Raises InputError for a system that is named twice.
+    A system that is named twice is wrong usage.
     """
     from retrieval.metrics.comparison import Contest, compare
     from retrieval.metrics.evaluation import evaluate
@@ -54,7 +55,7 @@ def hold(
     from retrieval.search.systems import measure_system, parse_system
 
     if len(set(systems)) < len(systems):
-        raise InputError("a system is named twice; what should it be compared with?")
+        raise typer.BadParameter("one is named twice; what should it be compared with?", param_hint="systems")
     task = read_task(source)
     depth = depth_needed(parse_measures(measures))
     runs, stamps = [], []

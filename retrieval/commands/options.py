@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+if TYPE_CHECKING:
+    from retrieval.metrics.tasks import TaskSource
 
 DATA, STATISTICS = "Queries and judgments", "Statistics"
 
@@ -22,3 +25,12 @@ Dataset: TypeAlias = Annotated[str, typer.Option(help="An ir_datasets id that ha
 Measures: TypeAlias = Annotated[str, typer.Option(help="Measures of ir-measures; the first one decides.")]
 Rounds: TypeAlias = Annotated[int, typer.Option(min=99, help="Resamples of each test.", rich_help_panel=STATISTICS)]
 Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the resamples.", rich_help_panel=STATISTICS)]
+
+
+def task_source(queries: Path | None, qrels: Path | None, beir: Path | None, split: str, dataset: str) -> TaskSource:
+    """Where queries and judgments come from; wrong usage unless exactly one place is given."""
+    from retrieval.metrics.tasks import TaskSource
+
+    if sum((qrels is not None, beir is not None, bool(dataset))) != 1:
+        raise typer.BadParameter("give one of --qrels (with --queries), --beir, --dataset", param_hint="--qrels")
+    return TaskSource(queries, qrels, beir, split, dataset)

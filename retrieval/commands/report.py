@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from retrieval.commands.options import Beir, Dataset, Judgments, Measures, Queries, Rounds, Seed, Split, Systems
+from retrieval.commands.options import (
+    Beir,
+    Dataset,
+    Judgments,
+    Measures,
+    Queries,
+    Rounds,
+    Seed,
+    Split,
+    Systems,
+    task_source,
+)
 from retrieval.commands.terminal import reports_errors, stderr
 
 
@@ -37,9 +48,8 @@ def report(
     from retrieval.commands.contests import hold
     from retrieval.metrics.lines import write_text
     from retrieval.metrics.report import Reported, documents_shown, render, with_titles
-    from retrieval.metrics.tasks import TaskSource
 
-    source = TaskSource(queries, qrels, beir, split, dataset)
+    source = task_source(queries, qrels, beir, split, dataset)
     held = hold(systems, source, measures, every_pair=every_pair, rounds=rounds, seed=seed)
     command = " ".join(["attendex", *sys.argv[1:]])
     whole = Reported(held.task, held.runs, held.stamps, held.contest.evaluations, held.contest.pairs, command, {})

@@ -169,7 +169,6 @@ def test_documents_without_a_second_sentence_give_no_item() -> None:
     [
         (["nowhere", "--beir", "{beir}"], "neither a run file nor a collection"),
         (["{beir}", "--beir", "{beir}"], "collection"),
-        (["{collection}"], "give one of: --qrels FILE"),
         (["{collection}", "--beir", "{beir}", "--split", "dev"], "splits there: test"),
         (["{collection}", "--qrels", "{beir}/qrels/test.tsv"], "queries are needed"),
         (["{collection}:sideways", "--beir", "{beir}"], "sideways"),
@@ -177,10 +176,7 @@ def test_documents_without_a_second_sentence_give_no_item() -> None:
         (["{collection}", "--beir", "{beir}", "--measures", "nDGC"], "there is no measure 'nDGC'"),
         (["{collection}", "--beir", "{beir}", "--min", "nDCG@10"], "write measure=least"),
         (["{collection}", "--beir", "{beir}", "--slice", "age"], "no field 'age'"),
-        (["--url", "http://127.0.0.1:9", "--beir", "{beir}"], "--url needs --collection"),
         (["--url", "http://127.0.0.1:9", "--collection", "x", "--beir", "{beir}"], "is the service up"),
-        (["--into", "{collection}", "--qrels", "{beir}/qrels/test.tsv"], "--into needs --beir"),
-        ([], "name one thing to measure"),
         (["{collection}", "--known-item", "3", "--known-from", "abstract"], "choose sentence or title"),
     ],
 )
@@ -188,6 +184,24 @@ def test_bad_input_is_named(beir: Path, collection: Path, arguments: list[str], 
     code, output = run(*(each.format(beir=beir, collection=collection) for each in arguments))
     assert code == 1
     assert message in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{collection}"], "give one of --qrels"),
+        (["{collection}", "--beir", "{beir}", "--dataset", "x"], "give one of --qrels"),
+        (["{collection}", "--beir", "{beir}", "--mode", "sideways"], "'sideways' is none of"),
+        (["--url", "http://127.0.0.1:9", "--beir", "{beir}"], "which collection"),
+        (["--into", "{collection}", "--qrels", "{beir}/qrels/test.tsv"], "--into needs it"),
+        (["--beir", "{beir}"], "name one: DIR"),
+        (["{collection}", "--into", "{collection}", "--beir", "{beir}"], "name one: DIR"),
+    ],
+)
+def test_wrong_usage_is_exit_2(beir: Path, collection: Path, arguments: list[str], message: str) -> None:
+    code, output = run(*(each.format(beir=beir, collection=collection) for each in arguments))
+    assert code == 2
+    assert message in " ".join(output.split())
 
 
 def invoke(*arguments: object, keys: str = "") -> str:

@@ -93,11 +93,15 @@ def test_a_report_of_one_system_and_the_same_bytes_again(files: Path) -> None:
     assert pages[0].read_bytes() == pages[1].read_bytes()
 
 
+@pytest.mark.parametrize("systems", [["best.run"], ["best.run", "best.run"]])
+def test_wrong_usage_is_exit_2(files: Path, systems: list[str]) -> None:
+    assert invoke("compare", *(files / each for each in systems), "--qrels", files / "qrels.txt")[0] == 2
+    assert invoke("compare", files / "best.run", files / "same.run")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("systems", "message"),
     [
-        (["best.run"], "two systems or more"),
-        (["best.run", "best.run"], "named twice"),
         (["best.run", "none.run"], "neither a run file nor a collection"),
         (["best.run", "qrels.txt"], "as judgments (qrels) have"),
     ],
