@@ -32,9 +32,7 @@ LOCK = "lock"
 MERGE_LOCK = "merge.lock"
 MERGE_PREFIX = "merge"  # segments in the making outside of the writer's lock
 REEMBED_LOCK = "reembed.lock"
-REEMBED_PREFIX = (
-    "reembed-"  # segments of another encoder, and the empty file that says to keep them until they are used
-)
+REEMBED_PREFIX = "reembed-"  # twins of segments by another encoder, and the empty file that keeps them until used
 FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL)
 NAMES = frozenset({MANIFEST, JOURNAL, LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS})
 
