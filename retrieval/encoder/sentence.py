@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WINDOW_TEXTS = 2_048  # texts that are sorted by length together
 WINDOWS_AHEAD = 2  # windows that are read and tokenised before they are asked for
-SHARED_TOKENS = 128  # fewer are not worth dividing among cores
+SHARED_TOKENS = 256  # fewer are not worth dividing among cores
 
 Places: TypeAlias = NDArray[np.int64]
 

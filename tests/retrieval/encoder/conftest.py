@@ -55,8 +55,8 @@ def texts() -> Sequence[str]:
     return TEXTS
 
 
-@pytest.fixture
-def make_folder(tmp_path: Path, default_folder: Path) -> MakeFolder:
+@pytest.fixture(scope="session")
+def make_folder(tmp_path_factory: pytest.TempPathFactory, default_folder: Path) -> MakeFolder:
     """Write a sentence-transformers folder with a tiny random BERT; `pooling` and `outer` are the JSON to put in."""
 
     def make(
@@ -69,7 +69,7 @@ def make_folder(tmp_path: Path, default_folder: Path) -> MakeFolder:
         era: str = "sentence_transformers.models.",
         seed: int = 0,
     ) -> Path:
-        root = tmp_path / f"encoder-{len(list(tmp_path.iterdir()))}"
+        root = tmp_path_factory.mktemp("encoder")
         inner = root / transformer
         save_bert(inner, seed)
         for name in TOKENIZER_FILES:

@@ -21,11 +21,11 @@ MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 CALIBRATION = [f"text number {i} about the {word}" for i in range(4) for word in ("heart", "lungs", "liver " * 20)]
 
 
-@pytest.fixture
-def pair(make_folder: MakeFolder, tmp_path: Path) -> tuple[Path, Path]:
+@pytest.fixture(scope="module")
+def pair(make_folder: MakeFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A float folder and the int8 folder made from it."""
     folder = open_folder(make_folder())
-    out = tmp_path / "made" / "int8"
+    out = tmp_path_factory.mktemp("made") / "below" / "int8"
     write_quantized(folder, quantize(folder, export(folder), CALIBRATION), out)
     return folder.path, out
 

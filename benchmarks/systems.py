@@ -1,0 +1,119 @@
+"""The encoders that benchmarks compare, each behind one function from texts to vectors.
+
+A system is named in one word ("st-f32", "ov-int8") and made in a process of its own, so that peak memory is its own
+and thread pools do not meet.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrieval.encoder.hub import locate
+from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.runtime import cores
+from retrieval.types import Vectors
+
+Encode = Callable[[Sequence[str]], Vectors]
+
+SYSTEMS = {
+    "st-f32": "sentence-transformers, float32 (its default)",
+    "st-bf16": "sentence-transformers, bfloat16",
+    "onnx-f32": "ONNX Runtime, float32",
+    "torch-f32": "Attendex, torch float32 (the reference)",
+    "torch-bf16": "Attendex, torch bfloat16",
+    "ov-f32": "Attendex, OpenVINO float32",
+    "ov-bf16": "Attendex, OpenVINO bfloat16 (auto)",
+    "ov-int8": "Attendex, OpenVINO int8",
+}
+
+
+def available(int8: Path | None) -> list[str]:
+    """Systems that can run here."""
+    onnx = importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx")
+    missing = {"onnx-f32": not onnx, "ov-int8": int8 is None}
+    return [name for name in SYSTEMS if not missing.get(name)]
+
+
+def make(name: str, model: str, int8: Path | None) -> Encode:
+    """The function of a system."""
+    kind, precision = name.split("-")
+    if kind == "st":
+        return _sentence_transformers(model, precision)
+    if kind == "onnx":
+        return _onnx(model)
+    runtime = "torch" if kind == "torch" else "openvino"
+    chosen: str | Path = int8 if precision == "int8" and int8 else model
+    return load_encoder(chosen, runtime=runtime, precision=precision).encode_passages
+
+
+def _sentence_transformers(model: str, precision: str) -> Encode:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    encoder = SentenceTransformer(str(locate(model)), device="cpu", model_kwargs={"dtype": dtype})
+
+    def encode(texts: Sequence[str]) -> Vectors:
+        return encoder.encode(list(texts), convert_to_tensor=True).float().numpy()  # type: ignore[no-any-return]
+
+    return encode
+
+
+def _onnx(model: str) -> Encode:
+    """Our exported graph, batches as ours are made: what differs is the runtime alone."""
+    import onnxruntime
+
+    from retrieval.encoder.folder import open_folder
+    from retrieval.encoder.tokenizer import TextTokenizer
+
+    folder = open_folder(locate(model))
+    tokenizer = TextTokenizer(folder)
+    with tempfile.TemporaryDirectory() as work:
+        path = Path(work) / "model.onnx"
+        _export_onnx(folder, path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = cores()
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def encode(texts: Sequence[str]) -> Vectors:
+        return _run_onnx(session, tokenizer.ids(texts), folder.dimension)
+
+    return encode
+
+
+def _export_onnx(folder: Any, path: Path) -> None:
+    import warnings
+
+    import torch
+
+    from retrieval.encoder.graph import EncoderGraph
+
+    example = (torch.ones(2, 9, dtype=torch.int32), torch.tensor([9, 5]).int(), torch.tensor(0).int())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            EncoderGraph(folder).eval(),
+            example,
+            str(path),
+            input_names=["ids", "sizes", "skip"],
+            dynamic_axes={"ids": {0: "batch", 1: "length"}, "sizes": {0: "batch"}},
+            dynamo=False,
+            opset_version=17,
+        )
+
+
+def _run_onnx(session: Any, ids: Sequence[Sequence[int]], dimension: int) -> Vectors:
+    from retrieval.encoder.batching import TokenBatch, plan
+
+    out = np.zeros((len(ids), dimension), np.float32)
+    for places in plan([len(one) for one in ids], 8_192):
+        batch = TokenBatch.of([ids[place] for place in places])
+        inputs = {"ids": batch.padded(max(batch.lengths)), "sizes": np.array(batch.lengths, np.int32)}
+        out[places] = session.run(None, inputs | {"skip": np.array(0, np.int32)})[0]
+    return out
