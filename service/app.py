@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from retrieval.errors import AttendexError
 from retrieval.index.manifest import read_manifest
+from retrieval.protocols import Reranker
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
 from service.access import KeyRing
@@ -72,20 +73,21 @@ def create_app(
     encoders: Encoders | None = None,
     tracing: TracerProvider | None = None,
 ) -> FastAPI:
-    """The service for the collection, or the folder of collections, at `root`.  Raises SettingsError.
+    """The service for the collection, or the folder of collections, at `root`.  Raises SettingsError, EncoderError.
 
     `encoders` may be shared by several applications of one process; `tracing` gets a span for each request.
     """
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
     encoders = encoders or Encoders(settings.runtime, settings.precision, settings.encoder)
+    reranker = reranker_of(settings)
     keys = KeyRing(settings.keys, settings.api_key.get_secret_value() if settings.api_key else None)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         # one more than the encoder's: searches by words alone go on while the others wait for it
         with ThreadPoolExecutor(settings.queue.threads + 1, "attendex") as threads:
-            services = make_services(root, settings, lifecycle, metrics, encoders, threads)
+            services = make_services(root, settings, lifecycle, metrics, encoders, reranker, threads)
             try:
                 await asyncio.to_thread(services.collections.refresh)
                 async with watching(settings.reload_seconds, services.collections.refresh, keys.reload):
@@ -138,6 +140,7 @@ def make_services(
     lifecycle: Lifecycle,
     metrics: Metrics,
     encoders: Encoders,
+    reranker: Reranker | None,
     threads: ThreadPoolExecutor,
 ) -> Services:
     """Everything that handlers are handed."""
@@ -154,11 +157,20 @@ def make_services(
         searches=SearchQueue(opened, threads, settings, metrics, recall),
         recall=recall,
         embeddings=embeddings,
-        reranking=Reranking(embeddings, None, threads),
+        reranking=Reranking(embeddings, reranker, threads),
         threads=threads,
     )
     show_state(services, VERSION)
     return services
+
+
+def reranker_of(settings: Settings) -> Reranker | None:
+    """The cross-encoder of the settings.  Raises UnsupportedCheckpoint."""
+    if not settings.reranker:
+        return None
+    from retrieval.search.rerank import load_reranker
+
+    return load_reranker(Path(settings.reranker))
 
 
 def open_warm(path: Path, encoders: Encoders) -> Searcher:
