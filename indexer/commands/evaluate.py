@@ -128,7 +128,9 @@ def report(measured: Measured, task: Task, measures: str, wanted: Wanted, cautio
     from retrieval.metrics.gates import check_gates, parse_gate
     from retrieval.metrics.runs import without_identical
 
-    run = without_identical(measured.run) if wanted.ignore_identical else measured.run
+    if wanted.ignore_identical:
+        measured = replace(measured, run=without_identical(measured.run))
+    run = measured.run
     asked = {topic.id for topic in task.topics} if task.topics else None
     evaluation = evaluate_run(run, task.qrels, measures, asked=asked)
     left_aside = replace(evaluation.coverage, unjudged=evaluation.coverage.unjudged + task.unjudged)

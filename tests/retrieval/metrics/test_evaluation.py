@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from retrieval.errors import BadJudgments, BadMeasure
 from retrieval.metrics.evaluation import evaluate
+from retrieval.metrics.files import write_run
 from retrieval.metrics.measures import depth_needed, parse_measures
 from retrieval.metrics.runs import Qrels, Run, Subtopic, make_run, ranked
 
@@ -164,3 +165,23 @@ def test_unusable_measures_are_named(name: str, message: str) -> None:
     run = make_run("r", {"q": {"a": 1.0}})
     with pytest.raises(BadMeasure, match=message):
         evaluate(run, Qrels("q", {"q": {"a": 1}}), name)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    order=st.permutations([f"d{i}" for i in range(8)]),
+    scores=st.lists(st.sampled_from([0.5, 0.5 + 1e-9, 0.25, -1.0]), min_size=8, max_size=8),
+    relevant=st.sets(st.integers(0, 7).map("d{}".format), min_size=1),
+)
+def test_a_written_run_means_the_same_to_trec_eval(
+    tmp_path_factory: pytest.TempPathFactory, order: list[str], scores: list[float], relevant: set[str]
+) -> None:
+    run = Run("r", {"q": ranked(order, sorted(scores, reverse=True))})
+    qrels = {"q": dict.fromkeys(relevant, 1)}
+    path = tmp_path_factory.mktemp("run") / "run.trec"
+    write_run(run, path)
+    lines = (line.split() for line in path.read_text().splitlines())
+    theirs = pytrec_eval.RelevanceEvaluator(qrels, {"map", "ndcg"}).evaluate({"q": {f[2]: float(f[4]) for f in lines}})
+    ours = evaluate(run, Qrels("q", qrels), "AP nDCG").figures
+    assert ours["AP"] == pytest.approx(theirs["q"]["map"], abs=1e-9)
+    assert ours["nDCG"] == pytest.approx(theirs["q"]["ndcg"], abs=1e-9)
