@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,40 @@ def test_dying_at_any_step(bench: Any, operation: Operation) -> None:
 
 def test_dying_at_any_step_of_a_first_build(bench: Any) -> None:
     die_at_each_step(bench, index)
+
+
+CHANGING = frozenset({"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink"})
+
+
+class Auditor:
+    """Notes, by Python's own audit, which paths under a folder are changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+        self.changed: set[str] = set()
+        self.on = True
+        sys.addaudithook(self)
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.on or not (event in CHANGING or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR))):
+            return
+        paths = [os.fspath(each) for each in arguments[:2] if isinstance(each, str | os.PathLike)]
+        path = paths[1] if event in ("os.rename", "os.link") else paths[0]
+        if str(path).startswith(self.folder) and not str(path).endswith("lock"):
+            self.changed.add(str(path))
+
+
+@pytest.mark.parametrize("operation", [index, *CHANGES])
+def test_every_change_of_a_file_is_a_step(bench: Any, operation: Operation) -> None:
+    if operation is not index:
+        grown(bench)
+    stepped: set[str] = set()
+    files = Faulty(lambda _, path: stepped.add(str(path)))
+    auditor = Auditor(bench.folder)
+    operation(bench, files)
+    auditor.on = False
+    assert auditor.changed
+    assert auditor.changed <= stepped
 
 
 @pytest.mark.parametrize(("code", "for_good"), [(errno.EIO, False), (errno.ENOSPC, True)])
