@@ -41,7 +41,7 @@ def approximate_search(
     if allowed is None or share >= OPEN_SHARE:
         selection = None if allowed is None or count == len(vectors) else approximate.structure.select(allowed)
         found = approximate.structure.candidates(queries, approximate.tuning.effort(k, share), selection)
-        rankings = [_rescored(vectors, query, rows, k) for query, rows in zip(queries, found, strict=True)]
+        rankings = [rescored(vectors, query, rows, k) for query, rows in zip(queries, found, strict=True)]
     else:
         rankings = _filtered(vectors, approximate, queries, k, allowed)
     return _completed(rankings, vectors, queries, min(k, count), allowed)
@@ -58,7 +58,7 @@ def _filtered(vectors: Kept, approximate: Approximate, queries: Vectors, k: int,
             continue
         query = queries[number : number + 1]
         found = structure.candidates(query, tuning.effort(k, local), selection)[0]
-        rankings.append(_rescored(vectors, query[0], found, k))
+        rankings.append(rescored(vectors, query[0], found, k))
     return rankings
 
 
@@ -71,7 +71,8 @@ def _local_shares(structure: Structure, tuning: Tuning, queries: Vectors, allowe
     return np.asarray((hits + 0.5) / (np.count_nonzero(there, axis=1) + 1), dtype=np.float64)
 
 
-def _rescored(vectors: Kept, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Ranking:
+def rescored(vectors: Kept, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Ranking:
+    """The k best of the candidate rows, -1 aside, by their exact scores."""
     rows = rows[rows >= 0]
     return best(rows, row_scores(query, vectors[rows]), k)
 

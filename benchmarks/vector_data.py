@@ -1,0 +1,104 @@
+"""Vectors to measure on: a file's, or synthetic ones with clusters; and queries held out of them, with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from retrieval.index.vector import Kept, VectorWriter, open_vectors
+from retrieval.index.vector_exact import exact_search
+from retrieval.index.vector_tuning import make_queries
+from retrieval.types import Bitmap, Ranking, Vectors
+
+K = 10
+QUERIES = 1000
+BLOCK_ROWS = 1 << 15
+
+
+def synthetic_vectors(path: Path, rows: int, dimension: int, seed: int = 0) -> None:
+    """Write unit vectors with topics inside themes of very unequal sizes, spread most along few directions.
+
+    Sizes follow Zipf's law, as topics of real collections do; the spectrum falls off, as that of encoders does.
+    """
+    rng = np.random.default_rng(seed)
+    rotation = np.linalg.qr(rng.standard_normal((dimension, dimension)))[0].astype(np.float32)
+    spectrum = (1 + np.arange(dimension)) ** -0.35
+    themes = rng.standard_normal((200, dimension)) * spectrum
+    topics = np.repeat(themes, 100, axis=0) + 0.8 * rng.standard_normal((20_000, dimension)) * spectrum
+    shares = 1 / (1 + rng.permutation(len(topics))) ** 0.7
+    with VectorWriter(path, dimension) as writer:
+        for start in range(0, rows, BLOCK_ROWS):
+            count = min(BLOCK_ROWS, rows - start)
+            chosen = rng.choice(len(topics), size=count, p=shares / shares.sum())
+            block = topics[chosen] + 0.8 * rng.standard_normal((count, dimension), dtype=np.float32) * spectrum
+            block = block.astype(np.float32) @ rotation
+            writer.append(block / np.linalg.norm(block, axis=1, keepdims=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The vectors to index, the queries, and the exact answers."""
+
+    vectors: Kept
+    passages: Vectors
+    made: Vectors
+
+    @classmethod
+    def load(cls, work: Path) -> Self:
+        """What `hold_out` wrote."""
+        return cls(open_vectors(work / "vectors.npy"), np.load(work / "passages.npy"), np.load(work / "made.npy"))
+
+    @property
+    def rows(self) -> int:
+        return len(self.vectors)
+
+    def queries(self, kind: str) -> Vectors:
+        """The held-out rows ("passages"), or queries made from them ("made")."""
+        return self.passages if kind == "passages" else self.made
+
+    def recall(self, search: Callable[[Vectors], list[Ranking]], kind: str, allowed: Bitmap | None) -> float:
+        """Mean recall@10; rows that score as the tenth does count as well."""
+        queries = self.queries(kind)
+        if allowed is not None:
+            queries = queries[: len(queries) // 4]
+        truth = self._truth(kind, queries, allowed)
+        hits = [
+            np.isin(found.rows[:K], best.rows[best.scores >= best.scores[K - 1]]).sum() / K
+            for found, best in zip(search(queries), truth, strict=True)
+        ]
+        return float(np.mean(hits))
+
+    def _truth(self, kind: str, queries: Vectors, allowed: Bitmap | None) -> list[Ranking]:
+        if allowed is not None:
+            return exact_search(self.vectors, queries, 2 * K, allowed)
+        return _exact(self, kind)
+
+
+_TRUTHS: dict[Any, list[Ranking]] = {}  # of this process, by kind of queries
+
+
+def _exact(held: Held, kind: str) -> list[Ranking]:
+    if kind not in _TRUTHS:
+        _TRUTHS[kind] = exact_search(held.vectors, held.queries(kind), 2 * K)
+    return _TRUTHS[kind]
+
+
+def hold_out(source: Path, work: Path) -> Held:
+    """Split the vectors of `source` into queries and a file of the rest, in the folder `work`."""
+    vectors = open_vectors(source)
+    held = np.arange(QUERIES) * len(vectors) // QUERIES
+    kept = np.ones(len(vectors), dtype=np.bool_)
+    kept[held] = False
+    with VectorWriter(work / "vectors.npy", vectors.shape[1], vectors.dtype) as writer:
+        for start in range(0, len(vectors), BLOCK_ROWS):
+            writer.append(np.asarray(vectors[start : start + BLOCK_ROWS][kept[start : start + BLOCK_ROWS]], np.float32))
+    rng = np.random.default_rng(1)
+    passages = np.asarray(vectors[held], dtype=np.float32)
+    others = np.asarray(vectors[np.sort(rng.integers(len(vectors), size=4096))], dtype=np.float32)
+    np.save(work / "passages.npy", passages)
+    np.save(work / "made.npy", make_queries(passages, others, rng))
+    return Held.load(work)
