@@ -90,6 +90,11 @@ class CheckedFile:
                 piece = memoryview(self.bytes)[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
                 self._check(block, piece, self.record.blocks[block])
 
+    def release(self) -> None:
+        """Give back the memory of the pages that were checked; they stay in the page cache."""
+        if isinstance(self.bytes, mmap.mmap):
+            self.bytes.madvise(mmap.MADV_DONTNEED)
+
     def _check(self, block: int, piece: mmap.mmap | memoryview | bytes, expected: bytes) -> None:
         if hashlib.sha256(piece).digest() != expected:
             where = f" in block {block} (from byte {block * BLOCK_BYTES})" if self.record.blocks else ""

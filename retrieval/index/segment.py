@@ -110,6 +110,7 @@ class Segment:
             return SegmentVectors(self.vectors)
         facts = StructureFacts.from_json(self.record.structure.facts)
         self._structure.require(0, facts.parsed_bytes)
+        self._structure.release()  # FAISS maps the file anew
         structure = open_structure(self._structure.path, facts)
         return SegmentVectors(self.vectors, Approximate(structure, facts.tuning))
 
