@@ -109,13 +109,15 @@ def _system(system: str, url: str, collection: str, mode: str, into: Path | None
 
 
 def _evaluate(spec: SystemSpec, source: TaskSource, wanted: Wanted) -> None:
-    from retrieval.metrics.measures import DEFAULT_MEASURES, depth_needed, parse_measures
+    from retrieval.metrics.measures import DEFAULT_MEASURES, FULL_DEPTH, depth_needed, parse_measures
     from retrieval.metrics.tasks import read_task
     from retrieval.search.systems import measure_system
 
     task = read_task(source)
     names = _with_gates(replace(wanted, measures=wanted.measures or DEFAULT_MEASURES))
-    depth = depth_needed(parse_measures(names)) + wanted.ignore_identical
+    depth = depth_needed(parse_measures(names))
+    if wanted.ignore_identical and depth < FULL_DEPTH:
+        depth += 1  # one hit may be left out
     with progress("asking", len(task.topics)) as watch:
         measured = measure_system(spec, task.topics, depth, watch=watch)
     report(measured, task, names, wanted)

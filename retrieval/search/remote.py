@@ -16,6 +16,7 @@ from retrieval.types import EncoderFingerprint, Hit, Mode, SearchRequest, Search
 
 KEY_VARIABLE = "ATTENDEX_API_KEY"
 SECONDS = 120.0  # for one batch of searches
+MOST_HITS = 5_000  # of one batch; hits carry whole texts
 
 
 class RemoteCollection:
@@ -35,8 +36,10 @@ class RemoteCollection:
 
     def answer(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         """Answers in the order of the requests.  InputError when the collection changed meanwhile."""
-        body = {"searches": [_wire(request) for request in requests]}
-        results = [_result(each) for each in self._call("POST", f"{self._path}/search/batch", body)["results"]]
+        results: list[SearchResult] = []
+        for some in _portions(requests):
+            body = {"searches": [_wire(request) for request in some]}
+            results += [_result(each) for each in self._call("POST", f"{self._path}/search/batch", body)["results"]]
         if any(each.generation != self.generation for each in results):
             raise InputError(f"{self.collection} was written to while it was asked; ask again")
         return results
@@ -70,6 +73,13 @@ def open_remote(url: str) -> Iterator[RemoteCollection]:
     root = f"{parts.scheme}://{parts.netloc}{base.removesuffix('/v1/collections')}"
     with httpx.Client(base_url=root, headers=headers, timeout=SECONDS) as client:
         yield RemoteCollection(client, name)
+
+
+def _portions(requests: Sequence[SearchRequest]) -> Iterator[Sequence[SearchRequest]]:
+    """Requests in groups whose answers stay small enough to be sent within the service's deadline."""
+    size = max(1, MOST_HITS // max((request.k for request in requests), default=1))
+    for start in range(0, len(requests), size):
+        yield requests[start : start + size]
 
 
 def _wire(request: SearchRequest) -> dict[str, object]:
