@@ -56,8 +56,9 @@ class Source:
 
     def vectors(self, count: int) -> Vectors:
         """Random unit vectors: (count, DIMENSION)."""
-        vectors = np.random.default_rng(self.seed).standard_normal((count, DIMENSION)).astype(np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors: Vectors = np.random.default_rng(self.seed).standard_normal((count, DIMENSION)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
 
 
 def timed(name: str, work: Callable[[], object], times: int = 1) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -99,6 +100,18 @@ class Segment:
                 f"({record.documents}, {record.passages})",
                 path=self.folder,
             )
+
+    def reopened(self, collection: Path, record: SegmentRecord) -> Segment:
+        """The segment as a later generation has it, sharing what is open: only its deletions may differ."""
+        if record == self.record:
+            return self
+        if (record.files, record.structure) != (self.record.files, self.record.structure):
+            return Segment(collection, record)
+        other = copy(self)
+        other.record = record
+        other._deletions = CheckedFile(collection / DELETIONS, record.deletions.file) if record.deletions else None
+        other.live_documents = other._live()
+        return other
 
     def __len__(self) -> int:
         return self.record.passages

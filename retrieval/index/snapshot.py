@@ -41,11 +41,15 @@ class Snapshot:
     Dead rows are counted too; `live` and `live_documents` tell them apart.  Safe to use from several threads.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, previous: Snapshot | None = None) -> None:
         self.path = path
         self.name = path.resolve().name
         self.manifest = manifest
-        self.segments = tuple(Segment(path, record) for record in manifest.segments)
+        open_ = {each.record.name: each for each in previous.segments} if previous else {}
+        self.segments: tuple[Segment, ...] = tuple(
+            open_[record.name].reopened(path, record) if record.name in open_ else Segment(path, record)
+            for record in manifest.segments
+        )
         self._document_starts = _starts([each.documents for each in manifest.segments])
         self._row_starts = _starts([each.passages for each in manifest.segments])
         self.rows = int(self._row_starts[-1])
@@ -121,13 +125,17 @@ class Snapshot:
             segment.check_all()
 
 
-def open_snapshot(path: Path | str, generation: int | None = None) -> Snapshot:
-    """Open the current generation, or a kept one.  Raises NotACollection, CorruptCollection."""
+def open_snapshot(path: Path | str, generation: int | None = None, *, previous: Snapshot | None = None) -> Snapshot:
+    """Open the current generation, or a kept one.  Raises NotACollection, CorruptCollection.
+
+    Segments that are open in `previous`, another generation of the same collection, are shared with it: opening then
+    costs as much as what changed, and either may be closed first.
+    """
     path = Path(path)
     manifest = read_manifest(path, generation)
     while True:
         try:
-            return _opened(path, manifest)
+            return _opened(path, manifest, previous)
         except CorruptCollection:
             current = manifest if generation is not None else read_manifest(path)
             if current.generation == manifest.generation:
@@ -144,8 +152,8 @@ def manifest_stamp(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _opened(path: Path, manifest: Manifest) -> Snapshot:
-    snapshot = Snapshot(path, manifest)
+def _opened(path: Path, manifest: Manifest, previous: Snapshot | None) -> Snapshot:
+    snapshot = Snapshot(path, manifest, previous)
     if manifest.size_bytes <= CHECKED_BYTES:
         snapshot.check_all()
     return snapshot
