@@ -117,12 +117,19 @@ class Searcher:
         return marks.added(plan.request.query, vector, hits)
 
 
-def open_searcher(path: Path, *, encoder: SentenceEncoder | None = None, generation: int | None = None) -> Searcher:
+def open_searcher(
+    path: Path,
+    *,
+    encoder: SentenceEncoder | None = None,
+    generation: int | None = None,
+    previous: Snapshot | None = None,
+) -> Searcher:
     """Open a collection with the encoder that made it, or check that `encoder` is the same one.
 
-    Raises NotACollection, CorruptCollection, EncoderMismatch.
+    With `previous`, an earlier generation that is open, only what changed since is opened.  Raises NotACollection,
+    CorruptCollection, EncoderMismatch.
     """
-    snapshot = open_snapshot(path, generation)
+    snapshot = open_snapshot(path, generation, previous=previous)
     try:
         made_by = snapshot.manifest.encoder
         encoder = encoder or load_encoder(made_by.name)
