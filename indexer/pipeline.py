@@ -24,6 +24,7 @@ from retrieval.errors import BadDocument, InputError, NotACollection
 from retrieval.index.analysis import LexicalSettings
 from retrieval.index.manifest import Canaries, CollectionSettings, read_manifest
 from retrieval.index.passages import passage_text
+from retrieval.index.vector_plan import VectorSettings
 from retrieval.search.canaries import CANARY_TEXTS
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Passage, Schema, Vectors
@@ -49,8 +50,9 @@ class BuildSettings:
     lexical: LexicalSettings | None = field(default_factory=LexicalSettings)  # None: no index of words
     schema: Schema | None = None  # None: inferred from the documents
     read: ReadOptions = field(default_factory=ReadOptions)
-    skip_bad: bool = False  # count and list bad documents instead of stopping at the first
+    skip_bad: bool = False  # count and list bad records instead of stopping at the first
     sync: bool = False  # delete what the collection holds and the sources do not
+    vectors: VectorSettings = field(default_factory=VectorSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class _Block:
 
 
 def build_collection(
-    sources: Sequence[Path],
+    sources: Sequence[Path | str],
     into: Path,
     settings: BuildSettings | None = None,
     *,
@@ -121,13 +123,16 @@ def build_collection(
 ) -> BuildReport:
     """Index `sources` into the collection `into`, which is made if it is not there, and commit one generation.
 
-    Documents that the collection already holds unchanged are not encoded again.  Raises InputError for what cannot
-    be read or does not fit, EncoderMismatch for an encoder that did not make the collection, CollectionError for what
-    the disk says; the collection is then as it was.
+    A source is a file, a folder, "-" or, where `settings.read.web` allows it, a URL.  A file of a folder that cannot
+    be parsed is counted and passed over; a bad record stops the build unless `settings.skip_bad`.  Documents that the
+    collection already holds unchanged are not encoded again.
+
+    Raises InputError for what cannot be read or does not fit, EncoderMismatch for an encoder that did not make the
+    collection, CollectionError for what the disk says; the collection is then as it was.
     """
     settings = settings or BuildSettings()
     started = time.perf_counter()
-    encoder = _encoder_for(into, settings)
+    encoder = encoder_for(into, settings)
     tally, readability = _Tally(), Readability(encoder.tokenizer)
     create = _collection_settings(encoder, sources, settings)
     with Writer(into, create=create, cause=_cause(sources)) as writer, EncodeOnce(encoder) as encode_once:
@@ -173,7 +178,7 @@ def build_collection(
     )
 
 
-def _encoder_for(into: Path, settings: BuildSettings) -> SentenceEncoder:
+def encoder_for(into: Path, settings: BuildSettings) -> SentenceEncoder:
     """The encoder that was asked for, else the one that made the collection, else the default."""
     name = settings.encoder
     if not name:
@@ -185,34 +190,40 @@ def _encoder_for(into: Path, settings: BuildSettings) -> SentenceEncoder:
 
 
 def _collection_settings(
-    encoder: SentenceEncoder, sources: Sequence[Path], settings: BuildSettings
+    encoder: SentenceEncoder, sources: Sequence[Path | str], settings: BuildSettings
 ) -> CollectionSettings:
-    chunking = settings.chunking
-    if chunking is None:
-        chunking = ChunkSettings("whole" if all(find_beir(each) for each in sources) else "passages")
     return CollectionSettings(
         encoder=encoder.fingerprint,
         runtime=encoder.runtime.name,
         precision=encoder.runtime.precision,
         canaries=Canaries(CANARY_TEXTS, encoder.encode_passages(CANARY_TEXTS)),
         schema=settings.schema,
-        chunking=asdict(chunking),
+        chunking=asdict(chunking_for(sources, settings)),
         lexical=asdict(settings.lexical) if settings.lexical else None,
+        vectors=settings.vectors.to_json(),
     )
 
 
-def _cause(sources: Sequence[Path]) -> str:
-    return "index " + " ".join(source.name or str(source) for source in sources)
+def chunking_for(sources: Sequence[Path | str], settings: BuildSettings) -> ChunkSettings:
+    """What was asked for; else BEIR's documents stay whole, as the published figures have them, and others are cut."""
+    if settings.chunking is not None:
+        return settings.chunking
+    return ChunkSettings("whole" if all(find_beir(Path(each)) for each in sources) else "passages")
+
+
+def _cause(sources: Sequence[Path | str]) -> str:
+    return "index " + " ".join(Path(source).name or str(source) for source in sources)
 
 
 def _read(
-    sources: Sequence[Path], settings: BuildSettings, tally: _Tally, on_file: Callable[[FileOutcome], None]
+    sources: Sequence[Path | str], settings: BuildSettings, tally: _Tally, on_file: Callable[[FileOutcome], None]
 ) -> Iterator[Document]:
     """Good documents of all sources, in order."""
     for source in sources:
+        in_folder = Path(source).is_dir() and not find_beir(Path(source))
         for item in open_documents(source, settings.read, on_file):
             if isinstance(item, BadDocument):
-                tally.note(item, skip=settings.skip_bad)
+                tally.note(item, skip=settings.skip_bad or (in_folder and item.line is None))
             else:
                 tally.read += 1
                 yield item
@@ -249,12 +260,16 @@ def _changed(
 
 def _block(documents: list[Document], cut: Callable[[Document], list[Passage]]) -> _Block:
     passages = [cut(document) for document in documents]
-    texts = [
+    return _Block(documents, passages, texts_of(documents, passages))
+
+
+def texts_of(documents: Sequence[Document], passages: Sequence[Sequence[Passage]]) -> list[str]:
+    """What the encoder reads of all passages, document after document."""
+    return [
         passage_text(document.title, each.heading, document.text[each.start : each.end])
         for document, parts in zip(documents, passages, strict=True)
         for each in parts
     ]
-    return _Block(documents, passages, texts)
 
 
 def _encoded(blocks: Iterable[_Block], encode_once: EncodeOnce) -> Iterator[tuple[_Block, Vectors]]:

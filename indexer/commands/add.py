@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from indexer.commands.index import build_progress, show_build
+from indexer.commands.index import run_build
 from indexer.commands.options import CollectionArgument
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors
+from retrieval.commands.terminal import JsonOption, reports_errors
 
 
 @reports_errors
 def add(
     collection: CollectionArgument,
-    sources: Annotated[list[Path], typer.Argument(help="Files or folders to read.", show_default=False)],
+    sources: Annotated[list[str], typer.Argument(help="Files or folders to read.", show_default=False)],
     id_field: Annotated[str, typer.Option(help="Field that holds the id; default: _id or id.")] = "",
     title_field: Annotated[str, typer.Option(help="Field that holds the title.")] = "title",
     text_field: Annotated[str, typer.Option(help="Field that holds the text.")] = "text",
@@ -31,15 +29,11 @@ def add(
 
       attendex add papers new.jsonl
     """
-    from indexer.pipeline import BuildSettings, build_collection
+    from indexer.pipeline import BuildSettings
     from indexer.readers import ReadOptions
     from retrieval.index.manifest import read_manifest
 
     read_manifest(collection)  # adding makes no collection
     read = ReadOptions(id_field=id_field, title_field=title_field, text_field=text_field)
-    with build_progress() as watch:
-        report = build_collection(sources, collection, BuildSettings(read=read, skip_bad=skip_bad), watch=watch)
-    if as_json:
-        print_json(asdict(report))
-    else:
-        show_build(report)
+    settings = BuildSettings(read=read, skip_bad=skip_bad)
+    run_build(sources, collection, settings, None, strict=False, as_json=as_json)

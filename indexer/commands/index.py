@@ -2,84 +2,155 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stderr
+from indexer.commands.build_output import build_progress, show_build, show_files, show_plan, show_problems
+from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors
 from retrieval.types import FieldType, Schema
 
 if TYPE_CHECKING:
     from indexer.chunking import ChunkSettings
-    from indexer.pipeline import BuildReport, Progress
+    from indexer.pipeline import BuildSettings
 
-SHOWN_PROBLEMS = 20
+READING, PASSAGES, ENCODER, SEARCH = "Reading", "Passages", "Encoder", "Search structures"
+
+
+def _option(panel: str, help: str, *names: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=True)
 
 
 @reports_errors
 def index(
-    sources: Annotated[list[Path], typer.Argument(help="Files or folders to read.", show_default=False)],
+    sources: Annotated[
+        list[str], typer.Argument(help="Files, folders, - for standard input, or URLs with --web.", show_default=False)
+    ],
     into: Annotated[Path, typer.Option(help="Directory of the collection; made if missing.", show_default=False)],
-    encoder: Annotated[
-        str,
-        typer.Option(help="sentence-transformers folder or hub name; default: the collection's own, or the packaged."),
-    ] = "",
-    runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, f32, bf16 or int8.")] = "auto",
-    chunking: Annotated[
-        str, typer.Option(help="auto, whole or passages; auto keeps the documents of BEIR folders whole.")
-    ] = "auto",
-    passage_tokens: Annotated[int, typer.Option(help="Most tokens of a passage; 0: what the encoder reads.")] = 0,
-    overlap_tokens: Annotated[int, typer.Option(help="Tokens that a passage repeats of the one before.")] = 32,
-    schema: Annotated[
-        list[str] | None,
-        typer.Option(help="Type of a metadata field, as year=number; default: inferred.", show_default=False),
-    ] = None,
-    id_field: Annotated[str, typer.Option(help="Field that holds the id; default: _id or id.")] = "",
-    title_field: Annotated[str, typer.Option(help="Field that holds the title.")] = "title",
-    text_field: Annotated[str, typer.Option(help="Field that holds the text.")] = "text",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Count and list bad documents, and go on.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Count and list bad records, and go on.")] = False,
     sync: Annotated[
         bool, typer.Option("--sync", help="Delete what the collection holds and the sources do not.")
     ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and do nothing.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file could not be read.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write what became of each file here, as JSONL.")] = None,
     as_json: JsonOption = False,
+    encoder: Annotated[
+        str,
+        _option(ENCODER, "sentence-transformers folder or hub name; default: the collection's own or the packaged."),
+    ] = "",
+    runtime: Annotated[str, _option(ENCODER, "auto, torch or openvino.")] = "auto",
+    precision: Annotated[str, _option(ENCODER, "auto, f32, bf16 or int8.")] = "auto",
+    chunking: Annotated[
+        str, _option(PASSAGES, "auto, whole or passages; auto keeps the documents of BEIR folders whole.")
+    ] = "auto",
+    passage_tokens: Annotated[int, _option(PASSAGES, "Most tokens of a passage; 0: what the encoder reads.")] = 0,
+    overlap_tokens: Annotated[int, _option(PASSAGES, "Tokens that a passage repeats of the one before.")] = 32,
+    schema: Annotated[
+        list[str] | None, _option(READING, "Type of a metadata field, as year=number; default: inferred.")
+    ] = None,
+    id_field: Annotated[str, _option(READING, "Field that holds the id; default: _id or id.")] = "",
+    title_field: Annotated[str, _option(READING, "Field that holds the title.")] = "title",
+    text_field: Annotated[str, _option(READING, "Field that holds the text.")] = "text",
+    format_: Annotated[str, _option(READING, "Format of all files; default: by content.", "--format")] = "",
+    include: Annotated[list[str] | None, _option(READING, "Only files of folders that match, as *.pdf.")] = None,
+    exclude: Annotated[list[str] | None, _option(READING, "No files of folders that match.")] = None,
+    hidden: Annotated[bool, _option(READING, "Hidden files too.", "--hidden")] = False,
+    ignore_files: Annotated[bool, _option(READING, "Honour .gitignore, .ignore and .attendexignore.")] = True,
+    password: Annotated[str, _option(READING, "Password of protected PDF files.")] = "",
+    ocr: Annotated[bool, _option(READING, "Read pages without a text layer with tesseract.", "--ocr")] = False,
+    ocr_languages: Annotated[str, _option(READING, "As tesseract names them: eng+deu.")] = "eng",
+    web: Annotated[bool, _option(READING, "Fetch pages and sitemaps; robots.txt is honoured.", "--web")] = False,
+    web_host: Annotated[list[str] | None, _option(READING, "A further host that may be fetched from.")] = None,
+    language: Annotated[str, _option(SEARCH, "Snowball stemmer of the words, or none.")] = "english",
+    recall: Annotated[float, _option(SEARCH, "Recall@10 that approximate search must reach.")] = 0.98,
+    memory: Annotated[str, _option(SEARCH, "auto, small or exact.")] = "auto",
+    structure: Annotated[str, _option(SEARCH, "A FAISS factory string, for experts.")] = "",
+    keep: Annotated[str, _option(SEARCH, "How vectors are kept: float16 or float32.")] = "float16",
 ) -> None:
     """Index documents into a collection, committed as one generation.
 
-    Reads JSONL and BEIR folders (compressed too), CSV, TSV, Parquet, text and Markdown.  Indexing again updates: what
-    has not changed is not encoded again.
+    Reads JSONL and BEIR folders, CSV, TSV, Parquet, and folders of PDF, Word, HTML, Markdown and other documents,
+    compressed too.  Indexing again updates: what has not changed is not encoded again.
 
     Examples:
 
       attendex index corpus.jsonl --into papers
 
-      attendex index notes/ report.csv --into notes --schema year=number --skip-bad
-    """
-    from indexer.pipeline import BuildSettings, build_collection
-    from indexer.readers import ReadOptions
+      attendex index ~/papers --into papers --report files.jsonl
 
+      attendex index notes/ report.csv --into notes --schema year=number --skip-bad
+
+      attendex index corpus.jsonl.gz --into big --plan
+    """
+    from indexer.pipeline import BuildSettings
+    from indexer.readers import ReadOptions, WebOptions
+    from retrieval.index.analysis import LexicalSettings
+    from retrieval.index.vector_plan import VectorSettings
+
+    read = ReadOptions(
+        format=format_,
+        id_field=id_field,
+        title_field=title_field,
+        text_field=text_field,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        hidden=hidden,
+        ignore_files=ignore_files,
+        password=password,
+        ocr=ocr,
+        ocr_languages=ocr_languages,
+        web=WebOptions(hosts=tuple(web_host or ())) if web else None,
+    )
     settings = BuildSettings(
         encoder=encoder,
         runtime=runtime,
         precision=precision,
         chunking=_chunking(chunking, passage_tokens, overlap_tokens),
+        lexical=LexicalSettings(language=language),
         schema=_schema(schema or []),
-        read=ReadOptions(id_field=id_field, title_field=title_field, text_field=text_field),
+        read=read,
         skip_bad=skip_bad,
         sync=sync,
+        vectors=VectorSettings(dtype=keep, recall=recall, memory=memory, structure=structure),
     )
-    with build_progress() as watch:
-        report = build_collection(sources, into, settings, watch=watch)
-    if as_json:
-        print_json(asdict(report))
+    if plan:
+        _plan(sources, into, settings, as_json=as_json)
     else:
-        show_build(report)
+        run_build(sources, into, settings, report, strict=strict, as_json=as_json)
+
+
+def run_build(
+    sources: list[str], into: Path, settings: BuildSettings, report: Path | None, *, strict: bool, as_json: bool
+) -> None:
+    """Build, show what was done, and exit with 1 where `strict` finds a file that could not be read."""
+    from indexer.pipeline import build_collection
+    from indexer.readers import FileReport
+
+    with FileReport(report) as files, build_progress(sources, settings.read) as watch:
+        done = build_collection(sources, into, settings, watch=watch, on_file=files)
+    if as_json:
+        print_json({**asdict(done), "files": {status.value: count for status, count in files.counts.items()}})
+    else:
+        show_build(done)
+        if files.counts.total() > 1:
+            show_files(files)
+        else:
+            show_problems(done)
+    if strict and files.failed:
+        raise typer.Exit(FAILURE)
+
+
+def _plan(sources: list[str], into: Path, settings: BuildSettings, *, as_json: bool) -> None:
+    from indexer.planning import plan_build
+
+    expected = plan_build(sources, into, settings)
+    if as_json:
+        print_json(asdict(expected))
+    else:
+        show_plan(expected)
 
 
 def _chunking(strategy: str, passage_tokens: int, overlap_tokens: int) -> ChunkSettings | None:
@@ -104,58 +175,3 @@ def _schema(fields: list[str]) -> Schema | None:
             raise typer.BadParameter(f"{field!r} is not NAME=TYPE with one of {known}", param_hint="--schema")
         schema[name] = FieldType(kind)
     return schema or None
-
-
-@contextmanager
-def build_progress() -> Iterator[Callable[[Progress], None] | None]:
-    """A live line of documents and passages a second on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.progress import Progress as Bar
-    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    started = time.perf_counter()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Bar(*columns, console=stderr(), transient=True) as bar:
-        line = bar.add_task("reading", total=None)
-
-        def watch(progress: Progress) -> None:
-            speed = progress.passages / (time.perf_counter() - started)
-            bar.update(
-                line,
-                description=f"{progress.documents:,} documents, {progress.passages:,} passages, {speed:,.0f} a second",
-            )
-
-        yield watch
-
-
-def show_build(report: BuildReport) -> None:
-    """One summary line, and what was skipped."""
-    console = stderr()
-    parts = [f"{report.added:,} documents indexed"]
-    parts += [
-        f"{count:,} {word}"
-        for count, word in (
-            (report.unchanged, "unchanged"),
-            (report.duplicates, "replaced by a later document of the same id"),
-            (report.resumed, "taken over from an interrupted run"),
-            (report.deleted, "deleted, since they are gone from the sources"),
-            (report.bad, "bad and skipped"),
-        )
-        if count
-    ]
-    console.print(
-        f"{', '.join(parts)}; {report.collection} generation {report.generation} has {report.documents:,} documents "
-        f"in {report.passages:,} passages ({report.seconds:.1f} s, {report.encoder}, {report.runtime}, "
-        f"{report.precision})",
-        markup=False,
-        highlight=False,
-    )
-    if report.schema:
-        fields = ", ".join(f"{name} ({kind})" for name, kind in report.schema.items())
-        console.print(f"fields: {fields}", markup=False, highlight=False)
-    for problem in report.problems[:SHOWN_PROBLEMS]:
-        console.print(f"skipped: {problem}", style="yellow", markup=False, highlight=False)
-    if report.bad > SHOWN_PROBLEMS:
-        console.print(f"… and {report.bad - SHOWN_PROBLEMS:,} more; --json lists them", style="yellow")

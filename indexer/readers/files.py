@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.readers.options import Origin, ReadOptions
+from retrieval.index.manifest import is_collection
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -62,7 +63,7 @@ def _walk(
         if entry.is_symlink() or entry.name in NEVER or (entry.name.startswith(".") and not options.hidden):
             continue
         if entry.is_dir(follow_symlinks=False):
-            if not _ignored(f"{name}/", rules):
+            if not _ignored(f"{name}/", rules) and not is_collection(Path(entry.path)):
                 yield from _walk(Path(entry.path), f"{name}/", rules, chosen, options)
         elif entry.is_file(follow_symlinks=False) and not _ignored(name, rules) and chosen.takes(name):
             yield FoundFile(Path(entry.path), Origin(entry.path, options.id_prefix + name))

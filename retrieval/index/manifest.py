@@ -225,6 +225,11 @@ def read_manifest(collection: Path, generation: int | None = None) -> Manifest:
         raise CorruptCollection(f"cannot be read ({error.strerror})", path=path) from error
 
 
+def is_collection(path: Path) -> bool:
+    """Whether a folder is a collection, or is being made one: it has a collection's folders."""
+    return all((path / name).is_dir() for name in (GENERATIONS, SEGMENTS, DELETIONS))
+
+
 def generation_path(collection: Path, generation: int) -> Path:
     """Where a kept generation's manifest lies."""
     return collection / GENERATIONS / f"{generation:06d}.json"

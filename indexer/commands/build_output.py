@@ -1,0 +1,123 @@
+"""What building commands show: a live line, a plan, one summary line, and what could not be read."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrieval.commands.terminal import stderr, stdout
+
+if TYPE_CHECKING:
+    from indexer.pipeline import BuildReport, Progress
+    from indexer.planning import BuildPlan
+    from indexer.readers import FileReport, ReadOptions
+
+SHOWN_PROBLEMS = 20
+
+
+@contextmanager
+def build_progress(sources: Sequence[Path | str], options: ReadOptions) -> Iterator[Callable[[Progress], None] | None]:
+    """A live line on a terminal (documents, passages a second, time left); nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    from indexer.estimate import expected
+
+    size = expected(sources, options)
+    columns = (
+        SpinnerColumn(),
+        MofNCompleteColumn(),
+        TextColumn("documents"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+    )
+    started = time.perf_counter()
+    with Bar(*columns, TimeRemainingColumn(), console=stderr(), transient=True) as bar:
+        line = bar.add_task("reading", total=size.documents if size else None)
+
+        def watch(progress: Progress) -> None:
+            speed = progress.passages / (time.perf_counter() - started)
+            words = f"{progress.passages:,} passages, {speed:,.0f} a second"
+            bar.update(line, completed=progress.documents, description=words)
+
+        yield watch
+
+
+def show_plan(plan: BuildPlan) -> None:
+    """What a build will cost."""
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    minutes, seconds = divmod(round(plan.seconds), 60)
+    rows = {
+        "documents": f"about {plan.documents:,} ({plan.sampled_documents:,} sampled)",
+        "passages": f"about {plan.passages:,}",
+        "time": f"about {minutes} min {seconds:02d} s, at {plan.passages_per_second:,.0f} passages a second",
+        "disk": f"about {decimal(plan.disk_bytes)}",
+        "peak memory": f"about {decimal(plan.peak_memory_bytes)}",
+        "vectors": plan.structure or "searched exactly",
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(f"[dim]{name}[/dim]", value)
+    stdout().print(table)
+
+
+def show_build(report: BuildReport) -> None:
+    """One summary line, and the fields of the collection."""
+    console = stderr()
+    counts = (
+        (report.unchanged, "unchanged"),
+        (report.duplicates, "replaced by a later document of the same id"),
+        (report.resumed, "taken over from an interrupted run"),
+        (report.deleted, "deleted, since they are gone from the sources"),
+        (report.bad, "bad and skipped"),
+    )
+    parts = [f"{report.added:,} documents indexed", *(f"{count:,} {word}" for count, word in counts if count)]
+    console.print(
+        f"{', '.join(parts)}; {report.collection} generation {report.generation} has {report.documents:,} documents "
+        f"in {report.passages:,} passages ({report.seconds:.1f} s, {report.encoder}, {report.runtime}, "
+        f"{report.precision})",
+        markup=False,
+        highlight=False,
+    )
+    if report.schema:
+        fields = ", ".join(f"{name} ({kind})" for name, kind in report.schema.items())
+        console.print(f"fields: {fields}", markup=False, highlight=False)
+
+
+def show_problems(report: BuildReport) -> None:
+    """Which records were skipped, and why."""
+    console = stderr()
+    for problem in report.problems[:SHOWN_PROBLEMS]:
+        console.print(f"skipped: {problem}", style="yellow", markup=False, highlight=False)
+    if report.bad > SHOWN_PROBLEMS:
+        console.print(f"… and {report.bad - SHOWN_PROBLEMS:,} more; --json or --report lists them", style="yellow")
+
+
+def show_files(files: FileReport) -> None:
+    """Counts of files, and a table of those with trouble."""
+    from rich.table import Table
+
+    console = stderr()
+    console.print(f"files: {files.summary()}", highlight=False)
+    troubled = files.troubled[:SHOWN_PROBLEMS]
+    if not troubled:
+        return
+    table = Table("file", "format", "what", "why", box=None, header_style="dim")
+    for each in troubled:
+        table.add_row(*map(_plain, (each.path, each.format, each.status.value, each.reason)))
+    console.print(table)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
