@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.parsed import Parsed, TextBuilder, one_line
-from indexer.readers.pdf_text import PageTexts, page_texts, printed_title
+from indexer.readers.pdf_text import PageTexts, page_texts
 from indexer.readers.reflow import has_parted_words, joined_words, paragraphs, vocabulary, without_edges
 from indexer.readers.text import read_as
 from retrieval.errors import BadDocument, MissingExtra
@@ -38,7 +38,7 @@ def parse_pdf(data: bytes, options: ReadOptions) -> Parsed:
             raise BadDocument(_without_text(found, options))
         about = document.get_metadata_dict()
         title = one_line(about.get("Title", ""))
-        builder = TextBuilder(title if title and not NO_TITLE.match(title) else printed_title(document))
+        builder = TextBuilder(title if title and not NO_TITLE.match(title) else found.title)
         _render(found, _outline(document), builder)
         return builder.build(
             author=one_line(about.get("Author", "")),

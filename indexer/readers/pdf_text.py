@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from indexer.readers.options import ReadOptions
@@ -16,8 +17,16 @@ from retrieval.errors import BadDocument
 
 ARABIC = re.compile("[\u0600-\u06ff]")
 PARTED_LIGATURE = re.compile("([\u0622\u0623\u0625\u0627])(\u0644)")  # alef before lam, out of one lam-alef glyph
-SAMPLE_PAGES = 3
+FIRST_PAGES = range(3)  # these and every 16th are looked at for suspect fonts, and all pages after one that is
+EVERY = 16
+SAMPLE_OBJECTS = 300  # text objects of a page
 EMPTY_SHARE = 0.15  # of a page's text objects that give no text: more, and its fonts are suspect
+CLOSING_ZERO_BYTES = 2
+LATIN_FONT = re.compile(
+    rb"(?:[A-Z]{6}\+)?(?:times|arial|helvetica|courier|calibri|cambria|verdana|georgia|symbol|wingdings|webdings|zapf"
+    rb"|tahoma|garamond|segoe|trebuchet|book|century|palatino|comic|impact|lucida|consolas|candara|corbel|franklin|gill)",
+    re.IGNORECASE,
+)
 GAIN = 1.2  # letters that another parser must find for one of pdfium's
 OCR_DPI = 300
 OCR_LETTERS = 24  # a page with fewer is taken for a picture
@@ -26,22 +35,27 @@ OCR_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class PageTexts:
-    """Text of every page in order, "" where there is none."""
+    """Text of every page in order, "" where there is none, and what stands largest on the first."""
 
     pages: list[str]
+    title: str
 
 
 def page_texts(document: Any, data: bytes, options: ReadOptions) -> PageTexts:
     """The text of each page, within the limit of what one file may give."""
-    count = len(document)
-    suspect = _has_suspect_fonts(document, count)
+    second = _SecondOpinion(data, options.password)
     pages: list[str] = []
+    title = ""
     left = options.limits.text_bytes
-    for number in range(count):
+    for number in range(len(document)):
         page = document[number]
-        text = _page_text(page)
-        if suspect and _empty_share(page) > EMPTY_SHARE:
-            text = _better(text, _by_pypdf(data, number, options.password))
+        layer = page.get_textpage()
+        text = _layer_text(layer)
+        if number == 0:
+            title = _printed_title(page, layer)
+        if (second.is_asked or number in FIRST_PAGES or number % EVERY == 0) and _is_suspect(page, layer):
+            text = _better(text, second.page(number))
+        layer.close()
         if options.ocr and sum(map(str.isalnum, text)) < OCR_LETTERS:
             text = _by_tesseract(page, options.ocr_languages) or text
         page.close()
@@ -49,16 +63,12 @@ def page_texts(document: Any, data: bytes, options: ReadOptions) -> PageTexts:
         if left < 0:
             raise BadDocument(f"gives more than {options.limits.text_bytes:,} characters of text")
         pages.append(text)
-    return PageTexts(pages)
+    return PageTexts(pages, title)
 
 
-def _page_text(page: Any) -> str:
-    layer = page.get_textpage()
-    try:
-        text = str(layer.get_text_range())
-        return _with_ligatures(text, layer) if ARABIC.search(text) else text
-    finally:
-        layer.close()
+def _layer_text(layer: Any) -> str:
+    text = str(layer.get_text_range())
+    return _with_ligatures(text, layer) if ARABIC.search(text) else text
 
 
 def _with_ligatures(text: str, layer: Any) -> str:
@@ -71,40 +81,61 @@ def _with_ligatures(text: str, layer: Any) -> str:
     return "".join(characters)
 
 
-def _has_suspect_fonts(document: Any, count: int) -> bool:
-    """Whether a sample of pages holds text that pdfium finds but cannot read."""
-    sample = {0, count // 2, count - 1} if count else set()
-    return any(_empty_share(document[number]) > EMPTY_SHARE for number in sorted(sample)[:SAMPLE_PAGES])
+def _is_suspect(page: Any, layer: Any) -> bool:
+    """Whether many of a page's text objects give no text, in a font that the file names but does not hold.
 
-
-def _empty_share(page: Any) -> float:
-    """Share of a page's text objects without a character."""
+    Text objects of spaces give none either; they are told apart by the names of the fonts, which are those of Latin
+    letters in any file that does well without holding them.
+    """
     import pypdfium2.raw as pdfium
 
-    layer = page.get_textpage()
-    sizes = [
-        pdfium.FPDFTextObj_GetText(each, layer, None, 0)
-        for each in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT], max_depth=3)
-    ]
-    layer.close()
-    return sum(size <= 2 for size in sizes) / len(sizes) if sizes else 0.0  # two bytes are the closing zero
+    objects = list(islice(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT], max_depth=3), SAMPLE_OBJECTS))
+    silent = [each for each in objects if pdfium.FPDFTextObj_GetText(each, layer, None, 0) <= CLOSING_ZERO_BYTES]
+    if len(silent) <= EMPTY_SHARE * len(objects):
+        return False
+    return sum(_is_foreign(pdfium.FPDFTextObj_GetFont(each)) for each in silent) > EMPTY_SHARE * len(objects)
+
+
+def _is_foreign(font: Any) -> bool:
+    import ctypes
+
+    import pypdfium2.raw as pdfium
+
+    if pdfium.FPDFFont_GetIsEmbedded(font) == 1:
+        return False
+    name = ctypes.create_string_buffer(128)
+    pdfium.FPDFFont_GetBaseFontName(font, name, len(name))
+    return not LATIN_FONT.match(name.value)
 
 
 def _better(text: str, other: str) -> str:
     return other if sum(map(str.isalnum, other)) > GAIN * sum(map(str.isalnum, text)) else text
 
 
-def _by_pypdf(data: bytes, number: int, password: str) -> str:
-    """The page as pypdf reads it; "" where it cannot."""
-    try:
-        import pypdf
-    except ImportError:
-        return ""
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    try:
-        return str(pypdf.PdfReader(io.BytesIO(data), password=password or None).pages[number].extract_text())
-    except Exception:  # the second opinion on a page may fail in any way; the first one stands
-        return ""
+class _SecondOpinion:
+    """The same file as pypdf reads it, which knows more fonts and takes ten times as long."""
+
+    def __init__(self, data: bytes, password: str) -> None:
+        self._data = data
+        self._password = password
+        self._pages: Any = None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a page was suspect before."""
+        return self._pages is not None
+
+    def page(self, number: int) -> str:
+        """The page's text; "" where it cannot be had."""
+        try:
+            if self._pages is None:
+                import pypdf
+
+                logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+                self._pages = pypdf.PdfReader(io.BytesIO(self._data), password=self._password or None).pages
+            return str(self._pages[number].extract_text())
+        except Exception:  # a second opinion may fail in any way; the first one stands
+            return ""
 
 
 def _by_tesseract(page: Any, languages: str) -> str:
@@ -121,23 +152,19 @@ def _by_tesseract(page: Any, languages: str) -> str:
     return str(done.stdout, "utf-8", "replace")
 
 
-def printed_title(document: Any) -> str:
-    """What stands largest on the first page, where that is of a title's length; "" otherwise."""
+def _printed_title(page: Any, layer: Any) -> str:
+    """What stands largest on the page, where that is of a title's length; "" otherwise."""
     import pypdfium2.raw as pdfium
 
-    if not len(document):
-        return ""
-    page = document[0]
-    layer = page.get_textpage()
-    sized: list[tuple[float, str]] = []
-    for each in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT], max_depth=3):
-        height = each.get_bounds()[3] - each.get_bounds()[1]
-        sized.append((round(_font_size(each), 1) if height else 0.0, _object_text(each, layer)))
-    layer.close()
-    largest = max((size for size, text in sized if len(text.strip()) > 1), default=0.0)
-    title = one_line(" ".join(text for size, text in sized if size >= 0.97 * largest))
+    objects = list(islice(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT], max_depth=3), SAMPLE_OBJECTS))
+    sizes = [round(_font_size(each), 1) for each in objects]
+    title = ""
+    for largest in sorted(set(sizes), reverse=True)[:2]:  # the very largest may be a space or an initial
+        shown = (_object_text(each, layer) for each, size in zip(objects, sizes, strict=True) if size == largest)
+        if largest and len(title := one_line(" ".join(shown))) > 1:
+            break
     unusable = _is_spaced_out(title.split()) or ARABIC.search(title)  # whose letters come in another order here
-    return title if largest and 8 <= len(title) <= 200 and not unusable else ""
+    return title if 8 <= len(title) <= 200 and not unusable else ""
 
 
 def _is_spaced_out(words: list[str]) -> bool:
