@@ -18,6 +18,7 @@ from retrieval.index.query_words import parse_query
 from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
 
 _SAFE = 1.0 + 1e-6  # bounds are kept in single precision
+_FEW = 100  # passages with a term that are never too many to show it
 _KNOWN_FREQUENCIES = 1 << 16  # document frequencies kept for parts with dead passages
 
 
@@ -89,6 +90,16 @@ class WordIndex:
     def matches(self, query: str, allowed: Bitmap | None = None) -> Bitmap:
         """All the rows that `search` would return for a k without bounds."""
         return self.asked(query, allowed).matches()
+
+    def telling_terms(self, query: str) -> frozenset[str]:
+        """The terms worth showing: not those that every fourth passage has, and of scripts without spaces no single
+        characters where pairs say more; all the terms when nothing else is left."""
+        words = self.analyzer.split(parse_query(query).plain)
+        paired = {character for word in words if self.analyzer.form(word).width == 0 for character in word}
+        terms = self._terms(query)
+        many = max(_FEW, self._collection.live // 4)
+        telling = {term.text for term in terms if term.size <= many and term.text not in paired}
+        return frozenset(telling or {term.text for term in terms})
 
     def within(self, query: str, allowed: Bitmap | None = None) -> Bitmap | None:
         """`allowed`, and of these the rows that have the query's phrases and none of its excluded words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ import regex
 from numpy.typing import NDArray
 
 from retrieval.index.analysis import Analyzer
-from retrieval.index.query_words import parse_query
+from retrieval.index.word_index import WordIndex
 from retrieval.protocols import Encoder
 from retrieval.types import Hit
 
@@ -21,16 +21,18 @@ Spans: TypeAlias = tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Marks what stands in the shown passages of hits.  Without an analyzer no words are looked for, without an
+    """Marks what stands in the shown passages of hits.  Without an index of words none are looked for, without an
     encoder no sentences; with both, sentences are for passages without a word of the query."""
 
-    analyzer: Analyzer | None
+    words: WordIndex | None
     encoder: Encoder | None
 
     def added(self, query: str, vector: NDArray[np.float32] | None, hits: Sequence[Hit]) -> tuple[Hit, ...]:
         """The hits with their highlights."""
         texts = [passage.text for hit in hits for passage in hit.passages]
-        marks: list[Spans] = matched_words(self.analyzer, query, texts) if self.analyzer else [()] * len(texts)
+        marks: list[Spans] = [()] * len(texts)
+        if self.words:
+            marks = matched_words(self.words.analyzer, self.words.telling_terms(query), texts)
         unmarked = [place for place, each in enumerate(marks) if not each]
         if self.encoder and vector is not None:
             sentences = best_sentences(self.encoder, vector, [texts[place] for place in unmarked])
@@ -47,9 +49,8 @@ _SENTENCE = regex.compile(r"\S(?:[^.!?。！？\n]|[.!?](?=\S))*[.!?。！？]*"
 _MAX_SENTENCES = 32  # of a passage that are compared
 
 
-def matched_words(analyzer: Analyzer, query: str, texts: Sequence[str]) -> list[Spans]:
-    """For each text, the spans of words that share a term with the query; those that touch or overlap are one."""
-    wanted = set(analyzer.terms(parse_query(query).plain))
+def matched_words(analyzer: Analyzer, wanted: Set[str], texts: Sequence[str]) -> list[Spans]:
+    """For each text, the spans of words that have one of the terms; those that touch or overlap are one."""
     known: dict[str, bool] = {}
 
     def matches(word: str) -> bool:

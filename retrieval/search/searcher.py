@@ -111,7 +111,7 @@ class Searcher:
     def _highlighted(self, plan: Plan, vector: NDArray[np.float32] | None, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
         words = self.snapshot.lexical
         marks = Marks(
-            words.analyzer if plan.mode is not Mode.DENSE and isinstance(words, WordIndex) else None,
+            words if plan.mode is not Mode.DENSE and isinstance(words, WordIndex) else None,
             self.encoder if vector is not None else None,
         )
         return marks.added(plan.request.query, vector, hits)

@@ -163,6 +163,16 @@ def test_parts_add_up(animals: Passages) -> None:
     assert sum(part.score for part in parts) == pytest.approx(index.score("the cat str.rstrip cat", np.array([1]))[0])
 
 
+def test_terms_worth_showing(tmp_path: Path) -> None:
+    passages = Passages(tmp_path, LexicalSettings())
+    passages.change([("", f"the cat number {i} 个体户") for i in range(90)] + [("", "the dog 体")] * 300)
+    index = passages.open()
+    assert index.telling_terms("the cats and dogs") == {"cat"}  # "and" is nowhere, "the" and "dog" nearly everywhere
+    assert index.telling_terms("the") == {"the"}
+    assert index.telling_terms("个体户") == {"个体", "体户"}
+    assert index.telling_terms("个") == {"个"}
+
+
 def test_an_index_of_nothing(tmp_path: Path) -> None:
     passages = Passages(tmp_path)
     passages.change([])
