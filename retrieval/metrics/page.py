@@ -17,11 +17,11 @@ body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sa
   max-width: 60rem; padding: 2rem 1rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
 p.verdict { font-size: 1.1rem; font-weight: 600; margin: .4rem 0; } .soft { color: var(--soft); }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; } .wide { overflow-x: auto; }
-th, td { border-bottom: 1px solid var(--rule); padding: .25rem .6rem; text-align: right; vertical-align: top;
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; } .wide { overflow-x: auto; }
+th, td { border-bottom: 1px solid var(--rule); padding: .25rem .5rem; text-align: right; vertical-align: top;
   white-space: nowrap; }
 td.text { white-space: normal; }
-th:first-child, td:first-child, td.text { text-align: left; } td.relevant { background: var(--hit); }
+th:first-child, td:first-child, th.text, td.text { text-align: left; } td.relevant { background: var(--hit); }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; width: 42rem; height: auto; }
 figcaption { color: var(--soft); }
 code { font-size: .85em; overflow-wrap: anywhere; } h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
@@ -72,9 +72,9 @@ def figure(svg: str, caption: str) -> str:
     return f"<figure>{named}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Cell | str]]) -> str:
-    """A table; the first column is left-aligned."""
-    top = "".join(f'<th scope="col">{escape(each)}</th>' for each in head)
+def table(head: Sequence[Cell | str], rows: Iterable[Sequence[Cell | str]]) -> str:
+    """A table; the first column is left-aligned, and so are columns of prose."""
+    top = "".join(_heading(each) for each in head)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
     return f'<div class="wide"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
 
@@ -82,6 +82,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Cell | str]]) -> str:
 def facts(values: Mapping[str, str]) -> str:
     """Names and values, such as settings."""
     return table(("", ""), [(name, Cell(value, prose=True)) for name, value in values.items()])
+
+
+def _heading(cell: Cell | str) -> str:
+    if isinstance(cell, str):
+        return f'<th scope="col">{escape(cell)}</th>'
+    return f'<th scope="col" class="text">{escape(cell.text)}</th>'
 
 
 def _cell(cell: Cell | str) -> str:

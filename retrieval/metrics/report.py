@@ -73,7 +73,7 @@ def _summary(report: Reported) -> str:
 def _comparisons(report: Reported) -> list[str]:
     if not report.pairs:
         return []
-    head = ("measure", "A", "B", "B − A", "95 % interval", "p", "p (t)", "effect", "won", "lost", "tied", "detectable")
+    head = ("measure", "A", "B", "B − A", "95 % interval", "p", "p (t)", "effect", "won / lost / tied", "detectable")
     parts: list[str] = []
     for pair in report.pairs:
         rows = [
@@ -86,9 +86,7 @@ def _comparisons(report: Reported) -> list[str]:
                 told_p(d.p_adjusted).removeprefix("p = ").removeprefix("p "),
                 told_p(d.p_t).removeprefix("p = ").removeprefix("p "),
                 f"{d.effect:+.2f}",
-                str(d.wins),
-                str(d.losses),
-                str(d.ties),
+                f"{d.wins} / {d.losses} / {d.ties}",
                 f"{d.detectable:.3f}",
             )
             for name, d in pair.differences.items()
@@ -157,7 +155,7 @@ def _side_by_side(report: Reported, query: str) -> str:
             rows.append([str(place + 1), *(_document(each, judged, report.titles) for each in documents)])
     missed = [doc for doc, relevance in judged.items() if relevance > 0 and not _in_any(doc, columns)]
     foot = paragraph(f"Relevant, and in no first {SHOWN}: {', '.join(missed[:8])}", "soft") if missed else ""
-    return table(["rank", *(run.name for run in report.runs)], rows) + foot
+    return table(["rank", *(Cell(run.name, prose=True) for run in report.runs)], rows) + foot
 
 
 def _document(document: str | None, judged: Mapping[str, int], titles: Mapping[str, str]) -> Cell:
