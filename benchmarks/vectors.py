@@ -29,6 +29,7 @@ import numpy as np
 from benchmarks.vector_data import Held, hold_out, synthetic_vectors
 from retrieval.index.vector_approximate import Approximate
 from retrieval.index.vector_build import BLOCK_ROWS, build_structure, open_structure
+from retrieval.index.vector_exact import rescored
 from retrieval.index.vector_plan import VectorSettings, plan_structure
 from retrieval.index.vector_segments import SegmentVectors
 from retrieval.index.vector_structure import Effort, RowOrder, Structure
@@ -196,8 +197,6 @@ def _formatted(settings: dict[str, Any], rows: int) -> dict[str, Any]:
 
 
 def _with(segment: SegmentVectors, queries: Vectors, effort: Effort) -> list[Ranking]:
-    from retrieval.index.vector_approximate import rescored
-
     assert segment.approximate is not None
     found = segment.approximate.structure.candidates(queries, effort)
     return [rescored(segment.vectors, query, rows, K) for query, rows in zip(queries, found, strict=True)]

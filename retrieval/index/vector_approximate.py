@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.vector import Kept, row_scores
-from retrieval.index.vector_exact import best, exact_search, no_ranking
+from retrieval.index.vector import Kept
+from retrieval.index.vector_exact import exact_search, no_ranking, rescored
 from retrieval.index.vector_structure import Effort, Structure
 from retrieval.index.vector_tuning import TUNED_K, Tuning
 from retrieval.types import Bitmap, Ranking, Vectors
@@ -69,12 +69,6 @@ def _local_shares(structure: Structure, tuning: Tuning, queries: Vectors, allowe
     there = near >= 0
     hits = np.count_nonzero(there & allowed[near], axis=1)
     return np.asarray((hits + 0.5) / (np.count_nonzero(there, axis=1) + 1), dtype=np.float64)
-
-
-def rescored(vectors: Kept, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Ranking:
-    """The k best of the candidate rows, -1 aside, by their exact scores."""
-    rows = rows[rows >= 0]
-    return best(rows, row_scores(query, vectors[rows]), k)
 
 
 def _completed(

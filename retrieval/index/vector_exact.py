@@ -19,7 +19,7 @@ from retrieval.index.vector import LONGEST, Kept, row_scores
 from retrieval.index.vector_threads import threads_for
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
 
-FEW_ROWS = 1024  # so few rows are scored at once, without a candidate search
+FEW_ROWS = 128  # so few rows are scored at once, without a candidate search
 MANY_QUERIES = 12  # from so many queries on, blocks turned into float32 once for all of them are faster
 BLOCK_ROWS = 4096  # rows copied out at a time: they stay in the processor's cache until they are scanned
 
@@ -74,6 +74,13 @@ def exact_search(vectors: Kept, queries: Vectors, k: int, allowed: Bitmap | None
         few = vectors if searched.rows is None else vectors[rows]
         return [best(rows, row_scores(query, few), k) for query in queries]
     return _search_all(searched, queries, min(k, len(searched)))
+
+
+def rescored(vectors: Kept, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Ranking:
+    """The k best of the candidate rows, -1 aside, by their exact scores."""
+    rows = np.sort(rows[rows >= 0])
+    ranking = exact_search(vectors.take(rows, axis=0), query[np.newaxis], k)[0]
+    return Ranking(rows[ranking.rows], ranking.scores)
 
 
 def best(rows: Rows, scores: Scores, k: int) -> Ranking:

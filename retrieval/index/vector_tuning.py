@@ -16,8 +16,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.vector import Kept, row_scores
-from retrieval.index.vector_exact import exact_search
+from retrieval.index.vector import Kept
+from retrieval.index.vector_exact import exact_search, rescored
 from retrieval.index.vector_recall import RecallEstimate, estimate
 from retrieval.index.vector_structure import Effort, Selection, Structure
 from retrieval.index.vector_threads import threads_for
@@ -263,12 +263,11 @@ class Tuner:
         effort = reached.effort
         queries = np.concatenate([each.queries[: TIMED_QUERIES // len(probes)] for each in probes])
         with threads_for(1):
-            milliseconds = _median_ms(queries, lambda query: self._answer(query, effort, chosen))
+            milliseconds = _median_ms(queries, lambda query: self._answer(query, reached.k, effort, chosen))
         return Setting(reached.k, share, effort.explored, effort.rescored, milliseconds, reached.recall)
 
-    def _answer(self, query: Vectors, effort: Effort, chosen: Selection | None) -> None:
-        rows = self.structure.candidates(query, effort, chosen)[0]
-        row_scores(query[0], self.vectors[rows[rows >= 0]])
+    def _answer(self, query: Vectors, k: int, effort: Effort, chosen: Selection | None) -> None:
+        rescored(self.vectors, query[0], self.structure.candidates(query, effort, chosen)[0], k)
 
 
 def _median_ms(queries: Vectors, answer: Callable[[Vectors], object]) -> float:
