@@ -135,5 +135,5 @@ def test_being_refused_any_step(bench: Any, operation: Operation, code: int, for
     for fatal in range(len(steps)):
         victim = copied(bench, "victim")
         told = refusal(operation, victim, refusing(fatal, code, for_good=for_good))
-        assert told is None or (os.strerror(code) in told and str(victim.path) in told)
+        assert told is None or (os.strerror(code) in told and str(victim.folder) in told)
         check_survivor(victim, allowed)
