@@ -137,13 +137,13 @@ def report(measured: Measured, task: Task, measures: str, wanted: Wanted, cautio
     evaluation = evaluate_run(run, task.qrels, measures, asked=asked)
     left_aside = replace(evaluation.coverage, unjudged=evaluation.coverage.unjudged + task.unjudged)
     evaluation = replace(evaluation, coverage=left_aside)
-    if wanted.run_out is not None:
-        write_run(run, wanted.run_out)
-    if wanted.per_query is not None:
-        _write_per_query(evaluation, wanted.per_query)
     slices = {by: _slices(evaluation, measured, task, by) for by in wanted.slices}
     gates = check_gates([parse_gate(text) for text in wanted.gates], evaluation.figures)
     _show(measured, evaluation, slices, gates, wanted.as_json, caution)
+    if wanted.run_out is not None:  # after the figures: a file that cannot be written must not cost them
+        write_run(run, wanted.run_out)
+    if wanted.per_query is not None:
+        _write_per_query(evaluation, wanted.per_query)
     if not all(gate.passed for gate in gates):
         raise typer.Exit(FAILURE)
 
