@@ -5,6 +5,8 @@ Always the reference path in torch and float32, whatever runtime makes the vecto
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,25 +26,25 @@ class Inspector:
         self._folder = encoder.folder
         self._transformer = load_transformer(encoder.folder)
 
-    def states(self, text: str, prompt: str = "") -> TokenStates:
-        """Token states of a text that `can_inspect`; at least one token."""
-        encoding = self._encoder.tokenizer.encoding(prompt + text)
-        hidden = self._run(encoding, None)
+    def states(self, texts: Sequence[str], prompt: str = "") -> list[TokenStates]:
+        """Token states of texts, all run at once; each text has at least one token."""
+        encodings = [self._encoder.tokenizer.encoding(prompt + text) for text in texts]
         skip = 0 if self._folder.include_prompt else self._encoder.tokenizer.prompt_tokens(prompt)
-        weights = (np.arange(len(hidden)) >= skip).astype(np.int64)
+        hidden = self._run(encodings, None).split([len(each.ids) for each in encodings])
+        return [self._states(encoding, one, skip) for encoding, one in zip(encodings, hidden, strict=True)]
+
+    def _states(self, encoding: Encoding, hidden: torch.Tensor, skip: int) -> TokenStates:
+        weights = np.arange(len(hidden)) >= skip
         if self._folder.head.poolings == ("weightedmean",):
             weights = weights * np.arange(1, len(hidden) + 1)
-        return TokenStates(
-            Tokens.of(encoding),
-            (weights / max(1, weights.sum())).astype(np.float32),
-            hidden[:, : self._folder.head.truncate].numpy(),
-        )
+        states = hidden[:, : self._folder.head.truncate].numpy()
+        return TokenStates(Tokens.of(encoding), (weights / max(1, weights.sum())).astype(np.float32), states)
 
     def attention(self, text: str, prompt: str, layer: int) -> tuple[Tokens, NDArray[np.float32]]:
         """Tokens, and one layer's attention weights (H, t, t): row i says where token i looks, and sums to 1."""
         encoding = self._encoder.tokenizer.encoding(prompt + text)
         weights: list[list[torch.Tensor]] = []
-        self._run(encoding, weights)
+        self._run([encoding], weights)
         return Tokens.of(encoding), weights[layer][0].numpy()
 
     @property
@@ -56,6 +58,7 @@ class Inspector:
         return self._transformer.shape.heads
 
     @torch.inference_mode()
-    def _run(self, encoding: Encoding, weights: list[list[torch.Tensor]] | None) -> torch.Tensor:
-        ids = torch.tensor(encoding.ids)
-        return self._transformer(ids, Packed([len(ids)]), weights=weights)  # type: ignore[no-any-return]
+    def _run(self, encodings: Sequence[Encoding], weights: list[list[torch.Tensor]] | None) -> torch.Tensor:
+        ids = torch.tensor([token for each in encodings for token in each.ids])
+        layout = Packed([len(each.ids) for each in encodings])
+        return self._transformer(ids, layout, weights=weights)  # type: ignore[no-any-return]

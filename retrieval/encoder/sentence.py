@@ -23,7 +23,8 @@ from retrieval.types import EncoderFingerprint, Vectors
 if TYPE_CHECKING:
     from retrieval.encoder.inspection import Inspector
 
-WINDOW_TEXTS = 2_048  # texts that are sorted by length together
+WINDOW_BATCHES = 64  # full batches whose texts are sorted by length together: padding stays under 3 % of tokens
+BLOCK_TEXTS = 512  # of a long list that goes through the stream
 WINDOWS_AHEAD = 2  # windows that are read and tokenised before they are asked for
 SHARED_TOKENS = 256  # fewer are not worth dividing among cores
 
@@ -80,8 +81,8 @@ class SentenceEncoder:
 
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
         """A call of few tokens is answered in the caller's thread; more goes through the stream, in parallel."""
-        if len(texts) > WINDOW_TEXTS:
-            parts = (texts[start : start + WINDOW_TEXTS] for start in range(0, len(texts), WINDOW_TEXTS))
+        if len(texts) > BLOCK_TEXTS:
+            parts = (texts[start : start + BLOCK_TEXTS] for start in range(0, len(texts), BLOCK_TEXTS))
             return np.concatenate(list(self._stream(parts, prompt)))
         window = self._window(self._ids(texts, prompt), [0, len(texts)], prompt)
         if len(window.batches) < 2:
@@ -107,15 +108,17 @@ class SentenceEncoder:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _windows(self, blocks: Iterable[Sequence[str]], prompt: str) -> Iterator[_Window]:
-        """Tokenised windows of whole blocks, WINDOW_TEXTS texts or a little more each."""
+        """Tokenised windows of whole blocks."""
         ids: list[list[int]] = []
         bounds = [0]
+        room = limit = WINDOW_BATCHES * self.runtime.budget_tokens
         for texts in blocks:
             ids += self._ids(texts, prompt)
+            room -= sum(map(len, ids[bounds[-1] :]))
             bounds.append(len(ids))
-            if len(ids) >= WINDOW_TEXTS:
+            if room <= 0:
                 yield self._window(ids, bounds, prompt)
-                ids, bounds = [], [0]
+                ids, bounds, room = [], [0], limit
         if len(bounds) > 1:
             yield self._window(ids, bounds, prompt)
 
