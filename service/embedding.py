@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.tokens import can_inspect
-from retrieval.errors import InputError, Overloaded
+from retrieval.errors import InputError, Overloaded, TooLarge
 from retrieval.types import Vectors
 from service.batching import Batcher, BatchLimits
 from service.encoders import Encoders
 from service.metrics import Metrics
 from service.settings import Queue
 
+MOST_WITH_STATES = 32  # hundreds of kilobytes each
 CHARACTERS_PER_TOKEN = 4  # roughly; only the sizes of batches depend on it
 
 
@@ -78,17 +79,16 @@ class EmbeddingQueue:
 
     async def states(self, asked: Texts) -> list[NDArray[np.float32]]:
         """Token states of each text, (tokens, width).  Raises InputError where the encoder cannot show them."""
+        if len(asked.texts) > MOST_WITH_STATES:
+            raise TooLarge(f"token states are shown of at most {MOST_WITH_STATES} texts at once")
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._states, asked)
 
     def _states(self, asked: Texts) -> list[NDArray[np.float32]]:
-        from retrieval.encoder.inspection import Inspector
-
         encoder = self._encoders.get(asked.encoder)
         if not can_inspect(encoder):
             raise InputError("this encoder runs through a library that does not show its token states; use /embed")
         prompt = encoder.fingerprint.query_prompt if asked.queries else encoder.fingerprint.passage_prompt
-        inspector = Inspector(encoder)
-        return [inspector.states(text, prompt).states for text in asked.texts]
+        return [found.states for found in encoder.inspector().states(asked.texts, prompt)]
 
     def _parts(self, asked: Texts) -> Iterator[Texts]:
         start, cost = 0, 0

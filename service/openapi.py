@@ -41,11 +41,26 @@ def describe_errors(app: FastAPI) -> Schema:
         schema = model.model_json_schema(ref_template=REF.format("{model}"), mode="serialization")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    _name_bounds(schemas)
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _describe(path, operation)
     app.openapi_schema = document
     return document
+
+
+def _name_bounds(schema: Any) -> None:
+    """Bounds of optional `Whole` numbers, which pydantic leaves under their Python names."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "integer":
+            for python, json in (("ge", "minimum"), ("le", "maximum")):
+                if python in schema:
+                    schema[json] = schema.pop(python)
+        for value in schema.values():
+            _name_bounds(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _name_bounds(value)
 
 
 def allowed_methods(app: FastAPI, path: str) -> list[str]:

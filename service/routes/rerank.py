@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from retrieval.errors import EmptyInput
+from retrieval.errors import EmptyInput, TooLarge
 from retrieval.search.explain import Explainer
 from retrieval.types import Span
 from service.access import Role
@@ -20,6 +20,8 @@ from service.routes.openai import checked_texts
 from service.schemas.rerank import CohereAnswer, InfinityAnswer, RelevantSpans, RerankBody, TextsBody
 from service.schemas.tei import RankedAnswer
 from service.services import admitted, answer
+
+MOST_WITH_SPANS = 100  # each costs a look inside the encoder
 
 router = APIRouter(tags=["rerank"])
 
@@ -86,6 +88,8 @@ async def _spans(request: Request, body: RerankBody, texts: Sequence[str]) -> li
     """The parts of each text that carry its cosine with the query, by the encoder's word pairs."""
     known = admitted(request, Role.READ)
     wanted = body.relevant_spans or RelevantSpans()
+    if len(texts) > MOST_WITH_SPANS:
+        raise TooLarge(f"spans are marked in at most {MOST_WITH_SPANS} documents; set top_n to that or less")
 
     def explained() -> list[list[Span]]:
         encoder = known.encoders.get(known.encoders.asked(""))

@@ -171,6 +171,16 @@ class TestRerank:
         assert len(found.results) == 3
         assert found.results[0].document.text == DOCUMENTS[found.results[0].index]
 
+    def test_relevant_spans_mark_what_answers(self, small: Served) -> None:
+        text = "The harbour was built in 1903. Cats sleep for most of the day. Tickets cost four coins."
+        body = {"query": "how long do cats sleep", "documents": [text, DOCUMENTS[0]]}
+        body |= {"relevant_spans": {"mode": "enabled", "threshold": 0.05, "max_spans": 2}}
+        results = small.http.post("/v2/rerank", json=body).json()["results"]
+        best = results[0]["relevant_spans"][0]
+        assert "Cats sleep" in text[best["start"] : best["end"]]
+        assert all(len(each["relevant_spans"]) <= 2 for each in results)
+        assert all(0.05 <= span["score"] <= 1 for each in results for span in each["relevant_spans"])
+
     def test_errors_are_those_of_coheres_client(self, small: Served) -> None:
         import cohere
 

@@ -31,7 +31,16 @@ def test_no_request_finds_a_server_error_or_an_undocumented_answer(
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     with serve(tmp_path / "collections") as served:
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{served.url}/openapi.json", "--seed", "1"]
-        options = ["--checks", "all", "--max-examples", "30", "--continue-on-failure", "--no-color"]
+        options = [
+            "--checks",
+            "all",
+            "--max-examples",
+            "30",
+            "--continue-on-failure",
+            "--no-color",
+            "--request-timeout",
+            "60",
+        ]
         phases = ["--phases", "examples,coverage,fuzzing"]
         done = subprocess.run([*command, *options, *phases], cwd=tmp_path, capture_output=True, text=True)
     report = done.stdout[-8_000:]
