@@ -257,3 +257,15 @@ class TestSettings:
     def test_every_setting_is_explained(self) -> None:
         for name, field in fields_of(Settings):
             assert field.description, name
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks into /proc, which this system does not have")
+def test_serving_on_openvino_never_loads_torch(collections: Path) -> None:
+    from retrieval.encoder.loading import load_encoder
+
+    if load_encoder().runtime.name != "openvino":
+        pytest.skip("the encoder runs on torch here")
+    with process(collections) as (running, url):
+        assert httpx.post(f"{url}{SEARCH}", json={"query": "cats"}).status_code == 200
+        assert httpx.post(f"{url}/v1/embeddings", json={"input": "x", "model": "default"}).status_code == 200
+        assert "libtorch" not in Path(f"/proc/{running.pid}/maps").read_text()
