@@ -79,14 +79,13 @@ class Explainer:
         inspector = self._encoder.inspector()
         asked = [Part("text", query)]
         mine, theirs = self._prompt(query=True), self._prompt(query=False)
-        left = inspector.states(query, mine)
+        (left,) = inspector.states([query], mine)
         left_words = words_of(left.tokens, mine, asked)
-        explained = []
-        for parts, score in zip(passages, scores, strict=True):
-            right = inspector.states(joined("", parts), theirs)
-            right_words = words_of(right.tokens, theirs, parts)
-            explained.append(token_pairs(left, left_words, right, right_words, score))
-        return explained
+        rights = inspector.states([joined("", parts) for parts in passages], theirs) if passages else []
+        return [
+            token_pairs(left, left_words, right, words_of(right.tokens, theirs, parts), score)
+            for parts, score, right in zip(passages, scores, rights, strict=True)
+        ]
 
     def _left_out(self, query: str, parts: Sequence[Part], score: float) -> DenseExplanation:
         vector = self._encoder.encode_queries([query])[0]
