@@ -1,6 +1,6 @@
 """Choosing settings by judged queries, and honestly: what is reported was measured on queries that did not choose.
 
-The search changes one setting at a time, from where it stands, until nothing helps.  Cross-validation runs that whole
+The search changes one setting at a time, from where it stands, twice through or until nothing helps.  Cross-validation runs that whole
 search once for each fold without the fold's queries and measures the fold with what it chose; the settings that are
 finally offered come from a search over all queries.
 """
@@ -25,7 +25,7 @@ from retrieval.metrics.significance import (
 
 FOLDS = 5
 LEAST_QUERIES = 10  # fewer cannot show anything
-MOST_PASSES = 3
+MOST_PASSES = 2
 _GAIN = 1e-9  # a mean that is higher by less is no gain, so that of equals the first, the default, stays
 
 Settings: TypeAlias = Mapping[str, float]
