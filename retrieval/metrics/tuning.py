@@ -1,8 +1,8 @@
 """Choosing settings by judged queries, and honestly: what is reported was measured on queries that did not choose.
 
-The search changes one setting at a time, from where it stands, twice through or until nothing helps.  Cross-validation runs that whole
-search once for each fold without the fold's queries and measures the fold with what it chose; the settings that are
-finally offered come from a search over all queries.
+The search changes one setting at a time, from where it stands, twice through or until nothing helps.  Cross-validation
+runs that whole search once for each fold without the fold's queries and measures the fold with what it chose; the
+settings that are finally offered come from a search over all queries.
 """
 
 from __future__ import annotations
