@@ -102,6 +102,7 @@ class Writer:
         self._files = files or Files()
         self._lock: Lock | None = None
         self._builder: SegmentBuilder | None = None
+        self._taken_over = False
         self._ended = False
 
     def __enter__(self) -> Writer:
@@ -136,7 +137,6 @@ class Writer:
 
     def _open(self) -> None:
         self._open_base()
-        self._take_over()
         collect(self.path, self._retention, self._files)
         for name in FOLDERS:
             self._files.make_directory(self.path / name)
@@ -154,7 +154,13 @@ class Writer:
         self._pending = Pending([_part(self.path, each, Origin.BASE) for each in segments])
 
     def _take_over(self) -> None:
-        """Open what an interrupted writer finished; its documents stay dead until they are claimed."""
+        """Open what an interrupted writer finished; its documents stay dead until they are claimed.
+
+        Only once something is to be written: a writer that merely deletes leaves it to another.
+        """
+        if self._taken_over:
+            return
+        self._taken_over = True
         journal = read_journal(self.path)
         if journal is None or not journal.fits(self._next_key, self.settings):
             return
@@ -172,6 +178,7 @@ class Writer:
 
         Documents must be asked about in the order in which those that changed will be added.
         """
+        self._take_over()
         documents = self._typed(documents)
         ids, contents = id_digests([each.id for each in documents]), content_digests(documents)
         keys = [digest.tobytes() for digest in ids]
@@ -203,6 +210,7 @@ class Writer:
         `unreadable`, (documents,): which share of each text the tokenizer cannot read, where that is known.  Raises
         BadDocument, SchemaError and EncoderMismatch before anything is written.
         """
+        self._take_over()
         entries = self._entries(documents, passages, vectors, unreadable)
         if not documents:
             return
@@ -307,10 +315,10 @@ class Writer:
         self.counts.duplicates += killed.own
 
     def _write_journal(self) -> None:
-        segments = tuple(part.segment.record for part in self._pending.parts if part.origin is not Origin.BASE)
-        journal = Journal(
-            self._base.next_key if self._base else 0, self.settings, self.schema, segments, self._next_key
-        )
+        base_key = self._base.next_key if self._base else 0
+        own = (part.segment for part in self._pending.parts if part.origin is not Origin.BASE)
+        segments = tuple(each.record for each in own if each.keys[0] >= base_key)  # not one merged with older ones
+        journal = Journal(base_key, self.settings, self.schema, segments, self._next_key)
         write_journal(self.path, journal, self._files)
 
     def _merge(self) -> None:
@@ -365,7 +373,8 @@ class Writer:
         self._builder = None
         self._ended = True
         try:
-            self._files.unlink(self.path / JOURNAL)
+            if self._taken_over:
+                self._files.unlink(self.path / JOURNAL)
             collect(self.path, self._retention, self._files)
         except StorageError as error:
             log.warning("garbage is left behind: %s", error)

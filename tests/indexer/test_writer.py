@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from indexer import structures
+from indexer.compact import merge_collection
+from indexer.verify import verify
 from indexer.writer import Limits, Writer
 from retrieval.errors import BadDocument, CollectionLocked, EncoderMismatch, NotACollection, SchemaError
 from retrieval.index.snapshot import open_snapshot
@@ -162,6 +166,49 @@ def test_an_interrupted_build_is_taken_over(bench: Any) -> None:
         writer.commit()
     assert live_texts(bench) == {each.id: each.text for each in source}
     assert not (bench.path / "pending.json").exists()
+
+
+def test_deleting_and_merging_leave_an_interrupted_build_alone(bench: Any) -> None:
+    bench.add(bench.document("a"), bench.document("z"))
+    with suppress(KeyboardInterrupt), bench.writer(limits=Limits(passages=1)) as writer:
+        bench.put(writer, [bench.document("b")])
+        raise KeyboardInterrupt
+    with bench.writer() as writer:
+        writer.delete(["a"])
+        writer.commit()
+    merge_collection(bench.path, fully=True)
+    with bench.writer() as writer:
+        assert writer.unchanged([bench.document("b"), bench.document("z")]) == [True, True]
+        assert (writer.counts.resumed, writer.counts.unchanged) == (1, 1)
+        writer.commit()
+    assert live_texts(bench) == {"b": "text of b", "z": "text of z"}
+
+
+def test_an_interrupted_structure_is_gone_on_with(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(bench.settings, vectors={"structure": "HNSW8,SQ8", "recall": 0.8})
+    bench = replace(bench, settings=settings)
+    documents = [bench.document(f"d{n}", f"short {n}") for n in range(1100)]
+    built: list[Path] = []
+
+    def interrupted(*arguments: Any, **_: Any) -> None:
+        path = arguments[3]
+        built.append(path)
+        path.with_name(path.name + ".partial").write_bytes(b"what was done so far")
+        raise KeyboardInterrupt
+
+    build = structures.build_structure
+    monkeypatch.setattr(structures, "build_structure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.add(*documents)
+    monkeypatch.setattr(structures, "build_structure", build)
+    with bench.writer() as writer:
+        assert all(writer.unchanged(documents))
+        assert built[0].with_name(built[0].name + ".partial").exists()
+        writer.commit()
+    assert built[0].exists()
+    assert not built[0].with_name(built[0].name + ".partial").exists()
+    assert verify(bench.path).ok
+    assert verify(bench.path).orphans == ()
 
 
 def test_another_change_gives_an_interrupted_build_up(bench: Any) -> None:
