@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from retrieval.index.vector import Kept
 from retrieval.index.vector_exact import exact_search, no_ranking, rescored
 from retrieval.index.vector_structure import Effort, Structure
-from retrieval.index.vector_tuning import TUNED_K, Tuning
+from retrieval.index.vector_tuning import OPEN_SHARE, TUNED_K, Tuning
 from retrieval.types import Bitmap, Ranking, Vectors
 
-OPEN_SHARE = 0.9  # filters that let more through, such as deletions, hardly change what is found
 DEEP_SHARE = 0.02  # more results than this share of the rows are found exactly
 
 

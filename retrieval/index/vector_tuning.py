@@ -26,6 +26,7 @@ from retrieval.types import Bitmap, Vectors
 TUNED_K = 10
 DEEP_K = 100
 TRUTH_DEPTH = 128  # exact neighbours known of each query, so that ties with the last that counts are seen
+OPEN_SHARE = 0.9  # filters that let more through, such as deletions, hardly change what is found
 SHARES = (0.5, 0.1, 0.03, 0.01, 0.003, 0.001)  # of rows that a filter lets through
 GENEROUS = 32  # candidates for each wanted result while the exploration is tuned
 DEPTHS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, GENEROUS)
@@ -33,6 +34,7 @@ DEPTH_LOSS = 0.001  # recall that a smaller depth may cost
 DRIFT = 0.4  # how far a made query is from its passage; see `make_queries`
 CONFIDENT_ERRORS = 1.0  # standard errors by which the tuning half must clear the target
 TIMED_QUERIES = 100
+ROUNDING = 1e-6  # of the power laws
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,21 @@ class Tuning:
     made_by: str  # "vectors", or "text" when an encoder made the queries
 
     def effort(self, k: int, share: float = 1.0) -> Effort:
-        """Effort for k results under a filter, between what was measured by power laws of k and share."""
-        by_k = sorted((each for each in self.settings if each.share == 1.0), key=lambda each: each.k)
-        by_share = sorted((each for each in self.settings if each.k == by_k[0].k), key=lambda each: each.share)
-        ks, shares = [each.k for each in by_k], [each.share for each in by_share]
+        """Effort for k results under a filter that lets `share` of the rows through.
+
+        The k-th allowed neighbour is about the k/share-th of all, so what must be explored follows from that quotient:
+        by power laws between what was measured.  What must be rescored follows from k.
+        """
+        deepest: dict[float, int] = {}
+        for each in sorted(self.settings, key=lambda each: each.k / each.share):
+            least = max([each.explored, *deepest.values()])
+            deepest[each.k / each.share] = least
+        plain = sorted((each for each in self.settings if each.share == 1.0), key=lambda each: each.k)
+        ks = [each.k for each in plain]
         wanted = max(k, ks[0])
-        explored = _power(wanted, ks, [each.explored for each in by_k])
-        explored *= _power(min(share, 1.0), shares, [each.explored / by_k[0].explored for each in by_share])
-        depth = _power(min(wanted, ks[-1]), ks, [each.rescored / each.k for each in by_k])
-        return Effort(math.ceil(explored), max(k, math.ceil(depth * wanted)))
+        explored = _power(wanted / share, list(deepest), list(deepest.values()))
+        depth = _power(min(wanted, ks[-1]), ks, [each.rescored / each.k for each in plain])
+        return Effort(math.ceil(explored - ROUNDING), max(k, math.ceil(depth * wanted - ROUNDING)))
 
     @property
     def milliseconds(self) -> float:
@@ -191,28 +199,28 @@ class Tuner:
         return Tuning(self.target, tuple(settings), exact_share, by_passages, by_queries, made_by)
 
     def _tune_filters(self, settings: list[Setting], queries: Sequence[Vectors], rng: np.random.Generator) -> float:
-        """Add a setting for each share that the structure answers faster; returns the share where exact search wins."""
-        exact_ms = self._exact_ms(queries[0][: TIMED_QUERIES // 4], rng)
-        last = settings[0]
+        """Add a setting for each share until exact search is faster; returns the share where the two are even."""
+        last = replace(settings[0], share=OPEN_SHARE)
         for share in SHARES:
-            if exact_ms * share < last.milliseconds:
-                return min(last.share, last.milliseconds / exact_ms)
             allowed = self.present & (rng.random(len(self.present)) < share)
+            if np.count_nonzero(allowed) < TRUTH_DEPTH:
+                return last.share
             probes = [Probe(self.vectors, each[: len(each) // 2], allowed) for each in queries]
             chosen = self.structure.select(allowed)
             setting = self._setting(share, self._least(probes, TUNED_K, last.explored, chosen), probes, chosen)
-            if setting.recall < self.target or setting.milliseconds > exact_ms * share:
+            if setting.recall < self.target:
                 return last.share
             settings.append(setting)
+            exact_ms = self._exact_ms(queries[0][: TIMED_QUERIES // 4], allowed)  # now: the machine may be busy
+            if exact_ms < setting.milliseconds:
+                return min(last.share, share * setting.milliseconds / exact_ms)
             last = setting
         return last.share
 
-    def _exact_ms(self, queries: Vectors, rng: np.random.Generator) -> float:
-        """Milliseconds of one exact search over all rows on one thread, extrapolated from a filtered one."""
-        share = 0.03
-        allowed = rng.random(len(self.vectors)) < share
+    def _exact_ms(self, queries: Vectors, allowed: Bitmap) -> float:
+        """Milliseconds of one exact search over the allowed rows, on one thread."""
         with threads_for(1):
-            return _median_ms(queries, lambda query: exact_search(self.vectors, query, TUNED_K, allowed)) / share
+            return _median_ms(queries, lambda query: exact_search(self.vectors, query, TUNED_K, allowed))
 
     def _least(self, probes: Sequence[Probe], k: int, start: int, chosen: Selection | None = None) -> Reached:
         """The least exploration that reaches the target on all probes, then the least depth that keeps its recall.

@@ -23,6 +23,7 @@ from retrieval.index.vector_recall import estimate, recall_of
 from retrieval.index.vector_segments import CombinedVectors, SegmentVectors
 from retrieval.index.vector_structure import Effort, RowOrder, make_index
 from retrieval.index.vector_threads import threads_for
+from retrieval.index.vector_tuning import Setting, Tuning
 
 ROWS, D = 4000, 32
 GRAPH, LISTS, CODES = "HNSW32,SQ8", "IVF64,PQ8x4fs", "SQ4"
@@ -220,3 +221,17 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     plan = StructurePlan(GRAPH, ROWS, D, 2000, "as asked")
     with pytest.raises(StorageError, match="structure: No space left"):
         build_structure(VECTORS, plan, 0.5, tmp_path / "structure", files=FullDisk())
+
+
+def test_effort_grows_with_depth_and_with_the_strictness_of_a_filter() -> None:
+    measured = [(10, 1.0, 100, 30), (100, 1.0, 250, 200), (10, 0.5, 90, 30), (10, 0.1, 300, 30)]
+    settings = tuple(Setting(k, share, explored, rescored, 1.0, 0.98) for k, share, explored, rescored in measured)
+    nothing = estimate([1.0])
+    tuning = Tuning(0.98, settings, 0.05, nothing, nothing, "vectors")
+    assert tuning.effort(10) == tuning.effort(1) == Effort(100, 30)
+    assert tuning.effort(10, 0.5).explored == 100  # never less than without a filter
+    assert tuning.effort(100) == Effort(300, 200)  # as deep as ten under a filter of a tenth
+    assert tuning.effort(100, 0.1).explored > tuning.effort(100, 0.5).explored > 300
+    assert 100 < tuning.effort(50).rescored < 150
+    deep = [tuning.effort(k) for k in (10, 20, 50, 100, 500, 1000)]
+    assert deep == sorted(deep, key=lambda effort: (effort.explored, effort.rescored))
