@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.commands.reading import FormatOption, OcrOption, PasswordOption
 from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stderr, stdout
 
 if TYPE_CHECKING:
@@ -23,9 +22,9 @@ def chunk(
     passage_tokens: Annotated[int, typer.Option(help="Most tokens of a passage; 0: what the encoder reads.")] = 0,
     overlap_tokens: Annotated[int, typer.Option(help="Tokens that a passage repeats of the one before.")] = 32,
     least_tokens: Annotated[int, typer.Option(help="A smaller rest is joined to its neighbour.")] = 32,
-    file_format: FormatOption = "",
-    password: PasswordOption = "",
-    ocr: OcrOption = False,
+    file_format: Annotated[str, typer.Option("--format", help="Format of the source; default: by content.")] = "",
+    password: Annotated[str, typer.Option(help="Password of protected PDF and zip files.")] = "",
+    ocr: Annotated[bool, typer.Option("--ocr", help="Read pages without a text layer with tesseract.")] = False,
     whole_text: Annotated[bool, typer.Option("--text", help="Print each passage whole, not its first line.")] = False,
     as_json: JsonOption = False,
 ) -> None:

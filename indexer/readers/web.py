@@ -130,7 +130,7 @@ class Web:
         if not url.lower().startswith(URL_BEGINS):
             raise BadDocument(f"refused: {url!r} is not http or https")
         if _host(url) not in self._hosts:
-            raise BadDocument(f"refused: the host {_host(url)!r} is not allowed; add it with --allow-host")
+            raise BadDocument(f"refused: the host {_host(url)!r} is not allowed; add it with --web-host")
         if self._options.robots and not self._rules(url).can_fetch(AGENT, url):
             raise BadDocument("refused by the host's robots.txt")
 

@@ -80,7 +80,7 @@ def test_a_sitemap(site: str) -> None:
     [
         ("/private/b", OPEN, "robots.txt"),
         ("/loop", OPEN, "redirects more than 5 times"),
-        ("/away", OPEN, "the host 'example.invalid' is not allowed; add it with --allow-host"),
+        ("/away", OPEN, "the host 'example.invalid' is not allowed; add it with --web-host"),
         ("/inside", OPEN, "is not http or https"),
         ("/large", WebOptions(private=True, page_bytes=1_000), "larger than 1,000 bytes"),
         ("/a", WebOptions(), "which is not a public address"),
