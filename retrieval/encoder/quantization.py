@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +38,15 @@ def quantize(folder: EncoderFolder, graph: ov.Model, texts: Sequence[str]) -> ov
     if not samples:
         raise InputError("no text to calibrate with: the source holds no words")
     logging.getLogger("nncf").setLevel(logging.WARNING)
-    return nncf.quantize(
-        graph,
-        nncf.Dataset(samples),
-        subset_size=len(samples),
-        model_type=nncf.ModelType.TRANSFORMER,
-        preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=nncf.IgnoredScope(types=KEPT_IN_FLOAT, validate=False),
-    )
+    with redirect_stdout(sys.stderr):  # its progress bars are not an answer
+        return nncf.quantize(
+            graph,
+            nncf.Dataset(samples),
+            subset_size=len(samples),
+            model_type=nncf.ModelType.TRANSFORMER,
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(types=KEPT_IN_FLOAT, validate=False),
+        )
 
 
 def _samples(folder: EncoderFolder, texts: Sequence[str]) -> Iterator[list[Any]]:
