@@ -62,9 +62,13 @@ class Reasons:
         explained = self._explain(query, chosen, mode)
         return tuple(replace(hit, explanation=each) for hit, each in zip(hits, explained, strict=True))
 
-    def of_document(self, query: str, document_id: str, mode: Mode) -> Explanation:
-        """Why that document has its score, hit or not; told for the passage with the best cosine (words: BM25)."""
-        return self._explain(query, [self._best_for(query, document_id, mode)], mode)[0]
+    def of_document(self, query: str, document_id: str, mode: Mode, *, start: int | None = None) -> Explanation:
+        """Why that document has its score, hit or not.
+
+        Told for the passage that begins at `start`, by default the one with the best cosine (words: BM25).
+        """
+        chosen = self._best_for(query, document_id, mode) if start is None else self._passage(document_id, start)
+        return self._explain(query, [chosen], mode)[0]
 
     def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> Attention:
         """Self-attention over the query, or over the document's best passage for it."""
@@ -101,9 +105,12 @@ class Reasons:
 
     def _best_of(self, hit: Hit) -> _Explained:
         """The passage that the hit shows first."""
-        rows, document = self._rows_of(hit.id)
+        return self._passage(hit.id, hit.passages[0].start if hit.passages else 0)
+
+    def _passage(self, document_id: str, start: int) -> _Explained:
+        """The passage that begins at `start`; the first one where none does."""
+        rows, document = self._rows_of(document_id)
         passages = self._snapshot.passages(rows)
-        start = hit.passages[0].start if hit.passages else 0
         place = next((i for i, passage in enumerate(passages) if passage.start == start), 0)
         return _Explained(int(rows[place]), document, passages[place])
 

@@ -34,7 +34,7 @@ async def attention(name: Name, body: AttentionBody, request: Request) -> Respon
 def _explain(known: Services, name: str, body: ExplainBody) -> object:
     with known.collections.lease(name) as searcher:
         mode = Mode(body.mode) if body.mode else default_mode(searcher)
-        return searcher.reasons.of_document(_query(body.query), body.id, mode)
+        return searcher.reasons.of_document(_query(body.query), body.id, mode, start=body.start)
 
 
 def _attention(known: Services, name: str, body: AttentionBody) -> dict[str, object]:

@@ -18,6 +18,9 @@ class ExplainBody(Wire):
     id: str = Field(min_length=1, description="Any document of the collection, found or not.")
     mode: ModeName | None = Field(default=None, description="Whose score: the same as in a search.")
     weight: float | None = Field(default=None, ge=0, le=1, description="Accepted as in a search; changes no part.")
+    start: Whole | None = Field(
+        default=None, ge=0, le=1_000_000_000, description="Where the passage begins; by default the best passage."
+    )
 
 
 class AttentionBody(Wire):

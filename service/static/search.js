@@ -216,20 +216,45 @@ class SearchView {
     else if (!("status" in error)) throw error;
   }
 
-  /** When typing pauses: which words carry the meaning, and the facets. */
+  /** When typing pauses: facets, and for the hits in sight which words carry the meaning, one hit after the other. */
   async decorate(running) {
-    try {
-      const body = { ...this.body(), explain: true, facets: this.countable };
-      const result = await api.search(this.collection, body, running.signal);
-      if (running !== this.running) return;
-      for (const hit of result.hits) {
-        this.explanations.set(hit.id, hit.explanation);
-        const passage = this.find(hit.id)?.querySelector(".passage");
-        if (passage && hit.passages[0]) passage.replaceChildren(...passageNodes(hit.passages[0], hit.explanation).flat().filter(Boolean));
+    const waiting = [];
+    let busy = false;
+    const explain = async () => {
+      if (busy) return;
+      busy = true;
+      while (waiting.length && !running.signal.aborted) await this.mark(waiting.shift(), running.signal);
+      busy = false;
+    };
+    this.sight?.disconnect();
+    this.sight = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting || running.signal.aborted) continue;
+        this.sight.unobserve(target);
+        waiting.push(target);
       }
-      this.drawFacets(result.facets || {});
+      explain();
+    });
+    for (const article of this.list.querySelectorAll(".hit")) this.sight.observe(article);
+    if (!this.countable.length) return;
+    try {
+      const { facets = {} } = await api.search(this.collection, { ...this.body(), k: 1, offset: 0, facets: this.countable }, running.signal);
+      if (running === this.running) this.drawFacets(facets);
     } catch (error) {
       if (error.name !== "AbortError" && error.status !== 0) this.facets.replaceChildren();
+    }
+  }
+
+  async mark(article, signal) {
+    const hit = this.result.hits.find((each) => each.id === article.dataset.id);
+    const best = hit?.passages[0];
+    if (!best || this.explanations.has(hit.id)) return;
+    try {
+      const found = await api.explain(this.collection, asked(this.body(), hit), signal);
+      this.explanations.set(hit.id, found);
+      article.querySelector(".passage").replaceChildren(...passageNodes(best, found).flat().filter(Boolean));
+    } catch (error) {
+      if (error.name !== "AbortError" && !("status" in error)) throw error; // a hit without marks is still a hit
     }
   }
 
@@ -306,7 +331,10 @@ class SearchView {
       await this.judge_.load();
     } else this.judge_ = null;
     this.panel.hidden = !on;
-    if (this.result && this.state.q.trim()) this.drawHits(this.result);
+    if (this.result && this.state.q.trim()) {
+      this.drawHits(this.result);
+      this.decorate(this.running);
+    }
   }
 
   // --- keyboard
@@ -330,6 +358,11 @@ class SearchView {
     act();
   }
 }
+
+/** The body of a request for the reasons of a hit. */
+export const asked = ({ query, mode, weight }, hit) => ({
+  query, id: hit.id, ...(mode ? { mode } : {}), ...(weight === undefined ? {} : { weight }), ...(hit.passages.length ? { start: hit.passages[0].start } : {}),
+});
 
 /** A condition of the filter language. */
 export function clause(field, value) {

@@ -3,6 +3,7 @@
 import { h, plural } from "./dom.js";
 import { api } from "./api.js";
 import { attentionTab } from "./attention.js";
+import { asked } from "./search.js";
 
 const HEAT_COLUMNS = 16;
 let panels = 0;
@@ -11,13 +12,11 @@ let panels = 0;
 export function panel({ collection, hit, result, body, explanation }) {
   const content = h("div", { class: "why-content" }, h("p", { class: "state" }, "Taking the score apart…"));
   const section = h("section", { class: "why", "aria-label": `Why ${hit.title || hit.id} matched` }, content);
-  (explanation ? Promise.resolve(explanation) : api.explain(collection, { ...asked(body), id: hit.id }))
+  (explanation ? Promise.resolve(explanation) : api.explain(collection, asked(body, hit)))
     .then((found) => content.replaceChildren(...draw({ collection, hit, result, body, found })))
     .catch((error) => content.replaceChildren(h("p", { class: "state warn", role: "alert" }, error.message)));
   return section;
 }
-
-const asked = ({ query, mode, weight }) => ({ query, ...(mode ? { mode } : {}), ...(weight === undefined ? {} : { weight }) });
 
 function draw({ collection, hit, result, body, found }) {
   const { dense, lexical } = found;
