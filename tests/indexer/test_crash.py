@@ -125,7 +125,7 @@ def test_every_change_of_a_file_is_a_step(bench: Any, operation: Operation) -> N
 @pytest.mark.parametrize(("code", "for_good"), [(errno.EIO, False), (errno.ENOSPC, True)])
 @pytest.mark.parametrize(
     "operation",
-    [add, merge, *(pytest.param(each, marks=pytest.mark.slow) for each in (index, delete, rollback, garbage))],
+    [add, *(pytest.param(each, marks=pytest.mark.slow) for each in (index, delete, merge, rollback, garbage))],
 )
 def test_being_refused_any_step(bench: Any, operation: Operation, code: int, for_good: bool) -> None:
     if operation is not index:

@@ -147,11 +147,7 @@ def cut_at_each_step(bench: Any, operation: Operation, seeds: list[int | None]) 
 @pytest.mark.parametrize("operation", [add, merge])
 def test_power_cut(bench: Any, operation: Operation) -> None:
     grown(bench)
-    cut_at_each_step(bench, operation, [None, 1])
-
-
-def test_power_cut_in_a_first_build(bench: Any) -> None:
-    cut_at_each_step(bench, index, [None])
+    cut_at_each_step(bench, operation, [None])
 
 
 @pytest.mark.slow
