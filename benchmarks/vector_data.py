@@ -22,19 +22,20 @@ BLOCK_ROWS = 1 << 15
 def synthetic_vectors(path: Path, rows: int, dimension: int, seed: int = 0) -> None:
     """Write unit vectors with topics inside themes of very unequal sizes, spread most along few directions.
 
-    Sizes follow Zipf's law, as topics of real collections do; the spectrum falls off, as that of encoders does.
+    Sizes follow Zipf's law, as topics of real collections do; the spectrum falls off, as that of encoders does.  Spread
+    was chosen so that neighbours are as similar, and as scattered over k-means lists, as those of encoded trivia.
     """
     rng = np.random.default_rng(seed)
     rotation = np.linalg.qr(rng.standard_normal((dimension, dimension)))[0].astype(np.float32)
-    spectrum = (1 + np.arange(dimension)) ** -0.35
+    spectrum = (1 + np.arange(dimension)) ** -0.5
     themes = rng.standard_normal((200, dimension)) * spectrum
-    topics = np.repeat(themes, 100, axis=0) + 0.8 * rng.standard_normal((20_000, dimension)) * spectrum
+    topics = np.repeat(themes, 100, axis=0) + rng.standard_normal((20_000, dimension)) * spectrum
     shares = 1 / (1 + rng.permutation(len(topics))) ** 0.7
     with VectorWriter(path, dimension) as writer:
         for start in range(0, rows, BLOCK_ROWS):
             count = min(BLOCK_ROWS, rows - start)
             chosen = rng.choice(len(topics), size=count, p=shares / shares.sum())
-            block = topics[chosen] + 0.8 * rng.standard_normal((count, dimension), dtype=np.float32) * spectrum
+            block = topics[chosen] + 1.5 * rng.standard_normal((count, dimension), dtype=np.float32) * spectrum
             block = block.astype(np.float32) @ rotation
             writer.append(block / np.linalg.norm(block, axis=1, keepdims=True))
 
