@@ -26,7 +26,7 @@ QueryText = Annotated[
         min_length=1,
         max_length=20_000,
         description="What to look for, in plain words.",
-        json_schema_extra={"pattern": r"[^\s\x1c-\x1f]"},
+        json_schema_extra={"pattern": r"[^\s\x1c-\x1f\x85]"},
     ),
     AfterValidator(_not_blank),
 ]
