@@ -40,7 +40,10 @@ def read_stream(stream: BinaryIO, origin: Origin, options: ReadOptions) -> ReadF
     name = PurePosixPath(origin.name)
     if unpacked is not stream and name.suffix.lower() in PACKED_SUFFIXES:
         name = name.with_suffix("")
-    known = options.format or detect(_head(unpacked), name.name)
+    head = _head(unpacked)
+    if not head:
+        raise Skipped("is empty")
+    known = options.format or detect(head, name.name)
     if unpacked is not stream and known not in STREAMED:
         unpacked = io.BytesIO(read_whole(unpacked, options.limits))
     known = _checked(refine(known, unpacked, name.name))

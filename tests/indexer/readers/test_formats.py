@@ -308,6 +308,7 @@ def test_folder_walk(tmp_path: Path) -> None:
     (tmp_path / "link.md").symlink_to(tmp_path / "a.txt")
     (tmp_path / "loop").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "pipe.md")
+    (tmp_path / "nothing.txt").touch()
     heard: list[FileOutcome] = []
 
     def names(options: ReadOptions) -> list[str]:
@@ -316,7 +317,8 @@ def test_folder_walk(tmp_path: Path) -> None:
 
     assert names(ReadOptions()) == ["a.txt", "b/keep.log", "b/x.md"]
     assert [(o.path, o.status) for o in heard if o.status is not FileStatus.READ] == [
-        (str(tmp_path / "p.png"), FileStatus.SKIPPED)
+        (str(tmp_path / "nothing.txt"), FileStatus.SKIPPED),
+        (str(tmp_path / "p.png"), FileStatus.SKIPPED),
     ]
     assert names(ReadOptions(include=("*.md",), hidden=True)) == [".hidden/y.md", "b/x.md"]
     assert names(ReadOptions(exclude=("b/",), ignore_files=False, id_prefix="n/")) == ["n/a.txt", "n/out/z.md"]

@@ -181,14 +181,13 @@ def test_hostile_markup(tmp_path: Path) -> None:
     (tmp_path / "deep.md").write_text(">" * 50_000 + " text\n" + "[" * 50_000)
     (tmp_path / "deep.ipynb").write_text('{"nbformat": 4, "cells": ' + "[" * 100_000)
     (tmp_path / "cut.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog")
-    (tmp_path / "empty.docx").write_bytes(b"")
     started = time.monotonic()
     items = list(open_documents(tmp_path, ReadOptions(limits=Limits(cpu_seconds=20))))
     reasons = {Path(str(item.path)).name: str(item) for item in items if isinstance(item, BadDocument)}
     assert "declares XML entities" in reasons["laughs.docx"]
     assert "nested more than 4,000 deep" in reasons["deep.html"]
     assert "damaged" in reasons["cut.pdf"]
-    assert set(reasons) >= {"deep.json", "deep.ipynb", "cut.pdf", "empty.docx"}
+    assert set(reasons) >= {"deep.json", "deep.ipynb", "cut.pdf"}
     assert time.monotonic() - started < 60
 
 
