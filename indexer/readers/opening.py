@@ -55,7 +55,7 @@ def _ignore(outcome: FileOutcome) -> None:
 
 def _standard_input(options: ReadOptions, on_file: Listener) -> Iterator[Item]:
     """Standard input, through a temporary file, since most formats are read at any place."""
-    with tempfile.TemporaryDirectory(prefix="attendex-") as folder:
+    with tempfile.TemporaryDirectory(prefix="attendex-read-") as folder:
         path = Path(folder) / "stdin"
         with path.open("wb") as file:
             left = options.limits.file_bytes
@@ -76,7 +76,7 @@ def _web(url: str, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
 def _fetched(url: str, web: WebOptions, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
     from indexer.readers.web import Web
 
-    with tempfile.TemporaryDirectory(prefix="attendex-") as folder, Web(web, url) as session:
+    with tempfile.TemporaryDirectory(prefix="attendex-read-") as folder, Web(web, url) as session:
         yield from read_files(session.pages(url, Path(folder)), Path(url), options, on_file)
 
 

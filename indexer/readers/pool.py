@@ -66,7 +66,7 @@ class ParserPool:
         self._limits = limits
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._scratch = tempfile.mkdtemp(prefix="attendex-")
+        self._scratch = tempfile.mkdtemp(prefix="attendex-read-")
         self._drivers = [_Driver(self._tasks, self._closing, self._scratch, limits) for _ in range(workers)]
 
     def __enter__(self) -> ParserPool:

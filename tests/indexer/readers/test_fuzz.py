@@ -62,7 +62,7 @@ def test_samples_are_valid(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_damaged_files(tmp_path: Path) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("attendex-*"))
+    before = set(Path(tempfile.gettempdir()).glob("attendex-read-*"))
     until = time.monotonic() + SECONDS
     originals = samples()
     rounds = 0
@@ -77,4 +77,4 @@ def test_damaged_files(tmp_path: Path) -> None:
             check(item)
         rounds += 1
     assert rounds
-    assert set(Path(tempfile.gettempdir()).glob("attendex-*")) <= before
+    assert set(Path(tempfile.gettempdir()).glob("attendex-read-*")) <= before

@@ -64,7 +64,7 @@ def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def leftovers() -> set[Path]:
     """Our temporary files."""
-    return set(Path(tempfile.gettempdir()).glob("attendex-*"))
+    return set(Path(tempfile.gettempdir()).glob("attendex-read-*"))
 
 
 LIMITS = Limits(wall_seconds=60, cpu_seconds=2, memory_bytes=600 << 20, text_bytes=8 << 20)
