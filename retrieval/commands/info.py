@@ -12,6 +12,8 @@ from retrieval.commands.terminal import JsonOption, print_json, reports_errors, 
 if TYPE_CHECKING:
     from retrieval.index.manifest import Manifest
 
+RECALL_K = 10  # results of the queries that recall is measured with
+
 
 @reports_errors
 def info(
@@ -53,6 +55,9 @@ def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
             "precision": manifest.settings.precision,
         },
         "chunking": dict(manifest.settings.chunking),
+        "lexical": manifest.settings.lexical and dict(manifest.settings.lexical),
+        "vectors": dict(manifest.settings.vectors),
+        "unreadable_share": manifest.unreadable_share,
         "schema": {name: str(kind) for name, kind in manifest.schema.items()},
         "segments": [
             {
@@ -82,11 +87,34 @@ def _show(facts: dict[str, Any]) -> None:
         "size": decimal(facts["size_bytes"]),
         "encoder": f"{encoder['name']}, {encoder['dimension']} dimensions, {encoder['max_tokens']} tokens",
         "made with": f"{encoder['runtime']}, {encoder['precision']}; weights {encoder['weights_sha256'][:12]}…",
-        "chunking": ", ".join(f"{name} {value}" for name, value in facts["chunking"].items()),
+        "chunking": _settings(facts["chunking"]),
         "fields": ", ".join(f"{name} ({kind})" for name, kind in facts["schema"].items()) or "none",
+        "words": _settings(facts["lexical"]) or "none",
         "segments": str(len(facts["segments"])),
+        "vectors": "; ".join(_vectors(each) for each in facts["segments"]) or "none",
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
         table.add_row(f"[dim]{name}[/dim]", escape(value))
     stdout().print(table)
+
+
+def _settings(values: dict[str, Any] | None) -> str:
+    return ", ".join(f"{name} {value}" for name, value in (values or {}).items())
+
+
+def _vectors(segment: dict[str, Any]) -> str:
+    """How the vectors of a segment are searched, and what was measured of that."""
+    facts = segment["structure"]
+    if facts is None:
+        return f"{segment['passages']:,} searched exactly"
+    tuning = facts["tuning"]
+    recalls = ", ".join(
+        f"{each['recall']:.3f} [{each['low']:.3f}, {each['high']:.3f}] on {each['queries']} {what}"
+        for what, each in (("held-out passages", tuning["passages"]), ("made queries", tuning["queries"]))
+    )
+    fastest = next(each for each in tuning["settings"] if each["k"] == RECALL_K and each["share"] == 1.0)
+    return (
+        f"{facts['rows']:,} in {facts['factory']}, recall@{RECALL_K} {recalls} (target {tuning['target']}), "
+        f"{facts['size_bytes'] / facts['rows']:.0f} bytes a vector, {fastest['milliseconds']:.2f} ms a query"
+    )
