@@ -44,6 +44,7 @@ class Collection:
 
     live: int  # passages
     average: float  # length of them
+    b: float  # for passages of this length
     norms: NDArray[np.float64]  # (rows,): k1 · (1 - b + b · |p| / avg)
     norms_single: NDArray[np.float32]
     part_of: NDArray[np.int32]  # (rows,): which part has the row; -1 for none

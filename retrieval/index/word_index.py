@@ -135,7 +135,7 @@ class WordIndex:
     def _most(self, each: PartOfTerm) -> float:
         """Greatest f / (f + norm) that a term's postings in a part can have."""
         bounds = each.part.postings.lexicon[each.term]
-        k1, b = self.settings.k1, self.settings.b
+        k1, b = self.settings.k1, self._collection.b
         flat = k1 * (1.0 - b) / float(bounds["most"])
         return 1.0 / (1.0 + flat + k1 * b * float(bounds["sparsest"]) / self._collection.average)
 
@@ -195,5 +195,6 @@ def _collection(parts: Sequence[Part], settings: LexicalSettings, rows: int) -> 
         lengths[mine], part_of[mine], place_of[mine] = part.postings.passages["length"][places], number, places
     live = int(np.count_nonzero(part_of >= 0))
     average = float(lengths.sum()) / live if live and lengths.any() else 1.0
-    norms = settings.k1 * (1.0 - settings.b + settings.b * lengths / average)
-    return Collection(live, average, norms, norms.astype(np.float32), part_of, place_of)
+    b = settings.b_at(average)
+    norms = settings.k1 * (1.0 - b + b * lengths / average)
+    return Collection(live, average, b, norms, norms.astype(np.float32), part_of, place_of)

@@ -67,13 +67,14 @@ class Passages:
     def brute_force(self, query: str) -> dict[int, float]:
         """BM25 of the live rows that have a term of the query, by row."""
         analyzer = Analyzer(self.settings.language)
-        k1, b, weight = self.settings.k1, self.settings.b, self.settings.title_weight
+        k1, weight = self.settings.k1, self.settings.title_weight
         found: dict[int, Counter[str]] = {}
         for key, (title, text) in self.live.items():
             found[key] = Counter(analyzer.terms(text))
             for term in analyzer.terms(title):
                 found[key][term] += weight  # type: ignore[assignment]
         average = sum(sum(each.values()) for each in found.values()) / max(1, len(found))
+        b = self.settings.b * average**2 / (average**2 + self.settings.short**2) if average else 0.0
         scores: dict[int, float] = {}
         for term, times in Counter(analyzer.terms(parse_query(query).plain)).items():
             frequency = sum(term in each for each in found.values())
@@ -242,6 +243,7 @@ SETTINGS = st.builds(
     k1=st.sampled_from([0.0, 0.9, 1.5]),
     b=st.sampled_from([0.0, 0.75, 1.0]),
     title_weight=st.sampled_from([0.5, 1.0, 3.0]),
+    short=st.sampled_from([0.0, 2.0, 45.0]),
 )
 
 
