@@ -40,9 +40,8 @@ class Words:
 
     def sums(self, tokens: NDArray[np.float64]) -> NDArray[np.float64]:
         """(t, …) → (words, …), the sum over each word's tokens."""
-        out = np.zeros((len(self.words), *tokens.shape[1:]), dtype=np.float64)
-        np.add.at(out, self.of_token, tokens)
-        return out
+        belongs = (np.arange(len(self.words))[:, np.newaxis] == self.of_token).astype(np.float64)
+        return np.tensordot(belongs, tokens, axes=1)
 
 
 def joined(prompt: str, parts: Sequence[Part]) -> str:
