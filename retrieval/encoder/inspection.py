@@ -30,11 +30,11 @@ class Inspector:
         """Token states of texts, all run at once; each text has at least one token."""
         encodings = [self._encoder.tokenizer.encoding(prompt + text) for text in texts]
         skip = 0 if self._folder.include_prompt else self._encoder.tokenizer.prompt_tokens(prompt)
-        hidden = self._run(encodings, None).split([len(each.ids) for each in encodings])
+        hidden = torch.split(self._run(encodings, None), [len(each.ids) for each in encodings])
         return [self._states(encoding, one, skip) for encoding, one in zip(encodings, hidden, strict=True)]
 
     def _states(self, encoding: Encoding, hidden: torch.Tensor, skip: int) -> TokenStates:
-        weights = np.arange(len(hidden)) >= skip
+        weights = (np.arange(len(hidden)) >= skip).astype(np.int64)
         if self._folder.head.poolings == ("weightedmean",):
             weights = weights * np.arange(1, len(hidden) + 1)
         states = hidden[:, : self._folder.head.truncate].numpy()
