@@ -35,8 +35,9 @@ MODULES = ("builtins", "os.path", "itertools", "textwrap", "shutil", "random")
 Open = Callable[..., Any]  # (path, **context) → a page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """A browser for one module: while it is open an event loop runs in this thread, which other tests cannot have."""
     path = os.environ.get("CHROMIUM") or next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("needs Chromium: apt-get install chromium, or give its path in CHROMIUM")
