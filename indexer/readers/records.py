@@ -107,13 +107,14 @@ def _value(key: str, value: Any) -> MetadataValue:
 
 
 def _number(key: str, value: float) -> float:
+    """The number as it stands: a whole one keeps its digits, since its field may turn out to hold text."""
     try:
-        number = float(value)
+        finite = math.isfinite(value)
     except OverflowError:
         raise BadDocument(f"metadata {key!r} is a number beyond the range of a double") from None
-    if not math.isfinite(number):
+    if not finite:
         raise BadDocument(f"metadata {key!r} is {value}, not a finite number")
-    return number
+    return value
 
 
 def _as_text(value: Any) -> str:

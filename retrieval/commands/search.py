@@ -108,14 +108,10 @@ def _show(result: SearchResult) -> None:
     if not result.hits:
         console.print("no documents matched")
     for field, counts in result.facets.items():
-        shown = ", ".join(f"{_escape(_value(each.value))} [dim]{each.count}[/dim]" for each in counts[:SHOWN_VALUES])
+        shown = ", ".join(f"{_escape(str(each.value))} [dim]{each.count}[/dim]" for each in counts[:SHOWN_VALUES])
         console.print(f"[bold]{_escape(field)}[/bold]  {shown or 'no values'}", highlight=False)
     how = f"{result.mode}" + (f", weight {result.weight:g} ({result.weight_reason})" if result.weight_reason else "")
     console.print(f"[dim]{len(result.hits)} hits in {result.timings_ms.total:.1f} ms, {how}[/dim]", highlight=False)
-
-
-def _value(value: str | float | bool) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _snippet(hit: Hit) -> str:

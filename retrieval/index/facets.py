@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import FilterError
 from retrieval.index.filters import known_field
+from retrieval.index.schema import plain_number
 from retrieval.types import Bitmap, FacetCount, FieldType, Schema
 
 MAX_VALUES = 100  # of one facet in an answer
@@ -40,7 +41,7 @@ def count_values(column: pa.ChunkedArray, matching: Bitmap, *, limit: int = MAX_
     counted = pc.value_counts(values.drop_null())
     pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
     most = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:limit]
-    return tuple(FacetCount(value, count) for value, count in most)
+    return tuple(FacetCount(plain_number(value), count) for value, count in most)
 
 
 def order_by(column: pa.ChunkedArray, documents: NDArray[np.int64], *, descending: bool) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from retrieval.types import FieldType, Metadata, MetadataValue, Schema
 
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 _MAX_FIELDS = 1000
+_EXACT = 2.0**53  # beyond it a double does not hold every whole number
 
 
 def parse_schema(text: str) -> Schema:
@@ -110,7 +111,7 @@ def _read_string(value: Any) -> str:
         value.encode()  # a lone surrogate cannot be kept
         return value
     if isinstance(value, bool | int | float):
-        return json.dumps(value)
+        return json.dumps(plain_number(value))
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError
@@ -190,4 +191,9 @@ def from_scalar(scalar: pa.Scalar) -> MetadataValue | None:
         return tuple(value)
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC)  # the same moment; Arrow names the zone in its own way
-    return value  # type: ignore[no-any-return]
+    return plain_number(value)  # type: ignore[no-any-return]
+
+
+def plain_number(value: Any) -> Any:
+    """A whole float as the integer that people write, 2001 rather than 2001.0; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value

@@ -62,7 +62,8 @@ def test_every_option_reaches_the_search(papers: Path) -> None:
     answer = json.loads(output)
     assert [hit["id"] for hit in answer["hits"]] == ["heat"]
     assert answer["hits"][0]["passages"][0]["highlights"] == [[36, 39], [40, 44]]
-    assert answer["facets"] == {"year": [{"value": 1960.0, "count": 1}]}
+    assert answer["facets"] == {"year": [{"value": 1960, "count": 1}]}
+    assert '"value": 1960,' in output  # as people write a year
     rrf = ["--fusion", "rrf", "--rrf-k", 1, "--weight", 1, "--min-score", 0.9, "--exact", "--json"]
     answer = json.loads(invoke(papers, "hot wing", *rrf)[1])
     assert (answer["mode"], answer["weight"], answer["weight_reason"]) == ("hybrid", 1.0, "as requested")

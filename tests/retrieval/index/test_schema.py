@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import SchemaError
-from retrieval.index.schema import arrow_schema, extend_schema, from_scalar, parse_schema, to_columns, typed
+from retrieval.index.schema import (
+    arrow_schema,
+    extend_schema,
+    from_scalar,
+    parse_schema,
+    plain_number,
+    to_columns,
+    typed,
+)
 from retrieval.types import FieldType
 
 
@@ -51,6 +59,8 @@ def test_what_only_looks_like_a_date_is_a_string(text: str) -> None:
     ("kind", "value", "expected"),
     [
         ("string", 3, "3"),
+        ("string", 3.0, "3"),
+        ("string", 10**20, "100000000000000000000"),
         ("string", True, "true"),
         ("string", date(2024, 5, 1), "2024-05-01"),
         ("number", "2.5", 2.5),
@@ -117,6 +127,13 @@ def test_columns_give_back_what_went_in(data: st.DataObject, kind: FieldType) ->
     rows = [typed({"field": value}, schema, "d") for value in values]
     batch = pa.RecordBatch.from_arrays(to_columns(rows, schema), schema=arrow_schema(schema))
     assert [from_scalar(cell) for cell in batch.column("field")] == values
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(2001.0, "2001"), (2.5, "2.5"), (-0.0, "0"), (2.0**53, "9007199254740992.0"), (True, "True")]
+)
+def test_whole_numbers_are_shown_as_people_write_them(value: float, shown: str) -> None:
+    assert repr(plain_number(value)) == shown
 
 
 def test_a_schema_can_be_written_as_text() -> None:
