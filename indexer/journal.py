@@ -38,9 +38,10 @@ class Journal:
     segments: tuple[SegmentRecord, ...]
     next_key: int
 
-    def fits(self, next_key: int, settings: CollectionSettings) -> bool:
-        """Whether a writer that starts with this key and these settings would have made the same segments."""
-        return self.base_key == next_key and _identity(self.settings) == _identity(settings)
+    def fits(self, next_key: int, settings: CollectionSettings, schema: Schema) -> bool:
+        """Whether a writer that starts with this key, settings and fields would have made the same segments."""
+        same_types = all(self.schema.get(name, kind) == kind for name, kind in schema.items())
+        return self.base_key == next_key and same_types and _identity(self.settings) == _identity(settings)
 
 
 def _identity(settings: CollectionSettings) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from indexer.chunking import ChunkSettings, chunk
 from indexer.encode_once import EncodeOnce
-from indexer.readers import FileOutcome, ReadOptions, find_beir, open_documents
+from indexer.readers import FileOutcome, ReadOptions, check_source, find_beir, open_documents
 from indexer.writer import Writer
 from retrieval.encoder.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
@@ -48,7 +49,7 @@ class BuildSettings:
     precision: str = "auto"
     chunking: ChunkSettings | None = None  # None: whole documents for BEIR folders, passages for all else
     lexical: LexicalSettings | None = field(default_factory=LexicalSettings)  # None: no index of words
-    schema: Schema | None = None  # None: inferred from the documents
+    schema: Schema | None = None  # types of fields; what is not named is inferred from the documents
     read: ReadOptions = field(default_factory=ReadOptions)
     skip_bad: bool = False  # count and list bad records instead of stopping at the first
     sync: bool = False  # delete what the collection holds and the sources do not
@@ -123,7 +124,8 @@ def build_collection(
 ) -> BuildReport:
     """Index `sources` into the collection `into`, which is made if it is not there, and commit one generation.
 
-    A source is a file, a folder, "-" or, where `settings.read.web` allows it, a URL.  A file of a folder that cannot
+    A source is a file, a folder, "-" or, where `settings.read.web` allows it, a URL; all are looked for before
+    anything is done, so that a slip of the pen costs nothing.  A file of a folder that cannot
     be parsed is counted and passed over; a bad record stops the build unless `settings.skip_bad`.  Documents that the
     collection already holds unchanged are not encoded again.
 
@@ -131,11 +133,15 @@ def build_collection(
     collection, CollectionError for what the disk says; the collection is then as it was.
     """
     settings = settings or BuildSettings()
+    for source in sources:
+        check_source(source)
     started = time.perf_counter()
     encoder = encoder_for(into, settings)
     tally, readability = _Tally(), Readability(encoder.tokenizer)
     create = _collection_settings(encoder, sources, settings)
     with Writer(into, create=create, cause=_cause(sources)) as writer, EncodeOnce(encoder) as encode_once:
+        _check_settled(into, writer.settings, settings)
+        writer.declare(settings.schema or {})
         cut = partial(chunk, tokenizer=encoder.tokenizer, settings=ChunkSettings(**writer.settings.chunking))
         documents = _read(sources, settings, tally, on_file)
         turn = Lock()  # blocks are read ahead in the encoder's thread, and a writer serves one at a time
@@ -197,11 +203,32 @@ def _collection_settings(
         runtime=encoder.runtime.name,
         precision=encoder.runtime.precision,
         canaries=Canaries(CANARY_TEXTS, encoder.encode_passages(CANARY_TEXTS)),
-        schema=settings.schema,
+        schema=None,
         chunking=asdict(chunking_for(sources, settings)),
         lexical=asdict(settings.lexical) if settings.lexical else None,
         vectors=settings.vectors.to_json(),
     )
+
+
+def _check_settled(into: Path, kept: CollectionSettings, given: BuildSettings) -> None:
+    """Raise InputError for a setting that was chosen and is another in the collection: it would have no effect."""
+    wishes = [
+        *(_differences(given.chunking, None, kept.chunking) if given.chunking else ()),
+        *(_differences(given.lexical, LexicalSettings(), kept.lexical or {}) if given.lexical else ()),
+        *_differences(given.vectors, VectorSettings(), kept.vectors),
+    ]
+    if wishes:
+        raise InputError(
+            f"{into}: {'; '.join(wishes)}; leave the setting out, or index into a new directory to have it"
+        )
+
+
+def _differences(given: Any, default: Any, kept: Mapping[str, Any]) -> Iterator[str]:
+    """Chosen values, which are not the default's, that differ from what is kept; without a default all are chosen."""
+    for name, value in asdict(given).items():
+        chosen = default is None or value != getattr(default, name)
+        if chosen and name in kept and value != kept[name]:
+            yield f"{name} is {kept[name]!r} there, not {value!r}"
 
 
 def chunking_for(sources: Sequence[Path | str], settings: BuildSettings) -> ChunkSettings:

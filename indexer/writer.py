@@ -27,7 +27,7 @@ from indexer.publish import publish, write_deletions
 from indexer.segments import Entries, SegmentBuilder, new_segment_folder
 from indexer.structures import wanted_structure, with_structure
 from indexer.words import write_words
-from retrieval.errors import BadDocument, CorruptCollection, EncoderMismatch, NotACollection, StorageError
+from retrieval.errors import BadDocument, CorruptCollection, EncoderMismatch, NotACollection, SchemaError, StorageError
 from retrieval.index.directory import Files, Lock, remove_tree, take_lock
 from retrieval.index.identity import content_digests, id_digests
 from retrieval.index.manifest import (
@@ -162,7 +162,7 @@ class Writer:
             return
         self._taken_over = True
         journal = read_journal(self.path)
-        if journal is None or not journal.fits(self._next_key, self.settings):
+        if journal is None or not journal.fits(self._next_key, self.settings, self.schema):
             return
         try:
             parts = [_part(self.path, each, Origin.RESUMED) for each in journal.segments]
@@ -171,7 +171,21 @@ class Writer:
             return
         self._pending.parts += parts
         self._next_key = journal.next_key
-        self.schema = journal.schema
+        self.schema = {**self.schema, **journal.schema}
+
+    def declare(self, types: Schema) -> None:
+        """Types of fields that documents will bring; what is not named is still inferred, as the collection has it.
+
+        Raises SchemaError where the collection has the field with another type, or takes no further fields.
+        """
+        for name, kind in types.items():
+            there = self.schema.get(name, kind if self.settings.schema is None else "none")
+            if there != kind:
+                raise SchemaError(
+                    f"{self.path}: field {name!r} is {there} there, not {kind}; leave the type out, or index into a "
+                    "new directory"
+                )
+        self.schema = {**self.schema, **types}
 
     def unchanged(self, documents: Sequence[Document]) -> list[bool]:
         """Which documents need not be added, since they are there already as they are.

@@ -10,11 +10,12 @@ import typer
 
 from indexer.commands.build_output import build_progress, show_build, show_files, show_plan, show_problems
 from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors
-from retrieval.types import FieldType, Schema
+from retrieval.errors import SchemaError
 
 if TYPE_CHECKING:
     from indexer.chunking import ChunkSettings
     from indexer.pipeline import BuildSettings
+    from retrieval.types import Schema
 
 READING, PASSAGES, ENCODER, SEARCH = "Reading", "Passages", "Encoder", "Search structures"
 
@@ -49,7 +50,7 @@ def index(
     passage_tokens: Annotated[int, _option(PASSAGES, "Most tokens of a passage; 0: what the encoder reads.")] = 0,
     overlap_tokens: Annotated[int, _option(PASSAGES, "Tokens that a passage repeats of the one before.")] = 32,
     schema: Annotated[
-        list[str] | None, _option(READING, "Type of a metadata field, as year=number; default: inferred.")
+        list[str] | None, _option(READING, "Type of a metadata field, as year=number; others are inferred.")
     ] = None,
     id_field: Annotated[str, _option(READING, "Field that holds the id; default: _id or id.")] = "",
     title_field: Annotated[str, _option(READING, "Field that holds the title.")] = "title",
@@ -93,7 +94,9 @@ def index(
     from retrieval.index.analysis import LexicalSettings
     from retrieval.index.vector_plan import VectorSettings
 
+    types = _schema(schema or [])
     read = ReadOptions(
+        types=types,
         format=format_,
         id_field=id_field,
         title_field=title_field,
@@ -113,7 +116,7 @@ def index(
         precision=precision,
         chunking=_chunking(chunking, passage_tokens, overlap_tokens),
         lexical=LexicalSettings(language=language, k1=k1, b=b, title_weight=title_weight),
-        schema=_schema(schema or []),
+        schema=types,
         read=read,
         skip_bad=skip_bad,
         sync=sync,
@@ -169,12 +172,12 @@ def _chunking(strategy: str, passage_tokens: int, overlap_tokens: int) -> ChunkS
     raise typer.BadParameter(f"{strategy!r} is not auto, whole or passages", param_hint="--chunking")
 
 
-def _schema(fields: list[str]) -> Schema | None:
-    known = ", ".join(FieldType)
-    schema: dict[str, FieldType] = {}
-    for field in fields:
-        name, equals, kind = field.rpartition("=")
-        if not equals or not name or kind not in list(FieldType):
-            raise typer.BadParameter(f"{field!r} is not NAME=TYPE with one of {known}", param_hint="--schema")
-        schema[name] = FieldType(kind)
-    return schema or None
+def _schema(fields: list[str]) -> Schema:
+    if not fields:
+        return {}
+    from retrieval.index.schema import parse_schema
+
+    try:
+        return parse_schema(",".join(fields))
+    except SchemaError as error:
+        raise typer.BadParameter(str(error), param_hint="--schema") from error

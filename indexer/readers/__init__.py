@@ -1,7 +1,7 @@
 """Readers of documents; one file a format, and `open_documents` is the door."""
 
 from indexer.readers.beir import BeirFolder, find_beir
-from indexer.readers.opening import open_documents
+from indexer.readers.opening import check_source, open_documents
 from indexer.readers.options import FileOutcome, FileStatus, Limits, ReadOptions, WebOptions
 from indexer.readers.report import FileReport
 
@@ -13,6 +13,7 @@ __all__ = [
     "Limits",
     "ReadOptions",
     "WebOptions",
+    "check_source",
     "find_beir",
     "open_documents",
 ]

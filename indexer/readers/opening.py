@@ -24,6 +24,7 @@ from retrieval.errors import BadDocument
 from retrieval.types import Document, Metadata
 
 STDIN = "-"
+NOTHING = "holds no document"
 MOST_WORKERS = 4
 BINARY_MARKS = (b"%PDF", b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0")
 
@@ -42,10 +43,14 @@ def open_documents(
         return _standard_input(options, on_file or _ignore)
     if str(source).lower().startswith(URL_BEGINS):
         return _web(str(source), options, on_file or _ignore)
-    path = Path(source)
-    if not path.exists():
-        raise BadDocument("no such file or folder", path=path)
-    return _documents(path, options, on_file or _ignore)
+    check_source(source)
+    return _documents(Path(source), options, on_file or _ignore)
+
+
+def check_source(source: Path | str) -> None:
+    """Raise BadDocument for a file or folder that is not there."""
+    if source != STDIN and not str(source).lower().startswith(URL_BEGINS) and not Path(source).exists():
+        raise BadDocument("no such file or folder", path=source)
 
 
 def _ignore(outcome: FileOutcome) -> None:
@@ -117,8 +122,8 @@ def read_files(files: Iterator[FoundFile], source: Path, options: ReadOptions, o
                     empty = False
                     yield item
     if empty:
-        why = f" ({reason})" if reason else ""
-        yield BadDocument(f"holds no document{why}", path=source)
+        why = f" ({reason})" if reason not in ("", NOTHING) else ""
+        yield BadDocument(NOTHING + why, path=source)
 
 
 def _ahead(files: Iterator[FoundFile], pool: ParserPool, ahead: int, options: ReadOptions) -> Iterator[_Reading]:
@@ -173,7 +178,7 @@ def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator
             reason = reason or str(item)
             yield item
     status = FileStatus.SKIPPED if skipped else FileStatus.READ if documents else FileStatus.FAILED
-    reason = skipped or reason or ("" if documents else "holds no document")
+    reason = skipped or reason or ("" if documents else NOTHING)
     seconds = time.perf_counter() - reading.started
     yield FileOutcome(file.origin.path, status, known, reason, documents, bad, _size(file.path), seconds)
 

@@ -10,8 +10,11 @@ import pytest
 
 from indexer.chunking import ChunkSettings
 from indexer.pipeline import BuildSettings, build_collection
+from indexer.readers import ReadOptions
 from retrieval.errors import BadDocument, EncoderMismatch, InputError, NotACollection, SchemaError
+from retrieval.index.analysis import LexicalSettings
 from retrieval.index.snapshot import open_snapshot
+from retrieval.index.vector_plan import VectorSettings
 from retrieval.types import FieldType
 
 PLANTS = [
@@ -101,6 +104,44 @@ def test_a_value_that_does_not_fit_the_schema(tmp_path: Path) -> None:
         build_collection([source], tmp_path / "c", given)
     report = build_collection([source], tmp_path / "d", BuildSettings(schema=given.schema, skip_bad=True))
     assert (report.documents, report.bad) == (2, 1)
+
+
+def test_types_can_be_given_for_some_fields(tmp_path: Path) -> None:
+    source = tmp_path / "c.csv"
+    source.write_text("id,text,code,year,tags\na,one,12,1999,x;y\n")
+    types = {"code": FieldType.STRING, "tags": FieldType.STRINGS}
+    settings = BuildSettings(schema=types, read=ReadOptions(types=types))
+    build_collection([source], tmp_path / "c", settings)
+    with open_snapshot(tmp_path / "c") as snapshot:
+        assert dict(snapshot.schema) == {**types, "year": FieldType.NUMBER}
+        [found] = snapshot.documents([0])
+        assert found.metadata == {"code": "12", "tags": ("x", "y"), "year": 1999}
+    build_collection([source], tmp_path / "c", settings)
+    with pytest.raises(SchemaError, match="'code' is string there, not number"):
+        build_collection([source], tmp_path / "c", BuildSettings(schema={"code": FieldType.NUMBER}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (BuildSettings(lexical=LexicalSettings(language="german")), "language is 'english' there, not 'german'"),
+        (BuildSettings(vectors=VectorSettings(dtype="float32")), "dtype is 'float16' there, not 'float32'"),
+        (BuildSettings(chunking=ChunkSettings("whole")), "strategy is 'passages' there, not 'whole'"),
+    ],
+)
+def test_what_a_collection_has_settled_is_not_contradicted(
+    plants: Path, tmp_path: Path, settings: BuildSettings, words: str
+) -> None:
+    build_collection([plants], tmp_path / "c")
+    with pytest.raises(InputError, match=words):
+        build_collection([plants], tmp_path / "c", settings)
+    assert build_collection([plants], tmp_path / "c").unchanged == len(PLANTS)
+
+
+def test_a_missing_source_is_found_before_anything_is_done(plants: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadDocument, match=r"nothing\.jsonl: no such file"):
+        build_collection([plants, tmp_path / "nothing.jsonl"], tmp_path / "c")
+    assert not (tmp_path / "c").exists()
 
 
 def test_nothing_to_index_makes_no_collection(tmp_path: Path) -> None:
