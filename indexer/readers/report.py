@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TextIO
 
 from indexer.readers.options import FileOutcome, FileStatus
+from retrieval.index.directory import storage_errors
 
 KEPT = 1_000  # troubled files that are remembered for the table at the end; the report has them all
 
 
 class FileReport:
-    """A listener for `open_documents`.  Use as a context, so that the report's file is closed."""
+    """A listener for `open_documents`.  Use as a context, so that the report's file is closed.
+
+    Raises StorageError where the report cannot be written.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
@@ -24,7 +28,8 @@ class FileReport:
 
     def __enter__(self) -> FileReport:
         if self._path is not None:
-            self._file = self._path.open("w", encoding="utf-8")
+            with storage_errors(self._path):
+                self._file = self._path.open("w", encoding="utf-8")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -36,8 +41,9 @@ class FileReport:
         self.counts[outcome.status] += 1
         if outcome.reason and len(self.troubled) < KEPT:
             self.troubled.append(outcome)
-        if self._file is not None:
-            self._file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
+        if self._path is not None and self._file is not None:
+            with storage_errors(self._path):
+                self._file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
 
     @property
     def failed(self) -> bool:

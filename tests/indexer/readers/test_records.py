@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.readers import FileOutcome, FileReport, FileStatus, Limits, ReadOptions, find_beir, open_documents
-from retrieval.errors import BadDocument
+from retrieval.errors import BadDocument, StorageError
 from retrieval.types import Document, FieldType
 
 
@@ -135,6 +135,19 @@ def test_compressed_by_content_and_suffix(tmp_path: Path, pack: Callable[[bytes]
     path.write_bytes(pack(b'{"_id": "1", "text": "x"}\n' * 1000)[:-12])
     _, bad = read(path)
     assert "damaged compressed data" in str(bad[-1])
+
+
+def test_a_truncated_gzip_file_is_named(tmp_path: Path) -> None:
+    lines = b"".join(json.dumps({"id": number, "text": f"number {number}"}).encode() + b"\n" for number in range(500))
+    (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(lines)[:-40])
+    _, [bad] = read(tmp_path / "c.jsonl.gz")
+    assert "c.jsonl.gz: damaged compressed data" in str(bad)
+
+
+def test_whole_numbers_keep_their_digits(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.jsonl", '{"_id": "x", "text": "y", "key": 12345678901234567890, "share": 2.5}')
+    [document], _ = read(path)
+    assert json.dumps(dict(document.metadata)) == '{"key": 12345678901234567890, "share": 2.5}'
 
 
 def test_a_decompression_bomb_is_stopped(tmp_path: Path) -> None:
@@ -256,7 +269,7 @@ def test_missing_and_empty_sources(tmp_path: Path) -> None:
     for name in ("empty", "empty.jsonl", "empty.csv"):
         documents, [bad] = read(tmp_path / name)
         assert documents == []
-        assert "holds no document" in str(bad)
+        assert str(bad) == f"{tmp_path / name}: holds no document"
 
 
 def test_outcomes(tmp_path: Path) -> None:
@@ -286,6 +299,11 @@ def test_report(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert [line["status"] for line in lines] == ["failed", "read", "skipped", "read"]
     assert lines[2]["reason"] == "image: not a format that is read"
+
+
+def test_a_report_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="No such file"), FileReport(tmp_path / "no" / "report.jsonl"):
+        pass
 
 
 def test_shared_collections_read_whole(shared_data: Path) -> None:
