@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from indexer.changes import remove_dropped
 from retrieval.errors import AttendexError
 from retrieval.index.manifest import read_manifest
 from retrieval.protocols import Reranker
@@ -89,6 +90,8 @@ def create_app(
         with ThreadPoolExecutor(settings.queue.threads + 1, "attendex") as threads:
             services = make_services(root, settings, lifecycle, metrics, encoders, reranker, threads)
             try:
+                if services.collections.is_folder:
+                    await asyncio.to_thread(remove_dropped, root)
                 await asyncio.to_thread(services.collections.refresh)
                 async with watching(settings.reload_seconds, services.collections.refresh, keys.reload):
                     yield {"services": services}

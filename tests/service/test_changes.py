@@ -151,3 +151,12 @@ def test_a_read_only_service_takes_no_changes(collections: Path, serve: Serve) -
     with serve(collections, writable=False) as served:
         problem(add(served, MOON), 403, "forbidden")
         problem(served.http.put("/v1/collections/new", json={}), 403, "forbidden")
+
+
+def test_what_a_crash_left_of_a_dropped_collection_goes_at_the_next_start(serve: Serve, tmp_path: Path) -> None:
+    leftover = tmp_path / ".papers.dropped.0a1b2c3d"
+    (leftover / "segments").mkdir(parents=True)
+    (leftover / "manifest.json").write_text("{}")
+    with serve(tmp_path) as served:
+        assert served.http.get("/v1/collections").json()["collections"] == []
+        assert not leftover.exists()
