@@ -3,25 +3,30 @@
     score(q, p) = Σ over terms t of q:  n(t, q) · idf(t) · (k1 + 1) · f(t, p) / (f(t, p) + k1 · (1 - b + b · |p| / avg))
     idf(t) = ln(1 + (N - df(t) + ½) / (df(t) + ½))
 
-with N, df and the average length over live passages alone (Robertson and Zaragoza 2009; idf as in Lucene).  `best`
-is MaxScore (Turtle and Flood 1995) a term at a time: terms are added up in order of the most that each can give,
-until those that are left cannot lift a passage that has none of the earlier ones into the best k; they are then looked
-up for the candidates only.  The result is exact; candidates are found in float32 with a margin, scored in float64.
+with N, df and the average length over live passages alone (Robertson and Zaragoza 2009; idf as in Lucene).
+
+Two scorers give the same bits.  `AllRows` adds every posting up, once: the plain way, and the faster one where postings
+are few.  `Pruned` is MaxScore (Turtle and Flood 1995) a term at a time: terms are added up in order of the most that
+each can give, until those that are left cannot lift a passage that has none of the earlier ones into the best k; they
+are then looked up for the candidates only.  It is exact too; candidates are found in float32 with a margin, and scored
+in float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.postings import Postings
-from retrieval.types import Bitmap, Ranking, Rows
+from retrieval.index.top import best
+from retrieval.types import Bitmap, Ranking, Rows, Scores
 
 _ROUNDING = 2e-7  # relative error of one addition in single precision, and some more
+_FEW = 1 << 17  # rows and postings that are looked at faster than it is found out which of them count
 _WORTHWHILE = 20  # a threshold costs a look at each row; it can spare a term with a posting for every 20th
 
 
@@ -42,6 +47,7 @@ class Part:
 class Collection:
     """What scoring knows of all rows."""
 
+    parts: int
     live: int  # passages
     average: float  # length of them
     b: float  # for passages of this length
@@ -49,6 +55,15 @@ class Collection:
     norms_single: NDArray[np.float32]
     part_of: NDArray[np.int32]  # (rows,): which part has the row; -1 for none
     place_of: NDArray[np.uint32]  # (rows,): and where in it
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOfPart:
+    """Rows that one part has, of those that are asked about."""
+
+    asked: NDArray[np.int64]  # their places among these
+    rows: Rows
+    members: NDArray[np.uint32]  # their places in the part
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +100,36 @@ class TermScores:
         scores *= np.float32(self.weight)
         return rows, scores
 
+    def add_to(self, scores: NDArray[np.float64]) -> None:
+        """Add what the term gives to the scores of all rows, (rows,)."""
+        for each in self._parts:
+            rows, frequencies = _rows_of(each, None)
+            scores[rows] += self._given(rows, frequencies)
+
     def at(self, rows: Rows) -> NDArray[np.float64]:
         """What the term adds to each of `rows`: 0 where it is not."""
-        scores = np.zeros(len(rows), np.float64)
-        part_of, place_of = self._collection.part_of[rows], self._collection.place_of[rows]
+        return self.among(by_part(rows, self._collection), len(rows))
+
+    def among(self, parts: Sequence[RowsOfPart], count: int) -> NDArray[np.float64]:
+        """The same for `count` rows that were sorted out before."""
+        scores = np.zeros(count, np.float64)
         for each in self._parts:
-            here = np.flatnonzero(part_of == each.number)
-            places = place_of[here]
-            entry = np.minimum(np.searchsorted(each.members, places), len(each.members) - 1)
-            there = each.members[entry] == places
-            frequency = each.frequencies[entry[there]].astype(np.float64)
-            scores[here[there]] = self.weight * frequency / (frequency + self._collection.norms[rows[here[there]]])
+            here = parts[each.number]
+            entry = np.minimum(each.members.searchsorted(here.members), len(each.members) - 1)
+            there = (each.members[entry] == here.members).nonzero()[0]
+            scores[here.asked[there]] = self._given(here.rows[there], each.frequencies[entry[there]])
         return scores
+
+    def _given(self, rows: Rows, frequencies: NDArray[Any]) -> NDArray[np.float64]:
+        frequency = frequencies.astype(np.float64)
+        return self.weight * frequency / (frequency + self._collection.norms[rows])
+
+
+def by_part(rows: Rows, collection: Collection) -> list[RowsOfPart]:
+    """Rows sorted out by the part that has them."""
+    part_of, place_of = collection.part_of[rows], collection.place_of[rows]
+    asked = [np.flatnonzero(part_of == number) for number in range(collection.parts)]
+    return [RowsOfPart(each, rows[each], place_of[each]) for each in asked]
 
 
 def _rows_of(each: PartOfTerm, allowed: Bitmap | None) -> tuple[Rows, NDArray[Any]]:
@@ -111,20 +144,60 @@ def _rows_of(each: PartOfTerm, allowed: Bitmap | None) -> tuple[Rows, NDArray[An
     return rows[kept], each.frequencies[kept]
 
 
-def exact(terms: Sequence[TermScores], rows: Rows) -> NDArray[np.float64]:
-    """The scores of `rows`; terms are added in the order of the query, so that equal passages score the same bits."""
-    scores = np.zeros(len(rows), np.float64)
-    for term in terms:
-        scores += term.at(rows)
-    return scores
+class Scorer(Protocol):
+    """The terms of a query at work."""
+
+    def best(self, k: int, allowed: Bitmap | None) -> Ranking:
+        """The k best of the allowed rows that have any of the terms, by (score descending, row ascending)."""
+        ...
+
+    def score(self, rows: Rows) -> Scores:
+        """The scores of `rows`; terms are added in the order of the query, so that equal passages score the same."""
+        ...
 
 
-def best(terms: Sequence[TermScores], k: int, rows: int, allowed: Bitmap | None) -> Ranking:
-    """The k best of the allowed rows that have any of the terms, by (score descending, row ascending)."""
-    candidates = _candidates(terms, k, rows, allowed)
-    scores = exact(terms, candidates).astype(np.float32)
-    order = np.lexsort((candidates, -scores))[:k]
-    return Ranking(candidates[order], scores[order])
+def scorer(terms: Sequence[TermScores], collection: Collection) -> Scorer:
+    """The faster one for these terms."""
+    few = len(collection.norms) + sum(term.size for term in terms) <= _FEW
+    return AllRows(terms, collection) if few else Pruned(terms, collection)
+
+
+class AllRows:
+    """Scores every row, once."""
+
+    def __init__(self, terms: Sequence[TermScores], collection: Collection) -> None:
+        scores = np.zeros(len(collection.norms), np.float64)
+        for term in terms:
+            term.add_to(scores)
+        self._scores = scores.astype(np.float32)
+
+    def best(self, k: int, allowed: Bitmap | None) -> Ranking:
+        matching = self._scores > 0
+        rows = np.flatnonzero(matching if allowed is None else matching & allowed)
+        return best(rows, self._scores[rows], k)
+
+    def score(self, rows: Rows) -> Scores:
+        scores: Scores = self._scores[rows]
+        return scores
+
+
+class Pruned:
+    """Scores the rows that it is asked about, and those that may be among the best."""
+
+    def __init__(self, terms: Sequence[TermScores], collection: Collection) -> None:
+        self._terms = terms
+        self._collection = collection
+
+    def best(self, k: int, allowed: Bitmap | None) -> Ranking:
+        candidates = _candidates(self._terms, k, len(self._collection.norms), allowed)
+        return best(candidates, self.score(candidates), k)
+
+    def score(self, rows: Rows) -> Scores:
+        scores = np.zeros(len(rows), np.float64)
+        parts = by_part(rows, self._collection)
+        for term in self._terms:
+            scores += term.among(parts, len(rows))
+        return scores.astype(np.float32)
 
 
 def _candidates(terms: Sequence[TermScores], k: int, rows: int, allowed: Bitmap | None) -> Rows:

@@ -7,7 +7,7 @@ only the batch that holds a row is checked against its digests and read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from enum import IntEnum
 from pathlib import Path
@@ -196,17 +196,25 @@ class TableReader:
         parts = [np.from_dlpack(batch.column(name)) for batch in self.batches()]
         return np.concatenate(parts) if parts else np.empty(0, self.schema.field(name).type.to_pandas_dtype())
 
-    def values(self, name: str, rows: Rows) -> list[Any]:
-        """Cells of one column, in the order of `rows`."""
+    def values(self, names: Sequence[str], rows: Rows) -> list[list[Any]]:
+        """Cells of some columns, each in the order of `rows`."""
+        if not names:  # a table without columns has no batches
+            return []
         numbers = np.searchsorted(self._first_rows, rows, side="right") - 1
-        inside = rows - self._first_rows[numbers]
-        cells = zip(numbers.tolist(), inside.tolist(), strict=True)
-        return [from_scalar(self.batch(number).column(name)[row]) for number, row in cells]
+        inside = (rows - self._first_rows[numbers]).tolist()
+        batches = {number: self.batch(number) for number in set(numbers.tolist())}
+        found = []
+        for name in names:
+            column = {number: batch.column(name) for number, batch in batches.items()}
+            found.append(
+                [from_scalar(column[number][row]) for number, row in zip(numbers.tolist(), inside, strict=True)]
+            )
+        return found
 
 
 def read_documents(documents: TableReader, metadata: TableReader, rows: Rows) -> list[Document]:
     """Documents by row, in the order asked."""
-    columns = (documents.values(name, rows) for name in _DOCUMENTS.names)
+    columns = documents.values(_DOCUMENTS.names, rows)
     described = _metadata(metadata, rows)
     return [
         Document(id=id_, title=title, text=text, metadata=values)
@@ -216,7 +224,7 @@ def read_documents(documents: TableReader, metadata: TableReader, rows: Rows) ->
 
 def _metadata(table: TableReader, rows: Rows) -> list[Metadata]:
     names = table.schema.names
-    columns = [table.values(name, rows) for name in names]
+    columns = table.values(names, rows)
     return [
         {name: column[place] for name, column in zip(names, columns, strict=True) if column[place] is not None}
         for place in range(len(rows))
@@ -225,7 +233,5 @@ def _metadata(table: TableReader, rows: Rows) -> list[Metadata]:
 
 def read_passages(table: TableReader, rows: Rows) -> list[Passage]:
     """Passages by row, in the order asked."""
-    columns: Mapping[str, list[Any]] = {
-        name: table.values(name, rows) for name in ("start", "end", "location", "heading")
-    }
-    return [Passage(*cells) for cells in zip(*columns.values(), strict=True)]
+    columns = table.values(("start", "end", "location", "heading"), rows)
+    return [Passage(*cells) for cells in zip(*columns, strict=True)]

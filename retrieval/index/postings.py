@@ -90,7 +90,8 @@ class Postings:
         self.frequencies = arrays["frequencies"]
         self.counts = arrays["counts"]
         self.places = arrays["places"]
-        self._text_ends = np.ascontiguousarray(self.lexicon["text"])
+        self._texts = self.terms.data
+        self._text_ends = np.ascontiguousarray(self.lexicon["text"]).data
 
     def __len__(self) -> int:
         return len(self.passages)
@@ -125,7 +126,7 @@ class Postings:
         return int(self.lexicon[field][term]), int(self.lexicon[field][term + 1])
 
     def _text(self, term: int) -> bytes:
-        return self.terms[int(self._text_ends[term]) : int(self._text_ends[term + 1])].tobytes()
+        return self._texts[self._text_ends[term] : self._text_ends[term + 1]].tobytes()
 
 
 def file_name(segment: str, array: str) -> str:

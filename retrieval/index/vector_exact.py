@@ -15,9 +15,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.index.top import best
 from retrieval.index.vector import LONGEST, Kept, row_scores
 from retrieval.index.vector_threads import threads_for
-from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
+from retrieval.types import Bitmap, Ranking, Rows, Vectors
 
 FEW_ROWS = 128  # so few rows are scored at once, without a candidate search
 MANY_QUERIES = 12  # from so many queries on, blocks turned into float32 once for all of them are faster
@@ -81,15 +82,6 @@ def rescored(vectors: Kept, query: NDArray[np.float32], rows: NDArray[np.int64],
     rows = np.sort(rows[rows >= 0])
     ranking = exact_search(vectors.take(rows, axis=0), query[np.newaxis], k)[0]
     return Ranking(rows[ranking.rows], ranking.scores)
-
-
-def best(rows: Rows, scores: Scores, k: int) -> Ranking:
-    """The k best of `rows` by (score descending, row ascending)."""
-    if len(rows) > 4 * k:
-        kept = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
-        rows, scores = rows[kept], scores[kept]
-    order = np.lexsort((rows, -scores))[:k]
-    return Ranking(np.ascontiguousarray(rows[order], dtype=np.int64), np.ascontiguousarray(scores[order]))
 
 
 def no_ranking() -> Ranking:

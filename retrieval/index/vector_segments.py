@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from retrieval.errors import BadQuery
+from retrieval.index.top import best
 from retrieval.index.vector import Kept, row_scores
 from retrieval.index.vector_approximate import Approximate, approximate_search
-from retrieval.index.vector_exact import best, exact_search, no_ranking
+from retrieval.index.vector_exact import exact_search, no_ranking
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
 
 

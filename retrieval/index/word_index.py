@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.analysis import Analyzer, LexicalSettings
-from retrieval.index.bm25 import Collection, Part, PartOfTerm, TermScores, best, exact
+from retrieval.index.bm25 import Collection, Part, PartOfTerm, Scorer, TermScores, scorer
 from retrieval.index.phrases import phrase_members
 from retrieval.index.postings import Postings
 from retrieval.index.query_words import parse_query
@@ -19,33 +19,44 @@ from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
 
 _SAFE = 1.0 + 1e-6  # bounds are kept in single precision
 _FEW = 100  # passages with a term that are never too many to show it
-_KNOWN_FREQUENCIES = 1 << 16  # document frequencies kept for parts with dead passages
+_KNOWN_TERMS = 1 << 13  # kept from query to query
 
 
-@dataclass(frozen=True, slots=True)
 class WordQuery:
     """An analysed query: its terms that some live passage has, and the rows that its filter, phrases and exclusions
-    leave (None: all the live ones).  `score` looks at any row, the others at these."""
+    leave (`within`; None: all the live ones).  `score` looks at any row, the others at these.
 
-    terms: Sequence[TermScores]
-    rows: int
-    within: Bitmap | None
+    What was found is remembered; for one thread.
+    """
+
+    def __init__(self, terms: Sequence[TermScores], collection: Collection, within: Bitmap | None) -> None:
+        self.within = within
+        self._terms = terms
+        self._collection = collection
+        self._asked = 0
+        self._found = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
 
     def search(self, k: int) -> Ranking:
         """As WordIndex.search."""
-        return best(self.terms, k, self.rows, self.within)
+        if k > self._asked:
+            self._asked, self._found = k, self._scorer.best(k, self.within)
+        return Ranking(self._found.rows[:k], self._found.scores[:k])
 
     def score(self, rows: Rows) -> Scores:
         """As WordIndex.score."""
-        return exact(self.terms, np.asarray(rows, np.int64)).astype(np.float32)
+        return self._scorer.score(np.asarray(rows, np.int64))
 
     def matches(self) -> Bitmap:
         """As WordIndex.matches."""
-        found = np.zeros(self.rows, np.bool_)
-        for term in self.terms:
+        found = np.zeros(len(self._collection.norms), np.bool_)
+        for term in self._terms:
             rows, _ = term.everywhere(self.within)
             found[rows] = True
         return found
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        return scorer(self._terms, self._collection)
 
 
 class WordIndex:
@@ -62,7 +73,7 @@ class WordIndex:
         self._rows = len(keys)
         self._parts = [_placed(each, keys, live) for each in segments]
         self._collection = _collection(self._parts, settings, self._rows)
-        self._frequencies: dict[tuple[int, int], int] = {}
+        self._known: dict[tuple[str, int], TermScores] = {}
         self._lock = threading.Lock()
 
     @property
@@ -72,7 +83,7 @@ class WordIndex:
 
     def asked(self, query: str, allowed: Bitmap | None = None) -> WordQuery:
         """A query analysed once, to be asked several things; see WordQuery.  Raises BadQuery."""
-        return WordQuery(self._terms(query), self._rows, self.within(query, allowed))
+        return WordQuery(self._terms(query), self._collection, self.within(query, allowed))
 
     def search(self, query: str, k: int, *, allowed: Bitmap | None = None) -> Ranking:
         """The k best rows by (score descending, row ascending); fewer where fewer have a word of the query."""
@@ -80,7 +91,7 @@ class WordIndex:
 
     def score(self, query: str, rows: Rows) -> Scores:
         """Exact BM25 of each of `rows`, 0.0 where no word matches."""
-        return WordQuery(self._terms(query), self._rows, None).score(rows)
+        return WordQuery(self._terms(query), self._collection, None).score(rows)
 
     def parts(self, query: str, row: int) -> tuple[TermPart, ...]:
         """The score of a row taken apart by the terms of the query, in their order and without their places."""
@@ -113,10 +124,20 @@ class WordIndex:
         return allowed
 
     def _terms(self, query: str) -> list[TermScores]:
-        """The terms of a query that some live passage has, in the order of the query, each once."""
+        """The terms of a query that some passage has, in the order of the query, each once."""
         counts = Counter(self.analyzer.terms(parse_query(query).plain))
-        found = ((text, times, self._occurrences(text)) for text, times in counts.items())
-        return [self._scores(text, times, parts) for text, times, parts in found if parts]
+        return [term for text, times in counts.items() if (term := self._term(text, times)) is not None]
+
+    def _term(self, text: str, times: int) -> TermScores | None:
+        """A term that a query has so many times; None where no passage has it."""
+        term = self._known.get((text, times))
+        if term is None and (parts := self._occurrences(text)):
+            term = self._scores(text, times, parts)
+            with self._lock:
+                if len(self._known) >= _KNOWN_TERMS:
+                    self._known.clear()
+                self._known[text, times] = term
+        return term
 
     def _occurrences(self, text: str) -> list[PartOfTerm]:
         numbered = ((number, part, part.postings.find(text)) for number, part in enumerate(self._parts))
@@ -127,7 +148,7 @@ class WordIndex:
         ]
 
     def _scores(self, text: str, times: int, parts: Sequence[PartOfTerm]) -> TermScores:
-        frequency = sum(map(self._document_frequency, parts))
+        frequency = sum(map(_document_frequency, parts))
         idf = float(np.log1p((self._collection.live - frequency + 0.5) / (frequency + 0.5)))
         weight = times * idf * (self.settings.k1 + 1.0)
         return TermScores(text, weight, weight * max(map(self._most, parts)) * _SAFE, self._collection, parts)
@@ -138,20 +159,6 @@ class WordIndex:
         k1, b = self.settings.k1, self._collection.b
         flat = k1 * (1.0 - b) / float(bounds["most"])
         return 1.0 / (1.0 + flat + k1 * b * float(bounds["sparsest"]) / self._collection.average)
-
-    def _document_frequency(self, each: PartOfTerm) -> int:
-        """How many live passages have the term, counted where some have died."""
-        if each.part.all_live:
-            return len(each.members)
-        place = (each.number, each.term)
-        if place not in self._frequencies:
-            count = int(np.count_nonzero(each.part.rows[each.members] >= 0))
-            with self._lock:
-                if len(self._frequencies) >= _KNOWN_FREQUENCIES:
-                    self._frequencies.clear()
-                self._frequencies[place] = count
-            return count
-        return self._frequencies[place]
 
     def _phrase(self, phrase: str) -> Bitmap | None:
         """The rows that have a phrase in title or text; None for one without words."""
@@ -172,6 +179,11 @@ class WordIndex:
             placed += [(term, position + offset) for term, offset in zip(form.terms, form.offsets, strict=True)]
             position += form.width
         return placed
+
+
+def _document_frequency(each: PartOfTerm) -> int:
+    """How many live passages have the term, counted where some have died."""
+    return len(each.members) if each.part.all_live else int(np.count_nonzero(each.part.rows[each.members] >= 0))
 
 
 def _placed(postings: Postings, keys: NDArray[np.uint64], live: Bitmap) -> Part:
@@ -197,4 +209,4 @@ def _collection(parts: Sequence[Part], settings: LexicalSettings, rows: int) -> 
     average = float(lengths.sum()) / live if live and lengths.any() else 1.0
     b = settings.b_at(average)
     norms = settings.k1 * (1.0 - b + b * lengths / average)
-    return Collection(live, average, b, norms, norms.astype(np.float32), part_of, place_of)
+    return Collection(len(parts), live, average, b, norms, norms.astype(np.float32), part_of, place_of)

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.index.top import best
 from retrieval.types import Ranking, Rows
 
 Values = NDArray[np.float64]
@@ -92,6 +93,4 @@ def union(dense: Ranking, lexical: Ranking) -> Rows:
 
 def first(rows: Rows, scores: Values, k: int) -> Ranking:
     """The k best rows by (score descending, row ascending)."""
-    single = scores.astype(np.float32)
-    order = np.lexsort((rows, -single))[:k]
-    return Ranking(rows[order], single[order])
+    return best(rows, scores.astype(np.float32), k)

@@ -43,6 +43,8 @@ def order_ties(
     else:
         reach = len(grouped.scores)
     documents, scores = grouped.documents[:reach], grouped.scores[:reach]
+    if np.all(scores[1:] < scores[:-1]):
+        return DocumentRanking(documents[:depth], scores[:depth])
     ids = ids_of(documents)
     order = np.array(sorted(range(reach), key=lambda i: (-scores[i], ids[i]))[:depth], dtype=np.int64)
     return DocumentRanking(documents[order], scores[order])

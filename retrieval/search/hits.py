@@ -18,7 +18,7 @@ def fetch(request: SearchRequest, ranked: DocumentRanking, retrieval: Retrieval,
     documents = ranked.documents[page]
     if not len(documents):
         return ()
-    rows = [_rows(document, retrieval, snapshot) for document in documents.tolist()]
+    rows = _rows(documents, retrieval, snapshot)
     scores = retrieval.score(np.concatenate(rows))
     ends = np.cumsum([len(each) for each in rows]).tolist()
     best = [
@@ -34,11 +34,11 @@ def fetch(request: SearchRequest, ranked: DocumentRanking, retrieval: Retrieval,
     )
 
 
-def _rows(document: int, retrieval: Retrieval, snapshot: Snapshot) -> Rows:
-    """The passages of a document that may match."""
-    first, last = np.searchsorted(snapshot.document_of, [document, document + 1])
-    rows = np.arange(first, last, dtype=np.int64)
-    return rows if retrieval.allowed is None else rows[retrieval.allowed[rows]]
+def _rows(documents: Rows, retrieval: Retrieval, snapshot: Snapshot) -> list[Rows]:
+    """The passages of each document that may match."""
+    ends = np.searchsorted(snapshot.document_of, [documents, documents + 1]).T.tolist()
+    rows = [np.arange(first, last, dtype=np.int64) for first, last in ends]
+    return rows if retrieval.allowed is None else [each[retrieval.allowed[each]] for each in rows]
 
 
 def _best(scores: Scores, places: slice, count: int) -> Rows:

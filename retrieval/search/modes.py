@@ -48,7 +48,7 @@ class Retrieval(Protocol):
 
 
 class DenseRetrieval:
-    """By cosine: every allowed row matches."""
+    """By cosine: every allowed row matches.  A row is scored once."""
 
     mode = Mode.DENSE
 
@@ -58,12 +58,18 @@ class DenseRetrieval:
         self._vector = vector
         self._allowed = allowed
         self._exact = exact
+        self._known = np.zeros(len(vectors), np.float32)  # scores so far; 0 for unknown
 
     def rank(self, k: int) -> Ranking:
-        return self._vectors.search(self._vector[np.newaxis], k, allowed=self._allowed, exact=self._exact)[0]
+        found = self._vectors.search(self._vector[np.newaxis], k, allowed=self._allowed, exact=self._exact)[0]
+        self._known[found.rows] = found.scores
+        return found
 
     def score(self, rows: Rows) -> RowScores:
-        scores = self._vectors.score(self._vector, rows)
+        unknown = rows[self._known[rows] == 0.0]
+        if len(unknown):
+            self._known[unknown] = self._vectors.score(self._vector, unknown)
+        scores = self._known[rows]
         return RowScores(scores, dense=scores)
 
     def matches(self) -> Bitmap:
@@ -108,7 +114,7 @@ class HybridRetrieval:
         self._weight = weight
         self._rrf_k = rrf_k  # None: convex
         self._rows_allowed = rows_allowed
-        top = words.search(1).scores
+        top = words.search(_FIRST_CANDIDATES).scores  # which `rank` asks for too
         self._convex = Convex(weight, float(top[0]) if len(top) else 0.0)
         self._fusion: Fusion | None = None if rrf_k is not None else self._convex
 

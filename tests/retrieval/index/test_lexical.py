@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import BadQuery, CorruptCollection
-from retrieval.index import inversion, lexical, postings_merge
+from retrieval.index import bm25, inversion, lexical, postings_merge
 from retrieval.index.analysis import Analyzer, LexicalSettings
 from retrieval.index.directory import Files
 from retrieval.index.lexical import LexicalWriter, open_lexical, open_segments
@@ -86,6 +88,14 @@ class Passages:
                     row = self.given.index(key)
                     scores[row] = scores.get(row, 0.0) + part
         return scores
+
+
+@contextmanager
+def pruning() -> Iterator[None]:
+    """However few passages there are, not all are scored."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bm25, "_FEW", 0)
+        yield
 
 
 def ranked(index: WordIndex, query: str, k: int = 10, allowed: np.ndarray | None = None) -> list[int]:
@@ -254,6 +264,7 @@ SETTINGS = st.builds(
     query=TEXTS,
     k=st.integers(1, 12),
     mask=st.none() | st.lists(st.booleans(), min_size=30, max_size=30),
+    pruned=st.booleans(),
 )
 def test_any_history_scores_as_brute_force(
     tmp_path_factory: pytest.TempPathFactory,
@@ -262,6 +273,7 @@ def test_any_history_scores_as_brute_force(
     query: str,
     k: int,
     mask: list[bool] | None,
+    pruned: bool,
 ) -> None:
     passages = Passages(tmp_path_factory.mktemp("c"), how)
     for add, delete, compact in changes:
@@ -270,11 +282,12 @@ def test_any_history_scores_as_brute_force(
     allowed = None if mask is None else np.array(mask, dtype=bool)[: len(passages.given)]
     expected = passages.brute_force(query)
     everywhere = np.arange(len(passages.given))
-    scores = index.score(query, everywhere)
+    with pruning() if pruned else nullcontext():
+        scores = index.score(query, everywhere)
+        found = index.search(query, k, allowed=allowed)
     assert scores == pytest.approx([expected.get(row, 0.0) for row in everywhere.tolist()], rel=1e-6, abs=1e-9)
     possible = [row for row in expected if allowed is None or allowed[row]]
     best = sorted(possible, key=lambda row: (-scores[row], row))[:k]
-    found = index.search(query, k, allowed=allowed)
     assert found.rows.tolist() == best
     assert found.scores.tolist() == scores[best].tolist()
     assert np.flatnonzero(index.matches(query, allowed)).tolist() == sorted(possible)
@@ -341,7 +354,7 @@ def test_phrases_as_brute_force(
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1 << 30), k=st.integers(1, 60))
 def test_pruning_loses_nothing(tmp_path_factory: pytest.TempPathFactory, seed: int, k: int) -> None:
-    """Enough passages, with frequent and rare words, that terms are left out."""
+    """Enough passages, with frequent and rare words, that terms are left out; what is found has the same bits."""
     random = np.random.default_rng(seed)
     words = np.array([f"w{i}" for i in range(200)])
     odds = 1.0 / np.arange(1, 201)
@@ -353,6 +366,9 @@ def test_pruning_loses_nothing(tmp_path_factory: pytest.TempPathFactory, seed: i
         )
     query = " ".join(random.choice(words, 12, replace=False))
     index = passages.open()
-    expected = passages.brute_force(query)
-    scores = index.score(query, np.arange(310))
-    assert ranked(index, query, k) == sorted(expected, key=lambda row: (-scores[row], row))[:k]
+    everywhere = np.arange(310)
+    scores, found = index.score(query, everywhere), ranked(index, query, k)
+    with pruning():
+        assert index.score(query, everywhere).tobytes() == scores.tobytes()
+        assert ranked(index, query, k) == found
+    assert found == sorted(passages.brute_force(query), key=lambda row: (-scores[row], row))[:k]
