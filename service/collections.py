@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from indexer.changes import create_collection, drop_collection
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import AttendexError, CollectionExists, CollectionNotFound, InputError
+from retrieval.errors import AttendexError, CollectionError, CollectionExists, CollectionNotFound, InputError
 from retrieval.index.manifest import MANIFEST
 from retrieval.index.snapshot import manifest_stamp
 from retrieval.search.searcher import Searcher
@@ -78,7 +78,7 @@ class Collections:
 
     @contextmanager
     def lease(self, name: str) -> Iterator[Searcher]:
-        """The collection's searcher, open until the block ends.  Raises CollectionNotFound."""
+        """The collection's searcher, open until the block ends.  Raises CollectionNotFound, CollectionError."""
         with self._lock:
             served = self._find(name)
             served.users += 1
@@ -97,7 +97,7 @@ class Collections:
             found = self._on_disk()
             for name, path in found.items():
                 self._refresh_one(name, path)
-            for name in set(self.names()) - set(found):
+            for name in {*self.names(), *self.failures()} - set(found):
                 self._put(name, None)
 
     def create(self, name: str, encoder: Callable[[], SentenceEncoder], schema: Schema | None) -> None:
@@ -125,6 +125,8 @@ class Collections:
 
     def _find(self, name: str) -> _Served:
         served = self._state.served.get(name)
+        if served is None and name in self._state.failures:
+            raise CollectionError(f"collection {name!r} cannot be opened; the service's log says why")
         if served is None:
             raise CollectionNotFound(no_collection(name))
         return served

@@ -123,6 +123,8 @@ def _pointer(location: Sequence[str | int]) -> str:
 def _sentence(found: Mapping[str, Any]) -> str:
     if found["type"] == "json_invalid":
         return f"{found['ctx']['error']} at character {found['loc'][-1]}"
+    if found["type"] == "model_attributes_type" and tuple(found["loc"]) == ("body",):
+        return "must be a JSON object, sent with the header content-type: application/json"
     return str(found["msg"]).removeprefix("Value error, ").encode("utf-8", "replace").decode()
 
 

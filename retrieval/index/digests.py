@@ -18,6 +18,7 @@ from retrieval.errors import CorruptCollection
 from retrieval.index.directory import storage_errors
 
 BLOCK_BYTES = 1 << 20
+REPAIR = "restore the collection, or `attendex rollback` to a good generation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,4 @@ class CheckedFile:
 
     def damage(self, what: str) -> CorruptCollection:
         """The error for a file that is not what was written."""
-        return CorruptCollection(
-            f"{what}; restore the collection, or `attendex rollback` to a good generation", path=self.path
-        )
+        return CorruptCollection(f"{what}; {REPAIR}", path=self.path)

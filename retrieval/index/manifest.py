@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from retrieval.errors import CorruptCollection, NotACollection
-from retrieval.index.digests import FileRecord
+from retrieval.index.digests import REPAIR, FileRecord
 from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
 
 FORMAT = 1
@@ -252,9 +252,9 @@ def unseal(data: bytes, path: Path) -> dict[str, Json]:
         body = json.loads(data)
         checksum = body.pop("checksum")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptCollection("is damaged: not a sealed JSON document", path=path) from error
+        raise CorruptCollection(f"is damaged: not a sealed JSON document; {REPAIR}", path=path) from error
     if checksum != _checksum(body) or _dump({**body, "checksum": checksum}) != data:
-        raise CorruptCollection("is damaged: its checksum does not fit", path=path)
+        raise CorruptCollection(f"is damaged: its checksum does not fit; {REPAIR}", path=path)
     return body  # type: ignore[no-any-return]
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from service.settings_page import settings_page
 from service.telemetry import LOGGER, JsonFormatter, TextFormatter
 from tests.conftest import REPOSITORY
 from tests.service.conftest import Serve, Served
-from tests.service.test_routes import SEARCH
+from tests.service.test_routes import SEARCH, problem
 
 
 @contextmanager
@@ -119,6 +120,22 @@ def test_mistakes_are_one_line_and_exit_code_1(arguments: list[str], says: str) 
     assert done.exit_code == 1
     assert says in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_collection_that_cannot_be_opened_is_no_missing_one(serve: Serve, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "manifest.json").write_text("{}")
+    with serve(tmp_path) as served:
+        problem(served.http.get("/v1/collections/damaged"), 503, "collection_unavailable")
+        problem(served.http.get("/v1/collections/none"), 404, "collection_not_found")
+        assert served.http.get("/readyz").status_code == 503
+        shutil.rmtree(damaged)
+        deadline = time.monotonic() + 5
+        while served.http.get("/readyz").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        problem(served.http.get("/v1/collections/damaged"), 404, "collection_not_found")
 
 
 @pytest.fixture

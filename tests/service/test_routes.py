@@ -121,6 +121,8 @@ def test_framework_errors_are_problems_too(small: Served) -> None:
     problem(small.http.post(SEARCH, content=b"{", headers=JSON), 400, "bad_json")
     problem(small.http.post(SEARCH, content=b"[" * 200_000, headers=JSON), 400, "bad_request")
     problem(small.http.post(SEARCH, content=b"\xff\xfe", headers=JSON), 400, "bad_json")
+    unlabelled = problem(small.http.post(SEARCH, content=b'{"query": "cat"}'), 422, "invalid_request")
+    assert "content-type: application/json" in unlabelled.detail
     problem(small.http.get("/v1/collections/none"), 404, "collection_not_found")
     problem(small.http.get("/v1/collections/small/documents/none"), 404, "document_not_found")
     problem(small.http.get("/v1/collections/small/documents/..%2f..%2fetc%2fpasswd"), 404, "document_not_found")
