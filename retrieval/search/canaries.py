@@ -38,7 +38,7 @@ def check_canaries(collection: str, texts: Sequence[str], vectors: Vectors, enco
     worst = int(np.argmin(cosines))
     if not cosines[worst] >= MIN_COSINE:
         raise EncoderMismatch(
-            f"{collection}: the encoder has the right files but gives other vectors: the recorded text {texts[worst]!r} "
+            f"{collection}: the encoder has the right files but gives other vectors: the text {texts[worst]!r} "
             f"now has cosine {cosines[worst]:.4f} with its recorded vector (at least {MIN_COSINE} expected). "
             "Check the runtime and its versions, or make the collection again"
         )
