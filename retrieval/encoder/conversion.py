@@ -1,4 +1,4 @@
-"""The encoder as one graph, from token ids to finished vectors, converted once and kept.
+"""The encoder as one graph, from token ids to token states and finished vectors, converted once and kept.
 
 A converted encoder is a folder `model.xml` + `model.bin` in the cache, named after everything that decides what is in
 it; it appears there whole or not at all.  Whoever finds it there needs neither torch nor the checkpoint's weights.
@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from contextlib import suppress
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GRAPH_VERSION = 1  # counts changes of what is exported
+GRAPH_VERSION = 2  # counts changes of what is exported
 MODEL, WEIGHTS = "model.xml", "model.bin"
+
+
+class Output(StrEnum):
+    """What a graph is asked for."""
+
+    VECTORS = "vectors"  # (B, dimension)
+    STATES = "states"  # (B, L, width), of each token before pooling
 
 
 def cache_folder() -> Path:
@@ -38,8 +46,22 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attendex"
 
 
-def converted(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
-    """The encoder's graph, from the cache where it is there."""
+def converted(
+    folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core, output: Output = Output.VECTORS
+) -> ov.Model:
+    """The encoder's graph with one output, from the cache where it is there."""
+    return narrowed(_converted(folder, fingerprint, core), output)
+
+
+def narrowed(graph: ov.Model, output: Output) -> ov.Model:
+    """The graph without its other outputs, and so without what only they need."""
+    for port in graph.outputs:
+        if output not in port.get_names():
+            graph.remove_result(port.get_node())
+    return graph
+
+
+def _converted(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
     place = cache_folder() / "encoders" / _key(folder, fingerprint)
     if (place / MODEL).exists():
         try:
@@ -95,13 +117,13 @@ def _sync(path: Path) -> None:
 
 
 def export(folder: EncoderFolder) -> ov.Model:
-    """Convert from the checkpoint.  Inputs: ids (B, L), sizes (B,), skip (); output: vectors (B, dimension)."""
+    """Convert from the checkpoint.  Inputs: ids (B, L), sizes (B,), skip (); outputs: all of `Output`, by name."""
     import openvino as ov
     import torch
 
-    from retrieval.encoder.graph import EncoderGraph
+    from retrieval.encoder.graph import OpenGraph
 
-    graph = EncoderGraph(folder).eval()
+    graph = OpenGraph(folder).eval()
     example = (torch.ones(2, 9, dtype=torch.int32), torch.tensor([9, 5], dtype=torch.int32), torch.tensor(0).int())
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's remarks on shapes that are constants on purpose
@@ -109,5 +131,7 @@ def export(folder: EncoderFolder) -> ov.Model:
     for port, name, shape in zip(model.inputs, ("ids", "sizes", "skip"), ([-1, -1], [-1], []), strict=True):
         port.get_tensor().set_names({name})
         port.get_node().set_partial_shape(ov.PartialShape(shape))
+    for port, output in zip(model.outputs, Output, strict=True):
+        port.get_tensor().set_names({output.value})
     model.validate_nodes_and_infer_types()
     return model

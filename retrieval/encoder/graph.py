@@ -21,3 +21,13 @@ class EncoderGraph(nn.Module):
         """ids: (B, L) padded on the right, sizes: (B,), skip: () prompt tokens that pooling leaves out."""
         layout = Padded(ids, sizes, skip=skip)
         return self.head(self.transformer(ids, layout), layout)  # type: ignore[no-any-return]
+
+
+class OpenGraph(EncoderGraph):
+    """The same, which also shows the token states before pooling, for those who explain."""
+
+    def forward(self, ids: Tensor, sizes: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """As above → vectors (B, dimension) and states (B, L, width)."""
+        layout = Padded(ids, sizes, skip=skip)
+        states = self.transformer(ids, layout)
+        return self.head(states, layout), states

@@ -71,7 +71,7 @@ class SentenceEncoder:
         yield from self._stream(blocks, self.fingerprint.passage_prompt)
 
     def inspector(self) -> Inspector:
-        """A look inside, for explanations.  Loads torch on first use: who never asks why does not pay for it."""
+        """A look inside, for explanations.  Loaded on first use: who never asks why does not pay for it."""
         with self._inspecting:
             if self._inspector is None:
                 from retrieval.encoder.inspection import Inspector

@@ -10,7 +10,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from retrieval.encoder.conversion import export
+from retrieval.encoder.conversion import Output, export, narrowed
 from retrieval.encoder.folder import open_folder
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.quantization import quantize, write_quantized
@@ -26,7 +26,7 @@ def pair(make_folder: MakeFolder, tmp_path_factory: pytest.TempPathFactory) -> t
     """A float folder and the int8 folder made from it."""
     folder = open_folder(make_folder())
     out = tmp_path_factory.mktemp("made") / "below" / "int8"
-    write_quantized(folder, quantize(folder, export(folder), CALIBRATION), out)
+    write_quantized(folder, quantize(folder, narrowed(export(folder), Output.VECTORS), CALIBRATION), out)
     return folder.path, out
 
 
@@ -77,3 +77,9 @@ def test_a_missing_extra_says_how_to_get_it(make_folder: MakeFolder, monkeypatch
     folder = open_folder(make_folder())
     with pytest.raises(MissingExtra, match="attendex\\[quantize\\]"):
         quantize(folder, export(folder), CALIBRATION)
+
+
+def test_an_int8_encoder_is_explained_by_its_floats(pair: tuple[Path, Path]) -> None:
+    floats, made = (load_encoder(path, runtime="openvino").inspector() for path in pair)
+    (expected,), (found,) = floats.states(CALIBRATION[:1]), made.states(CALIBRATION[:1])
+    np.testing.assert_allclose(found.states, expected.states, atol=1e-6)

@@ -1,0 +1,104 @@
+"""Token states of the converted graph against the reference's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from retrieval.encoder.inspection import Inspector
+from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.runtime import RuntimeName
+from retrieval.encoder.sentence import SentenceEncoder
+
+MakeFolder = Callable[..., Path]  # the fixture of conftest.py
+
+SMALL = {
+    "vocab_size": 30522,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "initializer_range": 0.3,
+}
+SPECIAL = {"pad_token_id": 0, "eos_token_id": 2, "bos_token_id": 1, "cls_token_id": 1, "sep_token_id": 2}
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "relative": ("MPNet", SMALL | {"max_position_embeddings": 80}),
+    "windowed": ("ModernBert", SMALL | SPECIAL | {"local_attention": 8}),
+}
+PROMPTS = {"prompts": {"query": "search for this: ", "document": "about "}}
+POOLING = {"embedding_dimension": 32, "pooling_mode": "weightedmean", "include_prompt": False}
+
+
+@pytest.fixture(scope="module")
+def fast() -> SentenceEncoder:
+    return load_encoder(runtime="openvino", precision="f32")
+
+
+def assert_states_agree(found: Inspector, expected: Inspector, texts: Sequence[str], prompt: str = "") -> None:
+    for mine, theirs in zip(found.states(texts, prompt), expected.states(texts, prompt), strict=True):
+        np.testing.assert_allclose(mine.states, theirs.states, atol=2e-5)
+        np.testing.assert_array_equal(mine.weights, theirs.weights)
+        np.testing.assert_array_equal(mine.tokens.spans, theirs.tokens.spans)
+
+
+def test_states_are_those_of_the_reference(
+    fast: SentenceEncoder, encoder: SentenceEncoder, texts: Sequence[str]
+) -> None:
+    assert_states_agree(fast.inspector(), encoder.inspector(), texts)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_states_of_other_families(family: str, make_folder: MakeFolder, texts: Sequence[str]) -> None:
+    name, settings = FAMILIES[family]
+    folder = make_folder(POOLING, outer=PROMPTS)
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**settings)
+    getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
+    found, expected = (load_encoder(folder, runtime=name, precision="f32").inspector() for name in RuntimeName)
+    assert_states_agree(found, expected, texts, "search for this: ")
+
+
+@pytest.mark.parametrize(("precision", "far"), [("f32", 2e-5), ("bf16", 3e-3)])
+def test_states_add_up_to_the_vector(precision: str, far: float, texts: Sequence[str]) -> None:
+    encoder = load_encoder(runtime="openvino", precision=precision)
+    for text, vector in zip(texts, encoder.encode_passages(texts), strict=True):
+        (found,) = encoder.inspector().states([text])
+        total = found.weights @ found.states
+        np.testing.assert_allclose(total / np.linalg.norm(total), vector, atol=far)
+
+
+def test_states_in_bfloat16_stay_close(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+    rough = load_encoder(runtime="openvino", precision="bf16").inspector()
+    for mine, exact in zip(rough.states(texts), fast.inspector().states(texts), strict=True):
+        lengths = np.linalg.norm(mine.states, axis=1) * np.linalg.norm(exact.states, axis=1)
+        assert ((mine.states * exact.states).sum(1) / lengths).min() > 0.998
+
+
+def test_many_threads_look_at_once(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+    expected = fast.inspector().states(texts)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: fast.inspector().states([texts[i % len(texts)]])[0], range(24)))
+    for i, found in enumerate(answers):
+        np.testing.assert_allclose(found.states, expected[i % len(texts)].states, atol=1e-6)
+
+
+def test_explaining_imports_no_torch(fast: SentenceEncoder) -> None:
+    assert fast.runtime.name == "openvino"  # and converted, so that the next process finds the graph
+    check = (
+        "import sys; from retrieval.encoder.loading import load_encoder; from retrieval.search.explain import *;"
+        "explainer = Explainer(load_encoder(runtime='openvino'));"
+        "(why,) = explainer.explain('aspirin', [[Part('text', 'Aspirin lowers the risk of stroke.')]], [0.5]);"
+        "assert why.exact;"
+        "print(sorted({'torch', 'transformers', 'sentence_transformers', 'nncf'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
