@@ -22,7 +22,6 @@ from retrieval.types import (
     LexicalExplanation,
     Mode,
     Passage,
-    TermPart,
     Vectors,
 )
 
@@ -56,10 +55,10 @@ class Reasons:
         self._encoder = encoder
         self._explainer = Explainer(encoder)
 
-    def added(self, query: str, hits: Sequence[Hit], mode: Mode) -> tuple[Hit, ...]:
-        """The hits, each with its explanation."""
+    def added(self, query: str, hits: Sequence[Hit], mode: Mode, vector: Vectors | None) -> tuple[Hit, ...]:
+        """The hits, each with its explanation; `vector` is the query's, where the mode needs one."""
         chosen = [self._best_of(hit) for hit in hits]
-        explained = self._explain(query, chosen, mode)
+        explained = self._explain(query, chosen, mode, vector)
         return tuple(replace(hit, explanation=each) for hit, each in zip(hits, explained, strict=True))
 
     def of_document(self, query: str, document_id: str, mode: Mode, *, start: int | None = None) -> Explanation:
@@ -67,25 +66,29 @@ class Reasons:
 
         Told for the passage that begins at `start`, by default the one with the best cosine (words: BM25).
         """
-        chosen = self._best_for(query, document_id, mode) if start is None else self._passage(document_id, start)
-        return self._explain(query, [chosen], mode)[0]
+        vector = None if mode is Mode.LEXICAL else self._vector(encoded_text(query, mode))
+        chosen = self._passage(document_id, start) if start is not None else self._best_for(query, document_id, vector)
+        return self._explain(query, [chosen], mode, vector)[0]
 
     def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> Attention:
         """Self-attention over the query, or over the document's best passage for it."""
         if of_query:
             return self._explainer.attention([Part("text", query)], layer, query=True)
-        return self._explainer.attention(self._best_for(query, document_id, Mode.DENSE).parts, layer)
+        return self._explainer.attention(self._best_for(query, document_id, self._vector(query)).parts, layer)
 
-    def _explain(self, query: str, chosen: Sequence[_Explained], mode: Mode) -> list[Explanation]:
-        cosines = [None] * len(chosen) if mode is Mode.LEXICAL else self._cosines(encoded_text(query, mode), chosen)
+    def _explain(
+        self, query: str, chosen: Sequence[_Explained], mode: Mode, vector: Vectors | None
+    ) -> list[Explanation]:
+        text = encoded_text(query, mode)
+        cosines = [None] * len(chosen) if vector is None else self._cosines(text, vector, chosen)
         return [
             Explanation(each.passage.start, each.passage.end, dense, self._lexical(query, each, mode))
             for each, dense in zip(chosen, cosines, strict=True)
         ]
 
-    def _cosines(self, query: str, chosen: Sequence[_Explained]) -> Sequence[DenseExplanation | None]:
+    def _cosines(self, query: str, vector: Vectors, chosen: Sequence[_Explained]) -> Sequence[DenseExplanation | None]:
         rows = np.array([each.row for each in chosen], dtype=np.int64)
-        scores = self._snapshot.vectors.score(self._vector(query), rows)
+        scores = self._snapshot.vectors.score(vector, rows)
         return self._explainer.explain(query, [each.parts for each in chosen], scores.tolist())
 
     def _lexical(self, query: str, each: _Explained, mode: Mode) -> LexicalExplanation | None:
@@ -93,11 +96,15 @@ class Reasons:
         if mode is Mode.DENSE or not isinstance(words, WordIndex):
             return None
         score = float(words.score(query, np.array([each.row], dtype=np.int64))[0])
-        located = [(set(words.analyzer.form(word.text).terms), word) for word in words.analyzer.locate(each.text)]
+        places: dict[str, list[tuple[int, int]]] = {}  # of each form
+        for word in words.analyzer.locate(each.text):
+            places.setdefault(word.text, []).append((word.start, word.end))
+        of_term: dict[str, list[tuple[int, int]]] = {}
+        for form, found in places.items():
+            for term in set(words.analyzer.form(form).terms):
+                of_term.setdefault(term, []).extend(found)
         terms = (
-            TermPart(
-                part.term, part.score, tuple((word.start, word.end) for terms, word in located if part.term in terms)
-            )
+            replace(part, words=tuple(sorted(of_term.get(part.term, ()))))
             for part in words.parts(query, each.row)
             if part.score
         )
@@ -114,13 +121,14 @@ class Reasons:
         place = next((i for i, passage in enumerate(passages) if passage.start == start), 0)
         return _Explained(int(rows[place]), document, passages[place])
 
-    def _best_for(self, query: str, document_id: str, mode: Mode) -> _Explained:
+    def _best_for(self, query: str, document_id: str, vector: Vectors | None) -> _Explained:
+        """The passage with the best cosine; without a vector, the one with the best words."""
         rows, document = self._rows_of(document_id)
         words = self._snapshot.lexical
-        if mode is Mode.LEXICAL and words is not None:
+        if vector is None and words is not None:
             scores = words.score(query, rows)
         else:
-            scores = self._snapshot.vectors.score(self._vector(encoded_text(query, mode)), rows)
+            scores = self._snapshot.vectors.score(self._vector(query) if vector is None else vector, rows)
         best = int(np.argmax(scores))
         return _Explained(int(rows[best]), document, self._snapshot.passages(rows[best : best + 1])[0])
 

@@ -83,7 +83,7 @@ class Searcher:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetched)
         if request.explain:
-            hits = self.reasons.added(request.query, hits, plan.mode)
+            hits = self.reasons.added(request.query, hits, plan.mode, vector)
         return SearchResult(
             query=request.query,
             collection=self.snapshot.name,

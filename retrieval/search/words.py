@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +85,7 @@ def _stretches(prompt: str, parts: Sequence[Part]) -> list[tuple[int, str]]:
 
 
 def _stretch_at(stretches: Sequence[tuple[int, str]], place: int) -> tuple[str, int]:
-    begin, name = max((each for each in stretches if each[0] <= place), default=stretches[0])
+    begin, name = stretches[max(0, bisect_right(stretches, place, key=itemgetter(0)) - 1)]
     return name, begin
 
 
