@@ -4,7 +4,8 @@ import { h, points, shown } from "./dom.js";
 import { api } from "./api.js";
 import { marked, wordsIn } from "./hits.js";
 
-export async function show(collection, hit, explanation) {
+/** `explained` is the hit's explanation, one that will come, or null. */
+export async function show(collection, hit, explained) {
   const body = h("div", { class: "document" }, h("p", { class: "state" }, "Loading…"));
   const dialog = h("dialog", { "aria-label": hit.title || hit.id, onclose: () => dialog.remove() },
     h("form", { method: "dialog", class: "close" }, h("button", { "aria-label": "Close" }, "✕")), body);
@@ -12,7 +13,7 @@ export async function show(collection, hit, explanation) {
   document.body.append(dialog);
   dialog.showModal();
   try {
-    const found = await api.document(collection, hit.id);
+    const [found, explanation] = await Promise.all([api.document(collection, hit.id), explained]);
     body.replaceChildren(...content(found, hit, explanation));
     body.querySelector("mark")?.scrollIntoView({ block: "center" });
   } catch (error) {

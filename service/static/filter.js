@@ -13,17 +13,20 @@ export function attach(input, { fields, values, change }) {
   input.after(list);
   for (const [name, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-controls": id, "aria-expanded": "false" })) input.setAttribute(name, value);
   let active = -1;
-  let offered = [];
+  let offered = { before: "", typed: "", items: [] };
+  let latest = 0;
 
   async function offer() {
-    const found = await completions(input.value.slice(0, input.selectionStart), fields, values);
-    if (document.activeElement !== input) return close();
-    offered = found.items;
+    const mine = ++latest;
+    close(); // what is shown was offered for another text, and values may take a while to come
+    const before = input.value.slice(0, input.selectionStart);
+    const found = await completions(before, fields, values);
+    if (mine !== latest || document.activeElement !== input) return;
+    offered = { before, ...found };
     active = -1;
-    list.replaceChildren(...offered.map((item, place) =>
-      h("li", { id: `${id}-${place}`, role: "option", "aria-selected": "false", onpointerdown: (event) => event.preventDefault(), onclick: () => take(place, found.typed) }, item.text, item.hint ? h("span", { class: "dim" }, ` ${item.hint}`) : null)));
-    show(offered.length > 0);
-    input.dataset.typed = found.typed;
+    list.replaceChildren(...offered.items.map((item, place) =>
+      h("li", { id: `${id}-${place}`, role: "option", "aria-selected": "false", onpointerdown: (event) => event.preventDefault(), onclick: () => take(place) }, item.text, item.hint ? h("span", { class: "dim" }, ` ${item.hint}`) : null)));
+    show(offered.items.length > 0);
   }
 
   function show(on) {
@@ -34,10 +37,10 @@ export function attach(input, { fields, values, change }) {
 
   const close = () => show(false);
 
-  function take(place, typed = input.dataset.typed) {
-    const before = input.value.slice(0, input.selectionStart);
-    const after = input.value.slice(input.selectionStart);
-    const text = `${before.slice(0, before.length - typed.length)}${offered[place].text} `;
+  function take(place) {
+    const { before, typed, items } = offered;
+    const after = input.value.slice(before.length);
+    const text = `${before.slice(0, before.length - typed.length)}${items[place].text} `;
     input.value = text + after.trimStart();
     input.setSelectionRange(text.length, text.length);
     change();
@@ -45,7 +48,7 @@ export function attach(input, { fields, values, change }) {
   }
 
   function move(step) {
-    active = (active + step + offered.length) % offered.length;
+    active = (active + step + offered.items.length) % offered.items.length;
     [...list.children].forEach((item, place) => item.setAttribute("aria-selected", String(place === active)));
     input.setAttribute("aria-activedescendant", `${id}-${active}`);
     list.children[active].scrollIntoView({ block: "nearest" });

@@ -295,8 +295,9 @@ class SearchView {
   }
 
   async values(field) {
-    this.overview ??= await api.overview(this.collection).catch(() => ({ fields: [] }));
-    return this.overview.fields.find((each) => each.name === field)?.values.map((each) => each.value) || [];
+    this.overview ??= api.overview(this.collection).catch(() => ((this.overview = null), { fields: [] }));
+    const { fields } = await this.overview;
+    return fields.find((each) => each.name === field)?.values.map((each) => each.value) || [];
   }
 
   // --- why, document, judging: loaded when asked for
@@ -321,7 +322,8 @@ class SearchView {
 
   async openDocument(hit) {
     const { show } = await import("./document.js");
-    show(this.collection, hit, this.explanations.get(hit.id));
+    const explained = this.explanations.get(hit.id) ?? api.explain(this.collection, asked(this.body(), hit)).catch(() => null);
+    show(this.collection, hit, explained);
   }
 
   async judge(on) {

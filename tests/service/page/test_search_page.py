@@ -17,9 +17,10 @@ def ask(page: Any, query: str) -> None:
     page.wait_for_selector(".hit")
 
 
-def settle(page: Any) -> None:
-    """Until the marks have come."""
-    page.wait_for_selector("mark.meaning >> nth=1")
+def settle(page: Any, hit: str) -> None:
+    """Until the marks of a hit have come; they come hit by hit, and only to those in sight."""
+    page.wait_for_selector(f'[data-id="{hit}"]').scroll_into_view_if_needed()
+    page.wait_for_selector(f'[data-id="{hit}"] mark.meaning')
 
 
 def test_hits_come_while_typing(visit: Any, site: str, hits: Hits) -> None:
@@ -58,7 +59,7 @@ def test_going_back_brings_the_page_before(visit: Any, site: str, hits: Hits) ->
 
 def test_words_that_carry_the_meaning_are_marked(visit: Any, site: str) -> None:
     page = visit(f"{site}/?c=python&q={QUERY}")
-    settle(page)
+    settle(page, "str.rstrip")
     marked = page.locator('[data-id="str.rstrip"] mark.meaning').all_inner_texts()
     assert "trailing whitespace removed" in "".join(marked)
     assert "whitespace" in page.locator('[data-id="str.rstrip"] mark.word').all_inner_texts()
@@ -67,7 +68,7 @@ def test_words_that_carry_the_meaning_are_marked(visit: Any, site: str) -> None:
 
 def test_why_takes_the_score_apart(visit: Any, site: str) -> None:
     page = visit(f"{site}/?c=python&q={QUERY}")
-    settle(page)
+    settle(page, "str.rstrip")
     page.click('[data-id="str.rstrip"] .why-button')
     page.wait_for_selector(".why .query-word")
     words = page.eval_on_selector_all(".query-word", "all => all.map(each => each.firstChild.textContent)")
@@ -184,8 +185,7 @@ def test_nothing_matched(visit: Any, site: str) -> None:
 
 def test_markup_in_documents_stays_text(visit: Any, site: str) -> None:
     page = visit(f"{site}/?c=python&q=a+hostile+document+about+markup")
-    page.wait_for_selector('[data-id="evil"]')
-    settle(page)
+    settle(page, "evil")
     assert "<script>" in page.inner_text('[data-id="evil"]')
     page.click('[data-id="evil"] .title')
     page.wait_for_selector("dialog .text")
@@ -199,7 +199,7 @@ def test_markup_in_documents_stays_text(visit: Any, site: str) -> None:
 
 def test_the_whole_document_opens_with_its_marks(visit: Any, site: str) -> None:
     page = visit(f"{site}/?c=python&q={QUERY}")
-    settle(page)
+    settle(page, "str.rstrip")
     page.click('[data-id="str.rstrip"] .title')
     page.wait_for_selector("dialog mark.meaning")
     assert "builtins" in page.inner_text("dialog dl")
