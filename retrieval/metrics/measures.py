@@ -57,8 +57,9 @@ def parse_measure(text: str) -> Measure:
         raise BadMeasure(f"measure {text!r} cannot be read; write Name(parameter=value)@cutoff, such as nDCG@10")
     name, arguments, cutoff = match.groups()
     if name not in registry:
-        close = ", ".join(sorted(each for each in registry if each.lower()[:2] == name.lower()[:2])) or "see the guide"
-        raise BadMeasure(f"there is no measure {name!r} (did you mean: {close}?)")
+        close = ", ".join(sorted(each for each in registry if each.lower()[:2] == name.lower()[:2]))
+        hint = f"did you mean one of {close}?" if close else "https://ir-measur.es lists them"
+        raise BadMeasure(f"there is no measure {name!r}; {hint}")
     parameters = _parameters(text, arguments or "")
     if cutoff is not None:
         parameters[registry[name].AT_PARAM] = _literal(text, cutoff)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +128,57 @@ def test_index_add_and_sync_encode_only_what_changed(tmp_path: Path) -> None:
     nowhere = run("add", tmp_path / "nowhere", source)
     assert nowhere.exit_code == 1
     assert not (tmp_path / "nowhere").exists()
+
+
+BAD_LINE = b'{"id": "b", "text": "two"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "code", "words"),
+    [
+        (None, [], 1, "corpus.jsonl: no such file or folder"),
+        (b"", [], 1, "corpus.jsonl: holds no document"),
+        (BAD_LINE, [], 1, "corpus.jsonl:2: not JSON"),
+        (b'{"text": "two"}\n', [], 1, "corpus.jsonl:2: no id"),
+        (b'{"id": "b"}\n', [], 1, "corpus.jsonl:2: no text"),
+        (b'{"id": "b", "text": "\xff"}\n', [], 1, "corpus.jsonl:2: invalid UTF-8"),
+        (b"\n", ["--report", "nowhere/report.jsonl"], 1, "nowhere/report.jsonl: No such file"),
+        (b"\n", ["--schema", "year=integer"], 2, "year=integer"),
+        (b"\n", ["--chunking", "halves"], 2, "halves"),
+        (b"\n", ["--runtime", "abacus"], 1, "abacus"),
+        (b"\n", ["--encoder", "/nowhere"], 1, "no such encoder folder"),
+    ],
+)
+def test_bad_input_is_named_and_makes_no_collection(
+    tmp_path: Path, content: bytes | None, options: list[str], code: int, words: str
+) -> None:
+    source, target = tmp_path / "corpus.jsonl", tmp_path / "papers"
+    if content is not None:
+        source.write_bytes(b'{"id": "a", "text": "one"}\n' + content if content else b"")
+    result = run("index", source, "--into", target, "--json", *options)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert words in result.stderr
+    assert not (target / "manifest.json").exists()
+
+
+def test_skipped_records_are_counted_and_listed_in_one_json_document(tmp_path: Path) -> None:
+    source = tmp_path / "corpus.jsonl"
+    source.write_bytes(b'{"id": "a", "text": "one"}\n' + BAD_LINE + b'{"id": "a", "text": "three"}\n')
+    report = answer("index", source, "--into", tmp_path / "papers", "--skip-bad")
+    assert (report["documents"], report["duplicates"], report["bad"]) == (1, 1, 1)
+    assert "corpus.jsonl:2: not JSON" in report["problems"][0]
+
+
+def test_ctrl_c_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "papers"
+    answer("index", write_lines(tmp_path / "few.jsonl", {"a": "one"}), "--into", target)
+    many = write_lines(tmp_path / "many.jsonl", {f"d{n}": f"text {n} " * 100 for n in range(20_000)})
+    command = [sys.executable, "-m", "service", "index", str(many), "--into", str(target)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (target / "lock").read_text():  # signed by the one who writes
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+    assert (process.returncode, told) == (130, "interrupted; the collection is as it was before\n")
+    assert ids(target) == ["a"]

@@ -81,6 +81,9 @@ def test_facets_are_shown(papers: Path) -> None:
         (["--filter", "year >"], 1, "column 7: expected a value"),
         (["--sort", "yeer"], 1, "did you mean 'year'"),
         (["--weight", "2"], 1, "from 0 to 1"),
+        (["-k", "0"], 1, "k is 0; ask for at least 1"),
+        (["-k", "1000000"], 1, "at most 10,000 hits"),
+        (["-k", "ten"], 2, "valid integer"),
     ],
 )
 def test_what_cannot_be_answered(papers: Path, options: list[str], code: int, words: str) -> None:
