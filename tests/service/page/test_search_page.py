@@ -150,6 +150,23 @@ def test_a_filter_narrows_and_completes(visit: Any, site: str, hits: Hits) -> No
     assert "os.path.join" in hits(page)[:3]
 
 
+def test_values_that_come_late_complete_what_stands_there_now(visit: Any, site: str) -> None:
+    page = visit(f"{site}/?c=python&q=join", expect_trouble=True)
+    page.wait_for_selector(".hit")
+    held: list[Any] = []
+    page.route("**/overview", lambda route: held.append(route))
+    page.focus("#filter")
+    page.keyboard.type('module = "os', delay=20)
+    assert page.locator(".completions [role=option]:visible").count() == 0
+    for route in reversed(held):  # the answer to the last key first
+        route.continue_()
+    page.wait_for_selector(".completions >> text=os.path")
+    page.wait_for_timeout(100)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.input_value("#filter") == 'module = "os.path" '
+
+
 def test_a_value_of_a_hit_narrows_too(visit: Any, site: str) -> None:
     page = visit(f"{site}/?c=python&q=join")
     page.wait_for_selector(".hit")
