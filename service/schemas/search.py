@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from service.schemas.base import Answer, Whole, Wire
 from service.schemas.explanation import ExplanationAnswer
 
-MetadataValue = str | float | bool | datetime | list[str]
+MetadataValue = str | int | float | bool | datetime | list[str]
 ModeName = Literal["dense", "lexical", "hybrid"]
 
 
@@ -140,7 +140,7 @@ class TimingsAnswer(Answer):
 class FacetAnswer(Answer):
     """How many matching documents have a value."""
 
-    value: str | float | bool
+    value: str | int | float | bool
     count: int
 
 
