@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 
 
 def _whole(value: object) -> object:
@@ -13,6 +13,11 @@ def _whole(value: object) -> object:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]  # an integer of a request body
+
+
+def examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
+    """Examples of a body for the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": [*bodies]})
 
 
 class Wire(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, Whole, Wire
+from service.schemas.base import Answer, Whole, Wire, examples
 from service.schemas.search import FacetAnswer, MetadataValue, ModeName, QueryText
 
 
@@ -22,6 +22,8 @@ class ExplainBody(Wire):
         default=None, ge=0, le=1_000_000_000, description="Where the passage begins; by default the best passage."
     )
 
+    model_config = examples({"query": "does aspirin lower the risk of stroke", "id": "pubmed-42"})
+
 
 class AttentionBody(Wire):
     """Where do the words of a text look?"""
@@ -30,6 +32,8 @@ class AttentionBody(Wire):
     id: str = Field(min_length=1, description="A document; its best passage for the query is shown.")
     side: Literal["passage", "query"] = Field(default="passage", description="Which of the two texts.")
     layer: Whole = Field(default=0, ge=0, le=1_000, description="Layer of the encoder, from 0.")
+
+    model_config = examples({"query": "does aspirin lower the risk of stroke", "id": "pubmed-42", "layer": 5})
 
 
 class AttentionWordAnswer(Answer):
@@ -57,6 +61,8 @@ class JudgmentBody(Wire):
     query: QueryText
     document: str = Field(min_length=1)
     grade: Annotated[Whole, Field(ge=0, le=3)] | None
+
+    model_config = examples({"query": "aspirin stroke", "document": "pubmed-42", "grade": 3})
 
 
 class JudgmentAnswer(Answer):

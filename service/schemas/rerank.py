@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, LenientWire, Whole
+from service.schemas.base import Answer, LenientWire, Whole, examples
 
 
 class RelevantSpans(LenientWire):
@@ -38,6 +38,8 @@ class RerankBody(LenientWire):
     priority: Whole | None = Field(default=None, ge=-1_000, le=1_000, description="Ignored.")
     relevant_spans: RelevantSpans | None = None
 
+    model_config = examples({"query": "what do cats eat", "documents": ["Cats eat mice.", "Wings lift."], "top_n": 1})
+
     def texts(self) -> tuple[str, ...]:
         """The documents as texts."""
         return tuple(each if isinstance(each, str) else each.text for each in self.documents)
@@ -52,6 +54,8 @@ class TextsBody(LenientWire):
     truncation_direction: Literal["Left", "Right", "left", "right"] = "right"
     raw_scores: bool = False
     return_text: bool = False
+
+    model_config = examples({"query": "what do cats eat", "texts": ["Cats eat mice.", "Wings lift."]})
 
 
 class SpanAnswer(Answer):

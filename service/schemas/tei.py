@@ -1,4 +1,4 @@
-"""str Embeddings Inference's routes on the wire."""
+"""Text Embeddings Inference's routes on the wire."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, LenientWire, Whole
+from service.schemas.base import Answer, LenientWire, Whole, examples
 
 
 class Truncation(LenientWire):
@@ -26,6 +26,8 @@ class EmbedBody(Truncation):
     normalize: bool = Field(default=True, description="Vectors of this service always have length one.")
     dimensions: Whole | None = Field(default=None, ge=1, le=65_536, description="Keep the first so many numbers.")
 
+    model_config = examples({"inputs": ["heat transfer", "boundary layer"]})
+
 
 class SimilarityInputs(LenientWire):
     """One text and those it is compared with."""
@@ -40,6 +42,8 @@ class SimilarityBody(LenientWire):
     inputs: SimilarityInputs
     parameters: Truncation | None = None
 
+    model_config = examples({"inputs": {"source_sentence": "a cat", "sentences": ["a kitten", "a wing"]}})
+
 
 class TokenizeBody(LenientWire):
     """Texts to cut into tokens."""
@@ -47,6 +51,8 @@ class TokenizeBody(LenientWire):
     inputs: str | list[str]
     add_special_tokens: bool = True
     prompt_name: str | None = None
+
+    model_config = examples({"inputs": "heat transfer"})
 
 
 class TokenAnswer(Answer):

@@ -152,6 +152,15 @@ def test_the_openapi_document_describes_every_error_and_gives_examples(small: Se
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
+def test_every_body_has_an_example(small: Served) -> None:
+    document = small.http.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            for each in schema.get("anyOf", [schema] if schema else []):
+                assert document["components"]["schemas"][each["$ref"].rpartition("/")[2]]["examples"], path
+
+
 MIRRORS: list[tuple[type[BaseModel], type]] = [
     (collections.EncoderAnswer, types.EncoderFingerprint),
     (search.SearchAnswer, types.SearchResult),
