@@ -194,13 +194,15 @@ class Writer:
         """
         self._take_over()
         documents = self._typed(documents)
-        ids, contents = id_digests([each.id for each in documents]), content_digests(documents)
+        ids = id_digests([each.id for each in documents])
         keys = [digest.tobytes() for digest in ids]
         times = Counter(keys)
-        places = np.flatnonzero([times[key] == 1 and not self._on_its_way(key) for key in keys])
-        same = self._pending.unchanged(ids[places], contents[places])
+        alone = np.array([times[key] == 1 and not self._on_its_way(key) for key in keys], dtype=np.bool_)
+        places = np.flatnonzero(alone & self._pending.holds(ids))
+        contents = content_digests([documents[place] for place in places])
+        same = self._pending.unchanged(ids[places], contents)
         self.counts.unchanged += int(np.count_nonzero(same))
-        claimed = self._pending.claim(ids[places[~same]], contents[places[~same]])
+        claimed = self._pending.claim(ids[places[~same]], contents[~same])
         self.counts.resumed += int(np.count_nonzero(claimed))
         same[~same] = claimed
         result = np.zeros(len(keys), dtype=np.bool_)
@@ -267,7 +269,10 @@ class Writer:
         schema = self.schema
         if self.settings.schema is None:
             schema = extend_schema(schema, (each.metadata for each in documents))
-        result = [replace(each, metadata=typed(each.metadata, schema, each.id)) for each in documents]
+        result = [
+            replace(each, metadata=typed(each.metadata, schema, each.id)) if each.metadata else each
+            for each in documents
+        ]
         self.schema = schema
         return result
 
