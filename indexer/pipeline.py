@@ -17,7 +17,7 @@ from typing import Any
 from indexer.chunking import ChunkSettings, chunk
 from indexer.encode_once import EncodeOnce
 from indexer.readers import FileOutcome, ReadOptions, check_source, find_beir, open_documents
-from indexer.writer import Writer
+from indexer.writer import Counts, Writer
 from retrieval.encoder.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
@@ -125,9 +125,9 @@ def build_collection(
     """Index `sources` into the collection `into`, which is made if it is not there, and commit one generation.
 
     A source is a file, a folder, "-" or, where `settings.read.web` allows it, a URL; all are looked for before
-    anything is done, so that a slip of the pen costs nothing.  A file of a folder that cannot
-    be parsed is counted and passed over; a bad record stops the build unless `settings.skip_bad`.  Documents that the
-    collection already holds unchanged are not encoded again.
+    anything is done, so that a slip of the pen costs nothing.  A file of a folder that cannot be parsed is counted and
+    passed over; a bad record stops the build unless `settings.skip_bad`.  Documents that the collection already holds
+    unchanged are not encoded again.
 
     Raises InputError for what cannot be read or does not fit, EncoderMismatch for an encoder that did not make the
     collection, CollectionError for what the disk says; the collection is then as it was.
@@ -154,12 +154,23 @@ def build_collection(
                 watch(Progress(tally.read, tally.passages))
         if not tally.read and (settings.sync or not writer.generation):
             raise InputError(f"{', '.join(map(str, sources))}: no document could be read, so nothing was changed")
-        if settings.sync and tally.bad:
-            tally.problems.append("nothing was deleted: a document that could not be read may still be wanted")
-        elif settings.sync:
-            writer.delete_unseen()
+        if settings.sync:
+            _delete_unseen(writer, tally)
         writer.commit()
-        counts = writer.counts
+    return _report(into, encoder, tally, writer.counts, encode_once.encoded, time.perf_counter() - started)
+
+
+def _delete_unseen(writer: Writer, tally: _Tally) -> None:
+    """Delete what the sources no longer hold, unless some of what they hold could not be read."""
+    if tally.bad:
+        tally.problems.append("nothing was deleted: a document that could not be read may still be wanted")
+    else:
+        writer.delete_unseen()
+
+
+def _report(
+    into: Path, encoder: SentenceEncoder, tally: _Tally, counts: Counts, encoded_texts: int, seconds: float
+) -> BuildReport:
     manifest = read_manifest(into)
     return BuildReport(
         collection=str(into),
@@ -176,11 +187,11 @@ def build_collection(
         unchanged=counts.unchanged,
         resumed=counts.resumed,
         deleted=counts.deleted,
-        encoded_texts=encode_once.encoded,
+        encoded_texts=encoded_texts,
         bad=tally.bad,
         problems=tuple(tally.problems),
         schema={name: str(kind) for name, kind in manifest.schema.items()},
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )
 
 
