@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,17 +65,18 @@ def _milliseconds(encode: Encode, query: str) -> float:
 async def _together(encode: Encode, queries: Sequence[str], callers: int) -> float:
     """Queries a second when each caller sends its next one as soon as it has its answer."""
     limits = BatchLimits(items=callers, cost=2_048, queue=4 * callers, workers=cores())
-    with ThreadPoolExecutor(cores()) as pool:
-        batcher: Batcher[str, Any] = Batcher(lambda texts: list(encode(texts)), pool, limits, name="queries")
-        texts = iter([*queries] * 4)
+    batcher: Batcher[str, Any] = Batcher(lambda texts: list(encode(texts)), limits, name="queries")
+    texts = iter([*queries] * 4)
 
-        async def caller() -> None:
-            for text in texts:  # one iterator for all: whoever is free takes the next
-                await batcher.submit(text)
+    async def caller() -> None:
+        for text in texts:  # one iterator for all: whoever is free takes the next
+            await batcher.submit(text)
 
-        started = time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range(callers)))
-    return 4 * len(queries) / (time.perf_counter() - started)
+    started = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    seconds = time.perf_counter() - started
+    batcher.close()
+    return 4 * len(queries) / seconds
 
 
 def summed_up(rounds: dict[str, list[dict[str, Any]]]) -> list[Row]:

@@ -31,6 +31,7 @@ import psutil
 from benchmarks.load import Orders, Seen, run_load
 
 EMBEDDINGS = "/v1/embeddings"
+REQUESTS = 30_000  # of a load, before they repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,11 @@ def loads(collection: str, callers: Sequence[int], modes: Sequence[str]) -> Iter
 
 
 def bodies(load: Load, queries: Sequence[str], number: int) -> list[str]:
-    """Distinct requests: the queries over and over, each time with another number behind."""
+    """Distinct requests: the queries over and over, each time with another of their words behind."""
     key = "input" if load.path == EMBEDDINGS else "query"
-    texts = (f"{queries[i % len(queries)]} {number + i}" for i in range(30_000))
+    words = sorted({word for query in queries for word in query.split()})
+    places = range(number * REQUESTS, (number + 1) * REQUESTS)
+    texts = (f"{queries[i % len(queries)]} {words[i // len(queries) % len(words)]}" for i in places)
     return [json.dumps({key: text[:200], **load.body}) for text in texts]
 
 
@@ -130,9 +133,9 @@ def table(
     """Every load, each after a short warm-up."""
     print(HEADER)
     for place, load in enumerate(loads(service.collection, callers, modes)):
-        warm = bodies(load, queries, -1)
+        warm = bodies(load, queries, 0)
         run_load(Orders(service.url, load.path, warm, load.callers, 1.0))
-        measure(service, load, queries, seconds, (place + 1) * 10**6)
+        measure(service, load, queries, seconds, place + 1)
 
 
 def overload(service: Service, queries: Sequence[str], seconds: float, mode: str) -> None:
@@ -140,11 +143,11 @@ def overload(service: Service, queries: Sequence[str], seconds: float, mode: str
     path = f"/v1/collections/{service.collection}/search"
     print(HEADER)
     normal = Load("normal", 8, path, {"mode": mode, "k": 10})
-    run_load(Orders(service.url, path, bodies(normal, queries, -1), 8, 2.0))
-    before = measure(service, normal, queries, 10, 10**6)
-    flood = measure(service, Load("ten times as many", 80, path, normal.body), queries, seconds, 2 * 10**6)
+    run_load(Orders(service.url, path, bodies(normal, queries, 0), 8, 2.0))
+    before = measure(service, normal, queries, 10, 1)
+    flood = measure(service, Load("ten times as many", 80, path, normal.body), queries, seconds, 2)
     time.sleep(1)
-    after = measure(service, Load("one second later", 8, path, normal.body), queries, 10, 3 * 10**6)
+    after = measure(service, Load("one second later", 8, path, normal.body), queries, 10, 3)
     p99 = [np.percentile(seen.latencies_ms, 99) for seen in (before, flood)]
     refused = np.percentile(flood.refusals_ms, [50, 99]) if flood.refusals_ms else (0.0, 0.0)
     print(f"\naccepted p99 under the flood: {p99[1] / p99[0]:.1f} × normal (at most 3)")
@@ -163,7 +166,7 @@ def soak(service: Service, queries: Sequence[str], seconds: float, mode: str) ->
         load = Load("search", 8, path, {"mode": mode, "k": 10})
         if part % 3 == 2:
             load = Load("embeddings, one short text", 8, EMBEDDINGS, {"model": "default"})
-        seen = measure(service, load, queries, seconds / 10, (part + 1) * 10**6)
+        seen = measure(service, load, queries, seconds / 10, part + 1)
         errors += sum(count for status, count in seen.statuses.items() if status != "200")
         measured.append(service.resident_mb())
     growth = measured[-1] / measured[0] - 1

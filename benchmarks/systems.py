@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from retrieval.encoder.batching import GRAPH_INPUTS, TokenBatch, plan
 from retrieval.encoder.hub import locate
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.runtime import cores
@@ -49,7 +50,9 @@ def make(name: str, model: str, int8: Path | None) -> Encode:
         return _onnx(model)
     runtime = "torch" if kind == "torch" else "openvino"
     chosen: str | Path = int8 if precision == "int8" and int8 else model
-    return load_encoder(chosen, runtime=runtime, precision=precision).encode_passages
+    encoder = load_encoder(chosen, runtime=runtime, precision=precision)
+    encoder.warm()  # as the service does
+    return encoder.encode_passages
 
 
 def _sentence_transformers(model: str, precision: str) -> Encode:
@@ -94,26 +97,24 @@ def _export_onnx(folder: Any, path: Path) -> None:
 
     from retrieval.encoder.graph import EncoderGraph
 
-    example = (torch.ones(2, 9, dtype=torch.int32), torch.tensor([9, 5]).int(), torch.tensor(0).int())
+    example = tuple(map(torch.from_numpy, TokenBatch.of([[1] * 9, [1] * 4, [1] * 3]).rows(9, shared=True).inputs()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             EncoderGraph(folder).eval(),
             example,
             str(path),
-            input_names=["ids", "sizes", "skip"],
-            dynamic_axes={"ids": {0: "batch", 1: "length"}, "sizes": {0: "batch"}},
+            input_names=list(GRAPH_INPUTS),
+            dynamic_axes={name: {0: "rows", 1: "length"} for name in ("ids", "texts", "positions")} | {"spans": [0]},
             dynamo=False,
             opset_version=17,
         )
 
 
 def _run_onnx(session: Any, ids: Sequence[Sequence[int]], dimension: int) -> Vectors:
-    from retrieval.encoder.batching import TokenBatch, plan
-
     out = np.zeros((len(ids), dimension), np.float32)
     for places in plan([len(one) for one in ids], 8_192):
         batch = TokenBatch.of([ids[place] for place in places])
-        inputs = {"ids": batch.padded(max(batch.lengths)), "sizes": np.array(batch.lengths, np.int32)}
-        out[places] = session.run(None, inputs | {"skip": np.array(0, np.int32)})[0]
+        inputs = dict(zip(GRAPH_INPUTS, batch.rows(max(batch.lengths)).inputs(), strict=True))
+        out[places] = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
     return out

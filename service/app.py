@@ -86,8 +86,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        # one more than the encoder's: searches by words alone go on while the others wait for it
-        with ThreadPoolExecutor(settings.queue.threads + 1, "attendex") as threads:
+        with ThreadPoolExecutor(settings.queue.threads, "attendex") as threads:
             services = make_services(root, settings, lifecycle, metrics, encoders, reranker, threads)
             try:
                 if services.collections.is_folder:
@@ -96,6 +95,8 @@ def create_app(
                 async with watching(settings.reload_seconds, services.collections.refresh, keys.reload):
                     yield {"services": services}
             finally:
+                await asyncio.to_thread(services.searches.close)
+                await asyncio.to_thread(services.embeddings.close)
                 await asyncio.to_thread(services.changes.close)
                 await asyncio.to_thread(services.recall.close)
         services.collections.close()
@@ -157,7 +158,7 @@ def make_services(
         collections=opened,
         encoders=encoders,
         changes=Changes(opened, settings.queue.length),
-        searches=SearchQueue(opened, threads, settings, metrics, recall),
+        searches=SearchQueue(opened, settings, metrics, recall),
         recall=recall,
         embeddings=embeddings,
         reranking=Reranking(embeddings, reranker, threads),

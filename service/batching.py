@@ -2,14 +2,18 @@
 
 Nothing waits for company.  A batch starts as soon as a worker is free, so one caller alone pays nothing, and under load
 batches grow by themselves.  The queue is bounded: past its length an item is refused at once rather than made to wait.
+
+A worker that is done takes its next batch itself, on its own thread: while the event loop is handing out the last
+answers, the next ones are being made.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Generic, TypeVar
@@ -39,7 +43,7 @@ class _Waiting(Generic[T, R]):
 
 
 class Batcher(Generic[T, R]):
-    """Runs `run` on threads over batches of submitted items.  Lives on one event loop.
+    """Runs `run` on threads of its own over batches of submitted items.  Lives on one event loop, until `close`.
 
     `run` answers each item with a result or with the exception that its caller gets; `observe` is told each batch's
     size and its longest wait in seconds.
@@ -48,7 +52,6 @@ class Batcher(Generic[T, R]):
     def __init__(
         self,
         run: Callable[[Sequence[T]], Sequence[R | Exception]],
-        executor: Executor,
         limits: BatchLimits,
         *,
         name: str,
@@ -56,13 +59,15 @@ class Batcher(Generic[T, R]):
         observe: Callable[[int, float], None] = lambda _size, _wait: None,
     ) -> None:
         self._run = run
-        self._executor = executor
         self._limits = limits
         self._name = name
         self._cost = cost
         self._observe = observe
         self._queue: deque[_Waiting[T, R]] = deque()
-        self._running = 0
+        self._workers = ThreadPoolExecutor(limits.workers, f"attendex-{name}")
+        self._working = 0  # workers that run or are about to
+        self._in_flight = 0  # items that they have taken
+        self._lock = threading.Lock()  # over the queue and these two
 
     def __len__(self) -> int:
         """Items that wait."""
@@ -77,46 +82,63 @@ class Batcher(Generic[T, R]):
         """The item's result; raises Overloaded where the queue is full, or what `run` answered for the item."""
         if self.full:
             raise Overloaded(f"the queue of {self._name} is full ({self._limits.queue} wait); try again in a second")
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(item, self._cost(item), future, perf_counter()))
-        self._start()
-        return await future
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[T, R] = _Waiting(item, self._cost(item), loop.create_future(), perf_counter())
+        with self._lock:
+            self._queue.append(waiting)
+            starts = self._working < self._limits.workers
+            self._working += starts
+        if starts:
+            self._workers.submit(self._work, loop)
+        return await waiting.future
 
-    def _start(self) -> None:
-        while self._queue and self._running < self._limits.workers:
-            batch = self._take()
-            if not batch:
-                continue
-            self._running += 1
+    def close(self) -> None:
+        """Wait for what runs, and end the threads."""
+        self._workers.shutdown()
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Batch after batch, until nothing waits; runs on a thread."""
+        while batch := self._take():
             self._observe(len(batch), perf_counter() - batch[0].since)
-            running = asyncio.get_running_loop().run_in_executor(self._executor, self._answers, batch)
-            running.add_done_callback(lambda done, batch=batch: self._finish(batch, done))  # type: ignore[misc]
+            answers = self._answers(batch)
+            with self._lock:
+                self._in_flight -= len(batch)
+            loop.call_soon_threadsafe(_hand_out, batch, answers)
 
     def _take(self) -> list[_Waiting[T, R]]:
-        """The next batch; items whose callers have gone are dropped."""
+        """The next batch; items whose callers have gone are dropped.  Where it is empty, the worker has ended."""
         batch: list[_Waiting[T, R]] = []
         cost = 0
-        while self._queue and len(batch) < self._limits.items:
-            if batch and cost + self._queue[0].cost > self._limits.cost:
-                break
-            waiting = self._queue.popleft()
-            if not waiting.future.done():
-                batch.append(waiting)
-                cost += waiting.cost
+        with self._lock:
+            most = self._share()
+            while self._queue and len(batch) < most:
+                if batch and cost + self._queue[0].cost > self._limits.cost:
+                    break
+                waiting = self._queue.popleft()
+                if not waiting.future.done():
+                    batch.append(waiting)
+                    cost += waiting.cost
+            self._in_flight += len(batch)
+            self._working -= not batch
         return batch
 
-    def _answers(self, batch: Sequence[_Waiting[T, R]]) -> Sequence[R | Exception]:
-        return self._run([waiting.item for waiting in batch])
+    def _share(self) -> int:
+        """Of what waits and runs, what each worker has for all to be done at the same time."""
+        fair = -(-(len(self._queue) + self._in_flight) // self._limits.workers)
+        return min(self._limits.items, fair)
 
-    def _finish(self, batch: Sequence[_Waiting[T, R]], done: asyncio.Future[Sequence[R | Exception]]) -> None:
-        self._running -= 1
-        failure = done.exception()
-        answers: Sequence[R | BaseException] = [failure] * len(batch) if failure else done.result()
-        for waiting, answer in zip(batch, answers, strict=True):
-            if waiting.future.done():
-                continue
-            if isinstance(answer, BaseException):
-                waiting.future.set_exception(answer)
-            else:
-                waiting.future.set_result(answer)
-        self._start()
+    def _answers(self, batch: Sequence[_Waiting[T, R]]) -> Sequence[R | BaseException]:
+        try:
+            return self._run([waiting.item for waiting in batch])
+        except BaseException as failure:
+            return [failure] * len(batch)
+
+
+def _hand_out(batch: Sequence[_Waiting[T, R]], answers: Sequence[R | BaseException]) -> None:
+    for waiting, answer in zip(batch, answers, strict=True):
+        if waiting.future.done():
+            continue
+        if isinstance(answer, BaseException):
+            waiting.future.set_exception(answer)
+        else:
+            waiting.future.set_result(answer)

@@ -57,8 +57,12 @@ class EmbeddingQueue:
             items=settings.batch_texts, cost=settings.batch_tokens, queue=settings.length, workers=settings.threads
         )
         self._batcher: Batcher[Texts, Embedded] = Batcher(
-            self._answer, executor, limits, name="embedding", cost=_tokens, observe=metrics.batch("embedding")
+            self._answer, limits, name="embedding", cost=_tokens, observe=metrics.batch("embedding")
         )
+
+    def close(self) -> None:
+        """Wait for what is being encoded."""
+        self._batcher.close()
 
     def waiting(self) -> int:
         """Requests, or parts of them, that wait."""

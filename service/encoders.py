@@ -37,6 +37,7 @@ class Encoders:
         with self._lock:
             if name not in self._loaded:
                 encoder = load_encoder(name, runtime=self._runtime, precision=self._precision)
+                encoder.warm()
                 self._loaded[name] = RememberingEncoder(encoder, REMEMBERED_QUERIES)
             return self._loaded[name]
 

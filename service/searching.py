@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from retrieval.errors import AttendexError, BadQuery, Overloaded
@@ -31,7 +30,6 @@ class SearchQueue:
     def __init__(
         self,
         collections: Collections,
-        executor: Executor,
         settings: Settings,
         metrics: Metrics,
         recall: RecallWatch,
@@ -43,11 +41,16 @@ class SearchQueue:
         self._metrics = metrics
         queue = settings.queue
         limits = BatchLimits(queue.batch_searches, queue.batch_searches, queue.length, queue.threads)
-        self._encoded = self._batcher(executor, limits, "search")
-        self._lexical = self._batcher(executor, limits, "lexical")
+        self._encoded = self._batcher(limits, "search")
+        self._lexical = self._batcher(limits, "lexical")
 
-    def _batcher(self, executor: Executor, limits: BatchLimits, name: str) -> Batcher[Asked, SearchResult]:
-        return Batcher(self._answer, executor, limits, name=name, observe=self._metrics.batch(name))
+    def _batcher(self, limits: BatchLimits, name: str) -> Batcher[Asked, SearchResult]:
+        return Batcher(self._answer, limits, name=name, observe=self._metrics.batch(name))
+
+    def close(self) -> None:
+        """Wait for what is being answered."""
+        self._encoded.close()
+        self._lexical.close()
 
     def waiting(self) -> int:
         """Searches that wait."""

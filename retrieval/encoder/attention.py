@@ -1,7 +1,7 @@
 """Scaled dot-product attention and its multi-head layer.
 
 One signature, three implementations: `attend_plain` is the definition, spelled out, and the only one that can return
-the attention weights; `attend_packed` is what torch runs; `attend_padded` is what is exported.  Tests hold the
+the attention weights; `attend_packed` is what torch runs; `attend_rows` is what is exported.  Tests hold the
 fast ones against the plain one.
 
 A *window* of w lets a token see those at most w places away (None: the whole text).  A *bias* (H, L, L) is added to
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retrieval.encoder.layout import Layout, Packed, Padded, Run
+from retrieval.encoder.layout import Layout, Packed, Rows, Run
 from retrieval.encoder.positions import Rotation
 
 BLOCK_TOKENS = 256  # queries that windowed attention takes at a time
@@ -86,18 +86,17 @@ def _attend_blocks(qkv: list[Tensor], window: int, bias: Tensor | None, block: i
     return out
 
 
-def attend_padded(
-    q: Tensor, k: Tensor, v: Tensor, layout: Padded, *, window: int | None = None, bias: Tensor | None = None
+def attend_rows(
+    q: Tensor, k: Tensor, v: Tensor, layout: Rows, *, window: int | None = None, bias: Tensor | None = None
 ) -> Tensor:
-    """q, k, v: (B, L, H, D) → the same.  What stands at padded places of the answer has no meaning."""
-    mask = layout.mask[:, None, None, :]  # (B, 1, 1, L)
-    if window is not None:
-        places = layout.positions[0]
-        mask = mask & band(places, places, window) | band(places, places, 0)  # a padded place sees itself at least
+    """q, k, v: (B, L, H, D) → the same.  What stands where there is no text has no meaning."""
+    mask = layout.mask
     if bias is not None:
-        mask = bias[None].masked_fill(~mask, -torch.inf).to(q.dtype)
+        mask = mask + bias[None]
+    if window is not None:
+        mask = mask.masked_fill(~band(layout.places, layout.places, window), -torch.inf)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype)).transpose(1, 2)
 
 
 class SelfAttention(nn.Module):
@@ -130,8 +129,8 @@ class SelfAttention(nn.Module):
     def _attend(
         self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, weights: list[list[Tensor]] | None
     ) -> Tensor:
-        if isinstance(layout, Padded):
-            return attend_padded(q, k, v, layout, window=self.window, bias=bias)
+        if isinstance(layout, Rows):
+            return attend_rows(q, k, v, layout, window=self.window, bias=bias)
         if weights is None:
             return attend_packed(q, k, v, layout, window=self.window, bias=bias)
         out, of_each = attend_plain(q, k, v, layout, window=self.window, bias=bias)

@@ -19,7 +19,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retrieval.encoder.batching import GRAPH_INPUTS, TokenBatch
 from retrieval.encoder.folder import EncoderFolder
+from retrieval.errors import EncoderError
 from retrieval.types import EncoderFingerprint
 
 if TYPE_CHECKING:
@@ -27,14 +29,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GRAPH_VERSION = 2  # counts changes of what is exported
+GRAPH_VERSION = 3  # counts changes of what is exported
 MODEL, WEIGHTS = "model.xml", "model.bin"
 
 
 class Output(StrEnum):
     """What a graph is asked for."""
 
-    VECTORS = "vectors"  # (B, dimension)
+    VECTORS = "vectors"  # (S, dimension)
     STATES = "states"  # (B, L, width), of each token before pooling
 
 
@@ -87,6 +89,14 @@ def _key(folder: EncoderFolder, fingerprint: EncoderFingerprint) -> str:
     return hashlib.sha256(shape.encode()).hexdigest()[:32]
 
 
+def read_quantized(path: Path, core: ov.Core) -> ov.Model:
+    """The graph that `attendex quantize` wrote.  Raises EncoderError where an earlier version wrote it."""
+    graph = core.read_model(path)
+    if len(graph.inputs) != len(GRAPH_INPUTS):
+        raise EncoderError(f"{path} was written by an earlier version; make it again with: attendex quantize ENCODER …")
+    return graph
+
+
 def save_graph(graph: ov.Model, place: Path) -> None:
     """Write the graph as the folder `place`, which appears whole; one that is there already is left."""
     import openvino as ov
@@ -117,20 +127,20 @@ def _sync(path: Path) -> None:
 
 
 def export(folder: EncoderFolder) -> ov.Model:
-    """Convert from the checkpoint.  Inputs: ids (B, L), sizes (B,), skip (); outputs: all of `Output`, by name."""
+    """Convert from the checkpoint.  Inputs: GRAPH_INPUTS, as `EncoderGraph` takes them; outputs: all of `Output`."""
     import openvino as ov
     import torch
 
     from retrieval.encoder.graph import OpenGraph
 
     graph = OpenGraph(folder).eval()
-    example = (torch.ones(2, 9, dtype=torch.int32), torch.tensor([9, 5], dtype=torch.int32), torch.tensor(0).int())
+    rows = TokenBatch.of([[1] * 9, [1] * 4, [1] * 3]).rows(9, shared=True)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's remarks on shapes that are constants on purpose
-        model = ov.convert_model(graph, example_input=example)
-    for port, name, shape in zip(model.inputs, ("ids", "sizes", "skip"), ([-1, -1], [-1], []), strict=True):
+        model = ov.convert_model(graph, example_input=tuple(map(torch.from_numpy, rows.inputs())))
+    for port, (name, dimensions) in zip(model.inputs, GRAPH_INPUTS.items(), strict=True):
         port.get_tensor().set_names({name})
-        port.get_node().set_partial_shape(ov.PartialShape(shape))
+        port.get_node().set_partial_shape(ov.PartialShape([-1] * dimensions))
     for port, output in zip(model.outputs, Output, strict=True):
         port.get_tensor().set_names({output.value})
     model.validate_nodes_and_infer_types()

@@ -8,7 +8,7 @@ import torch
 
 from retrieval.encoder.batching import TokenBatch
 from retrieval.encoder.folder import EncoderFolder, weight_files
-from retrieval.encoder.layout import Padded
+from retrieval.encoder.layout import Rows
 from retrieval.encoder.runtime import Precision, RuntimeName
 from retrieval.encoder.weights import load_head
 from retrieval.errors import UnsupportedCheckpoint
@@ -35,9 +35,10 @@ class AutoModelRuntime:
     @torch.inference_mode()
     def run(self, batch: TokenBatch) -> Vectors:
         """(B, dimension) float32, in the batch's order."""
-        ids = torch.from_numpy(batch.padded(max(batch.lengths))).to(self.device, torch.long)
-        layout = Padded(ids, torch.tensor(batch.lengths, device=self.device), skip=batch.skip)
-        hidden = self._model(input_ids=ids, attention_mask=layout.mask.long()).last_hidden_state
+        rows = batch.rows(max(batch.lengths)).inputs()
+        ids, texts, positions, spans, _ = (torch.from_numpy(each).to(self.device, torch.long) for each in rows)
+        layout = Rows(texts, positions, spans, skip=batch.skip)
+        hidden = self._model(input_ids=ids, attention_mask=(texts >= 0).long()).last_hidden_state
         return self._head(hidden.float(), layout).cpu().numpy()  # type: ignore[no-any-return]
 
 

@@ -1,11 +1,11 @@
-"""The whole encoder as one torch module over padded batches: what is exported."""
+"""The whole encoder as one torch module over rows of tokens: what is exported."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from retrieval.encoder.folder import EncoderFolder
-from retrieval.encoder.layout import Padded
+from retrieval.encoder.layout import Rows
 from retrieval.encoder.weights import load_head, load_transformer
 
 
@@ -17,17 +17,19 @@ class EncoderGraph(nn.Module):
         self.transformer = load_transformer(folder)
         self.head = load_head(folder)
 
-    def forward(self, ids: Tensor, sizes: Tensor, skip: Tensor) -> Tensor:
-        """ids: (B, L) padded on the right, sizes: (B,), skip: () prompt tokens that pooling leaves out."""
-        layout = Padded(ids, sizes, skip=skip)
+    def forward(self, ids: Tensor, texts: Tensor, positions: Tensor, spans: Tensor, skip: Tensor) -> Tensor:
+        """ids, texts, positions: (B, L), spans: (S, 2), as `Rows` has them; skip: () prompt tokens not to be pooled."""
+        layout = Rows(texts, positions, spans, skip=skip)
         return self.head(self.transformer(ids, layout), layout)  # type: ignore[no-any-return]
 
 
 class OpenGraph(EncoderGraph):
     """The same, which also shows the token states before pooling, for those who explain."""
 
-    def forward(self, ids: Tensor, sizes: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """As above → vectors (B, dimension) and states (B, L, width)."""
-        layout = Padded(ids, sizes, skip=skip)
+    def forward(  # type: ignore[override]
+        self, ids: Tensor, texts: Tensor, positions: Tensor, spans: Tensor, skip: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As above → vectors (S, dimension) and states (B, L, width)."""
+        layout = Rows(texts, positions, spans, skip=skip)
         states = self.transformer(ids, layout)
         return self.head(states, layout), states

@@ -1,8 +1,8 @@
-"""How the tokens of a batch lie in memory: end to end without padding, or padded to one length.
+"""How the tokens of a batch lie in memory: end to end without padding, or in rows of one length.
 
 Everything of the encoder that looks across the tokens of a text (attention, positions, pooling) asks the layout; all
-else works token by token and does not care.  `Packed` is the reference and what torch runs; `Padded` has shapes that
-a graph compiler can follow, and is what is exported.
+else works token by token and does not care.  `Packed` is the reference and what torch runs; `Rows` have shapes that
+a graph compiler can follow, and are what is exported.
 """
 
 from __future__ import annotations
@@ -77,6 +77,11 @@ class Packed:
         """(T,) each token's place in its sequence, from 0."""
         return torch.arange(sum(self.lengths), device=self.device) - self.offsets[self.sequence]
 
+    @property
+    def places(self) -> Tensor:
+        """(T,) places whose distances are those in the texts."""
+        return self.positions
+
     @cached_property
     def pooled(self) -> Tensor:
         """(T,) True where a token counts in pooling."""
@@ -96,39 +101,46 @@ class Packed:
         return tokens[self.offsets[:-1] + places]
 
 
-class Padded:
-    """B sequences padded on the right to L tokens: token tensors are (B, L, …), `sizes` (B,) says how many count.
+class Rows:
+    """S texts in B rows of L tokens, one or several in a row: token tensors are (B, L, …).
 
-    `skip` may be a tensor without dimensions, so that an exported graph takes it as an input.
+    texts: (B, L) which text a token belongs to, -1 for none; positions: (B, L) its place in that text; spans: (S, 2)
+    where each text starts, counting through all rows, and its tokens.  `skip` may be a tensor without dimensions, so
+    that an exported graph takes it as an input.
     """
 
-    def __init__(self, ids: Tensor, sizes: Tensor, *, skip: int | Tensor = 0) -> None:
-        self.sizes = sizes
+    def __init__(self, texts: Tensor, positions: Tensor, spans: Tensor, *, skip: int | Tensor = 0) -> None:
+        self.texts = texts
+        self.positions = positions
+        self.starts = spans[:, 0]
+        self.sizes = spans[:, 1]
         self.skip = skip
-        self.positions = torch.arange(ids.shape[1], device=ids.device)[None, :]  # (1, L)
+        self.places = torch.arange(texts.shape[1], device=texts.device)  # (L,) in the row: distances are the texts'
 
     @cached_property
     def mask(self) -> Tensor:
-        """(B, L) True where there is a token."""
-        return self.positions < self.sizes[:, None]
+        """(B, 1, L, L) float: 0 where two tokens are of one text, -inf elsewhere; those of no text see each other."""
+        apart = self.texts[:, None, :, None] != self.texts[:, None, None, :]
+        return torch.zeros(apart.shape, device=apart.device).masked_fill(apart, -torch.inf)
 
     @cached_property
     def pooled(self) -> Tensor:
         """(B, L) True where a token counts in pooling."""
-        return self.mask & (self.positions >= self.skip)
+        return (self.texts >= 0) & (self.positions >= self.skip)
 
     def sum(self, tokens: Tensor) -> Tensor:
-        """(B, L, D) → (B, D)"""
-        return (tokens.float() * self.mask[..., None]).sum(1)
+        """(B, L, D) → (S, D), sum over each text's tokens."""
+        numbers = torch.arange(self.sizes.shape[0], device=tokens.device)
+        return (numbers[:, None] == self.texts.flatten()).float() @ tokens.flatten(0, 1).float()
 
     def max(self, tokens: Tensor) -> Tensor:
-        """(B, L, D) → (B, D)"""
-        return tokens.float().masked_fill(~self.mask[..., None], float("-inf")).amax(1)
+        """(B, L, D) → (S, D), largest value of each dimension in each text."""
+        places = self.starts[:, None] + torch.minimum(self.places, self.sizes[:, None] - 1).clamp(min=0)
+        return tokens.flatten(0, 1)[places].float().amax(1)
 
     def take(self, tokens: Tensor, places: Tensor) -> Tensor:
-        """(B, L, D), (B,) → (B, D)"""
-        index = places[:, None, None].expand(-1, 1, tokens.shape[-1])
-        return tokens.gather(1, index).squeeze(1)
+        """(B, L, D), (S,) → (S, D): the token at place `places[s]` of text s."""
+        return tokens.flatten(0, 1)[self.starts + places.clamp(min=0)]
 
 
-Layout: TypeAlias = Packed | Padded
+Layout: TypeAlias = Packed | Rows

@@ -106,13 +106,13 @@ def _torch(folder: EncoderFolder, precision: str) -> Runtime:
 def _openvino(folder: EncoderFolder, fingerprint: EncoderFingerprint, precision: str) -> Runtime:
     import openvino as ov
 
-    from retrieval.encoder.conversion import converted
-    from retrieval.encoder.runtime_openvino import OpenVINORuntime, threads_each
+    from retrieval.encoder.conversion import converted, read_quantized
+    from retrieval.encoder.runtime_openvino import OpenVINORuntime
 
     core = ov.Core()
     usual = Precision.BF16 if has_bf16() else Precision.F32
     chosen = usual if precision == AUTO else Precision(precision)
     int8_graph = folder.int8_graph if chosen is Precision.INT8 else None
-    graph = core.read_model(int8_graph) if int8_graph else converted(folder, fingerprint, core)
+    graph = read_quantized(int8_graph, core) if int8_graph else converted(folder, fingerprint, core)
     assert folder.architecture is not None, "the caller sends unknown families to the fallback"
-    return OpenVINORuntime(core, graph, chosen, threads=threads_each(folder.architecture))
+    return OpenVINORuntime(core, graph, chosen, folder.architecture)

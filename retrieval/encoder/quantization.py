@@ -15,8 +15,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from retrieval.encoder.batching import TokenBatch
 from retrieval.encoder.conversion import save_graph
 from retrieval.encoder.folder import INT8_FOLDER, EncoderFolder
 from retrieval.encoder.tokenizer import TextTokenizer
@@ -53,7 +52,7 @@ def _samples(folder: EncoderFolder, texts: Sequence[str]) -> Iterator[list[Any]]
     """Inputs of the graph, a text each."""
     for ids in TextTokenizer(folder).ids([folder.passage_prompt + text for text in texts]):
         if ids:
-            yield [np.array([ids], np.int32), np.array([len(ids)], np.int32), np.array(0, np.int32)]
+            yield TokenBatch.of([ids]).rows(len(ids)).inputs()
 
 
 def refuse_existing(out: Path) -> None:

@@ -1,18 +1,20 @@
 """The encoder on OpenVINO: the same module as a compiled graph, in float32, bfloat16 or int8.
 
-One compilation serves queries and indexing: as many requests at a time as there are cores (or groups of cores, for a
-big encoder), each on threads of its own, so that nothing waits at barriers and callers never fight for threads.
+The graph is compiled in two forms.  One answers whoever waits for a few tokens: a request has several threads, so that
+each reads a part of the weights.  The other is for many tokens: as many requests at a time as there are cores (or
+groups of cores, for a big encoder), each on threads of its own, so that nothing waits at barriers.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from queue import LifoQueue
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from retrieval.encoder.batching import TokenBatch
+from retrieval.encoder.batching import TokenBatch, TokenRows, shared_rows
 from retrieval.encoder.runtime import Precision, RuntimeName, cores, has_bf16
 from retrieval.encoder.shape import Architecture
 from retrieval.types import Vectors
@@ -21,21 +23,31 @@ if TYPE_CHECKING:
     import openvino as ov
 
 BUDGET_TOKENS = 2_048  # of one batch; more gains nothing and leaves the caches
-SMALL_TOKENS = 512  # batches up to here get a rounded length
-WARM_LENGTHS = (*range(4, 33, 4), *range(40, 65, 8))  # of single queries, compiled before the first one comes
+SMALL_TOKENS = 1_024  # batches up to here are answered by several threads, in shapes that repeat
+ROW_TOKENS = 128  # of rows that short texts share, at most
+SPANS_STEP = 8
 
 
 def rounded(length: int) -> int:
     """A length that repeats, little above `length`: what was compiled for a shape serves the next query."""
-    step = 4 if length <= 32 else 8
+    step = 4 if length <= 32 else 8 if length <= 128 else 16
     return -(-length // step) * step
 
 
-def threads_each(shape: Architecture) -> int:
-    """Threads of one request.
+def small_rows(batch: TokenBatch) -> TokenRows:
+    """The batch in one of few shapes: in as few rows of a rounded length as hold its texts side by side."""
+    total, longest = len(batch.ids), max(batch.lengths)
+    if len(batch.lengths) == 1:
+        return batch.rows(rounded(total))
+    count = -(-total // ROW_TOKENS)
+    length = rounded(max(longest, -(-total // count)))
+    while shared_rows(batch.lengths, length)[0] > count:
+        length = rounded(length + 1)
+    return batch.rows(length, shared=True).with_spans(SPANS_STEP)
 
-    One is best for the default encoder, in latency too (docs/speed.md); a big one would keep a single query waiting.
-    """
+
+def threads_each(shape: Architecture) -> int:
+    """Threads of one request of many tokens: one is best, but a big encoder would keep whoever waits too long."""
     inner = shape.inner * (3 if shape.gated else 2)
     weights = len(shape.layers) * shape.width * (4 * shape.width + inner)
     wanted = 1 if weights < 40e6 else 2 if weights < 150e6 else 4
@@ -43,44 +55,56 @@ def threads_each(shape: Architecture) -> int:
 
 
 class OpenVINORuntime:
-    """A compiled graph and the requests that run it."""
+    """A graph and the requests that run it."""
 
     name = RuntimeName.OPENVINO
     budget_tokens = BUDGET_TOKENS
 
-    def __init__(self, core: ov.Core, graph: ov.Model, precision: Precision, *, threads: int = 1) -> None:
+    def __init__(self, core: ov.Core, graph: ov.Model, precision: Precision, shape: Architecture) -> None:
         self.precision = precision
-        self.streams = max(1, cores() // threads)
-        compiled = _compile(core, graph, precision, self.streams, threads)
-        requests = [compiled.create_infer_request() for _ in range(self.streams)]
-        _warm(requests)
-        self._free: LifoQueue[Any] = LifoQueue()
-        for request in requests:
-            self._free.put(request)
+        self._core = core
+        self._graph = graph
+        self._threads = threads_each(shape)
+        self.streams = max(1, cores() // self._threads)
+        self._soon = Requests(core, graph, precision, min(2 * self._threads, cores()))
+        self._compiling = Lock()
 
     def run(self, batch: TokenBatch) -> Vectors:
-        """(B, dimension) float32, in the batch's order.  Callers beyond `streams` wait for their turn."""
-        longest = max(batch.lengths)
-        small = longest * len(batch.lengths) <= SMALL_TOKENS
-        inputs = _inputs(batch.padded(rounded(longest) if small else longest), batch.lengths, batch.skip)
+        """(B, dimension) float32, in the batch's order.  Callers beyond the requests that there are take turns."""
+        if len(batch.ids) > SMALL_TOKENS:
+            with self._compiling:
+                requests = self._many
+            return requests.answer(batch.rows(max(batch.lengths)))
+        return self._soon.answer(small_rows(batch))[: len(batch.lengths)]
+
+    @cached_property
+    def _many(self) -> Requests:
+        return Requests(self._core, self._graph, self.precision, self._threads)
+
+
+class Requests:
+    """A compiled graph with as many requests as the cores allow at `threads` each.  Safe to call from any thread."""
+
+    def __init__(self, core: ov.Core, graph: ov.Model, precision: Precision, threads: int) -> None:
+        count = max(1, cores() // threads)
+        settings = {
+            "INFERENCE_PRECISION_HINT": floats(precision),
+            "NUM_STREAMS": count,
+            "INFERENCE_NUM_THREADS": count * threads,
+            "ENABLE_CPU_PINNING": False,  # other processes use the machine too
+        }
+        compiled = core.compile_model(graph, "CPU", settings)
+        self._free: LifoQueue[Any] = LifoQueue()
+        for _ in range(count):
+            self._free.put(compiled.create_infer_request())
+
+    def answer(self, rows: TokenRows) -> Vectors:
+        """The graph's output, (S, …) float32.  Whoever finds no request free waits."""
         request = self._free.get()
         try:
-            return np.array(request.infer(inputs, share_inputs=True)[0], dtype=np.float32)
+            return np.array(request.infer(rows.inputs(), share_inputs=True)[0], dtype=np.float32)
         finally:
             self._free.put(request)
-
-
-def _compile(core: ov.Core, graph: ov.Model, precision: Precision, streams: int, threads: int) -> ov.CompiledModel:
-    settings = {
-        "INFERENCE_PRECISION_HINT": floats(precision),
-        "NUM_STREAMS": streams,
-        "INFERENCE_NUM_THREADS": streams * threads,
-        "ENABLE_CPU_PINNING": False,  # other processes use the machine too
-    }
-    try:
-        return core.compile_model(graph, "CPU", settings | {"SNIPPETS_MODE": "DISABLE"})
-    except RuntimeError:  # a version without this switch; it is worth 5 to 15 % on short texts
-        return core.compile_model(graph, "CPU", settings)
 
 
 def floats(precision: Precision) -> Precision:
@@ -88,16 +112,3 @@ def floats(precision: Precision) -> Precision:
     if precision is Precision.INT8:
         return Precision.BF16 if has_bf16() else Precision.F32
     return precision
-
-
-def _inputs(ids: NDArray[np.int32], lengths: tuple[int, ...], skip: int) -> list[NDArray[np.int32]]:
-    return [ids, np.array(lengths, np.int32), np.array(skip, np.int32)]
-
-
-def _warm(requests: list[Any]) -> None:
-    """Meet the usual lengths of queries now: the first text of a shape takes several times as long as the next."""
-    for length in WARM_LENGTHS:
-        for request in requests:  # together, so that each lands on a stream of its own
-            request.start_async(_inputs(np.zeros((1, length), np.int32), (length,), 0))
-        for request in requests:
-            request.wait()

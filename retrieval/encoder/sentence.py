@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 WINDOW_BATCHES = 64  # full batches whose texts are sorted by length together: padding stays under 3 % of tokens
 BLOCK_TEXTS = 512  # of a long list that goes through the stream
 WINDOWS_AHEAD = 2  # windows that are read and tokenised before they are asked for
-SHARED_TOKENS = 256  # fewer are not worth dividing among cores
+SHARED_TOKENS = 512  # fewer are not worth dividing among requests
+WARM_LENGTHS = (*range(4, 33, 4), *range(40, 97, 8))  # of texts alone; and as many of WARM_TOKENS together
+WARM_COUNTS = range(2, 9)
+WARM_TOKENS = 60
 
 Places: TypeAlias = NDArray[np.int64]
 
@@ -69,6 +72,11 @@ class SentenceEncoder:
         encoding and what the caller does with the vectors go on at the same time.
         """
         yield from self._stream(blocks, self.fingerprint.passage_prompt)
+
+    def warm(self) -> None:
+        """Meet the shapes of usual queries now: the first text of a shape takes several times as long as the next."""
+        for lengths in (*((length,) for length in WARM_LENGTHS), *((WARM_TOKENS,) * count for count in WARM_COUNTS)):
+            self.runtime.run(TokenBatch.of([[0] * length for length in lengths]))
 
     def inspector(self) -> Inspector:
         """A look inside, for explanations.  Loaded on first use: who never asks why does not pay for it."""
@@ -129,12 +137,19 @@ class SentenceEncoder:
         skip = 0 if self._include_prompt else self.tokenizer.prompt_tokens(prompt)
         some = [place for place, one in enumerate(ids) if one]
         lengths = [len(ids[place]) for place in some]
-        share = max(SHARED_TOKENS, -(-sum(lengths) // self.runtime.streams))  # a core is not left without work
         batches = []
-        for batch in plan(lengths, min(self.runtime.budget_tokens, share)):
+        for batch in self._plan(lengths):
             places = [some[i] for i in batch]
             batches.append((np.array(places), TokenBatch.of([ids[place] for place in places], skip)))
         return _Window(bounds, batches)
+
+    def _plan(self, lengths: Sequence[int]) -> Sequence[Sequence[int]]:
+        """Positions of texts in batches: few tokens stay together, more are divided so that no core is left idle."""
+        total = sum(lengths)
+        if total <= SHARED_TOKENS:
+            return [range(len(lengths))] if lengths else []
+        share = max(SHARED_TOKENS, -(-total // self.runtime.streams))
+        return plan(lengths, min(self.runtime.budget_tokens, share))
 
     def _assembled(self, window: _Window, answers: Iterable[Vectors]) -> Vectors:
         """Vectors in the order of the texts.  A text without any token (nothing written, no special ones) has zeros."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 CHARACTERS_PER_TOKEN = 16  # more than texts have on average; longer ones are cut there before they are tokenised
+INLINE_CHARACTERS = 2_048
 VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json")
 
 
@@ -44,12 +45,18 @@ class TextTokenizer:
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with special tokens, cut at the encoder's limit."""
         limit = CHARACTERS_PER_TOKEN * self._folder.max_tokens if self._keeps_start else None
-        encoded = self._cutting.encode_batch_fast([_start(text, limit) for text in texts])
+        encoded = self._encoded([_start(text, limit) for text in texts])
         return [
             # a start that did not fill the limit says nothing about the rest: then the whole text is read
             (one if len(one) == self._folder.max_tokens or not _is_cut(text, limit) else self._cutting.encode(text)).ids
             for text, one in zip(texts, encoded, strict=True)
         ]
+
+    def _encoded(self, texts: list[str]) -> list[Encoding]:
+        """Few short texts here and now: waking the library's threads takes longer than they do."""
+        if sum(map(len, texts)) <= INLINE_CHARACTERS:
+            return [self._cutting.encode(text) for text in texts]
+        return self._cutting.encode_batch_fast(texts)
 
     def encoding(self, text: str) -> Encoding:
         """One text as `ids` reads it: pieces with their offsets and words."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from retrieval.encoder.attention import SelfAttention
-from retrieval.encoder.layout import Layout, Padded
+from retrieval.encoder.layout import Layout, Rows
 from retrieval.encoder.positions import LearnedPositions, RelativeBias, Rotation, SinusoidalPositions
 from retrieval.encoder.shape import Architecture, LayerKind
 
@@ -110,7 +110,7 @@ class Transformer(nn.Module):
         self.final_norm = nn.LayerNorm(shape.width, shape.norm_eps, bias=shape.norm_biased) if shape.pre_norm else None
 
     def forward(self, ids: Tensor, layout: Layout, *, weights: list[list[Tensor]] | None = None) -> Tensor:
-        """ids: (T,) packed or (B, L) padded → (T, width) or (B, L, width).
+        """ids: (T,) packed or (B, L) in rows → (T, width) or (B, L, width).
 
         A list given as `weights` gets, layer by layer, the attention weights of each sequence, (H, t, t); this takes
         the plain path, and the packed layout.
@@ -125,10 +125,8 @@ class Transformer(nn.Module):
     def _bias(self, layout: Layout) -> Tensor | None:
         if self.relative is None:
             return None
-        places = (
-            layout.positions[0] if isinstance(layout, Padded) else torch.arange(layout.longest, device=layout.device)
-        )
+        places = layout.places if isinstance(layout, Rows) else torch.arange(layout.longest, device=layout.device)
         return self.relative(places)  # type: ignore[no-any-return]
 
     def _rotation(self, layout: Layout, base: float) -> Rotation | None:
-        return Rotation.at(layout.positions, self.shape.width // self.shape.heads, base) if base else None
+        return Rotation.at(layout.places, self.shape.width // self.shape.heads, base) if base else None

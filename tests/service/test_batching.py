@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -37,8 +36,9 @@ def run_with(
     gate = Gate()
 
     async def main() -> None:
-        with ThreadPoolExecutor(4) as executor:
-            await use(Batcher(gate, executor, limits, name="tests", cost=cost), gate)
+        batcher = Batcher(gate, limits, name="tests", cost=cost)
+        await use(batcher, gate)
+        batcher.close()
 
     asyncio.run(main())
     return gate
@@ -97,10 +97,10 @@ def test_a_failure_of_the_whole_batch_reaches_each_caller() -> None:
         raise OSError("disk")
 
     async def main() -> None:
-        with ThreadPoolExecutor(1) as executor:
-            batcher: Batcher[int, int] = Batcher(fail, executor, LIMITS, name="tests")
-            results = await asyncio.gather(*(batcher.submit(n) for n in range(3)), return_exceptions=True)
-            assert [type(result) for result in results] == [OSError] * 3
+        batcher: Batcher[int, int] = Batcher(fail, LIMITS, name="tests")
+        results = await asyncio.gather(*(batcher.submit(n) for n in range(3)), return_exceptions=True)
+        assert [type(result) for result in results] == [OSError] * 3
+        batcher.close()
 
     asyncio.run(main())
 

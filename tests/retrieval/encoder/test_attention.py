@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.encoder import attention
-from retrieval.encoder.attention import SelfAttention, attend_packed, attend_padded, attend_plain
-from retrieval.encoder.layout import Packed, Padded
+from retrieval.encoder.attention import SelfAttention, attend_packed, attend_plain, attend_rows
+from retrieval.encoder.layout import Packed
+from tests.retrieval.encoder.rows import in_rows
 
 HEADS, WIDTH = 3, 8
 
@@ -39,19 +40,18 @@ def test_packed_equals_plain(lengths: list[int], window: int | None, biased: boo
 
 
 @settings(max_examples=60, deadline=None)
-@given(lengths=lengths_of_batch, window=windows, biased=st.booleans(), seed=st.integers(0, 99))
-def test_padded_equals_plain(lengths: list[int], window: int | None, biased: bool, seed: int) -> None:
+@given(lengths=lengths_of_batch, window=windows, biased=st.booleans(), shared=st.booleans(), seed=st.integers(0, 99))
+def test_rows_equal_plain(lengths: list[int], window: int | None, biased: bool, shared: bool, seed: int) -> None:
     layout = Packed(lengths)
     packed = random_qkv(sum(lengths), seed)
-    bias = bias_for(layout.longest, biased)
-    expected, _ = attend_plain(*packed, layout, window=window, bias=bias)
-    padded = Padded(torch.zeros(len(lengths), layout.longest), layout.sizes)
-    spread = [
-        torch.full((*padded.mask.shape, HEADS, WIDTH), 7.0).masked_scatter(padded.mask[..., None, None], x)
-        for x in packed
-    ]
-    found = attend_padded(*spread, padded, window=window, bias=bias)
-    torch.testing.assert_close(found[padded.mask], expected, atol=2e-6, rtol=0)
+    bias = (lambda n: -0.1 * (torch.arange(n)[:, None] - torch.arange(n)).abs().expand(HEADS, n, n)) if biased else None
+    expected, _ = attend_plain(*packed, layout, window=window, bias=bias and bias(layout.longest))
+    length = layout.longest + 5 * shared
+    rows, to = in_rows(lengths, length, shared=shared)
+    spread = [torch.full((rows.texts.numel(), HEADS, WIDTH), 7.0).index_copy(0, to, x) for x in packed]
+    spread = [x.unflatten(0, rows.texts.shape) for x in spread]
+    found = attend_rows(*spread, rows, window=window, bias=bias and bias(length))
+    torch.testing.assert_close(found.flatten(0, 1)[to], expected, atol=2e-6, rtol=0)
     assert not found.isnan().any()
 
 

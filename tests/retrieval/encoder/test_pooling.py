@@ -1,4 +1,4 @@
-"""Poolings and projections against sentence-transformers' modules, packed and padded."""
+"""Poolings and projections against sentence-transformers' modules, packed and in rows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 import torch
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from retrieval.encoder.layout import Packed, Padded
+from retrieval.encoder.layout import Packed
 from retrieval.encoder.pooling import POOLINGS, Head
 from retrieval.encoder.shape import DenseShape, HeadShape
+from tests.retrieval.encoder.rows import in_rows
 
 LENGTHS = (4, 9, 5, 4)
 CHOICES = [(name,) for name in POOLINGS] + list(combinations(POOLINGS, 2))
@@ -33,8 +34,10 @@ def test_poolings_equal_sentence_transformers(poolings: tuple[str, ...], skip: i
     expected = theirs(features)["sentence_embedding"]
     head = Head(HeadShape(poolings, normalize=False))
     torch.testing.assert_close(head(packed, Packed(LENGTHS, skip=skip)), expected, atol=2e-6, rtol=0)
-    in_rows = Padded(padded[..., 0], sizes, skip=skip)
-    torch.testing.assert_close(head(padded, in_rows), expected, atol=2e-6, rtol=0)
+    for length, shared in ((max(LENGTHS), False), (14, True)):
+        rows, to = in_rows(LENGTHS, length, skip=skip, shared=shared)
+        spread = torch.full((rows.texts.numel(), 6), 9.0).index_copy(0, to, packed).unflatten(0, rows.texts.shape)
+        torch.testing.assert_close(head(spread, rows), expected, atol=2e-6, rtol=0)
 
 
 def test_vectors_are_cut_and_then_made_length_one() -> None:

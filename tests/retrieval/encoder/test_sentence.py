@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
-from retrieval.encoder.batching import TokenBatch, plan
+from retrieval.encoder.batching import TokenBatch, plan, shared_rows
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 
@@ -104,9 +104,27 @@ def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budg
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
 
 
-def test_padding_keeps_the_tokens_in_place() -> None:
-    batch = TokenBatch.of([[7, 8], [9]])
-    assert batch.padded(3).tolist() == [[7, 8, 0], [9, 0, 0]]
+def test_rows_keep_the_tokens_in_place() -> None:
+    batch = TokenBatch.of([[7, 8], [9], [5, 6]])
+    own = batch.rows(3)
+    assert own.ids.tolist() == [[7, 8, 0], [9, 0, 0], [5, 6, 0]]
+    assert own.texts.tolist() == [[0, 0, -1], [1, -1, -1], [2, 2, -1]]
+    assert own.positions.tolist() == [[0, 1, 0], [0, 0, 0], [0, 1, 0]]
+    shared = batch.rows(3, shared=True)
+    assert shared.ids.tolist() == [[7, 8, 9], [5, 6, 0]]
+    assert shared.texts.tolist() == [[0, 0, 1], [2, 2, -1]]
+    assert shared.spans.tolist() == [[0, 2], [2, 1], [3, 2]]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=40), st.integers(20, 50))
+def test_shared_rows_hold_every_text_once(lengths: list[int], length: int) -> None:
+    count, starts = shared_rows(lengths, length)
+    taken = [int(start) + i for start, size in zip(starts, lengths, strict=True) for i in range(size)]
+    assert len(set(taken)) == len(taken) == sum(lengths)
+    assert max(taken) < count * length
+    assert all(start % length + size <= length for start, size in zip(starts, lengths, strict=True))
+    assert count < 2 * sum(lengths) / length + 1  # first fit: at most one row is half empty or less
 
 
 @pytest.mark.parametrize("wrong", [{"runtime": "jax"}, {"precision": "f8"}])

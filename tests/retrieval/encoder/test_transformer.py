@@ -11,9 +11,10 @@ import transformers
 from transformers import PreTrainedModel
 
 from retrieval.encoder.folder import open_folder
-from retrieval.encoder.layout import Packed, Padded
+from retrieval.encoder.layout import Packed
 from retrieval.encoder.transformer import Transformer
 from retrieval.encoder.weights import load_transformer
+from tests.retrieval.encoder.rows import in_rows
 
 LENGTHS = (1, 2, 9, 9, 33, 70)
 SMALL = {"vocab_size": 90, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 48}
@@ -79,8 +80,10 @@ def test_hidden_states_equal_transformers(pair: tuple[PreTrainedModel, Transform
     mask = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
     expected = theirs(input_ids=padded, attention_mask=mask.long()).last_hidden_state[mask]
     assert (ours(ids, Packed(LENGTHS)) - expected).abs().max() <= 1e-5
-    in_rows = ours(padded, Padded(padded, torch.tensor(LENGTHS)))
-    assert (in_rows[mask] - expected).abs().max() <= 1e-5
+    for length, shared in ((max(LENGTHS), False), (max(LENGTHS) + 6, True)):
+        rows, to = in_rows(LENGTHS, length, shared=shared)
+        spread = torch.ones(rows.texts.numel(), dtype=ids.dtype).index_copy(0, to, ids).unflatten(0, rows.texts.shape)
+        assert (ours(spread, rows).flatten(0, 1)[to] - expected).abs().max() <= 1e-5
 
 
 @torch.inference_mode()
