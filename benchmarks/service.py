@@ -97,11 +97,12 @@ def loads(collection: str, callers: Sequence[int], modes: Sequence[str]) -> Iter
 
 
 def bodies(load: Load, queries: Sequence[str], number: int) -> list[str]:
-    """Distinct requests: the queries over and over, each time with another of their words behind."""
+    """Distinct requests: the queries over and over, each time with another of their words in place of the last."""
     key = "input" if load.path == EMBEDDINGS else "query"
     words = sorted({word for query in queries for word in query.split()})
     places = range(number * REQUESTS, (number + 1) * REQUESTS)
-    texts = (f"{queries[i % len(queries)]} {words[i // len(queries) % len(words)]}" for i in places)
+    starts = [query.rpartition(" ")[0] for query in queries]
+    texts = (f"{starts[i % len(queries)]} {words[i // len(queries) % len(words)]}" for i in places)
     return [json.dumps({key: text[:200], **load.body}) for text in texts]
 
 

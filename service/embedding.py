@@ -54,7 +54,10 @@ class EmbeddingQueue:
         self._metrics = metrics
         self._batch_tokens = settings.batch_tokens
         limits = BatchLimits(
-            items=settings.batch_texts, cost=settings.batch_tokens, queue=settings.length, workers=settings.threads
+            items=settings.batch_texts,
+            cost=settings.batch_tokens,
+            queue=settings.length,
+            workers=max(1, settings.threads // 2),  # a batch of texts runs on two cores, and bigger ones are cheaper
         )
         self._batcher: Batcher[Texts, Embedded] = Batcher(
             self._answer, limits, name="embedding", cost=_tokens, observe=metrics.batch("embedding")

@@ -202,14 +202,10 @@ class TableReader:
             return []
         numbers = np.searchsorted(self._first_rows, rows, side="right") - 1
         inside = (rows - self._first_rows[numbers]).tolist()
-        batches = {number: self.batch(number) for number in set(numbers.tolist())}
-        found = []
-        for name in names:
-            column = {number: batch.column(name) for number, batch in batches.items()}
-            found.append(
-                [from_scalar(column[number][row]) for number, row in zip(numbers.tolist(), inside, strict=True)]
-            )
-        return found
+        places = list(zip(numbers.tolist(), inside, strict=True))
+        batches = {number: self.batch(number) for number, _ in places}
+        columns = [self.schema.get_field_index(name) for name in names]
+        return [[from_scalar(batches[number].column(column)[row]) for number, row in places] for column in columns]
 
 
 def read_documents(documents: TableReader, metadata: TableReader, rows: Rows) -> list[Document]:
