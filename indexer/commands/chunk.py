@@ -25,6 +25,7 @@ def chunk(
     file_format: Annotated[str, typer.Option("--format", help="Format of the source; default: by content.")] = "",
     password: Annotated[str, typer.Option(help="Password of protected PDF and zip files.")] = "",
     ocr: Annotated[bool, typer.Option("--ocr", help="Read pages without a text layer with tesseract.")] = False,
+    ocr_languages: Annotated[str, typer.Option(help="As tesseract names them: eng+deu.")] = "eng",
     whole_text: Annotated[bool, typer.Option("--text", help="Print each passage whole, not its first line.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,7 +43,7 @@ def chunk(
 
     settings = ChunkSettings("passages", passage_tokens, overlap_tokens, least_tokens)
     tokenizer = _tokenizer(encoder)
-    options = ReadOptions(format=file_format, password=password, ocr=ocr)
+    options = ReadOptions(format=file_format, password=password, ocr=ocr, ocr_languages=ocr_languages)
     shown, bad = [], 0
     for item in open_documents(source, options):
         if not isinstance(item, Document):

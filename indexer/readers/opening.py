@@ -18,6 +18,7 @@ from indexer.readers.compressed import DAMAGE, open_file
 from indexer.readers.dispatch import OWN_METADATA, PACKED_SUFFIXES
 from indexer.readers.files import FoundFile, walk
 from indexer.readers.formats import BY_SUFFIX, FORMATS
+from indexer.readers.ocr import check_ocr
 from indexer.readers.options import URL_BEGINS, FileOutcome, FileStatus, Item, Listener, Origin, ReadOptions, WebOptions
 from indexer.readers.pool import Answer, Begin, End, ParserPool, Task
 from retrieval.errors import BadDocument
@@ -36,9 +37,11 @@ def open_documents(
 
     `source` is a file, a folder, "-" for standard input, or a URL where `options.web` allows it.  Whatever cannot be
     read is yielded as a BadDocument that carries path and line, and reading goes on.  `on_file` hears what became of
-    each file.  Raises BadDocument at once when `source` is not there.
+    each file.  Raises BadDocument at once when `source` is not there,
+    InputError when `options.ocr` asks for what is not installed.
     """
     options = options or ReadOptions()
+    check_ocr(options)
     if source == STDIN:
         return _standard_input(options, on_file or _ignore)
     if str(source).lower().startswith(URL_BEGINS):

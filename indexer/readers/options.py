@@ -41,6 +41,7 @@ class Limits:
     wall_seconds: int = 300  # without a sign of life from a parser
     expansion: int = 250  # most bytes that one compressed byte may become, once `free_expansion_bytes` are out
     free_expansion_bytes: int = 64 * MEBIBYTE
+    ocr_pages: int = 2_000  # of one file that are read as pictures
     members: int = 10_000  # files of an archive
     depth: int = 3  # archives within archives
 
@@ -56,6 +57,10 @@ class WebOptions:
     delay_seconds: float = 0.2  # between requests, where robots.txt asks for none
     robots: bool = True
     private: bool = False  # addresses that are not public
+
+
+def _nothing() -> None:
+    """Nobody waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class ReadOptions:
     password: str = ""  # of protected PDF files
     ocr: bool = False  # read pages without a text layer with tesseract
     ocr_languages: str = "eng"  # as tesseract names them, joined by "+"
+    alive: Callable[[], None] = _nothing  # called in the course of long work, so that it is not taken for a hang
     workers: int = 0  # parser processes; 0 for one a core, at most four
     web: WebOptions | None = None  # None: nothing is fetched
     limits: Limits = Limits()

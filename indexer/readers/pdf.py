@@ -45,6 +45,7 @@ def parse_pdf(data: bytes, options: ReadOptions) -> Parsed:
             created=_iso_date(about.get("CreationDate", "")),
             keywords=tuple(filter(None, map(one_line, re.split("[;,]", about.get("Keywords", ""))))),
             pages=float(len(found.pages)),
+            ocr_pages=float(found.scanned) or None,
         )
     finally:
         document.close()
@@ -67,8 +68,11 @@ def open_pdf(data: bytes, password: str) -> Any:
 
 
 def _without_text(found: PageTexts, options: ReadOptions) -> str:
-    hint = "and tesseract found none on them" if options.ocr else "read them with --ocr"
-    return f"has no text layer: its {len(found.pages)} page(s) are pictures; {hint}"
+    hint = ", and tesseract found none on them" if options.ocr else "; read them with --ocr"
+    if found.unsure:
+        languages = options.ocr_languages
+        hint = f", and tesseract can make no words of them in {languages}; name their language with --ocr-languages"
+    return f"has no text layer: its {len(found.pages)} page(s) are pictures{hint}"
 
 
 def _render(found: PageTexts, outline: Mapping[int, list[Entry]], builder: TextBuilder) -> None:

@@ -1,16 +1,15 @@
-"""The text layer of PDF pages, with what pdfium gets wrong put right, and pictures of text through tesseract."""
+"""The text layer of PDF pages, with what pdfium gets wrong put right, and pages without one read as pictures."""
 
 from __future__ import annotations
 
 import io
 import logging
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from indexer.readers.ocr import read_page
 from indexer.readers.options import ReadOptions
 from indexer.readers.parsed import one_line
 from retrieval.errors import BadDocument
@@ -28,17 +27,20 @@ LATIN_FONT = re.compile(
     re.IGNORECASE,
 )
 GAIN = 1.2  # letters that another parser must find for one of pdfium's
-OCR_DPI = 300
 OCR_LETTERS = 24  # a page with fewer is taken for a picture
-OCR_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class PageTexts:
-    """Text of every page in order, "" where there is none, and what stands largest on the first."""
+    """Text of every page in order, "" where there is none, and what stands largest on the first.
+
+    `scanned` pages were read from their pictures, `unsure` ones could not be, though something stands there.
+    """
 
     pages: list[str]
     title: str
+    scanned: int = 0
+    unsure: int = 0
 
 
 def page_texts(document: Any, data: bytes, options: ReadOptions) -> PageTexts:
@@ -46,6 +48,7 @@ def page_texts(document: Any, data: bytes, options: ReadOptions) -> PageTexts:
     second = _SecondOpinion(data, options.password)
     pages: list[str] = []
     title = ""
+    scanned = unsure = 0
     left = options.limits.text_bytes
     for number in range(len(document)):
         page = document[number]
@@ -57,13 +60,19 @@ def page_texts(document: Any, data: bytes, options: ReadOptions) -> PageTexts:
             text = _better(text, second.page(number))
         layer.close()
         if options.ocr and sum(map(str.isalnum, text)) < OCR_LETTERS:
-            text = _by_tesseract(page, options.ocr_languages) or text
+            if scanned + unsure >= options.limits.ocr_pages:
+                raise BadDocument(f"more than {options.limits.ocr_pages:,} of its pages are pictures")
+            reading = read_page(page, options)
+            options.alive()
+            text = reading.text or text
+            scanned += bool(reading.text)
+            unsure += reading.unsure
         page.close()
         left -= len(text)
         if left < 0:
             raise BadDocument(f"gives more than {options.limits.text_bytes:,} characters of text")
         pages.append(text)
-    return PageTexts(pages, title)
+    return PageTexts(pages, title, scanned, unsure)
 
 
 def _layer_text(layer: Any) -> str:
@@ -136,20 +145,6 @@ class _SecondOpinion:
             return str(self._pages[number].extract_text())
         except Exception:  # a second opinion may fail in any way; the first one stands
             return ""
-
-
-def _by_tesseract(page: Any, languages: str) -> str:
-    """The page as tesseract reads its picture; "" for a page without text."""
-    if shutil.which("tesseract") is None:
-        raise BadDocument("--ocr needs the program tesseract; install it with your system's package manager")
-    grey = page.render(scale=OCR_DPI / 72, grayscale=True).to_numpy()
-    height, width = grey.shape[:2]
-    picture = b"P5 %d %d 255\n" % (width, height) + grey.tobytes()
-    command = ["tesseract", "stdin", "stdout", "-l", languages]
-    done = subprocess.run(command, input=picture, capture_output=True, timeout=OCR_SECONDS, check=False)
-    if done.returncode:
-        raise BadDocument(f"tesseract failed: {one_line(done.stderr.decode('utf-8', 'replace'))[:200]}")
-    return str(done.stdout, "utf-8", "replace")
 
 
 def _printed_title(page: Any, layer: Any) -> str:

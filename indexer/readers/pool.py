@@ -127,7 +127,7 @@ class _Driver(threading.Thread):
     def stop(self) -> None:
         """Make a wait for the process end."""
         if (process := self._process) is not None:
-            process.kill()
+            _kill(process)
 
     def _serve(self, task: Task) -> None:
         end = End()
@@ -162,7 +162,8 @@ class _Driver(threading.Thread):
                 raise BadDocument(self._cause(process, frame.timed_out))
             if "end" in frame.message:
                 return End(**frame.message["end"])
-            self._put(task, _answer(frame.message, task.origin))
+            if "alive" not in frame.message:
+                self._put(task, _answer(frame.message, task.origin))
 
     def _next_frame(self, process: subprocess.Popen[bytes], most_bytes: int) -> Frame:
         """The next answer, and whether the process was ended for its silence."""
@@ -170,7 +171,7 @@ class _Driver(threading.Thread):
 
         def give_up() -> None:
             expired.set()
-            process.kill()
+            _kill(process)
 
         silence = threading.Timer(self._limits.wall_seconds, give_up)
         silence.daemon = True
@@ -208,7 +209,7 @@ class _Driver(threading.Thread):
     def _end_process(self) -> None:
         if (process := self._process) is not None:
             self._process = None
-            process.kill()
+            _kill(process)
             process.wait()
             _close_pipes(process)
 
@@ -236,7 +237,8 @@ def _answer(message: dict[str, Any], origin: Origin) -> Item | Begin:
 
 def _start(scratch: str) -> subprocess.Popen[bytes]:
     """A fresh parser process, with its own place for temporary files and one thread a library."""
-    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS"), "1")
+    names = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS")
+    single = dict.fromkeys(names, "1")
     roots = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *filter(None, sys.path)])
     environment = {**os.environ, **single, "TMPDIR": scratch, "PYTHONPATH": roots, "PYTHONHASHSEED": "0"}
     return subprocess.Popen(
@@ -246,6 +248,14 @@ def _start(scratch: str) -> subprocess.Popen[bytes]:
         env=environment,
         start_new_session=True,  # Ctrl-C is for the command, which then closes the pool
     )
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the process and what it has started, as tesseract for a page."""
+    if process.poll() is None and hasattr(os, "killpg"):
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:

@@ -72,7 +72,9 @@ def unpack_bad(packed: dict[str, Any], origin: Origin) -> BadDocument:
 
 def pack_options(options: ReadOptions) -> dict[str, Any]:
     """`options` as JSON can hold them."""
-    return asdict(replace(options, types=dict(options.types), web=None))
+    packed = asdict(replace(options, types=dict(options.types), web=None))
+    del packed["alive"]  # which means something within a process only
+    return packed
 
 
 def unpack_options(packed: dict[str, Any]) -> ReadOptions:

@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,7 +43,7 @@ def _answer(request: dict[str, Any], answers: BinaryIO) -> None:
     confine(options.limits)
     end = {"skipped": ""}
     try:
-        _send_items(Path(request["path"]), origin, options, answers)
+        _send_items(Path(request["path"]), origin, replace(options, alive=_Alive(answers, options.limits)), answers)
     except Skipped as skipped:
         end["skipped"] = str(skipped)
     except MemoryError:
@@ -70,6 +71,18 @@ def _send_items(path: Path, origin: Origin, options: ReadOptions, answers: Binar
             if left < len(item.text):
                 raise BadDocument(f"gives more than {options.limits.text_bytes:,} bytes of text", path=origin.path)
             left -= write_frame(answers, {"document": pack_document(item)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Alive:
+    """Says that the work goes on, and begins the computing time anew: what calls it has limits of its own."""
+
+    answers: BinaryIO
+    limits: Limits
+
+    def __call__(self) -> None:
+        write_frame(self.answers, {"alive": True})
+        confine(self.limits)
 
 
 def confine(limits: Limits) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import zipfile
+import zlib
 
 WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
@@ -60,6 +61,27 @@ def pdf_file(pages: list[list[str]], title: str = "") -> bytes:
     table = "".join(f"{place:010d} 00000 n \n" for place in places)
     end = f"trailer << /Size {len(objects) + 1} /Root 1 0 R /Info {len(objects)} 0 R >>\nstartxref\n{len(data)}\n%%EOF"
     return data + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{end}".encode()
+
+
+def scanned(pages: list[list[str]], *, turned: bool = False) -> bytes:
+    """A PDF that holds no letters, only pictures of these pages; `turned` upside down, which nobody can read."""
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(pdf_file(pages))
+    pictures = [page.render(scale=200 / 72, grayscale=True).to_numpy() for page in document]
+    kids = " ".join(f"{3 + 3 * number} 0 R" for number in range(len(pages)))
+    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", f"<< /Type /Pages /Count {len(pages)} /Kids [{kids}] >>".encode()]
+    for number, picture in enumerate(pictures):
+        first, (height, width) = 3 + 3 * number, picture.shape[:2]
+        data = zlib.compress((picture[::-1, ::-1] if turned else picture).tobytes())
+        names = f"/Resources << /XObject << /I {first + 2} 0 R >> >> /Contents {first + 1} 0 R"
+        objects.append(f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] {names} >>".encode())
+        objects.append(b"<< /Length 26 >>\nstream\n612 0 0 792 0 0 cm /I Do  \nendstream")
+        about = f"/Width {width} /Height {height} /ColorSpace /DeviceGray /BitsPerComponent 8 /Filter /FlateDecode"
+        head = f"<< /Type /XObject /Subtype /Image {about} /Length {len(data)} >>\nstream\n"
+        objects.append(head.encode() + data + b"\nendstream")
+    body = b"".join(b"%d 0 obj\n%s\nendobj\n" % each for each in enumerate(objects, start=1))
+    return b"%PDF-1.4\n" + body + b"trailer << /Root 1 0 R >>\n%%EOF"
 
 
 def tar_file(parts: dict[str, str]) -> bytes:

@@ -33,6 +33,10 @@ def read_trouble(stream, origin, options):
         while True: pass
     if what == "eat": held = [bytearray(1 << 26) for _ in range(1000)]
     if what == "talk": print("noise" * 1000, flush=True)
+    if what == "work":
+        for _ in range(4):
+            time.sleep(1)
+            options.alive()
     if what == "leave": open(os.path.join(os.environ["TMPDIR"], "left"), "w").close()
     if what == "flood":
         from retrieval.types import Document
@@ -96,6 +100,13 @@ def test_trouble_ends_one_file_alone(trouble: Path, what: str, reason: str) -> N
     assert str(trouble / "2") in str(bad)
     assert [o.status for o in heard if o.path.endswith("2")] in ([FileStatus.FAILED], [FileStatus.READ])
     assert leftovers() <= before
+
+
+def test_signs_of_life_keep_long_work_going(trouble: Path) -> None:
+    (trouble / "1").write_text("work")
+    options = ReadOptions(format="trouble", workers=1, limits=replace(LIMITS, wall_seconds=3))
+    [item] = open_documents(trouble, options)
+    assert isinstance(item, Document), "four seconds of work, a sign of life each second"
 
 
 def test_giving_up_in_the_middle_stops_the_processes(trouble: Path) -> None:
