@@ -54,9 +54,17 @@ def reports_errors(command: Callable[P, T]) -> Callable[P, T]:
             return command(*args, **kwargs)
         except AttendexError as error:
             stderr().print(f"error: {error}", style="red", markup=False, highlight=False)
+            _print_notes(error)
             raise typer.Exit(FAILURE) from error
         except KeyboardInterrupt as error:
             stderr().print("interrupted; the collection is as it was before", style="yellow")
+            _print_notes(error)
             raise typer.Exit(130) from error
 
     return run
+
+
+def _print_notes(error: BaseException) -> None:
+    """What was added to an error on its way, one line each."""
+    for note in getattr(error, "__notes__", ()):
+        stderr().print(note, style="yellow", markup=False, highlight=False)

@@ -190,21 +190,39 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
 
 
 def take_lock(path: Path, *, wait_s: float = 0.0) -> Lock:
-    """Take the lock file `path`, waiting up to `wait_s`.  Raises CollectionLocked, which names the holder."""
+    """Take the lock file `path`, waiting up to `wait_s`.  Raises CollectionLocked, which names the holder.
+
+    A holder may remove the file before it lets go; who waited for that one looks for the file again.
+    """
     deadline = time.monotonic() + wait_s
-    with storage_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        while not _try_lock(descriptor, path):
-            if time.monotonic() >= deadline:
-                raise CollectionLocked(f"{path}: held by {_holder(descriptor)}; wait for it to end, then try again")
-            time.sleep(_POLL_S)
+    while True:
         with storage_errors(path):
-            _sign(descriptor)
-    except BaseException:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            _wait_for_lock(descriptor, path, deadline)
+            if _is_at(descriptor, path):
+                with storage_errors(path):
+                    _sign(descriptor)
+                return Lock(path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
-        raise
-    return Lock(path, descriptor)
+
+
+def _wait_for_lock(descriptor: int, path: Path, deadline: float) -> None:
+    while not _try_lock(descriptor, path):
+        if time.monotonic() >= deadline:
+            raise CollectionLocked(f"{path}: held by {_holder(descriptor)}; wait for it to end, then try again")
+        time.sleep(_POLL_S)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is the one that has this name now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def lock_is_held(path: Path) -> bool:

@@ -220,6 +220,10 @@ def read_manifest(collection: Path, generation: int | None = None) -> Manifest:
         if generation is not None and (collection / MANIFEST).exists():
             kept = ", ".join(map(str, kept_generations(collection)))
             raise NotACollection(f"{collection}: generation {generation} is not kept (kept: {kept})") from error
+        if (newest := max(kept_generations(collection), default=0)) > 1:  # the first may never have been committed
+            raise CorruptCollection(
+                f"is gone, but generation {newest} is kept; `attendex rollback` makes it current again", path=path
+            ) from error
         raise NotACollection(f"{collection}: not a collection; make one with `attendex index`") from error
     except OSError as error:
         raise CorruptCollection(f"cannot be read ({error.strerror})", path=path) from error

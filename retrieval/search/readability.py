@@ -10,7 +10,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +29,7 @@ _CHARACTER_LEVEL = (
 _SAMPLE = "the language of this sentence is read without any difficulty by people who understand English words"
 _KANA = r"\p{Hiragana}\p{Katakana}\u30FC"
 _RUN = regex.compile(rf"\p{{Han}}+|[{_KANA}]+|[[\p{{L}}\p{{M}}]--[\p{{Han}}{_KANA}]]+", regex.V1)
+_FOREIGN = regex.compile(r"[[\p{L}\p{M}]--[a-zA-Z]]", regex.V1)
 _SYLLABLES = frozenset({"CJK", "HANGUL"})  # a letter of these is as much as a word's part, and may well be a token
 _SHORT = 2  # letters; symbols and initials are spelt by every tokenizer
 
@@ -82,7 +83,7 @@ class Readability:
         longer than letters, all where they are not, and a part in between.
         """
         text = text[:MAX_CHARACTERS]
-        if text.isascii():
+        if text.isascii() or not _FOREIGN.search(text):
             return 0.0
         counts = self._counted(text)
         spelt = sum(each.known * self._spelt(script, each) for script, each in counts.items())
@@ -108,28 +109,30 @@ class Readability:
     def _counted(self, text: str) -> dict[str, _Counts]:
         """What the tokens of a text say of its words, by script."""
         encoded = self._tokenizer.whole_encoding(text)
-        real = [
-            (start, number) for number, (start, end) in zip(encoded.ids, encoded.offsets, strict=True) if end > start
-        ]
-        starts = [start for start, _ in real]
-        unknown_starts = [start for start, number in real if number in self._unknown]
+        spans = np.array(encoded.offsets, np.int64).reshape(-1, 2)
+        real = spans[:, 0] < spans[:, 1]
+        unknown = np.isin(encoded.ids, self._unknown)
+        words = np.array([run.span() for run in _RUN.finditer(text)], np.int64).reshape(-1, 2)
+        tokens = _within(spans[real, 0], words)
+        unreadable = _within(spans[real & unknown, 0], words) > 0
         counts: dict[str, _Counts] = defaultdict(_Counts)
-        for run in _RUN.finditer(text):
-            here = counts[_script(run.group()[0])]
-            length = len(run.group())
-            if np.diff(np.searchsorted(unknown_starts, run.span()))[0]:
+        lengths = words[:, 1] - words[:, 0]
+        columns = (each.tolist() for each in (words[:, 0], lengths, tokens, unreadable))
+        for start, length, found, foreign in zip(*columns, strict=True):
+            here = counts[_script(text[start])]
+            if foreign:
                 here.unknown += length
             elif length <= _SHORT:
                 here.short += length
             else:
                 here.known += length
-                here.tokens += int(np.diff(np.searchsorted(starts, run.span()))[0])
+                here.tokens += found
         return counts
 
     @cached_property
-    def _unknown(self) -> frozenset[int]:
+    def _unknown(self) -> list[int]:
         ids = (self._tokenizer.token_id(token) for token in UNKNOWN)
-        return frozenset(number for number in ids if number is not None)
+        return [number for number in ids if number is not None]
 
     @cached_property
     def _is_character_level(self) -> bool:
@@ -137,6 +140,12 @@ class Readability:
         return len(encoded.ids) / len(_SAMPLE) > _CHARACTER_LEVEL
 
 
+def _within(starts: NDArray[np.int64], spans: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many of `starts`, ascending, lie in each span, (spans,)."""
+    return np.diff(np.searchsorted(starts, spans), axis=1)[:, 0]
+
+
+@lru_cache(maxsize=4_096)
 def _script(letter: str) -> str:
     """The first word of a letter's name: LATIN, CYRILLIC, CJK, ..."""
     return unicodedata.name(letter, "OTHER").partition(" ")[0].partition("-")[0]
