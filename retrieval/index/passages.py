@@ -78,8 +78,8 @@ def metadata_batch(rows: Sequence[Metadata], schema: Schema) -> pa.RecordBatch:
 def passages_batch(keys: Keys, documents: Rows, passages: Sequence[Passage]) -> pa.RecordBatch:
     """Passages as rows of `passages.arrow`; `documents` are the rows of their documents in the same segment."""
     columns: list[Any] = [
-        keys.tolist(),  # of an array, Arrow would ask pandas first, where that is installed
-        documents.tolist(),
+        keys,
+        documents,
         [each.start for each in passages],
         [each.end for each in passages],
         [each.location for each in passages],
