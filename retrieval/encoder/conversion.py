@@ -63,6 +63,19 @@ def narrowed(graph: ov.Model, output: Output) -> ov.Model:
     return graph
 
 
+def unmasked(graph: ov.Model) -> ov.Model:
+    """The same for rows that are full, one text each, of an encoder without windows and biases: no mask is added."""
+    from openvino import opset13
+
+    bare = graph.clone()
+    for node in bare.get_ordered_ops():
+        if node.get_type_name() == "ScaledDotProductAttention":
+            queries, keys, values = (node.input_value(i) for i in range(3))
+            node.output(0).replace(opset13.scaled_dot_product_attention(queries, keys, values).output(0))
+    bare.validate_nodes_and_infer_types()
+    return bare
+
+
 def _converted(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
     place = cache_folder() / "encoders" / _key(folder, fingerprint)
     if (place / MODEL).exists():

@@ -2,7 +2,8 @@
 
 The graph is compiled in two forms.  One answers whoever waits for a few tokens: a request has several threads, so that
 each reads a part of the weights.  The other is for many tokens: as many requests at a time as there are cores (or
-groups of cores, for a big encoder), each on threads of its own, so that nothing waits at barriers.
+groups of cores, for a big encoder), each on threads of its own, so that nothing waits at barriers; and where all texts
+of a batch have one length, as cut ones do, without the attention mask.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from retrieval.encoder.batching import TokenBatch, TokenRows, shared_rows
+from retrieval.encoder.conversion import unmasked
 from retrieval.encoder.runtime import Precision, RuntimeName, cores, has_bf16
 from retrieval.encoder.shape import Architecture
 from retrieval.types import Vectors
@@ -65,21 +67,28 @@ class OpenVINORuntime:
         self._core = core
         self._graph = graph
         self._threads = threads_each(shape)
+        self._needs_mask = shape.relative_buckets > 0 or any(kind.window is not None for kind in shape.layers)
         self.streams = max(1, cores() // self._threads)
         self._soon = Requests(core, graph, precision, min(2 * self._threads, cores()))
         self._compiling = Lock()
 
     def run(self, batch: TokenBatch) -> Vectors:
         """(B, dimension) float32, in the batch's order.  Callers beyond the requests that there are take turns."""
-        if len(batch.ids) > SMALL_TOKENS:
-            with self._compiling:
-                requests = self._many
-            return requests.answer(batch.rows(max(batch.lengths)))
-        return self._soon.answer(small_rows(batch))[: len(batch.lengths)]
+        if len(batch.ids) <= SMALL_TOKENS:
+            return self._soon.answer(small_rows(batch))[: len(batch.lengths)]
+        longest = max(batch.lengths)
+        full = len(batch.ids) == longest * len(batch.lengths) and not self._needs_mask
+        with self._compiling:
+            requests = self._full if full else self._many
+        return requests.answer(batch.rows(longest))
 
     @cached_property
     def _many(self) -> Requests:
         return Requests(self._core, self._graph, self.precision, self._threads)
+
+    @cached_property
+    def _full(self) -> Requests:
+        return Requests(self._core, unmasked(self._graph), self.precision, self._threads)
 
 
 class Requests:

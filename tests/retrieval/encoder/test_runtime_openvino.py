@@ -59,6 +59,9 @@ def assert_runtimes_agree(folder: Path, texts: Sequence[str]) -> None:
     assert isinstance(converted.runtime, OpenVINORuntime)
     for kind in ("encode_queries", "encode_passages"):
         np.testing.assert_allclose(getattr(converted, kind)(texts), getattr(reference, kind)(texts), atol=2e-5)
+    full, ragged = [texts[0]] * 300, [texts[0], texts[2]] * 200  # batches of many tokens, of one length and of two
+    for many in (full, ragged):
+        np.testing.assert_allclose(converted.encode_passages(many), reference.encode_passages(many), atol=2e-5)
     assert converted.fingerprint == reference.fingerprint
 
 
