@@ -137,11 +137,11 @@ def token_pairs(
     left: TokenStates, left_words: Words, right: TokenStates, right_words: Words, score: float
 ) -> DenseExplanation:
     """The cosine of two texts as a sum over pairs of words; `score` is what was shown."""
-    tokens = _unit_parts(left) @ _unit_parts(right).T
-    remainder = float(score - tokens.sum())
-    counted = np.outer(left.weights > 0, right.weights > 0)
-    tokens = tokens + counted * (remainder / max(1, counted.sum()))
-    pairs = left_words.sums(right_words.sums(tokens.T).T).round(DECIMALS)
+    # not a matrix product: the library's threads would fight for the cores with the encoder's
+    pairs = np.einsum("id,jd->ij", left_words.sums(_unit_parts(left)), right_words.sums(_unit_parts(right)))
+    remainder = float(score - pairs.sum())
+    counted = np.outer(left_words.sums(left.weights > 0), right_words.sums(right.weights > 0))
+    pairs = (pairs + counted * (remainder / max(1, counted.sum()))).round(DECIMALS)
     passage = _parts(right_words, pairs.sum(0))
     return DenseExplanation(
         score=float(score),

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,11 @@ class Words:
     words: tuple[Word, ...]
     of_token: NDArray[np.int64]
 
-    def sums(self, tokens: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(t, …) → (words, …), the sum over each word's tokens."""
-        belongs = (np.arange(len(self.words))[:, np.newaxis] == self.of_token).astype(np.float64)
-        return np.tensordot(belongs, tokens, axes=1)
+    def sums(self, tokens: NDArray[Any]) -> NDArray[np.float64]:
+        """(t, …) → (words, …), the sum over each word's tokens; each word has one at least."""
+        order = np.argsort(self.of_token, kind="stable")
+        starts = np.searchsorted(self.of_token[order], np.arange(len(self.words)))
+        return np.add.reduceat(tokens[order], starts, axis=0, dtype=np.float64)
 
 
 def joined(prompt: str, parts: Sequence[Part]) -> str:
