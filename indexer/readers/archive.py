@@ -70,10 +70,11 @@ def read_member(stream: io.BytesIO, origin: Origin, options: ReadOptions, modifi
     """Documents of one member or attachment; one of a kind that is not read gives none."""
     size = float(len(stream.getbuffer()))
     try:
-        file = read_stream(stream, origin, replace(options, format=""))
+        file = read_stream(stream, origin, replace(options, format="", tables_as_text=True))
         for item in file.items:
-            if isinstance(item, Document) and file.format not in OWN_METADATA:
-                about: dict[str, MetadataValue] = {"path": origin.name, "bytes": size}
+            is_record = file.format in OWN_METADATA and isinstance(item, Document) and item.id != origin.name
+            if isinstance(item, Document) and not is_record:
+                about: dict[str, MetadataValue] = {"path": origin.name, "bytes": size, "format": file.format}
                 if modified:
                     about["modified"] = modified
                 item = replace(item, metadata={**about, **item.metadata})

@@ -50,6 +50,24 @@ def _decode(data: bytes, encoding: str) -> str:
     raise BadDocument(f"invalid UTF-8 at byte {first_bad}, and no other encoding fits")
 
 
+def encoding_of(sample: bytes) -> str:
+    """The encoding of a file that begins with `sample`, for readers that go on line by line.
+
+    UTF-8 with some bad bytes is UTF-8; text that holds more bad bytes than good letters beyond ASCII is of another.
+    """
+    for mark, name in BOMS:
+        if sample.startswith(mark):
+            return name
+    if wide := wide_encoding(sample):
+        return wide
+    shown = sample.decode("utf-8", "replace")
+    bad = shown[:-1].count("\ufffd")  # the last character may be cut
+    good = sum(not each.isascii() for each in shown) - bad
+    if bad <= good:
+        return "utf-8"
+    return _likeliest(sample) or "utf-8"
+
+
 def declared_encoding(data: bytes) -> str:
     """The encoding that an HTML or XML file declares about itself; empty for none."""
     found = DECLARED.search(data[:DECLARATION_BYTES])

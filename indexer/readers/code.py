@@ -15,7 +15,7 @@ from retrieval.types import Document, Section
 # A definition that begins a line without indentation, in the languages that have such words.
 DEFINITION = re.compile(
     r"^(?:export\s+|default\s+|pub(?:\([\w:]+\))?\s+|public\s+|private\s+|protected\s+|static\s+|abstract\s+|final\s+|async\s+)*"
-    r"(?:def|class|func|fn|function|interface|struct|enum|trait|impl|type|module|object|record|namespace)\s+"
+    r"(?:def|defmodule|class|func|fun|fn|function|sub|proc|interface|protocol|struct|enum|trait|impl|type|module|object|record|namespace)\s+"
     r"(?:\([^)\n]{0,80}\)\s*)?([A-Za-z_]\w*(?:(?:\.|::)\w+)*)",
     re.MULTILINE,
 )

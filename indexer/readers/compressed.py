@@ -75,6 +75,16 @@ def expanded(packed: BinaryIO, limits: Limits) -> BinaryIO:
     return io.BufferedReader(Expanding(unpacked, packed, limits), BUFFER_BYTES)
 
 
+def first_bytes(stream: BinaryIO, most: int) -> bytes:
+    """The first bytes of `stream`, or the next, not taken away."""
+    if isinstance(stream, io.BufferedReader) and not stream.seekable():
+        return stream.peek(most)[:most]
+    start = stream.tell()
+    found = stream.read(most)
+    stream.seek(start)
+    return found
+
+
 def read_whole(stream: BinaryIO, limits: Limits) -> bytes:
     """All of `stream`; raises BadDocument for more than a file may have."""
     data = bytearray()

@@ -93,6 +93,8 @@ def _inside_ole(stream: BinaryIO, suffix: str) -> str:
     data = stream.read(1 << 20)
     if "EncryptedPackage".encode("utf-16-le") in data:
         return "unsupported:encrypted Office file"
+    if suffix == ".msg" or "__substg1.0_".encode("utf-16-le") in data:
+        return "unsupported:Outlook message (save it as .eml)"
     if "Workbook".encode("utf-16-le") in data or suffix == ".xls":
         return "sheet"
     return "unsupported:Office file from before 2007 (save it as .docx or .pptx)"

@@ -19,6 +19,7 @@ from retrieval.types import Document
 HEAD_BYTES = 8192
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
 STREAMED = ("beir", "jsonl", "csv", "tsv", "tar")  # read on and on; everything else is read at any place
+PROGRAMS = ("code", "notebook")  # in which small words say little
 OWN_METADATA = ("beir", "jsonl", "json", "csv", "tsv", "parquet", "zip", "tar")
 
 
@@ -74,11 +75,12 @@ def _checked(known: str) -> str:
 
 
 def _labelled(items: Iterator[Item], format_name: str) -> Iterator[Item]:
-    """Documents with their format as metadata."""
+    """Documents with their format as metadata; attachments have their own already."""
     for item in items:
         if isinstance(item, Document):
-            language = "" if "language" in item.metadata or format_name == "code" else language_of(item.text)
+            silent = "language" in item.metadata or format_name in PROGRAMS
+            language = "" if silent else language_of(item.text)
             extra = {"format": format_name, "language": language} if language else {"format": format_name}
-            yield replace(item, metadata={**item.metadata, **extra})
+            yield replace(item, metadata={**extra, **item.metadata})
         else:
             yield item

@@ -31,6 +31,9 @@ class Format:
         return cast(Reader, getattr(importlib.import_module(f"indexer.readers.{module}"), function))
 
 
+TEXT_SUFFIXES = tuple(
+    ".txt .text .log .adoc .asciidoc .bib .mediawiki .nfo .org .pod .srt .textile .vtt .wiki".split()  # noqa: SIM905
+)
 FORMATS = {
     each.name: each
     for each in (
@@ -40,9 +43,9 @@ FORMATS = {
         Format("tsv", (".tsv", ".tab"), "tables:read_table", inside=True),
         Format("json", (".json",), "structured:read_json"),
         Format("parquet", (".parquet",), "parquet:read_parquet"),
-        Format("text", (".txt", ".text", ".log"), "text:read_text"),
+        Format("text", TEXT_SUFFIXES, "text:read_text"),
         Format("markdown", (".md", ".markdown", ".mdx"), "markdown:read_markdown"),
-        Format("rst", (".rst",), "rst:read_rst"),
+        Format("rst", (".rst", ".rest"), "rst:read_rst"),
         Format("code", (), "code:read_code"),
         Format("notebook", (".ipynb",), "structured:read_notebook"),
         Format("html", (".html", ".htm", ".xhtml"), "html:read_html"),

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NoReturn
 
+from indexer.readers.compressed import first_bytes
 from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.records import UNENCODABLE, document_from
+from indexer.readers.parsed import clean
+from indexer.readers.records import UNENCODABLE, document_from, fields_problem
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
+SAMPLE_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
 
 
 def read_jsonl(stream: BinaryIO, origin: Origin, options: ReadOptions, *, allow_empty: bool = False) -> Iterator[Item]:
     """A document, or what is wrong, for every line that is not blank."""
     longest = options.limits.record_bytes
+    if options.tables_as_text and not allow_empty and _holds_no_records(stream, options):
+        yield _as_text(stream, origin, options)
+        return
     number = 0
     while line := stream.readline(longest + 1):
         number += 1
@@ -32,6 +39,27 @@ def read_jsonl(stream: BinaryIO, origin: Origin, options: ReadOptions, *, allow_
             yield _document(line, options, allow_empty)
         except BadDocument as error:
             yield BadDocument(str(error), path=origin.path, line=number)
+
+
+def _holds_no_records(stream: BinaryIO, options: ReadOptions) -> bool:
+    """Whether the first line is an object without id or text, as those of logs are."""
+    for line in first_bytes(stream, SAMPLE_BYTES).removeprefix(BOM).split(b"\n"):
+        if line.strip():
+            with contextlib.suppress(BadDocument):
+                return bool(fields_problem(list(parse_object(line)), options))
+            return False
+    return False
+
+
+def _as_text(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Item:
+    """The file as one document, its lines as they are."""
+    lines, left = [], options.limits.text_bytes
+    while line := stream.readline(left + 1):
+        left -= len(line)
+        if left < 0:
+            return BadDocument(f"gives more than {options.limits.text_bytes:,} bytes of text", path=origin.path)
+        lines.append(line.decode("utf-8", "replace"))
+    return Document(origin.name, clean("".join(lines)).strip(), origin.name.rsplit("/", 1)[-1])
 
 
 def _document(line: bytes, options: ReadOptions, allow_empty: bool) -> Document:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
+from email.utils import getaddresses
+from itertools import islice
 from typing import BinaryIO
 
 from indexer.readers.archive import read_member
@@ -64,7 +66,17 @@ def _mail(data: bytes, origin: Origin, options: ReadOptions) -> Iterator[Item]:
     if origin.depth < options.limits.depth:
         for number, part in enumerate(_attachments(message), start=1):
             name = UNSAFE.sub("_", part.get_filename() or f"attachment-{number}")[-100:]
-            yield from read_member(io.BytesIO(_payload(part)), origin.member(name), options)
+            if part.get_content_type() == "message/rfc822":
+                yield from _forwarded(part, origin.member(name), options)
+            else:
+                yield from read_member(io.BytesIO(_payload(part)), origin.member(name), options)
+
+
+def _forwarded(part: EmailMessage, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """A mail that another carries as it came."""
+    for inner in part.get_payload():
+        if isinstance(inner, EmailMessage):
+            yield from _mail(inner.as_bytes(), origin, options)
 
 
 def _parsed(message: EmailMessage) -> Parsed:
@@ -73,12 +85,32 @@ def _parsed(message: EmailMessage) -> Parsed:
     if isinstance(body, EmailMessage) and body.get_content_type() == "text/html":
         render_html(parse_page(_text(body)).body, builder)
     elif isinstance(body, EmailMessage):
-        builder.block(_text(body))
+        text = _text(body)
+        is_flowed = body.get_param("format", "") == "flowed"
+        builder.block(_unflowed(text) if is_flowed else text)
     return builder.build(
         author=_header(message, "from"),
-        to=tuple(filter(None, map(one_line, _header(message, "to").split(","))))[:ADDRESSES],
+        to=_recipients(message),
         date=_date(message),
     )
+
+
+def _unflowed(text: str) -> str:
+    """Lines that end in a space go on in the next (RFC 3676); quotes and the line above a signature do not."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        before = lines[-1] if lines else ""
+        if before.endswith(" ") and line and "-- " not in (before, line) and ">" not in (before[0], line[0]):
+            lines[-1] += line
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _recipients(message: EmailMessage) -> tuple[str, ...]:
+    """Addresses with their names, in which commas may stand."""
+    pairs = getaddresses([_header(message, name) for name in ("to", "cc")])
+    return tuple(f"{name} <{address}>" if name else address for name, address in pairs if name or address)[:ADDRESSES]
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -107,9 +139,20 @@ def _text(part: EmailMessage) -> str:
 
 def _attachments(message: EmailMessage) -> Iterator[EmailMessage]:
     """Parts that came as files of a kind that may hold text."""
-    for number, part in enumerate(message.walk()):
-        if number > PARTS:
-            return
+    for part in islice(_parts(message), PARTS):
         is_file = part.get_filename() or part.get_content_disposition() == "attachment"
-        if is_file and isinstance(part, EmailMessage) and not part.is_multipart():
+        if is_file or part.get_content_type() == "message/rfc822":
+            yield part
+
+
+def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
+    """Parts that hold no parts themselves, and mails within, which are not looked into."""
+    waiting: list[object] = [message]
+    while waiting:
+        part = waiting.pop()
+        if not isinstance(part, EmailMessage):
+            continue
+        if part.get_content_maintype() == "multipart" and isinstance(inner := part.get_payload(), list):
+            waiting.extend(reversed(inner))
+        elif part is not message:
             yield part

@@ -175,7 +175,7 @@ def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator
         elif isinstance(item, Document):
             documents += 1
             own = known in OWN_METADATA and item.id != file.origin.name
-            yield item if own else _with_file_metadata(item, file)
+            yield item if own else _with_file_metadata(item, file, known)
         else:
             bad += 1
             reason = reason or str(item)
@@ -217,12 +217,12 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _with_file_metadata(document: Document, file: FoundFile) -> Document:
+def _with_file_metadata(document: Document, file: FoundFile, known: str) -> Document:
     """`document` with where it came from, to filter by."""
     try:
         stat = file.path.stat()
     except OSError:
         return document
     modified = datetime.fromtimestamp(stat.st_mtime, UTC).isoformat(timespec="seconds")
-    about: Metadata = {"path": file.origin.name, "bytes": float(stat.st_size), "modified": modified}
+    about: Metadata = {"path": file.origin.name, "bytes": float(stat.st_size), "modified": modified, "format": known}
     return replace(document, metadata={**about, **document.metadata})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,8 +12,13 @@ from retrieval.types import Document, MetadataValue, Section
 
 PATH_MARK = " › "
 NARROW = re.compile("[\u00a0\u2007\u202f]")  # spaces that do not break, which nobody types into a search
-# Controls and non-characters that some files are full of, and Unicode's own marks of no width.
-JUNK = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff\u200b\u2060\ud800-\udfff]")
+# Colours of terminals, controls and non-characters that some files are full of, and Unicode's own marks of no width:
+# soft hyphens, direction marks and the like, which nobody types.  Joiners stay: they part words in Persian.
+JUNK = re.compile(
+    "\x1b\\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069"
+    "\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+LIGATURES = re.compile("[\ufb00-\ufb06]")  # fi, fl and their like as one character
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class TextBuilder:
 
     def block(self, text: str, *, separator: str = "\n\n") -> None:
         """A paragraph, or anything else whose inner line ends are meant."""
-        text = NARROW.sub(" ", JUNK.sub("", text)).strip("\n").rstrip()
+        text = NARROW.sub(" ", clean(text)).strip("\n").rstrip()
         if not text.strip():
             return
         if self._length:
@@ -85,9 +91,9 @@ class TextBuilder:
         """Running text; white space of any kind is one space."""
         self.block(one_line(text))
 
-    def rows(self, rows: Iterable[Iterable[str]]) -> None:
-        """A table, a line a row, cells parted by bars."""
-        first = True
+    def rows(self, rows: Iterable[Iterable[str]], *, goes_on: bool = False) -> None:
+        """A table, a line a row, cells parted by bars; `goes_on` where it follows on rows before."""
+        first = not goes_on
         for cells in rows:
             line = " | ".join(cell for cell in map(one_line, cells))
             if line.strip(" |"):
@@ -119,4 +125,9 @@ class TextBuilder:
 
 def one_line(text: str) -> str:
     """`text` with every run of white space made one space, and none around it."""
-    return " ".join(JUNK.sub("", text).split())
+    return " ".join(clean(text).split())
+
+
+def clean(text: str) -> str:
+    """`text` without what is not shown, and with ligatures as the letters that they stand for."""
+    return LIGATURES.sub(lambda match: unicodedata.normalize("NFKC", match.group()), JUNK.sub("", text))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
@@ -19,6 +19,16 @@ from retrieval.types import Document, MetadataValue
 
 DEEPEST = 16  # levels of nested metadata
 UNENCODABLE = "holds half of a surrogate pair, which is not Unicode text"
+
+
+def fields_problem(names: Sequence[str], options: ReadOptions) -> str:
+    """Why rows with these fields are no records; "" where they are."""
+    id_fields = (options.id_field,) if options.id_field else ("_id", "id")
+    for wanted, option in ((id_fields, "--id-field"), ((options.text_field,), "--text-field")):
+        if not set(wanted) & set(names):
+            shown = " or ".join(map(repr, wanted))
+            return f"the header has no column {shown} (columns: {', '.join(names[:12])}); name another with {option}"
+    return ""
 
 
 def document_from(record: Mapping[str, Any], options: ReadOptions, *, allow_empty: bool = False) -> Document:

@@ -9,10 +9,11 @@ from typing import Any, BinaryIO
 from indexer.readers.charsets import decode
 from indexer.readers.compressed import read_whole
 from indexer.readers.jsonl import DECODER, check_encodable
+from indexer.readers.language import language_of
 from indexer.readers.markdown import markdown_to_parsed, parser, render
 from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.parsed import Parsed, TextBuilder
-from indexer.readers.records import document_from
+from indexer.readers.records import document_from, fields_problem
 from indexer.readers.text import read_as
 from retrieval.errors import BadDocument
 from retrieval.types import Document
@@ -42,15 +43,20 @@ def read_json(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterato
 
 def _records(value: Any, options: ReadOptions) -> Sequence[Any] | None:
     if isinstance(value, list):
-        return value
+        return value if not options.tables_as_text or _is_record(value[:1], options) else None
     if isinstance(value, dict):
-        if options.text_field in value:
+        if options.text_field in value and (not options.tables_as_text or _is_record([value], options)):
             return [value]
         for field in LIST_FIELDS:
             inner = value.get(field)
             if isinstance(inner, list) and inner and isinstance(inner[0], dict) and options.text_field in inner[0]:
                 return inner
     return None
+
+
+def _is_record(first: Sequence[Any], options: ReadOptions) -> bool:
+    """Whether it has an id and a text, as the records of a collection do."""
+    return bool(first) and isinstance(first[0], dict) and not fields_problem(list(first[0]), options)
 
 
 def _item(record: Any, number: int, origin: Origin, options: ReadOptions) -> Item:
@@ -84,14 +90,22 @@ def parse_notebook(data: bytes, options: ReadOptions) -> Parsed:
     value = _loads(data)
     if not isinstance(value, dict):
         raise BadDocument("not a Jupyter notebook: no object")
-    sheets = value.get("worksheets") or [value]
-    cells = [cell for sheet in sheets for cell in sheet.get("cells", []) if isinstance(cell, dict)]
+    sheets = [sheet for sheet in value.get("worksheets") or [value] if isinstance(sheet, dict)]
+    cells = [cell for sheet in sheets for cell in sheet.get("cells") or () if isinstance(cell, dict)]
     markdown = "\n\n".join(_joined(cell.get("source")) for cell in cells if cell.get("cell_type") == "markdown")
     builder = TextBuilder(markdown_to_parsed(markdown).title)
     for cell in cells:
         _render_cell(cell, builder)
-    language = value.get("metadata", {}).get("kernelspec", {}).get("language", "")
-    return builder.build(programming_language=str(language))
+    return builder.build(programming_language=_programming_language(value), language=language_of(markdown))
+
+
+def _programming_language(notebook: dict[str, Any]) -> str:
+    about = notebook.get("metadata")
+    for part, name in (("language_info", "name"), ("kernelspec", "language")):
+        found = about.get(part) if isinstance(about, dict) else None
+        if isinstance(found, dict) and isinstance(found.get(name), str):
+            return str(found[name])
+    return ""
 
 
 def _render_cell(cell: dict[str, Any], builder: TextBuilder) -> None:
@@ -100,9 +114,17 @@ def _render_cell(cell: dict[str, Any], builder: TextBuilder) -> None:
         render(parser().parse(source), builder)
         return
     builder.block(source)
-    for output in cell.get("outputs", []):
-        shown = _joined(output.get("text") or output.get("data", {}).get("text/plain"))
-        builder.block(shown[:OUTPUT_CHARACTERS])
+    for output in cell.get("outputs") or ():
+        if isinstance(output, dict):
+            builder.block(_shown(output)[:OUTPUT_CHARACTERS])
+
+
+def _shown(output: dict[str, Any]) -> str:
+    """What a cell printed, its value as text, or the error that it ended with."""
+    if "ename" in output:
+        return f"{output['ename']}: {output.get('evalue', '')}"
+    data = output.get("data")
+    return _joined(output.get("text") or (data.get("text/plain") if isinstance(data, dict) else ""))
 
 
 def _joined(source: Any) -> str:

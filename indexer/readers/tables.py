@@ -15,16 +15,19 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, TypeAlias
 
+from indexer.readers.charsets import SAMPLE_BYTES, encoding_of
+from indexer.readers.compressed import first_bytes
 from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.parsed import TextBuilder
-from indexer.readers.records import document_from
+from indexer.readers.records import document_from, fields_problem
 from retrieval.errors import BadDocument
-from retrieval.types import Document, FieldType
+from retrieval.types import FieldType
 
 SAMPLE_ROWS = 1000
 NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d{1,3})?")  # no leading zero: 02134 is a postcode
 BOOLEANS = {"true": True, "false": False}
 DELIMITERS = (",", "\t", ";", "|")
+NAMED_DELIMITER = re.compile(r"sep=(.)\s*$")  # the first line, as Excel writes it
 
 Convert: TypeAlias = Callable[[str], Any]
 
@@ -50,7 +53,8 @@ def read_table(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterat
     header = [name.strip() for name in first.cells]
     if problem := _header_problem(header, options):
         if options.tables_as_text:
-            yield _as_text(header, rows, origin)
+            cells = (row.cells for row in rows if isinstance(row, Row))
+            yield table_as_text(itertools.chain([header], cells), origin, options)
         else:
             yield BadDocument(problem, path=path, line=first.line)
         return
@@ -60,10 +64,13 @@ def read_table(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterat
         yield row if isinstance(row, BadDocument) else _item(row, header, converters, path, options)
 
 
-def _as_text(header: list[str], rows: Iterator[Row | BadDocument], origin: Origin) -> Document:
-    """The whole table as one document; rows that are none are left out."""
+def table_as_text(rows: Iterator[list[str]], origin: Origin, options: ReadOptions) -> Item:
+    """The whole table as one document, a line a row."""
     builder = TextBuilder(PurePosixPath(origin.name).stem)
-    builder.rows(itertools.chain([header], (row.cells for row in rows if isinstance(row, Row))))
+    while some := list(itertools.islice(rows, SAMPLE_ROWS)):
+        builder.rows(some, goes_on=builder.length > 0)
+        if builder.length > options.limits.text_bytes:
+            return BadDocument(f"gives more than {options.limits.text_bytes:,} characters of text", path=origin.path)
     return builder.build().document(origin.name, "")
 
 
@@ -85,14 +92,19 @@ def _record(row: Row, header: list[str], converters: Mapping[str, Convert]) -> d
 
 
 def _rows(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[Row | BadDocument]:
-    """Rows that are not blank.  Bytes that are not UTF-8 spoil their row alone."""
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    """Rows that are not blank.  In a file of UTF-8, bytes that are not spoil their row alone."""
+    known = encoding_of(first_bytes(stream, SAMPLE_BYTES))
+    is_utf8 = known.startswith("utf-8")
+    text = io.TextIOWrapper(stream, known, errors="surrogateescape" if is_utf8 else "replace", newline="")
     try:
         longest = options.limits.record_bytes
         start = text.readline(longest)
         csv.field_size_limit(longest)
         lines = iter(lambda: text.readline(longest), "")
-        reader = csv.reader(itertools.chain([start], lines), delimiter=delimiter_of(start), strict=True)
+        if named := NAMED_DELIMITER.match(start):
+            reader = csv.reader(lines, delimiter=named.group(1), strict=True)
+        else:
+            reader = csv.reader(itertools.chain([start], lines), delimiter=delimiter_of(start), strict=True)
         yield from _checked_rows(reader, path)
     finally:
         text.detach()
@@ -132,14 +144,9 @@ def delimiter_of(header: str) -> str:
 
 
 def _header_problem(header: list[str], options: ReadOptions) -> str:
-    id_fields = (options.id_field,) if options.id_field else ("_id", "id")
     if twice := {name for name in header if header.count(name) > 1}:
         return f"the header names a column twice: {', '.join(sorted(twice))}"
-    for names, option in ((id_fields, "--id-field"), ((options.text_field,), "--text-field")):
-        if not set(names) & set(header):
-            shown = " or ".join(map(repr, names))
-            return f"the header has no column {shown} (columns: {', '.join(header[:12])}); name another with {option}"
-    return ""
+    return fields_problem(header, options)
 
 
 def _converters(header: list[str], sample: list[Row | BadDocument], options: ReadOptions) -> dict[str, Convert]:

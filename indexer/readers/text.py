@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeAlias
 from indexer.readers.charsets import decode
 from indexer.readers.compressed import read_whole
 from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import JUNK, Parsed
+from indexer.readers.parsed import Parsed, TextBuilder, clean
 from retrieval.errors import BadDocument
 
 Parse: TypeAlias = Callable[[bytes, ReadOptions], Parsed]
@@ -36,4 +36,11 @@ def read_as(parse: Parse, stream: BinaryIO, origin: Origin, options: ReadOptions
 def parse_text(data: bytes, options: ReadOptions) -> Parsed:
     """The text as it is, controls aside; a form feed begins a page."""
     del options
-    return Parsed(JUNK.sub("", decode(data)).strip("\n"))
+    pages = decode(data).split("\f")
+    if len(pages) == 1:
+        return Parsed(clean(pages[0]).strip("\n"))
+    builder = TextBuilder()
+    for number, page in enumerate(pages, start=1):
+        builder.place(f"p. {number}")
+        builder.block(page)
+    return builder.build()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import mailbox
 import os
 import tarfile
 from collections.abc import Iterator
-from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -191,6 +189,37 @@ def test_notebook(tmp_path: Path) -> None:
     assert (document.title, document.text) == ("Study", "Study\n\nof things\n\n1 + 1\n\n2\n\nprinted")
 
 
+def test_notebook_language_and_errors(tmp_path: Path) -> None:
+    error = {"output_type": "error", "ename": "ValueError", "evalue": "bad", "traceback": ["\x1b[0;31mValueError"]}
+    cells = [
+        {"cell_type": "markdown", "source": "Some short text"},
+        {"cell_type": "code", "source": "import numpy as np; a = e = o = 1; as_e = a, e, o, a, e", "outputs": [error]},
+        {"cell_type": "code", "source": "x", "outputs": [{"data": None}, None]},
+    ]
+    about = {"kernelspec": {"name": "python3"}, "language_info": {"name": "python"}}
+    (tmp_path / "n.ipynb").write_text(json.dumps({"nbformat": 4, "cells": cells, "metadata": about}))
+    document = read_one(tmp_path / "n.ipynb")
+    assert "ValueError: bad" in document.text
+    assert document.metadata["programming_language"] == "python"
+    assert "language" not in document.metadata, "code is no prose"
+
+
+def test_pages_of_plain_text(tmp_path: Path) -> None:
+    (tmp_path / "rfc.txt").write_text("page one\n\x0cpage two\n")
+    document = read_one(tmp_path / "rfc.txt")
+    assert [(s.location, document.text[s.start : s.end].strip()) for s in document.sections] == [
+        ("p. 1", "page one"),
+        ("p. 2", "page two"),
+    ]
+
+
+def test_what_is_not_seen_is_not_kept(tmp_path: Path) -> None:
+    seen = "in\u00adtro\u00adduc\u00adtory o\ufb03ce \u202eabc\u202c \x1b[31mred\x1b[0m \u0645\u06cc\u200c\u062e"
+    for name in ("t.txt", "t.md", "t.html"):
+        (tmp_path / name).write_text(seen)
+        assert read_one(tmp_path / name).text == "introductory office abc red \u0645\u06cc\u200c\u062e"
+
+
 def test_code_has_its_definitions_as_sections(tmp_path: Path) -> None:
     (tmp_path / "m.py").write_text('"""Doc."""\n\ndef first():\n    pass\n\nclass Second:\n    pass\n')
     document = read_one(tmp_path / "m.py")
@@ -209,40 +238,6 @@ def test_json_list_object_and_anything(tmp_path: Path) -> None:
     assert read_one(tmp_path / "b.json").id == "1"
     (tmp_path / "c.json").write_text('{"some": {"setting": true}}')
     assert '"setting": true' in read_one(tmp_path / "c.json").text
-
-
-def mail(subject: str, text: str) -> EmailMessage:
-    message = EmailMessage()
-    message["Subject"], message["From"], message["To"] = subject, "Ann <ann@example.org>", "b@example.org"
-    message["Date"] = "Mon, 01 Jan 2024 10:00:00 +0100"
-    message.set_content(text)
-    return message
-
-
-def test_mail_with_attachment(tmp_path: Path) -> None:
-    message = mail("Grüße", "Hallo")
-    message.add_alternative("<p>Hallo in <b>HTML</b></p>", subtype="html")
-    message.add_attachment(b"# Attached\n\nnotes", maintype="text", subtype="markdown", filename="n.md")
-    message.add_attachment(b"\x89PNG....", maintype="image", subtype="png", filename="p.png")
-    (tmp_path / "m.eml").write_bytes(bytes(message))
-    body, attached = open_documents(tmp_path / "m.eml")
-    assert isinstance(body, Document)
-    assert isinstance(attached, Document)
-    assert (body.id, body.title, body.text) == ("m.eml", "Grüße", "Hallo")
-    assert body.metadata["date"] == "2024-01-01T10:00:00+01:00"
-    assert (attached.id, attached.title) == ("m.eml/n.md", "Attached")
-
-
-def test_mbox(tmp_path: Path) -> None:
-    box = mailbox.mbox(str(tmp_path / "box"))
-    for subject in ("one", "two"):
-        box.add(mail(subject, "From here on\nit is text"))
-    box.close()
-    documents = [item for item in open_documents(tmp_path / "box") if isinstance(item, Document)]
-    assert [(d.id, d.title, d.text) for d in documents] == [
-        ("box/1", "one", "From here on\nit is text"),
-        ("box/2", "two", "From here on\nit is text"),
-    ]
 
 
 def archives(folder: Path) -> Iterator[Path]:

@@ -197,7 +197,7 @@ def test_delimiters(tmp_path: Path, name: str, mark: str) -> None:
     [("2,x,y", "the row has 3 cells, the header 2"), (b"2,\xff", "invalid UTF-8"), (",x", "no id"), ("2,", "no text")],
 )
 def test_a_bad_row_is_named_and_the_next_is_read(tmp_path: Path, row: str | bytes, message: str) -> None:
-    path = write(tmp_path / "c.csv", "id,text", "1,a", row, "3,c")
+    path = write(tmp_path / "c.csv", "id,text", "1,ä", row, "3,c")
     documents, [bad] = read(path)
     assert [d.id for d in documents] == ["1", "3"]
     assert message in str(bad)
@@ -224,6 +224,52 @@ def test_a_table_without_ids_is_one_document_in_a_folder(tmp_path: Path) -> None
         "fruit | price\napple | 3\npear | 4",
     )
     assert document.metadata["path"] == "prices.csv"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-16-le", "utf-8-sig", "utf-8"])
+def test_tables_in_other_encodings(tmp_path: Path, encoding: str) -> None:
+    text = "id,text\r\n1,Käse und Brötchen für Gäste\r\n2,Größe\r\n"
+    (tmp_path / "c.csv").write_bytes(text.encode(encoding))
+    (tmp_path / "c.csv.gz").write_bytes(gzip.compress(text.encode(encoding)))
+    for name in ("c.csv", "c.csv.gz"):
+        documents, bad = read(tmp_path / name)
+        assert not bad
+        assert [(d.id, d.text) for d in documents] == [("1", "Käse und Brötchen für Gäste"), ("2", "Größe")]
+
+
+def test_the_delimiter_that_excel_names(tmp_path: Path) -> None:
+    [document], bad = read(write(tmp_path / "c.csv", "sep=|", "id|text", "1|a, b; c"))
+    assert (document, bad) == (Document("1", "a, b; c"), [])
+
+
+def test_records_of_another_kind_are_one_document_in_a_folder(tmp_path: Path) -> None:
+    """Logs and exports beside documents are no errors; named themselves, they are."""
+    write(tmp_path / "log.jsonl", '{"level": "info", "message": "kettle on"}', '{"level": "warn"}')
+    write(tmp_path / "list.json", '[{"fruit": "apple"}, {"fruit": "pear"}]')
+    write(tmp_path / "text.json", '{"text": "of no id"}')
+    pq.write_table(pa.table({"fruit": ["apple", None], "price": [3, 4]}), tmp_path / "prices.parquet")
+    documents, bad = read(tmp_path)
+    assert not bad
+    found = {document.id: document for document in documents}
+    assert found.keys() == {"log.jsonl", "list.json", "text.json", "prices.parquet"}
+    assert found["log.jsonl"].text.endswith('"kettle on"}\n{"level": "warn"}')
+    assert "pear" in found["list.json"].text
+    assert found["prices.parquet"].text == "fruit | price\napple | 3\n | 4"
+    assert found["prices.parquet"].metadata["format"] == "parquet"
+    for name in found:
+        documents, bad = read(tmp_path / name)
+        assert documents == []
+        assert bad
+    [bad_table] = read(tmp_path / "prices.parquet")[1]
+    assert "no column '_id' or 'id' (columns: fruit, price)" in str(bad_table)
+
+
+def test_a_table_as_text_has_the_limit_of_a_text(tmp_path: Path) -> None:
+    write(tmp_path / "t.csv", "fruit", *["apple"] * 3000)
+    write(tmp_path / "t.jsonl", *['{"fruit": "apple"}'] * 3000)
+    documents, bad = read(tmp_path, ReadOptions(limits=Limits(text_bytes=9_000)))
+    assert documents == []
+    assert [str(each).split(": ")[1][:21] for each in bad] == ["gives more than 9,000"] * 2
 
 
 def test_an_open_quote_is_an_error_not_a_document(tmp_path: Path) -> None:
