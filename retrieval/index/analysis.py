@@ -26,16 +26,16 @@ import Stemmer
 from retrieval.errors import InputError
 
 VERSION = 1  # of the rules above; a collection is asked with the rules that it was built with
-SEPARATOR = "\x1e"  # between texts that are split together; a word of its own, without terms
 MAX_TERM = 100  # characters; longer terms are cut
 
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\u30FC\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _LETTER = rf"[[\w\p{{M}}\u00AD\u200C\u200D]--[{_SPACELESS}]]"
-_ASCII_WORD = re.compile(r"\w+(?:\.\w+)*(?:'[sS](?!\w)|\+\+|#(?!\w))?|\x1e", re.ASCII)
+_ASCII_WORD = re.compile(r"\w+(?:\.\w+)*(?:'[sS](?!\w)|\+\+|#(?!\w))?", re.ASCII)
 _WORD = regex.compile(
-    rf"{_LETTER}+(?:\.{_LETTER}+)*(?:['’][sS](?!{_LETTER})|\+\+|\#(?!{_LETTER}))?|[{_SPACELESS}][{_SPACELESS}\p{{M}}]*|\x1e",
+    rf"{_LETTER}+(?:\.{_LETTER}+)*(?:['’][sS](?!{_LETTER})|\+\+|\#(?!{_LETTER}))?|[{_SPACELESS}][{_SPACELESS}\p{{M}}]*",
     regex.V1,
 )
+BREAKS = bytes(32 if chr(c).isascii() and not (chr(c).isalnum() or chr(c) in "_.'+#") else c for c in range(256))
 _RUN = regex.compile(rf"[{_SPACELESS}]", regex.V1)
 _NATURAL = regex.compile(r"[\p{L}\p{M}]+")  # what a stemmer is made for
 _POSSESSIVE = re.compile(r"['’][sS]$")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.errors import InputError
-from retrieval.index.analysis import _WORD, MAX_TERM, SEPARATOR, Analyzer, LexicalSettings
+from retrieval.index.analysis import _WORD, MAX_TERM, Analyzer, LexicalSettings
 
 ENGLISH = Analyzer("english")
 PLAIN = Analyzer("none")
@@ -88,7 +88,7 @@ def test_any_text_has_terms_that_can_be_kept(text: str) -> None:
     for word in ENGLISH.split(text):
         form = ENGLISH.form(word)
         assert len(form.terms) == len(form.offsets)
-        assert all(term.encode() and len(term) <= MAX_TERM and SEPARATOR not in term for term in form.terms)
+        assert all(term.encode() and len(term) <= MAX_TERM for term in form.terms)
         assert all(0 <= offset <= max(0, form.width) for offset in form.offsets)
 
 
@@ -102,11 +102,9 @@ def test_the_quick_path_for_ascii_splits_as_the_other(text: str) -> None:
     assert PLAIN.split(text) == _WORD.findall(text)
 
 
-@given(st.lists(TEXTS.map(lambda text: text.replace(SEPARATOR, " ")), min_size=1, max_size=4))
-def test_texts_split_together_as_one_by_one(texts: list[str]) -> None:
-    together = PLAIN.split(SEPARATOR.join(texts))
-    one_by_one = [word for text in texts for word in [*PLAIN.split(text), SEPARATOR]]
-    assert together == one_by_one[:-1]
+@given(TEXTS)
+def test_words_of_ascii_split_as_they_stand(text: str) -> None:
+    assert all(PLAIN.split(word) == [word] for word in PLAIN.split(text) if word.isascii())
 
 
 @given(TEXTS)
