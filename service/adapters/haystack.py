@@ -11,7 +11,8 @@ import json
 from typing import Any
 
 from retrieval.errors import InputError, MissingExtra
-from service.client import KEY_VARIABLE, Client, ServiceError
+from service.client import Client, ServiceError
+from service.client_calls import KEY_VARIABLE
 from service.schemas.search import HitAnswer
 
 try:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from service import client as client_module
+from service import client_calls
 from service.client import AsyncClient, Client, ServiceError
 from tests.service.conftest import Serve, Served
 
@@ -58,7 +59,7 @@ def test_embedding_and_reranking(client: Client) -> None:
 
 
 def test_changing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "UPLOAD_DOCUMENTS", 7)
+    monkeypatch.setattr(client_calls, "UPLOAD_DOCUMENTS", 7)
     client.create("new", fields={"number": "number"})
     documents = ({"id": f"d/{n}", "text": f"Document number {n}.", "number": n} for n in range(40))
     report = client.upload("new", documents)
@@ -71,6 +72,7 @@ def test_changing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         client.upload("new", [{"id": "x", "text": "y", "number": "no number"}])
     assert caught.value.code == "bad_schema"
     monkeypatch.setattr(client_module, "PAGE_DOCUMENTS", 10)
+    monkeypatch.setattr(client_calls, "PAGE_DOCUMENTS", 10)
     assert [each.id for each in client.documents("new")] == [f"d/{n}" for n in range(1, 30)]
     assert [each.metadata["number"] for each in client.documents("new", "number < 3")] == [1, 2]
     client.drop("new")
