@@ -17,7 +17,8 @@ RUN pip install --constraint constraints.txt .
 FROM python:3.12-slim
 RUN useradd --uid 10001 --create-home attendex && install --directory --owner attendex --group attendex /data
 COPY --from=build /opt/attendex /opt/attendex
-ENV PATH=/opt/attendex/bin:$PATH PYTHONUNBUFFERED=1
+# The converted encoder is kept beside the collections, so that a new container starts without torch.
+ENV PATH=/opt/attendex/bin:$PATH PYTHONUNBUFFERED=1 ATTENDEX_CACHE=/data/.cache
 USER 10001
 WORKDIR /data
 VOLUME /data
