@@ -63,7 +63,7 @@ def roll_back(
     Every byte of that generation is checked first.  The history stays: rolling back can be rolled back.
     """
     files = files or Files()
-    if not (collection / MANIFEST).exists():
+    if not (collection / MANIFEST).exists() and not kept_generations(collection):
         read_manifest(collection)  # says what is wrong
     with locked(collection / LOCK, wait_s=wait_s):
         current = _current(collection)
@@ -83,7 +83,9 @@ def roll_back(
 
 
 def _current(collection: Path) -> Manifest | None:
-    """The current manifest; None when it is damaged, which is a reason to roll back and not to fail."""
+    """The current manifest; None when it is damaged or gone, which is a reason to roll back and not to fail."""
+    if not (collection / MANIFEST).exists():
+        return None
     try:
         return read_manifest(collection)
     except CorruptCollection:

@@ -19,16 +19,17 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.collect import FOLDERS, LOCK, NAMES, Retention, collect
+from indexer.collect import FOLDERS, Retention, collect
+from indexer.finishing import Making, build_structures, merge_pending, segment_records
+from indexer.hold import Hold
 from indexer.journal import JOURNAL, Journal, read_journal, write_journal
-from indexer.merge import MergePolicy, merge_parts
+from indexer.merge import MergePolicy
 from indexer.pending import Origin, Part, Pending
-from indexer.publish import publish, write_deletions
-from indexer.segments import Entries, SegmentBuilder, new_segment_folder
-from indexer.structures import wanted_structure, with_structure
+from indexer.publish import publish
+from indexer.segments import Entries, SegmentBuilder
 from indexer.words import write_words
-from retrieval.errors import BadDocument, CorruptCollection, EncoderMismatch, NotACollection, SchemaError, StorageError
-from retrieval.index.directory import Files, Lock, remove_tree, take_lock
+from retrieval.errors import BadDocument, CollectionError, CorruptCollection, EncoderMismatch, SchemaError, StorageError
+from retrieval.index.directory import Files
 from retrieval.index.identity import content_digests, id_digests
 from retrieval.index.manifest import (
     MANIFEST,
@@ -100,47 +101,57 @@ class Writer:
         self._limits = limits or Limits()
         self._policy = policy or MergePolicy()
         self._files = files or Files()
-        self._lock: Lock | None = None
+        self._hold = Hold(self.path, self._files)
         self._builder: SegmentBuilder | None = None
         self._taken_over = False
         self._ended = False
 
     def __enter__(self) -> Writer:
-        _prepare_directory(self.path, self._create, self._files)
-        self._lock = take_lock(self.path / LOCK, wait_s=self._wait_s)
+        self._hold.take(create=self._create is not None, wait_s=self._wait_s)
         try:
             self._open()
         except BaseException:
-            self._lock.release()
+            self._hold.release()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._lock is not None
         try:
             if kind is None and not self._ended:
                 self.rollback()
-            elif self._builder is not None:
-                self._discard(self._builder)
+            elif error is not None and not self._ended:
+                self._give_up(error)
         finally:
-            self._lock.release()
+            self._hold.release()
 
-    def _discard(self, builder: SegmentBuilder) -> None:
-        """Give back the space of an unfinished segment; the disk may be full."""
-        builder.abandon()
+    def _give_up(self, error: BaseException) -> None:
+        """Remove what is not finished; what is stays for the next writer, and `error` gets a note that says so."""
+        if self._builder is not None:
+            self._builder.abandon()
         try:
-            remove_tree(self._files, builder.folder)
-        except StorageError as error:
-            log.warning("an unfinished segment is left behind: %s", error)
+            self._clean()
+        except CollectionError as problem:
+            log.warning("something unfinished is left behind: %s", problem)
+        journal = read_journal(self.path) if self._taken_over else None
+        if journal is not None and journal.segments:
+            kept = sum(each.passages for each in journal.segments)
+            error.add_note(f"{kept:,} finished passages are kept in {self.path}; the same sources go on from there")
 
     def _open(self) -> None:
         self._open_base()
+        self._clean()
+        missing = [folder for folder in (self.path / name for name in FOLDERS) if not folder.exists()]
+        for folder in missing:
+            self._files.make_directory(folder)
+        if missing:
+            self._files.sync_directory(self.path)
+
+    def _clean(self) -> None:
+        """Collect garbage; before that, the manifest that was read must not go away in a power cut."""
+        self._files.sync_directory(self.path)
         collect(self.path, self._retention, self._files)
-        for name in FOLDERS:
-            self._files.make_directory(self.path / name)
-        self._files.sync_directory(self.path)  # also: the manifest that was read must not go away in a power cut
 
     def _open_base(self) -> None:
         base = read_manifest(self.path) if (self.path / MANIFEST).exists() else None
@@ -297,9 +308,10 @@ class Writer:
     def commit(self) -> int:
         """Make the pending generation the current one; returns its number.  Without a change nothing is written."""
         self._finish_segment()
-        self._merge()
-        self._build_structures()
-        segments = tuple(self._record(part) for part in self._pending.parts)
+        making = self._making
+        merge_pending(self._pending, making, self._policy, self._limits.merged_passages)
+        build_structures(self._pending, making, self._write_journal)
+        segments = segment_records(self._pending, making)
         if self._base is None or segments != self._base.segments:
             previous = self._base.lexical if self._base else None
             words = write_words(self.path, self._pending.parts, self.settings.lexical, previous, self._files)
@@ -315,12 +327,12 @@ class Writer:
         self._end()
 
     @property
-    def _dtype(self) -> str:
-        return str(self.settings.vectors.get("dtype", "float16"))
+    def _making(self) -> Making:
+        return Making(self.path, self.generation + 1, self.schema, self.settings.vectors, self._files)
 
     def _start_segment(self) -> SegmentBuilder:
-        folder = new_segment_folder(self.path, f"{self.generation + 1:06d}", self._files)
-        self._builder = SegmentBuilder(folder, self.settings.encoder.dimension, self._dtype, self._files)
+        making = self._making
+        self._builder = SegmentBuilder(making.new_folder(), self.settings.encoder.dimension, making.dtype, self._files)
         return self._builder
 
     def _finish_segment(self) -> None:
@@ -339,40 +351,6 @@ class Writer:
         segments = tuple(each.record for each in own if each.keys[0] >= base_key)  # not one merged with older ones
         journal = Journal(base_key, self.settings, self.schema, segments, self._next_key)
         write_journal(self.path, journal, self._files)
-
-    def _merge(self) -> None:
-        """Make one segment of this writer's own ones, and merge small neighbours as the policy has it."""
-        parts = self._pending.parts = [part for part in self._pending.parts if part.live.any()]
-        own = [place for place, part in enumerate(parts) if part.origin is not Origin.BASE]
-        if len(own) > 1:
-            self._merge_places(range(own[0], own[-1] + 1))
-        while plan := self._policy.plan([part.size for part in parts], self._limits.merged_passages):
-            self._merge_places(plan)
-
-    def _merge_places(self, places: range) -> None:
-        parts = self._pending.parts
-        folder = new_segment_folder(self.path, f"{self.generation + 1:06d}", self._files)
-        record = merge_parts(parts[places.start : places.stop], folder, self.schema, self._dtype, self._files)
-        segment = Segment(self.path, record)
-        parts[places.start : places.stop] = [Part(segment, segment.live_documents, Origin.NEW)]
-
-    def _build_structures(self) -> None:
-        """Build what new segments lack; killed meanwhile, the next writer goes on with the same segments."""
-        settings = self.settings.vectors
-        for part in self._pending.parts:
-            plan = wanted_structure(part.segment, settings) if part.origin is not Origin.BASE else None
-            if plan is not None:
-                self._write_journal()
-                part.record = with_structure(part.segment, plan, settings, self._files)
-
-    def _record(self, part: Part) -> SegmentRecord:
-        """The segment with its deletions, which are written unless they are those of the base."""
-        segment = part.segment
-        if np.array_equal(part.live, segment.live_documents):
-            return part.record
-        number = self.generation + 1
-        deletions = write_deletions(self.path, number, segment.record, part.live, segment.document_of, self._files)
-        return replace(part.record, deletions=deletions)
 
     def _manifest(self, segments: tuple[SegmentRecord, ...], words: LexicalRecord | None) -> Manifest:
         return Manifest(
@@ -403,28 +381,6 @@ def _part(collection: Path, record: SegmentRecord, origin: Origin) -> Part:
     segment = Segment(collection, record)
     live = segment.live_documents.copy() if origin is Origin.BASE else np.zeros(record.documents, dtype=np.bool_)
     return Part(segment, live, origin)
-
-
-def _prepare_directory(path: Path, create: CollectionSettings | None, files: Files) -> None:
-    """Make the directory of a new collection; refuse one that holds anything else."""
-    if (path / MANIFEST).exists():
-        return
-    if create is None:
-        read_manifest(path)  # says what is wrong
-    if path.exists() and not path.is_dir():
-        raise NotACollection(f"{path}: is a file; name a directory")
-    foreign = [each.name for each in path.iterdir() if not _ours(each.name)] if path.exists() else []
-    if foreign:
-        raise NotACollection(f"{path}: holds other things ({foreign[0]!r}); name a new or an empty directory")
-    for folder in (*reversed(path.parents), path):
-        if not folder.exists():
-            files.make_directory(folder)
-            files.sync_directory(folder.parent)
-
-
-def _ours(name: str) -> bool:
-    """Whether a first writer that was killed may have left a file of that name."""
-    return name in NAMES or name.startswith(tuple(f".{each}." for each in NAMES))
 
 
 def _settings(path: Path, base: Manifest | None, create: CollectionSettings | None) -> CollectionSettings:

@@ -14,10 +14,11 @@ import numpy as np
 from indexer.collect import Retention, collect, unnamed_paths
 from indexer.compact import merge_collection
 from indexer.history import roll_back
+from indexer.journal import JOURNAL
 from indexer.writer import Limits
 from retrieval.errors import NotACollection
 from retrieval.index.directory import Files
-from retrieval.index.manifest import kept_generations, read_manifest
+from retrieval.index.manifest import MANIFEST, kept_generations, read_manifest
 from retrieval.index.snapshot import open_snapshot
 
 Operation = Callable[[Any, Files], object]
@@ -176,6 +177,11 @@ def check_survivor(survivor: Any, allowed: list[State]) -> None:
     survivor.add(survivor.document("z"))
     assert state(survivor.path) == {**(found or {}), "z": "text of z"}
     assert clean(survivor.path)
+
+
+def nothing_half_done(path: Path) -> bool:
+    """Whether a build that failed left a collection, finished segments for the next one, or nothing at all."""
+    return (path / MANIFEST).exists() or (path / JOURNAL).exists() or not path.exists()
 
 
 def dying_at(fatal: int) -> Faulty:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.errors import StorageError
+from retrieval.errors import BadDocument, StorageError
 from retrieval.index.directory import Files, storage_errors
 from tests.indexer.faults import (
     CHANGES,
@@ -33,6 +33,7 @@ from tests.indexer.faults import (
     grown,
     index,
     merge,
+    nothing_half_done,
     rollback,
     steps_of,
 )
@@ -88,6 +89,28 @@ def test_dying_at_any_step_of_a_first_build(bench: Any) -> None:
     die_at_each_step(bench, index)
 
 
+def fail(bench: Any, files: Files) -> None:
+    """A first build that meets a bad document before any segment is finished."""
+    with bench.writer(files=files) as writer:
+        bench.put(writer, [bench.document("a")])
+        raise BadDocument("is no document")
+
+
+def test_a_first_build_that_fails_leaves_nothing_even_where_one_died_before(bench: Any) -> None:
+    steps: list[str] = []
+    with pytest.raises(BadDocument):
+        fail(bench, Faulty(lambda step, _: steps.append(step)))
+    assert not bench.path.exists()
+    for fatal in range(len(steps)):
+        victim = copied(bench, "victim")
+        with suppress(Died):
+            fail(victim, dying_at(fatal))
+        with pytest.raises(BadDocument):
+            fail(victim, Files())
+        left = list(victim.folder.rglob("*"))
+        assert left in ([], [victim.path])  # one died before anything was in the directory: it may be the user's
+
+
 CHANGING = frozenset({"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink"})
 
 
@@ -136,4 +159,5 @@ def test_being_refused_any_step(bench: Any, operation: Operation, code: int, for
         victim = copied(bench, "victim")
         told = refusal(operation, victim, refusing(fatal, code, for_good=for_good))
         assert told is None or (os.strerror(code) in told and str(victim.folder) in told)
+        assert nothing_half_done(victim.path)
         check_survivor(victim, allowed)

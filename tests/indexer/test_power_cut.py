@@ -52,6 +52,11 @@ class Disk(Faulty):
             self.names[path] = Node(directory=True) if path.is_dir() else Node(durable=path.read_bytes())
         self.durable_names = dict(self.names)
 
+    def goes_on(self, fatal: int) -> None:
+        """Another process uses the disk, and dies at its step `fatal`."""
+        self.before = dying_at(fatal).before
+        self.torn = False
+
     def create(self, path: Path) -> int:
         descriptor = super().create(path)
         self.names[path] = Node()
@@ -148,6 +153,37 @@ def cut_at_each_step(bench: Any, operation: Operation, seeds: list[int | None]) 
 def test_power_cut(bench: Any, operation: Operation) -> None:
     grown(bench)
     cut_at_each_step(bench, operation, [None])
+
+
+def cut_while_the_next_writer_works(bench: Any, operation: Operation, chances: random.Random) -> None:
+    """A writer dies at a step, its machine does not; a power cut then meets the next writer, at a step by chance."""
+    steps = steps_of(bench, operation)
+    allowed = allowed_states(bench)
+    allowed += [{**(each or {}), "z": "text of z"} for each in allowed]
+    for fatal in range(len(steps)):
+        victim = copied(bench, "victim")
+        disk = Disk(victim.folder, fatal)
+        with suppress(Died):
+            operation(victim, disk)
+        disk.goes_on(chances.randrange(len(steps) + 20))
+        with suppress(Died):
+            victim.add(victim.document("z"), files=disk)
+        disk.cut(chances if chances.random() < 0.7 else None)
+        check_survivor(victim, allowed)
+
+
+def test_power_cut_while_the_next_writer_works(bench: Any) -> None:
+    grown(bench)
+    cut_while_the_next_writer_works(bench, add, random.Random(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("operation", [index, *CHANGES])
+def test_power_cut_while_the_next_writer_works_in_every_way(bench: Any, operation: Operation, seed: int) -> None:
+    if operation is not index:
+        grown(bench)
+    cut_while_the_next_writer_works(bench, operation, random.Random(seed))
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +14,17 @@ import pytest
 
 from indexer import structures
 from indexer.compact import merge_collection
+from indexer.history import roll_back
 from indexer.verify import verify
 from indexer.writer import Limits, Writer
-from retrieval.errors import BadDocument, CollectionLocked, EncoderMismatch, NotACollection, SchemaError
+from retrieval.errors import (
+    BadDocument,
+    CollectionLocked,
+    CorruptCollection,
+    EncoderMismatch,
+    NotACollection,
+    SchemaError,
+)
 from retrieval.index.snapshot import open_snapshot
 from retrieval.types import Document
 
@@ -209,6 +219,75 @@ def test_an_interrupted_structure_is_gone_on_with(bench: Any, monkeypatch: pytes
     assert not built[0].with_name(built[0].name + ".partial").exists()
     assert verify(bench.path).ok
     assert verify(bench.path).orphans == ()
+
+
+def test_a_first_build_that_fails_leaves_what_was_there(bench: Any) -> None:
+    deep = replace(bench, folder=bench.folder / "one" / "two")
+    with pytest.raises(BadDocument, match="empty id"):
+        deep.add(bench.document("a"), Document("", "text"))
+    assert not (bench.folder / "one").exists()
+    bench.path.mkdir()
+    with bench.writer():
+        pass  # without a commit
+    assert list(bench.path.iterdir()) == []
+
+
+def test_finished_segments_of_a_first_build_stay_and_are_spoken_of(bench: Any) -> None:
+    def interrupted() -> None:
+        with bench.writer(limits=Limits(passages=2)) as writer:
+            for number in range(5):
+                bench.put(writer, [bench.document(f"d{number}")])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        interrupted()
+    kept = f"4 finished passages are kept in {bench.path}; the same sources go on from there"
+    assert caught.value.__notes__ == [kept]
+    with bench.writer() as writer:
+        assert writer.unchanged([bench.document("d1")]) == [True]
+        writer.rollback()  # gives them up
+    assert not bench.path.exists()
+
+
+def test_who_waits_for_a_first_build_that_fails_makes_the_collection(bench: Any) -> None:
+    waiting = ThreadPoolExecutor(1)
+
+    def wait() -> None:
+        with bench.writer(wait_s=30) as writer:
+            bench.put(writer, [bench.document("b")])
+            writer.commit()
+
+    with suppress(BadDocument), bench.writer() as writer:
+        done = waiting.submit(wait)
+        while not done.running():
+            time.sleep(0.01)
+        time.sleep(0.1)
+        bench.put(writer, [Document("", "text")])
+    done.result()
+    waiting.shutdown()
+    assert live_texts(bench) == {"b": "text of b"}
+    assert verify(bench.path).orphans == ()
+
+
+def test_many_first_builds_at_once_of_which_one_succeeds(bench: Any) -> None:
+    def build(number: int) -> None:
+        with suppress(BadDocument), bench.writer(wait_s=30) as writer:
+            bench.put(writer, [bench.document("good") if number == 20 else Document("", "text")])
+            writer.commit()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(build, range(40)))
+    assert live_texts(bench) == {"good": "text of good"}
+
+
+def test_a_collection_whose_manifest_is_lost_is_not_built_over(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    bench.add(bench.document("b"))
+    (bench.path / "manifest.json").unlink()
+    with pytest.raises(CorruptCollection, match="generation 2 is kept; `attendex rollback`"):
+        bench.add(bench.document("c"))
+    assert roll_back(bench.path) == 3
+    assert live_texts(bench) == {"a": "text of a", "b": "text of b"}
 
 
 def test_another_change_gives_an_interrupted_build_up(bench: Any) -> None:
