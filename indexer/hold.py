@@ -9,12 +9,13 @@ from pathlib import Path
 from indexer.collect import FOLDERS, LOCK, NAMES
 from indexer.journal import JOURNAL
 from retrieval.errors import NotACollection, StorageError
-from retrieval.index.directory import Files, Lock, take_lock
+from retrieval.index.directory import Files, Lock, storage_errors, take_lock
 from retrieval.index.manifest import MANIFEST, kept_generations, read_manifest
 
 log = logging.getLogger(__name__)
 
-_ATTEMPTS = 10  # another first build may take the directory away between two looks
+_ATTEMPTS = 100
+_FLEETING = (FileNotFoundError, FileExistsError)  # another first build may take the directory away between two looks
 
 
 class Hold:
@@ -33,11 +34,12 @@ class Hold:
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                self._prepare(create=create)
+                with storage_errors(self.path):
+                    self._prepare(create=create)
                 self._lock = take_lock(self.path / LOCK, wait_s=wait_s)
             except StorageError as error:
                 self._remove_made()
-                if attempt == _ATTEMPTS or not isinstance(error.__cause__, FileNotFoundError):
+                if attempt == _ATTEMPTS or not isinstance(error.__cause__, _FLEETING):
                     raise
             else:
                 return
@@ -58,9 +60,7 @@ class Hold:
             return
         if not create:
             read_manifest(self.path)  # says what is wrong
-        if self.path.exists() and not self.path.is_dir():
-            raise NotACollection(f"{self.path}: is a file; name a directory")
-        there = [each.name for each in self.path.iterdir()] if self.path.exists() else []
+        there = self._names()
         foreign = [name for name in there if not _ours(name)]
         if foreign:
             raise NotACollection(f"{self.path}: holds other things ({foreign[0]!r}); name a new or an empty directory")
@@ -73,6 +73,15 @@ class Hold:
                 self._files.sync_directory(folder.parent)
         if there:  # left by a first build that was killed
             self._made = [self.path]
+
+    def _names(self) -> list[str]:
+        """What is in the directory; nothing where there is none."""
+        try:
+            return sorted(each.name for each in self.path.iterdir())
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError as error:
+            raise NotACollection(f"{self.path}: is a file; name a directory") from error
 
     def _clear(self) -> None:
         """Remove the empty folders, the lock that is held, and the directories made for them."""
