@@ -14,6 +14,7 @@ from indexer.readers.text import read_as
 from indexer.readers.zips import attribute, core_properties, local, open_zip, parse_xml, read_part, targets, xml_part
 
 HEADING_NAME = re.compile(r"^(?:heading|überschrift|titre|título|заголовок|标题|見出し)\s*(\d)$", re.IGNORECASE)
+CONTENTS_NAME = re.compile(r"^toc (?:\d|heading)$", re.IGNORECASE)
 SKIPPED = frozenset(("Fallback", "instrText", "delText", "del", "moveFrom", "pPr", "rPr", "tblPr", "sectPr"))
 LONG_CELL = 600  # characters: a table with longer cells lays a page out
 DEEPEST = 60
@@ -56,6 +57,8 @@ class _Styles:
         root = xml_part(archive, f"{main.rpartition('/')[0]}/styles.xml")
         self._levels: dict[str, int] = {}
         self.titles: set[str] = set()
+        self.contents: set[str] = set()  # lines of the table of contents
+        self._listed: set[str] = set()
         parents: dict[str, str] = {}
         for style in root.iterfind("./{*}style") if root is not None else ():
             identifier = attribute(style, "styleId")
@@ -67,6 +70,10 @@ class _Styles:
                 self._levels[identifier] = int(level) + 1
             if name.lower() == "title":
                 self.titles.add(identifier)
+            if CONTENTS_NAME.match(name):
+                self.contents.add(identifier)
+            if style.find("./{*}pPr/{*}numPr") is not None:
+                self._listed.add(identifier)
             parents[identifier] = _value(style, "basedOn")
         for identifier in parents:
             self._inherit(identifier, parents)
@@ -79,6 +86,11 @@ class _Styles:
                 return
             seen.add(ancestor)
             ancestor = parents.get(ancestor, "")
+
+    def is_listed(self, paragraph: Element) -> bool:
+        """Whether the paragraph is an item of a list, by itself or by its style."""
+        own = paragraph.find("./{*}pPr/{*}numPr")
+        return own is not None or _value(paragraph, "pPr/{*}pStyle") in self._listed
 
     def level(self, paragraph: Element) -> int:
         """The heading's level from 1, 0 for what is no heading."""
@@ -126,14 +138,16 @@ class _Body:
                 self._paragraph(child)
             elif name == "tbl":
                 self._table(child, depth)
-            elif name not in SKIPPED:
+            elif name not in SKIPPED and not _is_contents(child):
                 self.blocks(child, depth + 1)
 
     def _paragraph(self, paragraph: Element) -> None:
+        if _value(paragraph, "pPr/{*}pStyle") in self._styles.contents:
+            return
         text = paragraph_text(paragraph)
         if level := self._styles.level(paragraph):
             self._builder.heading(level, text)
-        elif paragraph.find("./{*}pPr/{*}numPr") is not None and text.strip():
+        elif text.strip() and self._styles.is_listed(paragraph):
             self._builder.block("- " + _lines(text), separator="\n")
         else:
             self._builder.block(_lines(text))
@@ -184,11 +198,22 @@ def paragraph_text(paragraph: Element) -> str:
             parts.append("\n")
         elif name == "noBreakHyphen":
             parts.append("-")
-        elif name not in SKIPPED:
+        elif name not in SKIPPED and not _is_hidden(element):
             if name == "p":  # of a text box
                 parts.append("\n")
             waiting.extend(reversed(element))
     return "".join(parts)
+
+
+def _is_hidden(element: Element) -> bool:
+    """Whether it is text that Word does not show."""
+    found = element.find("./{*}rPr/{*}vanish")
+    return found is not None and attribute(found, "val") not in ("0", "false", "off")
+
+
+def _is_contents(element: Element) -> bool:
+    """Whether it is a table of contents, which says nothing that does not stand elsewhere."""
+    return "Table of Contents" in _value(element, "sdtPr/{*}docPartObj/{*}docPartGallery")
 
 
 def _page_breaks(paragraph: Element) -> int:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from indexer.readers.boilerplate import main_content
 from indexer.readers.charsets import decode
-from indexer.readers.markdown import split_front_matter
+from indexer.readers.front_matter import split_front_matter
 from indexer.readers.markup import Element, Page, parse_page
 from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.parsed import Parsed, TextBuilder, one_line
@@ -69,8 +69,9 @@ def _title(page: Page, content: Element) -> str:
 
 def _about(page: Page) -> dict[str, str]:
     found = {
-        "author": next((page.meta[name] for name in AUTHORS if page.meta.get(name)), ""),
-        "date": _iso_date(next((page.meta[name] for name in DATES if page.meta.get(name)), "")),
+        "author": next((page.meta[name] for name in AUTHORS if page.meta.get(name)), "") or page.linked.author,
+        "date": _iso_date(next((page.meta[name] for name in DATES if page.meta.get(name)), ""))
+        or _iso_date(page.linked.date),
         "language": page.language.split("-")[0].strip().lower(),
         "url": page.canonical,
     }
@@ -144,20 +145,30 @@ class _Renderer:
 
 def _is_data(table: Element) -> bool:
     """Whether a table shows data rather than lays out the page."""
-    for each in table.elements():
-        if each is not table and (each.tag in ("table", "pre", "form") or each.tag in HEADINGS):
-            return False
-        if each.tag in ("td", "th") and len(each.text()) > LONG_CELL:
-            return False
-    return True
+    cells = [cell for row in _own_rows(table) for cell in row.children if isinstance(cell, Element)]
+    if any(len(cell.text()) > LONG_CELL for cell in cells):
+        return False
+    titled = any(cell.tag == "th" for cell in cells)  # a layout has no titles above its columns
+    unfit = ("pre", "form") if titled else ("pre", "form", "table")
+    return not any(each.tag in unfit or each.tag in HEADINGS for each in table.elements() if each is not table)
 
 
 def _rows(table: Element) -> Iterator[list[str]]:
-    for row in table.elements():
+    for row in _own_rows(table):
         if row.tag == "caption":
             yield [row.text()]
-        if row.tag == "tr":
+        else:
             yield [_cell(each) for each in row.children if isinstance(each, Element)]
+
+
+def _own_rows(element: Element) -> Iterator[Element]:
+    """Caption and rows of a table, without those of tables within its cells."""
+    for child in element.children:
+        if isinstance(child, Element):
+            if child.tag in ("tr", "caption"):
+                yield child
+            elif child.tag != "table":
+                yield from _own_rows(child)
 
 
 def _cell(cell: Element) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from html import unescape
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from indexer.readers.charsets import decode
+from indexer.readers.front_matter import split_front_matter
 from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.parsed import Parsed, TextBuilder
 from indexer.readers.records import metadata_from
@@ -16,18 +17,8 @@ from indexer.readers.text import read_as
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
-FRONT_MATTER_CHARACTERS = 65_536
-FIELD = re.compile(r"^([A-Za-z_][\w -]*):[ \t]*(.*)$")
-TAG = re.compile(r"<[^<>]*>")
-
-
-@dataclass(frozen=True, slots=True)
-class Front:
-    """A text without its front matter, and what that said."""
-
-    fields: Mapping[str, Any]
-    body: str
+TAG = re.compile(r"<!--.*?-->|<[^<>]*>", re.DOTALL)
+BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
 def read_markdown(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
@@ -52,14 +43,6 @@ def markdown_to_parsed(text: str) -> Parsed:
     return builder.build(**metadata_from(matter))
 
 
-def split_front_matter(text: str) -> Front:
-    """The fields between two lines of hyphens at the very beginning, and the text after them."""
-    found = FRONT_MATTER.match(text[:FRONT_MATTER_CHARACTERS])
-    if not found:
-        return Front({}, text)
-    return Front(_fields(found.group(1)), text[found.end() :])
-
-
 def render(tokens: Sequence[Token], builder: TextBuilder) -> None:
     """Blocks of the token stream, in order."""
     position = 0
@@ -81,7 +64,7 @@ def render(tokens: Sequence[Token], builder: TextBuilder) -> None:
         elif token.type in ("fence", "code_block"):
             builder.block(token.content)
         elif token.type == "html_block":
-            builder.paragraph(TAG.sub(" ", token.content))
+            builder.paragraph(unescape(TAG.sub(" ", token.content)))
         position += 1
 
 
@@ -108,7 +91,7 @@ def _inline(token: Token) -> str:
             parts.append(child.content)
         elif child.type == "image":
             parts.append(_inline(child))
-        elif child.type in ("softbreak", "hardbreak"):
+        elif child.type in ("softbreak", "hardbreak") or (child.type == "html_inline" and BREAK.match(child.content)):
             parts.append("\n")
     return "".join(parts)
 
@@ -121,28 +104,3 @@ def _rows(tokens: Sequence[Token]) -> Iterator[list[str]]:
         elif token.type == "tr_close":
             yield row
             row = []
-
-
-def _fields(matter: str) -> dict[str, Any]:
-    """Fields of simple front matter: words, lists in brackets or a hyphen a line.  Deeper structure is left out."""
-    found: dict[str, Any] = {}
-    last = ""
-    for line in matter.splitlines():
-        if field := FIELD.match(line):
-            last = field.group(1).strip()
-            found[last] = _scalar(field.group(2))
-        elif last and line.lstrip().startswith("- "):
-            items = found[last] if isinstance(found[last], list) else []
-            found[last] = [*items, str(_scalar(line.lstrip()[2:]))]
-    return {key: value for key, value in found.items() if value not in ("", None, [])}
-
-
-def _scalar(text: str) -> Any:
-    text = text.strip()
-    if text.startswith("[") and text.endswith("]"):
-        return [str(_scalar(part)) for part in text[1:-1].split(",") if part.strip()]
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        return text[1:-1]
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    return float(text) if re.fullmatch(r"-?\d{1,15}(\.\d+)?", text) else text

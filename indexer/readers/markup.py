@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from indexer.readers.linked import LinkedData, linked_data
 from retrieval.errors import BadDocument
 
 DEEPEST = 150  # elements further down are hung up at this depth, which changes no text
@@ -49,6 +50,7 @@ class Page:
     language: str
     meta: dict[str, str]  # of <meta> elements, names in lower case; the first of each name
     canonical: str
+    linked: LinkedData
 
 
 def parse_page(html: str) -> Page:
@@ -70,6 +72,7 @@ def parse_page(html: str) -> Page:
         language=(root.attributes.get("lang") or root.attributes.get("xml:lang") or "") if root is not None else "",
         meta=meta,
         canonical=(canonical.attributes.get("href") or "") if canonical is not None else "",
+        linked=linked_data(node.text() for node in tree.css('script[type="application/ld+json"]')),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 from xml.etree.ElementTree import Element
@@ -22,6 +23,7 @@ ABOUT = {
     "language": "language",
 }
 DEEPEST = 60
+FRACTION = re.compile(r"(?<=:\d\d)\.\d+")  # of a second, to nine figures
 
 
 def read_odt(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
@@ -52,7 +54,8 @@ def _about(archive: ZipFile) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in root.iter() if root is not None else ():
         if (name := ABOUT.get(local(each))) and each.text and each.text.strip():
-            found[name] = each.text.strip()
+            text = each.text.strip()
+            found[name] = FRACTION.sub("", text) if name == "created" else text
     return found
 
 
@@ -78,30 +81,52 @@ class _Body:
                 self._builder.heading(int(attribute(child, "outline-level") or 1), _text(child))
             elif name == "p":
                 self._builder.block(_text(child).strip())
-            elif name == "list-item":
-                self._builder.block("- " + one_line(" ".join(map(_text, _paragraphs(child)))), separator="\n")
+            elif name in ("list-item", "list-header"):
+                self._item(child, depth)
             elif name == "table":
                 self._table(child)
             elif name not in SKIPPED:
                 if name == "page":
                     self._slides += 1
-                    self._builder.place(f"slide {self._slides}")
+                    self._builder.place(f"slide {self._slides}", afresh=True)
+                self.blocks(child, depth + 1)
+
+    def _item(self, item: Element, depth: int) -> None:
+        own = [each for each in item if local(each) in ("p", "h")]
+        if text := one_line(" ".join(map(_text, own))):
+            self._builder.block(f"- {text}", separator="\n")
+        for child in item if depth < DEEPEST else ():
+            if local(child) == "list":
                 self.blocks(child, depth + 1)
 
     def _table(self, table: Element) -> None:
-        rows = (each for each in table.iter() if local(each) == "table-row")
         self._builder.rows(
             [
                 " ".join(map(_text, _paragraphs(cell)))
                 for cell in row
                 if local(cell) in ("table-cell", "covered-table-cell")
             ]
-            for row in rows
+            for row in _table_rows(table)
         )
+
+
+def _table_rows(table: Element) -> Iterator[Element]:
+    """Rows of the table itself, not of those within its cells."""
+    for child in table:
+        if local(child) == "table-row":
+            yield child
+        elif local(child) in ("table-rows", "table-header-rows", "table-row-group"):
+            yield from _table_rows(child)
 
 
 def _paragraphs(parent: Element) -> Iterator[Element]:
     return (each for each in parent.iter() if local(each) in ("p", "h"))
+
+
+def _note_paragraphs(note: Element) -> Iterator[Element]:
+    """What the note says, without the figure that it is cited by."""
+    body = note.find("./{*}note-body")
+    return _paragraphs(body) if body is not None else iter(())
 
 
 def _text(paragraph: Element) -> str:
@@ -113,6 +138,8 @@ def _text(paragraph: Element) -> str:
             parts.append(" " * min(int(attribute(child, "c") or 1), 80))
         elif name == "tab":
             parts.append(" ")
+        elif name == "note":
+            parts.append(f" ({one_line(' '.join(map(_text, _note_paragraphs(child))))})")
         elif name == "line-break":
             parts.append("\n")
         elif name not in SKIPPED:

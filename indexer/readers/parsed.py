@@ -71,8 +71,10 @@ class TextBuilder:
         self._headings.append((level, text))
         self._moved = True
 
-    def place(self, name: str) -> None:
-        """What follows stands on this page, slide or sheet."""
+    def place(self, name: str, *, afresh: bool = False) -> None:
+        """What follows stands on this page, slide or sheet; `afresh` under no heading of what was before."""
+        if afresh:
+            self._headings.clear()
         self._place = name
         self._moved = True
 

@@ -1,8 +1,9 @@
-"""Presentations: a section a slide, its title as heading, tables as rows, speaker's notes after the slide."""
+"""Presentations: a section a slide, its title as heading, tables as rows, diagrams and speaker's notes after it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
@@ -13,6 +14,7 @@ from indexer.readers.text import read_as
 from indexer.readers.zips import attribute, core_properties, local, open_zip, parse_xml, read_part, targets, xml_part
 from retrieval.errors import BadDocument
 
+MOST_CATEGORIES = 200  # of a chart
 PRESENTATION = "ppt/presentation.xml"
 SILENT = frozenset(("dt", "ftr", "sldNum", "hdr", "sldImg"))  # placeholders for date, footer and number
 NO_TITLE = frozenset(("powerpoint presentation", "presentation", "slide 1", "powerpoint-präsentation"))
@@ -31,7 +33,7 @@ def parse_pptx(data: bytes, options: ReadOptions) -> Parsed:
         builder = TextBuilder("" if title.lower() in NO_TITLE else title)
         slides = list(_slides(archive))
         for number, slide in enumerate(slides, start=1):
-            builder.place(f"slide {number}")
+            builder.place(f"slide {number}", afresh=True)
             _slide(archive, slide, builder)
     return builder.build(**about, pages=float(len(slides)))
 
@@ -57,8 +59,36 @@ def _slide(archive: ZipFile, part: str, builder: TextBuilder) -> None:
     for shape in shapes:
         if shape not in titles and _placeholder(shape) not in SILENT:
             _shape(shape, builder)
-    for notes in (each for each in targets(archive, part).values() if "/notesSlide" in each):
-        _notes(xml_part(archive, notes), builder)
+    parts = list(targets(archive, part).values())
+    for each in parts:
+        if "/diagrams/data" in each:
+            _blocks(list(_paragraphs(_root(archive, each))), builder)
+        elif "/charts/chart" in each:
+            builder.rows(_chart(_root(archive, each)))
+    for each in parts:
+        if "/notesSlide" in each:
+            _notes(_root(archive, each), builder)
+
+
+def _root(archive: ZipFile, part: str) -> Element:
+    root = xml_part(archive, part)
+    return Element("nothing") if root is None else root
+
+
+def _chart(root: Element) -> Iterator[list[str]]:
+    """Title, then categories and the names of the series; the numbers are drawn, not written."""
+    title = root.find("./{*}chart/{*}title")
+    if title is not None:
+        yield [" ".join(_paragraphs(title))]
+    names = [_values(each.find("./{*}tx")) for each in root.iter() if local(each) == "ser"]
+    yield [name for each in names for name in each]
+    category = next((each for each in root.iter() if local(each) == "cat"), None)
+    yield _values(category)
+
+
+def _values(element: Element | None) -> list[str]:
+    found = (each.text or "" for each in (element.iter() if element is not None else ()) if local(each) == "v")
+    return list(islice(found, MOST_CATEGORIES))
 
 
 def _placeholder(shape: Element) -> str:
@@ -72,7 +102,11 @@ def _shape(shape: Element, builder: TextBuilder) -> None:
             [" ".join(_paragraphs(cell)) for cell in row.iterfind("./{*}tc")] for row in table.iterfind("./{*}tr")
         )
         return
-    for position, text in enumerate(_paragraphs(shape)):
+    _blocks(list(_paragraphs(shape)), builder)
+
+
+def _blocks(lines: list[str], builder: TextBuilder) -> None:
+    for position, text in enumerate(lines):
         builder.block(text, separator="\n\n" if position == 0 else "\n")
 
 
@@ -86,7 +120,7 @@ def _paragraphs(shape: Element) -> Iterator[str]:
                 yield text.strip()
 
 
-def _notes(root: Element | None, builder: TextBuilder) -> None:
-    for shape in root.iter() if root is not None else ():
+def _notes(root: Element, builder: TextBuilder) -> None:
+    for shape in root.iter():
         if local(shape) == "sp" and _placeholder(shape) == "body":
             _shape(shape, builder)

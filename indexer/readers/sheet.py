@@ -33,8 +33,8 @@ def parse_sheet(data: bytes, options: ReadOptions) -> Parsed:
         book = calamine.load_workbook(io.BytesIO(data))
         builder = TextBuilder(about.pop("title", ""))
         left = options.limits.text_bytes
-        for name in book.sheet_names:
-            builder.place(name)
+        for name in _shown_sheets(book):
+            builder.place(name, afresh=True)
             builder.mark(1, name)
             sheet = book.get_sheet_by_name(name)
             if sheet.height * sheet.width > left:
@@ -44,6 +44,13 @@ def parse_sheet(data: bytes, options: ReadOptions) -> Parsed:
     except (calamine.CalamineError, ValueError) as error:
         raise BadDocument(f"damaged or protected spreadsheet: {error}") from error
     return builder.build(**about)
+
+
+def _shown_sheets(book: Any) -> list[str]:
+    """Sheets of cells that are not hidden; all of those where none is shown."""
+    sheets = [each for each in book.sheets_metadata if str(each.typ).endswith("WorkSheet")]
+    shown = [each.name for each in sheets if str(each.visible).endswith(".Visible")]
+    return shown or [each.name for each in sheets]
 
 
 def _rows(sheet: Any) -> Iterator[list[str]]:

@@ -16,88 +16,8 @@ from indexer.readers import FileOutcome, FileStatus, ReadOptions, open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
-from .samples import packed, paragraph, word_file
-
-DRAW = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
-SLIDE = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
-RELS = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
-
-
-def read_one(path: Path, options: ReadOptions | None = None) -> Document:
-    [document] = open_documents(path, options)
-    assert isinstance(document, Document), document
-    return document
-
-
-def headed(document: Document) -> list[tuple[str, str, str]]:
-    """Location, heading and first line of each section."""
-    return [(s.location, s.heading, document.text[s.start : s.end].split("\n")[0]) for s in document.sections]
-
-
-def test_docx(tmp_path: Path) -> None:
-    table = "<w:tbl>" + "".join(
-        f"<w:tr>{''.join(f'<w:tc>{paragraph(cell)}</w:tc>' for cell in row)}</w:tr>" for row in ("ab", "cd")
-    )
-    body = (
-        paragraph("One", "S1")
-        + paragraph("first")
-        + paragraph("Two", "B")
-        + "<w:p><w:r><w:t>kept </w:t></w:r><w:del><w:r><w:delText>gone</w:delText></w:r></w:del>"
-        + "<w:r><w:t>text</w:t><w:tab/><w:t>on</w:t></w:r></w:p>"
-        + f"{table}</w:tbl>"
-    )
-    path = tmp_path / "no-suffix"
-    path.write_bytes(word_file(body))
-    document = read_one(path)
-    assert document.text == "One\n\nfirst\n\nTwo\n\nkept text on\n\na | b\nc | d"
-    assert (document.title, document.metadata["author"], document.metadata["format"]) == ("The title", "Ann", "docx")
-    assert headed(document) == [("One", "One", "One"), ("One › Two", "One › Two", "Two")]
-
-
-def test_pptx(tmp_path: Path) -> None:
-    def slide(title: str, text: str) -> str:
-        shapes = "".join(
-            f'<p:sp><p:nvSpPr><p:nvPr><p:ph type="{kind}"/></p:nvPr></p:nvSpPr>'
-            f"<p:txBody><a:p><a:r><a:t>{words}</a:t></a:r></a:p></p:txBody></p:sp>"
-            for kind, words in (("body", text), ("title", title), ("sldNum", "7"))
-        )
-        return f"<p:sld {SLIDE} {DRAW}><p:cSld><p:spTree>{shapes}</p:spTree></p:cSld></p:sld>"
-
-    ids = '<p:sldId r:id="r2"/><p:sldId r:id="r1"/>'
-    links = "".join(f'<Relationship Id="r{n}" Target="slides/slide{n}.xml"/>' for n in (1, 2))
-    (tmp_path / "s.pptx").write_bytes(
-        packed(
-            {
-                "[Content_Types].xml": "<Types/>",
-                "ppt/presentation.xml": f"<p:show {SLIDE} {RELS}><p:sldIdLst>{ids}</p:sldIdLst></p:show>",
-                "ppt/_rels/presentation.xml.rels": f"<Relationships>{links}</Relationships>",
-                "ppt/slides/slide1.xml": slide("Second", "after"),
-                "ppt/slides/slide2.xml": slide("First", "before"),
-            }
-        )
-    )
-    document = read_one(tmp_path / "s.pptx")
-    assert document.text == "First\n\nbefore\n\nSecond\n\nafter"
-    assert [section.location for section in document.sections] == ["slide 1", "slide 2"]
-    assert document.title == "First"
-
-
-def test_odt(tmp_path: Path) -> None:
-    text = 'xmlns:text="t" xmlns:office="o" xmlns:table="b"'
-    body = (
-        '<text:h text:outline-level="1">Head</text:h><text:p>a<text:s text:c="2"/>b<text:tab/>c</text:p>'
-        "<text:list><text:list-item><text:p>item</text:p></text:list-item></text:list>"
-        "<table:table><table:table-row><table:table-cell><text:p>x</text:p></table:table-cell>"
-        "<table:table-cell><text:p>y</text:p></table:table-cell></table:table-row></table:table>"
-    )
-    content = f"<office:c {text}><office:body><office:text>{body}</office:text></office:body></office:c>"
-    parts = {
-        "mimetype": "application/vnd.oasis.opendocument.text",
-        "META-INF/manifest.xml": "<m/>",
-        "content.xml": content,
-    }
-    (tmp_path / "d.odt").write_bytes(packed(parts))
-    assert read_one(tmp_path / "d.odt").text == "Head\n\na  b c\n- item\n\nx | y"
+from .reading import headed, read_one
+from .samples import packed
 
 
 def test_epub(tmp_path: Path) -> None:
@@ -121,36 +41,6 @@ def test_epub(tmp_path: Path) -> None:
     assert (document.title, document.metadata["language"]) == ("Book", "de")
 
 
-def test_html_without_boilerplate(tmp_path: Path) -> None:
-    words = "The kettle boils at one hundred degrees, as every cook knows. " * 8
-    page = f"""<!DOCTYPE html><html lang="en-GB"><head><title>Kettles - Kitchen Site</title>
-      <meta name="author" content="B. Brew"><meta property="article:published_time" content="2024-05-01">
-      <script>var x = "never shown"</script></head><body>
-      <nav><a href="/">Home page</a></nav><div class="cookie-banner">We use cookies</div>
-      <main><h1>Kettles</h1><p>{words}</p><h2>Descaling</h2><ul><li>Use vinegar.</li><li>Rinse.</li></ul>
-      <table><tr><th>Metal</th><th>Minutes</th></tr><tr><td>Steel</td><td>3</td></tr></table>
-      <pre>boil  --now\n  wait</pre><p>one<br>two</p></main>
-      <footer>All rights reserved</footer></body></html>"""
-    (tmp_path / "page.txt").write_text(page)
-    document = read_one(tmp_path / "page.txt")
-    assert document.title == "Kettles"
-    assert document.metadata["author"] == "B. Brew"
-    assert document.metadata["date"] == "2024-05-01"
-    assert document.metadata["language"] == "en"
-    for gone in ("never shown", "Home page", "cookies", "All rights"):
-        assert gone not in document.text
-    after = "Descaling\n- Use vinegar.\n- Rinse.\n\nMetal | Minutes\nSteel | 3\n\nboil  --now\n  wait\n\none\ntwo"
-    assert document.text.endswith(after)
-    assert document.sections[1].location == "Kettles › Descaling"
-    assert document.sections[1].heading == "Descaling"
-
-
-def test_a_page_of_links_alone_keeps_them(tmp_path: Path) -> None:
-    links = "".join(f'<li><a href="/{n}">Chapter number {n}</a></li>' for n in range(9))
-    (tmp_path / "index.html").write_text(f"<html><body><ul>{links}</ul></body></html>")
-    assert "Chapter number 3" in read_one(tmp_path / "index.html").text
-
-
 def test_markdown(tmp_path: Path) -> None:
     text = "---\ntitle: Named\ntags: [a, b]\ndraft: false\ndate: 2024-01-02\n---\n\n"
     text += "# Top\n\nA [link](http://x) and `code`.\n\n## Sub\n\n- one\n- two\n"
@@ -165,18 +55,45 @@ def test_markdown(tmp_path: Path) -> None:
     assert headed(document) == [("Top", "Top", "Top"), ("Top › Sub", "Top › Sub", "Sub")]
 
 
-def test_restructured_text(tmp_path: Path) -> None:
-    text = "Title\n=====\n\nSee :func:`~pkg.name` and `this <http://x>`_.\n\n.. note:: Mind\n   the gap.\n\n"
-    text += ".. comment\n   gone\n\nPart\n----\n\n.. code-block:: python\n   :linenos:\n\n   x = 1\n"
-    (tmp_path / "d.rst").write_text(text)
-    document = read_one(tmp_path / "d.rst")
-    assert document.title == "Title"
-    assert "See pkg.name and this." in document.text
-    assert "Mind" in document.text
-    assert "the gap." in document.text
-    assert "gone" not in document.text
-    assert document.text.endswith("Part\n\nx = 1")
-    assert [section.location for section in document.sections] == ["Title", "Title › Part"]
+def test_front_matter(tmp_path: Path) -> None:
+    """Texts of several lines, lists, fields within fields, comments; and TOML."""
+    lines = [
+        'title: "Kettles: a study"',
+        "summary: >",
+        "  folded: text",
+        "  goes on",
+        "tags:",
+        "  - a",
+        "  - 'b: c'",
+        "author:",
+        "  name: Ann  # the first",
+        "editors:",
+        "  - name: Bob",
+        "# nothing",
+        "year: 2024",
+    ]
+    (tmp_path / "y.md").write_text("\n".join(["---", *lines, "---", "text"]))
+    document = read_one(tmp_path / "y.md")
+    about = {key: document.metadata[key] for key in ("summary", "tags", "author.name", "editors", "year")}
+    assert about == {
+        "summary": "folded: text goes on",
+        "tags": ("a", "b: c"),
+        "author.name": "Ann",
+        "editors": ("Bob",),
+        "year": 2024.0,
+    }
+    assert (document.title, document.text) == ("Kettles: a study", "text")
+    (tmp_path / "t.md").write_text('+++\ntitle = "Hugo"\ndate = 2024-05-06\n[params]\nn = 1\n+++\ntext')
+    document = read_one(tmp_path / "t.md")
+    assert (document.title, document.text) == ("Hugo", "text")
+    assert (document.metadata["date"], document.metadata["params.n"]) == ("2024-05-06", 1.0)
+
+
+def test_markdown_with_html(tmp_path: Path) -> None:
+    (tmp_path / "d.md").write_text(
+        "one<br/>two &amp; <b>three</b>\n\n<!-- a <b> comment -->\n\n<p>fish &amp; chips</p>\n"
+    )
+    assert read_one(tmp_path / "d.md").text == "one\ntwo & three\n\nfish & chips"
 
 
 def test_notebook(tmp_path: Path) -> None:
