@@ -44,8 +44,11 @@ def plan(request: SearchRequest, snapshot: Snapshot, readability: Readability) -
     text = encoded_text(request.query, mode)
     if not text:
         raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
-    weight = _weight(request, snapshot, readability.unreadable_share(text)) if mode is Mode.HYBRID else None
-    return Plan(request, mode, text, _allowed(request.filter, snapshot), weight)
+    weight = _weight(request, snapshot, readability, text) if mode is Mode.HYBRID else None
+    allowed = _allowed(request.filter, snapshot)
+    if mode is Mode.DENSE and not readability.sees(text):
+        allowed = np.zeros(snapshot.rows, np.bool_)
+    return Plan(request, mode, text, allowed, weight)
 
 
 def encoded_text(query: str, mode: Mode) -> str:
@@ -79,8 +82,11 @@ def _dense(
     return DenseRetrieval(snapshot.vectors, vector, allowed, exact=plan.request.exact)
 
 
-def _weight(request: SearchRequest, snapshot: Snapshot, unreadable: float) -> Weight:
+def _weight(request: SearchRequest, snapshot: Snapshot, readability: Readability, text: str) -> Weight:
     """The dense share of fusion; what a collection was tuned to holds for the default fusion."""
+    if not readability.sees(text):
+        return Weight(0.0, "the encoder sees nothing in the query")
+    unreadable = readability.unreadable_share(text)
     manifest = snapshot.manifest
     tuned = manifest.settings.search.get("weight") if request.fusion == "convex" else None
     default = CONVEX_WEIGHT if request.fusion == "convex" else RANK_WEIGHT

@@ -30,6 +30,8 @@ _SAMPLE = "the language of this sentence is read without any difficulty by peopl
 _KANA = r"\p{Hiragana}\p{Katakana}\u30FC"
 _RUN = regex.compile(rf"\p{{Han}}+|[{_KANA}]+|[[\p{{L}}\p{{M}}]--[\p{{Han}}{_KANA}]]+", regex.V1)
 _FOREIGN = regex.compile(r"[[\p{L}\p{M}]--[a-zA-Z]]", regex.V1)
+_WORD = regex.compile(r"[a-zA-Z0-9]")  # what every encoder knows some token for
+_TELLING = regex.compile(r"[\p{L}\p{N}\p{S}]")  # neither punctuation nor control
 _SYLLABLES = frozenset({"CJK", "HANGUL"})  # a letter of these is as much as a word's part, and may well be a token
 _SHORT = 2  # letters; symbols and initials are spelt by every tokenizer
 
@@ -75,6 +77,16 @@ class Readability:
 
     def __init__(self, tokenizer: WholeTokenizer) -> None:
         self._tokenizer = tokenizer
+
+    def sees(self, text: str) -> bool:
+        """Whether any token of a text tells something: a known one with a letter, a digit or a symbol."""
+        if _WORD.search(text):
+            return True
+        encoded = self._tokenizer.whole_encoding(text[:MAX_CHARACTERS])
+        return any(
+            number not in self._unknown and _TELLING.search(text, start, end)
+            for number, (start, end) in zip(encoded.ids, encoded.offsets, strict=True)
+        )
 
     def unreadable_share(self, text: str) -> float:
         """Share of the letters of a text that cannot be read, from 0 to 1; 0 for text without letters.

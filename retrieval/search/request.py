@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from retrieval.errors import BadQuery
-from retrieval.types import SearchRequest
+from retrieval.types import Mode, SearchRequest
 
 MAX_DEPTH = 10_000  # offset + k
 MAX_QUERY_CHARACTERS = 20_000
@@ -43,4 +43,12 @@ def checked(request: SearchRequest) -> SearchRequest:
         raise BadQuery(f"fusion is {request.fusion!r}; it is 'convex' or 'rrf'")
     if request.rrf_k < 1:
         raise BadQuery(f"rrf_k is {request.rrf_k}; it must be at least 1")
-    return replace(request, query=query)
+    return replace(request, query=query, mode=_mode(request.mode))
+
+
+def _mode(asked: str | None) -> Mode | None:
+    """A mode, also where its plain name was given."""
+    try:
+        return None if asked is None else Mode(asked)
+    except ValueError:
+        raise BadQuery(f"mode is {asked!r}; it is {', '.join(Mode)}") from None

@@ -207,14 +207,30 @@ def test_highlights(library: Searcher) -> None:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-@pytest.mark.parametrize("query", ["\x00\x01\x07", "😀😀", "\u202e\u200frose", "'" * 500, "the " * 3000, "-"])
+@pytest.mark.parametrize("query", ["\u202e\u200frose", "the " * 3000, "😀 roses", "β", "€ 5", "C++"])
 def test_odd_queries_have_an_answer(library: Searcher, mode: Mode, query: str) -> None:
     assert len(library.search(SearchRequest(query, mode=mode)).hits) <= 10
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize(
+    "query", ["\x00\x01\x07", "😀😀", "👨\u200d👩", "\u202e\u202d\u200f", "'" * 500, "?!", "-", "\u0301", "\ufffd"]
+)
+def test_queries_that_say_nothing_find_nothing(library: Searcher, mode: Mode, query: str) -> None:
+    result = library.search(SearchRequest(query, mode=mode, weight=0.9 if mode is Mode.HYBRID else None))
+    assert result.hits == ()
+    assert result.weight_reason == ("the encoder sees nothing in the query" if mode is Mode.HYBRID else "")
+
+
+def test_modes_may_be_plain_names(library: Searcher) -> None:
+    for mode in Mode:
+        assert library.search(SearchRequest("roses", mode=str(mode))).mode is mode  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
+        ({"mode": "words"}, BadQuery, "dense, lexical, hybrid"),
         ({"query": '"' * 10_000}, BadQuery, "only operators"),
         ({"query": "-roses"}, BadQuery, "only operators"),
         ({"query": "roses \ud800"}, BadQuery, "surrogate"),

@@ -46,6 +46,23 @@ def test_unreadable(readability: Readability, text: str) -> None:
     assert readability.unreadable_share(text) > 0.9
 
 
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("words", True),
+        ("7", True),
+        ("β", True),
+        ("中", True), ("户", False),
+        ("€", True),
+        ("!? -", False),
+        ("😀", False),
+        ("\u200f", False),
+    ],
+)
+def test_what_the_encoder_sees(readability: Readability, text: str, seen: bool) -> None:
+    assert readability.sees(text) == seen
+
+
 def test_a_mixed_text_counts_its_letters(readability: Readability) -> None:
     assert readability.unreadable_share("машинное learning") == pytest.approx(0.5)
 
