@@ -280,6 +280,7 @@ def moment(text: str, column: int) -> Moment:
     try:
         when = datetime.fromisoformat(text.upper())
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-        return Moment(when, when + timedelta(days=1) if len(text) == len("2024-05-01") else None)
+        day = min(timedelta(days=1), datetime.max.replace(tzinfo=UTC) - when)  # the last one lacks a microsecond
+        return Moment(when, when + day if len(text) == len("2024-05-01") else None)
     except (ValueError, OverflowError) as error:
         raise FilterError(f"filter, column {column}: {text!r} is no date ({error}); write 2024-05-01") from None

@@ -88,7 +88,7 @@ def known_field(name: str, schema: Schema, what: str) -> FieldType:
     """The type of a field; FilterError names the nearest known field.  `what` names the place for the message."""
     if name in schema:
         return schema[name]
-    nearest = difflib.get_close_matches(name, schema, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name, schema, n=1)
     if nearest:
         hint = f"did you mean {nearest[0]!r}?"
     elif schema:
