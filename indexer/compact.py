@@ -7,7 +7,7 @@ the merged segment too.  One merger at a time; what a killed one leaves goes wit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from indexer.collect import LOCK, MERGE_LOCK, MERGE_PREFIX, Retention, collect
+from indexer.collect import LOCK, MERGE_LOCK, MERGE_PREFIX, REEMBED_LOCK, REEMBED_PREFIX, Retention, collect
 from indexer.merge import MergePolicy, merge_all, merge_parts
 from indexer.pending import Origin, Part, Size
 from indexer.publish import publish, write_deletions
 from indexer.segments import new_segment_folder
 from indexer.structures import wanted_structure, with_structure
 from indexer.words import write_words
+from retrieval.errors import CollectionLocked
 from retrieval.index.directory import Files, locked, remove_tree
 from retrieval.index.manifest import Manifest, SegmentRecord, read_manifest
 from retrieval.index.segment import Segment
@@ -63,6 +64,7 @@ def merge_collection(
             merges += 1
         if fully:
             merges += merger.compact_words()
+            merger.give_up_twins()
         merger.collect()
     manifest = read_manifest(collection)
     return MergeReport(manifest.generation, merges, len(manifest.segments), manifest.size_bytes)
@@ -152,6 +154,12 @@ class _Merger:
         document_of = Segment(self._collection, merged).document_of
         deletions = write_deletions(self._collection, generation, merged, live, document_of, self._files)
         return [replace(merged, deletions=deletions)]
+
+    def give_up_twins(self) -> None:
+        """Let go of vectors by another encoder that are not in use, unless they are being made."""
+        with suppress(CollectionLocked), locked(self._collection / REEMBED_LOCK):
+            for mark in self._collection.glob(f"{REEMBED_PREFIX}*"):
+                self._files.unlink(mark)
 
     def collect(self) -> None:
         """Remove old generations, also when there was nothing to merge."""

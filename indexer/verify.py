@@ -76,7 +76,7 @@ def verify(collection: Path, *, encoder: Encoder | None = None, sample: int = 20
     `sample` passages are searched by their own vectors.  With an `encoder` the canaries are encoded again.  Raises
     NotACollection when there is nothing to check.
     """
-    if not (collection / MANIFEST).exists():
+    if not (collection / MANIFEST).exists() and not kept_generations(collection):
         read_manifest(collection)  # says what is wrong
     found = _check_manifests(collection)
     kept, manifests = found.readable, found.check

@@ -49,6 +49,8 @@ def reembed(
     from retrieval.metrics.tasks import TaskSource, read_task
     from retrieval.search.searcher import Searcher, open_searcher
 
+    if (queries is None) != (qrels is None):
+        raise typer.BadParameter("give both --queries and --qrels, or neither", param_hint="--qrels")
     task = read_task(TaskSource(queries=queries, qrels=qrels)) if qrels else None
     new = load_encoder(encoder, runtime=runtime, precision=precision)
     found: list[Comparison] = []
@@ -64,7 +66,8 @@ def reembed(
     if as_json:
         print_json({**asdict(report), "verdict": verdict})
     else:
-        done = f"generation {report.generation} is current" if report.switched else "not switched; --force does"
+        kept = "not switched; --force does, with the vectors that are there now; `attendex merge` gives them up"
+        done = f"generation {report.generation} is current" if report.switched else kept
         stderr().print(
             "; ".join(filter(None, (verdict, f"{report.encoded:,} passages encoded", done))),
             markup=False,

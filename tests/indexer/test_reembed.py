@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from indexer import reembed as module
+from indexer.compact import merge_collection
 from indexer.history import roll_back
 from indexer.reembed import reembed
 from indexer.verify import verify
@@ -88,6 +89,20 @@ def test_a_rejected_encoder_is_not_switched_to_and_its_work_not_lost(bench: Any)
     assert reembed(bench.path, again).switched  # type: ignore[arg-type]
     assert again.seen == list(hand_made_settings().canaries.texts)
     check_switched(bench)
+
+
+def test_merging_gives_up_what_a_rejected_encoder_made_but_not_what_is_being_made(bench: Any) -> None:
+    grown(bench)
+
+    def reject(_: Any) -> bool:
+        merge_collection(bench.path, fully=True)
+        assert list(bench.path.glob("segments/reembed-*")) != []
+        return False
+
+    assert not reembed(bench.path, Other(), accept=reject).switched  # type: ignore[arg-type]
+    merge_collection(bench.path, fully=True)
+    assert list(bench.path.glob("**/reembed-*")) == []
+    assert clean(bench.path)
 
 
 def test_an_interrupted_run_goes_on_where_it_was(bench: Any) -> None:

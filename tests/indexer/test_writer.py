@@ -286,7 +286,9 @@ def test_a_collection_whose_manifest_is_lost_is_not_built_over(bench: Any) -> No
     (bench.path / "manifest.json").unlink()
     with pytest.raises(CorruptCollection, match="generation 2 is kept; `attendex rollback`"):
         bench.add(bench.document("c"))
+    assert not verify(bench.path).ok
     assert roll_back(bench.path) == 3
+    assert verify(bench.path).ok
     assert live_texts(bench) == {"a": "text of a", "b": "text of b"}
 
 
