@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +21,7 @@ from retrieval.errors import InputError
 from retrieval.index.manifest import read_manifest
 from retrieval.index.snapshot import open_snapshot
 from tests.indexer.conftest import hand_made_settings, vector_of
-from tests.indexer.faults import clean, grown, state
+from tests.indexer.faults import Died, Faulty, clean, copied, dying_at, grown, state
 
 OTHER_DIMENSION = 6
 
@@ -148,3 +150,23 @@ def test_a_rollback_brings_the_old_encoder_back_and_the_new_one_again(bench: Any
     assert report.encoded == 1
     check_switched(bench)
     assert clean(bench.path)
+
+
+@pytest.mark.slow
+def test_dying_at_any_step(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    grown(bench)
+    before = state(bench.path)
+    steps: list[str] = []
+    reembed(copied(bench, "whole").path, Other(), files=Faulty(lambda step, _: steps.append(step)))  # type: ignore[arg-type]
+    for fatal in range(len(steps)):
+        victim = copied(bench, "victim")
+        with suppress(Died):
+            reembed(victim.path, Other(), files=dying_at(fatal))  # type: ignore[arg-type]
+        assert state(victim.path) == before
+        assert verify(victim.path).ok
+        with suppress(InputError):  # that it has been switched to already
+            reembed(victim.path, Other())  # type: ignore[arg-type]
+        check_switched(victim)
+        merge_collection(victim.path, fully=True)
+        assert clean(victim.path)
