@@ -132,4 +132,6 @@ def one_line(text: str) -> str:
 
 def clean(text: str) -> str:
     """`text` without what is not shown, and with ligatures as the letters that they stand for."""
+    if text.isascii() and text.isprintable():
+        return text
     return LIGATURES.sub(lambda match: unicodedata.normalize("NFKC", match.group()), JUNK.sub("", text))

@@ -94,8 +94,9 @@ def parse_notebook(data: bytes, options: ReadOptions) -> Parsed:
     cells = [cell for sheet in sheets for cell in sheet.get("cells") or () if isinstance(cell, dict)]
     markdown = "\n\n".join(_joined(cell.get("source")) for cell in cells if cell.get("cell_type") == "markdown")
     builder = TextBuilder(markdown_to_parsed(markdown).title)
+    reader = parser()
     for cell in cells:
-        _render_cell(cell, builder)
+        _render_cell(cell, reader, builder)
     return builder.build(programming_language=_programming_language(value), language=language_of(markdown))
 
 
@@ -108,10 +109,10 @@ def _programming_language(notebook: dict[str, Any]) -> str:
     return ""
 
 
-def _render_cell(cell: dict[str, Any], builder: TextBuilder) -> None:
+def _render_cell(cell: dict[str, Any], reader: Any, builder: TextBuilder) -> None:
     source = _joined(cell.get("source", cell.get("input")))
     if cell.get("cell_type") in ("markdown", "heading"):
-        render(parser().parse(source), builder)
+        render(reader.parse(source), builder)
         return
     builder.block(source)
     for output in cell.get("outputs") or ():
