@@ -205,10 +205,15 @@ def odt_odfdo(path: Path) -> str:
 
 
 def rst_docutils(path: Path) -> str:
+    from docutils import nodes
     from docutils.core import publish_doctree
 
     safe = {"report_level": 5, "file_insertion_enabled": False, "raw_enabled": False, "input_encoding": "utf-8"}
-    return str(publish_doctree(path.read_text("utf-8"), settings_overrides=safe).astext())
+    tree = publish_doctree(path.read_text("utf-8"), settings_overrides=safe)
+    for unseen in (nodes.comment, nodes.system_message, nodes.substitution_definition):
+        for each in list(tree.findall(unseen)):
+            each.parent.remove(each)
+    return str(tree.astext())
 
 
 def notebook_nbconvert(path: Path) -> str:
