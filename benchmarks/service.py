@@ -3,6 +3,7 @@
     python -m benchmarks.service COLLECTION QUERIES.jsonl            # the table of loads
     python -m benchmarks.service COLLECTION QUERIES.jsonl --overload # ten times what it can do, for 30 s
     python -m benchmarks.service COLLECTION QUERIES.jsonl --soak 600 # memory and errors over ten minutes
+    python -m benchmarks.service COLLECTION QUERIES.jsonl --adding   # searches while documents are added to a copy
 
 Starts `attendex serve` as a process, loads it from a second one on the same machine (see load.py), and prints for each
 load: requests/s, latencies, errors, CPU time a request, and the service's memory before and after.  Every request asks
@@ -16,10 +17,13 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +35,7 @@ import psutil
 from benchmarks.load import Orders, Seen, run_load
 
 EMBEDDINGS = "/v1/embeddings"
+ADDED_A_SECOND = 10
 REQUESTS = 30_000  # of a load, before they repeat
 
 
@@ -174,6 +179,45 @@ def soak(service: Service, queries: Sequence[str], seconds: float, mode: str) ->
     print(f"\nmemory {measured[0]:.0f} → {measured[-1]:.0f} MB: {growth:+.1%} (at most +3 %); errors: {errors}")
 
 
+def adding(service: Service, queries: Sequence[str], seconds: float, mode: str) -> None:
+    """One caller in peace, and one while ten documents a second come in, each searchable as soon as may be."""
+    path = f"/v1/collections/{service.collection}/search"
+    load = Load("in peace", 1, path, {"mode": mode, "k": 10})
+    print(HEADER)
+    run_load(Orders(service.url, path, bodies(load, queries, 0), 1, 2.0))
+    before = measure(service, load, queries, seconds, 1)
+    with in_the_background(lambda number: add_document(service, queries, number), ADDED_A_SECOND) as added:
+        during = measure(service, Load("while adding", 1, path, load.body), queries, seconds, 2)
+    p99 = [np.percentile(seen.latencies_ms, 99) for seen in (before, during)]
+    print(f"\n{added[0] / during.seconds:.1f} documents a second were added; p99 {p99[1] / p99[0]:.1f} × (at most 2)")
+
+
+def add_document(service: Service, queries: Sequence[str], number: int) -> None:
+    """Send a document without waiting for it."""
+    document = {"id": f"added-{number}", "text": " ".join(queries[number % len(queries) :][:8])}
+    url = f"{service.url}/v1/collections/{service.collection}/documents"
+    httpx.post(url, json={"documents": [document]}).raise_for_status()
+
+
+@contextmanager
+def in_the_background(work: Callable[[int], None], rate: float) -> Iterator[list[int]]:
+    """Do numbered work so many times a second while the block runs; yields a list of how often it was done."""
+    done, stop = [0], threading.Event()
+
+    def loop() -> None:
+        while not stop.wait(1 / rate):
+            work(done[0])
+            done[0] += 1
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield done
+    finally:
+        stop.set()
+        thread.join()
+
+
 def main() -> None:
     """Parse, start, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -182,16 +226,28 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--callers", default="1,8,32")
     parser.add_argument("--modes", default="dense,lexical,hybrid")
-    parser.add_argument("--mode", default="hybrid", help="of --overload and --soak")
+    parser.add_argument("--mode", default="hybrid", help="of --overload, --soak and --adding")
     parser.add_argument("--overload", action="store_true")
+    parser.add_argument("--adding", action="store_true")
     parser.add_argument("--soak", type=float, metavar="SECONDS")
     parser.add_argument("--serve", action="append", default=[], metavar="OPTION", help="option of `attendex serve`")
     arguments = parser.parse_args()
     queries = [json.loads(line)["text"] for line in arguments.queries.read_text(encoding="utf-8").splitlines()]
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print("command:", " ".join(["python -m benchmarks.service", *sys.argv[1:]]))
-    with running(arguments.collection, arguments.serve) as service:
-        if arguments.soak:
+    with tempfile.TemporaryDirectory() as folder:
+        collection = arguments.collection
+        if arguments.adding:
+            collection = shutil.copytree(collection, Path(folder) / "copy")
+        start(collection, queries, arguments)
+
+
+def start(collection: Path, queries: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Run the service and what was asked for."""
+    with running(collection, arguments.serve) as service:
+        if arguments.adding:
+            adding(service, queries, max(20.0, arguments.seconds), arguments.mode)
+        elif arguments.soak:
             soak(service, queries, arguments.soak, arguments.mode)
         elif arguments.overload:
             overload(service, queries, max(30.0, arguments.seconds), arguments.mode)
