@@ -148,7 +148,7 @@ def make_services(
     threads: ThreadPoolExecutor,
 ) -> Services:
     """Everything that handlers are handed."""
-    opened = Collections(root, lambda path: open_warm(path, encoders))
+    opened = Collections(root, lambda path, previous: open_warm(path, encoders, previous))
     recall = RecallWatch(opened, settings.recall_sample)
     embeddings = EmbeddingQueue(encoders, threads, settings.queue, metrics)
     services = Services(
@@ -177,9 +177,13 @@ def reranker_of(settings: Settings) -> Reranker | None:
     return load_reranker(Path(settings.reranker))
 
 
-def open_warm(path: Path, encoders: Encoders) -> Searcher:
-    """A searcher that has answered once, so that the first caller does not wait for memory to be mapped."""
-    searcher = open_searcher(path, encoder=encoders.get(read_manifest(path).encoder.name))
+def open_warm(path: Path, encoders: Encoders, previous: Searcher | None = None) -> Searcher:
+    """A searcher that has answered once, so that the first caller does not wait for memory to be mapped.
+
+    Of what `previous`, an earlier generation, has open, nothing is opened again.
+    """
+    encoder = encoders.get(read_manifest(path).encoder.name)
+    searcher = open_searcher(path, encoder=encoder, previous=previous.snapshot if previous else None)
     searcher.search(SearchRequest("warm", k=1))
     return searcher
 

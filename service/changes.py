@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -18,6 +19,7 @@ from service.errors import problem_of
 from service.telemetry import LOGGER
 
 KEPT_JOBS = 10_000
+LONGEST_REST_S = 0.2
 SHARED_DOCUMENTS = 2_000  # documents that one generation takes from waiting jobs
 
 
@@ -102,10 +104,13 @@ class Changes:
 
     def _work(self) -> None:
         while jobs := self._next():
+            started = time.perf_counter()
             self._run(jobs)
             for job in jobs:
                 job.change = None
                 job.done.set_result(None)
+            if self._waiting and not self._closing:  # searches come first; more changes share the next generation
+                time.sleep(min(LONGEST_REST_S, time.perf_counter() - started))
 
     def _next(self) -> list[Job]:
         """The oldest job, and those behind it that can share its generation; none when the queue is closed."""

@@ -48,7 +48,7 @@ class _State:
 class Collections:
     """Collections below `root`, or `root` itself where it is one.  Safe to call from several threads."""
 
-    def __init__(self, root: Path, open_collection: Callable[[Path], Searcher]) -> None:
+    def __init__(self, root: Path, open_collection: Callable[[Path, Searcher | None], Searcher]) -> None:
         self.root = root
         self._open = open_collection
         self._state = _State()
@@ -147,7 +147,7 @@ class Collections:
             if stamp in (served.stamp if served else None, self._state.seen.get(name)):
                 return
         try:
-            searcher = self._open(path)
+            searcher = self._open(path, served.searcher if served else None)
         except (AttendexError, OSError) as error:
             self._logger.error(
                 "collection cannot be opened", extra={"fields": {"collection": name, "error": str(error)}}

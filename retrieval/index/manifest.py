@@ -245,29 +245,27 @@ def kept_generations(collection: Path) -> list[int]:
     return sorted(int(name[:-5]) for name in names if re.fullmatch(r"\d{6,}\.json", name))
 
 
+_CHECKSUM, _END = b',\n "checksum": ', b"\n}\n"
+
+
 def seal(body: dict[str, Json]) -> bytes:
-    """A JSON document with a checksum over itself."""
-    return _dump({**body, "checksum": _checksum(body)})
+    """A JSON document that ends with a checksum over the rest of it."""
+    data = json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
+    return data[: -len(_END)] + _checksum(data)
 
 
 def unseal(data: bytes, path: Path) -> dict[str, Json]:
     """The body of a sealed document.  Raises CorruptCollection if any bit of it changed."""
-    try:
-        body = json.loads(data)
-        checksum = body.pop("checksum")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptCollection(f"is damaged: not a sealed JSON document; {REPAIR}", path=path) from error
-    if checksum != _checksum(body) or _dump({**body, "checksum": checksum}) != data:
+    body, found, _ = data.rpartition(_CHECKSUM)
+    if not found:
+        raise CorruptCollection(f"is damaged: not a sealed JSON document; {REPAIR}", path=path)
+    if data != body + _checksum(body + _END):
         raise CorruptCollection(f"is damaged: its checksum does not fit; {REPAIR}", path=path)
-    return body  # type: ignore[no-any-return]
+    return json.loads(body + _END)  # type: ignore[no-any-return]
 
 
-def _dump(body: Json) -> bytes:
-    return json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
-
-
-def _checksum(body: Json) -> str:
-    return hashlib.sha256(_dump(body)).hexdigest()
+def _checksum(data: bytes) -> bytes:
+    return _CHECKSUM + f'"{hashlib.sha256(data).hexdigest()}"'.encode() + _END
 
 
 def settings_to_json(settings: CollectionSettings) -> Json:

@@ -126,8 +126,8 @@ def open_searcher(
 ) -> Searcher:
     """Open a collection with the encoder that made it, or check that `encoder` is the same one.
 
-    With `previous`, an earlier generation that is open, only what changed since is opened.  Raises NotACollection,
-    CorruptCollection, EncoderMismatch.
+    With `previous`, an earlier generation that is open, only what changed since is opened, and canaries that it had
+    are not encoded again.  Raises NotACollection, CorruptCollection, EncoderMismatch.
     """
     snapshot = open_snapshot(path, generation, previous=previous)
     try:
@@ -135,7 +135,8 @@ def open_searcher(
         encoder = encoder or load_encoder(made_by.name)
         check_fingerprint(snapshot.name, made_by, encoder.fingerprint)
         canaries = snapshot.manifest.canaries
-        check_canaries(snapshot.name, canaries.texts, canaries.vectors, encoder)
+        if previous is None or previous.manifest.encoder != made_by:
+            check_canaries(snapshot.name, canaries.texts, canaries.vectors, encoder)
     except BaseException:
         snapshot.close()
         raise
