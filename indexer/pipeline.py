@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -125,9 +125,9 @@ def build_collection(
     """Index `sources` into the collection `into`, which is made if it is not there, and commit one generation.
 
     A source is a file, a folder, "-" or, where `settings.read.web` allows it, a URL; all are looked for before
-    anything is done, so that a slip of the pen costs nothing.  A file of a folder that cannot be parsed is counted and
-    passed over; a bad record stops the build unless `settings.skip_bad`.  Documents that the collection already holds
-    unchanged are not encoded again.
+    anything is done, so that a slip of the pen costs nothing.  What cannot be read in a folder, and a file among
+    others, is counted and passed over; a bad record of a file that is named stops the build unless
+    `settings.skip_bad`.  Documents that the collection already holds unchanged are not encoded again.
 
     Raises InputError for what cannot be read or does not fit, EncoderMismatch for an encoder that did not make the
     collection, CollectionError for what the disk says; the collection is then as it was.
@@ -135,6 +135,8 @@ def build_collection(
     settings = settings or BuildSettings()
     for source in sources:
         check_source(source)
+    if all(map(_is_folder_of_files, sources)):
+        settings = replace(settings, skip_bad=True)
     started = time.perf_counter()
     encoder = encoder_for(into, settings)
     tally, readability = _Tally(), Readability(encoder.tokenizer)
@@ -249,6 +251,11 @@ def chunking_for(sources: Sequence[Path | str], settings: BuildSettings) -> Chun
     return ChunkSettings("whole" if all(find_beir(Path(each)) for each in sources) else "passages")
 
 
+def _is_folder_of_files(source: Path | str) -> bool:
+    """Whether files of any kind may turn up there, of which a bad one must not stop the rest."""
+    return Path(source).is_dir() and find_beir(Path(source)) is None
+
+
 def _cause(sources: Sequence[Path | str]) -> str:
     return "index " + " ".join(Path(source).name or str(source) for source in sources)
 
@@ -258,10 +265,11 @@ def _read(
 ) -> Iterator[Document]:
     """Good documents of all sources, in order."""
     for source in sources:
-        in_folder = Path(source).is_dir() and not find_beir(Path(source))
+        skip_all = settings.skip_bad or _is_folder_of_files(source)
         for item in open_documents(source, settings.read, on_file):
             if isinstance(item, BadDocument):
-                tally.note(item, skip=settings.skip_bad or (in_folder and item.line is None))
+                one_of_many = len(sources) > 1 or str(item.path) != str(source)  # a file, a member, an attachment
+                tally.note(item, skip=skip_all or (one_of_many and item.line is None))
             else:
                 tally.read += 1
                 yield item

@@ -12,6 +12,8 @@ from collections import Counter
 LEAST_CHARACTERS = 80
 SAMPLE_CHARACTERS = 6_000
 LEAST_SHARE = 0.08  # of the words that must be small words of the language
+LEAST_WORDS = 3  # different small words
+MOST_SHARE = 0.07  # that one of them counts for
 LEAD = 1.15  # by which it must be ahead of the next
 WORD = re.compile(r"[^\W\d_]+")
 
@@ -71,6 +73,8 @@ def language_of(text: str) -> str:
 def _by_small_words(sample: str) -> str:
     words = Counter(WORD.findall(sample.lower()))
     total = words.total()
-    counts = {name: sum(words[word] for word in small.split()) for name, small in SMALL_WORDS.items()}
+    cap = max(2, int(MOST_SHARE * total))  # one word alone, as the "ca" of addresses, makes no language
+    counts = {name: sum(min(words[word], cap) for word in small.split()) for name, small in SMALL_WORDS.items()}
     (best, most), (_, second) = Counter(counts).most_common(2)
-    return best if most >= max(3, LEAST_SHARE * total) and most >= LEAD * second else ""
+    several = sum(word in words for word in SMALL_WORDS[best].split()) >= LEAST_WORDS
+    return best if several and most >= max(3, LEAST_SHARE * total) and most >= LEAD * second else ""

@@ -20,6 +20,7 @@ from indexer.readers.markup import parse_page
 from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.parsed import Parsed, TextBuilder, one_line
 from retrieval.errors import BadDocument
+from retrieval.types import Document
 
 FROM_LINE = b"From "
 ESCAPED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
@@ -59,17 +60,28 @@ def _split(stream: BinaryIO, most_bytes: int) -> Iterator[bytes]:
 def _mail(data: bytes, origin: Origin, options: ReadOptions) -> Iterator[Item]:
     message = BytesParser(policy=policy.default.clone(raise_on_defect=False)).parsebytes(data)
     parsed = _parsed(message)
-    if parsed.text.strip() or parsed.title:
+    nothing = not parsed.text.strip() and not parsed.title
+    if not nothing:
         yield parsed.document(origin.name, origin.name.rsplit("/", 1)[-1])
-    else:
-        yield BadDocument("the mail has neither subject nor text", path=origin.path)
     if origin.depth < options.limits.depth:
-        for number, part in enumerate(_attachments(message), start=1):
-            name = UNSAFE.sub("_", part.get_filename() or f"attachment-{number}")[-100:]
-            if part.get_content_type() == "message/rfc822":
-                yield from _forwarded(part, origin.member(name), options)
-            else:
-                yield from read_member(io.BytesIO(_payload(part)), origin.member(name), options)
+        for item in _carried(message, origin, options):
+            nothing = nothing and not isinstance(item, Document)
+            yield item
+    if nothing:
+        yield BadDocument("the mail has neither subject nor text", path=origin.path)
+
+
+def _carried(message: EmailMessage, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """What is attached, each under a name of its own."""
+    used: set[str] = set()
+    for number, part in enumerate(_attachments(message), start=1):
+        name = UNSAFE.sub("_", part.get_filename() or f"attachment-{number}")[-100:]
+        name = f"{number}-{name}" if name in used else name
+        used.add(name)
+        if part.get_content_type() == "message/rfc822":
+            yield from _forwarded(part, origin.member(name), options)
+        else:
+            yield from read_member(io.BytesIO(_payload(part)), origin.member(name), options)
 
 
 def _forwarded(part: EmailMessage, origin: Origin, options: ReadOptions) -> Iterator[Item]:
@@ -154,5 +166,5 @@ def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
             continue
         if part.get_content_maintype() == "multipart" and isinstance(inner := part.get_payload(), list):
             waiting.extend(reversed(inner))
-        elif part is not message:
+        elif part is not message or part.get_content_type() == "message/rfc822":
             yield part

@@ -21,6 +21,8 @@ NO_TITLE = re.compile(
     r"^(?:untitled.*|microsoft \w+ - .*|doi:.*|\S+\.\w{2,4}|[\d\W_]+|slide \d+|title|document\d*)$", re.I
 )
 DATE = re.compile(r"D:(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?")
+LEADER = ". . ."
+LEADERS = re.compile(r"[ \t]*(?:\.[ \t]?){5,}")  # the dots that lead to a page number
 LOOK_ALIKES = re.compile("[\u2e80-\u2fdf\uf900-\ufaff\ufb00-\ufb06]+")  # radicals for characters, ligatures
 
 
@@ -110,7 +112,8 @@ def _same(line: str, title: str) -> bool:
 
 
 def _normal(text: str) -> str:
-    return LOOK_ALIKES.sub(lambda match: unicodedata.normalize("NFKC", match.group()), text)
+    text = LOOK_ALIKES.sub(lambda match: unicodedata.normalize("NFKC", match.group()), text)
+    return LEADERS.sub(" … ", text) if LEADER in text or ".." in text else text
 
 
 @dataclass(frozen=True, slots=True)

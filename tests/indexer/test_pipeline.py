@@ -90,6 +90,25 @@ def test_a_bad_line_is_named_and_nothing_is_left(tmp_path: Path) -> None:
         open_snapshot(tmp_path / "c")
 
 
+def test_what_is_bad_in_a_folder_stops_nothing(tmp_path: Path) -> None:
+    """Bad lines and files, and values that do not fit the types that fields have by then."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.md").write_text("---\nyear: 2024\n---\nThe first.")
+    write_lines(folder / "b.jsonl", [PLANTS[0], "{not json\n"])
+    build_collection([folder], tmp_path / "c")
+    (folder / "c.md").write_text("---\nyear: unknown\n---\nThe second.")
+    (folder / "d.md").write_text("The third.")
+    (folder / "e.pdf").write_bytes(b"%PDF-1.4 cut")
+    report = build_collection([folder], tmp_path / "c")
+    assert (report.documents, report.bad) == (3, 3)
+    assert any("'year' is a number, and 'unknown' is not" in each for each in report.problems)
+    report = build_collection([folder / "d.md", folder / "e.pdf"], tmp_path / "d")
+    assert (report.documents, report.bad) == (1, 1)
+    with pytest.raises(BadDocument, match="damaged"):
+        build_collection([folder / "e.pdf"], tmp_path / "e")
+
+
 def test_skip_bad_counts_and_lists(tmp_path: Path) -> None:
     lines = [PLANTS[0], "{not json\n", {"id": "no-text"}, {"text": "no id"}, PLANTS[1]]
     report = build_collection([write_lines(tmp_path / "c.jsonl", lines)], tmp_path / "c", BuildSettings(skip_bad=True))

@@ -81,6 +81,20 @@ def test_what_a_mail_carries_keeps_its_own_kind(tmp_path: Path) -> None:
     ]
 
 
+def test_attachments_of_one_name_and_mails_of_parts_alone(tmp_path: Path) -> None:
+    message = EmailMessage()
+    for text in ("first", "second"):
+        message.add_attachment(text.encode(), maintype="text", subtype="plain", filename="note.txt")
+    (tmp_path / "m.eml").write_bytes(b"From: a@b.c\nTo: d@e.f\n" + bytes(message))
+    assert [(d.id, d.text) for d in documents(tmp_path / "m.eml")] == [
+        ("m.eml/note.txt", "first"),
+        ("m.eml/2-note.txt", "second"),
+    ]
+    head = b"From: a@b.c\nTo: d@e.f\nSubject: outer\nMIME-Version: 1.0\nContent-Type: message/rfc822\n\n"
+    (tmp_path / "n.eml").write_bytes(head + bytes(mail("inner", "text")))
+    assert [d.title for d in documents(tmp_path / "n.eml")] == ["outer", "inner"]
+
+
 def test_encoded_headers_and_bodies(tmp_path: Path) -> None:
     head = b"From: x@y.z\r\nTo: a@b.c\r\nSubject: =?iso-8859-1?Q?Gr=FC=DFe?=\r\n =?utf-8?B?IHVuZCBLw7xzc2U=?=\r\n"
     kind = b"MIME-Version: 1.0\r\nContent-Type: text/html; charset=us-ascii\r\n"

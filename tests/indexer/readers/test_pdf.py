@@ -65,6 +65,18 @@ def test_pictures_alone(tmp_path: Path) -> None:
     assert "has no text layer: its 2 page(s) are pictures; read them with --ocr" in str(bad)
 
 
+def test_dots_that_lead_to_page_numbers(tmp_path: Path) -> None:
+    lines = [
+        "1.1 Kettles. . . . . . . . . . . . . . 4",
+        "1.2 Pots ........................ 5",
+        "And so on... to the end.",
+    ]
+    (tmp_path / "d.pdf").write_bytes(pdf_file([lines]))
+    [document] = open_documents(tmp_path / "d.pdf")
+    assert isinstance(document, Document)
+    assert document.text == "1.1 Kettles … 4 1.2 Pots … 5 And so on... to the end."
+
+
 def test_edges() -> None:
     bodies = ["one apple\nis red", "two pears\nare green", "no plums\nare left", "figs\nand dates"]
     pages = [f"Journal of Tests {n}\n{body}\n{n}" for n, body in enumerate(bodies, start=3)]
