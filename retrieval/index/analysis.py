@@ -35,6 +35,7 @@ _WORD = regex.compile(
     rf"{_LETTER}+(?:\.{_LETTER}+)*(?:['’][sS](?!{_LETTER})|\+\+|\#(?!{_LETTER}))?|[{_SPACELESS}][{_SPACELESS}\p{{M}}]*",
     regex.V1,
 )
+# For bytes.translate: the ASCII characters that no word holds, nor looks behind, become spaces.
 BREAKS = bytes(32 if chr(c).isascii() and not (chr(c).isalnum() or chr(c) in "_.'+#") else c for c in range(256))
 _RUN = regex.compile(rf"[{_SPACELESS}]", regex.V1)
 _NATURAL = regex.compile(r"[\p{L}\p{M}]+")  # what a stemmer is made for

@@ -1,7 +1,7 @@
 """Texts in, numbered terms out.
 
-Texts are cut into *stretches*, which one text after the other repeats: Python sees every different stretch once a block
-and analyses it once, whatever happens to each occurrence happens in Arrow and numpy.
+Texts are cut into *stretches* at characters that no word holds.  Texts repeat each other's stretches: Python meets every
+different one once a block and analyses it once; what happens to each occurrence happens in Arrow and numpy.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Vocabulary(dict[str, int]):
         return len(self._first) - 1
 
     def forms(self, texts: Iterable[str]) -> Forms:
-        """The terms of texts."""
+        """The terms of each of some texts: those of `Analyzer.form` for the words of `Analyzer.split`."""
         cut = self._cut(texts)
         stretches = cut.values.dictionary_encode()
         known = stretches.dictionary.to_pylist()
