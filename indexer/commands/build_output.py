@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,19 +103,20 @@ def show_problems(report: BuildReport) -> None:
         console.print(f"… and {report.bad - SHOWN_PROBLEMS:,} more; --json or --report lists them", style="yellow")
 
 
-def show_files(files: FileReport) -> None:
-    """Counts of files, and a table of those with trouble."""
+def show_files(files: FileReport, report: BuildReport) -> None:
+    """Counts of files, and a table of those with trouble; then what is wrong with documents that were read well."""
     from rich.table import Table
 
     console = stderr()
     console.print(f"files: {files.summary()}", highlight=False)
-    troubled = files.troubled[:SHOWN_PROBLEMS]
-    if not troubled:
-        return
     table = Table("file", "format", "what", "why", box=None, header_style="dim")
-    for each in troubled:
+    for each in files.troubled[:SHOWN_PROBLEMS]:
         table.add_row(*map(_plain, (each.path, each.format, each.status.value, each.reason)))
-    console.print(table)
+    if table.row_count:
+        console.print(table)
+    others = (problem for problem in report.problems if not any(each.path in problem for each in files.troubled))
+    for problem in islice(others, SHOWN_PROBLEMS):
+        console.print(f"skipped: {problem}", style="yellow", markup=False, highlight=False)
 
 
 def _plain(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from indexer.commands.build_output import build_progress, show_build, show_files, show_plan, show_problems
+from indexer.commands.options import WaitOption
 from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors
 from retrieval.errors import SchemaError
 
@@ -37,6 +38,7 @@ def index(
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and do nothing.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file could not be read.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write what became of each file here, as JSONL.")] = None,
+    wait: WaitOption = 0.0,
     as_json: JsonOption = False,
     encoder: Annotated[
         str,
@@ -125,24 +127,31 @@ def index(
     if plan:
         _plan(sources, into, settings, as_json=as_json)
     else:
-        run_build(sources, into, settings, report, strict=strict, as_json=as_json)
+        run_build(sources, into, settings, report, strict=strict, wait=wait, as_json=as_json)
 
 
 def run_build(
-    sources: list[str], into: Path, settings: BuildSettings, report: Path | None, *, strict: bool, as_json: bool
+    sources: list[str],
+    into: Path,
+    settings: BuildSettings,
+    report: Path | None,
+    *,
+    strict: bool,
+    wait: float,
+    as_json: bool,
 ) -> None:
     """Build, show what was done, and exit with 1 where `strict` finds a file that could not be read."""
     from indexer.pipeline import build_collection
     from indexer.readers import FileReport
 
     with FileReport(report) as files, build_progress(sources, settings.read) as watch:
-        done = build_collection(sources, into, settings, watch=watch, on_file=files)
+        done = build_collection(sources, into, settings, watch=watch, on_file=files, wait_s=wait)
     if as_json:
         print_json({**asdict(done), "files": {status.value: count for status, count in files.counts.items()}})
     else:
         show_build(done)
         if files.counts.total() > 1:
-            show_files(files)
+            show_files(files, done)
         else:
             show_problems(done)
     if strict and files.failed:
