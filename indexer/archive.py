@@ -51,9 +51,11 @@ def save_archive(
 ) -> ArchiveReport:
     """Write a generation, by default the current one, to the file `target`, which appears when it is whole.
 
-    Writers may go on meanwhile.  Every byte is checked on the way: a damaged collection makes no backup.
+    Writers may go on meanwhile.  Every byte is checked on the way: a damaged collection makes no backup.  Raises
+    InputError where the directory of `target` is missing.
     """
     files = files or Files()
+    _check_place(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     held = _hold(collection, generation)
     try:
@@ -66,6 +68,11 @@ def save_archive(
         raise
     files.sync_directory(target.parent)
     return _report(held.manifest)
+
+
+def _check_place(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise InputError(f"{target.parent}: no such directory; make it first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,9 @@ def restore_archive(archive: Path, target: Path, *, files: Files | None = None) 
     its manifest does not name.
     """
     files = files or Files()
+    if not archive.is_file():
+        raise InputError(f"{archive}: no such file; name a backup that `attendex snapshot` wrote")
+    _check_place(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: is there already; restore into a new directory")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")

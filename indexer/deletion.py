@@ -27,12 +27,13 @@ def delete_documents(
 ) -> DeleteReport:
     """Delete the documents with these ids and, with a filter, all that it allows; one commit."""
     wanted = dict.fromkeys(ids)
-    cause = f"delete where {filter}" if filter else f"delete {len(wanted)} documents"
-    with Writer(collection, cause=cause, wait_s=wait_s) as writer:
+    with Writer(collection, wait_s=wait_s) as writer:
         deleted = writer.delete(list(wanted))
         missing = len(wanted) - deleted
         if filter:
             deleted += writer.delete(matching_ids(collection, filter))
+        how = ["by id"] * bool(wanted) + [f"where {filter}"] * bool(filter)
+        writer.cause = f"delete {deleted} documents {' and '.join(how)}"
         return DeleteReport(deleted, missing, writer.commit())
 
 

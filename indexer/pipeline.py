@@ -121,6 +121,7 @@ def build_collection(
     *,
     watch: Callable[[Progress], None] | None = None,
     on_file: Callable[[FileOutcome], None] = ignore_file,
+    wait_s: float = 0.0,
 ) -> BuildReport:
     """Index `sources` into the collection `into`, which is made if it is not there, and commit one generation.
 
@@ -130,7 +131,8 @@ def build_collection(
     `settings.skip_bad`.  Documents that the collection already holds unchanged are not encoded again.
 
     Raises InputError for what cannot be read or does not fit, EncoderMismatch for an encoder that did not make the
-    collection, CollectionError for what the disk says; the collection is then as it was.
+    collection, CollectionLocked when another writer does not let go within `wait_s` seconds, CollectionError for what
+    the disk says; the collection is then as it was.
     """
     settings = settings or BuildSettings()
     for source in sources:
@@ -141,7 +143,10 @@ def build_collection(
     encoder = encoder_for(into, settings)
     tally, readability = _Tally(), Readability(encoder.tokenizer)
     create = _collection_settings(encoder, sources, settings)
-    with Writer(into, create=create, cause=_cause(sources)) as writer, EncodeOnce(encoder) as encode_once:
+    with (
+        Writer(into, create=create, cause=_cause(sources), wait_s=wait_s) as writer,
+        EncodeOnce(encoder) as encode_once,
+    ):
         _check_settled(into, writer.settings, settings)
         writer.declare(settings.schema or {})
         cut = partial(chunk, tokenizer=encoder.tokenizer, settings=ChunkSettings(**writer.settings.chunking))

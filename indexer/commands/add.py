@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from indexer.commands.index import run_build
-from indexer.commands.options import CollectionArgument
+from indexer.commands.options import CollectionArgument, WaitOption
 from retrieval.commands.terminal import JsonOption, reports_errors
 
 
@@ -19,6 +19,7 @@ def add(
     title_field: Annotated[str, typer.Option(help="Field that holds the title.")] = "title",
     text_field: Annotated[str, typer.Option(help="Field that holds the text.")] = "text",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Count and list bad documents, and go on.")] = False,
+    wait: WaitOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Add documents to a collection, or new versions of them, with the encoder and settings that it has.
@@ -36,4 +37,4 @@ def add(
     read_manifest(collection)  # adding makes no collection
     read = ReadOptions(id_field=id_field, title_field=title_field, text_field=text_field)
     settings = BuildSettings(read=read, skip_bad=skip_bad)
-    run_build(sources, collection, settings, None, strict=False, as_json=as_json)
+    run_build(sources, collection, settings, None, strict=False, wait=wait, as_json=as_json)

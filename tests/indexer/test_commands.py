@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from retrieval.index.directory import take_lock
 from retrieval.index.manifest import read_manifest
 from retrieval.index.snapshot import open_snapshot
 from service.cli import app
@@ -45,6 +47,9 @@ def test_delete_by_id_and_by_filter(papers: Any) -> None:
     assert answer("delete", papers.path, "d0", "nobody") == {"deleted": 1, "missing": 1, "generation": 2}
     assert answer("delete", papers.path, "--filter", "year >= 2004") == {"deleted": 2, "missing": 0, "generation": 3}
     assert ids(papers.path) == ["d1", "d2", "d3"]
+    assert answer("delete", papers.path, "nobody")["generation"] == 3
+    assert answer("delete", papers.path, "--filter", "year > 3000")["generation"] == 3
+    assert answer("log", papers.path)[0]["cause"] == "delete 2 documents where year >= 2004"
     assert run("delete", papers.path).exit_code == 2
     unknown = run("delete", papers.path, "--filter", "yaer = 1")
     assert unknown.exit_code == 1
@@ -58,7 +63,7 @@ def test_log_and_rollback(papers: Any) -> None:
     entries = answer("log", papers.path)
     assert [each["generation"] for each in entries] == [3, 2, 1]
     assert [each["documents"] for each in entries] == [6, 5, 6]
-    assert entries[1]["cause"] == "delete 1 documents"
+    assert entries[1]["cause"] == "delete 1 documents by id"
     assert "(current)" in run("log", papers.path).stdout
     failed = run("rollback", papers.path, "77")
     assert failed.exit_code == 1
@@ -96,6 +101,15 @@ def test_snapshot_and_restore(papers: Any) -> None:
     again = run("restore", backup, copy)
     assert again.exit_code == 1
     assert "is there already" in again.stderr
+    for arguments in (
+        ("restore", papers.folder / "nobody", copy),
+        ("snapshot", papers.path, papers.folder / "no" / "b"),
+    ):
+        failed = run(*arguments)
+        assert failed.exit_code == 1
+        assert "no such" in failed.stderr
+    assert run("restore", backup, papers.folder / "no" / "copy").exit_code == 1
+    assert sorted(each.name for each in papers.folder.iterdir()) == ["b.tar.zst", "collection", "copy"]
 
 
 @pytest.mark.parametrize("command", ["delete", "merge", "log", "rollback", "verify", "snapshot"])
@@ -158,7 +172,7 @@ def test_bad_input_is_named_and_makes_no_collection(
     result = run("index", source, "--into", target, "--json", *options)
     assert (result.exit_code, result.stdout) == (code, "")
     assert words in result.stderr
-    assert not (target / "manifest.json").exists()
+    assert not target.exists()
 
 
 def test_skipped_records_are_counted_and_listed_in_one_json_document(tmp_path: Path) -> None:
@@ -182,3 +196,30 @@ def test_ctrl_c_leaves_what_was_there(tmp_path: Path) -> None:
         _, told = process.communicate()
     assert (process.returncode, told) == (130, "interrupted; the collection is as it was before\n")
     assert ids(target) == ["a"]
+
+
+def test_ctrl_c_in_a_first_build_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "papers"
+    many = write_lines(tmp_path / "many.jsonl", {f"d{n}": f"text {n} " * 100 for n in range(20_000)})
+    command = [sys.executable, "-m", "service", "index", str(many), "--into", str(target)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (target / "segments").is_dir():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+    assert (process.returncode, told) == (130, "interrupted; the collection is as it was before\n")
+    assert not (tmp_path / "deep").exists()
+
+
+def test_indexing_and_adding_wait_for_another_writer_as_long_as_they_are_told(tmp_path: Path) -> None:
+    source, target = tmp_path / "corpus.jsonl", tmp_path / "papers"
+    answer("index", write_lines(source, {"a": "one"}), "--into", target)
+    write_lines(source, {"a": "two"})
+    lock = take_lock(target / "lock")
+    for command in (["index", source, "--into", target], ["add", target, source]):
+        refused = run(*command)
+        assert refused.exit_code == 1
+        assert "held by process" in refused.stderr
+    threading.Timer(2, lock.release).start()
+    assert answer("index", source, "--into", target, "--wait", 60)["replaced"] == 1
