@@ -11,6 +11,7 @@ import numpy as np
 
 from indexer.chunking import ChunkSettings, chunk
 from indexer.collect import LOCK
+from indexer.deletion import matching_ids
 from indexer.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import CollectionExists, InputError
@@ -30,10 +31,14 @@ ENCODED_TOGETHER = 16  # passages; a service that answers searches at the same t
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Documents to add or replace, and ids of documents to delete, in this order."""
+    """Documents to add or replace, and ids of documents to delete, in this order.
+
+    `filter` deletes what it allows of the generation that is current when the change is applied.
+    """
 
     upserts: tuple[Document, ...] = ()
     deletes: tuple[str, ...] = ()
+    filter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +60,14 @@ def apply_changes(
     Raises CollectionLocked after `wait_s` seconds, EncoderMismatch, StorageError: then nothing has changed.
     """
     reports: list[ChangeReport | InputError] = []
-    with Writer(collection, cause=_cause(changes), wait_s=wait_s) as writer:
+    with Writer(collection, wait_s=wait_s) as writer:
         check_fingerprint(collection.name, writer.settings.encoder, encoder.fingerprint)
         for change in changes:
             try:
                 reports.append(_apply(writer, encoder, change))
             except InputError as error:
                 reports.append(error)
+        writer.cause = _cause([each for each in reports if isinstance(each, ChangeReport)])
         generation = writer.commit()
     return [replace(each, generation=generation) if isinstance(each, ChangeReport) else each for each in reports]
 
@@ -108,11 +114,6 @@ def remove_dropped(folder: Path) -> None:
         remove_tree(Files(), path)
 
 
-def matching_ids(snapshot: Snapshot, expression: str) -> list[str]:
-    """Ids of the live documents that match a filter.  Raises FilterError."""
-    return snapshot.ids(matching_rows(snapshot, expression))
-
-
 def matching_rows(snapshot: Snapshot, expression: str) -> Rows:
     """Rows of the live documents that match a filter, ascending; of all of them without one.  Raises FilterError."""
     matches = snapshot.live_documents
@@ -123,13 +124,14 @@ def matching_rows(snapshot: Snapshot, expression: str) -> Rows:
 
 
 def _apply(writer: Writer, encoder: SentenceEncoder, change: Change) -> ChangeReport:
+    deletes = (*change.deletes, *(matching_ids(writer.path, change.filter) if change.filter else ()))
     known = writer.unchanged(change.upserts)
     changed = [document for document, same in zip(change.upserts, known, strict=True) if not same]
     settings = ChunkSettings(**writer.settings.chunking)
     passages = [chunk(document, encoder.tokenizer, settings) for document in changed]
     unreadable = Readability(encoder.tokenizer).unreadable_shares(changed)
     writer.add(changed, passages, _encode(encoder, changed, passages), unreadable)
-    deleted = writer.delete(change.deletes) if change.deletes else 0
+    deleted = writer.delete(deletes) if deletes else 0
     return ChangeReport(added=len(changed), unchanged=len(change.upserts) - len(changed), deleted=deleted)
 
 
@@ -145,8 +147,7 @@ def _encode(encoder: SentenceEncoder, documents: Sequence[Document], passages: S
     return np.concatenate(blocks) if blocks else np.empty((0, encoder.dimension), dtype=np.float32)
 
 
-def _cause(changes: Sequence[Change]) -> str:
-    upserts = sum(len(change.upserts) for change in changes)
-    deletes = sum(len(change.deletes) for change in changes)
-    parts = [f"add {upserts}"] * bool(upserts) + [f"delete {deletes}"] * bool(deletes)
-    return ", ".join(parts) or "change nothing"
+def _cause(reports: Sequence[ChangeReport]) -> str:
+    added = sum(each.added for each in reports)
+    deleted = sum(each.deleted for each in reports)
+    return ", ".join([f"add {added}"] * bool(added) + [f"delete {deleted}"] * bool(deleted))

@@ -121,7 +121,7 @@ class Changes:
                 self._woken.wait()
             first = self._waiting.popleft()
             jobs, documents = [first], _size(first)
-            while self._waiting and self._waiting[0].collection == first.collection:
+            while self._waiting and _can_share(self._waiting[0], first):
                 documents += _size(self._waiting[0])
                 if documents > SHARED_DOCUMENTS:
                     break
@@ -147,6 +147,11 @@ class Changes:
                 job.error, job.status = report, "failed"
             else:
                 job.report, job.status = report, "done"
+
+
+def _can_share(job: Job, first: Job) -> bool:
+    """A filter must see what the jobs before it did, committed."""
+    return job.collection == first.collection and not (job.change and job.change.filter)
 
 
 def _size(job: Job) -> int:

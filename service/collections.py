@@ -111,8 +111,13 @@ class Collections:
         self.refresh()
 
     def drop(self, name: str) -> None:
-        """Remove a collection from service and from the disk.  Raises CollectionNotFound, CollectionLocked."""
-        path = self.path(name)
+        """Remove a collection, a damaged one too, from service and from the disk.
+
+        Raises CollectionNotFound, CollectionLocked.
+        """
+        path = self._on_disk().get(name)
+        if path is None:
+            raise CollectionNotFound(no_collection(name))
         if not self.is_folder:
             raise InputError("this service serves a single collection, which cannot be dropped")
         drop_collection(path)

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from indexer.changes import Change, matching_ids
+from indexer.changes import Change
 from indexer.readers.options import ReadOptions
 from indexer.readers.records import document_from
 from retrieval.errors import BadDocument, DocumentNotFound, Forbidden, InputError, TooLarge
+from retrieval.index.filters import compile_filter
 from retrieval.types import Document, FieldType
 from service.access import Role
 from service.routes.collections import details
@@ -38,12 +39,16 @@ async def upsert(name: Name, body: DocumentsBody, request: Request, wait: Wait =
 
 @router.post("/documents/delete", response_model=JobAnswer, responses=QUEUED, summary="Delete documents")
 async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait = False) -> Response:
-    """By ids, by a filter, or both; ids that are not there are passed over."""
+    """By ids, by a filter, or both; ids that are not there are passed over.
+
+    A filter sees all changes that were asked for before.
+    """
     known = writable(request, Role.WRITE, name)
     if not body.ids and not body.filter.strip():
         raise InputError("name the documents to delete: ids, a filter, or both")
-    matching = await run_in_threadpool(_matching, known, name, body.filter) if body.filter.strip() else []
-    return await _change(known, name, Change(deletes=(*body.ids, *matching)), wait)
+    condition = body.filter.strip()
+    _check_filter(known, name, condition)
+    return await _change(known, name, Change(deletes=tuple(body.ids), filter=condition), wait)
 
 
 @router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")
@@ -112,6 +117,8 @@ def _document(body: DocumentBody) -> Document:
         raise BadDocument(f"document {body.id!r}: {error}") from error
 
 
-def _matching(known: Services, name: str, expression: str) -> list[str]:
-    with known.collections.lease(name) as searcher:
-        return matching_ids(searcher.snapshot, expression)
+def _check_filter(known: Services, name: str, expression: str) -> None:
+    """Raise FilterError now rather than when the change's turn comes."""
+    if expression:
+        with known.collections.lease(name) as searcher:
+            compile_filter(expression, searcher.snapshot.schema)

@@ -81,6 +81,28 @@ def test_documents_are_replaced_and_deleted(served: Served) -> None:
     assert sorted(ids(served, "anything")) == ["aspirin", "heat"]
 
 
+def test_a_filter_sees_the_changes_that_were_asked_for_before(served: Served) -> None:
+    add(served, MOON)
+    for number in range(5):
+        add(served, {**MOON, "id": f"moon{number}", "year": 3000 + number}, wait=False)
+    body = {"filter": "year >= 3001"}
+    gone = served.http.post(f"{SMALL}/documents/delete", json=body, params={"wait": True}).json()
+    assert gone["deleted"] == 4
+    assert served.http.get(f"{SMALL}/documents/moon0").status_code == 200
+    problem(served.http.get(f"{SMALL}/documents/moon1"), 404, "document_not_found")
+    problem(served.http.post(f"{SMALL}/documents/delete", json={"filter": "yaer > 1"}), 400, "bad_filter")
+
+
+def test_a_damaged_collection_can_be_dropped(collections: Path, tmp_path: Path, serve: Serve) -> None:
+    shutil.copytree(collections / "small", tmp_path / "all" / "small")
+    (tmp_path / "all" / "small" / "manifest.json").write_text("{}")
+    with serve(tmp_path / "all") as served:
+        problem(served.http.get(SMALL), 503, "collection_unavailable")
+        assert served.http.delete(SMALL).status_code == 204
+        assert list((tmp_path / "all").iterdir()) == []
+        assert served.http.get("/readyz").json()["failed"] == []
+
+
 def test_bad_documents_are_refused_and_nothing_is_lost(served: Served) -> None:
     problem(add(served, {"id": "x", "title": "", "text": ""}), 400, "bad_document")
     problem(add(served, {"id": "", "text": "no id"}), 422, "invalid_request")
