@@ -59,9 +59,11 @@ def _package_name(archive: ZipFile) -> str:
 def _about(package: Element) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in package.iterfind("./{*}metadata/*"):
-        name = ABOUT.get(local(each))
-        if name and name not in found and each.text and each.text.strip():
-            found[name] = one_line(each.text)
+        name, text = ABOUT.get(local(each)), one_line(each.text or "")
+        if name and text and name not in found:
+            found[name] = text
+        elif name == "author" and text:
+            found[name] += f", {text}"
     return found
 
 
@@ -72,7 +74,11 @@ def _manifest(package: Element, folder: str) -> dict[str, str]:
 
 
 def _spine(package: Element, folder: str) -> Iterator[str]:
+    """Chapters in reading order, without a page that is the table of contents."""
     parts = _manifest(package, folder)
+    for item in package.iterfind("./{*}manifest/{*}item"):
+        if "nav" in (item.get("properties") or "").split():
+            parts.pop(item.get("id", ""), None)
     for each in package.iterfind("./{*}spine/{*}itemref"):
         if each.get("idref") in parts:
             yield parts[str(each.get("idref"))]

@@ -56,7 +56,7 @@ FORMATS = {
         Format("odt", (".odt",), "odf:read_odt"),
         Format("odp", (".odp",), "odf:read_odp"),
         Format("epub", (".epub",), "epub:read_epub"),
-        Format("mail", (".eml",), "mail:read_mail"),
+        Format("mail", (".eml", ".mht", ".mhtml"), "mail:read_mail"),
         Format("mbox", (".mbox",), "mail:read_mbox"),
         Format("zip", (".zip",), "archive:read_zip"),
         Format("tar", (".tar",), "archive:read_tar"),

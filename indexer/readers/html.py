@@ -118,6 +118,8 @@ class _Renderer:
         elif child.tag in BLOCKS:
             self._flush()
             self.element(child)
+        elif child.attributes.get("epub:type") == "noteref" or child.attributes.get("role") == "doc-noteref":
+            return  # a figure that would stick to the word before
         else:
             self._inline(child)
 

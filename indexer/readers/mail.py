@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -15,7 +16,7 @@ from typing import BinaryIO
 from indexer.readers.archive import read_member
 from indexer.readers.charsets import decode
 from indexer.readers.compressed import read_whole
-from indexer.readers.html import render_html
+from indexer.readers.html import html_to_parsed, render_html
 from indexer.readers.markup import parse_page
 from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.parsed import Parsed, TextBuilder, one_line
@@ -27,6 +28,8 @@ ESCAPED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 UNSAFE = re.compile(r"[^\w.@+-]+")
 ADDRESSES = 50  # of the recipients that are kept
 PARTS = 200
+PARTS_DEEP = 20
+SAVED_FROM = "snapshot-content-location"
 
 
 def read_mail(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
@@ -92,19 +95,46 @@ def _forwarded(part: EmailMessage, origin: Origin, options: ReadOptions) -> Iter
 
 
 def _parsed(message: EmailMessage) -> Parsed:
-    builder = TextBuilder(_header(message, "subject"))
-    body = message.get_body(preferencelist=("plain", "html"))
-    if isinstance(body, EmailMessage) and body.get_content_type() == "text/html":
-        render_html(parse_page(_text(body)).body, builder)
-    elif isinstance(body, EmailMessage):
+    title, place = _header(message, "subject"), _header(message, SAVED_FROM)
+    bodies = list(_bodies(message))
+    if place and bodies and _is_html(bodies[0]):  # a page that a browser saved as one file
+        page = html_to_parsed(_text(bodies[0]))
+        about = {"url": place, "date": _date(message), **page.metadata, "format": "html"}
+        return replace(page, title=page.title or title, metadata={key: value for key, value in about.items() if value})
+    builder = TextBuilder(title)
+    for body in bodies:
         text = _text(body)
-        is_flowed = body.get_param("format", "") == "flowed"
-        builder.block(_unflowed(text) if is_flowed else text)
-    return builder.build(
-        author=_header(message, "from"),
-        to=_recipients(message),
-        date=_date(message),
-    )
+        if _is_html(body):
+            render_html(parse_page(text).body, builder)
+        else:
+            builder.block(_unflowed(text) if body.get_param("format", "") == "flowed" else text)
+    return builder.build(author=_header(message, "from"), to=_recipients(message), date=_date(message))
+
+
+def _bodies(part: EmailMessage, depth: int = 0) -> Iterator[EmailMessage]:
+    """What is read of a mail, in order: of alternatives the first that says something, mostly plain text."""
+    inner = part.get_payload()
+    children = [each for each in inner if isinstance(each, EmailMessage)] if isinstance(inner, list) else []
+    if part.get_content_maintype() != "multipart":
+        if part.get_content_type() in ("text/plain", "text/html") and not _is_file(part):
+            yield part
+    elif depth < PARTS_DEEP:
+        found = (list(_bodies(child, depth + 1)) for child in children[:PARTS])
+        if part.get_content_subtype() == "alternative":
+            yield from next((bodies for bodies in found if any(_text(each).strip() for each in bodies)), [])
+        elif part.get_content_subtype() == "related":
+            yield from next(found, [])
+        else:
+            for bodies in found:
+                yield from bodies
+
+
+def _is_html(part: EmailMessage) -> bool:
+    return part.get_content_type() == "text/html"
+
+
+def _is_file(part: EmailMessage) -> bool:
+    return bool(part.get_filename()) or part.get_content_disposition() == "attachment"
 
 
 def _unflowed(text: str) -> str:
@@ -152,8 +182,7 @@ def _text(part: EmailMessage) -> str:
 def _attachments(message: EmailMessage) -> Iterator[EmailMessage]:
     """Parts that came as files of a kind that may hold text."""
     for part in islice(_parts(message), PARTS):
-        is_file = part.get_filename() or part.get_content_disposition() == "attachment"
-        if is_file or part.get_content_type() == "message/rfc822":
+        if _is_file(part) or part.get_content_type() == "message/rfc822":
             yield part
 
 

@@ -13,6 +13,13 @@ from retrieval.errors import BadDocument
 DEEPEST = 150  # elements further down are hung up at this depth, which changes no text
 MOST_OPEN = 4_000  # a parser's work grows with the square of the nesting
 NESTING = re.compile(r"<(/?)(?:div|span|table|section|article|blockquote|ul|ol|font|b|i|em|strong|center|a)\b", re.I)
+XHTML = re.compile(r"<\?xml\s|http://www\.w3\.org/1999/xhtml")
+XHTML_CHARACTERS = 2_048
+# In XHTML any element may be closed at once; HTML takes such a one for open, and all that follows <title/> for a title.
+CLOSED_AT_ONCE = re.compile(
+    r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr)[\s/])([A-Za-z][\w:-]*)"
+    r"((?:\s[^<>]*?)?)\s*/>"
+)
 UNSEEN = frozenset(("script", "style", "noscript", "template", "svg", "iframe", "object", "canvas", "audio", "video"))
 CONTROLS = frozenset(("button", "select", "input", "textarea", "datalist", "dialog", "map", "progress"))
 
@@ -57,6 +64,8 @@ def parse_page(html: str) -> Page:
     """The page; raises BadDocument for one that is nested beyond all sense."""
     from selectolax.lexbor import LexborHTMLParser
 
+    if XHTML.search(html[:XHTML_CHARACTERS]):
+        html = CLOSED_AT_ONCE.sub(r"<\1\2></\1>", html)
     _check_nesting(html)
     tree = LexborHTMLParser(html)
     meta: dict[str, str] = {}

@@ -32,7 +32,7 @@ class Parsed:
 
     def document(self, document_id: str, title: str) -> Document:
         """The document; `title` where the file names none."""
-        return Document(document_id, self.text, self.title or title, self.metadata, self.sections)
+        return Document(document_id, self.text, self.title or one_line(title), self.metadata, self.sections)
 
 
 @dataclass(slots=True)

@@ -92,7 +92,7 @@ def parse_notebook(data: bytes, options: ReadOptions) -> Parsed:
         raise BadDocument("not a Jupyter notebook: no object")
     sheets = [sheet for sheet in value.get("worksheets") or [value] if isinstance(sheet, dict)]
     cells = [cell for sheet in sheets for cell in sheet.get("cells") or () if isinstance(cell, dict)]
-    markdown = "\n\n".join(_joined(cell.get("source")) for cell in cells if cell.get("cell_type") == "markdown")
+    markdown = "\n\n".join(_markdown(cell) for cell in cells if cell.get("cell_type") in ("markdown", "heading"))
     builder = TextBuilder(markdown_to_parsed(markdown).title)
     reader = parser()
     for cell in cells:
@@ -110,14 +110,20 @@ def _programming_language(notebook: dict[str, Any]) -> str:
 
 
 def _render_cell(cell: dict[str, Any], reader: Any, builder: TextBuilder) -> None:
-    source = _joined(cell.get("source", cell.get("input")))
     if cell.get("cell_type") in ("markdown", "heading"):
-        render(reader.parse(source), builder)
+        render(reader.parse(_markdown(cell)), builder)
         return
-    builder.block(source)
+    builder.block(_joined(cell.get("source", cell.get("input"))))
     for output in cell.get("outputs") or ():
         if isinstance(output, dict):
             builder.block(_shown(output)[:OUTPUT_CHARACTERS])
+
+
+def _markdown(cell: dict[str, Any]) -> str:
+    """A cell's text; the headings of format 3 are cells of their own."""
+    level = cell.get("level", 1) if cell.get("cell_type") == "heading" else 0
+    mark = f"{'#' * min(level, 6)} " if isinstance(level, int) and level > 0 else ""
+    return mark + _joined(cell.get("source"))
 
 
 def _shown(output: dict[str, Any]) -> str:

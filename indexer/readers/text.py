@@ -10,6 +10,7 @@ from indexer.readers.charsets import decode
 from indexer.readers.compressed import read_whole
 from indexer.readers.options import Item, Origin, ReadOptions
 from indexer.readers.parsed import Parsed, TextBuilder, clean
+from indexer.readers.reflow import has_parted_words, joined_words, vocabulary
 from retrieval.errors import BadDocument
 
 Parse: TypeAlias = Callable[[bytes, ReadOptions], Parsed]
@@ -17,7 +18,7 @@ Parse: TypeAlias = Callable[[bytes, ReadOptions], Parsed]
 
 def read_text(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
     """The file as one document, titled after its name."""
-    return read_as(parse_text, stream, origin, options)
+    return read_as(_parse_prose, stream, origin, options)
 
 
 def read_as(parse: Parse, stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
@@ -33,10 +34,23 @@ def read_as(parse: Parse, stream: BinaryIO, origin: Origin, options: ReadOptions
         yield BadDocument("holds no text", path=origin.path)
 
 
+def _parse_prose(data: bytes, options: ReadOptions) -> Parsed:
+    """The text with words put together that a line's end has parted."""
+    del options
+    text = decode(data)
+    if has_parted_words(text):
+        text = joined_words(text, vocabulary([text]))
+    return _paged(text)
+
+
 def parse_text(data: bytes, options: ReadOptions) -> Parsed:
     """The text as it is, controls aside; a form feed begins a page."""
     del options
-    pages = decode(data).split("\f")
+    return _paged(decode(data))
+
+
+def _paged(text: str) -> Parsed:
+    pages = text.split("\f")
     if len(pages) == 1:
         return Parsed(clean(pages[0]).strip("\n"))
     builder = TextBuilder()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
 import zipfile
 import zlib
 
+RELS = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
 WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
 
@@ -84,6 +86,37 @@ def scanned(pages: list[list[str]], *, turned: bool = False) -> bytes:
     return b"%PDF-1.4\n" + body + b"trailer << /Root 1 0 R >>\n%%EOF"
 
 
+def workbook() -> bytes:
+    """A workbook with a sheet that is shown and one that is hidden."""
+    spaces = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    cell = '<c r="A1" t="inlineStr"><is><t>%s</t></is></c>'
+    sheet = f'<worksheet {spaces}><sheetData><row r="1">{cell}</row></sheetData></worksheet>'
+    kind = f"{RELS[9:-1]}/worksheet"
+    main = f'<Relationship Id="m" Type="{RELS[9:-1]}/officeDocument" Target="xl/workbook.xml"/>'
+    links = "".join(f'<Relationship Id="r{n}" Type="{kind}" Target="worksheets/{n}.xml"/>' for n in (1, 2))
+    sheets = '<sheet name="Prices" sheetId="1" r:id="r1"/><sheet name="Aid" sheetId="2" state="hidden" r:id="r2"/>'
+    package = "http://schemas.openxmlformats.org/package/2006/relationships"
+    parts = {
+        "[Content_Types].xml": "<Types/>",
+        "_rels/.rels": f'<Relationships xmlns="{package}">{main}</Relationships>',
+        "xl/workbook.xml": f"<workbook {spaces} {RELS}><sheets>{sheets}</sheets></workbook>",
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}">{links}</Relationships>',
+        "xl/worksheets/1.xml": sheet % "seen",
+        "xl/worksheets/2.xml": sheet % "unseen",
+    }
+    return packed(parts)
+
+
+def parquet() -> bytes:
+    """Two records."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": [1, 2], "text": ["x", "y"], "tags": [["a"], None]}), buffer)
+    return buffer.getvalue()
+
+
 def tar_file(parts: dict[str, str]) -> bytes:
     """A tar archive of these texts."""
     buffer = io.BytesIO()
@@ -128,6 +161,16 @@ def samples() -> dict[str, bytes]:
                 "ppt/s.xml": "<s><sp><p><t>slide</t></p></sp></s>",
             }
         ),
+        "d.odp": packed(
+            {
+                "mimetype": "application/vnd.oasis.opendocument.presentation",
+                "META-INF/manifest.xml": "<m/>",
+                "content.xml": "<c><body><presentation><page><p>slide</p></page></presentation></body></c>",
+            }
+        ),
+        "d.xlsx": workbook(),
+        "d.parquet": parquet(),
+        "d.jsonl.gz": gzip.compress(b'{"id": "3", "text": "z"}\n'),
         "d.eml": mail,
         "d.mbox": b"From a Mon Jan  1 10:00:00 2024\n" + mail,
         "d.zip": packed({"a.txt": "text", "b.md": "# x"}),

@@ -22,9 +22,12 @@ from .samples import packed
 
 def test_epub(tmp_path: Path) -> None:
     package = (
-        '<package xmlns:dc="d"><metadata><dc:title>Book</dc:title><dc:language>de-AT</dc:language></metadata><manifest>'
+        '<package xmlns:dc="d"><metadata><dc:title>Book</dc:title><dc:language>de-AT</dc:language>'
+        "<dc:creator>Ann</dc:creator><dc:creator>Bob</dc:creator></metadata>"
+        "<manifest>"
         '<item id="n" href="nav.xhtml" properties="nav"/><item id="a" href="text/a.xhtml"/>'
-        '<item id="b" href="text/b.xhtml"/></manifest><spine><itemref idref="b"/><itemref idref="a"/></spine></package>'
+        '<item id="b" href="text/b.xhtml"/></manifest><spine>'
+        '<itemref idref="n"/><itemref idref="b"/><itemref idref="a"/></spine></package>'
     )
     parts = {
         "mimetype": "application/epub+zip",
@@ -32,12 +35,13 @@ def test_epub(tmp_path: Path) -> None:
         "O/p.opf": package,
         "O/nav.xhtml": '<nav><a href="text/b.xhtml">Opening</a></nav>',
         "O/text/a.xhtml": "<html><body><h2>Closing</h2><p>the end</p></body></html>",
-        "O/text/b.xhtml": "<html><body><p>it begins</p></body></html>",
+        "O/text/b.xhtml": "<html><body><p>it begins<a epub:type='noteref' href='#n'>1</a></p></body></html>",
     }
     (tmp_path / "b.epub").write_bytes(packed(parts))
     document = read_one(tmp_path / "b.epub")
     assert document.text == "it begins\n\nClosing\n\nthe end"
     assert [section.location for section in document.sections] == ["Opening", "Opening › Closing"]
+    assert document.metadata["author"] == "Ann, Bob"
     assert (document.title, document.metadata["language"]) == ("Book", "de")
 
 
@@ -119,6 +123,17 @@ def test_notebook_language_and_errors(tmp_path: Path) -> None:
     assert "ValueError: bad" in document.text
     assert document.metadata["programming_language"] == "python"
     assert "language" not in document.metadata, "code is no prose"
+
+
+def test_words_parted_in_plain_text(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("The ket-\ntle boils, as a well-\nknown rule says: a well-known one.\n- item\n")
+    text = "The kettle boils, as a well-known rule says: a well-known one.\n- item"
+    assert read_one(tmp_path / "t.txt").text == text
+
+
+def test_names_of_files_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "odd \u202ename\n.txt").write_text("text")
+    assert read_one(tmp_path / "odd \u202ename\n.txt").title == "odd name"
 
 
 def test_pages_of_plain_text(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_samples_are_valid(tmp_path: Path) -> None:
     items = list(open_documents(tmp_path))
     assert [item for item in items if isinstance(item, BadDocument)] == []
     named = {str(item.metadata.get("path")).split("/")[0] for item in items if isinstance(item, Document)}
-    assert named >= samples().keys() - {"d.jsonl", "d.csv", "d.json"}
+    assert named >= samples().keys() - {"d.jsonl", "d.csv", "d.json", "d.parquet", "d.jsonl.gz"}
 
 
 @pytest.mark.slow

@@ -62,6 +62,14 @@ def test_linked_data(tmp_path: Path) -> None:
     assert document.text == "text"
 
 
+def test_elements_closed_at_once(tmp_path: Path) -> None:
+    head = '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title/><script src="x"/></head>'
+    (tmp_path / "d.xhtml").write_text(
+        f'{head}<body><a id="p1"/><p>one<br/>two</p><div class="x" /><p>three</p></body></html>'
+    )
+    assert read_one(tmp_path / "d.xhtml").text == "one\ntwo\n\nthree"
+
+
 def test_charsets_that_lie(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     text = "<html><head><meta charset='%s'><title>t</title></head><body><p>schön – “grün”</p></body></html>"

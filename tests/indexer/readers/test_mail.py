@@ -95,6 +95,34 @@ def test_attachments_of_one_name_and_mails_of_parts_alone(tmp_path: Path) -> Non
     assert [d.title for d in documents(tmp_path / "n.eml")] == ["outer", "inner"]
 
 
+def test_every_part_of_a_body_is_read(tmp_path: Path) -> None:
+    """Text after an attachment, the footer of a list; HTML where the plain alternative is blank."""
+    message = EmailMessage()
+    message["Subject"] = "s"
+    message.set_content("  ")
+    message.add_alternative("<p>first</p>", subtype="html")
+    message.add_attachment(b"attached", maintype="text", subtype="plain", filename="a.txt")
+    footer = EmailMessage()
+    footer.set_content("footer")
+    message.attach(footer)
+    (tmp_path / "m.eml").write_bytes(b"From: a@b.c\nTo: d@e.f\n" + bytes(message))
+    assert [d.text for d in documents(tmp_path / "m.eml")] == ["first\n\nfooter", "attached"]
+
+
+def test_a_page_saved_as_one_file(tmp_path: Path) -> None:
+    message = EmailMessage()
+    message["From"], message["Snapshot-Content-Location"] = "<Saved by Blink>", "https://example.org/a"
+    message["Subject"], message["Date"] = "s", "Mon, 01 Jan 2024 10:00:00 +0100"
+    text = "Words of the page itself, enough of them to count. " * 4
+    message.set_content(f"<nav><a>Menu</a></nav><h1>Kettles</h1><p>{text}</p>", subtype="html")
+    message.add_related(b"p {}", "text", "css", cid="<c>")
+    (tmp_path / "page.mhtml").write_bytes(bytes(message))
+    [document] = documents(tmp_path / "page.mhtml")
+    assert (document.title, document.metadata["format"]) == ("Kettles", "html")
+    assert document.metadata["url"] == "https://example.org/a"
+    assert "Menu" not in document.text
+
+
 def test_encoded_headers_and_bodies(tmp_path: Path) -> None:
     head = b"From: x@y.z\r\nTo: a@b.c\r\nSubject: =?iso-8859-1?Q?Gr=FC=DFe?=\r\n =?utf-8?B?IHVuZCBLw7xzc2U=?=\r\n"
     kind = b"MIME-Version: 1.0\r\nContent-Type: text/html; charset=us-ascii\r\n"

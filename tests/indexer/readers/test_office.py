@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from .reading import headed, read_one
-from .samples import WORD, packed, paragraph, word_file
+from .samples import RELS, WORD, packed, paragraph, word_file, workbook
 
 DRAW = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
 SLIDE = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
-RELS = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
 
 
 def test_docx(tmp_path: Path) -> None:
@@ -159,23 +158,7 @@ def test_odt_notes_lists_and_tables_within(tmp_path: Path) -> None:
 
 def test_hidden_sheets_are_left_out(tmp_path: Path) -> None:
     pytest.importorskip("python_calamine")
-    spaces = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    cell = '<c r="A1" t="inlineStr"><is><t>%s</t></is></c>'
-    sheet = f'<worksheet {spaces}><sheetData><row r="1">{cell}</row></sheetData></worksheet>'
-    kind = f"{RELS[9:-1]}/worksheet"
-    main = f'<Relationship Id="m" Type="{RELS[9:-1]}/officeDocument" Target="xl/workbook.xml"/>'
-    links = "".join(f'<Relationship Id="r{n}" Type="{kind}" Target="worksheets/{n}.xml"/>' for n in (1, 2))
-    sheets = '<sheet name="Prices" sheetId="1" r:id="r1"/><sheet name="Aid" sheetId="2" state="hidden" r:id="r2"/>'
-    package = "http://schemas.openxmlformats.org/package/2006/relationships"
-    parts = {
-        "[Content_Types].xml": "<Types/>",
-        "_rels/.rels": f'<Relationships xmlns="{package}">{main}</Relationships>',
-        "xl/workbook.xml": f"<workbook {spaces} {RELS}><sheets>{sheets}</sheets></workbook>",
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}">{links}</Relationships>',
-        "xl/worksheets/1.xml": sheet % "seen",
-        "xl/worksheets/2.xml": sheet % "unseen",
-    }
-    (tmp_path / "b.xlsx").write_bytes(packed(parts))
+    (tmp_path / "b.xlsx").write_bytes(workbook())
     document = read_one(tmp_path / "b.xlsx")
     assert document.text == "seen"
     assert headed(document) == [("Prices", "Prices", "seen")]
