@@ -17,8 +17,8 @@ XHTML = re.compile(r"<\?xml\s|http://www\.w3\.org/1999/xhtml")
 XHTML_CHARACTERS = 2_048
 # In XHTML any element may be closed at once; HTML takes such a one for open, and all that follows <title/> for a title.
 CLOSED_AT_ONCE = re.compile(
-    r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr)[\s/])([A-Za-z][\w:-]*)"
-    r"((?:\s[^<>]*?)?)\s*/>"
+    r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr)[\s/])([A-Za-z][\w:-]*+)"
+    r"(\s[^<>]*?|)/>"
 )
 UNSEEN = frozenset(("script", "style", "noscript", "template", "svg", "iframe", "object", "canvas", "audio", "video"))
 CONTROLS = frozenset(("button", "select", "input", "textarea", "datalist", "dialog", "map", "progress"))

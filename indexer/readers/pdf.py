@@ -22,7 +22,7 @@ NO_TITLE = re.compile(
 )
 DATE = re.compile(r"D:(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?")
 LEADER = ". . ."
-LEADERS = re.compile(r"[ \t]*(?:\.[ \t]?){5,}")  # the dots that lead to a page number
+LEADERS = re.compile(r"[ \t]?(?:\.[ \t]?){5,}")  # the dots that lead to a page number
 LOOK_ALIKES = re.compile("[\u2e80-\u2fdf\uf900-\ufaff\ufb00-\ufb06]+")  # radicals for characters, ligatures
 
 

@@ -15,7 +15,7 @@ from indexer.readers.text import read_as
 
 ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*$")
 DIRECTIVE = re.compile(r"^(\s*)\.\. +(?:\|[^|]+\| *)?([\w:+.-]+)::(?:[ \t]+(.*))?$")
-SUBSTITUTION = re.compile(r"^\s*\.\. +\|([^|]+)\| +replace:: *(.*)$", re.MULTILINE)
+SUBSTITUTION = re.compile(r"^ *\.\. +\|([^|\n]+)\| +replace:: *(.*)$", re.MULTILINE)
 NOTE = re.compile(r"^(\s*)\.\. +\[([^\]]+)\] +(.*)$")
 COMMENT = re.compile(r"^(\s*)\.\.(?: |$)")
 OPTION = re.compile(r"^\s+:([\w-]+):[ \t]*(.*)$")
