@@ -18,6 +18,8 @@ DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{3
 DECLARATION_BYTES = 4096
 SAMPLE_BYTES = 1 << 18
 SUPERSETS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "us-ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030"}
+MOSTLY = 10  # good letters beyond ASCII for a bad byte: UTF-8 that was cut or mixed
+BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 WIDE_SAMPLE_BYTES = 1024
 
 
@@ -41,6 +43,8 @@ def _decode(data: bytes, encoding: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         first_bad = error.start
+    if _is_utf8(data + b" ", MOSTLY):  # the space ends what the data may cut
+        return data.decode("utf-8", "replace")
     for name in (encoding, _likeliest(data)):
         try:
             if name:
@@ -60,12 +64,15 @@ def encoding_of(sample: bytes) -> str:
             return name
     if wide := wide_encoding(sample):
         return wide
+    return "utf-8" if _is_utf8(sample, 1) else _likeliest(sample) or "utf-8"
+
+
+def _is_utf8(sample: bytes, least: int) -> bool:
+    """Whether it holds `least` good letters beyond ASCII for a bad byte."""
     shown = sample.decode("utf-8", "replace")
     bad = shown[:-1].count("\ufffd")  # the last character may be cut
-    good = sum(not each.isascii() for each in shown) - bad
-    if bad <= good:
-        return "utf-8"
-    return _likeliest(sample) or "utf-8"
+    good = sum(map(len, BEYOND_ASCII.findall(shown))) - bad
+    return bad * least <= good
 
 
 def declared_encoding(data: bytes) -> str:
