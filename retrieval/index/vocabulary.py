@@ -1,7 +1,7 @@
 """Texts in, numbered terms out.
 
-Texts are cut into *stretches* at characters that no word holds.  Texts repeat each other's stretches: Python meets every
-different one once a block and analyses it once; what happens to each occurrence happens in Arrow and numpy.
+Texts are cut into *stretches* at characters that no word holds.  Texts repeat each other's stretches: Python meets
+every different one once a block and analyses it once; what happens to each occurrence happens in Arrow and numpy.
 """
 
 from __future__ import annotations
