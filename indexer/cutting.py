@@ -12,6 +12,7 @@ from indexer.sentences import Borders, Strength, borders
 
 # From which share of the budget on a border of each strength is taken, rather than a weaker one further on.
 EARLIEST = {Strength.PARAGRAPH: 0.6, Strength.SENTENCE: 0.0, Strength.CLAUSE: 0.6, Strength.WORD: 0.8}
+INDENT = 16  # characters: most white space that a line may begin with
 SPACES = np.array(
     [9, 10, 11, 12, 13, 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000]
 )
@@ -58,6 +59,12 @@ class MeasuredText:
         """First border in `(after, until]` that is at least this strong."""
         found = self._borders(after, until, least)
         return int(found[0]) if len(found) else None
+
+    def first_line(self, after: int, until: int) -> int | None:
+        """First border in `(after, until]` that begins a line, as a row of a table does."""
+        found = self._borders(after, until, Strength.CLAUSE)
+        indented = ((int(each), self.text[max(0, each - INDENT) : each]) for each in found)
+        return next((each for each, before in indented if before.rstrip(" \t").endswith("\n")), None)
 
     def last_border(self, after: int, until: int, least: Strength) -> int | None:
         """Last border in `(after, until]` that is at least this strong."""
@@ -113,7 +120,7 @@ def _stop(cut: MeasuredText, start: int, covered: int, sizes: Sizes) -> int:
 
 
 def _restart(cut: MeasuredText, before: Span, last: int, sizes: Sizes) -> int:
-    """Where the passage after `before` begins: within the overlap, at a sentence if one begins there, else a word."""
+    """Where the passage after `before` begins: within the overlap, at a sentence, else at a line, else at a word."""
     stop = cut.token_at(before.end)
     missing = sizes.least - (last - stop)
     if missing > sizes.overlap:
@@ -121,8 +128,9 @@ def _restart(cut: MeasuredText, before: Span, last: int, sizes: Sizes) -> int:
     if not sizes.overlap:
         return before.end
     earliest = max(cut.offset_of(stop - sizes.overlap), before.start + 1) - 1
-    for strength in (Strength.SENTENCE, Strength.WORD):
-        found = cut.first_border(earliest, before.end, strength)
-        if found is not None:
-            return found
-    return earliest + 1
+    found = (
+        cut.first_border(earliest, before.end, Strength.SENTENCE),
+        cut.first_line(earliest, before.end),
+        cut.first_border(earliest, before.end, Strength.WORD),
+    )
+    return next((each for each in found if each is not None), earliest + 1)

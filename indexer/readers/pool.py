@@ -195,6 +195,10 @@ class _Driver(threading.Thread):
             return f"needs more than {self._limits.memory_bytes >> 20:,} MB of memory to be read"
         if status == -getattr(signal, "SIGXCPU", 24):
             return f"needs more than {self._limits.cpu_seconds} s of computing time to be read"
+        if status == -signal.SIGABRT:
+            return (
+                f"the parser gave up, as it does when {self._limits.memory_bytes >> 20:,} MB of memory are too little"
+            )
         return f"the parser crashed ({signal.Signals(-status).name if status < 0 else f'status {status}'})"
 
     def _ready_process(self) -> subprocess.Popen[bytes]:

@@ -109,6 +109,15 @@ def test_cuts_at_sentences_and_overlaps_by_them() -> None:
     assert shown[-1].endswith(sentences[-1])
 
 
+def test_rows_of_a_table_stay_whole() -> None:
+    table = "\n".join(f"row {n} | price, {n} | {'good ' * (n % 3)}" for n in range(60))
+    passages = chunk(Document("t", table), Words(), ChunkSettings(max_tokens=40, overlap_tokens=12, min_tokens=4))
+    assert len(passages) > 5
+    for passage in passages:
+        assert passage.start == 0 or table[passage.start - 1] == "\n"
+        assert table[passage.start : passage.end].startswith("row")
+
+
 def test_no_overlap_when_none_is_asked() -> None:
     text = " ".join(f"This is sentence number {i} of them." for i in range(9))
     passages = chunk(Document("d", text), Words(24), ChunkSettings(overlap_tokens=0, min_tokens=0))

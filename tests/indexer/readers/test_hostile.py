@@ -27,6 +27,7 @@ from indexer.readers.text import read_text
 def read_trouble(stream, origin, options):
     what = stream.read().decode()
     if what == "crash": ctypes.string_at(0)
+    if what == "abort": os.abort()
     if what == "exit": os._exit(9)
     if what == "hang": time.sleep(600)
     if what == "spin":
@@ -79,6 +80,7 @@ LIMITS = Limits(wall_seconds=60, cpu_seconds=2, memory_bytes=600 << 20, text_byt
     [
         ("crash", "the parser crashed (SIGSEGV)"),
         ("exit", "the parser crashed (status 9)"),
+        ("abort", "the parser gave up, as it does when 600 MB of memory are too little"),
         ("hang", "gave no sign of life for 4 s"),
         ("spin", "needs more than 2 s of computing time"),
         ("eat", "needs more than 600 MB of memory"),
