@@ -25,6 +25,7 @@ from retrieval.errors import (
     NotACollection,
     SchemaError,
 )
+from retrieval.index.directory import take_lock
 from retrieval.index.snapshot import open_snapshot
 from retrieval.types import Document
 
@@ -267,6 +268,24 @@ def test_who_waits_for_a_first_build_that_fails_makes_the_collection(bench: Any)
     waiting.shutdown()
     assert live_texts(bench) == {"b": "text of b"}
     assert verify(bench.path).orphans == ()
+
+
+def test_who_waits_for_a_collection_that_is_dropped_is_told(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    lock = take_lock(bench.path / "lock")
+
+    def wait() -> None:
+        with Writer(bench.path, wait_s=30) as writer:
+            writer.delete(["a"])
+
+    with ThreadPoolExecutor(1) as waiting:
+        done = waiting.submit(wait)
+        time.sleep(0.2)
+        bench.path.rename(bench.folder / "dropped")
+        lock.release()
+        with pytest.raises(NotACollection):
+            done.result()
+    assert not bench.path.exists()
 
 
 def test_many_first_builds_at_once_of_which_one_succeeds(bench: Any) -> None:
