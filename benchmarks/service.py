@@ -57,9 +57,10 @@ class Service:
     process: psutil.Process
     collection: str
 
-    def resident_mb(self) -> float:
-        """Memory of the process that is its own, in MB."""
-        return float(self.process.memory_full_info().uss) / 1e6
+    def anonymous_mb(self) -> float:
+        """Memory that the process has allocated, in MB; not the files that it maps, which come and go."""
+        lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Anonymous:")).split()[1]) / 1000
 
     def cpu_s(self) -> float:
         """CPU seconds so far."""
@@ -114,13 +115,13 @@ def bodies(load: Load, queries: Sequence[str], number: int) -> list[str]:
 def measure(service: Service, load: Load, queries: Sequence[str], seconds: float, number: int) -> Seen:
     """Run one load and print its line."""
     asked = bodies(load, queries, number)
-    memory, cpu = service.resident_mb(), service.cpu_s()
+    memory, cpu = service.anonymous_mb(), service.cpu_s()
     seen = run_load(Orders(service.url, load.path, asked, load.callers, seconds))
     answered = len(seen.latencies_ms)
     p50, p95, p99 = np.percentile(seen.latencies_ms, [50, 95, 99]) if answered else (np.nan,) * 3
     errors = sum(count for status, count in seen.statuses.items() if not status.startswith("2"))
     latencies = f"{p50:.1f} | {p95:.1f} | {p99:.1f}"
-    spent = f"{(service.cpu_s() - cpu) / max(1, answered) * 1000:.2f} | {memory:.0f} → {service.resident_mb():.0f}"
+    spent = f"{(service.cpu_s() - cpu) / max(1, answered) * 1000:.2f} | {memory:.0f} → {service.anonymous_mb():.0f}"
     print(
         f"| {load.name} | {load.callers} | {answered / seen.seconds:.0f} | {latencies} | {errors} | {spent} |",
         flush=True,
@@ -174,7 +175,7 @@ def soak(service: Service, queries: Sequence[str], seconds: float, mode: str) ->
             load = Load("embeddings, one short text", 8, EMBEDDINGS, {"model": "default"})
         seen = measure(service, load, queries, seconds / 10, part + 1)
         errors += sum(count for status, count in seen.statuses.items() if status != "200")
-        measured.append(service.resident_mb())
+        measured.append(service.anonymous_mb())
     growth = measured[-1] / measured[0] - 1
     print(f"\nmemory {measured[0]:.0f} → {measured[-1]:.0f} MB: {growth:+.1%} (at most +3 %); errors: {errors}")
 
