@@ -38,6 +38,7 @@ def parse_docx(data: bytes, options: ReadOptions) -> Parsed:
                 builder.title = _first_title(body, styles)
             _Body(builder, styles, numbered_pages=not _has_headings(body, styles)).blocks(body, 0)
         folder = main.rpartition("/")[0]
+        builder.place("notes", afresh=True)
         for notes in ("footnotes", "endnotes"):
             _notes(xml_part(archive, f"{folder}/{notes}.xml"), builder)
     return builder.build(**about)

@@ -36,7 +36,7 @@ def parse_pdf(data: bytes, options: ReadOptions) -> Parsed:
     document = open_pdf(data, options.password)
     try:
         found = page_texts(document, data, options)
-        if not any(sum(map(str.isalnum, page)) >= LEAST_LETTERS for page in found.pages):
+        if not any(found.typed) and not any(sum(map(str.isalnum, page)) >= LEAST_LETTERS for page in found.pages):
             raise BadDocument(_without_text(found, options))
         about = document.get_metadata_dict()
         title = one_line(about.get("Title", ""))
@@ -82,6 +82,8 @@ def _render(found: PageTexts, outline: Mapping[int, list[Entry]], builder: TextB
     for number, page in enumerate(without_edges(found.pages), start=1):
         builder.place(f"p. {number}")
         _render_page(joined_words(_normal(page), words), outline.get(number, []), builder)
+        for line in found.typed[number - 1]:
+            builder.block(line, separator="\n")
 
 
 def _render_page(page: str, entries: list[Entry], builder: TextBuilder) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from indexer.readers.ocr import read_page
 from indexer.readers.options import ReadOptions
 from indexer.readers.parsed import one_line
+from indexer.readers.pdf_form import prepare_forms, typed_in
 from retrieval.errors import BadDocument
 
 ARABIC = re.compile("[\u0600-\u06ff]")
@@ -39,16 +40,19 @@ class PageTexts:
 
     pages: list[str]
     title: str
+    typed: list[list[str]]  # of each page, into its fields and on top of it
     scanned: int = 0
     unsure: int = 0
 
 
 def page_texts(document: Any, data: bytes, options: ReadOptions) -> PageTexts:
     """The text of each page, within the limit of what one file may give."""
+    prepare_forms(document)
     second = _SecondOpinion(data, options.password)
     pages: list[str] = []
     title = ""
     scanned = unsure = 0
+    typed: list[list[str]] = []
     left = options.limits.text_bytes
     for number in range(len(document)):
         page = document[number]
@@ -67,12 +71,13 @@ def page_texts(document: Any, data: bytes, options: ReadOptions) -> PageTexts:
             text = reading.text or text
             scanned += bool(reading.text)
             unsure += reading.unsure
+        typed.append([line for line in typed_in(document, page) if line])
         page.close()
         left -= len(text)
         if left < 0:
             raise BadDocument(f"gives more than {options.limits.text_bytes:,} characters of text")
         pages.append(text)
-    return PageTexts(pages, title, scanned, unsure)
+    return PageTexts(pages, title, typed, scanned, unsure)
 
 
 def _layer_text(layer: Any) -> str:

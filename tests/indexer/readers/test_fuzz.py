@@ -61,8 +61,10 @@ def test_samples_are_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_damaged_files(tmp_path: Path) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("attendex-read-*"))
+def test_damaged_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = tmp_path / "scratch"  # other runs leave theirs in the system's folder
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     until = time.monotonic() + SECONDS
     originals = samples()
     rounds = 0
@@ -77,4 +79,4 @@ def test_damaged_files(tmp_path: Path) -> None:
             check(item)
         rounds += 1
     assert rounds
-    assert set(Path(tempfile.gettempdir()).glob("attendex-read-*")) <= before
+    assert list(scratch.iterdir()) == []

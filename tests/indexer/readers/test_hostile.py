@@ -50,6 +50,9 @@ def read_trouble(stream, origin, options):
 @pytest.fixture
 def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for files of a format whose parser does what the file says; only parser processes know it."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))  # other runs leave theirs in the system's folder
     site = tmp_path / "site"
     site.mkdir()
     (site / "trouble_reader.py").write_text(TROUBLE)

@@ -99,6 +99,15 @@ def test_docx_shows_what_word_shows(tmp_path: Path) -> None:
     assert read_one(tmp_path / "d.docx").text == "shown\n- item\n\nto"
 
 
+def test_docx_notes_stand_under_no_heading(tmp_path: Path) -> None:
+    note = f'<w:footnotes {WORD}><w:footnote w:id="2">{paragraph("said so")}</w:footnote></w:footnotes>'
+    styles = f'<w:styles {WORD}><w:style w:styleId="S1"><w:name w:val="heading 1"/></w:style></w:styles>'
+    body = f"<w:document {WORD}><w:body>{paragraph('Last', 'S1')}{paragraph('text')}</w:body></w:document>"
+    parts = {"word/document.xml": body, "word/styles.xml": styles, "word/footnotes.xml": note}
+    (tmp_path / "d.docx").write_bytes(packed({"[Content_Types].xml": "<Types/>", **parts}))
+    assert headed(read_one(tmp_path / "d.docx")) == [("Last", "", "Last"), ("notes", "", "said so")]
+
+
 def test_slides_stand_alone_with_their_diagrams_and_charts(tmp_path: Path) -> None:
     ids = '<p:sldId r:id="r1"/><p:sldId r:id="r2"/>'
     title = (

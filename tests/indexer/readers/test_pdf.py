@@ -77,6 +77,32 @@ def test_dots_that_lead_to_page_numbers(tmp_path: Path) -> None:
     assert document.text == "1.1 Kettles … 4 1.2 Pots … 5 And so on... to the end."
 
 
+def test_what_is_typed_into_a_form(tmp_path: Path) -> None:
+    fields = [
+        "/Subtype /Widget /FT /Tx /T (surname) /TU (Family name) /V (Kettleworth)",
+        "/Subtype /Widget /FT /Tx /T (form1[0].Field2[0]) /V (4 Pot Lane)",
+        "/Subtype /Widget /FT /Tx /T (city) /V (Boil)",
+        "/Subtype /Widget /FT /Tx /T (empty)",
+        "/Subtype /FreeText /Contents (typed on top)",
+    ]
+    content = "BT /F1 11 Tf 60 740 Td (Please fill in this form.) Tj ET"
+    notes = " ".join(f"{5 + number} 0 R" for number in range(len(fields)))
+    objects = [
+        f"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [{notes}] >> >>",
+        "<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Annots [{notes}] /Contents 4 0 R /Resources << /Font "
+        "<< /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>",
+        f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
+        *(f"<< /Type /Annot {each} /Rect [100 {700 - 30 * n} 300 {720 - 30 * n}] >>" for n, each in enumerate(fields)),
+    ]
+    body = "".join(f"{number} 0 obj\n{each}\nendobj\n" for number, each in enumerate(objects, start=1))
+    (tmp_path / "form.pdf").write_text(f"%PDF-1.4\n{body}trailer << /Root 1 0 R >>\n%%EOF")
+    [document] = open_documents(tmp_path / "form.pdf")
+    assert isinstance(document, Document)
+    lines = ["Please fill in this form.", "Family name: Kettleworth", "4 Pot Lane", "city: Boil", "typed on top"]
+    assert [line for line in document.text.split("\n") if line] == lines
+
+
 def test_edges() -> None:
     bodies = ["one apple\nis red", "two pears\nare green", "no plums\nare left", "figs\nand dates"]
     pages = [f"Journal of Tests {n}\n{body}\n{n}" for n, body in enumerate(bodies, start=3)]
