@@ -18,6 +18,7 @@ NAMES = re.compile(
 ROLES = frozenset(
     ("navigation", "banner", "contentinfo", "search", "complementary", "dialog", "menu", "menubar", "alert")
 )
+ANCHORS = frozenset(("#", "¶", "§", "🔗", "\uf0c1"))  # links of headings to themselves
 TAGS = frozenset(("nav", "footer", "aside", "menu"))
 KEPT = frozenset(("html", "body", "main", "article", "pre", "code", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong"))
 LISTS = frozenset(("ul", "ol", "dl", "div", "section", "table", "tr", "td", "p", "center", "span"))
@@ -67,6 +68,8 @@ def _cleaned(element: Element, everything: int) -> Element:
 
 def _is_boilerplate(element: Element, parent: Element, everything: int) -> bool:
     attributes = element.attributes
+    if element.tag == "a" and element.text().strip() in ANCHORS:
+        return True
     if "hidden" in attributes or HIDDEN.search(attributes.get("style", "")):
         return True
     if element.tag in TAGS or attributes.get("role", "").lower() in ROLES:

@@ -62,6 +62,13 @@ def test_linked_data(tmp_path: Path) -> None:
     assert document.text == "text"
 
 
+def test_headings_without_their_anchors(tmp_path: Path) -> None:
+    body = '<h1>Kettles<a href="#k">#</a></h1><p>text, see <a href="#1">#1</a></p><h2>Pots <a href="#p">¶</a></h2><p>more</p>'
+    document = read_one(page(tmp_path, body, "<title>Kettles | Kitchen v2 documentation</title>"))
+    assert document.title == "Kettles"
+    assert document.text == "Kettles\n\ntext, see #1\n\nPots\n\nmore"
+
+
 def test_elements_closed_at_once(tmp_path: Path) -> None:
     head = '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title/><script src="x"/></head>'
     (tmp_path / "d.xhtml").write_text(
