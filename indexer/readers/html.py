@@ -62,9 +62,10 @@ def _title(page: Page, content: Element) -> str:
     named = [one_line(title) for title in (page.title, page.meta.get("og:title", "")) if title.strip()]
     heading = content.find("h1") or page.body.find("h1")
     first = one_line(heading.text()) if heading is not None else ""
-    if first and (not named or any(first.lower() in title.lower() for title in named)):
+    fronts = [SITE_SUFFIX.sub("", title) for title in named]
+    if first and (not named or any(first.lower() in front.lower() for front in fronts)):
         return first
-    return SITE_SUFFIX.sub("", named[0]) if named else ""
+    return fronts[0] if fronts else ""
 
 
 def _about(page: Page) -> dict[str, str]:

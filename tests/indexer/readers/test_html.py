@@ -63,9 +63,12 @@ def test_linked_data(tmp_path: Path) -> None:
 
 
 def test_headings_without_their_anchors(tmp_path: Path) -> None:
-    body = '<h1>Kettles<a href="#k">#</a></h1><p>text, see <a href="#1">#1</a></p><h2>Pots <a href="#p">¶</a></h2><p>more</p>'
+    body = '<h1>Kettles<a href="#k">#</a></h1><p>text, see <a href="#1">#1</a></p>'
+    body += '<h2>Pots <a href="#p">¶</a></h2><p>more</p>'
     document = read_one(page(tmp_path, body, "<title>Kettles | Kitchen v2 documentation</title>"))
     assert document.title == "Kettles"
+    named = "<title>Pots | Kitchen v2 documentation</title>"
+    assert read_one(page(tmp_path, "<h1>Kitchen v2 documentation</h1><h2>Pots</h2><p>x</p>", named)).title == "Pots"
     assert document.text == "Kettles\n\ntext, see #1\n\nPots\n\nmore"
 
 
