@@ -50,7 +50,12 @@ class Retention:
 
 
 def collect(collection: Path, retention: Retention, files: Files) -> None:
-    """Remove old generations and every file that belongs neither to a kept one nor to an interrupted build."""
+    """Remove old generations and every file that belongs neither to a kept one nor to an interrupted build.
+
+    Before that, the manifest is made sure of: its writer may have died before it was, and what a power cut would
+    bring back must not have lost its files.
+    """
+    files.sync_directory(collection)
     kept: list[Manifest] = []
     if (collection / MANIFEST).exists():
         current = read_manifest(collection)

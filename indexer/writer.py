@@ -131,7 +131,7 @@ class Writer:
         if self._builder is not None:
             self._builder.abandon()
         try:
-            self._clean()
+            collect(self.path, self._retention, self._files)
         except CollectionError as problem:
             log.warning("something unfinished is left behind: %s", problem)
         journal = read_journal(self.path) if self._taken_over else None
@@ -141,17 +141,12 @@ class Writer:
 
     def _open(self) -> None:
         self._open_base()
-        self._clean()
+        collect(self.path, self._retention, self._files)
         missing = [folder for folder in (self.path / name for name in FOLDERS) if not folder.exists()]
         for folder in missing:
             self._files.make_directory(folder)
         if missing:
             self._files.sync_directory(self.path)
-
-    def _clean(self) -> None:
-        """Collect garbage; before that, the manifest that was read must not go away in a power cut."""
-        self._files.sync_directory(self.path)
-        collect(self.path, self._retention, self._files)
 
     def _open_base(self) -> None:
         base = read_manifest(self.path) if (self.path / MANIFEST).exists() else None

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from retrieval.index.manifest import MANIFEST
 from tests.indexer.faults import (
     CHANGES,
     Died,
@@ -24,7 +25,9 @@ from tests.indexer.faults import (
     allowed_states,
     check_survivor,
     copied,
+    delete,
     dying_at,
+    garbage,
     grown,
     index,
     merge,
@@ -175,6 +178,24 @@ def cut_while_the_next_writer_works(bench: Any, operation: Operation, chances: r
 def test_power_cut_while_the_next_writer_works(bench: Any) -> None:
     grown(bench)
     cut_while_the_next_writer_works(bench, add, random.Random(3))
+
+
+def test_nothing_is_collected_before_the_manifest_is_sure(bench: Any) -> None:
+    """A writer dies between replacing the manifest and making that durable; then garbage is collected."""
+    grown(bench)
+    renamed: list[bool] = []
+    delete(copied(bench, "whole"), Faulty(lambda step, path: renamed.append((step, path.name) == ("rename", MANIFEST))))
+    allowed = allowed_states(bench)
+    for fatal in range(60):
+        victim = copied(bench, "victim")
+        disk = Disk(victim.folder, renamed.index(True) + 1)
+        with suppress(Died):
+            delete(victim, disk)
+        disk.goes_on(fatal)
+        with suppress(Died):
+            garbage(victim, disk)
+        disk.cut(random.Random(fatal))
+        check_survivor(victim, allowed)
 
 
 @pytest.mark.slow
