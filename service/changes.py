@@ -16,6 +16,7 @@ from indexer.changes import Change, ChangeReport, apply_changes
 from retrieval.errors import AttendexError, JobNotFound, Overloaded
 from service.collections import Collections
 from service.errors import problem_of
+from service.priority import lower_priority
 from service.telemetry import LOGGER
 
 KEPT_JOBS = 10_000
@@ -103,6 +104,7 @@ class Changes:
         return job
 
     def _work(self) -> None:
+        lower_priority()
         while jobs := self._next():
             started = time.perf_counter()
             self._run(jobs)

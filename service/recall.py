@@ -6,7 +6,6 @@ A sampled query is repeated exactly on a thread of low priority, beside the requ
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +15,11 @@ from retrieval.index.vector_plan import VectorSettings
 from retrieval.index.vector_recall import RecallEstimate, RecallMonitor
 from retrieval.search.searcher import Searcher
 from service.collections import Collections
+from service.priority import lower_priority
 from service.telemetry import LOGGER
 
 NEIGHBOURS = 10  # recall@10, as the structures are tuned for
 BACKLOG = 4
-LOW_PRIORITY = 10
 
 
 class RecallWatch:
@@ -33,7 +32,7 @@ class RecallWatch:
         self._below: set[str] = set()
         self._pending = 0
         self._lock = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, "attendex-recall", initializer=_lower_priority)
+        self._thread = ThreadPoolExecutor(1, "attendex-recall", initializer=lower_priority)
 
     def close(self) -> None:
         """End the thread; what waits is dropped."""
@@ -96,8 +95,3 @@ class RecallWatch:
 def _target(searcher: Searcher) -> float:
     """The recall that the collection's structures were tuned for."""
     return VectorSettings.from_json(searcher.snapshot.manifest.settings.vectors).recall
-
-
-def _lower_priority() -> None:
-    if hasattr(os, "setpriority"):  # on Linux the number of a thread works like that of a process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW_PRIORITY)
