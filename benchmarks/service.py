@@ -76,6 +76,7 @@ def running(collection: Path, options: Sequence[str]) -> Iterator[Service]:
     with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         url = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # nobody reads it, but it must not fill up
         while not _ready(url):
             time.sleep(0.02)
         print(f"ready after {time.perf_counter() - started:.2f} s")
