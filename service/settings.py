@@ -59,7 +59,7 @@ class Queue(Group):
     batch_searches: PositiveInt = Field(default=16, description="Most searches that are answered as one batch.")
     batch_texts: PositiveInt = Field(default=64, description="Most embedding requests that are answered as one batch.")
     batch_tokens: PositiveInt = Field(default=4_096, description="Most tokens, roughly, that are encoded as one batch.")
-    threads: PositiveInt = Field(default=2, description="Threads that encode and search.")
+    threads: PositiveInt = Field(default=2, description="Threads that search; half as many encode texts.")
 
 
 class Rate(Group):

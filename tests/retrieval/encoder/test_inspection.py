@@ -18,21 +18,14 @@ from retrieval.encoder.inspection import Inspector
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.runtime import RuntimeName
 from retrieval.encoder.sentence import SentenceEncoder
+from tests.retrieval.encoder.families import SMALL, SPECIAL
 
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 
-SMALL = {
-    "vocab_size": 30522,
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "initializer_range": 0.3,
-}
-SPECIAL = {"pad_token_id": 0, "eos_token_id": 2, "bos_token_id": 1, "cls_token_id": 1, "sep_token_id": 2}
+SMALL_RANDOM = SMALL | {"initializer_range": 0.3}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "relative": ("MPNet", SMALL | {"max_position_embeddings": 80}),
-    "windowed": ("ModernBert", SMALL | SPECIAL | {"local_attention": 8}),
+    "relative": ("MPNet", SMALL_RANDOM | {"max_position_embeddings": 80}),
+    "windowed": ("ModernBert", SMALL_RANDOM | SPECIAL | {"local_attention": 8}),
 }
 PROMPTS = {"prompts": {"query": "search for this: ", "document": "about "}}
 POOLING = {"embedding_dimension": 32, "pooling_mode": "weightedmean", "include_prompt": False}

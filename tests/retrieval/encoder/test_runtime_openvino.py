@@ -22,18 +22,11 @@ from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.runtime_openvino import OpenVINORuntime
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import EncoderError
+from tests.retrieval.encoder.families import SMALL, SPECIAL
 
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 
-SMALL = {
-    "vocab_size": 30522,
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-}
 BERTISH = SMALL | {"max_position_embeddings": 80, "initializer_range": 0.3}
-SPECIAL = {"pad_token_id": 0, "eos_token_id": 2, "bos_token_id": 1, "cls_token_id": 1, "sep_token_id": 2}
 
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("Bert", BERTISH),
