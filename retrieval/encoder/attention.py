@@ -1,6 +1,6 @@
 """Scaled dot-product attention and its multi-head layer.
 
-One signature, three implementations: `attend_plain` is the definition, spelled out, and the only one that can return
+Three implementations: `attend_plain` is the definition, spelled out, and the only one that can return
 the attention weights; `attend_packed` is what torch runs; `attend_rows` is what is exported.  Tests hold the
 fast ones against the plain one.
 
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retrieval.encoder.layout import Layout, Packed, Rows, Run
+from retrieval.encoder.layout import Packed, Rows, Run
 from retrieval.encoder.positions import Rotation
 
 BLOCK_TOKENS = 256  # queries that windowed attention takes at a time
@@ -87,16 +87,26 @@ def _attend_blocks(qkv: list[Tensor], window: int, bias: Tensor | None, block: i
 
 
 def attend_rows(
-    q: Tensor, k: Tensor, v: Tensor, layout: Rows, *, window: int | None = None, bias: Tensor | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: Rows,
+    *,
+    window: int | None = None,
+    bias: Tensor | None = None,
+    scale: float | None = None,
 ) -> Tensor:
-    """q, k, v: (B, L, H, D) → the same.  What stands where there is no text has no meaning."""
+    """q, k, v: (B, L, H, D) → the same.  What stands where there is no text has no meaning.
+
+    scale: of the scores, 1/√D where none is given.
+    """
     mask = layout.mask
     if bias is not None:
         mask = mask + bias[None]
     if window is not None:
         mask = mask.masked_fill(~band(layout.places, layout.places, window), -torch.inf)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype)).transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype), scale=scale).transpose(1, 2)
 
 
 class SelfAttention(nn.Module):
@@ -114,25 +124,65 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        layout: Layout,
+        layout: Packed,
         *,
         bias: Tensor | None = None,
         rotation: Rotation | None = None,
         weights: list[list[Tensor]] | None = None,
     ) -> Tensor:
-        """x: (…, width) → (…, width).  A list given as `weights` gets the attention weights appended (packed only)."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # each (…, H, D)
+        """x: (T, width) → (T, width).  A list given as `weights` gets the attention weights appended."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # each (T, H, D)
         if rotation is not None:
             q, k = rotation(q), rotation(k)
         return self.out(self._attend(q, k, v, layout, bias, weights).flatten(-2))  # type: ignore[no-any-return]
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, weights: list[list[Tensor]] | None
+        self, q: Tensor, k: Tensor, v: Tensor, layout: Packed, bias: Tensor | None, weights: list[list[Tensor]] | None
     ) -> Tensor:
-        if isinstance(layout, Rows):
-            return attend_rows(q, k, v, layout, window=self.window, bias=bias)
         if weights is None:
             return attend_packed(q, k, v, layout, window=self.window, bias=bias)
         out, of_each = attend_plain(q, k, v, layout, window=self.window, bias=bias)
         weights.append(of_each)
         return out
+
+
+class RowsAttention(nn.Module):
+    """The same layer for rows, as it is exported.
+
+    Three projections rather than one, so that nothing has to be cut apart, and the scale of the scores is in the first.
+    """
+
+    def __init__(self, layer: SelfAttention) -> None:
+        super().__init__()
+        self.heads = layer.heads
+        self.window = layer.window
+        scale = math.sqrt(layer.heads / layer.out.in_features)
+        self.queries, self.keys, self.values = (
+            _part(layer.qkv, place, factor) for place, factor in enumerate((scale, 1.0, 1.0))
+        )
+        self.out = layer.out
+
+    def forward(
+        self,
+        x: Tensor,
+        layout: Rows,
+        *,
+        bias: Tensor | None = None,
+        rotation: Rotation | None = None,
+        weights: None = None,
+    ) -> Tensor:
+        """x: (B, L, width) → the same."""
+        assert weights is None, "the attention of rows is one kernel, which keeps no weights"
+        q, k, v = (each(x).unflatten(-1, (self.heads, -1)) for each in (self.queries, self.keys, self.values))
+        if rotation is not None:
+            q, k = rotation(q), rotation(k)
+        return self.out(attend_rows(q, k, v, layout, window=self.window, bias=bias, scale=1.0).flatten(-2))  # type: ignore[no-any-return]
+
+
+def _part(joined: nn.Linear, place: int, factor: float) -> nn.Linear:
+    """One of three projections that were joined, times `factor`."""
+    part = nn.Linear(joined.in_features, joined.out_features // 3, bias=joined.bias is not None)
+    part.weight = nn.Parameter(joined.weight.chunk(3)[place] * factor)
+    if joined.bias is not None:
+        part.bias = nn.Parameter(joined.bias.chunk(3)[place] * factor)
+    return part

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 GRAPH_INPUTS = {"ids": 2, "texts": 2, "positions": 2, "spans": 2, "skip": 0}  # and how many dimensions they have
+WHOLE_TOKENS = 16  # that the processor's vectors take at once
+PADDING = 10  # one token of so many may be padding for the sake of whole vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +85,27 @@ def shared_rows(lengths: Sequence[int], length: int) -> tuple[int, NDArray[np.in
     return len(filled), starts
 
 
+def row_length(longest: int) -> int:
+    """Of a batch of many tokens whose longest text this is: up to a multiple of 16 tokens where that is near.
+
+    What is left over of 16 costs attention more than as much padding; and rows of few lengths are of few shapes.
+    """
+    whole = -(-longest // WHOLE_TOKENS) * WHOLE_TOKENS
+    return whole if PADDING * (whole - longest) <= whole else longest
+
+
 def plan(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
     """Positions of texts in batches, longest texts first, neighbours of similar length.
 
-    A batch's count times its longest text stays within `budget_tokens`, so that padding it is cheap and its memory is
-    bounded; a single text above the budget is a batch of its own.
+    A batch's count times the length of its rows stays within `budget_tokens`, so that padding it is cheap and its
+    memory is bounded; a single text above the budget is a batch of its own.
     """
     batches: list[list[int]] = []
     room = 0
     for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         if room < 1:
             batches.append([])
-            room = max(1, budget_tokens // lengths[position])
+            room = max(1, budget_tokens // row_length(lengths[position]))
         batches[-1].append(position)
         room -= 1
     return batches

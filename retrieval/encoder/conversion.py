@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GRAPH_VERSION = 3  # counts changes of what is exported
+GRAPH_VERSION = 4  # counts changes of what is exported
+VERSION = ["attendex", "graph"]  # where a graph says which it is
 MODEL, WEIGHTS = "model.xml", "model.bin"
+SCORES, MIXED = "scores", "mixed"  # the two products of attention, at the end of their names
 
 
 class Output(StrEnum):
@@ -65,15 +67,30 @@ def narrowed(graph: ov.Model, output: Output) -> ov.Model:
 
 def unmasked(graph: ov.Model) -> ov.Model:
     """The same for rows that are full, one text each, of an encoder without windows and biases: no mask is added."""
-    from openvino import opset13
-
     bare = graph.clone()
     for node in bare.get_ordered_ops():
-        if node.get_type_name() == "ScaledDotProductAttention":
-            queries, keys, values = (node.input_value(i) for i in range(3))
-            node.output(0).replace(opset13.scaled_dot_product_attention(queries, keys, values).output(0))
+        if node.get_type_name() == "Softmax":
+            masked = node.input_value(0).get_node()
+            node.input(0).replace_source_output(masked.input_value(0))
     bare.validate_nodes_and_infer_types()
     return bare
+
+
+def _spell_out_attention(graph: ov.Model) -> None:
+    """Attention as two products and a softmax, which the compiler makes one kernel of, the transposed keys included.
+
+    ScaledDotProductAttention becomes such a kernel too, but with the keys copied in front of it.  Its scale is 1 here.
+    """
+    from openvino import opset13
+
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() == "ScaledDotProductAttention":
+            queries, keys, values, mask = (node.input_value(i) for i in range(4))
+            scores = opset13.matmul(queries, keys, False, True)
+            mixed = opset13.matmul(opset13.softmax(opset13.add(scores, mask), -1), values, False, False)
+            for each, name in ((scores, SCORES), (mixed, MIXED)):
+                each.set_friendly_name(f"{node.get_friendly_name()}/{name}")
+            node.output(0).replace(mixed.output(0))
 
 
 def _converted(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
@@ -105,7 +122,7 @@ def _key(folder: EncoderFolder, fingerprint: EncoderFingerprint) -> str:
 def read_quantized(path: Path, core: ov.Core) -> ov.Model:
     """The graph that `attendex quantize` wrote.  Raises EncoderError where an earlier version wrote it."""
     graph = core.read_model(path)
-    if len(graph.inputs) != len(GRAPH_INPUTS):
+    if not graph.has_rt_info(VERSION) or int(graph.get_rt_info(VERSION).value) != GRAPH_VERSION:
         raise EncoderError(f"{path} was written by an earlier version; make it again with: attendex quantize ENCODER …")
     return graph
 
@@ -151,6 +168,8 @@ def export(folder: EncoderFolder) -> ov.Model:
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's remarks on shapes that are constants on purpose
         model = ov.convert_model(graph, example_input=tuple(map(torch.from_numpy, rows.inputs())))
+    _spell_out_attention(model)
+    model.set_rt_info(GRAPH_VERSION, VERSION)
     for port, (name, dimensions) in zip(model.inputs, GRAPH_INPUTS.items(), strict=True):
         port.get_tensor().set_names({name})
         port.get_node().set_partial_shape(ov.PartialShape([-1] * dimensions))

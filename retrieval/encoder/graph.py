@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from retrieval.encoder.attention import RowsAttention
 from retrieval.encoder.folder import EncoderFolder
 from retrieval.encoder.layout import Rows
+from retrieval.encoder.transformer import Transformer
 from retrieval.encoder.weights import load_head, load_transformer
+
+
+def for_rows(transformer: Transformer) -> Transformer:
+    """The same stack, changed to run over rows."""
+    for layer in transformer.layers:
+        layer.attention = RowsAttention(layer.attention)  # type: ignore[arg-type]
+    return transformer
 
 
 class EncoderGraph(nn.Module):
@@ -14,7 +23,7 @@ class EncoderGraph(nn.Module):
 
     def __init__(self, folder: EncoderFolder) -> None:
         super().__init__()
-        self.transformer = load_transformer(folder)
+        self.transformer = for_rows(load_transformer(folder))
         self.head = load_head(folder)
 
     def forward(self, ids: Tensor, texts: Tensor, positions: Tensor, spans: Tensor, skip: Tensor) -> Tensor:

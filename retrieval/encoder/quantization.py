@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.encoder.batching import TokenBatch
-from retrieval.encoder.conversion import save_graph
+from retrieval.encoder.conversion import MIXED, SCORES, save_graph
 from retrieval.encoder.folder import INT8_FOLDER, EncoderFolder
 from retrieval.encoder.tokenizer import TextTokenizer
 from retrieval.errors import EncoderError, InputError, MissingExtra
@@ -24,7 +24,7 @@ from retrieval.errors import EncoderError, InputError, MissingExtra
 if TYPE_CHECKING:
     import openvino as ov
 
-KEPT_IN_FLOAT = ["ScaledDotProductAttention"]
+KEPT_IN_FLOAT = [f".*/{SCORES}", f".*/{MIXED}"]
 
 
 def quantize(folder: EncoderFolder, graph: ov.Model, texts: Sequence[str]) -> ov.Model:
@@ -44,7 +44,7 @@ def quantize(folder: EncoderFolder, graph: ov.Model, texts: Sequence[str]) -> ov
             subset_size=len(samples),
             model_type=nncf.ModelType.TRANSFORMER,
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(types=KEPT_IN_FLOAT, validate=False),
+            ignored_scope=nncf.IgnoredScope(patterns=KEPT_IN_FLOAT),
         )
 
 

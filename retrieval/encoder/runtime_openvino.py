@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrieval.encoder.batching import TokenBatch, TokenRows, shared_rows
+from retrieval.encoder.batching import TokenBatch, TokenRows, row_length, shared_rows
 from retrieval.encoder.conversion import unmasked
 from retrieval.encoder.runtime import Precision, RuntimeName, cores, has_bf16
 from retrieval.encoder.shape import Architecture
@@ -76,11 +76,11 @@ class OpenVINORuntime:
         """(B, dimension) float32, in the batch's order.  Callers beyond the requests that there are take turns."""
         if len(batch.ids) <= SMALL_TOKENS:
             return self._soon.answer(small_rows(batch))[: len(batch.lengths)]
-        longest = max(batch.lengths)
-        full = len(batch.ids) == longest * len(batch.lengths) and not self._needs_mask
+        length = row_length(max(batch.lengths))
+        full = len(batch.ids) == length * len(batch.lengths) and not self._needs_mask
         with self._compiling:
             requests = self._full if full else self._many
-        return requests.answer(batch.rows(longest))
+        return requests.answer(batch.rows(length))
 
     @cached_property
     def _many(self) -> Requests:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.encoder import attention
-from retrieval.encoder.attention import SelfAttention, attend_packed, attend_plain, attend_rows
+from retrieval.encoder.attention import RowsAttention, SelfAttention, attend_packed, attend_plain, attend_rows
 from retrieval.encoder.layout import Packed
 from tests.retrieval.encoder.rows import in_rows
 
@@ -78,3 +78,15 @@ def test_returning_weights_does_not_change_the_answer() -> None:
     weights: list[list[torch.Tensor]] = []
     torch.testing.assert_close(layer(x, layout, weights=weights), layer(x, layout), atol=2e-6, rtol=0)
     assert [each.shape for each in weights[0]] == [(3, 3, 3), (3, 7, 7)]
+
+
+def test_the_exported_layer_equals_its_own() -> None:
+    """Three projections instead of one, the scale inside the first."""
+    torch.manual_seed(0)
+    for biased in (True, False):
+        layer, lengths = SelfAttention(24, 3, window=2, biased=biased), [3, 7]
+        rows, to = in_rows(lengths, 7, shared=False)
+        x = torch.randn(10, 24)
+        spread = torch.zeros(14, 24).index_copy(0, to, x).unflatten(0, (2, 7))
+        found = RowsAttention(layer)(spread, rows).flatten(0, 1)[to]
+        torch.testing.assert_close(found, layer(x, Packed(lengths)), atol=2e-6, rtol=0)

@@ -10,7 +10,16 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from retrieval.encoder.conversion import Output, export, narrowed
+from retrieval.encoder.conversion import (
+    GRAPH_VERSION,
+    MIXED,
+    SCORES,
+    VERSION,
+    Output,
+    export,
+    narrowed,
+    read_quantized,
+)
 from retrieval.encoder.folder import open_folder
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.quantization import quantize, write_quantized
@@ -83,3 +92,20 @@ def test_an_int8_encoder_is_explained_by_its_floats(pair: tuple[Path, Path]) -> 
     floats, made = (load_encoder(path, runtime="openvino").inspector() for path in pair)
     (expected,), (found,) = floats.states(CALIBRATION[:1]), made.states(CALIBRATION[:1])
     np.testing.assert_allclose(found.states, expected.states, atol=1e-6)
+
+
+def test_attention_stays_in_floats(pair: tuple[Path, Path]) -> None:
+    graph = ov.Core().read_model(pair[1] / "int8" / "model.xml")
+    products = [node for node in graph.get_ordered_ops() if node.get_friendly_name().endswith((SCORES, MIXED))]
+    assert len(products) == 2 * sum(node.get_type_name() == "Softmax" for node in graph.get_ordered_ops())
+    for node in products:
+        assert "FakeQuantize" not in {each.get_node().get_type_name() for each in node.input_values()}
+
+
+def test_a_graph_of_an_earlier_version_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    core = ov.Core()
+    graph = core.read_model(pair[1] / "int8" / "model.xml")
+    graph.set_rt_info(GRAPH_VERSION - 1, VERSION)
+    ov.save_model(graph, tmp_path / "old.xml")
+    with pytest.raises(EncoderError, match="earlier version"):
+        read_quantized(tmp_path / "old.xml", core)

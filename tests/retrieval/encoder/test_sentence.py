@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
-from retrieval.encoder.batching import TokenBatch, plan, shared_rows
+from retrieval.encoder.batching import TokenBatch, plan, row_length, shared_rows
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 
@@ -101,7 +101,11 @@ def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budg
     batches = plan(lengths, budget)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
+        assert len(batch) == 1 or len(batch) * row_length(max(lengths[i] for i in batch)) <= budget
+
+
+def test_rows_are_whole_vectors_where_that_takes_little_padding() -> None:
+    assert [row_length(each) for each in (16, 17, 30, 58, 100, 165, 250, 256)] == [16, 17, 32, 64, 100, 176, 256, 256]
 
 
 def test_rows_keep_the_tokens_in_place() -> None:
