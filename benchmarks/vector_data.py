@@ -11,7 +11,7 @@ import numpy as np
 
 from retrieval.index.vector import Kept, VectorWriter, open_vectors
 from retrieval.index.vector_exact import exact_search
-from retrieval.index.vector_tuning import make_queries
+from retrieval.index.vector_probe import make_queries
 from retrieval.types import Bitmap, Ranking, Vectors
 
 K = 10

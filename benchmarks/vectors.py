@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.vector_data import Held, hold_out, synthetic_vectors
 from retrieval.index.vector_approximate import Approximate
-from retrieval.index.vector_build import BLOCK_ROWS, build_structure, open_structure
+from retrieval.index.vector_build import build_structure, open_structure
 from retrieval.index.vector_exact import rescored
 from retrieval.index.vector_plan import VectorSettings, plan_structure
 from retrieval.index.vector_segments import SegmentVectors
@@ -36,6 +36,7 @@ from retrieval.index.vector_structure import Effort, RowOrder, Structure
 from retrieval.types import Bitmap, Ranking, Vectors
 
 K = 10
+BLOCK_ROWS = 1 << 15  # added to a peer at a time
 SHARES = (0.5, 0.1, 0.01, 0.001)
 CURVE = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)  # times the tuned effort
 Search = Callable[[Vectors], list[Ranking]]

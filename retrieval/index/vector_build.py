@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,20 +22,25 @@ from retrieval.errors import CorruptCollection
 from retrieval.index.digests import CheckedFile, FileRecord, record_file
 from retrieval.index.directory import Files, replace_atomically
 from retrieval.index.vector import Kept
+from retrieval.index.vector_exact import to_float32
+from retrieval.index.vector_order import near_together
 from retrieval.index.vector_plan import StructurePlan
+from retrieval.index.vector_probe import make_queries, of_both_kinds
 from retrieval.index.vector_structure import (
     RowOrder,
     Structure,
+    is_graph,
     make_index,
     mapped_code_bytes,
     read_structure,
+    rearrange,
     reserve,
     write_structure,
 )
-from retrieval.index.vector_tuning import Tuner, Tuning, make_queries
+from retrieval.index.vector_tuning import Tuner, Tuning
 from retrieval.types import Rows, Vectors
 
-BLOCK_ROWS = 1 << 15
+BLOCK_ROWS = 1 << 12  # added at a time
 HELD_OUT = 1000
 HELD_OUT_SHARE = 0.05  # at most, of a small segment
 CHECKPOINT_S = 300.0
@@ -73,9 +79,9 @@ class StructureFacts:
         return cls(**{**body, "tuning": Tuning.from_json(body["tuning"])})
 
 
-def held_out_rows(rows: int) -> Rows:
-    """The rows whose vectors, and queries made from whose text, measure the structure of so many vectors."""
-    return RowOrder(rows, _held_out(rows)).held
+def queried_rows(rows: int) -> Rows:
+    """The rows from whose text queries may be made to measure the structure of so many vectors."""
+    return RowOrder(rows, _held_out(rows)).held[1::2]
 
 
 def _held_out(rows: int) -> int:
@@ -94,7 +100,7 @@ def build_structure(
 ) -> StructureFacts:
     """Build the structure of `plan` over `vectors` and write it to `path`, one new file.
 
-    `queries`: vectors of queries made from the text of `held_out_rows`; without them, queries are made from vectors.
+    `queries`: vectors of queries made from the text of `queried_rows`; without them, queries are made from vectors.
     A long build leaves what it has beside `path`, with `.partial` after the name; what an interrupted build of the
     same plan left there is continued.
     """
@@ -108,10 +114,11 @@ def _silent(stage: str, done: int, total: int) -> None:
 class _Checkpoints:
     """What a long build has done so far: a structure file and, written after it, the record that makes it count."""
 
-    def __init__(self, structure: Path, plan: StructurePlan) -> None:
+    def __init__(self, structure: Path, plan: StructurePlan, positions: Rows) -> None:
+        """`positions`: in the order in which they are added."""
         self._path = structure.with_name(structure.name + ".partial")
         self._record = self._path.with_name(self._path.name + ".json")
-        self._plan = asdict(plan)
+        self._plan = {**asdict(plan), "order": zlib.crc32(positions.tobytes())}
 
     def write(self, index: faiss.Index, files: Files) -> None:
         """Replace the checkpoint."""
@@ -152,19 +159,19 @@ class _Build:
         self.path = path
         self.progress = progress
         self.files = files
-        self.checkpoints = _Checkpoints(path, plan)
         self.order = RowOrder(len(vectors), _held_out(len(vectors)))
 
     def run(self, target: float, queries: Vectors | None) -> StructureFacts:
         started = time.monotonic()
-        structure = Structure(self.checkpoints.read(self.order) or self._trained(), self.order)
-        reserve(structure.index, len(self.vectors))
-        self._fill(structure, self.order.base)
+        positions = self._positions()
+        checkpoints = _Checkpoints(self.path, self.plan, positions)
+        structure = self._filled(positions, checkpoints)
         self.progress("measuring", 0, len(self.vectors))
         tuning = self._tuned(structure, target, queries)
-        self._fill(structure, len(self.vectors))
+        structure.add(self.vectors, np.arange(self.order.base, len(self.vectors)))
+        self.progress("adding", len(self.vectors), len(self.vectors))
         write_structure(structure.index, self.path, self.files)
-        self.checkpoints.remove(self.files)
+        checkpoints.remove(self.files)
         return StructureFacts(
             factory=self.plan.factory,
             rows=len(self.vectors),
@@ -178,37 +185,52 @@ class _Build:
             tuning=tuning,
         )
 
+    def _positions(self) -> Rows:
+        """All but those held out, in the order in which they are added."""
+        positions = np.arange(self.order.base)
+        if not is_graph(make_index(self.plan.factory, self.plan.dimension)):
+            return positions
+        return near_together(self.vectors, self.order.to_rows(positions), np.random.default_rng(SEED))
+
+    def _filled(self, positions: Rows, checkpoints: _Checkpoints) -> Structure:
+        """The structure over `positions`, from a checkpoint on if there is one."""
+        structure = Structure(checkpoints.read(self.order) or self._trained(), self.order)
+        reserve(structure.index, len(self.vectors))
+        self._fill(structure, positions, checkpoints)
+        if is_graph(structure.index):
+            rearrange(structure.index, positions)
+        return structure
+
     def _trained(self) -> faiss.Index:
         index = make_index(self.plan.factory, self.plan.dimension)
         if not index.is_trained:
             self.progress("training", 0, len(self.vectors))
             rng = np.random.default_rng(SEED)
-            rows = np.sort(
-                rng.choice(len(self.vectors), min(self.plan.training_rows, len(self.vectors)), replace=False)
-            )
-            index.train(np.ascontiguousarray(self.vectors[rows], dtype=np.float32))
+            count = min(self.plan.training_rows, len(self.vectors))
+            index.train(to_float32(self.vectors[np.sort(rng.choice(len(self.vectors), count, replace=False))]))
         return index
 
-    def _fill(self, structure: Structure, end: int) -> None:
-        """Add positions up to `end`."""
+    def _fill(self, structure: Structure, positions: Rows, checkpoints: _Checkpoints) -> None:
+        """Add those of `positions` that are not there yet."""
         written = time.monotonic()
-        for start in range(structure.index.ntotal, end, BLOCK_ROWS):
-            structure.add(self.vectors, start, min(start + BLOCK_ROWS, end))
+        for start in range(structure.index.ntotal, len(positions), BLOCK_ROWS):
+            structure.add(self.vectors, positions[start : start + BLOCK_ROWS])
             self.progress("adding", structure.index.ntotal, len(self.vectors))
             if time.monotonic() - written > CHECKPOINT_S:
-                self.checkpoints.write(structure.index, self.files)
+                checkpoints.write(structure.index, self.files)
                 written = time.monotonic()
 
     def _tuned(self, structure: Structure, target: float, queries: Vectors | None) -> Tuning:
         rng = np.random.default_rng(SEED)
-        passages = np.asarray(self.vectors[self.order.held], dtype=np.float32)
         present = np.ones(len(self.vectors), dtype=np.bool_)
         present[self.order.held] = False
         tuner = Tuner(structure, self.vectors, present, target)
+        held = np.asarray(self.vectors[self.order.held], dtype=np.float32)
+        passages, origins = held[0::2], held[1::2]
         if queries is not None:
-            return tuner.tune(passages, queries, "text", rng)
+            return tuner.tune(of_both_kinds(passages, queries), "text", rng)
         others = np.asarray(self.vectors[np.sort(rng.integers(len(self.vectors), size=4096))], dtype=np.float32)
-        return tuner.tune(passages, make_queries(passages, others, rng), "vectors", rng)
+        return tuner.tune(of_both_kinds(passages, make_queries(origins, others, rng)), "vectors", rng)
 
 
 def open_structure(path: Path, facts: StructureFacts) -> Structure:

@@ -23,6 +23,7 @@ from retrieval.types import Bitmap, Ranking, Rows, Vectors
 FEW_ROWS = 128  # so few rows are scored at once, without a candidate search
 MANY_QUERIES = 12  # from so many queries on, blocks turned into float32 once for all of them are faster
 BLOCK_ROWS = 4096  # rows copied out at a time: they stay in the processor's cache until they are scanned
+FLOAT_ROWS = 1 << 15  # and of many queries: results of blocks are merged, which costs more than what a cache spares
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,23 @@ class Searched:
         if self.rows is None and not as_float32:
             yield self.vectors
             return
-        buffer = np.empty((BLOCK_ROWS, self.vectors.shape[1]), self.vectors.dtype)
-        for start in range(0, len(self), BLOCK_ROWS):
+        size = min(FLOAT_ROWS if as_float32 else BLOCK_ROWS, len(self))
+        taken = np.empty((size, self.vectors.shape[1]), self.vectors.dtype)
+        floats = np.empty(taken.shape if as_float32 else 0, np.float32)
+        for start in range(0, len(self), size):
             if self.rows is None:
-                block = self.vectors[start : start + BLOCK_ROWS]
+                block = self.vectors[start : start + size]
             else:
-                rows = self.rows[start : start + BLOCK_ROWS]
-                block = np.take(self.vectors, rows, axis=0, out=buffer[: len(rows)], mode="clip")
-            yield np.ascontiguousarray(block, dtype=np.float32) if as_float32 else block
+                rows = self.rows[start : start + size]
+                block = self.vectors.take(rows, axis=0, out=taken[: len(rows)], mode="clip")
+            yield to_float32(block, floats[: len(block)]) if as_float32 else block
+
+
+def to_float32(block: Kept, out: Vectors | None = None) -> Vectors:
+    """The same numbers as float32, in `out` if need be; by several threads, which numpy would not use."""
+    if block.dtype == np.float32 or len(block) == 0:
+        return np.ascontiguousarray(block, dtype=np.float32)
+    return np.asarray(flat_view(block).reconstruct_n(0, len(block), out))
 
 
 def exact_search(vectors: Kept, queries: Vectors, k: int, allowed: Bitmap | None = None) -> list[Ranking]:
@@ -90,7 +100,10 @@ def no_ranking() -> Ranking:
 
 
 def flat_view(vectors: Kept) -> faiss.Index:
-    """A flat FAISS index whose codes are the memory of `vectors`, (n > 0, dimension), which must outlive it."""
+    """A flat FAISS index whose codes are the memory of `vectors`, (n > 0, dimension), which must outlive it.
+
+    Rows must follow each other without gaps.
+    """
     dimension = vectors.shape[1]
     if vectors.dtype == np.float16:
         index = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
@@ -137,9 +150,11 @@ def disagreement(queries: Vectors) -> NDArray[np.float32]:
 
 def _candidates(searched: Searched, queries: Vectors, depth: int) -> Found:
     found = Found(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32))
-    start = 0
+    start, many = 0, len(queries) >= MANY_QUERIES
+    if many:
+        faiss.cvar.distance_compute_blas_threshold = 1  # of the process: FAISS would wait for several hundred queries
     with threads_for(len(queries)):
-        for block in searched.blocks(as_float32=len(queries) >= MANY_QUERIES):
+        for block in searched.blocks(as_float32=many):
             scores, places = flat_view(block).search(queries, min(depth, len(block)))
             found = _better(found, Found(places + start, scores), depth)
             start += len(block)

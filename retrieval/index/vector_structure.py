@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from retrieval.errors import CorruptCollection, InputError
 from retrieval.index.directory import Files, writing
 from retrieval.index.vector import Kept
+from retrieval.index.vector_exact import to_float32
 from retrieval.index.vector_threads import threads_for
 from retrieval.types import Bitmap, Rows, Vectors
 
@@ -86,12 +87,7 @@ class Structure:
         inner = _inner(self.index)
         if isinstance(inner, faiss.IndexIVF):
             return int(inner.nlist)
-        return int(self.index.ntotal) if self.is_graph else 1
-
-    @property
-    def is_graph(self) -> bool:
-        """Whether candidates are found by walking a graph: then at most as many as are explored."""
-        return isinstance(_inner(self.index), faiss.IndexHNSW)
+        return int(self.index.ntotal) if is_graph(self.index) else 1
 
     def select(self, allowed: Bitmap) -> Selection:
         """The allowed rows as FAISS wants them."""
@@ -99,17 +95,16 @@ class Structure:
 
     def candidates(self, queries: Vectors, effort: Effort, selection: Selection | None = None) -> NDArray[np.int64]:
         """Rows of the nearest codes, best first, -1 where there are too few: (queries, at most `rescored`)."""
-        most = effort.explored if self.is_graph else self.index.ntotal
+        most = effort.explored if is_graph(self.index) else self.index.ntotal
         wanted = max(1, min(effort.rescored, most, self.index.ntotal))
         chosen = None if selection is None else selection.selector
         with threads_for(len(queries)):
             _, positions = self.index.search(queries, wanted, params=_parameters(self.index, effort.explored, chosen))
         return self.order.to_rows(positions)
 
-    def add(self, vectors: Kept, start: int, end: int) -> None:
-        """Add the positions [start, end), which must be the next ones."""
-        rows = self.order.to_rows(np.arange(start, end, dtype=np.int64))
-        self.index.add(np.ascontiguousarray(vectors[rows], dtype=np.float32))
+    def add(self, vectors: Kept, positions: Rows) -> None:
+        """Add the vectors of these positions; a graph that takes them in another order is to be rearranged."""
+        self.index.add(to_float32(vectors[self.order.to_rows(positions)]))
 
 
 def make_index(factory: str, dimension: int) -> faiss.Index:
@@ -124,6 +119,16 @@ def make_index(factory: str, dimension: int) -> faiss.Index:
     if isinstance(_inner(index), faiss.IndexFastScan):
         raise InputError(f"structure {factory!r} cannot be filtered; put lists before it, as in 'IVF1024,{factory}'")
     return index
+
+
+def is_graph(index: faiss.Index) -> bool:
+    """Whether candidates are found by walking a graph: then at most as many as are explored."""
+    return isinstance(_inner(index), faiss.IndexHNSW)
+
+
+def rearrange(index: faiss.Index, positions: Rows) -> None:
+    """Let every vector of a graph stand at its position; `positions`: those added, in that order."""
+    _inner(index).permute_entries(np.argsort(positions))
 
 
 def reserve(index: faiss.Index, rows: int) -> None:

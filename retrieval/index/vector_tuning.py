@@ -1,8 +1,8 @@
 """Finding the least effort that reaches the wanted recall, by measuring.
 
-Two kinds of queries are asked of a structure that does not yet hold the rows held out: those rows' own vectors, and
-queries made from them, which lie where no passage lies, as real queries do.  Half of each tunes, the other half
-reports.  Filters are measured with random bitmaps.
+Queries of two kinds (see vector_probe.py) are asked of a structure that does not yet hold the rows that they come from.
+They are halved, and the effort that each half needs is found; the larger is taken, and reported is what each half finds
+with the effort that the other needs.  Filters are measured with random bitmaps and fewer queries.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from retrieval.index.vector import Kept
 from retrieval.index.vector_exact import exact_search, rescored
+from retrieval.index.vector_probe import KINDS, TRUTH_DEPTH, Probe
 from retrieval.index.vector_recall import RecallEstimate, estimate
 from retrieval.index.vector_structure import Effort, Selection, Structure
 from retrieval.index.vector_threads import threads_for
@@ -25,16 +26,21 @@ from retrieval.types import Bitmap, Vectors
 
 TUNED_K = 10
 DEEP_K = 100
-TRUTH_DEPTH = 128  # exact neighbours known of each query, so that ties with the last that counts are seen
 OPEN_SHARE = 0.9  # filters that let more through, such as deletions, hardly change what is found
 SHARES = (0.5, 0.1, 0.03, 0.01, 0.003, 0.001)  # of rows that a filter lets through
 GENEROUS = 32  # candidates for each wanted result while the exploration is tuned
 DEPTHS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, GENEROUS)
 DEPTH_LOSS = 0.001  # recall that a smaller depth may cost
-DRIFT = 0.4  # how far a made query is from its passage; see `make_queries`
-CONFIDENT_ERRORS = 1.0  # standard errors by which the tuning half must clear the target
-TIMED_QUERIES = 100
+STARTING = 64  # explored first
+NEAR = 0.93  # of what may be missed: near enough
+RUNG = 1.07  # from one exploration to the next that is worth trying
+LARGEST_STEP = 8.0  # from one trial to the next
+FEW_QUERIES = 200  # for deep results and for filters
+TIMED_QUERIES = 40
+TIMED_SCANS = 6
 ROUNDING = 1e-6  # of the power laws
+
+Fold = NDArray[np.bool_]  # (queries,): which of them belong to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +62,8 @@ class Tuning:
     target: float
     settings: tuple[Setting, ...]
     exact_share: float  # filters that let less through than this are answered faster exactly
-    passages: RecallEstimate  # of the reporting half of the rows held out, k = 10
-    queries: RecallEstimate  # of the reporting half of the queries made from them
+    passages: RecallEstimate  # of passages held out, k = 10
+    queries: RecallEstimate  # of queries made from other passages held out
     made_by: str  # "vectors", or "text" when an encoder made the queries
 
     def effort(self, k: int, share: float = 1.0) -> Effort:
@@ -108,55 +114,39 @@ def _power(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
     return float(ys[at - 1] * (x / xs[at - 1]) ** slope)
 
 
-def make_queries(passages: Vectors, others: Vectors, rng: np.random.Generator) -> Vectors:
-    """Queries near passages, (n, d): each is moved along the difference of two other vectors, a natural direction.
+class _Curves:
+    """Recall@k of a probe by query and depth, measured once for each exploration that is asked for."""
 
-    On encoded trivia questions, `DRIFT` gives the recall of queries that hold two thirds of a passage's words.
-    """
-    left, right = rng.integers(len(others), size=(2, len(passages)))
-    moved = passages + np.float32(DRIFT) * (others[left] - others[right])
-    return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), dtype=np.float32)
+    def __init__(self, structure: Structure, probe: Probe, k: int, chosen: Selection | None) -> None:
+        self.probe = probe
+        self.k = k
+        self._structure = structure
+        self._chosen = chosen
+        self._known: dict[int, NDArray[np.float32]] = {}
 
+    def at(self, explored: int) -> NDArray[np.float32]:
+        """(queries, depth)."""
+        if explored not in self._known:
+            effort = Effort(explored, GENEROUS * self.k)
+            found = self._structure.candidates(self.probe.queries, effort, self._chosen)
+            self._known[explored] = self.probe.recalls(found, self.k)
+        return self._known[explored]
 
-class Probe:
-    """Queries with their exact neighbours among the rows that are in the structure and allowed."""
-
-    def __init__(self, vectors: Kept, queries: Vectors, allowed: Bitmap) -> None:
-        self.queries = queries
-        self._truth = exact_search(vectors, queries, TRUTH_DEPTH, allowed)
-
-    def neighbours(self, number: int, k: int) -> NDArray[np.int64]:
-        """Rows that score no less than the k-th neighbour of a query."""
-        ranking = self._truth[number]
-        if len(ranking.rows) <= k:
-            return ranking.rows
-        rows: NDArray[np.int64] = ranking.rows[ranking.scores >= ranking.scores[k - 1]]
-        return rows
-
-    def recalls(self, found: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-        """Recall@k by query and by depth, (queries, depth), if only the first so many candidates were rescored.
-
-        A neighbour among the candidates is always ranked where it belongs, since rescoring is exact.
-        """
-        hits = np.empty(found.shape, dtype=np.float64)
-        for number, rows in enumerate(found):
-            neighbours = self.neighbours(number, k)
-            wanted = max(1, min(k, len(neighbours)))
-            hits[number] = np.minimum(np.cumsum(np.isin(rows, neighbours)), wanted) / wanted
-        return hits
+    def by_depth(self, explored: int, fold: Fold) -> NDArray[np.float64]:
+        """Mean recall of a fold's queries by depth: of the kind that fares worse, (depth,)."""
+        curves = self.at(explored)
+        kinds = [curves[fold & (_kinds(len(curves)) == kind)] for kind in range(KINDS)]
+        return np.asarray(np.min([each.mean(axis=0, dtype=np.float64) for each in kinds], axis=0))
 
 
-@dataclass(frozen=True, slots=True)
-class Halves:
-    """One kind of queries, in two halves."""
-
-    tuning: Vectors
-    reporting: Vectors
+def _kinds(queries: int) -> NDArray[np.int64]:
+    return np.arange(queries) % KINDS
 
 
-def split(queries: Vectors) -> Halves:
-    """Every second query to each half."""
-    return Halves(np.ascontiguousarray(queries[0::2]), np.ascontiguousarray(queries[1::2]))
+def _folds(queries: int) -> tuple[Fold, Fold]:
+    """Two halves, of both kinds each."""
+    second = np.arange(queries) // KINDS % 2 == 1
+    return ~second, second
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +158,6 @@ class Reached:
     recall: float
 
 
-def _shallowest(k: int, explored: int, curves: Sequence[NDArray[np.float64]]) -> Reached:
-    """The least depth that keeps almost all of the recall that `explored` gives; curves: mean recall by depth."""
-    for factor in DEPTHS:
-        depth = min(math.ceil(factor * k), len(curves[0]))
-        if all(curve[depth - 1] >= curve[-1] - DEPTH_LOSS for curve in curves):
-            break
-    return Reached(k, Effort(explored, depth), min(float(curve[depth - 1]) for curve in curves))
-
-
 class Tuner:
     """Tunes one structure over `vectors`; `present` are the rows that it holds."""
 
@@ -185,33 +166,36 @@ class Tuner:
         self.vectors = vectors
         self.present = present
         self.target = target
+        self._rungs = _rungs(structure.largest_effort)
 
-    def tune(self, passages: Vectors, queries: Vectors, made_by: str, rng: np.random.Generator) -> Tuning:
-        """Measure everything that `Tuning` holds."""
-        kinds = (split(passages), split(queries))
-        tuning = [Probe(self.vectors, each.tuning, self.present) for each in kinds]
-        reporting = [Probe(self.vectors, each.reporting, self.present) for each in kinds]
-        least = self._least(tuning, TUNED_K, 2 * TUNED_K)
-        effort, (by_passages, by_queries) = self._confirmed(least.effort, reporting)
-        settings = [self._setting(1.0, replace(least, effort=effort), tuning)]
-        settings.append(self._setting(1.0, self._least(tuning, DEEP_K, effort.explored), tuning))
-        exact_share = self._tune_filters(settings, [each.tuning for each in kinds], rng)
-        return Tuning(self.target, tuple(settings), exact_share, by_passages, by_queries, made_by)
+    def tune(self, queries: Vectors, made_by: str, rng: np.random.Generator) -> Tuning:
+        """Measure everything that `Tuning` holds, with queries of both kinds in turn."""
+        probe = Probe(self.vectors, queries, self.present)
+        curves = _Curves(self.structure, probe, TUNED_K, None)
+        folds = _folds(len(queries))
+        efforts = [self._least(curves, fold, STARTING).effort for fold in folds]
+        effort, reports = self._crossed(curves, folds, efforts)
+        recall = float(curves.by_depth(effort.explored, folds[0] | folds[1])[effort.rescored - 1])
+        settings = [self._setting(1.0, Reached(TUNED_K, effort, recall), queries)]
+        deep = _Curves(self.structure, probe.first(FEW_QUERIES), DEEP_K, None)
+        settings.append(self._setting(1.0, self._least(deep, _all(deep), 2 * effort.explored), queries))
+        exact_share = self._tune_filters(settings, queries[:FEW_QUERIES], rng)
+        return Tuning(self.target, tuple(settings), exact_share, reports[0], reports[1], made_by)
 
-    def _tune_filters(self, settings: list[Setting], queries: Sequence[Vectors], rng: np.random.Generator) -> float:
+    def _tune_filters(self, settings: list[Setting], queries: Vectors, rng: np.random.Generator) -> float:
         """Add a setting for each share until exact search is faster; returns the share where the two are even."""
         last = replace(settings[0], share=OPEN_SHARE)
         for share in SHARES:
             allowed = self.present & (rng.random(len(self.present)) < share)
             if np.count_nonzero(allowed) < TRUTH_DEPTH:
                 return last.share
-            probes = [Probe(self.vectors, each[: len(each) // 2], allowed) for each in queries]
             chosen = self.structure.select(allowed)
-            setting = self._setting(share, self._least(probes, TUNED_K, last.explored, chosen), probes, chosen)
+            curves = _Curves(self.structure, Probe(self.vectors, queries, allowed), TUNED_K, chosen)
+            setting = self._setting(share, self._least(curves, _all(curves), last.explored), queries, chosen)
             if setting.recall < self.target:
                 return last.share
             settings.append(setting)
-            exact_ms = self._exact_ms(queries[0][: TIMED_QUERIES // 4], allowed)  # now: the machine may be busy
+            exact_ms = self._exact_ms(queries[:TIMED_SCANS], allowed)  # now: the machine may be busy
             if exact_ms < setting.milliseconds:
                 return min(last.share, share * setting.milliseconds / exact_ms)
             last = setting
@@ -222,60 +206,75 @@ class Tuner:
         with threads_for(1):
             return _median_ms(queries, lambda query: exact_search(self.vectors, query, TUNED_K, allowed))
 
-    def _least(self, probes: Sequence[Probe], k: int, start: int, chosen: Selection | None = None) -> Reached:
-        """The least exploration that reaches the target on all probes, then the least depth that keeps its recall.
+    def _least(self, curves: _Curves, fold: Fold, start: int) -> Reached:
+        """The least exploration with which both kinds of a fold's queries reach the target, then the least depth that
+        keeps its recall.
 
-        `start` is where to look first; a graph finds no more than it explores, so it cannot be less than k.
+        What is missed falls about as fast as the exploration grows: that says which rung to try next, `start` first.
         """
-        most = self.structure.largest_effort
-        low, high = 0, min(max(k, start), most)
-        curves = self._curves(probes, k, high, chosen)
-        while high < most and not self._reaches(curves):
-            low, high = high, min(2 * high, most)
-            curves = self._curves(probes, k, high, chosen)
-        while high - low > max(1, high // 16):
-            middle = (low + high) // 2
-            tried = self._curves(probes, k, middle, chosen)
-            if self._reaches(tried):
-                high, curves = middle, tried
-            else:
-                low = middle
-        return _shallowest(k, high, [each.mean(axis=0) for each in curves])
+        low, high = -1, len(self._rungs) - 1  # too little; enough, or all that there is
+        at = min(int(np.searchsorted(self._rungs, start)), high)
+        while high - low > 1:
+            missed = 1 - curves.by_depth(self._rungs[at], fold)[-1]
+            low, high = (at, high) if missed > 1 - self.target else (low, at)
+            if NEAR * (1 - self.target) <= missed <= 1 - self.target:
+                break
+            ratio = min(max(missed / (1 - self.target), 1 / LARGEST_STEP), LARGEST_STEP)
+            at = min(max(int(np.searchsorted(self._rungs, ratio * self._rungs[at])), low + 1), high - 1)
+        return self._shallowest(curves, fold, self._rungs[high])
 
-    def _curves(
-        self, probes: Sequence[Probe], k: int, explored: int, chosen: Selection | None
-    ) -> list[NDArray[np.float64]]:
-        """Recall@k of each probe by query and depth."""
-        return [self._recalls(each, k, Effort(explored, GENEROUS * k), chosen) for each in probes]
+    def _shallowest(self, curves: _Curves, fold: Fold, explored: int) -> Reached:
+        """The least depth that keeps almost all of the recall that `explored` gives."""
+        curve = curves.by_depth(explored, fold)
+        for factor in DEPTHS:
+            depth = min(math.ceil(factor * curves.k), len(curve))
+            if curve[depth - 1] >= curve[-1] - DEPTH_LOSS:
+                break
+        return Reached(curves.k, Effort(explored, depth), float(curve[depth - 1]))
 
-    def _reaches(self, curves: Sequence[NDArray[np.float64]]) -> bool:
-        """Whether each mean, less its standard error, is on target."""
-        ends = [each[:, -1] for each in curves]
-        return all(end.mean() - CONFIDENT_ERRORS * end.std() / math.sqrt(len(end)) >= self.target for end in ends)
+    def _crossed(
+        self, curves: _Curves, folds: Sequence[Fold], efforts: Sequence[Effort]
+    ) -> tuple[Effort, list[RecallEstimate]]:
+        """The larger of the efforts that two folds need, and what each fold's queries find with the *other's*, by kind.
 
-    def _recalls(self, probe: Probe, k: int, effort: Effort, chosen: Selection | None) -> NDArray[np.float64]:
-        return probe.recalls(self.structure.candidates(probe.queries, effort, chosen), k)
-
-    def _confirmed(self, effort: Effort, probes: Sequence[Probe]) -> tuple[Effort, list[RecallEstimate]]:
-        """The effort, raised as long as the reporting halves fall short of the target, with what they show."""
+        As long as that falls short of the target, both are raised.
+        """
         while True:
-            reports = [estimate(self._recalls(each, TUNED_K, effort, None)[:, -1]) for each in probes]
-            if effort.explored >= self.structure.largest_effort or all(each.recall >= self.target for each in reports):
-                return effort, reports
-            raised = min(math.ceil(effort.explored * 1.15), self.structure.largest_effort)
-            effort = Effort(raised, effort.rescored)
+            recalls = np.empty(len(curves.probe.queries))
+            for fold, effort in zip(folds, reversed(efforts), strict=True):
+                found = curves.at(effort.explored)
+                recalls[fold] = found[fold, min(effort.rescored, found.shape[1]) - 1]
+            reports = [estimate(recalls[_kinds(len(recalls)) == kind]) for kind in range(KINDS)]
+            largest = Effort(max(each.explored for each in efforts), max(each.rescored for each in efforts))
+            if all(each.recall >= self.target for each in reports) or largest.explored >= self._rungs[-1]:
+                return largest, reports
+            efforts = [Effort(self._above(each.explored), each.rescored) for each in efforts]
 
-    def _setting(
-        self, share: float, reached: Reached, probes: Sequence[Probe], chosen: Selection | None = None
-    ) -> Setting:
+    def _above(self, explored: int) -> int:
+        return self._rungs[min(int(np.searchsorted(self._rungs, explored)) + 1, len(self._rungs) - 1)]
+
+    def _setting(self, share: float, reached: Reached, queries: Vectors, chosen: Selection | None = None) -> Setting:
         effort = reached.effort
-        queries = np.concatenate([each.queries[: TIMED_QUERIES // len(probes)] for each in probes])
         with threads_for(1):
-            milliseconds = _median_ms(queries, lambda query: self._answer(query, reached.k, effort, chosen))
+            milliseconds = _median_ms(
+                queries[:TIMED_QUERIES], lambda query: self._answer(query, reached.k, effort, chosen)
+            )
         return Setting(reached.k, share, effort.explored, effort.rescored, milliseconds, reached.recall)
 
     def _answer(self, query: Vectors, k: int, effort: Effort, chosen: Selection | None) -> None:
         rescored(self.vectors, query[0], self.structure.candidates(query, effort, chosen)[0], k)
+
+
+def _all(curves: _Curves) -> Fold:
+    return np.ones(len(curves.probe.queries), np.bool_)
+
+
+def _rungs(most: int) -> list[int]:
+    """Explorations worth telling apart, up to `most`."""
+    rungs = [1]
+    while rungs[-1] < most:
+        rungs.append(min(most, max(rungs[-1] + 1, round(RUNG * rungs[-1]))))
+    return rungs
 
 
 def _median_ms(queries: Vectors, answer: Callable[[Vectors], object]) -> float:

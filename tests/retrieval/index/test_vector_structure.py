@@ -17,7 +17,7 @@ from retrieval.errors import CorruptCollection, InputError, StorageError
 from retrieval.index import vector_build
 from retrieval.index.directory import Files
 from retrieval.index.vector_approximate import Approximate
-from retrieval.index.vector_build import StructureFacts, build_structure, held_out_rows, open_structure
+from retrieval.index.vector_build import StructureFacts, build_structure, open_structure, queried_rows
 from retrieval.index.vector_plan import StructurePlan
 from retrieval.index.vector_recall import estimate, recall_of
 from retrieval.index.vector_segments import CombinedVectors, SegmentVectors
@@ -26,7 +26,7 @@ from retrieval.index.vector_threads import threads_for
 from retrieval.index.vector_tuning import Setting, Tuning
 
 ROWS, D = 4000, 32
-GRAPH, LISTS, CODES = "HNSW32,SQ8", "IVF64,PQ8x4fs", "SQ4"
+GRAPH, TURNED, LISTS, CODES = "HNSW32,SQ8", "PCA28,HNSW16,SQ8", "IVF64,PQ8x4fs", "SQ4"
 
 
 def clustered(rng: np.random.Generator, rows: int) -> NDArray[np.float16]:
@@ -53,7 +53,7 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=[GRAPH, LISTS, CODES])
+@pytest.fixture(scope="module", params=[GRAPH, TURNED, LISTS, CODES])
 def segment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SegmentVectors:
     path = tmp_path_factory.mktemp("structure") / "structure.faiss"
     facts = build(path, request.param)
@@ -134,12 +134,12 @@ def test_segments_with_and_without_a_structure_are_merged_by_score(segment: Segm
 
 
 def test_queries_of_the_caller_measure_too(tmp_path: Path) -> None:
-    rows = held_out_rows(ROWS)
+    rows = queried_rows(ROWS)
     asked = VECTORS[rows].astype(np.float32)
     plan = StructurePlan(GRAPH, ROWS, D, 2000, "as asked")
     facts = build_structure(VECTORS, plan, 0.9, tmp_path / "structure", queries=asked)
     assert facts.tuning.made_by == "text"
-    assert facts.held_out == len(rows) == 200
+    assert (facts.held_out, len(rows)) == (200, 100)
 
 
 def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
@@ -183,6 +183,24 @@ def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     assert np.mean([row in near for row, near in enumerate(found)]) > 0.95
 
 
+def test_a_graph_goes_on_in_the_order_that_it_was_begun_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(vector_build, "BLOCK_ROWS", 1000)
+    plan, path = StructurePlan(GRAPH, ROWS, D, 2000, "as asked"), tmp_path / "structure"
+
+    def interrupt(*step: object) -> None:
+        if step[1] == 2000:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        build_structure(VECTORS, plan, 0.9, path, progress=interrupt)
+    seen: list[object] = []
+    facts = build_structure(VECTORS, plan, 0.9, path, progress=lambda *step: seen.append(step[1]))
+    assert seen[0] == 2000  # the checkpoint after 1000 rows
+    found = open_structure(path, facts).candidates(VECTORS.astype(np.float32), Effort(64, 20))
+    assert np.mean([row in near for row, near in enumerate(found)]) > 0.95
+
+
 @pytest.mark.parametrize("change", ["plan", "bytes", "record"])
 def test_a_checkpoint_of_something_else_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
@@ -193,7 +211,7 @@ def test_a_checkpoint_of_something_else_is_not_used(
     other = replace(plan, reason="another") if change == "plan" else plan
     made = make_index(CODES, D)
     made.train(VECTORS.astype(np.float32))
-    vector_build._Checkpoints(path, other).write(made, Files())
+    vector_build._Checkpoints(path, other, np.arange(ROWS - 200)).write(made, Files())
     if change == "bytes":
         partial.write_bytes(partial.read_bytes()[:-1] + b"?")
     if change == "record":
