@@ -88,12 +88,14 @@ class Vocabulary(dict[str, int]):
 
     def _cut(self, texts: Iterable[str]) -> pa.ListArray:
         """Texts as lists of stretches; an empty one may stand at either end of a text."""
-        plain = pa.array(
-            [text if text.isascii() else " ".join(self._analyzer.split(text)) for text in texts], pa.large_string()
-        )
+        plain = pa.array([text if text.isascii() else self._parted(text) for text in texts], pa.large_string())
         _, offsets, data = plain.buffers()
         blank = pa.py_buffer(data.to_pybytes().translate(BREAKS))
         return pc.ascii_split_whitespace(pa.LargeStringArray.from_buffers(len(plain), offsets, blank))
+
+    def _parted(self, text: str) -> str:
+        """A text of which every part that is not ASCII is one word; no word has white space inside."""
+        return " ".join(part if part.isascii() else " ".join(self._analyzer.split(part)) for part in text.split())
 
 
 def _running(sizes: NDArray[np.int32]) -> NDArray[np.int32]:
