@@ -17,7 +17,8 @@ from retrieval.index.word_index import WordQuery
 from retrieval.search.fusion import Convex, Fusion, ReciprocalRank, first, union
 from retrieval.types import Bitmap, Mode, Ranking, Rows, Scores
 
-_FIRST_CANDIDATES = 200  # of each list; as many again, until the answer cannot change
+_FIRST_CANDIDATES = 200  # of each list; more and more, until the answer cannot change
+_FIRST_NEAR = 50  # by cosine, where ranks do not count: mostly enough, and a graph takes longer the more it is to find
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,10 @@ class HybridRetrieval:
         if self._words_alone:
             found = self._words.search(k)
             return first(found.rows, self._fused(found.rows)[0], k)
-        asked = max(_FIRST_CANDIDATES, 2 * k)
+        near = max(_FIRST_CANDIDATES if self._rrf_k is not None else _FIRST_NEAR, 2 * k)
         while True:
-            dense, lexical = self._dense.rank(asked), self._words.search(asked)
+            asked = max(_FIRST_CANDIDATES, near)
+            dense, lexical = self._dense.rank(near), self._words.search(asked)
             rows = union(dense, lexical)
             scores, fusion = self._fused(rows)
             ranking = first(rows, scores, k)
@@ -137,7 +139,7 @@ class HybridRetrieval:
             floor = float(lexical.scores[-1]) if len(lexical.rows) == asked else 0.0
             if len(ranking.rows) == k and ranking.scores[-1] > fusion.unseen(float(dense.scores[-1]), floor):
                 return ranking
-            asked *= 4
+            near *= 4
 
     def score(self, rows: Rows) -> RowScores:
         dense, lexical = self._both(rows)
