@@ -30,8 +30,8 @@ from retrieval.search.canaries import CANARY_TEXTS
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Passage, Schema, Vectors
 
-BLOCK_DOCUMENTS = 2_048
-BLOCK_CHARACTERS = 4_000_000
+BLOCK_DOCUMENTS = 512
+BLOCK_CHARACTERS = 1_000_000
 LISTED_PROBLEMS = 1_000  # further ones are only counted
 
 

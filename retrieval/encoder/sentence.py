@@ -119,7 +119,8 @@ class SentenceEncoder:
         """Tokenised windows of whole blocks."""
         ids: list[list[int]] = []
         bounds = [0]
-        room = limit = WINDOW_BATCHES * self.runtime.budget_tokens
+        limit = WINDOW_BATCHES * self.runtime.budget_tokens
+        room = 0  # for the first block, which goes at once: until then no core has anything to do
         for texts in blocks:
             ids += self._ids(texts, prompt)
             room -= sum(map(len, ids[bounds[-1] :]))
