@@ -30,7 +30,7 @@ from benchmarks.vector_data import Held, hold_out, synthetic_vectors
 from retrieval.index.vector_approximate import Approximate
 from retrieval.index.vector_build import build_structure, open_structure
 from retrieval.index.vector_exact import rescored
-from retrieval.index.vector_plan import VectorSettings, plan_structure
+from retrieval.index.vector_plan import VectorSettings, list_count, plan_structure
 from retrieval.index.vector_segments import SegmentVectors
 from retrieval.index.vector_structure import Effort, RowOrder, Structure
 from retrieval.types import Bitmap, Ranking, Vectors
@@ -193,7 +193,7 @@ def _ours(name: str, held: Held, work: Path) -> Report:
 
 
 def _formatted(settings: dict[str, Any], rows: int) -> dict[str, Any]:
-    lists = 1 << round(np.log2(3 * np.sqrt(rows)))
+    lists = list_count(rows)
     return {key: each.format(lists=lists) if key == "structure" else each for key, each in settings.items()}
 
 

@@ -24,10 +24,8 @@ from retrieval.errors import InputError
 EXACT_ROWS = 40_000  # an exact scan of 384 dimensions takes about a millisecond here
 LEAST_ROWS = 1000  # too few to measure recall on: exact, whatever an expert asks
 HNSW_LINKS = 32
-TRAINED_PER_LIST = 50  # k-means wants at least 39 vectors a centroid
-ROWS_PER_LIST = 128  # at least, on average
+TRAINED_PER_LIST = 200  # k-means wants at least 39 vectors a centroid
 TRAINED_LEAST = 20_000
-FLAT_LISTS = 1 << 14  # more lists than that are found by a graph over the centroids
 
 
 class Memory(StrEnum):
@@ -106,15 +104,17 @@ def plan_structure(
 
 
 def list_count(rows: int) -> int:
-    """Lists of an inverted file: the power of two near three times the square root of the rows, or fewer."""
-    return 1 << max(3, min(round(math.log2(3 * math.sqrt(rows))), int(math.log2(max(8, rows / ROWS_PER_LIST)))))
+    """Lists of an inverted file: the power of two near three quarters of the square root of the rows.
+
+    More of them cost more than they spare: codes are scanned faster than centroids are compared and lists entered.
+    """
+    return 1 << max(3, round(math.log2(0.75 * math.sqrt(rows))))
 
 
 def _small_factory(dimension: int, lists: int) -> str:
-    coarse = f"IVF{lists}" if lists <= FLAT_LISTS else f"IVF{lists}_HNSW32"
     if dimension % 4:
-        return f"{coarse},SQ4"  # product quantisation needs equal parts of a few dimensions
-    return f"{coarse},PQ{dimension // 4}x4fs"
+        return f"IVF{lists},SQ4"  # product quantisation needs equal parts of a few dimensions
+    return f"IVF{lists},PQ{dimension // 4}x4fs"
 
 
 def _training_rows(rows: int, lists: int) -> int:

@@ -35,7 +35,8 @@ STARTING = 64  # explored first
 NEAR = 0.93  # of what may be missed: near enough
 RUNG = 1.07  # from one exploration to the next that is worth trying
 LARGEST_STEP = 8.0  # from one trial to the next
-FEW_QUERIES = 200  # for deep results and for filters
+FEW_QUERIES = 200  # for deep results and for filters,
+CAREFUL = 0.85  # which may miss only so much of what the target lets miss, because they are few
 TIMED_QUERIES = 40
 TIMED_SCANS = 6
 ROUNDING = 1e-6  # of the power laws
@@ -178,7 +179,7 @@ class Tuner:
         recall = float(curves.by_depth(effort.explored, folds[0] | folds[1])[effort.rescored - 1])
         settings = [self._setting(1.0, Reached(TUNED_K, effort, recall), queries)]
         deep = _Curves(self.structure, probe.first(FEW_QUERIES), DEEP_K, None)
-        settings.append(self._setting(1.0, self._least(deep, _all(deep), 2 * effort.explored), queries))
+        settings.append(self._setting(1.0, self._least(deep, _all(deep), 2 * effort.explored, CAREFUL), queries))
         exact_share = self._tune_filters(settings, queries[:FEW_QUERIES], rng)
         return Tuning(self.target, tuple(settings), exact_share, reports[0], reports[1], made_by)
 
@@ -191,7 +192,7 @@ class Tuner:
                 return last.share
             chosen = self.structure.select(allowed)
             curves = _Curves(self.structure, Probe(self.vectors, queries, allowed), TUNED_K, chosen)
-            setting = self._setting(share, self._least(curves, _all(curves), last.explored), queries, chosen)
+            setting = self._setting(share, self._least(curves, _all(curves), last.explored, CAREFUL), queries, chosen)
             if setting.recall < self.target:
                 return last.share
             settings.append(setting)
@@ -206,20 +207,21 @@ class Tuner:
         with threads_for(1):
             return _median_ms(queries, lambda query: exact_search(self.vectors, query, TUNED_K, allowed))
 
-    def _least(self, curves: _Curves, fold: Fold, start: int) -> Reached:
+    def _least(self, curves: _Curves, fold: Fold, start: int, care: float = 1.0) -> Reached:
         """The least exploration with which both kinds of a fold's queries reach the target, then the least depth that
         keeps its recall.
 
         What is missed falls about as fast as the exploration grows: that says which rung to try next, `start` first.
         """
+        most = care * (1 - self.target)  # that may be missed
         low, high = -1, len(self._rungs) - 1  # too little; enough, or all that there is
         at = min(int(np.searchsorted(self._rungs, start)), high)
         while high - low > 1:
             missed = 1 - curves.by_depth(self._rungs[at], fold)[-1]
-            low, high = (at, high) if missed > 1 - self.target else (low, at)
-            if NEAR * (1 - self.target) <= missed <= 1 - self.target:
+            low, high = (at, high) if missed > most else (low, at)
+            if NEAR * most <= missed <= most:
                 break
-            ratio = min(max(missed / (1 - self.target), 1 / LARGEST_STEP), LARGEST_STEP)
+            ratio = min(max(missed / most, 1 / LARGEST_STEP), LARGEST_STEP)
             at = min(max(int(np.searchsorted(self._rungs, ratio * self._rungs[at])), low + 1), high - 1)
         return self._shallowest(curves, fold, self._rungs[high])
 
