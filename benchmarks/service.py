@@ -188,17 +188,20 @@ def adding(service: Service, queries: Sequence[str], seconds: float, mode: str) 
     print(HEADER)
     run_load(Orders(service.url, path, bodies(load, queries, 0), 1, 2.0))
     before = measure(service, load, queries, seconds, 1)
-    with in_the_background(lambda number: add_document(service, queries, number), ADDED_A_SECOND) as added:
+    with (
+        httpx.Client() as client,
+        in_the_background(lambda number: add_document(client, service, queries, number), ADDED_A_SECOND) as added,
+    ):
         during = measure(service, Load("while adding", 1, path, load.body), queries, seconds, 2)
     p99 = [np.percentile(seen.latencies_ms, 99) for seen in (before, during)]
     print(f"\n{added[0] / during.seconds:.1f} documents a second were added; p99 {p99[1] / p99[0]:.1f} × (at most 2)")
 
 
-def add_document(service: Service, queries: Sequence[str], number: int) -> None:
+def add_document(client: httpx.Client, service: Service, queries: Sequence[str], number: int) -> None:
     """Send a document without waiting for it."""
     document = {"id": f"added-{number}", "text": " ".join(queries[number % len(queries) :][:8])}
     url = f"{service.url}/v1/collections/{service.collection}/documents"
-    httpx.post(url, json={"documents": [document]}).raise_for_status()
+    client.post(url, json={"documents": [document]}).raise_for_status()
 
 
 @contextmanager
@@ -207,7 +210,8 @@ def in_the_background(work: Callable[[int], None], rate: float) -> Iterator[list
     done, stop = [0], threading.Event()
 
     def loop() -> None:
-        while not stop.wait(1 / rate):
+        started = time.perf_counter()
+        while not stop.wait(max(0.0, started + (done[0] + 1) / rate - time.perf_counter())):
             work(done[0])
             done[0] += 1
 

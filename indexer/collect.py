@@ -7,7 +7,8 @@ that has been removed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,20 +107,20 @@ def unnamed_paths(collection: Path, kept: Sequence[Manifest]) -> list[Path]:
     merging = lock_is_held(collection / MERGE_LOCK)
     twins = _unused_twins(collection, kept)
     orphans = []
-    for path in _entries(collection):
-        in_the_making = merging and str(path).startswith(f"{SEGMENTS}/{MERGE_PREFIX}")
+    for path in (Path(name) for name in _entries(collection) if name not in named):
+        in_the_making = merging and path.parts[0] == SEGMENTS and path.parts[1].startswith(MERGE_PREFIX)
         resumable = path.parts[:2] in interrupted or (interrupted and path == Path(JOURNAL))
         resumable = resumable or path.parts[:2][-1].startswith(twins)
-        if path not in named and not in_the_making and not resumable:
+        if not in_the_making and not resumable:
             orphans.append(path)
     return orphans
 
 
-def _named(kept: Sequence[Manifest]) -> set[Path]:
-    named = {Path(name) for name in (MANIFEST, LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS)}
+def _named(kept: Sequence[Manifest]) -> set[str]:
+    named = {MANIFEST, LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS}
     for manifest in kept:
-        named.add(generation_path(Path(), manifest.generation))
-        named |= {parent for path in manifest.paths() for parent in (path, *path.parents)}
+        for path in (generation_path(Path(), manifest.generation), *manifest.paths()):
+            named |= {str(path), str(path.parent)}
     return named
 
 
@@ -138,6 +139,8 @@ def _unused_twins(collection: Path, kept: Sequence[Manifest]) -> tuple[str, ...]
     return tuple(mark for mark in marks if not any(name.startswith(mark) for name in used))
 
 
-def _entries(collection: Path) -> list[Path]:
-    patterns = ("*", *(f"{folder}/*" for folder in FOLDERS), f"{SEGMENTS}/*/*", f"{LEXICAL}/*/*")
-    return [path.relative_to(collection) for pattern in patterns for path in sorted(collection.glob(pattern))]
+def _entries(collection: Path) -> Iterator[str]:
+    """Everything below the collection, relative to it.  As text: a commit looks twice, and paths cost more."""
+    for folder, folders, files in os.walk(collection):
+        for name in sorted((*folders, *files)):
+            yield os.path.relpath(f"{folder}/{name}", collection)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 import threading
-import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -20,7 +19,8 @@ from service.priority import lower_priority
 from service.telemetry import LOGGER
 
 KEPT_JOBS = 10_000
-LONGEST_REST_S = 0.2
+REST_S = 1.0  # between generations under steady change, which cost searches something each
+FEW_DOCUMENTS = 64  # up to here they are encoded on one core, beside searches; more are in a hurry themselves
 SHARED_DOCUMENTS = 2_000  # documents that one generation takes from waiting jobs
 
 
@@ -106,13 +106,17 @@ class Changes:
     def _work(self) -> None:
         lower_priority()
         while jobs := self._next():
-            started = time.perf_counter()
             self._run(jobs)
             for job in jobs:
                 job.change = None
                 job.done.set_result(None)
-            if self._waiting and not self._closing:  # searches come first; more changes share the next generation
-                time.sleep(min(LONGEST_REST_S, time.perf_counter() - started))
+            self._rest(jobs[0])
+
+    def _rest(self, last: Job) -> None:
+        """Where more of the same wait already: let searches have the machine, and more share the next generation."""
+        with self._woken:
+            if self._waiting and _can_share(self._waiting[0], last):
+                self._woken.wait_for(lambda: self._closing, REST_S)
 
     def _next(self) -> list[Job]:
         """The oldest job, and those behind it that can share its generation; none when the queue is closed."""
@@ -138,6 +142,8 @@ class Changes:
         try:
             with self._collections.lease(name) as searcher:
                 path, encoder = searcher.snapshot.path, searcher.encoder
+            if sum(map(_size, jobs)) <= FEW_DOCUMENTS:
+                encoder = encoder.background
             reports = apply_changes(path, encoder, [job.change for job in jobs if job.change])
             self._collections.refresh()
         except Exception as error:

@@ -41,6 +41,10 @@ class AutoModelRuntime:
         hidden = self._model(input_ids=ids, attention_mask=(texts >= 0).long()).last_hidden_state
         return self._head(hidden.float(), layout).cpu().numpy()  # type: ignore[no-any-return]
 
+    def background(self) -> AutoModelRuntime:
+        """Itself: torch divides the cores among its callers."""
+        return self
+
 
 def _load(folder: EncoderFolder) -> Any:
     from transformers import AutoModel

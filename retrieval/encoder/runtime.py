@@ -39,6 +39,10 @@ class Runtime(Protocol):
         """(B, dimension) float32, in the batch's order."""
         ...
 
+    def background(self) -> Runtime:
+        """A runtime for work that gives way: as few cores as may be, in pieces, beside whoever runs this one."""
+        ...
+
 
 def cores() -> int:
     """Processors that this process may use."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from retrieval.encoder.batching import TokenBatch, TokenRows, row_length, shared_rows
 from retrieval.encoder.conversion import unmasked
-from retrieval.encoder.runtime import Precision, RuntimeName, cores, has_bf16
+from retrieval.encoder.runtime import Precision, Runtime, RuntimeName, cores, has_bf16
 from retrieval.encoder.shape import Architecture
 from retrieval.types import Vectors
 
@@ -28,6 +28,7 @@ BUDGET_TOKENS = 2_048  # of one batch; more gains nothing and leaves the caches
 SMALL_TOKENS = 1_024  # batches up to here are answered by several threads, in shapes that repeat
 ROW_TOKENS = 128  # of rows that short texts share, at most
 SPANS_STEP = 8
+BACKGROUND_TOKENS = 256  # of one batch in the background: some ten milliseconds of one core
 
 
 def rounded(length: int) -> int:
@@ -82,6 +83,10 @@ class OpenVINORuntime:
             requests = self._full if full else self._many
         return requests.answer(batch.rows(length))
 
+    def background(self) -> Runtime:
+        """One request on one thread, that of the caller, whose priority it therefore has."""
+        return _Background(self.precision, Requests(self._core, self._graph, self.precision, 1, most=1))
+
     @cached_property
     def _many(self) -> Requests:
         return Requests(self._core, self._graph, self.precision, self._threads)
@@ -91,11 +96,36 @@ class OpenVINORuntime:
         return Requests(self._core, unmasked(self._graph), self.precision, self._threads)
 
 
-class Requests:
-    """A compiled graph with as many requests as the cores allow at `threads` each.  Safe to call from any thread."""
+class _Background:
+    """A graph that nobody waits for."""
 
-    def __init__(self, core: ov.Core, graph: ov.Model, precision: Precision, threads: int) -> None:
-        count = max(1, cores() // threads)
+    name = RuntimeName.OPENVINO
+    budget_tokens = BACKGROUND_TOKENS
+    streams = 1
+
+    def __init__(self, precision: Precision, requests: Requests) -> None:
+        self.precision = precision
+        self._requests = requests
+
+    def run(self, batch: TokenBatch) -> Vectors:
+        """(B, dimension) float32, in the batch's order."""
+        return self._requests.answer(batch.rows(row_length(max(batch.lengths))))
+
+    def background(self) -> Runtime:
+        """Itself."""
+        return self
+
+
+class Requests:
+    """A compiled graph with as many requests, up to `most`, as the cores allow at `threads` each.
+
+    Safe to call from any thread.
+    """
+
+    def __init__(
+        self, core: ov.Core, graph: ov.Model, precision: Precision, threads: int, *, most: int | None = None
+    ) -> None:
+        count = max(1, min(most or cores(), cores() // threads))
         settings = {
             "INFERENCE_PRECISION_HINT": floats(precision),
             "NUM_STREAMS": count,

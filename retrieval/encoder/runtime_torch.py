@@ -35,3 +35,7 @@ class TorchRuntime:
         layout = Packed(batch.lengths, self.device, skip=batch.skip)
         hidden = self._transformer(torch.from_numpy(batch.ids).to(self.device, torch.long), layout)
         return self._head(hidden.float(), layout).cpu().numpy()  # type: ignore[no-any-return]
+
+    def background(self) -> TorchRuntime:
+        """Itself: torch divides the cores among its callers."""
+        return self

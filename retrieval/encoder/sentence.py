@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,7 +24,7 @@ from retrieval.types import EncoderFingerprint, Vectors
 if TYPE_CHECKING:
     from retrieval.encoder.inspection import Inspector
 
-WINDOW_BATCHES = 64  # full batches whose texts are sorted by length together: padding stays under 3 % of tokens
+WINDOW_BATCHES = 64  # full batches whose texts are sorted by length together: padding stays under 5 % of tokens
 BLOCK_TEXTS = 512  # of a long list that goes through the stream
 WINDOWS_AHEAD = 2  # windows that are read and tokenised before they are asked for
 SHARED_TOKENS = 512  # fewer are not worth dividing among requests
@@ -73,6 +74,11 @@ class SentenceEncoder:
         """
         yield from self._stream(blocks, self.fingerprint.passage_prompt)
 
+    @cached_property
+    def background(self) -> SentenceEncoder:
+        """The same encoder for work that gives way to whoever waits for this one."""
+        return SentenceEncoder(self.folder, self.tokenizer, self.runtime.background(), self.fingerprint)
+
     def warm(self) -> None:
         """Meet the shapes of usual queries now: the first text of a shape takes several times as long as the next."""
         for lengths in (*((length,) for length in WARM_LENGTHS), *((WARM_TOKENS,) * count for count in WARM_COUNTS)):
@@ -93,7 +99,7 @@ class SentenceEncoder:
             parts = (texts[start : start + BLOCK_TEXTS] for start in range(0, len(texts), BLOCK_TEXTS))
             return np.concatenate(list(self._stream(parts, prompt)))
         window = self._window(self._ids(texts, prompt), [0, len(texts)], prompt)
-        if len(window.batches) < 2:
+        if len(window.batches) < 2 or self.runtime.streams == 1:
             return self._assembled(window, [self.runtime.run(batch) for _, batch in window.batches])
         with ThreadPoolExecutor(self.runtime.streams) as pool:
             return self._assembled(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
@@ -147,7 +153,7 @@ class SentenceEncoder:
     def _plan(self, lengths: Sequence[int]) -> Sequence[Sequence[int]]:
         """Positions of texts in batches: few tokens stay together, more are divided so that no core is left idle."""
         total = sum(lengths)
-        if total <= SHARED_TOKENS:
+        if total <= min(SHARED_TOKENS, self.runtime.budget_tokens):
             return [range(len(lengths))] if lengths else []
         share = max(SHARED_TOKENS, -(-total // self.runtime.streams))
         return plan(lengths, min(self.runtime.budget_tokens, share))

@@ -69,6 +69,14 @@ def test_without_wait_there_is_a_job_to_ask_about(served: Served) -> None:
     problem(served.http.get(f"{SMALL}/jobs/0000"), 404, "job_not_found")
 
 
+def test_single_documents_that_come_fast_share_generations(served: Served) -> None:
+    jobs = [add(served, {**MOON, "id": f"moon-{number}"}, wait=False).json()["id"] for number in range(12)]
+    assert add(served, {**MOON, "id": "moon-last"}, wait=True).status_code == 200
+    generations = {served.http.get(f"{SMALL}/jobs/{job}").json()["generation"] for job in jobs}
+    assert None not in generations
+    assert len(generations) <= 3
+
+
 def test_documents_are_replaced_and_deleted(served: Served) -> None:
     add(served, {"id": "heat", "title": "Heat", "text": "Penguins swim in cold water."})
     assert ids(served, "penguins", k=1) == ["heat"]

@@ -89,6 +89,11 @@ def test_a_vector_does_not_depend_on_its_batch(fast: SentenceEncoder, texts: Seq
     assert (together * alone).sum(1).min() >= 0.99999
 
 
+def test_in_the_background_a_text_has_the_same_vector(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+    texts = [*texts, " ".join(texts) * 3]
+    assert (fast.background.encode_passages(texts) * fast.encode_passages(texts)).sum(1).min() >= 0.99999
+
+
 def test_many_threads_get_what_one_gets(fast: SentenceEncoder, texts: Sequence[str]) -> None:
     expected = fast.encode_queries(texts)
     with ThreadPoolExecutor(16) as pool:
