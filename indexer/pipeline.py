@@ -210,7 +210,7 @@ def encoder_for(into: Path, settings: BuildSettings) -> SentenceEncoder:
             name = read_manifest(into).encoder.name
         except NotACollection:
             name = DEFAULT
-    return load_encoder(name, runtime=settings.runtime, precision=settings.precision)
+    return load_encoder(name, runtime=settings.runtime, precision=settings.precision, bulk=True)
 
 
 def _collection_settings(

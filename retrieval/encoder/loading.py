@@ -19,12 +19,15 @@ logger = logging.getLogger(__name__)
 AUTO = "auto"
 
 
-def load_encoder(name: str | Path = DEFAULT, *, runtime: str = AUTO, precision: str = AUTO) -> SentenceEncoder:
+def load_encoder(
+    name: str | Path = DEFAULT, *, runtime: str = AUTO, precision: str = AUTO, bulk: bool = False
+) -> SentenceEncoder:
     """Load an encoder: the packaged default, a sentence-transformers folder, or a hub name.
 
     `runtime` is "auto", "torch" or "openvino"; `precision` is "auto", "f32", "bf16" or "int8".  Auto runs on a CUDA
     device in bf16 where there is one, else on OpenVINO in bf16 where the processor has it, else in f32; a folder that
-    `attendex quantize` wrote runs in int8.  What was chosen stands in the result's `runtime`.
+    `attendex quantize` wrote runs in int8.  What was chosen stands in the result's `runtime`.  `bulk` is for whoever
+    encodes many texts and answers nobody: it is made ready for them at once, and a single text takes longer.
     """
     _check_choice("runtime", runtime, RuntimeName)
     _check_choice("precision", precision, Precision)
@@ -33,7 +36,7 @@ def load_encoder(name: str | Path = DEFAULT, *, runtime: str = AUTO, precision: 
     fingerprint = fingerprint_of(folder, str(name), int8=precision == Precision.INT8)
     if str(name) in DEFAULT_NAMES:
         _verify_default(fingerprint, folder)
-    started = _start(folder, fingerprint, runtime, precision)
+    started = _start(folder, fingerprint, runtime, precision, bulk=bulk)
     return SentenceEncoder(folder, TextTokenizer(folder), started, fingerprint)
 
 
@@ -62,7 +65,9 @@ def _verify_default(fingerprint: EncoderFingerprint, folder: EncoderFolder) -> N
         )
 
 
-def _start(folder: EncoderFolder, fingerprint: EncoderFingerprint, runtime: str, precision: str) -> Runtime:
+def _start(
+    folder: EncoderFolder, fingerprint: EncoderFingerprint, runtime: str, precision: str, *, bulk: bool
+) -> Runtime:
     int8 = precision == Precision.INT8
     cuda = runtime == AUTO and not int8 and _cuda()
     if runtime == RuntimeName.TORCH or cuda or (folder.architecture is None and runtime == AUTO):
@@ -73,7 +78,7 @@ def _start(folder: EncoderFolder, fingerprint: EncoderFingerprint, runtime: str,
         kind = folder.config.get("model_type")
         raise EncoderError(f"{folder.path}: model_type {kind!r} runs through transformers alone; use --runtime torch")
     try:
-        return _openvino(folder, fingerprint, precision)
+        return _openvino(folder, fingerprint, precision, bulk=bulk)
     except (ImportError, RuntimeError) as error:
         if runtime == RuntimeName.OPENVINO or int8:
             raise EncoderError(f"OpenVINO cannot run {folder.path} here: {error}") from error
@@ -103,7 +108,7 @@ def _torch(folder: EncoderFolder, precision: str) -> Runtime:
     return TorchRuntime(folder, precision=usual if precision == AUTO else Precision(precision), device=device)
 
 
-def _openvino(folder: EncoderFolder, fingerprint: EncoderFingerprint, precision: str) -> Runtime:
+def _openvino(folder: EncoderFolder, fingerprint: EncoderFingerprint, precision: str, *, bulk: bool) -> Runtime:
     import openvino as ov
 
     from retrieval.encoder.conversion import converted, read_quantized
@@ -115,4 +120,4 @@ def _openvino(folder: EncoderFolder, fingerprint: EncoderFingerprint, precision:
     int8_graph = folder.int8_graph if chosen is Precision.INT8 else None
     graph = read_quantized(int8_graph, core) if int8_graph else converted(folder, fingerprint, core)
     assert folder.architecture is not None, "the caller sends unknown families to the fallback"
-    return OpenVINORuntime(core, graph, chosen, folder.architecture)
+    return OpenVINORuntime(core, graph, chosen, folder.architecture, bulk=bulk)

@@ -3,12 +3,14 @@
 The graph is compiled in two forms.  One answers whoever waits for a few tokens: a request has several threads, so that
 each reads a part of the weights.  The other is for many tokens: as many requests at a time as there are cores (or
 groups of cores, for a big encoder), each on threads of its own, so that nothing waits at barriers; and where all texts
-of a batch have one length, as cut ones do, without the attention mask.
+of a batch have one length, as cut ones do, without the attention mask.  What a process needs at once is compiled when
+it starts, side by side; the rest when it is first asked for.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from queue import LifoQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -63,37 +65,55 @@ class OpenVINORuntime:
     name = RuntimeName.OPENVINO
     budget_tokens = BUDGET_TOKENS
 
-    def __init__(self, core: ov.Core, graph: ov.Model, precision: Precision, shape: Architecture) -> None:
+    def __init__(
+        self, core: ov.Core, graph: ov.Model, precision: Precision, shape: Architecture, *, bulk: bool = False
+    ) -> None:
         self.precision = precision
         self._core = core
         self._graph = graph
+        self._bulk = bulk
         self._threads = threads_each(shape)
         self._needs_mask = shape.relative_buckets > 0 or any(kind.window is not None for kind in shape.layers)
         self.streams = max(1, cores() // self._threads)
-        self._soon = Requests(core, graph, precision, min(2 * self._threads, cores()))
-        self._compiling = Lock()
+        self._soon = _Form(lambda: Requests(core, graph, precision, min(2 * self._threads, cores())))
+        self._many = _Form(lambda: Requests(core, graph, precision, self._threads))
+        self._full = _Form(lambda: Requests(core, unmasked(graph), precision, self._threads))
+        self._compile_first()
+
+    def _compile_first(self) -> None:
+        """What will be needed for sure.  Raises RuntimeError where the graph cannot be run here."""
+        bulk = [self._many] if self._needs_mask else [self._many, self._full]
+        first = bulk if self._bulk else [self._soon]
+        with ThreadPoolExecutor(len(first)) as pool:
+            list(pool.map(_Form.requests, first))
 
     def run(self, batch: TokenBatch) -> Vectors:
         """(B, dimension) float32, in the batch's order.  Callers beyond the requests that there are take turns."""
-        if len(batch.ids) <= SMALL_TOKENS:
-            return self._soon.answer(small_rows(batch))[: len(batch.lengths)]
+        if len(batch.ids) <= SMALL_TOKENS and not self._bulk:
+            return self._soon.requests().answer(small_rows(batch))[: len(batch.lengths)]
         length = row_length(max(batch.lengths))
         full = len(batch.ids) == length * len(batch.lengths) and not self._needs_mask
-        with self._compiling:
-            requests = self._full if full else self._many
-        return requests.answer(batch.rows(length))
+        return (self._full if full else self._many).requests().answer(batch.rows(length))
 
     def background(self) -> Runtime:
         """One request on one thread, that of the caller, whose priority it therefore has."""
         return _Background(self.precision, Requests(self._core, self._graph, self.precision, 1, most=1))
 
-    @cached_property
-    def _many(self) -> Requests:
-        return Requests(self._core, self._graph, self.precision, self._threads)
 
-    @cached_property
-    def _full(self) -> Requests:
-        return Requests(self._core, unmasked(self._graph), self.precision, self._threads)
+class _Form:
+    """A graph that is compiled when it is first asked for, once; asking for another does not wait for it."""
+
+    def __init__(self, compiled: Callable[[], Requests]) -> None:
+        self._compiled = compiled
+        self._compiling = Lock()
+        self._requests: Requests | None = None
+
+    def requests(self) -> Requests:
+        """The compiled graph."""
+        with self._compiling:
+            if self._requests is None:
+                self._requests = self._compiled()
+            return self._requests
 
 
 class _Background:

@@ -94,6 +94,12 @@ def test_in_the_background_a_text_has_the_same_vector(fast: SentenceEncoder, tex
     assert (fast.background.encode_passages(texts) * fast.encode_passages(texts)).sum(1).min() >= 0.99999
 
 
+def test_made_ready_for_many_it_gives_the_same_vectors(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+    bulk = load_encoder(runtime="openvino", bulk=True)
+    for some in ([texts[0]], texts, [texts[0]] * 300):
+        assert (bulk.encode_passages(some) * fast.encode_passages(some)).sum(1).min() >= 0.99999
+
+
 def test_many_threads_get_what_one_gets(fast: SentenceEncoder, texts: Sequence[str]) -> None:
     expected = fast.encode_queries(texts)
     with ThreadPoolExecutor(16) as pool:
