@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,10 @@ from typing import Any
 from indexer.chunking import ChunkSettings, chunk
 from indexer.encode_once import EncodeOnce
 from indexer.readers import FileOutcome, ReadOptions, check_source, find_beir, open_documents
+from indexer.starting import encoder_for
 from indexer.writer import Counts, Writer
-from retrieval.encoder.hub import DEFAULT
-from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import BadDocument, InputError, NotACollection
+from retrieval.errors import BadDocument, InputError
 from retrieval.index.analysis import LexicalSettings
 from retrieval.index.manifest import Canaries, CollectionSettings, read_manifest
 from retrieval.index.passages import passage_text
@@ -122,13 +122,15 @@ def build_collection(
     watch: Callable[[Progress], None] | None = None,
     on_file: Callable[[FileOutcome], None] = ignore_file,
     wait_s: float = 0.0,
+    loading: Future[SentenceEncoder] | None = None,
 ) -> BuildReport:
     """Index `sources` into the collection `into`, which is made if it is not there, and commit one generation.
 
     A source is a file, a folder, "-" or, where `settings.read.web` allows it, a URL; all are looked for before
     anything is done, so that a slip of the pen costs nothing.  What cannot be read in a folder, and a file among
     others, is counted and passed over; a bad record of a file that is named stops the build unless
-    `settings.skip_bad`.  Documents that the collection already holds unchanged are not encoded again.
+    `settings.skip_bad`.  Documents that the collection already holds unchanged are not encoded again.  `loading` is
+    the encoder that `settings` ask for, where its loading was begun before (see starting.py).
 
     Raises InputError for what cannot be read or does not fit, EncoderMismatch for an encoder that did not make the
     collection, CollectionLocked when another writer does not let go within `wait_s` seconds, CollectionError for what
@@ -140,7 +142,7 @@ def build_collection(
     if all(map(_is_folder_of_files, sources)):
         settings = replace(settings, skip_bad=True)
     started = time.perf_counter()
-    encoder = encoder_for(into, settings)
+    encoder = loading.result() if loading else encoder_for(into, settings.encoder, settings.runtime, settings.precision)
     tally, readability = _Tally(), Readability(encoder.tokenizer)
     create = _collection_settings(encoder, sources, settings)
     with (
@@ -200,17 +202,6 @@ def _report(
         schema={name: str(kind) for name, kind in manifest.schema.items()},
         seconds=seconds,
     )
-
-
-def encoder_for(into: Path, settings: BuildSettings) -> SentenceEncoder:
-    """The encoder that was asked for, else the one that made the collection, else the default."""
-    name = settings.encoder
-    if not name:
-        try:
-            name = read_manifest(into).encoder.name
-        except NotACollection:
-            name = DEFAULT
-    return load_encoder(name, runtime=settings.runtime, precision=settings.precision, bulk=True)
 
 
 def _collection_settings(

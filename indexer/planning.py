@@ -12,8 +12,9 @@ import numpy as np
 
 from indexer.chunking import chunk
 from indexer.estimate import expected
-from indexer.pipeline import BuildSettings, chunking_for, encoder_for, texts_of
+from indexer.pipeline import BuildSettings, chunking_for, texts_of
 from indexer.readers import open_documents
+from indexer.starting import encoder_for
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError
 from retrieval.index.vector_plan import plan_structure
@@ -45,7 +46,7 @@ def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSetting
 
     Raises InputError where there is nothing to sample.
     """
-    encoder = encoder_for(into, settings)
+    encoder = encoder_for(into, settings.encoder, settings.runtime, settings.precision)
     sample = _sample(sources, settings)
     cut = chunking_for(sources, settings)
     texts = texts_of(sample, [chunk(document, encoder.tokenizer, cut) for document in sample])

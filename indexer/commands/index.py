@@ -14,8 +14,11 @@ from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports
 from retrieval.errors import SchemaError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from indexer.chunking import ChunkSettings
     from indexer.pipeline import BuildSettings
+    from retrieval.encoder.sentence import SentenceEncoder
     from retrieval.types import Schema
 
 READING, PASSAGES, ENCODER, SEARCH = "Reading", "Passages", "Encoder", "Search structures"
@@ -91,6 +94,10 @@ def index(
 
       attendex index corpus.jsonl.gz --into big --plan
     """
+    from indexer.starting import encoder_ahead
+
+    loading = None if plan else encoder_ahead(into, encoder, runtime, precision)  # while the following are imported
+
     from indexer.pipeline import BuildSettings
     from indexer.readers import ReadOptions, WebOptions
     from retrieval.index.analysis import LexicalSettings
@@ -127,7 +134,7 @@ def index(
     if plan:
         _plan(sources, into, settings, as_json=as_json)
     else:
-        run_build(sources, into, settings, report, strict=strict, wait=wait, as_json=as_json)
+        run_build(sources, into, settings, report, strict=strict, wait=wait, as_json=as_json, loading=loading)
 
 
 def run_build(
@@ -139,13 +146,14 @@ def run_build(
     strict: bool,
     wait: float,
     as_json: bool,
+    loading: Future[SentenceEncoder] | None = None,
 ) -> None:
     """Build, show what was done, and exit with 1 where `strict` finds a file that could not be read."""
     from indexer.pipeline import build_collection
     from indexer.readers import FileReport
 
     with FileReport(report) as files, build_progress(sources, settings.read) as watch:
-        done = build_collection(sources, into, settings, watch=watch, on_file=files, wait_s=wait)
+        done = build_collection(sources, into, settings, watch=watch, on_file=files, wait_s=wait, loading=loading)
     if as_json:
         print_json({**asdict(done), "files": {status.value: count for status, count in files.counts.items()}})
     else:
