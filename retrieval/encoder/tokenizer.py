@@ -16,7 +16,7 @@ from retrieval.errors import EncoderError, UnsupportedCheckpoint
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-CHARACTERS_PER_TOKEN = 16  # more than texts have on average; longer ones are cut there before they are tokenised
+CHARACTERS_PER_TOKEN = (6, 16)  # most texts have fewer, nearly all: longer ones are cut there before they are tokenised
 INLINE_CHARACTERS = 2_048
 VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json")
 
@@ -44,13 +44,18 @@ class TextTokenizer:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with special tokens, cut at the encoder's limit."""
-        limit = CHARACTERS_PER_TOKEN * self._folder.max_tokens if self._keeps_start else None
-        encoded = self._encoded([_start(text, limit) for text in texts])
-        return [
-            # a start that did not fill the limit says nothing about the rest: then the whole text is read
-            (one if len(one) == self._folder.max_tokens or not _is_cut(text, limit) else self._cutting.encode(text)).ids
-            for text, one in zip(texts, encoded, strict=True)
-        ]
+        return self._ids(texts, CHARACTERS_PER_TOKEN if self._keeps_start else ())
+
+    def _ids(self, texts: Sequence[str], cuts: Sequence[int]) -> list[list[int]]:
+        """From the starts of long texts; one that did not fill the limit says nothing about the rest: the next cut."""
+        most = self._folder.max_tokens
+        limit = cuts[0] * most if cuts else None
+        found = [one.ids for one in self._encoded([_start(text, limit) for text in texts])]
+        short = [i for i, text in enumerate(texts) if _is_cut(text, limit) and len(found[i]) < most]
+        if short:
+            for i, ids in zip(short, self._ids([texts[i] for i in short], cuts[1:]), strict=True):
+                found[i] = ids
+        return found
 
     def _encoded(self, texts: list[str]) -> list[Encoding]:
         """Few short texts here and now: waking the library's threads takes longer than they do."""

@@ -36,8 +36,16 @@ def test_ids_equal_transformers(text: str, tokenizer: TextTokenizer, theirs: Pre
 
 @pytest.mark.parametrize(
     "text",
-    ["word " * 5_000, "x" * 100_000, " " * 50_000 + "late words", "a" * 6_000 + " then words " * 900, "東京" * 9_000],
-    ids=["words", "one word", "spaces first", "long word first", "no spaces"],
+    [
+        "word " * 5_000,
+        "government " * 500,
+        "responsibilities " * 500,
+        "x" * 100_000,
+        " " * 50_000 + "late words",
+        "a" * 6_000 + " then words " * 900,
+        "東京" * 9_000,
+    ],
+    ids=["words", "longer words", "long words", "one word", "spaces first", "long word first", "no spaces"],
 )
 def test_cutting_long_texts_early_changes_nothing(
     text: str, tokenizer: TextTokenizer, theirs: PreTrainedTokenizerBase
