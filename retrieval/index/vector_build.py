@@ -22,25 +22,24 @@ from retrieval.errors import CorruptCollection
 from retrieval.index.digests import CheckedFile, FileRecord, record_file
 from retrieval.index.directory import Files, replace_atomically
 from retrieval.index.vector import Kept
-from retrieval.index.vector_exact import to_float32
+from retrieval.index.vector_exact import rows_as_float32
 from retrieval.index.vector_order import near_together
 from retrieval.index.vector_plan import StructurePlan
 from retrieval.index.vector_probe import make_queries, of_both_kinds
 from retrieval.index.vector_structure import (
+    BLOCK_ROWS,
     RowOrder,
     Structure,
     is_graph,
     make_index,
     mapped_code_bytes,
     read_structure,
-    rearrange,
     reserve,
     write_structure,
 )
 from retrieval.index.vector_tuning import Tuner, Tuning
 from retrieval.types import Rows, Vectors
 
-BLOCK_ROWS = 1 << 12  # added at a time
 HELD_OUT = 1000
 HELD_OUT_SHARE = 0.05  # at most, of a small segment
 CHECKPOINT_S = 300.0
@@ -198,7 +197,7 @@ class _Build:
         reserve(structure.index, len(self.vectors))
         self._fill(structure, positions, checkpoints)
         if is_graph(structure.index):
-            rearrange(structure.index, positions)
+            structure.rearrange(self.vectors, positions)
         return structure
 
     def _trained(self) -> faiss.Index:
@@ -207,7 +206,7 @@ class _Build:
             self.progress("training", 0, len(self.vectors))
             rng = np.random.default_rng(SEED)
             count = min(self.plan.training_rows, len(self.vectors))
-            index.train(to_float32(self.vectors[np.sort(rng.choice(len(self.vectors), count, replace=False))]))
+            index.train(rows_as_float32(self.vectors, np.sort(rng.choice(len(self.vectors), count, replace=False))))
         return index
 
     def _fill(self, structure: Structure, positions: Rows, checkpoints: _Checkpoints) -> None:

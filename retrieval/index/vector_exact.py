@@ -23,7 +23,7 @@ from retrieval.types import Bitmap, Ranking, Rows, Vectors
 FEW_ROWS = 128  # so few rows are scored at once, without a candidate search
 MANY_QUERIES = 12  # from so many queries on, blocks turned into float32 once for all of them are faster
 BLOCK_ROWS = 4096  # rows copied out at a time: they stay in the processor's cache until they are scanned
-FLOAT_ROWS = 1 << 15  # and of many queries: results of blocks are merged, which costs more than what a cache spares
+FLOAT_ROWS = 1 << 14  # and of many queries: results of blocks are merged, which costs more than what a cache spares
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,25 @@ class Searched:
 
     def blocks(self, *, as_float32: bool) -> Iterator[Kept]:
         """The vectors, one block after the other; a block is not to be used after the next was asked for."""
-        if self.rows is None and not as_float32:
+        if as_float32:
+            yield from self._float_blocks()
+        elif self.rows is None:
             yield self.vectors
-            return
-        size = min(FLOAT_ROWS if as_float32 else BLOCK_ROWS, len(self))
-        taken = np.empty((size, self.vectors.shape[1]), self.vectors.dtype)
-        floats = np.empty(taken.shape if as_float32 else 0, np.float32)
-        for start in range(0, len(self), size):
+        else:
+            taken = np.empty((min(BLOCK_ROWS, len(self)), self.vectors.shape[1]), self.vectors.dtype)
+            for start in range(0, len(self), BLOCK_ROWS):
+                rows = self.rows[start : start + BLOCK_ROWS]
+                yield self.vectors.take(rows, axis=0, out=taken[: len(rows)], mode="clip")
+
+    def _float_blocks(self) -> Iterator[Vectors]:
+        floats = np.empty((min(FLOAT_ROWS, len(self)), self.vectors.shape[1]), np.float32)
+        for start in range(0, len(self), FLOAT_ROWS):
             if self.rows is None:
-                block = self.vectors[start : start + size]
+                block = self.vectors[start : start + FLOAT_ROWS]
+                yield to_float32(block, floats[: len(block)])
             else:
-                rows = self.rows[start : start + size]
-                block = self.vectors.take(rows, axis=0, out=taken[: len(rows)], mode="clip")
-            yield to_float32(block, floats[: len(block)]) if as_float32 else block
+                rows = self.rows[start : start + FLOAT_ROWS]
+                yield rows_as_float32(self.vectors, rows, floats[: len(rows)])
 
 
 def to_float32(block: Kept, out: Vectors | None = None) -> Vectors:
@@ -73,6 +79,18 @@ def to_float32(block: Kept, out: Vectors | None = None) -> Vectors:
     if block.dtype == np.float32 or len(block) == 0:
         return np.ascontiguousarray(block, dtype=np.float32)
     return np.asarray(flat_view(block).reconstruct_n(0, len(block), out))
+
+
+def rows_as_float32(vectors: Kept, rows: Rows, out: Vectors | None = None) -> Vectors:
+    """Some rows as float32, in `out` if given; besides that, in the memory of one small block."""
+    floats = np.empty((len(rows), vectors.shape[1]), np.float32) if out is None else out
+    for start in range(0, len(rows), BLOCK_ROWS):
+        some = slice(start, start + BLOCK_ROWS)
+        if vectors.dtype == np.float32:
+            vectors.take(rows[some], axis=0, out=floats[some], mode="clip")
+        else:
+            to_float32(vectors[rows[some]], floats[some])
+    return floats
 
 
 def exact_search(vectors: Kept, queries: Vectors, k: int, allowed: Bitmap | None = None) -> list[Ranking]:

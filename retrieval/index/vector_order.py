@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.vector import Kept
-from retrieval.index.vector_exact import to_float32
+from retrieval.index.vector_exact import rows_as_float32
 from retrieval.types import Rows, Vectors
 
 ROWS_PER_CLUSTER = 1024
@@ -19,7 +19,7 @@ MOST_CLUSTERS = 2048  # finding the nearest of more would take longer than they 
 TRAINED_PER_CLUSTER = 40
 ROUNDS = 4  # of k-means
 FIRST_SHARE = 0.1
-BLOCK_ROWS = 1 << 15
+BLOCK_ROWS = 1 << 12
 
 
 def near_together(vectors: Kept, rows: Rows, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -28,7 +28,7 @@ def near_together(vectors: Kept, rows: Rows, rng: np.random.Generator) -> NDArra
     if clusters < 2:
         return np.arange(len(rows))
     sample = np.sort(rng.choice(rows, TRAINED_PER_CLUSTER * clusters, replace=False))
-    cluster = _nearest(vectors, rows, _chained(_centroids(to_float32(vectors[sample]), clusters)))
+    cluster = _nearest(vectors, rows, _chained(_centroids(rows_as_float32(vectors, sample), clusters)))
     cluster[rng.random(len(rows)) < FIRST_SHARE] = -1
     return np.argsort(cluster, kind="stable")
 
@@ -55,6 +55,6 @@ def _nearest(vectors: Kept, rows: Rows, centroids: Vectors) -> NDArray[np.int64]
     index.add(centroids)
     found = np.empty(len(rows), np.int64)
     for start in range(0, len(rows), BLOCK_ROWS):
-        block = to_float32(vectors[rows[start : start + BLOCK_ROWS]])
+        block = rows_as_float32(vectors, rows[start : start + BLOCK_ROWS])
         found[start : start + len(block)] = index.search(block, 1)[1][:, 0]
     return found

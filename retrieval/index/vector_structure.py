@@ -23,6 +23,7 @@ from retrieval.index.vector_exact import to_float32
 from retrieval.index.vector_threads import threads_for
 from retrieval.types import Bitmap, Rows, Vectors
 
+BLOCK_ROWS = 1 << 12  # added at a time
 _LOOPS = 1 << 26  # more lists, layers or the like than any structure made here has
 _READING = Lock()  # FAISS's limits hold for the whole process
 
@@ -104,7 +105,25 @@ class Structure:
 
     def add(self, vectors: Kept, positions: Rows) -> None:
         """Add the vectors of these positions; a graph that takes them in another order is to be rearranged."""
-        self.index.add(to_float32(vectors[self.order.to_rows(positions)]))
+        self.index.add(self._read(vectors, positions))
+
+    def rearrange(self, vectors: Kept, positions: Rows) -> None:
+        """Let every vector of a graph stand at its position; `positions`: those added, in that order.
+
+        The links are copied once.  The codes make room for that, and are then made again, block by block.
+        """
+        inner = _inner(self.index)
+        codes = faiss.downcast_index(inner.storage)
+        codes.codes, codes.ntotal = faiss.MaybeOwnedVectorUInt8(), 0
+        moved = np.argsort(positions)
+        inner.hnsw.permute_entries(faiss.swig_ptr(moved))
+        reserve(self.index, self.order.rows)
+        for start in range(0, len(positions), BLOCK_ROWS):
+            block = self._read(vectors, np.arange(start, min(start + BLOCK_ROWS, len(positions))))
+            codes.add(_transformed(self.index, block))
+
+    def _read(self, vectors: Kept, positions: Rows) -> Vectors:
+        return to_float32(vectors[self.order.to_rows(positions)])
 
 
 def make_index(factory: str, dimension: int) -> faiss.Index:
@@ -126,11 +145,6 @@ def is_graph(index: faiss.Index) -> bool:
     return isinstance(_inner(index), faiss.IndexHNSW)
 
 
-def rearrange(index: faiss.Index, positions: Rows) -> None:
-    """Let every vector of a graph stand at its position; `positions`: those added, in that order."""
-    _inner(index).permute_entries(np.argsort(positions))
-
-
 def reserve(index: faiss.Index, rows: int) -> None:
     """Take the memory of a graph over `rows` vectors at once: growing by doubling would need up to three times it."""
     index = faiss.downcast_index(index)
@@ -140,7 +154,7 @@ def reserve(index: faiss.Index, rows: int) -> None:
     graph = index.hnsw
     links_above = graph.nb_neighbors(1) * 1.1 / (graph.nb_neighbors(1) - 1)  # mean over the levels above the lowest
     neighbors = int(rows * (graph.nb_neighbors(0) + links_above) * 1.002) + 4096
-    for vector, size in ((codes.codes, rows * codes.code_size), (graph.neighbors, neighbors)):
+    for vector, size in ((graph.neighbors, neighbors), (codes.codes, rows * codes.code_size)):
         filled = vector.size()
         vector.resize(max(size, filled))
         vector.resize(filled)  # keeps the memory
@@ -205,6 +219,16 @@ def _inner(index: faiss.Index) -> faiss.Index:
     """The index under linear transforms."""
     index = faiss.downcast_index(index)
     return _inner(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+
+
+def _transformed(index: faiss.Index, vectors: Vectors) -> Vectors:
+    """The vectors as the index under linear transforms takes them."""
+    index = faiss.downcast_index(index)
+    if not isinstance(index, faiss.IndexPreTransform):
+        return vectors
+    for number in range(index.chain.size()):
+        vectors = index.chain.at(number).apply(vectors)
+    return _transformed(index.index, vectors)
 
 
 def _parameters(index: faiss.Index, explored: int, chosen: faiss.IDSelector | None) -> faiss.SearchParameters:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from retrieval.index.vector_build import StructureFacts, build_structure, open_s
 from retrieval.index.vector_plan import StructurePlan
 from retrieval.index.vector_recall import estimate, recall_of
 from retrieval.index.vector_segments import CombinedVectors, SegmentVectors
-from retrieval.index.vector_structure import Effort, RowOrder, make_index
+from retrieval.index.vector_structure import Effort, RowOrder, Structure, make_index
 from retrieval.index.vector_threads import threads_for
 from retrieval.index.vector_tuning import Setting, Tuning
 
@@ -152,6 +153,24 @@ def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(CorruptCollection):
             open_structure(path, facts)
+
+
+@pytest.mark.parametrize("factory", [GRAPH, TURNED])
+def test_rearranging_gives_what_faiss_gives_by_copying(factory: str) -> None:
+    order = RowOrder(ROWS, 200)
+    positions = np.random.default_rng(3).permutation(order.base)
+    structures = []
+    for _ in range(2):
+        index = make_index(factory, D)
+        index.train(VECTORS[:2000].astype(np.float32))
+        structures.append(Structure(index, order))
+        structures[-1].add(VECTORS, positions)
+    structures[0].rearrange(VECTORS, positions)
+    graph = structures[1].index
+    graph = faiss.downcast_index(graph.index) if factory == TURNED else graph
+    graph.permute_entries(np.argsort(positions))
+    one, other = (faiss.serialize_index(each.index) for each in structures)
+    np.testing.assert_array_equal(one, other)
 
 
 class Interrupted(Exception):
