@@ -27,7 +27,7 @@ from indexer.merge import MergePolicy
 from indexer.pending import Origin, Part, Pending
 from indexer.publish import publish
 from indexer.segments import Entries, SegmentBuilder
-from indexer.words import write_words
+from indexer.words import WordsAhead, write_words
 from retrieval.errors import BadDocument, CollectionError, CorruptCollection, EncoderMismatch, SchemaError, StorageError
 from retrieval.index.directory import Files
 from retrieval.index.identity import content_digests, id_digests
@@ -45,6 +45,8 @@ from retrieval.index.segment import Segment
 from retrieval.types import Document, Passage, Schema, Vectors
 
 log = logging.getLogger(__name__)
+
+WORDS_AHEAD = 256  # passages of a first block from which on a thread for their words is worth it
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class Writer:
         self._files = files or Files()
         self._hold = Hold(self.path, self._files)
         self._builder: SegmentBuilder | None = None
+        self._words: WordsAhead | None = None
         self._taken_over = False
         self._ended = False
 
@@ -128,6 +131,7 @@ class Writer:
 
     def _give_up(self, error: BaseException) -> None:
         """Remove what is not finished; what is stays for the next writer, and `error` gets a note that says so."""
+        self._end_words()
         if self._builder is not None:
             self._builder.abandon()
         try:
@@ -236,6 +240,7 @@ class Writer:
         entries = self._entries(documents, passages, vectors, unreadable)
         if not documents:
             return
+        self._add_words(documents, passages, len(vectors))
         builder = self._builder or self._start_segment()
         self.counts.duplicates += builder.add(entries, self._next_key)
         self.counts.added += len(documents)
@@ -244,6 +249,14 @@ class Writer:
         if builder.passages >= self._limits.passages or builder.text_bytes >= self._limits.text_bytes:
             self._finish_segment()
             self._write_journal()
+
+    def _add_words(self, documents: Sequence[Document], passages: Sequence[Sequence[Passage]], count: int) -> None:
+        """Gather the words meanwhile, if the first block says that there are many."""
+        lexical = self.settings.lexical
+        if not self.counts.added and count >= WORDS_AHEAD and lexical is not None:
+            self._words = WordsAhead(self.path, lexical, self._base.lexical if self._base else None, self._files)
+        if self._words is not None:
+            self._words.add(documents, passages, self._next_key)
 
     def _entries(
         self,
@@ -309,7 +322,9 @@ class Writer:
         segments = segment_records(self._pending, making)
         if self._base is None or segments != self._base.segments:
             previous = self._base.lexical if self._base else None
-            words = write_words(self.path, self._pending.parts, self.settings.lexical, previous, self._files)
+            words = write_words(
+                self.path, self._pending.parts, self.settings.lexical, previous, self._files, ahead=self._words
+            )
             publish(self.path, self._manifest(segments, words), self._files)
             self.generation += 1
         self._end()
@@ -360,8 +375,14 @@ class Writer:
             unreadable_share=self._pending.unreadable_share(),
         )
 
+    def _end_words(self) -> None:
+        if self._words is not None:
+            self._words.close()
+            self._words = None
+
     def _end(self) -> None:
         """Remove what is no longer needed; what cannot be removed now is left to the next writer."""
+        self._end_words()
         self._builder = None
         self._ended = True
         try:
