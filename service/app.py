@@ -25,6 +25,7 @@ from service.access import KeyRing
 from service.admission import Admission, RateLimits
 from service.changes import Changes
 from service.collections import Collections
+from service.door import Door
 from service.embedding import EmbeddingQueue
 from service.encoders import Encoders
 from service.errors import problem_of, problem_of_status, problem_of_validation, render
@@ -92,9 +93,11 @@ def create_app(
                 if services.collections.is_folder:
                     await asyncio.to_thread(remove_dropped, root)
                 await asyncio.to_thread(services.collections.refresh)
+                lifecycle.door = door(services)
                 async with watching(settings.reload_seconds, services.collections.refresh, keys.reload):
                     yield {"services": services}
             finally:
+                lifecycle.door = None
                 await asyncio.to_thread(services.searches.close)
                 await asyncio.to_thread(services.embeddings.close)
                 await asyncio.to_thread(services.changes.close)
@@ -120,12 +123,12 @@ def create_app(
     app.add_middleware(Observe, settings=settings.log, metrics=metrics)
     for kind in (AttendexError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, on_error)
-    for router in (
+    for router in (  # tried in this order: what is asked most comes first
+        search.router,
+        openai.router,
         health.router,
         collections.router,
         changes.router,
-        search.router,
-        openai.router,
         rerank.router,
         tei.router,
         explain.router,
@@ -157,7 +160,7 @@ def make_services(
         metrics=metrics,
         collections=opened,
         encoders=encoders,
-        changes=Changes(opened, settings.queue.length),
+        changes=Changes(opened, settings.queue.changes),
         searches=SearchQueue(opened, settings, metrics, recall),
         recall=recall,
         embeddings=embeddings,
@@ -166,6 +169,12 @@ def make_services(
     )
     show_state(services, VERSION)
     return services
+
+
+def door(services: Services) -> Door:
+    """Where searches are refused that there is no room for; one who is shutting down has more to say."""
+    searches, lifecycle = services.searches, services.lifecycle
+    return Door(lambda: searches.full and not lifecycle.closed, searches.refused, services.metrics)
 
 
 def reranker_of(settings: Settings) -> Reranker | None:

@@ -1,7 +1,9 @@
 """Dynamic batching: items that arrive while the workers are busy are answered together.
 
 Nothing waits for company.  A batch starts as soon as a worker is free, so one caller alone pays nothing, and under load
-batches grow by themselves.  The queue is bounded: past its length an item is refused at once rather than made to wait.
+batches grow by themselves.  There is room for so many items, waiting and being answered; the next is refused at once
+rather than made to wait.  A burst may fill the room.  Once something had to be refused there is a third of it, so that
+what is accepted under a flood is answered soon, until a second has passed without a refusal.
 
 A worker that is done takes its next batch itself, on its own thread: while the event loop is handing out the last
 answers, the next ones are being made.
@@ -20,6 +22,9 @@ from typing import Generic, TypeVar
 
 from retrieval.errors import Overloaded
 
+CALM_S = 1.0  # without a refusal, after which there is all the room again
+STRAINED = 3  # the part of the room that there is until then
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -30,7 +35,7 @@ class BatchLimits:
 
     items: int
     cost: int
-    queue: int
+    room: int  # for items that wait or are being answered
     workers: int
 
 
@@ -68,6 +73,7 @@ class Batcher(Generic[T, R]):
         self._working = 0  # workers that run or are about to
         self._in_flight = 0  # items that they have taken
         self._lock = threading.Lock()  # over the queue and these two
+        self._refused_at = -CALM_S
 
     def __len__(self) -> int:
         """Items that wait."""
@@ -76,12 +82,20 @@ class Batcher(Generic[T, R]):
     @property
     def full(self) -> bool:
         """Whether the next item would be refused."""
-        return len(self._queue) >= self._limits.queue
+        room = self._limits.room
+        if perf_counter() - self._refused_at < CALM_S:
+            room = max(1, room // STRAINED)
+        return len(self._queue) + self._in_flight >= room
+
+    def refused(self) -> None:
+        """Note that something was turned away because this is full."""
+        self._refused_at = perf_counter()
 
     async def submit(self, item: T) -> R:
         """The item's result; raises Overloaded where the queue is full, or what `run` answered for the item."""
         if self.full:
-            raise Overloaded(f"the queue of {self._name} is full ({self._limits.queue} wait); try again in a second")
+            self.refused()
+            raise Overloaded(f"the queue of {self._name} is full; try again in a second")
         loop = asyncio.get_running_loop()
         waiting: _Waiting[T, R] = _Waiting(item, self._cost(item), loop.create_future(), perf_counter())
         with self._lock:

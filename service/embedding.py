@@ -56,7 +56,7 @@ class EmbeddingQueue:
         limits = BatchLimits(
             items=settings.batch_texts,
             cost=settings.batch_tokens,
-            queue=settings.length,
+            room=settings.length,
             workers=max(1, settings.threads // 2),  # a batch of texts runs on two cores, and bigger ones are cheaper
         )
         self._batcher: Batcher[Texts, Embedded] = Batcher(

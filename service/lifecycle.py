@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from service.door import Door
 
 
 @dataclass(slots=True)
@@ -12,3 +16,4 @@ class Lifecycle:
     draining: bool = False  # a signal came: not ready any more, still answering
     closed: bool = False  # what comes now is refused
     in_progress: int = 0  # requests being answered, probes aside
+    door: Door | None = None  # while there is an application behind it

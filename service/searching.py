@@ -56,6 +56,16 @@ class SearchQueue:
         """Searches that wait."""
         return len(self._encoded) + len(self._lexical)
 
+    @property
+    def full(self) -> bool:
+        """Whether a search that needs the encoder would be refused."""
+        return self._encoded.full and not self._degrade
+
+    def refused(self) -> None:
+        """Note that a search was turned away because of that."""
+        self._encoded.refused()
+        self._metrics.refused("search_queue")
+
     async def search(self, collection: str, request: SearchRequest) -> SearchResult:
         """One answer.  Raises Overloaded at once where too many wait, or the searcher's errors."""
         asked = Asked(collection, within(checked(request), self._limits))
@@ -73,6 +83,7 @@ class SearchQueue:
         if asked.request.mode is Mode.LEXICAL:
             return await self._lexical.submit(asked)
         if self._encoded.full and self._degrade and self._may_degrade(asked):
+            self._encoded.refused()
             lexical = replace(asked, request=replace(asked.request, mode=Mode.LEXICAL))
             return replace(await self._lexical.submit(lexical), degraded=("dense",))
         return await self._encoded.submit(asked)

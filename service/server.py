@@ -29,12 +29,14 @@ class BoundedProtocol(HttpToolsProtocol):
     """Closes connections whose request heads take too long (slow loris) or too many bytes (header floods)."""
 
     header_bytes = 32_768
+    lifecycle: Lifecycle
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_bytes = 0
         self._in_head = True
         self._head_deadline: asyncio.TimerHandle | None = None
+        self._held = b""  # of a search at a closed door, whose body is on its way
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -45,6 +47,37 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if data := self._let_in(self._held + data):
+            self._receive(data)
+
+    def _let_in(self, data: bytes) -> bytes:
+        """What of the data is to be answered in the ordinary way: all, or nothing."""
+        self._held = b""
+        door = self.lifecycle.door
+        if door is None or not door.closed() or not self._between_requests:
+            return data
+        knock = door.knock(data)
+        if knock is None:
+            return data
+        if len(data) < knock.size:
+            self._held = data
+            return b""
+        headers = b"".join(b"%b: %b\r\n" % each for each in self.server_state.default_headers)
+        answer = door.answer(data, knock, headers)
+        if answer is None:
+            return data
+        self.transport.write(answer)
+        self._head_done()
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        return b""
+
+    @property
+    def _between_requests(self) -> bool:
+        answered: bool = self.cycle is None or self.cycle.response_complete
+        return answered and self._in_head and not self._head_bytes
+
+    def _receive(self, data: bytes) -> None:
         if self._in_head:
             if self._head_deadline is None:
                 self._expect_head()
@@ -142,7 +175,8 @@ def url_of(listener: socket.socket) -> str:
 
 def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings) -> Server:
     """The server for `app`; `Server.run(sockets=[…])` serves until a signal."""
-    protocol = type("Protocol", (BoundedProtocol,), {"header_bytes": settings.limits.header_bytes})
+    own = {"header_bytes": settings.limits.header_bytes, "lifecycle": lifecycle}
+    protocol = type("Protocol", (BoundedProtocol,), own)
     config = uvicorn.Config(
         app,
         http=protocol,

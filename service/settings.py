@@ -54,8 +54,11 @@ class Queue(Group):
     """The bounded queues in front of the encoder and the indexes."""
 
     length: PositiveInt = Field(
-        default=64, description="Most searches, or embedding requests, that wait; more get 429."
+        default=64,
+        description="Most searches, or embedding requests, on their way at a time; more get 429, "
+        "and until that has not happened for a second there is a third of the room.",
     )
+    changes: PositiveInt = Field(default=256, description="Most changes of documents that wait; more get 429.")
     batch_searches: PositiveInt = Field(default=16, description="Most searches that are answered as one batch.")
     batch_texts: PositiveInt = Field(default=64, description="Most embedding requests that are answered as one batch.")
     batch_tokens: PositiveInt = Field(default=4_096, description="Most tokens, roughly, that are encoded as one batch.")

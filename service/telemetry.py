@@ -159,6 +159,11 @@ def _request_id(scope: Scope) -> str:
             if _REQUEST_ID.fullmatch(given):
                 return str(given)
             break
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """An id that no other request has."""
     return secrets.token_hex(8)
 
 

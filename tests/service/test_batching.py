@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import BadQuery, Overloaded
-from service.batching import Batcher, BatchLimits
+from service.batching import CALM_S, Batcher, BatchLimits
 
-LIMITS = BatchLimits(items=8, cost=100, queue=1_000, workers=1)
+LIMITS = BatchLimits(items=8, cost=100, room=1_000, workers=1)
 
 
 class Gate:
@@ -78,7 +78,27 @@ def test_a_full_queue_refuses_at_once_and_recovers() -> None:
         await asyncio.gather(*waiting)
         assert await batcher.submit(4) == 8
 
-    run_with(BatchLimits(items=8, cost=100, queue=2, workers=1), use)
+    run_with(BatchLimits(items=8, cost=100, room=3, workers=1), use)
+
+
+def test_after_a_refusal_there_is_a_third_of_the_room_for_a_second() -> None:
+    async def use(batcher: Batcher[int, int], gate: Gate) -> None:
+        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(9)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Overloaded):
+            await batcher.submit(9)
+        gate.open.set()
+        await asyncio.gather(*waiting)
+        gate.open.clear()
+        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(3)]
+        await asyncio.sleep(0.01)
+        assert batcher.full
+        await asyncio.sleep(CALM_S)
+        assert not batcher.full
+        gate.open.set()
+        await asyncio.gather(*waiting)
+
+    run_with(BatchLimits(items=8, cost=100, room=9, workers=1), use)
 
 
 def test_an_item_whose_caller_has_gone_is_not_computed() -> None:
@@ -121,7 +141,7 @@ def test_every_item_gets_its_own_answer_within_the_limits(
         for number, result in zip(numbers, results, strict=True):
             assert isinstance(result, BadQuery) if number < 0 else result == number * 2
 
-    gate = run_with(BatchLimits(items=items, cost=cost, queue=1_000, workers=workers), use)
+    gate = run_with(BatchLimits(items=items, cost=cost, room=1_000, workers=workers), use)
     assert sorted(item for batch in gate.batches for item in batch) == sorted(numbers)
     for batch in gate.batches:
         assert len(batch) <= items
