@@ -1,7 +1,7 @@
 """Building a structure over the kept vectors of a finished segment, in bounded memory, and opening it again.
 
 Trained on a sample; filled block by block from the memory map; measured and tuned before the rows held out for that
-are added; written once.  At its peak a build holds the structure and one block, or the training sample.  A long
+are added; written once.  At its peak a build holds the structure and some blocks, or the training sample.  A long
 build writes what it has every few minutes, and an interrupted one goes on from there.
 """
 
