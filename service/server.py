@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -114,6 +115,11 @@ class Server(uvicorn.Server):
         self._lifecycle = lifecycle
         self._settings = settings
         self._ending: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As the base class; what has been made until then stays, and need not be looked at for garbage again."""
+        await super().startup(sockets)
+        gc.freeze()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
