@@ -29,6 +29,7 @@ class Orders:
     callers: int
     seconds: float
     key: str = ""
+    again_s: float = 0.01  # from a refused request to the same caller's next, at least
 
 
 @dataclass(slots=True)
@@ -115,7 +116,7 @@ async def generate(orders: Orders) -> Seen:
                 seen.sample = seen.sample or body[:2_000].decode(errors="replace")
             elif status == 429:
                 seen.refusals_ms.append(took)
-                await asyncio.sleep(0.01)  # a hundredth of what it is asked to wait
+                await asyncio.sleep(max(0.0, orders.again_s - took / 1000))
 
     await asyncio.gather(*(caller() for _ in range(orders.callers)))
     seen.seconds = time.perf_counter() - started

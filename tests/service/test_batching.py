@@ -72,7 +72,7 @@ def test_a_full_queue_refuses_at_once_and_recovers() -> None:
         assert batcher.full
         started = time.perf_counter()
         with pytest.raises(Overloaded, match="the queue of tests is full"):
-            await batcher.submit(16)
+            await batcher.submit(13)
         assert time.perf_counter() - started < 0.05
         gate.open.set()
         await asyncio.gather(*waiting)
@@ -81,12 +81,12 @@ def test_a_full_queue_refuses_at_once_and_recovers() -> None:
     run_with(BatchLimits(items=8, cost=100, room=3, workers=1), use)
 
 
-def test_after_a_refusal_there_is_a_fifth_of_the_room_for_a_second() -> None:
+def test_after_a_refusal_there_is_a_quarter_of_the_room_for_a_second() -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
-        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(15)]
+        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(12)]
         await asyncio.sleep(0.01)
         with pytest.raises(Overloaded):
-            await batcher.submit(16)
+            await batcher.submit(13)
         gate.open.set()
         await asyncio.gather(*waiting)
         gate.open.clear()
@@ -98,7 +98,7 @@ def test_after_a_refusal_there_is_a_fifth_of_the_room_for_a_second() -> None:
         gate.open.set()
         await asyncio.gather(*waiting)
 
-    run_with(BatchLimits(items=8, cost=100, room=15, workers=1), use)
+    run_with(BatchLimits(items=8, cost=100, room=12, workers=1), use)
 
 
 def test_an_item_whose_caller_has_gone_is_not_computed() -> None:
