@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BUDGET_TOKENS = 2_048  # of one batch; more gains nothing and leaves the caches
 SMALL_TOKENS = 1_024  # batches up to here are answered by several threads, in shapes that repeat
 ROW_TOKENS = 128  # of rows that short texts share, at most
-SPANS_STEP = 8
+SHARED_STEP = 16  # of the lengths of such rows, and of how many texts they hold: each shape takes a megabyte for good
 BACKGROUND_TOKENS = 256  # of one batch in the background: some ten milliseconds of one core
 
 
@@ -45,10 +45,14 @@ def small_rows(batch: TokenBatch) -> TokenRows:
     if len(batch.lengths) == 1:
         return batch.rows(rounded(total))
     count = -(-total // ROW_TOKENS)
-    length = rounded(max(longest, -(-total // count)))
+    length = _up(max(longest, -(-total // count)))
     while shared_rows(batch.lengths, length)[0] > count:
-        length = rounded(length + 1)
-    return batch.rows(length, shared=True).with_spans(SPANS_STEP)
+        length += SHARED_STEP
+    return batch.rows(length, shared=True).with_spans(SHARED_STEP)
+
+
+def _up(length: int) -> int:
+    return -(-length // SHARED_STEP) * SHARED_STEP
 
 
 def threads_each(shape: Architecture) -> int:

@@ -28,9 +28,8 @@ WINDOW_BATCHES = 64  # full batches whose texts are sorted by length together: p
 BLOCK_TEXTS = 512  # of a long list that goes through the stream
 WINDOWS_AHEAD = 2  # windows that are read and tokenised before they are asked for
 SHARED_TOKENS = 512  # fewer are not worth dividing among requests
-WARM_LENGTHS = (*range(4, 33, 4), *range(40, 97, 8))  # of texts alone; and as many of WARM_TOKENS together
-WARM_COUNTS = range(2, 9)
-WARM_TOKENS = 60
+WARM_LENGTHS = (*range(4, 33, 4), *range(40, 97, 8))  # of texts alone
+WARM_TOGETHER = ((16, range(2, 9)), (24, range(2, 17)), (60, range(2, 9)))  # lengths of texts, and how many of them
 
 Places: TypeAlias = NDArray[np.int64]
 
@@ -81,7 +80,8 @@ class SentenceEncoder:
 
     def warm(self) -> None:
         """Meet the shapes of usual queries now: the first text of a shape takes several times as long as the next."""
-        for lengths in (*((length,) for length in WARM_LENGTHS), *((WARM_TOKENS,) * count for count in WARM_COUNTS)):
+        together = ((length,) * count for length, counts in WARM_TOGETHER for count in counts)
+        for lengths in (*((length,) for length in WARM_LENGTHS), *together):
             self.runtime.run(TokenBatch.of([[0] * length for length in lengths]))
 
     def inspector(self) -> Inspector:
