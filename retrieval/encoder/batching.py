@@ -85,12 +85,17 @@ def shared_rows(lengths: Sequence[int], length: int) -> tuple[int, NDArray[np.in
     return len(filled), starts
 
 
+def rounded_up(number: int, step: int) -> int:
+    """The next multiple of `step`."""
+    return -(-number // step) * step
+
+
 def row_length(longest: int) -> int:
     """Of a batch of many tokens whose longest text this is: up to a multiple of 16 tokens where that is near.
 
     What is left over of 16 costs attention more than as much padding; and rows of few lengths are of few shapes.
     """
-    whole = -(-longest // WHOLE_TOKENS) * WHOLE_TOKENS
+    whole = rounded_up(longest, WHOLE_TOKENS)
     return whole if PADDING * (whole - longest) <= whole else longest
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrieval.encoder.batching import TokenBatch, TokenRows, row_length, shared_rows
+from retrieval.encoder.batching import WHOLE_TOKENS, TokenBatch, TokenRows, rounded_up, row_length, shared_rows
 from retrieval.encoder.conversion import unmasked
 from retrieval.encoder.runtime import Precision, Runtime, RuntimeName, cores, has_bf16
 from retrieval.encoder.shape import Architecture
@@ -29,14 +29,13 @@ if TYPE_CHECKING:
 BUDGET_TOKENS = 2_048  # of one batch; more gains nothing and leaves the caches
 SMALL_TOKENS = 1_024  # batches up to here are answered by several threads, in shapes that repeat
 ROW_TOKENS = 128  # of rows that short texts share, at most
-SHARED_STEP = 16  # of the lengths of such rows, and of how many texts they hold: each shape takes a megabyte for good
+SHARED_STEP = WHOLE_TOKENS  # of their lengths, and of how many texts they hold: each shape takes a megabyte for good
 BACKGROUND_TOKENS = 256  # of one batch in the background: some ten milliseconds of one core
 
 
 def rounded(length: int) -> int:
     """A length that repeats, little above `length`: what was compiled for a shape serves the next query."""
-    step = 4 if length <= 32 else 8 if length <= 128 else 16
-    return -(-length // step) * step
+    return rounded_up(length, 4 if length <= 32 else 8 if length <= 128 else 16)
 
 
 def small_rows(batch: TokenBatch) -> TokenRows:
@@ -45,14 +44,10 @@ def small_rows(batch: TokenBatch) -> TokenRows:
     if len(batch.lengths) == 1:
         return batch.rows(rounded(total))
     count = -(-total // ROW_TOKENS)
-    length = _up(max(longest, -(-total // count)))
+    length = rounded_up(max(longest, -(-total // count)), SHARED_STEP)
     while shared_rows(batch.lengths, length)[0] > count:
         length += SHARED_STEP
     return batch.rows(length, shared=True).with_spans(SHARED_STEP)
-
-
-def _up(length: int) -> int:
-    return -(-length // SHARED_STEP) * SHARED_STEP
 
 
 def threads_each(shape: Architecture) -> int:
@@ -101,7 +96,8 @@ class OpenVINORuntime:
 
     def background(self) -> Runtime:
         """One request on one thread, that of the caller, whose priority it therefore has."""
-        return _Background(self.precision, Requests(self._core, self._graph, self.precision, 1, most=1))
+        one = _Form(lambda: Requests(self._core, self._graph, self.precision, 1, most=1))
+        return _Background(self.precision, one)
 
 
 class _Form:
@@ -127,13 +123,13 @@ class _Background:
     budget_tokens = BACKGROUND_TOKENS
     streams = 1
 
-    def __init__(self, precision: Precision, requests: Requests) -> None:
+    def __init__(self, precision: Precision, form: _Form) -> None:
         self.precision = precision
-        self._requests = requests
+        self._form = form
 
     def run(self, batch: TokenBatch) -> Vectors:
         """(B, dimension) float32, in the batch's order."""
-        return self._requests.answer(batch.rows(row_length(max(batch.lengths))))
+        return self._form.requests().answer(batch.rows(row_length(max(batch.lengths))))
 
     def background(self) -> Runtime:
         """Itself."""

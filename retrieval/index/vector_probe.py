@@ -6,12 +6,15 @@ real queries do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.vector import Kept
 from retrieval.index.vector_exact import exact_search
-from retrieval.types import Bitmap, Vectors
+from retrieval.types import Bitmap, Ranking, Vectors
 
 KINDS = 2
 TRUTH_DEPTH = 128  # exact neighbours known of each query, so that ties with the last that counts are seen
@@ -34,22 +37,25 @@ def of_both_kinds(passages: Vectors, queries: Vectors) -> Vectors:
     return np.stack((passages[:count], queries[:count]), axis=1).reshape(KINDS * count, -1)
 
 
+@dataclass(frozen=True, slots=True)
 class Probe:
-    """Queries of both kinds in turn, with their exact neighbours among the rows that are present and allowed."""
+    """Queries of both kinds in turn, with their exact neighbours."""
 
-    def __init__(self, vectors: Kept, queries: Vectors, allowed: Bitmap) -> None:
-        self.queries = queries
-        self._truth = exact_search(vectors, queries, TRUTH_DEPTH, allowed)
+    queries: Vectors
+    truth: Sequence[Ranking]
+
+    @classmethod
+    def among(cls, vectors: Kept, queries: Vectors, allowed: Bitmap) -> Probe:
+        """With the neighbours among the rows that are present and allowed."""
+        return cls(queries, exact_search(vectors, queries, TRUTH_DEPTH, allowed))
 
     def first(self, count: int) -> Probe:
         """The first so many queries."""
-        few = object.__new__(Probe)
-        few.queries, few._truth = self.queries[:count], self._truth[:count]
-        return few
+        return Probe(self.queries[:count], self.truth[:count])
 
     def neighbours(self, number: int, k: int) -> NDArray[np.int64]:
         """Rows that score no less than the k-th neighbour of a query."""
-        ranking = self._truth[number]
+        ranking = self.truth[number]
         if len(ranking.rows) <= k:
             return ranking.rows
         rows: NDArray[np.int64] = ranking.rows[ranking.scores >= ranking.scores[k - 1]]

@@ -171,7 +171,7 @@ class Tuner:
 
     def tune(self, queries: Vectors, made_by: str, rng: np.random.Generator) -> Tuning:
         """Measure everything that `Tuning` holds, with queries of both kinds in turn."""
-        probe = Probe(self.vectors, queries, self.present)
+        probe = Probe.among(self.vectors, queries, self.present)
         curves = _Curves(self.structure, probe, TUNED_K, None)
         folds = _folds(len(queries))
         efforts = [self._least(curves, fold, STARTING).effort for fold in folds]
@@ -191,7 +191,7 @@ class Tuner:
             if np.count_nonzero(allowed) < TRUTH_DEPTH:
                 return last.share
             chosen = self.structure.select(allowed)
-            curves = _Curves(self.structure, Probe(self.vectors, queries, allowed), TUNED_K, chosen)
+            curves = _Curves(self.structure, Probe.among(self.vectors, queries, allowed), TUNED_K, chosen)
             setting = self._setting(share, self._least(curves, _all(curves), last.explored, CAREFUL), queries, chosen)
             if setting.recall < self.target:
                 return last.share
