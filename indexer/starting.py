@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from retrieval.encoder.hub import DEFAULT
@@ -22,10 +24,11 @@ def encoder_for(into: Path, name: str, runtime: str, precision: str) -> Sentence
     return load_encoder(name, runtime=runtime, precision=precision, bulk=True)
 
 
-def encoder_ahead(into: Path, name: str, runtime: str, precision: str) -> Future[SentenceEncoder]:
-    """`encoder_for`, begun at once; its errors are raised by the future."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="attendex-encoder")
-    try:
-        return pool.submit(encoder_for, into, name, runtime, precision)
-    finally:
-        pool.shutdown(wait=False)
+@contextmanager
+def encoder_ahead(into: Path, name: str, runtime: str, precision: str) -> Iterator[Future[SentenceEncoder]]:
+    """`encoder_for`, begun at once; its errors are raised by the future.
+
+    The thread is waited for at the end of the block: an interpreter that ends under a loading encoder breaks it.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="attendex-encoder") as pool:
+        yield pool.submit(encoder_for, into, name, runtime, precision)

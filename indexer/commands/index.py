@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,45 +97,44 @@ def index(
     """
     from indexer.starting import encoder_ahead
 
-    loading = None if plan else encoder_ahead(into, encoder, runtime, precision)  # while the following are imported
+    with nullcontext() if plan else encoder_ahead(into, encoder, runtime, precision) as loading:
+        from indexer.pipeline import BuildSettings  # imported while the encoder loads
+        from indexer.readers import ReadOptions, WebOptions
+        from retrieval.index.analysis import LexicalSettings
+        from retrieval.index.vector_plan import VectorSettings
 
-    from indexer.pipeline import BuildSettings
-    from indexer.readers import ReadOptions, WebOptions
-    from retrieval.index.analysis import LexicalSettings
-    from retrieval.index.vector_plan import VectorSettings
-
-    types = _schema(schema or [])
-    read = ReadOptions(
-        types=types,
-        format=format_,
-        id_field=id_field,
-        title_field=title_field,
-        text_field=text_field,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        hidden=hidden,
-        ignore_files=ignore_files,
-        password=password,
-        ocr=ocr,
-        ocr_languages=ocr_languages,
-        web=WebOptions(hosts=tuple(web_host or ())) if web else None,
-    )
-    settings = BuildSettings(
-        encoder=encoder,
-        runtime=runtime,
-        precision=precision,
-        chunking=_chunking(chunking, passage_tokens, overlap_tokens),
-        lexical=LexicalSettings(language=language, k1=k1, b=b, title_weight=title_weight),
-        schema=types,
-        read=read,
-        skip_bad=skip_bad,
-        sync=sync,
-        vectors=VectorSettings(dtype=keep, recall=recall, memory=memory, structure=structure),
-    )
-    if plan:
-        _plan(sources, into, settings, as_json=as_json)
-    else:
-        run_build(sources, into, settings, report, strict=strict, wait=wait, as_json=as_json, loading=loading)
+        types = _schema(schema or [])
+        read = ReadOptions(
+            types=types,
+            format=format_,
+            id_field=id_field,
+            title_field=title_field,
+            text_field=text_field,
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
+            hidden=hidden,
+            ignore_files=ignore_files,
+            password=password,
+            ocr=ocr,
+            ocr_languages=ocr_languages,
+            web=WebOptions(hosts=tuple(web_host or ())) if web else None,
+        )
+        settings = BuildSettings(
+            encoder=encoder,
+            runtime=runtime,
+            precision=precision,
+            chunking=_chunking(chunking, passage_tokens, overlap_tokens),
+            lexical=LexicalSettings(language=language, k1=k1, b=b, title_weight=title_weight),
+            schema=types,
+            read=read,
+            skip_bad=skip_bad,
+            sync=sync,
+            vectors=VectorSettings(dtype=keep, recall=recall, memory=memory, structure=structure),
+        )
+        if plan:
+            _plan(sources, into, settings, as_json=as_json)
+        else:
+            run_build(sources, into, settings, report, strict=strict, wait=wait, as_json=as_json, loading=loading)
 
 
 def run_build(
