@@ -110,7 +110,7 @@ def bodies(load: Load, queries: Sequence[str], number: int) -> list[str]:
     words = sorted({word for query in queries for word in query.split()})
     places = range(number * REQUESTS, (number + 1) * REQUESTS)
     starts = [query.rpartition(" ")[0] for query in queries]
-    texts = (f"{starts[i % len(queries)]} {words[i // len(queries) % len(words)]}" for i in places)
+    texts = (f"{starts[i % len(queries)]} {words[(i // len(queries) + i) % len(words)]}" for i in places)
     return [json.dumps({key: text[:200], **load.body}) for text in texts]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from retrieval.index.vector import Kept, VectorWriter, open_vectors
-from retrieval.index.vector_exact import exact_search
+from retrieval.index.vector_exact import Flat, exact_search
 from retrieval.index.vector_probe import make_queries
 from retrieval.types import Bitmap, Ranking, Vectors
 
@@ -75,7 +75,7 @@ class Held:
 
     def _truth(self, kind: str, queries: Vectors, allowed: Bitmap | None) -> list[Ranking]:
         if allowed is not None:
-            return exact_search(self.vectors, queries, 2 * K, allowed)
+            return exact_search(Flat(self.vectors), queries, 2 * K, allowed)
         return _exact(self, kind)
 
 
@@ -84,7 +84,7 @@ _TRUTHS: dict[Any, list[Ranking]] = {}  # of this process, by kind of queries
 
 def _exact(held: Held, kind: str) -> list[Ranking]:
     if kind not in _TRUTHS:
-        _TRUTHS[kind] = exact_search(held.vectors, held.queries(kind), 2 * K)
+        _TRUTHS[kind] = exact_search(Flat(held.vectors), held.queries(kind), 2 * K)
     return _TRUTHS[kind]
 
 

@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks.vector_data import Held, hold_out, synthetic_vectors
 from retrieval.index.vector_approximate import Approximate
 from retrieval.index.vector_build import build_structure, open_structure
-from retrieval.index.vector_exact import rescored
+from retrieval.index.vector_exact import Flat, rescored
 from retrieval.index.vector_plan import VectorSettings, list_count, plan_structure
 from retrieval.index.vector_segments import SegmentVectors
 from retrieval.index.vector_structure import Effort, RowOrder, Structure
@@ -172,15 +172,15 @@ def _ours(name: str, held: Held, work: Path) -> Report:
     plan = plan_structure(rows, dimension, settings)
     if plan is None:
         report = Report(name, build_seconds=0.0)
-        report.points = [_point(name, held, lambda queries: SegmentVectors(held.vectors).search(queries, K))]
-        _add_filters(report, held, SegmentVectors(held.vectors))
+        report.points = [_point(name, held, lambda queries: SegmentVectors(Flat(held.vectors)).search(queries, K))]
+        _add_filters(report, held, SegmentVectors(Flat(held.vectors)))
         return report
     path = work / f"{name}.faiss"
     facts = build_structure(held.vectors, plan, settings.recall, path)
     report = Report(name, plan.factory, facts.bytes_per_vector, time.perf_counter() - started, _peak_mib() - before)
     report.open_seconds, report.open_mib = _opening(path, facts.to_json(), work)
     structure = open_structure(path, facts)
-    segment = SegmentVectors(held.vectors, Approximate(structure, facts.tuning))
+    segment = SegmentVectors(Flat(held.vectors), Approximate(structure, facts.tuning))
     effort = facts.tuning.effort(K)
     report.effort = f"explores {effort.explored}, rescores {effort.rescored}"
     report.points = [_point(name, held, lambda queries: segment.search(queries, K))]
@@ -211,7 +211,7 @@ def _truncated(name: str, held: Held) -> Report:
         cut = np.asarray(vectors[:, :half], dtype=np.float32)
         return np.asarray(cut / np.linalg.norm(cut, axis=1, keepdims=True), dtype=np.float32)
 
-    segment = SegmentVectors(shortened(held.vectors).astype(np.float16))
+    segment = SegmentVectors(Flat(shortened(held.vectors).astype(np.float16)))
     report = Report(name, f"exact, {half} dimensions")
     report.points = [_point(name, held, lambda queries: segment.search(shortened(queries), K))]
     return report
@@ -256,11 +256,12 @@ def _opening(path: Path, facts: dict[str, Any], work: Path) -> tuple[float, floa
         "from retrieval.index.vector import open_vectors\n"
         "from retrieval.index.vector_approximate import Approximate\n"
         "from retrieval.index.vector_build import StructureFacts, open_structure\n"
+        "from retrieval.index.vector_exact import Flat\n"
         "from retrieval.index.vector_segments import SegmentVectors\n"
         "before, started = resident_mib(), time.perf_counter()\n"
         "facts = StructureFacts.from_json(json.loads(sys.stdin.read()))\n"
         "vectors = open_vectors(Path(sys.argv[2]))\n"
-        "segment = SegmentVectors(vectors, Approximate(open_structure(Path(sys.argv[1]), facts), facts.tuning))\n"
+        "segment = SegmentVectors(Flat(vectors), Approximate(open_structure(Path(sys.argv[1]), facts), facts.tuning))\n"
         "resident = resident_mib() - before\n"
         "segment.search(np.asarray(vectors[:1], dtype=np.float32), 10)\n"
         "print(time.perf_counter() - started, resident)\n"

@@ -153,6 +153,7 @@ class TableReader:
         self._bytes = batches["byte"].astype(np.int64)
         self._reader = self._open()
         self._batches: dict[int, pa.RecordBatch] = {}
+        self._columns: dict[tuple[int, str], pa.Array] = {}  # of batches that were read
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -203,9 +204,27 @@ class TableReader:
         numbers = np.searchsorted(self._first_rows, rows, side="right") - 1
         inside = (rows - self._first_rows[numbers]).tolist()
         places = list(zip(numbers.tolist(), inside, strict=True))
-        batches = {number: self.batch(number) for number, _ in places}
-        columns = [self.schema.get_field_index(name) for name in names]
-        return [[from_scalar(batches[number].column(column)[row]) for number, row in places] for column in columns]
+        return [self._cells(name, places) for name in names]
+
+    def _cells(self, name: str, places: Sequence[tuple[int, int]]) -> list[Any]:
+        """Cells of a column by batch and row."""
+        columns = {number: self._column(number, name) for number, _ in places}
+        if _is_plain(self.schema.field(name).type):
+            return [columns[number][row].as_py() for number, row in places]
+        return [from_scalar(columns[number][row]) for number, row in places]
+
+    def _column(self, number: int, name: str) -> pa.Array:
+        """A column of a batch; kept, since to ask Arrow for it takes as long as to read a cell."""
+        column = self._columns.get((number, name))
+        if column is None:
+            column = self._columns[number, name] = self.batch(number).column(name)
+        return column
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether cells are what Arrow makes of them: text and whole numbers."""
+    types = pa.types
+    return bool(types.is_large_string(kind) or types.is_string(kind) or types.is_unsigned_integer(kind))
 
 
 def read_documents(documents: TableReader, metadata: TableReader, rows: Rows) -> list[Document]:

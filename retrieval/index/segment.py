@@ -23,6 +23,7 @@ from retrieval.index.passages import Keys, Table, TableReader, passage_text, rea
 from retrieval.index.vector import Kept, open_vectors
 from retrieval.index.vector_approximate import Approximate
 from retrieval.index.vector_build import StructureFacts, open_structure
+from retrieval.index.vector_exact import Flat
 from retrieval.index.vector_segments import SegmentVectors
 from retrieval.types import Bitmap, Document, Passage, Rows
 
@@ -120,15 +121,15 @@ class Segment:
 
     @cached_property
     def index(self) -> SegmentVectors:
-        """The vectors, searchable, in float32 where they are few; a structure is checked before FAISS parses it."""
+        """The vectors, searchable; in float32 too where they are few.  FAISS parses a structure after it is checked."""
         if self.record.structure is None or self._structure is None:
-            few = self.vectors.size <= _FEW_NUMBERS  # the same numbers, without a conversion at each search
-            return SegmentVectors(np.array(self.vectors, np.float32) if few else self.vectors)
+            few = self.vectors.size <= _FEW_NUMBERS
+            return SegmentVectors(Flat(self.vectors, np.array(self.vectors, np.float32) if few else None))
         facts = StructureFacts.from_json(self.record.structure.facts)
         self._structure.require(0, facts.parsed_bytes)
         self._structure.release()  # FAISS maps the file anew
         structure = open_structure(self._structure.path, facts)
-        return SegmentVectors(self.vectors, Approximate(structure, facts.tuning))
+        return SegmentVectors(Flat(self.vectors), Approximate(structure, facts.tuning))
 
     @cached_property
     def facts(self) -> NDArray[np.void]:

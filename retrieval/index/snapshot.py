@@ -176,6 +176,8 @@ def _gather(
     """What `read` gives of each row, from whichever segment holds it, in the order asked."""
     wanted = np.asarray(rows, dtype=np.int64)
     owners = np.searchsorted(starts, wanted, side="right") - 1
+    if len(wanted) and np.all(owners == owners[0]):
+        return read(segments[owners[0]], wanted - starts[owners[0]])
     result: dict[int, T] = {}
     for owner in np.unique(owners).tolist():
         places = np.flatnonzero(owners == owner)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.vector import Kept
-from retrieval.index.vector_exact import exact_search, no_ranking, rescored
+from retrieval.index.vector_exact import Flat, exact_search, no_ranking, rescored
 from retrieval.index.vector_structure import Effort, Structure
 from retrieval.index.vector_tuning import OPEN_SHARE, TUNED_K, Tuning
 from retrieval.types import Bitmap, Ranking, Vectors
@@ -30,23 +29,23 @@ class Approximate:
 
 
 def approximate_search(
-    vectors: Kept, approximate: Approximate, queries: Vectors, k: int, allowed: Bitmap | None
+    flat: Flat, approximate: Approximate, queries: Vectors, k: int, allowed: Bitmap | None
 ) -> list[Ranking]:
     """As `exact_search`, but some of the nearest rows may be others; never fewer rows than it finds."""
-    count = len(vectors) if allowed is None else int(np.count_nonzero(allowed))
-    share = count / len(vectors)
+    count = len(flat) if allowed is None else int(np.count_nonzero(allowed))
+    share = count / len(flat)
     if share < approximate.tuning.exact_share or k > DEEP_SHARE * count:
-        return exact_search(vectors, queries, k, allowed)
+        return exact_search(flat, queries, k, allowed)
     if allowed is None or share >= OPEN_SHARE:
-        selection = None if allowed is None or count == len(vectors) else approximate.structure.select(allowed)
+        selection = None if allowed is None or count == len(flat) else approximate.structure.select(allowed)
         found = approximate.structure.candidates(queries, approximate.tuning.effort(k, share), selection)
-        rankings = [rescored(vectors, query, rows, k) for query, rows in zip(queries, found, strict=True)]
+        rankings = [rescored(flat.vectors, query, rows, k) for query, rows in zip(queries, found, strict=True)]
     else:
-        rankings = _filtered(vectors, approximate, queries, k, allowed)
-    return _completed(rankings, vectors, queries, min(k, count), allowed)
+        rankings = _filtered(flat, approximate, queries, k, allowed)
+    return _completed(rankings, flat, queries, min(k, count), allowed)
 
 
-def _filtered(vectors: Kept, approximate: Approximate, queries: Vectors, k: int, allowed: Bitmap) -> list[Ranking]:
+def _filtered(flat: Flat, approximate: Approximate, queries: Vectors, k: int, allowed: Bitmap) -> list[Ranking]:
     """Rankings under a filter; empty where the query's neighbourhood is too poor in allowed rows."""
     structure, tuning = approximate.structure, approximate.tuning
     selection = structure.select(allowed)
@@ -57,7 +56,7 @@ def _filtered(vectors: Kept, approximate: Approximate, queries: Vectors, k: int,
             continue
         query = queries[number : number + 1]
         found = structure.candidates(query, tuning.effort(k, local), selection)[0]
-        rankings.append(rescored(vectors, query[0], found, k))
+        rankings.append(rescored(flat.vectors, query[0], found, k))
     return rankings
 
 
@@ -71,12 +70,12 @@ def _local_shares(structure: Structure, tuning: Tuning, queries: Vectors, allowe
 
 
 def _completed(
-    rankings: list[Ranking], vectors: Kept, queries: Vectors, wanted: int, allowed: Bitmap | None
+    rankings: list[Ranking], flat: Flat, queries: Vectors, wanted: int, allowed: Bitmap | None
 ) -> list[Ranking]:
     """Exact rankings in place of those with fewer rows than there are."""
     short = [number for number, ranking in enumerate(rankings) if len(ranking.rows) < wanted]
     if short:
-        exact = exact_search(vectors, np.ascontiguousarray(queries[short]), wanted, allowed)
+        exact = exact_search(flat, np.ascontiguousarray(queries[short]), wanted, allowed)
         for number, ranking in zip(short, exact, strict=True):
             rankings[number] = ranking
     return rankings

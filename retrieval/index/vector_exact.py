@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import faiss
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from retrieval.index.top import best
 from retrieval.index.vector import LONGEST, Kept, row_scores
 from retrieval.index.vector_threads import threads_for
-from retrieval.types import Bitmap, Ranking, Rows, Vectors
+from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
 
 FEW_ROWS = 128  # so few rows are scored at once, without a candidate search
 MANY_QUERIES = 12  # from so many queries on, blocks turned into float32 once for all of them are faster
@@ -37,41 +38,67 @@ class Found:
     scores: NDArray[np.float32]
 
 
-class Searched:
-    """The rows of `vectors` that a search is among: those in `rows`, ascending, or all where that is None."""
+class Flat:
+    """Kept vectors, (n, dimension), as exact search takes them.
 
-    def __init__(self, vectors: Kept, rows: Rows | None) -> None:
+    `floats` are the same numbers in float32, for what would have to be converted otherwise; scans read `vectors`, which
+    are half as large.
+    """
+
+    def __init__(self, vectors: Kept, floats: Vectors | None = None) -> None:
         self.vectors = vectors
+        self.floats = vectors if floats is None else floats
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @cached_property
+    def scan(self) -> faiss.Index:
+        """All of them, for FAISS."""
+        return flat_view(self.vectors)
+
+
+class Searched:
+    """The rows that a search is among: those in `rows`, ascending, or all where that is None."""
+
+    def __init__(self, flat: Flat, rows: Rows | None) -> None:
+        self.flat = flat
         self.rows = rows
 
     def __len__(self) -> int:
-        return len(self.vectors if self.rows is None else self.rows)
+        return len(self.flat if self.rows is None else self.rows)
 
     def at(self, places: Rows) -> Rows:
         """Rows by their places among the rows searched."""
         return places if self.rows is None else self.rows[places]
 
-    def blocks(self, *, as_float32: bool) -> Iterator[Kept]:
-        """The vectors, one block after the other; a block is not to be used after the next was asked for."""
+    def scores(self, query: NDArray[np.float32], rows: Rows) -> Scores:
+        """Exact scores of some rows."""
+        return row_scores(query, self.flat.floats[rows])
+
+    def scans(self, *, as_float32: bool) -> Iterator[faiss.Index]:
+        """Block after block as FAISS scans it; one is not to be used after the next was asked for."""
         if as_float32:
-            yield from self._float_blocks()
+            yield from map(flat_view, self._float_blocks())
         elif self.rows is None:
-            yield self.vectors
+            yield self.flat.scan
         else:
-            taken = np.empty((min(BLOCK_ROWS, len(self)), self.vectors.shape[1]), self.vectors.dtype)
+            vectors = self.flat.vectors
+            taken = np.empty((min(BLOCK_ROWS, len(self)), vectors.shape[1]), vectors.dtype)
             for start in range(0, len(self), BLOCK_ROWS):
                 rows = self.rows[start : start + BLOCK_ROWS]
-                yield self.vectors.take(rows, axis=0, out=taken[: len(rows)], mode="clip")
+                yield flat_view(vectors.take(rows, axis=0, out=taken[: len(rows)], mode="clip"))
 
     def _float_blocks(self) -> Iterator[Vectors]:
-        floats = np.empty((min(FLOAT_ROWS, len(self)), self.vectors.shape[1]), np.float32)
+        vectors = self.flat.floats
+        floats = np.empty((min(FLOAT_ROWS, len(self)), vectors.shape[1]), np.float32)
         for start in range(0, len(self), FLOAT_ROWS):
             if self.rows is None:
-                block = self.vectors[start : start + FLOAT_ROWS]
+                block = vectors[start : start + FLOAT_ROWS]
                 yield to_float32(block, floats[: len(block)])
             else:
                 rows = self.rows[start : start + FLOAT_ROWS]
-                yield rows_as_float32(self.vectors, rows, floats[: len(rows)])
+                yield rows_as_float32(vectors, rows, floats[: len(rows)])
 
 
 def to_float32(block: Kept, out: Vectors | None = None) -> Vectors:
@@ -93,22 +120,21 @@ def rows_as_float32(vectors: Kept, rows: Rows, out: Vectors | None = None) -> Ve
     return floats
 
 
-def exact_search(vectors: Kept, queries: Vectors, k: int, allowed: Bitmap | None = None) -> list[Ranking]:
+def exact_search(flat: Flat, queries: Vectors, k: int, allowed: Bitmap | None = None) -> list[Ranking]:
     """The k best rows of each query among the allowed, or all that are allowed where those are fewer."""
-    searched = Searched(vectors, None if allowed is None or allowed.all() else np.flatnonzero(allowed))
+    searched = Searched(flat, None if allowed is None or allowed.all() else np.flatnonzero(allowed))
     if len(searched) == 0 or k <= 0:
         return [no_ranking() for _ in queries]
     if len(searched) <= FEW_ROWS:
         rows = searched.at(np.arange(len(searched)))
-        few = vectors if searched.rows is None else vectors[rows]
-        return [best(rows, row_scores(query, few), k) for query in queries]
+        return [best(rows, searched.scores(query, rows), k) for query in queries]
     return _search_all(searched, queries, min(k, len(searched)))
 
 
 def rescored(vectors: Kept, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Ranking:
     """The k best of the candidate rows, -1 aside, by their exact scores."""
     rows = np.sort(rows[rows >= 0])
-    ranking = exact_search(vectors.take(rows, axis=0), query[np.newaxis], k)[0]
+    ranking = exact_search(Flat(vectors.take(rows, axis=0)), query[np.newaxis], k)[0]
     return Ranking(rows[ranking.rows], ranking.scores)
 
 
@@ -151,7 +177,7 @@ def _search_all(searched: Searched, queries: Vectors, k: int) -> list[Ranking]:
         for position in np.flatnonzero(settled):
             near = found.scores[position] >= least[position]
             rows, query = searched.at(found.places[position][near]), queries[open_queries[position]]
-            rankings[open_queries[position]] = best(rows, row_scores(query, searched.vectors[rows]), k)
+            rankings[open_queries[position]] = best(rows, searched.scores(query, rows), k)
         open_queries, depth = open_queries[~settled], depth * 4
     return rankings
 
@@ -170,12 +196,13 @@ def _candidates(searched: Searched, queries: Vectors, depth: int) -> Found:
     found = Found(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32))
     start, many = 0, len(queries) >= MANY_QUERIES
     if many:
-        faiss.cvar.distance_compute_blas_threshold = 1  # of the process: FAISS would wait for several hundred queries
+        # Of the process, in numbers: FAISS would wait for several hundred queries, and a single one would take longer.
+        faiss.cvar.distance_compute_blas_threshold = MANY_QUERIES * queries.shape[1]
     with threads_for(len(queries)):
-        for block in searched.blocks(as_float32=many):
-            scores, places = flat_view(block).search(queries, min(depth, len(block)))
+        for scan in searched.scans(as_float32=many):
+            scores, places = scan.search(queries, min(depth, scan.ntotal))
             found = _better(found, Found(places + start, scores), depth)
-            start += len(block)
+            start += scan.ntotal
     return found
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.vector import Kept
-from retrieval.index.vector_exact import exact_search
+from retrieval.index.vector_exact import Flat, exact_search
 from retrieval.types import Bitmap, Ranking, Vectors
 
 KINDS = 2
@@ -47,7 +47,7 @@ class Probe:
     @classmethod
     def among(cls, vectors: Kept, queries: Vectors, allowed: Bitmap) -> Probe:
         """With the neighbours among the rows that are present and allowed."""
-        return cls(queries, exact_search(vectors, queries, TRUTH_DEPTH, allowed))
+        return cls(queries, exact_search(Flat(vectors), queries, TRUTH_DEPTH, allowed))
 
     def first(self, count: int) -> Probe:
         """The first so many queries."""

@@ -8,16 +8,16 @@ import numpy as np
 
 from retrieval.errors import BadQuery
 from retrieval.index.top import best
-from retrieval.index.vector import Kept, row_scores
+from retrieval.index.vector import row_scores
 from retrieval.index.vector_approximate import Approximate, approximate_search
-from retrieval.index.vector_exact import exact_search, no_ranking
+from retrieval.index.vector_exact import Flat, exact_search, no_ranking
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
 
 
 class SegmentVectors:
     """Vectors of one segment, with a structure over them or without.  Rows count from 0 within the segment."""
 
-    def __init__(self, vectors: Kept, approximate: Approximate | None = None) -> None:
+    def __init__(self, vectors: Flat, approximate: Approximate | None = None) -> None:
         self.vectors = vectors
         self.approximate = approximate
 
@@ -32,7 +32,7 @@ class SegmentVectors:
 
     def score(self, query: Vectors, rows: Rows) -> Scores:
         """Exact inner products of one query, (dimension,), with the kept vectors of `rows`."""
-        return row_scores(query, self.vectors[rows])
+        return row_scores(query, self.vectors.floats[rows])
 
 
 class CombinedVectors:
@@ -74,6 +74,8 @@ class CombinedVectors:
     def score(self, query: Vectors, rows: Rows) -> Scores:
         """Exact inner products of one query, (dimension,), with the kept vectors of `rows`, in their order."""
         query = self._checked(query[np.newaxis])[0]
+        if len(self.segments) == 1:
+            return self.segments[0].score(query, rows)
         scores = np.empty(len(rows), np.float32)
         owners = np.searchsorted(self._starts, rows, side="right") - 1
         for number in np.unique(owners).tolist():

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.vector import Kept
-from retrieval.index.vector_exact import exact_search, rescored
+from retrieval.index.vector_exact import Flat, exact_search, rescored
 from retrieval.index.vector_probe import KINDS, TRUTH_DEPTH, Probe
 from retrieval.index.vector_recall import RecallEstimate, estimate
 from retrieval.index.vector_structure import Effort, Selection, Structure
@@ -205,7 +205,7 @@ class Tuner:
     def _exact_ms(self, queries: Vectors, allowed: Bitmap) -> float:
         """Milliseconds of one exact search over the allowed rows, on one thread."""
         with threads_for(1):
-            return _median_ms(queries, lambda query: exact_search(self.vectors, query, TUNED_K, allowed))
+            return _median_ms(queries, lambda query: exact_search(Flat(self.vectors), query, TUNED_K, allowed))
 
     def _least(self, curves: _Curves, fold: Fold, start: int, care: float = 1.0) -> Reached:
         """The least exploration with which both kinds of a fold's queries reach the target, then the least depth that

@@ -20,6 +20,7 @@ from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
 _SAFE = 1.0 + 1e-6  # bounds are kept in single precision
 _FEW = 100  # passages with a term that are never too many to show it
 _KNOWN_TERMS = 1 << 13  # kept from query to query
+_KNOWN_ROWS = 1 << 21  # of them, in a collection that is small enough to score every row: 32 MB
 
 
 class WordQuery:
@@ -74,6 +75,7 @@ class WordIndex:
         self._parts = [_placed(each, keys, live) for each in segments]
         self._collection = _collection(self._parts, settings, self._rows)
         self._known: dict[tuple[str, int], TermScores] = {}
+        self._known_rows = 0
         self._lock = threading.Lock()
 
     @property
@@ -134,9 +136,11 @@ class WordIndex:
         if term is None and (parts := self._occurrences(text)):
             term = self._scores(text, times, parts)
             with self._lock:
-                if len(self._known) >= _KNOWN_TERMS:
+                if len(self._known) >= _KNOWN_TERMS or self._known_rows >= _KNOWN_ROWS:
                     self._known.clear()
+                    self._known_rows = 0
                 self._known[text, times] = term
+                self._known_rows += term.kept
         return term
 
     def _occurrences(self, text: str) -> list[PartOfTerm]:

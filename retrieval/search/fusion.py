@@ -88,7 +88,10 @@ class Fused:
 
 def union(dense: Ranking, lexical: Ranking) -> Rows:
     """The rows of either list, ascending."""
-    return np.union1d(dense.rows, lexical.rows)
+    rows = np.sort(np.concatenate((dense.rows, lexical.rows)))
+    new = np.ones(len(rows), np.bool_)
+    new[1:] = rows[1:] != rows[:-1]
+    return rows[new]
 
 
 def first(rows: Rows, scores: Values, k: int) -> Ranking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -20,11 +21,7 @@ def fetch(request: SearchRequest, ranked: DocumentRanking, retrieval: Retrieval,
         return ()
     rows = _rows(documents, retrieval, snapshot)
     scores = retrieval.score(np.concatenate(rows))
-    ends = np.cumsum([len(each) for each in rows]).tolist()
-    best = [
-        _best(scores.score, slice(end - len(each), end), request.passages_per_document)
-        for each, end in zip(rows, ends, strict=True)
-    ]
+    best = _best(scores.score, [len(each) for each in rows], request.passages_per_document)
     passages = iter(snapshot.passages(np.concatenate(rows)[np.concatenate(best)]))
     return tuple(
         _hit(rank, document, float(score), [(place, next(passages)) for place in places.tolist()], scores, request)
@@ -41,10 +38,11 @@ def _rows(documents: Rows, retrieval: Retrieval, snapshot: Snapshot) -> list[Row
     return rows if retrieval.allowed is None else [each[retrieval.allowed[each]] for each in rows]
 
 
-def _best(scores: Scores, places: slice, count: int) -> Rows:
-    """Places of a document's best passages, best first."""
-    order = np.argsort(-scores[places], kind="stable")[:count]
-    return np.asarray(order + places.start, dtype=np.int64)
+def _best(scores: Scores, sizes: Sequence[int], count: int) -> list[Rows]:
+    """Places of the best passages, best first, of documents that have `sizes` of them, one after the other."""
+    order = np.lexsort((-scores, np.repeat(np.arange(len(sizes)), sizes)))
+    starts = accumulate(sizes, initial=0)
+    return [order[start : start + min(size, count)] for start, size in zip(starts, sizes, strict=False)]
 
 
 def _hit(

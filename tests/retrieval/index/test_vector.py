@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery, CorruptCollection, EncoderError
 from retrieval.index.vector import Kept, VectorWriter, open_vectors, row_scores
+from retrieval.index.vector_exact import MANY_QUERIES, Flat, exact_search
 from retrieval.index.vector_segments import CombinedVectors, SegmentVectors
 from retrieval.types import Bitmap, Ranking
 
@@ -41,9 +43,11 @@ def assert_same(found: Ranking, expected: Ranking) -> None:
 
 
 def segmented(vectors: Kept, cuts: list[int]) -> CombinedVectors:
+    """Every second segment has its vectors in float32 too."""
     bounds = [0, *sorted(cuts), len(vectors)]
     parts = [vectors[start:end] for start, end in itertools.pairwise(bounds)]
-    return CombinedVectors([SegmentVectors(part) for part in parts], vectors.shape[1])
+    flats = [Flat(part, part.astype(np.float32) if number % 2 else None) for number, part in enumerate(parts)]
+    return CombinedVectors([SegmentVectors(flat) for flat in flats], vectors.shape[1])
 
 
 @settings(max_examples=60, deadline=None)
@@ -152,3 +156,10 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     np.save(path, np.zeros((2, 3), np.int64))
     with pytest.raises(CorruptCollection, match="int64"):
         open_vectors(path)
+
+
+def test_many_queries_at_once_leave_single_ones_as_fast_as_they_were() -> None:
+    """FAISS decides for the whole process from how many numbers on it multiplies matrices, which is slow for one."""
+    vectors = np.random.default_rng(0).standard_normal((300, D)).astype(np.float32) / 10
+    exact_search(Flat(vectors), vectors[:MANY_QUERIES], 5)
+    assert D < faiss.cvar.distance_compute_blas_threshold <= MANY_QUERIES * D

@@ -19,6 +19,7 @@ from retrieval.index import vector_build
 from retrieval.index.directory import Files
 from retrieval.index.vector_approximate import Approximate
 from retrieval.index.vector_build import StructureFacts, build_structure, open_structure, queried_rows
+from retrieval.index.vector_exact import Flat
 from retrieval.index.vector_plan import StructurePlan
 from retrieval.index.vector_recall import estimate, recall_of
 from retrieval.index.vector_segments import CombinedVectors, SegmentVectors
@@ -58,7 +59,7 @@ def _one_thread() -> Iterator[None]:
 def segment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SegmentVectors:
     path = tmp_path_factory.mktemp("structure") / "structure.faiss"
     facts = build(path, request.param)
-    return SegmentVectors(VECTORS, Approximate(open_structure(path, facts), facts.tuning))
+    return SegmentVectors(Flat(VECTORS), Approximate(open_structure(path, facts), facts.tuning))
 
 
 @given(rows=st.integers(1, 200), held=st.integers(0, 200), seed=st.integers(0, 99))
@@ -122,8 +123,8 @@ def test_one_query_is_answered_as_among_many(segment: SegmentVectors) -> None:
 
 def test_segments_with_and_without_a_structure_are_merged_by_score(segment: SegmentVectors) -> None:
     small = clustered(np.random.default_rng(9), 300)
-    combined = CombinedVectors([SegmentVectors(small), segment], D)
-    whole = CombinedVectors([SegmentVectors(np.concatenate((small, VECTORS)))], D)
+    combined = CombinedVectors([SegmentVectors(Flat(small)), segment], D)
+    whole = CombinedVectors([SegmentVectors(Flat(np.concatenate((small, VECTORS))))], D)
     assert not combined.is_exact
     recalls = []
     for one, other in zip(combined.search(QUERIES, 10), whole.search(QUERIES, 10), strict=True):
