@@ -60,6 +60,7 @@ class Changes:
         self._queue_length = queue_length
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._waiting: deque[Job] = deque()
+        self._running: Sequence[Job] = ()
         self._woken = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="attendex-writer")
@@ -92,6 +93,12 @@ class Changes:
             self._woken.notify()
         return job
 
+    def brings(self, collection: str, document_id: str) -> bool:
+        """Whether a change that is not yet to be seen adds a document."""
+        with self._woken:
+            changes = [job.change for job in (*self._running, *self._waiting) if job.collection == collection]
+        return any(each.id == document_id for change in changes if change for each in change.upserts)
+
     async def finished(self, job: Job) -> None:
         """Wait until the job is done or has failed; then its change can be searched."""
         await asyncio.shield(asyncio.wrap_future(job.done))
@@ -107,6 +114,7 @@ class Changes:
         lower_priority()
         while jobs := self._next():
             self._run(jobs)
+            self._running = ()
             for job in jobs:
                 job.change = None
                 job.done.set_result(None)
@@ -132,6 +140,7 @@ class Changes:
                 if documents > SHARED_DOCUMENTS:
                     break
                 jobs.append(self._waiting.popleft())
+            self._running = jobs
             return jobs
 
     def _run(self, jobs: Sequence[Job]) -> None:

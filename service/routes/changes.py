@@ -53,10 +53,11 @@ async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait
 
 @router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")
 async def delete(name: Name, document_id: str, request: Request, wait: Wait = False) -> Response:
-    """404 where there is none with that id."""
+    """404 where there is none with that id, nor one on its way."""
     known = writable(request, Role.WRITE, name)
+    coming = known.changes.brings(name, document_id)  # asked first: what arrives meanwhile is found
     with known.collections.lease(name) as searcher:
-        if searcher.snapshot.find(document_id) is None:
+        if not coming and searcher.snapshot.find(document_id) is None:
             raise DocumentNotFound(f"no document {document_id!r} in {name}")
     return await _change(known, name, Change(deletes=(document_id,)), wait)
 

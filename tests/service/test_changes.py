@@ -89,6 +89,15 @@ def test_documents_are_replaced_and_deleted(served: Served) -> None:
     assert sorted(ids(served, "anything")) == ["aspirin", "heat"]
 
 
+def test_a_document_on_its_way_can_be_deleted_already(served: Served) -> None:
+    for number in range(6):
+        assert add(served, {**MOON, "id": f"moon{number}"}, wait=False).status_code == 202
+        assert served.http.delete(f"{SMALL}/documents/moon{number}").status_code == 202
+    add(served, {**MOON, "id": "last"})
+    assert [each for each in ids(served, "the moon", k=20) if each.startswith("moon")] == []
+    problem(served.http.delete(f"{SMALL}/documents/moon0"), 404, "document_not_found")
+
+
 def test_a_filter_sees_the_changes_that_were_asked_for_before(served: Served) -> None:
     add(served, MOON)
     for number in range(5):
