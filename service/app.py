@@ -32,6 +32,7 @@ from service.errors import problem_of, problem_of_status, problem_of_validation,
 from service.gauges import show_state
 from service.guard import Guard
 from service.lifecycle import Lifecycle
+from service.memory import give_back_memory
 from service.metrics import Metrics
 from service.openapi import allowed_methods, describe_errors
 from service.recall import RecallWatch
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 VERSION = "0.1.0"
+MEMORY_SECONDS = 60.0
 OPEN_PATHS = frozenset({"/openapi.json"})  # with the probes, what needs no key
 
 
@@ -94,7 +96,10 @@ def create_app(
                     await asyncio.to_thread(remove_dropped, root)
                 await asyncio.to_thread(services.collections.refresh)
                 lifecycle.door = door(services)
-                async with watching(settings.reload_seconds, services.collections.refresh, keys.reload):
+                async with (
+                    repeating(settings.reload_seconds, services.collections.refresh, keys.reload),
+                    repeating(MEMORY_SECONDS, give_back_memory),
+                ):
                     yield {"services": services}
             finally:
                 lifecycle.door = None
@@ -198,26 +203,26 @@ def open_warm(path: Path, encoders: Encoders, previous: Searcher | None = None) 
 
 
 @asynccontextmanager
-async def watching(seconds: float, *looks: Callable[[], None]) -> AsyncIterator[None]:
-    """Look for changes of collections and keys again and again while the block runs."""
-    task = asyncio.create_task(watch(seconds, looks))
+async def repeating(seconds: float, *tasks: Callable[[], None]) -> AsyncIterator[None]:
+    """Call `tasks` every so many seconds while the block runs."""
+    loop = asyncio.create_task(repeat(seconds, tasks))
     try:
         yield
     finally:
-        task.cancel()
+        loop.cancel()
         with suppress(asyncio.CancelledError):
-            await task
+            await loop
 
 
-async def watch(seconds: float, looks: Sequence[Callable[[], None]]) -> None:
-    """Call `looks` again and again; one that fails is tried again."""
+async def repeat(seconds: float, tasks: Sequence[Callable[[], None]]) -> None:
+    """Call `tasks` again and again, on a thread; one that fails is tried again."""
     while True:
         await asyncio.sleep(seconds)
-        for look in looks:
+        for task in tasks:
             try:
-                await asyncio.to_thread(look)
+                await asyncio.to_thread(task)
             except Exception as error:
-                logging.getLogger(LOGGER).error("looking for changes failed: %s", error)
+                logging.getLogger(LOGGER).error("a repeated task failed: %s", error)
 
 
 async def on_error(request: Request, error: Exception) -> Response:
