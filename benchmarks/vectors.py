@@ -200,7 +200,7 @@ def _formatted(settings: dict[str, Any], rows: int) -> dict[str, Any]:
 def _with(segment: SegmentVectors, queries: Vectors, effort: Effort) -> list[Ranking]:
     assert segment.approximate is not None
     found = segment.approximate.structure.candidates(queries, effort)
-    return [rescored(segment.vectors, query, rows, K) for query, rows in zip(queries, found, strict=True)]
+    return [rescored(segment.flat.vectors, query, rows, K) for query, rows in zip(queries, found, strict=True)]
 
 
 def _truncated(name: str, held: Held) -> Report:

@@ -205,13 +205,13 @@ def open_warm(path: Path, encoders: Encoders, previous: Searcher | None = None) 
 @asynccontextmanager
 async def repeating(seconds: float, *tasks: Callable[[], None]) -> AsyncIterator[None]:
     """Call `tasks` every so many seconds while the block runs."""
-    loop = asyncio.create_task(repeat(seconds, tasks))
+    running = asyncio.create_task(repeat(seconds, tasks))
     try:
         yield
     finally:
-        loop.cancel()
+        running.cancel()
         with suppress(asyncio.CancelledError):
-            await loop
+            await running
 
 
 async def repeat(seconds: float, tasks: Sequence[Callable[[], None]]) -> None:
@@ -222,7 +222,7 @@ async def repeat(seconds: float, tasks: Sequence[Callable[[], None]]) -> None:
             try:
                 await asyncio.to_thread(task)
             except Exception as error:
-                logging.getLogger(LOGGER).error("a repeated task failed: %s", error)
+                logging.getLogger(LOGGER).error("%s failed, and will be tried again: %s", task.__qualname__, error)
 
 
 async def on_error(request: Request, error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 Nothing waits for company.  A batch starts as soon as a worker is free, so one caller alone pays nothing, and under load
 batches grow by themselves.  There is room for so many items, waiting and being answered; the next is refused at once
-rather than made to wait.  A burst may fill the room.  Once something had to be refused there is a quarter of it, so
+rather than made to wait.  A burst may fill the room.  Once something had to be refused there is a sixth of it, so
 that what is accepted under a flood is answered soon, until a second has passed without a refusal.
 
 A worker that is done takes its next batch itself, on its own thread: while the event loop is handing out the last
@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 from retrieval.errors import Overloaded
 
 CALM_S = 1.0  # without a refusal, after which there is all the room again
-STRAINED = 4  # the part of the room that there is until then
+STRAINED = 6  # the part of the room that there is until then
 
 T = TypeVar("T")
 R = TypeVar("R")

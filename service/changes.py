@@ -30,6 +30,7 @@ class Job:
 
     collection: str
     change: Change | None  # None once it has been applied: the documents are not kept
+    adds: frozenset[str] = frozenset()  # ids of its documents
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     status: str = "queued"
     report: ChangeReport = field(default_factory=ChangeReport)
@@ -85,7 +86,7 @@ class Changes:
                 raise Overloaded(
                     f"{len(self._waiting)} changes wait already; try again in a few seconds", retry_after_s=2
                 )
-            job = Job(collection, change)
+            job = Job(collection, change, frozenset(each.id for each in change.upserts))
             self._jobs[job.id] = job
             while len(self._jobs) > KEPT_JOBS:
                 self._jobs.popitem(last=False)
@@ -96,8 +97,8 @@ class Changes:
     def brings(self, collection: str, document_id: str) -> bool:
         """Whether a change that is not yet to be seen adds a document."""
         with self._woken:
-            changes = [job.change for job in (*self._running, *self._waiting) if job.collection == collection]
-        return any(each.id == document_id for change in changes if change for each in change.upserts)
+            coming = (*self._running, *self._waiting)
+        return any(document_id in job.adds for job in coming if job.collection == collection)
 
     async def finished(self, job: Job) -> None:
         """Wait until the job is done or has failed; then its change can be searched."""
@@ -116,7 +117,7 @@ class Changes:
             self._run(jobs)
             self._running = ()
             for job in jobs:
-                job.change = None
+                job.change, job.adds = None, frozenset()
                 job.done.set_result(None)
             self._rest(jobs[0])
 

@@ -56,7 +56,7 @@ class Queue(Group):
     length: PositiveInt = Field(
         default=64,
         description="Most searches, or embedding requests, on their way at a time; more get 429, "
-        "and until that has not happened for a second there is a quarter of the room.",
+        "and until that has not happened for a second there is a sixth of the room.",
     )
     changes: PositiveInt = Field(default=256, description="Most changes of documents that wait; more get 429.")
     batch_searches: PositiveInt = Field(default=16, description="Most searches that are answered as one batch.")

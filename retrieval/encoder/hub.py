@@ -29,6 +29,11 @@ def locate(name: str | Path) -> Path:
     return _from_hub(text if "/" in text else f"sentence-transformers/{text}")
 
 
+def is_at_hand(name: str | Path) -> bool:
+    """Whether `locate` needs no network for it, whatever is in the hub's cache."""
+    return str(name) in DEFAULT_NAMES or Path(name).expanduser().is_dir()
+
+
 def _packaged() -> Path:
     spec = importlib.util.find_spec(DEFAULT_PACKAGE)
     if spec is None or not spec.submodule_search_locations:

@@ -29,7 +29,8 @@ BLOCK_TEXTS = 512  # of a long list that goes through the stream
 WINDOWS_AHEAD = 2  # windows that are read and tokenised before they are asked for
 SHARED_TOKENS = 512  # fewer are not worth dividing among requests
 WARM_LENGTHS = (*range(4, 33, 4), *range(40, 97, 8))  # of texts alone
-WARM_TOGETHER = ((16, range(2, 9)), (24, range(2, 17)), (60, range(2, 9)))  # lengths of texts, and how many of them
+# Lengths of texts, and how many of them share rows.
+WARM_TOGETHER = ((16, range(2, 9)), (24, range(2, 17)), (36, (6, 9)), (60, range(2, 9)))
 
 Places: TypeAlias = NDArray[np.int64]
 

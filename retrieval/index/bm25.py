@@ -88,7 +88,7 @@ class TermScores:
         self.weight = weight  # n(t, q) · idf(t) · (k1 + 1)
         self.most = most  # no passage gets more than this
         self.size = sum(len(each.members) for each in parts)
-        self.kept = self.size if len(collection.norms) <= _FEW else 0  # rows that `given` may come to hold
+        self.kept = self.size if len(collection.norms) + self.size <= _FEW else 0  # rows that `given` may come to hold
         self._collection = collection
         self._parts = parts
 

@@ -123,7 +123,7 @@ class Segment:
     def index(self) -> SegmentVectors:
         """The vectors, searchable; in float32 too where they are few.  FAISS parses a structure after it is checked."""
         if self.record.structure is None or self._structure is None:
-            few = self.vectors.size <= _FEW_NUMBERS
+            few = self.vectors.dtype == np.float16 and self.vectors.size <= _FEW_NUMBERS
             return SegmentVectors(Flat(self.vectors, np.array(self.vectors, np.float32) if few else None))
         facts = StructureFacts.from_json(self.record.structure.facts)
         self._structure.require(0, facts.parsed_bytes)

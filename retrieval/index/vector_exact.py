@@ -41,8 +41,8 @@ class Found:
 class Flat:
     """Kept vectors, (n, dimension), as exact search takes them.
 
-    `floats` are the same numbers in float32, for what would have to be converted otherwise; scans read `vectors`, which
-    are half as large.
+    `floats` are float16 `vectors` in float32, from which single rows are scored without a conversion; scans read
+    `vectors`, which are half as large.
     """
 
     def __init__(self, vectors: Kept, floats: Vectors | None = None) -> None:
@@ -51,6 +51,10 @@ class Flat:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def score(self, query: NDArray[np.float32], rows: Rows) -> Scores:
+        """Exact inner products of `query`, (dimension,), with some rows, in their order."""
+        return row_scores(query, self.floats[rows])
 
     @cached_property
     def scan(self) -> faiss.Index:
@@ -71,10 +75,6 @@ class Searched:
     def at(self, places: Rows) -> Rows:
         """Rows by their places among the rows searched."""
         return places if self.rows is None else self.rows[places]
-
-    def scores(self, query: NDArray[np.float32], rows: Rows) -> Scores:
-        """Exact scores of some rows."""
-        return row_scores(query, self.flat.floats[rows])
 
     def scans(self, *, as_float32: bool) -> Iterator[faiss.Index]:
         """Block after block as FAISS scans it; one is not to be used after the next was asked for."""
@@ -127,7 +127,7 @@ def exact_search(flat: Flat, queries: Vectors, k: int, allowed: Bitmap | None = 
         return [no_ranking() for _ in queries]
     if len(searched) <= FEW_ROWS:
         rows = searched.at(np.arange(len(searched)))
-        return [best(rows, searched.scores(query, rows), k) for query in queries]
+        return [best(rows, searched.flat.score(query, rows), k) for query in queries]
     return _search_all(searched, queries, min(k, len(searched)))
 
 
@@ -177,7 +177,7 @@ def _search_all(searched: Searched, queries: Vectors, k: int) -> list[Ranking]:
         for position in np.flatnonzero(settled):
             near = found.scores[position] >= least[position]
             rows, query = searched.at(found.places[position][near]), queries[open_queries[position]]
-            rankings[open_queries[position]] = best(rows, searched.scores(query, rows), k)
+            rankings[open_queries[position]] = best(rows, searched.flat.score(query, rows), k)
         open_queries, depth = open_queries[~settled], depth * 4
     return rankings
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from retrieval.errors import BadQuery
 from retrieval.index.top import best
-from retrieval.index.vector import row_scores
 from retrieval.index.vector_approximate import Approximate, approximate_search
 from retrieval.index.vector_exact import Flat, exact_search, no_ranking
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
@@ -17,22 +16,22 @@ from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
 class SegmentVectors:
     """Vectors of one segment, with a structure over them or without.  Rows count from 0 within the segment."""
 
-    def __init__(self, vectors: Flat, approximate: Approximate | None = None) -> None:
-        self.vectors = vectors
+    def __init__(self, flat: Flat, approximate: Approximate | None = None) -> None:
+        self.flat = flat
         self.approximate = approximate
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self.flat)
 
     def search(self, queries: Vectors, k: int, *, allowed: Bitmap | None = None, exact: bool = False) -> list[Ranking]:
         """As CombinedVectors.search, for this segment alone."""
         if exact or self.approximate is None:
-            return exact_search(self.vectors, queries, k, allowed)
-        return approximate_search(self.vectors, self.approximate, queries, k, allowed)
+            return exact_search(self.flat, queries, k, allowed)
+        return approximate_search(self.flat, self.approximate, queries, k, allowed)
 
     def score(self, query: Vectors, rows: Rows) -> Scores:
         """Exact inner products of one query, (dimension,), with the kept vectors of `rows`."""
-        return row_scores(query, self.vectors.floats[rows])
+        return self.flat.score(query, rows)
 
 
 class CombinedVectors:

@@ -90,8 +90,10 @@ def test_documents_are_replaced_and_deleted(served: Served) -> None:
 
 
 def test_a_document_on_its_way_can_be_deleted_already(served: Served) -> None:
+    assert served.http.put("/v1/collections/other", json={}).status_code == 201
     for number in range(6):
         assert add(served, {**MOON, "id": f"moon{number}"}, wait=False).status_code == 202
+        problem(served.http.delete(f"/v1/collections/other/documents/moon{number}"), 404, "document_not_found")
         assert served.http.delete(f"{SMALL}/documents/moon{number}").status_code == 202
     add(served, {**MOON, "id": "last"})
     assert [each for each in ids(served, "the moon", k=20) if each.startswith("moon")] == []

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import BadQuery, CorruptCollection
-from retrieval.index import bm25, inversion, lexical, postings_merge
+from retrieval.index import bm25, inversion, lexical, postings_merge, word_index
 from retrieval.index.analysis import Analyzer, LexicalSettings
 from retrieval.index.directory import Files
 from retrieval.index.lexical import LexicalWriter, open_lexical, open_segments
@@ -182,6 +182,17 @@ def test_terms_worth_showing(tmp_path: Path) -> None:
     assert index.telling_terms("the") == {"the"}
     assert index.telling_terms("个体户") == {"个体", "体户"}
     assert index.telling_terms("个") == {"个"}
+
+
+def test_terms_are_forgotten_before_they_hold_too_many_rows(animals: Passages, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = ("cats and dogs", "the birds", "a cat", "birds to be", "dogs bark")
+    expected = [ranked(animals.open(), query) for query in queries]
+    monkeypatch.setattr(word_index, "_KNOWN_ROWS", 3)
+    index = animals.open()
+    for _ in range(2):
+        assert [ranked(index, query) for query in queries] == expected
+    assert sum(term.kept for term in index._known.values()) == index._known_rows
+    assert len(index._known) < 4
 
 
 def test_an_index_of_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import faiss
@@ -159,7 +161,13 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 
 
 def test_many_queries_at_once_leave_single_ones_as_fast_as_they_were() -> None:
-    """FAISS decides for the whole process from how many numbers on it multiplies matrices, which is slow for one."""
+    """FAISS decides for the whole process from how many numbers on it multiplies matrices, which is slow for one.
+
+    Its default tells that these are numbers: no one asks as many queries at once.
+    """
+    code = "import faiss; print(faiss.cvar.distance_compute_blas_threshold)"
+    fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(fresh.stdout) > 10_000
     vectors = np.random.default_rng(0).standard_normal((300, D)).astype(np.float32) / 10
     exact_search(Flat(vectors), vectors[:MANY_QUERIES], 5)
     assert D < faiss.cvar.distance_compute_blas_threshold <= MANY_QUERIES * D

@@ -58,6 +58,17 @@ def test_a_document_scores_as_its_best_passage_does(searcher: Searcher) -> None:
     assert hits[0].id == "oak.txt"
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_each_document_shows_its_best_passages_best_first(searcher: Searcher, count: int) -> None:
+    every = searcher.search(dense("flowers and barrels", k=len(TOPICS), passages_per_document=100)).hits
+    few = searcher.search(dense("flowers and barrels", k=len(TOPICS), passages_per_document=count)).hits
+    assert max(len(hit.passages) for hit in every) > 1
+    for hit, whole in zip(few, every, strict=True):
+        ordered = sorted(whole.passages, key=lambda each: (-each.score, each.start))
+        assert list(whole.passages) == ordered
+        assert list(hit.passages) == ordered[:count]
+
+
 def test_equal_scores_are_ordered_by_id(searcher: Searcher) -> None:
     ids = [hit.id for hit in searcher.search(dense("the same words in two documents", k=2)).hits]
     assert ids == ["a-twin.txt", "b-twin.txt"]
