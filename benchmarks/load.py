@@ -91,6 +91,8 @@ class Connection(asyncio.Protocol):
 async def generate(orders: Orders) -> Seen:
     """All callers at once, until the time is over."""
     address = urlsplit(orders.url)
+    assert address.hostname is not None
+    host, port = address.hostname, address.port or 80
     requests = [_request(orders, address.netloc, body) for body in orders.bodies]
     seen, statuses = Seen(), Counter[str]()
     started = time.perf_counter()
@@ -102,7 +104,7 @@ async def generate(orders: Orders) -> Seen:
             try:
                 if connection is None:
                     loop = asyncio.get_running_loop()
-                    _, connection = await loop.create_connection(Connection, address.hostname, address.port)
+                    _, connection = await loop.create_connection(Connection, host, port)
                 status, body = await connection.ask(requests[next(place) % len(requests)])
             except OSError:
                 statuses["no answer"] += 1

@@ -27,7 +27,7 @@ from benchmarks.parser_candidates import CANDIDATES, CODE, FORMATS, Candidate
 from benchmarks.parser_samples import write_samples
 
 PHRASES = Path(__file__).parent / "parser_phrases.tsv"
-FAMILIES = {suffix[1:]: (suffix,) for suffix in FORMATS if suffix not in (".html", ".htm")}
+FAMILIES: dict[str, tuple[str, ...]] = {suffix[1:]: (suffix,) for suffix in FORMATS if suffix not in (".html", ".htm")}
 FAMILIES |= {"html": (".html", ".htm"), "code": CODE}
 SECONDS = 120  # for one file
 
@@ -122,9 +122,12 @@ def _licence(distribution: str) -> str:
         about = importlib.metadata.metadata(distribution)
     except importlib.metadata.PackageNotFoundError:
         return ""
-    classifiers = [each.rsplit(" :: ", 1)[-1] for each in about.get_all("Classifier") or [] if "License" in each]
-    text = about.get("License-Expression") or ", ".join(classifiers) or (about.get("License") or "").split("\n")[0]
-    return str(text)[:60]
+    expression, classifiers, texts = (
+        about.get_all(field) or [] for field in ("License-Expression", "Classifier", "License")
+    )
+    named = ", ".join(each.rsplit(" :: ", 1)[-1] for each in classifiers if "License" in each)
+    licence: str = next((text for text in (*expression, named, *texts) if text), "")
+    return licence.partition("\n")[0][:60]
 
 
 if __name__ == "__main__":

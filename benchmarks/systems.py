@@ -63,7 +63,7 @@ def _sentence_transformers(model: str, precision: str) -> Encode:
     encoder = SentenceTransformer(str(locate(model)), device="cpu", model_kwargs={"dtype": dtype})
 
     def encode(texts: Sequence[str]) -> Vectors:
-        return encoder.encode(list(texts), convert_to_tensor=True).float().numpy()  # type: ignore[no-any-return]
+        return encoder.encode(list(texts), convert_to_tensor=True).float().numpy()
 
     return encode
 
@@ -98,6 +98,7 @@ def _export_onnx(folder: Any, path: Path) -> None:
     from retrieval.encoder.graph import EncoderGraph
 
     example = tuple(map(torch.from_numpy, TokenBatch.of([[1] * 9, [1] * 4, [1] * 3]).rows(9, shared=True).inputs()))
+    rows = {0: "rows", 1: "length"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -105,7 +106,7 @@ def _export_onnx(folder: Any, path: Path) -> None:
             example,
             str(path),
             input_names=list(GRAPH_INPUTS),
-            dynamic_axes={name: {0: "rows", 1: "length"} for name in ("ids", "texts", "positions")} | {"spans": [0]},
+            dynamic_axes={"ids": rows, "texts": rows, "positions": rows, "spans": {0: "texts"}},
             dynamo=False,
             opset_version=17,
         )

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ SHARES = (0.5, 0.1, 0.01, 0.001)
 CURVE = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)  # times the tuned effort
 Search = Callable[[Vectors], list[Ranking]]
 
-OURS = {
+OURS: dict[str, dict[str, Any]] = {
     "exact": {"memory": "exact"},
     "default": {},
     "small": {"memory": "small"},
@@ -186,7 +187,7 @@ def _ours(name: str, held: Held, work: Path) -> Report:
     report.points = [_point(name, held, lambda queries: segment.search(queries, K))]
     for factor in CURVE:
         tried = Effort(max(1, int(effort.explored * factor)), effort.rescored)
-        report.curve.append(_point(f"× {factor}", held, lambda queries, tried=tried: _with(segment, queries, tried)))
+        report.curve.append(_point(f"× {factor}", held, partial(_with, segment, tried)))
     _add_filters(report, held, segment)
     path.unlink()
     return report
@@ -197,7 +198,7 @@ def _formatted(settings: dict[str, Any], rows: int) -> dict[str, Any]:
     return {key: each.format(lists=lists) if key == "structure" else each for key, each in settings.items()}
 
 
-def _with(segment: SegmentVectors, queries: Vectors, effort: Effort) -> list[Ranking]:
+def _with(segment: SegmentVectors, effort: Effort, queries: Vectors) -> list[Ranking]:
     assert segment.approximate is not None
     found = segment.approximate.structure.candidates(queries, effort)
     return [rescored(segment.flat.vectors, query, rows, K) for query, rows in zip(queries, found, strict=True)]
@@ -221,15 +222,12 @@ def _add_filters(report: Report, held: Held, segment: SegmentVectors) -> None:
     rng = np.random.default_rng(3)
     for share in SHARES:
         allowed = rng.random(len(held.vectors)) < share
-        report.filters.append(
-            _point(
-                f"{share:.1%}", held, lambda queries, some=allowed: segment.search(queries, K, allowed=some), allowed
-            )
-        )
+        search = partial(segment.search, k=K, allowed=allowed)
+        report.filters.append(_point(f"{share:.1%}", held, search, allowed))
 
 
 def _point(name: str, held: Held, search: Search, allowed: Bitmap | None = None) -> Point:
-    recalls = [held.recall(search, kind, allowed) for kind in ("passages", "made")]
+    recall, recall_made = (held.recall(search, kind, allowed) for kind in ("passages", "made"))
     queries = held.queries("passages")
     faiss.omp_set_num_threads(1)
     times = []
@@ -244,7 +242,7 @@ def _point(name: str, held: Held, search: Search, allowed: Bitmap | None = None)
         search(queries[:300])
         rates.append(min(300, len(queries)) / (time.perf_counter() - started))
     p50, p95 = np.percentile(times, [50, 95])
-    return Point(name, *recalls, float(p50), float(p95), *rates)
+    return Point(name, recall, recall_made, float(p50), float(p95), *rates)
 
 
 def _opening(path: Path, facts: dict[str, Any], work: Path) -> tuple[float, float]:
