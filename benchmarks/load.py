@@ -29,6 +29,7 @@ class Orders:
     callers: int
     seconds: float
     key: str = ""
+    method: str = "POST"  # GET: bodies are what stands behind the question mark
     again_s: float = 0.01  # from a refused request to the same caller's next, at least
 
 
@@ -127,9 +128,11 @@ async def generate(orders: Orders) -> Seen:
 
 
 def _request(orders: Orders, host: str, body: str) -> bytes:
+    key = [f"authorization: Bearer {orders.key}"] if orders.key else []
+    if orders.method == "GET":
+        return "\r\n".join([f"GET {orders.path}?{body} HTTP/1.1", f"host: {host}", *key, "", ""]).encode()
     data = body.encode()
-    lines = [f"POST {orders.path} HTTP/1.1", f"host: {host}", "content-type: application/json"]
-    lines += [f"authorization: Bearer {orders.key}"] if orders.key else []
+    lines = [f"POST {orders.path} HTTP/1.1", f"host: {host}", "content-type: application/json", *key]
     return "\r\n".join([*lines, f"content-length: {len(data)}", "", ""]).encode() + data
 
 

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import numpy as np
@@ -48,6 +49,7 @@ class Load:
     callers: int
     path: str
     body: dict[str, object]
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,13 @@ def loads(collection: str, callers: Sequence[int], modes: Sequence[str]) -> Iter
 
 def bodies(load: Load, queries: Sequence[str], number: int) -> list[str]:
     """Distinct requests: the queries over and over, each time with another of their words in place of the last."""
-    key = "input" if load.path == EMBEDDINGS else "query"
+    key = "input" if load.path.endswith("/embeddings") else "query"
+    written = json.dumps if load.method == "POST" else urlencode
     words = sorted({word for query in queries for word in query.split()})
     places = range(number * REQUESTS, (number + 1) * REQUESTS)
     starts = [query.rpartition(" ")[0] for query in queries]
     texts = (f"{starts[i % len(queries)]} {words[(i // len(queries) + i) % len(words)]}" for i in places)
-    return [json.dumps({key: text[:200], **load.body}) for text in texts]
+    return [written({key: text[:200], **load.body}) for text in texts]
 
 
 def measure(
@@ -120,7 +123,7 @@ def measure(
     """Run one load and print its line."""
     asked = bodies(load, queries, number)
     memory, cpu = service.anonymous_mb(), service.cpu_s()
-    seen = run_load(Orders(service.url, load.path, asked, load.callers, seconds, again_s=again_s))
+    seen = run_load(Orders(service.url, load.path, asked, load.callers, seconds, again_s=again_s, method=load.method))
     answered = len(seen.latencies_ms)
     p50, p95, p99 = np.percentile(seen.latencies_ms, [50, 95, 99]) if answered else (np.nan,) * 3
     errors = sum(count for status, count in seen.statuses.items() if not status.startswith("2"))
