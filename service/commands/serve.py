@@ -40,9 +40,11 @@ def serve(
 
       attendex serve papers --set limits.k=100 --set log.format=json
     """
+    from service.memory import share_arenas
     from service.startup import check_directory, check_exposure, set_up_openmp
 
     set_up_openmp()
+    share_arenas()
     from service.app import create_app
     from service.lifecycle import Lifecycle
     from service.server import listen, make_server, url_of
