@@ -24,9 +24,12 @@ import regex
 import Stemmer
 
 from retrieval.errors import InputError
+from retrieval.index.remembered import Remembered
 
 VERSION = 1  # of the rules above; a collection is asked with the rules that it was built with
 MAX_TERM = 100  # characters; longer terms are cut
+
+_KNOWN_CHARACTERS = 1 << 17  # of words whose terms are remembered
 
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\u30FC\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _LETTER = rf"[[\w\p{{M}}\u00AD\u200C\u200D]--[{_SPACELESS}]]"
@@ -100,6 +103,7 @@ class Analyzer:
     def __init__(self, language: str) -> None:
         self._stemmer = None if language == "none" else Stemmer.Stemmer(language, 0)
         self._lock = threading.Lock()  # a Snowball stemmer works in a buffer of its own
+        self._known: Remembered[str, tuple[str, ...]] = Remembered(_KNOWN_CHARACTERS)
 
     def split(self, text: str) -> list[str]:
         """The words of a text in order; a pair of spaceless characters comes before the first of the two."""
@@ -139,8 +143,15 @@ class Analyzer:
         return Form(tuple(term for term, _ in pairs), tuple(offset for _, offset in pairs), width=starts[-1])
 
     def terms(self, text: str) -> list[str]:
-        """All the terms of a text, in order."""
-        return [term for word in self.split(text) for term in self.form(word).terms]
+        """All the terms of a text, in order; those of words that come again are remembered."""
+        return [term for word in self.split(text) for term in self._known_terms(word)]
+
+    def _known_terms(self, word: str) -> tuple[str, ...]:
+        terms = self._known.get(word)
+        if terms is None:
+            terms = self.form(word).terms
+            self._known.put(word, terms, len(word))
+        return terms
 
     def _term(self, part: str) -> str:
         lowered = part.lower()[:MAX_TERM]

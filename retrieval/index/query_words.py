@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from retrieval.errors import BadQuery
 
@@ -21,6 +22,7 @@ class QueryWords:
     excluded: tuple[str, ...]
 
 
+@lru_cache(maxsize=256)  # a search asks several times
 def parse_query(text: str) -> QueryWords:
     """Read the operators out of a query.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from retrieval.index.digests import CheckedFile
 from retrieval.index.identity import Digests, IdTable
 from retrieval.index.manifest import DELETIONS, SEGMENTS, SegmentRecord
 from retrieval.index.passages import Keys, Table, TableReader, passage_text, read_documents, read_passages
+from retrieval.index.remembered import Remembered
 from retrieval.index.vector import Kept, open_vectors
 from retrieval.index.vector_approximate import Approximate
 from retrieval.index.vector_build import StructureFacts, open_structure
@@ -33,6 +35,9 @@ IDS = "ids.npy"  # rows by id digest
 STRUCTURE = "vectors.faiss"  # the approximate structure over the vectors, where there is one
 FACTS = "facts.npy"  # one record a document, see FACTS_TYPE
 
+_PAGE_ROWS = 1 << 10  # as many at a time are a page of hits, and remembered; longer lists pass by
+_TEXT_BYTES = 16 << 20  # of documents that are remembered; those of a small collection all fit
+_PASSAGES = 1 << 14  # that are remembered
 _FEW_NUMBERS = 1 << 22  # in vectors of 384 dimensions those of 10,000 passages, 16 MB in memory
 
 FACTS_TYPE = np.dtype([("content", "<u8", (2,)), ("unreadable", "<f4")])  # digest; share of text, NaN when unknown
@@ -76,6 +81,8 @@ class Segment:
         self.document_of: Rows = self._tables[Table.PASSAGES].numbers("document").astype(np.int64)
         self.vectors: Kept = self._vectors()
         self._check_counts()
+        self._documents: Remembered[int, Document] = Remembered(_TEXT_BYTES)
+        self._passages: Remembered[int, Passage] = Remembered(_PASSAGES)
 
     def _array(self, name: str) -> NDArray[Any]:
         file = self._files[name]
@@ -153,7 +160,13 @@ class Segment:
         return self._ids.by_row(self.record.documents)
 
     def documents(self, rows: Rows) -> list[Document]:
-        """Documents in the order asked."""
+        """Documents in the order asked; those of a page of hits are remembered."""
+        if len(rows) > _PAGE_ROWS:
+            return self._read_documents(rows)
+        return self._documents.all_of(rows.tolist(), self._read_documents, _size_bytes)
+
+    def _read_documents(self, rows: Sequence[int] | Rows) -> list[Document]:
+        rows = np.asarray(rows, np.int64)
         return read_documents(self._tables[Table.DOCUMENTS], self._tables[Table.METADATA], rows)
 
     def ids(self, rows: Rows) -> list[str]:
@@ -161,8 +174,13 @@ class Segment:
         return self._tables[Table.DOCUMENTS].values(["id"], rows)[0]
 
     def passages(self, rows: Rows) -> list[Passage]:
-        """Passages in the order asked."""
-        return read_passages(self._tables[Table.PASSAGES], rows)
+        """Passages in the order asked; those of a page of hits are remembered."""
+        if len(rows) > _PAGE_ROWS:
+            return self._read_passages(rows)
+        return self._passages.all_of(rows.tolist(), self._read_passages, lambda _: 1)
+
+    def _read_passages(self, rows: Sequence[int] | Rows) -> list[Passage]:
+        return read_passages(self._tables[Table.PASSAGES], np.asarray(rows, np.int64))
 
     def scan(self, wanted: Bitmap) -> Iterator[PassageTexts]:
         """Title and text of the passages that `wanted` allows, (passages,), in order, some documents at a time."""
@@ -202,6 +220,10 @@ class Segment:
         for file in (*self._files.values(), self._structure):
             if file is not None:
                 file.require()
+
+
+def _size_bytes(document: Document) -> int:
+    return sys.getsizeof(document.text) + sys.getsizeof(document.title) + sys.getsizeof(document.metadata)
 
 
 def _parse_npy(file: CheckedFile) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,12 +14,15 @@ from retrieval.index.bm25 import Collection, Part, PartOfTerm, Scorer, TermScore
 from retrieval.index.phrases import phrase_members
 from retrieval.index.postings import Postings
 from retrieval.index.query_words import parse_query
+from retrieval.index.remembered import Remembered
 from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
 
 _SAFE = 1.0 + 1e-6  # bounds are kept in single precision
 _FEW = 100  # passages with a term that are never too many to show it
-_KNOWN_TERMS = 1 << 13  # kept from query to query
-_KNOWN_ROWS = 1 << 21  # of them, in a collection that is small enough to score every row: 32 MB
+_KNOWN_ROWS = (
+    1 << 21
+)  # of terms, kept from query to query in a collection that is small enough to score every row: 32 MB
+_TERM_ROWS = 1 << 8  # what a term takes by itself, in rows
 
 
 class WordQuery:
@@ -74,9 +76,7 @@ class WordIndex:
         self._rows = len(keys)
         self._parts = [_placed(each, keys, live) for each in segments]
         self._collection = _collection(self._parts, settings, self._rows)
-        self._known: dict[tuple[str, int], TermScores] = {}
-        self._known_rows = 0
-        self._lock = threading.Lock()
+        self._known: Remembered[tuple[str, int], TermScores] = Remembered(_KNOWN_ROWS)
 
     @property
     def missing(self) -> Bitmap:
@@ -135,12 +135,7 @@ class WordIndex:
         term = self._known.get((text, times))
         if term is None and (parts := self._occurrences(text)):
             term = self._scores(text, times, parts)
-            with self._lock:
-                if len(self._known) >= _KNOWN_TERMS or self._known_rows >= _KNOWN_ROWS:
-                    self._known.clear()
-                    self._known_rows = 0
-                self._known[text, times] = term
-                self._known_rows += term.kept
+            self._known.put((text, times), term, _TERM_ROWS + term.kept)
         return term
 
     def _occurrences(self, text: str) -> list[PartOfTerm]:

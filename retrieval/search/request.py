@@ -18,7 +18,7 @@ def checked(request: SearchRequest) -> SearchRequest:
     query = request.query.strip()
     if not query:
         raise BadQuery("the query is empty; give at least one word")
-    if any("\ud800" <= character <= "\udfff" for character in query):
+    if not _is_text(query):
         raise BadQuery("the query holds half of a surrogate pair, which is no character")
     if len(query) > MAX_QUERY_CHARACTERS:
         raise BadQuery(f"the query has {len(query):,} characters; at most {MAX_QUERY_CHARACTERS:,} are allowed")
@@ -44,6 +44,15 @@ def checked(request: SearchRequest) -> SearchRequest:
     if request.rrf_k < 1:
         raise BadQuery(f"rrf_k is {request.rrf_k}; it must be at least 1")
     return replace(request, query=query, mode=_mode(request.mode))
+
+
+def _is_text(query: str) -> bool:
+    """Whether every character is one."""
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _mode(asked: str | None) -> Mode | None:

@@ -61,6 +61,21 @@ def test_the_stamp_changes_with_each_commit(bench: Any) -> None:
     assert len(seen) == 5
 
 
+def test_what_is_remembered_of_a_page_is_what_a_fresh_reader_sees(bench: Any) -> None:
+    bench.add(*(bench.document(f"d{n}", year=n) for n in range(6)))
+    with open_snapshot(bench.path) as snapshot:
+        first, again = snapshot.documents([4, 0, 4, 2]), snapshot.documents([2, 4, 5])
+        assert [each.id for each in first] == ["d4", "d0", "d4", "d2"]
+        assert (again[0], again[1]) == (first[3], first[0])
+        passages = snapshot.passages([3, 1]) + snapshot.passages([1, 3])
+        assert passages[:2] == passages[:1:-1]
+    bench.add(bench.document("d4", text="changed", year=9))
+    with open_snapshot(bench.path, previous=snapshot) as newer, open_snapshot(bench.path) as fresh:
+        rows = [newer.find(f"d{n}") for n in range(6)]
+        assert newer.documents(rows) == fresh.documents(rows)
+        assert newer.documents(rows)[4].text == "changed"
+
+
 def test_an_empty_collection_can_be_opened(bench: Any) -> None:
     with bench.writer() as writer:
         assert writer.commit() == 1

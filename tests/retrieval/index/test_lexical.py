@@ -187,12 +187,11 @@ def test_terms_worth_showing(tmp_path: Path) -> None:
 def test_terms_are_forgotten_before_they_hold_too_many_rows(animals: Passages, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = ("cats and dogs", "the birds", "a cat", "birds to be", "dogs bark")
     expected = [ranked(animals.open(), query) for query in queries]
-    monkeypatch.setattr(word_index, "_KNOWN_ROWS", 3)
+    monkeypatch.setattr(word_index, "_KNOWN_ROWS", 3 * word_index._TERM_ROWS + 3)
     index = animals.open()
     for _ in range(2):
         assert [ranked(index, query) for query in queries] == expected
-    assert sum(term.kept for term in index._known.values()) == index._known_rows
-    assert len(index._known) < 4
+    assert 0 < len(index._known) < 4
 
 
 def test_an_index_of_nothing(tmp_path: Path) -> None:
