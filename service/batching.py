@@ -1,12 +1,15 @@
 """Dynamic batching: items that arrive while the workers are busy are answered together.
 
-Nothing waits for company.  A batch starts as soon as a worker is free, so one caller alone pays nothing, and under load
-batches grow by themselves.  There is room for so many items, waiting and being answered; the next is refused at once
-rather than made to wait.  A burst may fill the room.  Once something had to be refused there is a sixth of it, so
-that what is accepted under a flood is answered soon, until a second has passed without a refusal.
+One caller alone never waits for company: an item begins as soon as an eager worker is free, and under load batches grow
+by themselves.  Workers beyond the eager ones begin when enough items wait for a batch to be worth a core of its own.
 
-A worker that is done takes its next batch itself, on its own thread: while the event loop is handing out the last
-answers, the next ones are being made.
+There is room for so many items, waiting and being answered; the next is refused at once rather than made to wait.  A
+burst may fill the room.  Once something had to be refused there is a sixth of it, so that what is accepted under a
+flood is answered soon, until a second has passed without a refusal.
+
+A batch may have two parts: what is done for all items together (encoding), and then for one after the other
+(searching).  A worker that has done the first part leaves the second to another thread when the next batch waits, so
+that the encoder does not stand still meanwhile; and each answer is handed out as soon as it is made.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
+from retrieval.encoder.runtime import cores
 from retrieval.errors import Overloaded
 
 CALM_S = 1.0  # without a refusal, after which there is all the room again
@@ -27,6 +31,7 @@ STRAINED = 6  # the part of the room that there is until then
 
 T = TypeVar("T")
 R = TypeVar("R")
+Answers: TypeAlias = Iterable[R | BaseException]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,15 @@ class BatchLimits:
     items: int
     cost: int
     room: int  # for items that wait or are being answered
-    workers: int
+    workers: int  # batches that are begun at a time
+    eager: int = 1  # workers that begin with any item; the others wait
+    company: int = 1  # for so many
+    finishing: int = 0  # threads beside the workers for the second part of earlier batches
+
+    @classmethod
+    def at_the_encoder(cls, *, items: int, cost: int, room: int, company: int, finishing: int = 0) -> BatchLimits:
+        """A batch begins at once while half of the cores encode nothing; on the others, once there is company."""
+        return cls(items, cost, room, cores(), max(1, cores() // 2), company, finishing)
 
 
 @dataclass(slots=True)
@@ -50,13 +63,14 @@ class _Waiting(Generic[T, R]):
 class Batcher(Generic[T, R]):
     """Runs `run` on threads of its own over batches of submitted items.  Lives on one event loop, until `close`.
 
-    `run` answers each item with a result or with the exception that its caller gets; `observe` is told each batch's
-    size and its longest wait in seconds.
+    `run` does the first part for a batch, and returns its answers in order: results, or exceptions for their callers.
+    An iterator does the second part as it is asked for each.  `observe` is told each batch's size and its longest wait
+    in seconds.
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[T]], Sequence[R | Exception]],
+        run: Callable[[Sequence[T]], Answers[R]],
         limits: BatchLimits,
         *,
         name: str,
@@ -69,8 +83,8 @@ class Batcher(Generic[T, R]):
         self._cost = cost
         self._observe = observe
         self._queue: deque[_Waiting[T, R]] = deque()
-        self._workers = ThreadPoolExecutor(limits.workers, f"attendex-{name}")
-        self._working = 0  # workers that run or are about to
+        self._threads = ThreadPoolExecutor(limits.workers + limits.finishing, f"attendex-{name}")
+        self._working = 0  # workers that begin batches or are about to
         self._in_flight = 0  # items that they have taken
         self._lock = threading.Lock()  # over the queue and these two
         self._refused_at = -CALM_S
@@ -100,31 +114,70 @@ class Batcher(Generic[T, R]):
         waiting: _Waiting[T, R] = _Waiting(item, self._cost(item), loop.create_future(), perf_counter())
         with self._lock:
             self._queue.append(waiting)
-            starts = self._working < self._limits.workers
+            starts = self._working < self._limits.workers and self._worthwhile(self._working)
             self._working += starts
         if starts:
-            self._workers.submit(self._work, loop)
+            self._threads.submit(self._work, loop)
         return await waiting.future
 
     def close(self) -> None:
         """Wait for what runs, and end the threads."""
-        self._workers.shutdown()
+        self._threads.shutdown()
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Batch after batch, until nothing waits; runs on a thread."""
+        """Batch after batch, until too little waits; runs on a thread."""
         while batch := self._take():
             self._observe(len(batch), perf_counter() - batch[0].since)
-            answers = self._answers(batch)
-            with self._lock:
-                self._in_flight -= len(batch)
-            loop.call_soon_threadsafe(_hand_out, batch, answers)
+            answers = self._begun(batch)
+            if not self._limits.finishing:
+                self._finish(loop, batch, answers)
+            elif self._ends():
+                self._finish(loop, batch, answers)
+                return
+            else:
+                self._leave(loop, batch, answers)
+
+    def _begun(self, batch: Sequence[_Waiting[T, R]]) -> Answers[R]:
+        try:
+            return self._run([waiting.item for waiting in batch])
+        except BaseException as failure:
+            return [failure] * len(batch)
+
+    def _leave(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting[T, R]], answers: Answers[R]) -> None:
+        """Have another thread finish, unless this is being closed."""
+        try:
+            self._threads.submit(self._finish, loop, batch, answers)
+        except RuntimeError:
+            self._finish(loop, batch, answers)
+
+    def _finish(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting[T, R]], answers: Answers[R]) -> None:
+        left = deque(batch)
+        try:
+            for waiting, answer in zip(batch, answers, strict=True):
+                left.popleft()
+                self._hand_over(loop, waiting, answer)
+        except BaseException as failure:
+            while left:
+                self._hand_over(loop, left.popleft(), failure)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop, waiting: _Waiting[T, R], answer: R | BaseException) -> None:
+        with self._lock:
+            self._in_flight -= 1
+        loop.call_soon_threadsafe(_hand_out, waiting.future, answer)
+
+    def _ends(self) -> bool:
+        """Whether the worker has no batch to begin; then it is none any more."""
+        with self._lock:
+            ends = not self._worthwhile(self._working - 1)
+            self._working -= ends
+        return ends
 
     def _take(self) -> list[_Waiting[T, R]]:
-        """The next batch; items whose callers have gone are dropped.  Where it is empty, the worker has ended."""
+        """The next batch, without items whose callers have gone.  Where it is empty, the worker is none any more."""
         batch: list[_Waiting[T, R]] = []
         cost = 0
         with self._lock:
-            most = self._share()
+            most = self._share() if self._worthwhile(self._working - 1) else 0
             while self._queue and len(batch) < most:
                 if batch and cost + self._queue[0].cost > self._limits.cost:
                     break
@@ -136,23 +189,20 @@ class Batcher(Generic[T, R]):
             self._working -= not batch
         return batch
 
+    def _worthwhile(self, working: int) -> bool:
+        """Whether what waits is enough for another batch beside those of so many workers."""
+        return len(self._queue) >= (1 if working < self._limits.eager else self._limits.company)
+
     def _share(self) -> int:
-        """Of what waits and runs, what each worker has for all to be done at the same time."""
-        fair = -(-(len(self._queue) + self._in_flight) // self._limits.workers)
-        return min(self._limits.items, fair)
-
-    def _answers(self, batch: Sequence[_Waiting[T, R]]) -> Sequence[R | BaseException]:
-        try:
-            return self._run([waiting.item for waiting in batch])
-        except BaseException as failure:
-            return [failure] * len(batch)
+        """What the worker has of what waits, for those that are free to be done at the same time."""
+        free = self._limits.workers - self._working + 1
+        return min(self._limits.items, max(self._limits.company, -(-len(self._queue) // free)))
 
 
-def _hand_out(batch: Sequence[_Waiting[T, R]], answers: Sequence[R | BaseException]) -> None:
-    for waiting, answer in zip(batch, answers, strict=True):
-        if waiting.future.done():
-            continue
-        if isinstance(answer, BaseException):
-            waiting.future.set_exception(answer)
-        else:
-            waiting.future.set_result(answer)
+def _hand_out(future: asyncio.Future[R], answer: R | BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

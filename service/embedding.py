@@ -24,6 +24,7 @@ from service.encoders import Encoders
 from service.metrics import Metrics
 from service.settings import Queue
 
+COMPANY = 8  # requests: so many are encoded with less work on a core of their own, fewer sooner on two cores
 MOST_WITH_STATES = 32  # hundreds of kilobytes each
 CHARACTERS_PER_TOKEN = 4  # roughly; only the sizes of batches depend on it
 
@@ -53,11 +54,8 @@ class EmbeddingQueue:
         self._executor = executor
         self._metrics = metrics
         self._batch_tokens = settings.batch_tokens
-        limits = BatchLimits(
-            items=settings.batch_texts,
-            cost=settings.batch_tokens,
-            room=settings.length,
-            workers=max(1, settings.threads // 2),  # a batch of texts runs on two cores, and bigger ones are cheaper
+        limits = BatchLimits.at_the_encoder(
+            items=settings.batch_texts, cost=settings.batch_tokens, room=settings.length, company=COMPANY
         )
         self._batcher: Batcher[Texts, Embedded] = Batcher(
             self._answer, limits, name="embedding", cost=_tokens, observe=metrics.batch("embedding")
@@ -113,17 +111,21 @@ class EmbeddingQueue:
         for encoder, queries in {(item.encoder, item.queries): None for item in items}:
             places = [place for place, item in enumerate(items) if (item.encoder, item.queries) == (encoder, queries)]
             try:
-                found = self._encode(self._encoders.get(encoder), [items[place].texts for place in places], queries)
+                thrifty = len(items) >= COMPANY
+                found = self._encode(self._encoders.get(encoder), [items[p].texts for p in places], queries, thrifty)
             except Exception as error:  # its callers get it; those of other encoders their vectors
                 answers.update(dict.fromkeys(places, error))
             else:
                 answers.update(zip(places, found, strict=True))
         return [answers[place] for place in range(len(items))]
 
-    def _encode(self, encoder: SentenceEncoder, groups: Sequence[Sequence[str]], queries: bool) -> list[Embedded]:
+    def _encode(
+        self, encoder: SentenceEncoder, groups: Sequence[Sequence[str]], queries: bool, thrifty: bool
+    ) -> list[Embedded]:
         texts = [text for group in groups for text in group]
         started = perf_counter()
-        vectors = encoder.encode_queries(texts) if queries else encoder.encode_passages(texts)
+        encode = encoder.encode_queries if queries else encoder.encode_passages
+        vectors = encode(texts, thrifty=thrifty)
         self._metrics.encoded(perf_counter() - started)
         counts = tuple(map(len, encoder.tokenizer.ids(texts)))
         ends = np.cumsum([len(group) for group in groups]).tolist()

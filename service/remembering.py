@@ -26,10 +26,10 @@ class RememberingEncoder(SentenceEncoder):
         self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+    def encode_queries(self, texts: Sequence[str], *, thrifty: bool = False) -> Vectors:
         """(n, dimension) float32, in the order of `texts`."""
         unknown = [text for text in dict.fromkeys(texts) if text not in self._known]
-        found = dict(zip(unknown, super().encode_queries(unknown), strict=True)) if unknown else {}
+        found = dict(zip(unknown, super().encode_queries(unknown, thrifty=thrifty), strict=True)) if unknown else {}
         with self._lock:
             vectors = [self._remembered(text, found) for text in texts]
         return np.stack(vectors) if vectors else np.zeros((0, self.dimension), dtype=np.float32)

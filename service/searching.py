@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 from retrieval.errors import AttendexError, BadQuery, Overloaded
 from retrieval.search.request import checked
-from retrieval.search.searcher import Searcher
 from retrieval.types import Mode, SearchRequest, SearchResult
-from service.batching import Batcher, BatchLimits
+from service.batching import Answers, Batcher, BatchLimits
 from service.collections import Collections
 from service.metrics import Metrics
 from service.recall import RecallWatch
 from service.settings import Limits, Settings
+
+COMPANY = 4  # queries: with fewer, a pass over the encoder's weights costs a third more for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,9 @@ class Asked:
 
     collection: str
     request: SearchRequest
+
+
+Step: TypeAlias = Callable[[], SearchResult]
 
 
 class SearchQueue:
@@ -40,12 +47,16 @@ class SearchQueue:
         self._degrade = settings.degrade
         self._metrics = metrics
         queue = settings.queue
-        limits = BatchLimits(queue.batch_searches, queue.batch_searches, queue.length, queue.threads)
-        self._encoded = self._batcher(limits, "search")
-        self._lexical = self._batcher(limits, "lexical")
+        items = queue.batch_searches
+        searching = BatchLimits.at_the_encoder(
+            items=items, cost=items, room=queue.length, company=COMPANY, finishing=queue.threads
+        )
+        self._encoded = self._batcher(searching, "search")
+        by_words = BatchLimits(items, items, queue.length, workers=queue.threads)
+        self._lexical = self._batcher(by_words, "lexical")
 
     def _batcher(self, limits: BatchLimits, name: str) -> Batcher[Asked, SearchResult]:
-        return Batcher(self._answer, limits, name=name, observe=self._metrics.batch(name))
+        return Batcher(self._answers, limits, name=name, observe=self._metrics.batch(name))
 
     def close(self) -> None:
         """Wait for what is being answered."""
@@ -92,28 +103,41 @@ class SearchQueue:
         with self._collections.lease(asked.collection) as searcher:
             return asked.request.mode is not Mode.DENSE and searcher.snapshot.lexical is not None
 
-    def _answer(self, asked: Sequence[Asked]) -> list[SearchResult | Exception]:
-        """Answers in order; runs on a thread."""
-        answers: dict[int, SearchResult | Exception] = {}
-        for name in {each.collection for each in asked}:
-            places = [place for place, each in enumerate(asked) if each.collection == name]
-            try:
-                with self._collections.lease(name) as searcher:
-                    found = _together(searcher, [asked[place].request for place in places])
-            except AttendexError as error:  # the collection went away meanwhile
-                found = [error] * len(places)
-            answers.update(zip(places, found, strict=True))
-        return [answers[place] for place in range(len(asked))]
+    def _answers(self, asked: Sequence[Asked]) -> Answers[SearchResult]:
+        """Encode the queries together, and return what searches with them, one by one, in the same open generations.
+
+        Both run on threads.  A request that is at fault fails alone.
+        """
+        begun: dict[int, Step] = {}
+        several = len(asked) > 1  # so that there is searching to be done on the other cores
+        with ExitStack() as leases:
+            for name in {each.collection for each in asked}:
+                places = [place for place, each in enumerate(asked) if each.collection == name]
+                try:
+                    searcher = leases.enter_context(self._collections.lease(name))
+                    encoded = searcher.encoded([asked[place].request for place in places], thrifty=several)
+                except AttendexError as error:  # the collection went away meanwhile
+                    begun.update(dict.fromkeys(places, partial(_failed, error)))
+                else:
+                    steps = (partial(searcher.answer, each) for each in encoded)
+                    begun.update(zip(places, steps, strict=True))
+            return _finished(leases.pop_all(), [begun[place] for place in range(len(asked))])
 
 
-def _together(searcher: Searcher, requests: Sequence[SearchRequest]) -> Sequence[SearchResult | Exception]:
-    """One call for all; where a request is at fault, each by itself, so that only that one fails."""
+def _finished(leases: ExitStack, steps: Sequence[Step]) -> Answers[SearchResult]:
+    with leases:
+        yield from map(_tried, steps)
+
+
+def _tried(step: Step) -> SearchResult | AttendexError:
     try:
-        return searcher.search_many(requests)
+        return step()
     except AttendexError as error:
-        if len(requests) == 1:
-            return [error]
-    return [answer for request in requests for answer in _together(searcher, [request])]
+        return error
+
+
+def _failed(error: AttendexError) -> SearchResult:
+    raise error
 
 
 def within(request: SearchRequest, limits: Limits) -> SearchRequest:

@@ -62,7 +62,9 @@ class Queue(Group):
     batch_searches: PositiveInt = Field(default=16, description="Most searches that are answered as one batch.")
     batch_texts: PositiveInt = Field(default=64, description="Most embedding requests that are answered as one batch.")
     batch_tokens: PositiveInt = Field(default=4_096, description="Most tokens, roughly, that are encoded as one batch.")
-    threads: PositiveInt = Field(default=2, description="Threads that search; half as many encode texts.")
+    threads: PositiveInt = Field(
+        default=2, description="Threads that search, beside those that encode: one for each core."
+    )
 
 
 class Rate(Group):

@@ -33,7 +33,7 @@ class AutoModelRuntime:
         self._head = load_head(folder).to(self.device)
 
     @torch.inference_mode()
-    def run(self, batch: TokenBatch) -> Vectors:
+    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:  # noqa: ARG002
         """(B, dimension) float32, in the batch's order."""
         rows = batch.rows(max(batch.lengths)).inputs()
         ids, texts, positions, spans, _ = (torch.from_numpy(each).to(self.device, torch.long) for each in rows)

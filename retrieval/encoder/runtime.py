@@ -35,8 +35,8 @@ class Runtime(Protocol):
     budget_tokens: int  # of one batch: count × longest
     streams: int  # batches that may profitably run at the same time
 
-    def run(self, batch: TokenBatch) -> Vectors:
-        """(B, dimension) float32, in the batch's order."""
+    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:
+        """(B, dimension) float32, in the batch's order; `thrifty` rather than soon, where others need the cores too."""
         ...
 
     def background(self) -> Runtime:

@@ -82,14 +82,15 @@ class OpenVINORuntime:
     def _compile_first(self) -> None:
         """What will be needed for sure.  Raises RuntimeError where the graph cannot be run here."""
         bulk = [self._many] if self._needs_mask else [self._many, self._full]
-        first = bulk if self._bulk else [self._soon]
+        first = bulk if self._bulk else [self._soon, self._many]
         with ThreadPoolExecutor(len(first)) as pool:
             list(pool.map(_Form.requests, first))
 
-    def run(self, batch: TokenBatch) -> Vectors:
+    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:
         """(B, dimension) float32, in the batch's order.  Callers beyond the requests that there are take turns."""
         if len(batch.ids) <= SMALL_TOKENS and not self._bulk:
-            return self._soon.requests().answer(small_rows(batch))[: len(batch.lengths)]
+            form = self._many if thrifty else self._soon
+            return form.requests().answer(small_rows(batch))[: len(batch.lengths)]
         length = row_length(max(batch.lengths))
         full = len(batch.ids) == length * len(batch.lengths) and not self._needs_mask
         return (self._full if full else self._many).requests().answer(batch.rows(length))
@@ -127,7 +128,7 @@ class _Background:
         self.precision = precision
         self._form = form
 
-    def run(self, batch: TokenBatch) -> Vectors:
+    def run(self, batch: TokenBatch, *, thrifty: bool = True) -> Vectors:  # noqa: ARG002
         """(B, dimension) float32, in the batch's order."""
         return self._form.requests().answer(batch.rows(row_length(max(batch.lengths))))
 

@@ -30,7 +30,7 @@ class TorchRuntime:
         self._head = load_head(folder).to(self.device)  # pooling and projections stay in float32
 
     @torch.inference_mode()
-    def run(self, batch: TokenBatch) -> Vectors:
+    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:  # noqa: ARG002
         """(B, dimension) float32, in the batch's order."""
         layout = Packed(batch.lengths, self.device, skip=batch.skip)
         hidden = self._transformer(torch.from_numpy(batch.ids).to(self.device, torch.long), layout)

@@ -58,13 +58,16 @@ class SentenceEncoder:
         self._inspector: Inspector | None = None
         self._inspecting = threading.Lock()
 
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """(n, dimension) float32, in the order of `texts`."""
-        return self._encode(texts, self.fingerprint.query_prompt)
+    def encode_queries(self, texts: Sequence[str], *, thrifty: bool = False) -> Vectors:
+        """(n, dimension) float32, in the order of `texts`.
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """(n, dimension) float32, in the order of `texts`."""
-        return self._encode(texts, self.fingerprint.passage_prompt)
+        `thrifty`: with the fewest processor seconds rather than soonest, since others have work for the cores.
+        """
+        return self._encode(texts, self.fingerprint.query_prompt, thrifty)
+
+    def encode_passages(self, texts: Sequence[str], *, thrifty: bool = False) -> Vectors:
+        """As `encode_queries`, with the prompt of passages."""
+        return self._encode(texts, self.fingerprint.passage_prompt, thrifty)
 
     def encode_stream(self, blocks: Iterable[Sequence[str]]) -> Iterator[Vectors]:
         """Passages block by block: the vectors of each block, in order.
@@ -81,9 +84,13 @@ class SentenceEncoder:
 
     def warm(self) -> None:
         """Meet the shapes of usual queries now: the first text of a shape takes several times as long as the next."""
-        together = ((length,) * count for length, counts in WARM_TOGETHER for count in counts)
-        for lengths in (*((length,) for length in WARM_LENGTHS), *together):
-            self.runtime.run(TokenBatch.of([[0] * length for length in lengths]))
+        for length in WARM_LENGTHS:
+            self.runtime.run(TokenBatch.of([[0] * length]))
+        for length, counts in WARM_TOGETHER:
+            for count in counts:
+                batch = TokenBatch.of([[0] * length] * count)
+                self.runtime.run(batch)
+                self.runtime.run(batch, thrifty=True)
 
     def inspector(self) -> Inspector:
         """A look inside, for explanations.  Loaded on first use: who never asks why does not pay for it."""
@@ -94,14 +101,14 @@ class SentenceEncoder:
                 self._inspector = Inspector(self)
             return self._inspector
 
-    def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
+    def _encode(self, texts: Sequence[str], prompt: str, thrifty: bool) -> Vectors:
         """A call of few tokens is answered in the caller's thread; more goes through the stream, in parallel."""
         if len(texts) > BLOCK_TEXTS:
             parts = (texts[start : start + BLOCK_TEXTS] for start in range(0, len(texts), BLOCK_TEXTS))
             return np.concatenate(list(self._stream(parts, prompt)))
         window = self._window(self._ids(texts, prompt), [0, len(texts)], prompt)
         if len(window.batches) < 2 or self.runtime.streams == 1:
-            return self._assembled(window, [self.runtime.run(batch) for _, batch in window.batches])
+            return self._assembled(window, [self.runtime.run(batch, thrifty=thrifty) for _, batch in window.batches])
         with ThreadPoolExecutor(self.runtime.streams) as pool:
             return self._assembled(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
 

@@ -29,15 +29,10 @@ class Plan:
     allowed: Bitmap | None  # None: no filter
     weight: Weight | None  # of hybrid fusion
 
-    @property
-    def encodes(self) -> bool:
-        """Whether a query vector is needed."""
-        return self.mode is not Mode.LEXICAL
-
 
 def plan(request: SearchRequest, snapshot: Snapshot, readability: Readability) -> Plan:
     """Hold a request against a generation.  Raises BadQuery and FilterError."""
-    mode = request.mode or (Mode.DENSE if snapshot.lexical is None else Mode.HYBRID)
+    mode = _mode(request, snapshot)
     if mode is not Mode.DENSE and snapshot.lexical is None:
         raise BadQuery(f"{snapshot.name} has no index of words, so mode {mode} cannot answer; use mode dense")
     _check_fields(request, snapshot)
@@ -49,6 +44,12 @@ def plan(request: SearchRequest, snapshot: Snapshot, readability: Readability) -
     if mode is Mode.DENSE and not readability.sees(text):
         allowed = np.zeros(snapshot.rows, np.bool_)
     return Plan(request, mode, text, allowed, weight)
+
+
+def text_to_encode(request: SearchRequest, snapshot: Snapshot) -> str:
+    """What the encoder is to read for a request; empty where no vector is needed."""
+    mode = _mode(request, snapshot)
+    return "" if mode is Mode.LEXICAL else encoded_text(request.query, mode)
 
 
 def encoded_text(query: str, mode: Mode) -> str:
@@ -72,6 +73,10 @@ def retrieval(plan: Plan, snapshot: Snapshot, vector: NDArray[np.float32] | None
         rrf_k=plan.request.rrf_k if plan.request.fusion == "rrf" else None,
         rows_allowed=int(np.count_nonzero(allowed)),
     )
+
+
+def _mode(request: SearchRequest, snapshot: Snapshot) -> Mode:
+    return request.mode or (Mode.DENSE if snapshot.lexical is None else Mode.HYBRID)
 
 
 def _dense(

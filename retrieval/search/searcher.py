@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -21,12 +22,21 @@ from retrieval.search.grouping import DocumentRanking
 from retrieval.search.highlight import Marks
 from retrieval.search.hits import fetch
 from retrieval.search.modes import Retrieval
-from retrieval.search.plan import Plan, plan, retrieval
+from retrieval.search.plan import Plan, plan, retrieval, text_to_encode
 from retrieval.search.ranking import by_field, by_score, matching
 from retrieval.search.readability import Readability
 from retrieval.search.reasons import Reasons
 from retrieval.search.request import checked
 from retrieval.types import Document, FacetCount, Hit, Mode, SearchRequest, SearchResult, Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A checked request, the vector of its query, (dimension,), where it needs one, and what encoding took."""
+
+    request: SearchRequest
+    vector: NDArray[np.float32] | None
+    encode_ms: float
 
 
 class Searcher:
@@ -56,12 +66,47 @@ class Searcher:
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         """Answer several requests; their queries are encoded together."""
-        plans = [plan(checked(request), self.snapshot, self._readability) for request in requests]
+        return [self.answer(each) for each in self.encoded([checked(request) for request in requests])]
+
+    def encoded(self, requests: Sequence[SearchRequest], *, thrifty: bool = False) -> list[Encoded]:
+        """Checked requests with the vectors of their queries, which are encoded together, `thrifty` or soon."""
         started = time.perf_counter()
-        texts = [each.text for each in plans if each.encodes]
-        vectors = iter(self.encoder.encode_queries(texts) if texts else ())
+        texts = [text_to_encode(request, self.snapshot) for request in requests]
+        some = [text for text in texts if text]
+        vectors = iter(self.encoder.encode_queries(some, thrifty=thrifty) if some else ())
         encode_ms = _ms_since(started)
-        return [self._answer(each, next(vectors) if each.encodes else None, encode_ms) for each in plans]
+        return [
+            Encoded(request, next(vectors) if text else None, encode_ms)
+            for request, text in zip(requests, texts, strict=True)
+        ]
+
+    def answer(self, encoded: Encoded) -> SearchResult:
+        """Rank, count and fetch.  Raises BadQuery and FilterError for what cannot be answered."""
+        request, vector, encode_ms = encoded.request, encoded.vector, encoded.encode_ms
+        started = time.perf_counter()
+        planned = plan(request, self.snapshot, self._readability)
+        found = retrieval(planned, self.snapshot, vector)
+        ranked = self._ranked(found, request)
+        facets = self._facets(found, request)
+        retrieve_ms = _ms_since(started)
+        fetched = time.perf_counter()
+        hits = fetch(request, ranked, found, self.snapshot)
+        if request.highlight:
+            hits = self._highlighted(planned, vector, hits)
+        fetch_ms = _ms_since(fetched)
+        if request.explain:
+            hits = self.reasons.added(request.query, hits, planned.mode, vector)
+        return SearchResult(
+            query=request.query,
+            collection=self.snapshot.name,
+            generation=self.snapshot.manifest.generation,
+            mode=planned.mode,
+            hits=hits,
+            timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, encode_ms + retrieve_ms + fetch_ms),
+            facets=facets,
+            weight=planned.weight.value if planned.weight else None,
+            weight_reason=planned.weight.reason if planned.weight else "",
+        )
 
     def document(self, document_id: str) -> Document:
         """The live document with that id; DocumentNotFound otherwise."""
@@ -69,32 +114,6 @@ class Searcher:
         if row is None:
             raise DocumentNotFound(f"no document {document_id!r} in {self.snapshot.name}")
         return self.snapshot.documents([row])[0]
-
-    def _answer(self, plan: Plan, vector: NDArray[np.float32] | None, encode_ms: float) -> SearchResult:
-        request = plan.request
-        started = time.perf_counter()
-        found = retrieval(plan, self.snapshot, vector)
-        ranked = self._ranked(found, request)
-        facets = self._facets(found, request)
-        retrieve_ms = _ms_since(started)
-        fetched = time.perf_counter()
-        hits = fetch(request, ranked, found, self.snapshot)
-        if request.highlight:
-            hits = self._highlighted(plan, vector, hits)
-        fetch_ms = _ms_since(fetched)
-        if request.explain:
-            hits = self.reasons.added(request.query, hits, plan.mode, vector)
-        return SearchResult(
-            query=request.query,
-            collection=self.snapshot.name,
-            generation=self.snapshot.manifest.generation,
-            mode=plan.mode,
-            hits=hits,
-            timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, encode_ms + retrieve_ms + fetch_ms),
-            facets=facets,
-            weight=plan.weight.value if plan.weight else None,
-            weight_reason=plan.weight.reason if plan.weight else "",
-        )
 
     def _ranked(self, found: Retrieval, request: SearchRequest) -> DocumentRanking:
         depth = request.offset + request.k

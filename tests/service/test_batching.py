@@ -1,11 +1,11 @@
-"""Batches form only under load, keep order and errors apart, and a full queue refuses at once."""
+"""Batches form under load, answers come as they are made, errors stay apart, and a full queue refuses at once."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -63,6 +63,81 @@ def test_what_arrives_meanwhile_is_answered_together() -> None:
         assert await asyncio.gather(*waiting) == [2, 4, 6, 8, 10, 12]
 
     assert run_with(LIMITS, use).batches == [[1], [2, 3, 4, 5, 6]]
+
+
+def test_the_next_batch_begins_while_answers_of_the_last_are_made() -> None:
+    begun: list[list[int]] = []
+    second_began = threading.Event()
+
+    def in_two_parts(items: Sequence[int]) -> Iterator[int]:
+        begun.append(list(items))
+        if len(begun) == 1:
+            time.sleep(0.05)  # the others arrive
+        else:
+            second_began.set()
+        return (answered(item) for item in items)
+
+    def answered(item: int) -> int:
+        assert second_began.wait(5), "the first batch is answered before the second has begun"
+        return item * 2
+
+    async def main() -> None:
+        limits = BatchLimits(items=8, cost=100, room=1_000, workers=1, finishing=1)
+        batcher: Batcher[int, int] = Batcher(in_two_parts, limits, name="tests")
+        assert await asyncio.gather(*(batcher.submit(n) for n in range(1, 5))) == [2, 4, 6, 8]
+        batcher.close()
+
+    asyncio.run(main())
+    assert begun == [[1], [2, 3, 4]]
+
+
+def test_an_answer_does_not_wait_for_those_of_its_batch() -> None:
+    rest = threading.Event()
+
+    def slowly(items: Sequence[int]) -> Iterator[int]:
+        for item in items:
+            assert item < 3 or rest.wait(5)
+            yield item * 2
+
+    async def main() -> None:
+        batcher: Batcher[int, int] = Batcher(slowly, LIMITS, name="tests")
+        first, second, third = (asyncio.create_task(batcher.submit(number)) for number in (1, 2, 3))
+        assert (await first, await second) == (2, 4)
+        assert not third.done()
+        rest.set()
+        assert await third == 6
+        batcher.close()
+
+    asyncio.run(main())
+
+
+def test_workers_beyond_the_eager_ones_wait_for_company() -> None:
+    async def use(batcher: Batcher[int, int], gate: Gate) -> None:
+        waiting = [asyncio.create_task(batcher.submit(number)) for number in (1, 2, 3)]
+        await asyncio.sleep(0.05)
+        assert len(batcher) == 2
+        waiting.append(asyncio.create_task(batcher.submit(4)))
+        await asyncio.sleep(0.05)
+        assert len(batcher) == 0
+        gate.open.set()
+        assert await asyncio.gather(*waiting) == [2, 4, 6, 8]
+
+    gate = run_with(BatchLimits(items=8, cost=100, room=1_000, workers=2, eager=1, company=3), use)
+    assert sorted(gate.batches) == [[1], [2, 3, 4]]
+
+
+def test_a_failure_among_the_answers_reaches_those_that_are_left() -> None:
+    def fail(items: Sequence[int]) -> Iterator[int]:
+        yield items[0]
+        raise OSError("disk")
+
+    async def main() -> None:
+        batcher: Batcher[int, int] = Batcher(fail, LIMITS, name="tests")
+        results = await asyncio.gather(*(batcher.submit(n) for n in range(4)), return_exceptions=True)
+        assert [type(result) for result in results] == [int, int, OSError, OSError]
+        batcher.close()
+
+    asyncio.run(main())
 
 
 def test_a_full_queue_refuses_at_once_and_recovers() -> None:
@@ -131,9 +206,11 @@ def test_a_failure_of_the_whole_batch_reaches_each_caller() -> None:
     items=st.integers(1, 8),
     cost=st.integers(1, 60),
     workers=st.integers(1, 3),
+    company=st.integers(1, 4),
+    finishing=st.integers(0, 2),
 )
 def test_every_item_gets_its_own_answer_within_the_limits(
-    numbers: list[int], items: int, cost: int, workers: int
+    numbers: list[int], items: int, cost: int, workers: int, company: int, finishing: int
 ) -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
         gate.open.set()
@@ -141,7 +218,8 @@ def test_every_item_gets_its_own_answer_within_the_limits(
         for number, result in zip(numbers, results, strict=True):
             assert isinstance(result, BadQuery) if number < 0 else result == number * 2
 
-    gate = run_with(BatchLimits(items=items, cost=cost, room=1_000, workers=workers), use)
+    limits = BatchLimits(items, cost, room=1_000, workers=workers, company=company, finishing=finishing)
+    gate = run_with(limits, use)
     assert sorted(item for batch in gate.batches for item in batch) == sorted(numbers)
     for batch in gate.batches:
         assert len(batch) <= items

@@ -94,6 +94,13 @@ def test_in_the_background_a_text_has_the_same_vector(fast: SentenceEncoder, tex
     assert (fast.background.encode_passages(texts) * fast.encode_passages(texts)).sum(1).min() >= 0.99999
 
 
+def test_thrifty_or_soon_a_text_has_the_same_vector(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+    for some in ([texts[0]], texts, texts * 100):
+        soon, thrifty = fast.encode_queries(some), fast.encode_queries(some, thrifty=True)
+        assert (soon * thrifty).sum(1).min() >= 0.99999
+        np.testing.assert_allclose(np.linalg.norm(thrifty, axis=1), 1, atol=1e-5)
+
+
 def test_made_ready_for_many_it_gives_the_same_vectors(fast: SentenceEncoder, texts: Sequence[str]) -> None:
     bulk = load_encoder(runtime="openvino", bulk=True)
     for some in ([texts[0]], texts, [texts[0]] * 300):
