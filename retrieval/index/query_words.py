@@ -29,6 +29,8 @@ def parse_query(text: str) -> QueryWords:
     A quote that is never closed, curly quotes and a dash that no letter follows are plain text.  Raises BadQuery for
     more than MAX_CONDITIONS phrases and exclusions.
     """
+    if '"' not in text and "-" not in text:
+        return QueryWords(" ".join(text.split()), (), ())
     phrases: dict[str, None] = {}
     excluded: dict[str, None] = {}
 

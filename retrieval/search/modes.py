@@ -17,8 +17,9 @@ from retrieval.index.word_index import WordQuery
 from retrieval.search.fusion import Convex, Fusion, ReciprocalRank, first, union
 from retrieval.types import Bitmap, Mode, Ranking, Rows, Scores
 
-_FIRST_CANDIDATES = 200  # of each list; more and more, until the answer cannot change
-_FIRST_NEAR = 50  # by cosine, where ranks do not count: mostly enough, and a graph takes longer the more it is to find
+_RANKED = 200  # candidates of each list, where ranks among them count
+_FIRST_WORDS = 100  # candidates where scores count; more and more, until the answer cannot change
+_FIRST_NEAR = 50  # of them by cosine: mostly enough, and a graph takes longer the more it is to find
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ class HybridRetrieval:
         self._weight = weight
         self._rrf_k = rrf_k  # None: convex
         self._rows_allowed = rows_allowed
-        top = words.search(_FIRST_CANDIDATES).scores  # which `rank` asks for too
+        self._first_words = _FIRST_WORDS if rrf_k is None else _RANKED
+        top = words.search(self._first_words).scores  # which `rank` asks for too
         self._convex = Convex(weight, float(top[0]) if len(top) else 0.0)
         self._fusion: Fusion | None = None if rrf_k is not None else self._convex
 
@@ -127,9 +129,9 @@ class HybridRetrieval:
         if self._words_alone:
             found = self._words.search(k)
             return first(found.rows, self._fused(found.rows)[0], k)
-        near = max(_FIRST_CANDIDATES if self._rrf_k is not None else _FIRST_NEAR, 2 * k)
+        near = max(_RANKED if self._rrf_k is not None else _FIRST_NEAR, 2 * k)
         while True:
-            asked = max(_FIRST_CANDIDATES, near)
+            asked = max(self._first_words, near)
             dense, lexical = self._dense.rank(near), self._words.search(asked)
             rows = union(dense, lexical)
             scores, fusion = self._fused(rows)

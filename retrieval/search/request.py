@@ -43,7 +43,10 @@ def checked(request: SearchRequest) -> SearchRequest:
         raise BadQuery(f"fusion is {request.fusion!r}; it is 'convex' or 'rrf'")
     if request.rrf_k < 1:
         raise BadQuery(f"rrf_k is {request.rrf_k}; it must be at least 1")
-    return replace(request, query=query, mode=_mode(request.mode))
+    mode = _mode(request.mode)
+    if query == request.query and mode is request.mode:  # was checked before
+        return request
+    return replace(request, query=query, mode=mode)
 
 
 def _is_text(query: str) -> bool:
