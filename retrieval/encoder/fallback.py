@@ -10,6 +10,7 @@ from retrieval.encoder.batching import TokenBatch
 from retrieval.encoder.folder import EncoderFolder, weight_files
 from retrieval.encoder.layout import Rows
 from retrieval.encoder.runtime import Precision, RuntimeName
+from retrieval.encoder.runtime_torch import torch_device
 from retrieval.encoder.weights import load_head
 from retrieval.errors import UnsupportedCheckpoint
 from retrieval.types import Vectors
@@ -27,7 +28,7 @@ class AutoModelRuntime:
     def __init__(self, folder: EncoderFolder, *, precision: Precision = Precision.F32, device: str = "cpu") -> None:
         weight_files(folder.transformer)  # refuses pickles before transformers looks at the folder
         self.precision = precision
-        self.device = torch.device(device)
+        self.device = torch_device(device)
         dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
         self._model = _load(folder).to(self.device, dtype).eval()
         self._head = load_head(folder).to(self.device)

@@ -89,8 +89,7 @@ class Packed:
 
     def sum(self, tokens: Tensor) -> Tensor:
         """(T, D) → (B, D), sum over each sequence's tokens, kept in float32."""
-        start = torch.zeros(len(self.lengths), tokens.shape[-1], device=tokens.device, dtype=torch.float32)
-        return start.index_add(0, self.sequence, tokens.float())
+        return torch.segment_reduce(tokens.float(), "sum", lengths=self.sizes, axis=0)
 
     def max(self, tokens: Tensor) -> Tensor:
         """(T, D) → (B, D), largest value of each dimension in each sequence."""

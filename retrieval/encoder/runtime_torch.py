@@ -15,6 +15,18 @@ CPU_BUDGET_TOKENS = 4_096  # more gains nothing and leaves the caches
 CUDA_BUDGET_TOKENS = 65_536
 
 
+def torch_device(name: str) -> torch.device:
+    """The device.  On CUDA, cuDNN's attention is switched off, for the whole process.
+
+    It takes 50 ms to plan each shape that is new to a thread, and batches come in many shapes from many threads: with
+    it an H200 encoded 1,400 short texts a second in bfloat16, without it 45,000, with vectors as exact.
+    """
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
+    return device
+
+
 class TorchRuntime:
     """Runs the packed module on one device."""
 
@@ -23,7 +35,7 @@ class TorchRuntime:
 
     def __init__(self, folder: EncoderFolder, *, precision: Precision, device: str = "cpu") -> None:
         self.precision = precision
-        self.device = torch.device(device)
+        self.device = torch_device(device)
         self.budget_tokens = CUDA_BUDGET_TOKENS if self.device.type == "cuda" else CPU_BUDGET_TOKENS
         dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
         self._transformer = load_transformer(folder).to(self.device, dtype)

@@ -40,7 +40,7 @@ class Embeddings(nn.Module):
         if self.types is not None:
             x = x + self.types.weight[0]
         if self.places is not None:
-            x = x + self.places(positions)
+            x = x + self.places(positions).to(x.dtype)
         return self.norm(x)  # type: ignore[no-any-return]
 
 

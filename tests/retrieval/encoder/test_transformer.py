@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from retrieval.encoder.folder import open_folder
 from retrieval.encoder.graph import for_rows
 from retrieval.encoder.layout import Packed
+from retrieval.encoder.shape import Architecture, LayerKind
 from retrieval.encoder.transformer import Transformer
 from retrieval.encoder.weights import load_transformer
 from tests.retrieval.encoder.rows import in_rows
@@ -119,6 +120,17 @@ def test_long_texts_of_modernbert_take_the_block_path(tmp_path: Path) -> None:
     ids, _ = ragged((700,))
     expected = theirs(input_ids=ids[None]).last_hidden_state[0]
     assert (load_transformer(open_folder(tmp_path))(ids, Packed([700])) - expected).abs().max() <= 1e-5
+
+
+@torch.inference_mode()
+def test_sinusoidal_positions_run_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    shape = Architecture(90, 32, 4, 48, (LayerKind(),) * 2, max_positions=80, positions="sinusoidal")
+    ours = Transformer(shape).eval()
+    ids, _ = ragged(LENGTHS)
+    exact = ours(ids, Packed(LENGTHS))
+    rounded = ours.to(torch.bfloat16)(ids, Packed(LENGTHS)).float()
+    assert torch.nn.functional.cosine_similarity(exact, rounded).min() >= 0.999
 
 
 def test_weights_below_a_prefix_are_found(tmp_path: Path) -> None:
