@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from indexer.changes import remove_dropped
+from retrieval.encoder.runtime import cores
 from retrieval.errors import AttendexError
 from retrieval.index.manifest import read_manifest
 from retrieval.protocols import Reranker
@@ -89,7 +90,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        with ThreadPoolExecutor(settings.queue.threads, "attendex") as threads:
+        with ThreadPoolExecutor(cores(), "attendex") as threads:
             services = make_services(root, settings, lifecycle, metrics, encoders, reranker, threads)
             try:
                 if services.collections.is_folder:

@@ -8,8 +8,9 @@ burst may fill the room.  Once something had to be refused there is a sixth of i
 flood is answered soon, until a second has passed without a refusal.
 
 A batch may have two parts: what is done for all items together (encoding), and then for one after the other
-(searching).  A worker that has done the first part leaves the second to another thread when the next batch waits, so
-that the encoder does not stand still meanwhile; and each answer is handed out as soon as it is made.
+(searching).  A worker that has done the first part leaves the second to other threads, so that the encoder does not
+stand still meanwhile, unless there is nothing else to be done; and each answer is handed out as soon as it is made.
+Searching is mostly the interpreter's work, of which one thread does more than two that take turns.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ class BatchLimits:
     workers: int  # batches that are begun at a time
     eager: int = 1  # workers that begin with any item; the others wait
     company: int = 1  # for so many
-    finishing: int = 0  # threads beside the workers for the second part of earlier batches
+    finishing: int = 0  # threads beside the workers for the second part; 0 where there is none
 
     @classmethod
-    def at_the_encoder(cls, *, items: int, cost: int, room: int, company: int, finishing: int = 0) -> BatchLimits:
-        """A batch begins at once while half of the cores encode nothing; on the others, once there is company."""
+    def on_all_cores(cls, *, items: int, cost: int, room: int, company: int, finishing: int = 0) -> BatchLimits:
+        """A batch begins at once while half of the cores have none; on the others, once there is company."""
         return cls(items, cost, room, cores(), max(1, cores() // 2), company, finishing)
 
 
@@ -83,10 +84,12 @@ class Batcher(Generic[T, R]):
         self._cost = cost
         self._observe = observe
         self._queue: deque[_Waiting[T, R]] = deque()
-        self._threads = ThreadPoolExecutor(limits.workers + limits.finishing, f"attendex-{name}")
+        self._workers = ThreadPoolExecutor(limits.workers, f"attendex-{name}")
+        self._finishers = ThreadPoolExecutor(max(1, limits.finishing), f"attendex-{name}-rest")
         self._working = 0  # workers that begin batches or are about to
-        self._in_flight = 0  # items that they have taken
-        self._lock = threading.Lock()  # over the queue and these two
+        self._finishing = 0  # batches whose second part is being done or waits for it
+        self._in_flight = 0  # items that were taken and not answered
+        self._lock = threading.Lock()  # over the queue and these three
         self._refused_at = -CALM_S
 
     def __len__(self) -> int:
@@ -117,12 +120,13 @@ class Batcher(Generic[T, R]):
             starts = self._working < self._limits.workers and self._worthwhile(self._working)
             self._working += starts
         if starts:
-            self._threads.submit(self._work, loop)
+            self._workers.submit(self._work, loop)
         return await waiting.future
 
     def close(self) -> None:
         """Wait for what runs, and end the threads."""
-        self._threads.shutdown()
+        self._workers.shutdown()
+        self._finishers.shutdown()
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         """Batch after batch, until too little waits; runs on a thread."""
@@ -131,11 +135,11 @@ class Batcher(Generic[T, R]):
             answers = self._begun(batch)
             if not self._limits.finishing:
                 self._finish(loop, batch, answers)
-            elif self._ends():
-                self._finish(loop, batch, answers)
-                return
+            elif self._leaves():
+                self._finishers.submit(self._finish_second_part, loop, batch, answers)
             else:
-                self._leave(loop, batch, answers)
+                self._finish_second_part(loop, batch, answers)
+                return
 
     def _begun(self, batch: Sequence[_Waiting[T, R]]) -> Answers[R]:
         try:
@@ -143,12 +147,12 @@ class Batcher(Generic[T, R]):
         except BaseException as failure:
             return [failure] * len(batch)
 
-    def _leave(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting[T, R]], answers: Answers[R]) -> None:
-        """Have another thread finish, unless this is being closed."""
-        try:
-            self._threads.submit(self._finish, loop, batch, answers)
-        except RuntimeError:
-            self._finish(loop, batch, answers)
+    def _finish_second_part(
+        self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting[T, R]], answers: Answers[R]
+    ) -> None:
+        self._finish(loop, batch, answers)
+        with self._lock:
+            self._finishing -= 1
 
     def _finish(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting[T, R]], answers: Answers[R]) -> None:
         left = deque(batch)
@@ -165,12 +169,13 @@ class Batcher(Generic[T, R]):
             self._in_flight -= 1
         loop.call_soon_threadsafe(_hand_out, waiting.future, answer)
 
-    def _ends(self) -> bool:
-        """Whether the worker has no batch to begin; then it is none any more."""
+    def _leaves(self) -> bool:
+        """Whether another thread is to finish the batch.  If not, this one does, and is a worker no more."""
         with self._lock:
-            ends = not self._worthwhile(self._working - 1)
-            self._working -= ends
-        return ends
+            leaves = self._finishing > 0 or self._worthwhile(self._working - 1)
+            self._finishing += 1
+            self._working -= not leaves
+        return leaves
 
     def _take(self) -> list[_Waiting[T, R]]:
         """The next batch, without items whose callers have gone.  Where it is empty, the worker is none any more."""

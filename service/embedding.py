@@ -54,7 +54,7 @@ class EmbeddingQueue:
         self._executor = executor
         self._metrics = metrics
         self._batch_tokens = settings.batch_tokens
-        limits = BatchLimits.at_the_encoder(
+        limits = BatchLimits.on_all_cores(
             items=settings.batch_texts, cost=settings.batch_tokens, room=settings.length, company=COMPANY
         )
         self._batcher: Batcher[Texts, Embedded] = Batcher(

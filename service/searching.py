@@ -18,6 +18,7 @@ from service.recall import RecallWatch
 from service.settings import Limits, Settings
 
 COMPANY = 4  # queries: with fewer, a pass over the encoder's weights costs a third more for each
+CROWD = 12  # searches by words alone: for fewer, one thread has as much of the interpreter as two
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,11 @@ class SearchQueue:
         self._metrics = metrics
         queue = settings.queue
         items = queue.batch_searches
-        searching = BatchLimits.at_the_encoder(
-            items=items, cost=items, room=queue.length, company=COMPANY, finishing=queue.threads
+        searching = BatchLimits.on_all_cores(
+            items=items, cost=items, room=queue.length, company=COMPANY, finishing=queue.searchers
         )
         self._encoded = self._batcher(searching, "search")
-        by_words = BatchLimits(items, items, queue.length, workers=queue.threads)
+        by_words = BatchLimits.on_all_cores(items=items, cost=items, room=queue.length, company=CROWD)
         self._lexical = self._batcher(by_words, "lexical")
 
     def _batcher(self, limits: BatchLimits, name: str) -> Batcher[Asked, SearchResult]:

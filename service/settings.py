@@ -13,11 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+)
 from pydantic import ValidationError as PydanticError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from retrieval.encoder.runtime import cores
 from retrieval.errors import SettingsError
 
 PREFIX = "ATTENDEX_"
@@ -62,9 +72,14 @@ class Queue(Group):
     batch_searches: PositiveInt = Field(default=16, description="Most searches that are answered as one batch.")
     batch_texts: PositiveInt = Field(default=64, description="Most embedding requests that are answered as one batch.")
     batch_tokens: PositiveInt = Field(default=4_096, description="Most tokens, roughly, that are encoded as one batch.")
-    threads: PositiveInt = Field(
-        default=2, description="Threads that search, beside those that encode: one for each core."
+    threads: NonNegativeInt = Field(
+        default=0, description="Threads that search with what was encoded; 0: one for every two cores."
     )
+
+    @property
+    def searchers(self) -> int:
+        """The threads that this makes."""
+        return self.threads or max(1, cores() // 2)
 
 
 class Rate(Group):

@@ -90,7 +90,7 @@ async def info(request: Request) -> Response:
             "max_batch_requests": settings.queue.batch_texts,
             "max_client_batch_size": settings.limits.texts,
             "auto_truncate": True,
-            "tokenization_workers": settings.queue.threads,
+            "tokenization_workers": settings.queue.searchers,
             "version": request.app.version,
             "sha": None,
             "docker_label": None,
