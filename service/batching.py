@@ -5,7 +5,7 @@ by themselves.  Workers beyond the eager ones begin when enough items wait for a
 
 There is room for so many items, waiting and being answered; the next is refused at once rather than made to wait.  A
 burst may fill the room.  Once something had to be refused there is a sixth of it, so that what is accepted under a
-flood is answered soon, until a second has passed without a refusal.
+flood is answered soon, until a second has passed without a refusal; and until then only the eager workers work.
 
 A batch may have two parts: what is done for all items together (encoding), and then for one after the other
 (searching).  A worker that has done the first part leaves the second to other threads, so that the encoder does not
@@ -99,10 +99,13 @@ class Batcher(Generic[T, R]):
     @property
     def full(self) -> bool:
         """Whether the next item would be refused."""
-        room = self._limits.room
-        if perf_counter() - self._refused_at < CALM_S:
-            room = max(1, room // STRAINED)
+        room = max(1, self._limits.room // STRAINED) if self._strained else self._limits.room
         return len(self._queue) + self._in_flight >= room
+
+    @property
+    def _strained(self) -> bool:
+        """Whether something was refused lately."""
+        return perf_counter() - self._refused_at < CALM_S
 
     def refused(self) -> None:
         """Note that something was turned away because this is full."""
@@ -196,7 +199,9 @@ class Batcher(Generic[T, R]):
 
     def _worthwhile(self, working: int) -> bool:
         """Whether what waits is enough for another batch beside those of so many workers."""
-        return len(self._queue) >= (1 if working < self._limits.eager else self._limits.company)
+        if working < self._limits.eager:
+            return len(self._queue) > 0
+        return len(self._queue) >= self._limits.company and not self._strained  # to refuse takes a core, too
 
     def _share(self) -> int:
         """What the worker has of what waits, for those that are free to be done at the same time."""

@@ -126,6 +126,25 @@ def test_workers_beyond_the_eager_ones_wait_for_company() -> None:
     assert sorted(gate.batches) == [[1], [2, 3, 4]]
 
 
+def test_after_a_refusal_only_the_eager_workers_begin() -> None:
+    async def use(batcher: Batcher[int, int], gate: Gate) -> None:
+        waiting = [asyncio.create_task(batcher.submit(number)) for number in (1, 2)]
+        await asyncio.sleep(0.02)
+        batcher.refused()
+        waiting += [asyncio.create_task(batcher.submit(number)) for number in (3, 4)]
+        await asyncio.sleep(0.05)
+        assert len(batcher) == 3
+        await asyncio.sleep(CALM_S)
+        waiting.append(asyncio.create_task(batcher.submit(5)))
+        await asyncio.sleep(0.05)
+        assert len(batcher) == 0
+        gate.open.set()
+        assert await asyncio.gather(*waiting) == [2, 4, 6, 8, 10]
+
+    limits = BatchLimits(items=8, cost=100, room=1_000, workers=2, eager=1, company=3)
+    assert sorted(run_with(limits, use).batches) == [[1], [2, 3, 4, 5]]
+
+
 def test_a_failure_among_the_answers_reaches_those_that_are_left() -> None:
     def fail(items: Sequence[int]) -> Iterator[int]:
         yield items[0]
