@@ -19,9 +19,7 @@ from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
 
 _SAFE = 1.0 + 1e-6  # bounds are kept in single precision
 _FEW = 100  # passages with a term that are never too many to show it
-_KNOWN_ROWS = (
-    1 << 21
-)  # of terms, kept from query to query in a collection that is small enough to score every row: 32 MB
+_KNOWN_ROWS = 1 << 21  # of terms that are kept from query to query, where every row is scored: 32 MB
 _TERM_ROWS = 1 << 8  # what a term takes by itself, in rows
 
 

@@ -1,4 +1,4 @@
-"""A collection and its encoder, put together to answer queries: plan → encode → rank → count → fetch."""
+"""A collection and its encoder, put together to answer queries: encode → plan → rank → count → fetch."""
 
 from __future__ import annotations
 

@@ -1,0 +1,72 @@
+"""What a query costs when it is encoded with others: soon, by several threads, or thriftily, by one.
+
+    python -m benchmarks.company [--data ../shared/data] [--batches 20] [--rounds 3]
+
+For each size of batch: how long it takes, and the processor milliseconds of each text, both ways, in turns; medians.
+The service begins a second batch beside another when it is large enough to be worth a core (COMPANY in
+service/searching.py and service/embedding.py): this is the table that says when.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.machine import matrix_peak, processor
+from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.runtime import cores
+from retrieval.encoder.sentence import SentenceEncoder
+
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16)
+
+
+def spent(encoder: SentenceEncoder, texts: Sequence[str], *, thrifty: bool) -> tuple[float, float]:
+    """Milliseconds of one call, and processor milliseconds of each text."""
+    started, used = time.perf_counter(), time.process_time()
+    encoder.encode_queries(texts, thrifty=thrifty)
+    return (time.perf_counter() - started) * 1000, (time.process_time() - used) * 1000 / len(texts)
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    lines = (arguments.data / "scifact" / "queries.jsonl").read_text(encoding="utf-8").splitlines()
+    queries = [json.loads(line)["text"] for line in lines]
+    encoder = load_encoder()
+    encoder.warm()
+    print(f"{processor()}, {cores()} cores")
+    print("command:", " ".join(["python -m benchmarks.company", *sys.argv[1:]]))
+    print("\n| texts together | soon, ms | thrifty, ms | soon, processor ms a text | thrifty, processor ms a text |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    rng = random.Random(0)
+    for size in SIZES:
+        batches = [rng.sample(queries, size) for _ in range(arguments.batches)]
+        for batch in batches:  # every shape is met
+            for thrifty in (False, True):
+                spent(encoder, batch, thrifty=thrifty)
+        found = np.array(
+            [
+                [spent(encoder, batch, thrifty=thrifty) for thrifty in (False, True)]
+                for _ in range(arguments.rounds)
+                for batch in batches
+            ]
+        )
+        (soon_ms, soon_cpu), (thrifty_ms, thrifty_cpu) = np.median(found, axis=0)
+        print(f"| {size} | {soon_ms:.1f} | {thrifty_ms:.1f} | {soon_cpu:.2f} | {thrifty_cpu:.2f} |", flush=True)
+    peak = matrix_peak()
+    print(f"\nlarge matrix products: {peak['f32']:.0f} GFLOP/s in float32, {peak['bf16']:.0f} in bfloat16")
+
+
+if __name__ == "__main__":
+    main()
