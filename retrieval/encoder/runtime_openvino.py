@@ -1,9 +1,10 @@
 """The encoder on OpenVINO: the same module as a compiled graph, in float32, bfloat16 or int8.
 
-The graph is compiled in two forms.  One answers whoever waits for a few tokens: a request has several threads, so that
+The graph is compiled in forms.  One answers whoever waits for a few tokens: a request has several threads, so that
 each reads a part of the weights.  The other is for many tokens: as many requests at a time as there are cores (or
-groups of cores, for a big encoder), each on threads of its own, so that nothing waits at barriers; and where all texts
-of a batch have one length, as cut ones do, without the attention mask.  What a process needs at once is compiled when
+groups of cores, for a big encoder), each on threads of its own, so that nothing waits at barriers; it also answers a
+few tokens where that is to be thrifty, since others need the cores.  Where all texts of a batch of many tokens have one
+length, as cut ones do, a third form goes without the attention mask.  What a process needs at once is compiled when
 it starts, side by side; the rest when it is first asked for.
 """
 
@@ -128,7 +129,7 @@ class _Background:
         self.precision = precision
         self._form = form
 
-    def run(self, batch: TokenBatch, *, thrifty: bool = True) -> Vectors:  # noqa: ARG002
+    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:  # noqa: ARG002
         """(B, dimension) float32, in the batch's order."""
         return self._form.requests().answer(batch.rows(row_length(max(batch.lengths))))
 
