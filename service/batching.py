@@ -49,7 +49,7 @@ class BatchLimits:
 
     @classmethod
     def on_all_cores(cls, *, items: int, cost: int, room: int, company: int, finishing: int = 0) -> BatchLimits:
-        """A batch begins at once while half of the cores have none; on the others, once there is company."""
+        """A batch begins at once until half of the cores have one; on the others, once there is company."""
         return cls(items, cost, room, cores(), max(1, cores() // 2), company, finishing)
 
 
@@ -84,7 +84,8 @@ class Batcher(Generic[T, R]):
         self._cost = cost
         self._observe = observe
         self._queue: deque[_Waiting[T, R]] = deque()
-        self._workers = ThreadPoolExecutor(limits.workers, f"attendex-{name}")
+        spare = 1 if limits.finishing else 0  # for one that finishes a batch itself and is a worker no more
+        self._workers = ThreadPoolExecutor(limits.workers + spare, f"attendex-{name}")
         self._finishers = ThreadPoolExecutor(max(1, limits.finishing), f"attendex-{name}-rest")
         self._working = 0  # workers that begin batches or are about to
         self._finishing = 0  # batches whose second part is being done or waits for it
@@ -111,9 +112,12 @@ class Batcher(Generic[T, R]):
         """Note that something was turned away because this is full."""
         self._refused_at = perf_counter()
 
-    async def submit(self, item: T) -> R:
-        """The item's result; raises Overloaded where the queue is full, or what `run` answered for the item."""
-        if self.full:
+    async def submit(self, item: T, *, begun: bool = False) -> R:
+        """The item's result; raises Overloaded where the queue is full, or what `run` answered for the item.
+
+        `begun`: the item goes on with what was let in before, and is not refused.
+        """
+        if self.full and not begun:
             self.refused()
             raise Overloaded(f"the queue of {self._name} is full; try again in a second")
         loop = asyncio.get_running_loop()
@@ -181,7 +185,7 @@ class Batcher(Generic[T, R]):
         return leaves
 
     def _take(self) -> list[_Waiting[T, R]]:
-        """The next batch, without items whose callers have gone.  Where it is empty, the worker is none any more."""
+        """The next batch, of items that somebody still waits for.  Where it is empty, the worker is none any more."""
         batch: list[_Waiting[T, R]] = []
         cost = 0
         with self._lock:

@@ -72,7 +72,7 @@ class EmbeddingQueue:
     async def embed(self, asked: Texts) -> Embedded:
         """Vectors of the texts.  Raises Overloaded at once where too many requests wait."""
         try:
-            parts = [await self._batcher.submit(part) for part in self._parts(asked)]
+            parts = [await self._batcher.submit(part, begun=place > 0) for place, part in enumerate(self._parts(asked))]
         except Overloaded:
             self._metrics.refused("embedding_queue")
             raise

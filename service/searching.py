@@ -11,7 +11,7 @@ from typing import TypeAlias
 from retrieval.errors import AttendexError, BadQuery, Overloaded
 from retrieval.search.request import checked
 from retrieval.types import Mode, SearchRequest, SearchResult
-from service.batching import Answers, Batcher, BatchLimits
+from service.batching import STRAINED, Answers, Batcher, BatchLimits
 from service.collections import Collections
 from service.metrics import Metrics
 from service.recall import RecallWatch
@@ -47,7 +47,7 @@ class SearchQueue:
         self._limits = settings.limits
         self._degrade = settings.degrade
         self._metrics = metrics
-        queue = settings.queue
+        self._queue = queue = settings.queue
         items = queue.batch_searches
         searching = BatchLimits.on_all_cores(
             items=items, cost=items, room=queue.length, company=COMPANY, finishing=queue.searchers
@@ -67,6 +67,11 @@ class SearchQueue:
     def waiting(self) -> int:
         """Searches that wait."""
         return len(self._encoded) + len(self._lexical)
+
+    @property
+    def at_once(self) -> int:
+        """Searches of one list that may be on their way together: they fit in even while there is little room."""
+        return max(1, min(self._queue.batch_searches, self._queue.length // STRAINED))
 
     @property
     def full(self) -> bool:
@@ -130,15 +135,19 @@ def _finished(leases: ExitStack, steps: Sequence[Step]) -> Answers[SearchResult]
         yield from map(_tried, steps)
 
 
-def _tried(step: Step) -> SearchResult | AttendexError:
+def _tried(step: Step) -> SearchResult | Exception:
     try:
         return step()
-    except AttendexError as error:
+    except Exception as error:  # its caller gets it; those beside it their answers
         return error
 
 
 def _failed(error: AttendexError) -> SearchResult:
     raise error
+
+
+def _highlighted(request: SearchRequest) -> int:
+    return request.k * request.passages_per_document if request.highlight else 0
 
 
 def within(request: SearchRequest, limits: Limits) -> SearchRequest:
@@ -149,7 +158,14 @@ def within(request: SearchRequest, limits: Limits) -> SearchRequest:
         ("offset + k", request.offset + request.k, limits.depth),
         ("the filter's characters", len(request.filter), limits.filter_characters),
         ("the number of facets", len(request.facets), limits.facets),
+        ("k with explain", request.k * request.explain, limits.explained),
+        ("k · passages_per_document with highlight", _highlighted(request), limits.explained),
     ):
-        if value > most:
-            raise BadQuery(f"{name}: {value:,} is more than this service allows ({most:,})")
+        check_limit(name, value, most)
     return request
+
+
+def check_limit(name: str, value: int, most: int) -> None:
+    """Raise BadQuery where the value is more than `most`."""
+    if value > most:
+        raise BadQuery(f"{name}: {value:,} is more than this service allows ({most:,})")

@@ -29,6 +29,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from retrieval.encoder.runtime import cores
 from retrieval.errors import SettingsError
+from retrieval.search.request import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
 
 PREFIX = "ATTENDEX_"
 MASKED = "********"
@@ -45,11 +46,20 @@ class Limits(Group):
 
     body_bytes: PositiveInt = Field(default=8_000_000, description="Most bytes of a request body.")
     header_bytes: PositiveInt = Field(default=32_768, description="Most bytes of all request headers together.")
-    query_characters: PositiveInt = Field(default=20_000, description="Most characters of a query.")
+    query_characters: PositiveInt = Field(
+        default=MAX_QUERY_CHARACTERS, le=MAX_QUERY_CHARACTERS, description="Most characters of a query."
+    )
     k: PositiveInt = Field(default=1_000, description="Most hits of one answer.")
-    depth: PositiveInt = Field(default=10_000, description="Most hits that paging can reach: offset + k.")
+    depth: PositiveInt = Field(
+        default=MAX_DEPTH,
+        le=MAX_DEPTH,
+        description="Most hits that paging can reach, offset + k; and of all searches of a batch together.",
+    )
+    explained: PositiveInt = Field(
+        default=100, description="Most hits of a search that are explained, or passages that are highlighted."
+    )
     filter_characters: PositiveInt = Field(default=4_000, description="Most characters of a filter expression.")
-    facets: PositiveInt = Field(default=16, description="Most facets of one search.")
+    facets: PositiveInt = Field(default=MAX_FACETS, le=MAX_FACETS, description="Most facets of one search.")
     batch: PositiveInt = Field(default=256, description="Most searches of one batch.")
     texts: PositiveInt = Field(default=2_048, description="Most texts of one embedding or rerank request.")
     text_characters: PositiveInt = Field(default=131_072, description="Most characters of one text to embed or rerank.")

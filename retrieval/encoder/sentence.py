@@ -107,7 +107,7 @@ class SentenceEncoder:
             parts = (texts[start : start + BLOCK_TEXTS] for start in range(0, len(texts), BLOCK_TEXTS))
             return np.concatenate(list(self._stream(parts, prompt)))
         window = self._window(self._ids(texts, prompt), [0, len(texts)], prompt)
-        if len(window.batches) < 2 or self.runtime.streams == 1:
+        if len(window.batches) < 2 or self.runtime.streams == 1 or thrifty:
             return self._assembled(window, [self.runtime.run(batch, thrifty=thrifty) for _, batch in window.batches])
         with ThreadPoolExecutor(self.runtime.streams) as pool:
             return self._assembled(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))

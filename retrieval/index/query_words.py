@@ -6,10 +6,6 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from retrieval.errors import BadQuery
-
-MAX_CONDITIONS = 64  # phrases and exclusions of one query
-
 _OPERATOR = re.compile(r'(?P<minus>(?<!\S)-)?"(?P<quoted>[^"]*)"|(?<!\S)-(?P<word>[^\W\d]\S*)')
 
 
@@ -26,8 +22,7 @@ class QueryWords:
 def parse_query(text: str) -> QueryWords:
     """Read the operators out of a query.
 
-    A quote that is never closed, curly quotes and a dash that no letter follows are plain text.  Raises BadQuery for
-    more than MAX_CONDITIONS phrases and exclusions.
+    A quote that is never closed, curly quotes and a dash that no letter follows are plain text.
     """
     if '"' not in text and "-" not in text:
         return QueryWords(" ".join(text.split()), (), ())
@@ -43,9 +38,4 @@ def parse_query(text: str) -> QueryWords:
         return f" {wanted} "
 
     plain = _OPERATOR.sub(read, text).replace('"', " ")
-    if len(phrases) + len(excluded) > MAX_CONDITIONS:
-        raise BadQuery(
-            f"the query has {len(phrases) + len(excluded)} quoted phrases and excluded words; "
-            f"the most is {MAX_CONDITIONS}"
-        )
     return QueryWords(" ".join(plain.split()), tuple(phrases), tuple(excluded))

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.errors import BadQuery
 from retrieval.index.analysis import Analyzer, LexicalSettings
 from retrieval.index.bm25 import Collection, Part, PartOfTerm, Scorer, TermScores, scorer
 from retrieval.index.phrases import phrase_members
@@ -16,6 +17,8 @@ from retrieval.index.postings import Postings
 from retrieval.index.query_words import parse_query
 from retrieval.index.remembered import Remembered
 from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
+
+MAX_CONDITIONS = 64  # phrases and exclusions of one query, each of which is looked for by itself
 
 _SAFE = 1.0 + 1e-6  # bounds are kept in single precision
 _FEW = 100  # passages with a term that are never too many to show it
@@ -113,8 +116,16 @@ class WordIndex:
         return frozenset(telling or {term.text for term in terms})
 
     def within(self, query: str, allowed: Bitmap | None = None) -> Bitmap | None:
-        """`allowed`, and of these the rows that have the query's phrases and none of its excluded words."""
+        """`allowed`, and of these the rows that have the query's phrases and none of its excluded words.
+
+        Raises BadQuery for more than MAX_CONDITIONS of them.
+        """
         words = parse_query(query)
+        conditions = len(words.phrases) + len(words.excluded)
+        if conditions > MAX_CONDITIONS:
+            raise BadQuery(
+                f"the query has {conditions} quoted phrases and excluded words; the most is {MAX_CONDITIONS}"
+            )
         for phrases, wanted in ((words.phrases, True), (words.excluded, False)):
             for phrase in phrases:
                 found = self._phrase(phrase)

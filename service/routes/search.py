@@ -34,11 +34,12 @@ async def search_by_url(name: Name, parameters: Annotated[SearchParameters, Quer
 async def search_batch(name: Name, body: BatchBody, request: Request) -> Response:
     """Answers in the order of the searches; where one cannot be answered, none is."""
     known = admitted(request, Role.READ, name)
-    most = known.settings.limits.batch
-    if len(body.searches) > most:
-        raise TooLarge(f"{len(body.searches):,} searches are more than this service answers at once ({most:,})")
-    # As many at a time as fill a batch of the queue: a long list does not push single searches out.
-    room = asyncio.Semaphore(known.settings.queue.batch_searches)
+    limits, hits = known.settings.limits, sum(each.k for each in body.searches)
+    if len(body.searches) > limits.batch:
+        raise TooLarge(f"{len(body.searches):,} searches are more than this service answers at once ({limits.batch:,})")
+    if hits > limits.depth:
+        raise TooLarge(f"the searches ask for {hits:,} hits, more than this service gives at once ({limits.depth:,})")
+    room = asyncio.Semaphore(known.searches.at_once)  # so that a long list does not push single searches out
 
     async def one(each: SearchBody) -> object:
         async with room:

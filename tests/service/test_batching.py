@@ -243,3 +243,42 @@ def test_every_item_gets_its_own_answer_within_the_limits(
     for batch in gate.batches:
         assert len(batch) <= items
         assert len(batch) == 1 or sum(map(abs, batch)) <= cost
+
+
+def test_what_was_let_in_goes_on_although_there_is_no_room() -> None:
+    async def use(batcher: Batcher[int, int], gate: Gate) -> None:
+        first = asyncio.create_task(batcher.submit(1))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Overloaded):
+            await batcher.submit(2)
+        more = asyncio.create_task(batcher.submit(3, begun=True))
+        await asyncio.sleep(0.01)
+        gate.open.set()
+        assert await asyncio.gather(first, more) == [2, 6]
+
+    run_with(BatchLimits(items=8, cost=100, room=1, workers=1), use)
+
+
+def test_on_one_core_the_next_batch_begins_while_answers_are_made() -> None:
+    begun: list[int] = []
+    second_began = threading.Event()
+
+    def in_two_parts(items: Sequence[int]) -> Iterator[int]:
+        begun.extend(items)
+        if len(begun) > 1:
+            second_began.set()
+        return (answered(item) for item in items)
+
+    def answered(item: int) -> int:
+        assert item > 1 or second_began.wait(5), "the second item waits until the first one is answered"
+        return item * 2
+
+    async def main() -> None:
+        limits = BatchLimits(items=8, cost=100, room=1_000, workers=1, finishing=1)
+        batcher: Batcher[int, int] = Batcher(in_two_parts, limits, name="tests")
+        first = asyncio.create_task(batcher.submit(1))
+        await asyncio.sleep(0.05)  # nothing else waits, so that the worker makes the answer itself
+        assert await asyncio.gather(first, batcher.submit(2)) == [2, 4]
+        batcher.close()
+
+    asyncio.run(main())

@@ -7,6 +7,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,10 +19,13 @@ import torch
 import transformers
 
 from retrieval.encoder import conversion
+from retrieval.encoder.batching import TokenBatch
 from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.runtime import Runtime
 from retrieval.encoder.runtime_openvino import OpenVINORuntime
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import EncoderError
+from retrieval.types import Vectors
 from tests.retrieval.encoder.families import SMALL, SPECIAL
 
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py
@@ -233,3 +237,27 @@ def test_the_key_covers_the_shape(make_folder: MakeFolder, texts: Sequence[str])
     (other / "config.json").write_text(json.dumps(config | {"num_attention_heads": 2}))
     assert np.abs(load_encoder(other, runtime="openvino", precision="f32").encode_passages(texts) - first).max() > 1e-3
     assert_runtimes_agree(other, texts)
+
+
+class Watched:
+    """The same runtime; notes the threads that use it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.name, self.precision, self.streams = runtime.name, runtime.precision, runtime.streams
+        self.budget_tokens = runtime.budget_tokens
+        self.background = runtime.background
+        self.calls: set[tuple[int, bool]] = set()
+        self._runtime = runtime
+
+    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:
+        self.calls.add((threading.get_ident(), thrifty))
+        return self._runtime.run(batch, thrifty=thrifty)
+
+
+def test_thrifty_texts_keep_to_one_core_however_many_they_are(fast: SentenceEncoder) -> None:
+    watched = Watched(fast.runtime)
+    encoder = SentenceEncoder(fast.folder, fast.tokenizer, watched, fast.fingerprint)
+    texts = [f"the wing number {number} lifts " * 12 for number in range(20)]
+    thrifty = encoder.encode_queries(texts, thrifty=True)
+    assert watched.calls == {(threading.get_ident(), True)}
+    assert (thrifty * fast.encode_queries(texts)).sum(1).min() >= 0.99999
