@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
+import re
 import secrets
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 from retrieval.errors import SettingsError
+from retrieval.index.directory import Files, locked, replace_atomically
 
 PREFIX = "ax_"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+WAIT_S = 10.0  # for another command that changes the same file
 
 
 class Role(IntEnum):
@@ -53,6 +57,10 @@ class Caller:
     def sees(self, collection: str) -> bool:
         """Whether the collection is in the caller's scope."""
         return not self.collections or collection in self.collections
+
+
+class _PrivateFiles(Files):
+    mode = 0o600
 
 
 ANYBODY = Caller("", Role.ADMIN)  # where no key is set
@@ -105,53 +113,69 @@ def read_keys(file: Path) -> tuple[Key, ...]:
     """The keys of a file.  Raises SettingsError."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        keys = tuple(Key(**{**each, "collections": tuple(each["collections"])}) for each in content["keys"])
-        for key in keys:
-            Role[key.role.upper()]
+        return tuple(_key(each) for each in content["keys"])
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{file} is not a key file ({error!r}); make one with `attendex keys add`") from error
-    return keys
+
+
+def _key(kept: dict[str, Any]) -> Key:
+    """A key out of a file, of whose parts nothing else has been made sure."""
+    key = Key(**{**kept, "collections": tuple(kept["collections"])})
+    texts = (key.name, key.role, key.digest, key.created, *key.collections)
+    if not all(isinstance(each, str) for each in texts) or not _DIGEST.fullmatch(key.digest):
+        raise ValueError(f"the key {key.name!r} is damaged")
+    Role[key.role.upper()]
+    return key
 
 
 def write_keys(file: Path, keys: Sequence[Key]) -> None:
     """Replace the file, readable by its owner only; a service that runs sees the old keys or the new ones."""
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-        json.dump({"keys": [asdict(key) for key in keys]}, out, indent=1, ensure_ascii=False)
-        out.flush()
-        os.fsync(descriptor)
-    Path(temporary).replace(file)
+    content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False)
+    replace_atomically(file, content.encode(), _PrivateFiles())
 
 
 def add_key(file: Path, name: str, role: str, collections: Sequence[str]) -> str:
     """Add a key and return it: it cannot be shown again.  Raises SettingsError."""
-    keys = read_keys(file)
-    if any(key.name == name for key in keys):
-        raise SettingsError(f"{file} has a key named {name!r} already; choose another name, or remove that one first")
     if role.upper() not in Role.__members__:
         raise SettingsError(f"role {role!r} is unknown; choose read, write or admin")
     secret = PREFIX + secrets.token_urlsafe(32)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    write_keys(file, [*keys, Key(name, role.lower(), digest_of(secret), tuple(collections), created)])
+    with _changing(file) as keys:
+        if any(key.name == name for key in keys):
+            raise SettingsError(
+                f"{file} has a key named {name!r} already; choose another name, or remove that one first"
+            )
+        write_keys(file, [*keys, Key(name, role.lower(), digest_of(secret), tuple(collections), created)])
     return secret
 
 
 def rotate_key(file: Path, name: str) -> str:
     """Give the named key a new secret and return it.  Raises SettingsError."""
-    keys = read_keys(file)
-    _require(file, keys, name)
     secret = PREFIX + secrets.token_urlsafe(32)
-    write_keys(file, [replace(key, digest=digest_of(secret)) if key.name == name else key for key in keys])
+    with _changing(file) as keys:
+        _require(file, keys, name)
+        write_keys(file, [replace(key, digest=digest_of(secret)) if key.name == name else key for key in keys])
     return secret
 
 
 def remove_key(file: Path, name: str) -> None:
     """Remove the named key.  Raises SettingsError."""
-    keys = read_keys(file)
-    _require(file, keys, name)
-    write_keys(file, [key for key in keys if key.name != name])
+    with _changing(file) as keys:
+        _require(file, keys, name)
+        write_keys(file, [key for key in keys if key.name != name])
+
+
+@contextmanager
+def _changing(file: Path) -> Iterator[tuple[Key, ...]]:
+    """The keys, which nobody else changes until the block ends."""
+    lock = file.with_name(f".{file.name}.lock")
+    with locked(lock, wait_s=WAIT_S):
+        try:
+            yield read_keys(file)
+        finally:
+            lock.unlink()
 
 
 def _require(file: Path, keys: Sequence[Key], name: str) -> None:

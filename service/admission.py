@@ -83,8 +83,9 @@ def _presented(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"authorization":
             kind, _, key = value.decode("latin-1").partition(" ")
-            return key.strip() if kind.lower() == "bearer" else ""
-        if name == b"x-api-key":
+            if kind.lower() == "bearer":  # anything else may be meant for a proxy
+                return str(key.strip())
+        elif name == b"x-api-key":
             return str(value.decode("latin-1").strip())
     return ""
 

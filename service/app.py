@@ -62,7 +62,22 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 MEMORY_SECONDS = 60.0
+THREADS_PER_CORE = 4  # for what handlers leave to a thread: short reads pass by an explanation
 OPEN_PATHS = frozenset({"/openapi.json"})  # with the probes, what needs no key
+CORS_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID")
+ROUTES = (  # tried in this order: what is asked most comes first
+    search,
+    openai,
+    health,
+    collections,
+    changes,
+    rerank,
+    tei,
+    explain,
+    judgments,
+    overview,
+    pages,
+)
 
 
 class State(TypedDict):
@@ -90,13 +105,13 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        with ThreadPoolExecutor(cores(), "attendex") as threads:
+        with ThreadPoolExecutor(THREADS_PER_CORE * cores(), "attendex") as threads:
             services = make_services(root, settings, lifecycle, metrics, encoders, reranker, threads)
             try:
                 if services.collections.is_folder:
                     await asyncio.to_thread(remove_dropped, root)
                 await asyncio.to_thread(services.collections.refresh)
-                lifecycle.door = door(services)
+                lifecycle.door = door(services, keys)
                 async with (
                     repeating(settings.reload_seconds, services.collections.refresh, keys.reload),
                     repeating(MEMORY_SECONDS, give_back_memory),
@@ -106,45 +121,39 @@ def create_app(
                 lifecycle.door = None
                 await asyncio.to_thread(services.searches.close)
                 await asyncio.to_thread(services.embeddings.close)
-                await asyncio.to_thread(services.changes.close)
+                await asyncio.to_thread(services.changes.close, settings.grace_seconds)
                 await asyncio.to_thread(services.recall.close)
         services.collections.close()
 
     app = FastAPI(title="Attendex", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(
-        Admission,
-        keys=keys,
-        rates=RateLimits(settings.rate),
-        metrics=metrics,
-        open_paths=OPEN_PATHS | pages.open_paths(),
-    )
+    add_layers(app, settings, keys, metrics, lifecycle, tracing)
+    for kind in (AttendexError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, on_error)
+    for routes in ROUTES:
+        app.include_router(routes.router)
+    app.openapi = lambda: describe_errors(app)  # type: ignore[method-assign]
+    return app
+
+
+def add_layers(
+    app: FastAPI,
+    settings: Settings,
+    keys: KeyRing,
+    metrics: Metrics,
+    lifecycle: Lifecycle,
+    tracing: TracerProvider | None,
+) -> None:
+    """What a request goes through before its handler, the innermost layer first."""
+    rates, open_paths = RateLimits(settings.rate), OPEN_PATHS | pages.open_paths()
+    app.add_middleware(Admission, keys=keys, rates=rates, metrics=metrics, open_paths=open_paths)
     app.add_middleware(Guard, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
     if settings.cors_origins:
-        allowed = ["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"]
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=allowed
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=CORS_HEADERS
         )
     if tracing is not None:
         app.add_middleware(Trace, provider=tracing)
     app.add_middleware(Observe, settings=settings.log, metrics=metrics)
-    for kind in (AttendexError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, on_error)
-    for router in (  # tried in this order: what is asked most comes first
-        search.router,
-        openai.router,
-        health.router,
-        collections.router,
-        changes.router,
-        rerank.router,
-        tei.router,
-        explain.router,
-        judgments.router,
-        overview.router,
-        pages.router,
-    ):
-        app.include_router(router)
-    app.openapi = lambda: describe_errors(app)  # type: ignore[method-assign]
-    return app
 
 
 def make_services(
@@ -177,10 +186,10 @@ def make_services(
     return services
 
 
-def door(services: Services) -> Door:
+def door(services: Services, keys: KeyRing) -> Door:
     """Where searches are refused that there is no room for; one who is shutting down has more to say."""
     searches, lifecycle = services.searches, services.lifecycle
-    return Door(lambda: searches.full and not lifecycle.closed, searches.refused, services.metrics)
+    return Door(lambda: searches.full and not lifecycle.closed, searches.refused, keys, services.metrics)
 
 
 def reranker_of(settings: Settings) -> Reranker | None:

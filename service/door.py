@@ -2,7 +2,8 @@
 
 To refuse a search in the ordinary way takes an eighth of a millisecond of the interpreter, and a flood of those would
 leave nothing for the searches that have been accepted.  Here it takes five microseconds.  Whatever is not plainly a
-search by POST that needs the encoder goes the ordinary way; so does everything while there is room.
+search by POST that needs the encoder, from somebody who may search, goes the ordinary way; so does everything while
+there is room.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from retrieval.errors import Overloaded
+from service.access import KeyRing
 from service.errors import problem_of, render
 from service.metrics import Metrics
 from service.telemetry import SECURITY_HEADERS, new_request_id
@@ -23,6 +25,7 @@ _SPECIAL = re.compile(
     rb"\r\n(?:transfer-encoding|expect|upgrade|origin|x-request-id|traceparent|connection:(?! *keep-alive))",
     re.IGNORECASE,
 )
+_KEY = re.compile(rb"\r\n(?:authorization: *bearer|x-api-key:) *(\S+)", re.IGNORECASE)
 _WITHOUT_ENCODER = b"lexical"
 _PATH, _ID = "/path", "0" * 16  # places in the answer
 
@@ -39,8 +42,11 @@ class Knock:
 class Door:
     """Knows when it is `closed`, and what to say then.  Refusals are counted, not logged."""
 
-    def __init__(self, closed: Callable[[], bool], refused: Callable[[], None], metrics: Metrics) -> None:
+    def __init__(
+        self, closed: Callable[[], bool], refused: Callable[[], None], keys: KeyRing, metrics: Metrics
+    ) -> None:
         self.closed = closed
+        self._keys = keys
         self._refused = refused
         self._metrics = metrics
         full = Overloaded("the queue of search is full; try again in a second")
@@ -59,9 +65,14 @@ class Door:
             return None
         head = data[:end]
         length = _LENGTH.search(head)
-        if length is None or _SPECIAL.search(head):
+        if length is None or _SPECIAL.search(head) or not self._may_search(head):
             return None
         return Knock(search[1], end, end + int(length[1]))
+
+    def _may_search(self, head: bytes) -> bool:
+        """Whether the caller has a key, if one is asked for: a flood of strangers is not to leave less room."""
+        key = _KEY.search(head)
+        return self._keys.open or (key is not None and self._keys.caller(key[1].decode("latin-1")) is not None)
 
     def answer(self, data: bytes, knock: Knock, headers: bytes) -> bytes | None:
         """The refusal of a search that is all there, with more `headers` (lines); None where it may still have room."""

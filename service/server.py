@@ -55,8 +55,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """What of the data is to be answered in the ordinary way: all, or nothing."""
         self._held = b""
         door = self.lifecycle.door
-        if door is None or not door.closed() or not self._between_requests:
-            return data
+        if door is None or not door.closed() or not self._between_requests or self.flow.write_paused:
+            return data  # the last: who does not read the answers is not given more of them
         knock = door.knock(data)
         if knock is None:
             return data

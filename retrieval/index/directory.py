@@ -28,10 +28,12 @@ _POLL_S = 0.05
 class Files:
     """The steps by which a writer changes the file system."""
 
+    mode = 0o644  # of new files
+
     def create(self, path: Path) -> int:
         """Open a new file for writing; it must not exist."""
         with storage_errors(path):
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self.mode)
 
     def write(self, descriptor: int, path: Path, data: bytes | memoryview) -> int:
         """Write some of `data`; returns how many bytes were taken."""

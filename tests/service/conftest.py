@@ -19,7 +19,7 @@ from indexer.pipeline import build_collection
 from service.app import create_app
 from service.encoders import Encoders
 from service.lifecycle import Lifecycle
-from service.server import listen, make_server
+from service.server import Server, listen, make_server
 from service.settings import load_settings
 
 DOCUMENTS = [
@@ -39,6 +39,7 @@ class Served:
     http: httpx.Client
     lifecycle: Lifecycle
     root: Path
+    server: Server
 
 
 Serve = Callable[..., AbstractContextManager[Served]]
@@ -82,7 +83,7 @@ def serve(encoders: Encoders) -> Serve:
                 time.sleep(0.01)
             assert server.started, "the service did not start; the log says why"
             with httpx.Client(base_url=url, timeout=30) as http:
-                yield Served(url, http, lifecycle, root)
+                yield Served(url, http, lifecycle, root, server)
         finally:
             server.should_exit = True
             thread.join(30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,37 @@ def test_other_machines_need_a_key(flags: dict[str, Any], fine: bool) -> None:
     else:
         with pytest.raises(SettingsError, match="--insecure"):
             check_exposure(settings)
+
+
+def test_a_right_key_counts_beside_credentials_for_a_proxy(guarded: Served, keys: Keys) -> None:
+    headers = {"authorization": "Basic cHJveHk6c2VjcmV0", "x-api-key": keys.read}
+    assert guarded.http.get("/v1/collections", headers=headers).status_code == 200
+
+
+def test_commands_that_change_keys_at_a_time_take_turns(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: add_key(file, f"key {number}", "read", []), range(8)))
+    assert {key.name for key in read_keys(file)} == {f"key {number}" for number in range(8)}
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("wrong", [{"digest": "ä" * 64}, {"digest": 5}, {"role": 1}, {"collections": [1]}], ids=str)
+def test_a_damaged_key_is_found_when_the_file_is_read(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    file = tmp_path / "keys.json"
+    add_key(file, "one", "read", [])
+    content = json.loads(file.read_text())
+    content["keys"][0].update(wrong)
+    file.write_text(json.dumps(content))
+    with pytest.raises(SettingsError, match="not a key file"):
+        read_keys(file)
+
+
+def test_what_is_explained_is_bounded_like_what_is_searched(collections: Path, serve: Serve) -> None:
+    with serve(collections, **{"limits.query_characters": 50, "limits.filter_characters": 10}) as served:
+        long = {"query": "word " * 20, "id": "heat"}
+        problem(served.http.post("/v1/collections/small/explain", json=long), 400, "bad_query")
+        problem(served.http.post("/v1/collections/small/attention", json=long), 400, "bad_query")
+        found = served.http.get(DOCUMENTS, params={"filter": "year > 1900 AND year < 3000"})
+        problem(found, 400, "bad_query")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from service.access import add_key
 from service.telemetry import SECURITY_HEADERS
 from tests.service.conftest import Serve, Served
 from tests.service.test_routes import SEARCH
@@ -102,3 +103,34 @@ def test_a_connection_goes_on_after_a_refusal(shut: Served) -> None:
         assert shut.http.post(SEARCH, json={"query": "cats"}).status_code == 429
         door.closed = lambda: False
         assert shut.http.post(SEARCH, json={"query": "cats"}).status_code == 200
+
+
+def test_who_does_not_read_the_answers_is_not_given_more_of_them(shut: Served) -> None:
+    body = json.dumps({"query": "cats"}).encode()
+    head = f"POST {SEARCH} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    address = urlsplit(shut.url)
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=0.5) as connection:
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 429")
+        (protocol,) = (each for each in shut.server.server_state.connections if each.loop and not each.cycle)
+        protocol.loop.call_soon_threadsafe(protocol.pause_writing)  # as the transport does when too much is unread
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        with pytest.raises(TimeoutError):
+            connection.recv(1 << 16)
+        protocol.loop.call_soon_threadsafe(protocol.resume_writing)
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+def test_strangers_are_asked_for_a_key_first(collections: Path, serve: Serve, tmp_path: Path) -> None:
+    key = add_key(tmp_path / "keys.json", "reader", "read", [])
+    with serve(collections, keys=tmp_path / "keys.json") as served:
+        assert served.lifecycle.door is not None
+        served.lifecycle.door.closed = lambda: True
+        for headers, status in (
+            ({}, 401),
+            ({"Authorization": "Bearer wrong"}, 401),
+            ({"Authorization": f"Bearer {key}"}, 429),
+            ({"X-API-Key": key}, 429),
+        ):
+            assert served.http.post(SEARCH, json={"query": "cats"}, headers=headers).status_code == status
+        assert 'attendex_refused_total{reason="search_queue"} 2.0' in served.http.get("/metrics").text
