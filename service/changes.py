@@ -6,13 +6,14 @@ import asyncio
 import logging
 import secrets
 import threading
+import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from indexer.changes import Change, ChangeReport, apply_changes
-from retrieval.errors import AttendexError, JobNotFound, Overloaded
+from retrieval.errors import AttendexError, CollectionNotFound, JobNotFound, Overloaded
 from service.collections import Collections
 from service.errors import problem_of
 from service.priority import lower_priority
@@ -63,16 +64,23 @@ class Changes:
         self._waiting: deque[Job] = deque()
         self._running: Sequence[Job] = ()
         self._woken = threading.Condition()
-        self._closing = False
+        self._closes_at: float | None = None  # by the monotonic clock
         self._thread = threading.Thread(target=self._work, name="attendex-writer")
         self._thread.start()
 
-    def close(self) -> None:
-        """Apply what waits, then end."""
+    def close(self, grace_s: float = 0.0) -> None:
+        """Apply what waits, as far as it is begun within `grace_s`, then end; what is left fails, and is logged."""
         with self._woken:
-            self._closing = True
+            self._closes_at = time.monotonic() + grace_s
             self._woken.notify()
         self._thread.join()
+
+    def forget(self, collection: str) -> None:
+        """Let changes of a collection that was dropped fail: one that is made anew under its name is another."""
+        with self._woken:
+            dropped = [job for job in self._waiting if job.collection == collection]
+            self._waiting = deque(job for job in self._waiting if job.collection != collection)
+        _fail(dropped, CollectionNotFound(f"{collection!r} was dropped before its change was applied"))
 
     def waiting(self) -> int:
         """Changes that wait."""
@@ -116,24 +124,25 @@ class Changes:
         while jobs := self._next():
             self._run(jobs)
             self._running = ()
-            for job in jobs:
-                job.change, job.adds = None, frozenset()
-                job.done.set_result(None)
+            _let_go(jobs)
             self._rest(jobs[0])
 
     def _rest(self, last: Job) -> None:
         """Where more of the same wait already: let searches have the machine, and more share the next generation."""
         with self._woken:
             if self._waiting and _can_share(self._waiting[0], last):
-                self._woken.wait_for(lambda: self._closing, REST_S)
+                self._woken.wait_for(lambda: self._closes_at is not None, REST_S)
 
     def _next(self) -> list[Job]:
         """The oldest job, and those behind it that can share its generation; none when the queue is closed."""
         with self._woken:
             while not self._waiting:
-                if self._closing:
+                if self._closes_at is not None:
                     return []
                 self._woken.wait()
+            if self._closes_at is not None and time.monotonic() >= self._closes_at:
+                self._give_up()
+                return []
             first = self._waiting.popleft()
             jobs, documents = [first], _size(first)
             while self._waiting and _can_share(self._waiting[0], first):
@@ -143,6 +152,13 @@ class Changes:
                 jobs.append(self._waiting.popleft())
             self._running = jobs
             return jobs
+
+    def _give_up(self) -> None:
+        """There is no time left for what waits."""
+        fields = {"changes": len(self._waiting), "documents": sum(map(_size, self._waiting))}
+        logging.getLogger(LOGGER).error("changes are lost, for the service has to end", extra={"fields": fields})
+        _fail(self._waiting, Overloaded("the service ended before the change's turn came; ask for it again"))
+        self._waiting.clear()
 
     def _run(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -155,16 +171,37 @@ class Changes:
             if sum(map(_size, jobs)) <= FEW_DOCUMENTS:
                 encoder = encoder.background
             reports = apply_changes(path, encoder, [job.change for job in jobs if job.change])
-            self._collections.refresh()
         except Exception as error:
             if not isinstance(error, AttendexError):
                 logging.getLogger(LOGGER).exception("a change failed")
             reports = [error] * len(jobs)
+        self._show()
         for job, report in zip(jobs, reports, strict=True):
             if isinstance(report, Exception):
                 job.error, job.status = report, "failed"
             else:
                 job.report, job.status = report, "done"
+
+    def _show(self) -> None:
+        """Serve what was committed, or leave it to the next look at the disk."""
+        try:
+            self._collections.refresh()
+        except OSError as error:
+            logging.getLogger(LOGGER).error("collections cannot be listed", extra={"fields": {"error": str(error)}})
+
+
+def _fail(jobs: Iterable[Job], error: Exception) -> None:
+    jobs = list(jobs)
+    for job in jobs:
+        job.error, job.status = error, "failed"
+    _let_go(jobs)
+
+
+def _let_go(jobs: Iterable[Job]) -> None:
+    """Tell those who wait; the documents are not kept."""
+    for job in jobs:
+        job.change, job.adds = None, frozenset()
+        job.done.set_result(None)
 
 
 def _can_share(job: Job, first: Job) -> bool:

@@ -58,6 +58,8 @@ class SearchOptions(TypedDict, total=False):
     sort: str
     min_score: float
     passages_per_document: int
+    fields: Sequence[str]
+    highlight: bool
     exact: bool
     explain: bool
 
@@ -186,7 +188,7 @@ def pause_after(response: httpx.Response, pause: float | None) -> float | None:
     if pause is None or response.status_code not in RETRIED:
         return None
     asked = response.headers.get("retry-after", "")
-    return max(pause, min(float(asked), LONGEST_PAUSE_S)) if asked.isdigit() else pause
+    return pause + min(float(asked), LONGEST_PAUSE_S) if asked.isdigit() else pause
 
 
 def error_of(response: httpx.Response) -> ServiceError:

@@ -2,13 +2,14 @@
 
 `refresh` looks at the manifests: what another process committed is opened beside what is being served, warmed, and put
 in its place between two requests; the old generation is closed when its last request is done.  A generation that fails
-to open is left alone, and the last good one goes on being served.
+to open is left alone for a while, and the last good one goes on being served.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from retrieval.search.searcher import Searcher
 from retrieval.types import Schema
 from service.telemetry import LOGGER
 
+RETRY_S = 30.0  # after which a generation that failed to open is tried again
+
 Stamp: TypeAlias = tuple[int, int]
 
 
@@ -38,11 +41,19 @@ class _Served:
     retired: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A generation that failed to open."""
+
+    stamp: Stamp
+    error: Exception
+    at: float  # by the monotonic clock
+
+
 @dataclass(slots=True)
 class _State:
     served: dict[str, _Served] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    seen: dict[str, Stamp] = field(default_factory=dict)  # stamps of manifests that failed to open
+    failures: dict[str, _Failure] = field(default_factory=dict)
 
 
 class Collections:
@@ -69,7 +80,7 @@ class Collections:
     def failures(self) -> dict[str, str]:
         """Why the newest generation of a collection is not served, by name."""
         with self._lock:
-            return dict(self._state.failures)
+            return {name: type(failure.error).__name__ for name, failure in self._state.failures.items()}
 
     def path(self, name: str) -> Path:
         """Directory of a served collection."""
@@ -148,20 +159,30 @@ class Collections:
         if stamp is None:  # dropped between the listing and now
             return
         with self._lock:
-            served = self._state.served.get(name)
-            if stamp in (served.stamp if served else None, self._state.seen.get(name)):
-                return
+            served, failure = self._state.served.get(name), self._state.failures.get(name)
+        if served and served.stamp == stamp:
+            return
+        if failure and failure.stamp == stamp and time.monotonic() - failure.at < RETRY_S:
+            return
         try:
             searcher = self._open(path, served.searcher if served else None)
-        except (AttendexError, OSError) as error:
+        except Exception as error:  # whatever it is, the other collections are served
+            self._failed(name, _Failure(stamp, error, time.monotonic()), failure)
+        else:
+            self._put(name, _Served(path, searcher, stamp))
+
+    def _failed(self, name: str, failure: _Failure, before: _Failure | None) -> None:
+        """Note it, and log it unless it is the old story."""
+        with self._lock:
+            self._state.failures[name] = failure
+        if before is None or (before.stamp, str(before.error)) != (failure.stamp, str(failure.error)):
+            fields = {"collection": name, "error": str(failure.error)}
+            foreseen = isinstance(failure.error, AttendexError | OSError)
             self._logger.error(
-                "collection cannot be opened", extra={"fields": {"collection": name, "error": str(error)}}
+                "collection cannot be opened",
+                exc_info=None if foreseen else failure.error,
+                extra={"fields": fields},
             )
-            with self._lock:
-                self._state.failures[name] = type(error).__name__
-                self._state.seen[name] = stamp
-            return
-        self._put(name, _Served(path, searcher, stamp))
 
     def _put(self, name: str, new: _Served | None) -> None:
         """Serve `new` under the name instead of what was there; None: nothing."""
@@ -170,7 +191,6 @@ class Collections:
             if new is not None:
                 self._state.served[name] = new
             self._state.failures.pop(name, None)
-            self._state.seen.pop(name, None)
             close = old is not None and not old.users
             if old is not None:
                 old.retired = True

@@ -26,15 +26,17 @@ class Encoders:
         self._precision = precision
         self._preferred = preferred
         self._loaded: dict[str, SentenceEncoder] = {}
-        self._lock = threading.Lock()
+        self._loading = threading.Lock()  # held while one is loaded, never to look at those that are
 
     def get(self, name: str) -> SentenceEncoder:
-        """The encoder of that name, which comes from the operator or a manifest; others wait while one is loaded.
+        """The encoder of that name, which comes from the operator or a manifest; encoders are loaded one by one.
 
         Raises EncoderError.
         """
         name = DEFAULT if name in DEFAULT_NAMES else name
-        with self._lock:
+        if name in self._loaded:
+            return self._loaded[name]
+        with self._loading:
             if name not in self._loaded:
                 encoder = load_encoder(name, runtime=self._runtime, precision=self._precision)
                 encoder.warm()
@@ -43,8 +45,7 @@ class Encoders:
 
     def names(self) -> list[str]:
         """Names of the encoders that callers can ask for, the preferred one first."""
-        with self._lock:
-            return list(dict.fromkeys([*([self._preferred] if self._preferred else []), *self._loaded])) or [DEFAULT]
+        return list(dict.fromkeys([*([self._preferred] if self._preferred else []), *self._loaded])) or [DEFAULT]
 
     def asked(self, shown: str) -> str:
         """The name behind what a caller wrote; a name that is not known, or "default", raises or means the first."""

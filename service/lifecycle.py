@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Lifecycle:
-    """Changed by the server and the guard, read by the probes; lives on one event loop."""
+    """Changed by the server, the guard and the application, read by the probes; lives on one event loop."""
 
     draining: bool = False  # a signal came: not ready any more, still answering
     closed: bool = False  # what comes now is refused

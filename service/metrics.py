@@ -26,7 +26,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "attendex_http_requests",
-            "Requests answered; status 499 where the caller left first.",
+            "Requests ended; status 499 where they were given up without an answer.",
             ("route", "method", "status"),
             registry=self.registry,
         )
@@ -61,7 +61,10 @@ class Metrics:
             registry=self.registry,
         )
         self._refused = Counter(
-            "attendex_refused", "Requests refused before any work was done.", ("reason",), registry=self.registry
+            "attendex_refused",
+            "Requests refused, by reason.",
+            ("reason",),
+            registry=self.registry,
         )
         self._degraded = Counter(
             "attendex_degraded_responses", "Answers given without a retriever.", ("reason",), registry=self.registry
@@ -105,10 +108,6 @@ class Metrics:
     def refused(self, reason: str) -> None:
         """Count one refusal."""
         self._refused.labels(reason).inc()
-
-    def gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
-        """Show a number that is read when the metrics are."""
-        Gauge(name, help_text, registry=self.registry).set_function(value)
 
     def families(self, describe: Callable[[], Iterable[Family]]) -> None:
         """Show labelled numbers that are read when the metrics are."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 LOW_PRIORITY = 10  # as `nice` has it
 
 
 def lower_priority() -> None:
-    """Give the calling thread a low priority, where the system can."""
-    if hasattr(os, "setpriority"):  # on Linux the number of a thread works like that of a process
+    """Give the calling thread a low priority, on Linux: elsewhere the number of a thread is that of no process."""
+    if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW_PRIORITY)

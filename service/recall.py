@@ -9,8 +9,9 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from retrieval.errors import CollectionNotFound
+from retrieval.errors import CollectionError, CollectionNotFound
 from retrieval.index.vector_plan import VectorSettings
 from retrieval.index.vector_recall import RecallEstimate, RecallMonitor
 from retrieval.search.searcher import Searcher
@@ -20,6 +21,7 @@ from service.telemetry import LOGGER
 
 NEIGHBOURS = 10  # recall@10, as the structures are tuned for
 BACKLOG = 4
+GONE = (CollectionNotFound, CollectionError)
 
 
 class RecallWatch:
@@ -40,8 +42,11 @@ class RecallWatch:
 
     def saw(self, collection: str, query: str) -> None:
         """A query was answered with vectors; repeat it exactly if it is in the sample."""
-        if not self._share:
-            return
+        if self._share:
+            with suppress(*GONE):  # dropped meanwhile; the query was answered all the same
+                self._sample(collection, query)
+
+    def _sample(self, collection: str, query: str) -> None:
         with self._collections.lease(collection) as searcher:
             if searcher.snapshot.vectors.is_exact:
                 return
@@ -51,6 +56,11 @@ class RecallWatch:
                 return
             self._pending += 1
         self._thread.submit(self._in_turn, lambda: self._repeat(collection, query, monitor))
+
+    def forget(self, collection: str) -> None:
+        """Let go of what is known of a collection that was dropped."""
+        self._monitors.pop(collection, None)
+        self._below.discard(collection)
 
     def estimate(self, collection: str) -> RecallEstimate | None:
         """Recall over the last sampled queries; None before the first."""
@@ -65,7 +75,7 @@ class RecallWatch:
     def _in_turn(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except CollectionNotFound:
+        except GONE:
             pass  # dropped meanwhile
         except Exception:
             logging.getLogger(LOGGER).exception("a query could not be repeated exactly")

@@ -29,11 +29,6 @@ class Reranking:
         self._reranker = reranker
         self._threads = threads
 
-    @property
-    def is_cross_encoder(self) -> bool:
-        """Whether queries and texts are read together."""
-        return self._reranker is not None
-
     async def rank(self, encoder: str, query: str, texts: tuple[str, ...], *, raw: bool) -> list[Ranked]:
         """All texts, by (score descending, index ascending); scores are 0 … 1 unless `raw`."""
         scores = await self._scores(encoder, query, texts)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from starlette.requests import Request
@@ -22,6 +24,8 @@ from service.recall import RecallWatch
 from service.reranking import Reranking
 from service.searching import SearchQueue
 from service.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,10 @@ class Services:
         """Names of the collections that the caller may see, in order."""
         return [name for name in self.collections.names() if caller.sees(name)]
 
+    async def on_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """`function(*arguments)`, off the event loop; not begun at all where the request's time is over before."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
+
 
 def admitted(request: Request, role: Role, collection: str | None = None) -> Services:
     """The services, for a caller with at least that role who may see that collection.
@@ -60,6 +68,14 @@ def admitted(request: Request, role: Role, collection: str | None = None) -> Ser
     if collection is not None and not caller.sees(collection):
         raise CollectionNotFound(no_collection(collection))
     return services(request)
+
+
+def writable(request: Request, role: Role, collection: str) -> Services:
+    """As `admitted`, for changes.  Raises Forbidden where the service is read-only, too."""
+    known = admitted(request, role, collection)
+    if not known.settings.writable:
+        raise Forbidden("this service does not take changes (writable = false)")
+    return known
 
 
 def services(request: Request) -> Services:

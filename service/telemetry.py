@@ -175,7 +175,7 @@ def _outcome(scope: Scope, status: int, milliseconds: float) -> Outcome:
         method=scope["method"],
         path=scope["path"],
         route=route,
-        status=status or 499,  # nginx's number for a caller who left before the answer
+        status=status or 499,  # nginx's number for a request that was given up
         milliseconds=milliseconds,
         request_id=state["request_id"],
         caller=caller.name if caller else "",

@@ -14,6 +14,7 @@ from service.cli import app
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 ARCHITECTURE = ROOT / "docs" / "ARCHITECTURE.md"
+FILE_BY_FILE = ("retrieval", "retrieval/encoder", "retrieval/index", "retrieval/search", "indexer", "service")
 
 
 def prose(page: Path) -> str:
@@ -41,8 +42,8 @@ def code_of(page: Path) -> list[str]:
     return [*blocks, *re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))]
 
 
-def test_files_of_the_architecture_exist() -> None:
-    missing, section = [], ROOT
+def test_the_architecture_names_each_file_and_no_other() -> None:
+    missing, named, section = [], set(), ROOT
     for line in prose(ARCHITECTURE).splitlines():
         if heading := re.match(r"#+ `?(retrieval|indexer|service)/", line):
             section = ROOT / heading[1]
@@ -54,9 +55,13 @@ def test_files_of_the_architecture_exist() -> None:
             found = next((place for place in places if any(place.glob(name.rstrip("/")))), None)
             if found is None:
                 missing.append(name)
-            elif "/" in name.rstrip("/"):
+                continue
+            named.update(found.glob(name.rstrip("/")))
+            if "/" in name.rstrip("/"):
                 folder = (found / name).parent  # the names after it in the same line are beside it
     assert missing == []
+    files = {path for folder in FILE_BY_FILE for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"}
+    assert sorted(path.relative_to(ROOT).as_posix() for path in files - named) == []
 
 
 def test_every_library_has_its_reason() -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from indexer.changes import Change
 from indexer.readers.options import ReadOptions
 from indexer.readers.records import document_from
-from retrieval.errors import BadDocument, DocumentNotFound, Forbidden, InputError, TooLarge
+from retrieval.errors import BadDocument, DocumentNotFound, InputError, TooLarge
 from retrieval.index.filters import compile_filter
 from retrieval.types import Document, FieldType
 from service.access import Role
@@ -18,7 +17,7 @@ from service.routes.collections import details
 from service.routes.search import Name
 from service.schemas.changes import CollectionBody, DeleteBody, DocumentBody, DocumentsBody, JobAnswer
 from service.schemas.collections import CollectionDetails
-from service.services import Services, admitted, answer
+from service.services import Services, admitted, answer, writable
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"])
 
@@ -74,24 +73,22 @@ async def create(name: NewName, body: CollectionBody, request: Request) -> Respo
     known = writable(request, Role.ADMIN, name)
     encoder = known.encoders.asked(body.encoder)
     schema = None if body.fields is None else {field: FieldType(kind) for field, kind in body.fields.items()}
-    await run_in_threadpool(known.collections.create, name, lambda: known.encoders.get(encoder), schema)
-    return answer(await run_in_threadpool(details, known, name), 201)
+    await known.on_thread(known.collections.create, name, lambda: known.encoders.get(encoder), schema)
+    return answer(await known.on_thread(details, known, name), 201)
 
 
 @router.delete("", status_code=204, summary="Drop a collection")
 async def drop(name: Name, request: Request) -> Response:
-    """With all its generations.  Requests that use it are finished first."""
+    """With all its generations.  Requests that use it are finished first; changes that wait for it fail."""
     known = writable(request, Role.ADMIN, name)
-    await run_in_threadpool(known.collections.drop, name)
+    await known.on_thread(_drop, known, name)
     return Response(status_code=204)
 
 
-def writable(request: Request, role: Role, name: str) -> Services:
-    """The services, for changes.  Raises Forbidden where the service is read-only."""
-    known = admitted(request, role, name)
-    if not known.settings.writable:
-        raise Forbidden("this service does not take changes (writable = false)")
-    return known
+def _drop(known: Services, name: str) -> None:
+    known.collections.drop(name)
+    known.changes.forget(name)
+    known.recall.forget(name)
 
 
 async def _change(known: Services, name: str, change: Change, wait: bool) -> Response:

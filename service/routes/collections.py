@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from indexer.changes import matching_rows
 from retrieval.errors import CollectionNotFound
@@ -18,9 +17,10 @@ from service.access import Role
 from service.encoders import shown_name
 from service.routes.search import Name
 from service.schemas.collections import CollectionDetails, CollectionsAnswer, DocumentAnswer, DocumentsAnswer
+from service.searching import check_limit
 from service.services import Services, admitted, answer
 
-Filter = Annotated[str, Query(max_length=4_000, description="Only those that match, such as `year > 2000`.")]
+Filter = Annotated[str, Query(description="Only those that match, such as `year > 2000`.")]
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="How many to skip.")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="How many to return.")]
 
@@ -31,13 +31,14 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
 async def list_collections(request: Request) -> Response:
     """Names and sizes, in the order of the names."""
     known = admitted(request, Role.READ)
-    return answer({"collections": await run_in_threadpool(_summaries, known, known.visible(request.state.caller))})
+    return answer({"collections": await known.on_thread(_summaries, known, known.visible(request.state.caller))})
 
 
 @router.get("/{name}", response_model=CollectionDetails, summary="One collection")
 async def collection(name: Name, request: Request) -> Response:
     """Counts, generation, encoder, fields and sizes."""
-    return answer(await run_in_threadpool(details, admitted(request, Role.READ, name), name))
+    known = admitted(request, Role.READ, name)
+    return answer(await known.on_thread(details, known, name))
 
 
 @router.get("/{name}/documents", response_model=DocumentsAnswer, summary="Documents, page by page")
@@ -46,13 +47,15 @@ async def documents(
 ) -> Response:
     """In the order in which they were written; a generation that comes in between may shift the pages."""
     known = admitted(request, Role.READ, name)
-    return answer(await run_in_threadpool(_page, known, name, filter, slice(offset, offset + limit)))
+    check_limit("the filter's characters", len(filter), known.settings.limits.filter_characters)
+    return answer(await known.on_thread(_page, known, name, filter, slice(offset, offset + limit)))
 
 
 @router.get("/{name}/documents/{document_id:path}", response_model=DocumentAnswer, summary="One document")
 async def document(name: Name, document_id: str, request: Request) -> Response:
     """The document as it was given.  Slashes in the id need no escaping."""
-    return answer(await run_in_threadpool(_document, admitted(request, Role.READ, name), name, document_id))
+    known = admitted(request, Role.READ, name)
+    return answer(await known.on_thread(_document, known, name, document_id))
 
 
 def _summaries(known: Services, names: Sequence[str]) -> list[dict[str, object]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from retrieval.search.request import checked
 from retrieval.search.searcher import Searcher
@@ -12,6 +11,7 @@ from service.access import Role
 from service.routes.search import Name
 from service.schemas.explanation import ExplanationAnswer
 from service.schemas.pages import AttentionAnswer, AttentionBody, ExplainBody
+from service.searching import within
 from service.services import Services, admitted, answer
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"])
@@ -21,25 +21,27 @@ router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"])
 async def explain(name: Name, body: ExplainBody, request: Request) -> Response:
     """The document's scores for the query, taken apart word by word."""
     known = admitted(request, Role.READ, name)
-    return answer(await run_in_threadpool(_explain, known, name, body))
+    return answer(await known.on_thread(_explain, known, name, body))
 
 
 @router.post("/attention", response_model=AttentionAnswer, summary="The encoder's self-attention")
 async def attention(name: Name, body: AttentionBody, request: Request) -> Response:
     """One layer's attention weights over the query or the document's best passage, merged to words."""
     known = admitted(request, Role.READ, name)
-    return answer(await run_in_threadpool(_attention, known, name, body))
+    return answer(await known.on_thread(_attention, known, name, body))
 
 
 def _explain(known: Services, name: str, body: ExplainBody) -> object:
     with known.collections.lease(name) as searcher:
         mode = Mode(body.mode) if body.mode else default_mode(searcher)
-        return searcher.reasons.of_document(_query(body.query), body.id, mode, start=body.start)
+        return searcher.reasons.of_document(_query(body.query, known), body.id, mode, start=body.start)
 
 
 def _attention(known: Services, name: str, body: AttentionBody) -> dict[str, object]:
     with known.collections.lease(name) as searcher:
-        found = searcher.reasons.attention(_query(body.query), body.id, body.layer, of_query=body.side == "query")
+        found = searcher.reasons.attention(
+            _query(body.query, known), body.id, body.layer, of_query=body.side == "query"
+        )
     return {
         "words": found.words,
         "layers": found.layers,
@@ -54,5 +56,5 @@ def default_mode(searcher: Searcher) -> Mode:
     return Mode.DENSE if searcher.snapshot.lexical is None else Mode.HYBRID
 
 
-def _query(text: str) -> str:
-    return checked(SearchRequest(text)).query
+def _query(text: str, known: Services) -> str:
+    return within(checked(SearchRequest(text)), known.settings.limits).query

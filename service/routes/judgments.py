@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from retrieval.index.judgments import Judgment, judge, read_judgments
 from retrieval.metrics.beir import beir_qrels_lines
@@ -17,7 +16,7 @@ from retrieval.types import Mode
 from service.access import Role
 from service.routes.search import Name
 from service.schemas.pages import JudgmentBody, JudgmentsAnswer, MeasuresAnswer
-from service.services import Services, admitted, answer
+from service.services import Services, admitted, answer, writable
 
 router = APIRouter(prefix="/v1/collections/{name}/judgments", tags=["judgments"])
 
@@ -33,15 +32,15 @@ async def list_judgments(name: Name, request: Request) -> Response:
 @router.put("", response_model=JudgmentsAnswer, summary="Judge a document")
 async def put_judgment(name: Name, body: JudgmentBody, request: Request) -> Response:
     """Replaces what was said of the same query and document; answers with all judgments."""
-    known = admitted(request, Role.WRITE, name)
-    return _listed(await run_in_threadpool(_judge, known, name, body))
+    known = writable(request, Role.WRITE, name)
+    return _listed(await known.on_thread(_judge, known, name, body))
 
 
 @router.post("/measures", response_model=MeasuresAnswer, summary="What the judgments say so far")
 async def measures(name: Name, request: Request) -> Response:
     """nDCG@10 of each mode over the judged queries, and how much of the first ten is judged at all."""
     known = admitted(request, Role.READ, name)
-    return answer(await run_in_threadpool(_measures, known, name))
+    return answer(await known.on_thread(_measures, known, name))
 
 
 @router.get("/queries.jsonl", response_class=Response, responses=TEXT, summary="Judged queries (BEIR)")
@@ -67,7 +66,7 @@ def _path(known: Services, name: str) -> Path:
 
 
 async def _judgments(known: Services, name: str) -> tuple[Judgment, ...]:
-    return await run_in_threadpool(read_judgments, _path(known, name))
+    return await known.on_thread(read_judgments, _path(known, name))
 
 
 def _judge(known: Services, name: str, body: JudgmentBody) -> tuple[Judgment, ...]:

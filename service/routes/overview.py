@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from indexer.history import log_entries
 from retrieval.search.overview import countable, overview, values_of
@@ -21,13 +20,15 @@ COLOURS = 4  # fields that the map can be coloured by
 @router.get("/overview", response_model=OverviewAnswer, summary="Fields and generations")
 async def collection_overview(name: Name, request: Request) -> Response:
     """Each field with its most frequent values or its extremes; kept generations, newest first."""
-    return answer(await run_in_threadpool(_overview, admitted(request, Role.READ, name), name))
+    known = admitted(request, Role.READ, name)
+    return answer(await known.on_thread(_overview, known, name))
 
 
 @router.get("/projection", response_model=ProjectionAnswer, summary="A map of the vectors")
 async def projection(name: Name, request: Request) -> Response:
     """A sample of the passages, placed by the first two principal components of their vectors."""
-    return answer(await run_in_threadpool(_projection, admitted(request, Role.READ, name), name))
+    known = admitted(request, Role.READ, name)
+    return answer(await known.on_thread(_projection, known, name))
 
 
 def _overview(known: Services, name: str) -> dict[str, object]:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from retrieval.errors import EmptyInput, TooLarge
 from retrieval.search.explain import Explainer
@@ -96,7 +95,7 @@ async def _spans(request: Request, body: RerankBody, texts: Sequence[str]) -> li
         spans = Explainer(encoder).spans(body.query, texts, most=wanted.max_spans or DEFAULT_SPANS)
         return [[span for span in each if span.score >= wanted.threshold] for each in spans]
 
-    return await run_in_threadpool(explained)
+    return await known.on_thread(explained)
 
 
 async def _rank(request: Request, query: str, texts: tuple[str, ...], *, raw: bool) -> list[Ranked]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
+from retrieval.encoder.runtime import cores
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, TooLarge
 from service.access import Role
@@ -65,9 +65,9 @@ async def tokenize(body: TokenizeBody, request: Request) -> Response:
     """Every token of each text, also those beyond what the encoder reads."""
     known = admitted(request, Role.READ)
     texts = checked_texts(body.inputs, known.settings.limits)
-    encoder = await run_in_threadpool(known.encoders.get, known.encoders.asked(""))
+    encoder = await known.on_thread(known.encoders.get, known.encoders.asked(""))
     prompt = _prompt(encoder, body.prompt_name)
-    return answer(await run_in_threadpool(_tokens, encoder, [prompt + text for text in texts], body.add_special_tokens))
+    return answer(await known.on_thread(_tokens, encoder, [prompt + text for text in texts], body.add_special_tokens))
 
 
 @router.get("/info", response_model=InfoAnswer, summary="The encoder and the limits (TEI)")
@@ -75,7 +75,7 @@ async def info(request: Request) -> Response:
     """What TEI tells, as far as it applies."""
     known = admitted(request, Role.READ)
     name = known.encoders.asked("")
-    encoder = await run_in_threadpool(known.encoders.get, name)
+    encoder = await known.on_thread(known.encoders.get, name)
     settings = known.settings
     return answer(
         {
@@ -90,7 +90,7 @@ async def info(request: Request) -> Response:
             "max_batch_requests": settings.queue.batch_texts,
             "max_client_batch_size": settings.limits.texts,
             "auto_truncate": True,
-            "tokenization_workers": settings.queue.searchers,
+            "tokenization_workers": cores(),
             "version": request.app.version,
             "sha": None,
             "docker_label": None,
@@ -121,8 +121,8 @@ async def _refuse_cuts(known: Services, asked: Texts, options: Truncation) -> No
     left = options.truncation_direction.lower() == "left"
     if options.truncate is not False and not left:
         return
-    encoder = await run_in_threadpool(known.encoders.get, asked.encoder)
-    longest = await run_in_threadpool(lambda: max(len(encoder.tokenizer.spans(text)) for text in asked.texts))
+    encoder = await known.on_thread(known.encoders.get, asked.encoder)
+    longest = await known.on_thread(lambda: max(len(encoder.tokenizer.spans(text)) for text in asked.texts))
     if longest > encoder.tokenizer.max_tokens:
         why = "only the end of a text can be cut off here" if left else "truncate is false"
         most = encoder.tokenizer.max_tokens

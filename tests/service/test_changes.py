@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,15 @@ from typing import Any
 import pytest
 
 from indexer.changes import Change, apply_changes
+from retrieval.search.searcher import Searcher
 from retrieval.types import Document
+from service.app import open_warm
+from service.changes import REST_S
+from service.collections import Collections
 from service.encoders import Encoders
 from tests.service.conftest import Serve, Served
 from tests.service.test_routes import problem
+from tests.service.test_searching import opened
 
 SMALL = "/v1/collections/small"
 
@@ -192,6 +198,77 @@ def test_a_read_only_service_takes_no_changes(collections: Path, serve: Serve) -
     with serve(collections, writable=False) as served:
         problem(add(served, MOON), 403, "forbidden")
         problem(served.http.put("/v1/collections/new", json={}), 403, "forbidden")
+        judged = {"query": "cats", "document": "cat/1", "grade": 3}
+        problem(served.http.put(f"{SMALL}/judgments", json=judged), 403, "forbidden")
+
+
+def finished(served: Served, job: dict[str, Any]) -> dict[str, Any]:
+    """The job once it has ended."""
+    deadline = time.monotonic() + 20
+    while job["status"] in ("queued", "running"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+        job = served.http.get(f"{SMALL}/jobs/{job['id']}").json()
+    return job
+
+
+def test_a_change_does_not_outlive_the_collection_that_it_was_for(served: Served) -> None:
+    first, second, third = (add(served, {**MOON, "id": f"moon {n}"}, wait=False).json() for n in range(3))
+    finished(served, first)  # the writer rests now, since more waits
+    while (dropped := served.http.delete(SMALL)).status_code == 409:  # unless the others were in time
+        time.sleep(0.05)
+    assert dropped.status_code == 204
+    assert served.http.put(SMALL, json={}).status_code == 201
+    assert {finished(served, job)["status"] for job in (second, third)} <= {"done", "failed"}
+    time.sleep(REST_S)
+    assert served.http.get(f"{SMALL}/documents").json()["total"] == 0
+
+
+def test_what_waits_when_the_time_is_over_fails_and_the_rest_is_applied(
+    collections: Path, tmp_path: Path, encoders: Encoders
+) -> None:
+    shutil.copytree(collections, tmp_path / "collections")
+    with opened(tmp_path / "collections", encoders) as services:
+        submit = services.changes.submit
+        jobs = [submit("small", Change(upserts=(Document(f"new {n}", "text"),), filter="year < 0")) for n in range(20)]
+        services.changes.close(0.0)
+        statuses = Counter(job.status for job in jobs)
+        assert set(statuses) <= {"done", "failed"}
+        assert statuses["failed"] > 0
+        assert all(job.done.done() for job in jobs)
+        services.collections.refresh()
+        with services.collections.lease("small") as searcher:
+            found = {job for n, job in enumerate(jobs) if searcher.snapshot.find(f"new {n}") is not None}
+        assert found == {job for job in jobs if job.status == "done"}
+    with opened(tmp_path / "collections", encoders) as services:
+        jobs = [services.changes.submit("small", Change(deletes=(f"new {n}",), filter="year < 0")) for n in range(3)]
+        services.changes.close(30.0)
+        assert {job.status for job in jobs} == {"done"}
+
+
+def test_a_collection_that_cannot_be_opened_does_not_hold_up_the_others(
+    collections: Path, tmp_path: Path, encoders: Encoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second"):
+        shutil.copytree(collections / "small", tmp_path / name)
+    reasons = [ValueError("out of luck"), ValueError("out of luck")]
+
+    def opening(path: Path, previous: Searcher | None) -> Searcher:
+        if path.name == "first" and reasons:
+            raise reasons.pop()
+        return open_warm(path, encoders, previous)
+
+    served = Collections(tmp_path, opening)
+    served.refresh()
+    assert (served.names(), served.failures()) == (["second"], {"first": "ValueError"})
+    served.refresh()
+    assert len(reasons) == 1, "what has just failed is not tried again at once"
+    monkeypatch.setattr("service.collections.RETRY_S", 0.0)
+    served.refresh()
+    assert not reasons
+    served.refresh()
+    assert (served.names(), served.failures()) == (["first", "second"], {})
+    served.close()
 
 
 def test_what_a_crash_left_of_a_dropped_collection_goes_at_the_next_start(serve: Serve, tmp_path: Path) -> None:

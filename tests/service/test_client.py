@@ -16,6 +16,7 @@ import pytest
 from service import client as client_module
 from service import client_calls
 from service.client import AsyncClient, Client, ServiceError
+from service.client_calls import pause_after, pauses
 from tests.service.conftest import Serve, Served
 
 
@@ -144,3 +145,10 @@ def test_the_same_for_asyncio(served: Served) -> None:
                 await client.collection("later")
 
     asyncio.run(main())
+
+
+def test_two_callers_that_are_asked_to_wait_do_not_come_back_together() -> None:
+    refused = httpx.Response(429, headers={"retry-after": "1"})
+    waits = {pause_after(refused, pause) for pause in (*pauses(1), *pauses(1)) if pause is not None}
+    assert len(waits) == 2
+    assert min(waits) > 1

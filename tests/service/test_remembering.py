@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -34,7 +35,7 @@ def test_threads_and_batches_get_bit_equal_vectors(plain: RememberingEncoder) ->
 
 def test_only_the_last_queries_are_kept(plain: RememberingEncoder) -> None:
     remembering = RememberingEncoder(plain, most=2)
-    for text in ("one", "two", "one", "three"):
+    for text in ("one", "two", "one", "three" * 10_000):
         remembering.encode_queries([text])
-    assert list(remembering._known) == ["one", "three"]
+    assert list(remembering._known) == [hashlib.sha256(text.encode()).digest() for text in ("one", "three" * 10_000)]
     assert remembering.encode_queries(["a", "b", "c", "d"]).shape == (4, 384)
