@@ -4,8 +4,8 @@
         for hit in client.search("papers", "does aspirin lower the risk of stroke", k=3).hits:
             print(hit.rank, hit.title)
 
-Needs httpx and pydantic only.  Requests refused for lack of room (429, 503) and connections that could not be made are
-tried again, later each time.
+Needs httpx and pydantic only.  Requests refused for lack of room (429, 503) and connections that could not be made, or
+broke, are tried again, later each time; whatever goes wrong is a ServiceError in the end.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ from service.client_calls import (
     Document,
     SearchOptions,
     ServiceError,
+    Texts,
     UploadReport,
     connection,
     done,
     error_of,
+    listed,
+    no_answer,
     parts_async,
     parts_of,
     pause_after,
+    pause_without_answer,
     pauses,
-    unreachable,
+    read_answer,
 )
 from service.schemas.changes import JobAnswer
 from service.schemas.collections import CollectionAnswer, CollectionDetails, DocumentAnswer
@@ -111,7 +115,8 @@ class Client:
 
     def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
         """Add or replace some documents in one request; with `wait` they can be searched afterwards."""
-        return self._send(self._calls.add(collection, documents, wait))
+        job = self._send(self._calls.add(collection, documents, wait))
+        return self.finished(job) if wait else job
 
     def upload(self, collection: str, documents: Iterable[Document]) -> UploadReport:
         """Add or replace any number of documents, streamed in requests of bounded size; waits for the last one."""
@@ -124,9 +129,10 @@ class Client:
             report = report.plus(self.finished(job))
         return report
 
-    def delete(self, collection: str, ids: Sequence[str] = (), *, filter: str = "", wait: bool = True) -> JobAnswer:
+    def delete(self, collection: str, ids: Texts = (), *, filter: str = "", wait: bool = True) -> JobAnswer:
         """Delete documents by id, by filter, or both."""
-        return self._send(self._calls.delete(collection, list(ids), filter, wait))
+        job = self._send(self._calls.delete(collection, listed(ids), filter, wait))
+        return self.finished(job) if wait else job
 
     def finished(self, job: JobAnswer) -> JobAnswer:
         """Wait until a job is done.  Raises ServiceError where it failed."""
@@ -135,13 +141,13 @@ class Client:
             job = self._send(self._calls.job(job.collection, job.id))
         return done(job)
 
-    def embed(self, texts: Sequence[str], *, model: str = "default", queries: bool = False) -> list[list[float]]:
+    def embed(self, texts: Texts, *, model: str = "default", queries: bool = False) -> list[list[float]]:
         """Vectors of length one, in the order of the texts."""
-        return self._send(self._calls.embed(list(texts), model, queries))
+        return self._send(self._calls.embed(listed(texts), model, queries))
 
-    def rerank(self, query: str, documents: Sequence[str], top_n: int | None = None) -> list[CohereResult]:
+    def rerank(self, query: str, documents: Texts, top_n: int | None = None) -> list[CohereResult]:
         """Places of the documents and their scores, best first."""
-        return self._send(self._calls.rerank(query, list(documents), top_n))
+        return self._send(self._calls.rerank(query, listed(documents), top_n))
 
     def ready(self) -> bool:
         """Whether the service can answer requests now."""
@@ -154,11 +160,11 @@ class Client:
         for pause in pauses(self._retries):
             try:
                 response = self._http.request(call.method, call.path, json=call.body, params=call.params)
-            except httpx.ConnectError as error:
-                failed, wait = unreachable(self._http, error), pause
+            except httpx.TransportError as error:
+                failed, wait = no_answer(self._http, error), pause_without_answer(error, pause)
             else:
                 if response.is_success:
-                    return call.read(response)
+                    return read_answer(call, response)
                 failed, wait = error_of(response), pause_after(response, pause)
             if wait is None:
                 raise failed
@@ -235,7 +241,8 @@ class AsyncClient:
 
     async def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
         """Add or replace some documents in one request; with `wait` they can be searched afterwards."""
-        return await self._send(self._calls.add(collection, documents, wait))
+        job = await self._send(self._calls.add(collection, documents, wait))
+        return await self.finished(job) if wait else job
 
     async def upload(self, collection: str, documents: Iterable[Document] | AsyncIterable[Document]) -> UploadReport:
         """Add or replace any number of documents, streamed in requests of bounded size; waits for the last one."""
@@ -248,11 +255,10 @@ class AsyncClient:
             report = report.plus(await self.finished(job))
         return report
 
-    async def delete(
-        self, collection: str, ids: Sequence[str] = (), *, filter: str = "", wait: bool = True
-    ) -> JobAnswer:
+    async def delete(self, collection: str, ids: Texts = (), *, filter: str = "", wait: bool = True) -> JobAnswer:
         """Delete documents by id, by filter, or both."""
-        return await self._send(self._calls.delete(collection, list(ids), filter, wait))
+        job = await self._send(self._calls.delete(collection, listed(ids), filter, wait))
+        return await self.finished(job) if wait else job
 
     async def finished(self, job: JobAnswer) -> JobAnswer:
         """Wait until a job is done.  Raises ServiceError where it failed."""
@@ -261,13 +267,13 @@ class AsyncClient:
             job = await self._send(self._calls.job(job.collection, job.id))
         return done(job)
 
-    async def embed(self, texts: Sequence[str], *, model: str = "default", queries: bool = False) -> list[list[float]]:
+    async def embed(self, texts: Texts, *, model: str = "default", queries: bool = False) -> list[list[float]]:
         """Vectors of length one, in the order of the texts."""
-        return await self._send(self._calls.embed(list(texts), model, queries))
+        return await self._send(self._calls.embed(listed(texts), model, queries))
 
-    async def rerank(self, query: str, documents: Sequence[str], top_n: int | None = None) -> list[CohereResult]:
+    async def rerank(self, query: str, documents: Texts, top_n: int | None = None) -> list[CohereResult]:
         """Places of the documents and their scores, best first."""
-        return await self._send(self._calls.rerank(query, list(documents), top_n))
+        return await self._send(self._calls.rerank(query, listed(documents), top_n))
 
     async def ready(self) -> bool:
         """Whether the service can answer requests now."""
@@ -280,11 +286,11 @@ class AsyncClient:
         for pause in pauses(self._retries):
             try:
                 response = await self._http.request(call.method, call.path, json=call.body, params=call.params)
-            except httpx.ConnectError as error:
-                failed, wait = unreachable(self._http, error), pause
+            except httpx.TransportError as error:
+                failed, wait = no_answer(self._http, error), pause_without_answer(error, pause)
             else:
                 if response.is_success:
-                    return call.read(response)
+                    return read_answer(call, response)
                 failed, wait = error_of(response), pause_after(response, pause)
             if wait is None:
                 raise failed

@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypedDict, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -27,6 +27,8 @@ from service.schemas.search import BatchAnswer, SearchAnswer
 
 T = TypeVar("T")
 Document = Mapping[str, Any]  # id, text, and what else there is: title, metadata, fields
+
+Texts: TypeAlias = str | Sequence[str]  # several, or one
 
 URL_VARIABLE, KEY_VARIABLE, DEFAULT_URL = "ATTENDEX_URL", "ATTENDEX_API_KEY", "http://127.0.0.1:8080"
 RETRIED, LONGEST_PAUSE_S = (429, 503), 10.0
@@ -153,8 +155,22 @@ def connection(url: str | None, key: str | None, timeout_s: float) -> dict[str, 
 
 
 def _path(collection: str, *parts: str) -> str:
-    kept = [quote(part, safe="/") for part in parts]
-    return "/".join(["/v1/collections", quote(collection, safe=""), *kept])
+    return "/".join(["/v1/collections", _segment(collection), *(_segments(part) for part in parts)])
+
+
+def _segments(part: str) -> str:
+    """A part with slashes in it, none of which leads anywhere else."""
+    return "/".join(map(_segment, part.split("/")))
+
+
+def _segment(text: str) -> str:
+    quoted = quote(text, safe="")
+    return quoted.replace(".", "%2E") if quoted in (".", "..") else quoted
+
+
+def listed(texts: Texts) -> list[str]:
+    """Texts as a list, also where a single one was given."""
+    return [texts] if isinstance(texts, str) else list(texts)
 
 
 def _job(response: httpx.Response) -> JobAnswer:
@@ -185,22 +201,52 @@ def pauses(retries: int) -> Iterator[float | None]:
 
 def pause_after(response: httpx.Response, pause: float | None) -> float | None:
     """How long to wait before the next attempt; None for a refusal that will not change."""
-    if pause is None or response.status_code not in RETRIED:
+    if pause is None or response.status_code not in RETRIED or error_of(response).code == "deadline_exceeded":
         return None
     asked = response.headers.get("retry-after", "")
     return pause + min(float(asked), LONGEST_PAUSE_S) if asked.isdigit() else pause
 
 
+def pause_without_answer(error: httpx.TransportError, pause: float | None) -> float | None:
+    """The same where no answer came: what took too long once will do so again."""
+    waited = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout)
+    return None if waited else pause
+
+
+def read_answer(call: Call[T], response: httpx.Response) -> T:
+    """What was asked for.  Raises ServiceError where that is not what came."""
+    try:
+        return call.read(response)
+    except ValueError as error:
+        detail = f"{response.url} did not answer as the service does; is it another server's address?"
+        raise ServiceError(response.status_code, detail, "not_understood") from error
+
+
 def error_of(response: httpx.Response) -> ServiceError:
+    """The error of an answer: a problem document, OpenAI's or Cohere's form, or whatever there is."""
     try:
         problem = ProblemAnswer.model_validate_json(response.content)
     except ValueError:
-        return ServiceError(response.status_code, response.text[:500] or response.reason_phrase)
+        return _foreign_error(response)
     return ServiceError(response.status_code, problem.detail, problem.code, problem)
 
 
-def unreachable(http: Any, error: httpx.ConnectError) -> ServiceError:
-    return ServiceError(0, f"{http.base_url} cannot be reached ({error}); is `attendex serve` running?", "unreachable")
+def _foreign_error(response: httpx.Response) -> ServiceError:
+    try:
+        content = response.json()
+        error = content.get("error", content)
+        return ServiceError(response.status_code, str(error["message"]), str(error.get("code", "")))
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return ServiceError(response.status_code, response.text[:500] or response.reason_phrase)
+
+
+def no_answer(http: Any, error: httpx.TransportError) -> ServiceError:
+    """The error where there is no answer."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        detail = f"{http.base_url} cannot be reached ({error}); is `attendex serve` running?"
+        return ServiceError(0, detail, "unreachable")
+    reason = str(error) or type(error).__name__
+    return ServiceError(0, f"{http.base_url} gave no answer ({reason}); timeout_s says how long to wait", "no_answer")
 
 
 class _Part:

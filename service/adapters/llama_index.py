@@ -62,4 +62,4 @@ def _node(hit: HitAnswer) -> NodeWithScore:
 
 
 def _plain(value: object) -> object:
-    return value if isinstance(value, str | float | bool | list) else str(value)
+    return value if isinstance(value, str | int | float | list) else str(value)

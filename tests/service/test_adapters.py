@@ -103,6 +103,7 @@ class TestLlamaIndex:
         found = retriever.retrieve("how do cats sleep")
         assert len(found) == 2
         assert (found[0].node.node_id, found[0].node.metadata["title"]) == ("cat/1", "Cats")
+        assert found[0].node.metadata["year"] == 2020
         assert "sleep" in found[0].node.get_content()
         assert found[0].score > found[1].score
         assert asyncio.run(retriever.aretrieve("heat"))[0].node.node_id == "heat"

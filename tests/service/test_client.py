@@ -152,3 +152,54 @@ def test_two_callers_that_are_asked_to_wait_do_not_come_back_together() -> None:
     waits = {pause_after(refused, pause) for pause in (*pauses(1), *pauses(1)) if pause is not None}
     assert len(waits) == 2
     assert min(waits) > 1
+
+
+@pytest.mark.parametrize(
+    "id", ["../../other/documents/moon", "a/../b", "..", ".", "a//b", "/", "100 %", "a?b#c", "%2e%2e", "größe"]
+)
+def test_an_id_leads_nowhere_else(client: Client, id: str) -> None:
+    client.create("other")
+    client.create("ids")
+    try:
+        client.add("other", [{"id": "moon", "text": "The moon of another collection."}])
+        with pytest.raises(ServiceError) as caught:
+            client.document("ids", id)
+        assert caught.value.code == "document_not_found"
+        assert client.add("ids", [{"id": id, "text": "Here."}]).added == 1
+        assert client.document("ids", id).id == id
+        assert client.delete("ids", id).deleted == 1
+    finally:
+        client.drop("other")
+        client.drop("ids")
+
+
+def test_what_takes_longer_than_a_request_may_is_waited_for(collections: Path, tmp_path: Path, serve: Serve) -> None:
+    shutil.copytree(collections, tmp_path / "collections")
+    documents = [{"id": str(number), "text": f"text {number} of many words " * 60} for number in range(100)]
+    with serve(tmp_path / "collections", **{"limits.seconds": 0.5}) as served, Client(served.url) as client:
+        assert client.add("small", documents).status == "done"
+        assert client.collection("small").documents == 105
+
+
+def test_whatever_answers_it_is_a_service_error(served: Served) -> None:
+    class Other(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path == "/v1/embeddings":
+                return httpx.Response(400, json={"error": {"message": "no such model", "code": "bad_input"}})
+            if request.method == "POST":
+                raise httpx.ReadTimeout("too late")
+            return httpx.Response(200, content=b"<html>")
+
+    with Client(served.url, transport=Other(), retries=0) as client:
+        for ask, says in (
+            (lambda: client.embed("cats"), "400: no such model"),
+            (lambda: client.search("small", "cats"), "too late"),
+            (client.collections, "another server"),
+        ):
+            with pytest.raises(ServiceError, match=says):
+                ask()
+
+
+def test_a_single_text_is_a_list_of_one(client: Client) -> None:
+    assert client.embed("cats") == client.embed(["cats"])
+    assert [each.index for each in client.rerank("cats", "Cats sleep.")] == [0]
