@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 from retrieval.errors import SettingsError
@@ -60,7 +62,20 @@ class Caller:
 
 
 class _PrivateFiles(Files):
+    """New files are their owner's alone, unless they replace one that was not."""
+
     mode = 0o600
+
+    def __init__(self, before: Path) -> None:
+        self._before = before
+
+    def create(self, path: Path) -> int:
+        descriptor = super().create(path)
+        with suppress(OSError):  # no such file, or not ours to give away
+            status = self._before.stat()
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+            os.fchmod(descriptor, S_IMODE(status.st_mode))
+        return descriptor
 
 
 ANYBODY = Caller("", Role.ADMIN)  # where no key is set
@@ -131,15 +146,20 @@ def _key(kept: dict[str, Any]) -> Key:
 
 
 def write_keys(file: Path, keys: Sequence[Key]) -> None:
-    """Replace the file, readable by its owner only; a service that runs sees the old keys or the new ones."""
+    """Replace the file, readable by its owner only; a service that runs sees the old keys or the new ones.
+
+    Whose a file is and who may read it stays so; a link stays a link.
+    """
     content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False)
-    replace_atomically(file, content.encode(), _PrivateFiles())
+    replace_atomically(file.resolve(), content.encode(), _PrivateFiles(file))
 
 
 def add_key(file: Path, name: str, role: str, collections: Sequence[str]) -> str:
     """Add a key and return it: it cannot be shown again.  Raises SettingsError."""
     if role.upper() not in Role.__members__:
         raise SettingsError(f"role {role!r} is unknown; choose read, write or admin")
+    if not name.strip() or not name.isprintable():
+        raise SettingsError(f"{name!r} is no name for a key: it is blank, or has characters that a log cannot show")
     secret = PREFIX + secrets.token_urlsafe(32)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     with _changing(file) as keys:

@@ -229,3 +229,20 @@ def test_what_is_explained_is_bounded_like_what_is_searched(collections: Path, s
         problem(served.http.post("/v1/collections/small/attention", json=long), 400, "bad_query")
         found = served.http.get(DOCUMENTS, params={"filter": "year > 1900 AND year < 3000"})
         problem(found, 400, "bad_query")
+
+
+def test_who_may_read_the_file_and_where_it_lies_stays_so(tmp_path: Path) -> None:
+    kept, file = tmp_path / "kept.json", tmp_path / "keys.json"
+    add_key(kept, "one", "read", [])
+    kept.chmod(0o640)
+    file.symlink_to(kept)
+    rotate_key(file, "one")
+    assert file.is_symlink()
+    assert kept.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines"])
+def test_a_key_has_a_name_that_can_be_shown(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="no name for a key"):
+        add_key(tmp_path / "keys.json", name, "read", [])
+    assert list(tmp_path.iterdir()) == []
