@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -16,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from indexer.changes import remove_dropped
-from retrieval.encoder.runtime import cores
 from retrieval.errors import AttendexError
 from retrieval.index.manifest import read_manifest
 from retrieval.protocols import Reranker
@@ -35,6 +33,7 @@ from service.guard import Guard
 from service.lifecycle import Lifecycle
 from service.memory import give_back_memory
 from service.metrics import Metrics
+from service.offload import Offload
 from service.openapi import allowed_methods, describe_errors
 from service.recall import RecallWatch
 from service.reranking import Reranking
@@ -62,9 +61,8 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 MEMORY_SECONDS = 60.0
-THREADS_PER_CORE = 4  # for what handlers leave to a thread: short reads pass by an explanation
 OPEN_PATHS = frozenset({"/openapi.json"})  # with the probes, what needs no key
-CORS_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID")
+SHOWN_HEADERS = ("Retry-After", "X-Request-ID")  # to pages of the allowed origins
 ROUTES = (  # tried in this order: what is asked most comes first
     search,
     openai,
@@ -100,32 +98,32 @@ def create_app(
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
     encoders = encoders or Encoders(settings.runtime, settings.precision, settings.encoder)
+    if settings.encoder:
+        encoders.get(settings.encoder)  # a mistake shows now
     reranker = reranker_of(settings)
     keys = KeyRing(settings.keys, settings.api_key.get_secret_value() if settings.api_key else None)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        with ThreadPoolExecutor(THREADS_PER_CORE * cores(), "attendex") as threads:
-            services = make_services(root, settings, lifecycle, metrics, encoders, reranker, threads)
-            try:
-                if services.collections.is_folder:
-                    await asyncio.to_thread(remove_dropped, root)
-                await asyncio.to_thread(services.collections.refresh)
-                lifecycle.door = door(services, keys)
-                async with (
-                    repeating(settings.reload_seconds, services.collections.refresh, keys.reload),
-                    repeating(MEMORY_SECONDS, give_back_memory),
-                ):
-                    yield {"services": services}
-            finally:
-                lifecycle.door = None
-                await asyncio.to_thread(services.searches.close)
-                await asyncio.to_thread(services.embeddings.close)
-                await asyncio.to_thread(services.changes.close, settings.grace_seconds)
-                await asyncio.to_thread(services.recall.close)
-        services.collections.close()
+        services = make_services(root, settings, lifecycle, metrics, encoders, reranker)
+        try:
+            if services.collections.is_folder:
+                await asyncio.to_thread(remove_dropped, root)
+            await asyncio.to_thread(services.collections.refresh)
+            lifecycle.door = door(services, keys)
+            lifecycle.refused = metrics.refused
+            async with (
+                repeating(settings.reload_seconds, services.collections.refresh, keys.reload),
+                repeating(MEMORY_SECONDS, give_back_memory),
+            ):
+                yield {"services": services}
+        finally:
+            lifecycle.door = None
+            await asyncio.to_thread(services.close, lifecycle.left_s(settings.grace_seconds))
 
-    app = FastAPI(title="Attendex", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Attendex", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     add_layers(app, settings, keys, metrics, lifecycle, tracing)
     for kind in (AttendexError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, on_error)
@@ -149,7 +147,11 @@ def add_layers(
     app.add_middleware(Guard, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=CORS_HEADERS
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=SHOWN_HEADERS,
         )
     if tracing is not None:
         app.add_middleware(Trace, provider=tracing)
@@ -163,12 +165,12 @@ def make_services(
     metrics: Metrics,
     encoders: Encoders,
     reranker: Reranker | None,
-    threads: ThreadPoolExecutor,
 ) -> Services:
     """Everything that handlers are handed."""
     opened = Collections(root, lambda path, previous: open_warm(path, encoders, previous))
     recall = RecallWatch(opened, settings.recall_sample)
-    embeddings = EmbeddingQueue(encoders, threads, settings.queue, metrics)
+    offload = Offload(settings.queue.length, metrics)
+    embeddings = EmbeddingQueue(encoders, offload, settings.queue, metrics)
     services = Services(
         settings=settings,
         lifecycle=lifecycle,
@@ -179,8 +181,8 @@ def make_services(
         searches=SearchQueue(opened, settings, metrics, recall),
         recall=recall,
         embeddings=embeddings,
-        reranking=Reranking(embeddings, reranker, threads),
-        threads=threads,
+        reranking=Reranking(embeddings, reranker, offload),
+        offload=offload,
     )
     show_state(services, VERSION)
     return services
@@ -225,14 +227,19 @@ async def repeating(seconds: float, *tasks: Callable[[], None]) -> AsyncIterator
 
 
 async def repeat(seconds: float, tasks: Sequence[Callable[[], None]]) -> None:
-    """Call `tasks` again and again, on a thread; one that fails is tried again."""
+    """Call `tasks` again and again, on a thread; one that fails is tried again, and logged once for each reason."""
+    failures: dict[str, str] = {}
     while True:
         await asyncio.sleep(seconds)
         for task in tasks:
             try:
                 await asyncio.to_thread(task)
             except Exception as error:
-                logging.getLogger(LOGGER).error("%s failed, and will be tried again: %s", task.__qualname__, error)
+                if failures.get(task.__qualname__) != str(error):
+                    logging.getLogger(LOGGER).error("%s failed, and is tried again: %s", task.__qualname__, error)
+                failures[task.__qualname__] = str(error)
+            else:
+                failures.pop(task.__qualname__, None)
 
 
 async def on_error(request: Request, error: Exception) -> Response:

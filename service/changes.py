@@ -20,6 +20,7 @@ from service.priority import lower_priority
 from service.telemetry import LOGGER
 
 KEPT_JOBS = 10_000
+MOMENT_S = 0.2  # for what is nearly done
 REST_S = 1.0  # between generations under steady change, which cost searches something each
 FEW_DOCUMENTS = 64  # up to here they are encoded on one core, beside searches; more are in a hurry themselves
 SHARED_DOCUMENTS = 2_000  # documents that one generation takes from waiting jobs
@@ -69,11 +70,14 @@ class Changes:
         self._thread.start()
 
     def close(self, grace_s: float = 0.0) -> None:
-        """Apply what waits, as far as it is begun within `grace_s`, then end; what is left fails, and is logged."""
+        """Apply what waits within `grace_s`, then end; what is not begun fails, what runs is left to itself."""
         with self._woken:
             self._closes_at = time.monotonic() + grace_s
             self._woken.notify()
-        self._thread.join()
+        self._thread.join(grace_s + MOMENT_S)
+        if self._thread.is_alive():
+            documents = sum(map(_size, self._running))
+            logging.getLogger(LOGGER).error("a change is given up", extra={"fields": {"documents": documents}})
 
     def forget(self, collection: str) -> None:
         """Let changes of a collection that was dropped fail: one that is made anew under its name is another."""

@@ -6,9 +6,7 @@ callers who have one text each.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -22,6 +20,7 @@ from retrieval.types import Vectors
 from service.batching import Batcher, BatchLimits
 from service.encoders import Encoders
 from service.metrics import Metrics
+from service.offload import Offload
 from service.settings import Queue
 
 COMPANY = 8  # requests: so many are encoded with less work on a core of their own, fewer sooner on two cores
@@ -49,9 +48,9 @@ class Embedded:
 class EmbeddingQueue:
     """A bounded queue in front of the encoders."""
 
-    def __init__(self, encoders: Encoders, executor: Executor, settings: Queue, metrics: Metrics) -> None:
+    def __init__(self, encoders: Encoders, offload: Offload, settings: Queue, metrics: Metrics) -> None:
         self._encoders = encoders
-        self._executor = executor
+        self._offload = offload
         self._metrics = metrics
         self._batch_tokens = settings.batch_tokens
         limits = BatchLimits.on_all_cores(
@@ -86,7 +85,7 @@ class EmbeddingQueue:
         """Token states of each text, (tokens, width).  Raises InputError where the encoder cannot show them."""
         if len(asked.texts) > MOST_WITH_STATES:
             raise TooLarge(f"token states are shown of at most {MOST_WITH_STATES} texts at once")
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._states, asked)
+        return await self._offload.run(self._states, asked)
 
     def _states(self, asked: Texts) -> list[NDArray[np.float32]]:
         encoder = self._encoders.get(asked.encoder)

@@ -158,7 +158,8 @@ def openai(problem: Problem, path: str, request_id: str) -> Response:  # noqa: A
     problem = _bad_request(problem)
     kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
     kind = kinds.get(problem.status, "invalid_request_error" if problem.status < 500 else "server_error")
-    pointer = problem.errors[0].pointer.removeprefix("#/") if problem.errors else None
+    named = problem.errors if problem.code != "bad_json" else ()
+    pointer = named[0].pointer.removeprefix("#/").split("/")[0] if named else None
     error = {"message": problem.detail, "type": kind, "param": pointer, "code": problem.code}
     return _answer(problem, {"error": error})
 
@@ -183,7 +184,7 @@ def cohere(problem: Problem, path: str, request_id: str) -> Response:  # noqa: A
 DIALECTS: tuple[tuple[re.Pattern[str], Dialect], ...] = (
     (re.compile(r"/v1/(embeddings|models)(/|$)"), openai),
     (re.compile(r"/v[12]/rerank$"), cohere),
-    (re.compile(r"/(embed|embed_all|similarity|tokenize|info|health|rerank)$"), tei),
+    (re.compile(r"/(embed|embed_all|similarity|tokenize|info|health|rerank)?$"), tei),
 )
 
 

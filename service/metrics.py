@@ -51,7 +51,11 @@ class Metrics:
             registry=self.registry,
         )
         self._batches = Histogram(
-            "attendex_batch_size", "Items answered as one batch.", ("queue",), buckets=SIZES, registry=self.registry
+            "attendex_encode_batch_size",
+            "Items answered as one batch.",
+            ("queue",),
+            buckets=SIZES,
+            registry=self.registry,
         )
         self._waits = Histogram(
             "attendex_queue_wait_seconds",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +9,7 @@ import numpy as np
 from retrieval.protocols import Reranker
 from retrieval.types import Scores
 from service.embedding import EmbeddingQueue, Texts
+from service.offload import Offload
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +23,10 @@ class Ranked:
 class Reranking:
     """Scores with `reranker` where there is one, else with cosines of the encoder's vectors."""
 
-    def __init__(self, embeddings: EmbeddingQueue, reranker: Reranker | None, threads: Executor) -> None:
+    def __init__(self, embeddings: EmbeddingQueue, reranker: Reranker | None, offload: Offload) -> None:
         self._embeddings = embeddings
         self._reranker = reranker
-        self._threads = threads
+        self._offload = offload
 
     async def rank(self, encoder: str, query: str, texts: tuple[str, ...], *, raw: bool) -> list[Ranked]:
         """All texts, by (score descending, index ascending); scores are 0 … 1 unless `raw`."""
@@ -39,8 +38,7 @@ class Reranking:
 
     async def _scores(self, encoder: str, query: str, texts: tuple[str, ...]) -> Scores:
         if self._reranker is not None:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._reranker.score, query, texts)
+            return await self._offload.run(self._reranker.score, query, texts)
         asked = await self._embeddings.embed(Texts(encoder, (query,), queries=True))
         found = await self._embeddings.embed(Texts(encoder, texts))
         cosines: Scores = np.clip(found.vectors @ asked.vectors[0], -1, 1)

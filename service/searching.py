@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from retrieval.errors import AttendexError, BadQuery, Overloaded
 from retrieval.search.request import checked
+from retrieval.search.searcher import Encoded
 from retrieval.types import Mode, SearchRequest, SearchResult
 from service.batching import STRAINED, Answers, Batcher, BatchLimits
 from service.collections import Collections
@@ -70,7 +71,7 @@ class SearchQueue:
 
     @property
     def at_once(self) -> int:
-        """Searches of one list that may be on their way together: they fit in even while there is little room."""
+        """Searches of one list that may be on their way together: a share that leaves room for others."""
         return max(1, min(self._queue.batch_searches, self._queue.length // STRAINED))
 
     @property
@@ -83,11 +84,14 @@ class SearchQueue:
         self._encoded.refused()
         self._metrics.refused("search_queue")
 
-    async def search(self, collection: str, request: SearchRequest) -> SearchResult:
-        """One answer.  Raises Overloaded at once where too many wait, or the searcher's errors."""
+    async def search(self, collection: str, request: SearchRequest, *, begun: bool = False) -> SearchResult:
+        """One answer.  Raises Overloaded at once where too many wait, or the searcher's errors.
+
+        `begun`: it belongs to a list that was let in already, and is not refused.
+        """
         asked = Asked(collection, within(checked(request), self._limits))
         try:
-            result = await self._enqueue(asked)
+            result = await self._enqueue(asked, begun)
         except Overloaded:
             self._metrics.refused("search_queue")
             raise
@@ -96,14 +100,14 @@ class SearchQueue:
             self._recall.saw(collection, asked.request.query)
         return result
 
-    async def _enqueue(self, asked: Asked) -> SearchResult:
+    async def _enqueue(self, asked: Asked, begun: bool) -> SearchResult:
         if asked.request.mode is Mode.LEXICAL:
-            return await self._lexical.submit(asked)
+            return await self._lexical.submit(asked, begun=begun)
         if self._encoded.full and self._degrade and self._may_degrade(asked):
             self._encoded.refused()
             lexical = replace(asked, request=replace(asked.request, mode=Mode.LEXICAL))
-            return replace(await self._lexical.submit(lexical), degraded=("dense",))
-        return await self._encoded.submit(asked)
+            return replace(await self._lexical.submit(lexical, begun=begun), degraded=("dense",))
+        return await self._encoded.submit(asked, begun=begun)
 
     def _may_degrade(self, asked: Asked) -> bool:
         with self._collections.lease(asked.collection) as searcher:
@@ -125,9 +129,14 @@ class SearchQueue:
                 except AttendexError as error:  # the collection went away meanwhile
                     begun.update(dict.fromkeys(places, partial(_failed, error)))
                 else:
+                    self._observe(encoded)
                     steps = (partial(searcher.answer, each) for each in encoded)
                     begun.update(zip(places, steps, strict=True))
             return _finished(leases.pop_all(), [begun[place] for place in range(len(asked))])
+
+    def _observe(self, encoded: Sequence[Encoded]) -> None:
+        if any(each.vector is not None for each in encoded):
+            self._metrics.encoded(encoded[0].encode_ms / 1000)
 
 
 def _finished(leases: ExitStack, steps: Sequence[Step]) -> Answers[SearchResult]:

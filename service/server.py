@@ -9,9 +9,10 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -22,7 +23,11 @@ from service.lifecycle import Lifecycle
 from service.settings import Settings
 from service.telemetry import LOGGER
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
 HEAD_SECONDS = 10.0
+HEAD_END = b"\r\n\r\n"
 POLL_SECONDS = 0.05
 
 
@@ -35,6 +40,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_bytes = 0
+        self._head_end = b""  # its last bytes, among which the next packet may find its end
         self._in_head = True
         self._head_deadline: asyncio.TimerHandle | None = None
         self._held = b""  # of a search at a closed door, whose body is on its way
@@ -82,9 +88,23 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             if self._head_deadline is None:
                 self._expect_head()
-            self._head_bytes += len(data)
+            self._count_head(data)
+            if self._head_bytes > self.header_bytes:
+                self._refuse_head()
+                return
         super().data_received(data)
-        if self._in_head and self._head_bytes > self.header_bytes and not self.transport.is_closing():
+
+    def _count_head(self, data: bytes) -> None:
+        """Add what of the data belongs to the head."""
+        known = self._head_end + data
+        end = known.find(HEAD_END)
+        self._head_bytes += len(data) if end < 0 else max(0, end + len(HEAD_END) - len(self._head_end))
+        self._head_end = known[-len(HEAD_END) + 1 :]
+
+    def _refuse_head(self) -> None:
+        if not self.transport.is_closing():
+            logging.getLogger(LOGGER).info(f"a head of more than {self.header_bytes:,} bytes is refused")
+            self.lifecycle.refused("head")
             self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
             self.transport.close()
 
@@ -95,7 +115,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes, self._head_end = 0, b""
         super().on_message_complete()
 
     def _expect_head(self) -> None:
@@ -144,15 +164,15 @@ class Server(uvicorn.Server):
             return
         logging.getLogger(LOGGER).info("shutting down; a second signal ends at once")
         self._lifecycle.draining = True
+        self._lifecycle.ends_at = time.monotonic() + self._settings.grace_seconds
         self._ending = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
         """Go on serving for a moment, so that balancers see /readyz change; then wait for running requests."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._settings.grace_seconds
-        await asyncio.sleep(min(self._settings.drain_seconds, self._settings.grace_seconds))
-        self._lifecycle.closed = True
-        while self._lifecycle.in_progress and loop.time() < end:
+        lifecycle, grace = self._lifecycle, self._settings.grace_seconds
+        await asyncio.sleep(min(self._settings.drain_seconds, grace))
+        lifecycle.closed = True
+        while lifecycle.in_progress and lifecycle.left_s(grace):
             await asyncio.sleep(POLL_SECONDS)
         self.should_exit = True
 
@@ -194,6 +214,23 @@ def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings) -> Serve
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+        timeout_graceful_shutdown=1,  # what still runs then has had the grace period
     )
     return Server(config, lifecycle, settings)
+
+
+def end_in_time(tracing: TracerProvider | None, left_s: float) -> None:
+    """Send the traces that wait; then end the process, though something may run that cannot be stopped.
+
+    What that has not committed is as if a power cut had ended it: the next writer clears it away.
+    """
+    if tracing is not None:
+        sending = threading.Thread(target=tracing.shutdown, daemon=True)
+        sending.start()
+        sending.join(left_s)
+    running = [each for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon]
+    for each in running:
+        each.join(POLL_SECONDS)
+    if any(each.is_alive() for each in running):
+        logging.shutdown()
+        os._exit(0)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -20,12 +17,11 @@ from service.embedding import EmbeddingQueue
 from service.encoders import Encoders
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.offload import Offload
 from service.recall import RecallWatch
 from service.reranking import Reranking
 from service.searching import SearchQueue
 from service.settings import Settings
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +38,20 @@ class Services:
     embeddings: EmbeddingQueue
     reranking: Reranking
     recall: RecallWatch
-    threads: Executor
+    offload: Offload
 
     def visible(self, caller: Caller) -> list[str]:
         """Names of the collections that the caller may see, in order."""
         return [name for name in self.collections.names() if caller.sees(name)]
 
-    async def on_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """`function(*arguments)`, off the event loop; not begun at all where the request's time is over before."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
+    def close(self, grace_s: float) -> None:
+        """Finish what is being done, changes within `grace_s`, and let go of everything."""
+        self.searches.close()
+        self.embeddings.close()
+        self.offload.close()
+        self.changes.close(grace_s)
+        self.recall.close()
+        self.collections.close()
 
 
 def admitted(request: Request, role: Role, collection: str | None = None) -> Services:

@@ -22,6 +22,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    field_validator,
 )
 from pydantic import ValidationError as PydanticError
 from pydantic.fields import FieldInfo
@@ -49,7 +50,7 @@ class Limits(Group):
     query_characters: PositiveInt = Field(
         default=MAX_QUERY_CHARACTERS, le=MAX_QUERY_CHARACTERS, description="Most characters of a query."
     )
-    k: PositiveInt = Field(default=1_000, description="Most hits of one answer.")
+    k: PositiveInt = Field(default=1_000, le=MAX_DEPTH, description="Most hits of one answer.")
     depth: PositiveInt = Field(
         default=MAX_DEPTH,
         le=MAX_DEPTH,
@@ -75,8 +76,8 @@ class Queue(Group):
 
     length: PositiveInt = Field(
         default=64,
-        description="Most searches, or embedding requests, on their way at a time; more get 429, "
-        "and until that has not happened for a second there is a sixth of the room.",
+        description="Most searches, embedding requests, or calls of other kinds on their way at a time; more get 429, "
+        "and searches and embedding requests, until that has not happened for a second, have a sixth of the room.",
     )
     changes: PositiveInt = Field(default=256, description="Most changes of documents that wait; more get 429.")
     batch_searches: PositiveInt = Field(default=16, description="Most searches that are answered as one batch.")
@@ -99,7 +100,8 @@ class Rate(Group):
         default="", description="Requests for each key, such as '100/second' or '5000/minute'; empty: any."
     )
     failures: str = Field(
-        default="30/minute", description="Wrong keys that one address may present before it gets 429."
+        default="30/minute",
+        description="Calls with a wrong key, or with none, that one address may make before it gets 429.",
     )
 
 
@@ -140,8 +142,8 @@ class Settings(BaseSettings):
     encoder: str = Field(
         default="", description="Encoder of the embedding routes; empty: that of the first collection."
     )
-    runtime: str = Field(default="auto", description="How the encoder is run: auto, openvino or torch.")
-    precision: str = Field(default="auto", description="Precision of the encoder: auto, or one that the runtime knows.")
+    runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="How the encoder is run.")
+    precision: Literal["auto", "f32", "bf16", "int8"] = Field(default="auto", description="Precision of the encoder.")
     reranker: str = Field(
         default="", description="Cross-encoder folder for the rerank routes; empty: the encoder's cosine."
     )
@@ -152,7 +154,7 @@ class Settings(BaseSettings):
         default=0.5, description="How often collections and keys are looked at for changes."
     )
     grace_seconds: NonNegativeFloat = Field(
-        default=20.0, description="How long running requests may take after SIGTERM."
+        default=20.0, description="How long running requests and changes may take after SIGTERM."
     )
     drain_seconds: NonNegativeFloat = Field(
         default=1.0, description="How long requests are still taken after SIGTERM, while /readyz says 503."
@@ -168,6 +170,13 @@ class Settings(BaseSettings):
     queue: Queue = Field(default_factory=Queue, description="Queues.")
     rate: Rate = Field(default_factory=Rate, description="Rate limits.")
     log: Log = Field(default_factory=Log, description="Logging.")
+
+    @field_validator("api_key")
+    @classmethod
+    def _is_no_blank(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and key.get_secret_value().split() != [key.get_secret_value()]:
+            raise ValueError("is blank or has spaces in it; a key is one word")
+        return key
 
     @classmethod
     def settings_customise_sources(

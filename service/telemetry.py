@@ -5,6 +5,7 @@ Neither query texts nor keys are logged or used as labels; `log.queries` adds qu
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -17,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import INTERNAL, Problem, render
+from service.errors import INTERNAL, Problem, problem_of_status, render
 from service.settings import Log
 
 if TYPE_CHECKING:
     from service.metrics import Metrics
 
 LOGGER = "attendex.service"
+LOGGED_CHARACTERS = 1_000  # of a path
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 SECURITY_HEADERS = {
@@ -104,6 +107,9 @@ class Observe:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":  # answered as GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
         request_id = _request_id(scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
@@ -122,6 +128,10 @@ class Observe:
 
         try:
             await self.app(scope, receive, sending)
+        except asyncio.CancelledError:  # by the server, which has to end
+            if not status:
+                ending = problem_of_status(503, "the service is shutting down", {"Connection": "close"})
+                await render(ending, scope["path"], request_id)(scope, receive, sending)
         except Exception:
             self._logger.exception("request failed", extra={"fields": {"request_id": request_id}})
             if status:
@@ -129,7 +139,7 @@ class Observe:
             failed = Problem(INTERNAL.status, INTERNAL.code, INTERNAL.detail)
             await render(failed, scope["path"], request_id)(scope, receive, sending)
         finally:
-            self._report(_outcome(scope, status, (perf_counter() - started) * 1000))
+            self._report(_outcome(scope, method, status, (perf_counter() - started) * 1000))
 
     def _report(self, outcome: Outcome) -> None:
         self._metrics.request(outcome.route, outcome.method, outcome.status, outcome.milliseconds / 1000)
@@ -138,7 +148,7 @@ class Observe:
             return
         fields = {
             "method": outcome.method,
-            "path": outcome.path,
+            "path": outcome.path[:LOGGED_CHARACTERS],
             "status": outcome.status,
             "ms": round(outcome.milliseconds, 1),
             "request_id": outcome.request_id,
@@ -167,12 +177,12 @@ def new_request_id() -> str:
     return secrets.token_hex(8)
 
 
-def _outcome(scope: Scope, status: int, milliseconds: float) -> Outcome:
+def _outcome(scope: Scope, method: str, status: int, milliseconds: float) -> Outcome:
     state = scope["state"]
     route = getattr(scope.get("route"), "path", "unmatched")
     caller = state.get("caller")
     return Outcome(
-        method=scope["method"],
+        method=method,
         path=scope["path"],
         route=route,
         status=status or 499,  # nginx's number for a request that was given up

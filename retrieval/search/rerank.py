@@ -28,7 +28,7 @@ class CrossEncoder:
         self._lock = threading.Lock()  # tokenizers change their truncation settings while they work
 
     def score(self, query: str, texts: Sequence[str]) -> Scores:
-        """(n,) float32, in the order of `texts`.  Long texts are cut, the query is not."""
+        """(n,) float32, in the order of `texts`.  Of a pair that is too long the longer one is cut."""
         scores = np.zeros(len(texts), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         for start in range(0, len(order), BATCH_PAIRS):
@@ -44,7 +44,7 @@ class CrossEncoder:
                 [query] * len(texts),
                 texts,
                 padding=True,
-                truncation="only_second",
+                truncation="longest_first",
                 max_length=self._max_tokens,
                 return_tensors="pt",
             )

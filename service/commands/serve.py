@@ -47,7 +47,7 @@ def serve(
     share_arenas()
     from service.app import create_app
     from service.lifecycle import Lifecycle
-    from service.server import listen, make_server, url_of
+    from service.server import end_in_time, listen, make_server, url_of
     from service.settings import load_settings, parse_assignments
     from service.telemetry import set_up_logging
     from service.tracing import provider_from_environment
@@ -65,5 +65,4 @@ def serve(
         set_up_logging(settings.log)
         stderr().print(f"serving {directory} on {url_of(listener)}", markup=False, highlight=False)
         server.run(sockets=[listener])
-    if tracing is not None:
-        tracing.shutdown()  # sends what waits
+    end_in_time(tracing, lifecycle.left_s(settings.grace_seconds))

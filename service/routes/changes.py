@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -13,15 +14,21 @@ from retrieval.errors import BadDocument, DocumentNotFound, InputError, TooLarge
 from retrieval.index.filters import compile_filter
 from retrieval.types import Document, FieldType
 from service.access import Role
+from service.routes.base import JsonRoute
 from service.routes.collections import details
 from service.routes.search import Name
 from service.schemas.changes import CollectionBody, DeleteBody, DocumentBody, DocumentsBody, JobAnswer
 from service.schemas.collections import CollectionDetails
+from service.searching import check_limit
 from service.services import Services, admitted, answer, writable
 
-router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"])
+router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
 
-Wait = Annotated[bool, Query(description="Answer when the change can be searched, instead of with a job.")]
+PATIENCE = 0.8  # of the time that a request has
+
+Wait = Annotated[
+    bool, Query(description="Answer when the change can be searched; with a job only if that takes too long.")
+]
 NewName = Annotated[str, Path(description="Name of the collection.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 QUEUED: dict[int | str, dict[str, Any]] = {202: {"model": JobAnswer, "description": "The change is on its way."}}
 
@@ -46,6 +53,7 @@ async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait
     if not body.ids and not body.filter.strip():
         raise InputError("name the documents to delete: ids, a filter, or both")
     condition = body.filter.strip()
+    check_limit("the filter's characters", len(condition), known.settings.limits.filter_characters)
     _check_filter(known, name, condition)
     return await _change(known, name, Change(deletes=tuple(body.ids), filter=condition), wait)
 
@@ -73,15 +81,15 @@ async def create(name: NewName, body: CollectionBody, request: Request) -> Respo
     known = writable(request, Role.ADMIN, name)
     encoder = known.encoders.asked(body.encoder)
     schema = None if body.fields is None else {field: FieldType(kind) for field, kind in body.fields.items()}
-    await known.on_thread(known.collections.create, name, lambda: known.encoders.get(encoder), schema)
-    return answer(await known.on_thread(details, known, name), 201)
+    await known.offload.run(known.collections.create, name, lambda: known.encoders.get(encoder), schema)
+    return answer(await known.offload.run(details, known, name), 201)
 
 
 @router.delete("", status_code=204, summary="Drop a collection")
 async def drop(name: Name, request: Request) -> Response:
     """With all its generations.  Requests that use it are finished first; changes that wait for it fail."""
     known = writable(request, Role.ADMIN, name)
-    await known.on_thread(_drop, known, name)
+    await known.offload.run(_drop, known, name)
     return Response(status_code=204)
 
 
@@ -95,7 +103,11 @@ async def _change(known: Services, name: str, change: Change, wait: bool) -> Res
     job = known.changes.submit(name, change)
     if not wait:
         return answer(job.shown(), 202)
-    await known.changes.finished(job)
+    try:
+        async with asyncio.timeout(PATIENCE * known.settings.limits.seconds):
+            await known.changes.finished(job)
+    except TimeoutError:
+        return answer(job.shown(), 202)
     if job.error:
         raise job.error
     return answer(job.shown())

@@ -31,14 +31,14 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
 async def list_collections(request: Request) -> Response:
     """Names and sizes, in the order of the names."""
     known = admitted(request, Role.READ)
-    return answer({"collections": await known.on_thread(_summaries, known, known.visible(request.state.caller))})
+    return answer({"collections": await known.offload.run(_summaries, known, known.visible(request.state.caller))})
 
 
 @router.get("/{name}", response_model=CollectionDetails, summary="One collection")
 async def collection(name: Name, request: Request) -> Response:
     """Counts, generation, encoder, fields and sizes."""
     known = admitted(request, Role.READ, name)
-    return answer(await known.on_thread(details, known, name))
+    return answer(await known.offload.run(details, known, name))
 
 
 @router.get("/{name}/documents", response_model=DocumentsAnswer, summary="Documents, page by page")
@@ -48,14 +48,14 @@ async def documents(
     """In the order in which they were written; a generation that comes in between may shift the pages."""
     known = admitted(request, Role.READ, name)
     check_limit("the filter's characters", len(filter), known.settings.limits.filter_characters)
-    return answer(await known.on_thread(_page, known, name, filter, slice(offset, offset + limit)))
+    return answer(await known.offload.run(_page, known, name, filter, slice(offset, offset + limit)))
 
 
 @router.get("/{name}/documents/{document_id:path}", response_model=DocumentAnswer, summary="One document")
 async def document(name: Name, document_id: str, request: Request) -> Response:
     """The document as it was given.  Slashes in the id need no escaping."""
     known = admitted(request, Role.READ, name)
-    return answer(await known.on_thread(_document, known, name, document_id))
+    return answer(await known.offload.run(_document, known, name, document_id))
 
 
 def _summaries(known: Services, names: Sequence[str]) -> list[dict[str, object]]:

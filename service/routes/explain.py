@@ -8,27 +8,28 @@ from retrieval.search.request import checked
 from retrieval.search.searcher import Searcher
 from retrieval.types import Mode, SearchRequest
 from service.access import Role
+from service.routes.base import JsonRoute
 from service.routes.search import Name
 from service.schemas.explanation import ExplanationAnswer
 from service.schemas.pages import AttentionAnswer, AttentionBody, ExplainBody
 from service.searching import within
 from service.services import Services, admitted, answer
 
-router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"])
+router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"], route_class=JsonRoute)
 
 
 @router.post("/explain", response_model=ExplanationAnswer, summary="Why a document matched")
 async def explain(name: Name, body: ExplainBody, request: Request) -> Response:
     """The document's scores for the query, taken apart word by word."""
     known = admitted(request, Role.READ, name)
-    return answer(await known.on_thread(_explain, known, name, body))
+    return answer(await known.offload.run(_explain, known, name, body))
 
 
 @router.post("/attention", response_model=AttentionAnswer, summary="The encoder's self-attention")
 async def attention(name: Name, body: AttentionBody, request: Request) -> Response:
     """One layer's attention weights over the query or the document's best passage, merged to words."""
     known = admitted(request, Role.READ, name)
-    return answer(await known.on_thread(_attention, known, name, body))
+    return answer(await known.offload.run(_attention, known, name, body))
 
 
 def _explain(known: Services, name: str, body: ExplainBody) -> object:

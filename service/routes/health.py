@@ -22,7 +22,7 @@ async def livez() -> Response:
     "/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}}, summary="Requests can be answered"
 )
 async def readyz(request: Request) -> Response:
-    """503 while nothing can be searched or the service is shutting down.
+    """503 while a collection cannot be searched, and when the service is shutting down.
 
     A collection whose newest generation is damaged is a warning as long as its last good one is served.
     """

@@ -14,11 +14,12 @@ from retrieval.metrics.trec import trec_qrels_lines
 from retrieval.search.judged import measured, qrels_of, topics_lines
 from retrieval.types import Mode
 from service.access import Role
+from service.routes.base import JsonRoute
 from service.routes.search import Name
 from service.schemas.pages import JudgmentBody, JudgmentsAnswer, MeasuresAnswer
 from service.services import Services, admitted, answer, writable
 
-router = APIRouter(prefix="/v1/collections/{name}/judgments", tags=["judgments"])
+router = APIRouter(prefix="/v1/collections/{name}/judgments", tags=["judgments"], route_class=JsonRoute)
 
 TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
@@ -33,14 +34,14 @@ async def list_judgments(name: Name, request: Request) -> Response:
 async def put_judgment(name: Name, body: JudgmentBody, request: Request) -> Response:
     """Replaces what was said of the same query and document; answers with all judgments."""
     known = writable(request, Role.WRITE, name)
-    return _listed(await known.on_thread(_judge, known, name, body))
+    return _listed(await known.offload.run(_judge, known, name, body))
 
 
 @router.post("/measures", response_model=MeasuresAnswer, summary="What the judgments say so far")
 async def measures(name: Name, request: Request) -> Response:
     """nDCG@10 of each mode over the judged queries, and how much of the first ten is judged at all."""
     known = admitted(request, Role.READ, name)
-    return answer(await known.on_thread(_measures, known, name))
+    return answer(await known.offload.run(_measures, known, name))
 
 
 @router.get("/queries.jsonl", response_class=Response, responses=TEXT, summary="Judged queries (BEIR)")
@@ -66,7 +67,7 @@ def _path(known: Services, name: str) -> Path:
 
 
 async def _judgments(known: Services, name: str) -> tuple[Judgment, ...]:
-    return await known.on_thread(read_judgments, _path(known, name))
+    return await known.offload.run(read_judgments, _path(known, name))
 
 
 def _judge(known: Services, name: str, body: JudgmentBody) -> tuple[Judgment, ...]:

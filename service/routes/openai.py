@@ -13,11 +13,12 @@ from retrieval.types import Vectors
 from service.access import Role
 from service.embedding import Embedded, Texts
 from service.encoders import shown_name
+from service.routes.base import JsonRoute
 from service.schemas.openai import EmbeddingsAnswer, EmbeddingsBody, ModelAnswer, ModelsAnswer
 from service.services import admitted, answer
 from service.settings import Limits
 
-router = APIRouter(prefix="/v1", tags=["openai"])
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
 
 
 @router.post("/embeddings", response_model=EmbeddingsAnswer, summary="Embed texts (OpenAI)")

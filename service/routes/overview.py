@@ -21,14 +21,14 @@ COLOURS = 4  # fields that the map can be coloured by
 async def collection_overview(name: Name, request: Request) -> Response:
     """Each field with its most frequent values or its extremes; kept generations, newest first."""
     known = admitted(request, Role.READ, name)
-    return answer(await known.on_thread(_overview, known, name))
+    return answer(await known.offload.run(_overview, known, name))
 
 
 @router.get("/projection", response_model=ProjectionAnswer, summary="A map of the vectors")
 async def projection(name: Name, request: Request) -> Response:
     """A sample of the passages, placed by the first two principal components of their vectors."""
     known = admitted(request, Role.READ, name)
-    return answer(await known.on_thread(_projection, known, name))
+    return answer(await known.offload.run(_projection, known, name))
 
 
 def _overview(known: Services, name: str) -> dict[str, object]:

@@ -32,10 +32,10 @@ async def page(request: Request) -> Response:
 
 
 for _path in PAGES:
-    router.add_api_route(_path, page, methods=["GET", "HEAD"])
+    router.add_api_route(_path, page)
 
 
-@router.api_route("/static/{name}", methods=["GET", "HEAD"])
+@router.get("/static/{name}")
 async def static(name: str, request: Request) -> Response:
     """A script or a style."""
     if name not in static_names():

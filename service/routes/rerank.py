@@ -15,6 +15,7 @@ from retrieval.types import Span
 from service.access import Role
 from service.encoders import shown_name
 from service.reranking import Ranked
+from service.routes.base import JsonRoute
 from service.routes.openai import checked_texts
 from service.schemas.rerank import CohereAnswer, InfinityAnswer, RelevantSpans, RerankBody, TextsBody
 from service.schemas.tei import RankedAnswer
@@ -22,7 +23,7 @@ from service.services import admitted, answer
 
 MOST_WITH_SPANS = 100  # each costs a look inside the encoder
 
-router = APIRouter(tags=["rerank"])
+router = APIRouter(tags=["rerank"], route_class=JsonRoute)
 
 DEFAULT_SPANS = 5  # of one text
 
@@ -95,14 +96,15 @@ async def _spans(request: Request, body: RerankBody, texts: Sequence[str]) -> li
         spans = Explainer(encoder).spans(body.query, texts, most=wanted.max_spans or DEFAULT_SPANS)
         return [[span for span in each if span.score >= wanted.threshold] for each in spans]
 
-    return await known.on_thread(explained)
+    return await known.offload.run(explained)
 
 
 async def _rank(request: Request, query: str, texts: tuple[str, ...], *, raw: bool) -> list[Ranked]:
     known = admitted(request, Role.READ)
     if not query.strip():
         raise EmptyInput("the query is blank; give at least one word")
-    checked_texts([query, *(text or " " for text in texts)], known.settings.limits)
+    for given in (query, [text or " " for text in texts]):
+        checked_texts(given, known.settings.limits)
     return await known.reranking.rank(known.encoders.asked(""), query, texts, raw=raw)
 
 

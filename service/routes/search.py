@@ -10,10 +10,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from retrieval.errors import TooLarge
 from retrieval.types import Mode, SearchRequest
 from service.access import Role
+from service.routes.base import JsonRoute
 from service.schemas.search import BatchAnswer, BatchBody, SearchAnswer, SearchBody, SearchOptions, SearchParameters
 from service.services import admitted, answer
 
-router = APIRouter(prefix="/v1/collections/{name}", tags=["search"])
+router = APIRouter(prefix="/v1/collections/{name}", tags=["search"], route_class=JsonRoute)
 
 Name = Annotated[str, Path(description="Name of the collection.", max_length=255)]
 
@@ -32,20 +33,23 @@ async def search_by_url(name: Name, parameters: Annotated[SearchParameters, Quer
 
 @router.post("/search/batch", response_model=BatchAnswer, summary="Several searches at once")
 async def search_batch(name: Name, body: BatchBody, request: Request) -> Response:
-    """Answers in the order of the searches; where one cannot be answered, none is."""
+    """Answers in the order of the searches; where one cannot be answered, none is.
+
+    A list is let in as a whole, or refused, and has a share of the room at a time.
+    """
     known = admitted(request, Role.READ, name)
     limits, hits = known.settings.limits, sum(each.k for each in body.searches)
     if len(body.searches) > limits.batch:
         raise TooLarge(f"{len(body.searches):,} searches are more than this service answers at once ({limits.batch:,})")
     if hits > limits.depth:
         raise TooLarge(f"the searches ask for {hits:,} hits, more than this service gives at once ({limits.depth:,})")
-    room = asyncio.Semaphore(known.searches.at_once)  # so that a long list does not push single searches out
+    room = asyncio.Semaphore(known.searches.at_once)
 
-    async def one(each: SearchBody) -> object:
+    async def one(place: int, each: SearchBody) -> object:
         async with room:
-            return await known.searches.search(name, to_request(each.query, each))
+            return await known.searches.search(name, to_request(each.query, each), begun=place > 0)
 
-    tasks = [asyncio.create_task(one(each)) for each in body.searches]
+    tasks = [asyncio.create_task(one(*each)) for each in enumerate(body.searches)]
     try:
         return answer({"results": await asyncio.gather(*tasks)})
     finally:

@@ -13,12 +13,13 @@ from retrieval.errors import InputError, TooLarge
 from service.access import Role
 from service.embedding import Texts
 from service.encoders import shown_name
+from service.routes.base import JsonRoute
 from service.routes.openai import checked_texts, shortened
 from service.schemas.problems import HealthAnswer
 from service.schemas.tei import EmbedBody, InfoAnswer, SimilarityBody, TokenAnswer, TokenizeBody, Truncation
 from service.services import Services, admitted, answer, services
 
-router = APIRouter(tags=["tei"])
+router = APIRouter(tags=["tei"], route_class=JsonRoute)
 
 
 @router.post("/embed", response_model=list[list[float]], summary="Embed texts (TEI)")
@@ -53,7 +54,8 @@ async def similarity(body: SimilarityBody, request: Request) -> Response:
     """Cosines with the source sentence."""
     known = admitted(request, Role.READ)
     options = body.parameters or Truncation()
-    texts = checked_texts([body.inputs.source_sentence, *body.inputs.sentences], known.settings.limits)
+    limits = known.settings.limits
+    texts = (*checked_texts(body.inputs.source_sentence, limits), *checked_texts(body.inputs.sentences, limits))
     asked = Texts(known.encoders.asked(""), texts, queries=_is_query(options.prompt_name))
     await _refuse_cuts(known, asked, options)
     vectors = (await known.embeddings.embed(asked)).vectors
@@ -65,9 +67,14 @@ async def tokenize(body: TokenizeBody, request: Request) -> Response:
     """Every token of each text, also those beyond what the encoder reads."""
     known = admitted(request, Role.READ)
     texts = checked_texts(body.inputs, known.settings.limits)
-    encoder = await known.on_thread(known.encoders.get, known.encoders.asked(""))
+    limits, total = known.settings.limits, sum(map(len, texts))
+    if total > limits.text_characters:  # each token becomes an object, hundreds of bytes
+        raise TooLarge(
+            f"texts of {total:,} characters together are more than are shown at once ({limits.text_characters:,})"
+        )
+    encoder = await known.offload.run(known.encoders.get, known.encoders.asked(""))
     prompt = _prompt(encoder, body.prompt_name)
-    return answer(await known.on_thread(_tokens, encoder, [prompt + text for text in texts], body.add_special_tokens))
+    return answer(await known.offload.run(_tokens, encoder, [prompt + text for text in texts], body.add_special_tokens))
 
 
 @router.get("/info", response_model=InfoAnswer, summary="The encoder and the limits (TEI)")
@@ -75,7 +82,7 @@ async def info(request: Request) -> Response:
     """What TEI tells, as far as it applies."""
     known = admitted(request, Role.READ)
     name = known.encoders.asked("")
-    encoder = await known.on_thread(known.encoders.get, name)
+    encoder = await known.offload.run(known.encoders.get, name)
     settings = known.settings
     return answer(
         {
@@ -121,8 +128,8 @@ async def _refuse_cuts(known: Services, asked: Texts, options: Truncation) -> No
     left = options.truncation_direction.lower() == "left"
     if options.truncate is not False and not left:
         return
-    encoder = await known.on_thread(known.encoders.get, asked.encoder)
-    longest = await known.on_thread(lambda: max(len(encoder.tokenizer.spans(text)) for text in asked.texts))
+    encoder = await known.offload.run(known.encoders.get, asked.encoder)
+    longest = await known.offload.run(lambda: max(len(encoder.tokenizer.spans(text)) for text in asked.texts))
     if longest > encoder.tokenizer.max_tokens:
         why = "only the end of a text can be cut off here" if left else "truncate is false"
         most = encoder.tokenizer.max_tokens

@@ -41,7 +41,7 @@ class DeleteBody(Wire):
     """Which documents to delete: ids, or a filter, or both."""
 
     ids: list[str] = Field(default_factory=list, max_length=100_000)
-    filter: str = Field(default="", max_length=4_000, description="Delete every document that matches.")
+    filter: str = Field(default="", description="Delete every document that matches.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["a1"]}, {"filter": "year < 1990"}]})
 

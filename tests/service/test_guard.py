@@ -8,6 +8,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -108,6 +109,50 @@ def test_a_flood_of_headers_is_refused(tight: Served) -> None:
         except (BrokenPipeError, ConnectionResetError):
             return
     assert answer.startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("size", [8_000, 8_400, 60_000])
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_a_head_is_counted_however_it_arrives(tight: Served, size: int, cut: int) -> None:
+    body = b'{"query": "cats"}' + b" " * 5_000  # which does not count
+    start = f"POST {SEARCH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    head = f"{start}\r\nx-long: ".encode()
+    whole = head + b"y" * (size - len(head) - 4) + b"\r\n\r\n"
+    with connect(tight) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(whole[: size - cut])
+        time.sleep(0.01)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(whole[size - cut :] + body)
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 200" if size <= 8_192 else b"HTTP/1.1 431")
+
+
+def test_refused_heads_are_counted(tight: Served) -> None:
+    with connect(tight) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nx-long: " + b"y" * 10_000 + b"\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 431")
+    assert 'attendex_refused_total{reason="head"}' in tight.http.get("/metrics").text
+
+
+def test_calls_off_the_event_loop_are_bounded(collections: Path, serve: Serve) -> None:
+    async def main(url: str) -> list[int]:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            body = {"inputs": ["a text to look into"] * 32}
+            answers = await asyncio.gather(*(client.post("/embed_all", json=body) for _ in range(24)))
+        return [answer.status_code for answer in answers]
+
+    with serve(collections, **{"queue.length": 4}) as served:
+        statuses = asyncio.run(main(served.url))
+        assert set(statuses) == {200, 429}
+        assert served.http.get("/v1/collections").status_code == 200
+        assert 'attendex_refused_total{reason="threads"}' in served.http.get("/metrics").text
+
+
+def test_tokens_are_shown_of_so_much_text_at_once(collections: Path, serve: Serve) -> None:
+    with serve(collections, **{"limits.text_characters": 100}) as served:
+        assert served.http.post("/tokenize", json={"inputs": ["a " * 20, "b " * 20]}).status_code == 200
+        assert served.http.post("/tokenize", json={"inputs": ["a " * 40, "b " * 40]}).status_code == 413
 
 
 def test_random_bytes_get_an_answer_and_never_a_server_error(small: Served) -> None:
@@ -214,7 +259,8 @@ def test_answers_carry_security_headers(small: Served) -> None:
 
 def test_browsers_of_named_origins_are_let_in(collections: Path, serve: Serve) -> None:
     with serve(collections, cors_origins=["https://good.example"], api_key="k") as served:
-        ask = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        asked = "authorization, traceparent, x-stainless-os"
+        ask = {"access-control-request-method": "POST", "access-control-request-headers": asked}
         good = served.http.options(SEARCH, headers={"origin": "https://good.example", **ask})
         assert good.headers["access-control-allow-origin"] == "https://good.example"
         assert "access-control-allow-credentials" not in good.headers
@@ -223,3 +269,4 @@ def test_browsers_of_named_origins_are_let_in(collections: Path, serve: Serve) -
         refused = served.http.get("/v1/models", headers={"origin": "https://good.example"})
         assert refused.status_code == 401
         assert refused.headers["access-control-allow-origin"] == "https://good.example"
+        assert "X-Request-ID" in refused.headers["access-control-expose-headers"]

@@ -75,6 +75,26 @@ def test_sigterm_ends_in_order(collections: Path) -> None:
         assert running.wait(10) == 0
 
 
+def test_it_ends_in_time_although_something_still_runs(collections: Path, tmp_path: Path) -> None:
+    shutil.copytree(collections, tmp_path / "collections")
+    documents = [{"id": str(number), "text": f"text {number} of many words " * 60} for number in range(1_000)]
+    with process(tmp_path / "collections", "--set", "grace_seconds=2") as (running, url):
+        held = slow_body(url)
+        add = httpx.post(f"{url}/v1/collections/small/documents", json={"documents": documents}, timeout=30)
+        assert add.status_code == 202
+        time.sleep(0.5)
+        started = time.monotonic()
+        running.send_signal(signal.SIGTERM)
+        assert held.recv(65_536).startswith(b"HTTP/1.1 503")
+        held.close()
+        assert running.wait(20) == 0
+        assert time.monotonic() - started < 6
+    with process(tmp_path / "collections") as (_, url):
+        assert httpx.get(f"{url}/v1/collections/small").json()["documents"] in (5, 1_005)
+        answer = httpx.post(f"{url}/v1/collections/small/documents?wait=true", json={"documents": documents[:1]})
+        assert answer.json()["status"] == "done"
+
+
 def test_a_second_signal_ends_at_once(collections: Path) -> None:
     with process(collections, "--set", "drain_seconds=15") as (running, url):
         held = slow_body(url)
@@ -111,6 +131,10 @@ def slow_body(url: str) -> Any:
         (["serve", ".", "--config", "nowhere.toml"], "nowhere.toml"),
         (["serve", ".", "--keys", "nowhere.json"], "nowhere.json"),
         (["serve", ".", "--set", "rate.per_key=often"], "rate.per_key"),
+        (["serve", ".", "--set", "runtime=abacus"], "runtime"),
+        (["serve", ".", "--set", "encoder=/no/such/folder"], "/no/such/folder"),
+        (["serve", ".", "--set", "limits.query_characters=50000"], "20000"),
+        (["serve", ".", "--set", "api_key=' '"], "api_key"),
         (["serve", ".", "--host", "203.0.113.7", "--insecure"], "cannot listen"),
     ],
     ids=str,

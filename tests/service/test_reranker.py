@@ -62,3 +62,9 @@ def test_what_is_no_cross_encoder_is_refused(tmp_path: Path) -> None:
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     with pytest.raises(UnsupportedCheckpoint, match="safetensors"):
         load_reranker(pickled)
+
+
+def test_a_query_longer_than_the_encoder_reads_is_cut(folder: Path) -> None:
+    reranker = load_reranker(folder)
+    scores = reranker.score("sleepy cats " * 600, [*TEXTS, "a long text " * 600])
+    assert np.isfinite(scores).all()

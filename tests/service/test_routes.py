@@ -90,7 +90,7 @@ def test_a_document_comes_back_as_it_was_given(small: Served, document: dict[str
         ({"query": "cat", "mode": "magic"}, 422, "invalid_request", "mode"),
         ({"query": "cat", "topk": 3}, 422, "invalid_request", "topk"),
         ({"query": "cat", "filter": "year >"}, 400, "bad_filter", ""),
-        ({"query": "\ud800"}, 422, "invalid_request", "unicode"),
+        ({"query": "\ud800"}, 400, "bad_json", "surrogate"),
         ({"query": "cat", "facets": [f"f{n}" for n in range(50)]}, 400, "bad_query", "facets"),
         ({}, 422, "invalid_request", "query"),
         ([], 422, "invalid_request", ""),
@@ -119,7 +119,7 @@ def test_framework_errors_are_problems_too(small: Served) -> None:
     problem(small.http.get("/nothing/here"), 404, "not_found")
     problem(small.http.delete(SEARCH), 405, "method_not_allowed")
     problem(small.http.post(SEARCH, content=b"{", headers=JSON), 400, "bad_json")
-    problem(small.http.post(SEARCH, content=b"[" * 200_000, headers=JSON), 400, "bad_request")
+    problem(small.http.post(SEARCH, content=b"[" * 200_000, headers=JSON), 400, "bad_json")
     problem(small.http.post(SEARCH, content=b"\xff\xfe", headers=JSON), 400, "bad_json")
     unlabelled = problem(small.http.post(SEARCH, content=b'{"query": "cat"}'), 422, "invalid_request")
     assert "content-type: application/json" in unlabelled.detail
@@ -127,6 +127,37 @@ def test_framework_errors_are_problems_too(small: Served) -> None:
     problem(small.http.get("/v1/collections/small/documents/none"), 404, "document_not_found")
     problem(small.http.get("/v1/collections/small/documents/..%2f..%2fetc%2fpasswd"), 404, "document_not_found")
     problem(small.http.get("/v1/collections/..%2fsmall"), 404, "not_found")
+    problem(small.http.get("/v1/collections/"), 404, "not_found")  # no way to be led to another address
+
+
+HALF_A_PAIR = b'"\\ud800"'
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", b'{"model": "default", "input": %b}'),
+        ("/embed", b'{"inputs": %b}'),
+        ("/embed_all", b'{"inputs": %b}'),
+        ("/tokenize", b'{"inputs": %b}'),
+        ("/similarity", b'{"inputs": {"source_sentence": "a", "sentences": [%b]}}'),
+        ("/rerank", b'{"query": "a", "texts": [%b]}'),
+        ("/v2/rerank", b'{"query": "a", "documents": [%b], "model": "default"}'),
+        ("/v1/collections/small/documents", b'{"documents": [{"id": "a", "text": %b}]}'),
+        ("/v1/collections/small/documents", b'{"documents": [{"id": "a", "text": "b", "metadata": {"c": [%b]}}]}'),
+    ],
+)
+def test_half_a_character_is_refused_wherever_it_stands(small: Served, path: str, body: bytes) -> None:
+    found = small.http.post(path, content=body % HALF_A_PAIR, headers=JSON)
+    assert found.status_code in (400, 422)
+    assert "surrogate" in found.text
+
+
+def test_head_answers_like_get_without_a_body(small: Served) -> None:
+    for path in ("/livez", "/readyz", "/metrics", "/", "/v1/collections", "/static/search.js"):
+        asked = small.http.head(path)
+        assert (asked.status_code, asked.content) == (200, b"")
+    assert small.http.head("/v1/collections/none").status_code == 404
 
 
 def test_probes_need_nothing(small: Served) -> None:

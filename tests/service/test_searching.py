@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from retrieval.errors import BadQuery
@@ -27,15 +27,12 @@ from tests.service.test_routes import SEARCH, problem
 @contextmanager
 def opened(root: Path, encoders: Encoders, **flags: Any) -> Iterator[Services]:
     """The service's parts without the server."""
-    with ThreadPoolExecutor(2) as threads:
-        services = make_services(root, load_settings(flags), Lifecycle(), Metrics(), encoders, None, threads)
-        services.collections.refresh()
-        try:
-            yield services
-        finally:
-            for part in (services.searches, services.embeddings, services.changes, services.recall):
-                part.close()
-            services.collections.close()
+    services = make_services(root, load_settings(flags), Lifecycle(), Metrics(), encoders, None)
+    services.collections.refresh()
+    try:
+        yield services
+    finally:
+        services.close(30.0)
 
 
 def together(services: Services, queries: Sequence[str]) -> list[SearchResult | BaseException]:
@@ -82,6 +79,22 @@ def test_a_list_of_searches_is_not_refused_on_its_own_account(collections: Path,
         answer = served.http.post(f"{SEARCH}/batch", json={"searches": searches})
         assert answer.status_code == 200
         assert [each["query"] for each in answer.json()["results"]] == [each["query"] for each in searches]
+
+
+def test_lists_that_come_together_are_let_in_or_refused_as_a_whole(collections: Path, serve: Serve) -> None:
+    async def main(url: str) -> list[int]:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            bodies = [
+                {"searches": [{"query": f"cats and number {place} of {number}"} for place in range(30)]}
+                for number in range(8)
+            ]
+            answers = await asyncio.gather(*(client.post(f"{SEARCH}/batch", json=body) for body in bodies))
+        return [answer.status_code for answer in answers]
+
+    with serve(collections) as served:
+        statuses = asyncio.run(main(served.url))
+    assert set(statuses) <= {200, 429}
+    assert statuses.count(200) >= 4
 
 
 def test_a_list_of_searches_shares_the_hits_that_can_be_reached(small: Served) -> None:
