@@ -228,7 +228,7 @@ def end_in_time(tracing: TracerProvider | None, left_s: float) -> None:
         sending = threading.Thread(target=tracing.shutdown, daemon=True)
         sending.start()
         sending.join(left_s)
-    running = [each for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon]
+    running = [each for each in threading.enumerate() if each.name.startswith("attendex")]  # the service's own
     for each in running:
         each.join(POLL_SECONDS)
     if any(each.is_alive() for each in running):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from service.schemas.base import Answer, Wire
+
+
+FieldName = Annotated[str, Field(min_length=1)]
 
 
 class DocumentBody(Wire):
@@ -50,7 +53,7 @@ class CollectionBody(Wire):
     """How a new collection is made."""
 
     encoder: str = Field(default="default", description="A model of /v1/models.")
-    fields: dict[str, Literal["string", "number", "boolean", "date", "strings"]] | None = Field(
+    fields: dict[FieldName, Literal["string", "number", "boolean", "date", "strings"]] | None = Field(
         default=None, description="Metadata fields and their types; by default inferred from the documents."
     )
 
