@@ -40,7 +40,7 @@ def _files(source: Path, options: ReadOptions) -> Iterator[Path]:
     if beir := find_beir(source):
         yield beir.corpus
     elif source.is_dir():
-        yield from (found.path for found in walk(source, options) if not found.skipped)
+        yield from (found.path for found in walk(source, options) if not found.failed)
     elif source.is_file():
         yield source
 

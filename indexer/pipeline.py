@@ -19,6 +19,7 @@ from indexer.chunking import ChunkSettings, chunk
 from indexer.encode_once import EncodeOnce
 from indexer.readers import FileOutcome, ReadOptions, check_source, find_beir, open_documents
 from indexer.starting import encoder_for
+from indexer.unread import Unread
 from indexer.writer import Counts, Writer
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, InputError
@@ -143,7 +144,7 @@ def build_collection(
         settings = replace(settings, skip_bad=True)
     started = time.perf_counter()
     encoder = loading.result() if loading else encoder_for(into, settings.encoder, settings.runtime, settings.precision)
-    tally, readability = _Tally(), Readability(encoder.tokenizer)
+    tally, unread, readability = _Tally(), Unread(on_file), Readability(encoder.tokenizer)
     create = _collection_settings(encoder, sources, settings)
     with (
         Writer(into, create=create, cause=_cause(sources), wait_s=wait_s) as writer,
@@ -152,7 +153,7 @@ def build_collection(
         _check_settled(into, writer.settings, settings)
         writer.declare(settings.schema or {})
         cut = partial(chunk, tokenizer=encoder.tokenizer, settings=ChunkSettings(**writer.settings.chunking))
-        documents = _read(sources, settings, tally, on_file)
+        documents = _read(sources, settings, tally, unread if settings.sync else on_file)
         turn = Lock()  # blocks are read ahead in the encoder's thread, and a writer serves one at a time
         changed = (_changed(some, writer, turn, settings, tally) for some in _batched(documents))
         for block, vectors in _encoded((_block(some, cut) for some in changed), encode_once):
@@ -164,15 +165,21 @@ def build_collection(
         if not tally.read and (settings.sync or not writer.generation):
             raise InputError(f"{', '.join(map(str, sources))}: no document could be read, so nothing was changed")
         if settings.sync:
-            _delete_unseen(writer, tally)
+            _delete_unseen(writer, tally, unread.known_to(into))
         writer.commit()
     return _report(into, encoder, tally, writer.counts, encode_once.encoded, time.perf_counter() - started)
 
 
-def _delete_unseen(writer: Writer, tally: _Tally) -> None:
+def _delete_unseen(writer: Writer, tally: _Tally, unread_files: int) -> None:
     """Delete what the sources no longer hold, unless some of what they hold could not be read."""
     if tally.bad:
-        tally.problems.append("nothing was deleted: a document that could not be read may still be wanted")
+        tally.problems.insert(0, "nothing was deleted: a document that could not be read may still be wanted")
+    elif unread_files:
+        tally.problems.insert(
+            0,
+            f"nothing was deleted: {unread_files:,} file(s) whose documents may be in the collection gave none this "
+            "time; mend them, or leave them out with --exclude",
+        )
     else:
         writer.delete_unseen()
 

@@ -135,8 +135,7 @@ def _ahead(files: Iterator[FoundFile], pool: ParserPool, ahead: int, options: Re
     for file in files:
         chosen = options.format or file.format
         reading = _Reading(file, chosen or _inside_format(file.path))
-        is_open = not file.skipped and not file.failed
-        if is_open and not (reading.format in FORMATS and FORMATS[reading.format].inside):
+        if not file.failed and not (reading.format in FORMATS and FORMATS[reading.format].inside):
             reading.task = Task(file.path, file.origin, replace(options, format=chosen))
             pool.submit(reading.task)
         waiting.append(reading)
@@ -166,7 +165,7 @@ def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator
     """Items of one file, then its outcome."""
     file = reading.file
     documents, bad = 0, 0
-    reason, skipped, known = "", file.skipped, reading.format
+    reason, skipped, known = "", "", reading.format
     for item in _items(reading, pool, options):
         if isinstance(item, Begin):
             known = item.format
@@ -183,12 +182,11 @@ def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator
     status = FileStatus.SKIPPED if skipped else FileStatus.READ if documents else FileStatus.FAILED
     reason = skipped or reason or ("" if documents else NOTHING)
     seconds = time.perf_counter() - reading.started
-    yield FileOutcome(file.origin.path, status, known, reason, documents, bad, _size(file.path), seconds)
+    size = _size(file.path)
+    yield FileOutcome(file.origin.path, status, known, reason, documents, bad, size, seconds, file.origin.name)
 
 
 def _items(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator[Answer]:
-    if reading.file.skipped:
-        return iter(())
     if reading.file.failed:
         return iter([BadDocument(reading.file.failed, path=reading.file.origin.path)])
     if reading.task is not None:

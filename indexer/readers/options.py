@@ -112,6 +112,7 @@ class FileOutcome:
     bad: int = 0  # lines, rows or members that gave no document
     bytes: int = 0
     seconds: float = 0.0
+    name: str = ""  # what the ids of its documents are made of, unless they bring their own
 
 
 Listener: TypeAlias = Callable[[FileOutcome], None]

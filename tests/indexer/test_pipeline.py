@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +109,49 @@ def test_what_is_bad_in_a_folder_stops_nothing(tmp_path: Path) -> None:
     assert (report.documents, report.bad) == (1, 1)
     with pytest.raises(BadDocument, match="damaged"):
         build_collection([folder / "e.pdf"], tmp_path / "e")
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "deleted"),
+    [
+        ("b.txt", b"The second.", b"", 0),  # as a file is for a moment when it is written anew
+        ("b.txt", b"The second.", bytes(600), 0),
+        ("b.json", b'[{"id": "2", "text": "The second."}]', b"", 0),
+        ("b.jsonl", b'{"id": "2", "text": "The second."}', b"", 0),
+        ("b.txt", b"The second.", None, 1),
+    ],
+)
+def test_sync_deletes_what_has_gone_and_not_what_cannot_be_read(
+    tmp_path: Path, name: str, before: bytes, after: bytes | None, deleted: int
+) -> None:
+    folder, sync = tmp_path / "in", BuildSettings(sync=True)
+    folder.mkdir()
+    (folder / "a.txt").write_text("The first.")
+    (folder / "__init__.py").touch()  # empty from the beginning, so nothing waits for it
+    (folder / name).write_bytes(before)
+    assert build_collection([folder], tmp_path / "c", sync).documents == 2
+    (folder / name).unlink() if after is None else (folder / name).write_bytes(after)
+    report = build_collection([folder], tmp_path / "c", sync)
+    assert (report.deleted, report.documents) == (deleted, 2 - deleted)
+    assert [each[:19] for each in report.problems] == ([] if deleted else ["nothing was deleted"])
+
+
+def test_sync_deletes_nothing_where_a_folder_cannot_be_listed(tmp_path: Path) -> None:
+    folder, sub = tmp_path / "in", tmp_path / "in" / "sub"
+    sub.mkdir(parents=True)
+    for path in (folder / "a.txt", sub / "b.txt"):
+        path.write_text("Some text.")
+    build_collection([folder], tmp_path / "c")
+    shutil.rmtree(sub)
+    inner = os.open(folder, os.O_RDONLY)
+    for _ in range(20):  # deeper than the system's calls reach
+        os.mkdir("d" * 250, dir_fd=inner)
+        outer, inner = inner, os.open("d" * 250, os.O_RDONLY, dir_fd=inner)
+        os.close(outer)
+    os.close(inner)
+    report = build_collection([folder], tmp_path / "c", BuildSettings(sync=True))
+    assert (report.deleted, report.documents, report.bad) == (0, 2, 1)
+    assert report.problems[0].startswith("nothing was deleted")
 
 
 def test_skip_bad_counts_and_lists(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +15,23 @@ from pathlib import Path
 import pytest
 
 from indexer.readers import FileOutcome, FileStatus, ReadOptions, open_documents
-from retrieval.errors import BadDocument
+from indexer.readers.files import walk
+from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document
 
 from .reading import headed, read_one
 from .samples import packed
+
+WALK_AS_NOBODY = """
+import os, pathlib, sys, pathspec
+from indexer.readers import ReadOptions
+from indexer.readers.files import walk
+os.chdir(sys.argv[1])
+if os.geteuid() == 0:
+    os.seteuid(65534)
+for found in walk(pathlib.Path("."), ReadOptions()):
+    print(found.origin.name, found.failed, sep=": ")
+"""
 
 
 def test_epub(tmp_path: Path) -> None:
@@ -257,6 +271,53 @@ def test_folder_walk(tmp_path: Path) -> None:
     ]
     assert names(ReadOptions(include=("*.md",), hidden=True)) == [".hidden/y.md", "b/x.md"]
     assert names(ReadOptions(exclude=("b/",), ignore_files=False, id_prefix="n/")) == ["n/a.txt", "n/out/z.md"]
+
+
+def test_patterns_that_are_none(tmp_path: Path) -> None:
+    """What git does not understand in an ignore file it leaves out; the caller's own slip is named."""
+    for name in ("a.txt", "b.log"):
+        (tmp_path / name).write_text("Some text")
+    (tmp_path / ".gitignore").write_text("!\n*.log\na\\\n")
+    assert [each.origin.name for each in walk(tmp_path, ReadOptions())] == ["a.txt"]
+    with pytest.raises(InputError, match="'!' is not a pattern"):
+        open_documents(tmp_path, ReadOptions(exclude=("!",)))
+
+
+def test_what_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
+    """A folder too deep for the system's calls stands for all that cannot be listed: it fails, its siblings do not."""
+    deep = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=deep)
+        outer, deep = deep, os.open("d" * 250, os.O_RDONLY, dir_fd=deep)
+        os.close(outer)
+    os.close(deep)
+    (tmp_path / "e.txt").write_text("Some text")
+    heard: list[FileOutcome] = []
+    bad, document = open_documents(tmp_path, on_file=heard.append)
+    assert isinstance(document, Document)
+    assert "cannot be listed: File name too long" in str(bad)
+    assert [outcome.status for outcome in heard] == [FileStatus.FAILED, FileStatus.READ]
+
+
+def test_folders_and_ignore_files_without_permission(tmp_path: Path) -> None:
+    for name in ("shut", "entered", "silent", "open"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.txt").write_text("Some text")
+    tmp_path.chmod(0o755)
+    (tmp_path / "silent" / ".gitignore").touch(mode=0)
+    (tmp_path / "entered").chmod(0o644)  # its names can be read, and nothing else
+    (tmp_path / "shut").chmod(0)
+    found = subprocess.run(
+        [sys.executable, "-c", WALK_AS_NOBODY, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.splitlines()
+    for name in ("entered", "shut"):
+        (tmp_path / name).chmod(0o755)
+    assert found == [
+        "entered: cannot be listed: Permission denied",
+        "open/x.txt: ",
+        "shut: cannot be listed: Permission denied",
+        "silent/: its .gitignore cannot be read: Permission denied",
+    ]
 
 
 def test_file_metadata_and_language(tmp_path: Path) -> None:
