@@ -96,10 +96,11 @@ def read_whole(stream: BinaryIO, limits: Limits) -> bytes:
 
 
 class _Xz(io.RawIOBase):
-    """xz with a ceiling on the decoder's memory, which lzma.LZMAFile does not offer."""
+    """xz with a ceiling on the decoder's memory, which lzma.LZMAFile does not offer; streams may follow each other."""
 
     def __init__(self, packed: BinaryIO) -> None:
         self._packed = packed
+        self._fresh = b""  # read, and not yet given to the decoder
         self._decoder = lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES)
 
     def readable(self) -> bool:
@@ -107,11 +108,22 @@ class _Xz(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         with memoryview(buffer) as view:
-            while not self._decoder.eof:
-                fresh = self._packed.read(BUFFER_BYTES) if self._decoder.needs_input else b""
-                if self._decoder.needs_input and not fresh:
+            while not self._decoder.eof or self._next_stream():
+                fresh, self._fresh = self._fresh, b""
+                if self._decoder.needs_input and not (fresh := fresh or self._packed.read(BUFFER_BYTES)):
                     raise EOFError("the compressed data end too early")
                 if data := self._decoder.decompress(fresh, len(view)):
                     view[: len(data)] = data
                     return len(data)
         return 0
+
+    def _next_stream(self) -> bool:
+        """Go on to the stream after this one, past the zeros that may lie between; False where there is none."""
+        rest = self._decoder.unused_data.lstrip(b"\0")
+        while not rest:
+            if not (data := self._packed.read(BUFFER_BYTES)):
+                return False
+            rest = data.lstrip(b"\0")
+        self._fresh = rest
+        self._decoder = lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES)
+        return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from retrieval.errors import InputError
 from retrieval.index.manifest import is_collection
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec, Pattern
+    from pathspec import GitIgnoreSpec
 
 IGNORE_FILES = (".gitignore", ".ignore", ".attendexignore")
 NEVER = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"))
@@ -105,7 +104,7 @@ class _Selection:
 
 def _chosen(patterns: Sequence[str]) -> GitIgnoreSpec | None:
     for each in patterns:
-        if _spec([each]) is None:
+        if not _is_pattern(each):
             raise InputError(f"{each!r} is not a pattern; write it as .gitignore does, for instance '*.pdf'")
     return _spec(patterns)
 
@@ -114,11 +113,18 @@ def _spec(lines: Iterable[str]) -> GitIgnoreSpec | None:
     """The patterns that stand in `lines`; git leaves out those that are none, and so do we."""
     from pathspec import GitIgnoreSpec
 
-    patterns: list[Pattern] = []
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            patterns += GitIgnoreSpec.from_lines([line]).patterns
-    return GitIgnoreSpec(patterns) if patterns else None
+    patterns = [line for line in lines if _is_pattern(line)]
+    return GitIgnoreSpec.from_lines(patterns) if patterns else None
+
+
+def _is_pattern(line: str) -> bool:
+    from pathspec import GitIgnoreSpec
+
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True
 
 
 def _rules(folder: Path, base: str) -> tuple[Rules, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from indexer.readers.ocr import check_ocr
 from indexer.readers.options import URL_BEGINS, FileOutcome, FileStatus, Item, Listener, Origin, ReadOptions, WebOptions
 from indexer.readers.pool import Answer, Begin, End, ParserPool, Task
 from retrieval.errors import BadDocument
+from retrieval.index.directory import storage_errors
 from retrieval.types import Document, Metadata
 
 STDIN = "-"
@@ -65,11 +67,8 @@ def _standard_input(options: ReadOptions, on_file: Listener) -> Iterator[Item]:
     """Standard input, through a temporary file, since most formats are read at any place."""
     with tempfile.TemporaryDirectory(prefix="attendex-read-") as folder:
         path = Path(folder) / "stdin"
-        with path.open("wb") as file:
-            left = options.limits.file_bytes
-            while left > 0 and (data := sys.stdin.buffer.read(1 << 20)):
-                file.write(data)
-                left -= len(data)
+        with storage_errors(path), path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
         found = FoundFile(path, Origin("standard input", options.id_prefix + "stdin"))
         yield from read_files(iter([found]), Path(STDIN), options, on_file)
 

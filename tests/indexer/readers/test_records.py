@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -135,6 +137,28 @@ def test_compressed_by_content_and_suffix(tmp_path: Path, pack: Callable[[bytes]
     path.write_bytes(pack(b'{"_id": "1", "text": "x"}\n' * 1000)[:-12])
     _, bad = read(path)
     assert "damaged compressed data" in str(bad[-1])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("between", [b"", bytes(8), bytes(2 << 20)])
+def test_every_stream_of_a_compressed_file_is_read(
+    tmp_path: Path, pack: Callable[[bytes], bytes], between: bytes
+) -> None:
+    """As `cat a.xz b.xz` and parallel compressors write them; gzip and xz allow zeros between."""
+    if pack is bz2.compress and between:
+        pytest.skip("bzip2 has no padding")
+    lines = [b'{"_id": "%d", "text": "x"}\n' % number for number in range(3)]
+    path = tmp_path / "c.jsonl.packed"
+    path.write_bytes(between.join(map(pack, lines)) + between)
+    documents, bad = read(path, ReadOptions(format="jsonl"))
+    assert ([each.id for each in documents], bad) == (["0", "1", "2"], [])
+
+
+def test_what_follows_an_xz_stream_and_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl.xz"
+    path.write_bytes(lzma.compress(b'{"_id": "1", "text": "x"}\n') + b"more")
+    [bad] = read(path)[1]
+    assert "damaged compressed data" in str(bad)
 
 
 def test_a_truncated_gzip_file_is_named(tmp_path: Path) -> None:
@@ -304,6 +328,17 @@ def test_beir_folder_keeps_empty_documents(tmp_path: Path) -> None:
     assert beir is not None
     assert beir.corpus == tmp_path / "corpus.jsonl"
     assert find_beir(tmp_path / "corpus.jsonl") is None
+
+
+def test_standard_input_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is one of files that are parsed as a whole, and there it is said."""
+    records = b"".join(b'{"_id": "%d", "text": "some text"}\n' % number for number in range(1_000))
+    limits = Limits(file_bytes=1_000)
+    for format_name, count in (("jsonl", 1_000), ("json", 0)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(records)))
+        items = list(open_documents("-", ReadOptions(format=format_name, limits=limits)))
+        assert sum(isinstance(item, Document) for item in items) == count
+    assert "the file is larger than 1,000 bytes" in str(items[0])
 
 
 def test_missing_and_empty_sources(tmp_path: Path) -> None:
