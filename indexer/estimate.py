@@ -12,7 +12,7 @@ from typing import IO, BinaryIO, cast
 
 from indexer.readers import ReadOptions, find_beir
 from indexer.readers.files import walk
-from indexer.readers.options import URL_BEGINS
+from indexer.readers.sources import is_path
 
 SAMPLED_BYTES = 4 << 20
 LINE_FORMATS = (".jsonl", ".ndjson", ".csv", ".tsv", ".tab")
@@ -30,7 +30,7 @@ class Size:
 def expected(sources: Iterable[Path | str], options: ReadOptions) -> Size | None:
     """About how many documents `sources` hold; None where nobody can know (standard input, the web)."""
     sources = list(sources)
-    if any(str(source) == "-" or str(source).lower().startswith(URL_BEGINS) for source in sources):
+    if not all(map(is_path, sources)):
         return None
     files = [path for source in sources for path in _files(Path(source), options)]
     return Size(sum(_documents(path) for path in files), sum(path.stat().st_size for path in files))

@@ -17,7 +17,15 @@ from typing import Any
 
 from indexer.chunking import ChunkSettings, chunk
 from indexer.encode_once import EncodeOnce
-from indexer.readers import FileOutcome, ReadOptions, check_source, find_beir, open_documents
+from indexer.readers import (
+    FileOutcome,
+    ReadOptions,
+    check_source,
+    find_beir,
+    id_prefixes,
+    open_documents,
+    printable,
+)
 from indexer.starting import encoder_for
 from indexer.unread import Unread
 from indexer.writer import Counts, Writer
@@ -143,6 +151,7 @@ def build_collection(
     if all(map(_is_folder_of_files, sources)):
         settings = replace(settings, skip_bad=True)
     started = time.perf_counter()
+    _check_encoder_name(settings.encoder)
     encoder = loading.result() if loading else encoder_for(into, settings.encoder, settings.runtime, settings.precision)
     tally, unread, readability = _Tally(), Unread(on_file), Readability(encoder.tokenizer)
     create = _collection_settings(encoder, sources, settings)
@@ -226,6 +235,12 @@ def _collection_settings(
     )
 
 
+def _check_encoder_name(name: str) -> None:
+    """Raise InputError for a folder that the manifest could not name, as whoever opens the collection needs it."""
+    if printable(name) != name:
+        raise InputError(f"{printable(name)}: the encoder's path is no UTF-8; give its folder another name")
+
+
 def _check_settled(into: Path, kept: CollectionSettings, given: BuildSettings) -> None:
     """Raise InputError for a setting that was chosen and is another in the collection: it would have no effect."""
     wishes = [
@@ -260,18 +275,20 @@ def _is_folder_of_files(source: Path | str) -> bool:
 
 
 def _cause(sources: Sequence[Path | str]) -> str:
-    return "index " + " ".join(Path(source).name or str(source) for source in sources)
+    return printable("index " + " ".join(Path(source).name or str(source) for source in sources))
 
 
 def _read(
     sources: Sequence[Path | str], settings: BuildSettings, tally: _Tally, on_file: Callable[[FileOutcome], None]
 ) -> Iterator[Document]:
     """Good documents of all sources, in order."""
-    for source in sources:
+    for source, prefix in zip(sources, id_prefixes(sources), strict=True):
         skip_all = settings.skip_bad or _is_folder_of_files(source)
-        for item in open_documents(source, settings.read, on_file):
+        read = replace(settings.read, id_prefix=settings.read.id_prefix + prefix)
+        for item in open_documents(source, read, on_file):
             if isinstance(item, BadDocument):
-                one_of_many = len(sources) > 1 or str(item.path) != str(source)  # a file, a member, an attachment
+                shown = printable(str(source))
+                one_of_many = len(sources) > 1 or str(item.path) != shown  # a file, a member, an attachment
                 tally.note(item, skip=skip_all or (one_of_many and item.line is None))
             else:
                 tally.read += 1

@@ -20,13 +20,13 @@ from indexer.readers.dispatch import OWN_METADATA, PACKED_SUFFIXES
 from indexer.readers.files import FoundFile, walk
 from indexer.readers.formats import BY_SUFFIX, FORMATS
 from indexer.readers.ocr import check_ocr
-from indexer.readers.options import URL_BEGINS, FileOutcome, FileStatus, Item, Listener, Origin, ReadOptions, WebOptions
+from indexer.readers.options import FileOutcome, FileStatus, Item, Listener, Origin, ReadOptions, WebOptions
 from indexer.readers.pool import Answer, Begin, End, ParserPool, Task
+from indexer.readers.sources import STDIN, check_source, is_url, printable
 from retrieval.errors import BadDocument
 from retrieval.index.directory import storage_errors
 from retrieval.types import Document, Metadata
 
-STDIN = "-"
 NOTHING = "holds no document"
 MOST_WORKERS = 4
 BINARY_MARKS = (b"%PDF", b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0")
@@ -46,16 +46,10 @@ def open_documents(
     check_ocr(options)
     if source == STDIN:
         return _standard_input(options, on_file or _ignore)
-    if str(source).lower().startswith(URL_BEGINS):
+    if is_url(source):
         return _web(str(source), options, on_file or _ignore)
     check_source(source)
     return _documents(Path(source), options, on_file or _ignore)
-
-
-def check_source(source: Path | str) -> None:
-    """Raise BadDocument for a file or folder that is not there."""
-    if source != STDIN and not str(source).lower().startswith(URL_BEGINS) and not Path(source).exists():
-        raise BadDocument("no such file or folder", path=source)
 
 
 def _ignore(outcome: FileOutcome) -> None:
@@ -125,7 +119,7 @@ def read_files(files: Iterator[FoundFile], source: Path, options: ReadOptions, o
                     yield item
     if empty:
         why = f" ({reason})" if reason not in ("", NOTHING) else ""
-        yield BadDocument(NOTHING + why, path=source)
+        yield BadDocument(NOTHING + why, path=printable(str(source)))
 
 
 def _ahead(files: Iterator[FoundFile], pool: ParserPool, ahead: int, options: ReadOptions) -> Iterator[_Reading]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from indexer.readers.sources import printable
 from retrieval.errors import BadDocument
 from retrieval.types import Document, FieldType
 
 MEBIBYTE = 1 << 20
-URL_BEGINS = ("http://", "https://")
 
 Item: TypeAlias = Document | BadDocument  # what a reader yields: a document, or why there is none
 
@@ -23,6 +23,10 @@ class Origin:
     path: str
     name: str
     depth: int = 0  # of archives and mails around it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", printable(self.path))
+        object.__setattr__(self, "name", printable(self.name))
 
     def member(self, name: str) -> Origin:
         """Where a member of an archive or an attachment of a mail comes from."""
@@ -77,7 +81,7 @@ class ReadOptions:
     title_field: str = "title"
     text_field: str = "text"
     types: Mapping[str, FieldType] = field(default_factory=dict)
-    id_prefix: str = ""  # put before the ids of files, to keep several folders apart
+    id_prefix: str = ""  # put before the ids of files (see id_prefixes)
     include: tuple[str, ...] = ()  # globs of relative paths in folders; empty takes every file
     exclude: tuple[str, ...] = ()
     hidden: bool = False  # files and folders whose names begin with a full stop

@@ -148,7 +148,7 @@ class _Driver(threading.Thread):
         process = self._ready_process()
         self._files += 1
         request = {
-            "path": str(task.path),
+            "path": os.fsencode(task.path).hex(),  # which may be no text
             "shown": task.origin.path,
             "name": task.origin.name,
             "options": pack_options(task.options),

@@ -29,7 +29,7 @@ class FileReport:
     def __enter__(self) -> FileReport:
         if self._path is not None:
             with storage_errors(self._path):
-                self._file = self._path.open("w", encoding="utf-8")
+                self._file = self._path.open("w", encoding="utf-8", errors="backslashreplace")
         return self
 
     def __exit__(self, *_: object) -> None:

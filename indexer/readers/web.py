@@ -22,7 +22,8 @@ from typing import Any
 import httpcore
 
 from indexer.readers.files import FoundFile
-from indexer.readers.options import URL_BEGINS, Origin, WebOptions
+from indexer.readers.options import Origin, WebOptions
+from indexer.readers.sources import is_url
 from indexer.readers.zips import local, parse_xml
 from retrieval.errors import BadDocument
 
@@ -127,7 +128,7 @@ class Web:
 
     def _check(self, url: str) -> None:
         """Scheme, host and robots, for the first URL and for every redirect."""
-        if not url.lower().startswith(URL_BEGINS):
+        if not is_url(url):
             raise BadDocument(f"refused: {url!r} is not http or https")
         if _host(url) not in self._hosts:
             raise BadDocument(f"refused: the host {_host(url)!r} is not allowed; add it with --web-host")

@@ -43,7 +43,8 @@ def _answer(request: dict[str, Any], answers: BinaryIO) -> None:
     confine(options.limits)
     end = {"skipped": ""}
     try:
-        _send_items(Path(request["path"]), origin, replace(options, alive=_Alive(answers, options.limits)), answers)
+        path = Path(os.fsdecode(bytes.fromhex(request["path"])))
+        _send_items(path, origin, replace(options, alive=_Alive(answers, options.limits)), answers)
     except Skipped as skipped:
         end["skipped"] = str(skipped)
     except MemoryError:

@@ -15,6 +15,7 @@ from indexer.pipeline import BuildSettings, build_collection
 from indexer.readers import ReadOptions
 from retrieval.errors import BadDocument, EncoderMismatch, InputError, NotACollection, SchemaError
 from retrieval.index.analysis import LexicalSettings
+from retrieval.index.manifest import read_manifest
 from retrieval.index.snapshot import open_snapshot
 from retrieval.index.vector_plan import VectorSettings
 from retrieval.types import FieldType
@@ -134,6 +135,40 @@ def test_sync_deletes_what_has_gone_and_not_what_cannot_be_read(
     report = build_collection([folder], tmp_path / "c", sync)
     assert (report.deleted, report.documents) == (deleted, 2 - deleted)
     assert [each[:19] for each in report.problems] == ([] if deleted else ["nothing was deleted"])
+
+
+def test_sources_that_are_no_text(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    (folder / "a.txt").write_text("Some text.")
+    assert build_collection([folder], tmp_path / "c").documents == 1
+    assert read_manifest(tmp_path / "c").cause == "index caf\\xe9"
+    with pytest.raises(InputError, match=r"caf.xe9: the encoder's path is no UTF-8"):
+        build_collection([folder], tmp_path / "d", BuildSettings(encoder=str(folder)))
+
+
+def test_sources_keep_their_documents_apart(tmp_path: Path) -> None:
+    """A single source's ids are relative to it; those of several begin with what tells the sources apart."""
+    sources = [tmp_path / name for name in ("one/docs", "two/docs", "notes")]
+    for source in sources:
+        source.mkdir(parents=True)
+        (source / "README.md").write_text(f"The text of {source}.")
+
+    def ids(*given: Path) -> list[str]:
+        into = tmp_path / f"c{len(list(tmp_path.iterdir()))}"
+        build_collection(given, into)
+        with open_snapshot(into) as snapshot:
+            return [each.id for each in snapshot.documents(np.arange(snapshot.manifest.documents))]
+
+    assert ids(sources[0]) == ["README.md"]
+    assert ids(sources[0], sources[2]) == ["docs/README.md", "notes/README.md"]
+    assert ids(*sources) == ["one/docs/README.md", "two/docs/README.md", "notes/README.md"]
+    assert ids(*(source / "README.md" for source in sources)) == [
+        "one/docs/README.md",
+        "two/docs/README.md",
+        "notes/README.md",
+    ]
+    assert ids(sources[0], sources[0] / "../docs") == ["README.md"]
 
 
 def test_sync_deletes_nothing_where_a_folder_cannot_be_listed(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import FileOutcome, FileStatus, ReadOptions, open_documents
+from indexer.readers import FileOutcome, FileReport, FileStatus, ReadOptions, open_documents
 from indexer.readers.files import walk
 from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document
@@ -271,6 +271,23 @@ def test_folder_walk(tmp_path: Path) -> None:
     ]
     assert names(ReadOptions(include=("*.md",), hidden=True)) == [".hidden/y.md", "b/x.md"]
     assert names(ReadOptions(exclude=("b/",), ignore_files=False, id_prefix="n/")) == ["n/a.txt", "n/out/z.md"]
+
+
+@pytest.mark.parametrize("content", [("txt", "Some text"), ("jsonl", "not JSON"), ("pdf", "%PDF-1.4")])
+def test_names_that_are_no_text(tmp_path: Path, content: tuple[str, str]) -> None:
+    """Old disks and archives have them in other encodings than UTF-8."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/caf\xe9." + content[0].encode()))
+    path.parent.mkdir()
+    path.write_text(content[1])
+    with FileReport(tmp_path / "report.jsonl") as report:
+        [item] = open_documents(path.parent, on_file=report)
+    [line] = (tmp_path / "report.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["path"] == f"{tmp_path}/in/caf\\xe9.{content[0]}"
+    if isinstance(item, Document):
+        assert (item.id, item.title, item.metadata["path"]) == ("caf\\xe9.txt", "caf\\xe9", "caf\\xe9.txt")
+        assert item.text == "Some text"
+    else:
+        assert str(item).startswith(f"{tmp_path}/in/caf\\xe9.{content[0]}")
 
 
 def test_patterns_that_are_none(tmp_path: Path) -> None:
