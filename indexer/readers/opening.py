@@ -175,7 +175,7 @@ def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator
     status = FileStatus.SKIPPED if skipped else FileStatus.READ if documents else FileStatus.FAILED
     reason = skipped or reason or ("" if documents else NOTHING)
     seconds = time.perf_counter() - reading.started
-    size = _size(file.path)
+    size = 0 if file.failed else _size(file.path)
     yield FileOutcome(file.origin.path, status, known, reason, documents, bad, size, seconds, file.origin.name)
 
 

@@ -55,7 +55,7 @@ class WebOptions:
     """What may be fetched.  The host of the source itself is always allowed."""
 
     hosts: tuple[str, ...] = ()  # further hosts, of redirects and sitemaps
-    pages: int = 1_000  # of one sitemap
+    pages: int = 1_000  # that a source leads to, and sitemaps
     page_bytes: int = 32 * MEBIBYTE
     seconds: float = 30.0  # for one page
     delay_seconds: float = 0.2  # between requests, where robots.txt asks for none

@@ -7,7 +7,6 @@ connection goes to the very address that was checked: a name that resolves diffe
 from __future__ import annotations
 
 import email.utils
-import ipaddress
 import os
 import socket
 import time
@@ -16,6 +15,7 @@ import urllib.robotparser
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ REDIRECTS = 5
 ROBOTS_BYTES = 512 << 10
 LONGEST_DELAY_SECONDS = 10.0
 SITEMAP_ROOTS = ("urlset", "sitemapindex")
+NAT64_BEGINS = IPv6Address("64:ff9b::").packed[:12]
 MOVED = (301, 302, 303, 307, 308)
 
 
@@ -61,11 +62,20 @@ def public_address(host: str, port: int, *, private: bool = False) -> str:
     except OSError as error:
         raise BadDocument(f"the host {host!r} cannot be found: {error}") from error
     for each in found:
-        address = ipaddress.ip_address(each.split("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-        if not private and not ((mapped or address).is_global and not address.is_multicast):
+        address = ip_address(each.split("%")[0])
+        reached = _reached(address)
+        if not private and (not reached.is_global or reached.is_multicast or address.is_multicast):
             raise BadDocument(f"refused: {host!r} is at {address}, which is not a public address")
     return min(found, key=lambda each: (":" in each, each))
+
+
+def _reached(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address to which an IPv6 address leads: mapped, compatible (RFC 4291), 6to4 or NAT64 (RFC 6052)."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address.packed[:12] in (bytes(12), NAT64_BEGINS):
+        return IPv4Address(address.packed[12:])
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +108,22 @@ class Web:
         """`start`, or every page of the sitemap that it is, saved below `folder`; what fails says why."""
         waiting = deque([start])
         seen = {start}
-        count = 0
-        while waiting and count < self._options.pages:
+        for count in range(self._options.pages):
+            if not waiting:
+                return
             url = waiting.popleft()
             try:
                 fetched = self.fetch(url)
                 if locations := _sitemap(fetched):
-                    waiting.extend(each for each in locations if each not in seen)
-                    seen.update(locations)
-                    continue
-                count += 1
-                yield _saved(fetched, folder / str(count))
+                    fresh = dict.fromkeys(each for each in locations if each not in seen)
+                    waiting.extend(fresh)
+                    seen.update(fresh)
+                else:
+                    yield _saved(fetched, folder / str(count))
             except BadDocument as error:
-                count += 1
-                yield FoundFile(folder / "none", Origin(url, url), failed=str(error))
+                yield _unfetched(url, str(error))
+        if waiting:
+            yield _unfetched(start, f"leads to more than {self._options.pages:,} pages and sitemaps; index its parts")
 
     def fetch(self, url: str) -> Fetched:
         """The page at `url`; raises BadDocument that names what refuses it."""
@@ -212,6 +224,10 @@ def _sitemap(fetched: Fetched) -> list[str]:
     if local(root) not in SITEMAP_ROOTS:
         return []
     return [each.text.strip() for each in root.iter() if local(each) == "loc" and each.text]
+
+
+def _unfetched(url: str, why: str) -> FoundFile:
+    return FoundFile(Path(), Origin(url, url), failed=why)
 
 
 def _saved(fetched: Fetched, path: Path) -> FoundFile:

@@ -29,7 +29,11 @@ class Site(BaseHTTPRequestHandler):
             "/private/b": PAGE,
             "/sitemap.xml": f'<?xml version="1.0"?><urlset>{locations}</urlset>',
             "/large": "x" * 5_000,
+            "/twice.xml": f"<urlset><url><loc>{base}/a</loc></url><url><loc>{base}/a</loc></url></urlset>",
         }
+        if self.path.startswith("/endless"):
+            following = f"{base}/endless{int(self.path.removeprefix('/endless') or 0) + 1}"
+            bodies[self.path] = f"<sitemapindex><sitemap><loc>{following}</loc></sitemap></sitemapindex>"
         moves = {"/moved": "/a", "/loop": "/loop", "/away": "http://example.invalid/", "/inside": "file:///etc/passwd"}
         if self.path in moves:
             self.send_response(302)
@@ -75,6 +79,20 @@ def test_a_sitemap(site: str) -> None:
     assert "the server answered 404" in str(missing)
 
 
+def test_a_page_that_a_sitemap_lists_twice(site: str) -> None:
+    assert [isinstance(item, Document) for item in read(f"{site}/twice.xml")] == [True]
+
+
+def test_more_pages_than_are_fetched(site: str) -> None:
+    """What is left out is said, so that nobody takes it for gone; a chain of sitemaps has an end."""
+    few = WebOptions(private=True, delay_seconds=0.0, pages=2)
+    page, bad = read(f"{site}/sitemap.xml", few)
+    assert isinstance(page, Document)
+    assert str(bad) == f"{site}/sitemap.xml: leads to more than 2 pages and sitemaps; index its parts"
+    [bad] = read(f"{site}/endless", few)
+    assert "leads to more than 2 pages" in str(bad)
+
+
 @pytest.mark.parametrize(
     ("path", "web", "reason"),
     [
@@ -109,6 +127,10 @@ def test_fetching_is_off_by_default(site: str) -> None:
         "0.0.0.0",
         "100.64.0.1",
         "224.0.0.1",
+        "64:ff9b::127.0.0.1",
+        "64:ff9b::169.254.169.254",
+        "::127.0.0.1",
+        "2002:7f00:1::",
     ],
 )
 def test_addresses_that_are_not_public(host: str) -> None:
@@ -117,4 +139,5 @@ def test_addresses_that_are_not_public(host: str) -> None:
 
 
 def test_a_public_address_passes() -> None:
-    assert public_address("93.184.216.34", 80) == "93.184.216.34"
+    for address in ("93.184.216.34", "64:ff9b::5db8:d822", "2606:4700::6810:84e5"):
+        assert public_address(address, 80) == address
