@@ -12,11 +12,12 @@ from typing import BinaryIO
 from zipfile import ZipFile, ZipInfo
 
 from indexer.readers.compressed import DAMAGE, read_whole
-from indexer.readers.dispatch import OWN_METADATA, Skipped, read_stream
+from indexer.readers.dates import utc_date
+from indexer.readers.dispatch import OWN_METADATA, Skipped, guarded, read_stream
 from indexer.readers.options import Item, Limits, Origin, ReadOptions
 from indexer.readers.zips import DAMAGE as ZIP_DAMAGE
 from indexer.readers.zips import open_zip
-from retrieval.errors import BadDocument, MissingExtra
+from retrieval.errors import BadDocument
 from retrieval.types import Document, MetadataValue
 
 
@@ -28,12 +29,12 @@ def read_zip(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator
             name = member.filename
             if member.is_dir() or not _is_wanted(name, options):
                 continue
-            try:
-                data = _member_bytes(archive, member, options.password)
-            except BadDocument as error:
-                yield BadDocument(str(error), path=origin.member(name).path)
-                continue
-            yield from read_member(io.BytesIO(data), origin.member(name), options, _modified(member))
+            yield from guarded(_zip_member(archive, member, origin.member(name), options), origin.member(name))
+
+
+def _zip_member(archive: ZipFile, member: ZipInfo, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    data = _member_bytes(archive, member, options.password)
+    yield from _member(io.BytesIO(data), origin, options, _modified(member))
 
 
 def read_tar(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
@@ -61,13 +62,16 @@ def _tar_member(
         )
         return
     file = archive.extractfile(member)
-    modified = datetime.fromtimestamp(member.mtime, UTC).isoformat(timespec="seconds")
     if file is not None:
-        yield from read_member(io.BytesIO(file.read()), origin.member(member.name), options, modified)
+        yield from read_member(io.BytesIO(file.read()), origin.member(member.name), options, utc_date(member.mtime))
 
 
 def read_member(stream: io.BytesIO, origin: Origin, options: ReadOptions, modified: str = "") -> Iterator[Item]:
-    """Documents of one member or attachment; one of a kind that is not read gives none."""
+    """Documents of one member or attachment; one of a kind that is not read gives none, a broken one ends alone."""
+    return guarded(_member(stream, origin, options, modified), origin)
+
+
+def _member(stream: io.BytesIO, origin: Origin, options: ReadOptions, modified: str) -> Iterator[Item]:
     size = float(len(stream.getbuffer()))
     try:
         file = read_stream(stream, origin, replace(options, format="", tables_as_text=True))
@@ -81,12 +85,6 @@ def read_member(stream: io.BytesIO, origin: Origin, options: ReadOptions, modifi
             yield item
     except Skipped:
         return
-    except BadDocument as error:
-        yield BadDocument(str(error).removeprefix(f"{error.path}: "), path=origin.path)
-    except MissingExtra as error:
-        yield BadDocument(str(error), path=origin.path)
-    except DAMAGE as error:
-        yield BadDocument(f"damaged: {error}", path=origin.path)
 
 
 def _check_depth(origin: Origin, limits: Limits) -> None:

@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from indexer.readers.compressed import expanded, read_whole
-from indexer.readers.detect import detect, refine
+from indexer.readers.compressed import expanded, first_bytes, read_whole
+from indexer.readers.detect import HEAD_BYTES, detect, refine
 from indexer.readers.formats import FORMATS
 from indexer.readers.language import language_of
 from indexer.readers.options import Item, Origin, ReadOptions
-from retrieval.errors import InputError
+from retrieval.errors import AttendexError, BadDocument, InputError
 from retrieval.types import Document
 
-HEAD_BYTES = 8192
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
 STREAMED = ("beir", "jsonl", "csv", "tsv", "tar")  # read on and on; everything else is read at any place
 PROGRAMS = ("code", "notebook")  # in which small words say little
@@ -41,7 +40,7 @@ def read_stream(stream: BinaryIO, origin: Origin, options: ReadOptions) -> ReadF
     name = PurePosixPath(origin.name)
     if unpacked is not stream and name.suffix.lower() in PACKED_SUFFIXES:
         name = name.with_suffix("")
-    head = _head(unpacked)
+    head = first_bytes(unpacked, HEAD_BYTES)
     if not head:
         raise Skipped("is empty")
     known = options.format or detect(head, name.name)
@@ -52,13 +51,25 @@ def read_stream(stream: BinaryIO, origin: Origin, options: ReadOptions) -> ReadF
     return ReadFile(known, items if known in OWN_METADATA else _labelled(items, known))
 
 
-def _head(stream: BinaryIO) -> bytes:
-    """The first bytes, not taken away."""
-    if isinstance(stream, io.BufferedReader):
-        return stream.peek(HEAD_BYTES)[:HEAD_BYTES]
-    head = stream.read(HEAD_BYTES)
-    stream.seek(0)
-    return head
+def guarded(items: Iterator[Item], origin: Origin) -> Iterator[Item]:
+    """`items`, and last what breaks them off, so that the rest of an archive or a mailbox is still read."""
+    try:
+        yield from items
+    except MemoryError:  # a process that has met its limit is no longer to be trusted
+        raise
+    except Exception as error:  # a parser may raise anything at all; it must not take others with it
+        yield broken(error, origin)
+
+
+def broken(error: Exception, origin: Origin) -> BadDocument:
+    """What a parser raised, as the error of the file that it read."""
+    if isinstance(error, BadDocument) and error.path:
+        return error
+    if isinstance(error, AttendexError):
+        return BadDocument(str(error), path=origin.path)
+    if isinstance(error, RecursionError):
+        return BadDocument("nested too deeply", path=origin.path)
+    return BadDocument(f"damaged or unreadable: {type(error).__name__}: {error}"[:500], path=origin.path)
 
 
 def _checked(known: str) -> str:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from indexer.readers.archive import read_member
 from indexer.readers.charsets import decode
 from indexer.readers.compressed import read_whole
+from indexer.readers.dispatch import guarded
 from indexer.readers.html import html_to_parsed, render_html
 from indexer.readers.markup import parse_page
 from indexer.readers.options import Item, Origin, ReadOptions
@@ -40,7 +41,8 @@ def read_mail(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterato
 def read_mbox(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
     """The mails of a mailbox, named after their numbers within it."""
     for number, data in enumerate(_split(stream, options.limits.record_bytes), start=1):
-        yield from _mail(data, origin.member(str(number)), options)
+        mail = origin.member(str(number))
+        yield from guarded(_mail(data, mail, options), mail)
 
 
 def _split(stream: BinaryIO, most_bytes: int) -> Iterator[bytes]:
@@ -82,7 +84,7 @@ def _carried(message: EmailMessage, origin: Origin, options: ReadOptions) -> Ite
         name = f"{number}-{name}" if name in used else name
         used.add(name)
         if part.get_content_type() == "message/rfc822":
-            yield from _forwarded(part, origin.member(name), options)
+            yield from guarded(_forwarded(part, origin.member(name), options), origin.member(name))
         else:
             yield from read_member(io.BytesIO(_payload(part)), origin.member(name), options)
 

@@ -11,11 +11,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from indexer.readers.beir import find_beir
 from indexer.readers.compressed import DAMAGE, open_file
+from indexer.readers.dates import utc_date
 from indexer.readers.dispatch import OWN_METADATA, PACKED_SUFFIXES
 from indexer.readers.files import FoundFile, walk
 from indexer.readers.formats import BY_SUFFIX, FORMATS
@@ -214,6 +214,6 @@ def _with_file_metadata(document: Document, file: FoundFile, known: str) -> Docu
         stat = file.path.stat()
     except OSError:
         return document
-    modified = datetime.fromtimestamp(stat.st_mtime, UTC).isoformat(timespec="seconds")
-    about: Metadata = {"path": file.origin.name, "bytes": float(stat.st_size), "modified": modified, "format": known}
+    modified = {"modified": date} if (date := utc_date(stat.st_mtime)) else {}
+    about: Metadata = {"path": file.origin.name, "bytes": float(stat.st_size), **modified, "format": known}
     return replace(document, metadata={**about, **document.metadata})

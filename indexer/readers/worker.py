@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from indexer.readers.dispatch import Skipped, read_stream
+from indexer.readers.dispatch import Skipped, broken, read_stream
 from indexer.readers.options import Limits, Origin, ReadOptions
 from indexer.readers.wire import OUT_OF_MEMORY, pack_bad, pack_document, read_frame, unpack_options, write_frame
-from retrieval.errors import AttendexError, BadDocument
+from retrieval.errors import BadDocument
 
 REQUEST_BYTES = 1 << 20
 OPEN_FILES = 64
@@ -49,14 +49,8 @@ def _answer(request: dict[str, Any], answers: BinaryIO) -> None:
         end["skipped"] = str(skipped)
     except MemoryError:
         raise
-    except AttendexError as error:
-        bad = error if isinstance(error, BadDocument) else BadDocument(str(error), path=origin.path)
-        write_frame(answers, {"bad": pack_bad(bad, origin)})
-    except RecursionError:
-        write_frame(answers, {"bad": pack_bad(BadDocument("nested too deeply", path=origin.path), origin)})
     except Exception as error:  # a parser may raise anything at all; it must not take the run with it
-        reason = BadDocument(f"damaged or unreadable: {type(error).__name__}: {error}"[:500], path=origin.path)
-        write_frame(answers, {"bad": pack_bad(reason, origin)})
+        write_frame(answers, {"bad": pack_bad(broken(error, origin), origin)})
     write_frame(answers, {"end": end})
 
 

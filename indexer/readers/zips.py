@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -12,13 +13,14 @@ from indexer.readers.options import Limits
 from retrieval.errors import BadDocument
 
 ENTITY = re.compile(rb"<!ENTITY", re.IGNORECASE)
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError, KeyError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError, OSError, KeyError)
 
 
 def open_zip(data: bytes, limits: Limits) -> zipfile.ZipFile:
     """The archive; raises BadDocument for one that is damaged, endless, or expands beyond all sense.
 
-    The sizes that the archive declares are binding: reading a member never gives more.
+    The sizes that the archive declares are binding: reading a member never gives more.  Deflate never unpacks more
+    either; bzip2 and LZMA unpack a block whole before it is cut, within the memory of a parser's process.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))

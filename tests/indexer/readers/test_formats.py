@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from indexer.readers import FileOutcome, FileReport, FileStatus, ReadOptions, open_documents
+from indexer.readers.dates import utc_date
 from indexer.readers.files import walk
 from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document
@@ -214,6 +216,36 @@ def test_archives(tmp_path: Path) -> None:
         assert documents[0].metadata["path"] == f"{path.name}/in/a.md"
         [bad] = [item for item in items if isinstance(item, BadDocument)]
         assert f"{path}/in/r.jsonl:2: not JSON" in str(bad)
+
+
+def test_an_odd_member_ends_alone(tmp_path: Path) -> None:
+    parts = {
+        "a.txt": "first",
+        "b.ipynb": '{"nbformat": 3, "worksheets": 5}',
+        "c.json": '{"x":' + "[" * 988 + "]" * 988 + "}",
+        "d.txt": "last",
+    }
+    (tmp_path / "odd.zip").write_bytes(packed(parts))
+    first, *odd, last = open_documents(tmp_path / "odd.zip")
+    assert [getattr(each, "text", "") for each in (first, last)] == ["first", "last"]
+    assert "odd.zip/b.ipynb: damaged or unreadable: TypeError" in str(odd[0])
+
+
+def test_dates_that_are_none(tmp_path: Path) -> None:
+    """A year beyond 9999, as damaged disks and archives have: the file is read, without its date."""
+    (tmp_path / "a.txt").write_text("Some text")
+    with contextlib.suppress(OSError):  # there are disks that keep no such date
+        os.utime(tmp_path / "a.txt", (1e12, 1e12))
+    with tarfile.open(tmp_path / "b.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("c.txt")
+        member.size, member.mtime = 5, 10**13
+        archive.addfile(member, io.BytesIO(b"hello"))
+    one, other = open_documents(tmp_path)
+    assert isinstance(one, Document)
+    assert isinstance(other, Document)
+    assert one.text == "Some text"
+    assert "modified" not in other.metadata
+    assert [utc_date(seconds) for seconds in (0, 1e12, float("nan"))] == ["1970-01-01T00:00:00+00:00", "", ""]
 
 
 def test_gzipped_document(tmp_path: Path) -> None:
