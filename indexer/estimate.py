@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, cast
 
-from indexer.readers import ReadOptions, find_beir
+from indexer.readers import Limits, ReadOptions, find_beir
+from indexer.readers.compressed import DAMAGE, expanded
+from indexer.readers.dispatch import PACKED_SUFFIXES
 from indexer.readers.files import walk
 from indexer.readers.sources import is_path
+from retrieval.errors import BadDocument
 
 SAMPLED_BYTES = 4 << 20
 LINE_FORMATS = (".jsonl", ".ndjson", ".csv", ".tsv", ".tab")
-PACKED = (".gz", ".bz2", ".xz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ def expected(sources: Iterable[Path | str], options: ReadOptions) -> Size | None
     if not all(map(is_path, sources)):
         return None
     files = [path for source in sources for path in _files(Path(source), options)]
-    return Size(sum(_documents(path) for path in files), sum(path.stat().st_size for path in files))
+    return Size(sum(_documents(path) for path in files), sum(map(_size_bytes, files)))
 
 
 def _files(source: Path, options: ReadOptions) -> Iterator[Path]:
@@ -46,33 +44,35 @@ def _files(source: Path, options: ReadOptions) -> Iterator[Path]:
 
 
 def _documents(path: Path) -> int:
-    packed = path.suffix.lower() in PACKED
+    packed = path.suffix.lower() in PACKED_SUFFIXES
     suffix = (path.with_suffix("") if packed else path).suffix.lower()
     if suffix in LINE_FORMATS:
-        return _lines(path, packed=packed)
+        return _lines(path)
     if suffix == ".parquet":
         return _rows(path)
     return 1
 
 
-def _lines(path: Path, *, packed: bool) -> int:
+def _lines(path: Path) -> int:
     """Lines of the first mebibytes, scaled to the whole file by how far they reach into it."""
     try:
         with path.open("rb") as raw:
-            stream = _unpacked(raw, path.suffix.lower()) if packed else raw
+            stream = expanded(raw, Limits())
             data = stream.read(SAMPLED_BYTES)
             lines = data.count(b"\n") + (not data.endswith(b"\n"))
             read = raw.tell()
-    except (OSError, EOFError, lzma.LZMAError):
+    except (OSError, BadDocument, *DAMAGE):
         return 1  # the reader will say what is wrong
     whole = len(data) < SAMPLED_BYTES
-    return lines if whole else round(lines * path.stat().st_size / max(1, read))
+    return lines if whole else round(lines * _size_bytes(path) / max(1, read))
 
 
-def _unpacked(raw: BinaryIO, suffix: str) -> IO[bytes]:
-    if suffix == ".gz":
-        return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
-    return bz2.BZ2File(raw) if suffix == ".bz2" else lzma.LZMAFile(raw)
+def _size_bytes(path: Path) -> int:
+    """0 for a file that has gone meanwhile."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _rows(path: Path) -> int:

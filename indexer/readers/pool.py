@@ -17,15 +17,18 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
 from indexer.readers.options import Item, Limits, Origin, ReadOptions
+from indexer.readers.watchdog import Watchdog
 from indexer.readers.wire import OUT_OF_MEMORY, pack_options, read_frame, unpack_bad, unpack_document, write_frame
 from retrieval.errors import BadDocument
 
 AHEAD = 64  # frames of one file that wait for whoever reads
 FILES_A_PROCESS = 500  # then a fresh one, should a parser leak
+ENDING_SECONDS = 5.0  # that a process may take to end once it has closed its pipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,9 @@ class _Driver(threading.Thread):
         except BadDocument as error:
             self._end_process()
             self._put(task, BadDocument(str(error), path=task.origin.path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Closed:
+            raise
+        except Exception as error:  # who reads waits for an end, whatever a parser sends
             self._end_process()
             self._put(task, BadDocument(f"the parser's answer broke off: {error}", path=task.origin.path))
         self._put(task, end)
@@ -155,36 +160,20 @@ class _Driver(threading.Thread):
         }
         with contextlib.suppress(BrokenPipeError):
             write_frame(cast(BinaryIO, process.stdin), request)
-        left = 8 * self._limits.text_bytes  # a text, its sections, and JSON's escapes
-        while True:
-            frame = self._next_frame(process, left)
-            if frame.message is None:
-                raise BadDocument(self._cause(process, frame.timed_out))
-            if "end" in frame.message:
-                return End(**frame.message["end"])
-            if "alive" not in frame.message:
-                self._put(task, _answer(frame.message, task.origin))
-
-    def _next_frame(self, process: subprocess.Popen[bytes], most_bytes: int) -> Frame:
-        """The next answer, and whether the process was ended for its silence."""
-        expired = threading.Event()
-
-        def give_up() -> None:
-            expired.set()
-            _kill(process)
-
-        silence = threading.Timer(self._limits.wall_seconds, give_up)
-        silence.daemon = True
-        silence.start()
-        try:
-            message = read_frame(cast(BinaryIO, process.stdout), most_bytes)
-        finally:
-            silence.cancel()
-        return Frame(message, expired.is_set())
+        most_bytes = 8 * self._limits.text_bytes  # a text, its sections, and JSON's escapes
+        with Watchdog(partial(_kill, process), self._limits.wall_seconds) as watchdog:
+            while True:
+                message = watchdog.watch(read_frame, cast(BinaryIO, process.stdout), most_bytes)
+                if message is None:
+                    raise BadDocument(self._cause(process, watchdog.timed_out))
+                if "end" in message:
+                    return End(**message["end"])
+                if "alive" not in message:
+                    self._put(task, _answer(message, task.origin))
 
     def _cause(self, process: subprocess.Popen[bytes], timed_out: bool) -> str:
         """Why the process has gone."""
-        status = process.wait()
+        status = _status(process)
         self._process = None
         _close_pipes(process)
         if self._closing.is_set():
@@ -225,14 +214,6 @@ class _Driver(threading.Thread):
         raise Closed
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One answer; `message` is None when the process ended instead, `timed_out` when it was made to."""
-
-    message: dict[str, Any] | None
-    timed_out: bool
-
-
 def _answer(message: dict[str, Any], origin: Origin) -> Item | Begin:
     if "begin" in message:
         return Begin(**message["begin"])
@@ -260,6 +241,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
+
+
+def _status(process: subprocess.Popen[bytes]) -> int:
+    """The exit status; a process that has closed its pipe and goes on is ended."""
+    try:
+        return process.wait(ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        return process.wait()
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:

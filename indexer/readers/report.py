@@ -24,6 +24,7 @@ class FileReport:
         self._path = path
         self._file: TextIO | None = None
         self.counts: Counter[FileStatus] = Counter()
+        self.bad = 0  # lines, rows and members, of all files
         self.troubled: list[FileOutcome] = []  # skipped, failed, or read with bad lines; the first of them
 
     def __enter__(self) -> FileReport:
@@ -39,6 +40,7 @@ class FileReport:
     def __call__(self, outcome: FileOutcome) -> None:
         """Take note of one file."""
         self.counts[outcome.status] += 1
+        self.bad += outcome.bad
         if outcome.reason and len(self.troubled) < KEPT:
             self.troubled.append(outcome)
         if self._path is not None and self._file is not None:
@@ -48,7 +50,7 @@ class FileReport:
     @property
     def failed(self) -> bool:
         """Whether a file failed or held something bad, which `--strict` makes an error."""
-        return bool(self.counts[FileStatus.FAILED]) or any(outcome.bad for outcome in self.troubled)
+        return bool(self.counts[FileStatus.FAILED] or self.bad)
 
     def summary(self) -> str:
         """Counts as one line: "31 read, 1 skipped, 1 failed"."""

@@ -39,6 +39,15 @@ def test_large_files_are_estimated_from_their_beginning(tmp_path: Path, packed: 
     assert size.documents == pytest.approx(60_000, rel=0.1)
 
 
+def test_damaged_files_are_left_to_the_reader(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(records(1_000).encode()))
+    packed[40:60] = b"x" * 20
+    (tmp_path / "a.jsonl.gz").write_bytes(packed)
+    size = expected([tmp_path], ReadOptions())
+    assert size is not None
+    assert size.documents == 1
+
+
 def test_nobody_knows_what_standard_input_holds() -> None:
     assert expected(["-"], ReadOptions()) is None
 

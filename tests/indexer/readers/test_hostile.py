@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import struct
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from dataclasses import replace
@@ -38,6 +40,12 @@ def read_trouble(stream, origin, options):
         for _ in range(4):
             time.sleep(1)
             options.alive()
+    if what == "lie":
+        from indexer.readers.wire import write_frame
+        write_frame(options.alive.answers, {"document": {"id": "", "text": "", "title": "", "metadata": []}})
+    if what == "mute":
+        os.close(options.alive.answers.fileno())
+        time.sleep(600)
     if what == "leave": open(os.path.join(os.environ["TMPDIR"], "left"), "w").close()
     if what == "flood":
         from retrieval.types import Document
@@ -85,6 +93,8 @@ LIMITS = Limits(wall_seconds=60, cpu_seconds=2, memory_bytes=600 << 20, text_byt
         ("exit", "the parser crashed (status 9)"),
         ("abort", "the parser gave up, as it does when 600 MB of memory are too little"),
         ("hang", "gave no sign of life for 4 s"),
+        ("lie", "the parser's answer broke off"),
+        ("mute", "the parser crashed (SIGKILL)"),
         ("spin", "needs more than 2 s of computing time"),
         ("eat", "needs more than 600 MB of memory"),
         ("flood", "gives more than"),
@@ -112,6 +122,23 @@ def test_signs_of_life_keep_long_work_going(trouble: Path) -> None:
     options = ReadOptions(format="trouble", workers=1, limits=replace(LIMITS, wall_seconds=3))
     [item] = open_documents(trouble, options)
     assert isinstance(item, Document), "four seconds of work, a sign of life each second"
+
+
+def test_who_reads_slowly_is_not_taken_for_a_hang_of_the_parser(tmp_path: Path) -> None:
+    (tmp_path / "many.json").write_text(json.dumps([{"id": str(number), "text": "x"} for number in range(500)]))
+    items = open_documents(tmp_path / "many.json", ReadOptions(limits=replace(LIMITS, wall_seconds=2)))
+    assert isinstance(next(items), Document)
+    time.sleep(4)
+    assert sum(isinstance(item, Document) for item in items) == 499
+
+
+def test_a_file_of_many_records_needs_few_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (started.append(thread.name), start(thread)))
+    (tmp_path / "many.json").write_text(json.dumps([{"id": str(number), "text": "x"} for number in range(500)]))
+    assert sum(1 for _ in open_documents(tmp_path / "many.json", ReadOptions(workers=1))) == 500
+    assert started == ["attendex-parser", "attendex-watchdog"]
 
 
 def test_giving_up_in_the_middle_stops_the_processes(trouble: Path) -> None:

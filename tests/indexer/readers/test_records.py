@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.readers import FileOutcome, FileReport, FileStatus, Limits, ReadOptions, find_beir, open_documents
+from indexer.readers.report import KEPT
 from retrieval.errors import BadDocument, StorageError
 from retrieval.types import Document, FieldType
 
@@ -380,6 +382,22 @@ def test_report(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert [line["status"] for line in lines] == ["failed", "read", "skipped", "read"]
     assert lines[2]["reason"] == "image: not a format that is read"
+
+
+def test_a_report_knows_of_bad_lines_behind_many_skipped_files(tmp_path: Path) -> None:
+    for number in range(KEPT):
+        (tmp_path / f"{number:04}.txt").touch()
+    write(tmp_path / "x.jsonl", '{"_id": "2", "text": "x"}', "{")
+    report = FileReport()
+    list(open_documents(tmp_path, on_file=report))
+    assert (report.summary(), len(report.troubled)) == ("1 read, 1,000 skipped, 0 failed", KEPT)
+    assert report.failed
+
+
+def test_a_source_is_a_file_or_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(BadDocument, match="neither a file nor a folder; use - for standard input"):
+        open_documents(tmp_path / "pipe.jsonl")
 
 
 def test_a_report_that_cannot_be_written_is_named(tmp_path: Path) -> None:
