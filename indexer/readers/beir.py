@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,11 @@ class BeirFolder:
 
 
 def find_beir(source: Path) -> BeirFolder | None:
-    """What `source` holds in BEIR's layout; None where there is no corpus."""
-    for name in ("corpus.jsonl", "corpus.jsonl.gz"):
-        if (source / name).is_file():
-            return BeirFolder(source, source / name)
+    """What `source` holds in BEIR's layout; None where there is no corpus, or a folder that cannot be looked into."""
+    with contextlib.suppress(OSError):
+        for name in ("corpus.jsonl", "corpus.jsonl.gz"):
+            if (source / name).is_file():
+                return BeirFolder(source, source / name)
     return None
 
 

@@ -26,11 +26,12 @@ from .samples import packed
 
 WALK_AS_NOBODY = """
 import os, pathlib, sys, pathspec
-from indexer.readers import ReadOptions
+from indexer.readers import ReadOptions, find_beir
 from indexer.readers.files import walk
 os.chdir(sys.argv[1])
 if os.geteuid() == 0:
     os.seteuid(65534)
+print(find_beir(pathlib.Path("entered")))
 for found in walk(pathlib.Path("."), ReadOptions()):
     print(found.origin.name, found.failed, sep=": ")
 """
@@ -356,12 +357,12 @@ def test_folders_and_ignore_files_without_permission(tmp_path: Path) -> None:
     (tmp_path / "silent" / ".gitignore").touch(mode=0)
     (tmp_path / "entered").chmod(0o644)  # its names can be read, and nothing else
     (tmp_path / "shut").chmod(0)
-    found = subprocess.run(
-        [sys.executable, "-c", WALK_AS_NOBODY, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
-    ).stdout.splitlines()
+    command = [sys.executable, "-c", WALK_AS_NOBODY, str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
     for name in ("entered", "shut"):
         (tmp_path / name).chmod(0o755)
     assert found == [
+        "None",
         "entered: cannot be listed: Permission denied",
         "open/x.txt: ",
         "shut: cannot be listed: Permission denied",

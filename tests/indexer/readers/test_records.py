@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.readers import FileOutcome, FileReport, FileStatus, Limits, ReadOptions, find_beir, open_documents
@@ -60,6 +60,7 @@ def test_jsonl_record(tmp_path: Path) -> None:
     }
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
