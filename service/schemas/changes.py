@@ -8,7 +8,6 @@ from pydantic import ConfigDict, Field
 
 from service.schemas.base import Answer, Wire
 
-
 FieldName = Annotated[str, Field(min_length=1)]
 
 
