@@ -12,12 +12,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.index.top import best
 from retrieval.index.vector_segments import CombinedVectors
 from retrieval.index.word_index import WordQuery
-from retrieval.search.fusion import Convex, Fusion, ReciprocalRank, first, union
+from retrieval.search.fusion import Convex, reciprocal_ranks, union
 from retrieval.types import Bitmap, Mode, Ranking, Rows, Scores
 
-_RANKED = 200  # candidates of each list, where ranks among them count
+LISTED = 1000  # rows of each list, where ranks count: the same for every page, so that ranks are the same too
 _FIRST_WORDS = 100  # candidates where scores count; more and more, until the answer cannot change
 _FIRST_NEAR = 50  # of them by cosine: mostly enough, and a graph takes longer the more it is to find
 
@@ -62,8 +63,9 @@ class DenseRetrieval:
         self._exact = exact
         self._known = np.zeros(len(vectors), np.float32)  # scores so far; 0 for unknown
 
-    def rank(self, k: int) -> Ranking:
-        found = self._vectors.search(self._vector[np.newaxis], k, allowed=self._allowed, exact=self._exact)[0]
+    def rank(self, k: int, *, exact: bool = False) -> Ranking:
+        exact = exact or self._exact
+        found = self._vectors.search(self._vector[np.newaxis], k, allowed=self._allowed, exact=exact)[0]
         self._known[found.rows] = found.scores
         return found
 
@@ -107,65 +109,79 @@ class HybridRetrieval:
 
     mode = Mode.HYBRID
 
-    def __init__(
-        self, dense: DenseRetrieval, words: WordQuery, *, weight: float, rrf_k: int | None, rows_allowed: int
-    ) -> None:
+    def __init__(self, dense: DenseRetrieval, words: WordQuery, *, weight: float, rows_allowed: int) -> None:
         self.allowed = dense.allowed
         self._dense = dense
         self._words = words
         self._weight = weight
-        self._rrf_k = rrf_k  # None: convex
         self._rows_allowed = rows_allowed
-        self._first_words = _FIRST_WORDS if rrf_k is None else _RANKED
-        top = words.search(self._first_words).scores  # which `rank` asks for too
-        self._convex = Convex(weight, float(top[0]) if len(top) else 0.0)
-        self._fusion: Fusion | None = None if rrf_k is not None else self._convex
-
-    @property
-    def _words_alone(self) -> bool:
-        return self._weight == 0.0
+        top = words.search(_FIRST_WORDS).scores  # which `rank` asks for too
+        self._fusion = Convex(weight, float(top[0]) if len(top) else 0.0)
 
     def rank(self, k: int) -> Ranking:
-        if self._words_alone:
+        if self._weight == 0.0:
             found = self._words.search(k)
-            return first(found.rows, self._fused(found.rows)[0], k)
-        near = max(_RANKED if self._rrf_k is not None else _FIRST_NEAR, 2 * k)
+            return best(found.rows, self.score(found.rows).score, k)
+        near = max(_FIRST_NEAR, 2 * k)
         while True:
-            asked = max(self._first_words, near)
+            asked = max(_FIRST_WORDS, near)
             dense, lexical = self._dense.rank(near), self._words.search(asked)
-            rows = union(dense, lexical)
-            scores, fusion = self._fused(rows)
-            ranking = first(rows, scores, k)
+            rows = union(dense.rows, lexical.rows)
+            ranking = best(rows, self.score(rows).score, k)
             if len(dense.rows) >= self._rows_allowed:
                 return ranking
             floor = float(lexical.scores[-1]) if len(lexical.rows) == asked else 0.0
-            if len(ranking.rows) == k and ranking.scores[-1] > fusion.unseen(float(dense.scores[-1]), floor):
+            if len(ranking.rows) == k and ranking.scores[-1] > self._fusion.unseen(float(dense.scores[-1]), floor):
                 return ranking
             near *= 4
 
     def score(self, rows: Rows) -> RowScores:
-        dense, lexical = self._both(rows)
-        fusion = self._fusion or self._ranked_once()
-        fused = fusion.score(dense.astype(np.float64), lexical.astype(np.float64)).astype(np.float32)
+        dense, lexical = self._dense.score(rows).score, self._words.score(rows)
+        fused = self._fusion.score(dense.astype(np.float64), lexical.astype(np.float64)).astype(np.float32)
+        return RowScores(fused, dense, lexical, fused)
+
+    def matches(self) -> Bitmap:
+        return self._words.matches() if self._weight == 0.0 else self._dense.matches()
+
+
+class RankRetrieval:
+    """By both ranks fused; matches as HybridRetrieval does.
+
+    Ranks are those in two lists of at most LISTED rows, and a row has nothing of a list that it is not in.  Rows in
+    neither follow with scores below 0: by cosine, with a weight of 0 by BM25, which these scores are less 1.  So a
+    row's score depends on the query and the allowed rows alone, however many are asked for.
+    """
+
+    mode = Mode.HYBRID
+
+    def __init__(self, dense: DenseRetrieval, words: WordQuery, *, weight: float, rrf_k: int, rows: int) -> None:
+        self.allowed = dense.allowed
+        self._dense = dense
+        self._words = words
+        self._words_alone = weight == 0.0
+        self._given = np.zeros(rows, np.float32)
+        self._listed = np.empty(0, np.int64)
+        for share, found in ((weight, dense.rank), (1.0 - weight, words.search)):
+            if share > 0.0:
+                ranking = found(LISTED)
+                self._given[ranking.rows] += 2.0 * share * reciprocal_ranks(ranking.scores, rrf_k)
+                self._listed = union(self._listed, ranking.rows)
+        top = words.search(1).scores
+        self._most_words = float(top[0]) if len(top) else 1.0
+
+    def rank(self, k: int) -> Ranking:
+        rows = self._listed
+        if len(rows) < k:
+            more = self._words.search(k) if self._words_alone else self._dense.rank(k, exact=True)
+            rows = union(rows, more.rows)
+        return best(rows, self.score(rows).score, k)
+
+    def score(self, rows: Rows) -> RowScores:
+        dense, lexical = self._dense.score(rows).score, self._words.score(rows)
+        given = self._given[rows]
+        behind = np.minimum((lexical / self._most_words if self._words_alone else dense) - 1.0, 0.0)
+        fused = np.where(given > 0.0, given, behind).astype(np.float32)
         return RowScores(fused, dense, lexical, fused)
 
     def matches(self) -> Bitmap:
         return self._words.matches() if self._words_alone else self._dense.matches()
-
-    def _fused(self, rows: Rows) -> tuple[NDArray[np.float64], Fusion]:
-        """Fused scores of candidates.  Ranks, where they count, are those among them."""
-        dense, lexical = (scores.astype(np.float64) for scores in self._both(rows))
-        fusion: Fusion = self._convex
-        if self._rrf_k is not None:
-            fusion = self._fusion = ReciprocalRank(self._weight, self._rrf_k, np.sort(dense), np.sort(lexical))
-        return fusion.score(dense, lexical), fusion
-
-    def _both(self, rows: Rows) -> tuple[Scores, Scores]:
-        dense = self._dense.score(rows).score
-        return dense, self._words.score(rows)
-
-    def _ranked_once(self) -> Fusion:
-        """Ranks need candidates."""
-        self.rank(1)
-        assert self._fusion is not None
-        return self._fusion

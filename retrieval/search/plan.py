@@ -14,7 +14,7 @@ from retrieval.index.query_words import parse_query
 from retrieval.index.snapshot import Snapshot
 from retrieval.index.word_index import WordIndex
 from retrieval.search.fusion import CONVEX_WEIGHT, RANK_WEIGHT
-from retrieval.search.modes import DenseRetrieval, HybridRetrieval, LexicalRetrieval, Retrieval
+from retrieval.search.modes import DenseRetrieval, HybridRetrieval, LexicalRetrieval, RankRetrieval, Retrieval
 from retrieval.search.readability import Readability, Weight, dense_weight
 from retrieval.types import Bitmap, Mode, SearchRequest
 
@@ -66,13 +66,11 @@ def retrieval(plan: Plan, snapshot: Snapshot, vector: NDArray[np.float32] | None
     if plan.mode is Mode.LEXICAL:
         return LexicalRetrieval(asked)
     allowed = snapshot.live if asked.within is None else asked.within & snapshot.live
-    return HybridRetrieval(
-        _dense(plan, snapshot, vector, allowed),
-        asked,
-        weight=plan.weight.value if plan.weight else 0.0,
-        rrf_k=plan.request.rrf_k if plan.request.fusion == "rrf" else None,
-        rows_allowed=int(np.count_nonzero(allowed)),
-    )
+    dense = _dense(plan, snapshot, vector, allowed)
+    weight = plan.weight.value if plan.weight else 0.0
+    if plan.request.fusion == "rrf":
+        return RankRetrieval(dense, asked, weight=weight, rrf_k=plan.request.rrf_k, rows=snapshot.rows)
+    return HybridRetrieval(dense, asked, weight=weight, rows_allowed=int(np.count_nonzero(allowed)))
 
 
 def _mode(request: SearchRequest, snapshot: Snapshot) -> Mode:

@@ -48,3 +48,18 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
     apply_changes(path, encoder, [Change(upserts=tuple(documents()), deletes=("gone",))])
     with open_searcher(path, encoder=encoder) as opened:
         yield opened
+
+
+@pytest.fixture(scope="package")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
+    """1,500 documents of one sentence, most of them unlike the others: more than the lists whose ranks are fused."""
+    path = tmp_path_factory.mktemp("many") / "many"
+    encoder = load_encoder(DEFAULT)
+    create_collection(path, encoder)
+    places, things = ("field", "barn", "attic", "yard", "lane"), ("rose", "oak", "loaf", "comet", "snake", "barrel")
+    made = tuple(
+        Document(f"n{i:04}", f"{1 + i % 11} {things[i % 6]} in the {places[i % 5]}, number {i}.") for i in range(1500)
+    )
+    apply_changes(path, encoder, [Change(upserts=made)])
+    with open_searcher(path, encoder=encoder) as opened:
+        yield opened
