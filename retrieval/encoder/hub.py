@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from retrieval.errors import EncoderError
+from retrieval.encoder.folder import weight_files
+from retrieval.errors import EncoderError, UnsupportedCheckpoint
 
 DEFAULT = "all-MiniLM-L6-v2"
 DEFAULT_NAMES = (DEFAULT, f"sentence-transformers/{DEFAULT}")
@@ -49,7 +50,7 @@ def _from_hub(name: str) -> Path:
 
     try:
         cached = Path(snapshot_download(name, allow_patterns=READ, ignore_patterns=SKIPPED, local_files_only=True))
-        if (cached / "config.json").exists() or (cached / "modules.json").exists():
+        if _is_whole(cached):
             return cached
     except LocalEntryNotFoundError:
         pass  # not fetched before
@@ -63,3 +64,13 @@ def _from_hub(name: str) -> Path:
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}); "
             "give the path of an encoder folder, or run once with a network connection"
         ) from error
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether what is cached has its weights too: an interrupted download leaves some of the files."""
+    described = (folder / "config.json").exists() or (folder / "modules.json").exists()
+    places = {path.parent for path in folder.rglob("model.safetensors*")}
+    try:
+        return described and bool(places) and all(weight_files(place) for place in places)
+    except UnsupportedCheckpoint:  # a part of a split checkpoint is missing
+        return False

@@ -41,6 +41,27 @@ def test_a_name_that_cannot_be_one() -> None:
         load_encoder("bad name!/with spaces")
 
 
+@pytest.mark.parametrize("left", [None, "model.safetensors.index.json", "model-00001-of-00002.safetensors"])
+def test_half_a_download_is_fetched_again(
+    default_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str | None
+) -> None:
+    folder = shutil.copytree(default_folder, tmp_path / "model")
+    fetched = []
+
+    def hub_client(name: str, *, local_files_only: bool = False, **_: object) -> str:
+        fetched.append((name, local_files_only))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub_client)
+    assert hub.locate("someone/model") == folder
+    assert fetched == [("someone/model", True)]
+    (folder / "model.safetensors").unlink()
+    if left:
+        (folder / left).write_text('{"weight_map": {"a": "model-00001-of-00002.safetensors"}}')
+    assert hub.locate("someone/model") == folder
+    assert fetched[1:] == [("someone/model", True), ("someone/model", False)]
+
+
 def test_both_names_of_the_default_are_the_package() -> None:
     assert hub.locate("all-MiniLM-L6-v2") == hub.locate("sentence-transformers/all-MiniLM-L6-v2")
 
