@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UnsupportedCheckpoint(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(value, dict):
         raise UnsupportedCheckpoint(f"{path}: a JSON object is needed, not a {type(value).__name__}")
@@ -79,7 +79,7 @@ def weight_files(folder: Path) -> list[Path]:
     single = folder / "model.safetensors"
     if single.is_file():
         return [single]
-    names = set(read_json(folder / "model.safetensors.index.json").get("weight_map", {}).values())
+    names = _split_names(folder / "model.safetensors.index.json")
     if names and all(name == Path(name).name and (folder / name).is_file() for name in names):
         return [folder / name for name in sorted(names)]
     pickles = [name for name in PICKLES if (folder / name).exists()]
@@ -91,21 +91,38 @@ def weight_files(folder: Path) -> list[Path]:
     raise UnsupportedCheckpoint(f"{folder}: model.safetensors is missing")
 
 
+def _split_names(index: Path) -> set[str]:
+    """The files that the index of a split checkpoint names; none where there is no index."""
+    files = read_json(index).get("weight_map", {})
+    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
+        raise UnsupportedCheckpoint(f"{index}: weight_map must name a file for each weight; fetch the folder again")
+    return set(files.values())
+
+
 def open_folder(path: Path) -> EncoderFolder:
     """Read and check a folder's JSON; the weights stay closed."""
     if not path.is_dir():
         raise EncoderError(f"{path}: no such encoder folder")
+    try:
+        return _opened(path)
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        raise UnsupportedCheckpoint(
+            f"{path}: a value in its JSON files is not of the kind that it must be ({error}); fetch the folder again"
+        ) from error
+
+
+def _opened(path: Path) -> EncoderFolder:
     modules = _modules(path)
     transformer = path / modules.transformer
     config = read_json(transformer / "config.json")
     if not config:
         raise UnsupportedCheckpoint(f"{transformer}: config.json is missing; is this an encoder folder?")
-    _refuse_remote_code(config, transformer)
     outer = read_json(path / "config_sentence_transformers.json")
     architecture = architecture_of(config)
+    refuse_remote_code(transformer / "config.json", ("AutoModel",) if architecture else ("AutoModel", "AutoConfig"))
     pooling = read_json(path / modules.pooling / "config.json") if modules.pooling is not None else {}
     own = _own_config(transformer) if modules.pooling is not None else {}
-    prompts = outer.get("prompts") or {}
+    prompts = _prompts(path, outer)
     return EncoderFolder(
         path=path,
         transformer=transformer,
@@ -135,9 +152,9 @@ def _modules(path: Path) -> _Modules:
     listed = _listed_modules(path)
     if not listed:
         return _Modules()
-    kinds = [_kind(path, each) for each in listed]
+    kept = [(kind, str(each.get("path", ""))) for each in listed if (kind := _kind(path, each)) != "Dropout"]
+    kinds, folders = [kind for kind, _ in kept], [folder for _, folder in kept]
     _check_order(path, kinds)
-    folders = [str(each.get("path", "")) for each in listed]
     for folder in folders:
         if not (path / folder).resolve().is_relative_to(path.resolve()):
             raise UnsupportedCheckpoint(f"{path / 'modules.json'}: the path {folder!r} leads out of the folder")
@@ -155,7 +172,7 @@ def _listed_modules(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         listed = json.loads(where.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UnsupportedCheckpoint(f"{where}: not readable as JSON ({error})") from error
     if not isinstance(listed, list) or not listed or not all(isinstance(each, dict) for each in listed):
         raise UnsupportedCheckpoint(f"{where}: a list of modules is needed")
@@ -174,21 +191,36 @@ def _kind(path: Path, module: Mapping[str, Any]) -> str:
 
 
 def _check_order(path: Path, kinds: list[str]) -> None:
-    kept = [kind for kind in kinds if kind != "Dropout"]
-    middle = kept[2:-1] if kept[-1] == "Normalize" else kept[2:]
-    if kept[:2] != ["Transformer", "Pooling"] or any(kind != "Dense" for kind in middle):
+    middle = kinds[2:-1] if kinds[-1:] == ["Normalize"] else kinds[2:]
+    if kinds[:2] != ["Transformer", "Pooling"] or any(kind != "Dense" for kind in middle):
         raise UnsupportedCheckpoint(
-            f"{path / 'modules.json'}: the modules {', '.join(kinds)} are not supported; "
+            f"{path / 'modules.json'}: the modules {', '.join(kinds) or 'without any but Dropout'} are not supported; "
             "Transformer, Pooling, any number of Dense, and Normalize are, in this order"
         )
 
 
-def _refuse_remote_code(config: Mapping[str, Any], where: Path) -> None:
-    if "AutoModel" in (config.get("auto_map") or {}):
+def refuse_remote_code(file: Path, needed: Collection[str]) -> None:
+    """Raise where a JSON file names Python code of its own for one of the `needed` classes of transformers.
+
+    Code that nothing here would ask for may be named: many checkpoints of usual layouts name some.
+    """
+    named = read_json(file).get("auto_map") or {}
+    found = needed if isinstance(named, list) else [each for each in needed if each in named]
+    if found:
         raise UnsupportedCheckpoint(
-            f"{where}: the model needs Python code from its own repository (auto_map in config.json), which is never "
-            "run here; choose a checkpoint whose architecture is part of transformers"
+            f"{file}: {', '.join(found)} needs Python code from its own repository (auto_map), which is never run; "
+            "choose a checkpoint whose architecture and tokenizer are part of transformers"
         )
+
+
+def _prompts(path: Path, outer: Mapping[str, Any]) -> dict[str, str]:
+    """The prompts by name."""
+    prompts = outer.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
+        raise UnsupportedCheckpoint(
+            f"{path / 'config_sentence_transformers.json'}: prompts must be texts by name; found {prompts!r}"
+        )
+    return prompts
 
 
 def _own_config(transformer: Path) -> dict[str, Any]:
@@ -213,7 +245,7 @@ def _head(path: Path, modules: _Modules, pooling: Mapping[str, Any], outer: Mapp
     return HeadShape(
         poolings=_poolings(path, pooling),
         dense=tuple(_dense(path, folder) for folder in modules.dense),
-        truncate=outer.get("truncate_dim"),
+        truncate=int(outer["truncate_dim"]) if outer.get("truncate_dim") else None,
         normalize=modules.normalize or not by_length,
     )
 
@@ -224,8 +256,9 @@ def _poolings(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
         modes = [mode for key, mode in OLD_POOLING_KEYS.items() if config.get(key)] or ["mean"]
     chosen = (modes,) if isinstance(modes, str) else tuple(modes)
     unknown = [mode for mode in chosen if mode not in POOLINGS]
-    if unknown:
-        raise UnsupportedCheckpoint(f"{path}: unknown pooling {unknown[0]!r}; known are {', '.join(POOLINGS)}")
+    if unknown or not chosen:
+        said = f"unknown pooling {unknown[0]!r}" if unknown else "pooling_mode is empty"
+        raise UnsupportedCheckpoint(f"{path}: {said}; known are {', '.join(POOLINGS)}")
     return chosen
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.encoder.folder import EncoderFolder, digest_of, read_json
+from retrieval.encoder.folder import EncoderFolder, digest_of, read_json, refuse_remote_code
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 
 if TYPE_CHECKING:
@@ -127,10 +127,13 @@ def _from_vocabulary(folder: Path) -> Tokenizer:
     """Folders from before tokenizer.json: transformers knows how each family's vocabulary is read."""
     if not any((folder / name).exists() for name in VOCABULARIES):
         raise UnsupportedCheckpoint(f"{folder}: tokenizer.json is missing")
+    refuse_remote_code(folder / "tokenizer_config.json", ("AutoTokenizer",))
+    refuse_remote_code(folder / "config.json", ("AutoTokenizer", "AutoConfig"))
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True).backend_tokenizer
+        found = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        tokenizer: Tokenizer = found.backend_tokenizer
     except (OSError, ValueError, AttributeError) as error:
         raise UnsupportedCheckpoint(f"{folder}: tokenizer.json is missing, and {error}") from error
     return tokenizer

@@ -215,6 +215,41 @@ def test_code_of_the_repository_is_refused(make_folder: MakeFolder) -> None:
     assert "code from its own repository" in refusal(folder)
 
 
+EVIL = "raise SystemExit('code of the folder was run')"
+
+
+@pytest.mark.parametrize(
+    ("file", "map_"),
+    [
+        ("tokenizer_config.json", {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}),
+        ("tokenizer_config.json", ["evil.Evil", "evil.Evil"]),
+        ("config.json", {"AutoConfig": "evil.Evil"}),
+    ],
+)
+def test_code_of_a_tokenizer_is_refused(file: str, map_: Any, make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    (folder / "tokenizer.json").unlink()
+    (folder / "evil.py").write_text(EVIL)
+    write(folder / file, json.loads((folder / file).read_text()) | {"auto_map": map_})
+    assert "code from its own repository" in refusal(folder)
+
+
+def test_code_of_an_unknown_family_is_refused(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    (folder / "evil.py").write_text(EVIL)
+    write(folder / "config.json", {"model_type": "new", "hidden_size": 32, "auto_map": {"AutoConfig": "evil.Evil"}})
+    assert "AutoConfig needs Python code" in refusal(folder)
+
+
+def test_code_that_is_not_needed_does_not_matter(make_folder: MakeFolder, texts: Sequence[str]) -> None:
+    folder = make_folder()
+    before = load_encoder(folder, runtime="torch", precision="f32").encode_passages(texts)
+    (folder / "evil.py").write_text(EVIL)
+    for file, named in (("config.json", "AutoConfig"), ("tokenizer_config.json", "AutoTokenizer")):
+        write(folder / file, json.loads((folder / file).read_text()) | {"auto_map": {named: "evil.Evil"}})
+    np.testing.assert_array_equal(load_encoder(folder, runtime="torch", precision="f32").encode_passages(texts), before)
+
+
 def test_modules_of_other_packages_are_refused_and_not_imported(make_folder: MakeFolder) -> None:
     assert "code of its own" in refusal(make_folder(era="antigravity."))
 
@@ -253,6 +288,53 @@ def test_broken_json_names_the_file(name: str, make_folder: MakeFolder) -> None:
     folder = make_folder()
     (folder / name).write_text("{ not json")
     assert name in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "value", "said"),
+    [
+        ("config.json", {"model_type": ["bert"]}, "unhashable"),
+        ("sentence_bert_config.json", {"max_seq_length": "128"}, "not of the kind"),
+        ("config_sentence_transformers.json", {"prompts": ["a"]}, "prompts must be texts by name"),
+        ("config_sentence_transformers.json", {"prompts": {"query": 5}}, "prompts must be texts by name"),
+        ("config_sentence_transformers.json", {"truncate_dim": "few"}, "few"),
+        ("1_Pooling/config.json", {"pooling_mode": []}, "pooling_mode is empty"),
+        ("1_Pooling/config.json", {"pooling_mode": [["x"]]}, "unknown pooling"),
+        ("1_Pooling/config.json", {"pooling_mode": 3}, "not of the kind"),
+    ],
+)
+def test_values_of_another_kind_are_refused(file: str, value: Any, said: str, make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    write(folder / file, value)
+    message = refusal(folder)
+    assert said in message
+    assert str(folder) in message
+
+
+@pytest.mark.parametrize("name", ["config.json", "modules.json"])
+def test_json_without_an_end_names_the_file(name: str, make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    (folder / name).write_text("[" * 100_000)
+    assert name in refusal(folder)
+
+
+@pytest.mark.parametrize("files", [["a"], {"a": {"b": 1}}])
+def test_a_damaged_index_of_weights_is_refused(files: Any, make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    (folder / "model.safetensors").unlink()
+    write(folder / "model.safetensors.index.json", {"weight_map": files})
+    assert "weight_map must name a file" in refusal(folder)
+
+
+def test_dropout_may_stand_anywhere(make_folder: MakeFolder) -> None:
+    folder = make_folder(POOLING_CONFIGS["new-two"])
+    kind = "sentence_transformers.models."
+    parts = [("Dropout", "0_Dropout"), ("Transformer", ""), ("Dropout", "0_Dropout"), ("Pooling", "1_Pooling")]
+    write(folder / "modules.json", [{"type": kind + name, "path": path} for name, path in parts])
+    opened = open_folder(folder)
+    assert (opened.transformer, opened.head.poolings) == (folder, ("lasttoken", "mean"))
+    write(folder / "modules.json", [{"type": kind + "Dropout", "path": ""}])
+    assert "not supported" in refusal(folder)
 
 
 def test_broken_weights_name_the_file(make_folder: MakeFolder) -> None:
