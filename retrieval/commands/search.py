@@ -51,7 +51,8 @@ def search(
 ) -> None:
     """Search a collection.
 
-    In the query, "quoted phrases" must occur and -excluded words must not (hybrid and lexical mode).
+    In the query, "quoted phrases" must occur in a passage, and documents with -excluded words are left out (hybrid and
+    lexical mode).
 
     Examples:
 

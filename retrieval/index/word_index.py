@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,7 @@ from retrieval.index.analysis import Analyzer, LexicalSettings
 from retrieval.index.bm25 import Collection, Part, PartOfTerm, Scorer, TermScores, scorer
 from retrieval.index.phrases import phrase_members
 from retrieval.index.postings import Postings
-from retrieval.index.query_words import parse_query
+from retrieval.index.query_words import QueryWords, parse_query
 from retrieval.index.remembered import Remembered
 from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
 
@@ -84,9 +84,9 @@ class WordIndex:
         """Rows that no segment holds, (rows,); none of the live ones in a sound collection."""
         return self._collection.part_of < 0
 
-    def asked(self, query: str, allowed: Bitmap | None = None) -> WordQuery:
-        """A query analysed once, to be asked several things; see WordQuery.  Raises BadQuery."""
-        return WordQuery(self._terms(query), self._collection, self.within(query, allowed))
+    def asked(self, query: str, allowed: Bitmap | None = None, document_of: Rows | None = None) -> WordQuery:
+        """A query analysed once, to be asked several things; see WordQuery and `within`.  Raises BadQuery."""
+        return WordQuery(self._terms(query), self._collection, self.within(query, allowed, document_of))
 
     def search(self, query: str, k: int, *, allowed: Bitmap | None = None) -> Ranking:
         """The k best rows by (score descending, row ascending); fewer where fewer have a word of the query."""
@@ -115,9 +115,10 @@ class WordIndex:
         telling = {term.text for term in terms if term.size <= many and term.text not in paired}
         return frozenset(telling or {term.text for term in terms})
 
-    def within(self, query: str, allowed: Bitmap | None = None) -> Bitmap | None:
+    def within(self, query: str, allowed: Bitmap | None = None, document_of: Rows | None = None) -> Bitmap | None:
         """`allowed`, and of these the rows that have the query's phrases and none of its excluded words.
 
+        With `document_of`, (rows,), ascending, an excluded word takes all rows of each document that has it.
         Raises BadQuery for more than MAX_CONDITIONS of them.
         """
         words = parse_query(query)
@@ -126,13 +127,18 @@ class WordIndex:
             raise BadQuery(
                 f"the query has {conditions} quoted phrases and excluded words; the most is {MAX_CONDITIONS}"
             )
-        for phrases, wanted in ((words.phrases, True), (words.excluded, False)):
-            for phrase in phrases:
-                found = self._phrase(phrase)
-                if found is not None:
-                    found = found if wanted else ~found
-                    allowed = found if allowed is None else allowed & found
+        for left in self._left(words, document_of):
+            allowed = left if allowed is None else allowed & left
         return allowed
+
+    def _left(self, words: QueryWords, document_of: Rows | None) -> Iterator[Bitmap]:
+        """The rows that each phrase and each excluded word leaves."""
+        for phrase in words.phrases:
+            if (found := self._phrase(phrase)) is not None:
+                yield found
+        for phrase in words.excluded:
+            if (found := self._phrase(phrase)) is not None:
+                yield ~(found if document_of is None else _whole_documents(found, document_of))
 
     def _terms(self, query: str) -> list[TermScores]:
         """The terms of a query that some passage has, in the order of the query, each once."""
@@ -187,6 +193,14 @@ class WordIndex:
             placed += [(term, position + offset) for term, offset in zip(form.terms, form.offsets, strict=True)]
             position += form.width
         return placed
+
+
+def _whole_documents(rows: Bitmap, document_of: Rows) -> Bitmap:
+    """All rows of the documents that have one of `rows`."""
+    having = np.zeros(len(document_of) and int(document_of[-1]) + 1, np.bool_)
+    having[document_of[rows]] = True
+    whole: Bitmap = having[document_of]
+    return whole
 
 
 def _document_frequency(each: PartOfTerm) -> int:

@@ -62,7 +62,7 @@ def retrieval(plan: Plan, snapshot: Snapshot, vector: NDArray[np.float32] | None
     words = snapshot.lexical
     if plan.mode is Mode.DENSE or not isinstance(words, WordIndex):
         return _dense(plan, snapshot, vector, plan.allowed)
-    asked = words.asked(plan.request.query, plan.allowed)
+    asked = words.asked(plan.request.query, plan.allowed, snapshot.document_of)
     if plan.mode is Mode.LEXICAL:
         return LexicalRetrieval(asked)
     allowed = snapshot.live if asked.within is None else asked.within & snapshot.live

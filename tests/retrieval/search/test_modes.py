@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from indexer.changes import Change, apply_changes, create_collection
 from retrieval.errors import BadQuery, FilterError
-from retrieval.search.searcher import Searcher
+from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Document, Hit, Mode, SearchRequest
 
 FILTERS: dict[str, Any] = {
@@ -171,6 +173,26 @@ def test_phrases_and_exclusions_hold_for_both_retrievers(library: Searcher) -> N
         assert not any(
             "Roses" in text for text in texts(library.search(SearchRequest("flowers -roses", 40, mode=mode)).hits)
         )
+
+
+@pytest.mark.parametrize("mode", [Mode.LEXICAL, Mode.HYBRID])
+@pytest.mark.parametrize("query", ["crumbs -marmalade", 'crumbs -"bitter marmalade"'])
+def test_an_excluded_word_anywhere_leaves_the_document_out(
+    library: Searcher, tmp_path: Path, mode: Mode, query: str
+) -> None:
+    long = "Crumbs of toast fell on the floor. " * 60
+    documents = (
+        Document("with", f"{long} Bitter marmalade stood beside it. {long}"),
+        Document("without", f"{long} Bitter coffee stood beside it. {long}"),
+    )
+    create_collection(tmp_path / "table", library.encoder)
+    apply_changes(tmp_path / "table", library.encoder, [Change(upserts=documents)])
+    with open_searcher(tmp_path / "table", encoder=library.encoder) as table:
+        assert table.snapshot.rows > 4  # several passages a document
+        assert {hit.id for hit in table.search(SearchRequest("crumbs", mode=mode)).hits} == {"with", "without"}
+        assert [hit.id for hit in table.search(SearchRequest(query, mode=mode)).hits] == ["without"]
+        (hit,) = table.search(SearchRequest('crumbs "bitter marmalade"', mode=mode, passages_per_document=9)).hits
+        assert all("Bitter marmalade" in passage.text for passage in hit.passages)
 
 
 def test_what_is_dead_is_not_found(library: Searcher) -> None:
