@@ -19,10 +19,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeAlias
 
 from retrieval.errors import FilterError
+from retrieval.index.schema import is_exact
 
 MAX_LENGTH = 65_536  # characters of an expression
 MAX_DEPTH = 64  # nested parentheses and NOTs
@@ -246,7 +247,7 @@ class _Parser:
         if token.text in ("TRUE", "FALSE") and token.kind == "keyword":
             return self._take().text == "TRUE"
         if token.kind == "number":
-            return float(self._take().text)
+            return _number(self._take())
         if token.kind == "date":
             return moment(self._take().text, token.column)
         if token.kind in ("quoted", "name"):
@@ -271,6 +272,16 @@ class _Parser:
         return FilterError(f"filter, column {self.here.column}: expected {what}, found {self.here.shown}")
 
 
+def _number(token: _Token) -> float:
+    """A number; FilterError for a whole one that no number field holds, which would be taken for its neighbours."""
+    if token.text.lstrip("+-").isdigit() and not is_exact(int(token.text)):
+        raise FilterError(
+            f"filter, column {token.column}: no number field holds {token.text} exactly; "
+            f'where the field is text, quote it: "{token.text}"'
+        )
+    return float(token.text)
+
+
 def _unquoted(token: _Token) -> str:
     return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL) if token.kind == "quoted" else token.text
 
@@ -281,6 +292,15 @@ def moment(text: str, column: int) -> Moment:
         when = datetime.fromisoformat(text.upper())
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
         day = min(timedelta(days=1), datetime.max.replace(tzinfo=UTC) - when)  # the last one lacks a microsecond
-        return Moment(when, when + day if len(text) == len("2024-05-01") else None)
+        return Moment(when, when + day if _is_day(text) else None)
     except (ValueError, OverflowError) as error:
         raise FilterError(f"filter, column {column}: {text!r} is no date ({error}); write 2024-05-01") from None
+
+
+def _is_day(text: str) -> bool:
+    """Whether a date is written without a time."""
+    try:
+        date.fromisoformat(text.upper())
+    except ValueError:
+        return False
+    return True

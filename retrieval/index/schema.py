@@ -7,7 +7,8 @@
     strings   pyarrow.list_(pyarrow.string())
 
 A value that is absent or None is null.  A string field takes numbers and booleans too (as their text), the other types
-take what they are and, for tables without types, its text.
+take what they are and, for tables without types, its text.  A whole number that a double does not hold, such as an id
+beyond 2^53, makes a field one of strings.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def typed(metadata: Mapping[str, Any], schema: Schema, document_id: str) -> Meta
 def _kind(name: str, value: Any) -> FieldType:
     if isinstance(value, bool):
         return FieldType.BOOLEAN
-    if isinstance(value, int | float):
+    if isinstance(value, int):
+        return FieldType.NUMBER if is_exact(value) else FieldType.STRING
+    if isinstance(value, float):
         return FieldType.NUMBER
     if isinstance(value, date):
         return FieldType.DATE
@@ -121,9 +124,25 @@ def _read_number(value: Any) -> float:
     if isinstance(value, bool):
         raise TypeError
     number = float(value)
-    if not math.isfinite(number):
+    if not math.isfinite(number) or not is_exact(_whole(value)):
         raise ValueError
     return number
+
+
+def is_exact(value: int) -> bool:
+    """Whether a number field holds this whole number: a double does not hold every one beyond 2^53, such as an id."""
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
+
+
+def _whole(value: Any) -> int:
+    """The whole number that a value is or spells; 0 for any other."""
+    try:
+        return int(value) if isinstance(value, int | str) else 0
+    except ValueError:
+        return 0
 
 
 def _read_boolean(value: Any) -> bool:

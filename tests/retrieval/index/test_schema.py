@@ -41,6 +41,14 @@ def test_types_are_inferred_from_all_values() -> None:
     }
 
 
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 1234567890123456789, 10**400])
+def test_whole_numbers_that_a_double_does_not_hold_are_text(number: int) -> None:
+    schema = extend_schema({}, [{"id": 1}, {"id": number}])
+    assert schema == {"id": FieldType.STRING}
+    assert typed({"id": number}, schema, "d") == {"id": str(number)}
+    assert extend_schema({}, [{"size": 2**53}, {"size": 2**60}, {"size": 1.5e300}]) == {"size": FieldType.NUMBER}
+
+
 def test_known_fields_keep_their_type() -> None:
     assert extend_schema({"year": FieldType.STRING}, [{"year": 1}]) == {"year": FieldType.STRING}
 
@@ -88,6 +96,9 @@ def test_values_become_what_their_field_is(kind: str, value: Any, expected: Any)
         ("number", float("nan")),
         ("number", "1e999"),
         ("number", [1]),
+        ("number", 2**53 + 1),
+        ("number", "9007199254740993"),
+        ("number", 10**400),
         ("boolean", 1),
         ("boolean", "maybe"),
         ("date", "yesterday"),
