@@ -34,7 +34,7 @@ def judge(
 
       attendex judge pool.tsv --out qrels.txt
     """
-    from retrieval.metrics.files import read_qrels, write_qrels
+    from retrieval.metrics.files import read_qrels
     from retrieval.metrics.judging import GRADES, Judging
     from retrieval.metrics.pooling import read_pool
 
@@ -48,15 +48,25 @@ def judge(
             judging.skip()
         elif key == UNDO:
             if judging.undo():
-                write_qrels(judging.qrels(), out)
-        elif key.isdigit() and int(key) in GRADES:
+                _save(judging, out)
+        elif key in map(str, GRADES):
             judging.grade(int(key))
-            write_qrels(judging.qrels(), out)
+            _save(judging, out)
         else:
             stdout().print(f"keys: {_keys()}", style="yellow", markup=False)
     stdout().print(
         f"{judging.total - judging.left:,} of {judging.total:,} judged: {out}", markup=False, highlight=False
     )
+
+
+def _save(judging: Judging, out: Path) -> None:
+    """Write the judgments; where none is left there is no file, since an empty one would not be read."""
+    from retrieval.metrics.files import write_qrels
+
+    if judging.qrels().judgments:
+        write_qrels(judging.qrels(), out)
+    else:
+        out.unlink(missing_ok=True)
 
 
 def _key() -> str:

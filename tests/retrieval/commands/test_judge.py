@@ -26,8 +26,8 @@ def pool(tmp_path: Path) -> Path:
     return tmp_path / "pool.tsv"
 
 
-def press(pool: Path, keys: str) -> str:
-    result = CliRunner().invoke(app, ["judge", str(pool), "--out", str(pool.with_name("qrels.txt"))], input=keys)
+def press(pool: Path, keys: str, out: str = "qrels.txt") -> str:
+    result = CliRunner().invoke(app, ["judge", str(pool), "--out", str(pool.with_name(out))], input=keys)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -53,11 +53,19 @@ def test_judging_goes_on_where_it_stopped(pool: Path) -> None:
 
 def test_a_key_that_means_nothing_is_explained(pool: Path) -> None:
     assert "keys: 0 not relevant" in press(pool, "x9q")
+    assert "keys: 0 not relevant" in press(pool, "²q")
 
 
 def test_undo_takes_back_what_was_saved(pool: Path) -> None:
     press(pool, "12uq")
     assert judged(pool) == {"q1": {"d0": 1}}
+
+
+@pytest.mark.parametrize("name", ["qrels.txt", "qrels.tsv", "qrels.json"])
+def test_the_only_judgment_can_be_taken_back(pool: Path, name: str) -> None:
+    press(pool, "2uq", name)
+    assert not pool.with_name(name).exists()
+    assert "1 of 3 judged" in press(pool, "2q", name)
 
 
 @given(st.lists(st.sampled_from(["0", "1", "2", "3", "undo", "skip"]), max_size=30))
