@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.errors import BadJudgments
-from retrieval.metrics.lines import numbered_lines
+from retrieval.metrics.lines import NumberedLines, numbered_lines
 from retrieval.metrics.runs import Qrels, Topic
 from retrieval.metrics.trec import Judged
 
@@ -29,16 +29,17 @@ def read_beir(folder: Path, split: str = "test") -> BeirFolder:
     """`queries.jsonl` and `qrels/<split>.tsv` of a folder, `.gz` too; a missing split is told with those there."""
     if not folder.is_dir():
         raise BadJudgments(f"{folder}: no such folder")
-    qrels = read_beir_qrels(_split_file(folder, split))
+    path = _split_file(folder, split)
+    qrels = beir_qrels(path, numbered_lines(path))
     topics = read_topics(_existing(folder / "queries.jsonl"))
     asked = tuple(topic for topic in topics if topic.id in qrels.judgments)
     return BeirFolder(asked, qrels, len(topics) - len(asked))
 
 
-def read_beir_qrels(path: Path) -> Qrels:
-    """Judgments of a tab-separated file, with or without its header."""
+def beir_qrels(path: Path, lines: NumberedLines) -> Qrels:
+    """Judgments of a tab-separated file's lines, with or without its header."""
     judged = Judged(path)
-    for number, line in numbered_lines(path):
+    for number, line in lines:
         fields = line.split("\t")
         if len(fields) != COLUMNS:
             raise BadJudgments(f"{path}:{number}: {len(fields)} tab-separated fields where BEIR qrels have {COLUMNS}")

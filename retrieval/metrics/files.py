@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from retrieval.errors import BadJudgments
-from retrieval.metrics.beir import COLUMNS, beir_qrels_lines, read_beir_qrels
+from retrieval.metrics.beir import COLUMNS, beir_qrels, beir_qrels_lines
 from retrieval.metrics.lines import numbered_lines, read_text, write_text
 from retrieval.metrics.runs import Qrels, Run, make_run, strictly_decreasing
-from retrieval.metrics.trec import read_trec_qrels, read_trec_run, trec_qrels_lines, trec_run_lines
+from retrieval.metrics.trec import trec_qrels, trec_qrels_lines, trec_run, trec_run_lines
 
 
 def read_run(path: Path) -> Run:
@@ -24,10 +25,11 @@ def read_run(path: Path) -> Run:
         table = _read_table(path)
         _refuse_judgments(path, table)
         return make_run(path.name.split(".")[0], table)
-    _, first = next(numbered_lines(path))
+    lines = numbered_lines(path)  # read once: the file may be a pipe
+    number, first = next(lines)
     if "\t" in first and len(first.split("\t")) == COLUMNS:
         raise BadJudgments(f"{path}:1: {COLUMNS} columns, as BEIR judgments (qrels) have; a run line has 6 fields")
-    return read_trec_run(path)
+    return trec_run(path, chain([(number, first)], lines))
 
 
 def read_qrels(path: Path) -> Qrels:
@@ -40,8 +42,10 @@ def read_qrels(path: Path) -> Qrels:
                     where = f"{path}: query {query!r}, document {document!r}"
                     raise BadJudgments(f"{where}: relevance {value!r} is no whole number; is this a run?")
         return Qrels(path.name, {query: {doc: int(value) for doc, value in d.items()} for query, d in table.items()})
-    _, first = next(numbered_lines(path))
-    return read_beir_qrels(path) if len(first.split("\t")) == COLUMNS else read_trec_qrels(path)
+    lines = numbered_lines(path)
+    number, first = next(lines)
+    read = beir_qrels if len(first.split("\t")) == COLUMNS else trec_qrels
+    return read(path, chain([(number, first)], lines))
 
 
 def write_run(run: Run, path: Path) -> None:

@@ -8,6 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from retrieval.errors import BadJudgments, StorageError
 
@@ -29,6 +30,9 @@ def read_text(path: Path) -> str:
         raise BadJudgments(f"{path}: cannot be read ({error.strerror})") from error
 
 
+NumberedLines: TypeAlias = Iterable[tuple[int, str]]
+
+
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines that are not blank, with their numbers from 1.  Raises BadJudgments for an empty file and for NUL."""
     text = read_text(path)
@@ -43,6 +47,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def write_text(path: Path, pieces: Iterable[str]) -> None:
     """Write the pieces, compressed where `path` ends in .gz; the old file stays until the new one is whole."""
+    data = "".join(pieces).encode()
+    data = gzip.compress(data, mtime=0) if path.suffix == ".gz" else data
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -50,10 +56,11 @@ def write_text(path: Path, pieces: Iterable[str]) -> None:
         raise StorageError(f"cannot be written ({error.strerror})", path=path) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
-            data = "".join(pieces).encode()
-            file.write(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+            file.write(data)
         Path(temporary).chmod(0o644)  # mkstemp makes it private
         Path(temporary).replace(path)
-    except OSError as error:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
-        raise StorageError(f"cannot be written ({error.strerror})", path=path) from error
+        if isinstance(error, OSError):
+            raise StorageError(f"cannot be written ({error.strerror})", path=path) from error
+        raise

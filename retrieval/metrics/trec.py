@@ -6,32 +6,32 @@ qrels  qid  iter  docno  rel
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from retrieval.errors import BadJudgments
-from retrieval.metrics.lines import numbered_lines
+from retrieval.metrics.lines import NumberedLines
 from retrieval.metrics.runs import Qrels, Run, Subtopic, by_score, strictly_decreasing
 
 RUN_FIELDS = 6
 QRELS_FIELDS = 4
+_NUMBER_BEGINS = re.compile(r"[+-]?\.?\d")
 
 
-def read_trec_run(path: Path) -> Run:
-    """The run of a file; a first line without a number for a score is taken for a header."""
+def trec_run(path: Path, lines: NumberedLines) -> Run:
+    """The run of a file's lines; a first line whose score does not begin like a number is taken for a header."""
     collected: dict[str, tuple[list[str], list[float]]] = {}
     name = ""
-    for number, line in numbered_lines(path):
+    for number, line in lines:
         fields = line.split()
         _require_run(path, number, fields)
         try:
-            int(fields[3])
             score = float(fields[4])
         except ValueError:
-            if number == 1:
+            if _is_header(number, fields[4]):
                 continue
-            message = f"{path}:{number}: {fields[3]!r} and {fields[4]!r} are no rank and score; has an id a space?"
-            raise BadJudgments(message) from None
+            raise BadJudgments(f"{path}:{number}: {fields[4]!r}, the fifth field, is no score") from None
         ids, scores = collected.setdefault(fields[0], ([], []))
         ids.append(fields[2])
         scores.append(score)
@@ -44,10 +44,11 @@ def read_trec_run(path: Path) -> Run:
     return Run(name, rankings)
 
 
-def read_trec_qrels(path: Path) -> Qrels:
-    """The judgments of a file; a first line without a number for a relevance is taken for a header."""
+def trec_qrels(path: Path, lines: NumberedLines) -> Qrels:
+    """The judgments of a file's lines; a first line whose relevance does not begin like a number is taken for a
+    header."""
     judged = Judged(path)
-    for number, line in numbered_lines(path):
+    for number, line in lines:
         fields = line.split()
         if len(fields) != QRELS_FIELDS:
             hint = "; this looks like a run" if len(fields) >= RUN_FIELDS else ""
@@ -90,7 +91,7 @@ class Judged:
         try:
             value = _whole(relevance)
         except ValueError:
-            if number == 1:
+            if _is_header(number, relevance):
                 return
             raise BadJudgments(f"{self._path}:{number}: relevance {relevance!r} is no whole number") from None
         key = (query, document, aspect)
@@ -125,8 +126,15 @@ def _require_run(path: Path, number: int, fields: list[str]) -> None:
         raise BadJudgments(
             f"{path}:{number}: {QRELS_FIELDS} fields, as judgments (qrels) have; a run line has {RUN_FIELDS}"
         )
-    if len(fields) < RUN_FIELDS:
-        raise BadJudgments(f"{path}:{number}: {len(fields)} fields where a run line has {RUN_FIELDS}")
+    if len(fields) != RUN_FIELDS:
+        hint = "; has an id a space?" if len(fields) > RUN_FIELDS else ""
+        raise BadJudgments(f"{path}:{number}: {len(fields)} fields where a run line has {RUN_FIELDS}{hint}")
+
+
+def _is_header(number: int, value: str) -> bool:
+    """Whether a line, by its number and by what stands where a value should, names the fields; what begins like a
+    number is a value gone wrong."""
+    return number == 1 and _NUMBER_BEGINS.match(value) is None
 
 
 def _whole(text: str) -> int:

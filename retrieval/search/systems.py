@@ -45,8 +45,8 @@ class SystemSpec:
 
     @property
     def is_run(self) -> bool:
-        """Whether the place is a run file."""
-        return not self.is_url and Path(self.place).is_file()
+        """Whether the place is a run file, or a pipe that a run comes from."""
+        return not self.is_url and Path(self.place).exists() and not Path(self.place).is_dir()
 
 
 @dataclass(frozen=True, slots=True)

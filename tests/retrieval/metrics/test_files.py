@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.errors import BadJudgments
+from retrieval.errors import BadJudgments, StorageError
 from retrieval.metrics.files import read_qrels, read_run, write_qrels, write_run
-from retrieval.metrics.runs import Qrels, make_run
+from retrieval.metrics.lines import write_text
+from retrieval.metrics.runs import Qrels, Run, make_run
 
 ids = st.text(alphabet="abcé雪0-_.%", min_size=1, max_size=6)
 scores = st.floats(-1e6, 1e6, allow_nan=False)
@@ -61,8 +65,33 @@ def test_crlf_headers_blank_lines_and_byte_order_marks_are_understood(tmp_path: 
 
 
 def test_the_rank_field_is_ignored_and_scores_decide(tmp_path: Path) -> None:
-    path = write(tmp_path / "run", "q Q0 a 1 0.1 t\nq Q0 b 2 0.9 t\n")
+    path = write(tmp_path / "run", "q Q0 a first 0.1 t\nq Q0 b 2 0.9 t\n")
     assert read_run(path).rankings["q"].ids == ("b", "a")
+
+
+def test_pipes_are_read(tmp_path: Path) -> None:
+    for read, text in ((read_run, "q Q0 a 1 0.9 t\n"), (read_qrels, "q 0 a 1\n"), (read_qrels, "q\ta\t1\n")):
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        with ThreadPoolExecutor(1) as pool:
+            written = pool.submit(pipe.write_text, text)
+            found = read(pipe)
+            written.result()
+        assert list(found.rankings if isinstance(found, Run) else found.judgments) == ["q"]
+        pipe.unlink()
+
+
+def test_what_cannot_be_made_leaves_nothing_behind(tmp_path: Path) -> None:
+    def pieces() -> Iterator[str]:
+        yield "q Q0 a 1 0.9 t\n"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "new" / "run", pieces())
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_text(tmp_path / "folder", ["text"])
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
 
 
 def test_aspects_of_diversity_judgments_are_kept(tmp_path: Path) -> None:
@@ -88,8 +117,9 @@ def test_a_judgment_said_twice_is_counted(tmp_path: Path) -> None:
         ("q 0 d 1\n", "as judgments \\(qrels\\) have"),
         ("q\td\t1\n", "as BEIR judgments"),
         ("q Q0 d 1 0.5\n", "run:1: 5 fields where a run line has 6"),
-        ("q Q0 d 1 1 t\nq Q0 a b 2 0.5 t\n", "run:2: 'b' and '2' are no rank and score; has an id a space"),
-        ("q Q0 d 1 1 t\nq Q0 e 2 high t\n", "run:2: '2' and 'high' are no rank and score"),
+        ("q Q0 a b 1 0.5 t\n", "run:1: 7 fields where a run line has 6; has an id a space"),
+        ("q Q0 d 1 1 t\nq Q0 e 2 high t\n", "run:2: 'high', the fifth field, is no score"),
+        ("q Q0 d 1 0,5 t\nq Q0 e 2 0.4 t\n", "run:1: '0,5', the fifth field, is no score"),
         ("q Q0 d 1 nan t\n", "score of document 'd' is nan"),
         ("q Q0 d 1 inf t\n", "score of document 'd' is inf"),
         ("q Q0 d 1 2 t\nq Q0 d 2 1 t\n", "query 'q': document 'd' is ranked more than once"),
@@ -108,6 +138,9 @@ def test_bad_runs_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("", "the file is empty"),
         ("q Q0 d 1 0.5 t\n", "looks like a run"),
         ("q 0 d 1\nq 0 d 2\n", "qrels:2: document 'd' of query 'q' is judged 2 here and 1 before"),
+        ("q 0 e 1.5\nq 0 d 1\n", "qrels:1: relevance '1.5' is no whole number"),
+        ("q\te\t1x\nq\td\t1\n", "qrels:1: relevance '1x' is no whole number"),
+        ("q 0 a b 1\n", "qrels:1: 5 fields where a qrels line has 4"),
         ("q 0 d 1\nq 0 e 1.5\n", "qrels:2: relevance '1.5' is no whole number"),
         ("query-id\tcorpus-id\tscore\n", "a header and no lines"),
     ],
