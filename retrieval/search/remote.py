@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import httpx
 
@@ -26,20 +26,23 @@ class RemoteCollection:
         self._client = client
         self._path = f"/v1/collections/{quote(name, safe='')}"
         details = self._call("GET", self._path)
-        self.collection = str(details["name"])
-        self.generation = int(details["generation"])
-        self.documents = int(details["documents"])
         known = {each.name for each in fields(EncoderFingerprint)}
-        self.encoder = EncoderFingerprint(
-            **{key: value for key, value in details["fingerprint"].items() if key in known}
-        )
+        with _expected(client):
+            self.collection = str(details["name"])
+            self.generation = int(details["generation"])
+            self.documents = int(details["documents"])
+            self.encoder = EncoderFingerprint(
+                **{key: value for key, value in details["fingerprint"].items() if key in known}
+            )
 
     def answer(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         """Answers in the order of the requests.  InputError when the collection changed meanwhile."""
         results: list[SearchResult] = []
         for some in _portions(requests):
             body = {"searches": [_wire(request) for request in some]}
-            results += [_result(each) for each in self._call("POST", f"{self._path}/search/batch", body)["results"]]
+            answer = self._call("POST", f"{self._path}/search/batch", body)
+            with _expected(self._client):
+                results += [_result(each) for each in answer["results"]]
         if any(each.generation != self.generation for each in results):
             raise InputError(f"{self.collection} was written to while it was asked; ask again")
         return results
@@ -47,12 +50,13 @@ class RemoteCollection:
     def _call(self, method: str, path: str, body: object = None) -> Any:
         try:
             response = self._client.request(method, path, json=body)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RemoteError(
                 f"{self._client.base_url}: {error or type(error).__name__}; is the service up?"
             ) from error
         if response.is_success:
-            return response.json()
+            with _expected(self._client):
+                return response.json()
         detail = _detail(response)
         if response.status_code == httpx.codes.NOT_FOUND:
             raise CollectionNotFound(detail)
@@ -64,15 +68,36 @@ class RemoteCollection:
 @contextmanager
 def open_remote(url: str) -> Iterator[RemoteCollection]:
     """The collection that the last part of the URL names; the key is taken from ATTENDEX_API_KEY."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     base, _, name = parts.path.rstrip("/").rpartition("/")
-    if not name or not parts.netloc:
-        raise InputError(f"{url!r} names no collection; write http://host:port/COLLECTION")
+    if not name or not parts.netloc or parts.query or parts.fragment:
+        raise InputError(f"{url!r} names no collection; write http://host:port/COLLECTION and nothing behind it")
     key = os.environ.get(KEY_VARIABLE, "")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     root = f"{parts.scheme}://{parts.netloc}{base.removesuffix('/v1/collections')}"
     with httpx.Client(base_url=root, headers=headers, timeout=SECONDS) as client:
-        yield RemoteCollection(client, name)
+        yield RemoteCollection(client, unquote(name))
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        httpx.URL(f"{parts.scheme}://{parts.netloc}")
+    except (ValueError, httpx.InvalidURL) as error:
+        raise RemoteError(f"{url!r} is no address ({error}); write http://host:port/COLLECTION") from error
+    return parts
+
+
+@contextmanager
+def _expected(client: httpx.Client) -> Iterator[None]:
+    """RemoteError where an answer is read that a service of ours would not give."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RemoteError(
+            f"{client.base_url}: the answer is not that of an Attendex service ({type(error).__name__}: {error}); "
+            "check the address"
+        ) from error
 
 
 def _portions(requests: Sequence[SearchRequest]) -> Iterator[Sequence[SearchRequest]]:
