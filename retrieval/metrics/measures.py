@@ -104,7 +104,7 @@ def compute(
             results = ir_measures.evaluator(group, judged).iter_calc(table)
             for result in results:
                 values[result.measure][int(result.query_id) - 1] = result.value
-        except (CalledProcessError, ValueError, AssertionError) as error:
+        except (CalledProcessError, ValueError, TypeError, AssertionError) as error:
             names = ", ".join(map(str, group))
             raise BadMeasure(f"ir-measures cannot compute {names}: {error}") from error
     return tuple(Values(str(measure), values[measure], summed_up(measure, values[measure])) for measure in measures)

@@ -159,6 +159,7 @@ def test_depth_is_what_the_deepest_measure_needs() -> None:
         ("nDCG@10@5", "cannot be read|no value"),
         ("RBP", "may need a parameter: .*rel"),
         ("INST", "needs max_rel"),
+        ("AP(rel=0)", "cannot compute AP"),
     ],
 )
 def test_unusable_measures_are_named(name: str, message: str) -> None:
