@@ -33,12 +33,8 @@ class Plan:
 def plan(request: SearchRequest, snapshot: Snapshot, readability: Readability) -> Plan:
     """Hold a request against a generation.  Raises BadQuery and FilterError."""
     mode = _mode(request, snapshot)
-    if mode is not Mode.DENSE and snapshot.lexical is None:
-        raise BadQuery(f"{snapshot.name} has no index of words, so mode {mode} cannot answer; use mode dense")
+    text = asked_text(request.query, mode, snapshot)
     _check_fields(request, snapshot)
-    text = encoded_text(request.query, mode)
-    if not text:
-        raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
     weight = _weight(request, snapshot, readability, text) if mode is Mode.HYBRID else None
     allowed = _allowed(request.filter, snapshot)
     if mode is Mode.DENSE and not readability.sees(text):
@@ -50,6 +46,16 @@ def text_to_encode(request: SearchRequest, snapshot: Snapshot) -> str:
     """What the encoder is to read for a request; empty where no vector is needed."""
     mode = _mode(request, snapshot)
     return "" if mode is Mode.LEXICAL else encoded_text(request.query, mode)
+
+
+def asked_text(query: str, mode: Mode, snapshot: Snapshot) -> str:
+    """What the encoder reads of a query that the collection can answer in that mode.  Raises BadQuery."""
+    if mode is not Mode.DENSE and snapshot.lexical is None:
+        raise BadQuery(f"{snapshot.name} has no index of words, so mode {mode} cannot answer; use mode dense")
+    text = encoded_text(query, mode)
+    if not text:
+        raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
+    return text
 
 
 def encoded_text(query: str, mode: Mode) -> str:

@@ -12,7 +12,7 @@ from retrieval.errors import DocumentNotFound
 from retrieval.index.snapshot import Snapshot
 from retrieval.index.word_index import WordIndex
 from retrieval.search.explain import Attention, Explainer
-from retrieval.search.plan import encoded_text
+from retrieval.search.plan import asked_text, encoded_text
 from retrieval.search.words import Part
 from retrieval.types import (
     DenseExplanation,
@@ -64,9 +64,11 @@ class Reasons:
     def of_document(self, query: str, document_id: str, mode: Mode, *, start: int | None = None) -> Explanation:
         """Why that document has its score, hit or not.
 
-        Told for the passage that begins at `start`, by default the one with the best cosine (words: BM25).
+        Told for the passage that begins at `start`, by default the one with the best cosine (words: BM25).  Raises
+        BadQuery for what a search refuses.
         """
-        vector = None if mode is Mode.LEXICAL else self._vector(encoded_text(query, mode))
+        text = asked_text(query, mode, self._snapshot)
+        vector = None if mode is Mode.LEXICAL else self._vector(text)
         chosen = self._passage(document_id, start) if start is not None else self._best_for(query, document_id, vector)
         return self._explain(query, [chosen], mode, vector)[0]
 

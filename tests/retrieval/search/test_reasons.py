@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.pipeline import build_collection
+from indexer.pipeline import BuildSettings, build_collection
 from indexer.writer import Writer
-from retrieval.errors import DocumentNotFound
+from retrieval.errors import BadQuery, DocumentNotFound
 from retrieval.index.judgments import JUDGMENTS, judge, read_judgments
 from retrieval.metrics.trec import trec_qrels_lines
 from retrieval.search.judged import measured, qrels_of, query_id, topics_lines
@@ -57,6 +57,18 @@ def test_the_parts_of_every_hit_add_up(searcher: Searcher, mode: Mode) -> None:
             if mode is not Mode.DENSE:
                 assert why.lexical is not None
                 assert sum(term.score for term in why.lexical.terms) == pytest.approx(hit.scores.lexical or 0, abs=1e-4)
+
+
+def test_what_a_search_refuses_is_not_explained(searcher: Searcher, tmp_path: Path) -> None:
+    with pytest.raises(BadQuery, match="only operators"):
+        searcher.reasons.of_document("-cats", "cats", Mode.HYBRID)
+    (tmp_path / "documents.jsonl").write_text(json.dumps({"id": "a", "text": "Cats sleep."}))
+    build_collection([tmp_path / "documents.jsonl"], tmp_path / "bare", BuildSettings(lexical=None))
+    with (
+        open_searcher(tmp_path / "bare", encoder=searcher.encoder) as bare,
+        pytest.raises(BadQuery, match="no index of words"),
+    ):
+        bare.reasons.of_document("cats", "a", Mode.LEXICAL)
 
 
 def test_words_of_terms_stand_in_the_passage(searcher: Searcher) -> None:
