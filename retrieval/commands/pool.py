@@ -37,13 +37,15 @@ def pool(
     from retrieval.metrics.files import read_qrels
     from retrieval.metrics.lines import write_text
     from retrieval.metrics.pooling import fill_pool, pool_documents, pool_lines
-    from retrieval.search.systems import parse_system, texts_of
+    from retrieval.search.systems import open_texts, parse_system, texts_of
 
     topics = read_topics(queries)
     judged = read_qrels(qrels) if qrels else None
-    found = pool_documents(_ask([collection, *(runs or [])], topics, depth), topics, depth, judged=judged, seed=seed)
-    ids = {document for documents in found.values() for document in documents}
-    filled = fill_pool(found, topics, texts_of(Path(parse_system(collection).place), ids))
+    with open_texts(parse_system(collection)) as snapshot:  # before anything is asked
+        asked = _ask([collection, *(runs or [])], topics, depth)
+        found = pool_documents(asked, topics, depth, judged=judged, seed=seed)
+        ids = {document for documents in found.values() for document in documents}
+        filled = fill_pool(found, topics, texts_of(snapshot, ids))
     write_text(out, pool_lines(filled))
     stderr().print(f"wrote {len(filled):,} documents to judge for {len(found):,} queries: {out}", markup=False)
     stderr().print(f"next: attendex judge {out} --out qrels.txt", markup=False)

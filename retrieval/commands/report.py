@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -51,7 +52,7 @@ def report(
 
     source = task_source(queries, qrels, beir, split, dataset)
     held = hold(systems, source, measures, every_pair=every_pair, rounds=rounds, seed=seed)
-    command = " ".join(["attendex", *sys.argv[1:]])
+    command = shlex.join(["attendex", *sys.argv[1:]])
     whole = Reported(held.task, held.runs, held.stamps, held.contest.evaluations, held.contest.pairs, command, {})
     whole = with_titles(whole, _titles(systems, documents_shown(whole)))
     write_text(html, [render(whole)])
@@ -60,9 +61,10 @@ def report(
 
 def _titles(systems: list[str], ids: set[str]) -> dict[str, str]:
     """Titles from the first collection on this machine that is among the systems."""
-    from retrieval.search.systems import parse_system, texts_of
+    from retrieval.search.systems import open_texts, parse_system, texts_of
 
     for spec in map(parse_system, systems):
         if not spec.is_run and not spec.is_url:
-            return {document: shown.title for document, shown in texts_of(Path(spec.place), ids).items()}
+            with open_texts(spec) as snapshot:
+                return {document: shown.title for document, shown in texts_of(snapshot, ids).items()}
     return {}

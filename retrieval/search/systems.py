@@ -8,6 +8,7 @@ http://host:8080/papers:dense  a collection of a running service
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, NotFound
-from retrieval.index.snapshot import open_snapshot
+from retrieval.index.snapshot import Snapshot, open_snapshot
 from retrieval.metrics.asking import Answer, Stamp, Watch, ask, described
 from retrieval.metrics.files import read_run
 from retrieval.metrics.pooling import Shown
@@ -27,7 +28,8 @@ from retrieval.search.searcher import open_searcher
 from retrieval.types import EncoderFingerprint, Mode, SearchRequest
 
 SETTINGS = {"filter": str, "fusion": str, "weight": float, "rrf_k": int, "exact": bool, "min_score": float}
-_SPEC = re.compile(rf"(?P<place>.+?)(?::(?P<mode>{'|'.join(Mode)})?(?P<rest>(?:,?[a-z_]+=[^,]*)*))?")
+_SPEC = re.compile(r"(?P<place>.+?)(?::(?P<mode>[A-Za-z]+)?(?P<settings>(?:(?:(?<=:)|,)[a-z_]+=.*)?))?", re.DOTALL)
+_NEXT_SETTING = re.compile(r",(?=[a-z_]+=)")  # a comma within a value, of a filter's list, is followed by none
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class SystemSpec:
     @property
     def is_run(self) -> bool:
         """Whether the place is a run file, or a pipe that a run comes from."""
-        return not self.is_url and Path(self.place).exists() and not Path(self.place).is_dir()
+        return not self.is_url and _is_there(self.place) and not Path(self.place).is_dir()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +75,17 @@ class Measured:
 
 def parse_system(word: str) -> SystemSpec:
     """Read a word; InputError for a setting that does not exist or does not fit."""
-    if Path(word).exists():
+    if _is_there(word):
         return SystemSpec(word, word, SearchRequest(""))
     match = _SPEC.fullmatch(word)
     if match is None:
         raise InputError(
             f"{word!r} names no system; write DIR, DIR:mode or DIR:mode,weight=0.7 (modes: {', '.join(Mode)})"
         )
+    if match["mode"] and match["mode"] not in list(Mode):
+        raise InputError(f"{word!r}: there is no mode {match['mode']!r}; modes: {', '.join(Mode)}")
     settings = {}
-    for pair in filter(None, (match["rest"] or "").split(",")):
+    for pair in filter(None, _NEXT_SETTING.split((match["settings"] or "").removeprefix(","))):
         name, _, value = pair.partition("=")
         settings[name] = _setting(word, name, value)
     mode = Mode(match["mode"]) if match["mode"] else None
@@ -135,15 +139,29 @@ def deep(request: SearchRequest, depth: int) -> SearchRequest:
     return replace(request, k=depth, passages_per_document=1, fields=())
 
 
-def texts_of(path: Path, ids: Collection[str]) -> dict[str, Shown]:
+@contextmanager
+def open_texts(spec: SystemSpec) -> Iterator[Snapshot]:
+    """Open what texts are read from: a collection on this machine.  InputError for another system."""
+    if spec.is_url or spec.is_run:
+        raise InputError(f"{spec.word!r} has no texts to read; name a collection's directory")
+    _require_there(spec)
+    with open_snapshot(Path(spec.place)) as snapshot:
+        yield snapshot
+
+
+def texts_of(snapshot: Snapshot, ids: Collection[str]) -> dict[str, Shown]:
     """Title and text of each of the documents that the collection has."""
-    with open_snapshot(path) as snapshot:
-        rows = [row for row in map(snapshot.find, ids) if row is not None]
-        return {each.id: Shown(each.title, each.text) for each in snapshot.documents(rows)}
+    rows = [row for row in map(snapshot.find, ids) if row is not None]
+    return {each.id: Shown(each.title, each.text) for each in snapshot.documents(rows)}
+
+
+def _is_there(place: str) -> bool:
+    """Whether a file, folder or pipe has that name; a name that none can have is not there."""
+    return os.path.exists(place)  # noqa: PTH110  Path.exists raises for a name that is too long
 
 
 def _require_there(spec: SystemSpec) -> None:
-    if not spec.is_url and not Path(spec.place).exists():
+    if not spec.is_url and not _is_there(spec.place):
         raise NotFound(f"{spec.place}: neither a run file nor a collection is there")
 
 

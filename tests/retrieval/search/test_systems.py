@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import InputError
+from retrieval.errors import InputError, NotFound
 from retrieval.metrics.asking import Stamp, described
-from retrieval.search.remote import open_remote
-from retrieval.search.systems import deep, parse_system
+from retrieval.search.systems import deep, open_system, open_texts, parse_system
 from retrieval.types import EncoderFingerprint, Mode, SearchRequest
 
 
@@ -22,6 +21,11 @@ from retrieval.types import EncoderFingerprint, Mode, SearchRequest
         ("papers:weight=0,exact=true", "papers", SearchRequest("", weight=0.0, exact=True)),
         ("papers:fusion=rrf,rrf_k=10", "papers", SearchRequest("", fusion="rrf", rrf_k=10)),
         ("papers:filter=year >= 2020", "papers", SearchRequest("", filter="year >= 2020")),
+        (
+            'papers:dense,filter=name IN ["a", "b/c"],exact=true',
+            "papers",
+            SearchRequest("", mode=Mode.DENSE, filter='name IN ["a", "b/c"]', exact=True),
+        ),
         ("http://host:8080/papers", "http://host:8080/papers", SearchRequest("")),
         ("https://host/papers:lexical", "https://host/papers", SearchRequest("", mode=Mode.LEXICAL)),
     ],
@@ -45,6 +49,8 @@ def test_what_is_there_is_taken_as_it_is_named(tmp_path: Path) -> None:
         ("papers:dense,depth=3", "there is no setting 'depth'"),
         ("papers:weight=much", "'much' is no float for weight"),
         ("papers:exact=maybe", "'maybe' is no bool for exact"),
+        ("papers:lexcial", "there is no mode 'lexcial'; modes: dense, lexical, hybrid"),
+        ("papers:hybridweight=0.3", "there is no setting 'hybridweight'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(word: str, message: str) -> None:
@@ -52,8 +58,18 @@ def test_settings_that_do_not_fit_are_named(word: str, message: str) -> None:
         parse_system(word)
 
 
-def test_a_url_must_name_a_collection() -> None:
-    with pytest.raises(InputError, match="names no collection"), open_remote("http://host:8080/"):
+def test_a_name_that_no_file_can_have_is_not_there() -> None:
+    spec = parse_system("x" * 300)
+    assert not spec.is_run
+    with pytest.raises(NotFound, match="neither a run file nor a collection"), open_system(spec):
+        pass
+
+
+@pytest.mark.parametrize("name", ["http://host/papers", "run.trec"])
+def test_texts_are_read_from_a_collection_here(tmp_path: Path, name: str) -> None:
+    (tmp_path / "run.trec").write_text("q Q0 d 1 1 t")
+    word = name if name.startswith("http") else str(tmp_path / name)
+    with pytest.raises(InputError, match="has no texts to read"), open_texts(parse_system(word)):
         pass
 
 
