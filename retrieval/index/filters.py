@@ -152,8 +152,6 @@ def _shown(value: Value) -> str:
 def _condition(node: Condition, kind: FieldType, chunk: pa.Array) -> Bitmap:
     if isinstance(node, Existence):
         return _exists(kind, chunk)
-    if pa.types.is_dictionary(chunk.type):
-        chunk = chunk.dictionary_decode()
     if kind is not FieldType.STRINGS:
         return _values(node, chunk)
     found = np.zeros(len(chunk), dtype=bool)

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
+from retrieval.index.array_header import read_header
 from retrieval.index.digests import CheckedFile, FileRecord
 from retrieval.index.directory import Files, write_file
 
@@ -49,14 +50,11 @@ class CheckedArray:
     def __init__(self, file: CheckedFile) -> None:
         self._file = file
         file.require(0, min(_HEADER_BYTES, file.record.size_bytes))
-        head = BytesIO(bytes(file.bytes[:_HEADER_BYTES]))
         try:
-            if npy.read_magic(head) != (1, 0):
-                raise ValueError("unknown version")
-            shape, _, dtype = npy.read_array_header_1_0(head)
-            self._start = head.tell()
-            self._array: NDArray[Any] = np.frombuffer(memoryview(file.bytes)[self._start :], dtype=dtype)
-            if dtype.hasobject or shape != self._array.shape:
+            header = read_header(BytesIO(bytes(file.bytes[:_HEADER_BYTES])))
+            self._start = header.size_bytes
+            self._array: NDArray[Any] = np.frombuffer(memoryview(file.bytes)[self._start :], dtype=header.dtype)
+            if header.shape != self._array.shape:
                 raise ValueError("unexpected layout")
         except ValueError as error:
             raise file.damage(f"is not an array ({error})") from error

@@ -17,6 +17,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from retrieval.errors import CorruptCollection
+from retrieval.index.array_header import read_header
 from retrieval.index.digests import CheckedFile
 from retrieval.index.identity import Digests, IdTable
 from retrieval.index.manifest import DELETIONS, SEGMENTS, SegmentRecord
@@ -229,13 +230,8 @@ def _size_bytes(document: Document) -> int:
 def _parse_npy(file: CheckedFile) -> NDArray[Any]:
     """The array in a checked `.npy` file, without a copy."""
     data = memoryview(file.bytes)
-    head = BytesIO(data[:4096].tobytes())
     try:
-        if npy.read_magic(head) != (1, 0):
-            raise ValueError("unknown version")
-        shape, fortran_order, dtype = npy.read_array_header_1_0(head)
-        if fortran_order or dtype.hasobject:
-            raise ValueError("unexpected layout")
-        return np.frombuffer(data[head.tell() :], dtype=dtype).reshape(shape)
+        header = read_header(BytesIO(data[:4096].tobytes()))
+        return np.frombuffer(data[header.size_bytes :], dtype=header.dtype).reshape(header.shape)
     except ValueError as error:
         raise file.damage(f"is not an array ({error})") from error

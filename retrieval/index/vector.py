@@ -18,6 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
 from retrieval.errors import CorruptCollection, EncoderError, StorageError
+from retrieval.index.array_header import read_header
 from retrieval.index.directory import Files, writing
 from retrieval.types import Scores, Vectors
 
@@ -89,24 +90,23 @@ def open_vectors(path: Path) -> Kept:
     """Map the vectors of `path`, (n, dimension), read-only; nothing is read before it is used."""
     try:
         with path.open("rb") as file:
-            if npy.read_magic(file) != (1, 0):
-                raise ValueError("not version 1.0 of the .npy format")
-            shape, fortran_order, dtype = npy.read_array_header_1_0(file)
-            start, size = file.tell(), path.stat().st_size
+            header = read_header(file)
+            size = path.stat().st_size
     except FileNotFoundError as error:
         raise CorruptCollection("the vectors are missing; restore the collection or index again", path=path) from error
     except OSError as error:
         raise StorageError(f"cannot read vectors: {error.strerror}", path=path) from error
     except ValueError as error:
         raise CorruptCollection(f"not a file of vectors ({error}); restore it or index again", path=path) from error
-    if len(shape) != 2 or fortran_order or dtype not in KEPT_TYPES:
+    shape, dtype = header.shape, header.dtype
+    if len(shape) != 2 or dtype not in KEPT_TYPES:
         raise CorruptCollection(f"holds {dtype} of shape {shape}, not rows of float16 or float32", path=path)
-    expected = start + shape[0] * shape[1] * dtype.itemsize
+    expected = header.size_bytes + shape[0] * shape[1] * dtype.itemsize
     if size != expected:
         raise CorruptCollection(f"has {size} bytes instead of {expected}; restore it or index again", path=path)
     if shape[0] == 0:
         return np.empty(shape, dtype)
-    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
+    return np.memmap(path, dtype=dtype, mode="r", offset=header.size_bytes, shape=shape)
 
 
 def row_scores(query: NDArray[np.float32], vectors: Kept) -> Scores:

@@ -15,6 +15,7 @@ from retrieval.encoder.hub import locate
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadQuery
+from retrieval.index.passages import passage_text
 from retrieval.search.explain import Explainer, best_spans, maximal_stretches, without
 from retrieval.search.words import SPECIAL, Part, Word, joined
 from retrieval.types import DenseExplanation, WordPart
@@ -39,6 +40,12 @@ WORDS = st.lists(
     max_size=12,
 ).map(" ".join)
 TITLES = st.one_of(st.just(""), WORDS)
+
+
+@given(title=TITLES, heading=TITLES, text=st.text())
+def test_what_is_explained_is_what_was_encoded(title: str, heading: str, text: str) -> None:
+    parts = [Part("title", title), Part("heading", heading), Part("text", text)]
+    assert joined("", parts) == passage_text(title, heading, text)
 
 
 @pytest.fixture(scope="session")
