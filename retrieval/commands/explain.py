@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from retrieval.commands.options import named_mode
 from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from retrieval.types import DenseExplanation, Document, Explanation, LexicalExplanation, Mode, WordPart
+    from retrieval.types import DenseExplanation, Document, Explanation, LexicalExplanation, WordPart
 
 SHOWN_WORDS = 12  # of the passage, strongest first
 BAR = 24  # characters
@@ -44,7 +45,7 @@ def explain(
     from retrieval.search.searcher import open_searcher
     from retrieval.types import Mode, SearchRequest
 
-    wanted = _mode(mode)
+    wanted = named_mode(mode)
     chosen = load_encoder(encoder) if encoder else None
     with open_searcher(collection, encoder=chosen) as searcher:
         both = Mode.DENSE if searcher.snapshot.lexical is None else Mode.HYBRID
@@ -55,14 +56,6 @@ def explain(
         print_json({"query": text, "id": document, **asdict(found)})
     else:
         _show(shown, found)
-
-
-def _mode(name: str) -> Mode | None:
-    from retrieval.types import Mode
-
-    if name and name not in list(Mode):
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(Mode)}", param_hint="--mode")
-    return Mode(name) if name else None
 
 
 def _show(document: Document, found: Explanation) -> None:

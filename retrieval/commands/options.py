@@ -1,4 +1,4 @@
-"""Options that the measuring commands share, said once."""
+"""What several commands take, said once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from retrieval.metrics.tasks import TaskSource
+    from retrieval.types import Mode
 
 DATA, STATISTICS = "Queries and judgments", "Statistics"
 
@@ -34,3 +35,12 @@ def task_source(queries: Path | None, qrels: Path | None, beir: Path | None, spl
     if sum((qrels is not None, beir is not None, bool(dataset))) != 1:
         raise typer.BadParameter("give one of --qrels (with --queries), --beir, --dataset", param_hint="--qrels")
     return TaskSource(queries, qrels, beir, split, dataset)
+
+
+def named_mode(name: str) -> Mode | None:
+    """The mode of `--mode`, None where it is not given; wrong usage for a name that is none."""
+    from retrieval.types import Mode
+
+    if name and name not in list(Mode):
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(Mode)}", param_hint="--mode")
+    return Mode(name) if name else None

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from retrieval.commands.options import named_mode
 from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
-    from retrieval.types import Hit, Mode, PassageHit, SearchResult
+    from retrieval.types import Hit, PassageHit, SearchResult
 
 SNIPPET_CHARACTERS = 240
 SHOWN_VALUES = 10
@@ -70,7 +71,7 @@ def search(
         query,
         k=k,
         offset=offset,
-        mode=_mode(mode),
+        mode=named_mode(mode),
         filter=where,
         fusion=fusion,
         weight=weight,
@@ -89,14 +90,6 @@ def search(
         print_json(asdict(result))
     else:
         _show(result)
-
-
-def _mode(name: str) -> Mode | None:
-    from retrieval.types import Mode
-
-    if name and name not in list(Mode):
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(Mode)}", param_hint="--mode")
-    return Mode(name) if name else None
 
 
 def _show(result: SearchResult) -> None:
