@@ -101,7 +101,8 @@ class Comparison:
             return f"{self.b} is {word}: {signed(d.difference)} {d.measure} {interval}, {told_p(d.p_adjusted)}"
         if d.wins == d.losses == 0:
             return f"no difference: {self.b} and {self.a} have the same {d.measure} in all {len(self.queries)} queries"
-        detects = f"{len(self.queries)} queries detect {d.detectable:.3f} or more"
+        count = len(self.queries)
+        detects = f"{count} queries detect {d.detectable:.3f} or more" if count > 1 else "one query can show none"
         return f"no difference shown between {self.b} and {self.a} in {d.measure} ({told_p(d.p_adjusted)}); {detects}"
 
 

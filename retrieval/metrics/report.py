@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def _comparisons(report: Reported) -> list[str]:
                 told_p(d.p_t).removeprefix("p = ").removeprefix("p "),
                 f"{d.effect:+.2f}",
                 f"{d.wins} / {d.losses} / {d.ties}",
-                f"{d.detectable:.3f}",
+                f"{d.detectable:.3f}" if isfinite(d.detectable) else "none",
             )
             for name, d in pair.differences.items()
         ]

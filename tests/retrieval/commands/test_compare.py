@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +87,14 @@ def test_the_page_stands_alone_and_escapes_what_users_wrote(files: Path) -> None
     assert not re.search(r"#0102\d", text)  # every marker colour became a variable
     assert "prefers-color-scheme: dark" in text
     assert "attendex" in text
+
+
+def test_the_command_of_a_report_can_be_pasted(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["report", str(files / "best.run"), "--qrels", str(files / "qrels.txt"), "--html", str(files / "a b.html")]
+    monkeypatch.setattr(sys, "argv", ["attendex", *asked])
+    assert invoke(*asked)[0] == 0
+    text = html.unescape((files / "a b.html").read_text())
+    assert f"attendex {shlex.join(asked)}" in text
 
 
 def test_a_report_of_one_system_and_the_same_bytes_again(files: Path) -> None:

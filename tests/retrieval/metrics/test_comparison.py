@@ -50,6 +50,12 @@ def test_chance_is_not_called_better() -> None:
     assert "40 queries detect 0." in pair.verdict
 
 
+def test_one_query_shows_no_difference() -> None:
+    qrels = Qrels("q", {"q0": {"good": 1}})
+    (pair,) = compare([placed("A", {"q0": 1}), placed("B", {"q0": 2})], qrels, "RR@10").pairs
+    assert pair.verdict.endswith("; one query can show none")
+
+
 def test_equal_runs() -> None:
     run = noisy("A", 1, 1)
     (pair,) = compare([run, Run("B", run.rankings)], QRELS, "RR@10 nDCG@10").pairs
