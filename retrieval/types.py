@@ -259,7 +259,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds spent on each stage of one search."""
+    """Milliseconds spent on each stage of one search; `total` counts explanations too."""
 
     encode: float
     retrieve: float

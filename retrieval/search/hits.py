@@ -22,6 +22,8 @@ def fetch(request: SearchRequest, ranked: DocumentRanking, retrieval: Retrieval,
     rows = _rows(documents, retrieval, snapshot)
     scores = retrieval.score(np.concatenate(rows))
     best = _best(scores.score, [len(each) for each in rows], request.passages_per_document)
+    if retrieval.words_alone and scores.lexical is not None:
+        best = [places[scores.lexical[places] > 0] for places in best]
     passages = iter(snapshot.passages(np.concatenate(rows)[np.concatenate(best)]))
     return tuple(
         _hit(rank, document, float(score), [(place, next(passages)) for place in places.tolist()], scores, request)

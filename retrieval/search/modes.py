@@ -38,6 +38,7 @@ class Retrieval(Protocol):
 
     mode: Mode
     allowed: Bitmap | None  # rows that a filter, phrases and exclusions leave; None: all the live ones
+    words_alone: bool  # whether of these only rows with a word of the query match
 
     def rank(self, k: int) -> Ranking:
         """The k best allowed rows, by (score descending, row ascending); fewer where fewer match."""
@@ -54,6 +55,7 @@ class DenseRetrieval:
     """By cosine: every allowed row matches.  A row is scored once."""
 
     mode = Mode.DENSE
+    words_alone = False
 
     def __init__(self, vectors: CombinedVectors, vector: NDArray[np.float32], allowed: Bitmap, *, exact: bool) -> None:
         self.allowed: Bitmap | None = allowed
@@ -84,6 +86,7 @@ class LexicalRetrieval:
     """By BM25: rows with a word of the query match."""
 
     mode = Mode.LEXICAL
+    words_alone = True
 
     def __init__(self, words: WordQuery) -> None:
         self.allowed = words.within
@@ -111,15 +114,15 @@ class HybridRetrieval:
 
     def __init__(self, dense: DenseRetrieval, words: WordQuery, *, weight: float, rows_allowed: int) -> None:
         self.allowed = dense.allowed
+        self.words_alone = weight == 0.0
         self._dense = dense
         self._words = words
-        self._weight = weight
         self._rows_allowed = rows_allowed
         top = words.search(_FIRST_WORDS).scores  # which `rank` asks for too
         self._fusion = Convex(weight, float(top[0]) if len(top) else 0.0)
 
     def rank(self, k: int) -> Ranking:
-        if self._weight == 0.0:
+        if self.words_alone:
             found = self._words.search(k)
             return best(found.rows, self.score(found.rows).score, k)
         near = max(_FIRST_NEAR, 2 * k)
@@ -141,7 +144,7 @@ class HybridRetrieval:
         return RowScores(fused, dense, lexical, fused)
 
     def matches(self) -> Bitmap:
-        return self._words.matches() if self._weight == 0.0 else self._dense.matches()
+        return self._words.matches() if self.words_alone else self._dense.matches()
 
 
 class RankRetrieval:
@@ -156,9 +159,9 @@ class RankRetrieval:
 
     def __init__(self, dense: DenseRetrieval, words: WordQuery, *, weight: float, rrf_k: int, rows: int) -> None:
         self.allowed = dense.allowed
+        self.words_alone = weight == 0.0
         self._dense = dense
         self._words = words
-        self._words_alone = weight == 0.0
         self._given = np.zeros(rows, np.float32)
         self._listed = np.empty(0, np.int64)
         for share, found in ((weight, dense.rank), (1.0 - weight, words.search)):
@@ -172,16 +175,16 @@ class RankRetrieval:
     def rank(self, k: int) -> Ranking:
         rows = self._listed
         if len(rows) < k:
-            more = self._words.search(k) if self._words_alone else self._dense.rank(k, exact=True)
+            more = self._words.search(k) if self.words_alone else self._dense.rank(k, exact=True)
             rows = union(rows, more.rows)
         return best(rows, self.score(rows).score, k)
 
     def score(self, rows: Rows) -> RowScores:
         dense, lexical = self._dense.score(rows).score, self._words.score(rows)
         given = self._given[rows]
-        behind = np.minimum((lexical / self._most_words if self._words_alone else dense) - 1.0, 0.0)
+        behind = np.minimum((lexical / self._most_words if self.words_alone else dense) - 1.0, 0.0)
         fused = np.where(given > 0.0, given, behind).astype(np.float32)
         return RowScores(fused, dense, lexical, fused)
 
     def matches(self) -> Bitmap:
-        return self._words.matches() if self._words_alone else self._dense.matches()
+        return self._words.matches() if self.words_alone else self._dense.matches()

@@ -24,7 +24,7 @@ class FieldOverview:
 
     name: str
     type: FieldType
-    documents: int  # that have the field
+    documents: int  # that have a value there
     different: int  # values
     values: tuple[FacetCount, ...] = ()
     least: MetadataValue | None = None
@@ -39,7 +39,8 @@ def overview(snapshot: Snapshot) -> list[FieldOverview]:
 def _field(snapshot: Snapshot, name: str, kind: FieldType) -> FieldOverview:
     column = snapshot.column(name)
     live = column.filter(pa.array(snapshot.live_documents))
-    documents = int(len(live) - live.null_count)
+    having = pc.greater(pc.list_value_length(live), 0) if kind is FieldType.STRINGS else live.is_valid()
+    documents = int(pc.sum(having).as_py() or 0)
     if kind in COUNTED:
         every = count_values(column, snapshot.live_documents, limit=max(1, len(live)))
         return FieldOverview(name, kind, documents, len(every), every[:MOST_VALUES])

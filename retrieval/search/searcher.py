@@ -96,13 +96,14 @@ class Searcher:
         fetch_ms = _ms_since(fetched)
         if request.explain:
             hits = self.reasons.added(request.query, hits, planned.mode, vector)
+        total_ms = encode_ms + _ms_since(started)
         return SearchResult(
             query=request.query,
             collection=self.snapshot.name,
             generation=self.snapshot.manifest.generation,
             mode=planned.mode,
             hits=hits,
-            timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, encode_ms + retrieve_ms + fetch_ms),
+            timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, total_ms),
             facets=facets,
             weight=planned.weight.value if planned.weight else None,
             weight_reason=planned.weight.reason if planned.weight else "",

@@ -193,6 +193,10 @@ def test_an_excluded_word_anywhere_leaves_the_document_out(
         assert [hit.id for hit in table.search(SearchRequest(query, mode=mode)).hits] == ["without"]
         (hit,) = table.search(SearchRequest('crumbs "bitter marmalade"', mode=mode, passages_per_document=9)).hits
         assert all("Bitter marmalade" in passage.text for passage in hit.passages)
+        by_words = SearchRequest("marmalade", mode=mode, weight=0.0, passages_per_document=9)
+        for fusion in ("convex", "rrf"):  # passages without a word of the query do not match
+            (hit,) = table.search(replace(by_words, fusion=fusion)).hits
+            assert all("marmalade" in passage.text and passage.score > 0 for passage in hit.passages)
 
 
 def test_what_is_dead_is_not_found(library: Searcher) -> None:

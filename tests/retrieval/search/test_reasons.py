@@ -23,7 +23,7 @@ from retrieval.types import Mode, SearchRequest
 DOCUMENTS = [
     ("aspirin", "Aspirin lowers the risk of stroke in adults.", {"year": 2003, "kind": "trial", "tags": ["a", "b"]}),
     ("wing", "A wing in the slipstream of a propeller lifts more.", {"year": 1953, "kind": "paper", "tags": ["b"]}),
-    ("cats", "Cats sleep for most of the day and hunt at night.", {"kind": "paper"}),
+    ("cats", "Cats sleep for most of the day and hunt at night.", {"kind": "paper", "tags": []}),
 ]
 
 
@@ -89,6 +89,7 @@ def test_the_overview_counts_fields(searcher: Searcher) -> None:
     fields = {each.name: each for each in overview(searcher.snapshot)}
     assert [(each.value, each.count) for each in fields["kind"].values] == [("paper", 2), ("trial", 1)]
     assert [(each.value, each.count) for each in fields["tags"].values] == [("b", 2), ("a", 1)]
+    assert fields["tags"].documents == 2  # an empty list is no value
     assert (fields["year"].least, fields["year"].most, fields["year"].documents) == (1953, 2003, 2)
 
 

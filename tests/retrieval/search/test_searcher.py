@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +110,13 @@ def test_many_queries_are_answered_as_each_alone(searcher: Searcher) -> None:
 def test_what_cannot_be_answered_is_named(searcher: Searcher, request_: SearchRequest, words: str) -> None:
     with pytest.raises(BadQuery, match=words):
         searcher.search(request_)
+
+
+def test_the_time_of_explanations_is_counted(searcher: Searcher) -> None:
+    started = time.perf_counter()
+    spent = searcher.search(SearchRequest("oak", explain=True)).timings_ms
+    around = (time.perf_counter() - started) * 1000
+    assert spent.encode + spent.retrieve + spent.fetch < spent.total <= around
 
 
 def test_documents_by_id(searcher: Searcher) -> None:
