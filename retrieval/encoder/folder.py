@@ -131,8 +131,8 @@ def _opened(path: Path) -> EncoderFolder:
         head=_head(path, modules, pooling, outer),
         max_tokens=_max_tokens(transformer, own, config, architecture),
         lower_case=bool(own.get("do_lower_case")),
-        query_prompt=prompts.get("query") or "",
-        passage_prompt=next((prompts[name] for name in PASSAGE_PROMPTS if prompts.get(name)), ""),
+        query_prompt=prompts.get("query", ""),
+        passage_prompt=next((prompts[name] for name in PASSAGE_PROMPTS if name in prompts), ""),
         include_prompt=bool(pooling.get("include_prompt", True)),
     )
 
@@ -220,7 +220,7 @@ def _prompts(path: Path, outer: Mapping[str, Any]) -> dict[str, str]:
         raise UnsupportedCheckpoint(
             f"{path / 'config_sentence_transformers.json'}: prompts must be texts by name; found {prompts!r}"
         )
-    return prompts
+    return {name: text for name, text in prompts.items() if text}
 
 
 def _own_config(transformer: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from retrieval.types import EncoderFingerprint, Mode, SearchRequest
 
 SETTINGS = {"filter": str, "fusion": str, "weight": float, "rrf_k": int, "exact": bool, "min_score": float}
 _SPEC = re.compile(r"(?P<place>.+?)(?::(?P<mode>[A-Za-z]+)?(?P<settings>(?:(?:(?<=:)|,)[a-z_]+=.*)?))?", re.DOTALL)
-_NEXT_SETTING = re.compile(r",(?=[a-z_]+=)")  # a comma within a value, of a filter's list, is followed by none
+_NEXT_SETTING = re.compile(r",(?=[a-z_]+=)")  # a comma in a filter's list has no such name behind it
 
 
 @dataclass(frozen=True, slots=True)
