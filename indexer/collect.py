@@ -78,7 +78,7 @@ def _kept(collection: Path, current: Manifest, retention: Retention, files: File
     for number in reversed(kept_generations(collection)):
         if number == current.generation:
             continue
-        manifest = _readable(collection, number) if number < current.generation else None
+        manifest = readable_manifest(collection, number) if number < current.generation else None
         place += manifest is not None
         if manifest and retention.keeps(place, manifest.created, now):
             kept.append(manifest)
@@ -90,7 +90,8 @@ def _kept(collection: Path, current: Manifest, retention: Retention, files: File
     return kept
 
 
-def _readable(collection: Path, number: int) -> Manifest | None:
+def readable_manifest(collection: Path, number: int) -> Manifest | None:
+    """A kept generation; None where it is damaged."""
     try:
         return read_manifest(collection, number)
     except CollectionError:
@@ -100,14 +101,16 @@ def _readable(collection: Path, number: int) -> Manifest | None:
 def unnamed_paths(collection: Path, kept: Sequence[Manifest]) -> list[Path]:
     """What lies in the collection and belongs to none of `kept`, whose first is the current generation.
 
-    Paths are relative to the collection; a folder stands before what it holds.
+    Paths are relative to the collection; a folder stands before what it holds.  What is being made is asked for after
+    the look at what is there: whoever begins in between has nothing there yet.
     """
     named = _named(kept)
+    unnamed = [Path(name) for name in _entries(collection) if name not in named]
     interrupted = _interrupted(collection, kept[0].next_key if kept else 0)
     merging = lock_is_held(collection / MERGE_LOCK)
-    twins = _unused_twins(collection, kept)
+    twins = _twins(collection, kept)
     orphans = []
-    for path in (Path(name) for name in _entries(collection) if name not in named):
+    for path in unnamed:
         in_the_making = merging and path.parts[0] == SEGMENTS and path.parts[1].startswith(MERGE_PREFIX)
         resumable = path.parts[:2] in interrupted or (interrupted and path == Path(JOURNAL))
         resumable = resumable or path.parts[:2][-1].startswith(twins)
@@ -132,10 +135,15 @@ def _interrupted(collection: Path, next_key: int) -> set[tuple[str, ...]]:
     return {(SEGMENTS, each.name) for each in journal.segments}
 
 
-def _unused_twins(collection: Path, kept: Sequence[Manifest]) -> tuple[str, ...]:
-    """Prefixes of the segments that `attendex reembed` has made so far and no generation uses yet."""
-    used = {segment.name for manifest in kept for segment in manifest.segments}
+def _twins(collection: Path, kept: Sequence[Manifest]) -> tuple[str, ...]:
+    """Prefixes of the segments that `attendex reembed` has made so far.
+
+    A mark that the current generation uses was left by a run that died when it had switched, unless another is at work.
+    """
     marks = [path.name for path in collection.glob(f"{REEMBED_PREFIX}*")]
+    if lock_is_held(collection / REEMBED_LOCK):
+        return tuple(marks)
+    used = [segment.name for manifest in kept[:1] for segment in manifest.segments]
     return tuple(mark for mark in marks if not any(name.startswith(mark) for name in used))
 
 

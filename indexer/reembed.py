@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.collect import LOCK, REEMBED_LOCK, REEMBED_PREFIX, Retention, collect
+from indexer.collect import LOCK, REEMBED_LOCK, REEMBED_PREFIX, Retention, collect, readable_manifest
 from indexer.publish import publish
 from indexer.structures import wanted_structure, with_structure
 from retrieval.encoder.sentence import SentenceEncoder
@@ -29,7 +29,7 @@ from retrieval.index.segment import FACTS, VECTORS, Segment, npy_bytes
 from retrieval.index.snapshot import Snapshot
 from retrieval.index.vector import VectorWriter, open_vectors
 from retrieval.search.readability import Readability
-from retrieval.types import Bitmap, Rows, Vectors
+from retrieval.types import Rows, Vectors
 
 LOT_ROWS = 4096
 
@@ -130,6 +130,7 @@ class _Twins:
                 if all(each.name in self._records for each in current.segments):
                     manifest = self._with_share(self.manifest(current))
                     publish(self._collection, manifest, self._files)
+                    self._files.unlink(self._collection / self._mark)
                     collect(self._collection, retention, self._files)
                     return manifest.generation
             self.manifest(current)
@@ -189,19 +190,16 @@ class _Twins:
             self._files.unlink(lot)
 
     def _encode(self, source: Segment, rows: Rows) -> Vectors:
-        """Vectors of these rows; zeros for dead ones, which nobody sees."""
-        wanted: Bitmap = np.zeros(len(source), dtype=np.bool_)
-        wanted[rows] = source.live_documents[source.document_of[rows]]
+        """Vectors of these rows, dead ones included: a rollback may bring them back."""
+        lot = np.zeros(len(source), dtype=np.bool_)
+        lot[rows] = True
         texts = [
             passage_text(title, "", text)
-            for some in source.scan(wanted)
+            for some in source.scan(lot)
             for title, text in zip(some.titles, some.texts, strict=True)
         ]
-        vectors = np.zeros((len(rows), self._encoder.dimension), dtype=np.float32)
-        if texts:
-            vectors[wanted[rows]] = self._encoder.encode_passages(texts)
         self.encoded += len(texts)
-        return vectors
+        return self._encoder.encode_passages(texts)
 
     def _facts(self, source: Segment) -> np.ndarray[tuple[int], np.dtype[np.void]]:
         """What is known of the documents; what the new encoder's tokenizer cannot read is counted anew."""
@@ -215,8 +213,8 @@ class _Twins:
 
 def _segments_of(collection: Path, encoder: SentenceEncoder) -> dict[str, SegmentRecord]:
     """Segments of kept generations that this encoder made: before a rollback, say."""
-    manifests = [read_manifest(collection, number) for number in kept_generations(collection)]
-    same = (each for each in manifests if not each.encoder.differences(encoder.fingerprint))
+    manifests = (readable_manifest(collection, number) for number in kept_generations(collection))
+    same = (each for each in manifests if each and not each.encoder.differences(encoder.fingerprint))
     return {segment.name: segment for manifest in same for segment in manifest.segments}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -231,6 +233,37 @@ def test_merging_does_not_lose_what_is_written_meanwhile(bench: Any, monkeypatch
         found = {each.id: each.text for each in snapshot.documents(np.flatnonzero(snapshot.live_documents))}
     kept = {f"d{n}": f"text of d{n}" for n in (0, 2, 3, 4, 6, 7)}
     assert found == {**kept, "d5": "new", "e": "text of e"}
+    assert verify(bench.path).ok
+
+
+def test_a_collector_spares_a_merge_that_begins_while_it_looks(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.add(*(bench.document(f"d{n}") for n in range(4)))
+    bench.add(*(bench.document(f"d{n}") for n in range(4, 8)))
+    import indexer.collect as collect
+    import indexer.compact as compact
+
+    lock_is_held, merge_parts = collect.lock_is_held, compact.merge_parts
+    made, merging = Event(), ThreadPoolExecutor(1)
+    merges: list[Any] = []
+
+    def merge_and_tell(*arguments: Any) -> Any:
+        record = merge_parts(*arguments)
+        made.set()
+        return record
+
+    def begin_after_a_look(path: Path) -> bool:
+        held = lock_is_held(path)
+        if path.name == collect.MERGE_LOCK and not merges:
+            merges.append(merging.submit(merge_collection, bench.path, fully=True))
+            made.wait()
+        return held
+
+    monkeypatch.setattr(compact, "merge_parts", merge_and_tell)
+    monkeypatch.setattr(collect, "lock_is_held", begin_after_a_look)
+    with bench.writer():
+        pass  # collects garbage
+    assert merges[0].result().merges == 1
+    merging.shutdown()
     assert verify(bench.path).ok
 
 

@@ -70,10 +70,10 @@ def test_the_vectors_are_made_again_and_nothing_else_changes(bench: Any) -> None
     before = state(bench.path)
     with open_snapshot(bench.path) as snapshot:
         words = snapshot.manifest.lexical
-        live = int(snapshot.live.sum())
+        rows = snapshot.rows
     encoder = Other()
     report = reembed(bench.path, encoder)  # type: ignore[arg-type]
-    assert (report.switched, report.generation, report.encoded) == (True, 4, live)
+    assert (report.switched, report.generation, report.encoded) == (True, 4, rows)
     assert state(bench.path) == before
     assert read_manifest(bench.path).lexical == words
     check_switched(bench)
@@ -150,6 +150,41 @@ def test_a_rollback_brings_the_old_encoder_back_and_the_new_one_again(bench: Any
     assert report.encoded == 1
     check_switched(bench)
     assert clean(bench.path)
+
+
+def test_documents_that_a_rollback_brings_back_have_vectors(bench: Any) -> None:
+    bench.add(*(bench.document(f"d{n}") for n in range(8)))
+    with bench.writer() as writer:
+        writer.delete(["d1"])
+        writer.commit()
+    reembed(bench.path, Other())  # type: ignore[arg-type]
+    roll_back(bench.path, 1)
+    reembed(bench.path, Other())  # type: ignore[arg-type]
+    assert "d1" in (state(bench.path) or {})
+    check_switched(bench)
+
+
+def test_what_is_made_stays_beside_an_older_generation_of_the_same_encoder(bench: Any) -> None:
+    grown(bench)
+    reembed(bench.path, Other())  # type: ignore[arg-type]
+    roll_back(bench.path, 3)
+    bench.add(bench.document("later"))
+
+    def accept(_: Any) -> bool:
+        with bench.writer() as writer:  # collects garbage
+            writer.delete(["nobody"])
+        return True
+
+    assert reembed(bench.path, Other(), accept=accept).switched  # type: ignore[arg-type]
+    check_switched(bench)
+    assert clean(bench.path)
+
+
+def test_a_damaged_old_generation_stops_nothing(bench: Any) -> None:
+    grown(bench)
+    (bench.path / "generations" / "000001.json").write_text("{}")
+    assert reembed(bench.path, Other()).switched  # type: ignore[arg-type]
+    check_switched(bench)
 
 
 @pytest.mark.slow
