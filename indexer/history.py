@@ -10,7 +10,7 @@ from indexer.collect import LOCK, Retention, collect
 from indexer.publish import publish
 from retrieval.errors import CollectionError, CorruptCollection, NotACollection
 from retrieval.index.directory import Files, locked
-from retrieval.index.manifest import MANIFEST, Manifest, kept_generations, read_manifest
+from retrieval.index.manifest import MANIFEST, Manifest, kept_generations, read_manifest, was_committed
 from retrieval.index.snapshot import Snapshot
 
 
@@ -63,7 +63,7 @@ def roll_back(
     Every byte of that generation is checked first.  The history stays: rolling back can be rolled back.
     """
     files = files or Files()
-    if not (collection / MANIFEST).exists() and not kept_generations(collection):
+    if not was_committed(collection):
         read_manifest(collection)  # says what is wrong
     with locked(collection / LOCK, wait_s=wait_s):
         current = _current(collection)

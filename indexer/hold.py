@@ -10,7 +10,7 @@ from indexer.collect import FOLDERS, LOCK, NAMES
 from indexer.journal import JOURNAL
 from retrieval.errors import NotACollection, StorageError
 from retrieval.index.directory import Files, Lock, storage_errors, take_lock
-from retrieval.index.manifest import MANIFEST, kept_generations, read_manifest
+from retrieval.index.manifest import MANIFEST, read_manifest, was_committed
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Hold:
         """Let the next one in; of a first build that finished nothing, nothing stays."""
         assert self._lock is not None
         try:
-            if not (self.path / MANIFEST).exists() and not (self.path / JOURNAL).exists():
+            if not was_committed(self.path) and not (self.path / JOURNAL).exists():
                 self._clear()
         finally:
             self._lock.release()
@@ -64,8 +64,8 @@ class Hold:
         foreign = [name for name in there if not _ours(name)]
         if foreign:
             raise NotACollection(f"{self.path}: holds other things ({foreign[0]!r}); name a new or an empty directory")
-        if max(kept_generations(self.path), default=0) > 1:
-            read_manifest(self.path)  # says how to bring back a collection whose manifest is lost
+        if was_committed(self.path):
+            read_manifest(self.path)  # says how to bring it back, for its manifest is lost
         for folder in (*reversed(self.path.parents), self.path):
             if not folder.exists():
                 self._made.append(folder)

@@ -20,12 +20,12 @@ from retrieval.index.digests import CheckedFile
 from retrieval.index.identity import id_digests
 from retrieval.index.lexical import open_segments
 from retrieval.index.manifest import (
-    MANIFEST,
     SEGMENTS,
     Manifest,
     generation_path,
     kept_generations,
     read_manifest,
+    was_committed,
 )
 from retrieval.index.passages import Table
 from retrieval.index.snapshot import Snapshot
@@ -76,7 +76,7 @@ def verify(collection: Path, *, encoder: Encoder | None = None, sample: int = 20
     `sample` passages are searched by their own vectors.  With an `encoder` the canaries are encoded again.  Raises
     NotACollection when there is nothing to check.
     """
-    if not (collection / MANIFEST).exists() and not kept_generations(collection):
+    if not was_committed(collection):
         read_manifest(collection)  # says what is wrong
     found = _check_manifests(collection)
     kept, manifests = found.readable, found.check

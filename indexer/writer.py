@@ -32,13 +32,13 @@ from retrieval.errors import BadDocument, CollectionError, CorruptCollection, En
 from retrieval.index.directory import Files
 from retrieval.index.identity import content_digests, id_digests
 from retrieval.index.manifest import (
-    MANIFEST,
     SEGMENTS,
     CollectionSettings,
     LexicalRecord,
     Manifest,
     SegmentRecord,
     read_manifest,
+    was_committed,
 )
 from retrieval.index.schema import extend_schema, typed
 from retrieval.index.segment import Segment
@@ -153,7 +153,7 @@ class Writer:
             self._files.sync_directory(self.path)
 
     def _open_base(self) -> None:
-        base = read_manifest(self.path) if (self.path / MANIFEST).exists() else None
+        base = read_manifest(self.path) if was_committed(self.path) else None
         self.settings = _settings(self.path, base, self._create)
         self._base = base
         self.generation = base.generation if base else 0

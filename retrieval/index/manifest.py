@@ -217,12 +217,13 @@ def read_manifest(collection: Path, generation: int | None = None) -> Manifest:
     try:
         return decode_manifest(path.read_bytes(), path)
     except (FileNotFoundError, NotADirectoryError) as error:
+        kept = kept_generations(collection)
         if generation is not None and (collection / MANIFEST).exists():
-            kept = ", ".join(map(str, kept_generations(collection)))
-            raise NotACollection(f"{collection}: generation {generation} is not kept (kept: {kept})") from error
-        if (newest := max(kept_generations(collection), default=0)) > 1:  # the first may never have been committed
+            numbers = ", ".join(map(str, kept))
+            raise NotACollection(f"{collection}: generation {generation} is not kept (kept: {numbers})") from error
+        if kept:
             raise CorruptCollection(
-                f"is gone, but generation {newest} is kept; `attendex rollback` makes it current again", path=path
+                f"is gone, but generation {kept[-1]} is kept; `attendex rollback` makes it current again", path=path
             ) from error
         raise NotACollection(f"{collection}: not a collection; make one with `attendex index`") from error
     except OSError as error:
@@ -243,6 +244,11 @@ def kept_generations(collection: Path) -> list[int]:
     """Numbers of the manifests in `generations/`, ascending; one above the current generation is a leftover."""
     names = [path.name for path in (collection / GENERATIONS).glob("*.json")]
     return sorted(int(name[:-5]) for name in names if re.fullmatch(r"\d{6,}\.json", name))
+
+
+def was_committed(collection: Path) -> bool:
+    """Whether there are generations, be the manifest lost: what a kept one names was durable before it."""
+    return (collection / MANIFEST).exists() or bool(kept_generations(collection))
 
 
 _CHECKSUM, _END = b',\n "checksum": ', b"\n}\n"

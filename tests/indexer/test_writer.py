@@ -299,16 +299,40 @@ def test_many_first_builds_at_once_of_which_one_succeeds(bench: Any) -> None:
     assert live_texts(bench) == {"good": "text of good"}
 
 
-def test_a_collection_whose_manifest_is_lost_is_not_built_over(bench: Any) -> None:
-    bench.add(bench.document("a"))
-    bench.add(bench.document("b"))
+@pytest.mark.parametrize("generations", [1, 2])
+def test_a_collection_whose_manifest_is_lost_is_not_built_over(bench: Any, generations: int) -> None:
+    names = "ab"[:generations]
+    for name in names:
+        bench.add(bench.document(name))
     (bench.path / "manifest.json").unlink()
-    with pytest.raises(CorruptCollection, match="generation 2 is kept; `attendex rollback`"):
+    with pytest.raises(CorruptCollection, match=f"generation {generations} is kept; `attendex rollback`"):
+        open_snapshot(bench.path)
+    with pytest.raises(CorruptCollection, match=f"generation {generations} is kept; `attendex rollback`"):
         bench.add(bench.document("c"))
     assert not verify(bench.path).ok
-    assert roll_back(bench.path) == 3
+    assert roll_back(bench.path) == generations + 1
     assert verify(bench.path).ok
-    assert live_texts(bench) == {"a": "text of a", "b": "text of b"}
+    assert live_texts(bench) == {name: f"text of {name}" for name in names}
+
+
+def test_who_waits_for_a_first_build_that_is_cut_in_two_does_not_build_over_it(bench: Any) -> None:
+    """The one that waits looked at the directory when there was nothing in it yet."""
+    bench.path.mkdir()
+    lock = take_lock(bench.path / "lock")
+    with ThreadPoolExecutor(1) as waiting:
+        done = waiting.submit(bench.writer(wait_s=30).__enter__)
+        time.sleep(0.2)
+        made = replace(bench, folder=bench.folder / "elsewhere")
+        made.folder.mkdir()
+        made.add(made.document("a"))
+        for each in made.path.iterdir():
+            if each.is_dir():
+                each.rename(bench.path / each.name)
+        lock.release()
+        with pytest.raises(CorruptCollection, match="generation 1 is kept"):
+            done.result()
+    roll_back(bench.path)
+    assert live_texts(bench) == {"a": "text of a"}
 
 
 def test_another_change_gives_an_interrupted_build_up(bench: Any) -> None:
