@@ -60,8 +60,8 @@ def merge_collection(
     read_manifest(collection)  # before a lock file is made in what is no collection
     merges = 0
     with locked(collection / MERGE_LOCK, wait_s=1.0):
-        while merger.step(plan):
-            merges += 1
+        while (published := merger.step(plan)) is not None:
+            merges += published
         if fully:
             merges += merger.compact_words()
             merger.give_up_twins()
@@ -77,17 +77,14 @@ class _Merger:
         self._wait_s = wait_s
         self._files = files
 
-    def step(self, plan: Plan) -> bool:
-        """One merge; False when none is wanted."""
+    def step(self, plan: Plan) -> bool | None:
+        """One merge, and whether it was published or came too late; None when none is wanted."""
         with open_snapshot(self._collection) as snapshot:
             parts = [Part(each, each.live_documents, Origin.BASE) for each in snapshot.segments]
             places = plan([part.size for part in parts])
-            if places is None:
-                return False
-            self._merge(snapshot, parts[places.start : places.stop])
-        return True
+            return None if places is None else self._merge(snapshot, parts[places.start : places.stop])
 
-    def _merge(self, snapshot: Snapshot, parts: list[Part]) -> None:
+    def _merge(self, snapshot: Snapshot, parts: list[Part]) -> bool:
         folder = new_segment_folder(self._collection, MERGE_PREFIX, self._files)
         with ExitStack() as undo:
             undo.callback(remove_tree, self._files, folder)
@@ -98,10 +95,12 @@ class _Merger:
                 merged = self._with_structure(merged, snapshot.manifest.settings.vectors)
             with locked(self._collection / LOCK, wait_s=self._wait_s):
                 manifest = self._replaced(read_manifest(self._collection), parts, merged)
-                if manifest is not None:
-                    undo.pop_all()
-                    publish(self._collection, manifest, self._files)
-                    collect(self._collection, self._retention, self._files)
+                if manifest is None:
+                    return False
+                undo.pop_all()
+                publish(self._collection, manifest, self._files)
+                collect(self._collection, self._retention, self._files)
+                return True
 
     def _with_structure(self, record: SegmentRecord, settings: Mapping[str, Any]) -> SegmentRecord:
         segment = Segment(self._collection, record)

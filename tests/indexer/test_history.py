@@ -236,6 +236,24 @@ def test_merging_does_not_lose_what_is_written_meanwhile(bench: Any, monkeypatch
     assert verify(bench.path).ok
 
 
+def test_a_merge_that_came_too_late_is_not_counted(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.add(*(bench.document(f"d{n}") for n in range(4)))
+    bench.add(*(bench.document(f"d{n}") for n in range(4, 8)))
+    import indexer.compact as compact
+
+    merge_parts = compact.merge_parts
+
+    def overtaken(*arguments: Any) -> Any:
+        monkeypatch.setattr(compact, "merge_parts", merge_parts)
+        record = merge_parts(*arguments)
+        roll_back(bench.path)
+        return record
+
+    monkeypatch.setattr(compact, "merge_parts", overtaken)
+    report = merge_collection(bench.path, policy=MergePolicy(fanout=2, floor_passages=100))
+    assert (report.merges, report.generation, report.segments) == (0, 3, 1)
+
+
 def test_a_collector_spares_a_merge_that_begins_while_it_looks(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.add(*(bench.document(f"d{n}") for n in range(4)))
     bench.add(*(bench.document(f"d{n}") for n in range(4, 8)))
@@ -270,4 +288,4 @@ def test_a_collector_spares_a_merge_that_begins_while_it_looks(bench: Any, monke
 def once(step: Any) -> Any:
     """A merger that stops after one merge."""
     merges = iter([True])
-    return lambda merger, plan: step(merger, plan) if next(merges, False) else False
+    return lambda merger, plan: step(merger, plan) if next(merges, False) else None
