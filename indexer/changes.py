@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from indexer.chunking import ChunkSettings, chunk
+from indexer.chunking import ChunkSettings, chunk, texts_of
 from indexer.collect import LOCK
-from indexer.deletion import matching_ids
+from indexer.creation import new_settings
+from indexer.deletion import allowed_rows, matching_ids
 from indexer.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import CollectionExists, InputError
 from retrieval.index.analysis import LexicalSettings
 from retrieval.index.directory import Files, locked, remove_tree
-from retrieval.index.filters import compile_filter
-from retrieval.index.manifest import MANIFEST, Canaries, CollectionSettings
-from retrieval.index.passages import passage_text
+from retrieval.index.identity import id_digests
+from retrieval.index.manifest import MANIFEST
 from retrieval.index.snapshot import Snapshot
-from retrieval.search.canaries import CANARY_TEXTS, check_fingerprint
+from retrieval.index.vector_plan import VectorSettings
+from retrieval.search.canaries import check_fingerprint
 from retrieval.search.readability import Readability
-from retrieval.types import Document, Passage, Rows, Schema, Vectors
+from retrieval.types import Document, Rows, Schema, Vectors
 
 DROPPED = ".dropped."
 ENCODED_TOGETHER = 16  # passages; a service that answers searches at the same time gets its turn in between
@@ -80,15 +81,7 @@ def create_collection(
     lexical: LexicalSettings | None = LexicalSettings(),  # noqa: B008 - it is frozen
 ) -> int:
     """Make an empty collection; returns its generation.  Raises CollectionExists."""
-    settings = CollectionSettings(
-        encoder=encoder.fingerprint,
-        runtime=encoder.runtime.name,
-        precision=encoder.runtime.precision,
-        canaries=Canaries(CANARY_TEXTS, encoder.encode_passages(CANARY_TEXTS)),
-        schema=schema,
-        chunking=asdict(ChunkSettings()),
-        lexical=asdict(lexical) if lexical else None,
-    )
+    settings = new_settings(encoder, chunking=ChunkSettings(), lexical=lexical, vectors=VectorSettings(), schema=schema)
     with Writer(collection, create=settings, cause="create") as writer:
         if (collection / MANIFEST).exists():
             raise CollectionExists(f"there is a collection {collection.name!r} already")
@@ -116,31 +109,24 @@ def remove_dropped(folder: Path) -> None:
 
 def matching_rows(snapshot: Snapshot, expression: str) -> Rows:
     """Rows of the live documents that match a filter, ascending; of all of them without one.  Raises FilterError."""
-    matches = snapshot.live_documents
-    if expression.strip():
-        column, count = snapshot.column, len(matches)
-        matches = matches & compile_filter(expression, snapshot.schema).documents(column, count)
-    return np.flatnonzero(matches)
+    return allowed_rows(snapshot, expression) if expression.strip() else np.flatnonzero(snapshot.live_documents)
 
 
 def _apply(writer: Writer, encoder: SentenceEncoder, change: Change) -> ChangeReport:
     deletes = (*change.deletes, *(matching_ids(writer.path, change.filter) if change.filter else ()))
+    id_digests(deletes)  # one that is no id is refused before anything is added
     known = writer.unchanged(change.upserts)
     changed = [document for document, same in zip(change.upserts, known, strict=True) if not same]
     settings = ChunkSettings(**writer.settings.chunking)
     passages = [chunk(document, encoder.tokenizer, settings) for document in changed]
     unreadable = Readability(encoder.tokenizer).unreadable_shares(changed)
-    writer.add(changed, passages, _encode(encoder, changed, passages), unreadable)
+    writer.add(changed, passages, _encode(encoder, texts_of(changed, passages)), unreadable)
     deleted = writer.delete(deletes) if deletes else 0
-    return ChangeReport(added=len(changed), unchanged=len(change.upserts) - len(changed), deleted=deleted)
+    unchanged = len({each.id for each in change.upserts}) - len(changed)
+    return ChangeReport(added=len(changed), unchanged=unchanged, deleted=deleted)
 
 
-def _encode(encoder: SentenceEncoder, documents: Sequence[Document], passages: Sequence[Sequence[Passage]]) -> Vectors:
-    texts = [
-        passage_text(document.title, each.heading, document.text[each.start : each.end])
-        for document, parts in zip(documents, passages, strict=True)
-        for each in parts
-    ]
+def _encode(encoder: SentenceEncoder, texts: Sequence[str]) -> Vectors:
     blocks = [
         encoder.encode_passages(texts[at : at + ENCODED_TOGETHER]) for at in range(0, len(texts), ENCODED_TOGETHER)
     ]
@@ -150,4 +136,4 @@ def _encode(encoder: SentenceEncoder, documents: Sequence[Document], passages: S
 def _cause(reports: Sequence[ChangeReport]) -> str:
     added = sum(each.added for each in reports)
     deleted = sum(each.deleted for each in reports)
-    return ", ".join([f"add {added}"] * bool(added) + [f"delete {deleted}"] * bool(deleted))
+    return ", ".join([f"add {added}"] * bool(added) + [f"delete {deleted}"] * bool(deleted)) or "merge"

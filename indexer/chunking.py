@@ -5,13 +5,14 @@ Sizes are tokens of the encoder in use.  A text is tokenised once; everything af
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 from indexer.cutting import MeasuredText, Sizes, Span, measured, passage_spans
 from retrieval.errors import InputError
+from retrieval.index.passages import passage_text
 from retrieval.protocols import Tokenizer
 from retrieval.types import Document, Passage, Section
 
@@ -60,6 +61,15 @@ def chunk(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> 
         for passage in _cut_part(part, cut, size, settings, tokenizer)
     ]
     return passages or [Passage(0, len(text))]
+
+
+def texts_of(documents: Sequence[Document], passages: Sequence[Sequence[Passage]]) -> list[str]:
+    """What the encoder reads of all passages, document after document."""
+    return [
+        passage_text(document.title, each.heading, document.text[each.start : each.end])
+        for document, parts in zip(documents, passages, strict=True)
+        for each in parts
+    ]
 
 
 def _surely_fits(document: Document, size: int) -> bool:

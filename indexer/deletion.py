@@ -10,7 +10,8 @@ import numpy as np
 
 from indexer.writer import Writer
 from retrieval.index.filters import compile_filter
-from retrieval.index.snapshot import open_snapshot
+from retrieval.index.snapshot import Snapshot, open_snapshot
+from retrieval.types import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +41,10 @@ def delete_documents(
 def matching_ids(collection: Path, filter: str) -> list[str]:
     """Ids of the live documents that a filter allows.  Raises FilterError."""
     with open_snapshot(collection) as snapshot:
-        allowed = compile_filter(filter, snapshot.schema).documents(snapshot.column, len(snapshot.live_documents))
-        return snapshot.ids(np.flatnonzero(allowed & snapshot.live_documents))
+        return snapshot.ids(allowed_rows(snapshot, filter))
+
+
+def allowed_rows(snapshot: Snapshot, filter: str) -> Rows:
+    """Rows of the live documents that a filter allows, ascending.  Raises FilterError, for an empty one too."""
+    allowed = compile_filter(filter, snapshot.schema).documents(snapshot.column, len(snapshot.live_documents))
+    return np.flatnonzero(allowed & snapshot.live_documents)

@@ -91,13 +91,6 @@ class Pending:
             counts[part.origin] += part.kill(part.find(ids))
         return Killed(counts[Origin.BASE], counts[Origin.NEW] + counts[Origin.RESUMED])
 
-    def holds(self, ids: Digests) -> Bitmap:
-        """Which id digests belong to a document that was ever written, dead or alive."""
-        held = np.zeros(len(ids), dtype=np.bool_)
-        for part in self.parts:
-            held |= part.segment.find(ids) >= 0
-        return held
-
     def alive(self, ids: Digests) -> Bitmap:
         """Which id digests belong to a live document."""
         alive = np.zeros(len(ids), dtype=np.bool_)

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from indexer.chunking import ChunkSettings, chunk
+from indexer.chunking import ChunkSettings, chunk, texts_of
+from indexer.creation import new_settings
 from indexer.encode_once import EncodeOnce
 from indexer.readers import (
     FileOutcome,
@@ -26,16 +28,15 @@ from indexer.readers import (
     open_documents,
     printable,
 )
+from indexer.segments import length_of
 from indexer.starting import encoder_for
 from indexer.unread import Unread
 from indexer.writer import Counts, Writer
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import BadDocument, InputError
+from retrieval.errors import BadDocument, InputError, SchemaError
 from retrieval.index.analysis import LexicalSettings
-from retrieval.index.manifest import Canaries, CollectionSettings, read_manifest
-from retrieval.index.passages import passage_text
+from retrieval.index.manifest import CollectionSettings, read_manifest
 from retrieval.index.vector_plan import VectorSettings
-from retrieval.search.canaries import CANARY_TEXTS
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Passage, Schema, Vectors
 
@@ -75,7 +76,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did.  `documents` and `passages` are those of the collection afterwards."""
+    """What a build did.  `documents` and `passages` are those of the collection afterwards.
+
+    `kept_unseen`: nothing was deleted for being gone from the sources, since of those something could not be read.
+    """
 
     collection: str
     generation: int
@@ -91,6 +95,7 @@ class BuildReport:
     unchanged: int
     resumed: int
     deleted: int
+    kept_unseen: bool
     encoded_texts: int
     bad: int
     problems: tuple[str, ...]
@@ -104,6 +109,7 @@ class _Tally:
     passages: int = 0
     bad: int = 0
     problems: list[str] = field(default_factory=list)
+    kept_unseen: bool = False
 
     def note(self, problem: InputError, *, skip: bool) -> None:
         """Count a bad document, or stop at it."""
@@ -154,7 +160,9 @@ def build_collection(
     _check_encoder_name(settings.encoder)
     encoder = loading.result() if loading else encoder_for(into, settings.encoder, settings.runtime, settings.precision)
     tally, unread, readability = _Tally(), Unread(on_file), Readability(encoder.tokenizer)
-    create = _collection_settings(encoder, sources, settings)
+    create = new_settings(
+        encoder, chunking=chunking_for(sources, settings), lexical=settings.lexical, vectors=settings.vectors
+    )
     with (
         Writer(into, create=create, cause=_cause(sources), wait_s=wait_s) as writer,
         EncodeOnce(encoder) as encode_once,
@@ -176,18 +184,19 @@ def build_collection(
         if settings.sync:
             _delete_unseen(writer, tally, unread.known_to(into))
         writer.commit()
-    return _report(into, encoder, tally, writer.counts, encode_once.encoded, time.perf_counter() - started)
+        return _report(into, encoder, tally, writer.counts, encode_once.encoded, time.perf_counter() - started)
 
 
 def _delete_unseen(writer: Writer, tally: _Tally, unread_files: int) -> None:
     """Delete what the sources no longer hold, unless some of what they hold could not be read."""
     if tally.bad:
-        tally.problems.insert(0, "nothing was deleted: a document that could not be read may still be wanted")
+        tally.kept_unseen = True
     elif unread_files:
+        tally.kept_unseen = True
         tally.problems.insert(
             0,
-            f"nothing was deleted: {unread_files:,} file(s) whose documents may be in the collection gave none this "
-            "time; mend them, or leave them out with --exclude",
+            f"{unread_files:,} file(s) whose documents may be in the collection gave none this time; mend them, or leave "
+            "them out with --exclude",
         )
     else:
         writer.delete_unseen()
@@ -212,26 +221,12 @@ def _report(
         unchanged=counts.unchanged,
         resumed=counts.resumed,
         deleted=counts.deleted,
+        kept_unseen=tally.kept_unseen,
         encoded_texts=encoded_texts,
         bad=tally.bad,
         problems=tuple(tally.problems),
         schema={name: str(kind) for name, kind in manifest.schema.items()},
         seconds=seconds,
-    )
-
-
-def _collection_settings(
-    encoder: SentenceEncoder, sources: Sequence[Path | str], settings: BuildSettings
-) -> CollectionSettings:
-    return CollectionSettings(
-        encoder=encoder.fingerprint,
-        runtime=encoder.runtime.name,
-        precision=encoder.runtime.precision,
-        canaries=Canaries(CANARY_TEXTS, encoder.encode_passages(CANARY_TEXTS)),
-        schema=None,
-        chunking=asdict(chunking_for(sources, settings)),
-        lexical=asdict(settings.lexical) if settings.lexical else None,
-        vectors=settings.vectors.to_json(),
     )
 
 
@@ -296,12 +291,12 @@ def _read(
 
 
 def _batched(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Blocks of documents, bounded in number and in text."""
+    """Blocks of documents, bounded in number and in length."""
     block: list[Document] = []
     characters = 0
     for document in documents:
         block.append(document)
-        characters += len(document.text)
+        characters += length_of(document)
         if len(block) == BLOCK_DOCUMENTS or characters >= BLOCK_CHARACTERS:
             yield block
             block, characters = [], 0
@@ -320,22 +315,24 @@ def _changed(
         if len(documents) == 1:
             tally.note(error, skip=settings.skip_bad)
             return []
-        return [each for one in documents for each in _changed([one], writer, turn, settings, tally)]
+        parts = _sifted(documents, writer, turn)
+        return [each for part in parts for each in _changed(part, writer, turn, settings, tally)]
     return [document for document, same in zip(documents, known, strict=True) if not same]
+
+
+def _sifted(documents: list[Document], writer: Writer, turn: Lock) -> list[list[Document]]:
+    """A block that cannot be added as it is: what fits together, so that no field gets another type, then the rest."""
+    try:
+        with turn:
+            fits = writer.fitting(documents)
+    except SchemaError:  # no types for all of them: those before win
+        return [[each] for each in documents]
+    return [list(compress(documents, fits)), *([each] for each, good in zip(documents, fits, strict=True) if not good)]
 
 
 def _block(documents: list[Document], cut: Callable[[Document], list[Passage]]) -> _Block:
     passages = [cut(document) for document in documents]
     return _Block(documents, passages, texts_of(documents, passages))
-
-
-def texts_of(documents: Sequence[Document], passages: Sequence[Sequence[Passage]]) -> list[str]:
-    """What the encoder reads of all passages, document after document."""
-    return [
-        passage_text(document.title, each.heading, document.text[each.start : each.end])
-        for document, parts in zip(documents, passages, strict=True)
-        for each in parts
-    ]
 
 
 def _encoded(blocks: Iterable[_Block], encode_once: EncodeOnce) -> Iterator[tuple[_Block, Vectors]]:

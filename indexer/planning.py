@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.chunking import chunk
+from indexer.chunking import chunk, texts_of
 from indexer.estimate import expected
-from indexer.pipeline import BuildSettings, chunking_for, texts_of
+from indexer.pipeline import BuildSettings, chunking_for
 from indexer.readers import open_documents
 from indexer.starting import encoder_for
 from retrieval.encoder.sentence import SentenceEncoder

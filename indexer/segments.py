@@ -27,6 +27,7 @@ from retrieval.index.segment import BATCHES_FILE, FACTS, FACTS_TYPE, IDS, VECTOR
 from retrieval.index.vector import VectorWriter
 from retrieval.types import Bitmap, Document, Metadata, Passage, Schema, Vectors
 
+_OTHER_VALUE = 8  # what a number or a date counts for, in characters
 SEGMENT_FILES = (*(table.file_name for table in Table), BATCHES_FILE, IDS, FACTS, VECTORS)
 
 
@@ -55,6 +56,17 @@ def new_segment_folder(collection: Path, prefix: str, files: Files) -> Path:
     folder = collection / SEGMENTS / f"{prefix}-{secrets.token_hex(4)}"
     files.make_directory(folder)
     return folder
+
+
+def length_of(document: Document) -> int:
+    """Characters of a document, its title and metadata included: about what it takes in memory."""
+    return sum(map(len, (document.id, document.title, document.text))) + sum(map(_length, document.metadata.values()))
+
+
+def _length(value: object) -> int:
+    if isinstance(value, list | tuple):
+        return sum(map(_length, value))
+    return len(value) if isinstance(value, str) else _OTHER_VALUE
 
 
 class SegmentBuilder:
@@ -112,11 +124,10 @@ class SegmentBuilder:
         self.passages += len(documents)
 
     def _add_document(self, document: Document) -> None:
-        size_bytes = len(document.id) + len(document.title) + len(document.text)
         self._waiting.append(document)
         self._metadata.append(document.metadata)
-        self.text_bytes += size_bytes
-        self._waiting_bytes += size_bytes
+        self.text_bytes += length_of(document)
+        self._waiting_bytes += len(document.id) + len(document.title) + len(document.text)
         if self._waiting_bytes >= BATCH_BYTES or len(self._waiting) >= BATCH_ROWS:
             self._write_documents()
 

@@ -9,9 +9,8 @@ it, the new one stands.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.checking import Checked, checked, fits
 from indexer.collect import FOLDERS, Retention, collect
 from indexer.finishing import Making, build_structures, merge_pending, segment_records
 from indexer.hold import Hold
@@ -28,9 +28,15 @@ from indexer.pending import Origin, Part, Pending
 from indexer.publish import publish
 from indexer.segments import Entries, SegmentBuilder
 from indexer.words import WordsAhead, write_words
-from retrieval.errors import BadDocument, CollectionError, CorruptCollection, EncoderMismatch, SchemaError, StorageError
+from retrieval.errors import (
+    CollectionError,
+    CorruptCollection,
+    EncoderMismatch,
+    SchemaError,
+    StorageError,
+)
 from retrieval.index.directory import Files
-from retrieval.index.identity import content_digests, id_digests
+from retrieval.index.identity import Digests, id_digests
 from retrieval.index.manifest import (
     SEGMENTS,
     CollectionSettings,
@@ -40,9 +46,9 @@ from retrieval.index.manifest import (
     read_manifest,
     was_committed,
 )
-from retrieval.index.schema import extend_schema, typed
+from retrieval.index.schema import extend_schema
 from retrieval.index.segment import Segment
-from retrieval.types import Document, Passage, Schema, Vectors
+from retrieval.types import Bitmap, Document, Passage, Schema, Vectors
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +64,16 @@ class Limits:
 
     passages: int = 1 << 16
     text_bytes: int = 256 << 20
-    merged_passages: int = 20_000  # more than that is merged by `attendex merge` or in the background
+    merged_passages: int = 20_000  # more than that is merged by `attendex merge`
 
 
 @dataclass(slots=True)
 class Counts:
     """What a writer has done since it was opened."""
 
-    added: int = 0  # documents written, the two below included
+    added: int = 0  # documents written
     replaced: int = 0  # documents of the old generation that got a new version
-    duplicates: int = 0  # documents that a later one with the same id replaced, within this writer
+    duplicates: int = 0  # documents, written or not, that a later one with the same id replaced, within this writer
     unchanged: int = 0
     resumed: int = 0  # taken over from an interrupted build
     deleted: int = 0
@@ -198,27 +204,32 @@ class Writer:
         self.schema = {**self.schema, **types}
 
     def unchanged(self, documents: Sequence[Document]) -> list[bool]:
-        """Which documents need not be added, since they are there already as they are.
+        """Which documents need not be added: as they are there already, or a later one here has the same id.
 
-        Documents must be asked about in the order in which those that changed will be added.
+        Documents must be asked about in the order in which those that changed will be added.  Raises BadDocument and
+        SchemaError for what `add` would refuse, before anything is remembered.
         """
+        if not documents:
+            return []
         self._take_over()
-        documents = self._typed(documents)
-        ids = id_digests([each.id for each in documents])
-        keys = [digest.tobytes() for digest in ids]
-        times = Counter(keys)
-        alone = np.array([times[key] == 1 and not self._on_its_way(key) for key in keys], dtype=np.bool_)
-        places = np.flatnonzero(alone & self._pending.holds(ids))
-        contents = content_digests([documents[place] for place in places])
-        same = self._pending.unchanged(ids[places], contents)
-        self.counts.unchanged += int(np.count_nonzero(same))
-        claimed = self._pending.claim(ids[places[~same]], contents[~same])
+        admitted = self._admitted(documents)
+        last = {digest.tobytes(): place for place, digest in enumerate(admitted.ids)}
+        self.counts.duplicates += len(documents) - len(last)
+        free = np.array([place for key, place in last.items() if not self._on_its_way(key)], dtype=np.int64)
+        needless = np.ones(len(documents), dtype=np.bool_)
+        needless[list(last.values())] = False
+        needless[free] = self._known(admitted.ids[free], admitted.contents[free])
+        self._awaited.update(key for key, place in last.items() if not needless[place])
+        return [bool(each) for each in needless]
+
+    def _known(self, ids: Digests, contents: Digests) -> Bitmap:
+        """Which documents are there as they are, in the old generation or in what an interrupted build finished."""
+        known = self._pending.unchanged(ids, contents)
+        self.counts.unchanged += int(np.count_nonzero(known))
+        claimed = self._pending.claim(ids[~known], contents[~known])
         self.counts.resumed += int(np.count_nonzero(claimed))
-        same[~same] = claimed
-        result = np.zeros(len(keys), dtype=np.bool_)
-        result[places] = same
-        self._awaited.update(key for key, known in zip(keys, result, strict=True) if not known)
-        return [bool(known) for known in result]
+        known[~known] = claimed
+        return known
 
     def _on_its_way(self, key: bytes) -> bool:
         """Whether another document with that id is still to be written: then the order of the two must hold."""
@@ -236,10 +247,10 @@ class Writer:
         `unreadable`, (documents,): which share of each text the tokenizer cannot read, where that is known.  Raises
         BadDocument, SchemaError and EncoderMismatch before anything is written.
         """
-        self._take_over()
-        entries = self._entries(documents, passages, vectors, unreadable)
         if not documents:
             return
+        self._take_over()
+        entries = self._entries(documents, passages, vectors, unreadable)
         self._add_words(documents, passages, len(vectors))
         builder = self._builder or self._start_segment()
         self.counts.duplicates += builder.add(entries, self._next_key)
@@ -275,25 +286,30 @@ class Writer:
                 f"{self.path}: vectors of {vectors.shape[-1]} dimensions for a collection of {dimension}; "
                 f"use the encoder that made it, {self.settings.encoder.name!r}"
             )
-        documents = self._typed(documents)
+        admitted = self._admitted(documents)
         if unreadable is None:
             unreadable = np.full(len(documents), np.nan, dtype=np.float32)
-        ids, contents = id_digests([each.id for each in documents]), content_digests(documents)
-        return Entries(documents, passages, vectors, ids, contents, unreadable)
+        return Entries(admitted.documents, passages, vectors, admitted.ids, admitted.contents, unreadable)
 
-    def _typed(self, documents: Sequence[Document]) -> list[Document]:
-        """The documents with metadata of the schema's types; fields seen for the first time join the schema."""
-        if any(not each.id for each in documents):
-            raise BadDocument("a document has an empty id; give every document one")
-        schema = self.schema
-        if self.settings.schema is None:
-            schema = extend_schema(schema, (each.metadata for each in documents))
-        result = [
-            replace(each, metadata=typed(each.metadata, schema, each.id)) if each.metadata else each
-            for each in documents
-        ]
+    def fitting(self, documents: Sequence[Document]) -> list[bool]:
+        """Which documents can be added, where new fields have the types that all of these give them together.
+
+        Raises SchemaError where no types can be found for all of them.
+        """
+        schema = self._inferred(documents)
+        return [fits(each, schema) for each in documents]
+
+    def _admitted(self, documents: Sequence[Document]) -> Checked:
+        """The documents, all of which can be added; fields seen for the first time join the schema."""
+        schema = self._inferred(documents)
+        admitted = checked(documents, schema)
         self.schema = schema
-        return result
+        return admitted
+
+    def _inferred(self, documents: Sequence[Document]) -> Schema:
+        if self.settings.schema is not None:
+            return self.schema
+        return extend_schema(self.schema, (each.metadata for each in documents))
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete documents by id; returns how many were there."""
@@ -337,6 +353,11 @@ class Writer:
         self._end()
 
     @property
+    def _used_keys(self) -> bool:
+        """Whether there are passages beside the old generation's: what an interrupted build left is used up then."""
+        return bool(self.counts.added or self.counts.resumed)
+
+    @property
     def _making(self) -> Making:
         return Making(self.path, self.generation + 1, self.schema, self.settings.vectors, self._files)
 
@@ -356,6 +377,8 @@ class Writer:
         self.counts.duplicates += killed.own
 
     def _write_journal(self) -> None:
+        if not self._used_keys:
+            return
         base_key = self._base.next_key if self._base else 0
         own = (part.segment for part in self._pending.parts if part.origin is not Origin.BASE)
         segments = tuple(each.record for each in own if each.keys[0] >= base_key)  # not one merged with older ones
@@ -371,7 +394,7 @@ class Writer:
             schema=self.schema,
             segments=segments,
             lexical=words,
-            next_key=self._next_key,
+            next_key=self._next_key if self._used_keys or self._base is None else self._base.next_key,
             unreadable_share=self._pending.unreadable_share(),
         )
 
@@ -386,7 +409,7 @@ class Writer:
         self._builder = None
         self._ended = True
         try:
-            if self._taken_over:
+            if self._used_keys:
                 self._files.unlink(self.path / JOURNAL)
             collect(self.path, self._retention, self._files)
         except StorageError as error:

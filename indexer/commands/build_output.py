@@ -72,7 +72,7 @@ def show_plan(plan: BuildPlan) -> None:
 
 
 def show_build(report: BuildReport) -> None:
-    """One summary line, and the fields of the collection."""
+    """One summary line, a warning where --sync deleted nothing, and the fields of the collection."""
     console = stderr()
     counts = (
         (report.unchanged, "unchanged"),
@@ -89,6 +89,8 @@ def show_build(report: BuildReport) -> None:
         markup=False,
         highlight=False,
     )
+    if report.kept_unseen:
+        console.print("nothing was deleted: a document that could not be read may still be wanted", style="yellow")
     if report.schema:
         fields = ", ".join(f"{name} ({kind})" for name, kind in report.schema.items())
         console.print(f"fields: {fields}", markup=False, highlight=False)

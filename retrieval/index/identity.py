@@ -45,7 +45,10 @@ def _utf8(text: str, document_id: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise BadDocument(f"document {document_id!r}: half a surrogate pair at character {error.start}") from error
+        half = repr(text[error.start])
+        raise BadDocument(
+            f"document {document_id!r}: {half} is half a surrogate pair; write the whole character, or leave it out"
+        ) from error
 
 
 def _canonical(document: Document) -> str:

@@ -183,6 +183,17 @@ def test_skipped_records_are_counted_and_listed_in_one_json_document(tmp_path: P
     assert "corpus.jsonl:2: not JSON" in report["problems"][0]
 
 
+def test_that_nothing_was_deleted_is_said_however_many_records_are_bad(tmp_path: Path) -> None:
+    source, target = tmp_path / "corpus.jsonl", tmp_path / "papers"
+    answer("index", write_lines(source, {"a": "one", "b": "two"}), "--into", target)
+    source.write_bytes(b'{"id": "a", "text": "one"}\n' + BAD_LINE * 30)
+    result = run("index", source, "--into", target, "--sync", "--skip-bad")
+    assert "nothing was deleted: a document that could not be read may still be wanted" in result.stderr
+    report = answer("index", source, "--into", target, "--sync", "--skip-bad")
+    assert (report["kept_unseen"], report["bad"], len(report["problems"])) == (True, 30, 30)
+    assert ids(target) == ["a", "b"]
+
+
 def test_ctrl_c_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "papers"
     answer("index", write_lines(tmp_path / "few.jsonl", {"a": "one"}), "--into", target)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from indexer.chunking import ChunkSettings
-from indexer.pipeline import BuildSettings, build_collection
+from indexer.pipeline import BuildSettings, _batched, build_collection
 from indexer.readers import ReadOptions
 from retrieval.errors import BadDocument, EncoderMismatch, InputError, NotACollection, SchemaError
 from retrieval.index.analysis import LexicalSettings
 from retrieval.index.manifest import read_manifest
 from retrieval.index.snapshot import open_snapshot
 from retrieval.index.vector_plan import VectorSettings
-from retrieval.types import FieldType
+from retrieval.types import Document, FieldType
 
 PLANTS = [
     {"id": "rose", "title": "Rose", "text": "A thorny shrub with scented flowers.", "year": 1753},
@@ -83,6 +83,14 @@ def test_the_later_of_two_documents_with_one_id_wins(tmp_path: Path) -> None:
         row = snapshot.find("rose")
         assert row is not None
         assert snapshot.documents([row])[0].text == "The later one."
+
+
+def test_documents_that_are_there_twice_are_unchanged_all_the_same(tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "c.jsonl", [PLANTS[0], PLANTS[1], PLANTS[0]])
+    first = build_collection([source], tmp_path / "c")
+    assert (first.added, first.duplicates) == (2, 1)
+    again = build_collection([source], tmp_path / "c")
+    assert (again.generation, again.added, again.replaced, again.unchanged, again.duplicates) == (1, 0, 0, 2, 1)
 
 
 def test_a_bad_line_is_named_and_nothing_is_left(tmp_path: Path) -> None:
@@ -203,6 +211,31 @@ def test_a_value_that_does_not_fit_the_schema(tmp_path: Path) -> None:
         build_collection([source], tmp_path / "c", given)
     report = build_collection([source], tmp_path / "d", BuildSettings(schema=given.schema, skip_bad=True))
     assert (report.documents, report.bad) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "bad", [[], [{"id": "3", "text": "c", "y": "none"}], [{"id": "4", "text": "d", "x": ["e"], "y": "none"}]]
+)
+def test_a_bad_document_changes_no_types_of_others(tmp_path: Path, bad: list[object]) -> None:
+    good = [{"id": "1", "text": "a", "x": 1}, {"id": "2", "text": "b", "x": "abc"}]
+    source = write_lines(tmp_path / "c.jsonl", [good[0], *bad, good[1]])
+    report = build_collection([source], tmp_path / "c", BuildSettings(schema={"y": FieldType.NUMBER}, skip_bad=True))
+    assert (report.documents, report.bad) == (2, len(bad))
+    assert report.schema == {"x": "string", "y": "number"}
+
+
+def test_more_fields_than_there_can_be_leave_out_the_documents_that_bring_them(tmp_path: Path) -> None:
+    wide = [{"id": str(n), "text": "a", **{f"f{n}-{i}": i for i in range(600)}} for n in range(2)]
+    source = write_lines(tmp_path / "c.jsonl", [*wide, PLANTS[0]])
+    report = build_collection([source], tmp_path / "c", BuildSettings(skip_bad=True))
+    assert (report.documents, report.bad) == (2, 1)
+    assert "1200 metadata fields; 1000 at most" in report.problems[0]
+
+
+def test_blocks_are_bounded_in_titles_and_metadata_too() -> None:
+    long = "y" * 400_000
+    documents = [Document("a", long), Document("b", "", title=long), Document("c", "", metadata={"f": [long]})] * 2
+    assert [len(block) for block in _batched(documents)] == [3, 3]
 
 
 def test_types_can_be_given_for_some_fields(tmp_path: Path) -> None:

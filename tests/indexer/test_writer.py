@@ -140,9 +140,13 @@ def test_unchanged_keeps_the_order_of_two_versions(bench: Any) -> None:
         bench.put(writer, [second])
         assert writer.unchanged([first]) == [False]
         bench.put(writer, [first])
-        assert writer.unchanged([second, first]) == [False, False]
+        assert writer.unchanged([second, first]) == [True, False]  # `first` will replace `second` in any case
         writer.commit()
     assert live_texts(bench) == {"a": "text of a"}
+    with bench.writer() as writer:
+        assert writer.unchanged([second, first]) == [True, True]
+        assert (writer.counts.unchanged, writer.counts.duplicates) == (1, 1)
+        assert writer.unchanged([first, second]) == [True, False]
 
 
 def test_what_is_gone_from_the_source_is_deleted(bench: Any) -> None:
