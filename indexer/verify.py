@@ -1,6 +1,7 @@
 """Whether a collection is what was written: every byte, every count, every vector (after Lucene's CheckIndex).
 
-Nothing is repaired.  A check that cannot be made because an earlier one failed says so.
+Nothing is repaired.  A check that cannot be made because an earlier one failed says so.  Writers may go on meanwhile:
+what is wrong with a file or a manifest counts only if it is still kept when that was found.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from indexer.collect import unnamed_paths
 from indexer.journal import JOURNAL, read_journal
 from retrieval.errors import AttendexError, CollectionError
-from retrieval.index.digests import CheckedFile
+from retrieval.index.digests import CheckedFile, FileRecord
 from retrieval.index.identity import id_digests
 from retrieval.index.lexical import open_segments
 from retrieval.index.manifest import (
@@ -78,19 +79,33 @@ def verify(collection: Path, *, encoder: Encoder | None = None, sample: int = 20
     """
     if not was_committed(collection):
         read_manifest(collection)  # says what is wrong
-    found = _check_manifests(collection)
-    kept, manifests = found.readable, found.check
-    files = _check_files(collection, kept)
     questions = _questions(encoder, sample, seed)
-    if manifests.problems or files.problems:
-        damaged = ("not reached: the files are damaged",)
-        inside = [Check(each.name, 0, damaged) for each in questions]
-    else:
-        with Snapshot(collection, kept[0]) as snapshot:
-            inside = [Check(each.name, each.count(snapshot), _problems(each, snapshot)) for each in questions]
-    orphans = unnamed_paths(collection, kept) if not manifests.problems else []
+    while True:
+        found = _check_manifests(collection)
+        kept, manifests = found.readable, found.check
+        files = _check_files(collection, kept)
+        if manifests.problems or files.problems:
+            inside = _unanswered(questions, "not reached: the files are damaged")
+            break
+        inside = _answers(collection, kept[0], questions)
+        if kept[0].generation in kept_generations(collection) or not any(each.problems for each in inside):
+            break  # else writers took its files away: the generation that is current now is to be checked
+    orphans = [] if manifests.problems else unnamed_paths(collection, _check_manifests(collection).readable)
     checks = (manifests, files, *inside)
     return Verification(str(collection), kept[0].generation if kept else 0, checks, tuple(map(str, orphans)))
+
+
+def _answers(collection: Path, manifest: Manifest, questions: Sequence[_Question]) -> list[Check]:
+    try:
+        snapshot = Snapshot(collection, manifest)
+    except CollectionError as error:
+        return _unanswered(questions, f"not reached: {error}")
+    with snapshot:
+        return [Check(each.name, each.count(snapshot), _problems(each, snapshot)) for each in questions]
+
+
+def _unanswered(questions: Sequence[_Question], reason: str) -> list[Check]:
+    return [Check(each.name, 0, (reason,)) for each in questions]
 
 
 def _problems(question: _Question, snapshot: Snapshot) -> tuple[str, ...]:
@@ -132,32 +147,46 @@ def _check_manifests(collection: Path) -> _Manifests:
         try:
             manifest = read_manifest(collection, number)
         except CollectionError as error:
-            problems.append(str(error))
+            if number is None or generation_path(collection, number).exists():
+                problems.append(str(error))
             continue
         if number is not None and number != manifest.generation:
             problems.append(f"{generation_path(collection, number)}: holds generation {manifest.generation}")
         if number is None or not readable or number < readable[0].generation:
             readable.append(manifest)
-    if readable and not problems and readable[0].generation not in numbers:
+    if readable and not problems and readable[0].generation not in kept_generations(collection):
         problems.append(f"{generation_path(collection, readable[0].generation)}: is missing")
     return _Manifests(readable, Check("manifests", 1 + len(numbers), tuple(problems)))
 
 
 def _check_files(collection: Path, kept: Sequence[Manifest]) -> Check:
     """Every byte of every file that a kept generation or an interrupted build names."""
-    records = {path: record for manifest in reversed(kept) for path, record in manifest.paths().items()}
-    problems = []
-    journal = read_journal(collection)
-    if journal is None and (collection / JOURNAL).exists():
-        problems.append(f"{collection / JOURNAL}: is damaged; the interrupted build cannot be taken over")
-    for segment in journal.segments if journal else ():
-        records |= {Path(SEGMENTS, segment.name, each.name): each for each in segment.files}
+    records = _records(collection, kept)
+    damaged: dict[Path, str] = {}
     for path, record in records.items():
         try:
             CheckedFile((collection / path).parent, record).require()
         except CollectionError as error:
-            problems.append(str(error))
+            damaged[path] = str(error)
+    if damaged:
+        now = _records(collection, _check_manifests(collection).readable)
+        damaged = {path: problem for path, problem in damaged.items() if path in now}
+    problems = [*_check_journal(collection), *damaged.values()]
     return Check("files", len(records), tuple(problems))
+
+
+def _records(collection: Path, kept: Sequence[Manifest]) -> dict[Path, FileRecord]:
+    """The files that generations and an interrupted build name, by path in the collection."""
+    records = {path: record for manifest in reversed(kept) for path, record in manifest.paths().items()}
+    journal = read_journal(collection)
+    for segment in journal.segments if journal else ():
+        records |= {Path(SEGMENTS, segment.name, each.name): each for each in segment.files}
+    return records
+
+
+def _check_journal(collection: Path) -> Iterator[str]:
+    if (collection / JOURNAL).exists() and read_journal(collection) is None and (collection / JOURNAL).exists():
+        yield f"{collection / JOURNAL}: is damaged; the interrupted build cannot be taken over"
 
 
 def _counts(snapshot: Snapshot) -> Iterator[str]:

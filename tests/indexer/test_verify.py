@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from indexer import verify as module
 from indexer.publish import publish
 from indexer.verify import Verification, verify
 from indexer.writer import Limits
@@ -108,6 +109,41 @@ def test_files_of_another_size_are_found_and_refused(bench: Any, change: str) ->
         assert path.name in problems(verify(bench.path))
         path.write_bytes(data)
     assert verify(bench.path).ok
+
+
+@pytest.mark.parametrize("step", ["read_manifest", "_check_files", "_answers", "open_segments"])
+def test_writers_that_go_on_meanwhile_do_no_damage(bench: Any, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Just before a step, so many commits come that nothing of what is looked at is kept."""
+    for number in range(4):
+        bench.add(bench.document("a", f"version {number}"))
+    original = getattr(module, step)
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.setattr(module, step, original)
+        for number in range(4):
+            bench.add(bench.document("a", f"later version {number}"))
+        return original(*arguments)
+
+    monkeypatch.setattr(module, step, late)
+    found = verify(bench.path)
+    assert found.ok, problems(found)
+    assert found.generation in (4, 8)
+    assert found.orphans == ()
+
+
+def test_damage_is_found_beside_writers_too(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.add(bench.document("a"))
+    (path,) = bench.path.glob("segments/*/documents.arrow")
+    check_files = module._check_files
+
+    def late(*arguments: Any) -> Any:
+        for number in range(4):
+            bench.add(bench.document(f"b{number}"))
+        flip(path, 8 * (path.stat().st_size // 2))
+        return check_files(*arguments)
+
+    monkeypatch.setattr(module, "_check_files", late)
+    assert str(path) in problems(verify(bench.path))
 
 
 def test_orphans_are_listed_and_do_no_harm(bench: Any) -> None:
