@@ -1,14 +1,19 @@
 """Document to passages: what is embedded, cut on structure, sentence and token borders.
 
-Sizes are tokens of the encoder in use.  A text is tokenised once; everything after that is arithmetic on offsets.
+Sizes are tokens of the encoder in use.  A text is tokenised once, a long one in pieces; everything after that is
+arithmetic on offsets.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from indexer.cutting import MeasuredText, Sizes, Span, measured, passage_spans
 from retrieval.errors import InputError
@@ -16,6 +21,8 @@ from retrieval.index.passages import passage_text
 from retrieval.protocols import Tokenizer
 from retrieval.types import Document, Passage, Section
 
+PIECE_CHARACTERS = 1 << 19  # and twice as many at most are tokenised at once
+_PARTINGS = (re.compile(r"(?<=\w)(?=\s)"), re.compile(r"(?<=\S)(?=\s)"))  # the better one first
 LEAST_BUDGET = 16  # tokens left to a passage's text, however long its title and heading are
 
 
@@ -51,7 +58,7 @@ def chunk(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> 
     if not document.sections and _surely_fits(document, size):
         return [Passage(0, len(text))]
     size -= _tokens(document.title, tokenizer)
-    spans = tokenizer.spans(text)
+    spans = _spans(text, tokenizer)
     if not document.sections and len(spans) <= max(size, LEAST_BUDGET):
         return [Passage(0, len(text))]
     cut = measured(text, spans)
@@ -70,6 +77,22 @@ def texts_of(documents: Sequence[Document], passages: Sequence[Sequence[Passage]
         for document, parts in zip(documents, passages, strict=True)
         for each in parts
     ]
+
+
+def _spans(text: str, tokenizer: Tokenizer) -> NDArray[np.int32]:
+    """Offsets of all tokens.  A long text is tokenised in pieces, for a tokenizer notes a hundred times of its size."""
+    edges = _edges(text)
+    return np.concatenate([tokenizer.spans(text[start:end]) + start for start, end in pairwise(edges)], dtype=np.int32)
+
+
+def _edges(text: str) -> list[int]:
+    """Where a text is parted: between a word and the white space after it, where tokenizers part it themselves."""
+    edges = [0]
+    while len(text) - edges[-1] > 2 * PIECE_CHARACTERS:
+        soonest, latest = edges[-1] + PIECE_CHARACTERS, edges[-1] + 2 * PIECE_CHARACTERS
+        found = (pattern.search(text, soonest, latest) for pattern in _PARTINGS)
+        edges.append(next((each.start() for each in found if each), latest))
+    return [*edges, len(text)]
 
 
 def _surely_fits(document: Document, size: int) -> bool:

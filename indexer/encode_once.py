@@ -1,4 +1,4 @@
-"""Encoding equal texts once: a run remembers which texts it has seen and where their vectors are."""
+"""Encoding equal texts once: a run remembers which texts it has seen lately and where their vectors are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import hashlib
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.index.directory import storage_errors
 from retrieval.types import Vectors
 
 REMEMBERED_TEXTS = 2_000_000  # beyond it the oldest are forgotten, and a repeated text is encoded again
@@ -28,14 +31,20 @@ class _Plan:
 
 
 class EncodeOnce:
-    """Encodes blocks of passages in order.  Vectors of earlier texts are kept in an unnamed temporary file."""
+    """Encodes blocks of passages in order.
+
+    Vectors of the texts that are remembered are kept in an unnamed temporary file, used as a ring: the newest are
+    written over the oldest.  Raises StorageError where there is no room for it.
+    """
 
     def __init__(self, encoder: SentenceEncoder) -> None:
         self._encoder = encoder
         self._row_bytes = encoder.dimension * 4
         self._seen: dict[bytes, int] = {}
         self._plans: deque[_Plan] = deque()
-        self._kept = tempfile.TemporaryFile(prefix="attendex-vectors-")  # noqa: SIM115 (closed by __exit__)
+        self._folder = Path(tempfile.gettempdir())
+        with storage_errors(self._folder):
+            self._ring = tempfile.TemporaryFile(prefix="attendex-vectors-")  # noqa: SIM115 (closed by __exit__)
         self.encoded = 0
 
     def __enter__(self) -> Self:
@@ -44,14 +53,17 @@ class EncodeOnce:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._kept.close()
+        with suppress(OSError):  # what could not be written is not needed any more
+            self._ring.close()
 
     def encode(self, blocks: Iterable[Sequence[str]]) -> Iterator[Vectors]:
         """The vectors of each block, (texts, dimension), in order."""
         for new in self._encoder.encode_stream(self._new_texts(texts) for texts in blocks):
             plan = self._plans.popleft()
-            self._keep(new, plan.first_new)
-            yield self._gather(new, plan)
+            with storage_errors(self._folder):
+                vectors = self._gather(new, plan)
+                self._keep(new, plan.first_new)
+            yield vectors
 
     def _new_texts(self, texts: Sequence[str]) -> list[str]:
         """Texts of a block that were not seen before; remembers how to put the block together again."""
@@ -72,8 +84,14 @@ class EncodeOnce:
         return new
 
     def _keep(self, vectors: Vectors, first: int) -> None:
-        self._kept.seek(first * self._row_bytes)
-        self._kept.write(np.ascontiguousarray(vectors, dtype=np.float32).data)
+        """Write the vectors of new texts over those of the texts that are forgotten now."""
+        forgotten = max(0, len(vectors) - REMEMBERED_TEXTS)
+        first += forgotten
+        vectors = np.ascontiguousarray(vectors[forgotten:], dtype=np.float32)
+        until_end = REMEMBERED_TEXTS - first % REMEMBERED_TEXTS
+        for part, place in ((vectors[:until_end], first), (vectors[until_end:], first + until_end)):
+            self._seek(place)
+            self._ring.write(part.data)
 
     def _gather(self, new: Vectors, plan: _Plan) -> Vectors:
         inside = plan.places - plan.first_new
@@ -87,5 +105,8 @@ class EncodeOnce:
         return vectors
 
     def _read(self, place: int) -> NDArray[np.float32]:
-        self._kept.seek(place * self._row_bytes)
-        return np.frombuffer(self._kept.read(self._row_bytes), np.float32)
+        self._seek(place)
+        return np.frombuffer(self._ring.read(self._row_bytes), np.float32)
+
+    def _seek(self, place: int) -> None:
+        self._ring.seek(place % REMEMBERED_TEXTS * self._row_bytes)

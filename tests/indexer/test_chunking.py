@@ -7,13 +7,16 @@ import json
 import re
 import time
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from indexer import chunking
 from indexer.chunking import LEAST_BUDGET, ChunkSettings, chunk
 from indexer.sentences import Strength, borders
 from retrieval.errors import InputError
@@ -70,6 +73,60 @@ def test_passages_cover_the_text_within_the_budget(text: str, settings: ChunkSet
     assert all(covered[i] for i, character in enumerate(text) if not character.isspace())
     assert [p.end for p in passages] == sorted({p.end for p in passages}), "every passage reaches further"
     assert [p.start for p in passages] == sorted(p.start for p in passages)
+
+
+class Trained(Words):
+    """A tokenizer of the library, trained on a few words."""
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer, trainer: Any) -> None:
+        super().__init__(40)
+        tokenizer.train_from_iterator(["the cat sat. on a mat, über naïve isn't x=1; foo_bar 你好"] * 3, trainer)
+        self._tokenizer = tokenizer
+
+    def spans(self, text: str) -> NDArray[np.int32]:
+        return np.array(self._tokenizer.encode(text).offsets, np.int32).reshape(-1, 2)
+
+
+def byte_pairs() -> Trained:
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    return Trained(tokenizer, tokenizers.trainers.BpeTrainer(vocab_size=300, show_progress=False))
+
+
+def sentence_pieces() -> Trained:
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.Unigram())
+    tokenizer.normalizer = tokenizers.normalizers.Replace("\n", " ")  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()  # type: ignore[assignment]
+    options = {"vocab_size": 60, "show_progress": False, "unk_token": "?", "special_tokens": ["?"]}
+    return Trained(tokenizer, tokenizers.trainers.UnigramTrainer(**options))
+
+
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["the", "cat", "sat.", "naïve", "isn't", "x=1;", "foo_bar", "你好。", ""]),
+        st.sampled_from([" ", " ", "\n", "\n\n", "  ", "\n\t ", ".\n"]),
+    ),
+    max_size=80,
+).map(lambda parts: "".join(itertools.chain.from_iterable(parts)))
+
+
+@given(text=LINES, settings=SETTINGS)
+@pytest.mark.parametrize("tokenizer", [Words(40), SpacedPieces(40), Bytes(40), byte_pairs(), sentence_pieces()])
+def test_a_long_text_is_tokenised_in_pieces_with_the_same_result(
+    tokenizer: Words, text: str, settings: ChunkSettings
+) -> None:
+    seen: list[int] = []
+
+    class Watched(Words):
+        def spans(self, text: str) -> NDArray[np.int32]:
+            seen.append(len(text))
+            return tokenizer.spans(text)
+
+    whole = chunk(Document("d", text), tokenizer, settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunking, "PIECE_CHARACTERS", 30)
+        assert chunk(Document("d", text), Watched(40), settings) == whole
+    assert max(seen, default=0) <= 60
 
 
 @given(text=PROSE, cuts=st.lists(st.integers(0, 400), max_size=6), settings=SETTINGS)

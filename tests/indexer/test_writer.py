@@ -111,6 +111,14 @@ def test_nothing_is_visible_before_the_commit(bench: Any) -> None:
     assert len(list((bench.path / "segments").iterdir())) == 1  # given up, and cleaned up
 
 
+def test_a_segment_is_finished_when_its_metadata_are_many(bench: Any) -> None:
+    with bench.writer(limits=Limits(text_bytes=1000)) as writer:
+        bench.put(writer, [bench.document("a", tags=["short"])])
+        assert not (bench.path / "pending.json").exists()
+        bench.put(writer, [bench.document("b", tags=["x" * 600, "y" * 600])])
+        assert (bench.path / "pending.json").exists()
+
+
 def test_an_open_generation_outlives_its_files(bench: Any) -> None:
     bench.add(bench.document("a"))
     with open_snapshot(bench.path) as old:
