@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from indexer import pipeline
 from indexer.chunking import ChunkSettings
 from indexer.pipeline import BuildSettings, _batched, build_collection
 from indexer.readers import ReadOptions
 from retrieval.errors import BadDocument, EncoderMismatch, InputError, NotACollection, SchemaError
 from retrieval.index.analysis import LexicalSettings
-from retrieval.index.manifest import read_manifest
+from retrieval.index.directory import lock_is_held
+from retrieval.index.manifest import Manifest, read_manifest
 from retrieval.index.snapshot import open_snapshot
 from retrieval.index.vector_plan import VectorSettings
 from retrieval.types import Document, FieldType
@@ -91,6 +93,21 @@ def test_documents_that_are_there_twice_are_unchanged_all_the_same(tmp_path: Pat
     assert (first.added, first.duplicates) == (2, 1)
     again = build_collection([source], tmp_path / "c")
     assert (again.generation, again.added, again.replaced, again.unchanged, again.duplicates) == (1, 0, 0, 2, 1)
+
+
+def test_the_report_is_of_the_generation_that_was_made(
+    plants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can commit another before it is read."""
+    held: list[bool] = []
+
+    def read(path: Path) -> Manifest:
+        held.append(lock_is_held(path / "lock"))
+        return read_manifest(path)
+
+    monkeypatch.setattr(pipeline, "read_manifest", read)
+    assert build_collection([plants], tmp_path / "c").documents == 3
+    assert held == [True]
 
 
 def test_a_bad_line_is_named_and_nothing_is_left(tmp_path: Path) -> None:
