@@ -141,7 +141,7 @@ def _twins(collection: Path, kept: Sequence[Manifest]) -> tuple[str, ...]:
     A mark that the current generation uses was left by a run that died when it had switched, unless another is at work.
     """
     marks = [path.name for path in collection.glob(f"{REEMBED_PREFIX}*")]
-    if lock_is_held(collection / REEMBED_LOCK):
+    if marks and lock_is_held(collection / REEMBED_LOCK):
         return tuple(marks)
     used = [segment.name for manifest in kept[:1] for segment in manifest.segments]
     return tuple(mark for mark in marks if not any(name.startswith(mark) for name in used))

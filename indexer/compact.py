@@ -156,7 +156,7 @@ class _Merger:
 
     def give_up_twins(self) -> None:
         """Let go of vectors by another encoder that are not in use, unless they are being made."""
-        with suppress(CollectionLocked), locked(self._collection / REEMBED_LOCK):
+        with suppress(CollectionLocked), locked(self._collection / REEMBED_LOCK, wait_s=1.0):
             for mark in self._collection.glob(f"{REEMBED_PREFIX}*"):
                 self._files.unlink(mark)
 

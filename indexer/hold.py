@@ -58,14 +58,12 @@ class Hold:
         self._made = []
         if (self.path / MANIFEST).exists():
             return
-        if not create:
-            read_manifest(self.path)  # says what is wrong
+        if not create or was_committed(self.path):
+            read_manifest(self.path)  # says what is wrong, and how to bring back what has lost its manifest
         there = self._names()
         foreign = [name for name in there if not _ours(name)]
         if foreign:
             raise NotACollection(f"{self.path}: holds other things ({foreign[0]!r}); name a new or an empty directory")
-        if was_committed(self.path):
-            read_manifest(self.path)  # says how to bring it back, for its manifest is lost
         for folder in (*reversed(self.path.parents), self.path):
             if not folder.exists():
                 self._made.append(folder)

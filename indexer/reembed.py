@@ -62,7 +62,7 @@ def reembed(
     current = read_manifest(collection)
     if not current.encoder.differences(encoder.fingerprint):
         raise InputError(f"{collection}: is made by this encoder already ({encoder.fingerprint.name!r})")
-    with locked(collection / REEMBED_LOCK):
+    with locked(collection / REEMBED_LOCK, wait_s=1.0):  # for who only looks whether it is held
         twins = _Twins(collection, encoder, files)
         twins.mark()
         manifest = twins.manifest(current)
