@@ -23,6 +23,7 @@ from tests.indexer.faults import (
     Operation,
     add,
     allowed_states,
+    bring_in,
     check_survivor,
     copied,
     delete,
@@ -170,6 +171,7 @@ def cut_while_the_next_writer_works(bench: Any, operation: Operation, chances: r
             operation(victim, disk)
         disk.goes_on(chances.randrange(len(steps) + 20))
         with suppress(Died):
+            bring_in(victim, disk)
             victim.add(victim.document("z"), files=disk)
         disk.cut(chances if chances.random() < 0.7 else None)
         check_survivor(victim, allowed)
