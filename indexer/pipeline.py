@@ -195,8 +195,8 @@ def _delete_unseen(writer: Writer, tally: _Tally, unread_files: int) -> None:
         tally.kept_unseen = True
         tally.problems.insert(
             0,
-            f"{unread_files:,} file(s) whose documents may be in the collection gave none this time; mend them, or leave "
-            "them out with --exclude",
+            f"{unread_files:,} file(s) whose documents may be in the collection gave none this time; mend them, or "
+            "leave them out with --exclude",
         )
     else:
         writer.delete_unseen()

@@ -90,7 +90,7 @@ def show_build(report: BuildReport) -> None:
         highlight=False,
     )
     if report.kept_unseen:
-        console.print("nothing was deleted: a document that could not be read may still be wanted", style="yellow")
+        console.print("nothing was deleted: what could not be read may still be wanted", style="yellow")
     if report.schema:
         fields = ", ".join(f"{name} ({kind})" for name, kind in report.schema.items())
         console.print(f"fields: {fields}", markup=False, highlight=False)
