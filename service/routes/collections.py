@@ -21,6 +21,7 @@ from service.searching import check_limit
 from service.services import Services, admitted, answer
 
 Filter = Annotated[str, Query(description="Only those that match, such as `year > 2000`.")]
+Id = Annotated[str | None, Query(description="Only the document with this id, whatever characters it has.")]
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="How many to skip.")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="How many to return.")]
 
@@ -43,12 +44,15 @@ async def collection(name: Name, request: Request) -> Response:
 
 @router.get("/{name}/documents", response_model=DocumentsAnswer, summary="Documents, page by page")
 async def documents(
-    name: Name, request: Request, filter: Filter = "", offset: Offset = 0, limit: Limit = 100
+    name: Name, request: Request, id: Id = None, filter: Filter = "", offset: Offset = 0, limit: Limit = 100
 ) -> Response:
-    """In the order in which they were written; a generation that comes in between may shift the pages."""
+    """In the order in which they were written; a generation that comes in between may shift the pages.
+
+    With `id`, a page of one document or of none: for ids that a path cannot hold, such as `../report`.
+    """
     known = admitted(request, Role.READ, name)
     check_limit("the filter's characters", len(filter), known.settings.limits.filter_characters)
-    return answer(await known.offload.run(_page, known, name, filter, slice(offset, offset + limit)))
+    return answer(await known.offload.run(_page, known, name, id, filter, slice(offset, offset + limit)))
 
 
 @router.get("/{name}/documents/{document_id:path}", response_model=DocumentAnswer, summary="One document")
@@ -99,9 +103,11 @@ def _recall(known: Services, name: str) -> dict[str, object] | None:
     return {"ratio": found.recall, "low": found.low, "high": found.high, "queries": found.queries}
 
 
-def _page(known: Services, name: str, expression: str, page: slice) -> dict[str, object]:
+def _page(known: Services, name: str, document_id: str | None, expression: str, page: slice) -> dict[str, object]:
     with known.collections.lease(name) as searcher:
         rows = matching_rows(searcher.snapshot, expression)
+        if document_id is not None:
+            rows = rows[rows == searcher.snapshot.find(document_id)]
         found = searcher.snapshot.documents(rows[page])
     return {"documents": list(map(_shown, found)), "total": len(rows)}
 

@@ -6,34 +6,45 @@ import { marked, wordsIn } from "./hits.js";
 
 /** `explained` is the hit's explanation, one that will come, or null. */
 export async function show(collection, hit, explained) {
+  if (document.querySelector("dialog[open]")) return; // a double click asks twice
   const body = h("div", { class: "document" }, h("p", { class: "state" }, "Loading…"));
   const dialog = h("dialog", { "aria-label": hit.title || hit.id, onclose: () => dialog.remove() },
-    h("form", { method: "dialog", class: "close" }, h("button", { "aria-label": "Close" }, "✕")), body);
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    h("div", { class: "sheet" },
+      h("form", { method: "dialog", class: "close" }, h("button", { "aria-label": "Close" }, "✕")), body));
+  closeBeside(dialog);
   document.body.append(dialog);
   dialog.showModal();
   try {
-    const [found, explanation] = await Promise.all([api.document(collection, hit.id), explained]);
+    const [{ documents: [found] }, explanation] = await Promise.all([api.document(collection, hit.id), explained]);
+    if (found?.id !== hit.id) throw new Error("This document is no longer in the collection.");
     body.replaceChildren(...content(found, hit, explanation));
     body.querySelector("mark")?.scrollIntoView({ block: "center" });
   } catch (error) {
-    body.replaceChildren(h("p", { class: "state warn" }, error.message));
+    body.replaceChildren(h("p", { class: "state warn", role: "alert" }, error.message));
   }
+}
+
+/** A click beside the sheet closes; one that began on it, as when text is selected, does not. */
+function closeBeside(dialog) {
+  let beside = false;
+  dialog.addEventListener("pointerdown", (event) => (beside = event.target === dialog));
+  dialog.addEventListener("click", (event) => beside && event.target === dialog && dialog.close());
 }
 
 function content(found, hit, explanation) {
   const best = hit.passages[0];
   const inPassage = (offset) => (explanation ? explanation.start : best.start) + offset;
+  const spans = (explanation?.dense?.spans || []).slice(0, 3);
   const marks = [
-    ...(explanation?.dense?.spans || []).slice(0, 3).map((span) => ({ start: inPassage(span.start), end: inPassage(span.end), kind: "meaning" })),
+    ...spans.map((span) => ({ start: inPassage(span.start), end: inPassage(span.end), kind: "meaning" })),
     ...wordsIn(explanation).map(([start, end]) => ({ start: inPassage(start), end: inPassage(end), kind: "word" })),
   ];
   const several = hit.passages.length && (best.start > 0 || best.end < points(found.text).length);
-  if (several) marks.push(...hit.passages.map((passage) => ({ start: passage.start, end: passage.end, kind: "passage-mark" })));
-  const fields = Object.entries(found.metadata);
+  if (several) marks.push(...hit.passages.map(({ start, end }) => ({ start, end, kind: "passage-mark" })));
+  const fields = [["id", found.id], ...Object.entries(found.metadata)];
   return [
-    h("h2", {}, found.title || found.id),
-    h("dl", {}, [["id", found.id], ...fields].map(([name, value]) => [h("dt", {}, name), h("dd", {}, shown(value))])),
-    h("p", { class: "text" }, marked(found.text, marks)),
+    h("h2", { dir: "auto" }, found.title || found.id),
+    h("dl", {}, fields.map(([name, value]) => [h("dt", {}, name), h("dd", { dir: "auto" }, shown(value))])),
+    h("p", { class: "text", dir: "auto" }, marked(found.text, marks)),
   ];
 }

@@ -75,6 +75,14 @@ def test_a_document_comes_back_as_it_was_given(small: Served, document: dict[str
     found = small.http.get(f"/v1/collections/small/documents/{document['id']}").json()
     assert (found["id"], found["title"], found["text"]) == (document["id"], document["title"], document["text"])
     assert found["metadata"]["year"] == document["year"]
+    page = small.http.get("/v1/collections/small/documents", params={"id": document["id"]}).json()
+    assert page == {"documents": [found], "total": 1}
+
+
+@pytest.mark.parametrize("parameters", [{"id": "none"}, {"id": ""}, {"id": "wing", "filter": "year = 2003"}])
+def test_a_page_without_the_document_asked_for_is_empty(small: Served, parameters: dict[str, str]) -> None:
+    found = small.http.get("/v1/collections/small/documents", params=parameters).json()
+    assert found == {"documents": [], "total": 0}
 
 
 @pytest.mark.parametrize(
