@@ -1,8 +1,14 @@
 // Completion in the filter box: fields, then their values, then AND, OR, NOT.
 
 import { h } from "./dom.js";
+import { named, quoted, tokens } from "./clauses.js";
 
 const OPERATORS = { string: ["=", "!=", "IN ["], strings: ["=", "!=", "IN ["], number: ["=", ">=", "<=", ">", "<"], date: [">=", "<", "="], boolean: ["= true", "= false"] };
+const FIELD = String.raw`([\p{L}_][\p{L}\p{N}_.-]*|"(?:[^"\\]|\\.)*")`;
+const TEXT = String.raw`"(?:[^"\\]|\\.)*"`;
+const AFTER_FIELD = new RegExp(String.raw`${FIELD}\s+$`, "u");
+const AFTER_OPERATOR = new RegExp(
+  String.raw`${FIELD}\s*(?:==|!=|<=|>=|=|<|>|(?:NOT\s+)?IN\s*\[(?:\s*(?:${TEXT}|[^"\],]*),)*)\s*("(?:[^"\\]|\\.)*|[^"\s\],]*)$`, "iu");
 
 let number = 0;
 
@@ -48,7 +54,8 @@ export function attach(input, { fields, values, change }) {
   }
 
   function move(step) {
-    active = (active + step + offered.items.length) % offered.items.length;
+    const from = active < 0 && step < 0 ? 0 : active; // the last one is before the first
+    active = (from + step + offered.items.length) % offered.items.length;
     [...list.children].forEach((item, place) => item.setAttribute("aria-selected", String(place === active)));
     input.setAttribute("aria-activedescendant", `${id}-${active}`);
     list.children[active].scrollIntoView({ block: "nearest" });
@@ -71,22 +78,26 @@ export function attach(input, { fields, values, change }) {
 
 /** What may stand at the end of `text`: the part already typed, and the items that go on from it. */
 async function completions(text, fields, values) {
-  const known = (name) => Object.hasOwn(fields, name.replace(/^"|"$/g, ""));
-  const afterOperator = /(\w[\w.-]*|"[^"]*")\s*(=|==|!=|<|<=|>|>=|(?:NOT\s+)?IN\s*\[(?:[^\]]*,)?)\s*("?[^"\s\],]*)$/i.exec(text);
-  if (afterOperator && known(afterOperator[1])) {
-    const [, name, , typed] = afterOperator;
-    const possible = (await values(name.replace(/"/g, ""))).map((value) => (typeof value === "string" ? JSON.stringify(value) : String(value)));
-    return { typed, items: matching(possible, typed).slice(0, 10).map((value) => ({ text: value })) };
+  const [, compared, value] = AFTER_OPERATOR.exec(text) ?? [];
+  if (compared && kindOf(compared, fields)) {
+    const possible = (await values(plain(compared))).map((each) => (typeof each === "string" ? quoted(each) : String(each)));
+    return { typed: value, items: matching(possible, value).slice(0, 10).map((each) => ({ text: each })) };
   }
-  const afterField = /(\w[\w.-]*|"[^"]*")\s+$/.exec(text);
-  if (afterField && known(afterField[1])) {
-    return { typed: "", items: [...OPERATORS[fields[afterField[1].replace(/"/g, "")]], "EXISTS"].map((each) => ({ text: each })) };
+  const kind = kindOf(AFTER_FIELD.exec(text)?.[1], fields);
+  if (kind) return { typed: "", items: [...OPERATORS[kind], "EXISTS"].map((each) => ({ text: each })) };
+  if (/["\p{L}\p{N}_\])]\s+$/u.test(text) && !/\b(AND|OR|NOT)\s+$/i.test(text)) {
+    return { typed: "", items: ["AND", "OR"].map((each) => ({ text: each })) };
   }
-  if (/["\w\])]\s+$/.test(text) && !/(AND|OR|NOT)\s+$/i.test(text)) return { typed: "", items: ["AND", "OR"].map((each) => ({ text: each })) };
-  const typed = /[\w.-]*$/.exec(text)[0];
-  const names = matching(Object.keys(fields), typed).map((name) => ({ text: /^[A-Za-z_][\w.-]*$/.test(name) ? name : JSON.stringify(name), hint: fields[name] }));
+  const last = tokens(text).at(-1) ?? "";
+  const typed = /^["\p{L}_]/u.test(last) ? last : "";
+  const names = matching(Object.keys(fields).map(named), typed).map((name) => ({ text: name, hint: fields[plain(name)] }));
   return { typed, items: names.some((each) => each.text === typed) ? [] : names.slice(0, 12) };
 }
+
+/** A name without its quotes. */
+const plain = (name) => (name.startsWith('"') ? name.slice(1, -1).replace(/\\([^])/g, "$1") : name);
+
+const kindOf = (name, fields) => (name && Object.hasOwn(fields, plain(name)) ? fields[plain(name)] : "");
 
 function matching(items, typed) {
   const wanted = typed.replace(/^"/, "").toLowerCase();

@@ -6,6 +6,7 @@ playwright, these tests are skipped.  With `ARTEFACTS` set to a folder, screensh
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -30,6 +31,23 @@ QUIET = [
     "--disable-sync",
 ]
 XSS = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
+UNUSUAL = (  # ten, as many as a page shows
+    {
+        "id": "../up",
+        "title": "Two dots",
+        "text": "Bread whose id begins with two dots.",
+        "tags": ["R AND D", 'say "hi"'],
+    },
+    {"id": ".", "title": "One dot", "text": "Bread whose id is one dot.", "tags": ["tab\there", "back\\slash"]},
+    {"id": "a/../b", "title": "Dots inside", "text": "Bread whose id has dots inside.", "year": 1990, "año": "2020"},
+    {"id": "b", "title": "Another", "text": "Bread whose id is what a browser makes of a/../b.", "year": 2020},
+    {"id": "hebrew", "title": "לחם (2020)", "text": "לחם bread זהו מסמך בעברית על לחם!", "kind": "עברית"},
+    {"id": "wide", "title": "W" * 300, "text": "Bread " + "W" * 2000, "kind": "x" * 300, "very_long_name_" * 4: "v"},
+    {"id": "flour", "title": "Flour", "text": "Bread is made of flour.", "kind": "note", "year": 1991},
+    {"id": "water", "title": "Water", "text": "Bread is made of water.", "kind": "paper", "year": 1992},
+    {"id": "salt", "title": "Salt", "text": "Bread is made of salt.", "kind": "note", "subkind": "paper", "year": 2021},
+    {"id": "time", "title": "Time", "text": "Bread is made of time.", "kind": "paper", "subkind": "note", "year": 2022},
+)
 MODULES = ("builtins", "os.path", "itertools", "textwrap", "shutil", "random")
 
 Open = Callable[..., Any]  # (path, **context) → a page
@@ -49,7 +67,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two collections: a part of the demo's, with one hostile document; and a smaller part."""
+    """Collections: a part of the demo's, with one hostile document; a smaller part; and what is seldom met."""
     root, source = tmp_path_factory.mktemp("library"), tmp_path_factory.mktemp("source")
     entries = [each for each in standard_library() if each.module in MODULES and not each.id.endswith("__")]
     hostile = (
@@ -60,12 +78,15 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = source / f"{name}.jsonl"
         file.write_text("".join(each.as_json() + "\n" for each in chosen) + (hostile if name == "python" else ""))
         build_collection([file], root / name)
+    file = source / "unusual.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in UNUSUAL))
+    build_collection([file], root / "unusual")
     return root
 
 
 @pytest.fixture(scope="session")
 def site(serve: Any, library: Path) -> Iterator[str]:
-    """Address of a service of both collections."""
+    """Address of a service of these collections."""
     with serve(library) as served:
         yield served.url
 
