@@ -1,8 +1,15 @@
 // The state of the page is its address, so that a link opens it again.
 
 const NAMES = { collection: "c", q: "q", mode: "mode", weight: "w", filter: "f", sort: "sort", page: "p", why: "why" };
+const LONGEST = 8_000; // characters that servers take; a query that would pass it is left out
+const PAUSE_MS = 300; // browsers forbid to write the address at each key
+
+let waiting = null; // an address to be written when typing pauses
+let timer = 0;
+let finished = false; // what stands in the address is to be kept: the next one is another step
 
 export function read() {
+  if (waiting !== null) put(waiting);
   const parameters = new URLSearchParams(location.search);
   const state = Object.fromEntries(Object.entries(NAMES).map(([name, short]) => [name, parameters.get(short) || ""]));
   return { ...state, page: Math.max(1, Number.parseInt(state.page, 10) || 1) };
@@ -20,7 +27,45 @@ export function query(state) {
 
 /** Put the state into the address; `step` makes it one that the back button returns to. */
 export function write(state, { step = false } = {}) {
-  const address = location.pathname + query(state);
+  put(query(state), { step });
+}
+
+/** Put a query string into the address when typing pauses. */
+export function putSoon(parameters) {
+  waiting = parameters;
+  clearTimeout(timer);
+  timer = setTimeout(() => put(parameters), PAUSE_MS);
+}
+
+/** Keep the state for the back button, whatever comes next. */
+export function finish(state) {
+  write(state);
+  finished = true;
+}
+
+/** The address changed by itself: what was to be written into the one before is forgotten. */
+export function forget() {
+  waiting = null;
+  clearTimeout(timer);
+  finished = true;
+}
+
+function put(parameters, { step = false } = {}) {
+  waiting = null;
+  clearTimeout(timer);
+  const address = location.pathname + short(parameters);
   if (address === location.pathname + location.search) return;
-  history[step ? "pushState" : "replaceState"](null, "", address);
+  try {
+    history[step || finished ? "pushState" : "replaceState"](null, "", address);
+    finished = false;
+  } catch {
+    // too often for this browser; the next one will be written
+  }
+}
+
+function short(text) {
+  if (location.pathname.length + text.length <= LONGEST) return text;
+  const parameters = new URLSearchParams(text);
+  parameters.delete("q");
+  return `?${parameters}`;
 }

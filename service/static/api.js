@@ -1,16 +1,36 @@
-// The service's routes.  Errors become a Problem, whatever went wrong.
+// The service's routes.  Errors become a Problem, whatever went wrong; a Retry asks again after those that pass.
 
 const KEY = "attendex-key";
+const PASSING = [0, 429, 503]; // no answer, too many requests, not now
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 30_000;
+
+let unstored = ""; // where storage is forbidden, the key holds for this page only
 
 export class Problem extends Error {
-  constructor(status, title, detail, errors = []) {
+  constructor(status, title, { detail, code = "", retryAfter = 0 } = {}) {
     super(detail || title);
-    Object.assign(this, { status, title, detail, errors });
+    Object.assign(this, { status, code, retryAfter });
   }
 }
 
-export const keyInUse = () => sessionStorage.getItem(KEY) || "";
-export const useKey = (key) => (key ? sessionStorage.setItem(KEY, key) : sessionStorage.removeItem(KEY));
+export function keyInUse() {
+  try {
+    return sessionStorage.getItem(KEY) || unstored;
+  } catch {
+    return unstored;
+  }
+}
+
+export function useKey(key) {
+  unstored = key;
+  try {
+    if (key) sessionStorage.setItem(KEY, key);
+    else sessionStorage.removeItem(KEY);
+  } catch {
+    // then it is not stored
+  }
+}
 
 const collectionPath = (name) => `/v1/collections/${encodeURIComponent(name)}`;
 
@@ -20,7 +40,8 @@ export const api = {
   search: (name, body, signal) => post(`${collectionPath(name)}/search`, body, signal),
   explain: (name, body, signal) => post(`${collectionPath(name)}/explain`, body, signal),
   attention: (name, body, signal) => post(`${collectionPath(name)}/attention`, body, signal),
-  document: (name, id, signal) => call(`${collectionPath(name)}/documents/${id.split("/").map(encodeURIComponent).join("/")}`, { signal }),
+  // not by its path: a browser makes another path of one with dots
+  document: (name, id, signal) => call(`${collectionPath(name)}/documents?${new URLSearchParams({ id })}`, { signal }),
   overview: (name, signal) => call(`${collectionPath(name)}/overview`, { signal }),
   projection: (name, signal) => call(`${collectionPath(name)}/projection`, { signal }),
   judgments: (name, signal) => call(`${collectionPath(name)}/judgments`, { signal }),
@@ -39,23 +60,66 @@ async function call(path, options = {}) {
 const text = async (path) => (await send(path, {})).text();
 
 async function send(path, { method = "GET", body, signal }) {
-  const headers = {};
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (keyInUse()) headers.Authorization = `Bearer ${keyInUse()}`;
+  const headers = headersFor(body);
   let response;
   try {
-    response = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(path, { method, headers, signal, body: JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, "No answer", "The service does not answer. It may be restarting; the page tries again.");
+    throw new Problem(0, "The service does not answer. It may be restarting; the page tries again.");
   }
   if (!response.ok) throw await problemOf(response);
   return response;
 }
 
+function headersFor(body) {
+  const headers = new Headers(body === undefined ? {} : { "Content-Type": "application/json" });
+  try {
+    if (keyInUse()) headers.set("Authorization", `Bearer ${keyInUse()}`);
+  } catch {
+    throw unauthorized(new Problem(401, "This key has characters that no key can have; copy it again."));
+  }
+  return headers;
+}
+
 async function problemOf(response) {
-  const found = await response.json().catch(() => ({}));
-  const problem = new Problem(response.status, found.title || response.statusText, found.detail, found.errors);
-  if (response.status === 401) document.dispatchEvent(new CustomEvent("key-needed", { detail: problem }));
+  const { title, detail, code } = await response.json().catch(() => ({}));
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  const problem = new Problem(response.status, title || response.statusText, { detail, code, retryAfter });
+  return response.status === 401 ? unauthorized(problem) : problem;
+}
+
+function unauthorized(problem) {
+  document.dispatchEvent(new CustomEvent("key-needed", { detail: problem }));
   return problem;
+}
+
+/** Asks again after a while, each time a longer one; not before the service says, and not while nobody looks. */
+export class Retry {
+  #waiting = new AbortController();
+  #tries = 0;
+
+  /** Whether the problem is one that passes: then `run` is called in a while. */
+  after(problem, run) {
+    if (!PASSING.includes(problem.status)) return false;
+    this.cancel();
+    const { signal } = (this.#waiting = new AbortController());
+    const wait = Math.max(1000 * problem.retryAfter, Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#tries++));
+    setTimeout(() => {
+      if (signal.aborted) return;
+      if (document.hidden) document.addEventListener("visibilitychange", run, { once: true, signal });
+      else run();
+    }, wait);
+    return true;
+  }
+
+  cancel() {
+    this.#waiting.abort();
+  }
+
+  /** All is well again. */
+  done() {
+    this.cancel();
+    this.#tries = 0;
+  }
 }

@@ -1,12 +1,14 @@
 // The frame of every page: header, theme, key, and the view that the address asks for.
 
 import { h } from "./dom.js";
-import { Problem, api, keyInUse, useKey } from "./api.js";
+import { Problem, Retry, api, keyInUse, useKey } from "./api.js";
 import * as address from "./address.js";
 import * as search from "./search.js";
 
 const THEME = "attendex-theme";
 const main = document.getElementById("main");
+const retry = new Retry();
+let shown = new AbortController(); // aborted when another view takes its place
 
 const VIEWS = [
   { path: "/", label: "Search", open: async () => search },
@@ -19,26 +21,43 @@ document.addEventListener("key-needed", (event) => askForKey(event.detail));
 start();
 
 async function start() {
+  shown.abort();
+  const { signal } = (shown = new AbortController());
+  retry.cancel();
   const view = VIEWS.find((each) => each.path === location.pathname) || VIEWS[0];
   drawHeader(view, []);
   try {
-    const { collections } = await api.collections();
-    const state = address.read();
-    if (!collections.length) return say("There is no collection here yet.", h("code", {}, "attendex index FILE --into DIR"), " makes one.");
-    const known = collections.some((each) => each.name === state.collection);
-    if (state.collection && !known) return say(`There is no collection “${state.collection}” here.`, " ", h("a", { href: "/" }, "Search another one."));
-    const collection = state.collection || collections[0].name;
+    const { collections } = await api.collections(signal);
+    const collection = chosen(collections);
+    if (!collection) return;
     drawHeader(view, collections, collection);
     const module = await view.open();
-    main.replaceChildren();
-    await module.open(main, { collection, collections });
+    await module.open(main, { collection, collections, signal });
+    retry.done();
   } catch (error) {
-    if (error.status !== 401) {
-      say(error.message, " ", h("button", { type: "button", onclick: start }, "Try again"));
-      if (error instanceof Problem && error.status === 0) setTimeout(start, 2000);
-      else if (!(error instanceof Problem)) throw error;
-    }
+    fail(error);
   }
+}
+
+/** The collection that the address names, or the first; none after saying why. */
+function chosen(collections) {
+  const wanted = address.read().collection;
+  const known = collections.some((each) => each.name === wanted);
+  if (!collections.length) {
+    say("There is no collection here yet.", h("code", {}, "attendex index FILE --into DIR"), " makes one.");
+  } else if (wanted && !known) {
+    say(`There is no collection “${wanted}” here.`, " ", h("a", { href: "/" }, "Search another one."));
+  } else {
+    return wanted || collections[0].name;
+  }
+  return "";
+}
+
+function fail(error) {
+  if (error.status === 401 || error.name === "AbortError") return;
+  say(error.message, " ", h("button", { type: "button", onclick: start }, "Try again"));
+  if (!(error instanceof Problem)) throw error;
+  retry.after(error, start);
 }
 
 function drawHeader(view, collections, current) {
@@ -59,6 +78,8 @@ function drawHeader(view, collections, current) {
     keyInUse() ? h("button", { type: "button", class: "quiet", onclick: forgetKey }, "Forget key") : null,
     h("button", { type: "button", class: "quiet", id: "theme", "aria-label": "Switch between dark and light", onclick: switchTheme }, "◐"),
   ].filter(Boolean));
+  // the browser may keep the page as it is left, and show it again when one comes back
+  addEventListener("pagehide", () => (choice.value = current), { signal: shown.signal });
   // the query may have changed since the header was drawn
   document.querySelector("nav").addEventListener("pointerdown", refreshLinks);
   document.querySelector("nav").addEventListener("focusin", refreshLinks);
@@ -105,18 +126,24 @@ function switchTheme() {
 // --- key: asked for when the service says 401, kept for this tab only
 
 function askForKey(problem) {
-  const field = h("input", { type: "password", id: "key", autocomplete: "off", required: true, "aria-describedby": "key-why" });
+  if (document.getElementById("key")) return; // it may be half typed
+  shown.abort();
+  const field = h("input", {
+    type: "password", id: "key", autocomplete: "off", required: true, "aria-describedby": "key-why",
+  });
+  const why = keyInUse() ? problem.message : "It is kept for this tab only, and sent to this service only.";
   const submit = (event) => {
     event.preventDefault();
     useKey(field.value.trim());
-    location.reload();
+    say("Loading…");
+    start();
   };
   main.replaceChildren(
     h(
       "form",
       { class: "state key", onsubmit: submit },
       h("h1", {}, "This service asks for a key"),
-      h("p", { id: "key-why" }, keyInUse() ? problem.message : "It is kept for this tab only, and sent to this service only."),
+      h("p", { id: "key-why" }, why),
       h("label", { for: "key" }, "Key"),
       field,
       h("button", { type: "submit" }, "Use it"),
@@ -127,5 +154,5 @@ function askForKey(problem) {
 
 function forgetKey() {
   useKey("");
-  location.reload();
+  start();
 }

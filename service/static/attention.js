@@ -13,15 +13,30 @@ export function attentionTab({ collection, hit, query }) {
   const side = h("select", { "aria-label": "Text", onchange: (event) => load({ side: event.target.value, word: -1 }) },
     h("option", { value: "passage" }, "passage"), h("option", { value: "query" }, "query"));
 
+  let running = null; // AbortController of the request under way
+
   async function load(changes) {
     Object.assign(state, changes);
+    running?.abort();
+    const { signal } = (running = new AbortController());
+    const { side: text, layer } = state;
     try {
-      state.data = await api.attention(collection, { query, id: hit.id, side: state.side, layer: state.layer });
-      layers.replaceChildren(...Array.from({ length: state.data.layers }, (_, layer) => h("option", { value: layer, selected: layer === state.layer }, `layer ${layer + 1}`)));
+      const data = await api.attention(collection, { query, id: hit.id, side: text, layer }, signal);
+      if (signal.aborted) return;
+      state.data = data;
+      layers.replaceChildren(...Array.from({ length: data.layers }, (_, each) =>
+        h("option", { value: each, selected: each === layer }, `layer ${each + 1}`)));
       draw();
     } catch (error) {
+      if (error.name === "AbortError") return;
       view.replaceChildren(h("p", { class: "state warn", role: "alert" }, error.message));
     }
+  }
+
+  function choose(head) {
+    state.head = head;
+    draw();
+    view.querySelector('.head-picture[aria-pressed="true"]').focus(); // it was drawn anew
   }
 
   const at = (from, to) => {
@@ -34,14 +49,16 @@ export function attentionTab({ collection, hit, query }) {
     const heads = [MEAN, ...weights.keys()].map((head) => {
       const canvas = h("canvas", { width: words.length, height: words.length });
       picture(canvas, head === MEAN ? null : weights[head], weights);
-      return h("button", { type: "button", class: "head-picture", "aria-pressed": String(head === state.head), style: { "--size": `${SMALL}px` }, onclick: () => { state.head = head; draw(); } },
-        canvas, h("small", {}, head === MEAN ? "all heads" : `head ${head + 1}`));
+      return h("button", {
+        type: "button", class: "head-picture", "aria-pressed": String(head === state.head),
+        style: { "--size": `${SMALL}px` }, onclick: () => choose(head),
+      }, canvas, h("small", {}, head === MEAN ? "all heads" : `head ${head + 1}`));
     });
     const spots = words.map((word, place) => {
       const shown = word.place === "special" ? (place ? "[SEP]" : "[CLS]") : word.text;
       return h("button", { type: "button", class: `passage-word ${word.place}`, onpointerenter: () => look(place), onfocus: () => look(place), onclick: () => look((state.word = state.word === place ? -1 : place)) }, shown);
     });
-    const text = h("p", { class: "tinted", onpointerleave: () => look(state.word) }, spots.flatMap((spot, place) => [needsSpace(words[place - 1], words[place]) ? " " : "", spot]));
+    const text = h("p", { class: "tinted", dir: "auto", onpointerleave: () => look(state.word) }, spots.flatMap((spot, place) => [needsSpace(words[place - 1], words[place]) ? " " : "", spot]));
     function look(place) {
       const row = words.map((_, to) => (place < 0 ? words.reduce((sum, __, from) => sum + at(from, to), 0) / words.length : at(place, to)));
       const most = Math.max(...row, 1e-9);

@@ -1,14 +1,17 @@
 // What a collection holds: counts, fields, encoder, generations, and a map of its vectors.
 
-import { bytes, count, h, plural, shown } from "./dom.js";
+import { bytes, count, entitle, h, plural, shown } from "./dom.js";
 import { api } from "./api.js";
 import { map } from "./map.js";
 
-export async function open(main, { collection }) {
-  const [details, overview] = await Promise.all([api.collection(collection), api.overview(collection)]);
-  main.append(
+export async function open(main, { collection, signal }) {
+  entitle("Collection", collection);
+  const both = [api.collection(collection, signal), api.overview(collection, signal)];
+  const [details, overview] = await Promise.all(both);
+  const place = h("section", {}, h("h2", {}, "Map"), h("p", { class: "state", role: "status" }, "Placing the vectors…"));
+  main.replaceChildren(
     h("div", { class: "collection" },
-      h("h1", {}, collection),
+      h("h1", { dir: "auto" }, collection),
       h("dl", { class: "figures" }, [
         ["documents", count(details.documents)],
         ["passages", count(details.passages)],
@@ -16,16 +19,17 @@ export async function open(main, { collection }) {
         ["on disk", bytes(details.size_bytes)],
         ["generation", count(details.generation)],
       ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
-      await map(collection, details),
+      place,
       fields(collection, overview.fields),
       encoder(details.fingerprint),
       generations(overview.generations)));
+  place.replaceWith(await map(collection, details, signal));
 }
 
 function fields(collection, known) {
   if (!known.length) return null;
   const value = (field, { value: each, count: number }, most) =>
-    h("li", { style: { "--share": `${(100 * number) / most}%` } }, h("span", {}, shown(each)), h("span", { class: "dim" }, count(number)));
+    h("li", { style: { "--share": `${(100 * number) / most}%` } }, h("bdi", {}, shown(each)), h("span", { class: "dim" }, count(number)));
   return h("section", {}, h("h2", {}, "Fields"), h("div", { class: "fields" }, known.map((field) =>
     h("section", {}, h("h3", {}, field.name, h("small", { class: "dim" }, ` ${field.type}, in ${plural(field.documents, "document")}`)),
       field.values.length

@@ -1,46 +1,61 @@
 // Side by side: one query, two settings or two collections, lines between the places of the same document.
 
-import { debounced, h, s } from "./dom.js";
-import { api } from "./api.js";
+import { debounced, entitle, h, plural, s } from "./dom.js";
+import { Problem, Retry, api } from "./api.js";
+import * as address from "./address.js";
 import { card } from "./hits.js";
 import { move } from "./why.js";
 
 const K = 10;
+const KEYSTROKE_MS = 60;
+const PAUSE_MS = 220; // half a filter is only an error
 const MODES = [["", "Both"], ["dense", "Meaning"], ["lexical", "Words"]];
+const SHARES = [0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
+const WEIGHTS = [["", "auto weight"], ...SHARES.map((each) => [String(each), `${Math.round(each * 100)} % meaning`])];
 
-export async function open(main, { collection, collections }) {
+export async function open(main, { collection, collections, signal }) {
   const parameters = new URLSearchParams(location.search);
   const side = (letter, standard) => ({
     collection: parameters.get(`${letter}c`) || collection, mode: parameters.get(`${letter}m`) ?? standard,
     weight: parameters.get(`${letter}w`) || "", filter: parameters.get(`${letter}f`) || "",
   });
   const state = { q: parameters.get("q") || "", sides: [side("l", "dense"), side("r", "")] };
-  const columns = state.sides.map((each, place) => new Column(each, place ? "Right" : "Left", collections, () => search()));
-  const box = h("input", { id: "q", type: "search", value: state.q, placeholder: "One query, two rankings…", autocomplete: "off", "aria-label": "Query", oninput: () => { state.q = box.value; search(); } });
+  const search = debounced(run, KEYSTROKE_MS);
+  const changed = { changed: search, filtered: debounced(run, PAUSE_MS, { eager: false }) };
+  const columns = state.sides.map((each, place) => new Column(each, place ? "Right" : "Left", collections, changed));
+  const box = h("input", {
+    id: "q", type: "search", dir: "auto", value: state.q, placeholder: "One query, two rankings…",
+    autocomplete: "off", "aria-label": "Query", oninput: () => { state.q = box.value; search(); },
+  });
   const lines = s("svg", { class: "lines", "aria-hidden": "true" });
   const summary = h("p", { class: "status", role: "status", "aria-live": "polite" });
   const stage = h("div", { class: "sides" }, columns[0].element, lines, columns[1].element);
-  main.append(h("form", { class: "ask", role: "search", onsubmit: (event) => event.preventDefault() }, box), summary, stage);
-  const search = debounced(run, 60);
-  addEventListener("resize", () => draw());
-  let running = null;
+  const retry = new Retry();
+  let running = null; // AbortController of the searches under way
+
+  main.replaceChildren(
+    h("h1", { class: "unseen" }, "Side by side"),
+    h("form", { class: "ask", role: "search", onsubmit: (event) => event.preventDefault() }, box), summary, stage);
+  stage.addEventListener("pointerover", (event) => light(event.target.closest(".hit")?.dataset.id));
+  stage.addEventListener("pointerleave", () => light(null));
+  addEventListener("resize", draw, { signal });
+  signal.addEventListener("abort", () => (running?.abort(), retry.cancel()));
+  entitle(state.q, "Side by side", collection);
   if (state.q) run();
   box.focus();
 
   async function run() {
     remember(state, collection);
     running?.abort();
+    retry.cancel();
     const mine = (running = new AbortController());
-    if (!state.q.trim()) return columns.forEach((column) => column.clear());
-    const results = await Promise.all(columns.map((column) => column.search(state.q, mine.signal)));
-    if (mine !== running || mine.signal.aborted) return;
-    const [left, right] = results;
-    if (left && right) {
-      columns[0].draw(left, ranks(right));
-      columns[1].draw(right, ranks(left));
-      summary.replaceChildren(overlap(left, right));
-    }
+    const answers = await Promise.all(columns.map((column) => column.search(state.q, mine.signal)));
+    if (mine.signal.aborted) return;
+    columns.forEach((column, place) => column.draw(answers[place], answers[1 - place]));
+    summary.textContent = answers.every((each) => each?.hits) ? overlap(...answers) : "";
     draw();
+    const problems = answers.filter((each) => each instanceof Problem);
+    if (!problems.some((each) => retry.after(each, run))) retry.done();
   }
 
   /** A line for each document that both sides have. */
@@ -56,63 +71,77 @@ export async function open(main, { collection, collections }) {
       if (x2 <= x1) continue; // one below the other on a narrow screen
       const middle = (x1 + x2) / 2;
       const kind = left.dataset.rank === right.dataset.rank ? "same" : "moved";
-      const line = s("path", { class: kind, d: `M${x1} ${y1} C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}` });
-      for (const hit of [left, right]) {
-        hit.addEventListener("pointerenter", () => line.classList.add("lit"));
-        hit.addEventListener("pointerleave", () => line.classList.remove("lit"));
-      }
-      lines.append(line);
+      const path = `M${x1} ${y1} C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`;
+      lines.append(s("path", { class: kind, d: path, "data-id": left.dataset.id }));
     }
+  }
+
+  function light(id) {
+    for (const line of lines.children) line.classList.toggle("lit", line.dataset.id === id);
   }
 }
 
 class Column {
-  constructor(state, label, collections, changed) {
+  /** `changed` is called after a setting was chosen, `filtered` while a filter is typed. */
+  constructor(state, label, collections, { changed, filtered }) {
     Object.assign(this, { state, label });
-    const set = (name) => (event) => { state[name] = event.target.value; this.weight.hidden = state.mode !== ""; changed(); };
-    const options = (items, current) => items.map(([value, text]) => h("option", { value, selected: value === current }, text));
-    this.weight = h("select", { "aria-label": `${label}: share of meaning`, onchange: set("weight"), hidden: state.mode !== "" },
-      options([["", "auto weight"], ...[0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1].map((each) => [String(each), `${Math.round(each * 100)} % meaning`])], state.weight));
+    const set = (name, then = changed) => (event) => {
+      state[name] = event.target.value;
+      this.weight.hidden = state.mode !== "";
+      then();
+    };
+    const choice = (name, what, items) => h("select", { "aria-label": `${label}: ${what}`, onchange: set(name) },
+      items.map(([value, text]) => h("option", { value, selected: value === state[name] }, text)));
+    const names = collections.map((each) => [each.name, each.name]);
+    this.weight = choice("weight", "share of meaning", WEIGHTS);
+    this.weight.hidden = state.mode !== "";
     this.list = h("ol", { class: "hits", "aria-label": `${label} hits` });
     this.element = h("section", { class: "side", "aria-label": label },
       h("div", { class: "settings" },
-        collections.length > 1 ? h("select", { "aria-label": `${label}: collection`, onchange: set("collection") }, options(collections.map((each) => [each.name, each.name]), state.collection)) : null,
-        h("select", { "aria-label": `${label}: what to match`, onchange: set("mode") }, options(MODES, state.mode)),
+        names.length > 1 ? choice("collection", "collection", names) : null,
+        choice("mode", "what to match", MODES),
         this.weight,
-        h("input", { value: state.filter, placeholder: "filter", "aria-label": `${label}: filter`, autocomplete: "off", oninput: set("filter") })),
+        h("input", {
+          value: state.filter, dir: "auto", placeholder: "filter", "aria-label": `${label}: filter`,
+          autocomplete: "off", oninput: set("filter", filtered),
+        })),
       this.list);
   }
 
+  /** The answer, the problem that came instead of one, or null where nothing is asked. */
   async search(query, signal) {
+    if (!query.trim()) return null;
     const { collection, mode, weight, filter } = this.state;
     const settings = mode ? { mode } : weight ? { mode: "hybrid", weight: Number(weight) } : {};
     try {
       return await api.search(collection, { query, k: K, filter, ...settings }, signal);
     } catch (error) {
-      if (error.name !== "AbortError") this.list.replaceChildren(h("li", { class: "state warn", role: "alert" }, error.message));
-      return null;
+      if (error.name !== "AbortError" && !(error instanceof Problem)) throw error;
+      return error;
     }
   }
 
-  draw(result, elsewhere) {
-    this.list.replaceChildren(...result.hits.map((hit) => {
-      const drawn = card(hit, { level: 3, actions: [move(elsewhere.get(hit.id), hit.rank)] });
-      drawn.dataset.rank = hit.rank;
-      return h("li", {}, drawn);
-    }));
+  /** `other` is what the other side has. */
+  draw(answer, other) {
+    if (answer?.hits) this.list.replaceChildren(...answer.hits.map((hit) => this.item(hit, other)));
+    else this.list.replaceChildren(answer ? h("li", { class: "state warn", role: "alert" }, answer.message) : "");
   }
 
-  clear() {
-    this.list.replaceChildren();
+  item(hit, other) {
+    const drawn = card(hit, { level: 2, actions: other?.hits ? [move(ranks(other).get(hit.id), hit.rank)] : [] });
+    drawn.dataset.rank = hit.rank;
+    return h("li", {}, drawn);
   }
 }
 
-const ranks = (result) => new Map(result.hits.map((hit) => [hit.id, hit.rank]));
+const ranks = (answer) => new Map(answer.hits.map((hit) => [hit.id, hit.rank]));
 
 function overlap(left, right) {
-  const both = left.hits.filter((hit) => ranks(right).has(hit.id)).length;
-  const same = left.hits.filter((hit) => ranks(right).get(hit.id) === hit.rank).length;
-  return `${both} of ${Math.max(left.hits.length, right.hits.length)} documents on both sides, ${same} in the same place.`;
+  const [places, others] = [ranks(left), ranks(right)];
+  const both = [...places.keys()].filter((id) => others.has(id));
+  const same = both.filter((id) => places.get(id) === others.get(id));
+  const most = Math.max(places.size, others.size);
+  return `${both.length} of ${plural(most, "document")} on both sides, ${same.length} in the same place.`;
 }
 
 function remember({ q, sides }, collection) {
@@ -121,10 +150,11 @@ function remember({ q, sides }, collection) {
   parameters.set("c", collection);
   sides.forEach((side, place) => {
     const letter = place ? "r" : "l";
-    for (const [short, name] of Object.entries({ c: "collection", m: "mode", w: "weight", f: "filter" })) {
-      if (side[name] && !(name === "collection" && side[name] === collection)) parameters.set(letter + short, side[name]);
-      else if (name === "mode") parameters.set(letter + short, "");
-    }
+    parameters.set(`${letter}m`, side.mode);
+    if (side.collection !== collection) parameters.set(`${letter}c`, side.collection);
+    if (side.weight) parameters.set(`${letter}w`, side.weight);
+    if (side.filter) parameters.set(`${letter}f`, side.filter);
   });
-  history.replaceState(null, "", `${location.pathname}?${parameters}`);
+  address.putSoon(`?${parameters}`);
+  entitle(q, "Side by side", collection);
 }

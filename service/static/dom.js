@@ -39,6 +39,11 @@ export function bytes(number) {
   return `${number.toFixed(place && number < 100 ? 1 : 0)} ${units[place]}`;
 }
 
+/** The title of the page: what is looked at, from the particular to the general. */
+export function entitle(...parts) {
+  document.title = [...parts, "Attendex"].filter((part) => part.trim()).map((part) => part.trim().slice(0, 80)).join(" · ");
+}
+
 /** Metadata as people read it. */
 export function shown(value) {
   if (Array.isArray(value)) return value.join(", ");

@@ -20,16 +20,23 @@ export function marked(text, marks, from = 0, to = Infinity) {
   return nodes;
 }
 
-/** The part of a long passage worth showing: around its best mark, on word borders. */
-function frame(text, marks, most = 420) {
-  const letters = points(text);
-  if (letters.length <= most) return [0, letters.length];
+const MOST = 420; // characters of a passage that are shown
+const SLACK = 40; // characters in which a word border is looked for
+
+/** The part of a long passage worth showing: around its best mark, on word borders where there are any. */
+function frame(letters, marks) {
+  if (letters.length <= MOST) return [0, letters.length];
   const best = marks[0];
-  let from = best ? Math.max(0, Math.min(best.start - 120, letters.length - most)) : 0;
-  let to = Math.min(letters.length, from + most);
-  while (from > 0 && letters[from - 1].trim()) from--;
-  while (to < letters.length && letters[to].trim()) to++;
-  return [from, to];
+  const from = best ? Math.max(0, Math.min(best.start - 120, letters.length - MOST)) : 0;
+  return [border(letters, from, -1), border(letters, Math.min(letters.length, from + MOST), 1)];
+}
+
+/** The nearest word border from a place on in one direction, or the place itself. */
+function border(letters, place, step) {
+  for (let at = place; Math.abs(at - place) <= SLACK; at += step) {
+    if (at <= 0 || at >= letters.length || !letters[step < 0 ? at - 1 : at].trim()) return at;
+  }
+  return place;
 }
 
 /** Places of the query's words in the passage; words that add next to nothing, such as "of", are left out. */
@@ -45,15 +52,17 @@ export function passageNodes(passage, explanation) {
     ...spans.map((span) => ({ ...span, kind: "meaning" })),
     ...wordsIn(explanation).map(([start, end]) => ({ start, end, kind: "word" })),
   ];
-  const [from, to] = frame(passage.text, marks);
-  const whole = points(passage.text).length;
-  return [from > 0 ? "… " : null, marked(passage.text, marks, from, to), to < whole ? " …" : null];
+  const letters = points(passage.text);
+  const [from, to] = frame(letters, marks);
+  return [from > 0 ? "… " : null, marked(passage.text, marks, from, to), to < letters.length ? " …" : null];
 }
 
 /** The hit's card.  `parts` may add `actions` (nodes) and `onfield(field, value)`. */
 export function card(hit, { level = 2, actions = [], onfield, onopen, explanation } = {}) {
   const best = hit.passages[0];
   const title = hit.title || hit.id;
+  const text = best ? passageNodes(best, explanation) : points(hit.text).slice(0, 300).join("");
+  const opener = () => h("button", { type: "button", class: "title", dir: "auto", onclick: () => onopen(hit) }, title);
   return h(
     "article",
     { class: "hit", "data-id": hit.id, tabindex: "-1", "aria-label": `${hit.rank}. ${title}` },
@@ -61,29 +70,30 @@ export function card(hit, { level = 2, actions = [], onfield, onopen, explanatio
       "div",
       { class: "head" },
       h("span", { class: "rank", "aria-hidden": "true" }, hit.rank),
-      h(`h${level}`, {}, onopen ? h("button", { type: "button", class: "title", onclick: () => onopen(hit) }, title) : title),
+      h(`h${level}`, { dir: "auto" }, onopen ? opener() : title),
       scoreOf(hit),
     ),
-    h("p", { class: "passage" }, best ? passageNodes(best, explanation) : hit.text.slice(0, 300)),
+    h("p", { class: "passage", dir: "auto" }, text),
     h(
       "div",
       { class: "foot" },
-      best?.location ? h("span", { class: "chip place" }, best.location) : null,
-      title === hit.id ? null : h("span", { class: "chip id" }, hit.id),
-      Object.entries(hit.metadata).slice(0, 6).map(([field, value]) => field_(field, value, onfield)),
+      best?.location ? h("bdi", { class: "chip place" }, best.location) : null,
+      title === hit.id ? null : h("bdi", { class: "chip id" }, hit.id),
+      Object.entries(hit.metadata).slice(0, 6).map(([field, value]) => chips(field, value, onfield)),
       h("span", { class: "gap" }),
       actions,
     ),
   );
 }
 
-function field_(field, value, onfield) {
+function chips(field, value, onfield) {
   const values = Array.isArray(value) ? value : [value];
-  return values.slice(0, 4).map((each) =>
-    onfield
-      ? h("button", { type: "button", class: "chip", title: `Only ${field} ${shown(each)}`, onclick: () => onfield(field, each) }, h("span", { class: "dim" }, `${field} `), shown(each))
-      : h("span", { class: "chip" }, h("span", { class: "dim" }, `${field} `), shown(each)),
-  );
+  return values.slice(0, 4).map((each) => {
+    const content = [h("span", { class: "dim" }, `${field} `), h("bdi", {}, shown(each))];
+    if (!onfield) return h("span", { class: "chip" }, content);
+    const title = `Only ${field} ${shown(each)}`;
+    return h("button", { type: "button", class: "chip", title, onclick: () => onfield(field, each) }, content);
+  });
 }
 
 /** The score, and what it is made of. */
@@ -105,7 +115,7 @@ export function scoreOf(hit) {
 export function legend(words) {
   return h(
     "p",
-    { class: "legend", "aria-label": "Colours" },
+    { class: "legend", role: "group", "aria-label": "Colours" },
     h("mark", { class: "meaning" }, "carries the meaning"),
     words ? h("mark", { class: "word" }, "word of the query") : null,
   );

@@ -1,75 +1,127 @@
 // Judging: 0 to 3 for each hit, kept by the service; and what the judgments so far say about the ranking.
 
-import { h, plural } from "./dom.js";
-import { api } from "./api.js";
+import { debounced, h, plural } from "./dom.js";
+import { Problem, api } from "./api.js";
 
 const GRADES = ["not relevant", "related", "relevant", "just what was asked"];
 const MODES = { dense: "meaning", lexical: "words", hybrid: "both" };
 const FILES = { "queries.jsonl": "queries", "qrels.tsv": "qrels (BEIR)", "qrels.txt": "qrels (TREC)" };
+const PAUSE_MS = 300; // measuring asks every judged query again
 
 export class Judge {
-  constructor(panel, collection, body) {
-    Object.assign(this, { panel, collection, body, judgments: [] });
+  /** `modes` are those of the collection; `query` gives what is asked now. */
+  constructor(panel, collection, { modes, query }) {
+    Object.assign(this, { panel, collection, query, judgments: [] });
+    this.unmeasured = { queries: 0, modes: modes.map((mode) => ({ mode, measures: {} })) };
+    this.running = null; // AbortController of the measuring under way
+    this.last = Promise.resolve(); // judgments are sent one after the other, in the order of the clicks
+    this.measureSoon = debounced(() => this.measure(), PAUSE_MS, { eager: false });
+    this.drawPanel();
   }
 
   async load() {
-    this.panel.replaceChildren(h("p", { class: "state" }, "Loading judgments…"));
-    try {
-      this.judgments = (await api.judgments(this.collection)).judgments;
-      this.draw();
-      await this.measure();
-    } catch (error) {
-      this.panel.replaceChildren(h("p", { class: "state warn", role: "alert" }, error.message));
-    }
+    const found = await this.noticing(() => api.judgments(this.collection));
+    if (found) this.show(found.judgments);
+    if (found) await this.measure();
   }
 
-  gradeOf(document) {
-    const query = this.body().query.trim();
+  gradeOf(query, document) {
     return this.judgments.find((each) => each.query === query && each.document === document)?.grade;
   }
 
   buttons(hit) {
-    const current = this.gradeOf(hit.id);
-    const group = h("span", { class: "grades", role: "group", "aria-label": `Judge ${hit.title || hit.id}` }, GRADES.map((meaning, grade) =>
-      h("button", { type: "button", "data-grade": grade, "aria-pressed": String(grade === current), title: meaning, "aria-label": `${grade}: ${meaning}`, onclick: () => this.set(hit, grade, group) }, grade)));
+    const current = this.gradeOf(this.query(), hit.id);
+    const name = hit.title || hit.id;
+    const button = (meaning, grade) => h("button", {
+      type: "button", "data-grade": grade, "aria-pressed": String(grade === current), title: meaning,
+      "aria-label": `${grade}: ${meaning}`, onclick: () => this.set(hit, grade, group),
+    }, grade);
+    const group = h("span", { class: "grades", role: "group", "aria-label": `Judge ${name}` }, GRADES.map(button));
     return group;
   }
 
-  async set(hit, grade, group) {
-    const chosen = this.gradeOf(hit.id) === grade ? null : grade; // a second click takes it back
+  set(hit, grade, group) {
+    const query = this.query();
+    this.last = this.last.then(() => this.send(query, hit.id, grade, group));
+  }
+
+  async send(query, document, grade, group) {
+    const chosen = this.gradeOf(query, document) === grade ? null : grade; // a second click takes it back
+    const found = await this.noticing(() => api.judge(this.collection, { query, document, grade: chosen }));
+    if (!found) return;
+    [...group.children].forEach((button, each) => button.setAttribute("aria-pressed", String(each === chosen)));
+    this.show(found.judgments);
+    this.measureSoon();
+  }
+
+  /** What `ask` gives; where it fails, the notice says why. */
+  async noticing(ask) {
     try {
-      const { judgments } = await api.judge(this.collection, { query: this.body().query.trim(), document: hit.id, grade: chosen });
-      this.judgments = judgments;
-      for (const button of group.children) button.setAttribute("aria-pressed", String(Number(button.dataset.grade) === chosen));
-      this.draw();
-      await this.measure();
+      const found = await ask();
+      this.notice.textContent = "";
+      return found;
     } catch (error) {
+      if (error.name === "AbortError") return null;
       this.notice.textContent = error.status === 403 ? "Judging needs a key that may write." : error.message;
+      if (!(error instanceof Problem)) throw error;
+      return null;
     }
   }
 
-  draw() {
-    const queries = [...new Set(this.judgments.map((each) => each.query))];
+  /** The panel keeps its parts, and nearly its height: what is clicked below it stays where it is. */
+  drawPanel() {
+    const download = ([file, label]) =>
+      h("button", { type: "button", class: "quiet", disabled: true, onclick: () => this.download(file) }, label);
+    this.summary = h("p", {}, "Loading judgments…");
+    this.downloads = h("p", { class: "downloads" }, "Download: ", Object.entries(FILES).map(download));
     this.notice = h("p", { class: "warn", role: "alert" });
     this.table = h("div", { "aria-live": "polite" });
-    const download = (file, label) => h("button", { type: "button", class: "quiet", onclick: () => this.download(file) }, label);
+    this.all = h("tbody");
     this.panel.replaceChildren(
-      h("p", {}, this.judgments.length ? h("strong", {}, `${plural(this.judgments.length, "judgment")} of ${plural(queries.length, "query", "queries")}`) : "Give hits 0 to 3: 0 not relevant, 3 just what was asked.", this.judgments.length ? h("span", { class: "downloads" }, " Download: ", Object.entries(FILES).map(([file, label]) => download(file, label))) : null),
+      this.summary,
       this.notice,
       this.table,
-      this.judgments.length ? h("details", {}, h("summary", {}, "All judgments"), h("table", { class: "list" }, h("tbody", {}, this.judgments.map((each) => h("tr", {}, h("td", {}, each.query), h("td", {}, each.document), h("td", { class: "number" }, each.grade)))))) : "");
+      this.downloads,
+      h("details", {}, h("summary", {}, "All judgments"), h("table", { class: "list" }, this.all)));
+    this.drawMeasures(this.unmeasured);
+  }
+
+  show(judgments) {
+    this.judgments = judgments;
+    const queries = new Set(judgments.map((each) => each.query));
+    this.summary.textContent = judgments.length
+      ? `${plural(judgments.length, "judgment")} of ${plural(queries.size, "query", "queries")}`
+      : "Give hits 0 to 3: 0 not relevant, 3 just what was asked.";
+    for (const button of this.downloads.querySelectorAll("button")) button.disabled = !judgments.length;
+    const text = (content) => h("td", { dir: "auto" }, content);
+    const row = (each) => h("tr", {}, text(each.query), text(each.document), h("td", { class: "number" }, each.grade));
+    this.all.replaceChildren(...judgments.map(row));
   }
 
   async measure() {
-    if (!this.judgments.length) return;
-    const { modes, queries } = await api.measure(this.collection, {});
+    this.running?.abort();
+    const { signal } = (this.running = new AbortController());
+    if (!this.judgments.length) return this.drawMeasures(this.unmeasured);
+    const found = await this.noticing(() => api.measure(this.collection, {}, signal));
+    if (found && !signal.aborted) this.drawMeasures(found);
+  }
+
+  drawMeasures({ queries, modes }) {
+    const measure = `nDCG@10 over ${plural(queries, "judged query", "judged queries")}`;
+    const heads = ["ranked by", measure, "of the first 10 judged"];
+    const row = ({ mode, measures: { "nDCG@10": gain, "Judged@10": judged } }) =>
+      h("tr", {}, h("th", { scope: "row" }, MODES[mode]),
+        h("td", { class: "number" }, gain === undefined ? "–" : gain.toFixed(3)),
+        h("td", { class: "number" }, judged === undefined ? "–" : `${Math.round(100 * judged)} %`));
     this.table.replaceChildren(h("table", { class: "list" },
-      h("thead", {}, h("tr", {}, ["ranked by", `nDCG@10 over ${plural(queries, "judged query", "judged queries")}`, "of the first 10 judged"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, modes.map((each) => h("tr", {}, h("th", { scope: "row" }, MODES[each.mode]), h("td", { class: "number" }, `${each.measures["nDCG@10"].toFixed(3)}`), h("td", { class: "number" }, `${Math.round(100 * each.measures["Judged@10"])} %`))))));
+      h("thead", {}, h("tr", {}, heads.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, modes.map(row))));
   }
 
   async download(file) {
-    const url = URL.createObjectURL(new Blob([await api.download(this.collection, file)], { type: "text/plain" }));
+    const text = await this.noticing(() => api.download(this.collection, file));
+    if (text === null) return;
+    const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
     h("a", { href: url, download: `${this.collection}-${file}` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 1000);
   }

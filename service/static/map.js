@@ -1,28 +1,45 @@
 // A sample of the vectors in two dimensions; coloured by a field, and the hits of a query light up.
 
-import { debounced, h, plural, shown } from "./dom.js";
+import { count, debounced, h, plural, shown } from "./dom.js";
 import { api } from "./api.js";
 
 const HUES = [205, 25, 145, 330, 265, 85, 175, 0, 55, 300];
 const HEIGHT = 420;
 
-export async function map(collection, details) {
-  const data = await api.projection(collection).catch((error) => error);
-  if (data instanceof Error) return h("p", { class: "warn" }, data.message);
+export async function map(collection, details, signal) {
+  const data = await api.projection(collection, signal).catch((error) => error);
+  if (data instanceof Error) return h("p", { class: "warn", role: "alert" }, data.message);
   const state = { field: Object.keys(data.fields)[0] || "", lit: new Map(), near: -1 };
   const canvas = h("canvas", { class: "map", role: "img", "aria-label": `Map of ${plural(data.ids.length, "passage")}` });
   const label = h("p", { class: "map-label", "aria-live": "polite" });
   const key = h("p", { class: "key" });
-  const box = h("input", { type: "search", id: "q", placeholder: "Search: its hits light up", "aria-label": "Query", oninput: debounced(() => light(box.value), 120) });
+  const box = h("input", { type: "search", id: "q", dir: "auto", placeholder: "Search: its hits light up",
+    "aria-label": "Query", oninput: debounced(() => light(box.value), 120) });
   const field = h("select", { "aria-label": "Colour by", onchange: () => { state.field = field.value; draw(); } },
     Object.keys(data.fields).map((name) => h("option", { value: name }, `colour by ${name}`)));
 
+  let running = null; // AbortController of the search under way
+
   async function light(query) {
-    const hits = query.trim() ? (await api.search(collection, { query, k: 50 })).hits : [];
-    state.lit = new Map(hits.map((hit) => [hit.id, hit.rank]));
-    const seen = data.ids.filter((id) => state.lit.has(id)).length;
-    label.textContent = hits.length ? `${seen} of the 50 best hits are in this sample` : "";
-    draw();
+    running?.abort();
+    const { signal } = (running = new AbortController());
+    try {
+      const hits = query.trim() ? (await api.search(collection, { query, k: 50 }, signal)).hits : [];
+      if (signal.aborted) return;
+      state.lit = new Map(hits.map((hit) => [hit.id, hit.rank]));
+      label.textContent = query.trim() ? inSample(hits) : "";
+      draw();
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      label.textContent = error.message;
+    }
+  }
+
+  function inSample(hits) {
+    const ids = new Set(data.ids); // of documents: a passage each, so an id may stand there more than once
+    const seen = hits.filter((hit) => ids.has(hit.id)).length;
+    if (hits.length > 1) return `${count(seen)} of the ${count(hits.length)} best hits are in this sample`;
+    return hits.length ? `The only hit is ${seen ? "" : "not "}in this sample` : "Nothing matched";
   }
 
   const place = (at) => [20 + data.x[at] * (canvas.clientWidth - 40), 20 + data.y[at] * (HEIGHT - 40)];

@@ -119,7 +119,7 @@ function meaningTab(dense) {
   return h("div", { class: "meaning-tab" },
     h("p", { class: "dim" }, dense.pairs.length ? "Point at a word of the query to see which words of the passage answer it; the darker, the more it adds." : dense.note),
     h("div", { class: "query-words", role: "group", "aria-label": "Words of the query" }, chips),
-    h("p", { class: "tinted" }, flowing(passage, spots)),
+    h("p", { class: "tinted", dir: "auto" }, flowing(passage, spots)),
     dense.exact ? h("p", { class: "dim fine" }, ledger(dense)) : null);
 }
 
@@ -226,7 +226,9 @@ function whatIf({ collection, hit, result, body }) {
 /** An arrow for a change of rank, with words for those who do not see it. */
 export function move(from, to) {
   if (from === undefined) return h("span", { class: "move new" }, "new");
-  if (from === to) return h("span", { class: "move", "aria-label": "stays" }, "=");
+  if (from === to) return h("span", { class: "move", role: "img", "aria-label": "stays" }, "=");
   const up = to < from;
-  return h("span", { class: `move ${up ? "up" : "down"}`, "aria-label": `${up ? "up" : "down"} from ${from}` }, `${up ? "↑" : "↓"}${Math.abs(from - to)}`);
+  const way = up ? "up" : "down";
+  const by = `${up ? "↑" : "↓"}${Math.abs(from - to)}`;
+  return h("span", { class: `move ${way}`, role: "img", "aria-label": `${way} from ${from}` }, by);
 }

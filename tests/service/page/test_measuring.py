@@ -25,8 +25,7 @@ def test_judging_is_measuring(visit: Any, serve: Any, library: Path, hits: Hits)
         page.focus(f'[data-id="{hits(page)[1]}"]')
         page.keyboard.press("0")
         page.wait_for_selector("text=2 judgments of 1 query")
-        page.wait_for_selector(".judgments tbody th")
-        assert "nDCG@10 over 1 judged query" in page.inner_text(".judgments")
+        page.wait_for_selector("text=nDCG@10 over 1 judged query")
         with page.expect_download() as started:
             page.click("text=qrels (TREC)")
         lines = Path(started.value.path()).read_text().splitlines()
@@ -72,7 +71,7 @@ def test_side_by_side_follows_its_settings(visit: Any, site: str) -> None:
     page.fill("role=textbox[name='Right: filter']", 'module = "os.path"')
     ids = "[...document.querySelectorAll(\"[aria-label='Right hits'] .hit\")].map(each => each.dataset.id)"
     page.wait_for_function(f"() => {ids}.length && {ids}.every(id => id.startsWith('os.path'))")
-    assert "rf=" in page.url
+    page.wait_for_function("() => location.search.includes('rf=')")
 
 
 def test_the_collection_is_described(visit: Any, site: str) -> None:
