@@ -12,7 +12,8 @@ export function read() {
   if (waiting !== null) put(waiting);
   const parameters = new URLSearchParams(location.search);
   const state = Object.fromEntries(Object.entries(NAMES).map(([name, short]) => [name, parameters.get(short) || ""]));
-  return { ...state, page: Math.max(1, Number.parseInt(state.page, 10) || 1) };
+  const weight = Number(state.weight) >= 0 && Number(state.weight) <= 1 ? state.weight : "";
+  return { ...state, weight, page: Math.max(1, Number.parseInt(state.page, 10) || 1) };
 }
 
 export function query(state) {

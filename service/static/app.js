@@ -95,7 +95,7 @@ function open(view, collection) {
 }
 
 function say(...content) {
-  main.replaceChildren(h("p", { class: "state", role: "status" }, content));
+  main.replaceChildren(h("h1", { class: "unseen" }, "Attendex"), h("p", { class: "state", role: "status" }, content));
 }
 
 // --- theme: the system's unless switched

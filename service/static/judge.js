@@ -22,7 +22,8 @@ export class Judge {
   async load() {
     const found = await this.noticing(() => api.judgments(this.collection));
     if (found) this.show(found.judgments);
-    if (found) await this.measure();
+    else this.summary.textContent = "The judgments did not come.";
+    await this.measure();
   }
 
   gradeOf(query, document) {

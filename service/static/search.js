@@ -29,7 +29,7 @@ class SearchView {
     this.running = null; // AbortController of the search under way
     this.retry = new Retry();
     this.result = null;
-    this.answered = ""; // the query of the hits shown
+    this.answered = null; // the body of the search that the hits shown answer
     this.explanations = new Map(); // document id → explanation
     this.typed = debounced(() => this.search(), KEYSTROKE_MS);
     this.typedFilter = debounced(() => this.search(), PAUSE_MS, { eager: false }); // half a filter is only an error
@@ -102,6 +102,7 @@ class SearchView {
   drawDetails() {
     const { modes, fields } = this.details;
     const possible = MODES.filter(([mode]) => modes.includes(mode || "hybrid"));
+    if (!possible.some(([mode]) => mode === this.state.mode)) this.state.mode = "";
     this.modes.replaceChildren(...possible.map((each) => this.modeChoice(each)));
     this.modes.hidden = possible.length < 2;
     if (possible.length && !this.modes.querySelector(":checked")) this.modes.querySelector("input").checked = true;
@@ -110,6 +111,7 @@ class SearchView {
     const option = ([value, label]) => h("option", { value }, label);
     this.sort.replaceChildren(...[["", "best first"], ...orders].map(option));
     this.sort.value = this.state.sort;
+    if (this.sort.selectedIndex < 0) this.sort.value = this.state.sort = "";
     this.sort.hidden = !sortable.length;
     this.filter.parentElement.hidden = !Object.keys(fields).length;
     this.countable = Object.keys(fields).filter((field) => COUNTABLE.includes(fields[field])).slice(0, 6);
@@ -132,11 +134,12 @@ class SearchView {
   }
 
   drawHits(result) {
-    const hits = result.hits.map((hit) => h("li", {}, this.card(hit)));
+    const focused = this.list.contains(document.activeElement) && document.activeElement.closest(".hit");
     this.list.start = result.hits[0]?.rank || 1;
-    this.list.replaceChildren(...hits);
+    this.list.replaceChildren(...result.hits.map((hit) => h("li", {}, this.card(hit))));
     this.drawStatus(result);
     this.drawPager(result);
+    if (focused) (this.find(focused.dataset.id) ?? this.box).focus();
     if (this.turned) this.list.querySelector(".hit")?.focus();
     this.turned = false;
   }
@@ -204,7 +207,7 @@ class SearchView {
 
   /** No hits, and nothing said of any. */
   clear() {
-    this.result = null;
+    this.result = this.answered = null;
     for (const part of [this.list, this.pager, this.facets, this.live, this.how]) part.replaceChildren();
   }
 
@@ -261,7 +264,7 @@ class SearchView {
     const result = await api.search(this.collection, { ...body, k: PAGE + 1 }, running.signal); // is there one more?
     if (running.signal.aborted) return;
     this.result = { ...result, hits: result.hits.slice(0, PAGE), more: result.hits.length > PAGE };
-    this.answered = body.query;
+    this.answered = body;
     this.retry.done();
     this.explanations.clear();
     this.blame("");
@@ -274,8 +277,9 @@ class SearchView {
     if (!(error instanceof Problem)) throw error;
     if (error.status === 401) return;
     const passing = this.retry.after(error, () => this.search());
-    if (!passing && this.answered !== this.state.q) this.clear(); // hits of another query
+    if (!passing && this.answered?.query !== this.state.q) this.clear(); // hits of another query
     if (error.code === "bad_filter" && this.state.filter) return this.blame(error.message);
+    this.how.replaceChildren();
     const again = h("button", { type: "button", onclick: () => this.search() }, "Try again");
     this.live.replaceChildren(h("strong", { class: "warn" }, error.message), " ", again);
   }
@@ -306,7 +310,7 @@ class SearchView {
   async drawFacets(signal) {
     try {
       const { draw } = await import("./facets.js");
-      const body = { ...this.body(), k: 1, offset: 0, facets: this.countable };
+      const body = { ...this.answered, k: 1, offset: 0, facets: this.countable };
       const { facets = {} } = await api.search(this.collection, body, signal);
       if (signal.aborted) return;
       draw(this.facets, facets, { filter: this.state.filter, narrow: (field, value) => this.narrow(field, value) });
@@ -320,7 +324,7 @@ class SearchView {
     const best = hit?.passages[0];
     if (!best || this.explanations.has(hit.id)) return;
     try {
-      const found = await api.explain(this.collection, asked(this.body(), hit), signal);
+      const found = await api.explain(this.collection, asked(this.answered, hit), signal);
       this.explanations.set(hit.id, found);
       article.querySelector(".passage").replaceChildren(...passageNodes(best, found).flat().filter(Boolean));
     } catch (error) {
@@ -329,6 +333,7 @@ class SearchView {
   }
 
   reopen() {
+    if (address.query(this.state) === location.search) return; // only the place on the page changed
     address.forget();
     this.state = { ...address.read(), collection: this.collection };
     this.box.value = this.state.q;
@@ -341,7 +346,7 @@ class SearchView {
   submit(event) {
     event.preventDefault();
     address.finish(this.state);
-    this.search();
+    this.typed();
   }
 
   // --- narrowing
@@ -390,15 +395,15 @@ class SearchView {
     this.state.why = open ? "" : id;
     address.write(this.state);
     if (open) return article.querySelector(".why")?.remove();
-    const { collection, result } = this;
-    const given = { collection, result, hit: this.hit(id), body: this.body(), explanation: this.explanations.get(id) };
+    const { collection, result, answered: body } = this;
+    const given = { collection, result, body, hit: this.hit(id), explanation: this.explanations.get(id) };
     const { panel } = await import("./why.js");
     if (isOpen() && !article.querySelector(".why")) article.append(panel(given)); // it may be closed again by now
   }
 
   async openDocument(hit) {
     const { show } = await import("./document.js");
-    const explain = () => api.explain(this.collection, asked(this.body(), hit)).catch(() => null);
+    const explain = () => api.explain(this.collection, asked(this.answered, hit)).catch(() => null);
     show(this.collection, hit, this.explanations.get(hit.id) ?? explain());
   }
 
@@ -407,7 +412,7 @@ class SearchView {
     const { Judge } = await import("./judge.js");
     const on = this.judging.checked; // it may have been switched again
     if (on === Boolean(this.judge_)) return;
-    const given = { modes: this.details.modes, query: () => this.state.q.trim() };
+    const given = { modes: this.details.modes, query: () => this.answered?.query.trim() };
     this.judge_ = on ? new Judge(this.panel, this.collection, given) : null;
     this.drawGrades();
     await this.judge_?.load();

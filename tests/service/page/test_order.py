@@ -178,6 +178,23 @@ def test_clicks_that_come_too_fast(visit: Any, site: str) -> None:
     assert page.locator(".why").count() == 1
 
 
+def test_a_hit_is_judged_for_the_query_that_it_answers(visit: Any, serve: Any, library: Any) -> None:
+    with serve(library, grace_seconds=0) as served:
+        page = visit(f"{served.url}/?c=unusual&q=bread", expect_trouble=True)
+        page.wait_for_selector(".hit")
+        page.check("#judging")
+        page.wait_for_selector("text=Give hits 0 to 3")
+        page.route("**/search", lambda route: route.fulfill(status=429, headers={"Retry-After": "30"}, json=BUSY))
+        page.fill("#q", "flour")
+        page.wait_for_selector("text=the queue is full")
+        page.click("[data-grade='3'] >> nth=0")
+        page.wait_for_selector("text=1 judgment of 1 query")
+        assert page.text_content(".judgments details td") == "bread"
+        page.click("[data-grade='3'] >> nth=0")
+        page.wait_for_selector("text=Give hits 0 to 3")
+        page.goto("about:blank")
+
+
 def test_judging_keeps_what_is_clicked_in_place(visit: Any, serve: Any, library: Any) -> None:
     with serve(library, grace_seconds=0) as served:
         page = visit(f"{served.url}/?c=unusual&q=bread", expect_trouble=True)

@@ -158,6 +158,33 @@ def test_a_query_too_long_for_an_address_is_left_out(visit: Any, site: str) -> N
     page.wait_for_selector("text=10 documents")
 
 
+def test_an_address_with_nonsense_is_searched_all_the_same(visit: Any, site: str) -> None:
+    page = visit(f"{site}/?c=unusual&q=bread&mode=magic&sort=none&w=7&p=x")
+    page.wait_for_selector(".hit")
+    assert page.input_value("role=combobox[name='Order']") == ""
+
+
+def test_a_page_that_is_left_keeps_the_name_of_its_collection(visit: Any, site: str) -> None:
+    page = search(visit, site)
+    page.evaluate(
+        "() => { document.querySelector('#collection').value = 'python'; dispatchEvent(new Event('pagehide')); }"
+    )
+    assert page.input_value("#collection") == "unusual"
+
+
+def test_a_hit_that_has_the_focus_keeps_it(visit: Any, site: str) -> None:
+    page = search(visit, site)
+    page.focus('[data-id="flour"]')
+    page.evaluate("""() => {
+        const box = document.querySelector('#q');
+        box.value = 'bread and flour';
+        box.dispatchEvent(new Event('input'));
+    }""")
+    page.wait_for_function("() => document.title.startsWith('bread and flour')")
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.activeElement.dataset.id") == "flour"
+
+
 def test_storage_may_be_forbidden(visit: Any, serve: Any, library: Any) -> None:
     with serve(library, api_key="open-sesame", grace_seconds=0) as served:
         page = visit("about:blank", expect_trouble=True)
