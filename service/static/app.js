@@ -63,7 +63,8 @@ function fail(error) {
 function drawHeader(view, collections, current) {
   const link = (each) => {
     const state = { ...address.read(), page: 1, why: "", collection: current };
-    return h("a", { href: each.path + address.query(state), "aria-current": each === view ? "page" : null, "data-view": each.path }, each.label);
+    const here = each === view ? "page" : null;
+    return h("a", { href: each.path + address.query(state), "aria-current": here, "data-view": each.path }, each.label);
   };
   const choice = h(
     "select",
@@ -76,7 +77,9 @@ function drawHeader(view, collections, current) {
     h("nav", { "aria-label": "Views" }, VIEWS.map(link)),
     h("span", { class: "gap" }),
     keyInUse() ? h("button", { type: "button", class: "quiet", onclick: forgetKey }, "Forget key") : null,
-    h("button", { type: "button", class: "quiet", id: "theme", "aria-label": "Switch between dark and light", onclick: switchTheme }, "◐"),
+    h("button", {
+      type: "button", class: "quiet", id: "theme", "aria-label": "Switch between dark and light", onclick: switchTheme,
+    }, "◐"),
   ].filter(Boolean));
   // the browser may keep the page as it is left, and show it again when one comes back
   addEventListener("pagehide", () => (choice.value = current), { signal: shown.signal });
@@ -113,8 +116,8 @@ function setTheme(theme) {
 }
 
 function switchTheme() {
-  const dark = document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  const theme = dark === "dark" ? "light" : "dark";
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const theme = (document.documentElement.dataset.theme || system) === "dark" ? "light" : "dark";
   setTheme(theme);
   try {
     localStorage.setItem(THEME, theme);

@@ -9,7 +9,7 @@ const MEAN = -1;
 export function attentionTab({ collection, hit, query }) {
   const state = { side: "passage", layer: 0, head: MEAN, word: -1, data: null };
   const view = h("div", { class: "attention-view" }, h("p", { class: "state" }, "Loading…"));
-  const layers = h("select", { "aria-label": "Layer", onchange: (event) => load({ layer: Number(event.target.value) }) });
+  const layers = h("select", { "aria-label": "Layer", onchange: () => load({ layer: Number(layers.value) }) });
   const side = h("select", { "aria-label": "Text", onchange: (event) => load({ side: event.target.value, word: -1 }) },
     h("option", { value: "passage" }, "passage"), h("option", { value: "query" }, "query"));
 
@@ -41,7 +41,8 @@ export function attentionTab({ collection, hit, query }) {
 
   const at = (from, to) => {
     const { weights } = state.data;
-    return state.head === MEAN ? weights.reduce((sum, head) => sum + head[from][to], 0) / weights.length : weights[state.head][from][to];
+    if (state.head !== MEAN) return weights[state.head][from][to];
+    return weights.reduce((sum, head) => sum + head[from][to], 0) / weights.length;
   };
 
   function draw() {
@@ -56,11 +57,17 @@ export function attentionTab({ collection, hit, query }) {
     });
     const spots = words.map((word, place) => {
       const shown = word.place === "special" ? (place ? "[SEP]" : "[CLS]") : word.text;
-      return h("button", { type: "button", class: `passage-word ${word.place}`, onpointerenter: () => look(place), onfocus: () => look(place), onclick: () => look((state.word = state.word === place ? -1 : place)) }, shown);
+      return h("button", {
+        type: "button", class: `passage-word ${word.place}`,
+        onpointerenter: () => look(place), onfocus: () => look(place),
+        onclick: () => look((state.word = state.word === place ? -1 : place)),
+      }, shown);
     });
-    const text = h("p", { class: "tinted", dir: "auto", onpointerleave: () => look(state.word) }, spots.flatMap((spot, place) => [needsSpace(words[place - 1], words[place]) ? " " : "", spot]));
+    const text = h("p", { class: "tinted", dir: "auto", onpointerleave: () => look(state.word) },
+      spots.flatMap((spot, place) => [needsSpace(words[place - 1], words[place]) ? " " : "", spot]));
     function look(place) {
-      const row = words.map((_, to) => (place < 0 ? words.reduce((sum, __, from) => sum + at(from, to), 0) / words.length : at(place, to)));
+      const mean = (to) => words.reduce((sum, _, from) => sum + at(from, to), 0) / words.length;
+      const row = words.map((_, to) => (place < 0 ? mean(to) : at(place, to)));
       const most = Math.max(...row, 1e-9);
       spots.forEach((spot, to) => {
         spot.style.setProperty("--heat", (row[to] / most).toFixed(3));
@@ -74,7 +81,9 @@ export function attentionTab({ collection, hit, query }) {
 
   load({});
   return h("div", {},
-    h("p", { class: "dim" }, "Each word becomes what it is by looking at others. Point at a word to see where it looks; [CLS] and [SEP] are where heads rest that have nothing to say."),
+    h("p", { class: "dim" },
+      "Each word becomes what it is by looking at others. Point at a word to see where it looks; ",
+      "[CLS] and [SEP] are where heads rest that have nothing to say."),
     h("div", { class: "settings" }, side, layers), view);
 }
 

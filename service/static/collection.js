@@ -8,7 +8,8 @@ export async function open(main, { collection, signal }) {
   entitle("Collection", collection);
   const both = [api.collection(collection, signal), api.overview(collection, signal)];
   const [details, overview] = await Promise.all(both);
-  const place = h("section", {}, h("h2", {}, "Map"), h("p", { class: "state", role: "status" }, "Placing the vectors…"));
+  const coming = h("p", { class: "state", role: "status" }, "Placing the vectors…");
+  const place = h("section", {}, h("h2", {}, "Map"), coming);
   main.replaceChildren(
     h("div", { class: "collection" },
       h("h1", { dir: "auto" }, collection),
@@ -29,24 +30,34 @@ export async function open(main, { collection, signal }) {
 function fields(collection, known) {
   if (!known.length) return null;
   const value = (field, { value: each, count: number }, most) =>
-    h("li", { style: { "--share": `${(100 * number) / most}%` } }, h("bdi", {}, shown(each)), h("span", { class: "dim" }, count(number)));
+    h("li", { style: { "--share": `${(100 * number) / most}%` } },
+      h("bdi", {}, shown(each)), h("span", { class: "dim" }, count(number)));
+  const about = (field) => h("small", { class: "dim" }, ` ${field.type}, in ${plural(field.documents, "document")}`);
+  const range = ({ least, most }) => (least === null ? "no values" : `${shown(least)} to ${shown(most)}`);
   return h("section", {}, h("h2", {}, "Fields"), h("div", { class: "fields" }, known.map((field) =>
-    h("section", {}, h("h3", {}, field.name, h("small", { class: "dim" }, ` ${field.type}, in ${plural(field.documents, "document")}`)),
+    h("section", {}, h("h3", {}, field.name, about(field)),
       field.values.length
         ? h("ul", {}, field.values.slice(0, 10).map((each) => value(field.name, each, field.values[0].count)))
-        : h("p", { class: "dim" }, field.least === null ? "no values" : `${shown(field.least)} to ${shown(field.most)}`),
+        : h("p", { class: "dim" }, range(field)),
       field.different > 10 ? h("p", { class: "dim" }, `and ${count(field.different - 10)} more values`) : null))));
 }
 
 function encoder(fingerprint) {
   return h("section", {}, h("h2", {}, "Encoder"),
     h("p", { class: "dim" }, "Another encoder than this one cannot open the collection by mistake."),
-    h("dl", { class: "rows" }, Object.entries(fingerprint).map(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, h("code", {}, value === "" ? "none" : String(value)))])));
+    h("dl", { class: "rows" }, Object.entries(fingerprint).map(([name, value]) => [
+      h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, h("code", {}, value === "" ? "none" : String(value)))])));
 }
 
 function generations(known) {
+  const heads = ["generation", "committed", "documents", "size"];
+  const number = (text) => h("td", { class: "number" }, text);
+  const row = (each) => h("tr", {},
+    h("td", {}, each.generation, each.current ? h("strong", {}, " open") : ""),
+    h("td", {}, new Date(each.committed).toLocaleString()),
+    number(count(each.documents)), number(bytes(each.size_bytes)));
   return h("section", {}, h("h2", {}, "Generations"),
     h("div", { class: "scroll" }, h("table", { class: "list" },
-      h("thead", {}, h("tr", {}, ["generation", "committed", "documents", "size"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, known.map((each) => h("tr", {}, h("td", {}, each.generation, each.current ? h("strong", {}, " open") : ""), h("td", {}, new Date(each.committed).toLocaleString()), h("td", { class: "number" }, count(each.documents)), h("td", { class: "number" }, bytes(each.size_bytes))))))));
+      h("thead", {}, h("tr", {}, heads.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, known.map(row)))));
 }

@@ -20,7 +20,7 @@ function fill(element, attributes, children) {
     else if (name === "value" || name === "checked" || name === "disabled") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== false && (child ?? null) !== null));
   return element;
 }
 
@@ -41,7 +41,7 @@ export function bytes(number) {
 
 /** The title of the page: what is looked at, from the particular to the general. */
 export function entitle(...parts) {
-  document.title = [...parts, "Attendex"].filter((part) => part.trim()).map((part) => part.trim().slice(0, 80)).join(" · ");
+  document.title = [...parts, "Attendex"].map((part) => part.trim().slice(0, 80)).filter(Boolean).join(" · ");
 }
 
 /** Metadata as people read it. */

@@ -3,12 +3,18 @@
 import { h } from "./dom.js";
 import { named, quoted, tokens } from "./clauses.js";
 
-const OPERATORS = { string: ["=", "!=", "IN ["], strings: ["=", "!=", "IN ["], number: ["=", ">=", "<=", ">", "<"], date: [">=", "<", "="], boolean: ["= true", "= false"] };
-const FIELD = String.raw`([\p{L}_][\p{L}\p{N}_.-]*|"(?:[^"\\]|\\.)*")`;
-const TEXT = String.raw`"(?:[^"\\]|\\.)*"`;
+const OPERATORS = {
+  string: ["=", "!=", "IN ["],
+  strings: ["=", "!=", "IN ["],
+  number: ["=", ">=", "<=", ">", "<"],
+  date: [">=", "<", "="],
+  boolean: ["= true", "= false"],
+};
+const OPEN = String.raw`"(?:[^"\\]|\\.)*`; // text whose quote may be closed or not
+const FIELD = String.raw`([\p{L}_][\p{L}\p{N}_.-]*|${OPEN}")`;
+const LIST = String.raw`(?:NOT\s+)?IN\s*\[(?:(?:\s*${OPEN}"\s*|[^"\],]*),)*`;
 const AFTER_FIELD = new RegExp(String.raw`${FIELD}\s+$`, "u");
-const AFTER_OPERATOR = new RegExp(
-  String.raw`${FIELD}\s*(?:==|!=|<=|>=|=|<|>|(?:NOT\s+)?IN\s*\[(?:\s*(?:${TEXT}|[^"\],]*),)*)\s*("(?:[^"\\]|\\.)*|[^"\s\],]*)$`, "iu");
+const AFTER_OPERATOR = new RegExp(String.raw`${FIELD}\s*(?:==|!=|<=|>=|=|<|>|${LIST})\s*(${OPEN}|[^"\s\],]*)$`, "iu");
 
 let number = 0;
 
@@ -17,7 +23,8 @@ export function attach(input, { fields, values, change }) {
   const id = `completions-${++number}`;
   const list = h("ul", { id, class: "completions", role: "listbox", "aria-label": "Completions", hidden: true });
   input.after(list);
-  for (const [name, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-controls": id, "aria-expanded": "false" })) input.setAttribute(name, value);
+  const attributes = { role: "combobox", "aria-autocomplete": "list", "aria-controls": id, "aria-expanded": "false" };
+  for (const [name, value] of Object.entries(attributes)) input.setAttribute(name, value);
   let active = -1;
   let offered = { before: "", typed: "", items: [] };
   let latest = 0;
@@ -30,9 +37,16 @@ export function attach(input, { fields, values, change }) {
     if (mine !== latest || document.activeElement !== input) return;
     offered = { before, ...found };
     active = -1;
-    list.replaceChildren(...offered.items.map((item, place) =>
-      h("li", { id: `${id}-${place}`, role: "option", "aria-selected": "false", onpointerdown: (event) => event.preventDefault(), onclick: () => take(place) }, item.text, item.hint ? h("span", { class: "dim" }, ` ${item.hint}`) : null)));
+    list.replaceChildren(...offered.items.map(option));
     show(offered.items.length > 0);
+  }
+
+  function option({ text, hint }, place) {
+    const keepFocus = (event) => event.preventDefault();
+    return h("li", {
+      id: `${id}-${place}`, role: "option", "aria-selected": "false",
+      onpointerdown: keepFocus, onclick: () => take(place),
+    }, text, hint ? h("span", { class: "dim" }, ` ${hint}`) : null);
   }
 
   function show(on) {
@@ -80,7 +94,8 @@ export function attach(input, { fields, values, change }) {
 async function completions(text, fields, values) {
   const [, compared, value] = AFTER_OPERATOR.exec(text) ?? [];
   if (compared && kindOf(compared, fields)) {
-    const possible = (await values(plain(compared))).map((each) => (typeof each === "string" ? quoted(each) : String(each)));
+    const written = (each) => (typeof each === "string" ? quoted(each) : String(each));
+    const possible = (await values(plain(compared))).map(written);
     return { typed: value, items: matching(possible, value).slice(0, 10).map((each) => ({ text: each })) };
   }
   const kind = kindOf(AFTER_FIELD.exec(text)?.[1], fields);
@@ -90,7 +105,8 @@ async function completions(text, fields, values) {
   }
   const last = tokens(text).at(-1) ?? "";
   const typed = /^["\p{L}_]/u.test(last) ? last : "";
-  const names = matching(Object.keys(fields).map(named), typed).map((name) => ({ text: name, hint: fields[plain(name)] }));
+  const known = matching(Object.keys(fields).map(named), typed);
+  const names = known.map((text) => ({ text, hint: fields[plain(text)] }));
   return { typed, items: names.some((each) => each.text === typed) ? [] : names.slice(0, 12) };
 }
 

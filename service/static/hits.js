@@ -103,12 +103,13 @@ export function scoreOf(hit) {
     ["meaning", dense, "cosine"],
     ["words", lexical, "BM25"],
   ].filter(([, value]) => value !== null && value !== undefined);
+  const part = ([name, value]) => h("span", { class: name }, name === "meaning" ? "cos " : "bm25 ", value.toFixed(2));
   const title = known.map(([name, value, unit]) => `${name}: ${unit} ${value.toFixed(3)}`).join(", ");
   return h(
     "span",
     { class: "score", title },
     h("strong", {}, hit.score.toFixed(3)),
-    known.length ? h("span", { class: "parts" }, known.map(([name, value]) => h("span", { class: name }, name === "meaning" ? "cos " : "bm25 ", value.toFixed(2)))) : null,
+    known.length ? h("span", { class: "parts" }, known.map(part)) : null,
   );
 }
 

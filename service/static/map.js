@@ -10,7 +10,8 @@ export async function map(collection, details, signal) {
   const data = await api.projection(collection, signal).catch((error) => error);
   if (data instanceof Error) return h("p", { class: "warn", role: "alert" }, data.message);
   const state = { field: Object.keys(data.fields)[0] || "", lit: new Map(), near: -1 };
-  const canvas = h("canvas", { class: "map", role: "img", "aria-label": `Map of ${plural(data.ids.length, "passage")}` });
+  const sample = plural(data.ids.length, "passage");
+  const canvas = h("canvas", { class: "map", role: "img", "aria-label": `Map of ${sample}` });
   const label = h("p", { class: "map-label", "aria-live": "polite" });
   const key = h("p", { class: "key" });
   const box = h("input", { type: "search", id: "q", dir: "auto", placeholder: "Search: its hits light up",
@@ -67,7 +68,8 @@ export async function map(collection, details, signal) {
         context.stroke();
       }
     }
-    key.replaceChildren(...colours.key.map(([value, colour]) => h("span", {}, h("i", { style: { background: colour } }), value)));
+    const entry = ([value, colour]) => h("span", {}, h("i", { style: { background: colour } }), h("bdi", {}, value));
+    key.replaceChildren(...colours.key.map(entry));
   }
 
   function nearest(event) {
@@ -90,7 +92,9 @@ export async function map(collection, details, signal) {
   new ResizeObserver(draw).observe(canvas);
   const share = Math.round(100 * data.explained.reduce((sum, each) => sum + each, 0));
   return h("section", {}, h("h2", {}, "Map"),
-    h("p", { class: "dim" }, `${plural(data.ids.length, "passage")} of ${plural(details.passages, "passage")}, put where the two widest directions of the vectors place them (PCA; they show ${share} % of the spread).`),
+    h("p", { class: "dim" },
+      `${sample} of ${plural(details.passages, "passage")}, put where the two widest directions of the vectors place `,
+      `them (PCA; they show ${share} % of the spread).`),
     h("div", { class: "settings" }, box, Object.keys(data.fields).length ? field : null), canvas, label, key);
 }
 
