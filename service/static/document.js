@@ -24,10 +24,16 @@ export async function show(collection, hit, explained) {
   }
 }
 
-/** A click beside the sheet closes; one that began on it, as when text is selected, does not. */
+const DOUBLE_CLICK_MS = 500;
+
+/** A click beside the sheet closes; one that began on it, as when text is selected, does not, nor does the second half
+ *  of the double click that opened it. */
 function closeBeside(dialog) {
+  const opened = performance.now();
   let beside = false;
-  dialog.addEventListener("pointerdown", (event) => (beside = event.target === dialog));
+  dialog.addEventListener("pointerdown", (event) => {
+    beside = event.target === dialog && event.timeStamp - opened > DOUBLE_CLICK_MS;
+  });
   dialog.addEventListener("click", (event) => beside && event.target === dialog && dialog.close());
 }
 
