@@ -25,8 +25,8 @@ from retrieval.errors import SettingsError
 from retrieval.index.directory import Files, locked, replace_atomically
 
 PREFIX = "ax_"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 WAIT_S = 10.0  # for another command that changes the same file
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Role(IntEnum):
@@ -59,23 +59,6 @@ class Caller:
     def sees(self, collection: str) -> bool:
         """Whether the collection is in the caller's scope."""
         return not self.collections or collection in self.collections
-
-
-class _PrivateFiles(Files):
-    """New files are their owner's alone, unless they replace one that was not."""
-
-    mode = 0o600
-
-    def __init__(self, before: Path) -> None:
-        self._before = before
-
-    def create(self, path: Path) -> int:
-        descriptor = super().create(path)
-        with suppress(OSError):  # no such file, or not ours to give away
-            status = self._before.stat()
-            os.fchown(descriptor, status.st_uid, status.st_gid)
-            os.fchmod(descriptor, S_IMODE(status.st_mode))
-        return descriptor
 
 
 ANYBODY = Caller("", Role.ADMIN)  # where no key is set
@@ -152,6 +135,23 @@ def write_keys(file: Path, keys: Sequence[Key]) -> None:
     """
     content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False)
     replace_atomically(file.resolve(), content.encode(), _PrivateFiles(file))
+
+
+class _PrivateFiles(Files):
+    """New files are their owner's alone, unless they replace one that was not."""
+
+    mode = 0o600
+
+    def __init__(self, before: Path) -> None:
+        self._before = before
+
+    def create(self, path: Path) -> int:
+        descriptor = super().create(path)
+        with suppress(OSError):  # no such file, or not ours to give away
+            status = self._before.stat()
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+            os.fchmod(descriptor, S_IMODE(status.st_mode))
+        return descriptor
 
 
 def add_key(file: Path, name: str, role: str, collections: Sequence[str]) -> str:

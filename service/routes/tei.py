@@ -66,8 +66,9 @@ async def similarity(body: SimilarityBody, request: Request) -> Response:
 async def tokenize(body: TokenizeBody, request: Request) -> Response:
     """Every token of each text, also those beyond what the encoder reads."""
     known = admitted(request, Role.READ)
-    texts = checked_texts(body.inputs, known.settings.limits)
-    limits, total = known.settings.limits, sum(map(len, texts))
+    limits = known.settings.limits
+    texts = checked_texts(body.inputs, limits)
+    total = sum(map(len, texts))
     if total > limits.text_characters:  # each token becomes an object, hundreds of bytes
         raise TooLarge(
             f"texts of {total:,} characters together are more than are shown at once ({limits.text_characters:,})"
