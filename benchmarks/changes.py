@@ -26,13 +26,13 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.archive import save_archive
-from indexer.compact import merge_collection
-from indexer.verify import verify
-from indexer.writer import Writer
-from retrieval.index.analysis import LexicalSettings
-from retrieval.index.manifest import Canaries, CollectionSettings
-from retrieval.index.snapshot import open_snapshot
+from indexer.maintenance.background_merge import merge_collection
+from indexer.maintenance.backup import save_archive
+from indexer.maintenance.verify import verify
+from indexer.writing.writer import Writer
+from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.lexical.analyzer import LexicalSettings
+from retrieval.index.storage.manifest import Canaries, CollectionSettings
 from retrieval.types import Document, EncoderFingerprint, Passage, Vectors
 
 DIMENSION = 384

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.chunking import ChunkSettings, chunk
+from indexer.building.chunking import ChunkSettings, chunk
 from indexer.readers import open_documents
 from retrieval.encoder.loading import load_encoder
-from retrieval.index.passages import passage_text
+from retrieval.index.collection.document_store import passage_text
 from retrieval.protocols import Tokenizer
 from retrieval.types import Document, Passage, Section, Vectors
 

@@ -4,7 +4,7 @@
 
 For each size of batch: how long it takes, and the processor milliseconds of each text, both ways, in turns; medians.
 The service begins a second batch beside another when it is large enough to be worth a core (COMPANY in
-service/searching.py and service/embedding.py): this is the table that says when.
+service/queues/search_queue.py and service/queues/embedding_queue.py): this is the table that says when.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy as np
 
 from benchmarks.machine import matrix_peak, processor
 from retrieval.encoder.loading import load_encoder
-from retrieval.encoder.runtime import cores
 from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.util.cores import cores
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16)
 

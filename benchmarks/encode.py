@@ -30,12 +30,12 @@ import numpy as np
 
 from benchmarks.machine import describe, matrix_peak, processor, versions
 from benchmarks.systems import SYSTEMS, available, make
-from indexer.quantizing import draw_texts, quantize_folder
-from retrieval.encoder.folder import open_folder
-from retrieval.encoder.hub import DEFAULT, locate
-from retrieval.encoder.runtime import cores
+from indexer.evaluation.quantize import draw_texts, quantize_folder
+from retrieval.encoder.checkpoint.hub import DEFAULT, locate
+from retrieval.encoder.checkpoint.model_folder import open_folder
 from retrieval.encoder.tokenizer import TextTokenizer
-from retrieval.index.passages import passage_text
+from retrieval.index.collection.document_store import passage_text
+from retrieval.util.cores import cores
 
 BASE = "st-f32"
 INDEXING = {"index-auto": "`attendex index`, auto, end to end", "index-int8": "`attendex index`, int8, end to end"}

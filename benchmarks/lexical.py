@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from retrieval.index.analysis import LexicalSettings
-from retrieval.index.directory import Files
-from retrieval.index.lexical import LexicalWriter, open_lexical
-from retrieval.index.manifest import LEXICAL
-from retrieval.index.word_index import WordIndex
+from retrieval.index.lexical.analyzer import LexicalSettings
+from retrieval.index.lexical.reader import WordIndex
+from retrieval.index.lexical.writer import LexicalWriter, open_lexical
+from retrieval.index.storage.manifest import LEXICAL
+from retrieval.util.files import Files
 
 SELECTIVITIES = (1.0, 0.5, 0.1, 0.01, 0.001)
 HEAP_BYTES = 300_000_000

@@ -7,7 +7,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from retrieval.encoder.runtime import cores
+from retrieval.util.cores import cores
 
 PACKAGES = ("torch", "openvino", "nncf", "onnxruntime", "transformers", "sentence-transformers", "tokenizers", "numpy")
 

@@ -21,10 +21,10 @@ import numpy as np
 import psutil
 
 from retrieval.encoder.loading import load_encoder
-from retrieval.index.manifest import read_manifest
+from retrieval.index.storage.manifest import read_manifest
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest
-from service.remembering import RememberingEncoder
+from service.runtime.query_vector_cache import RememberingEncoder
 
 
 def drawn_queries(searcher: Searcher, count: int, words: int) -> list[str]:

@@ -243,7 +243,7 @@ def notebook_json(path: Path) -> str:
 
 def code_attendex(path: Path) -> str:
     """The text, and a line "def: NAME" for every section."""
-    from indexer.readers.code import parse_code
+    from indexer.readers.formats.code import parse_code
     from indexer.readers.options import ReadOptions
 
     parsed = parse_code(path.read_bytes(), ReadOptions())

@@ -25,9 +25,9 @@ import numpy as np
 
 from benchmarks.machine import describe, processor, versions
 from benchmarks.systems import SYSTEMS, Encode, make
-from retrieval.encoder.hub import DEFAULT
-from retrieval.encoder.runtime import cores
-from service.batching import Batcher, BatchLimits
+from retrieval.encoder.checkpoint.hub import DEFAULT
+from retrieval.util.cores import cores
+from service.queues.dynamic_batching import Batcher, BatchLimits
 
 BASE = "st-f32"
 COMPARED = (BASE, "st-bf16", "torch-f32", "ov-f32", "ov-bf16", "ov-int8")

@@ -28,7 +28,7 @@ import psutil
 
 from benchmarks.load import Orders, run_load
 from benchmarks.service import EMBEDDINGS, HEADER, Load, Service, bodies, measure, running
-from retrieval.encoder.hub import DEFAULT, locate
+from retrieval.encoder.checkpoint.hub import DEFAULT, locate
 
 PATIENCE_S = 120.0
 WARM_S = 1.0

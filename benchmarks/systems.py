@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from retrieval.encoder.batching import GRAPH_INPUTS, TokenBatch, plan
-from retrieval.encoder.hub import locate
+from retrieval.encoder.checkpoint.hub import locate
 from retrieval.encoder.loading import load_encoder
-from retrieval.encoder.runtime import cores
+from retrieval.encoder.token_batches import GRAPH_INPUTS, TokenBatch, plan
 from retrieval.types import Vectors
+from retrieval.util.cores import cores
 
 Encode = Callable[[Sequence[str]], Vectors]
 
@@ -72,7 +72,7 @@ def _onnx(model: str) -> Encode:
     """Our exported graph, batches as ours are made: what differs is the runtime alone."""
     import onnxruntime
 
-    from retrieval.encoder.folder import open_folder
+    from retrieval.encoder.checkpoint.model_folder import open_folder
     from retrieval.encoder.tokenizer import TextTokenizer
 
     folder = open_folder(locate(model))
@@ -95,7 +95,7 @@ def _export_onnx(folder: Any, path: Path) -> None:
 
     import torch
 
-    from retrieval.encoder.graph import EncoderGraph
+    from retrieval.encoder.runtime.graph import EncoderGraph
 
     example = tuple(map(torch.from_numpy, TokenBatch.of([[1] * 9, [1] * 4, [1] * 3]).rows(9, shared=True).inputs()))
     rows = {0: "rows", 1: "length"}

@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from retrieval.index.vector import Kept, VectorWriter, open_vectors
-from retrieval.index.vector_exact import Flat, exact_search
-from retrieval.index.vector_probe import make_queries
+from retrieval.index.vectors.exact import Flat, exact_search
+from retrieval.index.vectors.recall_queries import make_queries
+from retrieval.index.vectors.store import Kept, VectorWriter, open_vectors
 from retrieval.types import Bitmap, Ranking, Vectors
 
 K = 10

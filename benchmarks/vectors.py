@@ -28,12 +28,12 @@ import faiss
 import numpy as np
 
 from benchmarks.vector_data import Held, hold_out, synthetic_vectors
-from retrieval.index.vector_approximate import Approximate
-from retrieval.index.vector_build import build_structure, open_structure
-from retrieval.index.vector_exact import Flat, rescored
-from retrieval.index.vector_plan import VectorSettings, list_count, plan_structure
-from retrieval.index.vector_segments import SegmentVectors
-from retrieval.index.vector_structure import Effort, RowOrder, Structure
+from retrieval.index.vectors.approximate import Approximate
+from retrieval.index.vectors.build import build_structure, open_structure
+from retrieval.index.vectors.exact import Flat, rescored
+from retrieval.index.vectors.faiss_index import Effort, RowOrder, Structure
+from retrieval.index.vectors.index_choice import VectorSettings, list_count, plan_structure
+from retrieval.index.vectors.multi_segment import SegmentVectors
 from retrieval.types import Bitmap, Ranking, Vectors
 
 K = 10
@@ -251,11 +251,11 @@ def _opening(path: Path, facts: dict[str, Any], work: Path) -> tuple[float, floa
         "import json, sys, time, numpy as np\n"
         "from pathlib import Path\n"
         "from benchmarks.vectors import resident_mib\n"
-        "from retrieval.index.vector import open_vectors\n"
-        "from retrieval.index.vector_approximate import Approximate\n"
-        "from retrieval.index.vector_build import StructureFacts, open_structure\n"
-        "from retrieval.index.vector_exact import Flat\n"
-        "from retrieval.index.vector_segments import SegmentVectors\n"
+        "from retrieval.index.vectors.store import open_vectors\n"
+        "from retrieval.index.vectors.approximate import Approximate\n"
+        "from retrieval.index.vectors.build import StructureFacts, open_structure\n"
+        "from retrieval.index.vectors.exact import Flat\n"
+        "from retrieval.index.vectors.multi_segment import SegmentVectors\n"
         "before, started = resident_mib(), time.perf_counter()\n"
         "facts = StructureFacts.from_json(json.loads(sys.stdin.read()))\n"
         "vectors = open_vectors(Path(sys.argv[2]))\n"

@@ -34,7 +34,7 @@
     └── MissingExtra               an optional dependency is not installed; carries the command
 
 A message names the thing, the value and what to do next.  Commands print it and exit with 1; the service maps each
-class to a status in `service/errors.py`.
+class to a status in `service/problems.py`.
 """
 
 from __future__ import annotations

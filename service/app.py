@@ -14,29 +14,29 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from indexer.changes import remove_dropped
+from indexer.building.document_changes import remove_dropped
 from retrieval.errors import AttendexError
-from retrieval.index.manifest import read_manifest
+from retrieval.index.storage.manifest import read_manifest
 from retrieval.protocols import Reranker
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
-from service.access import KeyRing
-from service.admission import Admission, RateLimits
-from service.changes import Changes
-from service.collections import Collections
-from service.door import Door
-from service.embedding import EmbeddingQueue
-from service.encoders import Encoders
-from service.errors import problem_of, problem_of_status, problem_of_validation, render
-from service.gauges import show_state
-from service.guard import Guard
-from service.lifecycle import Lifecycle
-from service.memory import give_back_memory
-from service.metrics import Metrics
-from service.offload import Offload
+from service.config.api_keys import KeyRing
+from service.config.settings import Settings
+from service.dependencies import Services
+from service.http.authentication import Admission, RateLimits
+from service.http.early_refusal import Door
+from service.http.request_limits import Guard
+from service.http.shutdown_state import Lifecycle
+from service.observability.metrics import Metrics
+from service.observability.request_log import LOGGER, Observe
+from service.observability.tracing import Trace
 from service.openapi import allowed_methods, describe_errors
-from service.recall import RecallWatch
-from service.reranking import Reranking
+from service.problems import problem_of, problem_of_status, problem_of_validation, render
+from service.queues.change_queue import Changes
+from service.queues.embedding_queue import EmbeddingQueue
+from service.queues.rerank_queue import Reranking
+from service.queues.search_queue import SearchQueue
+from service.queues.thread_pool import Offload
 from service.routes import (
     changes,
     collections,
@@ -50,11 +50,11 @@ from service.routes import (
     search,
     tei,
 )
-from service.searching import SearchQueue
-from service.services import Services
-from service.settings import Settings
-from service.telemetry import LOGGER, Observe
-from service.tracing import Trace
+from service.runtime.encoder_registry import Encoders
+from service.runtime.malloc import give_back_memory
+from service.runtime.open_collections import Collections
+from service.runtime.recall_watch import RecallWatch
+from service.state_metrics import show_state
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

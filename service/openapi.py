@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.errors import JSON, PROBLEM_JSON, dialect_of, native
+from service.problems import JSON, PROBLEM_JSON, dialect_of, native
 from service.schemas.base import Answer
 from service.schemas.problems import DIALECT_ANSWERS, ProblemAnswer
 

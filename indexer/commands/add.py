@@ -8,7 +8,7 @@ import typer
 
 from indexer.commands.index import run_build
 from indexer.commands.options import CollectionArgument, WaitOption
-from retrieval.commands.terminal import JsonOption, reports_errors
+from retrieval.util.terminal import JsonOption, reports_errors
 
 
 @reports_errors
@@ -30,9 +30,9 @@ def add(
 
       attendex add papers new.jsonl
     """
-    from indexer.pipeline import BuildSettings
+    from indexer.building.pipeline import BuildSettings
     from indexer.readers import ReadOptions
-    from retrieval.index.manifest import read_manifest
+    from retrieval.index.storage.manifest import read_manifest
 
     read_manifest(collection)  # adding makes no collection
     read = ReadOptions(id_field=id_field, title_field=title_field, text_field=text_field)

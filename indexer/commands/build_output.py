@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retrieval.commands.terminal import stderr, stdout
+from retrieval.util.terminal import stderr, stdout
 
 if TYPE_CHECKING:
-    from indexer.pipeline import BuildReport, Progress
-    from indexer.planning import BuildPlan
+    from indexer.building.build_plan import BuildPlan
+    from indexer.building.pipeline import BuildReport, Progress
     from indexer.readers import FileReport, ReadOptions
 
 SHOWN_PROBLEMS = 20
@@ -29,7 +29,7 @@ def build_progress(sources: Sequence[Path | str], options: ReadOptions) -> Itera
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    from indexer.estimate import expected
+    from indexer.building.size_estimate import expected
 
     size = expected(sources, options)
     columns = (

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stderr, stdout
+from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stderr, stdout
 
 if TYPE_CHECKING:
-    from indexer.chunking import ChunkSettings
+    from indexer.building.chunking import ChunkSettings
     from retrieval.protocols import Tokenizer
     from retrieval.types import Document
 
@@ -37,7 +37,7 @@ def chunk(
 
       attendex chunk notes/ --passage-tokens 128 --json
     """
-    from indexer.chunking import ChunkSettings
+    from indexer.building.chunking import ChunkSettings
     from indexer.readers import ReadOptions, open_documents
     from retrieval.types import Document
 
@@ -61,8 +61,8 @@ def chunk(
 
 def _tokenizer(encoder: str) -> Tokenizer:
     """The encoder's tokenizer alone; its weights are not needed."""
-    from retrieval.encoder.folder import open_folder
-    from retrieval.encoder.hub import DEFAULT, locate
+    from retrieval.encoder.checkpoint.hub import DEFAULT, locate
+    from retrieval.encoder.checkpoint.model_folder import open_folder
     from retrieval.encoder.tokenizer import TextTokenizer
 
     return TextTokenizer(open_folder(locate(encoder or DEFAULT)))
@@ -80,7 +80,7 @@ def _described(document: Document, tokenizer: Tokenizer, settings: ChunkSettings
 
 
 def _passages(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> Iterator[dict[str, Any]]:
-    from indexer.chunking import chunk as cut
+    from indexer.building.chunking import chunk as cut
 
     for passage in cut(document, tokenizer, settings):
         text = document.text[passage.start : passage.end]

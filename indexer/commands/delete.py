@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from indexer.commands.options import CollectionArgument, WaitOption
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stderr
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stderr
 
 
 @reports_errors
@@ -30,7 +30,7 @@ def delete(
 
       attendex delete papers --filter 'year < 1990 AND NOT pinned'
     """
-    from indexer.deletion import delete_documents
+    from indexer.building.deletion import delete_documents
 
     if not ids and not filter:
         raise typer.BadParameter("give ids, or --filter", param_hint="IDS")

@@ -11,14 +11,14 @@ import typer
 
 from retrieval.commands.figures import progress
 from retrieval.commands.options import task_source
-from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
 from retrieval.errors import InputError
+from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
     from retrieval.metrics.evaluation import Evaluation
     from retrieval.metrics.gates import GateResult
     from retrieval.metrics.tasks import Task, TaskSource
-    from retrieval.search.systems import Measured, SystemSpec
+    from retrieval.search.evaluated.systems import Measured, SystemSpec
 
 KNOWN_MEASURES = "Success@1 Success@5 Success@10 RR@10"
 DATA, OUTPUT, KNOWN = "Queries and judgments", "Output", "Without judgments"
@@ -92,7 +92,7 @@ def evaluate(
 
 def _system(system: str, url: str, collection: str, mode: str, into: Path | None) -> SystemSpec:
     """The one system that the arguments name."""
-    from retrieval.search.systems import parse_system
+    from retrieval.search.evaluated.systems import parse_system
     from retrieval.types import Mode
 
     if url and not collection:
@@ -111,7 +111,7 @@ def _system(system: str, url: str, collection: str, mode: str, into: Path | None
 def _evaluate(spec: SystemSpec, source: TaskSource, wanted: Wanted) -> None:
     from retrieval.metrics.measures import DEFAULT_MEASURES, FULL_DEPTH, depth_needed, parse_measures
     from retrieval.metrics.tasks import read_task
-    from retrieval.search.systems import measure_system
+    from retrieval.search.evaluated.systems import measure_system
 
     task = read_task(source)
     names = _with_gates(replace(wanted, measures=wanted.measures or DEFAULT_MEASURES))
@@ -167,7 +167,7 @@ def _slices(evaluation: Evaluation, measured: Measured, task: Task, by: str) -> 
 
 def _write_per_query(evaluation: Evaluation, path: Path) -> None:
     """A table: one line a query, one column a measure."""
-    from retrieval.metrics.lines import write_text
+    from retrieval.metrics.line_files import write_text
 
     rows = ["\t".join(["query-id", *evaluation.values]) + "\n"]
     for query, values in evaluation.per_query().items():
@@ -213,7 +213,7 @@ def _slice_json(evaluation: Evaluation) -> dict[str, Any]:
 
 def _index_if_needed(source: TaskSource, into: Path, encoder: str) -> None:
     """Bring the collection of a BEIR folder up to date; documents that are there as they are stay."""
-    from indexer.pipeline import BuildSettings, build_collection
+    from indexer.building.pipeline import BuildSettings, build_collection
 
     if source.beir is None:
         raise typer.BadParameter("--into needs it: the documents to index", param_hint="--beir")
@@ -223,10 +223,10 @@ def _index_if_needed(source: TaskSource, into: Path, encoder: str) -> None:
 
 def _known_item(spec: SystemSpec, count: int, part: str, seed: int, wanted: Wanted) -> None:
     """Draw documents, take queries out of them, and see whether the documents are found again."""
-    from indexer.known_item import CAUTION, collection_without, known_item_task, known_items
-    from retrieval.index.manifest import read_manifest
+    from indexer.evaluation.known_item import CAUTION, collection_without, known_item_task, known_items
+    from retrieval.index.storage.manifest import read_manifest
     from retrieval.metrics.measures import depth_needed, parse_measures
-    from retrieval.search.systems import measure_system
+    from retrieval.search.evaluated.systems import measure_system
 
     if spec.is_url or spec.is_run or spec.request.filter:
         raise InputError(

@@ -11,14 +11,14 @@ import typer
 
 from indexer.commands.build_output import build_progress, show_build, show_files, show_plan, show_problems
 from indexer.commands.options import WaitOption
-from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors
 from retrieval.errors import SchemaError
+from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from indexer.chunking import ChunkSettings
-    from indexer.pipeline import BuildSettings
+    from indexer.building.chunking import ChunkSettings
+    from indexer.building.pipeline import BuildSettings
     from retrieval.encoder.sentence import SentenceEncoder
     from retrieval.types import Schema
 
@@ -95,13 +95,13 @@ def index(
 
       attendex index corpus.jsonl.gz --into big --plan
     """
-    from indexer.starting import encoder_ahead
+    from indexer.building.encoder_loading import encoder_ahead
 
     with nullcontext() if plan else encoder_ahead(into, encoder, runtime, precision) as loading:
-        from indexer.pipeline import BuildSettings  # imported while the encoder loads
+        from indexer.building.pipeline import BuildSettings  # imported while the encoder loads
         from indexer.readers import ReadOptions, WebOptions
-        from retrieval.index.analysis import LexicalSettings
-        from retrieval.index.vector_plan import VectorSettings
+        from retrieval.index.lexical.analyzer import LexicalSettings
+        from retrieval.index.vectors.index_choice import VectorSettings
 
         types = _schema(schema or [])
         read = ReadOptions(
@@ -149,7 +149,7 @@ def run_build(
     loading: Future[SentenceEncoder] | None = None,
 ) -> None:
     """Build, show what was done, and exit with 1 where `strict` finds a file that could not be read."""
-    from indexer.pipeline import build_collection
+    from indexer.building.pipeline import build_collection
     from indexer.readers import FileReport
 
     with FileReport(report) as files, build_progress(sources, settings.read) as watch:
@@ -167,7 +167,7 @@ def run_build(
 
 
 def _plan(sources: list[str], into: Path, settings: BuildSettings, *, as_json: bool) -> None:
-    from indexer.planning import plan_build
+    from indexer.building.build_plan import plan_build
 
     expected = plan_build(sources, into, settings)
     if as_json:
@@ -178,7 +178,7 @@ def _plan(sources: list[str], into: Path, settings: BuildSettings, *, as_json: b
 
 def _chunking(strategy: str, passage_tokens: int, overlap_tokens: int) -> ChunkSettings | None:
     """None leaves the choice to the pipeline; a size that was given means passages."""
-    from indexer.chunking import ChunkSettings
+    from indexer.building.chunking import ChunkSettings
 
     if strategy == "whole":
         return ChunkSettings("whole")
@@ -192,7 +192,7 @@ def _chunking(strategy: str, passage_tokens: int, overlap_tokens: int) -> ChunkS
 def _schema(fields: list[str]) -> Schema:
     if not fields:
         return {}
-    from retrieval.index.schema import parse_schema
+    from retrieval.index.metadata.schema import parse_schema
 
     try:
         return parse_schema(",".join(fields))

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from indexer.commands.options import CollectionArgument
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
-    from indexer.history import LogEntry
+    from indexer.maintenance.rollback import LogEntry
 
 
 @reports_errors
@@ -20,7 +20,7 @@ def log(collection: CollectionArgument, as_json: JsonOption = False) -> None:
 
       attendex log papers
     """
-    from indexer.history import log_entries
+    from indexer.maintenance.rollback import log_entries
 
     entries = log_entries(collection)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from indexer.commands.options import CollectionArgument, WaitOption
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stderr
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stderr
 
 
 @reports_errors
@@ -31,8 +31,8 @@ def merge(
 
       attendex merge papers --needed --keep 3
     """
-    from indexer.collect import Retention
-    from indexer.compact import merge_collection
+    from indexer.maintenance.background_merge import merge_collection
+    from indexer.writing.garbage import Retention
 
     report = merge_collection(collection, fully=not needed, retention=Retention(count=keep), wait_s=wait)
     if as_json:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
 from retrieval.errors import InputError
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
-    from indexer.quantizing import Loss
+    from indexer.evaluation.quantize import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def quantize(
     """
     import time
 
-    from indexer.quantizing import draw_texts, measure_loss, quantize_folder
+    from indexer.evaluation.quantize import draw_texts, measure_loss, quantize_folder
 
     started = time.perf_counter()
     drawn = draw_texts(calibrate, texts + held_out, seed)

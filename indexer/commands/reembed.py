@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.commands.options import CollectionArgument, WaitOption
-from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stderr
+from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stderr
 
 if TYPE_CHECKING:
     from retrieval.metrics.comparison import Comparison
@@ -43,9 +43,9 @@ def reembed(
 
       attendex reembed papers --encoder models/finetuned --queries queries.jsonl --qrels qrels.tsv
     """
-    from indexer.reembed import reembed as build
+    from indexer.maintenance.reembed import reembed as build
     from retrieval.encoder.loading import load_encoder
-    from retrieval.index.snapshot import Snapshot
+    from retrieval.index.collection.snapshot import Snapshot
     from retrieval.metrics.tasks import TaskSource, read_task
     from retrieval.search.searcher import Searcher, open_searcher
 
@@ -79,10 +79,10 @@ def reembed(
 
 def _compared(old: Searcher, new: Searcher, task: Task, measure: str) -> Comparison:
     """The paired test of both encoders, over the judged queries."""
-    from retrieval.metrics.asking import ask
     from retrieval.metrics.comparison import compare_pair
     from retrieval.metrics.evaluation import evaluate
     from retrieval.metrics.measures import depth_needed, parse_measures
+    from retrieval.metrics.run_queries import ask
     from retrieval.metrics.runs import Run
     from retrieval.types import SearchRequest
 

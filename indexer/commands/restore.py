@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stderr
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stderr
 
 
 @reports_errors
@@ -23,7 +23,7 @@ def restore(
 
       attendex restore papers-2026-01-31.tar.zst papers
     """
-    from indexer.archive import restore_archive
+    from indexer.maintenance.backup import restore_archive
 
     report = restore_archive(file, into)
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from indexer.commands.options import CollectionArgument, WaitOption
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stderr
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stderr
 
 
 @reports_errors
@@ -29,7 +29,7 @@ def rollback(
 
       attendex rollback papers 41
     """
-    from indexer.history import roll_back
+    from indexer.maintenance.rollback import roll_back
 
     made = roll_back(collection, generation, wait_s=wait)
     if as_json:

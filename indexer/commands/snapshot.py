@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from indexer.commands.options import CollectionArgument
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stderr
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stderr
 
 
 @reports_errors
@@ -27,7 +27,7 @@ def snapshot(
 
       attendex snapshot papers papers-2026-01-31.tar.zst
     """
-    from indexer.archive import save_archive
+    from indexer.maintenance.backup import save_archive
 
     report = save_archive(collection, file, generation)
     if as_json:

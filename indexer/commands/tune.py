@@ -11,7 +11,7 @@ import typer
 
 from retrieval.commands.figures import progress
 from retrieval.commands.options import Beir, Dataset, Queries, Seed, Split, task_source
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
     from retrieval.metrics.tuning import Tuned
@@ -43,7 +43,7 @@ def tune(
 
       attendex tune scifact --beir data/scifact --split train
     """
-    from indexer.tuning import tune_collection, write_tuned
+    from indexer.evaluation.tuning import tune_collection, write_tuned
     from retrieval.metrics.tasks import read_task
 
     task = read_task(task_source(queries, qrels, beir, split, dataset))

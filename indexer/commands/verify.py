@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.commands.options import CollectionArgument
-from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
+from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
-    from indexer.verify import Verification
+    from indexer.maintenance.verify import Verification
     from retrieval.protocols import Encoder
 
 SHOWN_PROBLEMS = 20
@@ -33,7 +33,7 @@ def verify(
 
       attendex verify papers --no-canaries --json
     """
-    from indexer.verify import verify as examine
+    from indexer.maintenance.verify import verify as examine
 
     found = examine(collection, sample=sample, encoder=_encoder(collection) if canaries else None)
     if as_json:
@@ -48,7 +48,7 @@ def _encoder(collection: Path) -> Encoder | None:
     """The encoder that made the collection; None when a damaged manifest cannot say which that is."""
     from retrieval.encoder.loading import load_encoder
     from retrieval.errors import CorruptCollection
-    from retrieval.index.manifest import read_manifest
+    from retrieval.index.storage.manifest import read_manifest
 
     try:
         return load_encoder(read_manifest(collection).encoder.name)

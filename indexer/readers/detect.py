@@ -7,8 +7,8 @@ import zipfile
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from indexer.readers.charsets import wide_encoding
-from indexer.readers.formats import BY_SUFFIX, CODE_SUFFIXES, TEXT_NAMES
+from indexer.readers.format_table import BY_SUFFIX, CODE_SUFFIXES, TEXT_NAMES
+from indexer.readers.text.charsets import wide_encoding
 
 HEAD_BYTES = 8192
 MAGIC = (

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from indexer.readers.compressed import expanded, first_bytes, read_whole
 from indexer.readers.detect import HEAD_BYTES, detect, refine
-from indexer.readers.formats import FORMATS
-from indexer.readers.language import language_of
+from indexer.readers.format_table import FORMATS
 from indexer.readers.options import Item, Origin, ReadOptions
+from indexer.readers.sources.compressed import expanded, first_bytes, read_whole
+from indexer.readers.text.language import language_of
 from retrieval.errors import AttendexError, BadDocument, InputError
 from retrieval.types import Document
 

@@ -13,19 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from indexer.readers.beir import find_beir
-from indexer.readers.compressed import DAMAGE, open_file
-from indexer.readers.dates import utc_date
 from indexer.readers.dispatch import OWN_METADATA, PACKED_SUFFIXES
-from indexer.readers.files import FoundFile, walk
-from indexer.readers.formats import BY_SUFFIX, FORMATS
-from indexer.readers.ocr import check_ocr
+from indexer.readers.format_table import BY_SUFFIX, FORMATS
+from indexer.readers.formats.beir import find_beir
+from indexer.readers.formats.ocr import check_ocr
 from indexer.readers.options import FileOutcome, FileStatus, Item, Listener, Origin, ReadOptions, WebOptions
-from indexer.readers.pool import Answer, Begin, End, ParserPool, Task
-from indexer.readers.sources import STDIN, check_source, is_url, printable
+from indexer.readers.sandbox.parser_pool import Answer, Begin, End, ParserPool, Task
+from indexer.readers.sources.compressed import DAMAGE, open_file
+from indexer.readers.sources.files import FoundFile, walk
+from indexer.readers.sources.sources import STDIN, check_source, is_url, printable
+from indexer.readers.text.dates import utc_date
 from retrieval.errors import BadDocument
-from retrieval.index.directory import storage_errors
 from retrieval.types import Document, Metadata
+from retrieval.util.files import storage_errors
 
 NOTHING = "holds no document"
 MOST_WORKERS = 4
@@ -75,7 +75,7 @@ def _web(url: str, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
 
 
 def _fetched(url: str, web: WebOptions, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
-    from indexer.readers.web import Web
+    from indexer.readers.sources.web import Web
 
     with tempfile.TemporaryDirectory(prefix="attendex-read-") as folder, Web(web, url) as session:
         yield from read_files(session.pages(url, Path(folder)), Path(url), options, on_file)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-from indexer.readers.sources import printable
+from indexer.readers.sources.sources import printable
 from retrieval.errors import BadDocument
 from retrieval.types import Document, FieldType
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from indexer.readers.options import FileOutcome, FileStatus
-from retrieval.index.directory import storage_errors
+from retrieval.util.files import storage_errors
 
 KEPT = 1_000  # troubled files that are remembered for the table at the end; the report has them all
 

@@ -18,7 +18,7 @@ from retrieval.commands.options import (
     Systems,
     task_source,
 )
-from retrieval.commands.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
+from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
     from retrieval.commands.contests import Held

@@ -11,8 +11,8 @@ import typer
 from retrieval.commands.figures import progress
 
 if TYPE_CHECKING:
-    from retrieval.metrics.asking import Stamp
     from retrieval.metrics.comparison import Change, Comparison, Contest
+    from retrieval.metrics.run_queries import Stamp
     from retrieval.metrics.runs import Run
     from retrieval.metrics.tasks import Task, TaskSource
 
@@ -52,7 +52,7 @@ def hold(
     from retrieval.metrics.evaluation import evaluate
     from retrieval.metrics.measures import depth_needed, parse_measures
     from retrieval.metrics.tasks import read_task
-    from retrieval.search.systems import measure_system, parse_system
+    from retrieval.search.evaluated.systems import measure_system, parse_system
 
     if len(set(systems)) < len(systems):
         raise typer.BadParameter("one is named twice; what should it be compared with?", param_hint="systems")

@@ -13,12 +13,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from retrieval.commands.terminal import stderr
+from retrieval.util.terminal import stderr
 
 if TYPE_CHECKING:
-    from retrieval.metrics.asking import Stamp, Watch
     from retrieval.metrics.comparison import Change, Comparison, Contest
     from retrieval.metrics.evaluation import Coverage, Evaluation
+    from retrieval.metrics.run_queries import Stamp, Watch
 
 COMPARISON_COLUMNS = 118  # a comparison's table is not squeezed into less
 

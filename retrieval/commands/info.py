@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
-    from retrieval.index.manifest import Manifest
+    from retrieval.index.storage.manifest import Manifest
 
 RECALL_K = 10  # results of the queries that recall is measured with
 
@@ -28,7 +28,7 @@ def info(
 
       attendex info papers --json
     """
-    from retrieval.index.manifest import read_manifest
+    from retrieval.index.storage.manifest import read_manifest
 
     facts = describe(collection, read_manifest(collection))
     if as_json:

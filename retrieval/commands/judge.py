@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.terminal import reports_errors, stdout
+from retrieval.util.terminal import reports_errors, stdout
 
 if TYPE_CHECKING:
-    from retrieval.metrics.judging import Judging
+    from retrieval.metrics.relevance_ui import Judging
 
 SHOWN_CHARACTERS = 1_500
 QUIT, UNDO, SKIP = "q", "u", "s"
@@ -35,8 +35,8 @@ def judge(
       attendex judge pool.tsv --out qrels.txt
     """
     from retrieval.metrics.files import read_qrels
-    from retrieval.metrics.judging import GRADES, Judging
     from retrieval.metrics.pooling import read_pool
+    from retrieval.metrics.relevance_ui import GRADES, Judging
 
     judging = Judging(read_pool(pool), read_qrels(out) if out.exists() else None)
     while judging.current is not None:
@@ -89,6 +89,6 @@ def _show(judging: Judging) -> None:
 
 
 def _keys() -> str:
-    from retrieval.metrics.judging import GRADES
+    from retrieval.metrics.relevance_ui import GRADES
 
     return "   ".join([*(f"{grade} {word}" for grade, word in GRADES.items()), "u undo", "s later", "q stop"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.terminal import reports_errors, stderr
+from retrieval.util.terminal import reports_errors, stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +35,9 @@ def pool(
     """
     from retrieval.metrics.beir import read_topics
     from retrieval.metrics.files import read_qrels
-    from retrieval.metrics.lines import write_text
+    from retrieval.metrics.line_files import write_text
     from retrieval.metrics.pooling import fill_pool, pool_documents, pool_lines
-    from retrieval.search.systems import open_texts, parse_system, texts_of
+    from retrieval.search.evaluated.systems import open_texts, parse_system, texts_of
 
     topics = read_topics(queries)
     judged = read_qrels(qrels) if qrels else None
@@ -53,7 +53,7 @@ def pool(
 
 def _ask(systems: Sequence[str], topics: Sequence[Topic], depth: int) -> list[Run]:
     from retrieval.commands.figures import progress
-    from retrieval.search.systems import measure_system, parse_system
+    from retrieval.search.evaluated.systems import measure_system, parse_system
 
     runs = []
     for spec in map(parse_system, systems):

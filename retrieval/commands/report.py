@@ -21,7 +21,7 @@ from retrieval.commands.options import (
     Systems,
     task_source,
 )
-from retrieval.commands.terminal import reports_errors, stderr
+from retrieval.util.terminal import reports_errors, stderr
 
 
 @reports_errors
@@ -47,7 +47,7 @@ def report(
       attendex report papers:dense papers:hybrid --queries q.jsonl --qrels test.tsv --html report.html
     """
     from retrieval.commands.contests import hold
-    from retrieval.metrics.lines import write_text
+    from retrieval.metrics.line_files import write_text
     from retrieval.metrics.report import Reported, documents_shown, render, with_titles
 
     source = task_source(queries, qrels, beir, split, dataset)
@@ -61,7 +61,7 @@ def report(
 
 def _titles(systems: list[str], ids: set[str]) -> dict[str, str]:
     """Titles from the first collection on this machine that is among the systems."""
-    from retrieval.search.systems import open_texts, parse_system, texts_of
+    from retrieval.search.evaluated.systems import open_texts, parse_system, texts_of
 
     for spec in map(parse_system, systems):
         if not spec.is_run and not spec.is_url:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retrieval.commands.options import named_mode
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
     from retrieval.types import Hit, PassageHit, SearchResult

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from retrieval.encoder.runtime import RuntimeName
+from retrieval.encoder.runtime.base import RuntimeName
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.encoder.tokens import Tokens, TokenStates
+from retrieval.encoder.token_states import Tokens, TokenStates
 
 if TYPE_CHECKING:
-    from retrieval.encoder.reference import Reference
+    from retrieval.encoder.torch_reference import Reference
 
 
 class _States(Protocol):
@@ -80,7 +80,7 @@ class Inspector:
     def _reference(self) -> Reference:
         with self._loading:
             if self._torch is None:
-                from retrieval.encoder.reference import Reference
+                from retrieval.encoder.torch_reference import Reference
 
                 self._torch = Reference(self._folder)
             return self._torch
@@ -89,8 +89,8 @@ class Inspector:
 def _openvino(encoder: SentenceEncoder) -> _States:
     import openvino as ov
 
-    from retrieval.encoder.conversion import Output, converted
-    from retrieval.encoder.runtime_openvino_states import OpenVINOStates
+    from retrieval.encoder.runtime.conversion import Output, converted
+    from retrieval.encoder.runtime.openvino_token_states import OpenVINOStates
 
     known, core = encoder.fingerprint, ov.Core()
     if known.quantized_from:  # an int8 encoder is explained by the weights that it was made from

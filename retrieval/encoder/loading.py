@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from retrieval.encoder.fingerprint import fingerprint_of
-from retrieval.encoder.folder import EncoderFolder, open_folder
-from retrieval.encoder.hub import DEFAULT, DEFAULT_NAMES, DEFAULT_SHA256, locate
-from retrieval.encoder.runtime import Precision, Runtime, RuntimeName, has_bf16, may_have_cuda
+from retrieval.encoder.checkpoint.fingerprint import fingerprint_of
+from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_NAMES, DEFAULT_SHA256, locate
+from retrieval.encoder.checkpoint.model_folder import EncoderFolder, open_folder
+from retrieval.encoder.runtime.base import Precision, Runtime, RuntimeName, has_bf16, may_have_cuda
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.tokenizer import TextTokenizer
 from retrieval.errors import EncoderError
@@ -95,8 +95,8 @@ def _cuda() -> bool:
 
 
 def _torch(folder: EncoderFolder, precision: str) -> Runtime:
-    from retrieval.encoder.fallback import AutoModelRuntime
-    from retrieval.encoder.runtime_torch import TorchRuntime
+    from retrieval.encoder.runtime.fallback import AutoModelRuntime
+    from retrieval.encoder.runtime.torch_runtime import TorchRuntime
 
     cuda = _cuda()
     device = "cuda" if cuda else "cpu"
@@ -111,8 +111,8 @@ def _torch(folder: EncoderFolder, precision: str) -> Runtime:
 def _openvino(folder: EncoderFolder, fingerprint: EncoderFingerprint, precision: str, *, bulk: bool) -> Runtime:
     import openvino as ov
 
-    from retrieval.encoder.conversion import converted, read_quantized
-    from retrieval.encoder.runtime_openvino import OpenVINORuntime
+    from retrieval.encoder.runtime.conversion import converted, read_quantized
+    from retrieval.encoder.runtime.openvino_runtime import OpenVINORuntime
 
     core = ov.Core()
     usual = Precision.BF16 if has_bf16() else Precision.F32

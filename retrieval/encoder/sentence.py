@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.encoder.ahead import ahead
-from retrieval.encoder.batching import TokenBatch, plan
-from retrieval.encoder.folder import EncoderFolder
-from retrieval.encoder.runtime import Runtime
+from retrieval.encoder.checkpoint.model_folder import EncoderFolder
+from retrieval.encoder.prefetch import ahead
+from retrieval.encoder.runtime.base import Runtime
+from retrieval.encoder.token_batches import TokenBatch, plan
 from retrieval.encoder.tokenizer import TextTokenizer
 from retrieval.types import EncoderFingerprint, Vectors
 

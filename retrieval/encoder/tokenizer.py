@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.encoder.folder import EncoderFolder, digest_of, read_json, refuse_remote_code
+from retrieval.encoder.checkpoint.model_folder import EncoderFolder, digest_of, read_json, refuse_remote_code
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 
 if TYPE_CHECKING:

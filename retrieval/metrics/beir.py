@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.errors import BadJudgments
-from retrieval.metrics.lines import NumberedLines, numbered_lines
+from retrieval.metrics.line_files import NumberedLines, numbered_lines
 from retrieval.metrics.runs import Qrels, Topic
 from retrieval.metrics.trec import Judged
 

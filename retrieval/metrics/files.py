@@ -14,7 +14,7 @@ from pathlib import Path
 
 from retrieval.errors import BadJudgments
 from retrieval.metrics.beir import COLUMNS, beir_qrels, beir_qrels_lines
-from retrieval.metrics.lines import numbered_lines, read_text, write_text
+from retrieval.metrics.line_files import numbered_lines, read_text, write_text
 from retrieval.metrics.runs import Qrels, Run, make_run, strictly_decreasing
 from retrieval.metrics.trec import trec_qrels, trec_qrels_lines, trec_run, trec_run_lines
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.errors import BadJudgments, InputError
-from retrieval.metrics.lines import numbered_lines
+from retrieval.metrics.line_files import numbered_lines
 from retrieval.metrics.runs import Qrels, Run, Topic
 
 HEADER = ("query-id", "corpus-id", "query", "title", "text")

@@ -8,11 +8,11 @@ from math import isfinite
 
 import numpy as np
 
-from retrieval.metrics.asking import Stamp
+from retrieval.metrics.charts import Curve, draw_curves, draw_differences, draw_intervals
 from retrieval.metrics.comparison import Comparison, signed, told_p
 from retrieval.metrics.evaluation import Evaluation, evaluate
-from retrieval.metrics.page import Cell, facts, figure, heading, page, paragraph, section, table
-from retrieval.metrics.pictures import Curve, draw_curves, draw_differences, draw_intervals
+from retrieval.metrics.html_report import Cell, facts, figure, heading, page, paragraph, section, table
+from retrieval.metrics.run_queries import Stamp
 from retrieval.metrics.runs import Run
 from retrieval.metrics.tasks import Task
 

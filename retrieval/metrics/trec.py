@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retrieval.errors import BadJudgments
-from retrieval.metrics.lines import NumberedLines
+from retrieval.metrics.line_files import NumberedLines
 from retrieval.metrics.runs import Qrels, Run, Subtopic, by_score, strictly_decreasing
 
 RUN_FIELDS = 6

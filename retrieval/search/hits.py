@@ -7,9 +7,9 @@ from itertools import accumulate
 
 import numpy as np
 
-from retrieval.index.snapshot import Snapshot
+from retrieval.index.collection.snapshot import Snapshot
 from retrieval.search.grouping import DocumentRanking
-from retrieval.search.modes import Retrieval, RowScores
+from retrieval.search.retrievers import Retrieval, RowScores
 from retrieval.types import Document, Hit, Passage, PassageHit, Rows, ScoreParts, Scores, SearchRequest
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retrieval.index.facets import count_values
-from retrieval.index.schema import from_scalar
-from retrieval.index.snapshot import Snapshot
+from retrieval.index.collection.snapshot import Snapshot
+from retrieval.index.metadata.facets import count_values
+from retrieval.index.metadata.schema import from_scalar
 from retrieval.types import FacetCount, FieldType, MetadataValue
 
 COUNTED = frozenset({FieldType.STRING, FieldType.STRINGS, FieldType.BOOLEAN})

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery
-from retrieval.index.facets import facet_type, sort_type
-from retrieval.index.filters import compile_filter, known_field
-from retrieval.index.query_words import parse_query
-from retrieval.index.snapshot import Snapshot
-from retrieval.index.word_index import WordIndex
+from retrieval.index.collection.snapshot import Snapshot
+from retrieval.index.lexical.query_parser import parse_query
+from retrieval.index.lexical.reader import WordIndex
+from retrieval.index.metadata.facets import facet_type, sort_type
+from retrieval.index.metadata.filters import compile_filter, known_field
 from retrieval.search.fusion import CONVEX_WEIGHT, RANK_WEIGHT
-from retrieval.search.modes import DenseRetrieval, HybridRetrieval, LexicalRetrieval, RankRetrieval, Retrieval
 from retrieval.search.readability import Readability, Weight, dense_weight
+from retrieval.search.retrievers import DenseRetrieval, HybridRetrieval, LexicalRetrieval, RankRetrieval, Retrieval
 from retrieval.types import Bitmap, Mode, SearchRequest
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.snapshot import Snapshot
+from retrieval.index.collection.snapshot import Snapshot
 from retrieval.types import Rows
 
 SAMPLE = 2_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from retrieval.index.facets import order_by
-from retrieval.index.snapshot import Snapshot
+from retrieval.index.collection.snapshot import Snapshot
+from retrieval.index.metadata.facets import order_by
 from retrieval.search.grouping import DocumentRanking, group, order_ties, settled
-from retrieval.search.modes import Retrieval
+from retrieval.search.retrievers import Retrieval
 from retrieval.types import Bitmap, Rows, Scores
 
 _SPARE_PASSAGES = 10  # asked for beyond the documents that are wanted

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import DocumentNotFound
-from retrieval.index.facets import count_values
-from retrieval.index.snapshot import Snapshot, open_snapshot
-from retrieval.index.word_index import WordIndex
-from retrieval.search.canaries import check_canaries, check_fingerprint
+from retrieval.index.collection.snapshot import Snapshot, open_snapshot
+from retrieval.index.lexical.reader import WordIndex
+from retrieval.index.metadata.facets import count_values
+from retrieval.search.encoder_check import check_canaries, check_fingerprint
+from retrieval.search.explain.highlight import Marks
+from retrieval.search.explain.hit_explanation import Reasons
 from retrieval.search.grouping import DocumentRanking
-from retrieval.search.highlight import Marks
 from retrieval.search.hits import fetch
-from retrieval.search.modes import Retrieval
 from retrieval.search.plan import Plan, plan, retrieval, text_to_encode
 from retrieval.search.ranking import by_field, by_score, matching
 from retrieval.search.readability import Readability
-from retrieval.search.reasons import Reasons
 from retrieval.search.request import checked
+from retrieval.search.retrievers import Retrieval
 from retrieval.types import Document, FacetCount, Hit, Mode, SearchRequest, SearchResult, Timings
 
 

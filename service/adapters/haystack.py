@@ -12,7 +12,7 @@ from typing import Any
 
 from retrieval.errors import InputError, MissingExtra
 from service.client import Client, ServiceError
-from service.client_calls import KEY_VARIABLE
+from service.client.requests import KEY_VARIABLE
 from service.schemas.search import HitAnswer
 
 try:

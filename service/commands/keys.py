@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stderr, stdout
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stderr, stdout
 
 KeysFile = Annotated[
     Path, typer.Argument(help="File of keys, as `attendex serve --keys` takes it.", show_default=False)
@@ -37,7 +37,7 @@ def add(
 
       attendex keys add keys.json crawler --role write --collection papers
     """
-    from service.access import add_key
+    from service.config.api_keys import add_key
 
     print(add_key(file, name, role, collection or []))
     stderr().print(f"kept the digest in {file}; this key cannot be shown again", markup=False, highlight=False)
@@ -52,7 +52,7 @@ def rotate(file: KeysFile, name: KeyName) -> None:
 
       attendex keys rotate keys.json website
     """
-    from service.access import rotate_key
+    from service.config.api_keys import rotate_key
 
     print(rotate_key(file, name))
 
@@ -66,7 +66,7 @@ def remove(file: KeysFile, name: KeyName) -> None:
 
       attendex keys remove keys.json website
     """
-    from service.access import remove_key
+    from service.config.api_keys import remove_key
 
     remove_key(file, name)
 
@@ -82,7 +82,7 @@ def show(file: KeysFile, as_json: JsonOption = False) -> None:
     """
     from rich.table import Table
 
-    from service.access import read_keys
+    from service.config.api_keys import read_keys
 
     found = read_keys(file)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from retrieval.commands.terminal import reports_errors, stderr
+from retrieval.util.terminal import reports_errors, stderr
 
 
 @reports_errors
@@ -40,17 +40,17 @@ def serve(
 
       attendex serve papers --set limits.k=100 --set log.format=json
     """
-    from service.memory import share_arenas
-    from service.startup import check_directory, check_exposure, set_up_openmp
+    from service.config.startup_checks import check_directory, check_exposure, set_up_openmp
+    from service.runtime.malloc import share_arenas
 
     set_up_openmp()
     share_arenas()
     from service.app import create_app
-    from service.lifecycle import Lifecycle
-    from service.server import end_in_time, listen, make_server, url_of
-    from service.settings import load_settings, parse_assignments
-    from service.telemetry import set_up_logging
-    from service.tracing import provider_from_environment
+    from service.config.settings import load_settings, parse_assignments
+    from service.http.server import end_in_time, listen, make_server, url_of
+    from service.http.shutdown_state import Lifecycle
+    from service.observability.request_log import set_up_logging
+    from service.observability.tracing import provider_from_environment
 
     given: dict[str, Any] = {"host": host, "port": port, "keys": keys, "config": config}
     given |= {"insecure": insecure or None, "degrade": degrade or None, "reranker": reranker or None}

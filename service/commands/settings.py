@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from retrieval.commands.terminal import JsonOption, print_json, reports_errors, stdout
+from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 
 @reports_errors
@@ -30,8 +30,8 @@ def settings(
     """
     from rich.table import Table
 
-    from service.settings import describe, load_settings, parse_assignments
-    from service.settings_page import settings_page
+    from service.config.settings import describe, load_settings, parse_assignments
+    from service.config.settings_docs import settings_page
 
     if markdown:
         print(settings_page(), end="")

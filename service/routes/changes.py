@@ -7,20 +7,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from indexer.changes import Change
+from indexer.building.document_changes import Change
+from indexer.readers.formats.records import document_from
 from indexer.readers.options import ReadOptions
-from indexer.readers.records import document_from
 from retrieval.errors import BadDocument, DocumentNotFound, InputError, TooLarge
-from retrieval.index.filters import compile_filter
+from retrieval.index.metadata.filters import compile_filter
 from retrieval.types import Document, FieldType
-from service.access import Role
+from service.config.api_keys import Role
+from service.dependencies import Services, admitted, answer, writable
+from service.queues.search_queue import check_limit
 from service.routes.base import JsonRoute
 from service.routes.collections import details
 from service.routes.search import Name
 from service.schemas.changes import CollectionBody, DeleteBody, DocumentBody, DocumentsBody, JobAnswer
 from service.schemas.collections import CollectionDetails
-from service.searching import check_limit
-from service.services import Services, admitted, answer, writable
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
 

@@ -9,16 +9,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from indexer.changes import matching_rows
+from indexer.building.document_changes import matching_rows
 from retrieval.errors import CollectionNotFound
 from retrieval.search.searcher import Searcher
 from retrieval.types import Document
-from service.access import Role
-from service.encoders import shown_name
+from service.config.api_keys import Role
+from service.dependencies import Services, admitted, answer
+from service.queues.search_queue import check_limit
 from service.routes.search import Name
+from service.runtime.encoder_registry import shown_name
 from service.schemas.collections import CollectionDetails, CollectionsAnswer, DocumentAnswer, DocumentsAnswer
-from service.searching import check_limit
-from service.services import Services, admitted, answer
 
 Filter = Annotated[str, Query(description="Only those that match, such as `year > 2000`.")]
 Id = Annotated[str | None, Query(description="Only the document with this id, whatever characters it has.")]

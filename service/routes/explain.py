@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request, Response
 from retrieval.search.request import checked
 from retrieval.search.searcher import Searcher
 from retrieval.types import Mode, SearchRequest
-from service.access import Role
+from service.config.api_keys import Role
+from service.dependencies import Services, admitted, answer
+from service.queues.search_queue import within
 from service.routes.base import JsonRoute
 from service.routes.search import Name
 from service.schemas.explanation import ExplanationAnswer
 from service.schemas.pages import AttentionAnswer, AttentionBody, ExplainBody
-from service.searching import within
-from service.services import Services, admitted, answer
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"], route_class=JsonRoute)
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import PlainTextResponse
 
 from retrieval.errors import NotFound
+from service.dependencies import answer, services
 from service.schemas.problems import CheckAnswer, HealthAnswer, ReadyAnswer
-from service.services import answer, services
 
 router = APIRouter(tags=["operations"])
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from retrieval.index.judgments import Judgment, judge, read_judgments
+from retrieval.index.collection.judgments import Judgment, judge, read_judgments
 from retrieval.metrics.beir import beir_qrels_lines
 from retrieval.metrics.trec import trec_qrels_lines
-from retrieval.search.judged import measured, qrels_of, topics_lines
+from retrieval.search.evaluated.judged_modes import measured, qrels_of, topics_lines
 from retrieval.types import Mode
-from service.access import Role
+from service.config.api_keys import Role
+from service.dependencies import Services, admitted, answer, writable
 from service.routes.base import JsonRoute
 from service.routes.search import Name
 from service.schemas.pages import JudgmentBody, JudgmentsAnswer, MeasuresAnswer
-from service.services import Services, admitted, answer, writable
 
 router = APIRouter(prefix="/v1/collections/{name}/judgments", tags=["judgments"], route_class=JsonRoute)
 

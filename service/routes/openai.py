@@ -10,13 +10,13 @@ from fastapi import APIRouter, Request, Response
 
 from retrieval.errors import EmptyInput, InputError, TooLarge
 from retrieval.types import Vectors
-from service.access import Role
-from service.embedding import Embedded, Texts
-from service.encoders import shown_name
+from service.config.api_keys import Role
+from service.config.settings import Limits
+from service.dependencies import admitted, answer
+from service.queues.embedding_queue import Embedded, Texts
 from service.routes.base import JsonRoute
+from service.runtime.encoder_registry import shown_name
 from service.schemas.openai import EmbeddingsAnswer, EmbeddingsBody, ModelAnswer, ModelsAnswer
-from service.services import admitted, answer
-from service.settings import Limits
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from indexer.history import log_entries
+from indexer.maintenance.rollback import log_entries
 from retrieval.search.overview import countable, overview, values_of
 from retrieval.search.projection import project
-from service.access import Role
+from service.config.api_keys import Role
+from service.dependencies import Services, admitted, answer
 from service.routes.search import Name
 from service.schemas.pages import OverviewAnswer, ProjectionAnswer
-from service.services import Services, admitted, answer
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["collections"])
 

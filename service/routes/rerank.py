@@ -10,16 +10,16 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from retrieval.errors import EmptyInput, TooLarge
-from retrieval.search.explain import Explainer
+from retrieval.search.explain.attribution import Explainer
 from retrieval.types import Span
-from service.access import Role
-from service.encoders import shown_name
-from service.reranking import Ranked
+from service.config.api_keys import Role
+from service.dependencies import admitted, answer
+from service.queues.rerank_queue import Ranked
 from service.routes.base import JsonRoute
 from service.routes.openai import checked_texts
+from service.runtime.encoder_registry import shown_name
 from service.schemas.rerank import CohereAnswer, InfinityAnswer, RelevantSpans, RerankBody, TextsBody
 from service.schemas.tei import RankedAnswer
-from service.services import admitted, answer
 
 MOST_WITH_SPANS = 100  # each costs a look inside the encoder
 

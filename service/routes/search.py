@@ -9,10 +9,10 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from retrieval.errors import TooLarge
 from retrieval.types import Mode, SearchRequest
-from service.access import Role
+from service.config.api_keys import Role
+from service.dependencies import admitted, answer
 from service.routes.base import JsonRoute
 from service.schemas.search import BatchAnswer, BatchBody, SearchAnswer, SearchBody, SearchOptions, SearchParameters
-from service.services import admitted, answer
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["search"], route_class=JsonRoute)
 

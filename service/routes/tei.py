@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from retrieval.encoder.runtime import cores
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, TooLarge
-from service.access import Role
-from service.embedding import Texts
-from service.encoders import shown_name
+from retrieval.util.cores import cores
+from service.config.api_keys import Role
+from service.dependencies import Services, admitted, answer, services
+from service.queues.embedding_queue import Texts
 from service.routes.base import JsonRoute
 from service.routes.openai import checked_texts, shortened
+from service.runtime.encoder_registry import shown_name
 from service.schemas.problems import HealthAnswer
 from service.schemas.tei import EmbedBody, InfoAnswer, SimilarityBody, TokenAnswer, TokenizeBody, Truncation
-from service.services import Services, admitted, answer, services
 
 router = APIRouter(tags=["tei"], route_class=JsonRoute)
 

@@ -77,7 +77,7 @@ class CohereErrorAnswer(Answer):
     message: str
 
 
-DIALECT_ANSWERS: dict[str, type[Answer]] = {  # by the name of the dialect in service/errors.py
+DIALECT_ANSWERS: dict[str, type[Answer]] = {  # by the name of the dialect in service/problems.py
     "openai": OpenAIErrorAnswer,
     "tei": TeiErrorAnswer,
     "cohere": CohereErrorAnswer,

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.writer import Limits, Writer
-from retrieval.index.analysis import LexicalSettings
-from retrieval.index.directory import Files
-from retrieval.index.manifest import Canaries, CollectionSettings
+from indexer.writing.writer import Limits, Writer
+from retrieval.index.lexical.analyzer import LexicalSettings
+from retrieval.index.storage.manifest import Canaries, CollectionSettings
 from retrieval.types import Document, EncoderFingerprint, Passage, Vectors
+from retrieval.util.files import Files
 
 DIMENSION = 8
 

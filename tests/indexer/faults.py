@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from indexer.collect import Retention, collect, unnamed_paths
-from indexer.compact import merge_collection
-from indexer.history import roll_back
-from indexer.journal import JOURNAL
-from indexer.writer import Limits
+from indexer.maintenance.background_merge import merge_collection
+from indexer.maintenance.rollback import roll_back
+from indexer.writing.garbage import Retention, collect, unnamed_paths
+from indexer.writing.resume_journal import JOURNAL
+from indexer.writing.writer import Limits
 from retrieval.errors import NotACollection
-from retrieval.index.directory import Files
-from retrieval.index.manifest import MANIFEST, kept_generations, read_manifest, was_committed
-from retrieval.index.snapshot import open_snapshot
+from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.storage.manifest import MANIFEST, kept_generations, read_manifest, was_committed
+from retrieval.util.files import Files
 
 Operation = Callable[[Any, Files], object]
 State = dict[str, str] | None

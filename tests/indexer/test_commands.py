@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from retrieval.index.directory import take_lock
-from retrieval.index.manifest import read_manifest
-from retrieval.index.snapshot import open_snapshot
+from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.storage.manifest import read_manifest
+from retrieval.util.files import take_lock
 from service.cli import app
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from retrieval.errors import BadDocument, StorageError
-from retrieval.index.directory import Files, storage_errors
+from retrieval.util.files import Files, storage_errors
 from tests.indexer.faults import (
     CHANGES,
     Died,

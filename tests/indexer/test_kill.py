@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.verify import verify
+from indexer.maintenance.verify import verify
 from retrieval.errors import CollectionLocked
-from retrieval.index.snapshot import open_snapshot
+from retrieval.index.collection.snapshot import open_snapshot
 from tests.indexer.faults import clean
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,9 +26,9 @@ import random, sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1]]
 from tests.indexer.conftest import Bench, hand_made_settings
-from indexer.compact import merge_collection
-from indexer.history import roll_back
-from indexer.writer import Limits
+from indexer.maintenance.background_merge import merge_collection
+from indexer.maintenance.rollback import roll_back
+from indexer.writing.writer import Limits
 dice = random.Random(int(sys.argv[3]))
 bench = Bench(Path(sys.argv[2]), hand_made_settings())
 print("started", flush=True)
@@ -107,7 +107,7 @@ def test_a_storm_of_kills(bench: Any) -> None:
 def test_the_lock_of_a_dead_process_is_taken_over(bench: Any) -> None:
     bench.add(bench.document("a"))
     code = (
-        "import sys, time; from pathlib import Path; from retrieval.index.directory import take_lock\n"
+        "import sys, time; from pathlib import Path; from retrieval.util.files import take_lock\n"
         "lock = take_lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen(

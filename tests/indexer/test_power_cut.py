@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.index.manifest import MANIFEST
+from retrieval.index.storage.manifest import MANIFEST
 from tests.indexer.faults import (
     CHANGES,
     Died,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.compact import merge_collection
+from indexer.maintenance.background_merge import merge_collection
 from retrieval.errors import CorruptCollection, FilterError, NotACollection
-from retrieval.index.snapshot import manifest_stamp, open_snapshot
+from retrieval.index.collection.snapshot import manifest_stamp, open_snapshot
 
 
 def texts(snapshot: Any) -> dict[str, str]:

@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
-from indexer.pipeline import build_collection
+from indexer.building.pipeline import build_collection
 from service.app import create_app
-from service.encoders import Encoders
-from service.lifecycle import Lifecycle
-from service.server import Server, listen, make_server
-from service.settings import load_settings
+from service.config.settings import load_settings
+from service.http.server import Server, listen, make_server
+from service.http.shutdown_state import Lifecycle
+from service.runtime.encoder_registry import Encoders
 
 DOCUMENTS = [
     {"id": "aspirin", "title": "Aspirin", "text": "Aspirin lowers the risk of stroke in adults.", "year": 2003},

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.encoders import Encoders
+from service.runtime.encoder_registry import Encoders
 from tests.service.conftest import Served
 
 TEXTS = ["Aspirin lowers the risk of stroke.", "A cat sleeps.", "größer als gedacht"]

@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 
 from retrieval.errors import SettingsError
 from service.cli import app
-from service.settings import Settings, describe, fields_of, load_settings
-from service.settings_page import settings_page
-from service.telemetry import LOGGER, JsonFormatter, TextFormatter
+from service.config.settings import Settings, describe, fields_of, load_settings
+from service.config.settings_docs import settings_page
+from service.observability.request_log import LOGGER, JsonFormatter, TextFormatter
 from tests.conftest import REPOSITORY
 from tests.service.conftest import Serve, Served
 from tests.service.test_routes import SEARCH, problem
@@ -206,7 +206,7 @@ def test_a_log_line_cannot_be_forged() -> None:
 def test_an_unforeseen_failure_shows_no_stack_and_no_path(
     collections: Path, serve: Serve, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from service.searching import SearchQueue
+    from service.queues.search_queue import SearchQueue
 
     async def fail(*_: Any) -> None:
         raise OSError(5, "I/O error", "/very/secret/place")

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from retrieval.encoder.hub import DEFAULT, locate
+from retrieval.encoder.checkpoint.hub import DEFAULT, locate
 from retrieval.errors import UnsupportedCheckpoint
 from retrieval.search.rerank import load_reranker
 from tests.service.conftest import Serve

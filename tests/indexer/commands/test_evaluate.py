@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from indexer.known_item import draw_items, take_out
-from retrieval.index.manifest import read_manifest
-from retrieval.index.snapshot import open_snapshot
+from indexer.evaluation.known_item import draw_items, take_out
+from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.storage.manifest import read_manifest
 from retrieval.metrics.files import read_run
 from retrieval.types import Document
 from service.cli import app

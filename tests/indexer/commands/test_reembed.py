@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from retrieval.encoder.hub import locate
-from retrieval.index.manifest import read_manifest
+from retrieval.encoder.checkpoint.hub import locate
+from retrieval.index.storage.manifest import read_manifest
 from service.cli import app
 
 QUESTIONS = {

@@ -16,18 +16,17 @@ from pathlib import Path
 import pytest
 
 from indexer.readers import FileOutcome, FileReport, FileStatus, ReadOptions, open_documents
-from indexer.readers.dates import utc_date
-from indexer.readers.files import walk
+from indexer.readers.sources.files import walk
+from indexer.readers.text.dates import utc_date
 from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document
-
-from .reading import headed, read_one
-from .samples import packed
+from tests.indexer.readers.reading import headed, read_one
+from tests.indexer.readers.samples import packed
 
 WALK_AS_NOBODY = """
 import os, pathlib, sys, pathspec
 from indexer.readers import ReadOptions, find_beir
-from indexer.readers.files import walk
+from indexer.readers.sources.files import walk
 os.chdir(sys.argv[1])
 if os.geteuid() == 0:
     os.seteuid(65534)

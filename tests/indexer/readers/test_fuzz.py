@@ -12,8 +12,7 @@ import pytest
 from indexer.readers import Limits, ReadOptions, open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
-
-from .samples import samples
+from tests.indexer.readers.samples import samples
 
 SECONDS = 60
 LIMITS = Limits(wall_seconds=30, cpu_seconds=10, memory_bytes=1 << 30, text_bytes=8 << 20)

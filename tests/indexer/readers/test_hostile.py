@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from indexer.readers import FileOutcome, FileStatus, Limits, ReadOptions, open_documents
-from indexer.readers import formats as formats_module
-from indexer.readers.formats import Format
+from indexer.readers import format_table as formats_module
+from indexer.readers.format_table import Format
 from indexer.readers.parsed import TextBuilder
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
 TROUBLE = """
 import ctypes, os, time
-from indexer.readers.text import read_text
+from indexer.readers.formats.text import read_text
 def read_trouble(stream, origin, options):
     what = stream.read().decode()
     if what == "crash": ctypes.string_at(0)
@@ -41,7 +41,7 @@ def read_trouble(stream, origin, options):
             time.sleep(1)
             options.alive()
     if what == "lie":
-        from indexer.readers.wire import write_frame
+        from indexer.readers.sandbox.wire import write_frame
         write_frame(options.alive.answers, {"document": {"id": "", "text": "", "title": "", "metadata": []}})
     if what == "mute":
         os.close(options.alive.answers.fileno())
@@ -67,8 +67,8 @@ def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (site / "sitecustomize.py").write_text(
         "import importlib.util, sys\n"
         "if importlib.util.find_spec('indexer'):\n"
-        "    import indexer.readers.formats as f, trouble_reader\n"
-        "    sys.modules['indexer.readers.trouble'] = trouble_reader\n"
+        "    import indexer.readers.format_table as f, trouble_reader\n"
+        "    sys.modules['indexer.readers.formats.trouble'] = trouble_reader\n"
         "    f.FORMATS['trouble'] = f.Format('trouble', (), 'trouble:read_trouble')\n"
     )
     monkeypatch.setattr(sys, "path", [str(site), *sys.path])

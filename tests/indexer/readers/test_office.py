@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from .reading import headed, read_one
-from .samples import RELS, WORD, packed, paragraph, word_file, workbook
+from tests.indexer.readers.reading import headed, read_one
+from tests.indexer.readers.samples import RELS, WORD, packed, paragraph, word_file, workbook
 
 DRAW = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
 SLIDE = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from indexer.pipeline import build_collection
+from indexer.building.pipeline import build_collection
 from service.cli import app
 
 QUERY = "does aspirin prevent strokes"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from indexer.pipeline import BuildSettings, build_collection
-from retrieval.index.vector_plan import VectorSettings
+from indexer.building.pipeline import BuildSettings, build_collection
+from retrieval.index.vectors.index_choice import VectorSettings
 from service.cli import app
 
 

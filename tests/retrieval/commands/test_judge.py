@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from retrieval.errors import BadJudgments
 from retrieval.metrics.files import read_qrels
-from retrieval.metrics.judging import Judging
-from retrieval.metrics.lines import write_text
+from retrieval.metrics.line_files import write_text
 from retrieval.metrics.pooling import Pooled, Shown, fill_pool, pool_documents, pool_lines, read_pool
+from retrieval.metrics.relevance_ui import Judging
 from retrieval.metrics.runs import Qrels, Topic, make_run
 from service.cli import app
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from indexer.changes import Change, apply_changes, create_collection
-from retrieval.encoder.hub import DEFAULT
+from indexer.building.document_changes import Change, apply_changes, create_collection
+from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.types import Document
 from service.cli import app

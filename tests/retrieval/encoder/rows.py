@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from retrieval.encoder.batching import TokenBatch
-from retrieval.encoder.layout import Rows
+from retrieval.encoder.model.packing import Rows
+from retrieval.encoder.token_batches import TokenBatch
 
 
 def in_rows(lengths: Sequence[int], length: int, *, skip: int = 0, shared: bool) -> tuple[Rows, Tensor]:

@@ -16,7 +16,7 @@ import transformers
 
 from retrieval.encoder.inspection import Inspector
 from retrieval.encoder.loading import load_encoder
-from retrieval.encoder.runtime import RuntimeName
+from retrieval.encoder.runtime.base import RuntimeName
 from retrieval.encoder.sentence import SentenceEncoder
 from tests.retrieval.encoder.families import SMALL, SPECIAL
 
@@ -87,7 +87,8 @@ def test_many_threads_look_at_once(fast: SentenceEncoder, texts: Sequence[str]) 
 def test_explaining_imports_no_torch(fast: SentenceEncoder) -> None:
     assert fast.runtime.name == "openvino"  # and converted, so that the next process finds the graph
     check = (
-        "import sys; from retrieval.encoder.loading import load_encoder; from retrieval.search.explain import *;"
+        "import sys; from retrieval.encoder.loading import load_encoder;"
+        "from retrieval.search.explain.attribution import *;"
         "explainer = Explainer(load_encoder(runtime='openvino'));"
         "(why,) = explainer.explain('aspirin', [[Part('text', 'Aspirin lowers the risk of stroke.')]], [0.5]);"
         "assert why.exact;"

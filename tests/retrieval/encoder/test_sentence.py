@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
-from retrieval.encoder.batching import TokenBatch, plan, row_length, shared_rows
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.encoder.token_batches import TokenBatch, plan, row_length, shared_rows
 
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from retrieval.encoder.folder import open_folder
+from retrieval.encoder.checkpoint.model_folder import open_folder
 from retrieval.encoder.tokenizer import TextTokenizer
 
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from retrieval.errors import BadJudgments, StorageError
 from retrieval.metrics.files import read_qrels, read_run, write_qrels, write_run
-from retrieval.metrics.lines import write_text
+from retrieval.metrics.line_files import write_text
 from retrieval.metrics.runs import Qrels, Run, make_run
 
 ids = st.text(alphabet="abcé雪0-_.%", min_size=1, max_size=6)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.changes import Change, apply_changes, create_collection
-from retrieval.encoder.hub import DEFAULT
+from indexer.building.document_changes import Change, apply_changes, create_collection
+from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Document

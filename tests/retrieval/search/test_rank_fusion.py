@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from retrieval.search.modes import LISTED
+from retrieval.search.retrievers import LISTED
 from retrieval.search.searcher import Searcher
 from retrieval.types import Mode, SearchRequest
 

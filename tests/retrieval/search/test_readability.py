@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retrieval.encoder.hub import DEFAULT
+from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.search.readability import Readability, dense_weight
 

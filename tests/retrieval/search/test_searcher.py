@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.chunking import ChunkSettings
-from indexer.pipeline import BuildSettings, build_collection
+from indexer.building.chunking import ChunkSettings
+from indexer.building.pipeline import BuildSettings, build_collection
 from retrieval.errors import BadQuery, DocumentNotFound, EncoderMismatch
-from retrieval.index.passages import passage_text
-from retrieval.search.canaries import check_canaries
+from retrieval.index.collection.document_store import passage_text
+from retrieval.search.encoder_check import check_canaries
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from benchmarks.demo.stdlib import standard_library
-from indexer.pipeline import build_collection
+from indexer.building.pipeline import build_collection
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.access import add_key
+from service.config.api_keys import add_key
 
 QUERY = "remove whitespace from the end of a string"
 Hits = Callable[[Any], list[str]]

@@ -1,0 +1,1 @@
+"""Build a generation from documents: read, chunk, encode, write."""

@@ -1,0 +1,40 @@
+"""The encoder of a build, loaded in a thread of its own for whoever has other things to import meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from retrieval.encoder.checkpoint.hub import DEFAULT, is_at_hand
+from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import NotACollection
+from retrieval.index.storage.manifest import read_manifest
+
+
+def encoder_for(into: Path, name: str, runtime: str, precision: str) -> SentenceEncoder:
+    """The encoder `name`; where that is "", the one that made the collection, else the default."""
+    return load_encoder(_name_for(into, name), runtime=runtime, precision=precision, bulk=True)
+
+
+@contextmanager
+def encoder_ahead(into: Path, name: str, runtime: str, precision: str) -> Iterator[Future[SentenceEncoder] | None]:
+    """`encoder_for`, begun at once; its errors are raised by the future.  None where it may have to be fetched first.
+
+    The thread is waited for at the end of the block, since an interpreter that ends under a loading encoder breaks it;
+    who made a slip of the pen should not wait for a download.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="attendex-encoder") as pool:
+        at_hand = is_at_hand(_name_for(into, name))
+        yield pool.submit(encoder_for, into, name, runtime, precision) if at_hand else None
+
+
+def _name_for(into: Path, name: str) -> str:
+    if name:
+        return name
+    try:
+        return read_manifest(into).encoder.name
+    except NotACollection:
+        return DEFAULT

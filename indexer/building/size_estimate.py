@@ -1,0 +1,85 @@
+"""How many documents sources hold, without reading them all: for progress, and for the plan of a build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.readers import Limits, ReadOptions, find_beir
+from indexer.readers.dispatch import PACKED_SUFFIXES
+from indexer.readers.sources.compressed import DAMAGE, expanded
+from indexer.readers.sources.files import walk
+from indexer.readers.sources.sources import is_path
+from retrieval.errors import BadDocument
+
+SAMPLED_BYTES = 4 << 20
+LINE_FORMATS = (".jsonl", ".ndjson", ".csv", ".tsv", ".tab")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What sources hold: documents, and bytes on disk."""
+
+    documents: int
+    size_bytes: int
+
+
+def expected(sources: Iterable[Path | str], options: ReadOptions) -> Size | None:
+    """About how many documents `sources` hold; None where nobody can know (standard input, the web)."""
+    sources = list(sources)
+    if not all(map(is_path, sources)):
+        return None
+    files = [path for source in sources for path in _files(Path(source), options)]
+    return Size(sum(_documents(path) for path in files), sum(map(_size_bytes, files)))
+
+
+def _files(source: Path, options: ReadOptions) -> Iterator[Path]:
+    if beir := find_beir(source):
+        yield beir.corpus
+    elif source.is_dir():
+        yield from (found.path for found in walk(source, options) if not found.failed)
+    elif source.is_file():
+        yield source
+
+
+def _documents(path: Path) -> int:
+    packed = path.suffix.lower() in PACKED_SUFFIXES
+    suffix = (path.with_suffix("") if packed else path).suffix.lower()
+    if suffix in LINE_FORMATS:
+        return _lines(path)
+    if suffix == ".parquet":
+        return _rows(path)
+    return 1
+
+
+def _lines(path: Path) -> int:
+    """Lines of the first mebibytes, scaled to the whole file by how far they reach into it."""
+    try:
+        with path.open("rb") as raw:
+            stream = expanded(raw, Limits())
+            data = stream.read(SAMPLED_BYTES)
+            lines = data.count(b"\n") + (not data.endswith(b"\n"))
+            read = raw.tell()
+    except (OSError, BadDocument, *DAMAGE):
+        return 1  # the reader will say what is wrong
+    whole = len(data) < SAMPLED_BYTES
+    return lines if whole else round(lines * _size_bytes(path) / max(1, read))
+
+
+def _size_bytes(path: Path) -> int:
+    """0 for a file that has gone meanwhile."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _rows(path: Path) -> int:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return int(parquet.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException):
+        return 1

@@ -1,0 +1,1 @@
+"""Measure and tune a collection: known-item queries, tuning, quantisation, MTEB."""

@@ -1,0 +1,133 @@
+"""MTEB asks the whole pipeline: `mteb.evaluate(AttendexSearch(folder), tasks)` indexes, searches and scores.
+
+Implements mteb's SearchProtocol.  There must be no method called `predict`: mteb would take this for a cross-encoder.
+Import this module only where mteb is installed (`pip install 'attendex[mteb]'`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from indexer.building.chunking import ChunkSettings
+from indexer.building.pipeline import BuildSettings, build_collection
+from retrieval.encoder.checkpoint.hub import DEFAULT
+from retrieval.encoder.loading import load_encoder
+from retrieval.errors import InputError, MissingExtra
+from retrieval.metrics.run_queries import ask
+from retrieval.metrics.runs import Ranked, Topic, strictly_decreasing
+from retrieval.search.request import MAX_DEPTH
+from retrieval.search.searcher import Searcher, open_searcher
+from retrieval.types import SearchRequest
+
+if TYPE_CHECKING:
+    from mteb.models.model_meta import ModelMeta
+
+
+class AttendexSearch:
+    """A pipeline for MTEB: collections are kept under `folder`, one for each corpus, and used again when unchanged.
+
+    `request` holds the settings of every search: its mode, weight, fusion and so on.
+    """
+
+    def __init__(self, folder: Path | str, *, encoder: str = DEFAULT, request: SearchRequest | None = None) -> None:
+        self._folder = Path(folder)
+        self._encoder_name = encoder
+        self._encoder = load_encoder(encoder)
+        self._request = request or SearchRequest("")
+        self._searcher: Searcher | None = None
+
+    def close(self) -> None:
+        """Let the last collection go."""
+        if self._searcher is not None:
+            self._searcher.close()
+            self._searcher = None
+
+    def index(
+        self, corpus: Iterable[Mapping[str, Any]], *, task_metadata: Any, hf_split: str, hf_subset: str, **_: Any
+    ) -> None:
+        """Index a corpus of `id`, `text` and perhaps `title`, each document as one passage, as published figures do."""
+        self.close()
+        name = re.sub(r"[^\w.-]+", "-", f"{task_metadata.name}-{hf_subset}-{hf_split}")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        documents = self._folder / f"{name}.jsonl"
+        with documents.open("w", encoding="utf-8") as file:
+            for row in corpus:
+                record = {"id": str(row["id"]), "title": row.get("title") or "", "text": row.get("text") or ""}
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        settings = BuildSettings(encoder=self._encoder_name, chunking=ChunkSettings("whole"))
+        build_collection([documents], self._folder / name, settings)
+        documents.unlink()
+        self._searcher = open_searcher(self._folder / name, encoder=self._encoder)
+
+    def search(
+        self,
+        queries: Iterable[Mapping[str, Any]],
+        *,
+        top_k: int,
+        top_ranked: Mapping[str, Sequence[str]] | None = None,
+        **_: Any,
+    ) -> dict[str, dict[str, float]]:
+        """Query id → document id → score; scores decrease strictly, so that mteb keeps the order of equal ones."""
+        if self._searcher is None:
+            raise InputError("there is no corpus yet: call `index` before `search`")
+        topics = [Topic(str(row["id"]), str(row["text"])) for row in queries]
+        depth = min(self._depth(top_k, top_ranked), MAX_DEPTH)
+        template = replace(self._request, k=depth, passages_per_document=1)
+        rankings = ask(self._searcher.search_many, topics, template).run.rankings
+        if top_ranked is not None:
+            rankings = {query: _among(ranking, set(top_ranked.get(query, ()))) for query, ranking in rankings.items()}
+        return {query: _table(ranking, top_k) for query, ranking in rankings.items()}
+
+    @property
+    def mteb_model_meta(self) -> ModelMeta:
+        """What mteb writes beside the figures; the weights' digest is the revision."""
+        try:
+            from mteb.models.model_meta import ModelMeta
+        except ImportError as error:
+            raise MissingExtra("mteb", "evaluation by MTEB") from error
+        fingerprint = self._encoder.fingerprint
+        return ModelMeta(
+            loader=None,
+            name=f"attendex/{Path(fingerprint.name).name}",
+            revision=fingerprint.weights_sha256,
+            release_date=None,
+            languages=None,
+            n_parameters=None,
+            memory_usage_mb=None,
+            max_tokens=fingerprint.max_tokens,
+            embed_dim=fingerprint.dimension,
+            license=None,
+            open_weights=True,
+            public_training_code=None,
+            public_training_data=None,
+            framework=["PyTorch"],
+            similarity_fn_name=None,
+            use_instructions=bool(fingerprint.query_prompt or fingerprint.passage_prompt),
+            training_datasets=None,
+        )
+
+    def _depth(self, top_k: int, top_ranked: Mapping[str, Sequence[str]] | None) -> int:
+        """How deep to search; all documents where only some may be ranked, since those can stand anywhere."""
+        assert self._searcher is not None
+        documents = int(self._searcher.snapshot.live_documents.sum())
+        if top_ranked is None:
+            return min(top_k, documents)
+        if documents > MAX_DEPTH:
+            raise InputError(
+                f"reranking tasks need a corpus of at most {MAX_DEPTH:,} documents; this has {documents:,}"
+            )
+        return documents
+
+
+def _among(ranking: Ranked, allowed: set[str]) -> Ranked:
+    places = [place for place, document in enumerate(ranking.ids) if document in allowed]
+    return Ranked(tuple(ranking.ids[place] for place in places), ranking.scores[places])
+
+
+def _table(ranking: Ranked, top_k: int) -> dict[str, float]:
+    return dict(zip(ranking.ids[:top_k], strictly_decreasing(ranking.scores[:top_k]).tolist(), strict=True))

@@ -1,0 +1,104 @@
+"""Making an encoder int8 and measuring what that loses: texts in, an encoder folder and numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from indexer.readers import open_documents
+from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import BadDocument
+from retrieval.index.collection.document_store import passage_text
+from retrieval.metrics.beir import BeirFolder, read_beir
+from retrieval.metrics.evaluation import evaluate
+from retrieval.metrics.runs import Ranked, Run
+from retrieval.types import Vectors
+
+DEPTH = 100  # documents ranked for each query
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """int8 against float32 over some texts; nDCG@10 of both where there are judgments."""
+
+    name: str
+    texts: int
+    cosine_mean: float
+    cosine_min: float
+    ndcg_f32: float | None = None
+    ndcg_int8: float | None = None
+
+
+def draw_texts(source: Path, count: int, seed: int) -> list[str]:
+    """`count` texts of the source's documents, drawn evenly in one pass; bad and empty ones are left out."""
+    rng = np.random.default_rng(seed)
+    drawn: list[str] = []
+    seen = 0
+    for item in open_documents(source):
+        text = "" if isinstance(item, BadDocument) else passage_text(item.title, "", item.text)
+        if not text:
+            continue
+        seen += 1
+        if len(drawn) < count:
+            drawn.append(text)
+        elif (place := int(rng.integers(seen))) < count:
+            drawn[place] = text
+    return [drawn[place] for place in rng.permutation(len(drawn))]
+
+
+def quantize_folder(encoder: str, texts: Sequence[str], out: Path) -> None:
+    """Write the encoder in int8 to the folder `out`."""
+    import openvino as ov
+
+    from retrieval.encoder.checkpoint.fingerprint import fingerprint_of
+    from retrieval.encoder.checkpoint.hub import locate
+    from retrieval.encoder.checkpoint.model_folder import open_folder
+    from retrieval.encoder.runtime.conversion import converted
+    from retrieval.encoder.runtime.quantization import quantize, refuse_existing, write_quantized
+
+    refuse_existing(out)
+    folder = open_folder(locate(encoder))
+    graph = converted(folder, fingerprint_of(folder, encoder), ov.Core())
+    write_quantized(folder, quantize(folder, graph, texts), out)
+
+
+def measure_loss(
+    encoder: str, out: Path, held_out: Sequence[str], judged: Sequence[Path], split: str
+) -> tuple[Loss, ...]:
+    """On texts that the calibration did not see, and on each BEIR folder of `judged`."""
+    f32 = load_encoder(encoder, runtime="openvino", precision="f32")
+    int8 = load_encoder(out, precision="int8")
+    plain = _loss("held-out documents", f32.encode_passages(held_out), int8.encode_passages(held_out))
+    return (plain, *(_judged_loss(f32, int8, folder, split) for folder in judged))
+
+
+def _loss(name: str, f32: Vectors, int8: Vectors) -> Loss:
+    cosines = (f32 * int8).sum(axis=1) / np.linalg.norm(f32, axis=1) / np.linalg.norm(int8, axis=1)
+    return Loss(name, len(cosines), float(cosines.mean()), float(cosines.min()))
+
+
+def _judged_loss(f32: SentenceEncoder, int8: SentenceEncoder, folder: Path, split: str) -> Loss:
+    task = read_beir(folder, split)
+    documents = [item for item in open_documents(folder) if not isinstance(item, BadDocument)]
+    ids = [each.id for each in documents]
+    texts = [passage_text(each.title, "", each.text) for each in documents]
+    vectors = [each.encode_passages(texts) for each in (f32, int8)]
+    figures = [_ndcg(each, task, ids, some) for each, some in zip((f32, int8), vectors, strict=True)]
+    loss = _loss(str(folder), *vectors)
+    return Loss(loss.name, loss.texts, loss.cosine_mean, loss.cosine_min, *figures)
+
+
+def _ndcg(encoder: SentenceEncoder, task: BeirFolder, ids: Sequence[str], vectors: Vectors) -> float:
+    queries = encoder.encode_queries([topic.text for topic in task.topics])
+    rankings = {}
+    for topic, query in zip(task.topics, queries, strict=True):
+        scores = vectors @ query
+        best = sorted(
+            np.argpartition(-scores, min(DEPTH, len(ids) - 1))[:DEPTH], key=lambda row: (-scores[row], ids[row])
+        )
+        rankings[topic.id] = Ranked(tuple(ids[row] for row in best), scores[best].astype(np.float64))
+    return evaluate(Run(str(encoder.runtime.precision), rankings), task.qrels, "nDCG@10").figures["nDCG@10"]

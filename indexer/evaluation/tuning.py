@@ -1,0 +1,170 @@
+"""Tuning a collection: its own searches, asked under other settings, measured by judged queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from indexer.maintenance.change_settings import Adjustment, adjust_collection
+from indexer.maintenance.linked_copy import linked_copy
+from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import InputError
+from retrieval.index.lexical.analyzer import LexicalSettings
+from retrieval.index.lexical.writer import open_lexical
+from retrieval.index.storage.manifest import Manifest, read_manifest
+from retrieval.metrics.evaluation import evaluate
+from retrieval.metrics.measures import depth_needed, parse_measures
+from retrieval.metrics.run_queries import ask
+from retrieval.metrics.tasks import Task
+from retrieval.metrics.tuning import Figures, Settings, Tuned, tune
+from retrieval.search.fusion import CONVEX_WEIGHT
+from retrieval.search.searcher import Searcher, open_searcher
+from retrieval.types import Mode, SearchRequest, Vectors
+
+WEIGHTS = tuple(step / 10 for step in range(11))  # dense share for text that the encoder can read
+K1 = (0.6, 0.9, 1.2, 1.5, 2.0, 3.0)
+B = (0.0, 0.25, 0.5, 0.75, 1.0)
+TITLE_WEIGHTS = (0.5, 1.0, 2.0, 3.0, 5.0)
+_SAMPLED = 200  # documents looked at for titles
+
+Tell = Callable[[int], None]  # told how many settings were measured
+
+
+def tune_collection(path: Path, task: Task, measure: str, *, seed: int = 0, tell: Tell | None = None) -> Tuned:
+    """Search fusion weight, k1, b and title weight for the measure's best; nothing is written.
+
+    Raises InputError for a collection without words, which has nothing to tune, and for too few queries.
+    """
+    manifest = read_manifest(path)
+    if manifest.settings.lexical is None:
+        raise InputError(f"{path}: the collection has no words; tuning is of hybrid search")
+    defaults = current_settings(manifest)
+    with Bench(path, task, measure, tell) as bench:
+        space = {
+            "weight": _with(WEIGHTS, defaults["weight"]),
+            "k1": _with(K1, defaults["k1"]),
+            "b": _with(B, defaults["b"]),
+        }
+        if bench.has_titles:
+            space["title_weight"] = _with(TITLE_WEIGHTS, defaults["title_weight"])
+        return tune(bench.measured, space, defaults, len(bench.queries), seed=seed)
+
+
+def current_settings(manifest: Manifest) -> dict[str, float]:
+    """What the collection is searched with now."""
+    lexical = LexicalSettings(**(manifest.settings.lexical or {}))
+    weight = manifest.settings.search.get("weight")
+    return {
+        "weight": CONVEX_WEIGHT if weight is None else float(weight),
+        "k1": lexical.k1,
+        "b": lexical.b,
+        "title_weight": lexical.title_weight,
+    }
+
+
+def write_tuned(path: Path, tuned: Tuned) -> int:
+    """Commit the chosen settings; returns the generation.  Going back is `attendex rollback`."""
+    chosen = dict(tuned.chosen)
+    weight = chosen.pop("weight")
+    return adjust_collection(path, Adjustment(chosen, {"weight": weight}), cause="tune")
+
+
+class _RememberedQueries:
+    """The encoder, with the vectors of queries kept: the same queries are asked under every settings."""
+
+    def __init__(self, encoder: SentenceEncoder) -> None:
+        self._encoder = encoder
+        self._known: dict[str, Vectors] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+    def encode_queries(self, texts: Sequence[str], *, thrifty: bool = False) -> Vectors:
+        """Vectors in the order of the texts."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self._encoder.encode_queries(new, thrifty=thrifty), strict=True))
+        return np.stack([self._known[text] for text in texts])
+
+
+class Bench:
+    """The collection under settings that change: one linked copy for each title weight, opened once."""
+
+    def __init__(self, path: Path, task: Task, measure: str, tell: Tell | None) -> None:
+        self._path = path
+        self._task = task
+        self._measure = str(parse_measures(measure)[0])
+        self._depth = depth_needed(parse_measures(self._measure))
+        self._tell = tell or (lambda _: None)
+        self._done = 0
+        self._exit = ExitStack()
+        self._opened: dict[float, Searcher] = {}
+        self._encoder: SentenceEncoder | None = None
+        self.queries = [topic.id for topic in task.topics]
+
+    def __enter__(self) -> Bench:
+        encoder = load_encoder(read_manifest(self._path).encoder.name)
+        self._encoder = cast(SentenceEncoder, _RememberedQueries(encoder))  # it is one but for what it remembers
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    @property
+    def has_titles(self) -> bool:
+        """Whether some document has a title, by the first ones."""
+        snapshot = self._searcher(self._own_title_weight).snapshot
+        rows = np.flatnonzero(snapshot.live_documents)[:_SAMPLED]
+        return any(document.title for document in snapshot.documents(rows))
+
+    def measured(self, settings: Settings) -> Figures:
+        """Each query's value under the settings."""
+        searcher = self._searcher(settings["title_weight"])
+        with _under(searcher, settings):
+            request = SearchRequest("", k=self._depth, mode=Mode.HYBRID, passages_per_document=1)
+            run = ask(searcher.search_many, self._task.topics, request).run
+        self._done += 1
+        self._tell(self._done)
+        found = evaluate(run, self._task.qrels, self._measure, asked=set(self.queries))
+        return found.values[self._measure].per_query
+
+    @property
+    def _own_title_weight(self) -> float:
+        return current_settings(read_manifest(self._path))["title_weight"]
+
+    def _searcher(self, title_weight: float) -> Searcher:
+        """The collection with that title weight."""
+        if title_weight not in self._opened:
+            place = self._path
+            if title_weight != self._own_title_weight:
+                place = self._exit.enter_context(linked_copy(self._path))
+                adjust_collection(place, Adjustment({"title_weight": title_weight}, {}))
+            self._opened[title_weight] = self._exit.enter_context(open_searcher(place, encoder=self._encoder))
+        return self._opened[title_weight]
+
+
+@contextmanager
+def _under(searcher: Searcher, settings: Settings) -> Iterator[None]:
+    """Let the searcher use other weight, k1 and b for a while, as if they stood in its manifest."""
+    snapshot = searcher.snapshot
+    manifest, words = snapshot.manifest, snapshot.lexical
+    assert manifest.lexical is not None
+    known: Mapping[str, Any] = asdict(LexicalSettings(**(manifest.settings.lexical or {})))
+    changed = LexicalSettings(**{**known, "k1": settings["k1"], "b": settings["b"]})
+    search = {**manifest.settings.search, "weight": settings["weight"]}
+    snapshot.manifest = replace(manifest, settings=replace(manifest.settings, search=search))
+    snapshot.lexical = open_lexical(snapshot.path, manifest.lexical, changed, snapshot.keys, snapshot.live)
+    try:
+        yield
+    finally:
+        snapshot.manifest, snapshot.lexical = manifest, words
+
+
+def _with(values: tuple[float, ...], value: float) -> tuple[float, ...]:
+    return tuple(sorted({*values, value}))

@@ -1,0 +1,1 @@
+"""Keep a collection in order: verify, merge, roll back, re-embed, back up."""

@@ -1,0 +1,77 @@
+"""Other settings for the same documents: a new generation that differs from the one before in how it is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from indexer.writing.commit import publish
+from indexer.writing.garbage import LOCK, Retention, collect
+from indexer.writing.lexical_build import write_words
+from indexer.writing.pending_generation import Origin, Part
+from retrieval.errors import InputError
+from retrieval.index.collection.segment import Segment
+from retrieval.index.storage.manifest import CollectionSettings, Json, LexicalRecord, Manifest, read_manifest
+from retrieval.util.files import Files, locked
+
+SCORING = ("k1", "b")  # lexical settings that are used when searching; the others decide what is on disk
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """Settings to change, by name; what is not named stays."""
+
+    lexical: Mapping[str, Json]
+    search: Mapping[str, Json]
+
+
+def adjust_collection(
+    collection: Path, adjustment: Adjustment, *, cause: str = "adjust", wait_s: float = 60.0, files: Files | None = None
+) -> int:
+    """Commit a generation with the adjusted settings; returns its number.
+
+    The lexical index is written again only where the settings need it.  Raises InputError for lexical settings of a
+    collection without words or out of their range, CollectionLocked, StorageError.
+    """
+    files = files or Files()
+    read_manifest(collection)  # before a lock file is made in what is no collection
+    with locked(collection / LOCK, wait_s=wait_s):
+        current = read_manifest(collection)
+        settings = _adjusted(current.settings, adjustment)
+        if settings == current.settings:
+            return current.generation
+        manifest = replace(
+            current,
+            generation=current.generation + 1,
+            created=datetime.now(UTC),
+            cause=cause,
+            settings=settings,
+            lexical=_words(collection, current, settings, files),
+        )
+        publish(collection, manifest, files)
+        collect(collection, Retention(), files)
+    return manifest.generation
+
+
+def _adjusted(settings: CollectionSettings, adjustment: Adjustment) -> CollectionSettings:
+    from retrieval.index.lexical.analyzer import LexicalSettings
+
+    search = {**settings.search, **adjustment.search}
+    if not adjustment.lexical:
+        return replace(settings, search=search)
+    if settings.lexical is None:
+        raise InputError(f"the collection has no words, so that {', '.join(adjustment.lexical)} cannot be set")
+    lexical = {**settings.lexical, **adjustment.lexical}
+    LexicalSettings(**lexical)  # says what is out of range
+    return replace(settings, search=search, lexical=lexical)
+
+
+def _words(collection: Path, current: Manifest, settings: CollectionSettings, files: Files) -> LexicalRecord | None:
+    before, after = current.settings.lexical or {}, settings.lexical or {}
+    if all(before.get(name) == value for name, value in after.items() if name not in SCORING):
+        return current.lexical
+    segments = [Segment(collection, each) for each in current.segments]
+    parts = [Part(each, each.live_documents, Origin.BASE) for each in segments]
+    return write_words(collection, parts, settings.lexical, None, files)

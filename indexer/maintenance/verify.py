@@ -1,0 +1,279 @@
+"""Whether a collection is what was written: every byte, every count, every vector (after Lucene's CheckIndex).
+
+Nothing is repaired.  A check that cannot be made because an earlier one failed says so.  Writers may go on meanwhile:
+what is wrong with a file or a manifest counts only if it is still kept when that was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+
+from indexer.writing.garbage import unnamed_paths
+from indexer.writing.resume_journal import JOURNAL, read_journal
+from retrieval.errors import AttendexError, CollectionError
+from retrieval.index.collection.document_ids import id_digests
+from retrieval.index.collection.document_store import Table
+from retrieval.index.collection.snapshot import Snapshot
+from retrieval.index.lexical.writer import open_segments
+from retrieval.index.storage.checksums import CheckedFile, FileRecord
+from retrieval.index.storage.manifest import (
+    SEGMENTS,
+    Manifest,
+    generation_path,
+    kept_generations,
+    read_manifest,
+    was_committed,
+)
+from retrieval.protocols import Encoder
+from retrieval.search.encoder_check import check_canaries
+from retrieval.types import Vectors
+
+UNIT_TOLERANCE = 0.01  # float16 rounds a component by 0.05 %
+SELF_TOLERANCE = 1e-3  # another passage may score as high as the passage itself, but not higher
+_BLOCK_ROWS = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question and its answer; `examined` counts what was looked at."""
+
+    name: str
+    examined: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` found.  `orphans` are files that belong to no generation: harmless, removed by the next writer."""
+
+    collection: str
+    generation: int
+    checks: tuple[Check, ...]
+    orphans: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not any(each.problems for each in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A check of an open generation: what it finds wrong, and how many things it looks at."""
+
+    name: str
+    ask: Callable[[Snapshot], Iterator[str]]
+    count: Callable[[Snapshot], int]
+
+
+def verify(collection: Path, *, encoder: Encoder | None = None, sample: int = 200, seed: int = 0) -> Verification:
+    """Check all kept generations' files and everything in the current generation.
+
+    `sample` passages are searched by their own vectors.  With an `encoder` the canaries are encoded again.  Raises
+    NotACollection when there is nothing to check.
+    """
+    if not was_committed(collection):
+        read_manifest(collection)  # says what is wrong
+    questions = _questions(encoder, sample, seed)
+    while True:
+        found = _check_manifests(collection)
+        kept, manifests = found.readable, found.check
+        files = _check_files(collection, kept)
+        if manifests.problems or files.problems:
+            inside = _unanswered(questions, "not reached: the files are damaged")
+            break
+        inside = _answers(collection, kept[0], questions)
+        if kept[0].generation in kept_generations(collection) or not any(each.problems for each in inside):
+            break  # else writers took its files away: the generation that is current now is to be checked
+    orphans = [] if manifests.problems else unnamed_paths(collection, _check_manifests(collection).readable)
+    checks = (manifests, files, *inside)
+    return Verification(str(collection), kept[0].generation if kept else 0, checks, tuple(map(str, orphans)))
+
+
+def _answers(collection: Path, manifest: Manifest, questions: Sequence[_Question]) -> list[Check]:
+    try:
+        snapshot = Snapshot(collection, manifest)
+    except CollectionError as error:
+        return _unanswered(questions, f"not reached: {error}")
+    with snapshot:
+        return [Check(each.name, each.count(snapshot), _problems(each, snapshot)) for each in questions]
+
+
+def _unanswered(questions: Sequence[_Question], reason: str) -> list[Check]:
+    return [Check(each.name, 0, (reason,)) for each in questions]
+
+
+def _problems(question: _Question, snapshot: Snapshot) -> tuple[str, ...]:
+    try:
+        return tuple(question.ask(snapshot))
+    except AttendexError as error:
+        return (str(error),)
+
+
+def _questions(encoder: Encoder | None, sample: int, seed: int) -> list[_Question]:
+    questions = [
+        _Question("counts", _counts, lambda it: len(it.segments)),
+        _Question("keys", _keys, lambda it: it.rows),
+        _Question("ids", _ids, lambda it: len(it.live_documents)),
+        _Question("offsets", _offsets, lambda it: it.rows),
+        _Question("vectors", _vectors, lambda it: it.rows),
+        _Question("own vectors", lambda it: _own_vectors(it, sample, seed), lambda it: min(sample, int(it.live.sum()))),
+        _Question("words", _words, lambda it: int(it.live.sum())),
+    ]
+    if encoder is not None:
+        ask = partial(_canaries, encoder=encoder)
+        questions.append(_Question("canaries", ask, lambda it: len(it.manifest.canaries.texts)))
+    return questions
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifests:
+    """Kept generations that can be read, the current one first."""
+
+    readable: list[Manifest]
+    check: Check
+
+
+def _check_manifests(collection: Path) -> _Manifests:
+    problems: list[str] = []
+    readable: list[Manifest] = []
+    numbers = kept_generations(collection)
+    for number in (None, *reversed(numbers)):
+        try:
+            manifest = read_manifest(collection, number)
+        except CollectionError as error:
+            if number is None or generation_path(collection, number).exists():
+                problems.append(str(error))
+            continue
+        if number is not None and number != manifest.generation:
+            problems.append(f"{generation_path(collection, number)}: holds generation {manifest.generation}")
+        if number is None or not readable or number < readable[0].generation:
+            readable.append(manifest)
+    if readable and not problems and readable[0].generation not in kept_generations(collection):
+        problems.append(f"{generation_path(collection, readable[0].generation)}: is missing")
+    return _Manifests(readable, Check("manifests", 1 + len(numbers), tuple(problems)))
+
+
+def _check_files(collection: Path, kept: Sequence[Manifest]) -> Check:
+    """Every byte of every file that a kept generation or an interrupted build names."""
+    records = _records(collection, kept)
+    damaged: dict[Path, str] = {}
+    for path, record in records.items():
+        try:
+            CheckedFile((collection / path).parent, record).require()
+        except CollectionError as error:
+            damaged[path] = str(error)
+    if damaged:
+        now = _records(collection, _check_manifests(collection).readable)
+        damaged = {path: problem for path, problem in damaged.items() if path in now}
+    problems = [*_check_journal(collection), *damaged.values()]
+    return Check("files", len(records), tuple(problems))
+
+
+def _records(collection: Path, kept: Sequence[Manifest]) -> dict[Path, FileRecord]:
+    """The files that generations and an interrupted build name, by path in the collection."""
+    records = {path: record for manifest in reversed(kept) for path, record in manifest.paths().items()}
+    journal = read_journal(collection)
+    for segment in journal.segments if journal else ():
+        records |= {Path(SEGMENTS, segment.name, each.name): each for each in segment.files}
+    return records
+
+
+def _check_journal(collection: Path) -> Iterator[str]:
+    if (collection / JOURNAL).exists() and read_journal(collection) is None and (collection / JOURNAL).exists():
+        yield f"{collection / JOURNAL}: is damaged; the interrupted build cannot be taken over"
+
+
+def _counts(snapshot: Snapshot) -> Iterator[str]:
+    for segment in snapshot.segments:
+        dead = ~segment.live_documents
+        found = (int(dead.sum()), int(dead[segment.document_of].sum()))
+        deletions = segment.record.deletions
+        said = (deletions.documents, deletions.passages) if deletions else (0, 0)
+        if found != said:
+            yield f"{segment.folder}: {found[0]} dead documents, {found[1]} dead passages; the manifest says {said}"
+
+
+def _keys(snapshot: Snapshot) -> Iterator[str]:
+    for row in np.flatnonzero(np.diff(snapshot.keys.astype(np.int64)) <= 0).tolist():
+        yield f"passage row {row + 1}: key {snapshot.keys[row + 1]} after {snapshot.keys[row]}; keys must ascend"
+    if snapshot.rows and int(snapshot.keys[-1]) >= snapshot.manifest.next_key:
+        yield f"key {snapshot.keys[-1]} is in use, and the manifest gives out {snapshot.manifest.next_key} next"
+    for row in np.flatnonzero(np.diff(snapshot.document_of) < 0).tolist():
+        yield f"passage row {row + 1}: belongs to an earlier document than the row before it"
+
+
+def _ids(snapshot: Snapshot) -> Iterator[str]:
+    seen: set[str] = set()
+    for segment in snapshot.segments:
+        ids = segment.ids(np.arange(segment.record.documents))
+        digests, known = id_digests(ids), segment.ids_by_row()
+        for row in np.flatnonzero(segment.live_documents).tolist():
+            if not np.array_equal(digests[row], known[row]):
+                yield f"{segment.folder}: document {ids[row]!r} (row {row}) cannot be found by its id"
+            if ids[row] in seen:
+                yield f"{segment.folder}: document {ids[row]!r} (row {row}) is there twice"
+            seen.add(ids[row])
+
+
+def _offsets(snapshot: Snapshot) -> Iterator[str]:
+    for segment in snapshot.segments:
+        texts = segment.table(Table.DOCUMENTS).column("text")
+        lengths = np.array(pc.utf8_length(texts).to_pylist(), dtype=np.int64)[segment.document_of]
+        passages = segment.table(Table.PASSAGES)
+        starts, ends = passages.numbers("start"), passages.numbers("end")
+        for row in np.flatnonzero((starts > ends) | (ends > lengths)).tolist():
+            yield f"{segment.folder}: passage row {row} is [{starts[row]}, {ends[row]}) of {lengths[row]} characters"
+
+
+def _vectors(snapshot: Snapshot) -> Iterator[str]:
+    for segment in snapshot.segments:
+        for start in range(0, len(segment), _BLOCK_ROWS):
+            block = np.asarray(segment.vectors[start : start + _BLOCK_ROWS], dtype=np.float32)
+            lengths = np.linalg.norm(block, axis=1)
+            for row in np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE)).tolist():  # also when not a number
+                yield f"{segment.folder}: the vector of passage row {start + row} has length {lengths[row]:g}"
+
+
+def _own_vectors(snapshot: Snapshot, sample: int, seed: int) -> Iterator[str]:
+    """A passage's own vector must find it, or another one with the same vector."""
+    alive = np.flatnonzero(snapshot.live)
+    rows = np.sort(np.random.default_rng(seed).permutation(alive)[:sample])
+    for row in rows.tolist():
+        vector = _vector(snapshot, row)
+        best = snapshot.vectors.search(vector[np.newaxis], 1, allowed=snapshot.live)[0]
+        own = float(snapshot.vectors.score(vector, np.array([row]))[0])
+        if not len(best.rows) or abs(float(best.scores[0]) - own) > SELF_TOLERANCE:
+            yield f"passage row {row}: its own vector finds {best.rows.tolist()} instead (score {own:.4f})"
+
+
+def _vector(snapshot: Snapshot, row: int) -> Vectors:
+    for segment in snapshot.segments:
+        if row < len(segment):
+            return np.asarray(segment.vectors[row], dtype=np.float32)
+        row -= len(segment)
+    raise IndexError(row)
+
+
+def _words(snapshot: Snapshot) -> Iterator[str]:
+    """The lexical index must know exactly the passages that are alive, and possibly dead ones."""
+    record = snapshot.manifest.lexical
+    if record is None:
+        return
+    known = [each.passages["key"] for each in open_segments(snapshot.path, record)]
+    keys = np.concatenate([np.empty(0, np.uint64), *known])
+    if len(np.unique(keys)) != len(keys):
+        yield "the lexical index has a passage twice"
+    for row in np.flatnonzero(snapshot.live & ~np.isin(snapshot.keys, keys)).tolist():
+        yield f"passage row {row} (key {snapshot.keys[row]}) has no words in the lexical index"
+
+
+def _canaries(snapshot: Snapshot, encoder: Encoder) -> Iterator[str]:
+    canaries = snapshot.manifest.canaries
+    check_canaries(snapshot.name, canaries.texts, canaries.vectors, encoder)
+    yield from ()

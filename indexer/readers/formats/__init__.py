@@ -1,0 +1,1 @@
+"""Parse documents; one file a format."""

@@ -1,0 +1,194 @@
+"""CSV and TSV: a header line, then one document a row.
+
+Cells are strings; which columns hold numbers or booleans is inferred from the first rows, unless `options.types` says.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, TypeAlias
+
+from indexer.readers.formats.records import document_from, fields_problem
+from indexer.readers.options import Item, Origin, ReadOptions
+from indexer.readers.parsed import TextBuilder
+from indexer.readers.sources.compressed import first_bytes
+from indexer.readers.text.charsets import SAMPLE_BYTES, encoding_of
+from retrieval.errors import BadDocument
+from retrieval.types import FieldType
+
+SAMPLE_ROWS = 1000
+NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d{1,3})?")  # no leading zero: 02134 is a postcode
+BOOLEANS = {"true": True, "false": False}
+DELIMITERS = (",", "\t", ";", "|")
+NAMED_DELIMITER = re.compile(r"sep=(.)\s*$")  # the first line, as Excel writes it
+
+Convert: TypeAlias = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Cells of one row, and the line of the file where it ends."""
+
+    cells: list[str]
+    line: int
+
+
+def read_table(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+    """A document, or what is wrong, for every row."""
+    path = origin.path
+    rows = _rows(stream, path, options)
+    first = next(rows, None)
+    if first is None:
+        return
+    if isinstance(first, BadDocument):
+        yield first
+        return
+    header = [name.strip() for name in first.cells]
+    if problem := _header_problem(header, options):
+        if options.tables_as_text:
+            cells = (row.cells for row in rows if isinstance(row, Row))
+            yield table_as_text(itertools.chain([header], cells), origin, options)
+        else:
+            yield BadDocument(problem, path=path, line=first.line)
+        return
+    sample = list(itertools.islice(rows, SAMPLE_ROWS))
+    converters = _converters(header, sample, options)
+    for row in itertools.chain(sample, rows):
+        yield row if isinstance(row, BadDocument) else _item(row, header, converters, path, options)
+
+
+def table_as_text(rows: Iterator[list[str]], origin: Origin, options: ReadOptions) -> Item:
+    """The whole table as one document, a line a row."""
+    builder = TextBuilder(PurePosixPath(origin.name).stem)
+    while some := list(itertools.islice(rows, SAMPLE_ROWS)):
+        builder.rows(some, goes_on=builder.length > 0)
+        if builder.length > options.limits.text_bytes:
+            return BadDocument(f"gives more than {options.limits.text_bytes:,} characters of text", path=origin.path)
+    return builder.build().document(origin.name, "")
+
+
+def _item(row: Row, header: list[str], converters: Mapping[str, Convert], path: str, options: ReadOptions) -> Item:
+    try:
+        return document_from(_record(row, header, converters), options)
+    except BadDocument as error:
+        return BadDocument(str(error), path=path, line=row.line)
+
+
+def _record(row: Row, header: list[str], converters: Mapping[str, Convert]) -> dict[str, Any]:
+    if len(row.cells) != len(header):
+        raise BadDocument(f"the row has {len(row.cells)} cells, the header {len(header)}")
+    return {
+        name: converters[name](cell) if name in converters else cell
+        for name, cell in zip(header, row.cells, strict=True)
+        if cell or name not in converters
+    }
+
+
+def _rows(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[Row | BadDocument]:
+    """Rows that are not blank.  In a file of UTF-8, bytes that are not spoil their row alone."""
+    known = encoding_of(first_bytes(stream, SAMPLE_BYTES))
+    is_utf8 = known.startswith("utf-8")
+    text = io.TextIOWrapper(stream, known, errors="surrogateescape" if is_utf8 else "replace", newline="")
+    try:
+        longest = options.limits.record_bytes
+        start = text.readline(longest)
+        csv.field_size_limit(longest)
+        lines = iter(lambda: text.readline(longest), "")
+        if named := NAMED_DELIMITER.match(start):
+            reader = csv.reader(lines, delimiter=named.group(1), strict=True)
+        else:
+            reader = csv.reader(itertools.chain([start], lines), delimiter=delimiter_of(start), strict=True)
+        yield from _checked_rows(reader, path)
+    finally:
+        text.detach()
+
+
+def _checked_rows(reader: Any, path: str) -> Iterator[Row | BadDocument]:
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield BadDocument(f"not a row: {error}", path=path, line=reader.line_num)
+            if "field larger" in str(error) or "unexpected end" in str(error):
+                return  # an open quote has swallowed the rest
+            continue
+        if not cells:
+            continue
+        if all(cell.isascii() or _is_unicode(cell) for cell in cells):
+            yield Row(cells, reader.line_num)
+        else:
+            yield BadDocument("invalid UTF-8", path=path, line=reader.line_num)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def delimiter_of(header: str) -> str:
+    """The delimiter that occurs most in the header line outside quotes; a comma where none does."""
+    bare = re.sub(r'"[^"]*"', "", header)
+    return max(DELIMITERS, key=bare.count)
+
+
+def _header_problem(header: list[str], options: ReadOptions) -> str:
+    if twice := {name for name in header if header.count(name) > 1}:
+        return f"the header names a column twice: {', '.join(sorted(twice))}"
+    return fields_problem(header, options)
+
+
+def _converters(header: list[str], sample: list[Row | BadDocument], options: ReadOptions) -> dict[str, Convert]:
+    """How the cells of a column become values; a column that stays text is absent, and so is an empty cell."""
+    fixed = {options.id_field or ("_id" if "_id" in header else "id"), options.title_field, options.text_field}
+    rows = [row.cells for row in sample if isinstance(row, Row) and len(row.cells) == len(header)]
+    by_type: dict[FieldType, Convert] = {
+        FieldType.NUMBER: _number,
+        FieldType.BOOLEAN: lambda cell: BOOLEANS.get(cell.strip().lower(), cell),
+        FieldType.STRINGS: _strings,
+    }
+    found = {}
+    for position, name in enumerate(header):
+        if name not in fixed:
+            kind = options.types.get(name) or _infer([row[position] for row in rows])
+            found[name] = by_type.get(kind, str)
+    return found
+
+
+def _infer(cells: list[str]) -> FieldType:
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    if filled and all(NUMBER.fullmatch(cell) for cell in filled):
+        return FieldType.NUMBER
+    if filled and all(cell.lower() in BOOLEANS for cell in filled):
+        return FieldType.BOOLEAN
+    return FieldType.STRING
+
+
+def _number(cell: str) -> float | str:
+    """The number in `cell`, or the cell itself: the schema then says which value does not fit."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+def _strings(cell: str) -> list[str]:
+    """A JSON list, or values between semicolons."""
+    try:
+        value = json.loads(cell)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, list):
+        return [str(each) for each in value]
+    return [part.strip() for part in cell.split(";") if part.strip()]

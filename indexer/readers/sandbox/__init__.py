@@ -1,0 +1,1 @@
+"""Run parsers of foreign formats in processes of their own."""

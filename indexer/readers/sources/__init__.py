@@ -1,0 +1,1 @@
+"""Find the files to read: folders, archives, compressed streams, web addresses."""

@@ -1,0 +1,1 @@
+"""Clean text: character sets, languages, dates, line breaks."""

@@ -1,0 +1,1 @@
+"""Write a collection: lock, segments, commit, garbage collection."""

@@ -1,0 +1,179 @@
+"""Making segments: documents, passages and vectors in, a finished folder of fsynced files out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.index.collection.document_ids import Digests, IdTable
+from retrieval.index.collection.document_store import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    Table,
+    TextWriter,
+    documents_batch,
+    metadata_batch,
+    passages_batch,
+)
+from retrieval.index.collection.segment import BATCHES_FILE, FACTS, FACTS_TYPE, IDS, VECTORS, npy_bytes
+from retrieval.index.storage.checksums import record_file
+from retrieval.index.storage.manifest import SEGMENTS, SegmentRecord
+from retrieval.index.vectors.store import VectorWriter
+from retrieval.types import Bitmap, Document, Metadata, Passage, Schema, Vectors
+from retrieval.util.files import Files, write_file
+
+_OTHER_VALUE = 8  # what a number or a date counts for, in characters
+SEGMENT_FILES = (*(table.file_name for table in Table), BATCHES_FILE, IDS, FACTS, VECTORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Documents on their way into a segment, with what belongs to each."""
+
+    documents: Sequence[Document]  # metadata typed
+    passages: Sequence[Sequence[Passage]]
+    vectors: Vectors  # of all passages, document after document
+    ids: Digests
+    contents: Digests
+    unreadable: NDArray[np.float32]  # share of each text; NaN where unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A finished segment, and which of its documents are alive."""
+
+    record: SegmentRecord
+    live: Bitmap
+
+
+def new_segment_folder(collection: Path, prefix: str, files: Files) -> Path:
+    """A fresh folder for a segment."""
+    folder = collection / SEGMENTS / f"{prefix}-{secrets.token_hex(4)}"
+    files.make_directory(folder)
+    return folder
+
+
+def length_of(document: Document) -> int:
+    """Characters of a document, its title and metadata included: about what it takes in memory."""
+    return sum(map(len, (document.id, document.title, document.text))) + sum(map(_length, document.metadata.values()))
+
+
+def _length(value: object) -> int:
+    if isinstance(value, list | tuple):
+        return sum(map(_length, value))
+    return len(value) if isinstance(value, str) else _OTHER_VALUE
+
+
+class SegmentBuilder:
+    """One new segment, streamed to disk.  A later document with the same id makes the earlier one dead."""
+
+    def __init__(self, folder: Path, dimension: int, dtype: str, files: Files) -> None:
+        self.folder = folder
+        self.passages = 0
+        self.text_bytes = 0
+        self._files = files
+        self._text = TextWriter(folder, files)
+        self._vectors = VectorWriter(folder / VECTORS, dimension, dtype, files)
+        self._waiting: list[Document] = []  # documents not yet written
+        self._waiting_bytes = 0
+        self._metadata: list[Metadata] = []  # of all documents: its columns are known only at the end
+        self._ids: list[bytes] = []
+        self._facts: list[NDArray[np.void]] = []
+        self._contents: dict[bytes, bytes] = {}  # id digest → content digest of the live document
+
+    @property
+    def documents(self) -> int:
+        return len(self._ids)
+
+    def content_of(self, id_digest: bytes) -> bytes | None:
+        """Content digest of the live document with that id digest, when it is in this segment."""
+        return self._contents.get(id_digest)
+
+    def add(self, entries: Entries, first_key: int) -> int:
+        """Append documents; returns how many of them replaced an earlier one of this segment."""
+        self._vectors.append(entries.vectors)
+        self._add_passages(entries.passages, first_key)
+        live_before = len(self._contents)
+        ids = [digest.tobytes() for digest in entries.ids]
+        self._ids += ids
+        self._contents.update(zip(ids, (digest.tobytes() for digest in entries.contents), strict=True))
+        self._add_facts(entries)
+        for document in entries.documents:
+            self._add_document(document)
+        return live_before + len(ids) - len(self._contents)
+
+    def remove(self, id_digest: bytes) -> bool:
+        """Make a document dead; False when there is no live one with that id digest."""
+        return self._contents.pop(id_digest, None) is not None
+
+    def _add_facts(self, entries: Entries) -> None:
+        facts = np.empty(len(entries.documents), dtype=FACTS_TYPE)
+        facts["content"], facts["unreadable"] = entries.contents, entries.unreadable
+        self._facts.append(facts)
+
+    def _add_passages(self, passages: Sequence[Sequence[Passage]], first_key: int) -> None:
+        counts = [len(each) for each in passages]
+        documents = np.repeat(np.arange(self.documents, self.documents + len(counts)), counts)
+        keys = np.arange(first_key, first_key + len(documents), dtype=np.uint64)
+        self._text.write(Table.PASSAGES, passages_batch(keys, documents, [one for each in passages for one in each]))
+        self.passages += len(documents)
+
+    def _add_document(self, document: Document) -> None:
+        self._waiting.append(document)
+        self._metadata.append(document.metadata)
+        self.text_bytes += length_of(document)
+        self._waiting_bytes += len(document.id) + len(document.title) + len(document.text)
+        if self._waiting_bytes >= BATCH_BYTES or len(self._waiting) >= BATCH_ROWS:
+            self._write_documents()
+
+    def _write_documents(self) -> None:
+        self._text.write(Table.DOCUMENTS, documents_batch(self._waiting))
+        self._waiting, self._waiting_bytes = [], 0
+
+    def finish(self, schema: Schema) -> Built:
+        """Write what is left, fsync and digest all files."""
+        self._write_documents()
+        for start in range(0, max(1, len(self._metadata)), BATCH_ROWS):
+            self._text.write(Table.METADATA, metadata_batch(self._metadata[start : start + BATCH_ROWS], schema))
+        batches = self._text.finish()
+        self._vectors.close()
+        live = self._live()
+        ids = np.frombuffer(b"".join(self._ids), dtype=np.uint64).reshape(-1, 2)
+        record = seal_segment(self.folder, batches, ids, live, np.concatenate(self._facts), self.passages, self._files)
+        return Built(record, live)
+
+    def _live(self) -> Bitmap:
+        """Rows of the last document of each id, unless it was removed."""
+        last = dict(zip(self._ids, range(self.documents), strict=True))
+        live = np.zeros(self.documents, dtype=np.bool_)
+        live[[last[each] for each in self._contents]] = True
+        return live
+
+    def abandon(self) -> None:
+        """Close the files as they are."""
+        self._text.abandon()
+        self._vectors.__exit__(GeneratorExit, GeneratorExit(), None)
+
+
+def seal_segment(
+    folder: Path,
+    batches: NDArray[np.void],
+    ids: Digests,
+    live: Bitmap,
+    facts: NDArray[np.void],
+    passages: int,
+    files: Files,
+) -> SegmentRecord:
+    """Write the tables beside the Arrow files and the vectors, make the folder durable and digest it."""
+    rows = np.flatnonzero(live)
+    write_file(files, folder / BATCHES_FILE, npy_bytes(batches))
+    write_file(files, folder / IDS, npy_bytes(IdTable.build(ids[rows], rows)))
+    write_file(files, folder / FACTS, npy_bytes(facts))
+    files.sync_directory(folder)
+    records = tuple(record_file(folder, name) for name in SEGMENT_FILES)
+    return SegmentRecord(name=folder.name, documents=len(live), passages=passages, files=records)

@@ -1,0 +1,1 @@
+"""Read model folders: configuration, weights, fingerprint."""

@@ -1,0 +1,99 @@
+"""Hidden states of tokens to one vector a text: pooling, projections, normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from retrieval.encoder.model.model_shape import DenseShape, HeadShape
+from retrieval.encoder.model.packing import Layout
+
+
+def _first(x: Tensor, layout: Layout) -> Tensor:
+    return layout.take(x, (torch.zeros_like(layout.sizes) + layout.skip).minimum(layout.sizes - 1))
+
+
+def _last(x: Tensor, layout: Layout) -> Tensor:
+    return layout.take(x, layout.sizes - 1)
+
+
+def _max(x: Tensor, layout: Layout) -> Tensor:
+    return layout.max(x.masked_fill(~layout.pooled[..., None], -torch.inf))
+
+
+def _sum(x: Tensor, layout: Layout) -> Tensor:
+    return layout.sum(x * layout.pooled[..., None])
+
+
+def _count(layout: Layout) -> Tensor:
+    return (layout.sizes - layout.skip).clamp(min=1)[:, None]
+
+
+def _mean(x: Tensor, layout: Layout) -> Tensor:
+    return _sum(x, layout) / _count(layout)
+
+
+def _mean_sqrt(x: Tensor, layout: Layout) -> Tensor:
+    return _sum(x, layout) / _count(layout).sqrt()
+
+
+def _weighted_mean(x: Tensor, layout: Layout) -> Tensor:
+    """Later tokens weigh more: the weight of a token is its place, counted from 1 (Muennighoff, SGPT, 2022)."""
+    weight = ((layout.positions + 1) * layout.pooled)[..., None].float()
+    return layout.sum(x * weight) / layout.sum(weight).clamp(min=1)
+
+
+POOLINGS: dict[str, Callable[[Tensor, Layout], Tensor]] = {
+    "cls": _first,
+    "max": _max,
+    "mean": _mean,
+    "mean_sqrt_len_tokens": _mean_sqrt,
+    "weightedmean": _weighted_mean,
+    "lasttoken": _last,
+}
+
+DENSE_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "Tanh": torch.tanh,
+    "Identity": lambda x: x,
+    "ReLU": F.relu,
+    "GELU": F.gelu,
+    "SiLU": F.silu,
+    "Sigmoid": torch.sigmoid,
+}
+
+
+class Dense(nn.Module):
+    """A linear layer with an activation, and a residual where the shape says so."""
+
+    def __init__(self, shape: DenseShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.activation = DENSE_ACTIVATIONS[shape.activation]
+        self.linear = nn.Linear(shape.inputs, shape.outputs, bias=shape.biased)
+        projected = shape.residual and shape.inputs != shape.outputs
+        self.residual = nn.Linear(shape.inputs, shape.outputs, bias=False) if projected else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.activation(self.linear(x))
+        return out + self.residual(x) if self.shape.residual else out
+
+
+class Head(nn.Module):
+    """Hidden states to the text's vector."""
+
+    def __init__(self, shape: HeadShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.poolings = [POOLINGS[name] for name in shape.poolings]
+        self.dense = nn.ModuleList(Dense(each) for each in shape.dense)
+
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+        """Hidden states, packed or padded → (B, dimension), float32."""
+        pooled = torch.cat([pool(x, layout).float() for pool in self.poolings], dim=-1)
+        for dense in self.dense:
+            pooled = dense(pooled)
+        pooled = pooled[:, : self.shape.truncate]
+        return F.normalize(pooled, dim=-1) if self.shape.normalize else pooled

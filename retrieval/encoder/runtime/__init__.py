@@ -1,0 +1,1 @@
+"""Run the model on torch or OpenVINO."""

@@ -1,0 +1,1 @@
+"""Open the generations of a collection."""

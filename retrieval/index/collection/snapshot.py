@@ -1,0 +1,186 @@
+"""An open generation: what a reader holds while writers go on.
+
+Opening takes no lock.  A generation's files never change, and names that the garbage collector removes stay readable
+for whoever holds the files; a reader whose generation goes away between reading the manifest and opening the files
+sees that the manifest has moved on, and opens the new one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from retrieval.errors import BadDocument, CorruptCollection, FilterError
+from retrieval.index.collection.document_ids import id_digests
+from retrieval.index.collection.document_store import Keys
+from retrieval.index.collection.segment import Segment
+from retrieval.index.lexical.analyzer import LexicalSettings
+from retrieval.index.lexical.writer import open_lexical
+from retrieval.index.metadata.schema import arrow_type
+from retrieval.index.storage.manifest import MANIFEST, Manifest, read_manifest
+from retrieval.index.vectors.multi_segment import CombinedVectors
+from retrieval.protocols import LexicalIndex
+from retrieval.types import Bitmap, Document, Passage, Rows, Schema
+
+T = TypeVar("T")
+
+CHECKED_BYTES = 64 << 20  # a generation up to this size is checked whole when it is opened
+
+
+class Snapshot:
+    """One generation, its segments one after the other: passage rows and document rows count through all of them.
+
+    Dead rows are counted too; `live` and `live_documents` tell them apart.  Safe to use from several threads.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, previous: Snapshot | None = None) -> None:
+        self.path = path
+        self.name = path.resolve().name
+        self.manifest = manifest
+        open_ = {each.record.name: each for each in previous.segments} if previous else {}
+        self.segments: tuple[Segment, ...] = tuple(
+            open_[record.name].reopened(path, record) if record.name in open_ else Segment(path, record)
+            for record in manifest.segments
+        )
+        self._document_starts = _starts([each.documents for each in manifest.segments])
+        self._row_starts = _starts([each.passages for each in manifest.segments])
+        self.rows = int(self._row_starts[-1])
+        self.live_documents: Bitmap = _joined([each.live_documents for each in self.segments], np.bool_)
+        self.document_of: Rows = _joined(
+            [each.document_of + start for each, start in zip(self.segments, self._document_starts, strict=False)],
+            np.int64,
+        )
+        self.live: Bitmap = self.live_documents[self.document_of]
+        self.keys: Keys = _joined([each.keys for each in self.segments], np.uint64)
+        self.vectors = CombinedVectors([each.index for each in self.segments], manifest.encoder.dimension)
+        self.lexical: LexicalIndex | None = self._words()
+
+    def _words(self) -> LexicalIndex | None:
+        record, settings = self.manifest.lexical, self.manifest.settings.lexical
+        if record is None or settings is None:
+            return None
+        return open_lexical(self.path, record, LexicalSettings(**settings), self.keys, self.live)
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the files go; they are unmapped when the last array over them is gone."""
+        self.segments = ()
+        self.vectors = CombinedVectors([], self.manifest.encoder.dimension)
+        self.lexical = None
+
+    @property
+    def schema(self) -> Schema:
+        """Metadata fields of the collection."""
+        return self.manifest.schema
+
+    def find(self, document_id: str) -> int | None:
+        """The row of the live document with that id."""
+        with suppress(BadDocument):  # half a surrogate pair is no id
+            digests = id_digests([document_id])
+            for segment, start in zip(self.segments, self._document_starts.tolist(), strict=False):
+                row = int(segment.find(digests)[0])
+                if row >= 0 and segment.live_documents[row]:
+                    return int(start) + row
+        return None
+
+    def documents(self, document_rows: ArrayLike) -> list[Document]:
+        """Documents in the order asked, without sections."""
+        return _gather(self.segments, self._document_starts, document_rows, Segment.documents)
+
+    def ids(self, document_rows: ArrayLike) -> list[str]:
+        """Ids of documents in the order asked."""
+        return _gather(self.segments, self._document_starts, document_rows, Segment.ids)
+
+    def passages(self, rows: ArrayLike) -> list[Passage]:
+        """Passages in the order asked."""
+        return _gather(self.segments, self._row_starts, rows, Segment.passages)
+
+    def column(self, field: str) -> pa.ChunkedArray:
+        """A metadata field of all documents, dead ones included; null where a document does not have it."""
+        if field not in self.schema:
+            known = ", ".join(self.schema) or "none"
+            raise FilterError(f"no field {field!r} in {self.name} (fields: {known})")
+        kind = arrow_type(self.schema[field])
+        chunks = [chunk for segment in self.segments for chunk in segment.column(field, kind).chunks]
+        return pa.chunked_array(chunks, kind)
+
+    def check_all(self) -> None:
+        """Check every byte of the segments against its digest.  Raises CorruptCollection."""
+        for segment in self.segments:
+            segment.check_all()
+
+
+def open_snapshot(path: Path | str, generation: int | None = None, *, previous: Snapshot | None = None) -> Snapshot:
+    """Open the current generation, or a kept one.  Raises NotACollection, CorruptCollection.
+
+    Segments that are open in `previous`, another generation of the same collection, are shared with it: opening then
+    costs as much as what changed, and either may be closed first.
+    """
+    path = Path(path)
+    manifest = read_manifest(path, generation)
+    while True:
+        try:
+            return _opened(path, manifest, previous)
+        except CorruptCollection:
+            current = manifest if generation is not None else read_manifest(path)
+            if current.generation == manifest.generation:
+                raise
+            manifest = current
+
+
+def manifest_stamp(path: Path) -> tuple[int, int] | None:
+    """Something that differs after each commit, cheap enough to ask ten times a second; None without a collection."""
+    try:
+        status = os.stat(path / MANIFEST)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _opened(path: Path, manifest: Manifest, previous: Snapshot | None) -> Snapshot:
+    snapshot = Snapshot(path, manifest, previous)
+    if manifest.size_bytes <= CHECKED_BYTES:
+        snapshot.check_all()
+    return snapshot
+
+
+def _starts(counts: Sequence[int]) -> Rows:
+    return np.concatenate(([0], np.cumsum(counts, dtype=np.int64))).astype(np.int64)
+
+
+def _joined(parts: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
+    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)
+
+
+def _gather(
+    segments: Sequence[Segment],
+    starts: Rows,
+    rows: ArrayLike,
+    read: Callable[[Segment, Rows], list[T]],
+) -> list[T]:
+    """What `read` gives of each row, from whichever segment holds it, in the order asked."""
+    wanted = np.asarray(rows, dtype=np.int64)
+    owners = np.searchsorted(starts, wanted, side="right") - 1
+    if len(wanted) and np.all(owners == owners[0]):
+        return read(segments[owners[0]], wanted - starts[owners[0]])
+    result: dict[int, T] = {}
+    for owner in np.unique(owners).tolist():
+        places = np.flatnonzero(owners == owner)
+        values = read(segments[owner], wanted[places] - starts[owner])
+        result.update(zip(places.tolist(), values, strict=True))
+    return [result[place] for place in range(len(wanted))]

@@ -1,0 +1,1 @@
+"""Typed metadata: schema, filters, facets."""

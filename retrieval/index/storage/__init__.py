@@ -1,0 +1,1 @@
+"""Files of a collection: manifest, checksums, array headers."""

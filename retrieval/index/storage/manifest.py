@@ -1,0 +1,370 @@
+"""What a generation is made of: one JSON document, immutable, with a checksum over itself.
+
+`manifest.json` is the current generation; `generations/000042.json` holds the same bytes for each generation that is
+kept.  Every byte counts: a manifest is read only if writing it again gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from retrieval.errors import CorruptCollection, NotACollection
+from retrieval.index.storage.checksums import REPAIR, FileRecord
+from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+GENERATIONS = "generations"
+SEGMENTS = "segments"
+DELETIONS = "deletions"
+LEXICAL = "lexical"
+
+Json: TypeAlias = Any  # what json.loads gives
+
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Canaries:
+    """A few texts and the vectors that the encoder gave them, as passages: (n, dimension) float32."""
+
+    texts: tuple[str, ...]
+    vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSettings:
+    """What is decided when a collection is made and holds for all its generations.
+
+    `schema` is None where fields are inferred as they come.  `chunking`, `lexical` and `vectors` are the settings of
+    those parts as JSON values; `lexical` is None for a collection without words.  `search` is what searches use where
+    they say nothing else, as `attendex tune` found it: `weight`, the dense share of fusion.
+    """
+
+    encoder: EncoderFingerprint
+    runtime: str
+    precision: str
+    canaries: Canaries
+    schema: Schema | None = None
+    chunking: Mapping[str, Json] = field(default_factory=dict)
+    lexical: Mapping[str, Json] | None = None
+    vectors: Mapping[str, Json] = field(default_factory=dict)
+    search: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StructureRecord:
+    """A FAISS structure over the vectors of a segment: its file, its parameters and its measured recall."""
+
+    file: FileRecord
+    facts: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionsRecord:
+    """The dead documents of a segment: a bit for each document row, in `deletions/`."""
+
+    file: FileRecord
+    documents: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRecord:
+    """One segment; its files, named in `files`, lie in `segments/<name>/` and never change."""
+
+    name: str
+    documents: int
+    passages: int
+    files: tuple[FileRecord, ...]
+    deletions: DeletionsRecord | None = None
+    structure: StructureRecord | None = None
+
+    @property
+    def live_documents(self) -> int:
+        return self.documents - (self.deletions.documents if self.deletions else 0)
+
+    @property
+    def live_passages(self) -> int:
+        return self.passages - (self.deletions.passages if self.deletions else 0)
+
+    def file(self, name: str) -> FileRecord:
+        """The record of a file; KeyError when the segment has none of that name."""
+        return {each.name: each for each in self.files}[name]
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalRecord:
+    """The lexical index of a generation: a directory in `lexical/`, shared with generations of the same words."""
+
+    name: str
+    files: tuple[FileRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One generation.  Segments stand in row order; keys of passages below `next_key` are given away."""
+
+    generation: int
+    created: datetime
+    cause: str  # what made this generation, for the log: "index corpus.jsonl"
+    settings: CollectionSettings
+    schema: Schema
+    segments: tuple[SegmentRecord, ...]
+    lexical: LexicalRecord | None
+    next_key: int
+    unreadable_share: float | None = None  # of the live documents' text: what the encoder's tokenizer cannot read
+
+    @property
+    def encoder(self) -> EncoderFingerprint:
+        return self.settings.encoder
+
+    @property
+    def canaries(self) -> Canaries:
+        return self.settings.canaries
+
+    @property
+    def documents(self) -> int:
+        """Live documents."""
+        return sum(each.live_documents for each in self.segments)
+
+    @property
+    def passages(self) -> int:
+        """Live passages."""
+        return sum(each.live_passages for each in self.segments)
+
+    def paths(self) -> dict[Path, FileRecord]:
+        """Every file of the generation, relative to the collection; the manifests aside."""
+        paths: dict[Path, FileRecord] = {}
+        for segment in self.segments:
+            folder = Path(SEGMENTS, segment.name)
+            paths.update({folder / each.name: each for each in segment.files})
+            if segment.deletions:
+                paths[Path(DELETIONS, segment.deletions.file.name)] = segment.deletions.file
+            if segment.structure:
+                paths[folder / segment.structure.file.name] = segment.structure.file
+        if self.lexical:
+            paths.update({Path(LEXICAL, self.lexical.name, each.name): each for each in self.lexical.files})
+        return paths
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes on disk of this generation alone."""
+        return sum(record.size_bytes for record in self.paths().values())
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The bytes of a manifest."""
+    body = {
+        "format": FORMAT,
+        "generation": manifest.generation,
+        "created": manifest.created.isoformat(),
+        "cause": manifest.cause,
+        "settings": settings_to_json(manifest.settings),
+        "schema": dict(manifest.schema),
+        "segments": [segment_to_json(each) for each in manifest.segments],
+        "lexical": manifest.lexical
+        and {"name": manifest.lexical.name, "files": [_file_to_json(each) for each in manifest.lexical.files]},
+        "next_key": manifest.next_key,
+        "unreadable_share": manifest.unreadable_share,
+    }
+    return seal(body)
+
+
+def decode_manifest(data: bytes, path: Path) -> Manifest:
+    """The manifest in `data`, which was read from `path`.  Raises CorruptCollection, NotACollection."""
+    body = unseal(data, path)
+    if body.get("format") != FORMAT:
+        raise NotACollection(
+            f"{path}: format {body.get('format')}, and this Attendex reads format {FORMAT}; upgrade it"
+        )
+    try:
+        return _manifest(body)
+    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+        raise CorruptCollection(f"not a manifest ({error!r})", path=path) from error
+
+
+def _manifest(body: Json) -> Manifest:
+    lexical = body["lexical"]
+    return Manifest(
+        generation=int(body["generation"]),
+        created=datetime.fromisoformat(body["created"]),
+        cause=body["cause"],
+        settings=settings_from_json(body["settings"]),
+        schema={name: FieldType(kind) for name, kind in body["schema"].items()},
+        segments=tuple(segment_from_json(each) for each in body["segments"]),
+        lexical=lexical
+        and LexicalRecord(_name(lexical["name"]), tuple(_file_from_json(each) for each in lexical["files"])),
+        next_key=int(body["next_key"]),
+        unreadable_share=body["unreadable_share"],
+    )
+
+
+def read_manifest(collection: Path, generation: int | None = None) -> Manifest:
+    """The current generation, or a kept one.  Raises NotACollection, CorruptCollection."""
+    path = collection / MANIFEST if generation is None else generation_path(collection, generation)
+    try:
+        return decode_manifest(path.read_bytes(), path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        kept = kept_generations(collection)
+        if generation is not None and (collection / MANIFEST).exists():
+            numbers = ", ".join(map(str, kept))
+            raise NotACollection(f"{collection}: generation {generation} is not kept (kept: {numbers})") from error
+        if kept:
+            raise CorruptCollection(
+                f"is gone, but generation {kept[-1]} is kept; `attendex rollback` makes it current again", path=path
+            ) from error
+        raise NotACollection(f"{collection}: not a collection; make one with `attendex index`") from error
+    except OSError as error:
+        raise CorruptCollection(f"cannot be read ({error.strerror})", path=path) from error
+
+
+def is_collection(path: Path) -> bool:
+    """Whether a folder is a collection, or is being made one: it has a collection's folders."""
+    return all((path / name).is_dir() for name in (GENERATIONS, SEGMENTS, DELETIONS))
+
+
+def generation_path(collection: Path, generation: int) -> Path:
+    """Where a kept generation's manifest lies."""
+    return collection / GENERATIONS / f"{generation:06d}.json"
+
+
+def kept_generations(collection: Path) -> list[int]:
+    """Numbers of the manifests in `generations/`, ascending; one above the current generation is a leftover."""
+    names = [path.name for path in (collection / GENERATIONS).glob("*.json")]
+    return sorted(int(name[:-5]) for name in names if re.fullmatch(r"\d{6,}\.json", name))
+
+
+def was_committed(collection: Path) -> bool:
+    """Whether there are generations, be the manifest lost: what a kept one names was durable before it."""
+    return (collection / MANIFEST).exists() or bool(kept_generations(collection))
+
+
+_CHECKSUM, _END = b',\n "checksum": ', b"\n}\n"
+
+
+def seal(body: dict[str, Json]) -> bytes:
+    """A JSON document that ends with a checksum over the rest of it."""
+    data = json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
+    return data[: -len(_END)] + _checksum(data)
+
+
+def unseal(data: bytes, path: Path) -> dict[str, Json]:
+    """The body of a sealed document.  Raises CorruptCollection if any bit of it changed."""
+    body, found, _ = data.rpartition(_CHECKSUM)
+    if not found:
+        raise CorruptCollection(f"is damaged: not a sealed JSON document; {REPAIR}", path=path)
+    if data != body + _checksum(body + _END):
+        raise CorruptCollection(f"is damaged: its checksum does not fit; {REPAIR}", path=path)
+    return json.loads(body + _END)  # type: ignore[no-any-return]
+
+
+def _checksum(data: bytes) -> bytes:
+    return _CHECKSUM + f'"{hashlib.sha256(data).hexdigest()}"'.encode() + _END
+
+
+def settings_to_json(settings: CollectionSettings) -> Json:
+    """Settings as JSON values."""
+    return {
+        "encoder": asdict(settings.encoder),
+        "runtime": settings.runtime,
+        "precision": settings.precision,
+        "canaries": {"texts": list(settings.canaries.texts), "vectors": _vectors_to_json(settings.canaries.vectors)},
+        "schema": None if settings.schema is None else dict(settings.schema),
+        "chunking": dict(settings.chunking),
+        "lexical": None if settings.lexical is None else dict(settings.lexical),
+        "vectors": dict(settings.vectors),
+        "search": dict(settings.search),
+    }
+
+
+def settings_from_json(body: Json) -> CollectionSettings:
+    """The settings that `settings_to_json` gave."""
+    canaries = body["canaries"]
+    schema = body["schema"]
+    return CollectionSettings(
+        encoder=EncoderFingerprint(**body["encoder"]),
+        runtime=body["runtime"],
+        precision=body["precision"],
+        canaries=Canaries(tuple(canaries["texts"]), _vectors_from_json(canaries["vectors"])),
+        schema=None if schema is None else {name: FieldType(kind) for name, kind in schema.items()},
+        chunking=body["chunking"],
+        lexical=body["lexical"],
+        vectors=body["vectors"],
+        search=body.get("search", {}),
+    )
+
+
+def _vectors_to_json(vectors: Vectors) -> Json:
+    data = np.ascontiguousarray(vectors, dtype="<f4")
+    return {"shape": list(data.shape), "float32": base64.b64encode(data.tobytes()).decode()}
+
+
+def _vectors_from_json(body: Json) -> Vectors:
+    data = np.frombuffer(base64.b64decode(body["float32"], validate=True), dtype="<f4")
+    return data.astype(np.float32).reshape(body["shape"])
+
+
+def segment_to_json(segment: SegmentRecord) -> Json:
+    """A segment's record as JSON values."""
+    deletions, structure = segment.deletions, segment.structure
+    return {
+        "name": segment.name,
+        "documents": segment.documents,
+        "passages": segment.passages,
+        "files": [_file_to_json(each) for each in segment.files],
+        "deletions": deletions
+        and {
+            "file": _file_to_json(deletions.file),
+            "documents": deletions.documents,
+            "passages": deletions.passages,
+        },
+        "structure": structure and {"file": _file_to_json(structure.file), "facts": dict(structure.facts)},
+    }
+
+
+def segment_from_json(body: Json) -> SegmentRecord:
+    """The record that `segment_to_json` gave."""
+    deletions, structure = body["deletions"], body["structure"]
+    return SegmentRecord(
+        name=_name(body["name"]),
+        documents=int(body["documents"]),
+        passages=int(body["passages"]),
+        files=tuple(_file_from_json(each) for each in body["files"]),
+        deletions=deletions
+        and DeletionsRecord(
+            _file_from_json(deletions["file"]), int(deletions["documents"]), int(deletions["passages"])
+        ),
+        structure=structure and StructureRecord(_file_from_json(structure["file"]), structure["facts"]),
+    )
+
+
+def _file_to_json(record: FileRecord) -> Json:
+    body: dict[str, Json] = {"name": record.name, "size_bytes": record.size_bytes, "sha256": record.sha256}
+    if record.blocks:
+        body["blocks"] = base64.b64encode(b"".join(record.blocks)).decode()
+    return body
+
+
+def _file_from_json(body: Json) -> FileRecord:
+    joined = base64.b64decode(body.get("blocks", ""), validate=True)
+    blocks = tuple(joined[at : at + _DIGEST_BYTES] for at in range(0, len(joined), _DIGEST_BYTES))
+    return FileRecord(_name(body["name"]), int(body["size_bytes"]), body["sha256"], blocks)
+
+
+def _name(name: str) -> str:
+    """A name in one directory; a manifest may come from anywhere and must not lead out of its collection."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise ValueError(f"{name!r} is not the name of a file")
+    return name

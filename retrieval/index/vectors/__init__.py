@@ -1,0 +1,1 @@
+"""Stored vectors, exact search and FAISS indexes."""

@@ -1,0 +1,122 @@
+"""Kept vectors: one plain `.npy` file a segment, written as a stream and read through a memory map.
+
+Every score that leaves the vector index is computed here, by `row_scores`, from the kept vectors and in float32.  The
+score of a row depends on the row and the query alone: not on what else is scored, on the segment that holds the row,
+or on the structure that found it.  So equal vectors have bit-equal scores, and a collection ranks alike however it
+was built.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import DTypeLike, NDArray
+
+from retrieval.errors import CorruptCollection, EncoderError, StorageError
+from retrieval.index.storage.npy import read_header
+from retrieval.types import Scores, Vectors
+from retrieval.util.files import Files, writing
+
+KEPT_TYPES = (np.dtype("<f2"), np.dtype("<f4"))
+LONGEST = 1.02  # greatest length of a kept vector; above one by what float16 rounds
+SCORED_ROWS = 4096  # rows scored at a time: bounds the float32 copy
+
+Kept = NDArray[np.float16] | NDArray[np.float32]  # (n, dimension)
+
+
+class VectorWriter:
+    """Writes vectors as a `.npy` file, block by block, in the memory of one block.
+
+    The file is whole and on disk once `close` has returned.  Leaving the context on an exception deletes it.
+    """
+
+    def __init__(self, path: Path, dimension: int, dtype: DTypeLike = np.float16, files: Files | None = None) -> None:
+        self.path = path
+        self.dimension = dimension
+        self.dtype = np.dtype(dtype).newbyteorder("<")
+        if self.dtype not in KEPT_TYPES:
+            raise ValueError(f"vectors are kept as float16 or float32, not {self.dtype}")
+        self.rows = 0
+        self._files = files or Files()
+        self._open = ExitStack()
+        self._file = self._open.enter_context(writing(self._files, path))
+        self._data_start = self._write_header()
+
+    def append(self, block: Vectors) -> None:
+        """Add `block`, (n, dimension), after what is there.  Raises EncoderError for what cannot be a unit vector."""
+        if block.ndim != 2 or block.shape[1] != self.dimension:
+            raise ValueError(f"a block has shape {block.shape}; these vectors have {self.dimension} dimensions")
+        lengths = np.linalg.norm(block.astype(np.float32, copy=False), axis=1)
+        if not np.all(lengths <= LONGEST):  # also False for NaN
+            row = int(np.flatnonzero(~(lengths <= LONGEST))[0])
+            raise EncoderError(f"vector {self.rows + row} has length {lengths[row]:g}; vectors must have length 1")
+        self._file.write(np.ascontiguousarray(block, dtype=self.dtype).data)
+        self.rows += len(block)
+
+    def close(self) -> None:
+        """Complete the header and force the file to disk.  Closing twice does nothing."""
+        if self._file.closed:
+            return
+        if self._write_header() != self._data_start:
+            raise AssertionError("the .npy header changed its length")
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._open.__exit__(kind, error, trace)
+            self._files.unlink(self.path)
+
+    def _write_header(self) -> int:
+        """Write the header for the rows so far.  numpy pads it, so that its length does not depend on them."""
+        self._file.seek(0)
+        header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, self.dimension)}
+        npy.write_array_header_1_0(self._file, header)
+        return self._file.tell()
+
+
+def open_vectors(path: Path) -> Kept:
+    """Map the vectors of `path`, (n, dimension), read-only; nothing is read before it is used."""
+    try:
+        with path.open("rb") as file:
+            header = read_header(file)
+            size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise CorruptCollection("the vectors are missing; restore the collection or index again", path=path) from error
+    except OSError as error:
+        raise StorageError(f"cannot read vectors: {error.strerror}", path=path) from error
+    except ValueError as error:
+        raise CorruptCollection(f"not a file of vectors ({error}); restore it or index again", path=path) from error
+    shape, dtype = header.shape, header.dtype
+    if len(shape) != 2 or dtype not in KEPT_TYPES:
+        raise CorruptCollection(f"holds {dtype} of shape {shape}, not rows of float16 or float32", path=path)
+    expected = header.size_bytes + shape[0] * shape[1] * dtype.itemsize
+    if size != expected:
+        raise CorruptCollection(f"has {size} bytes instead of {expected}; restore it or index again", path=path)
+    if shape[0] == 0:
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype=dtype, mode="r", offset=header.size_bytes, shape=shape)
+
+
+def row_scores(query: NDArray[np.float32], vectors: Kept) -> Scores:
+    """Inner products of `query`, (dimension,), with each row of `vectors`, (n, dimension).
+
+    numpy's own pairwise sum along the last axis: every row is added up alone and in the same order, whereas a matrix
+    product groups rows and so rounds them differently in different company.
+    """
+    scores = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), SCORED_ROWS):
+        block = np.asarray(vectors[start : start + SCORED_ROWS], dtype=np.float32)
+        np.sum(block * query, axis=1, out=scores[start : start + SCORED_ROWS])
+    return scores

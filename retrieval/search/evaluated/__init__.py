@@ -1,0 +1,1 @@
+"""Systems that an evaluation compares."""

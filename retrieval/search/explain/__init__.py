@@ -1,0 +1,1 @@
+"""Explain why a passage matched."""

@@ -1,0 +1,1 @@
+"""Utilities that every package uses: files, cores, the terminal."""

@@ -1,0 +1,5 @@
+"""The Python client of a running service; needs httpx and pydantic only."""
+
+from service.client.client import AsyncClient, Client, SearchOptions, ServiceError, UploadReport
+
+__all__ = ["AsyncClient", "Client", "SearchOptions", "ServiceError", "UploadReport"]

@@ -1,0 +1,298 @@
+"""The Python client: `Client`, and `AsyncClient` with the same methods.
+
+    with Client("http://127.0.0.1:8080") as client:
+        for hit in client.search("papers", "does aspirin lower the risk of stroke", k=3).hits:
+            print(hit.rank, hit.title)
+
+Needs httpx and pydantic only.  Requests refused for lack of room (429, 503) and connections that could not be made, or
+broke, are tried again, later each time; whatever goes wrong is a ServiceError in the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Self, TypeVar, Unpack
+
+import httpx
+
+from service.client.requests import (
+    PAGE_DOCUMENTS,
+    Call,
+    Calls,
+    Document,
+    SearchOptions,
+    ServiceError,
+    Texts,
+    UploadReport,
+    connection,
+    done,
+    error_of,
+    listed,
+    no_answer,
+    parts_async,
+    parts_of,
+    pause_after,
+    pause_without_answer,
+    pauses,
+    read_answer,
+)
+from service.schemas.changes import JobAnswer
+from service.schemas.collections import CollectionAnswer, CollectionDetails, DocumentAnswer
+from service.schemas.rerank import CohereResult
+from service.schemas.search import SearchAnswer
+
+__all__ = ["AsyncClient", "Client", "SearchOptions", "ServiceError", "UploadReport"]
+
+T = TypeVar("T")
+JOBS_ON_THEIR_WAY, POLL_S = 4, 0.1
+
+
+class Client:
+    """Asks a service.  `url` and `key` default to ATTENDEX_URL and ATTENDEX_API_KEY.  Safe to share between threads."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        retries: int = 4,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.Client(**connection(url, key, timeout_s), transport=transport)
+        self._retries = retries
+        self._calls = Calls()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def collections(self) -> list[CollectionAnswer]:
+        """All collections, by name."""
+        return self._send(self._calls.collections())
+
+    def collection(self, name: str) -> CollectionDetails:
+        """One collection in detail."""
+        return self._send(self._calls.collection(name))
+
+    def create(self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None) -> CollectionDetails:
+        """Make an empty collection."""
+        return self._send(self._calls.create(name, encoder, fields))
+
+    def drop(self, name: str) -> None:
+        """Remove a collection and all that is in it."""
+        self._send(self._calls.drop(name))
+
+    def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
+        """Documents that answer the query, best first."""
+        return self._send(self._calls.search(collection, query, options))
+
+    def search_batch(
+        self, collection: str, queries: Sequence[str], **options: Unpack[SearchOptions]
+    ) -> list[SearchAnswer]:
+        """Answers in the order of the queries."""
+        return self._send(self._calls.search_batch(collection, queries, options))
+
+    def document(self, collection: str, document_id: str) -> DocumentAnswer:
+        """One document as it was given."""
+        return self._send(self._calls.document(collection, document_id))
+
+    def documents(self, collection: str, filter: str = "") -> Iterator[DocumentAnswer]:
+        """All documents, or those that match, fetched page by page."""
+        offset, total = 0, 1
+        while offset < total:
+            page = self._send(self._calls.documents(collection, filter, offset))
+            yield from page.documents
+            offset, total = offset + PAGE_DOCUMENTS, page.total
+
+    def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
+        """Add or replace some documents in one request; with `wait` they can be searched afterwards."""
+        job = self._send(self._calls.add(collection, documents, wait))
+        return self.finished(job) if wait else job
+
+    def upload(self, collection: str, documents: Iterable[Document]) -> UploadReport:
+        """Add or replace any number of documents, streamed in requests of bounded size; waits for the last one."""
+        report, jobs = UploadReport(), list[JobAnswer]()
+        for part in parts_of(documents):
+            jobs.append(self.add(collection, part, wait=False))
+            if len(jobs) == JOBS_ON_THEIR_WAY:
+                report = report.plus(self.finished(jobs.pop(0)))
+        for job in jobs:
+            report = report.plus(self.finished(job))
+        return report
+
+    def delete(self, collection: str, ids: Texts = (), *, filter: str = "", wait: bool = True) -> JobAnswer:
+        """Delete documents by id, by filter, or both."""
+        job = self._send(self._calls.delete(collection, listed(ids), filter, wait))
+        return self.finished(job) if wait else job
+
+    def finished(self, job: JobAnswer) -> JobAnswer:
+        """Wait until a job is done.  Raises ServiceError where it failed."""
+        while job.status in ("queued", "running"):
+            time.sleep(POLL_S)
+            job = self._send(self._calls.job(job.collection, job.id))
+        return done(job)
+
+    def embed(self, texts: Texts, *, model: str = "default", queries: bool = False) -> list[list[float]]:
+        """Vectors of length one, in the order of the texts."""
+        return self._send(self._calls.embed(listed(texts), model, queries))
+
+    def rerank(self, query: str, documents: Texts, top_n: int | None = None) -> list[CohereResult]:
+        """Places of the documents and their scores, best first."""
+        return self._send(self._calls.rerank(query, listed(documents), top_n))
+
+    def ready(self) -> bool:
+        """Whether the service can answer requests now."""
+        try:
+            return self._http.get("/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+    def _send(self, call: Call[T]) -> T:
+        for pause in pauses(self._retries):
+            try:
+                response = self._http.request(call.method, call.path, json=call.body, params=call.params)
+            except httpx.TransportError as error:
+                failed, wait = no_answer(self._http, error), pause_without_answer(error, pause)
+            else:
+                if response.is_success:
+                    return read_answer(call, response)
+                failed, wait = error_of(response), pause_after(response, pause)
+            if wait is None:
+                raise failed
+            time.sleep(wait)
+        raise AssertionError("the last pause is None")
+
+
+class AsyncClient:
+    """The same for asyncio."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        retries: int = 4,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.AsyncClient(**connection(url, key, timeout_s), transport=transport)
+        self._retries = retries
+        self._calls = Calls()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def collections(self) -> list[CollectionAnswer]:
+        """All collections, by name."""
+        return await self._send(self._calls.collections())
+
+    async def collection(self, name: str) -> CollectionDetails:
+        """One collection in detail."""
+        return await self._send(self._calls.collection(name))
+
+    async def create(
+        self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None
+    ) -> CollectionDetails:
+        """Make an empty collection."""
+        return await self._send(self._calls.create(name, encoder, fields))
+
+    async def drop(self, name: str) -> None:
+        """Remove a collection and all that is in it."""
+        await self._send(self._calls.drop(name))
+
+    async def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
+        """Documents that answer the query, best first."""
+        return await self._send(self._calls.search(collection, query, options))
+
+    async def search_batch(
+        self, collection: str, queries: Sequence[str], **options: Unpack[SearchOptions]
+    ) -> list[SearchAnswer]:
+        """Answers in the order of the queries."""
+        return await self._send(self._calls.search_batch(collection, queries, options))
+
+    async def document(self, collection: str, document_id: str) -> DocumentAnswer:
+        """One document as it was given."""
+        return await self._send(self._calls.document(collection, document_id))
+
+    async def documents(self, collection: str, filter: str = "") -> AsyncIterator[DocumentAnswer]:
+        """All documents, or those that match, fetched page by page."""
+        offset, total = 0, 1
+        while offset < total:
+            page = await self._send(self._calls.documents(collection, filter, offset))
+            for document in page.documents:
+                yield document
+            offset, total = offset + PAGE_DOCUMENTS, page.total
+
+    async def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
+        """Add or replace some documents in one request; with `wait` they can be searched afterwards."""
+        job = await self._send(self._calls.add(collection, documents, wait))
+        return await self.finished(job) if wait else job
+
+    async def upload(self, collection: str, documents: Iterable[Document] | AsyncIterable[Document]) -> UploadReport:
+        """Add or replace any number of documents, streamed in requests of bounded size; waits for the last one."""
+        report, jobs = UploadReport(), list[JobAnswer]()
+        async for part in parts_async(documents):
+            jobs.append(await self.add(collection, part, wait=False))
+            if len(jobs) == JOBS_ON_THEIR_WAY:
+                report = report.plus(await self.finished(jobs.pop(0)))
+        for job in jobs:
+            report = report.plus(await self.finished(job))
+        return report
+
+    async def delete(self, collection: str, ids: Texts = (), *, filter: str = "", wait: bool = True) -> JobAnswer:
+        """Delete documents by id, by filter, or both."""
+        job = await self._send(self._calls.delete(collection, listed(ids), filter, wait))
+        return await self.finished(job) if wait else job
+
+    async def finished(self, job: JobAnswer) -> JobAnswer:
+        """Wait until a job is done.  Raises ServiceError where it failed."""
+        while job.status in ("queued", "running"):
+            await asyncio.sleep(POLL_S)
+            job = await self._send(self._calls.job(job.collection, job.id))
+        return done(job)
+
+    async def embed(self, texts: Texts, *, model: str = "default", queries: bool = False) -> list[list[float]]:
+        """Vectors of length one, in the order of the texts."""
+        return await self._send(self._calls.embed(listed(texts), model, queries))
+
+    async def rerank(self, query: str, documents: Texts, top_n: int | None = None) -> list[CohereResult]:
+        """Places of the documents and their scores, best first."""
+        return await self._send(self._calls.rerank(query, listed(documents), top_n))
+
+    async def ready(self) -> bool:
+        """Whether the service can answer requests now."""
+        try:
+            return (await self._http.get("/readyz")).is_success
+        except httpx.TransportError:
+            return False
+
+    async def _send(self, call: Call[T]) -> T:
+        for pause in pauses(self._retries):
+            try:
+                response = await self._http.request(call.method, call.path, json=call.body, params=call.params)
+            except httpx.TransportError as error:
+                failed, wait = no_answer(self._http, error), pause_without_answer(error, pause)
+            else:
+                if response.is_success:
+                    return read_answer(call, response)
+                failed, wait = error_of(response), pause_after(response, pause)
+            if wait is None:
+                raise failed
+            await asyncio.sleep(wait)
+        raise AssertionError("the last pause is None")

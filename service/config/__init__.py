@@ -1,0 +1,1 @@
+"""Settings, API keys and checks at start."""

@@ -1,0 +1,193 @@
+"""Request ids, logs and metrics: what an operator sees of each request.
+
+Neither query texts nor keys are logged or used as labels; `log.queries` adds query texts to the log on request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import secrets
+import sys
+from dataclasses import dataclass
+from time import gmtime, perf_counter, strftime
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.config.settings import Log
+from service.problems import INTERNAL, Problem, problem_of_status, render
+
+if TYPE_CHECKING:
+    from service.observability.metrics import Metrics
+
+LOGGER = "attendex.service"
+LOGGED_CHARACTERS = 1_000  # of a path
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is known of a request once its answer has been sent."""
+
+    method: str
+    path: str
+    route: str
+    status: int
+    milliseconds: float
+    request_id: str
+    caller: str
+    query: str
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; fields given as `extra={"fields": …}` stand beside the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": strftime("%Y-%m-%dT%H:%M:%S", gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """The same for people."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", {})
+        # A caller may not forge log lines: what they sent is shown with its line breaks escaped.
+        shown = " ".join(
+            f"{name}={value!r}" if isinstance(value, str) else f"{name}={value}" for name, value in fields.items()
+        )
+        return super().format(record) + (f"  {shown}" if shown else "")
+
+
+def set_up_logging(settings: Log) -> None:
+    """Send the logs of the service and of the server to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
+    for name in (LOGGER, "uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(settings.level.upper() if name == LOGGER else logging.WARNING)
+
+
+class Observe:
+    """The outermost layer: gives each request an id, counts, times and logs it, answers for uncaught failures."""
+
+    def __init__(self, app: ASGIApp, *, settings: Log, metrics: Metrics) -> None:
+        self.app = app
+        self._settings = settings
+        self._metrics = metrics
+        self._logger = logging.getLogger(LOGGER)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        method = scope["method"]
+        if method == "HEAD":  # answered as GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
+        request_id = _request_id(scope)
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        started = perf_counter()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except asyncio.CancelledError:  # by the server, which has to end
+            if not status:
+                ending = problem_of_status(503, "the service is shutting down", {"Connection": "close"})
+                await render(ending, scope["path"], request_id)(scope, receive, sending)
+        except Exception:
+            self._logger.exception("request failed", extra={"fields": {"request_id": request_id}})
+            if status:
+                raise  # the answer has begun; the server closes the connection
+            failed = Problem(INTERNAL.status, INTERNAL.code, INTERNAL.detail)
+            await render(failed, scope["path"], request_id)(scope, receive, sending)
+        finally:
+            self._report(_outcome(scope, method, status, (perf_counter() - started) * 1000))
+
+    def _report(self, outcome: Outcome) -> None:
+        self._metrics.request(outcome.route, outcome.method, outcome.status, outcome.milliseconds / 1000)
+        slow = 0 < self._settings.slow_ms <= outcome.milliseconds
+        if not (self._settings.requests or slow):
+            return
+        fields = {
+            "method": outcome.method,
+            "path": outcome.path[:LOGGED_CHARACTERS],
+            "status": outcome.status,
+            "ms": round(outcome.milliseconds, 1),
+            "request_id": outcome.request_id,
+        }
+        if outcome.caller:
+            fields["caller"] = outcome.caller
+        if self._settings.queries and outcome.query:
+            fields["query"] = outcome.query
+        level = logging.WARNING if slow or outcome.status >= 500 else logging.INFO
+        self._logger.log(level, "slow request" if slow else "request", extra={"fields": fields})
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's id where it is a plain word, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given = value.decode("latin-1")
+            if _REQUEST_ID.fullmatch(given):
+                return str(given)
+            break
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """An id that no other request has."""
+    return secrets.token_hex(8)
+
+
+def _outcome(scope: Scope, method: str, status: int, milliseconds: float) -> Outcome:
+    state = scope["state"]
+    route = getattr(scope.get("route"), "path", "unmatched")
+    caller = state.get("caller")
+    return Outcome(
+        method=method,
+        path=scope["path"],
+        route=route,
+        status=status or 499,  # nginx's number for a request that was given up
+        milliseconds=milliseconds,
+        request_id=state["request_id"],
+        caller=caller.name if caller else "",
+        query=state.get("query", ""),
+    )

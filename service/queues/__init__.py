@@ -1,0 +1,1 @@
+"""Bounded queues for encoding, searching, reranking and changes."""

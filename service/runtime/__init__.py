@@ -1,0 +1,1 @@
+"""Open collections, encoders and caches of a running service."""

@@ -1,0 +1,208 @@
+"""The open collections by name, and the newest good generation of each.
+
+`refresh` looks at the manifests: what another process committed is opened beside what is being served, warmed, and put
+in its place between two requests; the old generation is closed when its last request is done.  A generation that fails
+to open is left alone for a while, and the last good one goes on being served.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from indexer.building.document_changes import create_collection, drop_collection
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import AttendexError, CollectionError, CollectionExists, CollectionNotFound, InputError
+from retrieval.index.collection.snapshot import manifest_stamp
+from retrieval.index.storage.manifest import MANIFEST
+from retrieval.search.searcher import Searcher
+from retrieval.types import Schema
+from service.observability.request_log import LOGGER
+
+RETRY_S = 30.0  # after which a generation that failed to open is tried again
+
+Stamp: TypeAlias = tuple[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class _Served:
+    """One open generation and the requests that use it."""
+
+    path: Path
+    searcher: Searcher
+    stamp: Stamp
+    users: int = 0
+    retired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A generation that failed to open."""
+
+    stamp: Stamp
+    error: Exception
+    at: float  # by the monotonic clock
+
+
+@dataclass(slots=True)
+class _State:
+    served: dict[str, _Served] = field(default_factory=dict)
+    failures: dict[str, _Failure] = field(default_factory=dict)
+
+
+class Collections:
+    """Collections below `root`, or `root` itself where it is one.  Safe to call from several threads."""
+
+    def __init__(self, root: Path, open_collection: Callable[[Path, Searcher | None], Searcher]) -> None:
+        self.root = root
+        self._open = open_collection
+        self._state = _State()
+        self._lock = threading.Lock()  # guards _state; never held while a collection is opened
+        self._refreshing = threading.Lock()
+        self._logger = logging.getLogger(LOGGER)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether `root` is a folder of collections, so that new ones can be made in it."""
+        return not is_collection(self.root)
+
+    def names(self) -> list[str]:
+        """Names of what is served, in order."""
+        with self._lock:
+            return sorted(self._state.served)
+
+    def failures(self) -> dict[str, str]:
+        """Why the newest generation of a collection is not served, by name."""
+        with self._lock:
+            return {name: type(failure.error).__name__ for name, failure in self._state.failures.items()}
+
+    def path(self, name: str) -> Path:
+        """Directory of a served collection."""
+        with self._lock:
+            return self._find(name).path
+
+    @contextmanager
+    def lease(self, name: str) -> Iterator[Searcher]:
+        """The collection's searcher, open until the block ends.  Raises CollectionNotFound, CollectionError."""
+        with self._lock:
+            served = self._find(name)
+            served.users += 1
+        try:
+            yield served.searcher
+        finally:
+            with self._lock:
+                served.users -= 1
+                close = served.retired and not served.users
+            if close:
+                served.searcher.close()
+
+    def refresh(self) -> None:
+        """Open what is new or changed, let go of what is gone.  Blocks; runs beside requests."""
+        with self._refreshing:
+            found = self._on_disk()
+            for name, path in found.items():
+                self._refresh_one(name, path)
+            for name in {*self.names(), *self.failures()} - set(found):
+                self._put(name, None)
+
+    def create(self, name: str, encoder: Callable[[], SentenceEncoder], schema: Schema | None) -> None:
+        """Make an empty collection and serve it.  Raises CollectionExists, InputError."""
+        if not self.is_folder:
+            raise InputError("this service serves a single collection; start it on a folder to make others")
+        path = self.root / name
+        if is_collection(path):
+            raise CollectionExists(f"there is a collection {name!r} already")
+        create_collection(path, encoder(), schema=schema)
+        self.refresh()
+
+    def drop(self, name: str) -> None:
+        """Remove a collection, a damaged one too, from service and from the disk.
+
+        Raises CollectionNotFound, CollectionLocked.
+        """
+        path = self._on_disk().get(name)
+        if path is None:
+            raise CollectionNotFound(no_collection(name))
+        if not self.is_folder:
+            raise InputError("this service serves a single collection, which cannot be dropped")
+        drop_collection(path)
+        self.refresh()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for name in self.names():
+            self._put(name, None)
+
+    def _find(self, name: str) -> _Served:
+        served = self._state.served.get(name)
+        if served is None and name in self._state.failures:
+            raise CollectionError(f"collection {name!r} cannot be opened; the service's log says why")
+        if served is None:
+            raise CollectionNotFound(no_collection(name))
+        return served
+
+    def _on_disk(self) -> dict[str, Path]:
+        if is_collection(self.root):
+            return {self.root.resolve().name: self.root}
+        if not self.root.is_dir():
+            return {}
+        return {path.name: path for path in sorted(self.root.iterdir()) if path.name[0] != "." and is_collection(path)}
+
+    def _refresh_one(self, name: str, path: Path) -> None:
+        stamp = manifest_stamp(path)
+        if stamp is None:  # dropped between the listing and now
+            return
+        with self._lock:
+            served, failure = self._state.served.get(name), self._state.failures.get(name)
+        if served and served.stamp == stamp:
+            return
+        if failure and failure.stamp == stamp and time.monotonic() - failure.at < RETRY_S:
+            return
+        try:
+            searcher = self._open(path, served.searcher if served else None)
+        except Exception as error:  # whatever it is, the other collections are served
+            self._failed(name, _Failure(stamp, error, time.monotonic()), failure)
+        else:
+            self._put(name, _Served(path, searcher, stamp))
+
+    def _failed(self, name: str, failure: _Failure, before: _Failure | None) -> None:
+        """Note it, and log it unless it is the old story."""
+        with self._lock:
+            self._state.failures[name] = failure
+        if before is None or (before.stamp, str(before.error)) != (failure.stamp, str(failure.error)):
+            fields = {"collection": name, "error": str(failure.error)}
+            foreseen = isinstance(failure.error, AttendexError | OSError)
+            self._logger.error(
+                "collection cannot be opened",
+                exc_info=None if foreseen else failure.error,
+                extra={"fields": fields},
+            )
+
+    def _put(self, name: str, new: _Served | None) -> None:
+        """Serve `new` under the name instead of what was there; None: nothing."""
+        with self._lock:
+            old = self._state.served.pop(name, None)
+            if new is not None:
+                self._state.served[name] = new
+            self._state.failures.pop(name, None)
+            close = old is not None and not old.users
+            if old is not None:
+                old.retired = True
+        if old is not None and close:
+            old.searcher.close()
+
+
+def no_collection(name: str) -> str:
+    """What a caller is told who asks for a collection that is not there, or not for them."""
+    return f"no collection {name!r} here; GET /v1/collections lists them"
+
+
+def is_collection(path: Path) -> bool:
+    """Whether the directory holds a collection, readable or not."""
+    return (path / MANIFEST).is_file()

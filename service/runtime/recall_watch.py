@@ -1,0 +1,107 @@
+"""How much of the exact answer approximate search finds, watched on a sample of live queries.
+
+A sampled query is repeated exactly on a thread of low priority, beside the requests; too many at once are passed over.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from retrieval.errors import CollectionError, CollectionNotFound
+from retrieval.index.vectors.index_choice import VectorSettings
+from retrieval.index.vectors.recall import RecallEstimate, RecallMonitor
+from retrieval.search.searcher import Searcher
+from service.observability.request_log import LOGGER
+from service.runtime.open_collections import Collections
+from service.runtime.thread_priority import lower_priority
+
+NEIGHBOURS = 10  # recall@10, as the structures are tuned for
+BACKLOG = 4
+GONE = (CollectionNotFound, CollectionError)
+
+
+class RecallWatch:
+    """A monitor for each collection whose vectors are searched approximately."""
+
+    def __init__(self, collections: Collections, share: float) -> None:
+        self._collections = collections
+        self._share = share
+        self._monitors: dict[str, RecallMonitor] = {}
+        self._below: set[str] = set()
+        self._pending = 0
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "attendex-recall", initializer=lower_priority)
+
+    def close(self) -> None:
+        """End the thread; what waits is dropped."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def saw(self, collection: str, query: str) -> None:
+        """A query was answered with vectors; repeat it exactly if it is in the sample."""
+        if self._share:
+            with suppress(*GONE):  # dropped meanwhile; the query was answered all the same
+                self._sample(collection, query)
+
+    def _sample(self, collection: str, query: str) -> None:
+        with self._collections.lease(collection) as searcher:
+            if searcher.snapshot.vectors.is_exact:
+                return
+            monitor = self._monitors.setdefault(collection, RecallMonitor(_target(searcher), self._share))
+        with self._lock:
+            if self._pending >= BACKLOG or not monitor.wants():
+                return
+            self._pending += 1
+        self._thread.submit(self._in_turn, lambda: self._repeat(collection, query, monitor))
+
+    def forget(self, collection: str) -> None:
+        """Let go of what is known of a collection that was dropped."""
+        self._monitors.pop(collection, None)
+        self._below.discard(collection)
+
+    def estimate(self, collection: str) -> RecallEstimate | None:
+        """Recall over the last sampled queries; None before the first."""
+        monitor = self._monitors.get(collection)
+        return monitor.estimate() if monitor else None
+
+    def repeated(self, collection: str) -> int:
+        """Queries repeated since the start."""
+        monitor = self._monitors.get(collection)
+        return monitor.repeated if monitor else 0
+
+    def _in_turn(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except GONE:
+            pass  # dropped meanwhile
+        except Exception:
+            logging.getLogger(LOGGER).exception("a query could not be repeated exactly")
+        finally:
+            with self._lock:
+                self._pending -= 1
+
+    def _repeat(self, collection: str, query: str, monitor: RecallMonitor) -> None:
+        with self._collections.lease(collection) as searcher:
+            snapshot = searcher.snapshot
+            vectors = searcher.encoder.encode_queries([query])
+            found = snapshot.vectors.search(vectors, NEIGHBOURS, allowed=snapshot.live)[0]
+            exact = snapshot.vectors.search(vectors, NEIGHBOURS, allowed=snapshot.live, exact=True)[0]
+        monitor.observe(found, exact)
+        self._warn(collection, monitor)
+
+    def _warn(self, collection: str, monitor: RecallMonitor) -> None:
+        """Once each time that the recall falls below its target."""
+        if not monitor.below_target:
+            self._below.discard(collection)
+        elif collection not in self._below:
+            self._below.add(collection)
+            fields = {"collection": collection, "recall": str(monitor.estimate()), "target": monitor.target}
+            logging.getLogger(LOGGER).warning("recall is below its target", extra={"fields": fields})
+
+
+def _target(searcher: Searcher) -> float:
+    """The recall that the collection's structures were tuned for."""
+    return VectorSettings.from_json(searcher.snapshot.manifest.settings.vectors).recall

@@ -1,0 +1,107 @@
+"""`mteb.evaluate` runs on the whole pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from indexer.evaluation.mteb import AttendexSearch
+from retrieval.metrics.evaluation import evaluate
+from retrieval.metrics.runs import Qrels, make_run
+from retrieval.types import Mode, SearchRequest
+
+mteb = pytest.importorskip("mteb")
+
+CORPUS = [
+    {"id": "d1", "title": "Aspirin", "text": "Aspirin lowers the risk of stroke."},
+    {"id": "d2", "title": "Wings", "text": "A wing in the slipstream of a propeller."},
+    {"id": "d3", "title": "", "text": "Cats sleep for most of the day."},
+    {"id": "d4", "title": "Dogs", "text": "Dogs sleep at night and bark by day."},
+]
+QUERIES = [
+    {"id": "q1", "text": "preventing a stroke"},
+    {"id": "q2", "text": "an aeroplane's propeller"},
+    {"id": "q3", "text": "animals that bark"},
+]
+QRELS = {"q1": {"d1": 1}, "q2": {"d2": 1}, "q3": {"d4": 1, "d3": 0}}
+
+
+def local_task() -> Any:
+    from datasets import Dataset
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+    class LocalRetrieval(AbsTaskRetrieval):
+        """Four documents and three queries."""
+
+        metadata = TaskMetadata(
+            name="LocalRetrieval",
+            description="Four documents and three queries.",
+            reference=None,
+            dataset={"path": "local", "revision": "1"},
+            type="Retrieval",
+            category="t2t",
+            eval_splits=["test"],
+            eval_langs=["eng-Latn"],
+            main_score="ndcg_at_10",
+            date=None,
+            domains=None,
+            task_subtypes=None,
+            license=None,
+            annotations_creators=None,
+            dialect=None,
+            sample_creation=None,
+            bibtex_citation=None,
+        )
+
+        def load_data(self, *_: Any, **__: Any) -> None:
+            data = {
+                "corpus": Dataset.from_list(CORPUS),
+                "queries": Dataset.from_list(QUERIES),
+                "relevant_docs": QRELS,
+                "top_ranked": None,
+            }
+            self.dataset = {"default": {"test": data}}
+            self.data_loaded = True
+
+    return LocalRetrieval()
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Any:
+    made = AttendexSearch(tmp_path, request=SearchRequest("", mode=Mode.DENSE))
+    yield made
+    made.close()
+
+
+def test_mteb_scores_the_pipeline(search: AttendexSearch, tmp_path: Path) -> None:
+    assert isinstance(search, mteb.models.models_protocols.SearchProtocol)
+    assert not isinstance(search, mteb.models.models_protocols.CrossEncoderProtocol)
+    results = mteb.evaluate(search, local_task(), cache=None, prediction_folder=tmp_path / "predictions")
+    (scores,) = results.task_results[0].scores["test"]
+    predictions = search.search(QUERIES, top_k=10)
+    ours = evaluate(make_run("r", predictions), Qrels("q", QRELS), "nDCG@10 R@10 P@1").figures
+    assert scores["ndcg_at_10"] == pytest.approx(ours["nDCG@10"], abs=1e-5)
+    assert scores["recall_at_10"] == pytest.approx(ours["R@10"], abs=1e-5)
+    assert scores["precision_at_1"] == pytest.approx(ours["P@1"], abs=1e-5)
+    assert scores["main_score"] > 0.8
+
+
+def test_reranking_keeps_to_the_candidates(search: AttendexSearch) -> None:
+    class Named:
+        name = "a task/with a name"
+
+    search.index(CORPUS, task_metadata=Named(), hf_split="test", hf_subset="default", encode_kwargs={}, num_proc=None)
+    found = search.search(QUERIES, top_k=10, top_ranked={"q1": ["d2", "d3"], "q2": ["d2"], "q3": []})
+    assert set(found["q1"]) == {"d2", "d3"}
+    assert set(found["q2"]) == {"d2"}
+    assert found["q3"] == {}
+
+
+def test_what_mteb_is_told_of_the_model(search: AttendexSearch) -> None:
+    meta = search.mteb_model_meta
+    assert meta.name == "attendex/all-MiniLM-L6-v2"
+    assert meta.embed_dim == 384
+    assert len(str(meta.revision)) == 64

@@ -1,0 +1,112 @@
+"""Tuning measures what would run, and writes only what is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from indexer.building.chunking import ChunkSettings
+from indexer.building.pipeline import BuildSettings, build_collection
+from indexer.evaluation.tuning import Bench, current_settings, tune_collection, write_tuned
+from indexer.maintenance.linked_copy import linked_copy
+from retrieval.index.storage.manifest import read_manifest
+from retrieval.metrics.runs import Qrels, Topic
+from retrieval.metrics.tasks import Task, make_task
+from retrieval.metrics.tuning import Tuned
+from retrieval.search.evaluated.systems import ask_system, deep, open_system, parse_system
+from retrieval.search.searcher import open_searcher
+from retrieval.types import SearchRequest
+from service.cli import app
+
+ANIMALS = "cat dog horse cow sheep goat hen duck goose pig frog owl".split()  # noqa: SIM905
+PLACES = "barn kitchen river".split()  # noqa: SIM905
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("source") / "animals.jsonl"
+    rows = [
+        {"id": f"{animal}-{place}", "title": f"The {animal}", "text": f"In the {place} lives an old {animal}."}
+        for animal in ANIMALS
+        for place in PLACES
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    into = tmp_path_factory.mktemp("built") / "animals"
+    build_collection([source], into, BuildSettings(chunking=ChunkSettings("whole")))
+    return into
+
+
+@pytest.fixture
+def collection(built: Path) -> Iterator[Path]:
+    """A copy that a test may change."""
+    with linked_copy(built) as copy:
+        yield copy
+
+
+def task() -> Task:
+    topics = tuple(Topic(animal, f"{animal} that swims") for animal in ANIMALS)
+    return make_task("animals", topics, Qrels("q", {animal: {f"{animal}-river": 1} for animal in ANIMALS}))
+
+
+def tuned(collection: Path, **chosen: float) -> Tuned:
+    defaults = current_settings(read_manifest(collection))
+    return Tuned(defaults, {**defaults, **chosen}, 12, 0.5, 0.6, 0.05, 0.15, 0.001, 0.04, (), 3)
+
+
+def test_what_is_measured_is_what_runs_after_it_was_written(collection: Path) -> None:
+    settings = {"weight": 0.2, "k1": 0.6, "b": 0.25, "title_weight": 3.0}
+    with Bench(collection, task(), "RR@10", None) as bench:
+        measured = bench.measured(settings).tolist()
+        before = bench.measured(current_settings(read_manifest(collection))).tolist()
+    assert read_manifest(collection).generation == 1
+    assert write_tuned(collection, tuned(collection, **settings)) == 2
+    assert current_settings(read_manifest(collection)) == settings
+    with Bench(collection, task(), "RR@10", None) as bench:
+        assert bench.measured(settings).tolist() == measured
+        assert bench.measured({"weight": 0.7, "k1": 1.5, "b": 0.75, "title_weight": 1.0}).tolist() == before
+
+
+def test_searches_use_what_was_written(collection: Path) -> None:
+    write_tuned(collection, tuned(collection, weight=0.25))
+    with open_searcher(collection) as searcher:
+        result = searcher.search(SearchRequest("an old goose"))
+        assert result.weight == 0.25
+        assert "tuned" in result.weight_reason
+    with open_system(parse_system(str(collection))) as system:
+        measured = ask_system(system, "x", deep(SearchRequest(""), 10), task().topics)
+    assert measured.stamp is not None
+    assert measured.stamp.generation == 2
+
+
+def test_a_search_over_few_queries_keeps_the_defaults(collection: Path) -> None:
+    found = tune_collection(collection, task(), "RR@10")
+    assert found.queries == 12
+    assert found.defaults == current_settings(read_manifest(collection))
+    assert read_manifest(collection).generation == 1
+    assert [each.name for each in collection.parent.iterdir()] == ["animals"]
+
+
+def test_the_command_says_what_it_did(collection: Path, tmp_path: Path) -> None:
+    queries, qrels = tmp_path / "q.tsv", tmp_path / "qrels.txt"
+    queries.write_text("".join(f"{topic.id}\t{topic.text}\n" for topic in task().topics[:10]))
+    qrels.write_text("".join(f"{animal} 0 {animal}-river 1\n" for animal in ANIMALS))
+    arguments = ["tune", str(collection), "--queries", str(queries), "--qrels", str(qrels), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.output)
+    assert answer["queries"] == 10
+    assert answer["accepted"] == (answer["p"] < 0.05 and answer["gain"] > 0 and answer["chosen"] != answer["defaults"])
+    assert (answer["generation"] is not None) == answer["accepted"]
+    queries.write_text("cat\ta cat\n")
+    few = CliRunner().invoke(app, arguments)
+    assert few.exit_code == 1
+    assert "too few to tune by" in few.output

@@ -1,0 +1,163 @@
+"""Backups: what goes in comes out, and nothing else can."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from indexer.maintenance.backup import restore_archive, save_archive
+from indexer.maintenance.verify import verify
+from retrieval.errors import CorruptCollection, InputError
+from retrieval.index.storage.manifest import read_manifest
+from tests.indexer.faults import grown, state
+
+Members = list[tuple[tarfile.TarInfo, bytes]]
+
+
+def members_of(archive: Path) -> Members:
+    with pa.input_stream(str(archive), compression="zstd") as unpacked:
+        data = io.BytesIO(unpacked.read())
+    with tarfile.open(fileobj=data) as tar:
+        return [(each, tar.extractfile(each).read()) for each in tar]  # type: ignore[union-attr]
+
+
+def write_archive(path: Path, members: Members) -> Path:
+    with pa.output_stream(str(path), compression="zstd") as packed, tarfile.open(fileobj=packed, mode="w|") as tar:
+        for member, data in members:
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def test_what_goes_in_comes_out(bench: Any) -> None:
+    grown(bench)
+    saved = save_archive(bench.path, bench.folder / "backup.tar.zst")
+    bench.add(bench.document("later"))
+    restored = restore_archive(bench.folder / "backup.tar.zst", bench.folder / "copy")
+    assert saved == restored
+    assert saved.generation == 3
+    was = {**(state(bench.path) or {})}
+    del was["later"]
+    assert state(bench.folder / "copy") == was
+    assert verify(bench.folder / "copy").ok
+    assert verify(bench.folder / "copy").orphans == ()
+
+
+def test_an_older_generation_can_be_saved(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    bench.add(bench.document("b"))
+    save_archive(bench.path, bench.folder / "one.tar.zst", 1)
+    restore_archive(bench.folder / "one.tar.zst", bench.folder / "copy")
+    assert state(bench.folder / "copy") == {"a": "text of a"}
+
+
+def test_a_restored_collection_can_be_changed(bench: Any) -> None:
+    grown(bench)
+    save_archive(bench.path, bench.folder / "backup.tar.zst")
+    other = type(bench)(bench.folder / "other", bench.settings)
+    other.folder.mkdir()
+    restore_archive(bench.folder / "backup.tar.zst", other.path)
+    other.add(other.document("new"))
+    assert state(other.path) == {**(state(bench.path) or {}), "new": "text of new"}
+
+
+def test_a_directory_with_something_in_it_is_left_alone(bench: Any) -> None:
+    grown(bench)
+    save_archive(bench.path, bench.folder / "backup.tar.zst")
+    with pytest.raises(InputError, match="is there already"):
+        restore_archive(bench.folder / "backup.tar.zst", bench.path)
+    (bench.folder / "empty").mkdir()
+    restore_archive(bench.folder / "backup.tar.zst", bench.folder / "empty")
+
+
+def test_a_damaged_collection_makes_no_backup(bench: Any) -> None:
+    grown(bench)
+    vectors = bench.path / next(each for each in read_manifest(bench.path).paths() if each.name == "vectors.npy")
+    data = bytearray(vectors.read_bytes())
+    data[-1] ^= 1
+    vectors.write_bytes(data)
+    with pytest.raises(CorruptCollection, match=r"vectors\.npy"):
+        save_archive(bench.path, bench.folder / "backup.tar.zst")
+    assert [each.name for each in bench.folder.iterdir()] == ["collection"]
+
+
+def link(members: Members) -> None:
+    member = tarfile.TarInfo(members[2][0].name)
+    member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    members[2] = (member, b"")
+
+
+def hard_link(members: Members) -> None:
+    member = tarfile.TarInfo(members[2][0].name)
+    member.type, member.linkname = tarfile.LNKTYPE, members[1][0].name
+    members[2] = (member, b"")
+
+
+def traversal(members: Members) -> None:
+    member = tarfile.TarInfo("../outside.txt")
+    members.insert(1, (member, b""))
+
+
+def absolute(members: Members) -> None:
+    member = tarfile.TarInfo("/tmp/outside.txt")
+    members.append((member, b""))
+
+
+def twice(members: Members) -> None:
+    members.append(members[1])
+
+
+def missing(members: Members) -> None:
+    members.pop()
+
+
+def no_manifest(members: Members) -> None:
+    members.pop(0)
+
+
+def another_byte(members: Members) -> None:
+    member, data = members[1]
+    members[1] = (member, data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def longer(members: Members) -> None:
+    member, data = members[1]
+    member.size += 1
+    members[1] = (member, data + b"x")
+
+
+def manifest_bit(members: Members) -> None:
+    member, data = members[0]
+    members[0] = (member, data.replace(b'"generation": 3', b'"generation": 4'))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [link, hard_link, traversal, absolute, twice, missing, no_manifest, another_byte, longer, manifest_bit],
+)
+def test_a_changed_archive_is_refused(bench: Any, change: Callable[[Members], None]) -> None:
+    grown(bench)
+    save_archive(bench.path, bench.folder / "backup.tar.zst")
+    members = members_of(bench.folder / "backup.tar.zst")
+    change(members)
+    archive = write_archive(bench.folder / "changed.tar.zst", members)
+    with pytest.raises(CorruptCollection, match=r"changed\.tar\.zst"):
+        restore_archive(archive, bench.folder / "copy")
+    assert sorted(each.name for each in bench.folder.iterdir()) == ["backup.tar.zst", "changed.tar.zst", "collection"]
+
+
+def test_what_is_not_an_archive_is_refused(bench: Any) -> None:
+    grown(bench)
+    archive = bench.folder / "backup.tar.zst"
+    save_archive(bench.path, archive)
+    data = archive.read_bytes()
+    for content in (b"", b"no archive", data[: len(data) // 2], data[:20] + bytes(20) + data[40:]):
+        archive.write_bytes(content)
+        with pytest.raises(CorruptCollection, match=r"backup\.tar\.zst"):
+            restore_archive(archive, bench.folder / "copy")
+        assert not (bench.folder / "copy").exists()

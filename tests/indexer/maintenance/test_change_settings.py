@@ -1,0 +1,97 @@
+"""Other settings for the same documents, as a generation that can be gone back from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.maintenance.change_settings import Adjustment, adjust_collection
+from indexer.maintenance.linked_copy import linked_copy
+from indexer.maintenance.rollback import roll_back
+from indexer.writing.writer import Writer
+from retrieval.errors import InputError
+from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.lexical.analyzer import LexicalSettings
+from retrieval.index.lexical.reader import WordIndex
+from retrieval.index.storage.manifest import read_manifest
+from retrieval.types import Document
+from tests.indexer.conftest import Bench
+
+DOCUMENTS = [
+    Document("a", "the wing of a bird", "flying"),
+    Document("b", "flying over the sea, flying home, flying far and flying on and on over land and sea", "travel"),
+    Document("c", "a sea bird"),
+]
+
+
+@pytest.fixture
+def collection(bench: Bench) -> Path:
+    """Three documents with words."""
+    made = replace(bench, settings=replace(bench.settings, lexical=asdict(LexicalSettings())))
+    with Writer(made.path, create=made.settings) as writer:
+        made.put(writer, DOCUMENTS)
+        writer.commit()
+    return made.path
+
+
+def scores(path: Path, query: str) -> list[float]:
+    with open_snapshot(path) as snapshot:
+        assert isinstance(snapshot.lexical, WordIndex)
+        return snapshot.lexical.score(query, np.arange(snapshot.rows)).round(5).tolist()
+
+
+def test_scoring_changes_without_another_index(collection: Path) -> None:
+    before, words = scores(collection, "flying"), read_manifest(collection).lexical
+    assert adjust_collection(collection, Adjustment({"k1": 0.6, "b": 0.0}, {}), cause="tune") == 2
+    manifest = read_manifest(collection)
+    assert manifest.lexical == words
+    assert (manifest.settings.lexical or {})["k1"] == 0.6
+    assert manifest.cause == "tune"
+    assert scores(collection, "flying") != before
+    roll_back(collection)
+    assert scores(collection, "flying") == before
+
+
+def test_another_title_weight_is_that_of_a_fresh_build(collection: Path, bench: Bench, tmp_path: Path) -> None:
+    adjust_collection(collection, Adjustment({"title_weight": 3.0}, {}))
+    fresh = replace(bench.settings, lexical=asdict(LexicalSettings(title_weight=3.0)))
+    with Writer(tmp_path / "fresh", create=fresh) as writer:
+        bench.put(writer, DOCUMENTS)
+        writer.commit()
+    assert scores(collection, "flying bird") == scores(tmp_path / "fresh", "flying bird")
+
+
+def test_search_defaults_are_kept_and_nothing_to_change_writes_nothing(collection: Path) -> None:
+    adjustment = Adjustment({}, {"weight": 0.3})
+    assert adjust_collection(collection, adjustment) == 2
+    assert read_manifest(collection).settings.search == {"weight": 0.3}
+    assert adjust_collection(collection, adjustment) == 2
+
+
+def test_what_does_not_fit_is_refused_and_nothing_changes(collection: Path, bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="b is 2"):
+        adjust_collection(collection, Adjustment({"b": 2}, {}))
+    with Writer(tmp_path / "wordless", create=replace(bench.settings, lexical=None)) as writer:
+        bench.put(writer, DOCUMENTS)
+        writer.commit()
+    with pytest.raises(InputError, match="has no words"):
+        adjust_collection(tmp_path / "wordless", Adjustment({"k1": 1.0}, {}))
+    assert read_manifest(collection).generation == read_manifest(tmp_path / "wordless").generation == 1
+
+
+def test_a_copy_is_a_copy(collection: Path, bench: Bench) -> None:
+    files = {path.relative_to(collection): path.read_bytes() for path in collection.rglob("*") if path.is_file()}
+    with linked_copy(collection) as copy:
+        assert copy.name == collection.name
+        with Writer(copy) as writer:
+            bench.put(writer, [Document("d", "another one")])
+            writer.delete(["a"])
+            writer.commit()
+        adjust_collection(copy, Adjustment({"title_weight": 2.0}, {"weight": 0.1}))
+    assert not copy.exists()
+    assert files == {
+        path.relative_to(collection): path.read_bytes() for path in collection.rglob("*") if path.is_file()
+    }

@@ -1,0 +1,210 @@
+"""Damage of every kind is found, and its place named; what is whole passes."""
+
+from __future__ import annotations
+
+import random
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from indexer.maintenance import verify as module
+from indexer.maintenance.verify import Verification, verify
+from indexer.writing.commit import publish
+from indexer.writing.writer import Limits
+from retrieval.errors import CorruptCollection, NotACollection
+from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.storage.manifest import read_manifest
+from retrieval.types import Passage
+from retrieval.util.files import Files
+
+
+@pytest.fixture
+def damaged(bench: Any) -> Any:
+    """A collection of three generations and an interrupted build, to be damaged."""
+    bench.add(bench.document("a", year=1), bench.document("b", "a text that becomes two passages"))
+    bench.add(bench.document("c"), bench.document("b"))
+    with bench.writer() as writer:
+        writer.delete(["c"])
+        writer.commit()
+    with suppress(KeyboardInterrupt), bench.writer(limits=Limits(passages=1)) as writer:
+        bench.put(writer, [bench.document("d")])
+        raise KeyboardInterrupt
+    return bench
+
+
+def data_files(bench: Any) -> list[Path]:
+    """Every file that holds anything."""
+    return sorted(each for each in bench.path.rglob("*") if each.is_file() and each.stat().st_size)
+
+
+def problems(verification: Verification) -> str:
+    return "\n".join(problem for check in verification.checks for problem in check.problems)
+
+
+def test_a_whole_collection_passes(damaged: Any) -> None:
+    found = verify(damaged.path)
+    assert found.ok, problems(found)
+    assert found.orphans == ()
+    assert {each.name: each.examined for each in found.checks}["manifests"] == 4
+
+
+def flip(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def test_any_flipped_bit_is_found(damaged: Any) -> None:
+    dice = random.Random(5)
+    for path in data_files(damaged):
+        for bit in {0, path.stat().st_size * 8 - 1, *(dice.randrange(path.stat().st_size * 8) for _ in range(2))}:
+            flip(path, bit)
+            found = verify(damaged.path)
+            assert not found.ok, f"bit {bit} of {path}"
+            assert path.name in problems(found)
+            flip(path, bit)
+    assert verify(damaged.path).ok
+
+
+@pytest.mark.slow
+def test_every_flipped_bit_is_found(bench: Any) -> None:
+    bench.add(bench.document("a", year=1))
+    tried = 0
+    for path in data_files(bench):
+        for bit in range(path.stat().st_size * 8):
+            flip(path, bit)
+            assert not verify(bench.path, sample=0).ok, f"bit {bit} of {path}"
+            flip(path, bit)
+            tried += 1
+    assert tried > 50_000
+
+
+def test_a_flipped_bit_in_what_is_served_is_refused_on_opening(bench: Any) -> None:
+    bench.add(bench.document("a", year=1))
+    named = read_manifest(bench.path).paths()
+    for path in [bench.path / "manifest.json", *(bench.path / each for each in named if each.parts[0] == "segments")]:
+        flip(path, 8 * (path.stat().st_size // 2))
+        with pytest.raises(CorruptCollection, match=path.name):
+            open_snapshot(bench.path)
+        flip(path, 8 * (path.stat().st_size // 2))
+    open_snapshot(bench.path).close()
+
+
+@pytest.mark.parametrize("change", ["truncated", "longer", "gone"])
+def test_files_of_another_size_are_found_and_refused(bench: Any, change: str) -> None:
+    bench.add(bench.document("a", year=1))
+    for name in read_manifest(bench.path).paths():
+        path = bench.path / name
+        data = path.read_bytes()
+        if change == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(data[:-1] if change == "truncated" else data + b"x")
+        with pytest.raises(CorruptCollection, match=path.name):
+            open_snapshot(bench.path)
+        assert path.name in problems(verify(bench.path))
+        path.write_bytes(data)
+    assert verify(bench.path).ok
+
+
+@pytest.mark.parametrize("step", ["read_manifest", "_check_files", "_answers", "open_segments"])
+def test_writers_that_go_on_meanwhile_do_no_damage(bench: Any, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Just before a step, so many commits come that nothing of what is looked at is kept."""
+    for number in range(4):
+        bench.add(bench.document("a", f"version {number}"))
+    original = getattr(module, step)
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.setattr(module, step, original)
+        for number in range(4):
+            bench.add(bench.document("a", f"later version {number}"))
+        return original(*arguments)
+
+    monkeypatch.setattr(module, step, late)
+    found = verify(bench.path)
+    assert found.ok, problems(found)
+    assert found.generation in (4, 8)
+    assert found.orphans == ()
+
+
+def test_damage_is_found_beside_writers_too(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.add(bench.document("a"))
+    (path,) = bench.path.glob("segments/*/documents.arrow")
+    check_files = module._check_files
+
+    def late(*arguments: Any) -> Any:
+        for number in range(4):
+            bench.add(bench.document(f"b{number}"))
+        flip(path, 8 * (path.stat().st_size // 2))
+        return check_files(*arguments)
+
+    monkeypatch.setattr(module, "_check_files", late)
+    assert str(path) in problems(verify(bench.path))
+
+
+def test_orphans_are_listed_and_do_no_harm(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    (bench.path / "segments" / "000009-ffffffff").mkdir()
+    (bench.path / "notes.txt").write_text("not ours")
+    found = verify(bench.path)
+    assert found.ok
+    assert found.orphans == ("notes.txt", "segments/000009-ffffffff")
+
+
+def test_passages_beyond_their_text_are_found(bench: Any) -> None:
+    document = bench.document("a", "short")
+    with bench.writer() as writer:
+        writer.add([document], [[Passage(0, 50)]], bench.vectors([document]))
+        writer.commit()
+    assert "passage row 0 is [0, 50) of 5 characters" in problems(verify(bench.path))
+
+
+def test_vectors_of_another_length_are_found(bench: Any) -> None:
+    document = bench.document("a")
+    with bench.writer() as writer:
+        writer.add([document], [bench.cut(document)], bench.vectors([document]) / 2)
+        writer.commit()
+    assert "the vector of passage row 0 has length 0.4999" in problems(verify(bench.path))
+
+
+def test_two_live_documents_of_one_id_are_found(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    bench.add(bench.document("a", "again"))
+    manifest = read_manifest(bench.path)
+    segments = tuple(replace(each, deletions=None) for each in manifest.segments)
+    old = read_manifest(bench.path, 1).segments
+    publish(bench.path, replace(manifest, generation=3, segments=(*old, *segments)), Files())
+    assert "document 'a' (row 0) is there twice" in problems(verify(bench.path))
+
+
+def test_words_that_are_missing_are_found(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    words = read_manifest(bench.path).lexical
+    bench.add(bench.document("b"))
+    publish(bench.path, replace(read_manifest(bench.path), generation=3, lexical=words), Files())
+    assert "passage row 1 (key 1) has no words" in problems(verify(bench.path))
+
+
+class Liar:
+    """An encoder that gives other vectors than the one that made the collection."""
+
+    dimension = 8
+
+    def encode_passages(self, texts: Any) -> Any:
+        vectors = np.zeros((len(texts), 8), np.float32)
+        vectors[:, 0] = 1
+        return vectors
+
+
+def test_canaries_tell_another_encoder(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    assert "the encoder has the right files but gives other vectors" in problems(verify(bench.path, encoder=Liar()))  # type: ignore[arg-type]
+
+
+def test_what_is_no_collection_cannot_be_verified(tmp_path: Path) -> None:
+    with pytest.raises(NotACollection):
+        verify(tmp_path)

@@ -1,0 +1,103 @@
+"""Collections whose large segments have an approximate structure: through commit, deletion, merge, damage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.maintenance.background_merge import merge_collection
+from indexer.writing import vector_index_build as structures
+from retrieval.errors import CorruptCollection
+from retrieval.index.collection.segment import STRUCTURE
+from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.storage.manifest import read_manifest
+from retrieval.index.vectors.build import StructureFacts
+from retrieval.index.vectors.recall import estimate, recall_of
+from retrieval.types import Vectors
+from tests.indexer.conftest import Bench, vector_of
+
+DOCUMENTS = 1200
+
+
+@pytest.fixture
+def graphs(bench: Bench) -> Bench:
+    """Collections whose segments of a thousand passages get a graph."""
+    vectors = {"structure": "HNSW32,SQ8", "recall": 0.9}
+    return replace(bench, settings=replace(bench.settings, vectors=vectors))
+
+
+def queries() -> Vectors:
+    return np.concatenate([vector_of(f"query {number}") for number in range(60)])
+
+
+def recall(path: Path, k: int = 10) -> float:
+    """Recall of the current generation's search against its own exact search, live rows only."""
+    with open_snapshot(path) as snapshot:
+        found = snapshot.vectors.search(queries(), k, allowed=snapshot.live)
+        exact = snapshot.vectors.search(queries(), k, allowed=snapshot.live, exact=True)
+        assert all(snapshot.live[each.rows].all() and len(each.rows) == k for each in found)
+        return estimate([recall_of(one, other) for one, other in zip(found, exact, strict=True)]).high
+
+
+def is_exact(path: Path) -> bool:
+    with open_snapshot(path) as snapshot:
+        return snapshot.vectors.is_exact
+
+
+def test_a_large_segment_has_a_structure_through_commits_deletions_and_merges(graphs: Bench) -> None:
+    documents = [graphs.document(f"d{number:04}") for number in range(DOCUMENTS)]
+    graphs.add(*documents)
+    segment = read_manifest(graphs.path).segments[0]
+    assert segment.structure is not None
+    facts = StructureFacts.from_json(segment.structure.facts)
+    assert (facts.factory, facts.rows) == ("HNSW32,SQ8", segment.passages)
+    assert not is_exact(graphs.path)
+    assert recall(graphs.path) >= 0.9
+
+    graphs.add(graphs.document("new"))
+    first, second = read_manifest(graphs.path).segments
+    assert first.structure == segment.structure
+    assert second.structure is None  # small: exact
+    with graphs.writer() as writing:
+        writing.delete([each.id for each in documents[:100]])
+        writing.commit()
+    assert recall(graphs.path) >= 0.9
+
+    merge_collection(graphs.path, fully=True)
+    (merged,) = read_manifest(graphs.path).segments
+    assert merged.structure is not None
+    assert merged.structure.facts["rows"] == merged.passages
+    assert recall(graphs.path) >= 0.9
+
+
+def test_a_small_collection_stays_exact(bench: Bench) -> None:
+    bench.add(*(bench.document(f"d{number}") for number in range(50)))
+    assert is_exact(bench.path)
+
+
+@pytest.mark.parametrize("place", [0.001, 0.3])
+def test_a_damaged_structure_is_refused_before_it_is_parsed(graphs: Bench, place: float) -> None:
+    graphs.add(*(graphs.document(f"d{number:04}") for number in range(DOCUMENTS)))
+    (path,) = graphs.path.glob(f"segments/*/{STRUCTURE}")
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * place)] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CorruptCollection, match="digest"):
+        open_snapshot(graphs.path)
+
+
+def test_an_interrupted_build_of_a_structure_leaves_the_old_generation(
+    graphs: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs.add(graphs.document("first"))
+    monkeypatch.setattr(structures, "record_file", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    documents = [graphs.document(f"d{number:04}") for number in range(DOCUMENTS)]
+    with pytest.raises(KeyboardInterrupt):
+        graphs.add(*documents)
+    assert read_manifest(graphs.path).generation == 1
+    monkeypatch.undo()
+    graphs.add(*documents)
+    assert len(list(graphs.path.glob(f"segments/*/{STRUCTURE}"))) == 1  # the other one was collected

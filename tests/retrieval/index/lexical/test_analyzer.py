@@ -1,0 +1,116 @@
+"""Words and terms: examples that can be checked by eye, and what holds for any text."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrieval.errors import InputError
+from retrieval.index.lexical.analyzer import _WORD, MAX_TERM, Analyzer, LexicalSettings
+
+ENGLISH = Analyzer("english")
+PLAIN = Analyzer("none")
+TEXTS = st.text(
+    alphabet=st.sampled_from("aBc9_.'’s+#- \n\x1e户法한ガﾞｶＡé\u0301\u00ad\u200d😀สัह") | st.characters(), max_size=40
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("The running models", ["the", "run", "model"]),
+        ("str.rstrip", ["str.rstrip", "str", "rstrip"]),
+        ("snake_case", ["snake_case", "snake", "case"]),
+        ("__init__", ["__init__", "init"]),
+        ("camelCase", ["camelcas", "camel", "case"]),
+        ("camelcase", ["camelcas"]),
+        ("HTTPServer3 p53A", ["httpserver3", "http", "server3", "p53a"]),
+        ("HTTPServer URLs", ["httpserver", "http", "server", "url"]),
+        ("C++ and C#", ["c++", "c", "and", "c#", "c"]),
+        ("np.matrixNorm", ["np.matrixnorm", "np", "matrixnorm", "matrix", "norm"]),
+        ("a sentence.", ["a", "sentenc"]),
+        ("Bernoulli's O’Neill’s don't", ["bernoulli", "o", "neill", "don", "t"]),
+        ("IL-6 p53", ["il", "6", "p53"]),
+        ("个体户", ["个体", "个", "体户", "体", "户"]),
+        ("第54条", ["第", "54", "条"]),
+        ("Ｃ＋＋ １２", ["c++", "c", "12"]),
+        ("ｶﾞｷﾞ", ["ガギ", "ガ", "ギ"]),
+        ("cafe\u0301", ["café"]),
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("co\u00adoperate", ["cooper"]),
+        ("___ ''' \u202e 😀 \x00", []),
+    ],
+)
+def test_terms(text: str, terms: list[str]) -> None:
+    assert ENGLISH.terms(text) == terms
+
+
+def test_languages() -> None:
+    assert Analyzer("german").terms("Häuser") == ["haus"]
+    assert PLAIN.terms("Running") == ["running"]
+
+
+def test_parts_take_the_places_of_the_words_that_they_are() -> None:
+    form = PLAIN.form("np.matrixNorm")
+    assert dict(zip(form.terms, form.offsets, strict=True)) == {
+        "np.matrixnorm": 0,
+        "np": 0,
+        "matrixnorm": 1,
+        "matrix": 1,
+        "norm": 2,
+    }
+    assert form.width == 3
+    assert [PLAIN.form(word).width for word in PLAIN.split("个体户")] == [0, 1, 0, 1, 1]
+
+
+def test_long_words_are_cut() -> None:
+    assert PLAIN.terms("x" * 5000) == ["x" * MAX_TERM]
+
+
+def test_places_are_those_of_the_text_as_given() -> None:
+    text = "Ａé e\u0301 ｶﾞｷﾞ"
+    assert [text[word.start : word.end] for word in PLAIN.locate(text)] == ["Ａé", "e\u0301", "ｶﾞｷﾞ", "ｶﾞ", "ｷﾞ"]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"language": "klingon"}, {"k1": -1.0}, {"b": 1.5}, {"title_weight": float("nan")}, {"analysis": 0}]
+)
+def test_settings_that_cannot_be_used(settings: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=next(iter(settings))[:5] if "language" not in settings else "klingon"):
+        LexicalSettings(**settings)  # type: ignore[arg-type]
+
+
+@given(TEXTS)
+def test_any_text_has_terms_that_can_be_kept(text: str) -> None:
+    for word in ENGLISH.split(text):
+        form = ENGLISH.form(word)
+        assert len(form.terms) == len(form.offsets)
+        assert all(term.encode() and len(term) <= MAX_TERM for term in form.terms)
+        assert all(0 <= offset <= max(0, form.width) for offset in form.offsets)
+
+
+@given(TEXTS)
+def test_normal_forms_have_the_same_terms(text: str) -> None:
+    assert PLAIN.terms(text) == PLAIN.terms(unicodedata.normalize("NFKC", text))
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_the_quick_path_for_ascii_splits_as_the_other(text: str) -> None:
+    assert PLAIN.split(text) == _WORD.findall(text)
+
+
+@given(TEXTS)
+def test_words_of_ascii_split_as_they_stand(text: str) -> None:
+    assert all(PLAIN.split(word) == [word] for word in PLAIN.split(text) if word.isascii())
+
+
+@given(TEXTS)
+def test_located_words_lie_within_the_text(text: str) -> None:
+    words = PLAIN.locate(text)
+    assert all(0 <= word.start < word.end <= len(text) for word in words)
+    if unicodedata.is_normalized("NFKC", text):
+        assert all(text[word.start : word.end] == word.text for word in words)
+        assert [word.text for word in words] == PLAIN.split(text)

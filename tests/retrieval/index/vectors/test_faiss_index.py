@@ -1,0 +1,275 @@
+"""Structures: positions and rows, factory strings, files, building, tuning, and search through them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from retrieval.errors import CorruptCollection, InputError, StorageError
+from retrieval.index.vectors import build as vector_build
+from retrieval.index.vectors.approximate import Approximate
+from retrieval.index.vectors.build import StructureFacts, build_structure, open_structure, queried_rows
+from retrieval.index.vectors.exact import Flat
+from retrieval.index.vectors.faiss_index import Effort, RowOrder, Structure, make_index
+from retrieval.index.vectors.faiss_threads import threads_for
+from retrieval.index.vectors.index_choice import StructurePlan
+from retrieval.index.vectors.multi_segment import CombinedVectors, SegmentVectors
+from retrieval.index.vectors.recall import estimate, recall_of
+from retrieval.index.vectors.recall_tuning import Setting, Tuning
+from retrieval.util.files import Files
+
+ROWS, D = 4000, 32
+GRAPH, TURNED, LISTS, CODES = "HNSW32,SQ8", "PCA28,HNSW16,SQ8", "IVF64,PQ8x4fs", "SQ4"
+
+
+def clustered(rng: np.random.Generator, rows: int) -> NDArray[np.float16]:
+    """Unit vectors around 60 centres, always the same."""
+    centres = np.random.default_rng(42).standard_normal((60, D))
+    vectors = centres[rng.integers(60, size=rows)] + 0.7 * rng.standard_normal((rows, D))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+
+
+VECTORS = clustered(np.random.default_rng(0), ROWS)
+QUERIES = clustered(np.random.default_rng(1), 100).astype(np.float32)
+
+
+def build(path: Path, factory: str, target: float = 0.95) -> StructureFacts:
+    plan = StructurePlan(factory, ROWS, D, 2000, "as asked")
+    facts = build_structure(VECTORS, plan, target, path)
+    return StructureFacts.from_json(json.loads(json.dumps(facts.to_json())))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Teams of threads only wait for each other where other tests run beside these."""
+    with threads_for(1):
+        yield
+
+
+@pytest.fixture(scope="module", params=[GRAPH, TURNED, LISTS, CODES])
+def segment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SegmentVectors:
+    path = tmp_path_factory.mktemp("structure") / "structure.faiss"
+    facts = build(path, request.param)
+    return SegmentVectors(Flat(VECTORS), Approximate(open_structure(path, facts), facts.tuning))
+
+
+@given(rows=st.integers(1, 200), held=st.integers(0, 200), seed=st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_positions_are_a_reordering_of_the_rows_with_those_held_out_last(rows: int, held: int, seed: int) -> None:
+    order = RowOrder(rows, min(held, rows))
+    by_position = order.to_rows(np.arange(rows))
+    np.testing.assert_array_equal(np.sort(by_position), np.arange(rows))
+    np.testing.assert_array_equal(by_position[order.base :], order.held)
+    assert order.to_rows(np.array([-1]))[0] == -1
+    allowed = np.random.default_rng(seed).random(rows) < 0.5
+    np.testing.assert_array_equal(order.by_position(allowed), allowed[by_position])
+
+
+@pytest.mark.parametrize("factory", ["nonsense", "IVF", "PQ7", "IDMap,Flat", "HNSW32,SQ8,RFlat", "PQ8x4fs"])
+def test_factory_strings_that_cannot_work_are_refused(factory: str) -> None:
+    with pytest.raises(InputError, match=factory):
+        make_index(factory, D)
+
+
+def test_what_was_measured_reaches_the_target_and_is_recorded(segment: SegmentVectors) -> None:
+    assert segment.approximate is not None
+    tuning = segment.approximate.tuning
+    assert tuning.target == 0.95
+    assert min(tuning.passages.recall, tuning.queries.recall) >= 0.95
+    assert tuning.made_by == "vectors"
+    assert tuning.milliseconds > 0
+
+
+@pytest.mark.parametrize("k", [1, 10, 60])
+@pytest.mark.parametrize("share", [1.0, 0.97, 0.5, 0.1, 0.01, 0.001])
+def test_recall_holds_on_other_queries_for_any_filter(segment: SegmentVectors, k: int, share: float) -> None:
+    allowed = None if share == 1 else np.random.default_rng(5).random(ROWS) < share
+    found = segment.search(QUERIES, k, allowed=allowed)
+    exact = segment.search(QUERIES, k, allowed=allowed, exact=True)
+    assert estimate([recall_of(one, other) for one, other in zip(found, exact, strict=True)]).high >= 0.95
+    for one, other, query in zip(found, exact, QUERIES, strict=True):
+        assert len(one.rows) == len(other.rows)
+        assert len(set(one.rows.tolist())) == len(one.rows)
+        assert allowed is None or allowed[one.rows].all()
+        np.testing.assert_array_equal(one.scores, segment.score(query, one.rows))
+        np.testing.assert_array_equal(np.lexsort((one.rows, -one.scores)), np.arange(len(one.rows)))
+
+
+def test_a_filter_that_avoids_what_the_query_asks_for_costs_no_recall(segment: SegmentVectors) -> None:
+    query = QUERIES[:1]
+    nearest = segment.search(query, ROWS // 2, exact=True)[0].rows
+    allowed = np.ones(ROWS, np.bool_)
+    allowed[nearest] = False
+    found, exact = (segment.search(query, 10, allowed=allowed, exact=exact)[0] for exact in (False, True))
+    assert recall_of(found, exact) == 1.0
+
+
+def test_one_query_is_answered_as_among_many(segment: SegmentVectors) -> None:
+    allowed = np.random.default_rng(6).random(ROWS) < 0.6
+    together = segment.search(QUERIES[:20], 10, allowed=allowed)
+    for number, ranking in enumerate(together):
+        alone = segment.search(QUERIES[number : number + 1], 10, allowed=allowed)[0]
+        np.testing.assert_array_equal(alone.rows, ranking.rows)
+
+
+def test_segments_with_and_without_a_structure_are_merged_by_score(segment: SegmentVectors) -> None:
+    small = clustered(np.random.default_rng(9), 300)
+    combined = CombinedVectors([SegmentVectors(Flat(small)), segment], D)
+    whole = CombinedVectors([SegmentVectors(Flat(np.concatenate((small, VECTORS))))], D)
+    assert not combined.is_exact
+    recalls = []
+    for one, other in zip(combined.search(QUERIES, 10), whole.search(QUERIES, 10), strict=True):
+        recalls.append(recall_of(one, other))
+        np.testing.assert_array_equal(np.sort(one.scores)[::-1], one.scores)
+    assert estimate(recalls).high >= 0.95
+    for one, other in zip(combined.search(QUERIES, 10, exact=True), whole.search(QUERIES, 10), strict=True):
+        np.testing.assert_array_equal(one.rows, other.rows)
+
+
+def test_queries_of_the_caller_measure_too(tmp_path: Path) -> None:
+    rows = queried_rows(ROWS)
+    asked = VECTORS[rows].astype(np.float32)
+    plan = StructurePlan(GRAPH, ROWS, D, 2000, "as asked")
+    facts = build_structure(VECTORS, plan, 0.9, tmp_path / "structure", queries=asked)
+    assert facts.tuning.made_by == "text"
+    assert (facts.held_out, len(rows)) == (200, 100)
+
+
+def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "structure"
+    facts = build(path, GRAPH, 0.8)
+    with pytest.raises(CorruptCollection, match="not 5000 of 32"):
+        open_structure(path, replace(facts, rows=5000, held_out=0))
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"IxFI" + b"\xff" * 200, whole[:100]):
+        path.write_bytes(damaged)
+        with pytest.raises(CorruptCollection):
+            open_structure(path, facts)
+
+
+@pytest.mark.parametrize("factory", [GRAPH, TURNED])
+def test_rearranging_gives_what_faiss_gives_by_copying(factory: str) -> None:
+    order = RowOrder(ROWS, 200)
+    positions = np.random.default_rng(3).permutation(order.base)
+    structures = []
+    for _ in range(2):
+        index = make_index(factory, D)
+        index.train(VECTORS[:2000].astype(np.float32))
+        structures.append(Structure(index, order))
+        structures[-1].add(VECTORS, positions)
+    structures[0].rearrange(VECTORS, positions)
+    graph = structures[1].index
+    graph = faiss.downcast_index(graph.index) if factory == TURNED else graph
+    graph.permute_entries(np.argsort(positions))
+    one, other = (faiss.serialize_index(each.index) for each in structures)
+    np.testing.assert_array_equal(one, other)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(vector_build, "BLOCK_ROWS", 1000)
+    plan = StructurePlan(LISTS, ROWS, D, 2000, "as asked")
+    path, seen = tmp_path / "structure", []
+
+    def interrupt(stage: str, done: int, total: int) -> None:
+        assert total == ROWS
+        seen.append((stage, done))
+        if len(seen) == 4:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        build_structure(VECTORS, plan, 0.9, path, progress=interrupt)
+    assert seen == [("training", 0), ("adding", 1000), ("adding", 2000), ("adding", 3000)]
+    assert not path.exists()
+    again: list[tuple[str, int, int]] = []
+    facts = build_structure(VECTORS, plan, 0.9, path, progress=lambda *step: again.append(step))
+    assert again[0] == ("adding", 3000, ROWS)  # the checkpoint after 2000 rows
+    assert [each.name for each in tmp_path.iterdir()] == ["structure"]
+    structure = open_structure(path, facts)
+    found = structure.candidates(VECTORS[:100].astype(np.float32), Effort(64, 20))
+    assert np.mean([row in near for row, near in enumerate(found)]) > 0.95
+
+
+def test_a_graph_goes_on_in_the_order_that_it_was_begun_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(vector_build, "BLOCK_ROWS", 1000)
+    plan, path = StructurePlan(GRAPH, ROWS, D, 2000, "as asked"), tmp_path / "structure"
+
+    def interrupt(*step: object) -> None:
+        if step[1] == 2000:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        build_structure(VECTORS, plan, 0.9, path, progress=interrupt)
+    seen: list[object] = []
+    facts = build_structure(VECTORS, plan, 0.9, path, progress=lambda *step: seen.append(step[1]))
+    assert seen[0] == 2000  # the checkpoint after 1000 rows
+    found = open_structure(path, facts).candidates(VECTORS.astype(np.float32), Effort(64, 20))
+    assert np.mean([row in near for row, near in enumerate(found)]) > 0.95
+
+
+@pytest.mark.parametrize("change", ["plan", "bytes", "record"])
+def test_a_checkpoint_of_something_else_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
+    plan, path = StructurePlan(CODES, ROWS, D, 2000, "as asked"), tmp_path / "structure"
+    partial, record = tmp_path / "structure.partial", tmp_path / "structure.partial.json"
+    other = replace(plan, reason="another") if change == "plan" else plan
+    made = make_index(CODES, D)
+    made.train(VECTORS.astype(np.float32))
+    vector_build._Checkpoints(path, other, np.arange(ROWS - 200)).write(made, Files())
+    if change == "bytes":
+        partial.write_bytes(partial.read_bytes()[:-1] + b"?")
+    if change == "record":
+        record.write_text("{}")
+    seen: list[tuple[str, int, int]] = []
+    build_structure(VECTORS, plan, 0.8, path, progress=lambda *step: seen.append(step))
+    assert seen[0] == ("training", 0, ROWS)
+    assert [each.name for each in tmp_path.iterdir()] == ["structure"]
+
+
+class FullDisk(Files):
+    """No room after the first megabyte."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    def write(self, descriptor: int, path: Path, data: bytes | memoryview) -> int:
+        self.written += len(data)
+        if self.written > 1 << 20:
+            raise StorageError("No space left on device", path=path)
+        return super().write(descriptor, path, data)
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    plan = StructurePlan(GRAPH, ROWS, D, 2000, "as asked")
+    with pytest.raises(StorageError, match="structure: No space left"):
+        build_structure(VECTORS, plan, 0.5, tmp_path / "structure", files=FullDisk())
+
+
+def test_effort_grows_with_depth_and_with_the_strictness_of_a_filter() -> None:
+    measured = [(10, 1.0, 100, 30), (100, 1.0, 250, 200), (10, 0.5, 90, 30), (10, 0.1, 300, 30)]
+    settings = tuple(Setting(k, share, explored, rescored, 1.0, 0.98) for k, share, explored, rescored in measured)
+    nothing = estimate([1.0])
+    tuning = Tuning(0.98, settings, 0.05, nothing, nothing, "vectors")
+    assert tuning.effort(10) == tuning.effort(1) == Effort(100, 30)
+    assert tuning.effort(10, 0.5).explored == 100  # never less than without a filter
+    assert tuning.effort(100) == Effort(300, 200)  # as deep as ten under a filter of a tenth
+    assert tuning.effort(100, 0.1).explored > tuning.effort(100, 0.5).explored > 300
+    assert 100 < tuning.effort(50).rescored < 150
+    deep = [tuning.effort(k) for k in (10, 20, 50, 100, 500, 1000)]
+    assert deep == sorted(deep, key=lambda effort: (effort.explored, effort.rescored))
