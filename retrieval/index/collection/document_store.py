@@ -21,6 +21,7 @@ from pyarrow import ipc
 from retrieval.index.metadata.schema import arrow_schema, from_scalar, to_columns
 from retrieval.index.storage.checksums import CheckedFile
 from retrieval.types import Document, Metadata, Passage, Rows, Schema
+from retrieval.util.arrays import segment_of_row
 from retrieval.util.files import Files, writing
 
 BATCH_BYTES = 1 << 20  # of text; a batch is what one look-up checks and reads
@@ -201,7 +202,7 @@ class TableReader:
         """Cells of some columns, each in the order of `rows`."""
         if not names:  # a table without columns has no batches
             return []
-        numbers = np.searchsorted(self._first_rows, rows, side="right") - 1
+        numbers = segment_of_row(rows, self._first_rows)
         inside = (rows - self._first_rows[numbers]).tolist()
         places = list(zip(numbers.tolist(), inside, strict=True))
         return [self._cells(name, places) for name in names]

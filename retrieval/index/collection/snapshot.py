@@ -29,6 +29,7 @@ from retrieval.index.storage.manifest import MANIFEST, Manifest, read_manifest
 from retrieval.index.vectors.multi_segment import CombinedVectors
 from retrieval.protocols import LexicalIndex
 from retrieval.types import Bitmap, Document, Passage, Rows, Schema
+from retrieval.util.arrays import segment_of_row
 
 T = TypeVar("T")
 
@@ -175,7 +176,7 @@ def _gather(
 ) -> list[T]:
     """What `read` gives of each row, from whichever segment holds it, in the order asked."""
     wanted = np.asarray(rows, dtype=np.int64)
-    owners = np.searchsorted(starts, wanted, side="right") - 1
+    owners = segment_of_row(wanted, starts)
     if len(wanted) and np.all(owners == owners[0]):
         return read(segments[owners[0]], wanted - starts[owners[0]])
     result: dict[int, T] = {}

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from retrieval.index.lexical.postings import Postings
 from retrieval.index.vectors.topk import best
 from retrieval.types import Bitmap, Ranking, Rows, Scores
+from retrieval.util.arrays import find_sorted
 
 _ROUNDING = 2e-7  # relative error of one addition in single precision, and some more
 _FEW = 1 << 17  # rows and postings that are looked at faster than it is found out which of them count
@@ -118,8 +119,8 @@ class TermScores:
         scores = np.zeros(count, np.float64)
         for each in self._parts:
             here = parts[each.number]
-            entry = np.minimum(each.members.searchsorted(here.members), len(each.members) - 1)
-            there = (each.members[entry] == here.members).nonzero()[0]
+            entry, found = find_sorted(here.members, each.members)
+            there = found.nonzero()[0]
             scores[here.asked[there]] = self._given(here.rows[there], each.frequencies[entry[there]])
         return scores
 

@@ -17,6 +17,7 @@ from retrieval.index.lexical.postings import Postings
 from retrieval.index.lexical.query_parser import QueryWords, parse_query
 from retrieval.index.storage.bounded_cache import Remembered
 from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
+from retrieval.util.arrays import find_sorted
 
 MAX_CONDITIONS = 64  # phrases and exclusions of one query, each of which is looked for by itself
 
@@ -211,8 +212,7 @@ def _document_frequency(each: PartOfTerm) -> int:
 def _placed(postings: Postings, keys: NDArray[np.uint64], live: Bitmap) -> Part:
     """Where the passages of a segment stand among the rows."""
     mine = postings.passages["key"]
-    places = np.minimum(np.searchsorted(keys, mine), max(0, len(keys) - 1))
-    there = keys[places] == mine if len(keys) else np.zeros(len(mine), np.bool_)
+    places, there = find_sorted(mine, keys)
     rows = np.where(there & live[places] if len(keys) else there, places, -1).astype(np.int64)
     in_a_run = len(rows) > 0 and rows[0] >= 0 and bool(np.all(np.diff(rows) == 1))
     return Part(postings, rows, int(rows[0]) if in_a_run else None)

@@ -25,6 +25,7 @@ from retrieval.index.lexical.reader import WordIndex
 from retrieval.index.storage.checksums import FileRecord, record_file
 from retrieval.index.storage.manifest import LEXICAL, LexicalRecord
 from retrieval.types import Bitmap
+from retrieval.util.arrays import is_member
 from retrieval.util.files import Files
 
 _SEGMENT_OCCURRENCES = 1 << 22  # gathered in memory before a segment is written; about 40 bytes each
@@ -66,7 +67,7 @@ class LexicalWriter:
     def missing(self, keys: NDArray[np.uint64]) -> Bitmap:
         """Which of these passages are not in the index."""
         known = [each.passages["key"] for each in self._segments]
-        return ~_among(keys, np.concatenate([np.empty(0, np.uint64), *known]))
+        return ~is_member(keys, np.concatenate([np.empty(0, np.uint64), *known]))
 
     def add(self, keys: Sequence[int] | NDArray[np.uint64], titles: Sequence[str], texts: Sequence[str]) -> None:
         """Add passages; their keys ascend, from call to call and above those that are there."""
@@ -85,7 +86,7 @@ class LexicalWriter:
         """
         self._invert()
         self._write_segment()
-        alive = [_among(each.passages["key"], live_keys) for each in self._segments]
+        alive = [is_member(each.passages["key"], live_keys) for each in self._segments]
         groups = _plan([int(np.count_nonzero(each)) for each in alive], self._kept, compact=compact)
         due = [len(group) > 1 or _is_due(alive[group[0]], compact=compact) for group in groups]
         if self._previous and self._folder is None and not any(due):
@@ -165,14 +166,6 @@ def open_lexical(
 ) -> WordIndex:
     """The lexical index of a generation, over its rows.  Raises CorruptCollection."""
     return WordIndex(open_segments(collection, record), settings, keys, live)
-
-
-def _among(keys: NDArray[np.uint64], others: NDArray[np.uint64]) -> Bitmap:
-    """Which of `keys` are among `others`, which ascend."""
-    if not len(others):
-        return np.zeros(len(keys), np.bool_)
-    places = np.minimum(np.searchsorted(others, keys), len(others) - 1)
-    return np.asarray(others[places] == keys)
 
 
 def _plan(live: Sequence[int], kept: int, *, compact: bool) -> list[range]:

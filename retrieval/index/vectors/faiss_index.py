@@ -21,6 +21,7 @@ from retrieval.index.vectors.exact import to_float32
 from retrieval.index.vectors.faiss_threads import threads_for
 from retrieval.index.vectors.store import Kept
 from retrieval.types import Bitmap, Rows, Vectors
+from retrieval.util.arrays import find_sorted
 from retrieval.util.files import Files, writing
 
 BLOCK_ROWS = 1 << 12  # added at a time
@@ -57,8 +58,8 @@ class RowOrder:
         """The rows at these positions; -1 stays -1."""
         if len(self._positions) == 0:
             return positions
-        nearest = np.minimum(np.searchsorted(self._positions, positions), len(self._positions) - 1)
-        return np.where(self._positions[nearest] == positions, self._rows[nearest], positions)
+        nearest, moved = find_sorted(positions, self._positions)
+        return np.where(moved, self._rows[nearest], positions)
 
     def by_position(self, allowed: Bitmap) -> Bitmap:
         """A bitmap of rows as one of positions."""

@@ -11,6 +11,7 @@ from retrieval.index.vectors.approximate import Approximate, approximate_search
 from retrieval.index.vectors.exact import Flat, exact_search, no_ranking
 from retrieval.index.vectors.topk import best
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
+from retrieval.util.arrays import segment_of_row
 
 
 class SegmentVectors:
@@ -76,7 +77,7 @@ class CombinedVectors:
         if len(self.segments) == 1:
             return self.segments[0].score(query, rows)
         scores = np.empty(len(rows), np.float32)
-        owners = np.searchsorted(self._starts, rows, side="right") - 1
+        owners = segment_of_row(rows, self._starts)
         for number in np.unique(owners).tolist():
             mine = owners == number
             scores[mine] = self.segments[number].score(query, rows[mine] - self._starts[number])
