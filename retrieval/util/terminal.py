@@ -1,13 +1,18 @@
-"""What every command shares: answers on stdout, everything else on stderr, errors as one line and exit code 1."""
+"""Shared by all commands: option groups, output streams, JSON, errors and exit codes.
+
+Results go to stdout.  Progress, summaries and errors go to stderr.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
@@ -23,17 +28,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 def stdout() -> Console:
-    """Where answers go.  Made on demand, so that tests may capture it."""
+    """Return a console on stdout; a new one each time, so that tests can capture it."""
     return Console(soft_wrap=True)
 
 
 def stderr() -> Console:
-    """Where progress, summaries and errors go."""
+    """Return a console on stderr."""
     return Console(stderr=True, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout; non-ASCII stays readable."""
+    """Print one JSON document on stdout, with non-ASCII characters as they are."""
     print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False, default=_plain))
 
 
@@ -45,8 +50,48 @@ def _plain(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def option_groups(command: Callable[..., T]) -> Callable[..., T]:
+    """Expand each dataclass parameter of `command` into one option per field.
+
+    typer reads the signature that this decorator sets: the field `k1: Annotated[float, typer.Option(...)] = 1.5`
+    becomes the option `--k1`.  A call packs the values back into the dataclasses.  The field names of all groups and
+    the other parameter names must differ.  Annotations are evaluated here, so none may need a TYPE_CHECKING import.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    hints.pop("return", None)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    parameters = [
+        option
+        for name, parameter in inspect.signature(command).parameters.items()
+        for option in (_fields(groups[name]) if name in groups else [(name, hints[name], parameter.default)])
+    ]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> T:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
+        return command(**values)
+
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=default)
+            for name, hint, default in parameters
+        ]
+    )
+    run.__annotations__ = {name: hint for name, hint, _ in parameters}
+    return run
+
+
+def _fields(group: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield name, annotation and default of each field; `inspect.Parameter.empty` if there is no default."""
+    hints = get_type_hints(group, include_extras=True)
+    for field in dataclasses.fields(group):
+        missing = field.default is dataclasses.MISSING
+        yield field.name, hints[field.name], inspect.Parameter.empty if missing else field.default
+
+
 def reports_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """Make an AttendexError of `command` one line on stderr and exit code 1."""
+    """Print an AttendexError of `command` as one line on stderr and exit with 1."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -65,6 +110,5 @@ def reports_errors(command: Callable[P, T]) -> Callable[P, T]:
 
 
 def _print_notes(error: BaseException) -> None:
-    """What was added to an error on its way, one line each."""
     for note in getattr(error, "__notes__", ()):
         stderr().print(note, style="yellow", markup=False, highlight=False)
