@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.maintenance.background_merge import merge_collection
-from indexer.maintenance.backup import save_archive
+from indexer.maintenance.backup import save_backup
 from indexer.maintenance.verify import verify
 from indexer.writing.writer import Writer
 from retrieval.index.collection.snapshot import open_snapshot
@@ -179,7 +179,7 @@ def run(folder: Path, count: int, *, structure: bool) -> None:
     timed("add 100 documents until searchable", lambda: bench.add(100), times=5)
     timed("update 100 documents until searchable", lambda: bench.update(100), times=5)
     timed("delete 1 document", bench.delete, times=5)
-    timed("back up", lambda: save_archive(bench.path, folder / "backup.tar.zst"))
+    timed("back up", lambda: save_backup(bench.path, folder / "backup.tar.zst"))
     timed("merge into one segment", lambda: merge_collection(bench.path, fully=True))
     timed("verify everything", lambda: verify(bench.path))
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

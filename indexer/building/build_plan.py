@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.building.chunking import chunk, texts_of
-from indexer.building.encoder_loading import encoder_for
+from indexer.building.chunking import chunk, passage_texts
+from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.pipeline import BuildSettings, chunking_for
-from indexer.building.size_estimate import expected
+from indexer.building.size_estimate import estimate_sources
 from indexer.readers import open_documents
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError
@@ -46,12 +46,12 @@ def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSetting
 
     Raises InputError where there is nothing to sample.
     """
-    encoder = encoder_for(into, settings.encoder, settings.runtime, settings.precision)
+    encoder = load_build_encoder(into, settings.encoder, settings.runtime, settings.precision)
     sample = _sample(sources, settings)
     cut = chunking_for(sources, settings)
-    texts = texts_of(sample, [chunk(document, encoder.tokenizer, cut) for document in sample])
+    texts = passage_texts(sample, [chunk(document, encoder.tokenizer, cut) for document in sample])
     speed = _passages_per_second(encoder, texts)
-    size = expected(sources, settings.read)
+    size = estimate_sources(sources, settings.read)
     documents = max(size.documents if size else 0, len(sample))
     passages = round(documents * len(texts) / len(sample))
     structure = plan_structure(passages, encoder.dimension, settings.vectors)

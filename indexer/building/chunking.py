@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.building.passage_boundaries import MeasuredText, Sizes, Span, measured, passage_spans
+from indexer.building.passage_boundaries import MeasuredText, PassageLimits, TextSpan, measure_text, passage_spans
 from retrieval.errors import InputError
 from retrieval.index.collection.document_store import passage_text
 from retrieval.protocols import Tokenizer
@@ -61,7 +61,7 @@ def chunk(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> 
     spans = _spans(text, tokenizer)
     if not document.sections and len(spans) <= max(size, LEAST_BUDGET):
         return [Passage(0, len(text))]
-    cut = measured(text, spans)
+    cut = measure_text(text, spans)
     passages = [
         passage
         for part in _parts(document, cut, settings.min_tokens)
@@ -70,7 +70,7 @@ def chunk(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> 
     return passages or [Passage(0, len(text))]
 
 
-def texts_of(documents: Sequence[Document], passages: Sequence[Sequence[Passage]]) -> list[str]:
+def passage_texts(documents: Sequence[Document], passages: Sequence[Sequence[Passage]]) -> list[str]:
     """What the encoder reads of all passages, document after document."""
     return [
         passage_text(document.title, each.heading, document.text[each.start : each.end])
@@ -106,7 +106,7 @@ def _tokens(text: str, tokenizer: Tokenizer) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SectionGroup:
     """Neighbouring sections that may share passages: `[start, end)` of the text."""
 
     start: int
@@ -114,7 +114,7 @@ class Part:
     sections: tuple[Section, ...]
 
 
-def _parts(document: Document, cut: MeasuredText, min_tokens: int) -> list[Part]:
+def _parts(document: Document, cut: MeasuredText, min_tokens: int) -> list[SectionGroup]:
     """The text taken apart where headings change; sections below the smallest size stay with their neighbour."""
     length = len(document.text)
     sections = document.sections or (Section(0, length, ""),)
@@ -128,30 +128,30 @@ def _parts(document: Document, cut: MeasuredText, min_tokens: int) -> list[Part]
     if len(groups) > 1 and cut.tokens(groups[-1][0].start, length) < min_tokens:
         groups[-2:] = [groups[-2] + groups[-1]]
     edges = [0, *(group[0].start for group in groups[1:]), length]
-    return [Part(*edge, tuple(group)) for edge, group in zip(pairwise(edges), groups, strict=True)]
+    return [SectionGroup(*edge, tuple(group)) for edge, group in zip(pairwise(edges), groups, strict=True)]
 
 
 def _cut_part(
-    part: Part, cut: MeasuredText, size: int, settings: ChunkSettings, tokenizer: Tokenizer
+    part: SectionGroup, cut: MeasuredText, size: int, settings: ChunkSettings, tokenizer: Tokenizer
 ) -> Iterator[Passage]:
     """Passages of one part, each labelled with the section that most of it lies in."""
     headings = {section.heading for section in part.sections}
     budget = max(size - max(_tokens(heading, tokenizer) for heading in headings), LEAST_BUDGET)
-    sizes = Sizes(budget, min(settings.overlap_tokens, budget // 2), min(settings.min_tokens, budget // 2))
-    for span in passage_spans(cut, Span(part.start, part.end), sizes):
+    sizes = PassageLimits(budget, min(settings.overlap_tokens, budget // 2), min(settings.min_tokens, budget // 2))
+    for span in passage_spans(cut, TextSpan(part.start, part.end), sizes):
         if trimmed := _trimmed(cut.text, span):
             label = max(part.sections, key=lambda section: _shared(section, trimmed))
             yield Passage(trimmed.start, trimmed.end, label.location, label.heading)
 
 
-def _shared(section: Section, span: Span) -> int:
+def _shared(section: Section, span: TextSpan) -> int:
     """How many characters of `span` lie in `section`."""
     return min(section.end, span.end) - max(section.start, span.start)
 
 
-def _trimmed(text: str, span: Span) -> Span | None:
+def _trimmed(text: str, span: TextSpan) -> TextSpan | None:
     """`span` without its outer white space; None where nothing is left."""
     inner = text[span.start : span.end]
     start = span.start + len(inner) - len(inner.lstrip())
     end = span.start + len(inner.rstrip())
-    return Span(start, end) if start < end else None
+    return TextSpan(start, end) if start < end else None

@@ -30,7 +30,7 @@ class _Plan:
     places: NDArray[np.int64]
 
 
-class EncodeOnce:
+class DeduplicatedEncoder:
     """Encodes blocks of passages in order.
 
     Vectors of the texts that are remembered are kept in an unnamed temporary file, used as a ring: the newest are

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.building.chunking import ChunkSettings, chunk, texts_of
+from indexer.building.chunking import ChunkSettings, chunk, passage_texts
 from indexer.building.deletion import allowed_rows, matching_ids
 from indexer.building.new_collection import new_settings
 from indexer.writing.garbage import LOCK
@@ -31,7 +31,7 @@ ENCODED_TOGETHER = 16  # passages; a service that answers searches at the same t
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CollectionChange:
     """Documents to add or replace, and ids of documents to delete, in this order.
 
     `filter` deletes what it allows of the generation that is current when the change is applied.
@@ -53,7 +53,7 @@ class ChangeReport:
 
 
 def apply_changes(
-    collection: Path, encoder: SentenceEncoder, changes: Sequence[Change], *, wait_s: float = 30.0
+    collection: Path, encoder: SentenceEncoder, changes: Sequence[CollectionChange], *, wait_s: float = 30.0
 ) -> list[ChangeReport | InputError]:
     """Apply the changes in order and commit them as one generation.
 
@@ -112,7 +112,7 @@ def matching_rows(snapshot: Snapshot, expression: str) -> Rows:
     return allowed_rows(snapshot, expression) if expression.strip() else np.flatnonzero(snapshot.live_documents)
 
 
-def _apply(writer: Writer, encoder: SentenceEncoder, change: Change) -> ChangeReport:
+def _apply(writer: Writer, encoder: SentenceEncoder, change: CollectionChange) -> ChangeReport:
     deletes = (*change.deletes, *(matching_ids(writer.path, change.filter) if change.filter else ()))
     id_digests(deletes)  # one that is no id is refused before anything is added
     known = writer.unchanged(change.upserts)
@@ -120,7 +120,7 @@ def _apply(writer: Writer, encoder: SentenceEncoder, change: Change) -> ChangeRe
     settings = ChunkSettings(**writer.settings.chunking)
     passages = [chunk(document, encoder.tokenizer, settings) for document in changed]
     unreadable = Readability(encoder.tokenizer).unreadable_shares(changed)
-    writer.add(changed, passages, _encode(encoder, texts_of(changed, passages)), unreadable)
+    writer.add(changed, passages, _encode(encoder, passage_texts(changed, passages)), unreadable)
     deleted = writer.delete(deletes) if deletes else 0
     unchanged = len({each.id for each in change.upserts}) - len(changed)
     return ChangeReport(added=len(changed), unchanged=unchanged, deleted=deleted)

@@ -14,21 +14,21 @@ from retrieval.errors import NotACollection
 from retrieval.index.storage.manifest import read_manifest
 
 
-def encoder_for(into: Path, name: str, runtime: str, precision: str) -> SentenceEncoder:
+def load_build_encoder(into: Path, name: str, runtime: str, precision: str) -> SentenceEncoder:
     """The encoder `name`; where that is "", the one that made the collection, else the default."""
     return load_encoder(_name_for(into, name), runtime=runtime, precision=precision, bulk=True)
 
 
 @contextmanager
-def encoder_ahead(into: Path, name: str, runtime: str, precision: str) -> Iterator[Future[SentenceEncoder] | None]:
-    """`encoder_for`, begun at once; its errors are raised by the future.  None where it may have to be fetched first.
+def preload_encoder(into: Path, name: str, runtime: str, precision: str) -> Iterator[Future[SentenceEncoder] | None]:
+    """Start `load_build_encoder` in a thread and yield its future, which carries its errors.
 
-    The thread is waited for at the end of the block, since an interpreter that ends under a loading encoder breaks it;
-    who made a slip of the pen should not wait for a download.
+    Yield None if the encoder is not on this machine: a user who mistyped an option must not wait for a download.  The
+    block ends after the thread, because an interpreter that exits while an encoder loads breaks that thread.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="attendex-encoder") as pool:
         at_hand = is_at_hand(_name_for(into, name))
-        yield pool.submit(encoder_for, into, name, runtime, precision) if at_hand else None
+        yield pool.submit(load_build_encoder, into, name, runtime, precision) if at_hand else None
 
 
 def _name_for(into: Path, name: str) -> str:

@@ -16,11 +16,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from indexer.building.chunking import ChunkSettings, chunk, texts_of
-from indexer.building.deduplicated_encoding import EncodeOnce
-from indexer.building.encoder_loading import encoder_for
+from indexer.building.chunking import ChunkSettings, chunk, passage_texts
+from indexer.building.deduplicated_encoding import DeduplicatedEncoder
+from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.new_collection import new_settings
-from indexer.building.sync_guard import Unread
+from indexer.building.sync_guard import UnreadFiles
 from indexer.readers import (
     FileOutcome,
     ReadOptions,
@@ -31,7 +31,7 @@ from indexer.readers import (
     printable,
 )
 from indexer.writing.segment_writer import length_of
-from indexer.writing.writer import Counts, Writer
+from indexer.writing.writer import Writer, WriterCounts
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, InputError, SchemaError
 from retrieval.index.lexical.analyzer import LexicalSettings
@@ -158,14 +158,18 @@ def build_collection(
         settings = replace(settings, skip_bad=True)
     started = time.perf_counter()
     _check_encoder_name(settings.encoder)
-    encoder = loading.result() if loading else encoder_for(into, settings.encoder, settings.runtime, settings.precision)
-    tally, unread, readability = _Tally(), Unread(on_file), Readability(encoder.tokenizer)
+    encoder = (
+        loading.result()
+        if loading
+        else load_build_encoder(into, settings.encoder, settings.runtime, settings.precision)
+    )
+    tally, unread, readability = _Tally(), UnreadFiles(on_file), Readability(encoder.tokenizer)
     create = new_settings(
         encoder, chunking=chunking_for(sources, settings), lexical=settings.lexical, vectors=settings.vectors
     )
     with (
         Writer(into, create=create, cause=_cause(sources), wait_s=wait_s) as writer,
-        EncodeOnce(encoder) as encode_once,
+        DeduplicatedEncoder(encoder) as encode_once,
     ):
         _check_settled(into, writer.settings, settings)
         writer.declare(settings.schema or {})
@@ -203,7 +207,7 @@ def _delete_unseen(writer: Writer, tally: _Tally, unread_files: int) -> None:
 
 
 def _report(
-    into: Path, encoder: SentenceEncoder, tally: _Tally, counts: Counts, encoded_texts: int, seconds: float
+    into: Path, encoder: SentenceEncoder, tally: _Tally, counts: WriterCounts, encoded_texts: int, seconds: float
 ) -> BuildReport:
     manifest = read_manifest(into)
     return BuildReport(
@@ -332,10 +336,10 @@ def _sifted(documents: list[Document], writer: Writer, turn: Lock) -> list[list[
 
 def _block(documents: list[Document], cut: Callable[[Document], list[Passage]]) -> _Block:
     passages = [cut(document) for document in documents]
-    return _Block(documents, passages, texts_of(documents, passages))
+    return _Block(documents, passages, passage_texts(documents, passages))
 
 
-def _encoded(blocks: Iterable[_Block], encode_once: EncodeOnce) -> Iterator[tuple[_Block, Vectors]]:
+def _encoded(blocks: Iterable[_Block], encode_once: DeduplicatedEncoder) -> Iterator[tuple[_Block, Vectors]]:
     """Blocks with the vectors of their passages; blocks ahead of the encoder wait in between."""
     waiting: deque[_Block] = deque()
 

@@ -18,20 +18,20 @@ LINE_FORMATS = (".jsonl", ".ndjson", ".csv", ".tsv", ".tab")
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class SourceSize:
     """What sources hold: documents, and bytes on disk."""
 
     documents: int
     size_bytes: int
 
 
-def expected(sources: Iterable[Path | str], options: ReadOptions) -> Size | None:
+def estimate_sources(sources: Iterable[Path | str], options: ReadOptions) -> SourceSize | None:
     """About how many documents `sources` hold; None where nobody can know (standard input, the web)."""
     sources = list(sources)
     if not all(map(is_path, sources)):
         return None
     files = [path for source in sources for path in _files(Path(source), options)]
-    return Size(sum(_documents(path) for path in files), sum(map(_size_bytes, files)))
+    return SourceSize(sum(_documents(path) for path in files), sum(map(_size_bytes, files)))
 
 
 def _files(source: Path, options: ReadOptions) -> Iterator[Path]:

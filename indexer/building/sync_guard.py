@@ -12,7 +12,7 @@ from retrieval.index.collection.snapshot import open_snapshot
 from retrieval.index.storage.manifest import MANIFEST
 
 
-class Unread:
+class UnreadFiles:
     """Listens to a run, and passes on to `on_file` what it hears.
 
     A file that is being written is empty or cut when it is read, and looks as if its documents were gone.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Strength(IntEnum):
+class BoundaryStrength(IntEnum):
     """How good a place to cut is."""
 
     WORD = 1
@@ -21,7 +21,7 @@ class Strength(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Borders:
+class Boundaries:
     """Places where a text may be cut, ascending: a cut at `offsets[i]` begins a part with that character."""
 
     offsets: NDArray[np.int64]
@@ -53,27 +53,27 @@ LAST_WORD = re.compile(r"(\w[\w.]*)\W?$")
 LOOK_BACK = 24  # characters; longer than any abbreviation
 
 
-def borders(text: str) -> Borders:
-    """Borders within `text`, its two ends left out.  Where two fall together, the stronger counts."""
-    found: dict[int, int] = {match.end(): Strength.WORD for match in WORD.finditer(text)}
+def find_boundaries(text: str) -> Boundaries:
+    """Boundaries within `text`, its two ends left out.  Where two fall together, the stronger counts."""
+    found: dict[int, int] = {match.end(): BoundaryStrength.WORD for match in WORD.finditer(text)}
     for offset, strength in _marks(text):
         found[offset] = max(strength, found.get(offset, 0))
     found.pop(0, None)
     found.pop(len(text), None)
     offsets = np.fromiter(sorted(found), np.int64, len(found))
-    return Borders(offsets, np.fromiter((found[offset] for offset in offsets.tolist()), np.int8, len(found)))
+    return Boundaries(offsets, np.fromiter((found[offset] for offset in offsets.tolist()), np.int8, len(found)))
 
 
-def _marks(text: str) -> Iterator[tuple[int, Strength]]:
+def _marks(text: str) -> Iterator[tuple[int, BoundaryStrength]]:
     for match in BORDER.finditer(text):
         kind = match.lastgroup
         if kind == "paragraph":
-            yield match.end(), Strength.WORD if _is_heading(text, match.start()) else Strength.PARAGRAPH
+            yield match.end(), BoundaryStrength.WORD if _is_heading(text, match.start()) else BoundaryStrength.PARAGRAPH
         elif kind == "wide" or (kind == "stop" and _ends_sentence(text, match)):
             paragraph = match.group().count("\n") > 1
-            yield match.end(), Strength.PARAGRAPH if paragraph else Strength.SENTENCE
+            yield match.end(), BoundaryStrength.PARAGRAPH if paragraph else BoundaryStrength.SENTENCE
         elif kind == "clause" or (kind == "stop" and "\n" in match.group()):
-            yield match.end(), Strength.PARAGRAPH if match.group().count("\n") > 1 else Strength.CLAUSE
+            yield match.end(), BoundaryStrength.PARAGRAPH if match.group().count("\n") > 1 else BoundaryStrength.CLAUSE
 
 
 def _is_heading(text: str, end: int) -> bool:

@@ -29,9 +29,9 @@ def build_progress(sources: Sequence[Path | str], options: ReadOptions) -> Itera
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    from indexer.building.size_estimate import expected
+    from indexer.building.size_estimate import estimate_sources
 
-    size = expected(sources, options)
+    size = estimate_sources(sources, options)
     columns = (
         SpinnerColumn(),
         MofNCompleteColumn(),

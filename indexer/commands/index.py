@@ -95,9 +95,9 @@ def index(
 
       attendex index corpus.jsonl.gz --into big --plan
     """
-    from indexer.building.encoder_loading import encoder_ahead
+    from indexer.building.encoder_loading import preload_encoder
 
-    with nullcontext() if plan else encoder_ahead(into, encoder, runtime, precision) as loading:
+    with nullcontext() if plan else preload_encoder(into, encoder, runtime, precision) as loading:
         from indexer.building.pipeline import BuildSettings  # imported while the encoder loads
         from indexer.readers import ReadOptions, WebOptions
         from retrieval.index.lexical.analyzer import LexicalSettings

@@ -23,9 +23,9 @@ def restore(
 
       attendex restore papers-2026-01-31.tar.zst papers
     """
-    from indexer.maintenance.backup import restore_archive
+    from indexer.maintenance.backup import restore_backup
 
-    report = restore_archive(file, into)
+    report = restore_backup(file, into)
     if as_json:
         print_json(asdict(report))
         return

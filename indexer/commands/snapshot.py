@@ -27,9 +27,9 @@ def snapshot(
 
       attendex snapshot papers papers-2026-01-31.tar.zst
     """
-    from indexer.maintenance.backup import save_archive
+    from indexer.maintenance.backup import save_backup
 
-    report = save_archive(collection, file, generation)
+    report = save_backup(collection, file, generation)
     if as_json:
         print_json(asdict(report))
         return

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.building.pipeline import build_collection
-from indexer.building.text_boundaries import Strength, borders
+from indexer.building.text_boundaries import BoundaryStrength, find_boundaries
 from indexer.maintenance.linked_copy import linked_copy
 from retrieval.errors import InputError, NotACollection
 from retrieval.index.collection.snapshot import Snapshot, open_snapshot
@@ -84,8 +84,8 @@ def take_out(document: Document, part: str, rng: np.random.Generator) -> KnownIt
 
 def borders_of_sentences(text: str) -> list[int]:
     """Where sentences begin, the first aside."""
-    found = borders(text)
-    return [int(offset) for offset in found.offsets[found.strengths >= Strength.SENTENCE]]
+    found = find_boundaries(text)
+    return [int(offset) for offset in found.offsets[found.strengths >= BoundaryStrength.SENTENCE]]
 
 
 def known_item_task(items: Sequence[KnownItem]) -> Task:

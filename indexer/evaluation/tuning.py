@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from indexer.maintenance.change_settings import Adjustment, adjust_collection
+from indexer.maintenance.change_settings import SettingsChange, change_settings
 from indexer.maintenance.linked_copy import linked_copy
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
@@ -72,7 +72,7 @@ def write_tuned(path: Path, tuned: Tuned) -> int:
     """Commit the chosen settings; returns the generation.  Going back is `attendex rollback`."""
     chosen = dict(tuned.chosen)
     weight = chosen.pop("weight")
-    return adjust_collection(path, Adjustment(chosen, {"weight": weight}), cause="tune")
+    return change_settings(path, SettingsChange(chosen, {"weight": weight}), cause="tune")
 
 
 class _RememberedQueries:
@@ -144,7 +144,7 @@ class Bench:
             place = self._path
             if title_weight != self._own_title_weight:
                 place = self._exit.enter_context(linked_copy(self._path))
-                adjust_collection(place, Adjustment({"title_weight": title_weight}, {}))
+                change_settings(place, SettingsChange({"title_weight": title_weight}, {}))
             self._opened[title_weight] = self._exit.enter_context(open_searcher(place, encoder=self._encoder))
         return self._opened[title_weight]
 

@@ -16,12 +16,20 @@ from typing import Any
 import numpy as np
 
 from indexer.writing.commit import publish, write_deletions
-from indexer.writing.garbage import LOCK, MERGE_LOCK, MERGE_PREFIX, REEMBED_LOCK, REEMBED_PREFIX, Retention, collect
-from indexer.writing.lexical_build import write_words
-from indexer.writing.pending_generation import Origin, Part, Size
+from indexer.writing.garbage import (
+    LOCK,
+    MERGE_LOCK,
+    MERGE_PREFIX,
+    REEMBED_LOCK,
+    REEMBED_PREFIX,
+    Retention,
+    collect_garbage,
+)
+from indexer.writing.lexical_build import write_lexical_index
+from indexer.writing.pending_generation import PendingSegment, SegmentOrigin, SegmentSize
 from indexer.writing.segment_merge import MergePolicy, merge_all, merge_parts
 from indexer.writing.segment_writer import new_segment_folder
-from indexer.writing.vector_index_build import wanted_structure, with_structure
+from indexer.writing.vector_index_build import build_ann_index, plan_ann_index
 from retrieval.errors import CollectionLocked
 from retrieval.index.collection.segment import Segment
 from retrieval.index.collection.snapshot import Snapshot, open_snapshot
@@ -29,7 +37,7 @@ from retrieval.index.storage.manifest import Manifest, SegmentRecord, read_manif
 from retrieval.types import Bitmap
 from retrieval.util.files import Files, locked, remove_tree
 
-Plan = Callable[[Sequence[Size]], range | None]
+Plan = Callable[[Sequence[SegmentSize]], range | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ def merge_collection(
         if fully:
             merges += merger.compact_words()
             merger.give_up_twins()
-        merger.collect()
+        merger.collect_garbage()
     manifest = read_manifest(collection)
     return MergeReport(manifest.generation, merges, len(manifest.segments), manifest.size_bytes)
 
@@ -80,11 +88,11 @@ class _Merger:
     def step(self, plan: Plan) -> bool | None:
         """One merge, and whether it was published or came too late; None when none is wanted."""
         with open_snapshot(self._collection) as snapshot:
-            parts = [Part(each, each.live_documents, Origin.BASE) for each in snapshot.segments]
+            parts = [PendingSegment(each, each.live_documents, SegmentOrigin.BASE) for each in snapshot.segments]
             places = plan([part.size for part in parts])
             return None if places is None else self._merge(snapshot, parts[places.start : places.stop])
 
-    def _merge(self, snapshot: Snapshot, parts: list[Part]) -> bool:
+    def _merge(self, snapshot: Snapshot, parts: list[PendingSegment]) -> bool:
         folder = new_segment_folder(self._collection, MERGE_PREFIX, self._files)
         with ExitStack() as undo:
             undo.callback(remove_tree, self._files, folder)
@@ -99,15 +107,17 @@ class _Merger:
                     return False
                 undo.pop_all()
                 publish(self._collection, manifest, self._files)
-                collect(self._collection, self._retention, self._files)
+                collect_garbage(self._collection, self._retention, self._files)
                 return True
 
     def _with_structure(self, record: SegmentRecord, settings: Mapping[str, Any]) -> SegmentRecord:
         segment = Segment(self._collection, record)
-        plan = wanted_structure(segment, settings)
-        return record if plan is None else with_structure(segment, plan, settings, self._files)
+        plan = plan_ann_index(segment, settings)
+        return record if plan is None else build_ann_index(segment, plan, settings, self._files)
 
-    def _replaced(self, current: Manifest, parts: list[Part], merged: SegmentRecord | None) -> Manifest | None:
+    def _replaced(
+        self, current: Manifest, parts: list[PendingSegment], merged: SegmentRecord | None
+    ) -> Manifest | None:
         """The current generation with the merged segment; None if it is no longer what was merged."""
         names = [part.segment.record.name for part in parts]
         all_names = [each.name for each in current.segments]
@@ -133,9 +143,11 @@ class _Merger:
         """Write the lexical index without dead words; False when there are none in it."""
         with locked(self._collection / LOCK, wait_s=self._wait_s):
             current = read_manifest(self._collection)
-            parts = [Part(each, each.live_documents, Origin.BASE) for each in self._opened(current.segments)]
+            parts = [
+                PendingSegment(each, each.live_documents, SegmentOrigin.BASE) for each in self._opened(current.segments)
+            ]
             settings = current.settings.lexical
-            words = write_words(self._collection, parts, settings, current.lexical, self._files, compact=True)
+            words = write_lexical_index(self._collection, parts, settings, current.lexical, self._files, compact=True)
             if words == current.lexical:
                 return False
             number, now = current.generation + 1, datetime.now(UTC)
@@ -160,7 +172,7 @@ class _Merger:
             for mark in self._collection.glob(f"{REEMBED_PREFIX}*"):
                 self._files.unlink(mark)
 
-    def collect(self) -> None:
+    def collect_garbage(self) -> None:
         """Remove old generations, also when there was nothing to merge."""
         with locked(self._collection / LOCK, wait_s=self._wait_s):
-            collect(self._collection, self._retention, self._files)
+            collect_garbage(self._collection, self._retention, self._files)

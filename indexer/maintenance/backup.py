@@ -37,7 +37,7 @@ _COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveReport:
+class BackupReport:
     """A generation that was put away or brought back; `size_bytes` is that of its files, uncompressed."""
 
     generation: int
@@ -46,9 +46,9 @@ class ArchiveReport:
     size_bytes: int
 
 
-def save_archive(
+def save_backup(
     collection: Path, target: Path, generation: int | None = None, *, files: Files | None = None
-) -> ArchiveReport:
+) -> BackupReport:
     """Write a generation, by default the current one, to the file `target`, which appears when it is whole.
 
     Writers may go on meanwhile.  Every byte is checked on the way: a damaged collection makes no backup.  Raises
@@ -130,7 +130,7 @@ def _member(name: str, size_bytes: int, manifest: Manifest) -> tarfile.TarInfo:
     return member
 
 
-def restore_archive(archive: Path, target: Path, *, files: Files | None = None) -> ArchiveReport:
+def restore_backup(archive: Path, target: Path, *, files: Files | None = None) -> BackupReport:
     """Make the directory `target` of a backup; it appears when it is whole and checked.
 
     Raises InputError if `target` is there already, CorruptCollection if the archive is damaged or holds anything that
@@ -214,5 +214,5 @@ def _unpack_file(archive: Path, content: IO[bytes] | None, path: Path, record: F
         raise CorruptCollection(f"{path.name} differs from its digest", path=archive)
 
 
-def _report(manifest: Manifest) -> ArchiveReport:
-    return ArchiveReport(manifest.generation, manifest.documents, len(manifest.paths()), manifest.size_bytes)
+def _report(manifest: Manifest) -> BackupReport:
+    return BackupReport(manifest.generation, manifest.documents, len(manifest.paths()), manifest.size_bytes)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from indexer.writing.commit import publish
-from indexer.writing.garbage import LOCK, Retention, collect
-from indexer.writing.lexical_build import write_words
-from indexer.writing.pending_generation import Origin, Part
+from indexer.writing.garbage import LOCK, Retention, collect_garbage
+from indexer.writing.lexical_build import write_lexical_index
+from indexer.writing.pending_generation import PendingSegment, SegmentOrigin
 from retrieval.errors import InputError
 from retrieval.index.collection.segment import Segment
 from retrieval.index.storage.manifest import CollectionSettings, Json, LexicalRecord, Manifest, read_manifest
@@ -20,15 +20,20 @@ SCORING = ("k1", "b")  # lexical settings that are used when searching; the othe
 
 
 @dataclass(frozen=True, slots=True)
-class Adjustment:
+class SettingsChange:
     """Settings to change, by name; what is not named stays."""
 
     lexical: Mapping[str, Json]
     search: Mapping[str, Json]
 
 
-def adjust_collection(
-    collection: Path, adjustment: Adjustment, *, cause: str = "adjust", wait_s: float = 60.0, files: Files | None = None
+def change_settings(
+    collection: Path,
+    adjustment: SettingsChange,
+    *,
+    cause: str = "adjust",
+    wait_s: float = 60.0,
+    files: Files | None = None,
 ) -> int:
     """Commit a generation with the adjusted settings; returns its number.
 
@@ -51,11 +56,11 @@ def adjust_collection(
             lexical=_words(collection, current, settings, files),
         )
         publish(collection, manifest, files)
-        collect(collection, Retention(), files)
+        collect_garbage(collection, Retention(), files)
     return manifest.generation
 
 
-def _adjusted(settings: CollectionSettings, adjustment: Adjustment) -> CollectionSettings:
+def _adjusted(settings: CollectionSettings, adjustment: SettingsChange) -> CollectionSettings:
     from retrieval.index.lexical.analyzer import LexicalSettings
 
     search = {**settings.search, **adjustment.search}
@@ -73,5 +78,5 @@ def _words(collection: Path, current: Manifest, settings: CollectionSettings, fi
     if all(before.get(name) == value for name, value in after.items() if name not in SCORING):
         return current.lexical
     segments = [Segment(collection, each) for each in current.segments]
-    parts = [Part(each, each.live_documents, Origin.BASE) for each in segments]
-    return write_words(collection, parts, settings.lexical, None, files)
+    parts = [PendingSegment(each, each.live_documents, SegmentOrigin.BASE) for each in segments]
+    return write_lexical_index(collection, parts, settings.lexical, None, files)

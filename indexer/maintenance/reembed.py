@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from indexer.writing.commit import publish
-from indexer.writing.garbage import LOCK, REEMBED_LOCK, REEMBED_PREFIX, Retention, collect, readable_manifest
-from indexer.writing.vector_index_build import wanted_structure, with_structure
+from indexer.writing.garbage import LOCK, REEMBED_LOCK, REEMBED_PREFIX, Retention, collect_garbage, readable_manifest
+from indexer.writing.vector_index_build import build_ann_index, plan_ann_index
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import CorruptCollection, InputError
 from retrieval.index.collection.document_store import passage_text
@@ -138,7 +138,7 @@ class _Twins:
                     manifest = self._with_share(self.manifest(current))
                     publish(self._collection, manifest, self._files)
                     self._files.unlink(self._collection / self._mark)
-                    collect(self._collection, retention, self._files)
+                    collect_garbage(self._collection, retention, self._files)
                     return manifest.generation
             self.manifest(current)
 
@@ -170,8 +170,8 @@ class _Twins:
 
     def _with_structure(self, twin: SegmentRecord, current: Manifest) -> SegmentRecord:
         segment = Segment(self._collection, twin)
-        plan = wanted_structure(segment, current.settings.vectors)
-        return with_structure(segment, plan, current.settings.vectors, self._files) if plan else twin
+        plan = plan_ann_index(segment, current.settings.vectors)
+        return build_ann_index(segment, plan, current.settings.vectors, self._files) if plan else twin
 
     def _renew(self, path: Path) -> None:
         """Make room for a file that an interrupted run may have left."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from indexer.writing.commit import publish
-from indexer.writing.garbage import LOCK, Retention, collect
+from indexer.writing.garbage import LOCK, Retention, collect_garbage
 from retrieval.errors import CollectionError, CorruptCollection, NotACollection
 from retrieval.index.collection.snapshot import Snapshot
 from retrieval.index.storage.manifest import MANIFEST, Manifest, kept_generations, read_manifest, was_committed
@@ -78,7 +78,7 @@ def roll_back(
             next_key=max(target.next_key, current.next_key if current else 0),
         )
         publish(collection, manifest, files)
-        collect(collection, retention or Retention(), files)
+        collect_garbage(collection, retention or Retention(), files)
     return manifest.generation
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from indexer.writing.garbage import unnamed_paths
+from indexer.writing.garbage import orphaned_paths
 from indexer.writing.resume_journal import JOURNAL, read_journal
 from retrieval.errors import AttendexError, CollectionError
 from retrieval.index.collection.document_ids import id_digests
@@ -90,7 +90,7 @@ def verify(collection: Path, *, encoder: Encoder | None = None, sample: int = 20
         inside = _answers(collection, kept[0], questions)
         if kept[0].generation in kept_generations(collection) or not any(each.problems for each in inside):
             break  # else writers took its files away: the generation that is current now is to be checked
-    orphans = [] if manifests.problems else unnamed_paths(collection, _check_manifests(collection).readable)
+    orphans = [] if manifests.problems else orphaned_paths(collection, _check_manifests(collection).readable)
     checks = (manifests, files, *inside)
     return Verification(str(collection), kept[0].generation if kept else 0, checks, tuple(map(str, orphans)))
 

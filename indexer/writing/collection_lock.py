@@ -18,7 +18,7 @@ _ATTEMPTS = 100
 _FLEETING = (FileNotFoundError, FileExistsError)  # another first build may take the directory away between two looks
 
 
-class Hold:
+class CollectionLock:
     """The directory of a collection, held by one writer from `take` to `release`."""
 
     def __init__(self, path: Path, files: Files) -> None:

@@ -12,7 +12,7 @@ from retrieval.types import Document, Schema
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedDocuments:
     """Documents that can be added, their metadata typed, and their digests."""
 
     documents: list[Document]
@@ -20,7 +20,7 @@ class Checked:
     contents: Digests
 
 
-def checked(documents: Sequence[Document], schema: Schema) -> Checked:
+def checked(documents: Sequence[Document], schema: Schema) -> CheckedDocuments:
     """Raises BadDocument or SchemaError for the first document that cannot be added."""
     if any(not each.id for each in documents):
         raise BadDocument("a document has an empty id; give every document one")
@@ -28,7 +28,7 @@ def checked(documents: Sequence[Document], schema: Schema) -> Checked:
     documents = [
         replace(each, metadata=typed(each.metadata, schema, each.id)) if each.metadata else each for each in documents
     ]
-    return Checked(documents, ids, content_digests(documents))
+    return CheckedDocuments(documents, ids, content_digests(documents))
 
 
 def fits(document: Document, schema: Schema) -> bool:

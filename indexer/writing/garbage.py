@@ -50,7 +50,7 @@ class Retention:
         return place < max(1, self.count) or now - created < timedelta(seconds=self.age_s)
 
 
-def collect(collection: Path, retention: Retention, files: Files) -> None:
+def collect_garbage(collection: Path, retention: Retention, files: Files) -> None:
     """Remove old generations and every file that belongs neither to a kept one nor to an interrupted build.
 
     Before that, the manifest is made sure of: its writer may have died before it was, and what a power cut would
@@ -61,7 +61,7 @@ def collect(collection: Path, retention: Retention, files: Files) -> None:
     if (collection / MANIFEST).exists():
         current = read_manifest(collection)
         kept = [current, *_kept(collection, current, retention, files)]
-    for path in unnamed_paths(collection, kept):
+    for path in orphaned_paths(collection, kept):
         full = collection / path
         if full.is_dir() and not full.is_symlink():
             remove_tree(files, full)
@@ -98,7 +98,7 @@ def readable_manifest(collection: Path, number: int) -> Manifest | None:
         return None
 
 
-def unnamed_paths(collection: Path, kept: Sequence[Manifest]) -> list[Path]:
+def orphaned_paths(collection: Path, kept: Sequence[Manifest]) -> list[Path]:
     """What lies in the collection and belongs to none of `kept`, whose first is the current generation.
 
     Paths are relative to the collection; a folder stands before what it holds.  What is being made is asked for after

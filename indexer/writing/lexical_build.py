@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.writing.pending_generation import Part
+from indexer.writing.pending_generation import PendingSegment
 from retrieval.index.collection.document_store import passage_text
 from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.lexical.writer import LexicalWriter
@@ -22,7 +22,7 @@ from retrieval.util.files import Files
 _WAITING = 2  # blocks whose words are still to be gathered
 
 
-class WordsAhead:
+class BackgroundLexicalBuild:
     """Gathers the words of what a writer is given in a thread of its own, while the next passages are encoded.
 
     Nothing of it counts unless it is, at commit, exactly what the new generation lacks.
@@ -63,14 +63,14 @@ class WordsAhead:
         self._pool.shutdown(cancel_futures=True)
 
 
-def write_words(
+def write_lexical_index(
     collection: Path,
-    parts: Sequence[Part],
+    parts: Sequence[PendingSegment],
     settings: Mapping[str, Any] | None,
     previous: LexicalRecord | None,
     files: Files,
     *,
-    ahead: WordsAhead | None = None,
+    ahead: BackgroundLexicalBuild | None = None,
     compact: bool = False,
 ) -> LexicalRecord | None:
     """Add what `previous` lacks and leave out what is dead; with `compact`, dead words leave the disk too.
@@ -89,20 +89,20 @@ def write_words(
     return (ready or writer).commit(alive, compact=compact)
 
 
-def _keys(parts: Iterable[Part], rows: Iterable[Bitmap]) -> NDArray[np.uint64]:
+def _keys(parts: Iterable[PendingSegment], rows: Iterable[Bitmap]) -> NDArray[np.uint64]:
     """Of those rows of each part."""
     keys = [part.segment.keys[some] for part, some in zip(parts, rows, strict=True)]
     return np.concatenate([np.empty(0, np.uint64), *keys])
 
 
-def _missing(part: Part, alive: Bitmap, writer: LexicalWriter) -> Bitmap:
+def _missing(part: PendingSegment, alive: Bitmap, writer: LexicalWriter) -> Bitmap:
     """Rows that are alive and not in the index yet."""
     wanted = alive.copy()
     wanted[alive] = writer.missing(part.segment.keys[alive])
     return wanted
 
 
-def _add(writer: LexicalWriter, parts: Sequence[Part], wanted: Sequence[Bitmap]) -> None:
+def _add(writer: LexicalWriter, parts: Sequence[PendingSegment], wanted: Sequence[Bitmap]) -> None:
     for part, rows in zip(parts, wanted, strict=True):
         if rows.any():
             for texts in part.segment.scan(rows):

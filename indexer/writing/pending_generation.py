@@ -13,7 +13,7 @@ from retrieval.index.collection.segment import Segment
 from retrieval.types import Bitmap, Rows
 
 
-class Origin(Enum):
+class SegmentOrigin(Enum):
     """Where a segment of the pending generation comes from."""
 
     BASE = auto()  # the generation that the writer started from
@@ -22,17 +22,17 @@ class Origin(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class SegmentSize:
     """Passages of a segment."""
 
     live: int
     total: int
 
 
-class Part:
+class PendingSegment:
     """A segment, and which of its documents will be alive."""
 
-    def __init__(self, segment: Segment, live: Bitmap, origin: Origin) -> None:
+    def __init__(self, segment: Segment, live: Bitmap, origin: SegmentOrigin) -> None:
         self.segment = segment
         self.record = segment.record
         self.live = live
@@ -40,9 +40,9 @@ class Part:
         self.seen = np.zeros(len(live), dtype=np.bool_)
 
     @property
-    def size(self) -> Size:
+    def size(self) -> SegmentSize:
         """Its passages, as the merge policy counts them."""
-        return Size(int(np.count_nonzero(self.live[self.segment.document_of])), len(self.segment))
+        return SegmentSize(int(np.count_nonzero(self.live[self.segment.document_of])), len(self.segment))
 
     def kill(self, rows: Rows) -> int:
         """Make documents dead; returns how many of them were alive."""
@@ -65,31 +65,31 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Killed:
+class DeletedCounts:
     """Documents that became dead: of the base generation, and of this writer's own segments."""
 
     base: int
     own: int
 
 
-class Pending:
+class PendingSegments:
     """Segments in row order.  An id is alive in one of them at most."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[PendingSegment]) -> None:
         self.parts = list(parts)
 
-    def append(self, part: Part) -> Killed:
+    def append(self, part: PendingSegment) -> DeletedCounts:
         """Add a new segment; its live documents supersede those before it."""
         killed = self.kill(part.segment.id_digests(part.live))
         self.parts.append(part)
         return killed
 
-    def kill(self, ids: Digests) -> Killed:
+    def kill(self, ids: Digests) -> DeletedCounts:
         """Make the documents with these id digests dead, wherever they are."""
-        counts = dict.fromkeys(Origin, 0)
+        counts = dict.fromkeys(SegmentOrigin, 0)
         for part in self.parts:
             counts[part.origin] += part.kill(part.find(ids))
-        return Killed(counts[Origin.BASE], counts[Origin.NEW] + counts[Origin.RESUMED])
+        return DeletedCounts(counts[SegmentOrigin.BASE], counts[SegmentOrigin.NEW] + counts[SegmentOrigin.RESUMED])
 
     def alive(self, ids: Digests) -> Bitmap:
         """Which id digests belong to a live document."""
@@ -108,7 +108,7 @@ class Pending:
 
     def kill_unseen(self) -> int:
         """Make dead what the base generation has and `unchanged` was not asked about."""
-        base = (part for part in self.parts if part.origin is Origin.BASE)
+        base = (part for part in self.parts if part.origin is SegmentOrigin.BASE)
         return sum(part.kill(np.flatnonzero(~part.seen)) for part in base)
 
     def unchanged(self, ids: Digests, contents: Digests) -> Bitmap:
@@ -125,7 +125,7 @@ class Pending:
         """Bring to life what an interrupted writer left finished; says which documents were found there."""
         claimed = np.zeros(len(ids), dtype=np.bool_)
         for part in self.parts:
-            if part.origin is Origin.RESUMED:
+            if part.origin is SegmentOrigin.RESUMED:
                 rows = part.same(ids, contents)
                 found = (rows >= 0) & ~claimed
                 self.kill(ids[found])

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from indexer.writing.pending_generation import Part, Size
+from indexer.writing.pending_generation import PendingSegment, SegmentSize
 from indexer.writing.segment_writer import seal_segment
 from retrieval.index.collection.document_store import BATCH_ROWS, Table, TextWriter, coalesced, metadata_batch
 from retrieval.index.collection.segment import VECTORS
@@ -38,19 +38,19 @@ class MergePolicy:
     floor_passages: int = 2048  # smaller segments count as this large
     dead_share: float = 0.3
 
-    def plan(self, sizes: Sequence[Size], at_most: int | None = None) -> range | None:
+    def plan(self, sizes: Sequence[SegmentSize], at_most: int | None = None) -> range | None:
         """Places of the segments to merge next, into at most so many passages; None when all is well."""
         plans = [*self._with_many_dead(sizes), *self._of_one_level(sizes)]
         live = [each.live for each in sizes]
         fitting = (each for each in plans if at_most is None or sum(live[each.start : each.stop]) <= at_most)
         return next(fitting, None)
 
-    def _with_many_dead(self, sizes: Sequence[Size]) -> Iterator[range]:
+    def _with_many_dead(self, sizes: Sequence[SegmentSize]) -> Iterator[range]:
         for place, size in enumerate(sizes):
             if size.total - size.live > self.dead_share * size.total:
                 yield range(place, place + 1)
 
-    def _of_one_level(self, sizes: Sequence[Size]) -> Iterator[range]:
+    def _of_one_level(self, sizes: Sequence[SegmentSize]) -> Iterator[range]:
         levels = [math.log(max(each.live, self.floor_passages), self.fanout) for each in sizes]
         start = 0
         while start < len(levels):
@@ -61,13 +61,15 @@ class MergePolicy:
             start = stop
 
 
-def merge_all(sizes: Sequence[Size]) -> range | None:
+def merge_all(sizes: Sequence[SegmentSize]) -> range | None:
     """The plan that leaves one segment without dead passages."""
     wanted = len(sizes) > 1 or any(each.live < each.total for each in sizes)
     return range(len(sizes)) if wanted else None
 
 
-def merge_parts(parts: Sequence[Part], folder: Path, schema: Schema, dtype: str, files: Files) -> SegmentRecord:
+def merge_parts(
+    parts: Sequence[PendingSegment], folder: Path, schema: Schema, dtype: str, files: Files
+) -> SegmentRecord:
     """Write the live documents of `parts` as one new segment into `folder`."""
     batches = _merge_tables(parts, folder, schema, files)
     passages = _merge_vectors(parts, folder / VECTORS, dtype, files)
@@ -76,7 +78,7 @@ def merge_parts(parts: Sequence[Part], folder: Path, schema: Schema, dtype: str,
     return seal_segment(folder, batches, ids, np.ones(len(facts), dtype=np.bool_), facts, passages, files)
 
 
-def _merge_tables(parts: Sequence[Part], folder: Path, schema: Schema, files: Files) -> NDArray[np.void]:
+def _merge_tables(parts: Sequence[PendingSegment], folder: Path, schema: Schema, files: Files) -> NDArray[np.void]:
     sources = {
         Table.DOCUMENTS: _documents(parts),
         Table.PASSAGES: _passages(parts),
@@ -93,7 +95,7 @@ def _merge_tables(parts: Sequence[Part], folder: Path, schema: Schema, files: Fi
         raise
 
 
-def _documents(parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:
+def _documents(parts: Sequence[PendingSegment]) -> Iterator[pa.RecordBatch]:
     for part in parts:
         row = 0
         for batch in part.segment.table(Table.DOCUMENTS).batches():
@@ -101,7 +103,7 @@ def _documents(parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:
             row += batch.num_rows
 
 
-def _passages(parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:
+def _passages(parts: Sequence[PendingSegment]) -> Iterator[pa.RecordBatch]:
     """Passages of live documents, whose rows are counted anew."""
     first = 0
     for part in parts:
@@ -114,7 +116,7 @@ def _passages(parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:
             yield kept.set_column(place, kept.schema.field(place), documents)
 
 
-def _metadata(parts: Sequence[Part], schema: Schema) -> Iterator[pa.RecordBatch]:
+def _metadata(parts: Sequence[PendingSegment], schema: Schema) -> Iterator[pa.RecordBatch]:
     target = arrow_schema(schema)
     if not schema:
         yield metadata_batch([], schema)
@@ -131,7 +133,7 @@ def _metadata(parts: Sequence[Part], schema: Schema) -> Iterator[pa.RecordBatch]
             row += count
 
 
-def _metadata_batches(part: Part) -> Iterator[pa.RecordBatch]:
+def _metadata_batches(part: PendingSegment) -> Iterator[pa.RecordBatch]:
     """The batches of metadata; of a segment without fields, empty ones for as many rows."""
     table = part.segment.table(Table.METADATA)
     if table.schema.names:
@@ -144,7 +146,7 @@ def _allowed(batch: pa.RecordBatch, mask: Bitmap) -> pa.RecordBatch:
     return batch if mask.all() else batch.filter(pa.array(mask))
 
 
-def _merge_vectors(parts: Sequence[Part], path: Path, dtype: str, files: Files) -> int:
+def _merge_vectors(parts: Sequence[PendingSegment], path: Path, dtype: str, files: Files) -> int:
     with VectorWriter(path, parts[0].segment.vectors.shape[1], dtype, files) as writer:
         for part in parts:
             rows = np.flatnonzero(part.live[part.segment.document_of])

@@ -32,7 +32,7 @@ SEGMENT_FILES = (*(table.file_name for table in Table), BATCHES_FILE, IDS, FACTS
 
 
 @dataclass(frozen=True, slots=True)
-class Entries:
+class SegmentEntries:
     """Documents on their way into a segment, with what belongs to each."""
 
     documents: Sequence[Document]  # metadata typed
@@ -44,7 +44,7 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class FinishedSegment:
     """A finished segment, and which of its documents are alive."""
 
     record: SegmentRecord
@@ -94,7 +94,7 @@ class SegmentBuilder:
         """Content digest of the live document with that id digest, when it is in this segment."""
         return self._contents.get(id_digest)
 
-    def add(self, entries: Entries, first_key: int) -> int:
+    def add(self, entries: SegmentEntries, first_key: int) -> int:
         """Append documents; returns how many of them replaced an earlier one of this segment."""
         self._vectors.append(entries.vectors)
         self._add_passages(entries.passages, first_key)
@@ -111,7 +111,7 @@ class SegmentBuilder:
         """Make a document dead; False when there is no live one with that id digest."""
         return self._contents.pop(id_digest, None) is not None
 
-    def _add_facts(self, entries: Entries) -> None:
+    def _add_facts(self, entries: SegmentEntries) -> None:
         facts = np.empty(len(entries.documents), dtype=FACTS_TYPE)
         facts["content"], facts["unreadable"] = entries.contents, entries.unreadable
         self._facts.append(facts)
@@ -135,7 +135,7 @@ class SegmentBuilder:
         self._text.write(Table.DOCUMENTS, documents_batch(self._waiting))
         self._waiting, self._waiting_bytes = [], 0
 
-    def finish(self, schema: Schema) -> Built:
+    def finish(self, schema: Schema) -> FinishedSegment:
         """Write what is left, fsync and digest all files."""
         self._write_documents()
         for start in range(0, max(1, len(self._metadata)), BATCH_ROWS):
@@ -145,7 +145,7 @@ class SegmentBuilder:
         live = self._live()
         ids = np.frombuffer(b"".join(self._ids), dtype=np.uint64).reshape(-1, 2)
         record = seal_segment(self.folder, batches, ids, live, np.concatenate(self._facts), self.passages, self._files)
-        return Built(record, live)
+        return FinishedSegment(record, live)
 
     def _live(self) -> Bitmap:
         """Rows of the last document of each id, unless it was removed."""

@@ -14,7 +14,7 @@ from retrieval.index.vectors.index_choice import StructurePlan, VectorSettings, 
 from retrieval.util.files import Files
 
 
-def wanted_structure(segment: Segment, settings: Mapping[str, Any]) -> StructurePlan | None:
+def plan_ann_index(segment: Segment, settings: Mapping[str, Any]) -> StructurePlan | None:
     """What to build over a segment that has no structure yet; None where exact search is right."""
     if segment.record.structure is not None:
         return None
@@ -22,7 +22,7 @@ def wanted_structure(segment: Segment, settings: Mapping[str, Any]) -> Structure
     return plan_structure(rows, dimension, VectorSettings.from_json(settings))
 
 
-def with_structure(segment: Segment, plan: StructurePlan, settings: Mapping[str, Any], files: Files) -> SegmentRecord:
+def build_ann_index(segment: Segment, plan: StructurePlan, settings: Mapping[str, Any], files: Files) -> SegmentRecord:
     """Build the structure into the segment's folder; returns the record that names it."""
     target = VectorSettings.from_json(settings).recall
     files.unlink(segment.folder / STRUCTURE)  # finished by a writer that died before it could be recorded

@@ -18,16 +18,16 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.writing.collection_lock import Hold
+from indexer.writing.collection_lock import CollectionLock
 from indexer.writing.commit import publish
-from indexer.writing.document_checks import Checked, checked, fits
-from indexer.writing.garbage import FOLDERS, Retention, collect
-from indexer.writing.lexical_build import WordsAhead, write_words
-from indexer.writing.pending_generation import Origin, Part, Pending
-from indexer.writing.prepare_commit import Making, build_structures, merge_pending, segment_records
+from indexer.writing.document_checks import CheckedDocuments, checked, fits
+from indexer.writing.garbage import FOLDERS, Retention, collect_garbage
+from indexer.writing.lexical_build import BackgroundLexicalBuild, write_lexical_index
+from indexer.writing.pending_generation import PendingSegment, PendingSegments, SegmentOrigin
+from indexer.writing.prepare_commit import GenerationTarget, build_structures, merge_pending, segment_records
 from indexer.writing.resume_journal import JOURNAL, Journal, read_journal, write_journal
 from indexer.writing.segment_merge import MergePolicy
-from indexer.writing.segment_writer import Entries, SegmentBuilder
+from indexer.writing.segment_writer import SegmentBuilder, SegmentEntries
 from retrieval.errors import (
     CollectionError,
     CorruptCollection,
@@ -52,11 +52,11 @@ from retrieval.util.files import Files
 
 log = logging.getLogger(__name__)
 
-WORDS_AHEAD = 256  # passages of a first block from which on a thread for their words is worth it
+BACKGROUND_LEXICAL_PASSAGES = 256  # passages of a first block from which on a thread for their words is worth it
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SegmentLimits:
     """When a segment is finished and the next one begun (bounds memory, and what an interruption can cost).
 
     `merged_passages` bounds what a commit merges of older segments.
@@ -68,7 +68,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Counts:
+class WriterCounts:
     """What a writer has done since it was opened."""
 
     added: int = 0  # documents written
@@ -96,22 +96,22 @@ class Writer:
         cause: str = "change",
         wait_s: float = 0.0,
         retention: Retention | None = None,
-        limits: Limits | None = None,
+        limits: SegmentLimits | None = None,
         policy: MergePolicy | None = None,
         files: Files | None = None,
     ) -> None:
         self.path = Path(path)
         self.cause = cause
-        self.counts = Counts()
+        self.counts = WriterCounts()
         self._create = create
         self._wait_s = wait_s
         self._retention = retention or Retention()
-        self._limits = limits or Limits()
+        self._limits = limits or SegmentLimits()
         self._policy = policy or MergePolicy()
         self._files = files or Files()
-        self._hold = Hold(self.path, self._files)
+        self._hold = CollectionLock(self.path, self._files)
         self._builder: SegmentBuilder | None = None
-        self._words: WordsAhead | None = None
+        self._words: BackgroundLexicalBuild | None = None
         self._taken_over = False
         self._ended = False
 
@@ -141,7 +141,7 @@ class Writer:
         if self._builder is not None:
             self._builder.abandon()
         try:
-            collect(self.path, self._retention, self._files)
+            collect_garbage(self.path, self._retention, self._files)
         except CollectionError as problem:
             log.warning("something unfinished is left behind: %s", problem)
         journal = read_journal(self.path) if self._taken_over else None
@@ -151,7 +151,7 @@ class Writer:
 
     def _open(self) -> None:
         self._open_base()
-        collect(self.path, self._retention, self._files)
+        collect_garbage(self.path, self._retention, self._files)
         missing = [folder for folder in (self.path / name for name in FOLDERS) if not folder.exists()]
         for folder in missing:
             self._files.make_directory(folder)
@@ -167,7 +167,7 @@ class Writer:
         self._next_key = base.next_key if base else 0
         self._awaited: set[bytes] = set()  # id digests of documents that were said to have changed, until they come
         segments = base.segments if base else ()
-        self._pending = Pending([_part(self.path, each, Origin.BASE) for each in segments])
+        self._pending = PendingSegments([_part(self.path, each, SegmentOrigin.BASE) for each in segments])
 
     def _take_over(self) -> None:
         """Open what an interrupted writer finished; its documents stay dead until they are claimed.
@@ -181,7 +181,7 @@ class Writer:
         if journal is None or not journal.fits(self._next_key, self.settings, self.schema):
             return
         try:
-            parts = [_part(self.path, each, Origin.RESUMED) for each in journal.segments]
+            parts = [_part(self.path, each, SegmentOrigin.RESUMED) for each in journal.segments]
         except CorruptCollection as error:
             log.warning("an interrupted build cannot be taken over: %s", error)
             return
@@ -264,8 +264,10 @@ class Writer:
     def _add_words(self, documents: Sequence[Document], passages: Sequence[Sequence[Passage]], count: int) -> None:
         """Gather the words meanwhile, if the first block says that there are many."""
         lexical = self.settings.lexical
-        if not self.counts.added and count >= WORDS_AHEAD and lexical is not None:
-            self._words = WordsAhead(self.path, lexical, self._base.lexical if self._base else None, self._files)
+        if not self.counts.added and count >= BACKGROUND_LEXICAL_PASSAGES and lexical is not None:
+            self._words = BackgroundLexicalBuild(
+                self.path, lexical, self._base.lexical if self._base else None, self._files
+            )
         if self._words is not None:
             self._words.add(documents, passages, self._next_key)
 
@@ -275,7 +277,7 @@ class Writer:
         passages: Sequence[Sequence[Passage]],
         vectors: Vectors,
         unreadable: NDArray[np.float32] | None,
-    ) -> Entries:
+    ) -> SegmentEntries:
         count, dimension = sum(map(len, passages)), self.settings.encoder.dimension
         if len(passages) != len(documents) or len(vectors) != count:
             raise ValueError(
@@ -289,7 +291,7 @@ class Writer:
         admitted = self._admitted(documents)
         if unreadable is None:
             unreadable = np.full(len(documents), np.nan, dtype=np.float32)
-        return Entries(admitted.documents, passages, vectors, admitted.ids, admitted.contents, unreadable)
+        return SegmentEntries(admitted.documents, passages, vectors, admitted.ids, admitted.contents, unreadable)
 
     def fitting(self, documents: Sequence[Document]) -> list[bool]:
         """Which documents can be added, where new fields have the types that all of these give them together.
@@ -299,7 +301,7 @@ class Writer:
         schema = self._inferred(documents)
         return [fits(each, schema) for each in documents]
 
-    def _admitted(self, documents: Sequence[Document]) -> Checked:
+    def _admitted(self, documents: Sequence[Document]) -> CheckedDocuments:
         """The documents, all of which can be added; fields seen for the first time join the schema."""
         schema = self._inferred(documents)
         admitted = checked(documents, schema)
@@ -338,7 +340,7 @@ class Writer:
         segments = segment_records(self._pending, making)
         if self._base is None or segments != self._base.segments:
             previous = self._base.lexical if self._base else None
-            words = write_words(
+            words = write_lexical_index(
                 self.path, self._pending.parts, self.settings.lexical, previous, self._files, ahead=self._words
             )
             publish(self.path, self._manifest(segments, words), self._files)
@@ -358,8 +360,8 @@ class Writer:
         return bool(self.counts.added or self.counts.resumed)
 
     @property
-    def _making(self) -> Making:
-        return Making(self.path, self.generation + 1, self.schema, self.settings.vectors, self._files)
+    def _making(self) -> GenerationTarget:
+        return GenerationTarget(self.path, self.generation + 1, self.schema, self.settings.vectors, self._files)
 
     def _start_segment(self) -> SegmentBuilder:
         making = self._making
@@ -372,7 +374,7 @@ class Writer:
         built = self._builder.finish(self.schema)
         self._builder = None
         self._files.sync_directory(self.path / SEGMENTS)
-        killed = self._pending.append(Part(Segment(self.path, built.record), built.live, Origin.NEW))
+        killed = self._pending.append(PendingSegment(Segment(self.path, built.record), built.live, SegmentOrigin.NEW))
         self.counts.replaced += killed.base
         self.counts.duplicates += killed.own
 
@@ -380,7 +382,7 @@ class Writer:
         if not self._used_keys:
             return
         base_key = self._base.next_key if self._base else 0
-        own = (part.segment for part in self._pending.parts if part.origin is not Origin.BASE)
+        own = (part.segment for part in self._pending.parts if part.origin is not SegmentOrigin.BASE)
         segments = tuple(each.record for each in own if each.keys[0] >= base_key)  # not one merged with older ones
         journal = Journal(base_key, self.settings, self.schema, segments, self._next_key)
         write_journal(self.path, journal, self._files)
@@ -411,15 +413,15 @@ class Writer:
         try:
             if self._used_keys:
                 self._files.unlink(self.path / JOURNAL)
-            collect(self.path, self._retention, self._files)
+            collect_garbage(self.path, self._retention, self._files)
         except StorageError as error:
             log.warning("garbage is left behind: %s", error)
 
 
-def _part(collection: Path, record: SegmentRecord, origin: Origin) -> Part:
+def _part(collection: Path, record: SegmentRecord, origin: SegmentOrigin) -> PendingSegment:
     segment = Segment(collection, record)
-    live = segment.live_documents.copy() if origin is Origin.BASE else np.zeros(record.documents, dtype=np.bool_)
-    return Part(segment, live, origin)
+    live = segment.live_documents.copy() if origin is SegmentOrigin.BASE else np.zeros(record.documents, dtype=np.bool_)
+    return PendingSegment(segment, live, origin)
 
 
 def _settings(path: Path, base: Manifest | None, create: CollectionSettings | None) -> CollectionSettings:

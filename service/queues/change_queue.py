@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from indexer.building.document_changes import Change, ChangeReport, apply_changes
+from indexer.building.document_changes import ChangeReport, CollectionChange, apply_changes
 from retrieval.errors import AttendexError, CollectionNotFound, JobNotFound, Overloaded
 from service.observability.request_log import LOGGER
 from service.problems import problem_of
@@ -31,7 +31,7 @@ class Job:
     """A change and how far it is.  Written by the writing thread only."""
 
     collection: str
-    change: Change | None  # None once it has been applied: the documents are not kept
+    change: CollectionChange | None  # None once it has been applied: the documents are not kept
     adds: frozenset[str] = frozenset()  # ids of its documents
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     status: str = "queued"
@@ -90,7 +90,7 @@ class Changes:
         """Changes that wait."""
         return len(self._waiting)
 
-    def submit(self, collection: str, change: Change) -> Job:
+    def submit(self, collection: str, change: CollectionChange) -> Job:
         """Queue a change.  Raises CollectionNotFound, and Overloaded where too many wait."""
         self._collections.path(collection)
         with self._woken:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from indexer.building.document_changes import Change
+from indexer.building.document_changes import CollectionChange
 from indexer.readers.formats.records import document_from
 from indexer.readers.options import ReadOptions
 from retrieval.errors import BadDocument, DocumentNotFound, InputError, TooLarge
@@ -40,7 +40,7 @@ async def upsert(name: Name, body: DocumentsBody, request: Request, wait: Wait =
     most = known.settings.limits.documents
     if len(body.documents) > most:
         raise TooLarge(f"{len(body.documents):,} documents are more than this service takes at once ({most:,})")
-    return await _change(known, name, Change(upserts=tuple(map(_document, body.documents))), wait)
+    return await _change(known, name, CollectionChange(upserts=tuple(map(_document, body.documents))), wait)
 
 
 @router.post("/documents/delete", response_model=JobAnswer, responses=QUEUED, summary="Delete documents")
@@ -55,7 +55,7 @@ async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait
     condition = body.filter.strip()
     check_limit("the filter's characters", len(condition), known.settings.limits.filter_characters)
     _check_filter(known, name, condition)
-    return await _change(known, name, Change(deletes=tuple(body.ids), filter=condition), wait)
+    return await _change(known, name, CollectionChange(deletes=tuple(body.ids), filter=condition), wait)
 
 
 @router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")
@@ -66,7 +66,7 @@ async def delete(name: Name, document_id: str, request: Request, wait: Wait = Fa
     with known.collections.lease(name) as searcher:
         if not coming and searcher.snapshot.find(document_id) is None:
             raise DocumentNotFound(f"no document {document_id!r} in {name}")
-    return await _change(known, name, Change(deletes=(document_id,)), wait)
+    return await _change(known, name, CollectionChange(deletes=(document_id,)), wait)
 
 
 @router.get("/jobs/{job_id}", response_model=JobAnswer, summary="How far a change is")
@@ -99,7 +99,7 @@ def _drop(known: Services, name: str) -> None:
     known.recall.forget(name)
 
 
-async def _change(known: Services, name: str, change: Change, wait: bool) -> Response:
+async def _change(known: Services, name: str, change: CollectionChange, wait: bool) -> Response:
     job = known.changes.submit(name, change)
     if not wait:
         return answer(job.shown(), 202)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.writing.writer import Limits, Writer
+from indexer.writing.writer import SegmentLimits, Writer
 from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.storage.manifest import Canaries, CollectionSettings
 from retrieval.types import Document, EncoderFingerprint, Passage, Vectors
@@ -52,7 +52,7 @@ class Bench:
         texts = [each.text[part.start : part.end] for each in documents for part in self.cut(each)]
         return np.concatenate([vector_of(text) for text in texts]) if texts else np.empty((0, DIMENSION), np.float32)
 
-    def writer(self, *, limits: Limits | None = None, files: Files | None = None, **options: object) -> Writer:
+    def writer(self, *, limits: SegmentLimits | None = None, files: Files | None = None, **options: object) -> Writer:
         return Writer(self.path, create=self.settings, limits=limits, files=files, **options)  # type: ignore[arg-type]
 
     def put(self, writer: Writer, documents: Sequence[Document]) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.rollback import roll_back
-from indexer.writing.garbage import Retention, collect, unnamed_paths
+from indexer.writing.garbage import Retention, collect_garbage, orphaned_paths
 from indexer.writing.resume_journal import JOURNAL
-from indexer.writing.writer import Limits
+from indexer.writing.writer import SegmentLimits
 from retrieval.errors import NotACollection
 from retrieval.index.collection.snapshot import open_snapshot
 from retrieval.index.storage.manifest import MANIFEST, kept_generations, read_manifest, was_committed
@@ -79,7 +79,7 @@ class Faulty(Files):
 
 def index(bench: Any, files: Files) -> None:
     """A first build of several segments, which are merged at the end."""
-    with bench.writer(files=files, limits=Limits(passages=4)) as writer:
+    with bench.writer(files=files, limits=SegmentLimits(passages=4)) as writer:
         for number in range(6):
             bench.put(writer, [bench.document(f"n{number}", year=number), bench.document("n0", f"again {number}")])
         writer.commit()
@@ -106,7 +106,7 @@ def rollback(bench: Any, files: Files) -> None:
 
 
 def garbage(bench: Any, files: Files) -> None:
-    collect(bench.path, Retention(1), files)
+    collect_garbage(bench.path, Retention(1), files)
 
 
 CHANGES = (add, delete, merge, rollback, garbage)
@@ -143,7 +143,7 @@ def clean(path: Path) -> bool:
     """Whether nothing lies about that no kept generation names."""
     current = read_manifest(path)
     kept = [read_manifest(path, number) for number in kept_generations(path)]
-    return kept[-1].generation == current.generation and not unnamed_paths(path, [current, *kept])
+    return kept[-1].generation == current.generation and not orphaned_paths(path, [current, *kept])
 
 
 def copied(bench: Any, name: str) -> Any:

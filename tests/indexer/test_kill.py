@@ -28,12 +28,12 @@ sys.path[:0] = [sys.argv[1]]
 from tests.indexer.conftest import Bench, hand_made_settings
 from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.rollback import roll_back
-from indexer.writing.writer import Limits
+from indexer.writing.writer import SegmentLimits
 dice = random.Random(int(sys.argv[3]))
 bench = Bench(Path(sys.argv[2]), hand_made_settings())
 print("started", flush=True)
 while True:
-    with bench.writer(limits=Limits(passages=8), wait_s=10) as writer:
+    with bench.writer(limits=SegmentLimits(passages=8), wait_s=10) as writer:
         version = writer.generation + 1
         bench.put(writer, [bench.document(f"d{dice.randrange(20)}", f"made in {version}") for _ in range(12)])
         writer.delete([f"d{dice.randrange(20)}"])

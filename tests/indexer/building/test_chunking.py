@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from indexer.building import chunking
 from indexer.building.chunking import LEAST_BUDGET, ChunkSettings, chunk
-from indexer.building.text_boundaries import Strength, borders
+from indexer.building.text_boundaries import BoundaryStrength, find_boundaries
 from retrieval.errors import InputError
 from retrieval.types import Document, Passage, Section
 
@@ -247,15 +247,15 @@ def test_a_heading_is_not_parted_from_its_text() -> None:
     ],
 )
 def test_sentence_borders(text: str, ends: list[str]) -> None:
-    found = borders(text)
-    chosen = found.offsets[found.strengths >= Strength.SENTENCE].tolist()
+    found = find_boundaries(text)
+    chosen = found.offsets[found.strengths >= BoundaryStrength.SENTENCE].tolist()
     assert [text[:offset] for offset in chosen] == ends
 
 
 @pytest.mark.parametrize("text", [" " * 300_000, "." * 300_000 + "x", '." ' * 100_000, "\n " * 150_000, "a" * 300_000])
 def test_no_text_takes_more_than_linear_time(text: str) -> None:
     started = time.perf_counter()
-    borders(text)
+    find_boundaries(text)
     assert time.perf_counter() - started < 3
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from indexer.building import deduplicated_encoding as module
-from indexer.building.deduplicated_encoding import EncodeOnce
+from indexer.building.deduplicated_encoding import DeduplicatedEncoder
 from retrieval.errors import StorageError
 from retrieval.types import Vectors
 from tests.indexer.conftest import DIMENSION, vector_of
@@ -34,8 +34,8 @@ class Encoder:
         yield from ahead
 
 
-def encode_once() -> EncodeOnce:
-    return EncodeOnce(Encoder())  # type: ignore[arg-type]
+def encode_once() -> DeduplicatedEncoder:
+    return DeduplicatedEncoder(Encoder())  # type: ignore[arg-type]
 
 
 @given(st.lists(st.lists(st.integers(0, 30).map(str), max_size=25), max_size=12))

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.building.document_changes import Change, ChangeReport, apply_changes, create_collection
+from indexer.building.document_changes import ChangeReport, CollectionChange, apply_changes, create_collection
 from indexer.maintenance.rollback import log_entries
 from indexer.writing.resume_journal import read_journal
 from indexer.writing.segment_merge import MergePolicy
-from indexer.writing.writer import Limits, Writer
+from indexer.writing.writer import SegmentLimits, Writer
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
@@ -31,7 +31,9 @@ def encoder() -> SentenceEncoder:
 def collection(folder: Path, encoder: SentenceEncoder) -> Path:
     """Five documents, "d0" to "d4"."""
     create_collection(folder / "c", encoder)
-    apply_changes(folder / "c", encoder, [Change(tuple(Document(f"d{n}", f"document {n}") for n in range(5)))])
+    apply_changes(
+        folder / "c", encoder, [CollectionChange(tuple(Document(f"d{n}", f"document {n}") for n in range(5)))]
+    )
     return folder / "c"
 
 
@@ -46,17 +48,17 @@ HALF = "half \ud800 of a pair"
 @pytest.mark.parametrize(
     "bad",
     [
-        Change((Document("good", "text"), Document("bad", HALF))),
-        Change((Document("good", "text"), Document("bad", "text", HALF))),
-        Change((Document("good", "text"), Document(HALF, "text"))),
-        Change((Document("good", "text"), Document("bad", "text", metadata={"topic": HALF, "new": 1}))),
-        Change((Document("good", "text", metadata={"new": 1}), Document("", "text"))),
-        Change((Document("good", "text", metadata={"new": 1}),), deletes=(HALF,)),
+        CollectionChange((Document("good", "text"), Document("bad", HALF))),
+        CollectionChange((Document("good", "text"), Document("bad", "text", HALF))),
+        CollectionChange((Document("good", "text"), Document(HALF, "text"))),
+        CollectionChange((Document("good", "text"), Document("bad", "text", metadata={"topic": HALF, "new": 1}))),
+        CollectionChange((Document("good", "text", metadata={"new": 1}), Document("", "text"))),
+        CollectionChange((Document("good", "text", metadata={"new": 1}),), deletes=(HALF,)),
     ],
 )
-def test_a_change_at_fault_fails_alone(collection: Path, encoder: SentenceEncoder, bad: Change) -> None:
-    fine = Change((Document("fine", "more text", metadata={"new": "a word"}),), deletes=("d0",))
-    before, error, after = apply_changes(collection, encoder, [Change(deletes=("d1",)), bad, fine])
+def test_a_change_at_fault_fails_alone(collection: Path, encoder: SentenceEncoder, bad: CollectionChange) -> None:
+    fine = CollectionChange((Document("fine", "more text", metadata={"new": "a word"}),), deletes=("d0",))
+    before, error, after = apply_changes(collection, encoder, [CollectionChange(deletes=("d1",)), bad, fine])
     assert before == ChangeReport(generation=3, deleted=1)
     assert isinstance(error, BadDocument | SchemaError)
     assert str(error).isprintable()
@@ -66,7 +68,7 @@ def test_a_change_at_fault_fails_alone(collection: Path, encoder: SentenceEncode
 
 
 def test_of_two_documents_with_one_id_the_later_is_written(collection: Path, encoder: SentenceEncoder) -> None:
-    twice = Change((Document("a", "one"), Document("d1", "document 1"), Document("a", "two")))
+    twice = CollectionChange((Document("a", "one"), Document("d1", "document 1"), Document("a", "two")))
     assert apply_changes(collection, encoder, [twice]) == [ChangeReport(generation=3, added=1, unchanged=1)]
     with open_snapshot(collection) as snapshot:
         row = snapshot.find("a")
@@ -78,26 +80,26 @@ def test_a_change_that_only_merges_says_so(collection: Path, encoder: SentenceEn
     with Writer(collection, policy=MergePolicy(dead_share=0.99)) as writer:
         writer.delete(["d1", "d2", "d3"])
         writer.commit()
-    assert apply_changes(collection, encoder, [Change((Document("d0", "document 0"),))])[0].generation == 4  # type: ignore[union-attr]
+    assert apply_changes(collection, encoder, [CollectionChange((Document("d0", "document 0"),))])[0].generation == 4  # type: ignore[union-attr]
     assert log_entries(collection)[0].cause == "merge"
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        Change(deletes=("d1",)),
-        Change((Document("d0", "document 0"),)),
-        Change((Document("d0", "document 0"),), deletes=("d1",)),
-        Change((Document("", "text"),)),
+        CollectionChange(deletes=("d1",)),
+        CollectionChange((Document("d0", "document 0"),)),
+        CollectionChange((Document("d0", "document 0"),), deletes=("d1",)),
+        CollectionChange((Document("", "text"),)),
     ],
 )
 def test_a_change_without_new_passages_leaves_an_interrupted_build_alone(
-    collection: Path, encoder: SentenceEncoder, change: Change
+    collection: Path, encoder: SentenceEncoder, change: CollectionChange
 ) -> None:
     documents = [Document(f"n{n}", f"new {n}") for n in range(8)]
 
     def build(*, stop: bool) -> Any:
-        with Writer(collection, limits=Limits(passages=4)) as writer:
+        with Writer(collection, limits=SegmentLimits(passages=4)) as writer:
             for some in (documents[:4], documents[4:]):
                 new = [each for each, known in zip(some, writer.unchanged(some), strict=True) if not known]
                 passages = [[Passage(0, len(each.text))] for each in new]

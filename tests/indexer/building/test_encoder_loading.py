@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from indexer.building.encoder_loading import encoder_ahead
+from indexer.building.encoder_loading import preload_encoder
 from retrieval.errors import EncoderError
 
 
 def test_a_command_that_ends_early_waits_for_the_encoder_that_is_loading(tmp_path: Path) -> None:
     """An interpreter that ends under the thread would break its loading, and say so after the error that counts."""
-    with pytest.raises(FileNotFoundError), encoder_ahead(tmp_path, "", "auto", "auto") as loading:
+    with pytest.raises(FileNotFoundError), preload_encoder(tmp_path, "", "auto", "auto") as loading:
         raise FileNotFoundError
     assert loading is not None
     assert loading.done()
@@ -20,7 +20,7 @@ def test_a_command_that_ends_early_waits_for_the_encoder_that_is_loading(tmp_pat
 
 
 def test_what_is_wrong_with_the_encoder_is_told_by_the_future(tmp_path: Path) -> None:
-    with encoder_ahead(tmp_path, str(tmp_path), "auto", "auto") as loading:
+    with preload_encoder(tmp_path, str(tmp_path), "auto", "auto") as loading:
         pass
     assert loading is not None
     with pytest.raises(EncoderError, match=r"config\.json"):
@@ -28,5 +28,5 @@ def test_what_is_wrong_with_the_encoder_is_told_by_the_future(tmp_path: Path) ->
 
 
 def test_what_may_have_to_be_fetched_is_not_begun_ahead(tmp_path: Path) -> None:
-    with encoder_ahead(tmp_path, "sentence-transformers/all-mpnet-base-v2", "auto", "auto") as loading:
+    with preload_encoder(tmp_path, "sentence-transformers/all-mpnet-base-v2", "auto", "auto") as loading:
         assert loading is None

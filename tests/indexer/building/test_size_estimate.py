@@ -10,7 +10,7 @@ import pytest
 
 from indexer.building.build_plan import plan_build
 from indexer.building.pipeline import BuildSettings, build_collection
-from indexer.building.size_estimate import expected
+from indexer.building.size_estimate import estimate_sources
 from indexer.readers import ReadOptions
 from retrieval.errors import InputError
 
@@ -24,7 +24,7 @@ def test_small_files_are_counted_exactly(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("one document")
     with gzip.open(tmp_path / "c.jsonl.gz", "wt") as file:
         file.write(records(5))
-    size = expected([tmp_path], ReadOptions())
+    size = estimate_sources([tmp_path], ReadOptions())
     assert size is not None
     assert size.documents == 13
 
@@ -34,7 +34,7 @@ def test_large_files_are_estimated_from_their_beginning(tmp_path: Path, packed: 
     path = tmp_path / ("a.jsonl.gz" if packed else "a.jsonl")
     text = records(60_000).encode()
     path.write_bytes(gzip.compress(text) if packed else text)
-    size = expected([path], ReadOptions())
+    size = estimate_sources([path], ReadOptions())
     assert size is not None
     assert size.documents == pytest.approx(60_000, rel=0.1)
 
@@ -43,13 +43,13 @@ def test_damaged_files_are_left_to_the_reader(tmp_path: Path) -> None:
     packed = bytearray(gzip.compress(records(1_000).encode()))
     packed[40:60] = b"x" * 20
     (tmp_path / "a.jsonl.gz").write_bytes(packed)
-    size = expected([tmp_path], ReadOptions())
+    size = estimate_sources([tmp_path], ReadOptions())
     assert size is not None
     assert size.documents == 1
 
 
 def test_nobody_knows_what_standard_input_holds() -> None:
-    assert expected(["-"], ReadOptions()) is None
+    assert estimate_sources(["-"], ReadOptions()) is None
 
 
 def test_a_plan_comes_true_and_leaves_nothing(tmp_path: Path) -> None:

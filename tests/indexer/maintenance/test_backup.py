@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from indexer.maintenance.backup import restore_archive, save_archive
+from indexer.maintenance.backup import restore_backup, save_backup
 from indexer.maintenance.verify import verify
 from retrieval.errors import CorruptCollection, InputError
 from retrieval.index.storage.manifest import read_manifest
@@ -36,9 +36,9 @@ def write_archive(path: Path, members: Members) -> Path:
 
 def test_what_goes_in_comes_out(bench: Any) -> None:
     grown(bench)
-    saved = save_archive(bench.path, bench.folder / "backup.tar.zst")
+    saved = save_backup(bench.path, bench.folder / "backup.tar.zst")
     bench.add(bench.document("later"))
-    restored = restore_archive(bench.folder / "backup.tar.zst", bench.folder / "copy")
+    restored = restore_backup(bench.folder / "backup.tar.zst", bench.folder / "copy")
     assert saved == restored
     assert saved.generation == 3
     was = {**(state(bench.path) or {})}
@@ -51,28 +51,28 @@ def test_what_goes_in_comes_out(bench: Any) -> None:
 def test_an_older_generation_can_be_saved(bench: Any) -> None:
     bench.add(bench.document("a"))
     bench.add(bench.document("b"))
-    save_archive(bench.path, bench.folder / "one.tar.zst", 1)
-    restore_archive(bench.folder / "one.tar.zst", bench.folder / "copy")
+    save_backup(bench.path, bench.folder / "one.tar.zst", 1)
+    restore_backup(bench.folder / "one.tar.zst", bench.folder / "copy")
     assert state(bench.folder / "copy") == {"a": "text of a"}
 
 
 def test_a_restored_collection_can_be_changed(bench: Any) -> None:
     grown(bench)
-    save_archive(bench.path, bench.folder / "backup.tar.zst")
+    save_backup(bench.path, bench.folder / "backup.tar.zst")
     other = type(bench)(bench.folder / "other", bench.settings)
     other.folder.mkdir()
-    restore_archive(bench.folder / "backup.tar.zst", other.path)
+    restore_backup(bench.folder / "backup.tar.zst", other.path)
     other.add(other.document("new"))
     assert state(other.path) == {**(state(bench.path) or {}), "new": "text of new"}
 
 
 def test_a_directory_with_something_in_it_is_left_alone(bench: Any) -> None:
     grown(bench)
-    save_archive(bench.path, bench.folder / "backup.tar.zst")
+    save_backup(bench.path, bench.folder / "backup.tar.zst")
     with pytest.raises(InputError, match="is there already"):
-        restore_archive(bench.folder / "backup.tar.zst", bench.path)
+        restore_backup(bench.folder / "backup.tar.zst", bench.path)
     (bench.folder / "empty").mkdir()
-    restore_archive(bench.folder / "backup.tar.zst", bench.folder / "empty")
+    restore_backup(bench.folder / "backup.tar.zst", bench.folder / "empty")
 
 
 def test_a_damaged_collection_makes_no_backup(bench: Any) -> None:
@@ -82,7 +82,7 @@ def test_a_damaged_collection_makes_no_backup(bench: Any) -> None:
     data[-1] ^= 1
     vectors.write_bytes(data)
     with pytest.raises(CorruptCollection, match=r"vectors\.npy"):
-        save_archive(bench.path, bench.folder / "backup.tar.zst")
+        save_backup(bench.path, bench.folder / "backup.tar.zst")
     assert [each.name for each in bench.folder.iterdir()] == ["collection"]
 
 
@@ -142,22 +142,22 @@ def manifest_bit(members: Members) -> None:
 )
 def test_a_changed_archive_is_refused(bench: Any, change: Callable[[Members], None]) -> None:
     grown(bench)
-    save_archive(bench.path, bench.folder / "backup.tar.zst")
+    save_backup(bench.path, bench.folder / "backup.tar.zst")
     members = members_of(bench.folder / "backup.tar.zst")
     change(members)
     archive = write_archive(bench.folder / "changed.tar.zst", members)
     with pytest.raises(CorruptCollection, match=r"changed\.tar\.zst"):
-        restore_archive(archive, bench.folder / "copy")
+        restore_backup(archive, bench.folder / "copy")
     assert sorted(each.name for each in bench.folder.iterdir()) == ["backup.tar.zst", "changed.tar.zst", "collection"]
 
 
 def test_what_is_not_an_archive_is_refused(bench: Any) -> None:
     grown(bench)
     archive = bench.folder / "backup.tar.zst"
-    save_archive(bench.path, archive)
+    save_backup(bench.path, archive)
     data = archive.read_bytes()
     for content in (b"", b"no archive", data[: len(data) // 2], data[:20] + bytes(20) + data[40:]):
         archive.write_bytes(content)
         with pytest.raises(CorruptCollection, match=r"backup\.tar\.zst"):
-            restore_archive(archive, bench.folder / "copy")
+            restore_backup(archive, bench.folder / "copy")
         assert not (bench.folder / "copy").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.maintenance.change_settings import Adjustment, adjust_collection
+from indexer.maintenance.change_settings import SettingsChange, change_settings
 from indexer.maintenance.linked_copy import linked_copy
 from indexer.maintenance.rollback import roll_back
 from indexer.writing.writer import Writer
@@ -45,7 +45,7 @@ def scores(path: Path, query: str) -> list[float]:
 
 def test_scoring_changes_without_another_index(collection: Path) -> None:
     before, words = scores(collection, "flying"), read_manifest(collection).lexical
-    assert adjust_collection(collection, Adjustment({"k1": 0.6, "b": 0.0}, {}), cause="tune") == 2
+    assert change_settings(collection, SettingsChange({"k1": 0.6, "b": 0.0}, {}), cause="tune") == 2
     manifest = read_manifest(collection)
     assert manifest.lexical == words
     assert (manifest.settings.lexical or {})["k1"] == 0.6
@@ -56,7 +56,7 @@ def test_scoring_changes_without_another_index(collection: Path) -> None:
 
 
 def test_another_title_weight_is_that_of_a_fresh_build(collection: Path, bench: Bench, tmp_path: Path) -> None:
-    adjust_collection(collection, Adjustment({"title_weight": 3.0}, {}))
+    change_settings(collection, SettingsChange({"title_weight": 3.0}, {}))
     fresh = replace(bench.settings, lexical=asdict(LexicalSettings(title_weight=3.0)))
     with Writer(tmp_path / "fresh", create=fresh) as writer:
         bench.put(writer, DOCUMENTS)
@@ -65,20 +65,20 @@ def test_another_title_weight_is_that_of_a_fresh_build(collection: Path, bench: 
 
 
 def test_search_defaults_are_kept_and_nothing_to_change_writes_nothing(collection: Path) -> None:
-    adjustment = Adjustment({}, {"weight": 0.3})
-    assert adjust_collection(collection, adjustment) == 2
+    adjustment = SettingsChange({}, {"weight": 0.3})
+    assert change_settings(collection, adjustment) == 2
     assert read_manifest(collection).settings.search == {"weight": 0.3}
-    assert adjust_collection(collection, adjustment) == 2
+    assert change_settings(collection, adjustment) == 2
 
 
 def test_what_does_not_fit_is_refused_and_nothing_changes(collection: Path, bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="b is 2"):
-        adjust_collection(collection, Adjustment({"b": 2}, {}))
+        change_settings(collection, SettingsChange({"b": 2}, {}))
     with Writer(tmp_path / "wordless", create=replace(bench.settings, lexical=None)) as writer:
         bench.put(writer, DOCUMENTS)
         writer.commit()
     with pytest.raises(InputError, match="has no words"):
-        adjust_collection(tmp_path / "wordless", Adjustment({"k1": 1.0}, {}))
+        change_settings(tmp_path / "wordless", SettingsChange({"k1": 1.0}, {}))
     assert read_manifest(collection).generation == read_manifest(tmp_path / "wordless").generation == 1
 
 
@@ -90,7 +90,7 @@ def test_a_copy_is_a_copy(collection: Path, bench: Bench) -> None:
             bench.put(writer, [Document("d", "another one")])
             writer.delete(["a"])
             writer.commit()
-        adjust_collection(copy, Adjustment({"title_weight": 2.0}, {"weight": 0.1}))
+        change_settings(copy, SettingsChange({"title_weight": 2.0}, {"weight": 0.1}))
     assert not copy.exists()
     assert files == {
         path.relative_to(collection): path.read_bytes() for path in collection.rglob("*") if path.is_file()

@@ -19,7 +19,7 @@ from indexer.maintenance.rollback import log_entries, roll_back
 from indexer.maintenance.verify import verify
 from indexer.writing.garbage import Retention
 from indexer.writing.segment_merge import MergePolicy
-from indexer.writing.writer import Limits
+from indexer.writing.writer import SegmentLimits
 from retrieval.errors import NotACollection
 from retrieval.index.collection.snapshot import Snapshot, open_snapshot
 from retrieval.index.storage.manifest import read_manifest
@@ -72,7 +72,9 @@ class History:
         self.states: dict[int, dict[str, str]] = {}
 
     def write(self, state: dict[str, str], limit: int, added: Any = (), deleted: Any = ()) -> None:
-        with self.bench.writer(limits=Limits(limit, merged_passages=20), policy=POLICY, retention=MANY) as writer:
+        with self.bench.writer(
+            limits=SegmentLimits(limit, merged_passages=20), policy=POLICY, retention=MANY
+        ) as writer:
             for name, text in added:
                 self.bench.put(writer, [self.bench.document(name, text)])
             writer.delete(deleted)

@@ -14,7 +14,7 @@ import pytest
 from indexer.maintenance import verify as module
 from indexer.maintenance.verify import Verification, verify
 from indexer.writing.commit import publish
-from indexer.writing.writer import Limits
+from indexer.writing.writer import SegmentLimits
 from retrieval.errors import CorruptCollection, NotACollection
 from retrieval.index.collection.snapshot import open_snapshot
 from retrieval.index.storage.manifest import read_manifest
@@ -30,7 +30,7 @@ def damaged(bench: Any) -> Any:
     with bench.writer() as writer:
         writer.delete(["c"])
         writer.commit()
-    with suppress(KeyboardInterrupt), bench.writer(limits=Limits(passages=1)) as writer:
+    with suppress(KeyboardInterrupt), bench.writer(limits=SegmentLimits(passages=1)) as writer:
         bench.put(writer, [bench.document("d")])
         raise KeyboardInterrupt
     return bench

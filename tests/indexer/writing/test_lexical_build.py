@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from indexer.writing import writer as writing
-from indexer.writing.lexical_build import WordsAhead
-from indexer.writing.writer import Limits
+from indexer.writing.lexical_build import BackgroundLexicalBuild
+from indexer.writing.writer import SegmentLimits
 from retrieval.errors import StorageError
 from retrieval.util.files import Files
 
@@ -29,7 +29,7 @@ def build(bench: Any, folder: Path, *, replaced: bool, deleted: bool) -> list[by
     """Two generations, the second from two blocks in two segments."""
     bench = replace(bench, folder=folder)
     bench.add(*(bench.document(f"old{n}", f"{LONG} {n}") for n in range(9)))
-    with bench.writer(limits=Limits(passages=8)) as writer:
+    with bench.writer(limits=SegmentLimits(passages=8)) as writer:
         bench.put(writer, [bench.document(f"new{n}", f"{LONG} and {n}") for n in range(9)])
         bench.put(writer, [bench.document("new1" if replaced else "late", "short"), bench.document("old2", LONG)])
         if deleted:
@@ -45,7 +45,7 @@ def test_ahead_or_at_the_commit_the_files_are_the_same(
 ) -> None:
     found = []
     for passages in (ALWAYS, NEVER):
-        monkeypatch.setattr(writing, "WORDS_AHEAD", passages)
+        monkeypatch.setattr(writing, "BACKGROUND_LEXICAL_PASSAGES", passages)
         found.append(build(bench, bench.folder / str(passages), replaced=replaced, deleted=deleted))
     assert found[0] == found[1]
 
@@ -53,7 +53,7 @@ def test_ahead_or_at_the_commit_the_files_are_the_same(
 def test_only_what_is_wanted_counts(bench: Any) -> None:
     bench.add()
     document = bench.document("a", LONG)
-    ahead = WordsAhead(bench.path, bench.settings.lexical, None, Files())
+    ahead = BackgroundLexicalBuild(bench.path, bench.settings.lexical, None, Files())
     ahead.add([document], [bench.cut(document)], 5)
     assert ahead.finished(np.array([5], np.uint64)) is None
     assert ahead.finished(np.array([5, 6], np.uint64)) is not None
@@ -63,8 +63,8 @@ def test_an_error_in_the_thread_ends_the_commit(bench: Any, monkeypatch: pytest.
     def refuse(*_: object) -> None:
         raise StorageError("the disk is full", path=bench.path)
 
-    monkeypatch.setattr(writing, "WORDS_AHEAD", ALWAYS)
-    monkeypatch.setattr(WordsAhead, "_gather", refuse)
+    monkeypatch.setattr(writing, "BACKGROUND_LEXICAL_PASSAGES", ALWAYS)
+    monkeypatch.setattr(BackgroundLexicalBuild, "_gather", refuse)
     with pytest.raises(StorageError, match="the disk is full"):
         bench.add(bench.document("a"))
     monkeypatch.undo()

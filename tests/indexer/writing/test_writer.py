@@ -16,7 +16,7 @@ from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.rollback import roll_back
 from indexer.maintenance.verify import verify
 from indexer.writing import vector_index_build as structures
-from indexer.writing.writer import Limits, Writer
+from indexer.writing.writer import SegmentLimits, Writer
 from retrieval.errors import (
     BadDocument,
     CollectionLocked,
@@ -65,7 +65,7 @@ def test_vectors_find_their_own_passage(bench: Any) -> None:
 
 
 def test_a_later_document_replaces_an_earlier_one(bench: Any) -> None:
-    with bench.writer(limits=Limits(passages=2)) as writer:
+    with bench.writer(limits=SegmentLimits(passages=2)) as writer:
         for number in range(5):
             bench.put(writer, [bench.document("a", f"version {number}"), bench.document(f"b{number}")])
         writer.commit()
@@ -104,7 +104,7 @@ def test_a_document_added_after_its_deletion_is_there(bench: Any) -> None:
 
 def test_nothing_is_visible_before_the_commit(bench: Any) -> None:
     bench.add(bench.document("a"))
-    with bench.writer(limits=Limits(passages=1)) as writer:
+    with bench.writer(limits=SegmentLimits(passages=1)) as writer:
         bench.put(writer, [bench.document("b")])
         assert live_texts(bench) == {"a": "text of a"}
     assert live_texts(bench) == {"a": "text of a"}
@@ -112,7 +112,7 @@ def test_nothing_is_visible_before_the_commit(bench: Any) -> None:
 
 
 def test_a_segment_is_finished_when_its_metadata_are_many(bench: Any) -> None:
-    with bench.writer(limits=Limits(text_bytes=1000)) as writer:
+    with bench.writer(limits=SegmentLimits(text_bytes=1000)) as writer:
         bench.put(writer, [bench.document("a", tags=["short"])])
         assert not (bench.path / "pending.json").exists()
         bench.put(writer, [bench.document("b", tags=["x" * 600, "y" * 600])])
@@ -171,7 +171,7 @@ def test_an_interrupted_build_is_taken_over(bench: Any) -> None:
     documents = [bench.document(f"d{n}") for n in range(10)]
 
     def interrupted() -> None:
-        with bench.writer(limits=Limits(passages=3)) as writer:
+        with bench.writer(limits=SegmentLimits(passages=3)) as writer:
             for document in documents[:8]:
                 bench.put(writer, [document])
             raise KeyboardInterrupt
@@ -193,7 +193,7 @@ def test_an_interrupted_build_is_taken_over(bench: Any) -> None:
 
 def test_deleting_and_merging_leave_an_interrupted_build_alone(bench: Any) -> None:
     bench.add(bench.document("a"), bench.document("z"))
-    with suppress(KeyboardInterrupt), bench.writer(limits=Limits(passages=1)) as writer:
+    with suppress(KeyboardInterrupt), bench.writer(limits=SegmentLimits(passages=1)) as writer:
         bench.put(writer, [bench.document("b")])
         raise KeyboardInterrupt
     with bench.writer() as writer:
@@ -247,7 +247,7 @@ def test_a_first_build_that_fails_leaves_what_was_there(bench: Any) -> None:
 
 def test_finished_segments_of_a_first_build_stay_and_are_spoken_of(bench: Any) -> None:
     def interrupted() -> None:
-        with bench.writer(limits=Limits(passages=2)) as writer:
+        with bench.writer(limits=SegmentLimits(passages=2)) as writer:
             for number in range(5):
                 bench.put(writer, [bench.document(f"d{number}")])
             raise KeyboardInterrupt
@@ -350,7 +350,7 @@ def test_who_waits_for_a_first_build_that_is_cut_in_two_does_not_build_over_it(b
 
 def test_another_change_gives_an_interrupted_build_up(bench: Any) -> None:
     bench.add(bench.document("a"))
-    with suppress(KeyboardInterrupt), bench.writer(limits=Limits(passages=1)) as writer:
+    with suppress(KeyboardInterrupt), bench.writer(limits=SegmentLimits(passages=1)) as writer:
         bench.put(writer, [bench.document("b")])
         raise KeyboardInterrupt
     bench.add(bench.document("c"))

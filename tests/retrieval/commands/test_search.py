@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from indexer.building.document_changes import Change, apply_changes, create_collection
+from indexer.building.document_changes import CollectionChange, apply_changes, create_collection
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.types import Document
@@ -26,7 +26,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "flow": ("Boundary layers", "Laminar flow over a flat plate.", 1961.0),
     }
     documents = (Document(name, text, title, {"year": year}) for name, (title, text, year) in texts.items())
-    apply_changes(path, encoder, [Change(upserts=tuple(documents))])
+    apply_changes(path, encoder, [CollectionChange(upserts=tuple(documents))])
     return path
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.building.document_changes import Change, apply_changes, create_collection
+from indexer.building.document_changes import CollectionChange, apply_changes, create_collection
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.search.searcher import Searcher, open_searcher
@@ -44,8 +44,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
     encoder = load_encoder(DEFAULT)
     create_collection(path, encoder)
     stale = [Document(f"d{i:02}", "Roses and bread that nobody should find.") for i in (3, 8)]
-    apply_changes(path, encoder, [Change(upserts=(*stale, Document("gone", "Roses that were deleted")))])
-    apply_changes(path, encoder, [Change(upserts=tuple(documents()), deletes=("gone",))])
+    apply_changes(path, encoder, [CollectionChange(upserts=(*stale, Document("gone", "Roses that were deleted")))])
+    apply_changes(path, encoder, [CollectionChange(upserts=tuple(documents()), deletes=("gone",))])
     with open_searcher(path, encoder=encoder) as opened:
         yield opened
 
@@ -60,6 +60,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
     made = tuple(
         Document(f"n{i:04}", f"{1 + i % 11} {things[i % 6]} in the {places[i % 5]}, number {i}.") for i in range(1500)
     )
-    apply_changes(path, encoder, [Change(upserts=made)])
+    apply_changes(path, encoder, [CollectionChange(upserts=made)])
     with open_searcher(path, encoder=encoder) as opened:
         yield opened

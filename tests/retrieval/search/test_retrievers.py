@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer.building.document_changes import Change, apply_changes, create_collection
+from indexer.building.document_changes import CollectionChange, apply_changes, create_collection
 from retrieval.errors import BadQuery, FilterError
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Document, Hit, Mode, SearchRequest
@@ -186,7 +186,7 @@ def test_an_excluded_word_anywhere_leaves_the_document_out(
         Document("without", f"{long} Bitter coffee stood beside it. {long}"),
     )
     create_collection(tmp_path / "table", library.encoder)
-    apply_changes(tmp_path / "table", library.encoder, [Change(upserts=documents)])
+    apply_changes(tmp_path / "table", library.encoder, [CollectionChange(upserts=documents)])
     with open_searcher(tmp_path / "table", encoder=library.encoder) as table:
         assert table.snapshot.rows > 4  # several passages a document
         assert {hit.id for hit in table.search(SearchRequest("crumbs", mode=mode)).hits} == {"with", "without"}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from indexer.building.document_changes import Change, apply_changes
+from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.search.searcher import Searcher
 from retrieval.types import Document
 from service.app import open_warm
@@ -168,7 +168,9 @@ def test_what_another_process_commits_is_served_within_a_second(served: Served, 
     thread.start()
     try:
         for number in range(3):
-            change = Change(upserts=(Document(f"news{number}", f"Fresh news number {number} about volcanoes."),))
+            change = CollectionChange(
+                upserts=(Document(f"news{number}", f"Fresh news number {number} about volcanoes."),)
+            )
             apply_changes(served.root / "small", encoders.get("all-MiniLM-L6-v2"), [change])
             deadline = time.monotonic() + 1
             while f"news{number}" not in ids(served, f"news number {number} volcanoes"):
@@ -230,7 +232,10 @@ def test_what_waits_when_the_time_is_over_fails_and_the_rest_is_applied(
     shutil.copytree(collections, tmp_path / "collections")
     with opened(tmp_path / "collections", encoders) as services:
         submit = services.changes.submit
-        jobs = [submit("small", Change(upserts=(Document(f"new {n}", "text"),), filter="year < 0")) for n in range(20)]
+        jobs = [
+            submit("small", CollectionChange(upserts=(Document(f"new {n}", "text"),), filter="year < 0"))
+            for n in range(20)
+        ]
         services.changes.close(0.0)
         statuses = Counter(job.status for job in jobs)
         assert set(statuses) <= {"done", "failed"}
@@ -241,7 +246,10 @@ def test_what_waits_when_the_time_is_over_fails_and_the_rest_is_applied(
             found = {job for n, job in enumerate(jobs) if searcher.snapshot.find(f"new {n}") is not None}
         assert found == {job for job in jobs if job.status == "done"}
     with opened(tmp_path / "collections", encoders) as services:
-        jobs = [services.changes.submit("small", Change(deletes=(f"new {n}",), filter="year < 0")) for n in range(3)]
+        jobs = [
+            services.changes.submit("small", CollectionChange(deletes=(f"new {n}",), filter="year < 0"))
+            for n in range(3)
+        ]
         services.changes.close(30.0)
         assert {job.status for job in jobs} == {"done"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from indexer.building.document_changes import Change, apply_changes
+from indexer.building.document_changes import CollectionChange, apply_changes
 from indexer.writing.writer import Writer
 from retrieval.index.storage.manifest import Canaries, CollectionSettings
 from retrieval.index.vectors.index_choice import VectorSettings
@@ -42,7 +42,7 @@ def build_approximate(path: Path, encoders: Encoders) -> None:
     with Writer(path, create=settings) as writer:
         writer.commit()
     texts = [f"{a} and {b} near the {c}" for a in WORDS for b in WORDS for c in WORDS[:8]]
-    apply_changes(path, encoder, [Change(tuple(Document(str(n), text) for n, text in enumerate(texts)))])
+    apply_changes(path, encoder, [CollectionChange(tuple(Document(str(n), text) for n, text in enumerate(texts)))])
 
 
 def test_sampled_queries_are_repeated_exactly(tmp_path: Path, serve: Serve, encoders: Encoders) -> None:
