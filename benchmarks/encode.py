@@ -121,9 +121,9 @@ def flop(model: str, lengths: Sequence[int]) -> float:
 
 def ndcg(work: Path, name: str, data: Path, ids: Sequence[str]) -> float:
     """nDCG@10 of SciFact's test queries, exact search."""
-    from retrieval.metrics.beir import read_beir
     from retrieval.metrics.evaluation import evaluate
-    from retrieval.metrics.runs import Ranked, Run
+    from retrieval.metrics.runs import RankedDocuments, RetrievalRun
+    from retrieval.metrics.tasks import read_beir
 
     task = read_beir(data / "scifact")
     vectors, queries = np.load(work / f"{name}.long.npy"), np.load(work / f"{name}.queries.npy")
@@ -131,8 +131,8 @@ def ndcg(work: Path, name: str, data: Path, ids: Sequence[str]) -> float:
     for topic, query in zip(task.topics, queries, strict=True):
         scores = vectors @ query
         best = sorted(range(len(ids)), key=lambda row: (-scores[row], ids[row]))[:100]
-        rankings[topic.id] = Ranked(tuple(ids[row] for row in best), scores[best].astype(np.float64))
-    return evaluate(Run(name, rankings), task.qrels, "nDCG@10").figures["nDCG@10"]
+        rankings[topic.id] = RankedDocuments(tuple(ids[row] for row in best), scores[best].astype(np.float64))
+    return evaluate(RetrievalRun(name, rankings), task.qrels, "nDCG@10").aggregates["nDCG@10"]
 
 
 def prepare(work: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
@@ -148,7 +148,7 @@ def prepare(work: Path, arguments: argparse.Namespace) -> dict[str, list[dict[st
     (work / "texts.json").write_text(json.dumps({kind: plain(some) for kind, some in documents.items()}))
     queries: list[str] = []
     if arguments.documents == 0:
-        from retrieval.metrics.beir import read_beir
+        from retrieval.metrics.tasks import read_beir
 
         queries = [topic.text for topic in read_beir(arguments.data / "scifact").topics]
     (work / "queries.json").write_text(json.dumps(queries))

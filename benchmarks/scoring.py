@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 import pytrec_eval
 
-from retrieval.metrics.comparison import compare
+from retrieval.metrics.comparison import compare_runs
 from retrieval.metrics.evaluation import evaluate
-from retrieval.metrics.runs import Qrels, Run, make_run
+from retrieval.metrics.runs import Qrels, RetrievalRun, make_run
 
 MEASURES = "nDCG@10 R@100 RR@10 AP P@10 Judged@10"
 TREC = {"ndcg_cut.10", "recall.100", "recip_rank", "map", "P.10"}  # what trec_eval has of these
@@ -52,10 +52,10 @@ def main() -> int:
     options = parser.parse_args()
     qrels, table = made(options.queries, options.hits, 1)
     run = make_run("a", table)
-    other = Run("b", {query: ranking for query, ranking in run.rankings.items() if int(query[1:]) % 7})
+    other = RetrievalRun("b", {query: ranking for query, ranking in run.rankings.items() if int(query[1:]) % 7})
     ours = seconds(lambda: evaluate(run, qrels, MEASURES), options.repeat)
     theirs = seconds(lambda: pytrec_eval.RelevanceEvaluator(qrels.judgments, TREC).evaluate(table), options.repeat)
-    both = seconds(lambda: compare([run, other], qrels, MEASURES), options.repeat)
+    both = seconds(lambda: compare_runs([run, other], qrels, MEASURES), options.repeat)
     print(f"machine: {platform.processor() or platform.machine()}, Python {platform.python_version()}")
     print(f"command: python -m benchmarks.scoring {' '.join(sys.argv[1:])}")
     print(f"run: {options.queries} queries × {options.hits} hits; medians of {options.repeat}")

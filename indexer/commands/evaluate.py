@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retrieval.commands.figures import progress
+from retrieval.commands.evaluation_output import progress_bar
 from retrieval.commands.options import task_source
 from retrieval.errors import InputError
 from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
-    from retrieval.metrics.evaluation import Evaluation
-    from retrieval.metrics.gates import GateResult
-    from retrieval.metrics.tasks import Task, TaskSource
+    from retrieval.metrics.evaluation import Evaluation, GateResult
+    from retrieval.metrics.tasks import EvaluationTask, TaskSource
     from retrieval.search.evaluated.systems import Measured, SystemSpec
 
 KNOWN_MEASURES = "Success@1 Success@5 Success@10 RR@10"
@@ -25,7 +24,7 @@ DATA, OUTPUT, KNOWN = "Queries and judgments", "Output", "Without judgments"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EvaluationOutput:
     """What the command was asked for."""
 
     measures: str
@@ -77,7 +76,7 @@ def evaluate(
 
       attendex evaluate papers --known-item 200
     """
-    wanted = Wanted(
+    wanted = EvaluationOutput(
         measures, tuple(slice_by or ()), tuple(minimum or ()), run_out, per_query, ignore_identical, as_json
     )
     spec = _system(system, url, collection, mode, into)
@@ -108,26 +107,28 @@ def _system(system: str, url: str, collection: str, mode: str, into: Path | None
     return replace(spec, request=replace(spec.request, mode=Mode(mode)))
 
 
-def _evaluate(spec: SystemSpec, source: TaskSource, wanted: Wanted) -> None:
-    from retrieval.metrics.measures import DEFAULT_MEASURES, FULL_DEPTH, depth_needed, parse_measures
+def _evaluate(spec: SystemSpec, source: TaskSource, wanted: EvaluationOutput) -> None:
+    from retrieval.metrics.measures import DEFAULT_DEPTH, DEFAULT_MEASURES, depth_needed, parse_measures
     from retrieval.metrics.tasks import read_task
     from retrieval.search.evaluated.systems import measure_system
 
     task = read_task(source)
     names = _with_gates(replace(wanted, measures=wanted.measures or DEFAULT_MEASURES))
     depth = depth_needed(parse_measures(names))
-    if wanted.ignore_identical and depth < FULL_DEPTH:
+    if wanted.ignore_identical and depth < DEFAULT_DEPTH:
         depth += 1  # one hit may be left out
-    with progress("asking", len(task.topics)) as watch:
+    with progress_bar("asking", len(task.topics)) as watch:
         measured = measure_system(spec, task.topics, depth, watch=watch)
     report(measured, task, names, wanted)
 
 
-def report(measured: Measured, task: Task, measures: str, wanted: Wanted, caution: str = "") -> None:
+def report(
+    measured: Measured, task: EvaluationTask, measures: str, wanted: EvaluationOutput, caution: str = ""
+) -> None:
     """Evaluate a run, write and show what was asked for; exit 1 when a gate is not reached."""
+    from retrieval.metrics.evaluation import check_gates, parse_gate
     from retrieval.metrics.evaluation import evaluate as evaluate_run
     from retrieval.metrics.files import write_run
-    from retrieval.metrics.gates import check_gates, parse_gate
     from retrieval.metrics.runs import without_identical
 
     if wanted.ignore_identical:
@@ -138,7 +139,7 @@ def report(measured: Measured, task: Task, measures: str, wanted: Wanted, cautio
     left_aside = replace(evaluation.coverage, unjudged=evaluation.coverage.unjudged + task.unjudged)
     evaluation = replace(evaluation, coverage=left_aside)
     slices = {by: _slices(evaluation, measured, task, by) for by in wanted.slices}
-    gates = check_gates([parse_gate(text) for text in wanted.gates], evaluation.figures)
+    gates = check_gates([parse_gate(text) for text in wanted.gates], evaluation.aggregates)
     _show(measured, evaluation, slices, gates, wanted.as_json, caution)
     if wanted.run_out is not None:  # after the figures: a file that cannot be written must not cost them
         write_run(run, wanted.run_out)
@@ -148,21 +149,20 @@ def report(measured: Measured, task: Task, measures: str, wanted: Wanted, cautio
         raise typer.Exit(FAILURE)
 
 
-def _with_gates(wanted: Wanted) -> str:
+def _with_gates(wanted: EvaluationOutput) -> str:
     """The measures asked for, and those that only a gate names."""
-    from retrieval.metrics.gates import parse_gate
+    from retrieval.metrics.evaluation import parse_gate
 
     return " ".join([wanted.measures, *(parse_gate(text).measure for text in wanted.gates)])
 
 
-def _slices(evaluation: Evaluation, measured: Measured, task: Task, by: str) -> dict[str, Evaluation]:
-    from retrieval.metrics.evaluation import restricted
-    from retrieval.metrics.slices import slice_topics
+def _slices(evaluation: Evaluation, measured: Measured, task: EvaluationTask, by: str) -> dict[str, Evaluation]:
+    from retrieval.metrics.evaluation import restrict_evaluation, slice_topics
 
     if not task.topics:
         raise InputError("slices need the queries: give --queries FILE")
     groups = slice_topics(task.topics, by)
-    return {label: restricted(evaluation, task.qrels, measured.run, group) for label, group in groups.items()}
+    return {label: restrict_evaluation(evaluation, task.qrels, measured.run, group) for label, group in groups.items()}
 
 
 def _write_per_query(evaluation: Evaluation, path: Path) -> None:
@@ -183,10 +183,10 @@ def _show(
     as_json: bool,
     caution: str,
 ) -> None:
-    from retrieval.commands.figures import evaluation_json, show_evaluation, show_slices
+    from retrieval.commands.evaluation_output import evaluation_json, show_evaluation, show_slices
 
     if as_json:
-        answer = evaluation_json(evaluation, measured.stamp, measured.seconds)
+        answer = evaluation_json(evaluation, measured.provenance, measured.seconds)
         if caution:
             answer["caution"] = caution
         answer["slices"] = {
@@ -198,7 +198,7 @@ def _show(
         ]
         print_json(answer)
         return
-    show_evaluation(stdout(), evaluation, measured.stamp)
+    show_evaluation(stdout(), evaluation, measured.provenance)
     if caution:
         stdout().print(caution, style="italic", highlight=False)
     for by, parts in slices.items():
@@ -208,7 +208,7 @@ def _show(
 
 
 def _slice_json(evaluation: Evaluation) -> dict[str, Any]:
-    return {"queries": evaluation.coverage.averaged, "measures": evaluation.figures}
+    return {"queries": evaluation.coverage.averaged, "measures": evaluation.aggregates}
 
 
 def _index_if_needed(source: TaskSource, into: Path, encoder: str) -> None:
@@ -217,11 +217,11 @@ def _index_if_needed(source: TaskSource, into: Path, encoder: str) -> None:
 
     if source.beir is None:
         raise typer.BadParameter("--into needs it: the documents to index", param_hint="--beir")
-    with progress("indexing", 0) as watch:
+    with progress_bar("indexing", 0) as watch:
         build_collection([source.beir], into, BuildSettings(encoder=encoder), watch=lambda done: watch(done.documents))
 
 
-def _known_item(spec: SystemSpec, count: int, part: str, seed: int, wanted: Wanted) -> None:
+def _known_item(spec: SystemSpec, count: int, part: str, seed: int, wanted: EvaluationOutput) -> None:
     """Draw documents, take queries out of them, and see whether the documents are found again."""
     from indexer.evaluation.known_item import CAUTION, collection_without, known_item_task, known_items
     from retrieval.index.storage.manifest import read_manifest
@@ -236,10 +236,10 @@ def _known_item(spec: SystemSpec, count: int, part: str, seed: int, wanted: Want
     items = known_items(place, count, part, seed)
     task = known_item_task(items)
     names = _with_gates(replace(wanted, measures=wanted.measures or KNOWN_MEASURES))
-    with collection_without(place, items) as copy, progress("asking", len(items)) as watch:
+    with collection_without(place, items) as copy, progress_bar("asking", len(items)) as watch:
         changed = replace(spec, place=str(copy))
         measured = measure_system(changed, task.topics, depth_needed(parse_measures(names)), watch=watch)
-    assert measured.stamp is not None
-    stamp = replace(measured.stamp, generation=read_manifest(place).generation)  # not the copy's
-    measured = replace(measured, run=replace(measured.run, name=stamp.tag), stamp=stamp)
+    assert measured.provenance is not None
+    provenance = replace(measured.provenance, generation=read_manifest(place).generation)  # not the copy's
+    measured = replace(measured, run=replace(measured.run, name=provenance.tag), provenance=provenance)
     report(measured, task, names, wanted, caution=CAUTION)

@@ -12,17 +12,17 @@ from retrieval.errors import InputError
 from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
-    from indexer.evaluation.quantize import Loss
+    from indexer.evaluation.quantize import QuantizationLoss
 
 
 @dataclass(frozen=True, slots=True)
-class _Report:
+class QuantizationReport:
     """What was made, and what it lost against float32."""
 
     encoder: str
     out: str
     calibrated_on: int
-    losses: tuple[Loss, ...]
+    losses: tuple[QuantizationLoss, ...]
     seconds: float
 
 
@@ -62,14 +62,14 @@ def quantize(
     kept_back = min(held_out, len(drawn) // 2)
     quantize_folder(encoder, drawn[kept_back:], out)
     losses = measure_loss(encoder, out, drawn[:kept_back], beir or [], split)
-    report = _Report(encoder, str(out), len(drawn) - kept_back, losses, time.perf_counter() - started)
+    report = QuantizationReport(encoder, str(out), len(drawn) - kept_back, losses, time.perf_counter() - started)
     if as_json:
         print_json(asdict(report))
     else:
         _show(report)
 
 
-def _show(report: _Report) -> None:
+def _show(report: QuantizationReport) -> None:
     console = stdout()
     console.print(
         f"{report.out}: {report.encoder} in int8, calibrated on {report.calibrated_on} documents "

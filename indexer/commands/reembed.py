@@ -12,8 +12,8 @@ from indexer.commands.options import CollectionArgument, WaitOption
 from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stderr
 
 if TYPE_CHECKING:
-    from retrieval.metrics.comparison import Comparison
-    from retrieval.metrics.tasks import Task
+    from retrieval.metrics.comparison import PairedComparison
+    from retrieval.metrics.tasks import EvaluationTask
     from retrieval.search.searcher import Searcher
 
 WORST_LOSS = 0.01  # of the measure; a greater loss is not accepted even if it is not shown
@@ -53,7 +53,7 @@ def reembed(
         raise typer.BadParameter("give both --queries and --qrels, or neither", param_hint="--qrels")
     task = read_task(TaskSource(queries=queries, qrels=qrels)) if qrels else None
     new = load_encoder(encoder, runtime=runtime, precision=precision)
-    found: list[Comparison] = []
+    found: list[PairedComparison] = []
 
     def accept(snapshot: Snapshot) -> bool:
         assert task is not None
@@ -77,25 +77,27 @@ def reembed(
         raise typer.Exit(FAILURE)
 
 
-def _compared(old: Searcher, new: Searcher, task: Task, measure: str) -> Comparison:
+def _compared(old: Searcher, new: Searcher, task: EvaluationTask, measure: str) -> PairedComparison:
     """The paired test of both encoders, over the judged queries."""
-    from retrieval.metrics.comparison import compare_pair
+    from retrieval.metrics.comparison import compare_evaluations
     from retrieval.metrics.evaluation import evaluate
     from retrieval.metrics.measures import depth_needed, parse_measures
-    from retrieval.metrics.run_queries import ask
-    from retrieval.metrics.runs import Run
+    from retrieval.metrics.run_queries import run_queries
+    from retrieval.metrics.runs import RetrievalRun
     from retrieval.types import SearchRequest
 
     depth = depth_needed(parse_measures(measure))
     evaluations = []
     for searcher in (old, new):
         request = SearchRequest("", k=depth, passages_per_document=1)
-        run = Run(searcher.encoder.fingerprint.name, ask(searcher.search_many, task.topics, request).run.rankings)
+        run = RetrievalRun(
+            searcher.encoder.fingerprint.name, run_queries(searcher.search_many, task.topics, request).run.rankings
+        )
         evaluations.append(evaluate(run, task.qrels, measure))
-    return compare_pair(*evaluations)
+    return compare_evaluations(*evaluations)
 
 
-def _is_worse(found: Comparison) -> bool:
+def _is_worse(found: PairedComparison) -> bool:
     """Whether the new encoder is shown to be worse, or seems to be by more than is worth trying."""
     deciding = found.deciding
     return deciding.difference < 0 and (deciding.significant or deciding.difference < -WORST_LOSS)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retrieval.commands.figures import progress
+from retrieval.commands.evaluation_output import progress_bar
 from retrieval.commands.options import Beir, Dataset, Queries, Seed, Split, task_source
 from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
-    from retrieval.metrics.tuning import Tuned
+    from retrieval.metrics.tuning import TuningResult
 
 
 @reports_errors
@@ -47,7 +47,7 @@ def tune(
     from retrieval.metrics.tasks import read_task
 
     task = read_task(task_source(queries, qrels, beir, split, dataset))
-    with progress("settings measured", 0) as watch:
+    with progress_bar("settings measured", 0) as watch:
         tuned = tune_collection(collection, task, measure, seed=seed, tell=watch)
     generation = write_tuned(collection, tuned) if tuned.accepted and not dry_run else None
     if as_json:
@@ -56,22 +56,24 @@ def tune(
         _show(tuned, measure, generation, dry_run)
 
 
-def _json(tuned: Tuned, measure: str, generation: int | None) -> dict[str, Any]:
+def _json(tuned: TuningResult, measure: str, generation: int | None) -> dict[str, Any]:
     answer = asdict(tuned) | {"measure": measure, "gain": tuned.gain, "accepted": tuned.accepted}
     answer["detectable"] = tuned.detectable if math.isfinite(tuned.detectable) else None
     return answer | {"generation": generation}
 
 
-def _show(tuned: Tuned, measure: str, generation: int | None, dry_run: bool) -> None:
-    from retrieval.metrics.comparison import signed, told_p
+def _show(tuned: TuningResult, measure: str, generation: int | None, dry_run: bool) -> None:
+    from retrieval.metrics.comparison import format_difference, format_p
 
     console = stdout()
-    interval = f"[{signed(tuned.low)}, {signed(tuned.high)}], {told_p(tuned.p)}"
+    interval = f"[{format_difference(tuned.low)}, {format_difference(tuned.high)}], {format_p(tuned.p)}"
     console.print(
         f"{measure} {tuned.default_mean:.4f} with the defaults, {tuned.held_out_mean:.4f} held out", highlight=False
     )
     console.print(
-        f"held-out gain {signed(tuned.gain)} {interval}, over {tuned.queries:,} queries", highlight=False, markup=False
+        f"held-out gain {format_difference(tuned.gain)} {interval}, over {tuned.queries:,} queries",
+        highlight=False,
+        markup=False,
     )
     chosen = ", ".join(f"{name} {value}" for name, value in tuned.chosen.items())
     if not tuned.accepted:

@@ -22,7 +22,7 @@ from indexer.maintenance.linked_copy import linked_copy
 from retrieval.errors import InputError, NotACollection
 from retrieval.index.collection.snapshot import Snapshot, open_snapshot
 from retrieval.metrics.runs import Qrels, Topic
-from retrieval.metrics.tasks import Task
+from retrieval.metrics.tasks import EvaluationTask
 from retrieval.types import Document
 
 SENTENCE, TITLE = "sentence", "title"
@@ -57,7 +57,7 @@ def draw_items(snapshot: Snapshot, count: int, part: str, seed: int) -> tuple[Kn
     for row in rng.permutation(np.flatnonzero(snapshot.live_documents)).tolist():
         if len(items) == count:
             break
-        item = take_out(snapshot.documents([row])[0], part, rng)
+        item = extract_query(snapshot.documents([row])[0], part, rng)
         if item is not None:
             items.append(item)
     if not items:
@@ -66,13 +66,13 @@ def draw_items(snapshot: Snapshot, count: int, part: str, seed: int) -> tuple[Kn
     return tuple(items)
 
 
-def take_out(document: Document, part: str, rng: np.random.Generator) -> KnownItem | None:
+def extract_query(document: Document, part: str, rng: np.random.Generator) -> KnownItem | None:
     """The document's query and what is left of it; None where it has none, or nothing would be left."""
     if part == TITLE:
         title = document.title.strip()
         fit = bool(title and document.text.strip())
         return KnownItem(title, replace(document, title="", sections=(), metadata={})) if fit else None
-    starts = [0, *borders_of_sentences(document.text), len(document.text)]
+    starts = [0, *sentence_starts(document.text), len(document.text)]
     spans = [(start, end) for start, end in pairwise(starts) if _fit(document.text[start:end])]
     if not spans or len(starts) < 3:
         return None
@@ -82,17 +82,17 @@ def take_out(document: Document, part: str, rng: np.random.Generator) -> KnownIt
     return KnownItem(query, replace(document, text=left, sections=(), metadata={})) if left.strip() else None
 
 
-def borders_of_sentences(text: str) -> list[int]:
+def sentence_starts(text: str) -> list[int]:
     """Where sentences begin, the first aside."""
     found = find_boundaries(text)
     return [int(offset) for offset in found.offsets[found.strengths >= BoundaryStrength.SENTENCE]]
 
 
-def known_item_task(items: Sequence[KnownItem]) -> Task:
+def known_item_task(items: Sequence[KnownItem]) -> EvaluationTask:
     """Each item's query, judged by its one document."""
     topics = tuple(Topic(f"k{i}", item.query) for i, item in enumerate(items, start=1))
     judgments = {topic.id: {item.rest.id: 1} for topic, item in zip(topics, items, strict=True)}
-    return Task("known items", topics, Qrels("known items", judgments))
+    return EvaluationTask("known items", topics, Qrels("known items", judgments))
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from indexer.building.pipeline import BuildSettings, build_collection
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.errors import InputError, MissingExtra
-from retrieval.metrics.run_queries import ask
-from retrieval.metrics.runs import Ranked, Topic, strictly_decreasing
+from retrieval.metrics.run_queries import run_queries
+from retrieval.metrics.runs import RankedDocuments, Topic, strictly_decreasing
 from retrieval.search.request import MAX_DEPTH
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
@@ -78,7 +78,7 @@ class AttendexSearch:
         topics = [Topic(str(row["id"]), str(row["text"])) for row in queries]
         depth = min(self._depth(top_k, top_ranked), MAX_DEPTH)
         template = replace(self._request, k=depth, passages_per_document=1)
-        rankings = ask(self._searcher.search_many, topics, template).run.rankings
+        rankings = run_queries(self._searcher.search_many, topics, template).run.rankings
         if top_ranked is not None:
             rankings = {query: _among(ranking, set(top_ranked.get(query, ()))) for query, ranking in rankings.items()}
         return {query: _table(ranking, top_k) for query, ranking in rankings.items()}
@@ -124,10 +124,10 @@ class AttendexSearch:
         return documents
 
 
-def _among(ranking: Ranked, allowed: set[str]) -> Ranked:
+def _among(ranking: RankedDocuments, allowed: set[str]) -> RankedDocuments:
     places = [place for place, document in enumerate(ranking.ids) if document in allowed]
-    return Ranked(tuple(ranking.ids[place] for place in places), ranking.scores[places])
+    return RankedDocuments(tuple(ranking.ids[place] for place in places), ranking.scores[places])
 
 
-def _table(ranking: Ranked, top_k: int) -> dict[str, float]:
+def _table(ranking: RankedDocuments, top_k: int) -> dict[str, float]:
     return dict(zip(ranking.ids[:top_k], strictly_decreasing(ranking.scores[:top_k]).tolist(), strict=True))

@@ -13,16 +13,16 @@ from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument
 from retrieval.index.collection.document_store import passage_text
-from retrieval.metrics.beir import BeirFolder, read_beir
 from retrieval.metrics.evaluation import evaluate
-from retrieval.metrics.runs import Ranked, Run
+from retrieval.metrics.runs import RankedDocuments, RetrievalRun
+from retrieval.metrics.tasks import BeirFolder, read_beir
 from retrieval.types import Vectors
 
 DEPTH = 100  # documents ranked for each query
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class QuantizationLoss:
     """int8 against float32 over some texts; nDCG@10 of both where there are judgments."""
 
     name: str
@@ -68,7 +68,7 @@ def quantize_folder(encoder: str, texts: Sequence[str], out: Path) -> None:
 
 def measure_loss(
     encoder: str, out: Path, held_out: Sequence[str], judged: Sequence[Path], split: str
-) -> tuple[Loss, ...]:
+) -> tuple[QuantizationLoss, ...]:
     """On texts that the calibration did not see, and on each BEIR folder of `judged`."""
     f32 = load_encoder(encoder, runtime="openvino", precision="f32")
     int8 = load_encoder(out, precision="int8")
@@ -76,12 +76,12 @@ def measure_loss(
     return (plain, *(_judged_loss(f32, int8, folder, split) for folder in judged))
 
 
-def _loss(name: str, f32: Vectors, int8: Vectors) -> Loss:
+def _loss(name: str, f32: Vectors, int8: Vectors) -> QuantizationLoss:
     cosines = (f32 * int8).sum(axis=1) / np.linalg.norm(f32, axis=1) / np.linalg.norm(int8, axis=1)
-    return Loss(name, len(cosines), float(cosines.mean()), float(cosines.min()))
+    return QuantizationLoss(name, len(cosines), float(cosines.mean()), float(cosines.min()))
 
 
-def _judged_loss(f32: SentenceEncoder, int8: SentenceEncoder, folder: Path, split: str) -> Loss:
+def _judged_loss(f32: SentenceEncoder, int8: SentenceEncoder, folder: Path, split: str) -> QuantizationLoss:
     task = read_beir(folder, split)
     documents = [item for item in open_documents(folder) if not isinstance(item, BadDocument)]
     ids = [each.id for each in documents]
@@ -89,7 +89,7 @@ def _judged_loss(f32: SentenceEncoder, int8: SentenceEncoder, folder: Path, spli
     vectors = [each.encode_passages(texts) for each in (f32, int8)]
     figures = [_ndcg(each, task, ids, some) for each, some in zip((f32, int8), vectors, strict=True)]
     loss = _loss(str(folder), *vectors)
-    return Loss(loss.name, loss.texts, loss.cosine_mean, loss.cosine_min, *figures)
+    return QuantizationLoss(loss.name, loss.texts, loss.cosine_mean, loss.cosine_min, *figures)
 
 
 def _ndcg(encoder: SentenceEncoder, task: BeirFolder, ids: Sequence[str], vectors: Vectors) -> float:
@@ -100,5 +100,5 @@ def _ndcg(encoder: SentenceEncoder, task: BeirFolder, ids: Sequence[str], vector
         best = sorted(
             np.argpartition(-scores, min(DEPTH, len(ids) - 1))[:DEPTH], key=lambda row: (-scores[row], ids[row])
         )
-        rankings[topic.id] = Ranked(tuple(ids[row] for row in best), scores[best].astype(np.float64))
-    return evaluate(Run(str(encoder.runtime.precision), rankings), task.qrels, "nDCG@10").figures["nDCG@10"]
+        rankings[topic.id] = RankedDocuments(tuple(ids[row] for row in best), scores[best].astype(np.float64))
+    return evaluate(RetrievalRun(str(encoder.runtime.precision), rankings), task.qrels, "nDCG@10").aggregates["nDCG@10"]

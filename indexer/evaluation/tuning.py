@@ -20,9 +20,9 @@ from retrieval.index.lexical.writer import open_lexical
 from retrieval.index.storage.manifest import Manifest, read_manifest
 from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.measures import depth_needed, parse_measures
-from retrieval.metrics.run_queries import ask
-from retrieval.metrics.tasks import Task
-from retrieval.metrics.tuning import Figures, Settings, Tuned, tune
+from retrieval.metrics.run_queries import run_queries
+from retrieval.metrics.tasks import EvaluationTask
+from retrieval.metrics.tuning import QueryValues, Settings, TuningResult, tune
 from retrieval.search.fusion import CONVEX_WEIGHT
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest, Vectors
@@ -36,7 +36,9 @@ _SAMPLED = 200  # documents looked at for titles
 Tell = Callable[[int], None]  # told how many settings were measured
 
 
-def tune_collection(path: Path, task: Task, measure: str, *, seed: int = 0, tell: Tell | None = None) -> Tuned:
+def tune_collection(
+    path: Path, task: EvaluationTask, measure: str, *, seed: int = 0, tell: Tell | None = None
+) -> TuningResult:
     """Search fusion weight, k1, b and title weight for the measure's best; nothing is written.
 
     Raises InputError for a collection without words, which has nothing to tune, and for too few queries.
@@ -45,7 +47,7 @@ def tune_collection(path: Path, task: Task, measure: str, *, seed: int = 0, tell
     if manifest.settings.lexical is None:
         raise InputError(f"{path}: the collection has no words; tuning is of hybrid search")
     defaults = current_settings(manifest)
-    with Bench(path, task, measure, tell) as bench:
+    with CollectionObjective(path, task, measure, tell) as bench:
         space = {
             "weight": _with(WEIGHTS, defaults["weight"]),
             "k1": _with(K1, defaults["k1"]),
@@ -68,7 +70,7 @@ def current_settings(manifest: Manifest) -> dict[str, float]:
     }
 
 
-def write_tuned(path: Path, tuned: Tuned) -> int:
+def write_tuned(path: Path, tuned: TuningResult) -> int:
     """Commit the chosen settings; returns the generation.  Going back is `attendex rollback`."""
     chosen = dict(tuned.chosen)
     weight = chosen.pop("weight")
@@ -93,10 +95,10 @@ class _RememberedQueries:
         return np.stack([self._known[text] for text in texts])
 
 
-class Bench:
+class CollectionObjective:
     """The collection under settings that change: one linked copy for each title weight, opened once."""
 
-    def __init__(self, path: Path, task: Task, measure: str, tell: Tell | None) -> None:
+    def __init__(self, path: Path, task: EvaluationTask, measure: str, tell: Tell | None) -> None:
         self._path = path
         self._task = task
         self._measure = str(parse_measures(measure)[0])
@@ -108,7 +110,7 @@ class Bench:
         self._encoder: SentenceEncoder | None = None
         self.queries = [topic.id for topic in task.topics]
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> CollectionObjective:
         encoder = load_encoder(read_manifest(self._path).encoder.name)
         self._encoder = cast(SentenceEncoder, _RememberedQueries(encoder))  # it is one but for what it remembers
         return self
@@ -123,12 +125,12 @@ class Bench:
         rows = np.flatnonzero(snapshot.live_documents)[:_SAMPLED]
         return any(document.title for document in snapshot.documents(rows))
 
-    def measured(self, settings: Settings) -> Figures:
+    def measured(self, settings: Settings) -> QueryValues:
         """Each query's value under the settings."""
         searcher = self._searcher(settings["title_weight"])
         with _under(searcher, settings):
             request = SearchRequest("", k=self._depth, mode=Mode.HYBRID, passages_per_document=1)
-            run = ask(searcher.search_many, self._task.topics, request).run
+            run = run_queries(searcher.search_many, self._task.topics, request).run
         self._done += 1
         self._tell(self._done)
         found = evaluate(run, self._task.qrels, self._measure, asked=set(self.queries))

@@ -10,7 +10,7 @@ import typer
 from retrieval.util.terminal import reports_errors, stdout
 
 if TYPE_CHECKING:
-    from retrieval.metrics.relevance_ui import Judging
+    from retrieval.metrics.pooling import JudgingSession
 
 SHOWN_CHARACTERS = 1_500
 QUIT, UNDO, SKIP = "q", "u", "s"
@@ -35,10 +35,9 @@ def judge(
       attendex judge pool.tsv --out qrels.txt
     """
     from retrieval.metrics.files import read_qrels
-    from retrieval.metrics.pooling import read_pool
-    from retrieval.metrics.relevance_ui import GRADES, Judging
+    from retrieval.metrics.pooling import GRADES, JudgingSession, read_pool
 
-    judging = Judging(read_pool(pool), read_qrels(out) if out.exists() else None)
+    judging = JudgingSession(read_pool(pool), read_qrels(out) if out.exists() else None)
     while judging.current is not None:
         _show(judging)
         key = _key()
@@ -55,11 +54,11 @@ def judge(
         else:
             stdout().print(f"keys: {_keys()}", style="yellow", markup=False)
     stdout().print(
-        f"{judging.total - judging.left:,} of {judging.total:,} judged: {out}", markup=False, highlight=False
+        f"{judging.total - judging.remaining:,} of {judging.total:,} judged: {out}", markup=False, highlight=False
     )
 
 
-def _save(judging: Judging, out: Path) -> None:
+def _save(judging: JudgingSession, out: Path) -> None:
     """Write the judgments; where none is left there is no file, since an empty one would not be read."""
     from retrieval.metrics.files import write_qrels
 
@@ -76,11 +75,11 @@ def _key() -> str:
         return QUIT
 
 
-def _show(judging: Judging) -> None:
+def _show(judging: JudgingSession) -> None:
     each = judging.current
     assert each is not None
     console = stdout()
-    console.rule(f"{judging.total - judging.left + 1:,} of {judging.total:,}", style="dim")
+    console.rule(f"{judging.total - judging.remaining + 1:,} of {judging.total:,}", style="dim")
     console.print(each.query, style="bold cyan", markup=False, highlight=False)
     console.print(each.title or each.document_id, style="bold", markup=False, highlight=False)
     text = each.text if len(each.text) <= SHOWN_CHARACTERS else each.text[:SHOWN_CHARACTERS] + "…"
@@ -89,6 +88,6 @@ def _show(judging: Judging) -> None:
 
 
 def _keys() -> str:
-    from retrieval.metrics.relevance_ui import GRADES
+    from retrieval.metrics.pooling import GRADES
 
     return "   ".join([*(f"{grade} {word}" for grade, word in GRADES.items()), "u undo", "s later", "q stop"])

@@ -12,7 +12,7 @@ from retrieval.util.terminal import reports_errors, stderr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from retrieval.metrics.runs import Run, Topic
+    from retrieval.metrics.runs import RetrievalRun, Topic
 
 
 @reports_errors
@@ -33,10 +33,10 @@ def pool(
 
       attendex pool papers:dense --queries queries.jsonl --runs papers:lexical --runs old.run --out pool.tsv
     """
-    from retrieval.metrics.beir import read_topics
     from retrieval.metrics.files import read_qrels
     from retrieval.metrics.line_files import write_text
     from retrieval.metrics.pooling import fill_pool, pool_documents, pool_lines
+    from retrieval.metrics.tasks import read_topics
     from retrieval.search.evaluated.systems import open_texts, parse_system, texts_of
 
     topics = read_topics(queries)
@@ -51,12 +51,12 @@ def pool(
     stderr().print(f"next: attendex judge {out} --out qrels.txt", markup=False)
 
 
-def _ask(systems: Sequence[str], topics: Sequence[Topic], depth: int) -> list[Run]:
-    from retrieval.commands.figures import progress
+def _ask(systems: Sequence[str], topics: Sequence[Topic], depth: int) -> list[RetrievalRun]:
+    from retrieval.commands.evaluation_output import progress_bar
     from retrieval.search.evaluated.systems import measure_system, parse_system
 
     runs = []
     for spec in map(parse_system, systems):
-        with progress(f"asking {spec.word}", len(topics)) as watch:
+        with progress_bar(f"asking {spec.word}", len(topics)) as watch:
             runs.append(measure_system(spec, topics, depth, watch=watch).run)
     return runs

@@ -46,16 +46,18 @@ def report(
 
       attendex report papers:dense papers:hybrid --queries q.jsonl --qrels test.tsv --html report.html
     """
-    from retrieval.commands.contests import hold
+    from retrieval.commands.compare import compare_systems
     from retrieval.metrics.line_files import write_text
-    from retrieval.metrics.report import Reported, documents_shown, render, with_titles
+    from retrieval.metrics.report import ReportData, render_report, shown_documents, with_titles
 
     source = task_source(queries, qrels, beir, split, dataset)
-    held = hold(systems, source, measures, every_pair=every_pair, rounds=rounds, seed=seed)
+    held = compare_systems(systems, source, measures, every_pair=every_pair, rounds=rounds, seed=seed)
     command = shlex.join(["attendex", *sys.argv[1:]])
-    whole = Reported(held.task, held.runs, held.stamps, held.contest.evaluations, held.contest.pairs, command, {})
-    whole = with_titles(whole, _titles(systems, documents_shown(whole)))
-    write_text(html, [render(whole)])
+    whole = ReportData(
+        held.task, held.runs, held.provenances, held.contest.evaluations, held.contest.pairs, command, {}
+    )
+    whole = with_titles(whole, _titles(systems, shown_documents(whole)))
+    write_text(html, [render_report(whole)])
     stderr().print(f"wrote {html}", markup=False, highlight=False)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import MissingExtra
-from retrieval.metrics.comparison import Comparison
+from retrieval.metrics.comparison import PairedComparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def draw_curves(places: Sequence[float], curves: Sequence[Curve], across: str, u
     return _svg(figure)
 
 
-def draw_differences(pair: Comparison, values: NDArray[np.float64]) -> str:
+def draw_differences(pair: PairedComparison, values: NDArray[np.float64]) -> str:
     """A bar for each query's difference, sorted: how many gained, how many lost, and how much."""
     figure, axes = _figure(HEIGHT)
     ordered = np.sort(values)[::-1]
@@ -73,7 +73,7 @@ def draw_differences(pair: Comparison, values: NDArray[np.float64]) -> str:
     return _svg(figure)
 
 
-def draw_intervals(pairs: Sequence[Comparison]) -> str:
+def draw_intervals(pairs: Sequence[PairedComparison]) -> str:
     """Each pair's difference in each measure with its 95 % interval; 0 is "no difference"."""
     rows = [(pair, difference) for pair in pairs for difference in pair.differences.values()]
     figure, axes = _figure(max(1.4, 0.5 + 0.34 * len(rows)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from retrieval.errors import BadJudgments, InputError
 from retrieval.metrics.evaluation import Evaluation, evaluate
-from retrieval.metrics.runs import Qrels, Ranked, Run
+from retrieval.metrics.runs import Qrels, RankedDocuments, RetrievalRun
 from retrieval.metrics.significance import (
     ALPHA,
     ROUNDS,
@@ -53,7 +53,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class RankChange:
     """A judged document whose place changed; ranks from 1, None where it was not found."""
 
     document: str
@@ -63,13 +63,13 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class QueryChange:
     """A query in the measure that decides, from A to B."""
 
     query: str
     value_a: float
     value_b: float
-    moved: tuple[Moved, ...]
+    moved: tuple[RankChange, ...]
 
     @property
     def difference(self) -> float:
@@ -78,7 +78,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairedComparison:
     """Two systems.  The first measure decides; the others describe."""
 
     a: str
@@ -97,25 +97,26 @@ class Comparison:
         d = self.deciding
         if d.significant:
             word = "better" if d.difference > 0 else "worse"
-            interval = f"[{signed(d.low)}, {signed(d.high)}]"
-            return f"{self.b} is {word}: {signed(d.difference)} {d.measure} {interval}, {told_p(d.p_adjusted)}"
+            interval = f"[{format_difference(d.low)}, {format_difference(d.high)}]"
+            gain = f"{format_difference(d.difference)} {d.measure} {interval}"
+            return f"{self.b} is {word}: {gain}, {format_p(d.p_adjusted)}"
         if d.wins == d.losses == 0:
             return f"no difference: {self.b} and {self.a} have the same {d.measure} in all {len(self.queries)} queries"
         count = len(self.queries)
         detects = f"{count} queries detect {d.detectable:.3f} or more" if count > 1 else "one query can show none"
-        return f"no difference shown between {self.b} and {self.a} in {d.measure} ({told_p(d.p_adjusted)}); {detects}"
+        return f"no difference shown between {self.b} and {self.a} in {d.measure} ({format_p(d.p_adjusted)}); {detects}"
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class RunComparison:
     """All systems of one comparison, in the order given, and the pairs that were compared."""
 
     evaluations: tuple[Evaluation, ...]
-    pairs: tuple[Comparison, ...]
+    pairs: tuple[PairedComparison, ...]
 
 
-def compare(
-    runs: Sequence[Run],
+def compare_runs(
+    runs: Sequence[RetrievalRun],
     qrels: Qrels,
     measures: str,
     *,
@@ -123,7 +124,7 @@ def compare(
     every_pair: bool = False,
     rounds: int = ROUNDS,
     seed: int = 0,
-) -> Contest:
+) -> RunComparison:
     """Compare each run with the first (or every pair), over the judged queries that were asked.
 
     Where `asked` is not given, those are the queries that at least one run answers: a query that none answers tells
@@ -137,11 +138,11 @@ def compare(
         raise BadJudgments("none of the queries of the runs is judged; are these judgments of another collection?")
     evaluations = tuple(evaluate(run, qrels, measures, asked=asked) for run in runs)
     chosen = combinations(range(len(runs)), 2) if every_pair else ((0, other) for other in range(1, len(runs)))
-    pairs = [compare_pair(evaluations[a], evaluations[b], rounds=rounds, seed=seed) for a, b in chosen]
-    return Contest(evaluations, tuple(_adjusted(pairs)))
+    pairs = [compare_evaluations(evaluations[a], evaluations[b], rounds=rounds, seed=seed) for a, b in chosen]
+    return RunComparison(evaluations, tuple(_adjusted(pairs)))
 
 
-def compare_pair(a: Evaluation, b: Evaluation, *, rounds: int = ROUNDS, seed: int = 0) -> Comparison:
+def compare_evaluations(a: Evaluation, b: Evaluation, *, rounds: int = ROUNDS, seed: int = 0) -> PairedComparison:
     """Two evaluations over the same queries; p values are not adjusted."""
     names = list(a.values)
     differences = _matrix(b) - _matrix(a)
@@ -168,12 +169,12 @@ def compare_pair(a: Evaluation, b: Evaluation, *, rounds: int = ROUNDS, seed: in
         )
         for i, name in enumerate(names)
     }
-    return Comparison(a.run, b.run, a.queries, found)
+    return PairedComparison(a.run, b.run, a.queries, found)
 
 
-def most_changed(
-    a: Evaluation, b: Evaluation, runs: tuple[Run, Run], qrels: Qrels, count: int = 5
-) -> tuple[Change, ...]:
+def most_changed_queries(
+    a: Evaluation, b: Evaluation, runs: tuple[RetrievalRun, RetrievalRun], qrels: Qrels, count: int = 5
+) -> tuple[QueryChange, ...]:
     """Queries that gained most and lost most in the deciding measure, at most `count` each way, gains first."""
     measure = next(iter(a.values))
     differences = b.values[measure].per_query - a.values[measure].per_query
@@ -181,7 +182,7 @@ def most_changed(
     gained = [int(place) for place in order[:count] if differences[place] > SAME]
     lost = [int(place) for place in order[::-1][:count] if differences[place] < -SAME]
     return tuple(
-        Change(
+        QueryChange(
             a.queries[place],
             float(a.values[measure].per_query[place]),
             float(b.values[measure].per_query[place]),
@@ -191,12 +192,12 @@ def most_changed(
     )
 
 
-def told_p(p: float) -> str:
+def format_p(p: float) -> str:
     """A p value as people write it."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def signed(value: float) -> str:
+def format_difference(value: float) -> str:
     """A difference with its sign."""
     told = f"{value:+.3f}"
     return "0.000" if float(told) == 0 else told.replace("-", "−")
@@ -206,7 +207,7 @@ def _matrix(evaluation: Evaluation) -> Matrix:
     return np.stack([values.per_query for values in evaluation.values.values()], axis=1)
 
 
-def _adjusted(pairs: Sequence[Comparison]) -> list[Comparison]:
+def _adjusted(pairs: Sequence[PairedComparison]) -> list[PairedComparison]:
     """Holm over the pairs, measure by measure."""
     columns = {name: holm([pair.differences[name].p for pair in pairs]) for name in pairs[0].differences}
     return [
@@ -221,22 +222,22 @@ def _adjusted(pairs: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def _moved(query: str, runs: tuple[Run, Run], qrels: Qrels) -> tuple[Moved, ...]:
+def _moved(query: str, runs: tuple[RetrievalRun, RetrievalRun], qrels: Qrels) -> tuple[RankChange, ...]:
     """Judged documents whose rank changed, those that moved most near the top first."""
     first, second = (_ranks(run.rankings.get(query)) for run in runs)
     moved = [
-        Moved(document, relevance, first.get(document), second.get(document))
+        RankChange(document, relevance, first.get(document), second.get(document))
         for document, relevance in qrels.judgments[query].items()
         if first.get(document) != second.get(document)
     ]
     return tuple(sorted(moved, key=_distance, reverse=True)[:MOVED])
 
 
-def _ranks(ranking: Ranked | None) -> dict[str, int]:
+def _ranks(ranking: RankedDocuments | None) -> dict[str, int]:
     return {} if ranking is None else {document: rank for rank, document in enumerate(ranking.ids, start=1)}
 
 
-def _distance(moved: Moved) -> tuple[int, float]:
+def _distance(moved: RankChange) -> tuple[int, float]:
     """Relevant documents first, then by how much the reciprocal rank changed."""
     above = abs((1 / moved.rank_b if moved.rank_b else 0.0) - (1 / moved.rank_a if moved.rank_a else 0.0))
     return moved.relevance, above

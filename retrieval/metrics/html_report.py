@@ -32,7 +32,7 @@ code { font-size: .85em; overflow-wrap: anywhere; } h3 { font-size: 1rem; margin
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """A cell of a table: its text, whether that is prose, and whether it stands for a relevant document."""
 
     text: str
@@ -40,7 +40,7 @@ class Cell:
     relevant: bool = False
 
 
-def page(title: str, parts: Iterable[str]) -> str:
+def html_page(title: str, parts: Iterable[str]) -> str:
     """The whole page."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -72,25 +72,25 @@ def figure(svg: str, caption: str) -> str:
     return f"<figure>{named}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def table(head: Sequence[Cell | str], rows: Iterable[Sequence[Cell | str]]) -> str:
+def table(head: Sequence[TableCell | str], rows: Iterable[Sequence[TableCell | str]]) -> str:
     """A table; the first column is left-aligned, and so are columns of prose."""
     top = "".join(_heading(each) for each in head)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
     return f'<div class="wide"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
 
 
-def facts(values: Mapping[str, str]) -> str:
+def facts_table(values: Mapping[str, str]) -> str:
     """Names and values, such as settings."""
-    return table(("", ""), [(name, Cell(value, prose=True)) for name, value in values.items()])
+    return table(("", ""), [(name, TableCell(value, prose=True)) for name, value in values.items()])
 
 
-def _heading(cell: Cell | str) -> str:
+def _heading(cell: TableCell | str) -> str:
     if isinstance(cell, str):
         return f'<th scope="col">{escape(cell)}</th>'
     return f'<th scope="col" class="text">{escape(cell.text)}</th>'
 
 
-def _cell(cell: Cell | str) -> str:
+def _cell(cell: TableCell | str) -> str:
     if isinstance(cell, str):
         return f"<td>{escape(cell)}</td>"
     classes = " ".join(name for name, on in (("text", cell.prose), ("relevant", cell.relevant)) if on)

@@ -16,28 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import BadMeasure, MissingExtra
-from retrieval.metrics.runs import Qrels, Ranked
+from retrieval.metrics.runs import Qrels, RankedDocuments
 
 if TYPE_CHECKING:
     from ir_measures import Measure
 
 DEFAULT_MEASURES = "nDCG@10 R@100 RR@10 AP"
-FULL_DEPTH = 1000  # hits to ask for where a measure has no cut-off, as TREC and BEIR do
+DEFAULT_DEPTH = 1000  # hits to ask for where a measure has no cut-off, as TREC and BEIR do
 ASPECT_MEASURES = ("alpha_DCG", "alpha_nDCG", "ERR_IA", "nERR_IA", "NRBP", "nNRBP", "AP_IA", "P_IA", "StRecall")
 
-Figures: TypeAlias = NDArray[np.float64]  # (queries,), one value a query
+QueryValues: TypeAlias = NDArray[np.float64]  # (queries,), one value a query
 
 _GRAMMAR = re.compile(r"\s*([^\W\d]\w*)\s*(?:\((.*)\))?\s*(?:@\s*(\S+))?\s*", re.DOTALL)
 _BETWEEN = re.compile(r"[\s,]+(?![^({]*[)}])")  # space or comma outside brackets
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
+class MeasureValues:
     """One measure's value for each query, and the figure that sums them up (their mean; the sum of a count)."""
 
     measure: str
-    per_query: Figures
-    figure: float
+    per_query: QueryValues
+    aggregate: float
 
 
 def parse_measures(text: str) -> tuple[Measure, ...]:
@@ -78,12 +78,12 @@ def parse_measure(text: str) -> Measure:
 
 def depth_needed(measures: Sequence[Measure]) -> int:
     """How many hits a query must give for every measure to be true."""
-    return max(int(measure.params.get("cutoff", FULL_DEPTH)) for measure in measures)
+    return max(int(measure.params.get("cutoff", DEFAULT_DEPTH)) for measure in measures)
 
 
-def compute(
-    measures: Sequence[Measure], qrels: Qrels, queries: Sequence[str], rankings: Mapping[str, Ranked]
-) -> tuple[Values, ...]:
+def compute_measures(
+    measures: Sequence[Measure], qrels: Qrels, queries: Sequence[str], rankings: Mapping[str, RankedDocuments]
+) -> tuple[MeasureValues, ...]:
     """Each measure for each of `queries`, in the order given.  A query without a ranking scores as one without hits.
 
     What ir-measures sees are place numbers for scores and for query ids: every provider of it then agrees on the
@@ -107,10 +107,12 @@ def compute(
         except (CalledProcessError, ValueError, TypeError, AssertionError) as error:
             names = ", ".join(map(str, group))
             raise BadMeasure(f"ir-measures cannot compute {names}: {error}") from error
-    return tuple(Values(str(measure), values[measure], summed_up(measure, values[measure])) for measure in measures)
+    return tuple(
+        MeasureValues(str(measure), values[measure], aggregate_values(measure, values[measure])) for measure in measures
+    )
 
 
-def summed_up(measure: Measure, values: Figures) -> float:
+def aggregate_values(measure: Measure, values: QueryValues) -> float:
     """The one figure of a measure: the mean over the queries, or their sum where the measure counts."""
     aggregate = measure.aggregator()
     for value in values.tolist():
@@ -118,7 +120,7 @@ def summed_up(measure: Measure, values: Figures) -> float:
     return float(aggregate.result())
 
 
-def _descending(ranking: Ranked) -> dict[str, float]:
+def _descending(ranking: RankedDocuments) -> dict[str, float]:
     return dict(zip(ranking.ids, map(float, range(len(ranking), 0, -1)), strict=True))
 
 

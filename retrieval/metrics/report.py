@@ -9,12 +9,12 @@ from math import isfinite
 import numpy as np
 
 from retrieval.metrics.charts import Curve, draw_curves, draw_differences, draw_intervals
-from retrieval.metrics.comparison import Comparison, signed, told_p
+from retrieval.metrics.comparison import PairedComparison, format_difference, format_p
 from retrieval.metrics.evaluation import Evaluation, evaluate
-from retrieval.metrics.html_report import Cell, facts, figure, heading, page, paragraph, section, table
-from retrieval.metrics.run_queries import Stamp
-from retrieval.metrics.runs import Run
-from retrieval.metrics.tasks import Task
+from retrieval.metrics.html_report import TableCell, facts_table, figure, heading, html_page, paragraph, section, table
+from retrieval.metrics.run_queries import RunProvenance
+from retrieval.metrics.runs import RetrievalRun
+from retrieval.metrics.tasks import EvaluationTask
 
 CUTOFFS = (1, 3, 5, 10, 20, 50, 100)
 RECALLS = tuple(step / 10 for step in range(11))
@@ -23,19 +23,19 @@ SHOWN = 10  # documents of a ranking
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class ReportData:
     """Everything that a report is made from.  `pairs` is empty for a single system; `titles` may lack documents."""
 
-    task: Task
-    runs: tuple[Run, ...]
-    stamps: tuple[Stamp | None, ...]
+    task: EvaluationTask
+    runs: tuple[RetrievalRun, ...]
+    provenances: tuple[RunProvenance | None, ...]
     evaluations: tuple[Evaluation, ...]
-    pairs: tuple[Comparison, ...]
+    pairs: tuple[PairedComparison, ...]
     command: str
     titles: Mapping[str, str]
 
 
-def worst_queries(report: Reported, count: int = WORST) -> list[str]:
+def hardest_queries(report: ReportData, count: int = WORST) -> list[str]:
     """Queries with the lowest mean of the deciding measure over the systems, those with relevant documents only."""
     measure = next(iter(report.evaluations[0].values))
     values = np.mean([each.values[measure].per_query for each in report.evaluations], axis=0)
@@ -44,13 +44,15 @@ def worst_queries(report: Reported, count: int = WORST) -> list[str]:
     return [query for query in order if report.task.qrels.relevant(query)][:count]
 
 
-def documents_shown(report: Reported) -> set[str]:
+def shown_documents(report: ReportData) -> set[str]:
     """Ids of the documents in the rankings of the worst queries, for whom titles are useful."""
-    rankings = [run.rankings[query] for query in worst_queries(report) for run in report.runs if query in run.rankings]
+    rankings = [
+        run.rankings[query] for query in hardest_queries(report) for run in report.runs if query in run.rankings
+    ]
     return {document for ranking in rankings for document in ranking.ids[:SHOWN]}
 
 
-def render(report: Reported) -> str:
+def render_report(report: ReportData) -> str:
     """The page."""
     names = " · ".join(run.name for run in report.runs)
     coverage = report.evaluations[0].coverage
@@ -62,16 +64,16 @@ def render(report: Reported) -> str:
         section("Hardest queries", *_worst(report)),
         section("How this was made", *_made(report)),
     ]
-    return page(f"Retrieval quality: {names}", parts)
+    return html_page(f"Retrieval quality: {names}", parts)
 
 
-def _summary(report: Reported) -> str:
+def _summary(report: ReportData) -> str:
     names = list(report.evaluations[0].values)
-    rows = [[each.run, *(f"{value:.4f}" for value in each.figures.values())] for each in report.evaluations]
+    rows = [[each.run, *(f"{value:.4f}" for value in each.aggregates.values())] for each in report.evaluations]
     return table(["system", *names], rows)
 
 
-def _comparisons(report: Reported) -> list[str]:
+def _comparisons(report: ReportData) -> list[str]:
     if not report.pairs:
         return []
     head = ("measure", "A", "B", "B − A", "95 % interval", "p", "p (t)", "effect", "won / lost / tied", "detectable")
@@ -82,10 +84,10 @@ def _comparisons(report: Reported) -> list[str]:
                 name,
                 f"{d.mean_a:.4f}",
                 f"{d.mean_b:.4f}",
-                signed(d.difference),
-                f"{signed(d.low)} to {signed(d.high)}",
-                told_p(d.p_adjusted).removeprefix("p = ").removeprefix("p "),
-                told_p(d.p_t).removeprefix("p = ").removeprefix("p "),
+                format_difference(d.difference),
+                f"{format_difference(d.low)} to {format_difference(d.high)}",
+                format_p(d.p_adjusted).removeprefix("p = ").removeprefix("p "),
+                format_p(d.p_t).removeprefix("p = ").removeprefix("p "),
                 f"{d.effect:+.2f}",
                 f"{d.wins} / {d.losses} / {d.ties}",
                 f"{d.detectable:.3f}" if isfinite(d.detectable) else "none",
@@ -106,14 +108,14 @@ def _comparisons(report: Reported) -> list[str]:
     return parts
 
 
-def _curves(report: Reported) -> list[str]:
+def _curves(report: ReportData) -> list[str]:
     deepest = max((len(ranking) for run in report.runs for ranking in run.rankings.values()), default=0)
     cutoffs = [cutoff for cutoff in CUTOFFS if cutoff <= max(deepest, 1)]
     gain, recall = ([f"{name}@{cutoff}" for cutoff in cutoffs] for name in ("nDCG", "R"))
     precision = [f"IPrec@{level:.1f}" for level in RECALLS]
     queries = set(report.evaluations[0].queries)
     found = [
-        evaluate(run, report.task.qrels, " ".join([*gain, *recall, *precision]), asked=queries).figures
+        evaluate(run, report.task.qrels, " ".join([*gain, *recall, *precision]), asked=queries).aggregates
         for run in report.runs
     ]
 
@@ -130,12 +132,12 @@ def _curves(report: Reported) -> list[str]:
     ]
 
 
-def _worst(report: Reported) -> list[str]:
+def _worst(report: ReportData) -> list[str]:
     texts = {topic.id: topic.text for topic in report.task.topics}
     measure = next(iter(report.evaluations[0].values))
     places = {query: place for place, query in enumerate(report.evaluations[0].queries)}
     parts: list[str] = []
-    for query in worst_queries(report):
+    for query in hardest_queries(report):
         values = [each.values[measure].per_query[places[query]] for each in report.evaluations]
         told = ", ".join(f"{each.run} {value:.3f}" for each, value in zip(report.evaluations, values, strict=True))
         parts += [
@@ -146,52 +148,52 @@ def _worst(report: Reported) -> list[str]:
     return parts
 
 
-def _side_by_side(report: Reported, query: str) -> str:
+def _side_by_side(report: ReportData, query: str) -> str:
     judged = report.task.qrels.judgments[query]
     columns = [report.runs[i].rankings.get(query) for i in range(len(report.runs))]
-    rows: list[list[Cell | str]] = []
+    rows: list[list[TableCell | str]] = []
     for place in range(SHOWN):
         documents = [None if each is None or place >= len(each) else each.ids[place] for each in columns]
         if any(documents):
             rows.append([str(place + 1), *(_document(each, judged, report.titles) for each in documents)])
     missed = [doc for doc, relevance in judged.items() if relevance > 0 and not _in_any(doc, columns)]
     foot = paragraph(f"Relevant, and in no first {SHOWN}: {', '.join(missed[:8])}", "soft") if missed else ""
-    return table(["rank", *(Cell(run.name, prose=True) for run in report.runs)], rows) + foot
+    return table(["rank", *(TableCell(run.name, prose=True) for run in report.runs)], rows) + foot
 
 
-def _document(document: str | None, judged: Mapping[str, int], titles: Mapping[str, str]) -> Cell:
+def _document(document: str | None, judged: Mapping[str, int], titles: Mapping[str, str]) -> TableCell:
     if document is None:
-        return Cell("")
+        return TableCell("")
     title = titles.get(document, "")
     relevance = judged.get(document)
     mark = "" if relevance is None else f" [{relevance}]"
-    return Cell(f"{document}{mark} {title}".rstrip(), prose=True, relevant=bool(relevance and relevance > 0))
+    return TableCell(f"{document}{mark} {title}".rstrip(), prose=True, relevant=bool(relevance and relevance > 0))
 
 
 def _in_any(document: str, rankings: Sequence[object]) -> bool:
     return any(document in getattr(ranking, "ids", ())[:SHOWN] for ranking in rankings)
 
 
-def _made(report: Reported) -> list[str]:
-    parts = [facts({"command": report.command, "judgments": report.task.qrels.name})]
-    for run, stamp, evaluation in zip(report.runs, report.stamps, report.evaluations, strict=True):
+def _made(report: ReportData) -> list[str]:
+    parts = [facts_table({"command": report.command, "judgments": report.task.qrels.name})]
+    for run, provenance, evaluation in zip(report.runs, report.provenances, report.evaluations, strict=True):
         coverage = {name.replace("_", " "): f"{value:g}" for name, value in asdict(evaluation.coverage).items()}
-        known = {} if stamp is None else _stamp_facts(stamp)
-        parts += [heading(run.name), facts(known | coverage)]
+        known = {} if provenance is None else _provenance_facts(provenance)
+        parts += [heading(run.name), facts_table(known | coverage)]
     return parts
 
 
-def _stamp_facts(stamp: Stamp) -> dict[str, str]:
+def _provenance_facts(provenance: RunProvenance) -> dict[str, str]:
     about = {
-        "collection": stamp.collection,
-        "generation": str(stamp.generation),
-        "documents": f"{stamp.documents:,}",
-        "mode": stamp.mode,
-        "settings": stamp.settings or "defaults",
+        "collection": provenance.collection,
+        "generation": str(provenance.generation),
+        "documents": f"{provenance.documents:,}",
+        "mode": provenance.mode,
+        "settings": provenance.settings or "defaults",
     }
-    return about | {f"encoder {name}": str(value) for name, value in asdict(stamp.encoder).items()}
+    return about | {f"encoder {name}": str(value) for name, value in asdict(provenance.encoder).items()}
 
 
-def with_titles(report: Reported, titles: Mapping[str, str]) -> Reported:
+def with_titles(report: ReportData, titles: Mapping[str, str]) -> ReportData:
     """The same report with titles to show beside document ids."""
     return replace(report, titles=titles)

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias
 
-from retrieval.metrics.runs import Ranked, Run, Topic, ranked
+from retrieval.metrics.runs import RankedDocuments, RetrievalRun, Topic, make_ranking
 from retrieval.types import EncoderFingerprint, Mode, SearchRequest, SearchResult
 
 BATCH = 32  # queries encoded together
 
-Answer: TypeAlias = Callable[[Sequence[SearchRequest]], Sequence[SearchResult]]
-Watch: TypeAlias = Callable[[int], None]  # told how many queries are answered
+SearchFunction: TypeAlias = Callable[[Sequence[SearchRequest]], Sequence[SearchResult]]
+ProgressCallback: TypeAlias = Callable[[int], None]  # told how many queries are answered
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class RunProvenance:
     """What gave a run, so that its figures can be had again."""
 
     collection: str
@@ -35,33 +35,35 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TimedRun:
     """A run that was just made: which mode answered and how long all queries took."""
 
-    run: Run
+    run: RetrievalRun
     mode: Mode
     seconds: float
 
 
-def ask(answer: Answer, topics: Sequence[Topic], template: SearchRequest, *, watch: Watch | None = None) -> Asked:
+def run_queries(
+    answer: SearchFunction, topics: Sequence[Topic], template: SearchRequest, *, watch: ProgressCallback | None = None
+) -> TimedRun:
     """Ask every query with the settings of `template`; the answers' order is the run's order."""
     started = time.perf_counter()
-    rankings: dict[str, Ranked] = {}
+    rankings: dict[str, RankedDocuments] = {}
     modes: set[Mode] = set()
     for some in _batches(topics):
         results = answer([replace(template, query=topic.text) for topic in some])
         for topic, result in zip(some, results, strict=True):
             hits = result.hits
-            rankings[topic.id] = ranked([hit.id for hit in hits], [hit.score for hit in hits])
+            rankings[topic.id] = make_ranking([hit.id for hit in hits], [hit.score for hit in hits])
             modes.add(result.mode)
         if watch is not None:
             watch(len(rankings))
     seconds = time.perf_counter() - started
     (mode,) = modes or {template.mode or Mode.DENSE}
-    return Asked(Run("attendex", rankings), mode, seconds)
+    return TimedRun(RetrievalRun("attendex", rankings), mode, seconds)
 
 
-def described(request: SearchRequest) -> str:
+def describe_settings(request: SearchRequest) -> str:
     """What a request asks for beyond the defaults, what decides no ranking aside."""
     default = asdict(SearchRequest(""))
     aside = ("query", "k", "offset", "mode", "passages_per_document", "fields", "highlight")

@@ -17,7 +17,7 @@ from retrieval.errors import BadJudgments
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class RankedDocuments:
     """Documents of one query, best first.  `ids` are distinct; `scores` are (n,) float64, finite."""
 
     ids: tuple[str, ...]
@@ -28,15 +28,15 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RetrievalRun:
     """One system's answers: a ranking for each query.  `name` is the tag of a run file; it has no spaces."""
 
     name: str
-    rankings: Mapping[str, Ranked]
+    rankings: Mapping[str, RankedDocuments]
 
 
 @dataclass(frozen=True, slots=True)
-class Subtopic:
+class SubtopicJudgment:
     """A judgment for one aspect of a query, as the `iter` field of diversity qrels gives it."""
 
     query: str
@@ -55,7 +55,7 @@ class Qrels:
 
     name: str
     judgments: Mapping[str, Mapping[str, int]]
-    subtopics: tuple[Subtopic, ...] = ()
+    subtopics: tuple[SubtopicJudgment, ...] = ()
     repeated: int = 0
 
     def relevant(self, query: str) -> int:
@@ -72,7 +72,7 @@ class Topic:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def ranked(ids: Sequence[str], scores: Iterable[float], *, where: str = "ranking") -> Ranked:
+def make_ranking(ids: Sequence[str], scores: Iterable[float], *, where: str = "ranking") -> RankedDocuments:
     """A ranking in the order given.  BadJudgments for a repeated document or a score that is not finite."""
     values = np.fromiter(scores, dtype=np.float64, count=len(ids))
     if not np.isfinite(values).all():
@@ -82,17 +82,17 @@ def ranked(ids: Sequence[str], scores: Iterable[float], *, where: str = "ranking
         raise BadJudgments(
             f"{where}: document {_first_repeated(ids)!r} is ranked more than once; keep its best rank only"
         )
-    return Ranked(tuple(ids), values)
+    return RankedDocuments(tuple(ids), values)
 
 
-def by_score(ids: Sequence[str], scores: Sequence[float], *, where: str = "ranking") -> Ranked:
+def ranking_by_score(ids: Sequence[str], scores: Sequence[float], *, where: str = "ranking") -> RankedDocuments:
     """A ranking ordered as trec_eval orders it; raises as `ranked` does."""
-    given = ranked(ids, scores, where=where)
+    given = make_ranking(ids, scores, where=where)
     if decreases_strictly(given.scores):
         return given
     order = sorted(range(len(ids)), key=ids.__getitem__, reverse=True)
     order.sort(key=_as_float32(given.scores).tolist().__getitem__, reverse=True)
-    return Ranked(tuple(map(ids.__getitem__, order)), given.scores[order])
+    return RankedDocuments(tuple(map(ids.__getitem__, order)), given.scores[order])
 
 
 def decreases_strictly(scores: NDArray[np.float64]) -> bool:
@@ -119,25 +119,25 @@ def strictly_decreasing(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return lowered.astype(np.float64)
 
 
-def make_run(name: str, results: Mapping[str, Mapping[str, float]]) -> Run:
+def make_run(name: str, results: Mapping[str, Mapping[str, float]]) -> RetrievalRun:
     """A run from query → document → score, ordered as trec_eval orders it."""
     rankings = {
-        query: by_score([*documents], [*documents.values()], where=f"query {query!r}")
+        query: ranking_by_score([*documents], [*documents.values()], where=f"query {query!r}")
         for query, documents in results.items()
     }
-    return Run(name, rankings)
+    return RetrievalRun(name, rankings)
 
 
-def without_identical(run: Run) -> Run:
+def without_identical(run: RetrievalRun) -> RetrievalRun:
     """The run without hits whose document id is the query's own id, as BEIR scores collections that ask themselves."""
-    return Run(run.name, {query: _without(ranking, query) for query, ranking in run.rankings.items()})
+    return RetrievalRun(run.name, {query: _without(ranking, query) for query, ranking in run.rankings.items()})
 
 
-def _without(ranking: Ranked, document: str) -> Ranked:
+def _without(ranking: RankedDocuments, document: str) -> RankedDocuments:
     if document not in ranking.ids:
         return ranking
     place = ranking.ids.index(document)
-    return Ranked(ranking.ids[:place] + ranking.ids[place + 1 :], np.delete(ranking.scores, place))
+    return RankedDocuments(ranking.ids[:place] + ranking.ids[place + 1 :], np.delete(ranking.scores, place))
 
 
 def _as_float32(scores: NDArray[np.float64]) -> NDArray[np.float32]:

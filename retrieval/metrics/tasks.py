@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retrieval.errors import BadJudgments, InputError, MissingExtra
-from retrieval.metrics.beir import read_beir, read_topics
-from retrieval.metrics.files import read_qrels
+from retrieval.metrics.files import beir_qrels, read_qrels
+from retrieval.metrics.line_files import numbered_lines
 from retrieval.metrics.runs import Qrels, Topic
 
 
@@ -25,21 +26,21 @@ class TaskSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class EvaluationTask:
     """Queries to ask (those that are judged) and their judgments.
 
     `topics` is empty where only judgments were given, which is enough for run files.  `unjudged` counts queries that
-    have no judgments, `unasked` judged queries that are not among the queries; both are left aside.
+    have no judgments, `without_text` judged queries that are not among the queries; both are left aside.
     """
 
     name: str
     topics: tuple[Topic, ...]
     qrels: Qrels
     unjudged: int = 0
-    unasked: int = 0
+    without_text: int = 0
 
 
-def read_task(source: TaskSource) -> Task:
+def read_task(source: TaskSource) -> EvaluationTask:
     """The task, from the one source that is given.  Raises InputError when it is none or several."""
     given = [source.beir is not None, bool(source.dataset), source.qrels is not None]
     if sum(given) != 1:
@@ -52,11 +53,11 @@ def read_task(source: TaskSource) -> Task:
     assert source.qrels is not None
     qrels = read_qrels(source.qrels)
     if source.queries is None:
-        return Task(source.qrels.name, (), qrels)
+        return EvaluationTask(source.qrels.name, (), qrels)
     return make_task(source.qrels.name, read_topics(source.queries), qrels)
 
 
-def make_task(name: str, topics: tuple[Topic, ...], qrels: Qrels, unjudged: int = 0) -> Task:
+def make_task(name: str, topics: tuple[Topic, ...], qrels: Qrels, unjudged: int = 0) -> EvaluationTask:
     """Keep the queries that are judged; BadJudgments when none is."""
     asked = tuple(topic for topic in topics if topic.id in qrels.judgments)
     if not asked:
@@ -64,10 +65,10 @@ def make_task(name: str, topics: tuple[Topic, ...], qrels: Qrels, unjudged: int 
             f"{name}: none of the {len(topics)} queries is judged; queries are named like "
             f"{_first(topic.id for topic in topics)}, judgments like {_first(iter(qrels.judgments))}"
         )
-    return Task(name, asked, qrels, unjudged + len(topics) - len(asked), len(qrels.judgments) - len(asked))
+    return EvaluationTask(name, asked, qrels, unjudged + len(topics) - len(asked), len(qrels.judgments) - len(asked))
 
 
-def read_dataset(identifier: str) -> Task:
+def read_dataset(identifier: str) -> EvaluationTask:
     """Queries and judgments of an ir_datasets id, such as `beir/scifact/test`."""
     try:
         import ir_datasets
@@ -102,3 +103,86 @@ def _fields(query: Any) -> dict[str, str]:
 
 def _first(ids: Iterator[str]) -> str:
     return repr(next(ids, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class BeirFolder:
+    """Queries that have judgments in a split, and the judgments.  `unjudged` counts the queries left aside."""
+
+    topics: tuple[Topic, ...]
+    qrels: Qrels
+    unjudged: int
+
+
+def read_beir(folder: Path, split: str = "test") -> BeirFolder:
+    """`queries.jsonl` and `qrels/<split>.tsv` of a folder, `.gz` too; a missing split is told with those there."""
+    if not folder.is_dir():
+        raise BadJudgments(f"{folder}: no such folder")
+    path = _split_file(folder, split)
+    qrels = beir_qrels(path, numbered_lines(path))
+    topics = read_topics(_existing(folder / "queries.jsonl"))
+    asked = tuple(topic for topic in topics if topic.id in qrels.judgments)
+    return BeirFolder(asked, qrels, len(topics) - len(asked))
+
+
+def read_topics(path: Path) -> tuple[Topic, ...]:
+    """Queries of a `.jsonl` (`_id` or `id`, `text`, further fields) or of a tab-separated file (id, text; a header
+    line that starts with "id" or "query-id" names further columns)."""
+    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    read = _json_topics if kind in (".jsonl", ".json") else _tabular_topics
+    topics: dict[str, Topic] = {}
+    for number, topic in read(path):
+        if not topic.id or not topic.text.strip():
+            raise BadJudgments(f"{path}:{number}: a query without id or text")
+        if topic.id in topics:
+            raise BadJudgments(f"{path}:{number}: query {topic.id!r} stands there twice")
+        topics[topic.id] = topic
+    return tuple(topics.values())
+
+
+def _json_topics(path: Path) -> Iterator[tuple[int, Topic]]:
+    for number, line in numbered_lines(path):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise BadJudgments(f"{path}:{number}: not JSON ({error})") from error
+        if not isinstance(record, dict):
+            raise BadJudgments(f"{path}:{number}: a query is a JSON object with _id and text")
+        identifier, text = record.pop("_id", record.pop("id", "")), record.pop("text", "")
+        yield number, Topic(str(identifier), str(text), _attributes(record))
+
+
+def _attributes(record: Mapping[str, object]) -> dict[str, str]:
+    """Fields by which results can be sliced; those of a nested `metadata` object stand beside the others."""
+    nested = record.get("metadata")
+    flat = {**record, **(nested if isinstance(nested, dict) else {})}
+    return {name: str(value) for name, value in flat.items() if isinstance(value, str | int | float | bool)}
+
+
+def _tabular_topics(path: Path) -> Iterator[tuple[int, Topic]]:
+    names: list[str] = []
+    for number, line in numbered_lines(path):
+        fields = line.split("\t")
+        if number == 1 and fields[0].strip().lower() in ("id", "_id", "qid", "query-id", "query_id"):
+            names = [each.strip() for each in fields[2:]]
+            continue
+        if len(fields) < 2:
+            raise BadJudgments(f"{path}:{number}: a query line is id<TAB>text, or JSON in a .jsonl file")
+        yield number, Topic(fields[0].strip(), fields[1].strip(), dict(zip(names, fields[2:], strict=False)))
+
+
+def _split_file(folder: Path, split: str) -> Path:
+    path = folder / "qrels" / f"{split}.tsv"
+    try:
+        return _existing(path)
+    except BadJudgments:
+        there = sorted({each.name.split(".tsv")[0] for each in folder.glob("qrels/*.tsv*")})
+        known = f"splits there: {', '.join(there)}" if there else "the folder has no qrels/*.tsv"
+        raise BadJudgments(f"{path}: no such file; {known}") from None
+
+
+def _existing(path: Path) -> Path:
+    for candidate in (path, path.with_name(path.name + ".gz")):
+        if candidate.is_file():
+            return candidate
+    raise BadJudgments(f"{path}: no such file")

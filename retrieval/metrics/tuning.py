@@ -24,18 +24,18 @@ from retrieval.metrics.significance import (
 )
 
 FOLDS = 5
-LEAST_QUERIES = 10  # fewer cannot show anything
-MOST_PASSES = 2
+MIN_QUERIES = 10  # fewer cannot show anything
+MAX_PASSES = 2
 _GAIN = 1e-9  # a mean that is higher by less is no gain, so that of equals the first, the default, stays
 
 Settings: TypeAlias = Mapping[str, float]
-Space: TypeAlias = Mapping[str, Sequence[float]]  # setting → the values to try
-Figures: TypeAlias = NDArray[np.float64]  # (queries,)
-Measure: TypeAlias = Callable[[Settings], Figures]
+SearchSpace: TypeAlias = Mapping[str, Sequence[float]]  # setting → the values to try
+QueryValues: TypeAlias = NDArray[np.float64]  # (queries,)
+Objective: TypeAlias = Callable[[Settings], QueryValues]
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class TuningResult:
     """What tuning found.  The held-out figures are means over all queries, each measured by others' choice."""
 
     defaults: Settings
@@ -62,28 +62,28 @@ class Tuned:
 
 
 def tune(
-    measure: Measure, space: Space, defaults: Settings, queries: int, *, folds: int = FOLDS, seed: int = 0
-) -> Tuned:
+    measure: Objective, space: SearchSpace, defaults: Settings, queries: int, *, folds: int = FOLDS, seed: int = 0
+) -> TuningResult:
     """Search `space` from `defaults`.  `measure` gives each query's value under some settings.
 
     Raises InputError when there are too few queries to show anything.
     """
-    if queries < LEAST_QUERIES:
-        raise InputError(f"{queries} judged queries are too few to tune by; judge {LEAST_QUERIES} or more")
+    if queries < MIN_QUERIES:
+        raise InputError(f"{queries} judged queries are too few to tune by; judge {MIN_QUERIES} or more")
     remembered = _Remembered(measure)
     order = np.random.default_rng(seed).permutation(queries)
     held_out, choices = np.empty(queries), []
     for fold in np.array_split(order, min(folds, queries)):
         others = np.setdiff1d(order, fold)
-        choice = search(remembered, space, defaults, others)
+        choice = coordinate_search(remembered, space, defaults, others)
         held_out[fold] = remembered(choice)[fold]
         choices.append(choice)
     before = remembered(defaults)
     difference = (held_out - before)[:, np.newaxis]
     interval = bootstrap_intervals(difference, seed=seed)
-    return Tuned(
+    return TuningResult(
         defaults=dict(defaults),
-        chosen=search(remembered, space, defaults, order),
+        chosen=coordinate_search(remembered, space, defaults, order),
         queries=queries,
         default_mean=float(before.mean()),
         held_out_mean=float(held_out.mean()),
@@ -96,11 +96,11 @@ def tune(
     )
 
 
-def search(measure: Measure, space: Space, start: Settings, queries: NDArray[np.intp]) -> Settings:
+def coordinate_search(measure: Objective, space: SearchSpace, start: Settings, queries: NDArray[np.intp]) -> Settings:
     """The best settings that changing one at a time leads to, by the mean over `queries`."""
     best = dict(start)
     mean = measure(best)[queries].mean()
-    for _ in range(MOST_PASSES):
+    for _ in range(MAX_PASSES):
         before = dict(best)
         for name, values in space.items():
             for value in values:
@@ -116,11 +116,11 @@ def search(measure: Measure, space: Space, start: Settings, queries: NDArray[np.
 class _Remembered:
     """Measures each settings once."""
 
-    def __init__(self, measure: Measure) -> None:
+    def __init__(self, measure: Objective) -> None:
         self._measure = measure
-        self._known: dict[tuple[tuple[str, float], ...], Figures] = {}
+        self._known: dict[tuple[tuple[str, float], ...], QueryValues] = {}
 
-    def __call__(self, settings: Settings) -> Figures:
+    def __call__(self, settings: Settings) -> QueryValues:
         key = tuple(sorted(settings.items()))
         if key not in self._known:
             self._known[key] = self._measure(settings)

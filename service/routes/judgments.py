@@ -9,8 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from retrieval.index.collection.judgments import Judgment, judge, read_judgments
-from retrieval.metrics.beir import beir_qrels_lines
-from retrieval.metrics.trec import trec_qrels_lines
+from retrieval.metrics.files import beir_qrels_lines, trec_qrels_lines
 from retrieval.search.evaluated.judged_modes import measured, qrels_of, topics_lines
 from retrieval.types import Mode
 from service.config.api_keys import Role

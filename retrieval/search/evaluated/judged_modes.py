@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from retrieval.index.collection.judgments import Judgment
 from retrieval.metrics.evaluation import evaluate
-from retrieval.metrics.run_queries import Answer, ask
+from retrieval.metrics.run_queries import SearchFunction, run_queries
 from retrieval.metrics.runs import Qrels, Topic
 from retrieval.types import Mode, SearchRequest
 
@@ -51,14 +51,14 @@ def topics_lines(judgments: Sequence[Judgment]) -> Iterator[str]:
         yield json.dumps({"_id": topic.id, "text": topic.text}, ensure_ascii=False) + "\n"
 
 
-def measured(answer: Answer, judgments: Sequence[Judgment], modes: Sequence[Mode]) -> list[ModeMeasured]:
+def measured(answer: SearchFunction, judgments: Sequence[Judgment], modes: Sequence[Mode]) -> list[ModeMeasured]:
     """How each mode ranks what was judged."""
     topics = topics_of(judgments)[-MOST_QUERIES:]
     qrels = qrels_of(judgments)
     found = []
     for mode in modes:
         template = SearchRequest("", k=DEPTH, mode=mode, passages_per_document=1)
-        run = ask(answer, topics, template).run
-        figures = evaluate(run, qrels, MEASURES, asked={topic.id for topic in topics}).figures
+        run = run_queries(answer, topics, template).run
+        figures = evaluate(run, qrels, MEASURES, asked={topic.id for topic in topics}).aggregates
         found.append(ModeMeasured(mode, figures))
     return found

@@ -20,9 +20,15 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, NotFound
 from retrieval.index.collection.snapshot import Snapshot, open_snapshot
 from retrieval.metrics.files import read_run
-from retrieval.metrics.pooling import Shown
-from retrieval.metrics.run_queries import Answer, Stamp, Watch, ask, described
-from retrieval.metrics.runs import Run, Topic
+from retrieval.metrics.pooling import DocumentText
+from retrieval.metrics.run_queries import (
+    ProgressCallback,
+    RunProvenance,
+    SearchFunction,
+    describe_settings,
+    run_queries,
+)
+from retrieval.metrics.runs import RetrievalRun, Topic
 from retrieval.search.evaluated.http_collection import open_remote
 from retrieval.search.searcher import open_searcher
 from retrieval.types import EncoderFingerprint, Mode, SearchRequest
@@ -55,7 +61,7 @@ class SystemSpec:
 class OpenSystem:
     """A collection that answers, with what identifies it.  `searcher` is None for a remote one."""
 
-    answer: Answer
+    answer: SearchFunction
     collection: str
     generation: int
     documents: int
@@ -65,11 +71,11 @@ class OpenSystem:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A system's run.  `stamp` is None for a run file; `seconds` is what all its answers took."""
+    """A system's run.  `provenance` is None for a run file; `seconds` is what all its answers took."""
 
     label: str
-    run: Run
-    stamp: Stamp | None = None
+    run: RetrievalRun
+    provenance: RunProvenance | None = None
     seconds: float = 0.0
 
 
@@ -113,17 +119,24 @@ def open_system(spec: SystemSpec, *, encoder: SentenceEncoder | None = None) -> 
 
 
 def ask_system(
-    system: OpenSystem, label: str, request: SearchRequest, topics: Sequence[Topic], *, watch: Watch | None = None
+    system: OpenSystem,
+    label: str,
+    request: SearchRequest,
+    topics: Sequence[Topic],
+    *,
+    watch: ProgressCallback | None = None,
 ) -> Measured:
     """Put the queries to an open system; the run is named for what gave it."""
-    asked = ask(system.answer, topics, request, watch=watch)
-    stamp = Stamp(
-        system.collection, system.generation, system.documents, asked.mode, system.encoder, described(request)
+    asked = run_queries(system.answer, topics, request, watch=watch)
+    provenance = RunProvenance(
+        system.collection, system.generation, system.documents, asked.mode, system.encoder, describe_settings(request)
     )
-    return Measured(label, Run(stamp.tag, asked.run.rankings), stamp, asked.seconds)
+    return Measured(label, RetrievalRun(provenance.tag, asked.run.rankings), provenance, asked.seconds)
 
 
-def measure_system(spec: SystemSpec, topics: Sequence[Topic], depth: int, *, watch: Watch | None = None) -> Measured:
+def measure_system(
+    spec: SystemSpec, topics: Sequence[Topic], depth: int, *, watch: ProgressCallback | None = None
+) -> Measured:
     """The run of a spec: read, or asked for.  InputError when it must be asked and there are no queries."""
     if spec.is_run:
         return Measured(spec.word, read_run(Path(spec.place)))
@@ -149,10 +162,10 @@ def open_texts(spec: SystemSpec) -> Iterator[Snapshot]:
         yield snapshot
 
 
-def texts_of(snapshot: Snapshot, ids: Collection[str]) -> dict[str, Shown]:
+def texts_of(snapshot: Snapshot, ids: Collection[str]) -> dict[str, DocumentText]:
     """Title and text of each of the documents that the collection has."""
     rows = [row for row in map(snapshot.find, ids) if row is not None]
-    return {each.id: Shown(each.title, each.text) for each in snapshot.documents(rows)}
+    return {each.id: DocumentText(each.title, each.text) for each in snapshot.documents(rows)}
 
 
 def _is_there(place: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from indexer.evaluation.known_item import draw_items, take_out
+from indexer.evaluation.known_item import draw_items, extract_query
 from retrieval.index.collection.snapshot import open_snapshot
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.metrics.files import read_run
@@ -160,8 +160,8 @@ def test_documents_without_a_second_sentence_give_no_item() -> None:
     import numpy as np
 
     rng = np.random.default_rng(0)
-    assert take_out(Document("a", "One sentence that is all there is."), "sentence", rng) is None
-    assert take_out(Document("a", "Text."), "title", rng) is None
+    assert extract_query(Document("a", "One sentence that is all there is."), "sentence", rng) is None
+    assert extract_query(Document("a", "Text."), "title", rng) is None
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_mteb_scores_the_pipeline(search: AttendexSearch, tmp_path: Path) -> Non
     results = mteb.evaluate(search, local_task(), cache=None, prediction_folder=tmp_path / "predictions")
     (scores,) = results.task_results[0].scores["test"]
     predictions = search.search(QUERIES, top_k=10)
-    ours = evaluate(make_run("r", predictions), Qrels("q", QRELS), "nDCG@10 R@10 P@1").figures
+    ours = evaluate(make_run("r", predictions), Qrels("q", QRELS), "nDCG@10 R@10 P@1").aggregates
     assert scores["ndcg_at_10"] == pytest.approx(ours["nDCG@10"], abs=1e-5)
     assert scores["recall_at_10"] == pytest.approx(ours["R@10"], abs=1e-5)
     assert scores["precision_at_1"] == pytest.approx(ours["P@1"], abs=1e-5)

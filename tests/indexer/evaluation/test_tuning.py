@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from indexer.building.chunking import ChunkSettings
 from indexer.building.pipeline import BuildSettings, build_collection
-from indexer.evaluation.tuning import Bench, current_settings, tune_collection, write_tuned
+from indexer.evaluation.tuning import CollectionObjective, current_settings, tune_collection, write_tuned
 from indexer.maintenance.linked_copy import linked_copy
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.metrics.runs import Qrels, Topic
-from retrieval.metrics.tasks import Task, make_task
-from retrieval.metrics.tuning import Tuned
+from retrieval.metrics.tasks import EvaluationTask, make_task
+from retrieval.metrics.tuning import TuningResult
 from retrieval.search.evaluated.systems import ask_system, deep, open_system, parse_system
 from retrieval.search.searcher import open_searcher
 from retrieval.types import SearchRequest
@@ -52,25 +52,25 @@ def collection(built: Path) -> Iterator[Path]:
         yield copy
 
 
-def task() -> Task:
+def task() -> EvaluationTask:
     topics = tuple(Topic(animal, f"{animal} that swims") for animal in ANIMALS)
     return make_task("animals", topics, Qrels("q", {animal: {f"{animal}-river": 1} for animal in ANIMALS}))
 
 
-def tuned(collection: Path, **chosen: float) -> Tuned:
+def tuned(collection: Path, **chosen: float) -> TuningResult:
     defaults = current_settings(read_manifest(collection))
-    return Tuned(defaults, {**defaults, **chosen}, 12, 0.5, 0.6, 0.05, 0.15, 0.001, 0.04, (), 3)
+    return TuningResult(defaults, {**defaults, **chosen}, 12, 0.5, 0.6, 0.05, 0.15, 0.001, 0.04, (), 3)
 
 
 def test_what_is_measured_is_what_runs_after_it_was_written(collection: Path) -> None:
     settings = {"weight": 0.2, "k1": 0.6, "b": 0.25, "title_weight": 3.0}
-    with Bench(collection, task(), "RR@10", None) as bench:
+    with CollectionObjective(collection, task(), "RR@10", None) as bench:
         measured = bench.measured(settings).tolist()
         before = bench.measured(current_settings(read_manifest(collection))).tolist()
     assert read_manifest(collection).generation == 1
     assert write_tuned(collection, tuned(collection, **settings)) == 2
     assert current_settings(read_manifest(collection)) == settings
-    with Bench(collection, task(), "RR@10", None) as bench:
+    with CollectionObjective(collection, task(), "RR@10", None) as bench:
         assert bench.measured(settings).tolist() == measured
         assert bench.measured({"weight": 0.7, "k1": 1.5, "b": 0.75, "title_weight": 1.0}).tolist() == before
 
@@ -83,8 +83,8 @@ def test_searches_use_what_was_written(collection: Path) -> None:
         assert "tuned" in result.weight_reason
     with open_system(parse_system(str(collection))) as system:
         measured = ask_system(system, "x", deep(SearchRequest(""), 10), task().topics)
-    assert measured.stamp is not None
-    assert measured.stamp.generation == 2
+    assert measured.provenance is not None
+    assert measured.provenance.generation == 2
 
 
 def test_a_search_over_few_queries_keeps_the_defaults(collection: Path) -> None:

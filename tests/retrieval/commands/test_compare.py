@@ -13,19 +13,19 @@ import pytest
 from typer.testing import CliRunner
 
 from retrieval.metrics.files import write_qrels, write_run
-from retrieval.metrics.runs import Qrels, Run, ranked
+from retrieval.metrics.runs import Qrels, RetrievalRun, make_ranking
 from service.cli import app
 
 QUERIES = [f"q{i}" for i in range(30)]
 
 
-def placed(place: int) -> Run:
+def placed(place: int) -> RetrievalRun:
     """A run with the relevant document at one rank; a few queries differ, so that not all are ties."""
     rankings = {}
     for i, query in enumerate(QUERIES):
         ids = [f"x{j}" for j in range(place - 1 + (i % 3 == 0))] + ["good", "<b>&"]
-        rankings[query] = ranked(ids, range(len(ids), 0, -1))
-    return Run("tag", rankings)
+        rankings[query] = make_ranking(ids, range(len(ids), 0, -1))
+    return RetrievalRun("tag", rankings)
 
 
 @pytest.fixture

@@ -12,12 +12,19 @@ from typer.testing import CliRunner
 from retrieval.errors import BadJudgments
 from retrieval.metrics.files import read_qrels
 from retrieval.metrics.line_files import write_text
-from retrieval.metrics.pooling import Pooled, Shown, fill_pool, pool_documents, pool_lines, read_pool
-from retrieval.metrics.relevance_ui import Judging
+from retrieval.metrics.pooling import (
+    DocumentText,
+    JudgingSession,
+    PooledDocument,
+    fill_pool,
+    pool_documents,
+    pool_lines,
+    read_pool,
+)
 from retrieval.metrics.runs import Qrels, Topic, make_run
 from service.cli import app
 
-POOL = tuple(Pooled("q1", f"d{i}", "a question", f"title {i}", f"text {i}") for i in range(3))
+POOL = tuple(PooledDocument("q1", f"d{i}", "a question", f"title {i}", f"text {i}") for i in range(3))
 
 
 @pytest.fixture
@@ -70,7 +77,7 @@ def test_the_only_judgment_can_be_taken_back(pool: Path, name: str) -> None:
 
 @given(st.lists(st.sampled_from(["0", "1", "2", "3", "undo", "skip"]), max_size=30))
 def test_what_is_judged_and_what_is_left_make_the_pool(steps: list[str]) -> None:
-    judging = Judging(POOL, Qrels("before", {"q0": {"x": 1}}))
+    judging = JudgingSession(POOL, Qrels("before", {"q0": {"x": 1}}))
     grades: list[str] = []
     for step in steps:
         if step == "undo":
@@ -82,7 +89,7 @@ def test_what_is_judged_and_what_is_left_make_the_pool(steps: list[str]) -> None
     found = judging.qrels().judgments
     assert found["q0"] == {"x": 1}
     assert sorted(found.get("q1", {}).values()) == sorted(map(int, grades))
-    assert judging.left + len(found.get("q1", {})) == len(POOL)
+    assert judging.remaining + len(found.get("q1", {})) == len(POOL)
 
 
 def test_pools_join_runs_without_their_order_and_without_what_is_judged() -> None:
@@ -96,9 +103,9 @@ def test_pools_join_runs_without_their_order_and_without_what_is_judged() -> Non
 
 
 def test_pools_survive_being_written(tmp_path: Path) -> None:
-    pool = fill_pool({"q1": ["d1"]}, [Topic("q1", "one\ttwo")], {"d1": Shown("a\ntitle", "  text\n\nmore ")})
+    pool = fill_pool({"q1": ["d1"]}, [Topic("q1", "one\ttwo")], {"d1": DocumentText("a\ntitle", "  text\n\nmore ")})
     write_text(tmp_path / "pool.tsv", pool_lines(pool))
-    assert read_pool(tmp_path / "pool.tsv") == (Pooled("q1", "d1", "one two", "a title", "text more"),)
+    assert read_pool(tmp_path / "pool.tsv") == (PooledDocument("q1", "d1", "one two", "a title", "text more"),)
 
 
 def test_other_files_are_no_pools(tmp_path: Path) -> None:

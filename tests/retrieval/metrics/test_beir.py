@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import BadJudgments
-from retrieval.metrics.beir import read_beir, read_topics
+from retrieval.metrics.tasks import read_beir, read_topics
 
 
 def folder(tmp_path: Path) -> Path:

@@ -13,7 +13,7 @@ from retrieval.errors import BadJudgments, BadMeasure
 from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.files import write_run
 from retrieval.metrics.measures import depth_needed, parse_measures
-from retrieval.metrics.runs import Qrels, Run, Subtopic, make_run, ranked
+from retrieval.metrics.runs import Qrels, RetrievalRun, SubtopicJudgment, make_ranking, make_run
 
 documents = st.integers(0, 12).map("d{}".format)
 queries = st.integers(0, 5).map("q{}".format)
@@ -48,7 +48,7 @@ def test_every_value_is_trec_evals(run: dict[str, dict[str, float]], qrels: dict
         for name, trec in TREC.items():
             assert values[name] == pytest.approx(expected.get(query, {}).get(trec, 0.0), abs=1e-9)
     for name, values in found.values.items():
-        assert values.figure == pytest.approx(sum(values.per_query) / len(qrels), abs=1e-12), name
+        assert values.aggregate == pytest.approx(sum(values.per_query) / len(qrels), abs=1e-12), name
 
 
 @settings(max_examples=100, deadline=None)
@@ -74,7 +74,7 @@ def test_what_is_counted_as_zero_and_what_is_left_aside() -> None:
     )
     qrels = Qrels("q", {"found": {"a": 1}, "missing": {"a": 1}, "empty": {"a": 1}, "no answer": {"a": 0}})
     evaluation = evaluate(run, qrels, "RR@10")
-    assert evaluation.figures == {"RR@10": 0.25}
+    assert evaluation.aggregates == {"RR@10": 0.25}
     coverage = evaluation.coverage
     assert (coverage.averaged, coverage.without_results, coverage.without_relevant) == (4, 2, 1)
     assert (coverage.unjudged, coverage.not_asked) == (1, 0)
@@ -84,21 +84,23 @@ def test_what_is_counted_as_zero_and_what_is_left_aside() -> None:
 def test_only_what_was_asked_is_averaged() -> None:
     run = make_run("r", {"q1": {"a": 1.0}})
     evaluation = evaluate(run, Qrels("q", {"q1": {"a": 1}, "q2": {"a": 1}}), "RR@10", asked={"q1", "q3"})
-    assert evaluation.figures == {"RR@10": 1.0}
+    assert evaluation.aggregates == {"RR@10": 1.0}
     assert (evaluation.coverage.averaged, evaluation.coverage.not_asked, evaluation.coverage.unjudged) == (1, 1, 1)
 
 
 def test_the_order_given_is_the_order_measured() -> None:
-    run = Run("r", {"q": ranked(["b", "a"], [1.0, 1.0])})  # by trec_eval's rule for ties b would come first, too
-    turned = Run("r", {"q": ranked(["a", "b"], [1.0, 1.0])})
+    run = RetrievalRun(
+        "r", {"q": make_ranking(["b", "a"], [1.0, 1.0])}
+    )  # by trec_eval's rule for ties b would come first, too
+    turned = RetrievalRun("r", {"q": make_ranking(["a", "b"], [1.0, 1.0])})
     qrels = Qrels("q", {"q": {"a": 1}})
-    assert evaluate(run, qrels, "RR@10").figures == {"RR@10": 0.5}
-    assert evaluate(turned, qrels, "RR@10").figures == {"RR@10": 1.0}
+    assert evaluate(run, qrels, "RR@10").aggregates == {"RR@10": 0.5}
+    assert evaluate(turned, qrels, "RR@10").aggregates == {"RR@10": 1.0}
 
 
 def test_counts_are_summed() -> None:
     run = make_run("r", {"1": {"a": 1.0}, "2": {"a": 1.0, "b": 2.0}})
-    assert evaluate(run, Qrels("q", {"1": {"a": 1}, "2": {"a": 1}}), "NumRet NumQ").figures == {
+    assert evaluate(run, Qrels("q", {"1": {"a": 1}, "2": {"a": 1}}), "NumRet NumQ").aggregates == {
         "NumRet": 3.0,
         "NumQ": 2.0,
     }
@@ -110,10 +112,10 @@ def test_ids_disjoint_is_an_error_that_shows_both() -> None:
 
 
 def test_diversity_measures_use_aspects() -> None:
-    aspects = (Subtopic("q", "a", "1", 1), Subtopic("q", "b", "2", 1))
+    aspects = (SubtopicJudgment("q", "a", "1", 1), SubtopicJudgment("q", "b", "2", 1))
     qrels = Qrels("q", {"q": {"a": 1, "b": 1}}, aspects)
     run = make_run("r", {"q": {"a": 3.0, "c": 2.0, "b": 1.0}})
-    figures = evaluate(run, qrels, "StRecall@1 StRecall@3 alpha_nDCG@3 P@3").figures
+    figures = evaluate(run, qrels, "StRecall@1 StRecall@3 alpha_nDCG@3 P@3").aggregates
     assert figures["StRecall@1"] == pytest.approx(0.5)
     assert figures["StRecall@3"] == pytest.approx(1.0)
     assert 0 < figures["alpha_nDCG@3"] < 1
@@ -128,7 +130,7 @@ nDCG(gains={1:5,2:9})@3 INST(max_rel=3) Accuracy nDCG(judged_only=True)@5 NumRel
 @pytest.mark.parametrize("name", FAMILIES.split())
 def test_every_family_of_measures_can_be_named(name: str) -> None:
     run = make_run("r", {"q1": {"a": 3.0, "b": 2.0, "c": 1.0}})
-    figures = evaluate(run, Qrels("q", {"q1": {"a": 0, "b": 2}}), name).figures
+    figures = evaluate(run, Qrels("q", {"q1": {"a": 0, "b": 2}}), name).aggregates
     (figure,) = figures.values()
     assert math.isfinite(figure)
 
@@ -177,12 +179,12 @@ def test_unusable_measures_are_named(name: str, message: str) -> None:
 def test_a_written_run_means_the_same_to_trec_eval(
     tmp_path_factory: pytest.TempPathFactory, order: list[str], scores: list[float], relevant: set[str]
 ) -> None:
-    run = Run("r", {"q": ranked(order, sorted(scores, reverse=True))})
+    run = RetrievalRun("r", {"q": make_ranking(order, sorted(scores, reverse=True))})
     qrels = {"q": dict.fromkeys(relevant, 1)}
     path = tmp_path_factory.mktemp("run") / "run.trec"
     write_run(run, path)
     lines = (line.split() for line in path.read_text().splitlines())
     theirs = pytrec_eval.RelevanceEvaluator(qrels, {"map", "ndcg"}).evaluate({"q": {f[2]: float(f[4]) for f in lines}})
-    ours = evaluate(run, Qrels("q", qrels), "AP nDCG").figures
+    ours = evaluate(run, Qrels("q", qrels), "AP nDCG").aggregates
     assert ours["AP"] == pytest.approx(theirs["q"]["map"], abs=1e-9)
     assert ours["nDCG"] == pytest.approx(theirs["q"]["ndcg"], abs=1e-9)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from retrieval.errors import BadJudgments, StorageError
 from retrieval.metrics.files import read_qrels, read_run, write_qrels, write_run
 from retrieval.metrics.line_files import write_text
-from retrieval.metrics.runs import Qrels, Run, make_run
+from retrieval.metrics.runs import Qrels, RetrievalRun, make_run
 
 ids = st.text(alphabet="abcé雪0-_.%", min_size=1, max_size=6)
 scores = st.floats(-1e6, 1e6, allow_nan=False)
@@ -77,7 +77,7 @@ def test_pipes_are_read(tmp_path: Path) -> None:
             written = pool.submit(pipe.write_text, text)
             found = read(pipe)
             written.result()
-        assert list(found.rankings if isinstance(found, Run) else found.judgments) == ["q"]
+        assert list(found.rankings if isinstance(found, RetrievalRun) else found.judgments) == ["q"]
         pipe.unlink()
 
 

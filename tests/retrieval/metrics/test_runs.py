@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from retrieval.errors import BadJudgments
 from retrieval.metrics.runs import (
-    by_score,
     decreases_strictly,
+    make_ranking,
     make_run,
-    ranked,
+    ranking_by_score,
     strictly_decreasing,
     without_identical,
 )
@@ -23,11 +23,11 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def test_ties_are_broken_as_trec_eval_breaks_them() -> None:
-    assert by_score(["a", "c", "b"], [1.0, 1.0, 2.0]).ids == ("b", "c", "a")
+    assert ranking_by_score(["a", "c", "b"], [1.0, 1.0, 2.0]).ids == ("b", "c", "a")
 
 
 def test_scores_equal_as_32_bit_floats_are_ties() -> None:
-    assert by_score(["a", "z"], [1.0 + 1e-12, 1.0]).ids == ("z", "a")
+    assert ranking_by_score(["a", "z"], [1.0 + 1e-12, 1.0]).ids == ("z", "a")
 
 
 @given(st.lists(finite, max_size=30))
@@ -52,7 +52,7 @@ def test_scores_must_be_finite(bad: float) -> None:
 
 def test_a_document_is_ranked_once() -> None:
     with pytest.raises(BadJudgments, match="document 'a' is ranked more than once"):
-        ranked(["a", "b", "a"], [3.0, 2.0, 1.0])
+        make_ranking(["a", "b", "a"], [3.0, 2.0, 1.0])
 
 
 def test_hits_named_like_their_query_can_be_left_out() -> None:

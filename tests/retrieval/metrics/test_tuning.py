@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import InputError
-from retrieval.metrics.tuning import search, tune
+from retrieval.metrics.tuning import coordinate_search, tune
 
 SPACE = {"weight": [0.0, 0.25, 0.5, 0.75, 1.0], "k1": [0.9, 1.2, 1.5, 2.0]}
 DEFAULTS = {"weight": 0.5, "k1": 1.2}
@@ -50,7 +50,9 @@ def test_nothing_to_gain_keeps_the_defaults() -> None:
 
 def test_choosing_by_some_queries_uses_no_others() -> None:
     values = {0.0: [1.0, 0.0, 0.0], 1.0: [0.0, 1.0, 1.0]}
-    chosen = search(lambda s: np.array(values[s["weight"]]), {"weight": [0.0, 1.0]}, {"weight": 1.0}, np.array([0]))
+    chosen = coordinate_search(
+        lambda s: np.array(values[s["weight"]]), {"weight": [0.0, 1.0]}, {"weight": 1.0}, np.array([0])
+    )
     assert chosen == {"weight": 0.0}
 
 

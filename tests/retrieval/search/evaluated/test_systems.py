@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import InputError, NotFound
-from retrieval.metrics.run_queries import Stamp, described
+from retrieval.metrics.run_queries import RunProvenance, describe_settings
 from retrieval.search.evaluated.systems import deep, open_system, open_texts, parse_system
 from retrieval.types import EncoderFingerprint, Mode, SearchRequest
 
@@ -75,7 +75,7 @@ def test_texts_are_read_from_a_collection_here(tmp_path: Path, name: str) -> Non
 
 def test_what_decides_no_ranking_is_not_in_the_stamp() -> None:
     request = deep(SearchRequest("a query", mode=Mode.HYBRID, weight=0.3, highlight=True), 1000)
-    assert described(request) == "weight=0.3"
+    assert describe_settings(request) == "weight=0.3"
     encoder = EncoderFingerprint("model", "0123456789abcdef", "t", "mean", True, "", "", 256, 384)
-    stamp = Stamp("my papers", 7, 10, "hybrid", encoder, described(request))
+    stamp = RunProvenance("my papers", 7, 10, "hybrid", encoder, describe_settings(request))
     assert stamp.tag == "attendex/my_papers/g7/hybrid/0123456789ab/weight=0.3"

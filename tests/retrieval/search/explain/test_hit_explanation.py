@@ -13,7 +13,7 @@ from indexer.building.pipeline import BuildSettings, build_collection
 from indexer.writing.writer import Writer
 from retrieval.errors import BadQuery, DocumentNotFound
 from retrieval.index.collection.judgments import JUDGMENTS, judge, read_judgments
-from retrieval.metrics.trec import trec_qrels_lines
+from retrieval.metrics.files import trec_qrels_lines
 from retrieval.search.evaluated.judged_modes import measured, qrels_of, query_id, topics_lines
 from retrieval.search.overview import overview
 from retrieval.search.projection import principal, project

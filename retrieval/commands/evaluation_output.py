@@ -16,15 +16,15 @@ from rich.table import Table
 from retrieval.util.terminal import stderr
 
 if TYPE_CHECKING:
-    from retrieval.metrics.comparison import Change, Comparison, Contest
+    from retrieval.metrics.comparison import PairedComparison, QueryChange, RunComparison
     from retrieval.metrics.evaluation import Coverage, Evaluation
-    from retrieval.metrics.run_queries import Stamp, Watch
+    from retrieval.metrics.run_queries import ProgressCallback, RunProvenance
 
 COMPARISON_COLUMNS = 118  # a comparison's table is not squeezed into less
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Watch]:
+def progress_bar(what: str, total: int) -> Iterator[ProgressCallback]:
     """A bar on standard error where a person looks on; a total of 0 is unknown."""
     from rich.progress import Progress
 
@@ -34,35 +34,35 @@ def progress(what: str, total: int) -> Iterator[Watch]:
         yield lambda done: bars.update(bar, completed=done)
 
 
-def evaluation_json(evaluation: Evaluation, stamp: Stamp | None, seconds: float) -> dict[str, Any]:
+def evaluation_json(evaluation: Evaluation, provenance: RunProvenance | None, seconds: float) -> dict[str, Any]:
     """An evaluation for machines; what identifies the collection is null for a run file."""
     return {
-        "measures": evaluation.figures,
+        "measures": evaluation.aggregates,
         "queries": evaluation.coverage.averaged,
-        **stamp_json(stamp),
+        **provenance_json(provenance),
         "seconds": round(seconds, 3),
-        "intervals": intervals(evaluation),
+        "intervals": confidence_intervals(evaluation),
         "coverage": asdict(evaluation.coverage),
         "run": evaluation.run,
     }
 
 
-def stamp_json(stamp: Stamp | None) -> dict[str, Any]:
+def provenance_json(provenance: RunProvenance | None) -> dict[str, Any]:
     """What gave a run."""
-    if stamp is None:
+    if provenance is None:
         return dict.fromkeys(("documents", "collection", "generation", "encoder", "fingerprint", "mode", "settings"))
     return {
-        "documents": stamp.documents,
-        "collection": stamp.collection,
-        "generation": stamp.generation,
-        "encoder": stamp.encoder.name,
-        "fingerprint": asdict(stamp.encoder),
-        "mode": stamp.mode,
-        "settings": stamp.settings,
+        "documents": provenance.documents,
+        "collection": provenance.collection,
+        "generation": provenance.generation,
+        "encoder": provenance.encoder.name,
+        "fingerprint": asdict(provenance.encoder),
+        "mode": provenance.mode,
+        "settings": provenance.settings,
     }
 
 
-def intervals(evaluation: Evaluation) -> dict[str, list[float]]:
+def confidence_intervals(evaluation: Evaluation) -> dict[str, list[float]]:
     """Measure → ends of the 95 % interval of its mean; measures that count have none.
 
     By bootstrap; by Wilson's formula where every value is 0 or 1.
@@ -72,7 +72,7 @@ def intervals(evaluation: Evaluation) -> dict[str, list[float]]:
     means = {
         name: values.per_query
         for name, values in evaluation.values.items()
-        if math.isclose(values.figure, float(values.per_query.mean()), abs_tol=1e-12)
+        if math.isclose(values.aggregate, float(values.per_query.mean()), abs_tol=1e-12)
     }
     if not means:
         return {}
@@ -84,13 +84,13 @@ def intervals(evaluation: Evaluation) -> dict[str, list[float]]:
     return ends
 
 
-def show_evaluation(console: Console, evaluation: Evaluation, stamp: Stamp | None) -> None:
+def show_evaluation(console: Console, evaluation: Evaluation, provenance: RunProvenance | None) -> None:
     """The table of one evaluation, and what it was averaged over."""
-    ends = intervals(evaluation)
-    table = Table("measure", title=_title(evaluation, stamp), title_justify="left", title_style="bold")
+    ends = confidence_intervals(evaluation)
+    table = Table("measure", title=_title(evaluation, provenance), title_justify="left", title_style="bold")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
-    for name, value in evaluation.figures.items():
+    for name, value in evaluation.aggregates.items():
         low, high = ends.get(name, (None, None))
         table.add_row(name, _number(value), "" if low is None else f"{low:.4f} – {high:.4f}")
     console.print(table)
@@ -120,24 +120,29 @@ def show_slices(console: Console, by: str, slices: Mapping[str, Evaluation]) -> 
     for name in names:
         table.add_column(name, justify="right")
     for label, evaluation in slices.items():
-        figures = [_number(evaluation.figures[name]) for name in names]
+        figures = [_number(evaluation.aggregates[name]) for name in names]
         table.add_row(label, str(evaluation.coverage.averaged), *figures)
     console.print(table)
 
 
-def contest_json(contest: Contest, stamps: Sequence[Stamp | None]) -> dict[str, Any]:
+def comparison_json(contest: RunComparison, provenances: Sequence[RunProvenance | None]) -> dict[str, Any]:
     """A comparison for machines."""
     return {
         "queries": len(contest.evaluations[0].queries),
         "systems": [
-            {"name": each.run, "measures": each.figures, "coverage": asdict(each.coverage), **stamp_json(stamp)}
-            for each, stamp in zip(contest.evaluations, stamps, strict=True)
+            {
+                "name": each.run,
+                "measures": each.aggregates,
+                "coverage": asdict(each.coverage),
+                **provenance_json(provenance),
+            }
+            for each, provenance in zip(contest.evaluations, provenances, strict=True)
         ],
-        "comparisons": [comparison_json(pair) for pair in contest.pairs],
+        "comparisons": [pair_json(pair) for pair in contest.pairs],
     }
 
 
-def comparison_json(pair: Comparison) -> dict[str, Any]:
+def pair_json(pair: PairedComparison) -> dict[str, Any]:
     """One pair; a detectable difference without bound is null."""
     differences = {}
     for name, each in pair.differences.items():
@@ -147,14 +152,14 @@ def comparison_json(pair: Comparison) -> dict[str, Any]:
     return {"a": pair.a, "b": pair.b, "verdict": pair.verdict, "measures": differences}
 
 
-def changes_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
+def changes_json(changes: Sequence[QueryChange]) -> list[dict[str, Any]]:
     """Queries that changed most, for machines."""
     return [{**asdict(change), "difference": change.difference} for change in changes]
 
 
-def show_comparison(console: Console, pair: Comparison) -> None:
+def show_comparison(console: Console, pair: PairedComparison) -> None:
     """The verdict and the table of one pair."""
-    from retrieval.metrics.comparison import signed, told_p
+    from retrieval.metrics.comparison import format_difference, format_p
 
     console.print(pair.verdict, style="bold", markup=False, highlight=False)
     table = Table(box=SIMPLE_HEAD)
@@ -166,10 +171,10 @@ def show_comparison(console: Console, pair: Comparison) -> None:
             name,
             _number(d.mean_a),
             _number(d.mean_b),
-            signed(d.difference),
-            f"{signed(d.low)} – {signed(d.high)}",
-            told_p(d.p_adjusted).removeprefix("p = ").removeprefix("p "),
-            told_p(d.p_t).removeprefix("p = ").removeprefix("p "),
+            format_difference(d.difference),
+            f"{format_difference(d.low)} – {format_difference(d.high)}",
+            format_p(d.p_adjusted).removeprefix("p = ").removeprefix("p "),
+            format_p(d.p_t).removeprefix("p = ").removeprefix("p "),
             f"{d.effect:+.2f}",
             f"{d.wins} / {d.losses} / {d.ties}",
             f"{d.detectable:.3f}",
@@ -179,7 +184,7 @@ def show_comparison(console: Console, pair: Comparison) -> None:
     console.print(table)
 
 
-def show_changes(console: Console, changes: Sequence[Change], texts: Mapping[str, str]) -> None:
+def show_changes(console: Console, changes: Sequence[QueryChange], texts: Mapping[str, str]) -> None:
     """The queries that changed most, with the judged documents that moved."""
     for change in changes:
         head = f"{change.difference:+.3f}  {change.query}  {texts.get(change.query, '')}"
@@ -190,16 +195,16 @@ def show_changes(console: Console, changes: Sequence[Change], texts: Mapping[str
             console.print(line, style="dim", markup=False, highlight=False)
 
 
-def _title(evaluation: Evaluation, stamp: Stamp | None) -> str:
-    if stamp is None:
+def _title(evaluation: Evaluation, provenance: RunProvenance | None) -> str:
+    if provenance is None:
         return f"run {evaluation.run}"
-    settings = f" · {stamp.settings}" if stamp.settings else ""
+    settings = f" · {provenance.settings}" if provenance.settings else ""
     parts = (
-        stamp.collection,
-        f"generation {stamp.generation}",
-        f"{stamp.documents:,} documents",
-        stamp.mode + settings,
-        stamp.encoder.name,
+        provenance.collection,
+        f"generation {provenance.generation}",
+        f"{provenance.documents:,} documents",
+        provenance.mode + settings,
+        provenance.encoder.name,
     )
     return " · ".join(parts)
 
