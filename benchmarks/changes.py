@@ -30,7 +30,7 @@ from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.backup import save_backup
 from indexer.maintenance.verify import verify
 from indexer.writing.writer import Writer
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.storage.manifest import Canaries, CollectionSettings
 from retrieval.types import Document, EncoderFingerprint, Passage, Vectors
@@ -117,8 +117,8 @@ class Bench:
         with Writer(self.path, cause="add") as writer:
             writer.add(documents, whole(documents), self.source.vectors(len(documents)))
             writer.commit()
-        with open_snapshot(self.path) as snapshot:
-            assert snapshot.find(documents[-1].id) is not None
+        with open_index_reader(self.path) as reader:
+            assert reader.find(documents[-1].id) is not None
 
     def add(self, count: int) -> None:
         """Add new documents."""
@@ -174,7 +174,7 @@ def run(folder: Path, count: int, *, structure: bool) -> None:
     first = timed(f"index {count:,} documents (encoding aside)", bench.index)
     again = timed("index again, nothing changed", bench.index)
     print(f"{'':<58} {again / first:9.1%} of the first build, encoding aside")
-    timed("open a reader", lambda: open_snapshot(bench.path).close(), times=5)
+    timed("open a reader", lambda: open_index_reader(bench.path).close(), times=5)
     timed("add 1 document until searchable", lambda: bench.add(1), times=5)
     timed("add 100 documents until searchable", lambda: bench.add(100), times=5)
     timed("update 100 documents until searchable", lambda: bench.update(100), times=5)

@@ -30,9 +30,9 @@ from service.runtime.query_vector_cache import RememberingEncoder
 def drawn_queries(searcher: Searcher, count: int, words: int) -> list[str]:
     """The first words of some documents."""
     rng = np.random.default_rng(0)
-    live = np.flatnonzero(searcher.snapshot.live_documents)
+    live = np.flatnonzero(searcher.reader.live_documents)
     rows = rng.choice(live, min(3 * count, len(live)), replace=False)
-    texts = (" ".join(each.text.split()[:words]) for each in searcher.snapshot.documents(rows))
+    texts = (" ".join(each.text.split()[:words]) for each in searcher.reader.documents(rows))
     return list(dict.fromkeys(text for text in texts if text))[:count]
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     searcher.search(SearchRequest("warm"))
     seconds = time.perf_counter() - started
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; {' '.join(sys.argv)}")
-    print(f"{searcher.snapshot.manifest.passages:,} passages; first answer after {seconds:.2f} s, before it ", end="")
+    print(f"{searcher.reader.manifest.passages:,} passages; first answer after {seconds:.2f} s, before it ", end="")
     print(f"{(opened - before) / 1e6:.0f} MB more resident than without the collection")
     queries = drawn_queries(searcher, options.queries, options.words)
     encoder.encode_queries(queries)

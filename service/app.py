@@ -209,7 +209,7 @@ def open_warm(path: Path, encoders: Encoders, previous: Searcher | None = None) 
     Of what `previous`, an earlier generation, has open, nothing is opened again.
     """
     encoder = encoders.get(read_manifest(path).encoder.name)
-    searcher = open_searcher(path, encoder=encoder, previous=previous.snapshot if previous else None)
+    searcher = open_searcher(path, encoder=encoder, previous=previous.reader if previous else None)
     searcher.search(SearchRequest("warm", k=1))
     return searcher
 

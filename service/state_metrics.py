@@ -25,7 +25,7 @@ def _families(services: Services, version: str) -> Iterator[Family]:
     builds: dict[tuple[str, ...], float] = {}
     for name in services.collections.names():
         with suppress(CollectionNotFound), services.collections.lease(name) as searcher:
-            manifest = searcher.snapshot.manifest
+            manifest = searcher.reader.manifest
             generations[name,] = manifest.generation
             documents[name,] = manifest.documents
             passages[name,] = manifest.passages

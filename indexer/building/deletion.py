@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.writing.writer import Writer
-from retrieval.index.collection.snapshot import Snapshot, open_snapshot
+from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.types import Rows
 
@@ -40,11 +40,11 @@ def delete_documents(
 
 def matching_ids(collection: Path, filter: str) -> list[str]:
     """Ids of the live documents that a filter allows.  Raises FilterError."""
-    with open_snapshot(collection) as snapshot:
-        return snapshot.ids(allowed_rows(snapshot, filter))
+    with open_index_reader(collection) as reader:
+        return reader.ids(allowed_rows(reader, filter))
 
 
-def allowed_rows(snapshot: Snapshot, filter: str) -> Rows:
+def allowed_rows(reader: IndexReader, filter: str) -> Rows:
     """Rows of the live documents that a filter allows, ascending.  Raises FilterError, for an empty one too."""
-    allowed = compile_filter(filter, snapshot.schema).documents(snapshot.column, len(snapshot.live_documents))
-    return np.flatnonzero(allowed & snapshot.live_documents)
+    allowed = compile_filter(filter, reader.schema).documents(reader.column, len(reader.live_documents))
+    return np.flatnonzero(allowed & reader.live_documents)

@@ -17,7 +17,7 @@ from indexer.writing.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import CollectionExists, InputError
 from retrieval.index.collection.document_ids import id_digests
-from retrieval.index.collection.snapshot import Snapshot
+from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.storage.manifest import MANIFEST
 from retrieval.index.vectors.index_choice import VectorSettings
@@ -107,9 +107,9 @@ def remove_dropped(folder: Path) -> None:
         remove_tree(Files(), path)
 
 
-def matching_rows(snapshot: Snapshot, expression: str) -> Rows:
+def matching_rows(reader: IndexReader, expression: str) -> Rows:
     """Rows of the live documents that match a filter, ascending; of all of them without one.  Raises FilterError."""
-    return allowed_rows(snapshot, expression) if expression.strip() else np.flatnonzero(snapshot.live_documents)
+    return allowed_rows(reader, expression) if expression.strip() else np.flatnonzero(reader.live_documents)
 
 
 def _apply(writer: Writer, encoder: SentenceEncoder, change: CollectionChange) -> ChangeReport:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from indexer.readers import FileOutcome, FileStatus
 from indexer.readers.dispatch import OWN_METADATA
 from indexer.readers.format_table import BY_SUFFIX
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import MANIFEST
 
 
@@ -35,8 +35,8 @@ class UnreadFiles:
         """How many of the files may be those of documents that `collection` holds."""
         if not (collection / MANIFEST).exists():
             return 0
-        with open_snapshot(collection) as snapshot:
-            held = sum(_has_own_ids(name) or snapshot.find(name) is not None for name in self._skipped)
+        with open_index_reader(collection) as reader:
+            held = sum(_has_own_ids(name) or reader.find(name) is not None for name in self._skipped)
         return self._failed + held
 
 

@@ -45,7 +45,7 @@ def reembed(
     """
     from indexer.maintenance.reembed import reembed as build
     from retrieval.encoder.loading import load_encoder
-    from retrieval.index.collection.snapshot import Snapshot
+    from retrieval.index.collection.index_reader import IndexReader
     from retrieval.metrics.tasks import TaskSource, read_task
     from retrieval.search.searcher import Searcher, open_searcher
 
@@ -55,10 +55,10 @@ def reembed(
     new = load_encoder(encoder, runtime=runtime, precision=precision)
     found: list[PairedComparison] = []
 
-    def accept(snapshot: Snapshot) -> bool:
+    def accept(reader: IndexReader) -> bool:
         assert task is not None
         with open_searcher(collection) as old:
-            found.append(_compared(old, Searcher(snapshot, new), task, measure))
+            found.append(_compared(old, Searcher(reader, new), task, measure))
         return force or not _is_worse(found[0])
 
     report = build(collection, new, accept=accept if task else None, wait_s=wait)

@@ -20,7 +20,7 @@ from indexer.building.pipeline import build_collection
 from indexer.building.text_boundaries import BoundaryStrength, find_boundaries
 from indexer.maintenance.linked_copy import linked_copy
 from retrieval.errors import InputError, NotACollection
-from retrieval.index.collection.snapshot import Snapshot, open_snapshot
+from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.metrics.runs import Qrels, Topic
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.types import Document
@@ -43,7 +43,7 @@ class KnownItem:
     rest: Document
 
 
-def draw_items(snapshot: Snapshot, count: int, part: str, seed: int) -> tuple[KnownItem, ...]:
+def draw_items(reader: IndexReader, count: int, part: str, seed: int) -> tuple[KnownItem, ...]:
     """Items from `count` live documents drawn without replacement, or from all that are fit, if fewer are.
 
     Raises InputError when `part` is unknown or no document is fit.
@@ -54,15 +54,15 @@ def draw_items(snapshot: Snapshot, count: int, part: str, seed: int) -> tuple[Kn
         raise InputError(f"{count} queries were asked for; ask for 1 or more")
     rng = np.random.default_rng(seed)
     items: list[KnownItem] = []
-    for row in rng.permutation(np.flatnonzero(snapshot.live_documents)).tolist():
+    for row in rng.permutation(np.flatnonzero(reader.live_documents)).tolist():
         if len(items) == count:
             break
-        item = extract_query(snapshot.documents([row])[0], part, rng)
+        item = extract_query(reader.documents([row])[0], part, rng)
         if item is not None:
             items.append(item)
     if not items:
         other = TITLE if part == SENTENCE else SENTENCE
-        raise InputError(f"{snapshot.name}: no document has a {part} that can be taken out; try --known-from {other}")
+        raise InputError(f"{reader.name}: no document has a {part} that can be taken out; try --known-from {other}")
     return tuple(items)
 
 
@@ -112,8 +112,8 @@ def known_items(path: Path, count: int, part: str, seed: int) -> tuple[KnownItem
     """Items drawn from the collection at `path`."""
     if not path.is_dir():
         raise NotACollection(f"{path}: known items are drawn from a collection on this machine")
-    with open_snapshot(path) as snapshot:
-        return draw_items(snapshot, count, part, seed)
+    with open_index_reader(path) as reader:
+        return draw_items(reader, count, part, seed)
 
 
 def _fit(sentence: str) -> bool:

@@ -114,7 +114,7 @@ class AttendexSearch:
     def _depth(self, top_k: int, top_ranked: Mapping[str, Sequence[str]] | None) -> int:
         """How deep to search; all documents where only some may be ranked, since those can stand anywhere."""
         assert self._searcher is not None
-        documents = int(self._searcher.snapshot.live_documents.sum())
+        documents = int(self._searcher.reader.live_documents.sum())
         if top_ranked is None:
             return min(top_k, documents)
         if documents > MAX_DEPTH:

@@ -121,9 +121,9 @@ class CollectionObjective:
     @property
     def has_titles(self) -> bool:
         """Whether some document has a title, by the first ones."""
-        snapshot = self._searcher(self._own_title_weight).snapshot
-        rows = np.flatnonzero(snapshot.live_documents)[:_SAMPLED]
-        return any(document.title for document in snapshot.documents(rows))
+        reader = self._searcher(self._own_title_weight).reader
+        rows = np.flatnonzero(reader.live_documents)[:_SAMPLED]
+        return any(document.title for document in reader.documents(rows))
 
     def measured(self, settings: Settings) -> QueryValues:
         """Each query's value under the settings."""
@@ -154,18 +154,18 @@ class CollectionObjective:
 @contextmanager
 def _under(searcher: Searcher, settings: Settings) -> Iterator[None]:
     """Let the searcher use other weight, k1 and b for a while, as if they stood in its manifest."""
-    snapshot = searcher.snapshot
-    manifest, words = snapshot.manifest, snapshot.lexical
+    reader = searcher.reader
+    manifest, words = reader.manifest, reader.lexical
     assert manifest.lexical is not None
     known: Mapping[str, Any] = asdict(LexicalSettings(**(manifest.settings.lexical or {})))
     changed = LexicalSettings(**{**known, "k1": settings["k1"], "b": settings["b"]})
     search = {**manifest.settings.search, "weight": settings["weight"]}
-    snapshot.manifest = replace(manifest, settings=replace(manifest.settings, search=search))
-    snapshot.lexical = open_lexical(snapshot.path, manifest.lexical, changed, snapshot.keys, snapshot.live)
+    reader.manifest = replace(manifest, settings=replace(manifest.settings, search=search))
+    reader.lexical = open_lexical(reader.path, manifest.lexical, changed, reader.keys, reader.live)
     try:
         yield
     finally:
-        snapshot.manifest, snapshot.lexical = manifest, words
+        reader.manifest, reader.lexical = manifest, words
 
 
 def _with(values: tuple[float, ...], value: float) -> tuple[float, ...]:

@@ -31,8 +31,8 @@ from indexer.writing.segment_merge import MergePolicy, merge_all, merge_parts
 from indexer.writing.segment_writer import new_segment_folder
 from indexer.writing.vector_index_build import build_ann_index, plan_ann_index
 from retrieval.errors import CollectionLocked
+from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.collection.segment import Segment
-from retrieval.index.collection.snapshot import Snapshot, open_snapshot
 from retrieval.index.storage.manifest import Manifest, SegmentRecord, read_manifest
 from retrieval.types import Bitmap
 from retrieval.util.files import Files, locked, remove_tree
@@ -87,20 +87,20 @@ class _Merger:
 
     def step(self, plan: Plan) -> bool | None:
         """One merge, and whether it was published or came too late; None when none is wanted."""
-        with open_snapshot(self._collection) as snapshot:
-            parts = [PendingSegment(each, each.live_documents, SegmentOrigin.BASE) for each in snapshot.segments]
+        with open_index_reader(self._collection) as reader:
+            parts = [PendingSegment(each, each.live_documents, SegmentOrigin.BASE) for each in reader.segments]
             places = plan([part.size for part in parts])
-            return None if places is None else self._merge(snapshot, parts[places.start : places.stop])
+            return None if places is None else self._merge(reader, parts[places.start : places.stop])
 
-    def _merge(self, snapshot: Snapshot, parts: list[PendingSegment]) -> bool:
+    def _merge(self, reader: IndexReader, parts: list[PendingSegment]) -> bool:
         folder = new_segment_folder(self._collection, MERGE_PREFIX, self._files)
         with ExitStack() as undo:
             undo.callback(remove_tree, self._files, folder)
             merged = None
             if any(part.live.any() for part in parts):
-                dtype = str(snapshot.manifest.settings.vectors.get("dtype", "float16"))
-                merged = merge_parts(parts, folder, snapshot.schema, dtype, self._files)
-                merged = self._with_structure(merged, snapshot.manifest.settings.vectors)
+                dtype = str(reader.manifest.settings.vectors.get("dtype", "float16"))
+                merged = merge_parts(parts, folder, reader.schema, dtype, self._files)
+                merged = self._with_structure(merged, reader.manifest.settings.vectors)
             with locked(self._collection / LOCK, wait_s=self._wait_s):
                 manifest = self._replaced(read_manifest(self._collection), parts, merged)
                 if manifest is None:

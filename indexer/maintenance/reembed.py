@@ -22,8 +22,8 @@ from indexer.writing.vector_index_build import build_ann_index, plan_ann_index
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import CorruptCollection, InputError
 from retrieval.index.collection.document_store import passage_text
+from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.collection.segment import FACTS, VECTORS, Segment, npy_bytes
-from retrieval.index.collection.snapshot import Snapshot
 from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import (
     SEGMENTS,
@@ -40,7 +40,7 @@ from retrieval.util.files import Files, locked, write_file
 
 LOT_ROWS = 4096
 
-Accept = Callable[[Snapshot], bool]  # looks at the new generation before it is made current
+Accept = Callable[[IndexReader], bool]  # looks at the new generation before it is made current
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def reembed(
         twins.mark()
         manifest = twins.manifest(current)
         if accept is not None:
-            with Snapshot(collection, manifest) as snapshot:
-                if not accept(snapshot):
+            with IndexReader(collection, manifest) as reader:
+                if not accept(reader):
                     return ReembedReport(False, current.generation, twins.encoded)
         generation = twins.switch(wait_s, retention or Retention())
     return ReembedReport(True, generation, twins.encoded)
@@ -143,8 +143,8 @@ class _Twins:
             self.manifest(current)
 
     def _with_share(self, manifest: Manifest) -> Manifest:
-        with Snapshot(self._collection, manifest) as snapshot:
-            shares = [each.facts["unreadable"][each.live_documents] for each in snapshot.segments]
+        with IndexReader(self._collection, manifest) as reader:
+            shares = [each.facts["unreadable"][each.live_documents] for each in reader.segments]
         known = np.concatenate([np.empty(0, np.float32), *shares])
         return replace(manifest, unreadable_share=float(known.mean(dtype=np.float64)) if len(known) else None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from indexer.writing.commit import publish
 from indexer.writing.garbage import LOCK, Retention, collect_garbage
 from retrieval.errors import CollectionError, CorruptCollection, NotACollection
-from retrieval.index.collection.snapshot import Snapshot
+from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.storage.manifest import MANIFEST, Manifest, kept_generations, read_manifest, was_committed
 from retrieval.util.files import Files, locked
 
@@ -68,7 +68,7 @@ def roll_back(
     with locked(collection / LOCK, wait_s=wait_s):
         current = _current(collection)
         target = _target(collection, current, generation)
-        Snapshot(collection, target).check_all()
+        IndexReader(collection, target).check_all()
         newest = max([current.generation if current else 0, *kept_generations(collection)])
         manifest = replace(
             target,

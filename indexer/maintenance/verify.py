@@ -19,7 +19,7 @@ from indexer.writing.resume_journal import JOURNAL, read_journal
 from retrieval.errors import AttendexError, CollectionError
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import Table
-from retrieval.index.collection.snapshot import Snapshot
+from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.writer import open_segments
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
 from retrieval.index.storage.manifest import (
@@ -67,8 +67,8 @@ class _Question:
     """A check of an open generation: what it finds wrong, and how many things it looks at."""
 
     name: str
-    ask: Callable[[Snapshot], Iterator[str]]
-    count: Callable[[Snapshot], int]
+    ask: Callable[[IndexReader], Iterator[str]]
+    count: Callable[[IndexReader], int]
 
 
 def verify(collection: Path, *, encoder: Encoder | None = None, sample: int = 200, seed: int = 0) -> Verification:
@@ -97,20 +97,20 @@ def verify(collection: Path, *, encoder: Encoder | None = None, sample: int = 20
 
 def _answers(collection: Path, manifest: Manifest, questions: Sequence[_Question]) -> list[Check]:
     try:
-        snapshot = Snapshot(collection, manifest)
+        reader = IndexReader(collection, manifest)
     except CollectionError as error:
         return _unanswered(questions, f"not reached: {error}")
-    with snapshot:
-        return [Check(each.name, each.count(snapshot), _problems(each, snapshot)) for each in questions]
+    with reader:
+        return [Check(each.name, each.count(reader), _problems(each, reader)) for each in questions]
 
 
 def _unanswered(questions: Sequence[_Question], reason: str) -> list[Check]:
     return [Check(each.name, 0, (reason,)) for each in questions]
 
 
-def _problems(question: _Question, snapshot: Snapshot) -> tuple[str, ...]:
+def _problems(question: _Question, reader: IndexReader) -> tuple[str, ...]:
     try:
-        return tuple(question.ask(snapshot))
+        return tuple(question.ask(reader))
     except AttendexError as error:
         return (str(error),)
 
@@ -189,8 +189,8 @@ def _check_journal(collection: Path) -> Iterator[str]:
         yield f"{collection / JOURNAL}: is damaged; the interrupted build cannot be taken over"
 
 
-def _counts(snapshot: Snapshot) -> Iterator[str]:
-    for segment in snapshot.segments:
+def _counts(reader: IndexReader) -> Iterator[str]:
+    for segment in reader.segments:
         dead = ~segment.live_documents
         found = (int(dead.sum()), int(dead[segment.document_of].sum()))
         deletions = segment.record.deletions
@@ -199,18 +199,18 @@ def _counts(snapshot: Snapshot) -> Iterator[str]:
             yield f"{segment.folder}: {found[0]} dead documents, {found[1]} dead passages; the manifest says {said}"
 
 
-def _keys(snapshot: Snapshot) -> Iterator[str]:
-    for row in np.flatnonzero(np.diff(snapshot.keys.astype(np.int64)) <= 0).tolist():
-        yield f"passage row {row + 1}: key {snapshot.keys[row + 1]} after {snapshot.keys[row]}; keys must ascend"
-    if snapshot.rows and int(snapshot.keys[-1]) >= snapshot.manifest.next_key:
-        yield f"key {snapshot.keys[-1]} is in use, and the manifest gives out {snapshot.manifest.next_key} next"
-    for row in np.flatnonzero(np.diff(snapshot.document_of) < 0).tolist():
+def _keys(reader: IndexReader) -> Iterator[str]:
+    for row in np.flatnonzero(np.diff(reader.keys.astype(np.int64)) <= 0).tolist():
+        yield f"passage row {row + 1}: key {reader.keys[row + 1]} after {reader.keys[row]}; keys must ascend"
+    if reader.rows and int(reader.keys[-1]) >= reader.manifest.next_key:
+        yield f"key {reader.keys[-1]} is in use, and the manifest gives out {reader.manifest.next_key} next"
+    for row in np.flatnonzero(np.diff(reader.document_of) < 0).tolist():
         yield f"passage row {row + 1}: belongs to an earlier document than the row before it"
 
 
-def _ids(snapshot: Snapshot) -> Iterator[str]:
+def _ids(reader: IndexReader) -> Iterator[str]:
     seen: set[str] = set()
-    for segment in snapshot.segments:
+    for segment in reader.segments:
         ids = segment.ids(np.arange(segment.record.documents))
         digests, known = id_digests(ids), segment.ids_by_row()
         for row in np.flatnonzero(segment.live_documents).tolist():
@@ -221,8 +221,8 @@ def _ids(snapshot: Snapshot) -> Iterator[str]:
             seen.add(ids[row])
 
 
-def _offsets(snapshot: Snapshot) -> Iterator[str]:
-    for segment in snapshot.segments:
+def _offsets(reader: IndexReader) -> Iterator[str]:
+    for segment in reader.segments:
         texts = segment.table(Table.DOCUMENTS).column("text")
         lengths = np.array(pc.utf8_length(texts).to_pylist(), dtype=np.int64)[segment.document_of]
         passages = segment.table(Table.PASSAGES)
@@ -231,8 +231,8 @@ def _offsets(snapshot: Snapshot) -> Iterator[str]:
             yield f"{segment.folder}: passage row {row} is [{starts[row]}, {ends[row]}) of {lengths[row]} characters"
 
 
-def _vectors(snapshot: Snapshot) -> Iterator[str]:
-    for segment in snapshot.segments:
+def _vectors(reader: IndexReader) -> Iterator[str]:
+    for segment in reader.segments:
         for start in range(0, len(segment), _BLOCK_ROWS):
             block = np.asarray(segment.vectors[start : start + _BLOCK_ROWS], dtype=np.float32)
             lengths = np.linalg.norm(block, axis=1)
@@ -240,40 +240,40 @@ def _vectors(snapshot: Snapshot) -> Iterator[str]:
                 yield f"{segment.folder}: the vector of passage row {start + row} has length {lengths[row]:g}"
 
 
-def _own_vectors(snapshot: Snapshot, sample: int, seed: int) -> Iterator[str]:
+def _own_vectors(reader: IndexReader, sample: int, seed: int) -> Iterator[str]:
     """A passage's own vector must find it, or another one with the same vector."""
-    alive = np.flatnonzero(snapshot.live)
+    alive = np.flatnonzero(reader.live)
     rows = np.sort(np.random.default_rng(seed).permutation(alive)[:sample])
     for row in rows.tolist():
-        vector = _vector(snapshot, row)
-        best = snapshot.vectors.search(vector[np.newaxis], 1, allowed=snapshot.live)[0]
-        own = float(snapshot.vectors.score(vector, np.array([row]))[0])
+        vector = _vector(reader, row)
+        best = reader.vectors.search(vector[np.newaxis], 1, allowed=reader.live)[0]
+        own = float(reader.vectors.score(vector, np.array([row]))[0])
         if not len(best.rows) or abs(float(best.scores[0]) - own) > SELF_TOLERANCE:
             yield f"passage row {row}: its own vector finds {best.rows.tolist()} instead (score {own:.4f})"
 
 
-def _vector(snapshot: Snapshot, row: int) -> Vectors:
-    for segment in snapshot.segments:
+def _vector(reader: IndexReader, row: int) -> Vectors:
+    for segment in reader.segments:
         if row < len(segment):
             return np.asarray(segment.vectors[row], dtype=np.float32)
         row -= len(segment)
     raise IndexError(row)
 
 
-def _words(snapshot: Snapshot) -> Iterator[str]:
+def _words(reader: IndexReader) -> Iterator[str]:
     """The lexical index must know exactly the passages that are alive, and possibly dead ones."""
-    record = snapshot.manifest.lexical
+    record = reader.manifest.lexical
     if record is None:
         return
-    known = [each.passages["key"] for each in open_segments(snapshot.path, record)]
+    known = [each.passages["key"] for each in open_segments(reader.path, record)]
     keys = np.concatenate([np.empty(0, np.uint64), *known])
     if len(np.unique(keys)) != len(keys):
         yield "the lexical index has a passage twice"
-    for row in np.flatnonzero(snapshot.live & ~np.isin(snapshot.keys, keys)).tolist():
-        yield f"passage row {row} (key {snapshot.keys[row]}) has no words in the lexical index"
+    for row in np.flatnonzero(reader.live & ~np.isin(reader.keys, keys)).tolist():
+        yield f"passage row {row} (key {reader.keys[row]}) has no words in the lexical index"
 
 
-def _canaries(snapshot: Snapshot, encoder: Encoder) -> Iterator[str]:
-    canaries = snapshot.manifest.canaries
-    check_canaries(snapshot.name, canaries.texts, canaries.vectors, encoder)
+def _canaries(reader: IndexReader, encoder: Encoder) -> Iterator[str]:
+    canaries = reader.manifest.canaries
+    check_canaries(reader.name, canaries.texts, canaries.vectors, encoder)
     yield from ()

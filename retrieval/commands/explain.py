@@ -48,7 +48,7 @@ def explain(
     wanted = named_mode(mode)
     chosen = load_encoder(encoder) if encoder else None
     with open_searcher(collection, encoder=chosen) as searcher:
-        both = Mode.DENSE if searcher.snapshot.lexical is None else Mode.HYBRID
+        both = Mode.DENSE if searcher.reader.lexical is None else Mode.HYBRID
         text = checked(SearchRequest(query)).query
         found = searcher.reasons.of_document(text, document, wanted or both)
         shown = searcher.document(document)

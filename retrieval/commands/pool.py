@@ -41,11 +41,11 @@ def pool(
 
     topics = read_topics(queries)
     judged = read_qrels(qrels) if qrels else None
-    with open_texts(parse_system(collection)) as snapshot:  # before anything is asked
+    with open_texts(parse_system(collection)) as reader:  # before anything is asked
         asked = _ask([collection, *(runs or [])], topics, depth)
         found = pool_documents(asked, topics, depth, judged=judged, seed=seed)
         ids = {document for documents in found.values() for document in documents}
-        filled = fill_pool(found, topics, texts_of(snapshot, ids))
+        filled = fill_pool(found, topics, texts_of(reader, ids))
     write_text(out, pool_lines(filled))
     stderr().print(f"wrote {len(filled):,} documents to judge for {len(found):,} queries: {out}", markup=False)
     stderr().print(f"next: attendex judge {out} --out qrels.txt", markup=False)

@@ -67,6 +67,6 @@ def _titles(systems: list[str], ids: set[str]) -> dict[str, str]:
 
     for spec in map(parse_system, systems):
         if not spec.is_run and not spec.is_url:
-            with open_texts(spec) as snapshot:
-                return {document: shown.title for document, shown in texts_of(snapshot, ids).items()}
+            with open_texts(spec) as reader:
+                return {document: shown.title for document, shown in texts_of(reader, ids).items()}
     return {}

@@ -7,35 +7,37 @@ from itertools import accumulate
 
 import numpy as np
 
-from retrieval.index.collection.snapshot import Snapshot
+from retrieval.index.collection.index_reader import IndexReader
 from retrieval.search.grouping import DocumentRanking
 from retrieval.search.retrievers import Retrieval, RowScores
 from retrieval.types import Document, Hit, Passage, PassageHit, Rows, ScoreParts, Scores, SearchRequest
 
 
-def fetch(request: SearchRequest, ranked: DocumentRanking, retrieval: Retrieval, snapshot: Snapshot) -> tuple[Hit, ...]:
+def fetch(
+    request: SearchRequest, ranked: DocumentRanking, retrieval: Retrieval, reader: IndexReader
+) -> tuple[Hit, ...]:
     """The hits of the page that is asked for."""
     page = slice(request.offset, request.offset + request.k)
     documents = ranked.documents[page]
     if not len(documents):
         return ()
-    rows = _rows(documents, retrieval, snapshot)
+    rows = _rows(documents, retrieval, reader)
     scores = retrieval.score(np.concatenate(rows))
     best = _best(scores.score, [len(each) for each in rows], request.passages_per_document)
     if retrieval.words_alone and scores.lexical is not None:
         best = [places[scores.lexical[places] > 0] for places in best]
-    passages = iter(snapshot.passages(np.concatenate(rows)[np.concatenate(best)]))
+    passages = iter(reader.passages(np.concatenate(rows)[np.concatenate(best)]))
     return tuple(
         _hit(rank, document, float(score), [(place, next(passages)) for place in places.tolist()], scores, request)
         for rank, (document, score, places) in enumerate(
-            zip(snapshot.documents(documents), ranked.scores[page], best, strict=True), start=request.offset + 1
+            zip(reader.documents(documents), ranked.scores[page], best, strict=True), start=request.offset + 1
         )
     )
 
 
-def _rows(documents: Rows, retrieval: Retrieval, snapshot: Snapshot) -> list[Rows]:
+def _rows(documents: Rows, retrieval: Retrieval, reader: IndexReader) -> list[Rows]:
     """The passages of each document that may match."""
-    ends = np.searchsorted(snapshot.document_of, [documents, documents + 1]).T.tolist()
+    ends = np.searchsorted(reader.document_of, [documents, documents + 1]).T.tolist()
     rows = [np.arange(first, last, dtype=np.int64) for first, last in ends]
     return rows if retrieval.allowed is None else [each[retrieval.allowed[each]] for each in rows]
 

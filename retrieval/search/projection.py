@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.collection.snapshot import Snapshot
+from retrieval.index.collection.index_reader import IndexReader
 from retrieval.types import Rows
 
 SAMPLE = 2_000
@@ -23,12 +23,12 @@ class Projection:
     explained: tuple[float, float]
 
 
-def project(snapshot: Snapshot, sample: int = SAMPLE, seed: int = 0) -> Projection:
+def project(reader: IndexReader, sample: int = SAMPLE, seed: int = 0) -> Projection:
     """The first two principal components of at most `sample` live passages, drawn evenly."""
-    rows = np.flatnonzero(snapshot.live).astype(np.int64)
+    rows = np.flatnonzero(reader.live).astype(np.int64)
     if len(rows) > sample:
         rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
-    places, explained = principal(_vectors(snapshot, rows))
+    places, explained = principal(_vectors(reader, rows))
     scaled = _within_one(places)
     return Projection(rows, scaled[:, 0], scaled[:, 1], explained)
 
@@ -48,15 +48,15 @@ def principal(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[
     return centred @ widest, (float(variances[-1] / total), float(variances[-2] / total))
 
 
-def _vectors(snapshot: Snapshot, rows: Rows) -> NDArray[np.float32]:
+def _vectors(reader: IndexReader, rows: Rows) -> NDArray[np.float32]:
     """Kept vectors of ascending rows, (n, dimension)."""
     parts = []
     start = 0
-    for segment in snapshot.segments:
+    for segment in reader.segments:
         mine = rows[(rows >= start) & (rows < start + len(segment.vectors))] - start
         parts.append(segment.vectors[mine].astype(np.float32))
         start += len(segment.vectors)
-    return np.concatenate(parts) if parts else np.empty((0, snapshot.manifest.encoder.dimension), np.float32)
+    return np.concatenate(parts) if parts else np.empty((0, reader.manifest.encoder.dimension), np.float32)
 
 
 def _within_one(places: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import DocumentNotFound
-from retrieval.index.collection.snapshot import Snapshot, open_snapshot
+from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.lexical.reader import WordIndex
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
@@ -42,10 +42,10 @@ class Encoded:
 class Searcher:
     """Answers searches over one open generation.  Safe to call from several threads."""
 
-    def __init__(self, snapshot: Snapshot, encoder: SentenceEncoder) -> None:
-        self.snapshot = snapshot
+    def __init__(self, reader: IndexReader, encoder: SentenceEncoder) -> None:
+        self.reader = reader
         self.encoder = encoder
-        self.reasons = Reasons(snapshot, encoder)
+        self.reasons = Reasons(reader, encoder)
         self._readability = Readability(encoder.tokenizer)
 
     def __enter__(self) -> Searcher:
@@ -58,7 +58,7 @@ class Searcher:
 
     def close(self) -> None:
         """Let the generation go."""
-        self.snapshot.close()
+        self.reader.close()
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Answer one request.  Raises BadQuery and FilterError for what cannot be answered."""
@@ -71,7 +71,7 @@ class Searcher:
     def encoded(self, requests: Sequence[SearchRequest], *, thrifty: bool = False) -> list[Encoded]:
         """Checked requests with the vectors of their queries, which are encoded together, `thrifty` or soon."""
         started = time.perf_counter()
-        texts = [text_to_encode(request, self.snapshot) for request in requests]
+        texts = [text_to_encode(request, self.reader) for request in requests]
         some = [text for text in texts if text]
         vectors = iter(self.encoder.encode_queries(some, thrifty=thrifty) if some else ())
         encode_ms = _ms_since(started)
@@ -84,13 +84,13 @@ class Searcher:
         """Rank, count and fetch.  Raises BadQuery and FilterError for what cannot be answered."""
         request, vector, encode_ms = encoded.request, encoded.vector, encoded.encode_ms
         started = time.perf_counter()
-        planned = plan(request, self.snapshot, self._readability)
-        found = retrieval(planned, self.snapshot, vector)
+        planned = plan(request, self.reader, self._readability)
+        found = retrieval(planned, self.reader, vector)
         ranked = self._ranked(found, request)
         facets = self._facets(found, request)
         retrieve_ms = _ms_since(started)
         fetched = time.perf_counter()
-        hits = fetch(request, ranked, found, self.snapshot)
+        hits = fetch(request, ranked, found, self.reader)
         if request.highlight:
             hits = self._highlighted(planned, vector, hits)
         fetch_ms = _ms_since(fetched)
@@ -99,8 +99,8 @@ class Searcher:
         total_ms = encode_ms + _ms_since(started)
         return SearchResult(
             query=request.query,
-            collection=self.snapshot.name,
-            generation=self.snapshot.manifest.generation,
+            collection=self.reader.name,
+            generation=self.reader.manifest.generation,
             mode=planned.mode,
             hits=hits,
             timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, total_ms),
@@ -111,25 +111,25 @@ class Searcher:
 
     def document(self, document_id: str) -> Document:
         """The live document with that id; DocumentNotFound otherwise."""
-        row = self.snapshot.find(document_id)
+        row = self.reader.find(document_id)
         if row is None:
-            raise DocumentNotFound(f"no document {document_id!r} in {self.snapshot.name}")
-        return self.snapshot.documents([row])[0]
+            raise DocumentNotFound(f"no document {document_id!r} in {self.reader.name}")
+        return self.reader.documents([row])[0]
 
     def _ranked(self, found: Retrieval, request: SearchRequest) -> DocumentRanking:
         depth = request.offset + request.k
         if request.sort:
-            return by_field(found, self.snapshot, depth, request.min_score, request.sort)
-        return by_score(found, self.snapshot, depth, request.min_score)
+            return by_field(found, self.reader, depth, request.min_score, request.sort)
+        return by_score(found, self.reader, depth, request.min_score)
 
     def _facets(self, found: Retrieval, request: SearchRequest) -> dict[str, tuple[FacetCount, ...]]:
         if not request.facets:
             return {}
-        documents = matching(found, self.snapshot, request.min_score)
-        return {field: count_values(self.snapshot.column(field), documents) for field in request.facets}
+        documents = matching(found, self.reader, request.min_score)
+        return {field: count_values(self.reader.column(field), documents) for field in request.facets}
 
     def _highlighted(self, plan: Plan, vector: NDArray[np.float32] | None, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
-        words = self.snapshot.lexical
+        words = self.reader.lexical
         marks = Marks(
             words if plan.mode is not Mode.DENSE and isinstance(words, WordIndex) else None,
             self.encoder if vector is not None else None,
@@ -142,25 +142,25 @@ def open_searcher(
     *,
     encoder: SentenceEncoder | None = None,
     generation: int | None = None,
-    previous: Snapshot | None = None,
+    previous: IndexReader | None = None,
 ) -> Searcher:
     """Open a collection with the encoder that made it, or check that `encoder` is the same one.
 
     With `previous`, an earlier generation that is open, only what changed since is opened, and canaries that it had
     are not encoded again.  Raises NotACollection, CorruptCollection, EncoderMismatch.
     """
-    snapshot = open_snapshot(path, generation, previous=previous)
+    reader = open_index_reader(path, generation, previous=previous)
     try:
-        made_by = snapshot.manifest.encoder
+        made_by = reader.manifest.encoder
         encoder = encoder or load_encoder(made_by.name)
-        check_fingerprint(snapshot.name, made_by, encoder.fingerprint)
-        canaries = snapshot.manifest.canaries
+        check_fingerprint(reader.name, made_by, encoder.fingerprint)
+        canaries = reader.manifest.canaries
         if previous is None or previous.manifest.encoder != made_by:
-            check_canaries(snapshot.name, canaries.texts, canaries.vectors, encoder)
+            check_canaries(reader.name, canaries.texts, canaries.vectors, encoder)
     except BaseException:
-        snapshot.close()
+        reader.close()
         raise
-    return Searcher(snapshot, encoder)
+    return Searcher(reader, encoder)
 
 
 def _ms_since(started: float) -> float:

@@ -171,7 +171,7 @@ class Changes:
         reports: Sequence[ChangeReport | Exception]
         try:
             with self._collections.lease(name) as searcher:
-                path, encoder = searcher.snapshot.path, searcher.encoder
+                path, encoder = searcher.reader.path, searcher.encoder
             if sum(map(_size, jobs)) <= FEW_DOCUMENTS:
                 encoder = encoder.background
             reports = apply_changes(path, encoder, [job.change for job in jobs if job.change])

@@ -111,7 +111,7 @@ class SearchQueue:
 
     def _may_degrade(self, asked: Asked) -> bool:
         with self._collections.lease(asked.collection) as searcher:
-            return asked.request.mode is not Mode.DENSE and searcher.snapshot.lexical is not None
+            return asked.request.mode is not Mode.DENSE and searcher.reader.lexical is not None
 
     def _answers(self, asked: Sequence[Asked]) -> Answers[SearchResult]:
         """Encode the queries together, and return what searches with them, one by one, in the same open generations.

@@ -64,7 +64,7 @@ async def delete(name: Name, document_id: str, request: Request, wait: Wait = Fa
     known = writable(request, Role.WRITE, name)
     coming = known.changes.brings(name, document_id)  # asked first: what arrives meanwhile is found
     with known.collections.lease(name) as searcher:
-        if not coming and searcher.snapshot.find(document_id) is None:
+        if not coming and searcher.reader.find(document_id) is None:
             raise DocumentNotFound(f"no document {document_id!r} in {name}")
     return await _change(known, name, CollectionChange(deletes=(document_id,)), wait)
 
@@ -131,4 +131,4 @@ def _check_filter(known: Services, name: str, expression: str) -> None:
     """Raise FilterError now rather than when the change's turn comes."""
     if expression:
         with known.collections.lease(name) as searcher:
-            compile_filter(expression, searcher.snapshot.schema)
+            compile_filter(expression, searcher.reader.schema)

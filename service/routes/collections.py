@@ -71,7 +71,7 @@ def _summaries(known: Services, names: Sequence[str]) -> list[dict[str, object]]
 
 
 def _summary(name: str, searcher: Searcher) -> dict[str, object]:
-    manifest = searcher.snapshot.manifest
+    manifest = searcher.reader.manifest
     return {
         "name": name,
         "documents": manifest.documents,
@@ -84,14 +84,14 @@ def _summary(name: str, searcher: Searcher) -> dict[str, object]:
 def details(known: Services, name: str) -> dict[str, object]:
     """What `GET /v1/collections/{name}` answers."""
     with known.collections.lease(name) as searcher:
-        snapshot = searcher.snapshot
-        encoder = asdict(snapshot.manifest.encoder)
+        reader = searcher.reader
+        encoder = asdict(reader.manifest.encoder)
         return {
             **_summary(name, searcher),
             "fingerprint": {**encoder, "name": shown_name(encoder["name"])},
-            "fields": {field: str(kind) for field, kind in snapshot.schema.items()},
-            "modes": ["dense"] if snapshot.lexical is None else ["dense", "lexical", "hybrid"],
-            "size_bytes": snapshot.manifest.size_bytes,
+            "fields": {field: str(kind) for field, kind in reader.schema.items()},
+            "modes": ["dense"] if reader.lexical is None else ["dense", "lexical", "hybrid"],
+            "size_bytes": reader.manifest.size_bytes,
             "recall": _recall(known, name),
         }
 
@@ -105,10 +105,10 @@ def _recall(known: Services, name: str) -> dict[str, object] | None:
 
 def _page(known: Services, name: str, document_id: str | None, expression: str, page: slice) -> dict[str, object]:
     with known.collections.lease(name) as searcher:
-        rows = matching_rows(searcher.snapshot, expression)
+        rows = matching_rows(searcher.reader, expression)
         if document_id is not None:
-            rows = rows[rows == searcher.snapshot.find(document_id)]
-        found = searcher.snapshot.documents(rows[page])
+            rows = rows[rows == searcher.reader.find(document_id)]
+        found = searcher.reader.documents(rows[page])
     return {"documents": list(map(_shown, found)), "total": len(rows)}
 
 

@@ -54,7 +54,7 @@ def _attention(known: Services, name: str, body: AttentionBody) -> dict[str, obj
 
 def default_mode(searcher: Searcher) -> Mode:
     """What a search without a mode uses."""
-    return Mode.DENSE if searcher.snapshot.lexical is None else Mode.HYBRID
+    return Mode.DENSE if searcher.reader.lexical is None else Mode.HYBRID
 
 
 def _query(text: str, known: Services) -> str:

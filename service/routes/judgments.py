@@ -79,7 +79,7 @@ def _judge(known: Services, name: str, body: JudgmentBody) -> tuple[Judgment, ..
 def _measures(known: Services, name: str) -> dict[str, object]:
     judgments = read_judgments(_path(known, name))
     with known.collections.lease(name) as searcher:
-        modes = [Mode.DENSE] if searcher.snapshot.lexical is None else [Mode.DENSE, Mode.LEXICAL, Mode.HYBRID]
+        modes = [Mode.DENSE] if searcher.reader.lexical is None else [Mode.DENSE, Mode.LEXICAL, Mode.HYBRID]
         found = measured(searcher.search_many, judgments, modes) if judgments else []
     return {"queries": len({each.query for each in judgments}), "judgments": len(judgments), "modes": found}
 

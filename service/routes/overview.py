@@ -33,7 +33,7 @@ async def projection(name: Name, request: Request) -> Response:
 
 def _overview(known: Services, name: str) -> dict[str, object]:
     with known.collections.lease(name) as searcher:
-        fields = overview(searcher.snapshot)
+        fields = overview(searcher.reader)
     generations = [
         {
             "generation": each.generation,
@@ -50,13 +50,13 @@ def _overview(known: Services, name: str) -> dict[str, object]:
 
 def _projection(known: Services, name: str) -> dict[str, object]:
     with known.collections.lease(name) as searcher:
-        snapshot = searcher.snapshot
-        found = project(snapshot)
-        documents = snapshot.document_of[found.rows]
-        shown = snapshot.documents(documents)
-        fields = {field: values_of(snapshot, field, documents) for field in countable(snapshot)[:COLOURS]}
+        reader = searcher.reader
+        found = project(reader)
+        documents = reader.document_of[found.rows]
+        shown = reader.documents(documents)
+        fields = {field: values_of(reader, field, documents) for field in countable(reader)[:COLOURS]}
     return {
-        "generation": snapshot.manifest.generation,
+        "generation": reader.manifest.generation,
         "ids": [each.id for each in shown],
         "titles": [each.title or each.id for each in shown],
         "x": found.x.tolist(),

@@ -19,7 +19,7 @@ from typing import TypeAlias
 from indexer.building.document_changes import create_collection, drop_collection
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import AttendexError, CollectionError, CollectionExists, CollectionNotFound, InputError
-from retrieval.index.collection.snapshot import manifest_stamp
+from retrieval.index.collection.index_reader import manifest_stamp
 from retrieval.index.storage.manifest import MANIFEST
 from retrieval.search.searcher import Searcher
 from retrieval.types import Schema

@@ -48,7 +48,7 @@ class RecallWatch:
 
     def _sample(self, collection: str, query: str) -> None:
         with self._collections.lease(collection) as searcher:
-            if searcher.snapshot.vectors.is_exact:
+            if searcher.reader.vectors.is_exact:
                 return
             monitor = self._monitors.setdefault(collection, RecallMonitor(_target(searcher), self._share))
         with self._lock:
@@ -85,10 +85,10 @@ class RecallWatch:
 
     def _repeat(self, collection: str, query: str, monitor: RecallMonitor) -> None:
         with self._collections.lease(collection) as searcher:
-            snapshot = searcher.snapshot
+            reader = searcher.reader
             vectors = searcher.encoder.encode_queries([query])
-            found = snapshot.vectors.search(vectors, NEIGHBOURS, allowed=snapshot.live)[0]
-            exact = snapshot.vectors.search(vectors, NEIGHBOURS, allowed=snapshot.live, exact=True)[0]
+            found = reader.vectors.search(vectors, NEIGHBOURS, allowed=reader.live)[0]
+            exact = reader.vectors.search(vectors, NEIGHBOURS, allowed=reader.live, exact=True)[0]
         monitor.observe(found, exact)
         self._warn(collection, monitor)
 
@@ -104,4 +104,4 @@ class RecallWatch:
 
 def _target(searcher: Searcher) -> float:
     """The recall that the collection's structures were tuned for."""
-    return VectorSettings.from_json(searcher.snapshot.manifest.settings.vectors).recall
+    return VectorSettings.from_json(searcher.reader.manifest.settings.vectors).recall

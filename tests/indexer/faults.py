@@ -17,7 +17,7 @@ from indexer.writing.garbage import Retention, collect_garbage, orphaned_paths
 from indexer.writing.resume_journal import JOURNAL
 from indexer.writing.writer import SegmentLimits
 from retrieval.errors import NotACollection
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import MANIFEST, kept_generations, read_manifest, was_committed
 from retrieval.util.files import Files
 
@@ -125,17 +125,17 @@ def grown(bench: Any) -> None:
 def state(path: Path) -> State:
     """What a reader finds, checked in itself; None without a collection."""
     try:
-        snapshot = open_snapshot(path)
+        reader = open_index_reader(path)
     except NotACollection:
         return None
-    with snapshot:
-        snapshot.check_all()
-        rows = np.flatnonzero(snapshot.live_documents)
-        documents = snapshot.documents(rows)
-        assert [snapshot.find(each.id) for each in documents] == rows.tolist()
-        assert len({each.id for each in documents}) == len(documents) == snapshot.manifest.documents
-        assert int(snapshot.live.sum()) == snapshot.manifest.passages
-        assert len(snapshot.vectors) == snapshot.rows
+    with reader:
+        reader.check_all()
+        rows = np.flatnonzero(reader.live_documents)
+        documents = reader.documents(rows)
+        assert [reader.find(each.id) for each in documents] == rows.tolist()
+        assert len({each.id for each in documents}) == len(documents) == reader.manifest.documents
+        assert int(reader.live.sum()) == reader.manifest.passages
+        assert len(reader.vectors) == reader.rows
         return {each.id: each.text for each in documents}
 
 

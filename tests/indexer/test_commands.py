@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.util.files import take_lock
 from service.cli import app
@@ -33,8 +33,8 @@ def answer(*arguments: object) -> Any:
 
 
 def ids(path: Path) -> list[str]:
-    with open_snapshot(path) as snapshot:
-        return sorted(snapshot.ids(np.flatnonzero(snapshot.live_documents)))
+    with open_index_reader(path) as reader:
+        return sorted(reader.ids(np.flatnonzero(reader.live_documents)))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 
 from indexer.maintenance.verify import verify
 from retrieval.errors import CollectionLocked
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from tests.indexer.faults import clean
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,16 +64,16 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def read(bench: Any, least: int) -> int:
     """Read the current generation as a whole, and check that it is one; its number, which never goes back."""
-    with open_snapshot(bench.path) as snapshot:
-        snapshot.check_all()
-        rows = np.flatnonzero(snapshot.live_documents)
-        documents = snapshot.documents(rows)
-        assert snapshot.manifest.generation >= least
-        assert len({each.id for each in documents}) == len(documents) == snapshot.manifest.documents
+    with open_index_reader(bench.path) as reader:
+        reader.check_all()
+        rows = np.flatnonzero(reader.live_documents)
+        documents = reader.documents(rows)
+        assert reader.manifest.generation >= least
+        assert len({each.id for each in documents}) == len(documents) == reader.manifest.documents
         vectors = bench.vectors(documents)
-        found = [each.rows for each in snapshot.vectors.search(vectors, 1, allowed=snapshot.live)]
+        found = [each.rows for each in reader.vectors.search(vectors, 1, allowed=reader.live)]
         assert all(len(each) == 1 for each in found)
-        return snapshot.manifest.generation
+        return reader.manifest.generation
 
 
 def storm(bench: Any, kills: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, NotFound
-from retrieval.index.collection.snapshot import Snapshot, open_snapshot
+from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.metrics.files import read_run
 from retrieval.metrics.pooling import DocumentText
 from retrieval.metrics.run_queries import (
@@ -107,13 +107,13 @@ def open_system(spec: SystemSpec, *, encoder: SentenceEncoder | None = None) -> 
         return
     _require_there(spec)
     with open_searcher(Path(spec.place), encoder=encoder) as searcher:
-        snapshot = searcher.snapshot
+        reader = searcher.reader
         yield OpenSystem(
             searcher.search_many,
-            snapshot.name,
-            snapshot.manifest.generation,
-            int(snapshot.live_documents.sum()),
-            snapshot.manifest.encoder,
+            reader.name,
+            reader.manifest.generation,
+            int(reader.live_documents.sum()),
+            reader.manifest.encoder,
             searcher,
         )
 
@@ -153,19 +153,19 @@ def deep(request: SearchRequest, depth: int) -> SearchRequest:
 
 
 @contextmanager
-def open_texts(spec: SystemSpec) -> Iterator[Snapshot]:
+def open_texts(spec: SystemSpec) -> Iterator[IndexReader]:
     """Open what texts are read from: a collection on this machine.  InputError for another system."""
     if spec.is_url or spec.is_run:
         raise InputError(f"{spec.word!r} has no texts to read; name a collection's directory")
     _require_there(spec)
-    with open_snapshot(Path(spec.place)) as snapshot:
-        yield snapshot
+    with open_index_reader(Path(spec.place)) as reader:
+        yield reader
 
 
-def texts_of(snapshot: Snapshot, ids: Collection[str]) -> dict[str, DocumentText]:
+def texts_of(reader: IndexReader, ids: Collection[str]) -> dict[str, DocumentText]:
     """Title and text of each of the documents that the collection has."""
-    rows = [row for row in map(snapshot.find, ids) if row is not None]
-    return {each.id: DocumentText(each.title, each.text) for each in snapshot.documents(rows)}
+    rows = [row for row in map(reader.find, ids) if row is not None]
+    return {each.id: DocumentText(each.title, each.text) for each in reader.documents(rows)}
 
 
 def _is_there(place: str) -> bool:

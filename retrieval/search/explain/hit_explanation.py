@@ -9,7 +9,7 @@ import numpy as np
 
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import DocumentNotFound
-from retrieval.index.collection.snapshot import Snapshot
+from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.reader import WordIndex
 from retrieval.search.explain.attribution import Attention, Explainer
 from retrieval.search.explain.word_alignment import Part
@@ -50,8 +50,8 @@ class _Explained:
 class Reasons:
     """Says of one open generation why a document matched.  Safe to call from several threads."""
 
-    def __init__(self, snapshot: Snapshot, encoder: SentenceEncoder) -> None:
-        self._snapshot = snapshot
+    def __init__(self, reader: IndexReader, encoder: SentenceEncoder) -> None:
+        self._reader = reader
         self._encoder = encoder
         self._explainer = Explainer(encoder)
 
@@ -67,7 +67,7 @@ class Reasons:
         Told for the passage that begins at `start`, by default the one with the best cosine (words: BM25).  Raises
         BadQuery for what a search refuses.
         """
-        text = asked_text(query, mode, self._snapshot)
+        text = asked_text(query, mode, self._reader)
         vector = None if mode is Mode.LEXICAL else self._vector(text)
         chosen = self._passage(document_id, start) if start is not None else self._best_for(query, document_id, vector)
         return self._explain(query, [chosen], mode, vector)[0]
@@ -90,11 +90,11 @@ class Reasons:
 
     def _cosines(self, query: str, vector: Vectors, chosen: Sequence[_Explained]) -> Sequence[DenseExplanation | None]:
         rows = np.array([each.row for each in chosen], dtype=np.int64)
-        scores = self._snapshot.vectors.score(vector, rows)
+        scores = self._reader.vectors.score(vector, rows)
         return self._explainer.explain(query, [each.parts for each in chosen], scores.tolist())
 
     def _lexical(self, query: str, each: _Explained, mode: Mode) -> LexicalExplanation | None:
-        words = self._snapshot.lexical
+        words = self._reader.lexical
         if mode is Mode.DENSE or not isinstance(words, WordIndex):
             return None
         score = float(words.score(query, np.array([each.row], dtype=np.int64))[0])
@@ -119,27 +119,27 @@ class Reasons:
     def _passage(self, document_id: str, start: int) -> _Explained:
         """The passage that begins at `start`; the first one where none does."""
         rows, document = self._rows_of(document_id)
-        passages = self._snapshot.passages(rows)
+        passages = self._reader.passages(rows)
         place = next((i for i, passage in enumerate(passages) if passage.start == start), 0)
         return _Explained(int(rows[place]), document, passages[place])
 
     def _best_for(self, query: str, document_id: str, vector: Vectors | None) -> _Explained:
         """The passage with the best cosine; without a vector, the one with the best words."""
         rows, document = self._rows_of(document_id)
-        words = self._snapshot.lexical
+        words = self._reader.lexical
         if vector is None and words is not None:
             scores = words.score(query, rows)
         else:
-            scores = self._snapshot.vectors.score(self._vector(query) if vector is None else vector, rows)
+            scores = self._reader.vectors.score(self._vector(query) if vector is None else vector, rows)
         best = int(np.argmax(scores))
-        return _Explained(int(rows[best]), document, self._snapshot.passages(rows[best : best + 1])[0])
+        return _Explained(int(rows[best]), document, self._reader.passages(rows[best : best + 1])[0])
 
     def _rows_of(self, document_id: str) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Document]:
-        number = self._snapshot.find(document_id)
+        number = self._reader.find(document_id)
         if number is None:
-            raise DocumentNotFound(f"no document {document_id!r} in {self._snapshot.name}")
-        first, last = np.searchsorted(self._snapshot.document_of, [number, number + 1])
-        return np.arange(first, last, dtype=np.int64), self._snapshot.documents([number])[0]
+            raise DocumentNotFound(f"no document {document_id!r} in {self._reader.name}")
+        first, last = np.searchsorted(self._reader.document_of, [number, number + 1])
+        return np.arange(first, last, dtype=np.int64), self._reader.documents([number])[0]
 
     def _vector(self, query: str) -> Vectors:
         vector: Vectors = self._encoder.encode_queries([query])[0]

@@ -17,7 +17,7 @@ from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, SchemaError
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.types import Document, Passage
 
@@ -38,8 +38,8 @@ def collection(folder: Path, encoder: SentenceEncoder) -> Path:
 
 
 def ids(path: Path) -> list[str]:
-    with open_snapshot(path) as snapshot:
-        return sorted(snapshot.ids(np.flatnonzero(snapshot.live_documents)))
+    with open_index_reader(path) as reader:
+        return sorted(reader.ids(np.flatnonzero(reader.live_documents)))
 
 
 HALF = "half \ud800 of a pair"
@@ -70,10 +70,10 @@ def test_a_change_at_fault_fails_alone(collection: Path, encoder: SentenceEncode
 def test_of_two_documents_with_one_id_the_later_is_written(collection: Path, encoder: SentenceEncoder) -> None:
     twice = CollectionChange((Document("a", "one"), Document("d1", "document 1"), Document("a", "two")))
     assert apply_changes(collection, encoder, [twice]) == [ChangeReport(generation=3, added=1, unchanged=1)]
-    with open_snapshot(collection) as snapshot:
-        row = snapshot.find("a")
+    with open_index_reader(collection) as reader:
+        row = reader.find("a")
         assert row is not None
-        assert snapshot.documents([row])[0].text == "two"
+        assert reader.documents([row])[0].text == "two"
 
 
 def test_a_change_that_only_merges_says_so(collection: Path, encoder: SentenceEncoder) -> None:

@@ -15,7 +15,7 @@ from indexer.building.chunking import ChunkSettings
 from indexer.building.pipeline import BuildSettings, _batched, build_collection
 from indexer.readers import ReadOptions
 from retrieval.errors import BadDocument, EncoderMismatch, InputError, NotACollection, SchemaError
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.storage.manifest import Manifest, read_manifest
 from retrieval.index.vectors.index_choice import VectorSettings
@@ -42,8 +42,8 @@ def plants(tmp_path: Path) -> Path:
 def test_documents_come_back_as_they_were_given(plants: Path, tmp_path: Path) -> None:
     report = build_collection([plants], tmp_path / "c")
     assert (report.generation, report.documents, report.added, report.encoded_texts) == (1, 3, 3, 3)
-    with open_snapshot(tmp_path / "c") as snapshot:
-        documents = snapshot.documents(np.arange(3))
+    with open_index_reader(tmp_path / "c") as reader:
+        documents = reader.documents(np.arange(3))
     assert [(each.id, each.title, each.text) for each in documents] == [
         (each["id"], each["title"], each["text"]) for each in PLANTS
     ]
@@ -58,10 +58,10 @@ def test_indexing_again_encodes_only_what_changed(plants: Path, tmp_path: Path) 
     write_lines(plants, [{**PLANTS[0], "text": "Changed."}, *PLANTS[1:]])
     changed = build_collection([plants], tmp_path / "c")
     assert (changed.unchanged, changed.added, changed.replaced, changed.documents) == (2, 1, 1, 3)
-    with open_snapshot(tmp_path / "c") as snapshot:
-        row = snapshot.find("rose")
+    with open_index_reader(tmp_path / "c") as reader:
+        row = reader.find("rose")
         assert row is not None
-        assert snapshot.documents([row])[0].text == "Changed."
+        assert reader.documents([row])[0].text == "Changed."
 
 
 def test_equal_texts_are_encoded_once_and_have_equal_vectors(tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_equal_texts_are_encoded_once_and_have_equal_vectors(tmp_path: Path) -> 
     source = write_lines(tmp_path / "c.jsonl", [{"id": str(i), "text": text} for i, text in enumerate(texts)])
     report = build_collection([source], tmp_path / "c")
     assert report.encoded_texts == 3
-    with open_snapshot(tmp_path / "c") as snapshot:
-        (segment,) = snapshot.segments
+    with open_index_reader(tmp_path / "c") as reader:
+        (segment,) = reader.segments
         by_text: dict[str, bytes] = {}
         for text, vector in zip(texts, segment.vectors, strict=True):
             assert by_text.setdefault(text, vector.tobytes()) == vector.tobytes()
@@ -81,10 +81,10 @@ def test_the_later_of_two_documents_with_one_id_wins(tmp_path: Path) -> None:
     source = write_lines(tmp_path / "c.jsonl", [PLANTS[0], PLANTS[1], {**PLANTS[0], "text": "The later one."}])
     report = build_collection([source], tmp_path / "c")
     assert (report.documents, report.duplicates) == (2, 1)
-    with open_snapshot(tmp_path / "c") as snapshot:
-        row = snapshot.find("rose")
+    with open_index_reader(tmp_path / "c") as reader:
+        row = reader.find("rose")
         assert row is not None
-        assert snapshot.documents([row])[0].text == "The later one."
+        assert reader.documents([row])[0].text == "The later one."
 
 
 def test_documents_that_are_there_twice_are_unchanged_all_the_same(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_bad_line_is_named_and_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(BadDocument, match=r"c\.jsonl:2: "):
         build_collection([source], tmp_path / "c")
     with pytest.raises(NotACollection):
-        open_snapshot(tmp_path / "c")
+        open_index_reader(tmp_path / "c")
 
 
 def test_what_is_bad_in_a_folder_stops_nothing(tmp_path: Path) -> None:
@@ -183,8 +183,8 @@ def test_sources_keep_their_documents_apart(tmp_path: Path) -> None:
     def ids(*given: Path) -> list[str]:
         into = tmp_path / f"c{len(list(tmp_path.iterdir()))}"
         build_collection(given, into)
-        with open_snapshot(into) as snapshot:
-            return [each.id for each in snapshot.documents(np.arange(snapshot.manifest.documents))]
+        with open_index_reader(into) as reader:
+            return [each.id for each in reader.documents(np.arange(reader.manifest.documents))]
 
     assert ids(sources[0]) == ["README.md"]
     assert ids(sources[0], sources[2]) == ["docs/README.md", "notes/README.md"]
@@ -262,9 +262,9 @@ def test_types_can_be_given_for_some_fields(tmp_path: Path) -> None:
     types = {"code": FieldType.STRING, "tags": FieldType.STRINGS}
     settings = BuildSettings(schema=types, read=ReadOptions(types=types))
     build_collection([source], tmp_path / "c", settings)
-    with open_snapshot(tmp_path / "c") as snapshot:
-        assert dict(snapshot.schema) == {**types, "year": FieldType.NUMBER}
-        [found] = snapshot.documents([0])
+    with open_index_reader(tmp_path / "c") as reader:
+        assert dict(reader.schema) == {**types, "year": FieldType.NUMBER}
+        [found] = reader.documents([0])
         assert found.metadata == {"code": "12", "tags": ("x", "y"), "year": 1999}
     build_collection([source], tmp_path / "c", settings)
     with pytest.raises(SchemaError, match="'code' is string there, not number"):
@@ -301,7 +301,7 @@ def test_nothing_to_index_makes_no_collection(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no document could be read"):
         build_collection([tmp_path / "empty.jsonl"], tmp_path / "c", BuildSettings(skip_bad=True))
     with pytest.raises(NotACollection):
-        open_snapshot(tmp_path / "c")
+        open_index_reader(tmp_path / "c")
 
 
 def test_long_documents_become_passages_and_beir_folders_stay_whole(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from indexer.evaluation.known_item import draw_items, extract_query
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.metrics.files import read_run
 from retrieval.types import Document
@@ -146,10 +146,10 @@ def test_known_items_are_found_and_the_collection_is_untouched(collection: Path,
 
 
 def test_what_is_asked_was_taken_out(collection: Path) -> None:
-    with open_snapshot(collection) as snapshot:
-        items = draw_items(snapshot, 100, "sentence", seed=3)
+    with open_index_reader(collection) as reader:
+        items = draw_items(reader, 100, "sentence", seed=3)
         assert len(items) == 5  # all that there are
-        assert items == draw_items(snapshot, 100, "sentence", seed=3)
+        assert items == draw_items(reader, 100, "sentence", seed=3)
     for item in items:
         assert item.query not in item.rest.text
         assert item.query in TEXTS[item.rest.id][1]

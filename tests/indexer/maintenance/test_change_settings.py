@@ -13,7 +13,7 @@ from indexer.maintenance.linked_copy import linked_copy
 from indexer.maintenance.rollback import roll_back
 from indexer.writing.writer import Writer
 from retrieval.errors import InputError
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.lexical.reader import WordIndex
 from retrieval.index.storage.manifest import read_manifest
@@ -38,9 +38,9 @@ def collection(bench: Bench) -> Path:
 
 
 def scores(path: Path, query: str) -> list[float]:
-    with open_snapshot(path) as snapshot:
-        assert isinstance(snapshot.lexical, WordIndex)
-        return snapshot.lexical.score(query, np.arange(snapshot.rows)).round(5).tolist()
+    with open_index_reader(path) as reader:
+        assert isinstance(reader.lexical, WordIndex)
+        return reader.lexical.score(query, np.arange(reader.rows)).round(5).tolist()
 
 
 def test_scoring_changes_without_another_index(collection: Path) -> None:

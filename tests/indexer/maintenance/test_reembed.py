@@ -18,7 +18,7 @@ from indexer.maintenance.reembed import reembed
 from indexer.maintenance.rollback import roll_back
 from indexer.maintenance.verify import verify
 from retrieval.errors import InputError
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import read_manifest
 from tests.indexer.conftest import hand_made_settings, vector_of
 from tests.indexer.faults import Died, Faulty, clean, copied, dying_at, grown, state
@@ -54,23 +54,23 @@ def _small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
 def check_switched(bench: Any) -> None:
     """Every live passage is found by the other encoder's vector of what it reads."""
     assert verify(bench.path).ok, verify(bench.path)
-    with open_snapshot(bench.path) as snapshot:
-        assert snapshot.manifest.encoder == Other.fingerprint
-        assert snapshot.manifest.unreadable_share == 0
-        documents = snapshot.documents(range(len(snapshot.live_documents)))
-        for row in np.flatnonzero(snapshot.live).tolist():
-            document, passage = documents[snapshot.document_of[row]], snapshot.passages([row])[0]
+    with open_index_reader(bench.path) as reader:
+        assert reader.manifest.encoder == Other.fingerprint
+        assert reader.manifest.unreadable_share == 0
+        documents = reader.documents(range(len(reader.live_documents)))
+        for row in np.flatnonzero(reader.live).tolist():
+            document, passage = documents[reader.document_of[row]], reader.passages([row])[0]
             vector = Other().encode_passages([f"{document.title} {document.text[passage.start : passage.end]}"])
-            scores = snapshot.vectors.score(vector[0], np.array([row]))
+            scores = reader.vectors.score(vector[0], np.array([row]))
             assert scores[0] == pytest.approx(1, abs=2e-3)
 
 
 def test_the_vectors_are_made_again_and_nothing_else_changes(bench: Any) -> None:
     grown(bench)
     before = state(bench.path)
-    with open_snapshot(bench.path) as snapshot:
-        words = snapshot.manifest.lexical
-        rows = snapshot.rows
+    with open_index_reader(bench.path) as reader:
+        words = reader.manifest.lexical
+        rows = reader.rows
     encoder = Other()
     report = reembed(bench.path, encoder)  # type: ignore[arg-type]
     assert (report.switched, report.generation, report.encoded) == (True, 4, rows)
@@ -84,7 +84,7 @@ def test_the_vectors_are_made_again_and_nothing_else_changes(bench: Any) -> None
 
 def test_a_rejected_encoder_is_not_switched_to_and_its_work_not_lost(bench: Any) -> None:
     grown(bench)
-    report = reembed(bench.path, Other(), accept=lambda snapshot: snapshot.manifest.documents == 0)  # type: ignore[arg-type]
+    report = reembed(bench.path, Other(), accept=lambda reader: reader.manifest.documents == 0)  # type: ignore[arg-type]
     assert (report.switched, report.generation) == (False, 3)
     assert verify(bench.path).orphans == ()
     again = Other()
@@ -115,9 +115,9 @@ def test_an_interrupted_run_goes_on_where_it_was(bench: Any) -> None:
     assert verify(bench.path).orphans == ()
     again = Other()
     report = reembed(bench.path, again)  # type: ignore[arg-type]
-    with open_snapshot(bench.path) as snapshot:
-        assert 0 < report.encoded < int(snapshot.live.sum())
-        assert snapshot.find("meanwhile") is not None
+    with open_index_reader(bench.path) as reader:
+        assert 0 < report.encoded < int(reader.live.sum())
+        assert reader.find("meanwhile") is not None
     check_switched(bench)
     assert clean(bench.path)
 

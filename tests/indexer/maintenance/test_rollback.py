@@ -21,7 +21,7 @@ from indexer.writing.garbage import Retention
 from indexer.writing.segment_merge import MergePolicy
 from indexer.writing.writer import SegmentLimits
 from retrieval.errors import NotACollection
-from retrieval.index.collection.snapshot import Snapshot, open_snapshot
+from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.storage.manifest import read_manifest
 
 WORDS = ("apple", "pear", "plum", "run", "running", "red", "green", "苹果")
@@ -96,22 +96,22 @@ class History:
             self.states[roll_back(self.bench.path, target, retention=MANY)] = self.states[target]
 
 
-def ranking(snapshot: Snapshot, rows: Any, scores: Any) -> list[tuple[str, float]]:
+def ranking(reader: IndexReader, rows: Any, scores: Any) -> list[tuple[str, float]]:
     """Documents by their best passage, ties by id."""
     best: dict[str, float] = {}
-    names = snapshot.ids(snapshot.document_of[rows])
+    names = reader.ids(reader.document_of[rows])
     for name, score in zip(names, scores.tolist(), strict=True):
         best[name] = max(score, best.get(name, -9.0))
     return sorted(best.items(), key=lambda item: (-round(item[1], 4), item[0]))
 
 
 def rankings(bench: Any, path: Path) -> list[list[tuple[str, float]]]:
-    with open_snapshot(path) as snapshot:
+    with open_index_reader(path) as reader:
         queries = bench.vectors([bench.document("q", word) for word in WORDS])
-        dense = snapshot.vectors.search(queries, max(1, snapshot.rows), allowed=snapshot.live)
-        assert snapshot.lexical is not None
-        words = [snapshot.lexical.search(word, max(1, snapshot.rows), allowed=snapshot.live) for word in WORDS]
-        return [ranking(snapshot, each.rows, each.scores) for each in (*dense, *words)]
+        dense = reader.vectors.search(queries, max(1, reader.rows), allowed=reader.live)
+        assert reader.lexical is not None
+        words = [reader.lexical.search(word, max(1, reader.rows), allowed=reader.live) for word in WORDS]
+        return [ranking(reader, each.rows, each.scores) for each in (*dense, *words)]
 
 
 @given(st.lists(STEPS, min_size=1, max_size=7))
@@ -225,14 +225,14 @@ def test_merging_does_not_lose_what_is_written_meanwhile(bench: Any, monkeypatch
         return record
 
     monkeypatch.setattr(compact, "merge_parts", slow)
-    with open_snapshot(bench.path) as reader:
+    with open_index_reader(bench.path) as reader:
         monkeypatch.setattr(compact._Merger, "step", once(compact._Merger.step))
         report = merge_collection(bench.path, fully=True)
         assert reader.manifest.documents == 8
         assert len(reader.documents(np.arange(8))) == 8
     assert report.merges == 2  # the words, too
-    with open_snapshot(bench.path) as snapshot:
-        found = {each.id: each.text for each in snapshot.documents(np.flatnonzero(snapshot.live_documents))}
+    with open_index_reader(bench.path) as reader:
+        found = {each.id: each.text for each in reader.documents(np.flatnonzero(reader.live_documents))}
     kept = {f"d{n}": f"text of d{n}" for n in (0, 2, 3, 4, 6, 7)}
     assert found == {**kept, "d5": "new", "e": "text of e"}
     assert verify(bench.path).ok

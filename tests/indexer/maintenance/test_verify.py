@@ -16,7 +16,7 @@ from indexer.maintenance.verify import Verification, verify
 from indexer.writing.commit import publish
 from indexer.writing.writer import SegmentLimits
 from retrieval.errors import CorruptCollection, NotACollection
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.types import Passage
 from retrieval.util.files import Files
@@ -89,9 +89,9 @@ def test_a_flipped_bit_in_what_is_served_is_refused_on_opening(bench: Any) -> No
     for path in [bench.path / "manifest.json", *(bench.path / each for each in named if each.parts[0] == "segments")]:
         flip(path, 8 * (path.stat().st_size // 2))
         with pytest.raises(CorruptCollection, match=path.name):
-            open_snapshot(bench.path)
+            open_index_reader(bench.path)
         flip(path, 8 * (path.stat().st_size // 2))
-    open_snapshot(bench.path).close()
+    open_index_reader(bench.path).close()
 
 
 @pytest.mark.parametrize("change", ["truncated", "longer", "gone"])
@@ -105,7 +105,7 @@ def test_files_of_another_size_are_found_and_refused(bench: Any, change: str) ->
         else:
             path.write_bytes(data[:-1] if change == "truncated" else data + b"x")
         with pytest.raises(CorruptCollection, match=path.name):
-            open_snapshot(bench.path)
+            open_index_reader(bench.path)
         assert path.name in problems(verify(bench.path))
         path.write_bytes(data)
     assert verify(bench.path).ok

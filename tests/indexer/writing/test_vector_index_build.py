@@ -11,8 +11,8 @@ import pytest
 from indexer.maintenance.background_merge import merge_collection
 from indexer.writing import vector_index_build as structures
 from retrieval.errors import CorruptCollection
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.collection.segment import STRUCTURE
-from retrieval.index.collection.snapshot import open_snapshot
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.vectors.build import StructureFacts
 from retrieval.index.vectors.recall import estimate, recall_of
@@ -35,16 +35,16 @@ def queries() -> Vectors:
 
 def recall(path: Path, k: int = 10) -> float:
     """Recall of the current generation's search against its own exact search, live rows only."""
-    with open_snapshot(path) as snapshot:
-        found = snapshot.vectors.search(queries(), k, allowed=snapshot.live)
-        exact = snapshot.vectors.search(queries(), k, allowed=snapshot.live, exact=True)
-        assert all(snapshot.live[each.rows].all() and len(each.rows) == k for each in found)
+    with open_index_reader(path) as reader:
+        found = reader.vectors.search(queries(), k, allowed=reader.live)
+        exact = reader.vectors.search(queries(), k, allowed=reader.live, exact=True)
+        assert all(reader.live[each.rows].all() and len(each.rows) == k for each in found)
         return estimate([recall_of(one, other) for one, other in zip(found, exact, strict=True)]).high
 
 
 def is_exact(path: Path) -> bool:
-    with open_snapshot(path) as snapshot:
-        return snapshot.vectors.is_exact
+    with open_index_reader(path) as reader:
+        return reader.vectors.is_exact
 
 
 def test_a_large_segment_has_a_structure_through_commits_deletions_and_merges(graphs: Bench) -> None:
@@ -86,7 +86,7 @@ def test_a_damaged_structure_is_refused_before_it_is_parsed(graphs: Bench, place
     data[int(len(data) * place)] ^= 1
     path.write_bytes(data)
     with pytest.raises(CorruptCollection, match="digest"):
-        open_snapshot(graphs.path)
+        open_index_reader(graphs.path)
 
 
 def test_an_interrupted_build_of_a_structure_leaves_the_old_generation(

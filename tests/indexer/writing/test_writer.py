@@ -25,41 +25,41 @@ from retrieval.errors import (
     NotACollection,
     SchemaError,
 )
-from retrieval.index.collection.snapshot import open_snapshot
+from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.types import Document
 from retrieval.util.files import take_lock
 
 
 def live_texts(bench: Any) -> dict[str, str]:
     """Id and text of every live document, as a reader sees them."""
-    with open_snapshot(bench.path) as snapshot:
-        return {each.id: each.text for each in snapshot.documents(np.flatnonzero(snapshot.live_documents))}
+    with open_index_reader(bench.path) as reader:
+        return {each.id: each.text for each in reader.documents(np.flatnonzero(reader.live_documents))}
 
 
 def test_what_is_added_is_read_back(bench: Any) -> None:
     one = bench.document("a", "short", year=1999, tags=["x", "y"], day="2024-05-01", draft=False)
     two = bench.document("b", "a text that is long enough for two passages")
     assert bench.add(one, two) == 1
-    with open_snapshot(bench.path) as snapshot:
-        assert snapshot.rows == 3
-        assert snapshot.document_of.tolist() == [0, 1, 1]
-        assert snapshot.keys.tolist() == [0, 1, 2]
-        read = snapshot.documents([1, 0])
+    with open_index_reader(bench.path) as reader:
+        assert reader.rows == 3
+        assert reader.document_of.tolist() == [0, 1, 1]
+        assert reader.keys.tolist() == [0, 1, 2]
+        read = reader.documents([1, 0])
         assert [each.id for each in read] == ["b", "a"]
         assert read[1].metadata["year"] == 1999.0
         assert read[1].metadata["tags"] == ("x", "y")
-        assert snapshot.passages([2]) == [bench.cut(two)[1]]
-        assert snapshot.find("b") == 1
-        assert snapshot.find("c") is None
-        assert snapshot.column("draft").to_pylist() == [False, None]
+        assert reader.passages([2]) == [bench.cut(two)[1]]
+        assert reader.find("b") == 1
+        assert reader.find("c") is None
+        assert reader.column("draft").to_pylist() == [False, None]
 
 
 def test_vectors_find_their_own_passage(bench: Any) -> None:
     documents = [bench.document(f"d{n}") for n in range(50)]
     bench.add(*documents[:30])
     bench.add(*documents[30:])
-    with open_snapshot(bench.path) as snapshot:
-        for row, ranking in enumerate(snapshot.vectors.search(bench.vectors(documents), 1, allowed=snapshot.live)):
+    with open_index_reader(bench.path) as reader:
+        for row, ranking in enumerate(reader.vectors.search(bench.vectors(documents), 1, allowed=reader.live)):
             assert ranking.rows.tolist() == [row]
             assert ranking.scores[0] == pytest.approx(1, abs=1e-3)
 
@@ -76,9 +76,9 @@ def test_a_later_document_replaces_an_earlier_one(bench: Any) -> None:
         writer.commit()
     assert (writer.counts.replaced, writer.counts.duplicates) == (1, 1)
     assert live_texts(bench)["a"] == "new"
-    with open_snapshot(bench.path) as snapshot:
-        assert snapshot.manifest.documents == int(snapshot.live_documents.sum()) == 6
-        assert snapshot.manifest.passages == int(snapshot.live.sum())
+    with open_index_reader(bench.path) as reader:
+        assert reader.manifest.documents == int(reader.live_documents.sum()) == 6
+        assert reader.manifest.passages == int(reader.live.sum())
 
 
 def test_deleted_documents_are_gone(bench: Any) -> None:
@@ -88,9 +88,9 @@ def test_deleted_documents_are_gone(bench: Any) -> None:
         assert writer.delete(["b", "c", "nobody", "c"]) == 2
         writer.commit()
     assert live_texts(bench) == {"a": "text of a"}
-    with open_snapshot(bench.path) as snapshot:
-        assert snapshot.find("b") is None
-        assert len(snapshot.manifest.segments) == 1  # one without live documents is left out
+    with open_index_reader(bench.path) as reader:
+        assert reader.find("b") is None
+        assert len(reader.manifest.segments) == 1  # one without live documents is left out
 
 
 def test_a_document_added_after_its_deletion_is_there(bench: Any) -> None:
@@ -121,7 +121,7 @@ def test_a_segment_is_finished_when_its_metadata_are_many(bench: Any) -> None:
 
 def test_an_open_generation_outlives_its_files(bench: Any) -> None:
     bench.add(bench.document("a"))
-    with open_snapshot(bench.path) as old:
+    with open_index_reader(bench.path) as old:
         for number in range(6):
             bench.add(bench.document("a", f"version {number}"))
         assert not (bench.path / "generations" / "000001.json").exists()
@@ -179,7 +179,7 @@ def test_an_interrupted_build_is_taken_over(bench: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     with pytest.raises(NotACollection):
-        open_snapshot(bench.path)
+        open_index_reader(bench.path)
     source = [*documents[1:], bench.document("d2", "changed")]  # d0 is gone from the source by now
     with bench.writer() as writer:
         for document in source:
@@ -319,7 +319,7 @@ def test_a_collection_whose_manifest_is_lost_is_not_built_over(bench: Any, gener
     (bench.path / "manifest.json").unlink()
     (bench.path / "reembed-0123456789ab").touch()  # of an encoder that was tried
     with pytest.raises(CorruptCollection, match=f"generation {generations} is kept; `attendex rollback`"):
-        open_snapshot(bench.path)
+        open_index_reader(bench.path)
     with pytest.raises(CorruptCollection, match=f"generation {generations} is kept; `attendex rollback`"):
         bench.add(bench.document("c"))
     assert not verify(bench.path).ok
@@ -399,9 +399,9 @@ def test_the_schema_grows_with_the_documents(bench: Any) -> None:
     bench.add(bench.document("a"))
     bench.add(bench.document("b", year=1))
     bench.add(bench.document("c", topic="x"))
-    with open_snapshot(bench.path) as snapshot:
-        assert dict(snapshot.schema) == {"year": "number", "topic": "string"}
-        assert snapshot.column("year").to_pylist() == [None, 1.0, None]
+    with open_index_reader(bench.path) as reader:
+        assert dict(reader.schema) == {"year": "number", "topic": "string"}
+        assert reader.column("year").to_pylist() == [None, 1.0, None]
 
 
 def test_a_given_schema_takes_no_other_field(bench: Any) -> None:
@@ -417,5 +417,5 @@ def test_the_unreadable_share_is_that_of_the_live_documents(bench: Any) -> None:
         writer.add(documents, [bench.cut(each) for each in documents], bench.vectors(documents), shares)
         writer.delete(["a"])
         writer.commit()
-    with open_snapshot(bench.path) as snapshot:
-        assert snapshot.manifest.unreadable_share == pytest.approx(0.1)
+    with open_index_reader(bench.path) as reader:
+        assert reader.manifest.unreadable_share == pytest.approx(0.1)

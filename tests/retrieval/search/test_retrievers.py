@@ -36,21 +36,21 @@ QUERIES = [
 
 
 def live(library: Searcher) -> dict[int, Document]:
-    rows = np.flatnonzero(library.snapshot.live_documents)
-    return dict(zip(rows.tolist(), library.snapshot.documents(rows), strict=True))
+    rows = np.flatnonzero(library.reader.live_documents)
+    return dict(zip(rows.tolist(), library.reader.documents(rows), strict=True))
 
 
 def brute_force(library: Searcher, request: SearchRequest) -> list[tuple[float, str]]:
     """(score, id) of every matching document, in the order of the answer."""
-    snapshot = library.snapshot
-    words = snapshot.lexical
+    reader = library.reader
+    words = reader.lexical
     assert words is not None
-    everything = np.arange(snapshot.rows)
+    everything = np.arange(reader.rows)
     fields = {row: document.metadata for row, document in live(library).items()}
     allowed = np.array(
-        [row in fields and FILTERS[request.filter](fields[row]) for row in snapshot.document_of.tolist()], dtype=bool
+        [row in fields and FILTERS[request.filter](fields[row]) for row in reader.document_of.tolist()], dtype=bool
     )
-    dense = snapshot.vectors.score(library.encoder.encode_queries([request.query])[0], everything).astype(float)
+    dense = reader.vectors.score(library.encoder.encode_queries([request.query])[0], everything).astype(float)
     lexical = words.score(request.query, everything).astype(float)
     if request.mode is Mode.DENSE:
         scores = dense
@@ -73,7 +73,7 @@ def brute_force(library: Searcher, request: SearchRequest) -> list[tuple[float, 
     best: dict[str, float] = {}
     names = {row: document.id for row, document in live(library).items()}
     for row in np.flatnonzero(allowed).tolist():
-        name = names[int(snapshot.document_of[row])]
+        name = names[int(reader.document_of[row])]
         best[name] = max(best.get(name, -np.inf), float(np.float32(scores[row])))
     return sorted(((score, name) for name, score in best.items()), key=lambda pair: (-pair[0], pair[1]))
 
@@ -188,7 +188,7 @@ def test_an_excluded_word_anywhere_leaves_the_document_out(
     create_collection(tmp_path / "table", library.encoder)
     apply_changes(tmp_path / "table", library.encoder, [CollectionChange(upserts=documents)])
     with open_searcher(tmp_path / "table", encoder=library.encoder) as table:
-        assert table.snapshot.rows > 4  # several passages a document
+        assert table.reader.rows > 4  # several passages a document
         assert {hit.id for hit in table.search(SearchRequest("crumbs", mode=mode)).hits} == {"with", "without"}
         assert [hit.id for hit in table.search(SearchRequest(query, mode=mode)).hits] == ["without"]
         (hit,) = table.search(SearchRequest('crumbs "bitter marmalade"', mode=mode, passages_per_document=9)).hits

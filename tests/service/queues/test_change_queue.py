@@ -243,7 +243,7 @@ def test_what_waits_when_the_time_is_over_fails_and_the_rest_is_applied(
         assert all(job.done.done() for job in jobs)
         services.collections.refresh()
         with services.collections.lease("small") as searcher:
-            found = {job for n, job in enumerate(jobs) if searcher.snapshot.find(f"new {n}") is not None}
+            found = {job for n, job in enumerate(jobs) if searcher.reader.find(f"new {n}") is not None}
         assert found == {job for job in jobs if job.status == "done"}
     with opened(tmp_path / "collections", encoders) as services:
         jobs = [

@@ -86,7 +86,7 @@ def test_a_document_that_is_not_there(searcher: Searcher) -> None:
 
 
 def test_the_overview_counts_fields(searcher: Searcher) -> None:
-    fields = {each.name: each for each in overview(searcher.snapshot)}
+    fields = {each.name: each for each in overview(searcher.reader)}
     assert [(each.value, each.count) for each in fields["kind"].values] == [("paper", 2), ("trial", 1)]
     assert [(each.value, each.count) for each in fields["tags"].values] == [("b", 2), ("a", 1)]
     assert fields["tags"].documents == 2  # an empty list is no value
@@ -94,7 +94,7 @@ def test_the_overview_counts_fields(searcher: Searcher) -> None:
 
 
 def test_the_map_keeps_to_its_frame(searcher: Searcher) -> None:
-    found = project(searcher.snapshot)
+    found = project(searcher.reader)
     assert len(found.rows) == 3
     assert (found.x.min(), found.x.max(), found.y.min(), found.y.max()) == (0, 1, 0, 1)
     assert sum(found.explained) == pytest.approx(1, abs=1e-6)  # three points lie in a plane

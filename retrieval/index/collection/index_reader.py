@@ -36,13 +36,13 @@ T = TypeVar("T")
 CHECKED_BYTES = 64 << 20  # a generation up to this size is checked whole when it is opened
 
 
-class Snapshot:
+class IndexReader:
     """One generation, its segments one after the other: passage rows and document rows count through all of them.
 
     Dead rows are counted too; `live` and `live_documents` tell them apart.  Safe to use from several threads.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, previous: Snapshot | None = None) -> None:
+    def __init__(self, path: Path, manifest: Manifest, previous: IndexReader | None = None) -> None:
         self.path = path
         self.name = path.resolve().name
         self.manifest = manifest
@@ -70,7 +70,7 @@ class Snapshot:
             return None
         return open_lexical(self.path, record, LexicalSettings(**settings), self.keys, self.live)
 
-    def __enter__(self) -> Snapshot:
+    def __enter__(self) -> IndexReader:
         return self
 
     def __exit__(
@@ -126,7 +126,9 @@ class Snapshot:
             segment.check_all()
 
 
-def open_snapshot(path: Path | str, generation: int | None = None, *, previous: Snapshot | None = None) -> Snapshot:
+def open_index_reader(
+    path: Path | str, generation: int | None = None, *, previous: IndexReader | None = None
+) -> IndexReader:
     """Open the current generation, or a kept one.  Raises NotACollection, CorruptCollection.
 
     Segments that are open in `previous`, another generation of the same collection, are shared with it: opening then
@@ -153,11 +155,11 @@ def manifest_stamp(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _opened(path: Path, manifest: Manifest, previous: Snapshot | None) -> Snapshot:
-    snapshot = Snapshot(path, manifest, previous)
+def _opened(path: Path, manifest: Manifest, previous: IndexReader | None) -> IndexReader:
+    reader = IndexReader(path, manifest, previous)
     if manifest.size_bytes <= CHECKED_BYTES:
-        snapshot.check_all()
-    return snapshot
+        reader.check_all()
+    return reader
 
 
 def _starts(counts: Sequence[int]) -> Rows:
