@@ -9,11 +9,12 @@ from pathlib import Path
 
 
 def attendex(path: Path) -> str:
-    from indexer.readers.dispatch import read_stream
-    from indexer.readers.options import Origin, ReadOptions
+    from indexer.readers.base.options import ReadOptions
+    from indexer.readers.base.outcomes import DocumentOrigin
+    from indexer.readers.formats.dispatch import read_stream
 
     with path.open("rb") as stream:
-        items = list(read_stream(stream, Origin(str(path), path.name), ReadOptions()).items)
+        items = list(read_stream(stream, DocumentOrigin(str(path), path.name), ReadOptions()).items)
     return "\n".join(getattr(item, "text", "") for item in items)
 
 
@@ -243,8 +244,8 @@ def notebook_json(path: Path) -> str:
 
 def code_attendex(path: Path) -> str:
     """The text, and a line "def: NAME" for every section."""
+    from indexer.readers.base.options import ReadOptions
     from indexer.readers.formats.code import parse_code
-    from indexer.readers.options import ReadOptions
 
     parsed = parse_code(path.read_bytes(), ReadOptions())
     return parsed.text + "".join(f"\ndef: {section.location}" for section in parsed.sections)

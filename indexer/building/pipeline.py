@@ -25,7 +25,7 @@ from indexer.readers import (
     FileOutcome,
     ReadOptions,
     check_source,
-    find_beir,
+    find_beir_corpus,
     id_prefixes,
     open_documents,
     printable,
@@ -265,12 +265,12 @@ def chunking_for(sources: Sequence[Path | str], settings: BuildSettings) -> Chun
     """What was asked for; else BEIR's documents stay whole, as the published figures have them, and others are cut."""
     if settings.chunking is not None:
         return settings.chunking
-    return ChunkSettings("whole" if all(find_beir(Path(each)) for each in sources) else "passages")
+    return ChunkSettings("whole" if all(find_beir_corpus(Path(each)) for each in sources) else "passages")
 
 
 def _is_folder_of_files(source: Path | str) -> bool:
     """Whether files of any kind may turn up there, of which a bad one must not stop the rest."""
-    return Path(source).is_dir() and find_beir(Path(source)) is None
+    return Path(source).is_dir() and find_beir_corpus(Path(source)) is None
 
 
 def _cause(sources: Sequence[Path | str]) -> str:

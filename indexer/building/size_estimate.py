@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.readers import Limits, ReadOptions, find_beir
-from indexer.readers.dispatch import PACKED_SUFFIXES
-from indexer.readers.sources.compressed import DAMAGE, expanded
-from indexer.readers.sources.files import walk
-from indexer.readers.sources.sources import is_path
+from indexer.readers import ReadLimits, ReadOptions, find_beir_corpus
+from indexer.readers.formats.compressed import DAMAGE, expanded
+from indexer.readers.formats.dispatch import PACKED_SUFFIXES
+from indexer.readers.sources.folders import walk
+from indexer.readers.sources.paths import is_path
 from retrieval.errors import BadDocument
 
 SAMPLED_BYTES = 4 << 20
@@ -35,8 +35,8 @@ def estimate_sources(sources: Iterable[Path | str], options: ReadOptions) -> Sou
 
 
 def _files(source: Path, options: ReadOptions) -> Iterator[Path]:
-    if beir := find_beir(source):
-        yield beir.corpus
+    if corpus := find_beir_corpus(source):
+        yield corpus
     elif source.is_dir():
         yield from (found.path for found in walk(source, options) if not found.failed)
     elif source.is_file():
@@ -57,7 +57,7 @@ def _lines(path: Path) -> int:
     """Lines of the first mebibytes, scaled to the whole file by how far they reach into it."""
     try:
         with path.open("rb") as raw:
-            stream = expanded(raw, Limits())
+            stream = expanded(raw, ReadLimits())
             data = stream.read(SAMPLED_BYTES)
             lines = data.count(b"\n") + (not data.endswith(b"\n"))
             read = raw.tell()

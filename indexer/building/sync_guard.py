@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from indexer.readers import FileOutcome, FileStatus
-from indexer.readers.dispatch import OWN_METADATA
-from indexer.readers.format_table import BY_SUFFIX
+from indexer.readers.formats.dispatch import OWN_METADATA
+from indexer.readers.formats.format_table import BY_SUFFIX
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import MANIFEST
 

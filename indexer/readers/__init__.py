@@ -1,21 +1,22 @@
-"""Readers of documents; one file a format, and `open_documents` is the door."""
+"""Read documents from files, folders, standard input and web pages; `open_documents` is the entry point."""
 
-from indexer.readers.formats.beir import BeirFolder, find_beir
+from indexer.readers.base.options import ReadLimits, ReadOptions, WebOptions
+from indexer.readers.base.outcomes import DocumentOrigin, FileOutcome, FileReport, FileStatus, ReadItem, printable
 from indexer.readers.opening import open_documents
-from indexer.readers.options import FileOutcome, FileStatus, Limits, ReadOptions, WebOptions
-from indexer.readers.report import FileReport
-from indexer.readers.sources.sources import check_source, id_prefixes, printable
+from indexer.readers.sources.folders import find_beir_corpus
+from indexer.readers.sources.paths import check_source, id_prefixes
 
 __all__ = [
-    "BeirFolder",
+    "DocumentOrigin",
     "FileOutcome",
     "FileReport",
     "FileStatus",
-    "Limits",
+    "ReadItem",
+    "ReadLimits",
     "ReadOptions",
     "WebOptions",
     "check_source",
-    "find_beir",
+    "find_beir_corpus",
     "id_prefixes",
     "open_documents",
     "printable",

@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from indexer.readers.dispatch import OWN_METADATA, PACKED_SUFFIXES
-from indexer.readers.format_table import BY_SUFFIX, FORMATS
-from indexer.readers.formats.beir import find_beir
+from indexer.readers.base.options import ReadOptions, WebOptions
+from indexer.readers.base.outcomes import DocumentOrigin, FileListener, FileOutcome, FileStatus, ReadItem, printable
+from indexer.readers.formats.compressed import DAMAGE, open_file
+from indexer.readers.formats.dispatch import OWN_METADATA, PACKED_SUFFIXES
+from indexer.readers.formats.format_table import BY_SUFFIX, FORMATS
 from indexer.readers.formats.ocr import check_ocr
-from indexer.readers.options import FileOutcome, FileStatus, Item, Listener, Origin, ReadOptions, WebOptions
-from indexer.readers.sandbox.parser_pool import Answer, Begin, End, ParserPool, Task
-from indexer.readers.sources.compressed import DAMAGE, open_file
-from indexer.readers.sources.files import FoundFile, walk
-from indexer.readers.sources.sources import STDIN, check_source, is_url, printable
+from indexer.readers.sandbox.parser_pool import FileEnded, FileStarted, ParserMessage, ParserPool, ParserTask
+from indexer.readers.sources.folders import FoundFile, find_beir_corpus, walk
+from indexer.readers.sources.paths import STDIN, check_source, is_url
 from indexer.readers.text.dates import utc_date
 from retrieval.errors import BadDocument
 from retrieval.types import Document, Metadata
@@ -33,8 +33,8 @@ BINARY_MARKS = (b"%PDF", b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0")
 
 
 def open_documents(
-    source: Path | str, options: ReadOptions | None = None, on_file: Listener | None = None
-) -> Iterator[Item]:
+    source: Path | str, options: ReadOptions | None = None, on_file: FileListener | None = None
+) -> Iterator[ReadItem]:
     """Documents of `source`, in a stable order (folders by path), in bounded memory.
 
     `source` is a file, a folder, "-" for standard input, or a URL where `options.web` allows it.  Whatever cannot be
@@ -57,37 +57,37 @@ def _ignore(outcome: FileOutcome) -> None:
     del outcome
 
 
-def _standard_input(options: ReadOptions, on_file: Listener) -> Iterator[Item]:
+def _standard_input(options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
     """Standard input, through a temporary file, since most formats are read at any place."""
     with tempfile.TemporaryDirectory(prefix="attendex-read-") as folder:
         path = Path(folder) / "stdin"
         with storage_errors(path), path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        found = FoundFile(path, Origin("standard input", options.id_prefix + "stdin"))
+        found = FoundFile(path, DocumentOrigin("standard input", options.id_prefix + "stdin"))
         yield from read_files(iter([found]), Path(STDIN), options, on_file)
 
 
-def _web(url: str, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
+def _web(url: str, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
     """A page, or the pages of a sitemap, through temporary files."""
     if options.web is None:
         raise BadDocument("is a URL, and fetching is off; allow it with --web", path=url)
     return _fetched(url, options.web, options, on_file)
 
 
-def _fetched(url: str, web: WebOptions, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
-    from indexer.readers.sources.web import Web
+def _fetched(url: str, web: WebOptions, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
+    from indexer.readers.sources.web import WebSession
 
-    with tempfile.TemporaryDirectory(prefix="attendex-read-") as folder, Web(web, url) as session:
+    with tempfile.TemporaryDirectory(prefix="attendex-read-") as folder, WebSession(web, url) as session:
         yield from read_files(session.pages(url, Path(folder)), Path(url), options, on_file)
 
 
-def _documents(path: Path, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
-    if beir := find_beir(path):
-        found = FoundFile(beir.corpus, Origin(str(beir.corpus), beir.corpus.name))
+def _documents(path: Path, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
+    if corpus := find_beir_corpus(path):
+        found = FoundFile(corpus, DocumentOrigin(str(corpus), corpus.name))
         return read_files(iter([found]), path, replace(options, format="beir"), on_file)
     if path.is_dir():
         return read_files(walk(path, options), path, replace(options, tables_as_text=True), on_file)
-    found = FoundFile(path, Origin(str(path), options.id_prefix + path.name))
+    found = FoundFile(path, DocumentOrigin(str(path), options.id_prefix + path.name))
     return read_files(iter([found]), path, options, on_file)
 
 
@@ -97,11 +97,13 @@ class _Reading:
 
     file: FoundFile
     format: str = ""
-    task: Task | None = None
+    task: ParserTask | None = None
     started: float = field(default_factory=time.perf_counter)
 
 
-def read_files(files: Iterator[FoundFile], source: Path, options: ReadOptions, on_file: Listener) -> Iterator[Item]:
+def read_files(
+    files: Iterator[FoundFile], source: Path, options: ReadOptions, on_file: FileListener
+) -> Iterator[ReadItem]:
     """Items of `files` in their order; parsing runs ahead in other processes.
 
     A source without any item yields a BadDocument that says so.
@@ -129,7 +131,7 @@ def _ahead(files: Iterator[FoundFile], pool: ParserPool, ahead: int, options: Re
         chosen = options.format or file.format
         reading = _Reading(file, chosen or _inside_format(file.path))
         if not file.failed and not (reading.format in FORMATS and FORMATS[reading.format].inside):
-            reading.task = Task(file.path, file.origin, replace(options, format=chosen))
+            reading.task = ParserTask(file.path, file.origin, replace(options, format=chosen))
             pool.submit(reading.task)
         waiting.append(reading)
         if len(waiting) > ahead:
@@ -154,15 +156,15 @@ def _inside_format(path: Path) -> str:
     return "" if head.startswith(BINARY_MARKS) or is_array else known
 
 
-def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator[Item | FileOutcome]:
+def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator[ReadItem | FileOutcome]:
     """Items of one file, then its outcome."""
     file = reading.file
     documents, bad = 0, 0
     reason, skipped, known = "", "", reading.format
     for item in _items(reading, pool, options):
-        if isinstance(item, Begin):
+        if isinstance(item, FileStarted):
             known = item.format
-        elif isinstance(item, End):
+        elif isinstance(item, FileEnded):
             skipped = item.skipped
         elif isinstance(item, Document):
             documents += 1
@@ -179,7 +181,7 @@ def _read(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator
     yield FileOutcome(file.origin.path, status, known, reason, documents, bad, size, seconds, file.origin.name)
 
 
-def _items(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator[Answer]:
+def _items(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterator[ParserMessage]:
     if reading.file.failed:
         return iter([BadDocument(reading.file.failed, path=reading.file.origin.path)])
     if reading.task is not None:
@@ -187,7 +189,7 @@ def _items(reading: _Reading, pool: ParserPool, options: ReadOptions) -> Iterato
     return _read_here(reading, options)
 
 
-def _read_here(reading: _Reading, options: ReadOptions) -> Iterator[Item]:
+def _read_here(reading: _Reading, options: ReadOptions) -> Iterator[ReadItem]:
     """Items of a file that this process reads; what breaks the file as a whole becomes its last item."""
     path, origin = reading.file.path, reading.file.origin
     try:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from indexer.building.document_changes import CollectionChange
+from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.records import document_from
-from indexer.readers.options import ReadOptions
 from retrieval.errors import BadDocument, DocumentNotFound, InputError, TooLarge
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.types import Document, FieldType

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from indexer.readers.formats.markup import Element
+from indexer.readers.formats.html_tree import HtmlElement
 
 NAMES = re.compile(
     r"(?:^|[\s_-])(?:nav(?:bar|igation|box)?|menu\w*|breadcrumbs?|footer|sidebar|side-bar|cookies?\w*|consent|banner|masthead"
@@ -39,7 +39,7 @@ class Measure:
     links: int = 0
 
 
-def main_content(body: Element) -> Element:
+def main_content(body: HtmlElement) -> HtmlElement:
     """The part of the page that is its own, without boilerplate; all of it where that would leave next to nothing."""
     everything = _length(body)
     cleaned = _cleaned(body, everything)
@@ -51,22 +51,22 @@ def main_content(body: Element) -> Element:
     return body
 
 
-def _length(element: Element) -> int:
+def _length(element: HtmlElement) -> int:
     return len(element.text().strip())
 
 
-def _cleaned(element: Element, everything: int) -> Element:
+def _cleaned(element: HtmlElement, everything: int) -> HtmlElement:
     """A copy without what its tag, role or name gives away."""
-    kept: list[Element | str] = []
+    kept: list[HtmlElement | str] = []
     for child in element.children:
         if isinstance(child, str):
             kept.append(child)
         elif not _is_boilerplate(child, element, everything):
             kept.append(_cleaned(child, everything))
-    return Element(element.tag, element.attributes, kept)
+    return HtmlElement(element.tag, element.attributes, kept)
 
 
-def _is_boilerplate(element: Element, parent: Element, everything: int) -> bool:
+def _is_boilerplate(element: HtmlElement, parent: HtmlElement, everything: int) -> bool:
     attributes = element.attributes
     if element.tag == "a" and element.text().strip() in ANCHORS:
         return True
@@ -84,7 +84,7 @@ def _is_boilerplate(element: Element, parent: Element, everything: int) -> bool:
     return element.find("h1") is None and _length(element) < LARGE_SHARE * everything
 
 
-def _main(body: Element) -> Element:
+def _main(body: HtmlElement) -> HtmlElement:
     """The element that says it is the main one, or the only article, if it holds a fair part of the text."""
     everything = _length(body)
     marked = [each for each in body.elements() if each.tag == "main" or each.attributes.get("role") == "main"]
@@ -95,7 +95,7 @@ def _main(body: Element) -> Element:
     return body
 
 
-def _pruned(element: Element) -> Element:
+def _pruned(element: HtmlElement) -> HtmlElement:
     """A copy without lists that are nearly all links."""
     return _prune(element).element
 
@@ -104,13 +104,13 @@ def _pruned(element: Element) -> Element:
 class Pruned:
     """A pruned copy and its measure."""
 
-    element: Element
+    element: HtmlElement
     measure: Measure
 
 
-def _prune(element: Element) -> Pruned:
+def _prune(element: HtmlElement) -> Pruned:
     measure = Measure()
-    kept: list[Element | str] = []
+    kept: list[HtmlElement | str] = []
     for child in element.children:
         if isinstance(child, str):
             measure.text += len(child.strip())
@@ -126,4 +126,4 @@ def _prune(element: Element) -> Pruned:
         measure.links += inner.links
     if element.tag == "a" and "href" in element.attributes:
         measure = Measure(measure.text, measure.text, 1)
-    return Pruned(Element(element.tag, element.attributes, kept), measure)
+    return Pruned(HtmlElement(element.tag, element.attributes, kept), measure)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.text import parse_text, read_as
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed
+from indexer.readers.text.text_builder import ParsedDocument
 from retrieval.types import Document, Section
 
 # A definition that begins a line without indentation, in the languages that have such words.
@@ -21,7 +22,7 @@ DEFINITION = re.compile(
 )
 
 
-def read_code(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_code(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The file as one document, titled by its name with suffix."""
     for item in read_as(parse_code, stream, origin, options):
         if isinstance(item, Document):
@@ -31,13 +32,13 @@ def read_code(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterato
             yield item
 
 
-def parse_code(data: bytes, options: ReadOptions) -> Parsed:
+def parse_code(data: bytes, options: ReadOptions) -> ParsedDocument:
     """The text, a section a top-level definition."""
     text = parse_text(data, options).text
     starts = [(match.start(), match.group(1)) for match in DEFINITION.finditer(text)]
     if not starts:
-        return Parsed(text)
+        return ParsedDocument(text)
     begin = [(0, "")] if starts[0][0] else []
     marks = begin + starts
     ends = [start for start, _ in marks[1:]] + [len(text)]
-    return Parsed(text, "", tuple(Section(s, e, name, name) for (s, name), e in zip(marks, ends, strict=True)))
+    return ParsedDocument(text, "", tuple(Section(s, e, name, name) for (s, name), e in zip(marks, ends, strict=True)))

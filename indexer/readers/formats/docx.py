@@ -8,8 +8,10 @@ from typing import BinaryIO
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.text import read_as
-from indexer.readers.formats.zips import (
+from indexer.readers.formats.zip_package import (
     attribute,
     core_properties,
     local,
@@ -19,8 +21,7 @@ from indexer.readers.formats.zips import (
     targets,
     xml_part,
 )
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder, one_line
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 
 HEADING_NAME = re.compile(r"^(?:heading|überschrift|titre|título|заголовок|标题|見出し)\s*(\d)$", re.IGNORECASE)
 CONTENTS_NAME = re.compile(r"^toc (?:\d|heading)$", re.IGNORECASE)
@@ -29,12 +30,12 @@ LONG_CELL = 600  # characters: a table with longer cells lays a page out
 DEEPEST = 60
 
 
-def read_docx(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_docx(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The file as one document."""
     return read_as(parse_docx, stream, origin, options)
 
 
-def parse_docx(data: bytes, options: ReadOptions) -> Parsed:
+def parse_docx(data: bytes, options: ReadOptions) -> ParsedDocument:
     """What is read of a Word document."""
     with open_zip(data, options.limits) as archive:
         main = _main_part(archive)

@@ -8,24 +8,25 @@ from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.html import render_html
-from indexer.readers.formats.markup import parse_page
+from indexer.readers.formats.html_tree import parse_page
 from indexer.readers.formats.text import read_as
-from indexer.readers.formats.zips import local, open_zip, parse_xml, read_part, resolved
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder, one_line
+from indexer.readers.formats.zip_package import local, open_zip, parse_xml, read_part, resolved
 from indexer.readers.text.charsets import decode
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument
 
 ABOUT = {"title": "title", "creator": "author", "date": "date", "language": "language", "publisher": "publisher"}
 
 
-def read_epub(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_epub(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The book as one document."""
     return read_as(parse_epub, stream, origin, options)
 
 
-def parse_epub(data: bytes, options: ReadOptions) -> Parsed:
+def parse_epub(data: bytes, options: ReadOptions) -> ParsedDocument:
     """What is read of a book."""
     with open_zip(data, options.limits) as archive:
         if "META-INF/encryption.xml" in archive.NameToInfo and b"xenc" in read_part(archive, "META-INF/encryption.xml"):

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.boilerplate import main_content
 from indexer.readers.formats.front_matter import split_front_matter
-from indexer.readers.formats.markup import Element, Page, parse_page
+from indexer.readers.formats.html_tree import HtmlElement, HtmlPage, parse_page
 from indexer.readers.formats.records import metadata_from
 from indexer.readers.formats.text import read_as
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder, one_line
 from indexer.readers.text.charsets import decode
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 
 BLOCKS = frozenset(
     """
@@ -30,18 +31,18 @@ AUTHORS = ("author", "article:author", "dc.creator", "citation_author", "parsely
 DATES = ("article:published_time", "date", "dc.date", "citation_publication_date", "publish-date", "last-modified")
 
 
-def read_html(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_html(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The page as one document."""
     return read_as(parse_html, stream, origin, options)
 
 
-def parse_html(data: bytes, options: ReadOptions) -> Parsed:
+def parse_html(data: bytes, options: ReadOptions) -> ParsedDocument:
     """What is read of a page."""
     del options
     return html_to_parsed(decode(data, declares=True))
 
 
-def html_to_parsed(html: str) -> Parsed:
+def html_to_parsed(html: str) -> ParsedDocument:
     """What is read of a page's text."""
     front = split_front_matter(html)
     page = parse_page(front.body)
@@ -52,12 +53,12 @@ def html_to_parsed(html: str) -> Parsed:
     return builder.build(**{**_about(page), **about})
 
 
-def render_html(element: Element, builder: TextBuilder) -> None:
+def render_html(element: HtmlElement, builder: TextBuilder) -> None:
     """Blocks of `element`, in order."""
     _Renderer(builder).element(element)
 
 
-def _title(page: Page, content: Element) -> str:
+def _title(page: HtmlPage, content: HtmlElement) -> str:
     """The page's title without the site's name; its first heading where that says the same."""
     named = [one_line(title) for title in (page.title, page.meta.get("og:title", "")) if title.strip()]
     heading = content.find("h1") or page.body.find("h1")
@@ -68,7 +69,7 @@ def _title(page: Page, content: Element) -> str:
     return fronts[0] if fronts else ""
 
 
-def _about(page: Page) -> dict[str, str]:
+def _about(page: HtmlPage) -> dict[str, str]:
     found = {
         "author": next((page.meta[name] for name in AUTHORS if page.meta.get(name)), "") or page.linked.author,
         "date": _iso_date(next((page.meta[name] for name in DATES if page.meta.get(name)), ""))
@@ -92,7 +93,7 @@ class _Renderer:
         self._running: list[str] = []
         self._in_list = False
 
-    def element(self, element: Element) -> None:
+    def element(self, element: HtmlElement) -> None:
         """Render one block and all below it."""
         for child in element.children:
             if isinstance(child, str):
@@ -101,7 +102,7 @@ class _Renderer:
                 self._child(child)
         self._flush()
 
-    def _child(self, child: Element) -> None:
+    def _child(self, child: HtmlElement) -> None:
         if child.tag in HEADINGS:
             self._flush()
             self._builder.heading(HEADINGS[child.tag], child.text())
@@ -124,12 +125,12 @@ class _Renderer:
         else:
             self._inline(child)
 
-    def _item(self, item: Element) -> None:
+    def _item(self, item: HtmlElement) -> None:
         self._running.append("- ")
         self._in_list = True
         self.element(item)
 
-    def _inline(self, element: Element) -> None:
+    def _inline(self, element: HtmlElement) -> None:
         for child in element.children:
             if isinstance(child, str):
                 self._running.append(SPACE.sub(" ", child))
@@ -146,9 +147,9 @@ class _Renderer:
         self._in_list = False
 
 
-def _is_data(table: Element) -> bool:
+def _is_data(table: HtmlElement) -> bool:
     """Whether a table shows data rather than lays out the page."""
-    cells = [cell for row in _own_rows(table) for cell in row.children if isinstance(cell, Element)]
+    cells = [cell for row in _own_rows(table) for cell in row.children if isinstance(cell, HtmlElement)]
     if any(len(cell.text()) > LONG_CELL for cell in cells):
         return False
     titled = any(cell.tag == "th" for cell in cells)  # a layout has no titles above its columns
@@ -156,24 +157,24 @@ def _is_data(table: Element) -> bool:
     return not any(each.tag in unfit or each.tag in HEADINGS for each in table.elements() if each is not table)
 
 
-def _rows(table: Element) -> Iterator[list[str]]:
+def _rows(table: HtmlElement) -> Iterator[list[str]]:
     for row in _own_rows(table):
         if row.tag == "caption":
             yield [row.text()]
         else:
-            yield [_cell(each) for each in row.children if isinstance(each, Element)]
+            yield [_cell(each) for each in row.children if isinstance(each, HtmlElement)]
 
 
-def _own_rows(element: Element) -> Iterator[Element]:
+def _own_rows(element: HtmlElement) -> Iterator[HtmlElement]:
     """Caption and rows of a table, without those of tables within its cells."""
     for child in element.children:
-        if isinstance(child, Element):
+        if isinstance(child, HtmlElement):
             if child.tag in ("tr", "caption"):
                 yield child
             elif child.tag != "table":
                 yield from _own_rows(child)
 
 
-def _cell(cell: Element) -> str:
+def _cell(cell: HtmlElement) -> str:
     """Text of a cell; blocks and breaks inside do not glue words together."""
     return " ".join(child if isinstance(child, str) else _cell(child) for child in cell.children)

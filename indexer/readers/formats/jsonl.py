@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NoReturn
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
+from indexer.readers.formats.compressed import first_bytes
 from indexer.readers.formats.records import UNENCODABLE, document_from, fields_problem
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import clean
-from indexer.readers.sources.compressed import first_bytes
+from indexer.readers.text.text_builder import clean
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
@@ -18,7 +19,9 @@ SAMPLE_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
 
 
-def read_jsonl(stream: BinaryIO, origin: Origin, options: ReadOptions, *, allow_empty: bool = False) -> Iterator[Item]:
+def read_jsonl(
+    stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions, *, allow_empty: bool = False
+) -> Iterator[ReadItem]:
     """A document, or what is wrong, for every line that is not blank."""
     longest = options.limits.record_bytes
     if options.tables_as_text and not allow_empty and _holds_no_records(stream, options):
@@ -51,7 +54,7 @@ def _holds_no_records(stream: BinaryIO, options: ReadOptions) -> bool:
     return False
 
 
-def _as_text(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Item:
+def _as_text(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> ReadItem:
     """The file as one document, its lines as they are."""
     lines, left = [], options.limits.text_bytes
     while line := stream.readline(left + 1):

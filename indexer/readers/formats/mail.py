@@ -13,14 +13,15 @@ from email.utils import getaddresses
 from itertools import islice
 from typing import BinaryIO
 
-from indexer.readers.dispatch import guarded
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
+from indexer.readers.formats.archive import read_member
+from indexer.readers.formats.compressed import read_whole
+from indexer.readers.formats.dispatch import guarded
 from indexer.readers.formats.html import html_to_parsed, render_html
-from indexer.readers.formats.markup import parse_page
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder, one_line
-from indexer.readers.sources.archive import read_member
-from indexer.readers.sources.compressed import read_whole
+from indexer.readers.formats.html_tree import parse_page
 from indexer.readers.text.charsets import decode
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
@@ -33,12 +34,12 @@ PARTS_DEEP = 20
 SAVED_FROM = "snapshot-content-location"
 
 
-def read_mail(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_mail(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The mail as one document, and each attachment that can be read as one more."""
     yield from _mail(read_whole(stream, options.limits), origin, options)
 
 
-def read_mbox(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_mbox(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The mails of a mailbox, named after their numbers within it."""
     for number, data in enumerate(_split(stream, options.limits.record_bytes), start=1):
         mail = origin.member(str(number))
@@ -62,7 +63,7 @@ def _split(stream: BinaryIO, most_bytes: int) -> Iterator[bytes]:
         yield ESCAPED_FROM.sub(rb"\1", b"".join(lines))
 
 
-def _mail(data: bytes, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def _mail(data: bytes, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     message = BytesParser(policy=policy.default.clone(raise_on_defect=False)).parsebytes(data)
     parsed = _parsed(message)
     nothing = not parsed.text.strip() and not parsed.title
@@ -76,7 +77,7 @@ def _mail(data: bytes, origin: Origin, options: ReadOptions) -> Iterator[Item]:
         yield BadDocument("the mail has neither subject nor text", path=origin.path)
 
 
-def _carried(message: EmailMessage, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def _carried(message: EmailMessage, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """What is attached, each under a name of its own."""
     used: set[str] = set()
     for number, part in enumerate(_attachments(message), start=1):
@@ -89,14 +90,14 @@ def _carried(message: EmailMessage, origin: Origin, options: ReadOptions) -> Ite
             yield from read_member(io.BytesIO(_payload(part)), origin.member(name), options)
 
 
-def _forwarded(part: EmailMessage, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def _forwarded(part: EmailMessage, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """A mail that another carries as it came."""
     for inner in part.get_payload():
         if isinstance(inner, EmailMessage):
             yield from _mail(inner.as_bytes(), origin, options)
 
 
-def _parsed(message: EmailMessage) -> Parsed:
+def _parsed(message: EmailMessage) -> ParsedDocument:
     title, place = _header(message, "subject"), _header(message, SAVED_FROM)
     bodies = list(_bodies(message))
     if place and bodies and _is_html(bodies[0]):  # a page that a browser saved as one file

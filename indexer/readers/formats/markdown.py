@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from html import unescape
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.front_matter import split_front_matter
 from indexer.readers.formats.records import metadata_from
 from indexer.readers.formats.text import read_as
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder
 from indexer.readers.text.charsets import decode
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -21,18 +22,18 @@ TAG = re.compile(r"<!--.*?-->|<[^<>]*>", re.DOTALL)
 BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
-def read_markdown(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_markdown(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The file as one document, titled by its front matter, else by its first heading."""
     return read_as(parse_markdown, stream, origin, options)
 
 
-def parse_markdown(data: bytes, options: ReadOptions) -> Parsed:
+def parse_markdown(data: bytes, options: ReadOptions) -> ParsedDocument:
     """What is read of a Markdown file."""
     del options
     return markdown_to_parsed(decode(data))
 
 
-def markdown_to_parsed(text: str) -> Parsed:
+def markdown_to_parsed(text: str) -> ParsedDocument:
     """What is read of Markdown text; also for cells of notebooks."""
     front = split_front_matter(text)
     matter = dict(front.fields)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from indexer.readers.options import ReadOptions
-from indexer.readers.parsed import one_line
+from indexer.readers.base.options import ReadOptions
 from indexer.readers.text.reflow import WIDE
+from indexer.readers.text.text_builder import one_line
 from retrieval.errors import BadDocument, InputError
 
 PROGRAM = "tesseract"

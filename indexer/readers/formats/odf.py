@@ -8,10 +8,11 @@ from typing import BinaryIO
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.text import read_as
-from indexer.readers.formats.zips import attribute, local, open_zip, parse_xml, read_part, xml_part
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder, one_line
+from indexer.readers.formats.zip_package import attribute, local, open_zip, parse_xml, read_part, xml_part
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument
 
 SKIPPED = frozenset(("annotation", "tracked-changes", "table-of-content", "sequence-decls", "forms", "changed-region"))
@@ -26,17 +27,17 @@ DEEPEST = 60
 FRACTION = re.compile(r"(?<=:\d\d)\.\d+")  # of a second, to nine figures
 
 
-def read_odt(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_odt(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The text as one document."""
     return read_as(parse_odf, stream, origin, options)
 
 
-def read_odp(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_odp(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The presentation as one document, a section a slide."""
     return read_as(parse_odf, stream, origin, options)
 
 
-def parse_odf(data: bytes, options: ReadOptions) -> Parsed:
+def parse_odf(data: bytes, options: ReadOptions) -> ParsedDocument:
     """What is read of an OpenDocument file."""
     with open_zip(data, options.limits) as archive:
         if b"encryption-data" in read_part(archive, "META-INF/manifest.xml"):

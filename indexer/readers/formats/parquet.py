@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, BinaryIO
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.jsonl import check_encodable
 from indexer.readers.formats.records import document_from, fields_problem
 from indexer.readers.formats.tables import table_as_text
-from indexer.readers.options import Item, Origin, ReadOptions
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
 BATCH_ROWS = 1024
 
 
-def read_parquet(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_parquet(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """A document, or what is wrong, for every row; `line` of an error is the row, from 1."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -35,7 +36,7 @@ def read_parquet(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iter
         yield BadDocument(f"not readable as Parquet after row {number}: {error}", path=origin.path)
 
 
-def _without_records(table: Any, problem: str, origin: Origin, options: ReadOptions) -> Item:
+def _without_records(table: Any, problem: str, origin: DocumentOrigin, options: ReadOptions) -> ReadItem:
     """A table of another kind: one document in a folder, else the reason why it is none."""
     if not options.tables_as_text:
         return BadDocument(problem, path=origin.path)
@@ -45,7 +46,7 @@ def _without_records(table: Any, problem: str, origin: Origin, options: ReadOpti
     return table_as_text(chain([names], rows), origin, options)
 
 
-def _item(record: dict[str, object], path: str, number: int, options: ReadOptions) -> Item:
+def _item(record: dict[str, object], path: str, number: int, options: ReadOptions) -> ReadItem:
     try:
         document: Document = document_from(record, options)
         check_encodable(document)

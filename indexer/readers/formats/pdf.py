@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.pdf_text import PageTexts, page_texts
 from indexer.readers.formats.text import read_as
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder, one_line
 from indexer.readers.text.reflow import has_parted_words, joined_words, paragraphs, vocabulary, without_edges
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument, MissingExtra
 
 LEAST_LETTERS = 8  # of a page with a text layer worth the name
@@ -26,12 +27,12 @@ LEADERS = re.compile(r"[ \t]?(?:\.[ \t]?){5,}")  # the dots that lead to a page 
 LOOK_ALIKES = re.compile("[\u2e80-\u2fdf\uf900-\ufaff\ufb00-\ufb06]+")  # radicals for characters, ligatures
 
 
-def read_pdf(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_pdf(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The file as one document with its pages as sections."""
     return read_as(parse_pdf, stream, origin, options)
 
 
-def parse_pdf(data: bytes, options: ReadOptions) -> Parsed:
+def parse_pdf(data: bytes, options: ReadOptions) -> ParsedDocument:
     """What is read of a PDF file; raises BadDocument for one that is protected or holds pictures alone."""
     document = open_pdf(data, options.password)
     try:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from indexer.readers.parsed import one_line
+from indexer.readers.text.text_builder import one_line
 
 MOST_ANNOTATIONS = 2_000  # of one page
 PLAIN_NAME = re.compile(r"[^\W\d_][\w -]*")  # others are a program's: form1[0].TextField2[0]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.ocr import read_page
 from indexer.readers.formats.pdf_form import prepare_forms, typed_in
-from indexer.readers.options import ReadOptions
-from indexer.readers.parsed import one_line
+from indexer.readers.text.text_builder import one_line
 from retrieval.errors import BadDocument
 
 ARABIC = re.compile("[\u0600-\u06ff]")
@@ -67,7 +67,7 @@ def page_texts(document: Any, data: bytes, options: ReadOptions) -> PageTexts:
             if scanned + unsure >= options.limits.ocr_pages:
                 raise BadDocument(f"more than {options.limits.ocr_pages:,} of its pages are pictures")
             reading = read_page(page, options)
-            options.alive()
+            options.report_progress()
             text = reading.text or text
             scanned += bool(reading.text)
             unsure += reading.unsure

@@ -8,8 +8,10 @@ from typing import BinaryIO
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.text import read_as
-from indexer.readers.formats.zips import (
+from indexer.readers.formats.zip_package import (
     attribute,
     core_properties,
     local,
@@ -19,8 +21,7 @@ from indexer.readers.formats.zips import (
     targets,
     xml_part,
 )
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder, one_line
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument
 
 MOST_CATEGORIES = 200  # of a chart
@@ -29,12 +30,12 @@ SILENT = frozenset(("dt", "ftr", "sldNum", "hdr", "sldImg"))  # placeholders for
 NO_TITLE = frozenset(("powerpoint presentation", "presentation", "slide 1", "powerpoint-präsentation"))
 
 
-def read_pptx(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_pptx(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The file as one document."""
     return read_as(parse_pptx, stream, origin, options)
 
 
-def parse_pptx(data: bytes, options: ReadOptions) -> Parsed:
+def parse_pptx(data: bytes, options: ReadOptions) -> ParsedDocument:
     """What is read of a presentation."""
     with open_zip(data, options.limits) as archive:
         about = core_properties(archive)

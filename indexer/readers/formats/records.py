@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
-from indexer.readers.options import ReadOptions
+from indexer.readers.base.options import ReadOptions
 from retrieval.errors import BadDocument
 from retrieval.types import Document, MetadataValue
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.rst_tables import csv_table, list_table, table_at
 from indexer.readers.formats.text import read_as
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder
 from indexer.readers.text.charsets import decode
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 
 ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*$")
 DIRECTIVE = re.compile(r"^(\s*)\.\. +(?:\|[^|]+\| *)?([\w:+.-]+)::(?:[ \t]+(.*))?$")
@@ -32,12 +33,12 @@ NO_ARGUMENT = (*CODE[:3], "only", "ifconfig", "container", "class", "rst-class",
 FIELDS = {"author": "author", "authors": "author", "date": "date", "version": "version", "title": "title"}
 
 
-def read_rst(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_rst(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The file as one document, titled by its first heading."""
     return read_as(parse_rst, stream, origin, options)
 
 
-def parse_rst(data: bytes, options: ReadOptions) -> Parsed:
+def parse_rst(data: bytes, options: ReadOptions) -> ParsedDocument:
     """What is read of a reStructuredText file."""
     del options
     text = decode(data).expandtabs(8)
@@ -56,7 +57,7 @@ class _Reader:
     _paragraph: list[str] = field(default_factory=list)
     _about: dict[str, str] = field(default_factory=dict)
 
-    def parsed(self) -> Parsed:
+    def parsed(self) -> ParsedDocument:
         """The document."""
         while self.position < len(self.lines):
             taken = self._take_heading() or self._take_table() or self._take_explicit() or self._take_field()

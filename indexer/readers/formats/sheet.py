@@ -7,19 +7,20 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any, BinaryIO
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.text import read_as
-from indexer.readers.formats.zips import core_properties, open_zip
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder
+from indexer.readers.formats.zip_package import core_properties, open_zip
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 from retrieval.errors import BadDocument, MissingExtra
 
 
-def read_sheet(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_sheet(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The file as one document."""
     return read_as(parse_sheet, stream, origin, options)
 
 
-def parse_sheet(data: bytes, options: ReadOptions) -> Parsed:
+def parse_sheet(data: bytes, options: ReadOptions) -> ParsedDocument:
     """What is read of a spreadsheet (xlsx, xlsb, xls, ods)."""
     try:
         import python_calamine as calamine

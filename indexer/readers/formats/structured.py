@@ -6,15 +6,16 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
+from indexer.readers.formats.compressed import read_whole
 from indexer.readers.formats.jsonl import DECODER, check_encodable
 from indexer.readers.formats.markdown import markdown_to_parsed, parser, render
 from indexer.readers.formats.records import document_from, fields_problem
 from indexer.readers.formats.text import read_as
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import Parsed, TextBuilder
-from indexer.readers.sources.compressed import read_whole
 from indexer.readers.text.charsets import decode
 from indexer.readers.text.language import language_of
+from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
@@ -22,7 +23,7 @@ LIST_FIELDS = ("documents", "data", "items", "records", "rows", "results")  # wh
 OUTPUT_CHARACTERS = 2_000  # of one cell of a notebook; more is a log
 
 
-def read_json(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_json(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """Records of the file; an error's line is the record's number, from 1.
 
     A file that holds neither a record nor a list of records is one document of its own, shown as JSON.
@@ -59,7 +60,7 @@ def _is_record(first: Sequence[Any], options: ReadOptions) -> bool:
     return bool(first) and isinstance(first[0], dict) and not fields_problem(list(first[0]), options)
 
 
-def _item(record: Any, number: int, origin: Origin, options: ReadOptions) -> Item:
+def _item(record: Any, number: int, origin: DocumentOrigin, options: ReadOptions) -> ReadItem:
     try:
         if not isinstance(record, dict):
             raise BadDocument(f"a record must be a JSON object, not {type(record).__name__}")
@@ -79,12 +80,12 @@ def _loads(data: bytes) -> Any:
         raise BadDocument("not usable JSON: nested too deeply") from error
 
 
-def read_notebook(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_notebook(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """The notebook as one document: Markdown cells, code, and what it printed."""
     return read_as(parse_notebook, stream, origin, options)
 
 
-def parse_notebook(data: bytes, options: ReadOptions) -> Parsed:
+def parse_notebook(data: bytes, options: ReadOptions) -> ParsedDocument:
     """What is read of a notebook of format 3 or 4."""
     del options
     value = _loads(data)

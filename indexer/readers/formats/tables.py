@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, TypeAlias
 
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
+from indexer.readers.formats.compressed import first_bytes
 from indexer.readers.formats.records import document_from, fields_problem
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.parsed import TextBuilder
-from indexer.readers.sources.compressed import first_bytes
 from indexer.readers.text.charsets import SAMPLE_BYTES, encoding_of
+from indexer.readers.text.text_builder import TextBuilder
 from retrieval.errors import BadDocument
 from retrieval.types import FieldType
 
@@ -40,7 +41,7 @@ class Row:
     line: int
 
 
-def read_table(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_table(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """A document, or what is wrong, for every row."""
     path = origin.path
     rows = _rows(stream, path, options)
@@ -64,7 +65,7 @@ def read_table(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterat
         yield row if isinstance(row, BadDocument) else _item(row, header, converters, path, options)
 
 
-def table_as_text(rows: Iterator[list[str]], origin: Origin, options: ReadOptions) -> Item:
+def table_as_text(rows: Iterator[list[str]], origin: DocumentOrigin, options: ReadOptions) -> ReadItem:
     """The whole table as one document, a line a row."""
     builder = TextBuilder(PurePosixPath(origin.name).stem)
     while some := list(itertools.islice(rows, SAMPLE_ROWS)):
@@ -74,7 +75,7 @@ def table_as_text(rows: Iterator[list[str]], origin: Origin, options: ReadOption
     return builder.build().document(origin.name, "")
 
 
-def _item(row: Row, header: list[str], converters: Mapping[str, Convert], path: str, options: ReadOptions) -> Item:
+def _item(row: Row, header: list[str], converters: Mapping[str, Convert], path: str, options: ReadOptions) -> ReadItem:
     try:
         return document_from(_record(row, header, converters), options)
     except BadDocument as error:

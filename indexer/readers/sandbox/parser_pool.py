@@ -21,7 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
-from indexer.readers.options import Item, Limits, Origin, ReadOptions
+from indexer.readers.base.options import ReadLimits, ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.sandbox.watchdog import Watchdog
 from indexer.readers.sandbox.wire import (
     OUT_OF_MEMORY,
@@ -39,45 +40,45 @@ ENDING_SECONDS = 5.0  # that a process may take to end once it has closed its pi
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class FileStarted:
     """The first answer to a file that is read: what it turned out to be."""
 
     format: str
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class FileEnded:
     """The last answer to a file."""
 
     skipped: str = ""  # why it holds no documents; "" where it was read
 
 
-Answer: TypeAlias = Item | Begin | End
+ParserMessage: TypeAlias = ReadItem | FileStarted | FileEnded
 
 
 @dataclass(slots=True)
-class Task:
+class ParserTask:
     """A file on its way through the pool."""
 
     path: Path
-    origin: Origin
+    origin: DocumentOrigin
     options: ReadOptions
-    answers: queue.Queue[Answer] = field(default_factory=lambda: queue.Queue(AHEAD))
+    answers: queue.Queue[ParserMessage] = field(default_factory=lambda: queue.Queue(AHEAD))
 
 
-class Closed(Exception):
+class PoolClosed(Exception):
     """The pool was closed while a file was being read."""
 
 
 class ParserPool:
     """At most `workers` parser processes, started when they are needed.  Close it, or use it as a context."""
 
-    def __init__(self, workers: int, limits: Limits) -> None:
+    def __init__(self, workers: int, limits: ReadLimits) -> None:
         self._limits = limits
-        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[ParserTask | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._scratch = tempfile.mkdtemp(prefix="attendex-read-")
-        self._drivers = [_Driver(self._tasks, self._closing, self._scratch, limits) for _ in range(workers)]
+        self._drivers = [_ParserThread(self._tasks, self._closing, self._scratch, limits) for _ in range(workers)]
 
     def __enter__(self) -> ParserPool:
         return self
@@ -85,7 +86,7 @@ class ParserPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: ParserTask) -> None:
         """Queue a file; its answers come through `answers`."""
         for driver in self._drivers:
             if not driver.is_alive() and driver.ident is None:
@@ -93,12 +94,12 @@ class ParserPool:
                 break
         self._tasks.put(task)
 
-    def answers(self, task: Task) -> Iterator[Answer]:
-        """Begin where the file is read, its documents and errors, then one End."""
+    def answers(self, task: ParserTask) -> Iterator[ParserMessage]:
+        """FileStarted where the file is read, its documents and errors, then one FileEnded."""
         while True:
             answer = task.answers.get()
             yield answer
-            if isinstance(answer, End):
+            if isinstance(answer, FileEnded):
                 return
 
     def close(self) -> None:
@@ -113,11 +114,11 @@ class ParserPool:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-class _Driver(threading.Thread):
+class _ParserThread(threading.Thread):
     """Drives one parser process after another."""
 
     def __init__(
-        self, tasks: queue.SimpleQueue[Task | None], closing: threading.Event, scratch: str, limits: Limits
+        self, tasks: queue.SimpleQueue[ParserTask | None], closing: threading.Event, scratch: str, limits: ReadLimits
     ) -> None:
         super().__init__(daemon=True, name="attendex-parser")
         self._tasks = tasks
@@ -129,7 +130,7 @@ class _Driver(threading.Thread):
 
     def run(self) -> None:
         """Work until the pool is closed."""
-        with contextlib.suppress(Closed):
+        with contextlib.suppress(PoolClosed):
             while (task := self._tasks.get()) is not None and not self._closing.is_set():
                 self._serve(task)
         self._end_process()
@@ -139,14 +140,14 @@ class _Driver(threading.Thread):
         if (process := self._process) is not None:
             _kill(process)
 
-    def _serve(self, task: Task) -> None:
-        end = End()
+    def _serve(self, task: ParserTask) -> None:
+        end = FileEnded()
         try:
             end = self._exchange(task)
         except BadDocument as error:
             self._end_process()
             self._put(task, BadDocument(str(error), path=task.origin.path))
-        except Closed:
+        except PoolClosed:
             raise
         except Exception as error:  # who reads waits for an end, whatever a parser sends
             self._end_process()
@@ -155,7 +156,7 @@ class _Driver(threading.Thread):
         if self._files >= FILES_A_PROCESS:
             self._end_process()
 
-    def _exchange(self, task: Task) -> End:
+    def _exchange(self, task: ParserTask) -> FileEnded:
         """Send the file and pass on what comes back; raises BadDocument when the process dies of it."""
         process = self._ready_process()
         self._files += 1
@@ -174,7 +175,7 @@ class _Driver(threading.Thread):
                 if message is None:
                     raise BadDocument(self._cause(process, watchdog.timed_out))
                 if "end" in message:
-                    return End(**message["end"])
+                    return FileEnded(**message["end"])
                 if "alive" not in message:
                     self._put(task, _answer(message, task.origin))
 
@@ -184,7 +185,7 @@ class _Driver(threading.Thread):
         self._process = None
         _close_pipes(process)
         if self._closing.is_set():
-            raise Closed
+            raise PoolClosed
         if timed_out:
             return f"the parser gave no sign of life for {self._limits.wall_seconds} s"
         if status == OUT_OF_MEMORY:
@@ -199,7 +200,7 @@ class _Driver(threading.Thread):
 
     def _ready_process(self) -> subprocess.Popen[bytes]:
         if self._closing.is_set():
-            raise Closed
+            raise PoolClosed
         if self._process is None or self._process.poll() is not None:
             self._end_process()
             self._process = _start(self._scratch)
@@ -213,17 +214,17 @@ class _Driver(threading.Thread):
             process.wait()
             _close_pipes(process)
 
-    def _put(self, task: Task, answer: Answer) -> None:
+    def _put(self, task: ParserTask, answer: ParserMessage) -> None:
         while not self._closing.is_set():
             with contextlib.suppress(queue.Full):
                 task.answers.put(answer, timeout=0.2)
                 return
-        raise Closed
+        raise PoolClosed
 
 
-def _answer(message: dict[str, Any], origin: Origin) -> Item | Begin:
+def _answer(message: dict[str, Any], origin: DocumentOrigin) -> ReadItem | FileStarted:
     if "begin" in message:
-        return Begin(**message["begin"])
+        return FileStarted(**message["begin"])
     return unpack_document(message["document"]) if "document" in message else unpack_bad(message["bad"], origin)
 
 
@@ -243,7 +244,7 @@ def _start(scratch: str) -> subprocess.Popen[bytes]:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process and what it has started, as tesseract for a page."""
+    """FileEnded the process and what it has started, as tesseract for a page."""
     if process.poll() is None and hasattr(os, "killpg"):
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -7,7 +7,8 @@ import struct
 from dataclasses import asdict, replace
 from typing import Any, BinaryIO
 
-from indexer.readers.options import Limits, Origin, ReadOptions
+from indexer.readers.base.options import ReadLimits, ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin
 from retrieval.errors import BadDocument
 from retrieval.types import Document, FieldType, Section
 
@@ -58,14 +59,14 @@ def unpack_document(packed: dict[str, Any]) -> Document:
     return Document(packed["id"], packed["text"], packed["title"], metadata, sections)
 
 
-def pack_bad(error: BadDocument, origin: Origin) -> dict[str, Any]:
+def pack_bad(error: BadDocument, origin: DocumentOrigin) -> dict[str, Any]:
     """What is wrong, without the place that its message begins with."""
     place = f"{error.path}:{error.line}: " if error.line else f"{error.path}: "
     inner = str(error.path) if error.path and str(error.path) != origin.path else ""
     return {"message": str(error).removeprefix(place), "line": error.line, "path": inner}
 
 
-def unpack_bad(packed: dict[str, Any], origin: Origin) -> BadDocument:
+def unpack_bad(packed: dict[str, Any], origin: DocumentOrigin) -> BadDocument:
     """The error of `pack_bad`."""
     return BadDocument(packed["message"], path=packed["path"] or origin.path, line=packed["line"])
 
@@ -73,7 +74,7 @@ def unpack_bad(packed: dict[str, Any], origin: Origin) -> BadDocument:
 def pack_options(options: ReadOptions) -> dict[str, Any]:
     """`options` as JSON can hold them."""
     packed = asdict(replace(options, types=dict(options.types), web=None))
-    del packed["alive"]  # which means something within a process only
+    del packed["report_progress"]  # which means something within a process only
     return packed
 
 
@@ -81,4 +82,4 @@ def unpack_options(packed: dict[str, Any]) -> ReadOptions:
     """The options of `pack_options`."""
     lists = {key: tuple(value) for key, value in packed.items() if isinstance(value, list)}
     types = {key: FieldType(value) for key, value in packed["types"].items()}
-    return ReadOptions(**{**packed, **lists, "types": types, "limits": Limits(**packed["limits"])})
+    return ReadOptions(**{**packed, **lists, "types": types, "limits": ReadLimits(**packed["limits"])})

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from indexer.readers.dispatch import Skipped, broken, read_stream
-from indexer.readers.options import Limits, Origin, ReadOptions
+from indexer.readers.base.options import ReadLimits, ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin
+from indexer.readers.formats.dispatch import SkippedFile, broken, read_stream
 from indexer.readers.sandbox.wire import OUT_OF_MEMORY, pack_bad, pack_document, read_frame, unpack_options, write_frame
 from retrieval.errors import BadDocument
 
@@ -39,13 +40,13 @@ def main() -> None:
 
 def _answer(request: dict[str, Any], answers: BinaryIO) -> None:
     options = unpack_options(request["options"])
-    origin = Origin(request["shown"], request["name"])
+    origin = DocumentOrigin(request["shown"], request["name"])
     confine(options.limits)
     end = {"skipped": ""}
     try:
         path = Path(os.fsdecode(bytes.fromhex(request["path"])))
-        _send_items(path, origin, replace(options, alive=_Alive(answers, options.limits)), answers)
-    except Skipped as skipped:
+        _send_items(path, origin, replace(options, report_progress=_Progress(answers, options.limits)), answers)
+    except SkippedFile as skipped:
         end["skipped"] = str(skipped)
     except MemoryError:
         raise
@@ -54,7 +55,7 @@ def _answer(request: dict[str, Any], answers: BinaryIO) -> None:
     write_frame(answers, {"end": end})
 
 
-def _send_items(path: Path, origin: Origin, options: ReadOptions, answers: BinaryIO) -> None:
+def _send_items(path: Path, origin: DocumentOrigin, options: ReadOptions, answers: BinaryIO) -> None:
     left = options.limits.text_bytes
     with path.open("rb") as stream:
         file = read_stream(stream, origin, options)
@@ -69,18 +70,18 @@ def _send_items(path: Path, origin: Origin, options: ReadOptions, answers: Binar
 
 
 @dataclass(frozen=True, slots=True)
-class _Alive:
+class _Progress:
     """Says that the work goes on, and begins the computing time anew: what calls it has limits of its own."""
 
     answers: BinaryIO
-    limits: Limits
+    limits: ReadLimits
 
     def __call__(self) -> None:
         write_frame(self.answers, {"alive": True})
         confine(self.limits)
 
 
-def confine(limits: Limits) -> None:
+def confine(limits: ReadLimits) -> None:
     """Set this process's limits for the next file, where the system has them."""
     with contextlib.suppress(ImportError):
         import resource

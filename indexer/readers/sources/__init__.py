@@ -1,1 +1,1 @@
-"""Find the files to read: folders, archives, compressed streams, web addresses."""
+"""Find the files of a source: paths, folders and web pages."""

@@ -21,10 +21,11 @@ from typing import Any
 
 import httpcore
 
-from indexer.readers.formats.zips import local, parse_xml
-from indexer.readers.options import Origin, WebOptions
-from indexer.readers.sources.files import FoundFile
-from indexer.readers.sources.sources import is_url
+from indexer.readers.base.options import WebOptions
+from indexer.readers.base.outcomes import DocumentOrigin
+from indexer.readers.formats.zip_package import local, parse_xml
+from indexer.readers.sources.folders import FoundFile
+from indexer.readers.sources.paths import is_url
 from retrieval.errors import BadDocument
 
 AGENT = "attendex"
@@ -79,7 +80,7 @@ def _reached(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedPage:
     """What a URL gave, after redirects."""
 
     url: str
@@ -88,17 +89,19 @@ class Fetched:
     modified: float | None
 
 
-class Web:
+class WebSession:
     """Fetches pages of the allowed hosts.  Use as a context."""
 
     def __init__(self, options: WebOptions, start: str) -> None:
         self._options = options
         self._hosts = {_host(start), *(host.lower() for host in options.hosts)}
-        self._pool = httpcore.ConnectionPool(network_backend=PublicNetwork(private=options.private), max_connections=4)
+        self._pool = httpcore.ConnectionPool(
+            network_backend=PublicNetwork(private=options.allow_private), max_connections=4
+        )
         self._robots: dict[str, urllib.robotparser.RobotFileParser] = {}
         self._last = 0.0
 
-    def __enter__(self) -> Web:
+    def __enter__(self) -> WebSession:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,7 +111,7 @@ class Web:
         """`start`, or every page of the sitemap that it is, saved below `folder`; what fails says why."""
         waiting = deque([start])
         seen = {start}
-        for count in range(self._options.pages):
+        for count in range(self._options.max_pages):
             if not waiting:
                 return
             url = waiting.popleft()
@@ -123,9 +126,11 @@ class Web:
             except BadDocument as error:
                 yield _unfetched(url, str(error))
         if waiting:
-            yield _unfetched(start, f"leads to more than {self._options.pages:,} pages and sitemaps; index its parts")
+            yield _unfetched(
+                start, f"leads to more than {self._options.max_pages:,} pages and sitemaps; index its parts"
+            )
 
-    def fetch(self, url: str) -> Fetched:
+    def fetch(self, url: str) -> FetchedPage:
         """The page at `url`; raises BadDocument that names what refuses it."""
         for _ in range(REDIRECTS + 1):
             self._check(url)
@@ -134,7 +139,7 @@ class Web:
             if answer.status not in MOVED:
                 if answer.status != 200:
                     raise BadDocument(f"the server answered {answer.status}")
-                return Fetched(url, answer.body, answer.headers.get("content-type", ""), _modified(answer))
+                return FetchedPage(url, answer.body, answer.headers.get("content-type", ""), _modified(answer))
             url = urllib.parse.urljoin(url, answer.headers.get("location", ""))
         raise BadDocument(f"redirects more than {REDIRECTS} times")
 
@@ -168,10 +173,10 @@ class Web:
         time.sleep(max(0.0, self._last + delay - time.monotonic()))
         self._last = time.monotonic()
 
-    def _get(self, url: str, most_bytes: int) -> Answer:
+    def _get(self, url: str, most_bytes: int) -> WebResponse:
         """One request without redirects, within the limits of size and time."""
-        until = time.monotonic() + self._options.seconds
-        limits = dict.fromkeys(("connect", "read", "write", "pool"), self._options.seconds)
+        until = time.monotonic() + self._options.page_seconds
+        limits = dict.fromkeys(("connect", "read", "write", "pool"), self._options.page_seconds)
         headers: dict[bytes | str, bytes | str] = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
         try:
             with self._pool.stream("GET", url, headers=headers, extensions={"timeout": limits}) as response:
@@ -181,9 +186,9 @@ class Web:
                     if len(body) > most_bytes:
                         raise BadDocument(f"the page is larger than {most_bytes:,} bytes")
                     if time.monotonic() > until:
-                        raise BadDocument(f"the page took longer than {self._options.seconds:g} s")
+                        raise BadDocument(f"the page took longer than {self._options.page_seconds:g} s")
                 named = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in response.headers}
-                return Answer(response.status, named, bytes(body))
+                return WebResponse(response.status, named, bytes(body))
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             raise BadDocument(f"cannot be fetched: {type(error).__name__} {error}".rstrip()) from error
         except (httpcore.UnsupportedProtocol, ValueError, UnicodeError) as error:
@@ -191,7 +196,7 @@ class Web:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebResponse:
     """One response."""
 
     status: int
@@ -206,14 +211,14 @@ def _host(url: str) -> str:
         raise BadDocument(f"{url!r} is not a URL: {error}") from error
 
 
-def _modified(answer: Answer) -> float | None:
+def _modified(answer: WebResponse) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(answer.headers["last-modified"]).timestamp()
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
 
 
-def _sitemap(fetched: Fetched) -> list[str]:
+def _sitemap(fetched: FetchedPage) -> list[str]:
     """Locations in a sitemap or an index of them; empty for anything else."""
     if not any(root.encode() in fetched.body[:2048] for root in SITEMAP_ROOTS):
         return []
@@ -227,14 +232,14 @@ def _sitemap(fetched: Fetched) -> list[str]:
 
 
 def _unfetched(url: str, why: str) -> FoundFile:
-    return FoundFile(Path(), Origin(url, url), failed=why)
+    return FoundFile(Path(), DocumentOrigin(url, url), failed=why)
 
 
-def _saved(fetched: Fetched, path: Path) -> FoundFile:
+def _saved(fetched: FetchedPage, path: Path) -> FoundFile:
     path.write_bytes(fetched.body)
     if fetched.modified is not None:
         os.utime(path, (fetched.modified, fetched.modified))
     url = urllib.parse.urldefrag(fetched.url).url
     kind = fetched.content_type.split(";")[0].strip().lower()
     known = {"text/html": "html", "application/xhtml+xml": "html", "text/markdown": "markdown", "text/plain": "text"}
-    return FoundFile(path, Origin(url, url), format=known.get(kind, ""))
+    return FoundFile(path, DocumentOrigin(url, url), format=known.get(kind, ""))

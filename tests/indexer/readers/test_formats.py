@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from indexer.readers import FileOutcome, FileReport, FileStatus, ReadOptions, open_documents
-from indexer.readers.sources.files import walk
+from indexer.readers.sources.folders import walk
 from indexer.readers.text.dates import utc_date
 from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document
@@ -25,12 +25,12 @@ from tests.indexer.readers.samples import packed
 
 WALK_AS_NOBODY = """
 import os, pathlib, sys, pathspec
-from indexer.readers import ReadOptions, find_beir
-from indexer.readers.sources.files import walk
+from indexer.readers import ReadOptions, find_beir_corpus
+from indexer.readers.sources.folders import walk
 os.chdir(sys.argv[1])
 if os.geteuid() == 0:
     os.seteuid(65534)
-print(find_beir(pathlib.Path("entered")))
+print(find_beir_corpus(pathlib.Path("entered")))
 for found in walk(pathlib.Path("."), ReadOptions()):
     print(found.origin.name, found.failed, sep=": ")
 """

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import Limits, ReadOptions, open_documents
+from indexer.readers import ReadLimits, ReadOptions, open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from tests.indexer.readers.samples import samples
 
 SECONDS = 60
-LIMITS = Limits(wall_seconds=30, cpu_seconds=10, memory_bytes=1 << 30, text_bytes=8 << 20)
+LIMITS = ReadLimits(wall_seconds=30, cpu_seconds=10, memory_bytes=1 << 30, text_bytes=8 << 20)
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:

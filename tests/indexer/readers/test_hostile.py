@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import FileOutcome, FileStatus, Limits, ReadOptions, open_documents
-from indexer.readers import format_table as formats_module
-from indexer.readers.format_table import Format
-from indexer.readers.parsed import TextBuilder
+from indexer.readers import FileOutcome, FileStatus, ReadLimits, ReadOptions, open_documents
+from indexer.readers.formats import format_table as formats_module
+from indexer.readers.formats.format_table import Format
+from indexer.readers.text.text_builder import TextBuilder
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
@@ -39,12 +39,12 @@ def read_trouble(stream, origin, options):
     if what == "work":
         for _ in range(4):
             time.sleep(1)
-            options.alive()
+            options.report_progress()
     if what == "lie":
         from indexer.readers.sandbox.wire import write_frame
-        write_frame(options.alive.answers, {"document": {"id": "", "text": "", "title": "", "metadata": []}})
+        write_frame(options.report_progress.answers, {"document": {"id": "", "text": "", "title": "", "metadata": []}})
     if what == "mute":
-        os.close(options.alive.answers.fileno())
+        os.close(options.report_progress.answers.fileno())
         time.sleep(600)
     if what == "leave": open(os.path.join(os.environ["TMPDIR"], "left"), "w").close()
     if what == "flood":
@@ -67,7 +67,7 @@ def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (site / "sitecustomize.py").write_text(
         "import importlib.util, sys\n"
         "if importlib.util.find_spec('indexer'):\n"
-        "    import indexer.readers.format_table as f, trouble_reader\n"
+        "    import indexer.readers.formats.format_table as f, trouble_reader\n"
         "    sys.modules['indexer.readers.formats.trouble'] = trouble_reader\n"
         "    f.FORMATS['trouble'] = f.Format('trouble', (), 'trouble:read_trouble')\n"
     )
@@ -83,7 +83,7 @@ def leftovers() -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob("attendex-read-*"))
 
 
-LIMITS = Limits(wall_seconds=60, cpu_seconds=2, memory_bytes=600 << 20, text_bytes=8 << 20)
+LIMITS = ReadLimits(wall_seconds=60, cpu_seconds=2, memory_bytes=600 << 20, text_bytes=8 << 20)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_ten_gigabyte_bomb_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     path.write_bytes(data[:local_end] + entries + end)
     started = time.monotonic()
-    [bad] = open_documents(path, ReadOptions(limits=Limits(memory_bytes=200 << 20)))
+    [bad] = open_documents(path, ReadOptions(limits=ReadLimits(memory_bytes=200 << 20)))
     assert isinstance(bad, BadDocument)
     assert "decompression bomb" in str(bad)
     assert time.monotonic() - started < 10, "2 s on a quiet machine, most of them for the process to start"
@@ -225,7 +225,7 @@ def test_hostile_markup(tmp_path: Path) -> None:
     (tmp_path / "deep.ipynb").write_text('{"nbformat": 4, "cells": ' + "[" * 100_000)
     (tmp_path / "cut.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog")
     started = time.monotonic()
-    items = list(open_documents(tmp_path, ReadOptions(limits=Limits(cpu_seconds=20))))
+    items = list(open_documents(tmp_path, ReadOptions(limits=ReadLimits(cpu_seconds=20))))
     reasons = {Path(str(item.path)).name: str(item) for item in items if isinstance(item, BadDocument)}
     assert "declares XML entities" in reasons["laughs.docx"]
     assert "nested more than 4,000 deep" in reasons["deep.html"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import Limits, ReadOptions, open_documents
+from indexer.readers import ReadLimits, ReadOptions, open_documents
 from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document
 from tests.indexer.readers.samples import pdf_file, scanned
@@ -58,7 +58,7 @@ def test_pages_with_letters_are_not_read_as_pictures(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("tesseract")
 def test_no_more_pictures_than_the_limit(tmp_path: Path) -> None:
     (tmp_path / "scan.pdf").write_bytes(scanned([*PAGES, *PAGES]))
-    [bad] = open_documents(tmp_path / "scan.pdf", ReadOptions(ocr=True, limits=Limits(ocr_pages=2)))
+    [bad] = open_documents(tmp_path / "scan.pdf", ReadOptions(ocr=True, limits=ReadLimits(ocr_pages=2)))
     assert isinstance(bad, BadDocument)
     assert "more than 2 of its pages are pictures" in str(bad)
 

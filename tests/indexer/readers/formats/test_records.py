@@ -19,8 +19,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.readers import FileOutcome, FileReport, FileStatus, Limits, ReadOptions, find_beir, open_documents
-from indexer.readers.report import KEPT
+from indexer.readers import (
+    FileOutcome,
+    FileReport,
+    FileStatus,
+    ReadLimits,
+    ReadOptions,
+    find_beir_corpus,
+    open_documents,
+)
+from indexer.readers.base.outcomes import MAX_LISTED_FILES
 from retrieval.errors import BadDocument, StorageError
 from retrieval.types import Document, FieldType
 
@@ -115,7 +123,7 @@ def test_a_bad_line_is_named_and_the_next_is_read(tmp_path: Path, line: str | by
 
 def test_an_overlong_line_is_skipped_not_held(tmp_path: Path) -> None:
     path = write(tmp_path / "c.jsonl", '{"_id": 1, "text": "' + "x" * 5000 + '"}', '{"_id": "2", "text": "y"}')
-    [document], [bad] = read(path, ReadOptions(limits=Limits(record_bytes=1000)))
+    [document], [bad] = read(path, ReadOptions(limits=ReadLimits(record_bytes=1000)))
     assert document.id == "2"
     assert "longer than 1,000 bytes" in str(bad)
     assert bad.line == 1
@@ -180,7 +188,7 @@ def test_whole_numbers_keep_their_digits(tmp_path: Path) -> None:
 def test_a_decompression_bomb_is_stopped(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl.gz"
     path.write_bytes(gzip.compress(b"\n" * 4_000_000))
-    limits = Limits(free_expansion_bytes=1 << 20, expansion=10)
+    limits = ReadLimits(free_expansion_bytes=1 << 20, expansion=10)
     documents, [bad] = read(path, ReadOptions(limits=limits))
     assert documents == []
     assert "expands to more than 10 times" in str(bad)
@@ -294,7 +302,7 @@ def test_records_of_another_kind_are_one_document_in_a_folder(tmp_path: Path) ->
 def test_a_table_as_text_has_the_limit_of_a_text(tmp_path: Path) -> None:
     write(tmp_path / "t.csv", "fruit", *["apple"] * 3000)
     write(tmp_path / "t.jsonl", *['{"fruit": "apple"}'] * 3000)
-    documents, bad = read(tmp_path, ReadOptions(limits=Limits(text_bytes=9_000)))
+    documents, bad = read(tmp_path, ReadOptions(limits=ReadLimits(text_bytes=9_000)))
     assert documents == []
     assert [str(each).split(": ")[1][:21] for each in bad] == ["gives more than 9,000"] * 2
 
@@ -327,16 +335,14 @@ def test_beir_folder_keeps_empty_documents(tmp_path: Path) -> None:
     documents, [bad] = read(tmp_path)
     assert [d.id for d in documents] == ["1"]
     assert "missing" in str(bad)
-    beir = find_beir(tmp_path)
-    assert beir is not None
-    assert beir.corpus == tmp_path / "corpus.jsonl"
-    assert find_beir(tmp_path / "corpus.jsonl") is None
+    assert find_beir_corpus(tmp_path) == tmp_path / "corpus.jsonl"
+    assert find_beir_corpus(tmp_path / "corpus.jsonl") is None
 
 
 def test_standard_input_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is one of files that are parsed as a whole, and there it is said."""
     records = b"".join(b'{"_id": "%d", "text": "some text"}\n' % number for number in range(1_000))
-    limits = Limits(file_bytes=1_000)
+    limits = ReadLimits(file_bytes=1_000)
     for format_name, count in (("jsonl", 1_000), ("json", 0)):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(records)))
         items = list(open_documents("-", ReadOptions(format=format_name, limits=limits)))
@@ -386,12 +392,12 @@ def test_report(tmp_path: Path) -> None:
 
 
 def test_a_report_knows_of_bad_lines_behind_many_skipped_files(tmp_path: Path) -> None:
-    for number in range(KEPT):
+    for number in range(MAX_LISTED_FILES):
         (tmp_path / f"{number:04}.txt").touch()
     write(tmp_path / "x.jsonl", '{"_id": "2", "text": "x"}', "{")
     report = FileReport()
     list(open_documents(tmp_path, on_file=report))
-    assert (report.summary(), len(report.troubled)) == ("1 read, 1,000 skipped, 0 failed", KEPT)
+    assert (report.summary(), len(report.troubled)) == ("1 read, 1,000 skipped, 0 failed", MAX_LISTED_FILES)
     assert report.failed
 
 

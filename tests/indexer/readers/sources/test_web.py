@@ -14,7 +14,7 @@ from retrieval.errors import BadDocument
 from retrieval.types import Document
 
 PAGE = "<!doctype html><html><head><title>A page</title></head><body><h1>A page</h1><p>Its text.</p></body></html>"
-OPEN = WebOptions(private=True, delay_seconds=0.0)
+OPEN = WebOptions(allow_private=True, delay_seconds=0.0)
 
 
 class Site(BaseHTTPRequestHandler):
@@ -85,7 +85,7 @@ def test_a_page_that_a_sitemap_lists_twice(site: str) -> None:
 
 def test_more_pages_than_are_fetched(site: str) -> None:
     """What is left out is said, so that nobody takes it for gone; a chain of sitemaps has an end."""
-    few = WebOptions(private=True, delay_seconds=0.0, pages=2)
+    few = WebOptions(allow_private=True, delay_seconds=0.0, max_pages=2)
     page, bad = read(f"{site}/sitemap.xml", few)
     assert isinstance(page, Document)
     assert str(bad) == f"{site}/sitemap.xml: leads to more than 2 pages and sitemaps; index its parts"
@@ -100,7 +100,7 @@ def test_more_pages_than_are_fetched(site: str) -> None:
         ("/loop", OPEN, "redirects more than 5 times"),
         ("/away", OPEN, "the host 'example.invalid' is not allowed; add it with --web-host"),
         ("/inside", OPEN, "is not http or https"),
-        ("/large", WebOptions(private=True, page_bytes=1_000), "larger than 1,000 bytes"),
+        ("/large", WebOptions(allow_private=True, page_bytes=1_000), "larger than 1,000 bytes"),
         ("/a", WebOptions(), "which is not a public address"),
     ],
 )

@@ -22,7 +22,7 @@ LIGATURES = re.compile("[\ufb00-\ufb06]")  # fi, fl and their like as one charac
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedDocument:
     """One document, before it has an id."""
 
     text: str
@@ -102,12 +102,12 @@ class TextBuilder:
                 self.block(line, separator="\n\n" if first else "\n")
                 first = False
 
-    def build(self, **metadata: MetadataValue | None) -> Parsed:
+    def build(self, **metadata: MetadataValue | None) -> ParsedDocument:
         """The document; metadata without a value are left out."""
         text = "".join(self._parts)
         edges = pairwise([*self._sections, (len(text), "", "")])
         sections = tuple(Section(start, after[0], location, heading) for (start, location, heading), after in edges)
-        return Parsed(
+        return ParsedDocument(
             text, one_line(self.title), sections, {k: v for k, v in metadata.items() if v not in (None, "", ())}
         )
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from indexer.readers.options import Limits
+from indexer.readers.base.options import ReadLimits
 from retrieval.errors import BadDocument
 
 GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"
@@ -30,7 +30,7 @@ class Endless(BadDocument):
 class Expanding(io.RawIOBase):
     """The decompressed bytes of `packed`; raises Endless once they outgrow what was read from it."""
 
-    def __init__(self, unpacked: BinaryIO, packed: BinaryIO, limits: Limits) -> None:
+    def __init__(self, unpacked: BinaryIO, packed: BinaryIO, limits: ReadLimits) -> None:
         self._unpacked = unpacked
         self._packed = packed
         self._limits = limits
@@ -54,13 +54,13 @@ class Expanding(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def open_file(path: Path, limits: Limits) -> Iterator[BinaryIO]:
+def open_file(path: Path, limits: ReadLimits) -> Iterator[BinaryIO]:
     """The bytes of `path`, decompressed where it is gzip, bzip2 or xz."""
     with path.open("rb") as packed:
         yield expanded(packed, limits)
 
 
-def expanded(packed: BinaryIO, limits: Limits) -> BinaryIO:
+def expanded(packed: BinaryIO, limits: ReadLimits) -> BinaryIO:
     """`packed` itself, or a stream of its decompressed bytes where its first bytes say that it is compressed."""
     magic = packed.read(6)
     packed.seek(0)
@@ -85,7 +85,7 @@ def first_bytes(stream: BinaryIO, most: int) -> bytes:
     return found
 
 
-def read_whole(stream: BinaryIO, limits: Limits) -> bytes:
+def read_whole(stream: BinaryIO, limits: ReadLimits) -> bytes:
     """All of `stream`; raises BadDocument for more than a file may have."""
     data = bytearray()
     while part := stream.read(BUFFER_BYTES):  # asked for all at once, a buffer of the limit's size would be made first

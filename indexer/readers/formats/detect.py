@@ -7,7 +7,7 @@ import zipfile
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from indexer.readers.format_table import BY_SUFFIX, CODE_SUFFIXES, TEXT_NAMES
+from indexer.readers.formats.format_table import BY_SUFFIX, CODE_SUFFIXES, TEXT_NAMES
 from indexer.readers.text.charsets import wide_encoding
 
 HEAD_BYTES = 8192

@@ -11,17 +11,18 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 from zipfile import ZipFile, ZipInfo
 
-from indexer.readers.dispatch import OWN_METADATA, Skipped, guarded, read_stream
-from indexer.readers.formats.zips import DAMAGE as ZIP_DAMAGE
-from indexer.readers.formats.zips import open_zip
-from indexer.readers.options import Item, Limits, Origin, ReadOptions
-from indexer.readers.sources.compressed import DAMAGE, read_whole
+from indexer.readers.base.options import ReadLimits, ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
+from indexer.readers.formats.compressed import DAMAGE, read_whole
+from indexer.readers.formats.dispatch import OWN_METADATA, SkippedFile, guarded, read_stream
+from indexer.readers.formats.zip_package import DAMAGE as ZIP_DAMAGE
+from indexer.readers.formats.zip_package import open_zip
 from indexer.readers.text.dates import utc_date
 from retrieval.errors import BadDocument
 from retrieval.types import Document, MetadataValue
 
 
-def read_zip(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_zip(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """Documents of every member, in the archive's order."""
     _check_depth(origin, options.limits)
     with open_zip(read_whole(stream, options.limits), options.limits) as archive:
@@ -32,12 +33,12 @@ def read_zip(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator
             yield from guarded(_zip_member(archive, member, origin.member(name), options), origin.member(name))
 
 
-def _zip_member(archive: ZipFile, member: ZipInfo, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def _zip_member(archive: ZipFile, member: ZipInfo, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     data = _member_bytes(archive, member, options.password)
     yield from _member(io.BytesIO(data), origin, options, _modified(member))
 
 
-def read_tar(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator[Item]:
+def read_tar(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """Documents of every regular file, in the archive's order; links and devices are left out."""
     _check_depth(origin, options.limits)
     try:
@@ -52,8 +53,8 @@ def read_tar(stream: BinaryIO, origin: Origin, options: ReadOptions) -> Iterator
 
 
 def _tar_member(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, origin: Origin, options: ReadOptions
-) -> Iterator[Item]:
+    archive: tarfile.TarFile, member: tarfile.TarInfo, origin: DocumentOrigin, options: ReadOptions
+) -> Iterator[ReadItem]:
     if not member.isreg() or not _is_wanted(member.name, options):
         return
     if member.size > options.limits.file_bytes:
@@ -66,12 +67,14 @@ def _tar_member(
         yield from read_member(io.BytesIO(file.read()), origin.member(member.name), options, utc_date(member.mtime))
 
 
-def read_member(stream: io.BytesIO, origin: Origin, options: ReadOptions, modified: str = "") -> Iterator[Item]:
+def read_member(
+    stream: io.BytesIO, origin: DocumentOrigin, options: ReadOptions, modified: str = ""
+) -> Iterator[ReadItem]:
     """Documents of one member or attachment; one of a kind that is not read gives none, a broken one ends alone."""
     return guarded(_member(stream, origin, options, modified), origin)
 
 
-def _member(stream: io.BytesIO, origin: Origin, options: ReadOptions, modified: str) -> Iterator[Item]:
+def _member(stream: io.BytesIO, origin: DocumentOrigin, options: ReadOptions, modified: str) -> Iterator[ReadItem]:
     size = float(len(stream.getbuffer()))
     try:
         file = read_stream(stream, origin, replace(options, format="", tables_as_text=True))
@@ -83,11 +86,11 @@ def _member(stream: io.BytesIO, origin: Origin, options: ReadOptions, modified: 
                     about["modified"] = modified
                 item = replace(item, metadata={**about, **item.metadata})
             yield item
-    except Skipped:
+    except SkippedFile:
         return
 
 
-def _check_depth(origin: Origin, limits: Limits) -> None:
+def _check_depth(origin: DocumentOrigin, limits: ReadLimits) -> None:
     if origin.depth >= limits.depth:
         raise BadDocument(f"archives are nested more than {limits.depth} deep", path=origin.path)
 

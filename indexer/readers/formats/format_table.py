@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias, cast
 
-from indexer.readers.options import Item, Origin, ReadOptions
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 
-Reader: TypeAlias = Callable[[BinaryIO, Origin, ReadOptions], Iterator[Item]]
+Reader: TypeAlias = Callable[[BinaryIO, DocumentOrigin, ReadOptions], Iterator[ReadItem]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,7 @@ class Format:
     def load(self) -> Reader:
         """The function; its module, and with it the parser, is imported now."""
         module, function = self.reader.split(":")
-        package = "indexer.readers" if "." in module else "indexer.readers.formats"
-        return cast(Reader, getattr(importlib.import_module(f"{package}.{module}"), function))
+        return cast(Reader, getattr(importlib.import_module(f"indexer.readers.formats.{module}"), function))
 
 
 TEXT_SUFFIXES = tuple(
@@ -59,8 +59,8 @@ FORMATS = {
         Format("epub", (".epub",), "epub:read_epub"),
         Format("mail", (".eml", ".mht", ".mhtml"), "mail:read_mail"),
         Format("mbox", (".mbox",), "mail:read_mbox"),
-        Format("zip", (".zip",), "sources.archive:read_zip"),
-        Format("tar", (".tar",), "sources.archive:read_tar"),
+        Format("zip", (".zip",), "archive:read_zip"),
+        Format("tar", (".tar",), "archive:read_tar"),
     )
 }
 BY_SUFFIX = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}

@@ -9,14 +9,14 @@ import zipfile
 import zlib
 from xml.etree import ElementTree
 
-from indexer.readers.options import Limits
+from indexer.readers.base.options import ReadLimits
 from retrieval.errors import BadDocument
 
 ENTITY = re.compile(rb"<!ENTITY", re.IGNORECASE)
 DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError, OSError, KeyError)
 
 
-def open_zip(data: bytes, limits: Limits) -> zipfile.ZipFile:
+def open_zip(data: bytes, limits: ReadLimits) -> zipfile.ZipFile:
     """The archive; raises BadDocument for one that is damaged, endless, or expands beyond all sense.
 
     The sizes that the archive declares are binding: reading a member never gives more.  Deflate never unpacks more

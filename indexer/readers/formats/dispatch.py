@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from indexer.readers.detect import HEAD_BYTES, detect, refine
-from indexer.readers.format_table import FORMATS
-from indexer.readers.options import Item, Origin, ReadOptions
-from indexer.readers.sources.compressed import expanded, first_bytes, read_whole
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
+from indexer.readers.formats.compressed import expanded, first_bytes, read_whole
+from indexer.readers.formats.detect import HEAD_BYTES, detect, refine
+from indexer.readers.formats.format_table import FORMATS
 from indexer.readers.text.language import language_of
 from retrieval.errors import AttendexError, BadDocument, InputError
 from retrieval.types import Document
@@ -22,7 +23,7 @@ PROGRAMS = ("code", "notebook")  # in which small words say little
 OWN_METADATA = ("beir", "jsonl", "json", "csv", "tsv", "parquet", "zip", "tar")
 
 
-class Skipped(InputError):
+class SkippedFile(InputError):
     """A file of a kind that holds no documents."""
 
 
@@ -31,18 +32,18 @@ class ReadFile:
     """A file as it is being read."""
 
     format: str
-    items: Iterator[Item]
+    items: Iterator[ReadItem]
 
 
-def read_stream(stream: BinaryIO, origin: Origin, options: ReadOptions) -> ReadFile:
-    """Begin to read `stream`, which can seek; raises Skipped for a kind that is not read."""
+def read_stream(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> ReadFile:
+    """Begin to read `stream`, which can seek; raises SkippedFile for a kind that is not read."""
     unpacked = expanded(stream, options.limits)
     name = PurePosixPath(origin.name)
     if unpacked is not stream and name.suffix.lower() in PACKED_SUFFIXES:
         name = name.with_suffix("")
     head = first_bytes(unpacked, HEAD_BYTES)
     if not head:
-        raise Skipped("is empty")
+        raise SkippedFile("is empty")
     known = options.format or detect(head, name.name)
     if unpacked is not stream and known not in STREAMED:
         unpacked = io.BytesIO(read_whole(unpacked, options.limits))
@@ -51,7 +52,7 @@ def read_stream(stream: BinaryIO, origin: Origin, options: ReadOptions) -> ReadF
     return ReadFile(known, items if known in OWN_METADATA else _labelled(items, known))
 
 
-def guarded(items: Iterator[Item], origin: Origin) -> Iterator[Item]:
+def guarded(items: Iterator[ReadItem], origin: DocumentOrigin) -> Iterator[ReadItem]:
     """`items`, and last what breaks them off, so that the rest of an archive or a mailbox is still read."""
     try:
         yield from items
@@ -61,7 +62,7 @@ def guarded(items: Iterator[Item], origin: Origin) -> Iterator[Item]:
         yield broken(error, origin)
 
 
-def broken(error: Exception, origin: Origin) -> BadDocument:
+def broken(error: Exception, origin: DocumentOrigin) -> BadDocument:
     """What a parser raised, as the error of the file that it read."""
     if isinstance(error, BadDocument) and error.path:
         return error
@@ -75,17 +76,17 @@ def broken(error: Exception, origin: Origin) -> BadDocument:
 def _checked(known: str) -> str:
     """`known` if it can be read."""
     if known.startswith("unsupported:"):
-        raise Skipped(f"{known.removeprefix('unsupported:')}: not a format that is read")
+        raise SkippedFile(f"{known.removeprefix('unsupported:')}: not a format that is read")
     if known == "text:unknown":
-        raise Skipped("text of a kind that its name does not tell; name its format with --format to read it")
+        raise SkippedFile("text of a kind that its name does not tell; name its format with --format to read it")
     if not known:
-        raise Skipped("neither text nor a known format")
+        raise SkippedFile("neither text nor a known format")
     if known not in FORMATS:
-        raise Skipped(f"no format is called {known!r}; there are {', '.join(FORMATS)}")
+        raise SkippedFile(f"no format is called {known!r}; there are {', '.join(FORMATS)}")
     return known
 
 
-def _labelled(items: Iterator[Item], format_name: str) -> Iterator[Item]:
+def _labelled(items: Iterator[ReadItem], format_name: str) -> Iterator[ReadItem]:
     """Documents with their format as metadata; attachments have their own already."""
     for item in items:
         if isinstance(item, Document):

@@ -1,0 +1,1 @@
+"""Records that every part of the readers uses: options, origins and outcomes."""

@@ -1,0 +1,76 @@
+"""Options of the readers and the limits under which they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from retrieval.types import FieldType
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """Limits of reading.
+
+    A document or a file beyond a limit becomes a `BadDocument`. Reading goes on with the next one.
+    """
+
+    record_bytes: int = 32 * MEBIBYTE  # one line of JSONL or one row of a table
+    file_bytes: int = 1024 * MEBIBYTE  # a file that a parser reads as a whole
+    text_bytes: int = 64 * MEBIBYTE  # the text of one file
+    memory_bytes: int = 2048 * MEBIBYTE  # address space of a parser process
+    cpu_seconds: int = 120  # CPU time of a parser process for one file
+    wall_seconds: int = 300  # silence of a parser process
+    expansion: int = 250  # decompressed bytes for each compressed byte, beyond `free_expansion_bytes`
+    free_expansion_bytes: int = 64 * MEBIBYTE
+    ocr_pages: int = 2_000  # pages of one file that OCR reads
+    members: int = 10_000  # files of an archive
+    depth: int = 3  # archives within archives
+
+
+@dataclass(frozen=True, slots=True)
+class WebOptions:
+    """Limits of fetching web pages. The host of the source itself is always allowed."""
+
+    hosts: tuple[str, ...] = ()  # further hosts, for redirects and sitemaps
+    max_pages: int = 1_000  # pages and sitemaps of one source
+    page_bytes: int = 32 * MEBIBYTE
+    page_seconds: float = 30.0
+    delay_seconds: float = 0.2  # between requests, if robots.txt asks for no delay
+    robots: bool = True
+    allow_private: bool = False  # addresses that are not public
+
+
+def _ignore_progress() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Options for reading sources.
+
+    `id_field`, `title_field` and `text_field` name the fields of records (JSON, CSV, Parquet). An empty `id_field`
+    means `_id` if that field exists, else `id`. `types` gives the types of metadata columns of CSV and TSV that the
+    reader must not infer.
+    """
+
+    format: str = ""  # name of a format; "" detects it by content and suffix
+    id_field: str = ""
+    title_field: str = "title"
+    text_field: str = "text"
+    types: Mapping[str, FieldType] = field(default_factory=dict)
+    id_prefix: str = ""  # prefix of the ids of files (see id_prefixes)
+    include: tuple[str, ...] = ()  # globs of relative paths in folders; empty takes every file
+    exclude: tuple[str, ...] = ()
+    hidden: bool = False  # read files and folders whose names begin with a full stop
+    ignore_files: bool = True  # honour .gitignore, .ignore and .attendexignore
+    tables_as_text: bool = False  # read a table without an id or text column as one document; always so in folders
+    password: str = ""  # for protected PDF files
+    ocr: bool = False  # read pages without a text layer with tesseract
+    ocr_languages: str = "eng"  # names that tesseract knows, joined by "+"
+    report_progress: Callable[[], None] = _ignore_progress  # a parser calls it so that long work is not a hang
+    workers: int = 0  # parser processes; 0 means one for each core, at most four
+    web: WebOptions | None = None  # None: fetch nothing
+    limits: ReadLimits = ReadLimits()

@@ -1,0 +1,113 @@
+"""Origins of documents, the outcome of each file, and the report that collects outcomes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TextIO, TypeAlias
+
+from retrieval.errors import BadDocument
+from retrieval.types import Document
+from retrieval.util.files import storage_errors
+
+MAX_LISTED_FILES = 1_000  # files with problems in the table at the end; the report lists all of them
+
+ReadItem: TypeAlias = Document | BadDocument  # a reader yields a document, or the reason why it has none
+
+
+def printable(name: str) -> str:
+    """Return `name` as valid Unicode. Bytes that are not UTF-8, as in old file names, become `\\\\xe9`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentOrigin:
+    """Place that a document comes from.
+
+    Error messages show `path`. `name` is the stable relative path from which ids are made.
+    """
+
+    path: str
+    name: str
+    depth: int = 0  # number of archives and mails that contain the document
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", printable(self.path))
+        object.__setattr__(self, "name", printable(self.name))
+
+    def member(self, name: str) -> DocumentOrigin:
+        """Return the origin of an archive member or a mail attachment."""
+        return DocumentOrigin(f"{self.path}/{name}", f"{self.name}/{name}", self.depth + 1)
+
+
+class FileStatus(StrEnum):
+    """Status of a file after reading."""
+
+    READ = "read"
+    SKIPPED = "skipped"  # not a document, by its kind or by a rule
+    FAILED = "failed"  # the reader should have read it and could not
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutcome:
+    """Outcome of one file. `reason` is empty if reading had no problem."""
+
+    path: str
+    status: FileStatus
+    format: str = ""
+    reason: str = ""
+    documents: int = 0
+    bad: int = 0  # lines, rows or members that gave no document
+    bytes: int = 0
+    seconds: float = 0.0
+    name: str = ""  # the ids of its documents are made from this name, unless they bring their own
+
+
+FileListener: TypeAlias = Callable[[FileOutcome], None]
+
+
+class FileReport:
+    """Listener of `open_documents` that counts outcomes and writes them as JSON lines.
+
+    Use it as a context manager, so that it closes the report file. Raises StorageError if it cannot write that file.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+        self.counts: Counter[FileStatus] = Counter()
+        self.bad = 0  # lines, rows and members of all files
+        self.troubled: list[FileOutcome] = []  # the first files that were skipped, failed or had bad lines
+
+    def __enter__(self) -> FileReport:
+        if self._path is not None:
+            with storage_errors(self._path):
+                self._file = self._path.open("w", encoding="utf-8", errors="backslashreplace")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __call__(self, outcome: FileOutcome) -> None:
+        """Record the outcome of one file."""
+        self.counts[outcome.status] += 1
+        self.bad += outcome.bad
+        if outcome.reason and len(self.troubled) < MAX_LISTED_FILES:
+            self.troubled.append(outcome)
+        if self._path is not None and self._file is not None:
+            with storage_errors(self._path):
+                self._file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
+
+    @property
+    def failed(self) -> bool:
+        """True if a file failed or held a bad line; `--strict` makes that an error."""
+        return bool(self.counts[FileStatus.FAILED] or self.bad)
+
+    def summary(self) -> str:
+        """Return the counts as one line, such as "31 read, 1 skipped, 1 failed"."""
+        return ", ".join(f"{self.counts[status]:,} {status.value}" for status in FileStatus)

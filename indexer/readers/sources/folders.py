@@ -1,0 +1,166 @@
+"""Folders: select their files, their order and their stable names; find BEIR corpora."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin
+from retrieval.errors import InputError
+from retrieval.index.storage.manifest import is_collection
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+IGNORE_FILES = (".gitignore", ".ignore", ".attendexignore")
+ALWAYS_IGNORED = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"))
+MAX_IGNORE_FILE_BYTES = 1 << 20
+BEIR_CORPUS_NAMES = ("corpus.jsonl", "corpus.jsonl.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A regular file to read, or a file that the source cannot give, with the reason in `failed`."""
+
+    path: Path
+    origin: DocumentOrigin
+    failed: str = field(default="", kw_only=True)
+    format: str = field(default="", kw_only=True)  # if the source names it; "" means that the reader detects it
+
+
+def find_beir_corpus(source: Path) -> Path | None:
+    """Return the corpus of a folder in BEIR's layout.
+
+    Returns None if there is no corpus or if the folder cannot be read. The documents of a BEIR corpus are indexed
+    whole, as for the published figures.
+    """
+    with contextlib.suppress(OSError):
+        for name in BEIR_CORPUS_NAMES:
+            if (source / name).is_file():
+                return source / name
+    return None
+
+
+def walk(root: Path, options: ReadOptions) -> Iterator[FoundFile]:
+    """Yield the files below `root`, ordered by relative path.
+
+    Never follows or opens symbolic links and special files. Raises InputError at once for an invalid pattern in
+    `options`.
+    """
+    return _walk(root, "", (), _FilePatterns(options), options)
+
+
+@dataclass(frozen=True, slots=True)
+class _IgnoreRules:
+    """Patterns of an ignore file. They apply to everything below its folder."""
+
+    base: str  # relative path of the folder: "" for the root, else it ends in "/"
+    spec: GitIgnoreSpec
+
+    def verdict(self, name: str) -> bool | None:
+        """Return True to ignore the file, False to keep it, None if no pattern matches."""
+        return self.spec.check_file(name.removeprefix(self.base)).include
+
+
+class _FilePatterns:
+    """The globs of the caller for relative paths, in the syntax of ignore files."""
+
+    def __init__(self, options: ReadOptions) -> None:
+        self._include = _checked_spec(options.include)
+        self._exclude = _checked_spec(options.exclude)
+
+    def accepts(self, name: str) -> bool:
+        if self._include is not None and not self._include.match_file(name):
+            return False
+        return self._exclude is None or not self._exclude.match_file(name)
+
+
+def _walk(
+    folder: Path, base: str, rules: tuple[_IgnoreRules, ...], patterns: _FilePatterns, options: ReadOptions
+) -> Iterator[FoundFile]:
+    try:
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+        if options.ignore_files:
+            rules += _read_ignore_rules(folder, base)
+    except OSError as error:
+        yield _unreadable(folder, base, error)
+        return
+    for entry in ordered:
+        path, name = Path(entry.path), base + entry.name
+        if entry.name in ALWAYS_IGNORED or (entry.name.startswith(".") and not options.hidden):
+            continue
+        try:
+            is_folder = _is_wanted_folder(entry, name, rules)
+            is_file = entry.is_file(follow_symlinks=False) and not _is_ignored(name, rules) and patterns.accepts(name)
+        except OSError as error:
+            yield _unreadable(path, name, error)
+            continue
+        if is_folder:
+            yield from _walk(path, f"{name}/", rules, patterns, options)
+        elif is_file:
+            yield FoundFile(path, DocumentOrigin(entry.path, options.id_prefix + name))
+
+
+def _is_wanted_folder(entry: os.DirEntry[str], name: str, rules: tuple[_IgnoreRules, ...]) -> bool:
+    is_folder = entry.is_dir(follow_symlinks=False) and not _is_ignored(f"{name}/", rules)
+    return is_folder and not is_collection(Path(entry.path))
+
+
+def _unreadable(folder: Path, name: str, error: OSError) -> FoundFile:
+    """Return the failure of a folder. Its files are unknown, so the whole folder counts as one failed file."""
+    found = Path(error.filename or folder).name
+    problem = f"its {found} cannot be read" if found in IGNORE_FILES else "cannot be listed"
+    return FoundFile(folder, DocumentOrigin(str(folder), name), failed=f"{problem}: {error.strerror or error}")
+
+
+def _checked_spec(patterns: Sequence[str]) -> GitIgnoreSpec | None:
+    for pattern in patterns:
+        if not _is_pattern(pattern):
+            raise InputError(f"{pattern!r} is not a pattern; write it as .gitignore does, for instance '*.pdf'")
+    return _spec(patterns)
+
+
+def _spec(lines: Iterable[str]) -> GitIgnoreSpec | None:
+    """Return the patterns in `lines`. Leaves out lines that are not patterns, as git does."""
+    from pathspec import GitIgnoreSpec
+
+    patterns = [line for line in lines if _is_pattern(line)]
+    return GitIgnoreSpec.from_lines(patterns) if patterns else None
+
+
+def _is_pattern(line: str) -> bool:
+    from pathspec import GitIgnoreSpec
+
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True
+
+
+def _read_ignore_rules(folder: Path, base: str) -> tuple[_IgnoreRules, ...]:
+    """Read the ignore files of `folder`. Raises OSError if it cannot read one of them."""
+    found = []
+    for name in IGNORE_FILES:
+        path = folder / name
+        if path.is_file() and not path.is_symlink():
+            with path.open("r", encoding="utf-8", errors="replace") as file:
+                spec = _spec(file.read(MAX_IGNORE_FILE_BYTES).splitlines())
+            if spec is not None:
+                found.append(_IgnoreRules(base, spec))
+    return tuple(found)
+
+
+def _is_ignored(name: str, rules: tuple[_IgnoreRules, ...]) -> bool:
+    """Check whether the rules ignore `name`. The last matching pattern of the innermost folder decides."""
+    for rule in reversed(rules):
+        verdict = rule.verdict(name)
+        if verdict is not None:
+            return verdict
+    return False
