@@ -24,7 +24,7 @@ from retrieval.encoder.loading import load_encoder
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest
-from service.runtime.query_vector_cache import RememberingEncoder
+from service.runtime.encoder_registry import CachingEncoder
 
 
 def drawn_queries(searcher: Searcher, count: int, words: int) -> list[str]:
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--words", type=int, default=12)
     options = parser.parse_args()
-    encoder = RememberingEncoder(load_encoder(read_manifest(options.collection).encoder.name), 10_000)
+    encoder = CachingEncoder(load_encoder(read_manifest(options.collection).encoder.name), 10_000)
     encoder.warm()
     encoder.encode_queries(["warm"])
     process = psutil.Process()

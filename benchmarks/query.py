@@ -64,7 +64,7 @@ def _milliseconds(encode: Encode, query: str) -> float:
 
 async def _together(encode: Encode, queries: Sequence[str], callers: int) -> float:
     """Queries a second when each caller sends its next one as soon as it has its answer."""
-    limits = BatchLimits(items=callers, cost=2_048, room=4 * callers, workers=max(1, cores() // 2))
+    limits = BatchLimits(items=callers, cost=2_048, capacity=4 * callers, workers=max(1, cores() // 2))
     batcher: Batcher[str, Any] = Batcher(lambda texts: list(encode(texts)), limits, name="queries")
     texts = iter([*queries] * 4)
 

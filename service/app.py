@@ -22,39 +22,36 @@ from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
 from service.config.api_keys import KeyRing
 from service.config.settings import Settings
-from service.dependencies import Services
-from service.http.authentication import Admission, RateLimits
+from service.http.authentication import AuthenticationMiddleware, RateLimiter
 from service.http.early_refusal import Door
-from service.http.request_limits import Guard
-from service.http.shutdown_state import Lifecycle
+from service.http.problems import problem_of, problem_of_status, problem_of_validation, render
+from service.http.request_limits import Lifecycle, LimitsMiddleware
+from service.http.request_log import RequestLogMiddleware
+from service.observability.logs import LOGGER
 from service.observability.metrics import Metrics
-from service.observability.request_log import LOGGER, Observe
-from service.observability.tracing import Trace
+from service.observability.tracing import TracingMiddleware
 from service.openapi import allowed_methods, describe_errors
-from service.problems import problem_of, problem_of_status, problem_of_validation, render
-from service.queues.change_queue import Changes
-from service.queues.embedding_queue import EmbeddingQueue
-from service.queues.rerank_queue import Reranking
+from service.queues.change_queue import ChangeQueue
+from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
-from service.queues.thread_pool import Offload
+from service.queues.thread_pool import BoundedThreadPool
 from service.routes import (
     changes,
     collections,
     explain,
-    health,
     judgments,
     openai,
-    overview,
+    operations,
     pages,
     rerank,
     search,
     tei,
 )
-from service.runtime.encoder_registry import Encoders
-from service.runtime.malloc import give_back_memory
-from service.runtime.open_collections import Collections
+from service.routes.base import Services
+from service.runtime.encoder_registry import EncoderRegistry
+from service.runtime.open_collections import OpenCollections
+from service.runtime.process import give_back_memory
 from service.runtime.recall_watch import RecallWatch
-from service.state_metrics import show_state
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -66,14 +63,13 @@ SHOWN_HEADERS = ("Retry-After", "X-Request-ID")  # to pages of the allowed origi
 ROUTES = (  # tried in this order: what is asked most comes first
     search,
     openai,
-    health,
+    operations,
     collections,
     changes,
     rerank,
     tei,
     explain,
     judgments,
-    overview,
     pages,
 )
 
@@ -88,7 +84,7 @@ def create_app(
     root: Path,
     settings: Settings,
     lifecycle: Lifecycle | None = None,
-    encoders: Encoders | None = None,
+    encoders: EncoderRegistry | None = None,
     tracing: TracerProvider | None = None,
 ) -> FastAPI:
     """The service for the collection, or the folder of collections, at `root`.  Raises SettingsError, EncoderError.
@@ -97,7 +93,7 @@ def create_app(
     """
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
-    encoders = encoders or Encoders(settings.runtime, settings.precision, settings.encoder)
+    encoders = encoders or EncoderRegistry(settings.runtime, settings.precision, settings.encoder)
     if settings.encoder:
         encoders.get(settings.encoder)  # a mistake shows now
     reranker = reranker_of(settings)
@@ -142,9 +138,9 @@ def add_layers(
     tracing: TracerProvider | None,
 ) -> None:
     """What a request goes through before its handler, the innermost layer first."""
-    rates, open_paths = RateLimits(settings.rate), OPEN_PATHS | pages.open_paths()
-    app.add_middleware(Admission, keys=keys, rates=rates, metrics=metrics, open_paths=open_paths)
-    app.add_middleware(Guard, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
+    rates, open_paths = RateLimiter(settings.rate), OPEN_PATHS | pages.open_paths()
+    app.add_middleware(AuthenticationMiddleware, keys=keys, rates=rates, metrics=metrics, open_paths=open_paths)
+    app.add_middleware(LimitsMiddleware, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -154,8 +150,8 @@ def add_layers(
             expose_headers=SHOWN_HEADERS,
         )
     if tracing is not None:
-        app.add_middleware(Trace, provider=tracing)
-    app.add_middleware(Observe, settings=settings.log, metrics=metrics)
+        app.add_middleware(TracingMiddleware, provider=tracing)
+    app.add_middleware(RequestLogMiddleware, settings=settings.log, metrics=metrics)
 
 
 def make_services(
@@ -163,28 +159,28 @@ def make_services(
     settings: Settings,
     lifecycle: Lifecycle,
     metrics: Metrics,
-    encoders: Encoders,
+    encoders: EncoderRegistry,
     reranker: Reranker | None,
 ) -> Services:
     """Everything that handlers are handed."""
-    opened = Collections(root, lambda path, previous: open_warm(path, encoders, previous))
+    opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, previous))
     recall = RecallWatch(opened, settings.recall_sample)
-    offload = Offload(settings.queue.length, metrics)
-    embeddings = EmbeddingQueue(encoders, offload, settings.queue, metrics)
+    threads = BoundedThreadPool(settings.queue.length, metrics)
+    embeddings = EmbeddingQueue(encoders, threads, settings.queue, metrics)
     services = Services(
         settings=settings,
         lifecycle=lifecycle,
         metrics=metrics,
         collections=opened,
         encoders=encoders,
-        changes=Changes(opened, settings.queue.changes),
+        changes=ChangeQueue(opened, settings.queue.changes),
         searches=SearchQueue(opened, settings, metrics, recall),
         recall=recall,
         embeddings=embeddings,
-        reranking=Reranking(embeddings, reranker, offload),
-        offload=offload,
+        rerank_scorer=RerankScorer(embeddings, reranker, threads),
+        threads=threads,
     )
-    show_state(services, VERSION)
+    operations.show_state(services, VERSION)
     return services
 
 
@@ -203,7 +199,7 @@ def reranker_of(settings: Settings) -> Reranker | None:
     return load_reranker(Path(settings.reranker))
 
 
-def open_warm(path: Path, encoders: Encoders, previous: Searcher | None = None) -> Searcher:
+def open_warm(path: Path, encoders: EncoderRegistry, previous: Searcher | None = None) -> Searcher:
     """A searcher that has answered once, so that the first caller does not wait for memory to be mapped.
 
     Of what `previous`, an earlier generation, has open, nothing is opened again.

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.problems import JSON, PROBLEM_JSON, dialect_of, native
+from service.http.problems import JSON, PROBLEM_JSON, dialect_of, native
 from service.schemas.base import Answer
 from service.schemas.problems import DIALECT_ANSWERS, ProblemAnswer
 
@@ -50,7 +50,7 @@ def describe_errors(app: FastAPI) -> Schema:
 
 
 def _name_bounds(schema: Any) -> None:
-    """Bounds of optional `Whole` numbers, which pydantic leaves under their Python names."""
+    """Bounds of optional `WholeNumber` numbers, which pydantic leaves under their Python names."""
     if isinstance(schema, dict):
         if schema.get("type") == "integer":
             for python, json in (("ge", "minimum"), ("le", "maximum")):

@@ -38,8 +38,7 @@ from service.client.requests import (
     pauses,
     read_answer,
 )
-from service.schemas.changes import JobAnswer
-from service.schemas.collections import CollectionAnswer, CollectionDetails, DocumentAnswer
+from service.schemas.collections import CollectionAnswer, CollectionDetails, DocumentAnswer, JobAnswer
 from service.schemas.rerank import CohereResult
 from service.schemas.search import SearchAnswer
 

@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 import httpx
 
-from service.schemas.changes import JobAnswer
 from service.schemas.collections import (
     CollectionAnswer,
     CollectionDetails,
     CollectionsAnswer,
     DocumentAnswer,
     DocumentsAnswer,
+    JobAnswer,
 )
 from service.schemas.openai import EmbeddingsAnswer
 from service.schemas.problems import ProblemAnswer

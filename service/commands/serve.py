@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from retrieval.errors import NotACollection, SettingsError
 from retrieval.util.terminal import reports_errors, stderr
+
+if TYPE_CHECKING:
+    from service.config.settings import Settings
 
 
 @reports_errors
@@ -40,16 +45,15 @@ def serve(
 
       attendex serve papers --set limits.k=100 --set log.format=json
     """
-    from service.config.startup_checks import check_directory, check_exposure, set_up_openmp
-    from service.runtime.malloc import share_arenas
+    from service.runtime.process import set_up_openmp, share_arenas
 
     set_up_openmp()
     share_arenas()
     from service.app import create_app
     from service.config.settings import load_settings, parse_assignments
+    from service.http.request_limits import Lifecycle
     from service.http.server import end_in_time, listen, make_server, url_of
-    from service.http.shutdown_state import Lifecycle
-    from service.observability.request_log import set_up_logging
+    from service.observability.logs import set_up_logging
     from service.observability.tracing import provider_from_environment
 
     given: dict[str, Any] = {"host": host, "port": port, "keys": keys, "config": config}
@@ -66,3 +70,30 @@ def serve(
         stderr().print(f"serving {directory} on {url_of(listener)}", markup=False, highlight=False)
         server.run(sockets=[listener])
     end_in_time(tracing, lifecycle.left_s(settings.grace_seconds))
+
+
+def check_directory(directory: Path) -> None:
+    """Raise NotACollection unless the directory is there; an empty folder may get its collections later."""
+    if not directory.is_dir():
+        raise NotACollection(
+            f"{directory} is not a directory; make a collection with `attendex index SOURCE --into DIR`"
+        )
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raise SettingsError where strangers could reach a service without keys."""
+    if settings.insecure or settings.keys or settings.api_key or _is_local(settings.host):
+        return
+    raise SettingsError(
+        f"host {settings.host} lets other machines in, and no key is set. Make one with `attendex keys add KEYS_FILE` "
+        "and give --keys KEYS_FILE, or say --insecure"
+    )
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -38,7 +38,7 @@ class Role(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """A key as it is kept.  `collections` is empty for all of them."""
 
     name: str
@@ -56,12 +56,12 @@ class Caller:
     role: Role
     collections: tuple[str, ...] = ()
 
-    def sees(self, collection: str) -> bool:
+    def may_access(self, collection: str) -> bool:
         """Whether the collection is in the caller's scope."""
         return not self.collections or collection in self.collections
 
 
-ANYBODY = Caller("", Role.ADMIN)  # where no key is set
+ANONYMOUS = Caller("", Role.ADMIN)  # where no key is set
 
 
 class KeyRing:
@@ -69,9 +69,9 @@ class KeyRing:
 
     def __init__(self, file: Path | None, extra: str | None) -> None:
         self._file = file
-        self._extra = (Key("settings", "admin", digest_of(extra)),) if extra else ()
+        self._extra = (ApiKey("settings", "admin", digest_of(extra)),) if extra else ()
         self._stamp: tuple[int, int] | None = None
-        self._keys: tuple[Key, ...] = self._extra
+        self._keys: tuple[ApiKey, ...] = self._extra
         self.reload()
 
     @property
@@ -107,7 +107,7 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
-def read_keys(file: Path) -> tuple[Key, ...]:
+def read_keys(file: Path) -> tuple[ApiKey, ...]:
     """The keys of a file.  Raises SettingsError."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -118,9 +118,9 @@ def read_keys(file: Path) -> tuple[Key, ...]:
         raise SettingsError(f"{file} is not a key file ({error!r}); make one with `attendex keys add`") from error
 
 
-def _key(kept: dict[str, Any]) -> Key:
+def _key(kept: dict[str, Any]) -> ApiKey:
     """A key out of a file, of whose parts nothing else has been made sure."""
-    key = Key(**{**kept, "collections": tuple(kept["collections"])})
+    key = ApiKey(**{**kept, "collections": tuple(kept["collections"])})
     texts = (key.name, key.role, key.digest, key.created, *key.collections)
     if not all(isinstance(each, str) for each in texts) or not _DIGEST.fullmatch(key.digest):
         raise ValueError(f"the key {key.name!r} is damaged")
@@ -128,7 +128,7 @@ def _key(kept: dict[str, Any]) -> Key:
     return key
 
 
-def write_keys(file: Path, keys: Sequence[Key]) -> None:
+def write_keys(file: Path, keys: Sequence[ApiKey]) -> None:
     """Replace the file, readable by its owner only; a service that runs sees the old keys or the new ones.
 
     Whose a file is and who may read it stays so; a link stays a link.
@@ -167,7 +167,7 @@ def add_key(file: Path, name: str, role: str, collections: Sequence[str]) -> str
             raise SettingsError(
                 f"{file} has a key named {name!r} already; choose another name, or remove that one first"
             )
-        write_keys(file, [*keys, Key(name, role.lower(), digest_of(secret), tuple(collections), created)])
+        write_keys(file, [*keys, ApiKey(name, role.lower(), digest_of(secret), tuple(collections), created)])
     return secret
 
 
@@ -188,7 +188,7 @@ def remove_key(file: Path, name: str) -> None:
 
 
 @contextmanager
-def _changing(file: Path) -> Iterator[tuple[Key, ...]]:
+def _changing(file: Path) -> Iterator[tuple[ApiKey, ...]]:
     """The keys, which nobody else changes until the block ends."""
     lock = file.with_name(f".{file.name}.lock")
     with locked(lock, wait_s=WAIT_S):
@@ -198,7 +198,7 @@ def _changing(file: Path) -> Iterator[tuple[Key, ...]]:
             lock.unlink()
 
 
-def _require(file: Path, keys: Sequence[Key], name: str) -> None:
+def _require(file: Path, keys: Sequence[ApiKey], name: str) -> None:
     if not any(key.name == name for key in keys):
         names = ", ".join(key.name for key in keys) or "none"
         raise SettingsError(f"{file} has no key named {name!r} (keys: {names})")

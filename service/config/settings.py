@@ -24,7 +24,7 @@ from pydantic import (
     SecretStr,
     field_validator,
 )
-from pydantic import ValidationError as PydanticError
+from pydantic import ValidationError as PydanticValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
@@ -36,13 +36,13 @@ PREFIX = "ATTENDEX_"
 MASKED = "********"
 
 
-class Group(BaseModel):
+class SettingsGroup(BaseModel):
     """Settings that belong together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Limits(Group):
+class RequestLimits(SettingsGroup):
     """What one request may ask for; past a limit it is refused with a message that names the limit."""
 
     body_bytes: PositiveInt = Field(default=8_000_000, description="Most bytes of a request body.")
@@ -71,7 +71,7 @@ class Limits(Group):
     seconds: PositiveFloat = Field(default=30.0, description="Deadline of a request in seconds; then 503.")
 
 
-class Queue(Group):
+class QueueSettings(SettingsGroup):
     """The bounded queues in front of the encoder and the indexes."""
 
     length: PositiveInt = Field(
@@ -93,7 +93,7 @@ class Queue(Group):
         return self.threads or max(1, cores() // 2)
 
 
-class Rate(Group):
+class RateSettings(SettingsGroup):
     """How often one key, or one address where no key is needed, may call."""
 
     per_key: str = Field(
@@ -105,7 +105,7 @@ class Rate(Group):
     )
 
 
-class Log(Group):
+class LogSettings(SettingsGroup):
     """What is written to standard error."""
 
     format: Literal["text", "json"] = Field(default="text", description="Form of a log line.")
@@ -166,10 +166,10 @@ class Settings(BaseSettings):
     recall_sample: float = Field(
         default=0.001, ge=0, le=1, description="Share of live queries repeated exactly to watch the recall; 0: none."
     )
-    limits: Limits = Field(default_factory=Limits, description="Limits of a request.")
-    queue: Queue = Field(default_factory=Queue, description="Queues.")
-    rate: Rate = Field(default_factory=Rate, description="Rate limits.")
-    log: Log = Field(default_factory=Log, description="Logging.")
+    limits: RequestLimits = Field(default_factory=RequestLimits, description="Limits of a request.")
+    queue: QueueSettings = Field(default_factory=QueueSettings, description="Queues.")
+    rate: RateSettings = Field(default_factory=RateSettings, description="Rate limits.")
+    log: LogSettings = Field(default_factory=LogSettings, description="Logging.")
 
     @field_validator("api_key")
     @classmethod
@@ -193,7 +193,7 @@ class Settings(BaseSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class EffectiveSetting:
     """One setting as it stands: where the value came from, secrets masked."""
 
     name: str  # dotted: "limits.k"
@@ -211,14 +211,14 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         raise SettingsError(f"the settings file {file} does not exist; check --config or {PREFIX}CONFIG")
     try:
         return Settings(**nested)
-    except PydanticError as error:
+    except PydanticValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise SettingsError(f"{wrong}. `attendex settings` lists the names and values") from error
     except ValueError as error:  # a settings file that is not TOML
         raise SettingsError(f"the settings cannot be read: {error}") from error
 
 
-def describe(settings: Settings, flags: Mapping[str, Any] | None = None) -> list[Setting]:
+def describe(settings: Settings, flags: Mapping[str, Any] | None = None) -> list[EffectiveSetting]:
     """Every setting with its value and the place it came from, in the order of this file."""
     given = flags or {}
     in_file = _flat(TomlConfigSettingsSource(Settings, toml_file=settings.config)())
@@ -232,7 +232,9 @@ def describe(settings: Settings, flags: Mapping[str, Any] | None = None) -> list
         return f"file {settings.config}" if name in in_file else "default"
 
     return [
-        Setting(name, variable_of(name), _shown(_value_of(settings, name)), source(name, variable_of(name)), help_text)
+        EffectiveSetting(
+            name, variable_of(name), _shown(_value_of(settings, name)), source(name, variable_of(name)), help_text
+        )
         for name, help_text in ((name, field.description or "") for name, field in fields_of(Settings))
     ]
 
@@ -241,7 +243,7 @@ def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, F
     """Dotted names and fields of all settings, groups opened."""
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, Group):
+        if isinstance(kind, type) and issubclass(kind, SettingsGroup):
             yield from fields_of(kind, f"{prefix}{name}.")
         else:
             yield prefix + name, field
@@ -301,3 +303,32 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             flags[name] = text
     return flags
+
+
+INTRODUCTION = """# Settings of the service
+
+<!-- Made by `attendex settings --markdown`; a test compares it with the code. -->
+
+A setting is taken from the first of: the command line (`--host`, or `--set limits.k=500` for any of them), the
+environment (`ATTENDEX_LIMITS__K=500`; lists as JSON), the settings file (`--config attendex.toml`, with
+`limits.k = 500` or a table `[limits]`), the default. `attendex settings` prints the effective ones and where each came
+from.
+
+| setting | variable | default | meaning |
+| --- | --- | --- | --- |
+"""
+
+
+def settings_page() -> str:
+    """The page."""
+    return INTRODUCTION + "".join(_row(name, field) for name, field in fields_of(Settings))
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    return f"| `{name}` | `{variable_of(name)}` | {_default(field.default)} | {field.description} |\n"
+
+
+def _default(default: Any) -> str:
+    if default in (None, "", ()):
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"

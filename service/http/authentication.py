@@ -11,17 +11,17 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retrieval.errors import RateLimited, SettingsError, Unauthenticated
-from service.config.api_keys import ANYBODY, Caller, KeyRing
-from service.config.settings import Rate
+from service.config.api_keys import ANONYMOUS, Caller, KeyRing
+from service.config.settings import RateSettings
+from service.http.problems import problem_of, render
 from service.http.request_limits import PROBES
 from service.observability.metrics import Metrics
-from service.problems import problem_of, render
 
 
-class RateLimits:
+class RateLimiter:
     """Counts requests of each key, and wrong keys of each address."""
 
-    def __init__(self, settings: Rate) -> None:
+    def __init__(self, settings: RateSettings) -> None:
         self._per_key = _parsed("rate.per_key", settings.per_key)
         self._failures = _parsed("rate.failures", settings.failures)
         self._windows = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -41,11 +41,11 @@ class RateLimits:
         raise RateLimited(f"more than {item}; try again in {seconds} s", retry_after_s=seconds)
 
 
-class Admission:
+class AuthenticationMiddleware:
     """Finds out who calls.  Routes that are open to everybody (`open_paths`) are not asked."""
 
     def __init__(
-        self, app: ASGIApp, *, keys: KeyRing, rates: RateLimits, metrics: Metrics, open_paths: frozenset[str]
+        self, app: ASGIApp, *, keys: KeyRing, rates: RateLimiter, metrics: Metrics, open_paths: frozenset[str]
     ) -> None:
         self.app = app
         self._keys = keys
@@ -70,7 +70,7 @@ class Admission:
         address = scope["client"][0] if scope.get("client") else ""
         if self._keys.open:
             self._rates.count(address)
-            return ANYBODY
+            return ANONYMOUS
         caller = self._keys.caller(_presented(scope))
         if caller is None:
             self._rates.count_failure(address)

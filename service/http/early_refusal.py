@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from retrieval.errors import Overloaded
 from service.config.api_keys import KeyRing
+from service.http.problems import problem_of, render
+from service.http.request_log import SECURITY_HEADERS, new_request_id
 from service.observability.metrics import Metrics
-from service.observability.request_log import SECURITY_HEADERS, new_request_id
-from service.problems import problem_of, render
 
 ROUTE = "/v1/collections/{name}/search"
 _SEARCH = re.compile(rb"POST (/v1/collections/[\w.~%-]+/search) HTTP/1\.1\r\n")

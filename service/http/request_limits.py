@@ -6,23 +6,46 @@ Refusals here cost microseconds: no routing, no parsing, no reading of the body.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.errors import DeadlineExceeded, Overloaded
-from service.config.settings import Limits
-from service.http.shutdown_state import Lifecycle
+from service.config.settings import RequestLimits
+from service.http.problems import Problem, problem_of, problem_of_status, render
 from service.observability.metrics import Metrics
-from service.problems import Problem, problem_of, problem_of_status, render
+
+if TYPE_CHECKING:
+    from service.http.early_refusal import Door
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Changed by the server, the guard and the application, read by the probes; lives on one event loop."""
+
+    draining: bool = False  # a signal came: not ready any more, still answering
+    closed: bool = False  # what comes now is refused
+    in_progress: int = 0  # requests being answered, probes aside
+    ends_at: float | None = None  # by the monotonic clock, once a signal came: when the grace period is over
+    door: Door | None = None  # while there is an application behind it
+    refused: Callable[[str], None] = lambda _reason: None  # told of what is refused before that
+
+    def left_s(self, grace_s: float) -> float:
+        """What is left of the grace period; all of it where no signal came."""
+        return grace_s if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
+
 
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/health", "/metrics"})  # answered even when there is no room
 
 
-class Guard:
+class LimitsMiddleware:
     """Bounds how many requests are in progress, how large their bodies are and how long they take."""
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics, lifecycle: Lifecycle) -> None:
+    def __init__(self, app: ASGIApp, *, limits: RequestLimits, metrics: Metrics, lifecycle: Lifecycle) -> None:
         self.app = app
         self._limits = limits
         self._metrics = metrics

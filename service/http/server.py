@@ -20,8 +20,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from retrieval.errors import SettingsError
 from service.config.settings import Settings
-from service.http.shutdown_state import Lifecycle
-from service.observability.request_log import LOGGER
+from service.http.request_limits import Lifecycle
+from service.observability.logs import LOGGER
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

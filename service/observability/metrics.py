@@ -113,9 +113,9 @@ class Metrics:
         """Count one refusal."""
         self._refused.labels(reason).inc()
 
-    def families(self, describe: Callable[[], Iterable[Family]]) -> None:
+    def families(self, describe: Callable[[], Iterable[GaugeFamily]]) -> None:
         """Show labelled numbers that are read when the metrics are."""
-        self.registry.register(_Described(describe))
+        self.registry.register(_GaugeCollector(describe))
 
     def in_progress(self, change: int) -> None:
         """Note a request that begins (1) or ends (-1)."""
@@ -127,7 +127,7 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class GaugeFamily:
     """A gauge with labels: `values` maps label values to numbers."""
 
     name: str
@@ -136,8 +136,8 @@ class Family:
     values: Mapping[tuple[str, ...], float]
 
 
-class _Described(Collector):
-    def __init__(self, describe: Callable[[], Iterable[Family]]) -> None:
+class _GaugeCollector(Collector):
+    def __init__(self, describe: Callable[[], Iterable[GaugeFamily]]) -> None:
         self._describe = describe
 
     def collect(self) -> Iterable[Metric]:

@@ -39,7 +39,7 @@ def provider_from_environment() -> TracerProvider | None:
     return provider
 
 
-class Trace:
+class TracingMiddleware:
     """A server span around each request."""
 
     def __init__(self, app: ASGIApp, *, provider: TracerProvider) -> None:

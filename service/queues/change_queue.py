@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from indexer.building.document_changes import ChangeReport, CollectionChange, apply_changes
 from retrieval.errors import AttendexError, CollectionNotFound, JobNotFound, Overloaded
-from service.observability.request_log import LOGGER
-from service.problems import problem_of
-from service.runtime.open_collections import Collections
-from service.runtime.thread_priority import lower_priority
+from service.http.problems import problem_of
+from service.observability.logs import LOGGER
+from service.runtime.open_collections import OpenCollections
+from service.runtime.process import lower_priority
 
 KEPT_JOBS = 10_000
 MOMENT_S = 0.2  # for what is nearly done
@@ -27,7 +27,7 @@ SHARED_DOCUMENTS = 2_000  # documents that one generation takes from waiting job
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class ChangeJob:
     """A change and how far it is.  Written by the writing thread only."""
 
     collection: str
@@ -39,7 +39,7 @@ class Job:
     error: Exception | None = None
     done: Future[None] = field(default_factory=Future)
 
-    def shown(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """The job as callers see it."""
         problem = problem_of(self.error) if self.error else None
         return {
@@ -55,15 +55,15 @@ class Job:
         }
 
 
-class Changes:
+class ChangeQueue:
     """The queue of changes.  Jobs are remembered for a while, and forgotten when the process ends."""
 
-    def __init__(self, collections: Collections, queue_length: int) -> None:
+    def __init__(self, collections: OpenCollections, queue_length: int) -> None:
         self._collections = collections
         self._queue_length = queue_length
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._waiting: deque[Job] = deque()
-        self._running: Sequence[Job] = ()
+        self._jobs: OrderedDict[str, ChangeJob] = OrderedDict()
+        self._waiting: deque[ChangeJob] = deque()
+        self._running: Sequence[ChangeJob] = ()
         self._woken = threading.Condition()
         self._closes_at: float | None = None  # by the monotonic clock
         self._thread = threading.Thread(target=self._work, name="attendex-writer")
@@ -90,7 +90,7 @@ class Changes:
         """Changes that wait."""
         return len(self._waiting)
 
-    def submit(self, collection: str, change: CollectionChange) -> Job:
+    def submit(self, collection: str, change: CollectionChange) -> ChangeJob:
         """Queue a change.  Raises CollectionNotFound, and Overloaded where too many wait."""
         self._collections.path(collection)
         with self._woken:
@@ -98,7 +98,7 @@ class Changes:
                 raise Overloaded(
                     f"{len(self._waiting)} changes wait already; try again in a few seconds", retry_after_s=2
                 )
-            job = Job(collection, change, frozenset(each.id for each in change.upserts))
+            job = ChangeJob(collection, change, frozenset(each.id for each in change.upserts))
             self._jobs[job.id] = job
             while len(self._jobs) > KEPT_JOBS:
                 self._jobs.popitem(last=False)
@@ -106,17 +106,17 @@ class Changes:
             self._woken.notify()
         return job
 
-    def brings(self, collection: str, document_id: str) -> bool:
+    def adds_document(self, collection: str, document_id: str) -> bool:
         """Whether a change that is not yet to be seen adds a document."""
         with self._woken:
             coming = (*self._running, *self._waiting)
         return any(document_id in job.adds for job in coming if job.collection == collection)
 
-    async def finished(self, job: Job) -> None:
+    async def finished(self, job: ChangeJob) -> None:
         """Wait until the job is done or has failed; then its change can be searched."""
         await asyncio.shield(asyncio.wrap_future(job.done))
 
-    def job(self, collection: str, job_id: str) -> Job:
+    def job(self, collection: str, job_id: str) -> ChangeJob:
         """A job by its id.  Raises JobNotFound."""
         job = self._jobs.get(job_id)
         if job is None or job.collection != collection:
@@ -131,13 +131,13 @@ class Changes:
             _let_go(jobs)
             self._rest(jobs[0])
 
-    def _rest(self, last: Job) -> None:
+    def _rest(self, last: ChangeJob) -> None:
         """Where more of the same wait already: let searches have the machine, and more share the next generation."""
         with self._woken:
             if self._waiting and _can_share(self._waiting[0], last):
                 self._woken.wait_for(lambda: self._closes_at is not None, REST_S)
 
-    def _next(self) -> list[Job]:
+    def _next(self) -> list[ChangeJob]:
         """The oldest job, and those behind it that can share its generation; none when the queue is closed."""
         with self._woken:
             while not self._waiting:
@@ -164,7 +164,7 @@ class Changes:
         _fail(self._waiting, Overloaded("the service ended before the change's turn came; ask for it again"))
         self._waiting.clear()
 
-    def _run(self, jobs: Sequence[Job]) -> None:
+    def _run(self, jobs: Sequence[ChangeJob]) -> None:
         for job in jobs:
             job.status = "running"
         name = jobs[0].collection
@@ -194,24 +194,24 @@ class Changes:
             logging.getLogger(LOGGER).error("collections cannot be listed", extra={"fields": {"error": str(error)}})
 
 
-def _fail(jobs: Iterable[Job], error: Exception) -> None:
+def _fail(jobs: Iterable[ChangeJob], error: Exception) -> None:
     jobs = list(jobs)
     for job in jobs:
         job.error, job.status = error, "failed"
     _let_go(jobs)
 
 
-def _let_go(jobs: Iterable[Job]) -> None:
+def _let_go(jobs: Iterable[ChangeJob]) -> None:
     """Tell those who wait; the documents are not kept."""
     for job in jobs:
         job.change, job.adds = None, frozenset()
         job.done.set_result(None)
 
 
-def _can_share(job: Job, first: Job) -> bool:
+def _can_share(job: ChangeJob, first: ChangeJob) -> bool:
     """A filter must see what the jobs before it did, committed."""
     return job.collection == first.collection and not (job.change and job.change.filter)
 
 
-def _size(job: Job) -> int:
+def _size(job: ChangeJob) -> int:
     return len(job.change.upserts) if job.change else 0

@@ -28,7 +28,7 @@ from retrieval.errors import Overloaded
 from retrieval.util.cores import cores
 
 CALM_S = 1.0  # without a refusal, after which there is all the room again
-STRAINED = 6  # the part of the room that there is until then
+SHEDDING_SHARE = 6  # the part of the room that there is until then
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,16 +41,16 @@ class BatchLimits:
 
     items: int
     cost: int
-    room: int  # for items that wait or are being answered
+    capacity: int  # for items that wait or are being answered
     workers: int  # batches that are begun at a time
     eager: int = 1  # workers that begin with any item; the others wait
-    company: int = 1  # for so many
+    min_batch: int = 1  # for so many
     finishing: int = 0  # threads beside the workers for the second part; 0 where there is none
 
     @classmethod
-    def on_all_cores(cls, *, items: int, cost: int, room: int, company: int, finishing: int = 0) -> BatchLimits:
+    def on_all_cores(cls, *, items: int, cost: int, capacity: int, min_batch: int, finishing: int = 0) -> BatchLimits:
         """A batch begins at once until half of the cores have one; on the others, once there is company."""
-        return cls(items, cost, room, cores(), max(1, cores() // 2), company, finishing)
+        return cls(items, cost, capacity, cores(), max(1, cores() // 2), min_batch, finishing)
 
 
 @dataclass(slots=True)
@@ -100,7 +100,7 @@ class Batcher(Generic[T, R]):
     @property
     def full(self) -> bool:
         """Whether the next item would be refused."""
-        room = max(1, self._limits.room // STRAINED) if self._strained else self._limits.room
+        room = max(1, self._limits.capacity // SHEDDING_SHARE) if self._strained else self._limits.capacity
         return len(self._queue) + self._in_flight >= room
 
     @property
@@ -112,12 +112,12 @@ class Batcher(Generic[T, R]):
         """Note that something was turned away because this is full."""
         self._refused_at = perf_counter()
 
-    async def submit(self, item: T, *, begun: bool = False) -> R:
+    async def submit(self, item: T, *, admitted: bool = False) -> R:
         """The item's result; raises Overloaded where the queue is full, or what `run` answered for the item.
 
         `begun`: the item goes on with what was let in before, and is not refused.
         """
-        if self.full and not begun:
+        if self.full and not admitted:
             self.refused()
             raise Overloaded(f"the queue of {self._name} is full; try again in a second")
         loop = asyncio.get_running_loop()
@@ -205,12 +205,12 @@ class Batcher(Generic[T, R]):
         """Whether what waits is enough for another batch beside those of so many workers."""
         if working < self._limits.eager:
             return len(self._queue) > 0
-        return len(self._queue) >= self._limits.company and not self._strained  # to refuse takes a core, too
+        return len(self._queue) >= self._limits.min_batch and not self._strained  # to refuse takes a core, too
 
     def _share(self) -> int:
         """What the worker has of what waits, for those that are free to be done at the same time."""
         free = self._limits.workers - self._working + 1
-        return min(self._limits.items, max(self._limits.company, -(-len(self._queue) // free)))
+        return min(self._limits.items, max(self._limits.min_batch, -(-len(self._queue) // free)))
 
 
 def _hand_out(future: asyncio.Future[R], answer: R | BaseException) -> None:

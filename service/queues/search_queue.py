@@ -12,18 +12,18 @@ from retrieval.errors import AttendexError, BadQuery, Overloaded
 from retrieval.search.request import checked
 from retrieval.search.searcher import Encoded
 from retrieval.types import Mode, SearchRequest, SearchResult
-from service.config.settings import Limits, Settings
+from service.config.settings import RequestLimits, Settings
 from service.observability.metrics import Metrics
-from service.queues.dynamic_batching import STRAINED, Answers, Batcher, BatchLimits
-from service.runtime.open_collections import Collections
+from service.queues.dynamic_batching import SHEDDING_SHARE, Answers, Batcher, BatchLimits
+from service.runtime.open_collections import OpenCollections
 from service.runtime.recall_watch import RecallWatch
 
-COMPANY = 4  # queries: with fewer, a pass over the encoder's weights costs a third more for each
-CROWD = 12  # searches by words alone: for fewer, one thread has as much of the interpreter as two
+MIN_BATCH = 4  # queries: with fewer, a pass over the encoder's weights costs a third more for each
+MIN_LEXICAL_BATCH = 12  # searches by words alone: for fewer, one thread has as much of the interpreter as two
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QueuedSearch:
     """A search and the collection it is for."""
 
     collection: str
@@ -38,7 +38,7 @@ class SearchQueue:
 
     def __init__(
         self,
-        collections: Collections,
+        collections: OpenCollections,
         settings: Settings,
         metrics: Metrics,
         recall: RecallWatch,
@@ -51,13 +51,13 @@ class SearchQueue:
         self._queue = queue = settings.queue
         items = queue.batch_searches
         searching = BatchLimits.on_all_cores(
-            items=items, cost=items, room=queue.length, company=COMPANY, finishing=queue.searchers
+            items=items, cost=items, capacity=queue.length, min_batch=MIN_BATCH, finishing=queue.searchers
         )
         self._encoded = self._batcher(searching, "search")
-        by_words = BatchLimits.on_all_cores(items=items, cost=items, room=queue.length, company=CROWD)
+        by_words = BatchLimits.on_all_cores(items=items, cost=items, capacity=queue.length, min_batch=MIN_LEXICAL_BATCH)
         self._lexical = self._batcher(by_words, "lexical")
 
-    def _batcher(self, limits: BatchLimits, name: str) -> Batcher[Asked, SearchResult]:
+    def _batcher(self, limits: BatchLimits, name: str) -> Batcher[QueuedSearch, SearchResult]:
         return Batcher(self._answers, limits, name=name, observe=self._metrics.batch(name))
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class SearchQueue:
     @property
     def at_once(self) -> int:
         """Searches of one list that may be on their way together: a share that leaves room for others."""
-        return max(1, min(self._queue.batch_searches, self._queue.length // STRAINED))
+        return max(1, min(self._queue.batch_searches, self._queue.length // SHEDDING_SHARE))
 
     @property
     def full(self) -> bool:
@@ -84,36 +84,36 @@ class SearchQueue:
         self._encoded.refused()
         self._metrics.refused("search_queue")
 
-    async def search(self, collection: str, request: SearchRequest, *, begun: bool = False) -> SearchResult:
+    async def search(self, collection: str, request: SearchRequest, *, admitted: bool = False) -> SearchResult:
         """One answer.  Raises Overloaded at once where too many wait, or the searcher's errors.
 
         `begun`: it belongs to a list that was let in already, and is not refused.
         """
-        asked = Asked(collection, within(checked(request), self._limits))
+        asked = QueuedSearch(collection, check_limits(checked(request), self._limits))
         try:
-            result = await self._enqueue(asked, begun)
+            result = await self._enqueue(asked, admitted)
         except Overloaded:
             self._metrics.refused("search_queue")
             raise
         self._metrics.search(result)
         if result.mode is not Mode.LEXICAL and not asked.request.exact:
-            self._recall.saw(collection, asked.request.query)
+            self._recall.sample(collection, asked.request.query)
         return result
 
-    async def _enqueue(self, asked: Asked, begun: bool) -> SearchResult:
+    async def _enqueue(self, asked: QueuedSearch, admitted: bool) -> SearchResult:
         if asked.request.mode is Mode.LEXICAL:
-            return await self._lexical.submit(asked, begun=begun)
+            return await self._lexical.submit(asked, admitted=admitted)
         if self._encoded.full and self._degrade and self._may_degrade(asked):
             self._encoded.refused()
             lexical = replace(asked, request=replace(asked.request, mode=Mode.LEXICAL))
-            return replace(await self._lexical.submit(lexical, begun=begun), degraded=("dense",))
-        return await self._encoded.submit(asked, begun=begun)
+            return replace(await self._lexical.submit(lexical, admitted=admitted), degraded=("dense",))
+        return await self._encoded.submit(asked, admitted=admitted)
 
-    def _may_degrade(self, asked: Asked) -> bool:
+    def _may_degrade(self, asked: QueuedSearch) -> bool:
         with self._collections.lease(asked.collection) as searcher:
             return asked.request.mode is not Mode.DENSE and searcher.reader.lexical is not None
 
-    def _answers(self, asked: Sequence[Asked]) -> Answers[SearchResult]:
+    def _answers(self, asked: Sequence[QueuedSearch]) -> Answers[SearchResult]:
         """Encode the queries together, and return what searches with them, one by one, in the same open generations.
 
         Both run on threads.  A request that is at fault fails alone.
@@ -159,7 +159,7 @@ def _highlighted(request: SearchRequest) -> int:
     return request.k * request.passages_per_document if request.highlight else 0
 
 
-def within(request: SearchRequest, limits: Limits) -> SearchRequest:
+def check_limits(request: SearchRequest, limits: RequestLimits) -> SearchRequest:
     """The request; BadQuery where it goes beyond a limit of the service."""
     for name, value, most in (
         ("the query's characters", len(request.query), limits.query_characters),
@@ -170,11 +170,11 @@ def within(request: SearchRequest, limits: Limits) -> SearchRequest:
         ("k with explain", request.k * request.explain, limits.explained),
         ("k · passages_per_document with highlight", _highlighted(request), limits.explained),
     ):
-        check_limit(name, value, most)
+        check_maximum(name, value, most)
     return request
 
 
-def check_limit(name: str, value: int, most: int) -> None:
+def check_maximum(name: str, value: int, most: int) -> None:
     """Raise BadQuery where the value is more than `most`."""
     if value > most:
         raise BadQuery(f"{name}: {value:,} is more than this service allows ({most:,})")

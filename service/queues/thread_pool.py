@@ -1,4 +1,4 @@
-"""Threads for what handlers do not do on the event loop: reading, explaining, reranking.
+"""Threads for what handlers do not do on the event loop: reading, explaining, rerank_scorer.
 
 There is room for so many calls, waiting and running; the next is refused at once.  One whose caller's time is over
 before it began is not begun; one that runs cannot be stopped, and takes up room until it ends.
@@ -21,11 +21,11 @@ THREADS_PER_CORE = 4  # so that short reads pass by an explanation
 T = TypeVar("T")
 
 
-class Offload:
+class BoundedThreadPool:
     """A bounded pool of threads.  Lives on one event loop, until `close`."""
 
-    def __init__(self, room: int, metrics: Metrics) -> None:
-        self._room = room
+    def __init__(self, capacity: int, metrics: Metrics) -> None:
+        self._room = capacity
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(THREADS_PER_CORE * cores(), "attendex")
         self._taken = 0

@@ -14,13 +14,18 @@ from retrieval.errors import BadDocument, DocumentNotFound, InputError, TooLarge
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.types import Document, FieldType
 from service.config.api_keys import Role
-from service.dependencies import Services, admitted, answer, writable
-from service.queues.search_queue import check_limit
-from service.routes.base import JsonRoute
+from service.queues.search_queue import check_maximum
+from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.collections import details
 from service.routes.search import Name
-from service.schemas.changes import CollectionBody, DeleteBody, DocumentBody, DocumentsBody, JobAnswer
-from service.schemas.collections import CollectionDetails
+from service.schemas.collections import (
+    CollectionBody,
+    CollectionDetails,
+    DeleteBody,
+    DocumentBody,
+    DocumentsBody,
+    JobAnswer,
+)
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
 
@@ -36,11 +41,11 @@ QUEUED: dict[int | str, dict[str, Any]] = {202: {"model": JobAnswer, "descriptio
 @router.post("/documents", response_model=JobAnswer, responses=QUEUED, summary="Add or replace documents")
 async def upsert(name: Name, body: DocumentsBody, request: Request, wait: Wait = False) -> Response:
     """By id.  Documents that the collection holds as they are cost nothing."""
-    known = writable(request, Role.WRITE, name)
-    most = known.settings.limits.documents
+    services = authorized_to_change(request, Role.WRITE, name)
+    most = services.settings.limits.documents
     if len(body.documents) > most:
         raise TooLarge(f"{len(body.documents):,} documents are more than this service takes at once ({most:,})")
-    return await _change(known, name, CollectionChange(upserts=tuple(map(_document, body.documents))), wait)
+    return await _change(services, name, CollectionChange(upserts=tuple(map(_document, body.documents))), wait)
 
 
 @router.post("/documents/delete", response_model=JobAnswer, responses=QUEUED, summary="Delete documents")
@@ -49,68 +54,68 @@ async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait
 
     A filter sees all changes that were asked for before.
     """
-    known = writable(request, Role.WRITE, name)
+    services = authorized_to_change(request, Role.WRITE, name)
     if not body.ids and not body.filter.strip():
         raise InputError("name the documents to delete: ids, a filter, or both")
     condition = body.filter.strip()
-    check_limit("the filter's characters", len(condition), known.settings.limits.filter_characters)
-    _check_filter(known, name, condition)
-    return await _change(known, name, CollectionChange(deletes=tuple(body.ids), filter=condition), wait)
+    check_maximum("the filter's characters", len(condition), services.settings.limits.filter_characters)
+    _check_filter(services, name, condition)
+    return await _change(services, name, CollectionChange(deletes=tuple(body.ids), filter=condition), wait)
 
 
 @router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")
 async def delete(name: Name, document_id: str, request: Request, wait: Wait = False) -> Response:
     """404 where there is none with that id, nor one on its way."""
-    known = writable(request, Role.WRITE, name)
-    coming = known.changes.brings(name, document_id)  # asked first: what arrives meanwhile is found
-    with known.collections.lease(name) as searcher:
+    services = authorized_to_change(request, Role.WRITE, name)
+    coming = services.changes.adds_document(name, document_id)  # asked first: what arrives meanwhile is found
+    with services.collections.lease(name) as searcher:
         if not coming and searcher.reader.find(document_id) is None:
             raise DocumentNotFound(f"no document {document_id!r} in {name}")
-    return await _change(known, name, CollectionChange(deletes=(document_id,)), wait)
+    return await _change(services, name, CollectionChange(deletes=(document_id,)), wait)
 
 
 @router.get("/jobs/{job_id}", response_model=JobAnswer, summary="How far a change is")
 async def job(name: Name, job_id: str, request: Request) -> Response:
     """Jobs are forgotten when the service restarts; what they committed stays."""
-    return answer(admitted(request, Role.READ, name).changes.job(name, job_id).shown())
+    return json_response(authorized(request, Role.READ, name).changes.job(name, job_id).to_json())
 
 
 @router.put("", response_model=CollectionDetails, status_code=201, summary="Make a collection")
 async def create(name: NewName, body: CollectionBody, request: Request) -> Response:
     """Empty, with an encoder that the service has; 409 where there is one of that name."""
-    known = writable(request, Role.ADMIN, name)
-    encoder = known.encoders.asked(body.encoder)
+    services = authorized_to_change(request, Role.ADMIN, name)
+    encoder = services.encoders.resolve(body.encoder)
     schema = None if body.fields is None else {field: FieldType(kind) for field, kind in body.fields.items()}
-    await known.offload.run(known.collections.create, name, lambda: known.encoders.get(encoder), schema)
-    return answer(await known.offload.run(details, known, name), 201)
+    await services.threads.run(services.collections.create, name, lambda: services.encoders.get(encoder), schema)
+    return json_response(await services.threads.run(details, services, name), 201)
 
 
 @router.delete("", status_code=204, summary="Drop a collection")
 async def drop(name: Name, request: Request) -> Response:
     """With all its generations.  Requests that use it are finished first; changes that wait for it fail."""
-    known = writable(request, Role.ADMIN, name)
-    await known.offload.run(_drop, known, name)
+    services = authorized_to_change(request, Role.ADMIN, name)
+    await services.threads.run(_drop, services, name)
     return Response(status_code=204)
 
 
-def _drop(known: Services, name: str) -> None:
-    known.collections.drop(name)
-    known.changes.forget(name)
-    known.recall.forget(name)
+def _drop(services: Services, name: str) -> None:
+    services.collections.drop(name)
+    services.changes.forget(name)
+    services.recall.forget(name)
 
 
-async def _change(known: Services, name: str, change: CollectionChange, wait: bool) -> Response:
-    job = known.changes.submit(name, change)
+async def _change(services: Services, name: str, change: CollectionChange, wait: bool) -> Response:
+    job = services.changes.submit(name, change)
     if not wait:
-        return answer(job.shown(), 202)
+        return json_response(job.to_json(), 202)
     try:
-        async with asyncio.timeout(PATIENCE * known.settings.limits.seconds):
-            await known.changes.finished(job)
+        async with asyncio.timeout(PATIENCE * services.settings.limits.seconds):
+            await services.changes.finished(job)
     except TimeoutError:
-        return answer(job.shown(), 202)
+        return json_response(job.to_json(), 202)
     if job.error:
         raise job.error
-    return answer(job.shown())
+    return json_response(job.to_json())
 
 
 def _document(body: DocumentBody) -> Document:
@@ -127,8 +132,8 @@ def _document(body: DocumentBody) -> Document:
         raise BadDocument(f"document {body.id!r}: {error}") from error
 
 
-def _check_filter(known: Services, name: str, expression: str) -> None:
+def _check_filter(services: Services, name: str, expression: str) -> None:
     """Raise FilterError now rather than when the change's turn comes."""
     if expression:
-        with known.collections.lease(name) as searcher:
+        with services.collections.lease(name) as searcher:
             compile_filter(expression, searcher.reader.schema)

@@ -10,15 +10,19 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from indexer.building.document_changes import matching_rows
+from indexer.maintenance.rollback import log_entries
 from retrieval.errors import CollectionNotFound
+from retrieval.search.overview import countable, overview, values_of
+from retrieval.search.projection import project
 from retrieval.search.searcher import Searcher
 from retrieval.types import Document
 from service.config.api_keys import Role
-from service.dependencies import Services, admitted, answer
-from service.queues.search_queue import check_limit
+from service.queues.search_queue import check_maximum
+from service.routes.base import Services, authorized, json_response
 from service.routes.search import Name
 from service.runtime.encoder_registry import shown_name
 from service.schemas.collections import CollectionDetails, CollectionsAnswer, DocumentAnswer, DocumentsAnswer
+from service.schemas.pages import OverviewAnswer, ProjectionAnswer
 
 Filter = Annotated[str, Query(description="Only those that match, such as `year > 2000`.")]
 Id = Annotated[str | None, Query(description="Only the document with this id, whatever characters it has.")]
@@ -31,15 +35,17 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
 @router.get("", response_model=CollectionsAnswer, summary="All collections")
 async def list_collections(request: Request) -> Response:
     """Names and sizes, in the order of the names."""
-    known = admitted(request, Role.READ)
-    return answer({"collections": await known.offload.run(_summaries, known, known.visible(request.state.caller))})
+    services = authorized(request, Role.READ)
+    return json_response(
+        {"collections": await services.threads.run(_summaries, services, services.visible(request.state.caller))}
+    )
 
 
 @router.get("/{name}", response_model=CollectionDetails, summary="One collection")
 async def collection(name: Name, request: Request) -> Response:
     """Counts, generation, encoder, fields and sizes."""
-    known = admitted(request, Role.READ, name)
-    return answer(await known.offload.run(details, known, name))
+    services = authorized(request, Role.READ, name)
+    return json_response(await services.threads.run(details, services, name))
 
 
 @router.get("/{name}/documents", response_model=DocumentsAnswer, summary="Documents, page by page")
@@ -50,22 +56,22 @@ async def documents(
 
     With `id`, a page of one document or of none: for ids that a path cannot hold, such as `../report`.
     """
-    known = admitted(request, Role.READ, name)
-    check_limit("the filter's characters", len(filter), known.settings.limits.filter_characters)
-    return answer(await known.offload.run(_page, known, name, id, filter, slice(offset, offset + limit)))
+    services = authorized(request, Role.READ, name)
+    check_maximum("the filter's characters", len(filter), services.settings.limits.filter_characters)
+    return json_response(await services.threads.run(_page, services, name, id, filter, slice(offset, offset + limit)))
 
 
 @router.get("/{name}/documents/{document_id:path}", response_model=DocumentAnswer, summary="One document")
 async def document(name: Name, document_id: str, request: Request) -> Response:
     """The document as it was given.  Slashes in the id need no escaping."""
-    known = admitted(request, Role.READ, name)
-    return answer(await known.offload.run(_document, known, name, document_id))
+    services = authorized(request, Role.READ, name)
+    return json_response(await services.threads.run(_document, services, name, document_id))
 
 
-def _summaries(known: Services, names: Sequence[str]) -> list[dict[str, object]]:
+def _summaries(services: Services, names: Sequence[str]) -> list[dict[str, object]]:
     found = []
     for name in names:
-        with suppress(CollectionNotFound), known.collections.lease(name) as searcher:
+        with suppress(CollectionNotFound), services.collections.lease(name) as searcher:
             found.append(_summary(name, searcher))
     return found
 
@@ -81,9 +87,9 @@ def _summary(name: str, searcher: Searcher) -> dict[str, object]:
     }
 
 
-def details(known: Services, name: str) -> dict[str, object]:
+def details(services: Services, name: str) -> dict[str, object]:
     """What `GET /v1/collections/{name}` answers."""
-    with known.collections.lease(name) as searcher:
+    with services.collections.lease(name) as searcher:
         reader = searcher.reader
         encoder = asdict(reader.manifest.encoder)
         return {
@@ -92,19 +98,19 @@ def details(known: Services, name: str) -> dict[str, object]:
             "fields": {field: str(kind) for field, kind in reader.schema.items()},
             "modes": ["dense"] if reader.lexical is None else ["dense", "lexical", "hybrid"],
             "size_bytes": reader.manifest.size_bytes,
-            "recall": _recall(known, name),
+            "recall": _recall(services, name),
         }
 
 
-def _recall(known: Services, name: str) -> dict[str, object] | None:
-    found = known.recall.estimate(name)
+def _recall(services: Services, name: str) -> dict[str, object] | None:
+    found = services.recall.estimate(name)
     if found is None:
         return None
     return {"ratio": found.recall, "low": found.low, "high": found.high, "queries": found.queries}
 
 
-def _page(known: Services, name: str, document_id: str | None, expression: str, page: slice) -> dict[str, object]:
-    with known.collections.lease(name) as searcher:
+def _page(services: Services, name: str, document_id: str | None, expression: str, page: slice) -> dict[str, object]:
+    with services.collections.lease(name) as searcher:
         rows = matching_rows(searcher.reader, expression)
         if document_id is not None:
             rows = rows[rows == searcher.reader.find(document_id)]
@@ -116,6 +122,58 @@ def _shown(document: Document) -> dict[str, object]:
     return {"id": document.id, "title": document.title, "text": document.text, "metadata": document.metadata}
 
 
-def _document(known: Services, name: str, document_id: str) -> dict[str, object]:
-    with known.collections.lease(name) as searcher:
+def _document(services: Services, name: str, document_id: str) -> dict[str, object]:
+    with services.collections.lease(name) as searcher:
         return _shown(searcher.document(document_id))
+
+
+COLOURS = 4  # fields that the map can be coloured by
+
+
+@router.get("/{name}/overview", response_model=OverviewAnswer, summary="Fields and generations")
+async def collection_overview(name: Name, request: Request) -> Response:
+    """Each field with its most frequent values or its extremes; kept generations, newest first."""
+    services = authorized(request, Role.READ, name)
+    return json_response(await services.threads.run(_overview, services, name))
+
+
+@router.get("/{name}/projection", response_model=ProjectionAnswer, summary="A map of the vectors")
+async def projection(name: Name, request: Request) -> Response:
+    """A sample of the passages, placed by the first two principal components of their vectors."""
+    services = authorized(request, Role.READ, name)
+    return json_response(await services.threads.run(_projection, services, name))
+
+
+def _overview(services: Services, name: str) -> dict[str, object]:
+    with services.collections.lease(name) as searcher:
+        fields = overview(searcher.reader)
+    generations = [
+        {
+            "generation": each.generation,
+            "current": each.current,
+            "committed": each.created,
+            "documents": each.documents,
+            "passages": each.passages,
+            "size_bytes": each.size_bytes,
+        }
+        for each in log_entries(services.collections.path(name))
+    ]
+    return {"fields": fields, "generations": generations}
+
+
+def _projection(services: Services, name: str) -> dict[str, object]:
+    with services.collections.lease(name) as searcher:
+        reader = searcher.reader
+        found = project(reader)
+        documents = reader.document_of[found.rows]
+        shown = reader.documents(documents)
+        fields = {field: values_of(reader, field, documents) for field in countable(reader)[:COLOURS]}
+    return {
+        "generation": reader.manifest.generation,
+        "ids": [each.id for each in shown],
+        "titles": [each.title or each.id for each in shown],
+        "x": found.x.tolist(),
+        "y": found.y.tolist(),
+        "explained": found.explained,
+        "fields": fields,
+    }

@@ -8,12 +8,11 @@ from retrieval.search.request import checked
 from retrieval.search.searcher import Searcher
 from retrieval.types import Mode, SearchRequest
 from service.config.api_keys import Role
-from service.dependencies import Services, admitted, answer
-from service.queues.search_queue import within
-from service.routes.base import JsonRoute
+from service.queues.search_queue import check_limits
+from service.routes.base import JsonRoute, Services, authorized, json_response
 from service.routes.search import Name
-from service.schemas.explanation import ExplanationAnswer
 from service.schemas.pages import AttentionAnswer, AttentionBody, ExplainBody
+from service.schemas.search import ExplanationAnswer
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"], route_class=JsonRoute)
 
@@ -21,27 +20,27 @@ router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"], route_clas
 @router.post("/explain", response_model=ExplanationAnswer, summary="Why a document matched")
 async def explain(name: Name, body: ExplainBody, request: Request) -> Response:
     """The document's scores for the query, taken apart word by word."""
-    known = admitted(request, Role.READ, name)
-    return answer(await known.offload.run(_explain, known, name, body))
+    services = authorized(request, Role.READ, name)
+    return json_response(await services.threads.run(_explain, services, name, body))
 
 
 @router.post("/attention", response_model=AttentionAnswer, summary="The encoder's self-attention")
 async def attention(name: Name, body: AttentionBody, request: Request) -> Response:
     """One layer's attention weights over the query or the document's best passage, merged to words."""
-    known = admitted(request, Role.READ, name)
-    return answer(await known.offload.run(_attention, known, name, body))
+    services = authorized(request, Role.READ, name)
+    return json_response(await services.threads.run(_attention, services, name, body))
 
 
-def _explain(known: Services, name: str, body: ExplainBody) -> object:
-    with known.collections.lease(name) as searcher:
+def _explain(services: Services, name: str, body: ExplainBody) -> object:
+    with services.collections.lease(name) as searcher:
         mode = Mode(body.mode) if body.mode else default_mode(searcher)
-        return searcher.reasons.of_document(_query(body.query, known), body.id, mode, start=body.start)
+        return searcher.reasons.of_document(_query(body.query, services), body.id, mode, start=body.start)
 
 
-def _attention(known: Services, name: str, body: AttentionBody) -> dict[str, object]:
-    with known.collections.lease(name) as searcher:
+def _attention(services: Services, name: str, body: AttentionBody) -> dict[str, object]:
+    with services.collections.lease(name) as searcher:
         found = searcher.reasons.attention(
-            _query(body.query, known), body.id, body.layer, of_query=body.side == "query"
+            _query(body.query, services), body.id, body.layer, of_query=body.side == "query"
         )
     return {
         "words": found.words,
@@ -57,5 +56,5 @@ def default_mode(searcher: Searcher) -> Mode:
     return Mode.DENSE if searcher.reader.lexical is None else Mode.HYBRID
 
 
-def _query(text: str, known: Services) -> str:
-    return within(checked(SearchRequest(text)), known.settings.limits).query
+def _query(text: str, services: Services) -> str:
+    return check_limits(checked(SearchRequest(text)), services.settings.limits).query

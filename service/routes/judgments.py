@@ -13,8 +13,7 @@ from retrieval.metrics.files import beir_qrels_lines, trec_qrels_lines
 from retrieval.search.evaluated.judged_modes import measured, qrels_of, topics_lines
 from retrieval.types import Mode
 from service.config.api_keys import Role
-from service.dependencies import Services, admitted, answer, writable
-from service.routes.base import JsonRoute
+from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.search import Name
 from service.schemas.pages import JudgmentBody, JudgmentsAnswer, MeasuresAnswer
 
@@ -26,66 +25,66 @@ TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schem
 @router.get("", response_model=JudgmentsAnswer, summary="All judgments")
 async def list_judgments(name: Name, request: Request) -> Response:
     """In the order in which they were first made."""
-    return _listed(await _judgments(admitted(request, Role.READ, name), name))
+    return _listed(await _judgments(authorized(request, Role.READ, name), name))
 
 
 @router.put("", response_model=JudgmentsAnswer, summary="Judge a document")
 async def put_judgment(name: Name, body: JudgmentBody, request: Request) -> Response:
     """Replaces what was said of the same query and document; answers with all judgments."""
-    known = writable(request, Role.WRITE, name)
-    return _listed(await known.offload.run(_judge, known, name, body))
+    services = authorized_to_change(request, Role.WRITE, name)
+    return _listed(await services.threads.run(_judge, services, name, body))
 
 
 @router.post("/measures", response_model=MeasuresAnswer, summary="What the judgments say so far")
 async def measures(name: Name, request: Request) -> Response:
     """nDCG@10 of each mode over the judged queries, and how much of the first ten is judged at all."""
-    known = admitted(request, Role.READ, name)
-    return answer(await known.offload.run(_measures, known, name))
+    services = authorized(request, Role.READ, name)
+    return json_response(await services.threads.run(_measures, services, name))
 
 
 @router.get("/queries.jsonl", response_class=Response, responses=TEXT, summary="Judged queries (BEIR)")
 async def queries_jsonl(name: Name, request: Request) -> Response:
     """For `attendex evaluate --queries`."""
-    return _text(topics_lines(await _judgments(admitted(request, Role.READ, name), name)))
+    return _text(topics_lines(await _judgments(authorized(request, Role.READ, name), name)))
 
 
 @router.get("/qrels.tsv", response_class=Response, responses=TEXT, summary="Judgments (BEIR)")
 async def qrels_tsv(name: Name, request: Request) -> Response:
     """For `attendex evaluate --qrels`."""
-    return _text(beir_qrels_lines(qrels_of(await _judgments(admitted(request, Role.READ, name), name))))
+    return _text(beir_qrels_lines(qrels_of(await _judgments(authorized(request, Role.READ, name), name))))
 
 
 @router.get("/qrels.txt", response_class=Response, responses=TEXT, summary="Judgments (TREC)")
 async def qrels_txt(name: Name, request: Request) -> Response:
     """For `attendex evaluate --qrels` and every other tool of the field; ids with spaces cannot be told so."""
-    return _text(trec_qrels_lines(qrels_of(await _judgments(admitted(request, Role.READ, name), name))))
+    return _text(trec_qrels_lines(qrels_of(await _judgments(authorized(request, Role.READ, name), name))))
 
 
-def _path(known: Services, name: str) -> Path:
-    return known.collections.path(name)
+def _path(services: Services, name: str) -> Path:
+    return services.collections.path(name)
 
 
-async def _judgments(known: Services, name: str) -> tuple[Judgment, ...]:
-    return await known.offload.run(read_judgments, _path(known, name))
+async def _judgments(services: Services, name: str) -> tuple[Judgment, ...]:
+    return await services.threads.run(read_judgments, _path(services, name))
 
 
-def _judge(known: Services, name: str, body: JudgmentBody) -> tuple[Judgment, ...]:
-    with known.collections.lease(name) as searcher:
+def _judge(services: Services, name: str, body: JudgmentBody) -> tuple[Judgment, ...]:
+    with services.collections.lease(name) as searcher:
         if body.grade is not None:
             searcher.document(body.document)  # DocumentNotFound rather than a judgment of nothing
-    return judge(_path(known, name), body.query, body.document, body.grade)
+    return judge(_path(services, name), body.query, body.document, body.grade)
 
 
-def _measures(known: Services, name: str) -> dict[str, object]:
-    judgments = read_judgments(_path(known, name))
-    with known.collections.lease(name) as searcher:
+def _measures(services: Services, name: str) -> dict[str, object]:
+    judgments = read_judgments(_path(services, name))
+    with services.collections.lease(name) as searcher:
         modes = [Mode.DENSE] if searcher.reader.lexical is None else [Mode.DENSE, Mode.LEXICAL, Mode.HYBRID]
         found = measured(searcher.search_many, judgments, modes) if judgments else []
     return {"queries": len({each.query for each in judgments}), "judgments": len(judgments), "modes": found}
 
 
 def _listed(judgments: tuple[Judgment, ...]) -> Response:
-    return answer({"judgments": judgments})
+    return json_response({"judgments": judgments})
 
 
 def _text(lines: Iterable[str]) -> Response:

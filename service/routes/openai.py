@@ -11,10 +11,9 @@ from fastapi import APIRouter, Request, Response
 from retrieval.errors import EmptyInput, InputError, TooLarge
 from retrieval.types import Vectors
 from service.config.api_keys import Role
-from service.config.settings import Limits
-from service.dependencies import admitted, answer
-from service.queues.embedding_queue import Embedded, Texts
-from service.routes.base import JsonRoute
+from service.config.settings import RequestLimits
+from service.queues.embedding_queue import EmbeddingRequest, EmbeddingResult
+from service.routes.base import JsonRoute, authorized, json_response
 from service.runtime.encoder_registry import shown_name
 from service.schemas.openai import EmbeddingsAnswer, EmbeddingsBody, ModelAnswer, ModelsAnswer
 
@@ -24,27 +23,29 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
 @router.post("/embeddings", response_model=EmbeddingsAnswer, summary="Embed texts (OpenAI)")
 async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
     """Vectors of length one, in the order of the texts.  What the encoder does not read is cut off."""
-    known = admitted(request, Role.READ)
-    texts = checked_texts(body.input, known.settings.limits)
-    encoder = known.encoders.asked(body.model)
-    found = await known.embeddings.embed(Texts(encoder, texts, queries=body.input_type == "query"))
+    services = authorized(request, Role.READ)
+    texts = checked_texts(body.input, services.settings.limits)
+    encoder = services.encoders.resolve(body.model)
+    found = await services.embeddings.embed(EmbeddingRequest(encoder, texts, queries=body.input_type == "query"))
     vectors = shortened(found.vectors, body.dimensions)
-    return answer(_content(found, vectors, body))
+    return json_response(_content(found, vectors, body))
 
 
-@router.get("/models", response_model=ModelsAnswer, summary="Encoders (OpenAI)")
+@router.get("/models", response_model=ModelsAnswer, summary="EncoderRegistry (OpenAI)")
 async def models(request: Request) -> Response:
     """The encoders that /v1/embeddings takes; the first one is also `default`."""
-    return answer({"object": "list", "data": [_model(name) for name in admitted(request, Role.READ).encoders.names()]})
+    return json_response(
+        {"object": "list", "data": [_model(name) for name in authorized(request, Role.READ).encoders.names()]}
+    )
 
 
 @router.get("/models/{model:path}", response_model=ModelAnswer, summary="One encoder (OpenAI)")
 async def model(model: str, request: Request) -> Response:
     """404 for a model that is not served here."""
-    return answer(_model(admitted(request, Role.READ).encoders.asked(model)))
+    return json_response(_model(authorized(request, Role.READ).encoders.resolve(model)))
 
 
-def checked_texts(given: str | list[str], limits: Limits) -> tuple[str, ...]:
+def checked_texts(given: str | list[str], limits: RequestLimits) -> tuple[str, ...]:
     """The texts; EmptyInput where there are none or an empty one, TooLarge beyond a limit."""
     texts = (given,) if isinstance(given, str) else tuple(given)
     if not texts or not all(texts):
@@ -70,7 +71,7 @@ def shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
     return np.ascontiguousarray(cut / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
 
 
-def _content(found: Embedded, vectors: Vectors, body: EmbeddingsBody) -> dict[str, Any]:
+def _content(found: EmbeddingResult, vectors: Vectors, body: EmbeddingsBody) -> dict[str, Any]:
     encoded = [_base64(vector) for vector in vectors] if body.encoding_format == "base64" else list(vectors)
     tokens = sum(found.tokens)
     return {

@@ -13,12 +13,11 @@ from retrieval.errors import EmptyInput, TooLarge
 from retrieval.search.explain.attribution import Explainer
 from retrieval.types import Span
 from service.config.api_keys import Role
-from service.dependencies import admitted, answer
-from service.queues.rerank_queue import Ranked
-from service.routes.base import JsonRoute
+from service.queues.embedding_queue import RankedText
+from service.routes.base import JsonRoute, authorized, json_response
 from service.routes.openai import checked_texts
 from service.runtime.encoder_registry import shown_name
-from service.schemas.rerank import CohereAnswer, InfinityAnswer, RelevantSpans, RerankBody, TextsBody
+from service.schemas.rerank import CohereAnswer, InfinityAnswer, RelevantSpansOptions, RerankBody, TextsBody
 from service.schemas.tei import RankedAnswer
 
 MOST_WITH_SPANS = 100  # each costs a look inside the encoder
@@ -33,7 +32,7 @@ async def rerank(body: TextsBody | RerankBody, request: Request) -> Response:
     """With `texts` the answer is TEI's list, with `documents` infinity's object."""
     if isinstance(body, TextsBody):
         ranked = await _rank(request, body.query, tuple(body.texts), raw=body.raw_scores)
-        return answer([_tei(each, body) for each in ranked])
+        return json_response([_tei(each, body) for each in ranked])
     ranked = (await _rank(request, body.query, body.texts(), raw=body.raw_scores))[: body.top_n]
     texts = body.texts()
     results = [
@@ -44,7 +43,7 @@ async def rerank(body: TextsBody | RerankBody, request: Request) -> Response:
         }
         for each in ranked
     ]
-    return answer(
+    return json_response(
         {
             "object": "rerank",
             "results": results,
@@ -81,34 +80,34 @@ async def _cohere(body: RerankBody, request: Request, version: str) -> Response:
         ):
             result["relevant_spans"] = spans
     meta = {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
-    return answer({"id": str(uuid.uuid4()), "results": results, "meta": meta})
+    return json_response({"id": str(uuid.uuid4()), "results": results, "meta": meta})
 
 
 async def _spans(request: Request, body: RerankBody, texts: Sequence[str]) -> list[list[Span]]:
     """The parts of each text that carry its cosine with the query, by the encoder's word pairs."""
-    known = admitted(request, Role.READ)
-    wanted = body.relevant_spans or RelevantSpans()
+    services = authorized(request, Role.READ)
+    wanted = body.relevant_spans or RelevantSpansOptions()
     if len(texts) > MOST_WITH_SPANS:
         raise TooLarge(f"spans are marked in at most {MOST_WITH_SPANS} documents; set top_n to that or less")
 
     def explained() -> list[list[Span]]:
-        encoder = known.encoders.get(known.encoders.asked(""))
+        encoder = services.encoders.get(services.encoders.resolve(""))
         spans = Explainer(encoder).spans(body.query, texts, most=wanted.max_spans or DEFAULT_SPANS)
         return [[span for span in each if span.score >= wanted.threshold] for each in spans]
 
-    return await known.offload.run(explained)
+    return await services.threads.run(explained)
 
 
-async def _rank(request: Request, query: str, texts: tuple[str, ...], *, raw: bool) -> list[Ranked]:
-    known = admitted(request, Role.READ)
+async def _rank(request: Request, query: str, texts: tuple[str, ...], *, raw: bool) -> list[RankedText]:
+    services = authorized(request, Role.READ)
     if not query.strip():
         raise EmptyInput("the query is blank; give at least one word")
     for given in (query, [text or " " for text in texts]):
-        checked_texts(given, known.settings.limits)
-    return await known.reranking.rank(known.encoders.asked(""), query, texts, raw=raw)
+        checked_texts(given, services.settings.limits)
+    return await services.rerank_scorer.rank(services.encoders.resolve(""), query, texts, raw=raw)
 
 
-def _tei(ranked: Ranked, body: TextsBody) -> dict[str, Any]:
+def _tei(ranked: RankedText, body: TextsBody) -> dict[str, Any]:
     content: dict[str, Any] = {"index": ranked.index, "score": ranked.score}
     if body.return_text:
         content["text"] = body.texts[ranked.index]
@@ -116,5 +115,5 @@ def _tei(ranked: Ranked, body: TextsBody) -> dict[str, Any]:
 
 
 def _model(request: Request) -> str:
-    known = admitted(request, Role.READ)
-    return shown_name(known.encoders.asked(""))
+    services = authorized(request, Role.READ)
+    return shown_name(services.encoders.resolve(""))

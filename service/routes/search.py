@@ -10,9 +10,15 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from retrieval.errors import TooLarge
 from retrieval.types import Mode, SearchRequest
 from service.config.api_keys import Role
-from service.dependencies import admitted, answer
-from service.routes.base import JsonRoute
-from service.schemas.search import BatchAnswer, BatchBody, SearchAnswer, SearchBody, SearchOptions, SearchParameters
+from service.routes.base import JsonRoute, authorized, json_response
+from service.schemas.search import (
+    BatchAnswer,
+    BatchBody,
+    SearchAnswer,
+    SearchBody,
+    SearchOptionFields,
+    SearchParameters,
+)
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["search"], route_class=JsonRoute)
 
@@ -37,21 +43,21 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
 
     A list is let in as a whole, or refused, and has a share of the room at a time.
     """
-    known = admitted(request, Role.READ, name)
-    limits, hits = known.settings.limits, sum(each.k for each in body.searches)
+    services = authorized(request, Role.READ, name)
+    limits, hits = services.settings.limits, sum(each.k for each in body.searches)
     if len(body.searches) > limits.batch:
         raise TooLarge(f"{len(body.searches):,} searches are more than this service answers at once ({limits.batch:,})")
     if hits > limits.depth:
         raise TooLarge(f"the searches ask for {hits:,} hits, more than this service gives at once ({limits.depth:,})")
-    room = asyncio.Semaphore(known.searches.at_once)
+    room = asyncio.Semaphore(services.searches.at_once)
 
     async def one(place: int, each: SearchBody) -> object:
         async with room:
-            return await known.searches.search(name, to_request(each.query, each), begun=place > 0)
+            return await services.searches.search(name, to_request(each.query, each), admitted=place > 0)
 
     tasks = [asyncio.create_task(one(*each)) for each in enumerate(body.searches)]
     try:
-        return answer({"results": await asyncio.gather(*tasks)})
+        return json_response({"results": await asyncio.gather(*tasks)})
     finally:
         for task in tasks:
             task.cancel()
@@ -59,12 +65,12 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
 
 async def _search(name: str, asked: SearchRequest, request: Request) -> Response:
     request.state.query = asked.query
-    result = await admitted(request, Role.READ, name).searches.search(name, asked)
+    result = await authorized(request, Role.READ, name).searches.search(name, asked)
     request.state.timings = result.timings_ms
-    return answer(result)
+    return json_response(result)
 
 
-def to_request(query: str, options: SearchOptions) -> SearchRequest:
+def to_request(query: str, options: SearchOptionFields) -> SearchRequest:
     """The record that the searcher takes."""
     return SearchRequest(
         query=query,

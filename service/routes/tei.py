@@ -11,9 +11,8 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, TooLarge
 from retrieval.util.cores import cores
 from service.config.api_keys import Role
-from service.dependencies import Services, admitted, answer, services
-from service.queues.embedding_queue import Texts
-from service.routes.base import JsonRoute
+from service.queues.embedding_queue import EmbeddingRequest
+from service.routes.base import JsonRoute, Services, authorized, json_response, services_of
 from service.routes.openai import checked_texts, shortened
 from service.runtime.encoder_registry import shown_name
 from service.schemas.problems import HealthAnswer
@@ -25,12 +24,12 @@ router = APIRouter(tags=["tei"], route_class=JsonRoute)
 @router.post("/embed", response_model=list[list[float]], summary="Embed texts (TEI)")
 async def embed(body: EmbedBody, request: Request) -> Response:
     """Vectors of length one, in the order of the texts."""
-    known = admitted(request, Role.READ)
-    texts = checked_texts(body.inputs, known.settings.limits)
-    asked = Texts(known.encoders.asked(""), texts, queries=_is_query(body.prompt_name))
-    await _refuse_cuts(known, asked, body)
-    found = await known.embeddings.embed(asked)
-    return answer(list(shortened(found.vectors, body.dimensions)))
+    services = authorized(request, Role.READ)
+    texts = checked_texts(body.inputs, services.settings.limits)
+    asked = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(body.prompt_name))
+    await _refuse_cuts(services, asked, body)
+    found = await services.embeddings.embed(asked)
+    return json_response(list(shortened(found.vectors, body.dimensions)))
 
 
 @router.post("/", include_in_schema=False)  # the page stands there in the OpenAPI document
@@ -42,50 +41,52 @@ async def embed_at_root(body: EmbedBody, request: Request) -> Response:
 @router.post("/embed_all", response_model=list[list[list[float]]], summary="Token states before pooling (TEI)")
 async def embed_all(body: EmbedBody, request: Request) -> Response:
     """For each text the states of its tokens, special tokens included; not of length one."""
-    known = admitted(request, Role.READ)
-    texts = checked_texts(body.inputs, known.settings.limits)
-    asked = Texts(known.encoders.asked(""), texts, queries=_is_query(body.prompt_name))
-    await _refuse_cuts(known, asked, body)
-    return answer(await known.embeddings.states(asked))
+    services = authorized(request, Role.READ)
+    texts = checked_texts(body.inputs, services.settings.limits)
+    asked = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(body.prompt_name))
+    await _refuse_cuts(services, asked, body)
+    return json_response(await services.embeddings.states(asked))
 
 
 @router.post("/similarity", response_model=list[float], summary="Compare one text with others (TEI)")
 async def similarity(body: SimilarityBody, request: Request) -> Response:
     """Cosines with the source sentence."""
-    known = admitted(request, Role.READ)
+    services = authorized(request, Role.READ)
     options = body.parameters or Truncation()
-    limits = known.settings.limits
+    limits = services.settings.limits
     texts = (*checked_texts(body.inputs.source_sentence, limits), *checked_texts(body.inputs.sentences, limits))
-    asked = Texts(known.encoders.asked(""), texts, queries=_is_query(options.prompt_name))
-    await _refuse_cuts(known, asked, options)
-    vectors = (await known.embeddings.embed(asked)).vectors
-    return answer(np.clip(vectors[1:] @ vectors[0], -1, 1))
+    asked = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(options.prompt_name))
+    await _refuse_cuts(services, asked, options)
+    vectors = (await services.embeddings.embed(asked)).vectors
+    return json_response(np.clip(vectors[1:] @ vectors[0], -1, 1))
 
 
 @router.post("/tokenize", response_model=list[list[TokenAnswer]], summary="Tokens of texts (TEI)")
 async def tokenize(body: TokenizeBody, request: Request) -> Response:
     """Every token of each text, also those beyond what the encoder reads."""
-    known = admitted(request, Role.READ)
-    limits = known.settings.limits
+    services = authorized(request, Role.READ)
+    limits = services.settings.limits
     texts = checked_texts(body.inputs, limits)
     total = sum(map(len, texts))
     if total > limits.text_characters:  # each token becomes an object, hundreds of bytes
         raise TooLarge(
             f"texts of {total:,} characters together are more than are shown at once ({limits.text_characters:,})"
         )
-    encoder = await known.offload.run(known.encoders.get, known.encoders.asked(""))
+    encoder = await services.threads.run(services.encoders.get, services.encoders.resolve(""))
     prompt = _prompt(encoder, body.prompt_name)
-    return answer(await known.offload.run(_tokens, encoder, [prompt + text for text in texts], body.add_special_tokens))
+    return json_response(
+        await services.threads.run(_tokens, encoder, [prompt + text for text in texts], body.add_special_tokens)
+    )
 
 
 @router.get("/info", response_model=InfoAnswer, summary="The encoder and the limits (TEI)")
 async def info(request: Request) -> Response:
     """What TEI tells, as far as it applies."""
-    known = admitted(request, Role.READ)
-    name = known.encoders.asked("")
-    encoder = await known.offload.run(known.encoders.get, name)
-    settings = known.settings
-    return answer(
+    services = authorized(request, Role.READ)
+    name = services.encoders.resolve("")
+    encoder = await services.threads.run(services.encoders.get, name)
+    settings = services.settings
+    return json_response(
         {
             "model_id": shown_name(name),
             "model_sha": encoder.fingerprint.weights_sha256,
@@ -109,8 +110,8 @@ async def info(request: Request) -> Response:
 @router.get("/health", response_model=HealthAnswer, tags=["operations"], summary="Texts can be embedded (TEI)")
 async def health(request: Request) -> Response:
     """200 unless the service is shutting down."""
-    draining = services(request).lifecycle.draining
-    return answer({"status": "shutting down" if draining else "ok"}, 503 if draining else 200)
+    draining = services_of(request).lifecycle.draining
+    return json_response({"status": "shutting down" if draining else "ok"}, 503 if draining else 200)
 
 
 def _is_query(prompt_name: str | None) -> bool:
@@ -124,13 +125,13 @@ def _prompt(encoder: SentenceEncoder, prompt_name: str | None) -> str:
     return fingerprint.query_prompt if _is_query(prompt_name) else fingerprint.passage_prompt
 
 
-async def _refuse_cuts(known: Services, asked: Texts, options: Truncation) -> None:
+async def _refuse_cuts(services: Services, asked: EmbeddingRequest, options: Truncation) -> None:
     """TooLarge where the encoder would cut a text and the caller does not want that, or wants the start cut off."""
     left = options.truncation_direction.lower() == "left"
     if options.truncate is not False and not left:
         return
-    encoder = await known.offload.run(known.encoders.get, asked.encoder)
-    longest = await known.offload.run(lambda: max(len(encoder.tokenizer.spans(text)) for text in asked.texts))
+    encoder = await services.threads.run(services.encoders.get, asked.encoder)
+    longest = await services.threads.run(lambda: max(len(encoder.tokenizer.spans(text)) for text in asked.texts))
     if longest > encoder.tokenizer.max_tokens:
         why = "only the end of a text can be cut off here" if left else "truncate is false"
         most = encoder.tokenizer.max_tokens

@@ -23,7 +23,7 @@ from retrieval.index.collection.index_reader import manifest_stamp
 from retrieval.index.storage.manifest import MANIFEST
 from retrieval.search.searcher import Searcher
 from retrieval.types import Schema
-from service.observability.request_log import LOGGER
+from service.observability.logs import LOGGER
 
 RETRY_S = 30.0  # after which a generation that failed to open is tried again
 
@@ -56,7 +56,7 @@ class _State:
     failures: dict[str, _Failure] = field(default_factory=dict)
 
 
-class Collections:
+class OpenCollections:
     """Collections below `root`, or `root` itself where it is one.  Safe to call from several threads."""
 
     def __init__(self, root: Path, open_collection: Callable[[Path, Searcher | None], Searcher]) -> None:

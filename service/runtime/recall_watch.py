@@ -15,9 +15,9 @@ from retrieval.errors import CollectionError, CollectionNotFound
 from retrieval.index.vectors.index_choice import VectorSettings
 from retrieval.index.vectors.recall import RecallEstimate, RecallMonitor
 from retrieval.search.searcher import Searcher
-from service.observability.request_log import LOGGER
-from service.runtime.open_collections import Collections
-from service.runtime.thread_priority import lower_priority
+from service.observability.logs import LOGGER
+from service.runtime.open_collections import OpenCollections
+from service.runtime.process import lower_priority
 
 NEIGHBOURS = 10  # recall@10, as the structures are tuned for
 BACKLOG = 4
@@ -27,7 +27,7 @@ GONE = (CollectionNotFound, CollectionError)
 class RecallWatch:
     """A monitor for each collection whose vectors are searched approximately."""
 
-    def __init__(self, collections: Collections, share: float) -> None:
+    def __init__(self, collections: OpenCollections, share: float) -> None:
         self._collections = collections
         self._share = share
         self._monitors: dict[str, RecallMonitor] = {}
@@ -40,7 +40,7 @@ class RecallWatch:
         """End the thread; what waits is dropped."""
         self._thread.shutdown(cancel_futures=True)
 
-    def saw(self, collection: str, query: str) -> None:
+    def sample(self, collection: str, query: str) -> None:
         """A query was answered with vectors; repeat it exactly if it is in the sample."""
         if self._share:
             with suppress(*GONE):  # dropped meanwhile; the query was answered all the same

@@ -12,7 +12,7 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]  # an integer of a request body
+WholeNumber = Annotated[int, BeforeValidator(_whole)]  # an integer of a request body
 
 
 def examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
@@ -20,7 +20,7 @@ def examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [*bodies]})
 
 
-class Wire(BaseModel):
+class RequestBody(BaseModel):
     """A request body; unknown names and "3" for 3 are refused, so that no mistake goes unnoticed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -32,7 +32,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class LenientWire(BaseModel):
+class LenientRequestBody(BaseModel):
     """A request body of another protocol, whose clients may send more than the service knows."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, protected_namespaces=())

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from service.schemas.base import Answer, LenientWire, Whole
+from service.schemas.base import Answer, LenientRequestBody, WholeNumber
 
 TOKEN_ARRAYS = (
     "`input` holds token ids, and this service takes text: the ids of another tokenizer mean nothing to its encoder. "
@@ -14,13 +14,13 @@ TOKEN_ARRAYS = (
 )
 
 
-class EmbeddingsBody(LenientWire):
+class EmbeddingsBody(LenientRequestBody):
     """Texts to embed."""
 
     input: str | list[str] = Field(description="A text, or up to 2,048 texts; not empty.")
     model: str = Field(description="Name of the encoder, as /v1/models lists it.")
     encoding_format: Literal["float", "base64"] | None = Field(default="float", description="Form of the vectors.")
-    dimensions: Whole | None = Field(
+    dimensions: WholeNumber | None = Field(
         default=None, ge=1, le=65_536, description="Keep the first so many numbers, and make the length one again."
     )
     input_type: Literal["query", "document"] | None = Field(

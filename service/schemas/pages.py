@@ -7,31 +7,31 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, Whole, Wire, examples
+from service.schemas.base import Answer, RequestBody, WholeNumber, examples
 from service.schemas.search import FacetAnswer, MetadataValue, ModeName, QueryText
 
 
-class ExplainBody(Wire):
+class ExplainBody(RequestBody):
     """Why does this document have its score?"""
 
     query: QueryText
     id: str = Field(min_length=1, description="Any document of the collection, found or not.")
     mode: ModeName | None = Field(default=None, description="Whose score: the same as in a search.")
     weight: float | None = Field(default=None, ge=0, le=1, description="Accepted as in a search; changes no part.")
-    start: Whole | None = Field(
+    start: WholeNumber | None = Field(
         default=None, ge=0, le=1_000_000_000, description="Where the passage begins; by default the best passage."
     )
 
     model_config = examples({"query": "does aspirin lower the risk of stroke", "id": "pubmed-42"})
 
 
-class AttentionBody(Wire):
+class AttentionBody(RequestBody):
     """Where do the words of a text look?"""
 
     query: QueryText
     id: str = Field(min_length=1, description="A document; its best passage for the query is shown.")
     side: Literal["passage", "query"] = Field(default="passage", description="Which of the two texts.")
-    layer: Whole = Field(default=0, ge=0, le=1_000, description="Layer of the encoder, from 0.")
+    layer: WholeNumber = Field(default=0, ge=0, le=1_000, description="Layer of the encoder, from 0.")
 
     model_config = examples({"query": "does aspirin lower the risk of stroke", "id": "pubmed-42", "layer": 5})
 
@@ -55,12 +55,12 @@ class AttentionAnswer(Answer):
     weights: list[list[list[float]]]
 
 
-class JudgmentBody(Wire):
+class JudgmentBody(RequestBody):
     """How well a document answers a query: 0 not at all, 3 just what was asked; null takes it back."""
 
     query: QueryText
     document: str = Field(min_length=1)
-    grade: Annotated[Whole, Field(ge=0, le=3)] | None
+    grade: Annotated[WholeNumber, Field(ge=0, le=3)] | None
 
     model_config = examples({"query": "aspirin stroke", "document": "pubmed-42", "grade": 3})
 

@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, LenientWire, Whole, examples
+from service.schemas.base import Answer, LenientRequestBody, WholeNumber, examples
 
 
-class RelevantSpans(LenientWire):
+class RelevantSpansOptions(LenientRequestBody):
     """Cohere: mark the parts of a document that answer the query."""
 
     mode: Literal["enabled", "disabled"] = "disabled"
     threshold: float = Field(default=0.1, ge=0, le=1)
-    max_spans: Whole | None = Field(default=None, ge=1, le=1_000)
+    max_spans: WholeNumber | None = Field(default=None, ge=1, le=1_000)
 
 
 class DocumentText(Answer):
@@ -23,7 +23,7 @@ class DocumentText(Answer):
     text: str
 
 
-class RerankBody(LenientWire):
+class RerankBody(LenientRequestBody):
     """Documents to order by how well they answer the query."""
 
     query: str = Field(min_length=1)
@@ -31,12 +31,14 @@ class RerankBody(LenientWire):
         min_length=1, description="Texts, or objects with a field `text`, as Cohere's first version had them."
     )
     model: str = Field(default="", description="Ignored: the service has one reranker.")
-    top_n: Whole | None = Field(default=None, ge=1, le=100_000, description="Only the best so many.")
+    top_n: WholeNumber | None = Field(default=None, ge=1, le=100_000, description="Only the best so many.")
     return_documents: bool = Field(default=False, description="Repeat the texts in the answer.")
     raw_scores: bool = Field(default=False, description="Scores as the model gives them, not brought to 0 … 1.")
-    max_tokens_per_doc: Whole | None = Field(default=None, ge=1, le=1_000_000, description="Ignored beyond the limit.")
-    priority: Whole | None = Field(default=None, ge=-1_000, le=1_000, description="Ignored.")
-    relevant_spans: RelevantSpans | None = None
+    max_tokens_per_doc: WholeNumber | None = Field(
+        default=None, ge=1, le=1_000_000, description="Ignored beyond the limit."
+    )
+    priority: WholeNumber | None = Field(default=None, ge=-1_000, le=1_000, description="Ignored.")
+    relevant_spans: RelevantSpansOptions | None = None
 
     model_config = examples({"query": "what do cats eat", "documents": ["Cats eat mice.", "Wings lift."], "top_n": 1})
 
@@ -45,7 +47,7 @@ class RerankBody(LenientWire):
         return tuple(each if isinstance(each, str) else each.text for each in self.documents)
 
 
-class TextsBody(LenientWire):
+class TextsBody(LenientRequestBody):
     """The same as TEI's clients send it."""
 
     query: str = Field(min_length=1)
@@ -58,7 +60,7 @@ class TextsBody(LenientWire):
     model_config = examples({"query": "what do cats eat", "texts": ["Cats eat mice.", "Wings lift."]})
 
 
-class SpanAnswer(Answer):
+class RelevantSpanAnswer(Answer):
     """A part of a document that answers the query, in code points."""
 
     start: int
@@ -72,7 +74,7 @@ class CohereResult(Answer):
     index: int
     relevance_score: float
     document: DocumentText | None = None
-    relevant_spans: list[SpanAnswer] | None = None
+    relevant_spans: list[RelevantSpanAnswer] | None = None
 
 
 class CohereAnswer(Answer):

@@ -7,8 +7,63 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from service.schemas.base import Answer, Whole, Wire
-from service.schemas.explanation import ExplanationAnswer
+from service.schemas.base import Answer, RequestBody, WholeNumber
+
+
+class WordPartAnswer(Answer):
+    """A word's share of a score; `place` is text, title, heading, prompt or special."""
+
+    word: str
+    place: str
+    start: int
+    end: int
+    score: float
+
+
+class ScoredSpanAnswer(Answer):
+    """A stretch of a passage's text, in code points, and its share of the score."""
+
+    start: int
+    end: int
+    score: float
+
+
+class DenseExplanationAnswer(Answer):
+    """What a cosine is made of: `exact` says whether the pairs and the remainder add up to the score."""
+
+    score: float
+    exact: bool
+    query: list[WordPartAnswer]
+    passage: list[WordPartAnswer]
+    pairs: list[list[float]] = Field(description="(query words, passage words)")
+    remainder: float
+    spans: list[ScoredSpanAnswer]
+    note: str = ""
+
+
+class TermPartAnswer(Answer):
+    """A query term's share of a BM25 score."""
+
+    term: str
+    score: float
+    words: list[tuple[int, int]]
+
+
+class LexicalExplanationAnswer(Answer):
+    """What a BM25 score is made of."""
+
+    score: float
+    terms: list[TermPartAnswer]
+
+
+class ExplanationAnswer(Answer):
+    """Why a document matched, told for its best passage."""
+
+    start: int
+    end: int
+    dense: DenseExplanationAnswer | None = None
+    lexical: LexicalExplanationAnswer | None = None
+
 
 MetadataValue = str | int | float | bool | datetime | list[str]
 ModeName = Literal["dense", "lexical", "hybrid"]
@@ -32,11 +87,11 @@ QueryText = Annotated[
 ]
 
 
-class SearchOptions(BaseModel):
+class SearchOptionFields(BaseModel):
     """Everything about a search but its query."""
 
-    k: Whole = Field(default=10, ge=1, le=10_000, description="How many documents to return.")
-    offset: Whole = Field(default=0, ge=0, le=10_000, description="How many to skip first, for paging.")
+    k: WholeNumber = Field(default=10, ge=1, le=10_000, description="How many documents to return.")
+    offset: WholeNumber = Field(default=0, ge=0, le=10_000, description="How many to skip first, for paging.")
     mode: ModeName | None = Field(
         default=None, description="Which retrievers answer; by default hybrid where the collection has words."
     )
@@ -45,13 +100,15 @@ class SearchOptions(BaseModel):
     weight: float | None = Field(
         default=None, ge=0, le=1, description="Dense share of convex fusion; by default chosen for the collection."
     )
-    rrf_k: Whole = Field(default=60, ge=1, le=10_000, description="Constant of reciprocal rank fusion.")
+    rrf_k: WholeNumber = Field(default=60, ge=1, le=10_000, description="Constant of reciprocal rank fusion.")
     facets: list[str] = Field(default_factory=list, description="Fields whose values are counted over all matches.")
     sort: str = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
     min_score: float | None = Field(
         default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Leave out documents that score less."
     )
-    passages_per_document: Whole = Field(default=3, ge=1, le=100, description="Matching passages shown for each hit.")
+    passages_per_document: WholeNumber = Field(
+        default=3, ge=1, le=100, description="Matching passages shown for each hit."
+    )
     fields: list[str] | None = Field(default=None, description="Metadata fields that come back; by default all.")
     highlight: bool = Field(
         default=False, description="Mark matched words, and for matches of meaning alone the nearest sentence."
@@ -60,7 +117,7 @@ class SearchOptions(BaseModel):
     explain: bool = Field(default=False, description="Say for each hit why it matched.")
 
 
-class SearchBody(SearchOptions, Wire):
+class SearchBody(SearchOptionFields, RequestBody):
     """One search."""
 
     query: QueryText
@@ -75,7 +132,7 @@ class SearchBody(SearchOptions, Wire):
     )
 
 
-class SearchParameters(SearchOptions, Wire):
+class SearchParameters(SearchOptionFields, RequestBody):
     """One search, as URL parameters."""
 
     q: QueryText
@@ -83,7 +140,7 @@ class SearchParameters(SearchOptions, Wire):
     model_config = ConfigDict(strict=False)  # everything in a URL is text
 
 
-class BatchBody(Wire):
+class BatchBody(RequestBody):
     """Several searches that are answered together."""
 
     searches: list[SearchBody] = Field(min_length=1, description="The searches; answers come in the same order.")

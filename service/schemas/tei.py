@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, LenientWire, Whole, examples
+from service.schemas.base import Answer, LenientRequestBody, WholeNumber, examples
 
 
-class Truncation(LenientWire):
+class Truncation(LenientRequestBody):
     """What happens to texts that are longer than the encoder reads."""
 
     truncate: bool | None = Field(default=None, description="false: refuse texts that would be cut; default: cut.")
@@ -24,19 +24,19 @@ class EmbedBody(Truncation):
 
     inputs: str | list[str] = Field(description="A text, or several.")
     normalize: bool = Field(default=True, description="Vectors of this service always have length one.")
-    dimensions: Whole | None = Field(default=None, ge=1, le=65_536, description="Keep the first so many numbers.")
+    dimensions: WholeNumber | None = Field(default=None, ge=1, le=65_536, description="Keep the first so many numbers.")
 
     model_config = examples({"inputs": ["heat transfer", "boundary layer"]})
 
 
-class SimilarityInputs(LenientWire):
+class SimilarityInputs(LenientRequestBody):
     """One text and those it is compared with."""
 
     source_sentence: str
     sentences: list[str] = Field(min_length=1)
 
 
-class SimilarityBody(LenientWire):
+class SimilarityBody(LenientRequestBody):
     """Texts to compare."""
 
     inputs: SimilarityInputs
@@ -45,7 +45,7 @@ class SimilarityBody(LenientWire):
     model_config = examples({"inputs": {"source_sentence": "a cat", "sentences": ["a kitten", "a wing"]}})
 
 
-class TokenizeBody(LenientWire):
+class TokenizeBody(LenientRequestBody):
     """Texts to cut into tokens."""
 
     inputs: str | list[str]

@@ -18,9 +18,9 @@ import pytest
 from indexer.building.pipeline import build_collection
 from service.app import create_app
 from service.config.settings import load_settings
+from service.http.request_limits import Lifecycle
 from service.http.server import Server, listen, make_server
-from service.http.shutdown_state import Lifecycle
-from service.runtime.encoder_registry import Encoders
+from service.runtime.encoder_registry import EncoderRegistry
 
 DOCUMENTS = [
     {"id": "aspirin", "title": "Aspirin", "text": "Aspirin lowers the risk of stroke in adults.", "year": 2003},
@@ -51,9 +51,9 @@ def write_documents(path: Path, documents: list[dict[str, Any]]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def encoders() -> Encoders:
+def encoders() -> EncoderRegistry:
     """One loaded encoder for all services of the tests."""
-    return Encoders("auto", "auto")
+    return EncoderRegistry("auto", "auto")
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +66,7 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def serve(encoders: Encoders) -> Serve:
+def serve(encoders: EncoderRegistry) -> Serve:
     """Starts services: `with serve(folder, **{"limits.k": 5}) as served`."""
 
     @contextmanager

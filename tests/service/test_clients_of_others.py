@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.runtime.encoder_registry import Encoders
+from service.runtime.encoder_registry import EncoderRegistry
 from tests.service.conftest import Served
 
 TEXTS = ["Aspirin lowers the risk of stroke.", "A cat sleeps.", "größer als gedacht"]
@@ -20,7 +20,7 @@ NEAR = 5e-3  # what batching may change in low precision
 
 
 @pytest.fixture(scope="module")
-def vectors(encoders: Encoders) -> np.ndarray[Any, Any]:
+def vectors(encoders: EncoderRegistry) -> np.ndarray[Any, Any]:
     """What the encoder itself gives for TEXTS."""
     return encoders.get("all-MiniLM-L6-v2").encode_passages(TEXTS)
 
@@ -199,7 +199,7 @@ class TestRerank:
         assert [each["text"] for each in tei] == [each["document"] for each in infinity["results"]]
         assert infinity["object"] == "rerank"
 
-    def test_raw_scores_are_cosines(self, small: Served, encoders: Encoders) -> None:
+    def test_raw_scores_are_cosines(self, small: Served, encoders: EncoderRegistry) -> None:
         encoder = encoders.get("all-MiniLM-L6-v2")
         cosines = encoder.encode_passages(DOCUMENTS) @ encoder.encode_queries(["sleepy cats"])[0]
         raw = small.http.post("/rerank", json={"query": "sleepy cats", "texts": DOCUMENTS, "raw_scores": True}).json()

@@ -22,9 +22,8 @@ from typer.testing import CliRunner
 
 from retrieval.errors import SettingsError
 from service.cli import app
-from service.config.settings import Settings, describe, fields_of, load_settings
-from service.config.settings_docs import settings_page
-from service.observability.request_log import LOGGER, JsonFormatter, TextFormatter
+from service.config.settings import Settings, describe, fields_of, load_settings, settings_page
+from service.observability.logs import LOGGER, JsonFormatter, TextFormatter
 from tests.conftest import REPOSITORY
 from tests.service.conftest import Serve, Served
 from tests.service.test_routes import SEARCH, problem

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from retrieval import types
-from service.schemas import collections, explanation, search
+from service.schemas import collections, search
 from service.schemas.collections import CollectionDetails
 from service.schemas.problems import ProblemAnswer
 from service.schemas.search import SearchAnswer
@@ -209,12 +209,12 @@ MIRRORS: list[tuple[type[BaseModel], type]] = [
     (search.TimingsAnswer, types.Timings),
     (search.FacetAnswer, types.FacetCount),
     (search.SearchBody, types.SearchRequest),
-    (explanation.ExplanationAnswer, types.Explanation),
-    (explanation.DenseExplanationAnswer, types.DenseExplanation),
-    (explanation.LexicalExplanationAnswer, types.LexicalExplanation),
-    (explanation.TermPartAnswer, types.TermPart),
-    (explanation.WordPartAnswer, types.WordPart),
-    (explanation.SpanAnswer, types.Span),
+    (search.ExplanationAnswer, types.Explanation),
+    (search.DenseExplanationAnswer, types.DenseExplanation),
+    (search.LexicalExplanationAnswer, types.LexicalExplanation),
+    (search.TermPartAnswer, types.TermPart),
+    (search.WordPartAnswer, types.WordPart),
+    (search.ScoredSpanAnswer, types.Span),
 ]
 
 

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from retrieval.errors import SettingsError
 from service.cli import app
+from service.commands.serve import check_exposure
 from service.config.api_keys import KeyRing, add_key, read_keys, remove_key, rotate_key
 from service.config.settings import load_settings
-from service.config.startup_checks import check_exposure
 from tests.service.conftest import Serve, Served
 from tests.service.test_routes import SEARCH, problem
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from service.config.api_keys import add_key
-from service.observability.request_log import SECURITY_HEADERS
+from service.http.request_log import SECURITY_HEADERS
 from tests.service.conftest import Serve, Served
 from tests.service.test_routes import SEARCH
 

@@ -17,13 +17,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from service.app import create_app
 from service.config.settings import load_settings
 from service.observability.tracing import provider_from_environment
-from service.runtime.encoder_registry import Encoders
+from service.runtime.encoder_registry import EncoderRegistry
 from tests.service.test_routes import SEARCH
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def test_a_request_is_a_span_with_its_stages_below(collections: Path, encoders: Encoders) -> None:
+def test_a_request_is_a_span_with_its_stages_below(collections: Path, encoders: EncoderRegistry) -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

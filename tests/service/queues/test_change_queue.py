@@ -17,8 +17,8 @@ from retrieval.search.searcher import Searcher
 from retrieval.types import Document
 from service.app import open_warm
 from service.queues.change_queue import REST_S
-from service.runtime.encoder_registry import Encoders
-from service.runtime.open_collections import Collections
+from service.runtime.encoder_registry import EncoderRegistry
+from service.runtime.open_collections import OpenCollections
 from tests.service.conftest import Serve, Served
 from tests.service.queues.test_search_queue import opened
 from tests.service.test_routes import problem
@@ -154,7 +154,7 @@ def test_collections_are_made_and_dropped(served: Served) -> None:
     assert sorted(path.name for path in served.root.iterdir()) == ["small"]
 
 
-def test_what_another_process_commits_is_served_within_a_second(served: Served, encoders: Encoders) -> None:
+def test_what_another_process_commits_is_served_within_a_second(served: Served, encoders: EncoderRegistry) -> None:
     failures: list[int] = []
     stop = threading.Event()
 
@@ -227,7 +227,7 @@ def test_a_change_does_not_outlive_the_collection_that_it_was_for(served: Served
 
 
 def test_what_waits_when_the_time_is_over_fails_and_the_rest_is_applied(
-    collections: Path, tmp_path: Path, encoders: Encoders
+    collections: Path, tmp_path: Path, encoders: EncoderRegistry
 ) -> None:
     shutil.copytree(collections, tmp_path / "collections")
     with opened(tmp_path / "collections", encoders) as services:
@@ -255,7 +255,7 @@ def test_what_waits_when_the_time_is_over_fails_and_the_rest_is_applied(
 
 
 def test_a_collection_that_cannot_be_opened_does_not_hold_up_the_others(
-    collections: Path, tmp_path: Path, encoders: Encoders, monkeypatch: pytest.MonkeyPatch
+    collections: Path, tmp_path: Path, encoders: EncoderRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("first", "second"):
         shutil.copytree(collections / "small", tmp_path / name)
@@ -266,7 +266,7 @@ def test_a_collection_that_cannot_be_opened_does_not_hold_up_the_others(
             raise reasons.pop()
         return open_warm(path, encoders, previous)
 
-    served = Collections(tmp_path, opening)
+    served = OpenCollections(tmp_path, opening)
     served.refresh()
     assert (served.names(), served.failures()) == (["second"], {"first": "ValueError"})
     served.refresh()

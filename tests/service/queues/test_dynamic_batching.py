@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import BadQuery, Overloaded
-from service.queues.dynamic_batching import CALM_S, STRAINED, Batcher, BatchLimits
+from service.queues.dynamic_batching import CALM_S, SHEDDING_SHARE, Batcher, BatchLimits
 
-LIMITS = BatchLimits(items=8, cost=100, room=1_000, workers=1)
+LIMITS = BatchLimits(items=8, cost=100, capacity=1_000, workers=1)
 
 
 class Gate:
@@ -82,7 +82,7 @@ def test_the_next_batch_begins_while_answers_of_the_last_are_made() -> None:
         return item * 2
 
     async def main() -> None:
-        limits = BatchLimits(items=8, cost=100, room=1_000, workers=1, finishing=1)
+        limits = BatchLimits(items=8, cost=100, capacity=1_000, workers=1, finishing=1)
         batcher: Batcher[int, int] = Batcher(in_two_parts, limits, name="tests")
         assert await asyncio.gather(*(batcher.submit(n) for n in range(1, 5))) == [2, 4, 6, 8]
         batcher.close()
@@ -122,7 +122,7 @@ def test_workers_beyond_the_eager_ones_wait_for_company() -> None:
         gate.open.set()
         assert await asyncio.gather(*waiting) == [2, 4, 6, 8]
 
-    gate = run_with(BatchLimits(items=8, cost=100, room=1_000, workers=2, eager=1, company=3), use)
+    gate = run_with(BatchLimits(items=8, cost=100, capacity=1_000, workers=2, eager=1, min_batch=3), use)
     assert sorted(gate.batches) == [[1], [2, 3, 4]]
 
 
@@ -141,7 +141,7 @@ def test_after_a_refusal_only_the_eager_workers_begin() -> None:
         gate.open.set()
         assert await asyncio.gather(*waiting) == [2, 4, 6, 8, 10]
 
-    limits = BatchLimits(items=8, cost=100, room=1_000, workers=2, eager=1, company=3)
+    limits = BatchLimits(items=8, cost=100, capacity=1_000, workers=2, eager=1, min_batch=3)
     assert sorted(run_with(limits, use).batches) == [[1], [2, 3, 4, 5]]
 
 
@@ -172,12 +172,12 @@ def test_a_full_queue_refuses_at_once_and_recovers() -> None:
         await asyncio.gather(*waiting)
         assert await batcher.submit(4) == 8
 
-    run_with(BatchLimits(items=8, cost=100, room=3, workers=1), use)
+    run_with(BatchLimits(items=8, cost=100, capacity=3, workers=1), use)
 
 
 def test_after_a_refusal_there_is_a_part_of_the_room_for_a_second() -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
-        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(2 * STRAINED)]
+        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(2 * SHEDDING_SHARE)]
         await asyncio.sleep(0.01)
         with pytest.raises(Overloaded):
             await batcher.submit(13)
@@ -192,7 +192,7 @@ def test_after_a_refusal_there_is_a_part_of_the_room_for_a_second() -> None:
         gate.open.set()
         await asyncio.gather(*waiting)
 
-    run_with(BatchLimits(items=8, cost=100, room=2 * STRAINED, workers=1), use)
+    run_with(BatchLimits(items=8, cost=100, capacity=2 * SHEDDING_SHARE, workers=1), use)
 
 
 def test_an_item_whose_caller_has_gone_is_not_computed() -> None:
@@ -225,11 +225,11 @@ def test_a_failure_of_the_whole_batch_reaches_each_caller() -> None:
     items=st.integers(1, 8),
     cost=st.integers(1, 60),
     workers=st.integers(1, 3),
-    company=st.integers(1, 4),
+    min_batch=st.integers(1, 4),
     finishing=st.integers(0, 2),
 )
 def test_every_item_gets_its_own_answer_within_the_limits(
-    numbers: list[int], items: int, cost: int, workers: int, company: int, finishing: int
+    numbers: list[int], items: int, cost: int, workers: int, min_batch: int, finishing: int
 ) -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
         gate.open.set()
@@ -237,7 +237,7 @@ def test_every_item_gets_its_own_answer_within_the_limits(
         for number, result in zip(numbers, results, strict=True):
             assert isinstance(result, BadQuery) if number < 0 else result == number * 2
 
-    limits = BatchLimits(items, cost, room=1_000, workers=workers, company=company, finishing=finishing)
+    limits = BatchLimits(items, cost, capacity=1_000, workers=workers, min_batch=min_batch, finishing=finishing)
     gate = run_with(limits, use)
     assert sorted(item for batch in gate.batches for item in batch) == sorted(numbers)
     for batch in gate.batches:
@@ -251,12 +251,12 @@ def test_what_was_let_in_goes_on_although_there_is_no_room() -> None:
         await asyncio.sleep(0.01)
         with pytest.raises(Overloaded):
             await batcher.submit(2)
-        more = asyncio.create_task(batcher.submit(3, begun=True))
+        more = asyncio.create_task(batcher.submit(3, admitted=True))
         await asyncio.sleep(0.01)
         gate.open.set()
         assert await asyncio.gather(first, more) == [2, 6]
 
-    run_with(BatchLimits(items=8, cost=100, room=1, workers=1), use)
+    run_with(BatchLimits(items=8, cost=100, capacity=1, workers=1), use)
 
 
 def test_on_one_core_the_next_batch_begins_while_answers_are_made() -> None:
@@ -274,7 +274,7 @@ def test_on_one_core_the_next_batch_begins_while_answers_are_made() -> None:
         return item * 2
 
     async def main() -> None:
-        limits = BatchLimits(items=8, cost=100, room=1_000, workers=1, finishing=1)
+        limits = BatchLimits(items=8, cost=100, capacity=1_000, workers=1, finishing=1)
         batcher: Batcher[int, int] = Batcher(in_two_parts, limits, name="tests")
         first = asyncio.create_task(batcher.submit(1))
         await asyncio.sleep(0.05)  # nothing else waits, so that the worker makes the answer itself

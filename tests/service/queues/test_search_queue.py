@@ -16,16 +16,16 @@ from retrieval.search.searcher import Encoded, Searcher
 from retrieval.types import SearchRequest, SearchResult
 from service.app import make_services
 from service.config.settings import load_settings
-from service.dependencies import Services
-from service.http.shutdown_state import Lifecycle
+from service.http.request_limits import Lifecycle
 from service.observability.metrics import Metrics
-from service.runtime.encoder_registry import Encoders
+from service.routes.base import Services
+from service.runtime.encoder_registry import EncoderRegistry
 from tests.service.conftest import Serve, Served
 from tests.service.test_routes import SEARCH, problem
 
 
 @contextmanager
-def opened(root: Path, encoders: Encoders, **flags: Any) -> Iterator[Services]:
+def opened(root: Path, encoders: EncoderRegistry, **flags: Any) -> Iterator[Services]:
     """The service's parts without the server."""
     services = make_services(root, load_settings(flags), Lifecycle(), Metrics(), encoders, None)
     services.collections.refresh()
@@ -43,7 +43,7 @@ def together(services: Services, queries: Sequence[str]) -> list[SearchResult | 
     return asyncio.run(main())
 
 
-def test_a_query_at_fault_fails_alone(collections: Path, encoders: Encoders) -> None:
+def test_a_query_at_fault_fails_alone(collections: Path, encoders: EncoderRegistry) -> None:
     at_fault = "heat " + " ".join(f"-word{number}" for number in range(70))
     with opened(collections, encoders) as services:
         found = together(services, ["cats", "wing", at_fault, "stroke", "heat", at_fault])
@@ -52,7 +52,7 @@ def test_a_query_at_fault_fails_alone(collections: Path, encoders: Encoders) -> 
 
 
 def test_an_unforeseen_failure_reaches_its_own_caller(
-    collections: Path, encoders: Encoders, monkeypatch: pytest.MonkeyPatch
+    collections: Path, encoders: EncoderRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = Searcher.answer
 
@@ -67,9 +67,11 @@ def test_an_unforeseen_failure_reaches_its_own_caller(
     assert [type(each) for each in found] == [*[SearchResult] * 2, ZeroDivisionError, *[SearchResult] * 2]
 
 
-def test_a_query_that_was_answered_stays_so_when_its_collection_goes(collections: Path, encoders: Encoders) -> None:
+def test_a_query_that_was_answered_stays_so_when_its_collection_goes(
+    collections: Path, encoders: EncoderRegistry
+) -> None:
     with opened(collections, encoders, recall_sample=1.0) as services:
-        services.recall.saw("dropped meanwhile", "cats")
+        services.recall.sample("dropped meanwhile", "cats")
         assert services.recall.estimate("dropped meanwhile") is None
 
 

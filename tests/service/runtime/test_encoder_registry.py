@@ -1,19 +1,22 @@
-"""Encoders are loaded beside requests, which do not wait for those that they do not ask for."""
+"""EncoderRegistry are loaded beside requests, which do not wait for those that they do not ask for."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import service.runtime.encoder_registry
-from service.runtime.encoder_registry import Encoders
+from service.runtime.encoder_registry import CachingEncoder, EncoderRegistry
 
 
 def test_nobody_waits_while_another_encoder_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoders = Encoders("auto", "auto")
+    encoders = EncoderRegistry("auto", "auto")
     known = encoders.get("all-MiniLM-L6-v2")
     load, loading, go_on = service.runtime.encoder_registry.load_encoder, threading.Event(), threading.Event()
 
@@ -28,7 +31,7 @@ def test_nobody_waits_while_another_encoder_is_loaded(monkeypatch: pytest.Monkey
     assert loading.wait(30)
     found: list[object] = []
     asking = threading.Thread(
-        target=lambda: found.extend((encoders.get("all-MiniLM-L6-v2"), encoders.names(), encoders.asked("default"))),
+        target=lambda: found.extend((encoders.get("all-MiniLM-L6-v2"), encoders.names(), encoders.resolve("default"))),
         daemon=True,
     )
     asking.start()
@@ -37,3 +40,32 @@ def test_nobody_waits_while_another_encoder_is_loaded(monkeypatch: pytest.Monkey
     go_on.set()
     thread.join(30)
     assert [Path(name).name for name in encoders.names()] == ["all-MiniLM-L6-v2", "another"]
+
+
+@pytest.fixture(scope="module")
+def plain(encoders: EncoderRegistry) -> CachingEncoder:
+    return CachingEncoder(encoders.get("all-MiniLM-L6-v2"), most=0)
+
+
+def test_vectors_are_those_of_the_encoder(plain: CachingEncoder) -> None:
+    remembering = CachingEncoder(plain, most=8)
+    texts = ["cats", "a longer question about heat transfer", "cats", "größer"]
+    for _ in range(2):
+        np.testing.assert_allclose(remembering.encode_queries(texts), plain.encode_queries(texts), atol=5e-3)
+    assert remembering.encode_queries([]).shape == (0, 384)
+
+
+def test_threads_and_batches_get_bit_equal_vectors(plain: CachingEncoder) -> None:
+    remembering = CachingEncoder(plain, most=64)
+    batches = [["cats"] + [f"noise {number} " * (number % 5) + "x" for number in range(size)] for size in range(8)] * 3
+    with ThreadPoolExecutor(4) as threads:
+        found = [vectors[0].tobytes() for vectors in threads.map(remembering.encode_queries, batches)]
+    assert len(set(found)) == 1
+
+
+def test_only_the_last_queries_are_kept(plain: CachingEncoder) -> None:
+    remembering = CachingEncoder(plain, most=2)
+    for text in ("one", "two", "one", "three" * 10_000):
+        remembering.encode_queries([text])
+    assert list(remembering._known) == [hashlib.sha256(text.encode()).digest() for text in ("one", "three" * 10_000)]
+    assert remembering.encode_queries(["a", "b", "c", "d"]).shape == (4, 384)

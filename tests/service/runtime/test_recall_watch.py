@@ -10,7 +10,7 @@ from indexer.writing.writer import Writer
 from retrieval.index.storage.manifest import Canaries, CollectionSettings
 from retrieval.index.vectors.index_choice import VectorSettings
 from retrieval.types import Document
-from service.runtime.encoder_registry import Encoders
+from service.runtime.encoder_registry import EncoderRegistry
 from tests.service.conftest import Serve
 
 WORDS = [
@@ -29,7 +29,7 @@ WORDS = [
 ]
 
 
-def build_approximate(path: Path, encoders: Encoders) -> None:
+def build_approximate(path: Path, encoders: EncoderRegistry) -> None:
     """A collection whose vectors are searched through a small graph."""
     encoder = encoders.get("all-MiniLM-L6-v2")
     settings = CollectionSettings(
@@ -45,7 +45,7 @@ def build_approximate(path: Path, encoders: Encoders) -> None:
     apply_changes(path, encoder, [CollectionChange(tuple(Document(str(n), text) for n, text in enumerate(texts)))])
 
 
-def test_sampled_queries_are_repeated_exactly(tmp_path: Path, serve: Serve, encoders: Encoders) -> None:
+def test_sampled_queries_are_repeated_exactly(tmp_path: Path, serve: Serve, encoders: EncoderRegistry) -> None:
     (tmp_path / "served").mkdir()
     build_approximate(tmp_path / "served" / "words", encoders)
     with serve(tmp_path / "served", recall_sample=1.0) as served:

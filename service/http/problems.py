@@ -42,7 +42,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ProblemRule:
     """How one class of exception is answered; `detail` replaces a message that callers must not see."""
 
     status: int
@@ -53,32 +53,47 @@ class Rule:
 _OPERATOR = "The operator finds the cause in the service's log under this request's id."
 
 # The first class that fits wins: subclasses stand before their bases.
-RULES: tuple[tuple[type[Exception], Rule], ...] = (
-    (errors.BadQuery, Rule(400, "bad_query")),
-    (errors.FilterError, Rule(400, "bad_filter")),
-    (errors.BadDocument, Rule(400, "bad_document")),
-    (errors.SchemaError, Rule(400, "bad_schema")),
-    (errors.EmptyInput, Rule(400, "empty_input")),
-    (errors.TooLarge, Rule(413, "too_large")),
-    (errors.InputError, Rule(400, "bad_input")),
-    (errors.CollectionNotFound, Rule(404, "collection_not_found")),
-    (errors.DocumentNotFound, Rule(404, "document_not_found")),
-    (errors.JobNotFound, Rule(404, "job_not_found")),
-    (errors.NotFound, Rule(404, "not_found")),
-    (errors.Unauthenticated, Rule(401, "unauthenticated")),
-    (errors.Forbidden, Rule(403, "forbidden")),
-    (errors.UnsupportedCheckpoint, Rule(400, "unsupported_encoder", "That encoder cannot be used here. " + _OPERATOR)),
-    (errors.EncoderMismatch, Rule(409, "encoder_mismatch", "Another encoder made this collection. " + _OPERATOR)),
-    (errors.EncoderError, Rule(500, "encoder_failed", "The encoder failed. " + _OPERATOR)),
-    (errors.CollectionExists, Rule(409, "collection_exists")),
-    (errors.CollectionLocked, Rule(409, "collection_locked", "Another writer is changing this collection; try again.")),
-    (errors.CorruptCollection, Rule(503, "collection_damaged", "The collection's files are damaged. " + _OPERATOR)),
-    (errors.StorageError, Rule(507, "storage", "The storage refused the change; nothing was changed. " + _OPERATOR)),
-    (errors.CollectionError, Rule(503, "collection_unavailable", "The collection cannot be used. " + _OPERATOR)),
-    (errors.RateLimited, Rule(429, "rate_limited")),
-    (errors.Overloaded, Rule(429, "overloaded")),
-    (errors.DeadlineExceeded, Rule(503, "deadline_exceeded")),
-    (errors.MissingExtra, Rule(501, "not_installed")),
+RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
+    (errors.BadQuery, ProblemRule(400, "bad_query")),
+    (errors.FilterError, ProblemRule(400, "bad_filter")),
+    (errors.BadDocument, ProblemRule(400, "bad_document")),
+    (errors.SchemaError, ProblemRule(400, "bad_schema")),
+    (errors.EmptyInput, ProblemRule(400, "empty_input")),
+    (errors.TooLarge, ProblemRule(413, "too_large")),
+    (errors.InputError, ProblemRule(400, "bad_input")),
+    (errors.CollectionNotFound, ProblemRule(404, "collection_not_found")),
+    (errors.DocumentNotFound, ProblemRule(404, "document_not_found")),
+    (errors.JobNotFound, ProblemRule(404, "job_not_found")),
+    (errors.NotFound, ProblemRule(404, "not_found")),
+    (errors.Unauthenticated, ProblemRule(401, "unauthenticated")),
+    (errors.Forbidden, ProblemRule(403, "forbidden")),
+    (
+        errors.UnsupportedCheckpoint,
+        ProblemRule(400, "unsupported_encoder", "That encoder cannot be used here. " + _OPERATOR),
+    ),
+    (
+        errors.EncoderMismatch,
+        ProblemRule(409, "encoder_mismatch", "Another encoder made this collection. " + _OPERATOR),
+    ),
+    (errors.EncoderError, ProblemRule(500, "encoder_failed", "The encoder failed. " + _OPERATOR)),
+    (errors.CollectionExists, ProblemRule(409, "collection_exists")),
+    (
+        errors.CollectionLocked,
+        ProblemRule(409, "collection_locked", "Another writer is changing this collection; try again."),
+    ),
+    (
+        errors.CorruptCollection,
+        ProblemRule(503, "collection_damaged", "The collection's files are damaged. " + _OPERATOR),
+    ),
+    (
+        errors.StorageError,
+        ProblemRule(507, "storage", "The storage refused the change; nothing was changed. " + _OPERATOR),
+    ),
+    (errors.CollectionError, ProblemRule(503, "collection_unavailable", "The collection cannot be used. " + _OPERATOR)),
+    (errors.RateLimited, ProblemRule(429, "rate_limited")),
+    (errors.Overloaded, ProblemRule(429, "overloaded")),
+    (errors.DeadlineExceeded, ProblemRule(503, "deadline_exceeded")),
+    (errors.MissingExtra, ProblemRule(501, "not_installed")),
 )
 STATUS_CODES = {  # of errors that the framework raises
     400: "bad_request",
@@ -87,7 +102,7 @@ STATUS_CODES = {  # of errors that the framework raises
     413: "too_large",
     503: "unavailable",
 }
-INTERNAL = Rule(500, "internal", "Something went wrong here. " + _OPERATOR)
+INTERNAL = ProblemRule(500, "internal", "Something went wrong here. " + _OPERATOR)
 
 
 def problem_of(error: Exception) -> Problem:

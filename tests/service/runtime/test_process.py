@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from service.runtime.malloc import ARENAS, give_back_memory
+from service.runtime.process import ARENAS, give_back_memory
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="only glibc can be asked")
@@ -27,7 +27,7 @@ def test_what_was_freed_in_pieces_is_given_back() -> None:
 
 ALLOCATING = """
 import ctypes, sys, threading
-from service.runtime.malloc import share_arenas
+from service.runtime.process import share_arenas
 if sys.argv[1] == "shared":
     share_arenas()
 barrier = threading.Barrier(6)

@@ -6,25 +6,23 @@ Neither query texts nor keys are logged or used as labels; `log.queries` adds qu
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import secrets
-import sys
 from dataclasses import dataclass
-from time import gmtime, perf_counter, strftime
-from typing import TYPE_CHECKING, Any
+from time import perf_counter
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.config.settings import Log
-from service.problems import INTERNAL, Problem, problem_of_status, render
+from service.config.settings import LogSettings
+from service.http.problems import INTERNAL, Problem, problem_of_status, render
+from service.observability.logs import LOGGER
 
 if TYPE_CHECKING:
     from service.observability.metrics import Metrics
 
-LOGGER = "attendex.service"
 LOGGED_CHARACTERS = 1_000  # of a path
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -39,7 +37,7 @@ SECURITY_HEADERS = {
 
 
 @dataclass(slots=True)
-class Outcome:
+class RequestOutcome:
     """What is known of a request once its answer has been sent."""
 
     method: str
@@ -52,52 +50,10 @@ class Outcome:
     query: str
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line; fields given as `extra={"fields": …}` stand beside the message."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": strftime("%Y-%m-%dT%H:%M:%S", gmtime(record.created)) + f".{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
-
-
-class TextFormatter(logging.Formatter):
-    """The same for people."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = getattr(record, "fields", {})
-        # A caller may not forge log lines: what they sent is shown with its line breaks escaped.
-        shown = " ".join(
-            f"{name}={value!r}" if isinstance(value, str) else f"{name}={value}" for name, value in fields.items()
-        )
-        return super().format(record) + (f"  {shown}" if shown else "")
-
-
-def set_up_logging(settings: Log) -> None:
-    """Send the logs of the service and of the server to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
-    for name in (LOGGER, "uvicorn", "uvicorn.error"):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.propagate = False
-        logger.setLevel(settings.level.upper() if name == LOGGER else logging.WARNING)
-
-
-class Observe:
+class RequestLogMiddleware:
     """The outermost layer: gives each request an id, counts, times and logs it, answers for uncaught failures."""
 
-    def __init__(self, app: ASGIApp, *, settings: Log, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, settings: LogSettings, metrics: Metrics) -> None:
         self.app = app
         self._settings = settings
         self._metrics = metrics
@@ -141,7 +97,7 @@ class Observe:
         finally:
             self._report(_outcome(scope, method, status, (perf_counter() - started) * 1000))
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, outcome: RequestOutcome) -> None:
         self._metrics.request(outcome.route, outcome.method, outcome.status, outcome.milliseconds / 1000)
         slow = 0 < self._settings.slow_ms <= outcome.milliseconds
         if not (self._settings.requests or slow):
@@ -177,11 +133,11 @@ def new_request_id() -> str:
     return secrets.token_hex(8)
 
 
-def _outcome(scope: Scope, method: str, status: int, milliseconds: float) -> Outcome:
+def _outcome(scope: Scope, method: str, status: int, milliseconds: float) -> RequestOutcome:
     state = scope["state"]
     route = getattr(scope.get("route"), "path", "unmatched")
     caller = state.get("caller")
-    return Outcome(
+    return RequestOutcome(
         method=method,
         path=scope["path"],
         route=route,

@@ -1,0 +1,111 @@
+"""Probes and Prometheus metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import PlainTextResponse
+
+from retrieval.errors import CollectionNotFound, NotFound
+from service.observability.metrics import GaugeFamily
+from service.routes.base import Services, json_response, services_of
+from service.runtime.encoder_registry import shown_name
+from service.schemas.problems import CheckAnswer, HealthAnswer, ReadyAnswer
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/livez", response_model=HealthAnswer, summary="The process is alive")
+async def livez() -> Response:
+    """Depends on nothing; a restart helps where this fails."""
+    return json_response({"status": "ok"})
+
+
+@router.get(
+    "/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}}, summary="Requests can be answered"
+)
+async def readyz(request: Request) -> Response:
+    """503 while a collection cannot be searched, and when the service is shutting down.
+
+    A collection whose newest generation is damaged is a warning as long as its last good one is served.
+    """
+    services = services_of(request)
+    names, failures = services.collections.names(), services.collections.failures()
+    failed = [
+        CheckAnswer(check=f"collection {name}", detail=kind) for name, kind in failures.items() if name not in names
+    ]
+    warnings = [
+        CheckAnswer(check=f"collection {name}", detail=kind) for name, kind in failures.items() if name in names
+    ]
+    if services.lifecycle.draining:
+        failed.append(CheckAnswer(check="shutdown", detail="the service is shutting down"))
+    elif not names and not services.collections.is_folder:
+        failed.append(CheckAnswer(check="collections", detail="no collection is open"))
+    ready = ReadyAnswer(status="not ready" if failed else "ready", failed=failed, warnings=warnings)
+    return json_response(ready.model_dump(), 503 if failed else 200)
+
+
+@router.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics")
+async def metrics(request: Request) -> Response:
+    """Counters, histograms and gauges in Prometheus's text format."""
+    services = services_of(request)
+    if not services.settings.metrics:
+        raise NotFound("metrics are switched off")
+    return Response(services.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get(
+    "/healthz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}}, summary="The same as /readyz"
+)
+async def healthz(request: Request) -> Response:
+    """For platforms that look here."""
+    return await readyz(request)
+
+
+BOUNDS = ("recall", "low", "high")
+
+
+def show_state(services: Services, version: str) -> None:
+    """Add the gauges to the metrics of `services`."""
+    services.metrics.families(lambda: _families(services, version))
+
+
+def _families(services: Services, version: str) -> Iterator[GaugeFamily]:
+    generations: dict[tuple[str, ...], float] = {}
+    documents: dict[tuple[str, ...], float] = {}
+    passages: dict[tuple[str, ...], float] = {}
+    builds: dict[tuple[str, ...], float] = {}
+    for name in services.collections.names():
+        with suppress(CollectionNotFound), services.collections.lease(name) as searcher:
+            manifest = searcher.reader.manifest
+            generations[name,] = manifest.generation
+            documents[name,] = manifest.documents
+            passages[name,] = manifest.passages
+            encoder = manifest.encoder
+            builds[version, shown_name(encoder.name), encoder.weights_sha256[:12]] = 1
+    failed: dict[tuple[str, ...], float] = {(name,): 1 for name in services.collections.failures()}
+    estimates = {name: services.recall.estimate(name) for name in services.collections.names()}
+    recalls: dict[tuple[str, ...], float] = {
+        (name, bound): getattr(found, bound) for name, found in estimates.items() if found for bound in BOUNDS
+    }
+    queues: dict[tuple[str, ...], float] = {
+        ("search",): services.searches.waiting(),
+        ("embedding",): services.embeddings.waiting(),
+        ("changes",): services.changes.waiting(),
+    }
+    yield GaugeFamily("attendex_queue_length", "Requests that wait.", ("queue",), queues)
+    yield GaugeFamily("attendex_index_generation", "Generation that is served.", ("collection",), generations)
+    yield GaugeFamily("attendex_index_documents", "Live documents.", ("collection",), documents)
+    yield GaugeFamily("attendex_index_passages", "Live passages.", ("collection",), passages)
+    yield GaugeFamily(
+        "attendex_index_failed", "1 where the newest generation cannot be opened.", ("collection",), failed
+    )
+    yield GaugeFamily(
+        "attendex_ann_recall_ratio",
+        "Recall@10 of approximate search on sampled live queries, with its 95 % interval.",
+        ("collection", "bound"),
+        recalls,
+    )
+    yield GaugeFamily("attendex_build_info", "What is running.", ("version", "model", "fingerprint"), builds)
