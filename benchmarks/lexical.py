@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.index.lexical.analyzer import LexicalSettings
-from retrieval.index.lexical.reader import WordIndex
+from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import LexicalWriter, open_lexical
 from retrieval.index.storage.manifest import LEXICAL
 from retrieval.util.files import Files
@@ -68,7 +68,7 @@ def build_ours(texts: Texts, folder: Path) -> Built:
     writer.add(keys, texts.titles, texts.texts)
     record = writer.commit(keys)
     seconds = time.perf_counter() - started
-    index: WordIndex = open_lexical(folder, record, settings, keys, np.ones(len(keys), np.bool_))
+    index: LexicalReader = open_lexical(folder, record, settings, keys, np.ones(len(keys), np.bool_))
 
     def ask(query: str, k: int, allowed: np.ndarray | None) -> Sequence[int]:
         return index.search(query, k, allowed=allowed).rows.tolist()  # type: ignore[no-any-return]

@@ -49,18 +49,6 @@ class VectorIndex(Protocol):
         ...
 
 
-class LexicalIndex(Protocol):
-    """Passages ranked by their words (BM25), restricted to `allowed` rows when it is given."""
-
-    def search(self, query: str, k: int, *, allowed: Bitmap | None = None) -> Ranking:
-        """At most k matching rows, best first."""
-        ...
-
-    def score(self, query: str, rows: Rows) -> Scores:
-        """Exact BM25 of the query for each of `rows`, 0.0 where no word matches."""
-        ...
-
-
 class Reranker(Protocol):
     """Scores (query, text) pairs jointly; higher is better."""
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,20 @@ class Ranking:
 
     rows: Rows
     scores: Scores
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return the ranking of no rows."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.float32))
+
+    @classmethod
+    def top(cls, rows: Rows, scores: Scores, k: int) -> Self:
+        """Return the k best of `rows` by (score descending, row ascending)."""
+        if len(rows) > 4 * k:
+            kept = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
+            rows, scores = rows[kept], scores[kept]
+        order = np.lexsort((rows, -scores))[:k]
+        return cls(np.ascontiguousarray(rows[order], dtype=np.int64), np.ascontiguousarray(scores[order]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.lexical.query_parser import parse_query
-from retrieval.index.lexical.reader import WordIndex
+from retrieval.index.lexical.phrases import parse_query
 from retrieval.index.metadata.facets import facet_type, sort_type
 from retrieval.index.metadata.filters import compile_filter, known_field
 from retrieval.search.fusion import CONVEX_WEIGHT, RANK_WEIGHT
@@ -66,17 +65,17 @@ def encoded_text(query: str, mode: Mode) -> str:
 def retrieval(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None) -> Retrieval:
     """The query at work; `vector` is that of `plan.text`, where one is needed."""
     words = reader.lexical
-    if plan.mode is Mode.DENSE or not isinstance(words, WordIndex):
+    if plan.mode is Mode.DENSE or words is None:
         return _dense(plan, reader, vector, plan.allowed)
-    asked = words.asked(plan.request.query, plan.allowed, reader.document_of)
+    lexical_query = words.query(plan.request.query, plan.allowed, reader.document_of)
     if plan.mode is Mode.LEXICAL:
-        return LexicalRetrieval(asked)
-    allowed = reader.live if asked.within is None else asked.within & reader.live
+        return LexicalRetrieval(lexical_query)
+    allowed = reader.live if lexical_query.allowed is None else lexical_query.allowed & reader.live
     dense = _dense(plan, reader, vector, allowed)
     weight = plan.weight.value if plan.weight else 0.0
     if plan.request.fusion == "rrf":
-        return RankRetrieval(dense, asked, weight=weight, rrf_k=plan.request.rrf_k, rows=reader.rows)
-    return HybridRetrieval(dense, asked, weight=weight, rows_allowed=int(np.count_nonzero(allowed)))
+        return RankRetrieval(dense, lexical_query, weight=weight, rrf_k=plan.request.rrf_k, rows=reader.rows)
+    return HybridRetrieval(dense, lexical_query, weight=weight, rows_allowed=int(np.count_nonzero(allowed)))
 
 
 def _mode(request: SearchRequest, reader: IndexReader) -> Mode:

@@ -12,9 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.lexical.reader import WordQuery
+from retrieval.index.lexical.reader import LexicalQuery
 from retrieval.index.vectors.multi_segment import CombinedVectors
-from retrieval.index.vectors.topk import best
 from retrieval.search.fusion import Convex, reciprocal_ranks, union
 from retrieval.types import Bitmap, Mode, Ranking, Rows, Scores
 
@@ -88,12 +87,12 @@ class LexicalRetrieval:
     mode = Mode.LEXICAL
     words_alone = True
 
-    def __init__(self, words: WordQuery) -> None:
-        self.allowed = words.within
+    def __init__(self, words: LexicalQuery) -> None:
+        self.allowed = words.allowed
         self._words = words
 
     def rank(self, k: int) -> Ranking:
-        return self._words.search(k)
+        return self._words.rank(k)
 
     def score(self, rows: Rows) -> RowScores:
         scores = self._words.score(rows)
@@ -112,25 +111,25 @@ class HybridRetrieval:
 
     mode = Mode.HYBRID
 
-    def __init__(self, dense: DenseRetrieval, words: WordQuery, *, weight: float, rows_allowed: int) -> None:
+    def __init__(self, dense: DenseRetrieval, words: LexicalQuery, *, weight: float, rows_allowed: int) -> None:
         self.allowed = dense.allowed
         self.words_alone = weight == 0.0
         self._dense = dense
         self._words = words
         self._rows_allowed = rows_allowed
-        top = words.search(_FIRST_WORDS).scores  # which `rank` asks for too
+        top = words.rank(_FIRST_WORDS).scores  # which `rank` asks for too
         self._fusion = Convex(weight, float(top[0]) if len(top) else 0.0)
 
     def rank(self, k: int) -> Ranking:
         if self.words_alone:
-            found = self._words.search(k)
-            return best(found.rows, self.score(found.rows).score, k)
+            found = self._words.rank(k)
+            return Ranking.top(found.rows, self.score(found.rows).score, k)
         near = max(_FIRST_NEAR, 2 * k)
         while True:
             asked = max(_FIRST_WORDS, near)
-            dense, lexical = self._dense.rank(near), self._words.search(asked)
+            dense, lexical = self._dense.rank(near), self._words.rank(asked)
             rows = union(dense.rows, lexical.rows)
-            ranking = best(rows, self.score(rows).score, k)
+            ranking = Ranking.top(rows, self.score(rows).score, k)
             if len(dense.rows) >= self._rows_allowed:
                 return ranking
             floor = float(lexical.scores[-1]) if len(lexical.rows) == asked else 0.0
@@ -157,27 +156,27 @@ class RankRetrieval:
 
     mode = Mode.HYBRID
 
-    def __init__(self, dense: DenseRetrieval, words: WordQuery, *, weight: float, rrf_k: int, rows: int) -> None:
+    def __init__(self, dense: DenseRetrieval, words: LexicalQuery, *, weight: float, rrf_k: int, rows: int) -> None:
         self.allowed = dense.allowed
         self.words_alone = weight == 0.0
         self._dense = dense
         self._words = words
         self._given = np.zeros(rows, np.float32)
         self._listed = np.empty(0, np.int64)
-        for share, found in ((weight, dense.rank), (1.0 - weight, words.search)):
+        for share, found in ((weight, dense.rank), (1.0 - weight, words.rank)):
             if share > 0.0:
                 ranking = found(LISTED)
                 self._given[ranking.rows] += 2.0 * share * reciprocal_ranks(ranking.scores, rrf_k)
                 self._listed = union(self._listed, ranking.rows)
-        top = words.search(1).scores
+        top = words.rank(1).scores
         self._most_words = float(top[0]) if len(top) else 1.0
 
     def rank(self, k: int) -> Ranking:
         rows = self._listed
         if len(rows) < k:
-            more = self._words.search(k) if self.words_alone else self._dense.rank(k, exact=True)
+            more = self._words.rank(k) if self.words_alone else self._dense.rank(k, exact=True)
             rows = union(rows, more.rows)
-        return best(rows, self.score(rows).score, k)
+        return Ranking.top(rows, self.score(rows).score, k)
 
     def score(self, rows: Rows) -> RowScores:
         dense, lexical = self._dense.score(rows).score, self._words.score(rows)

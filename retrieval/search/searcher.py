@@ -15,7 +15,6 @@ from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import DocumentNotFound
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
-from retrieval.index.lexical.reader import WordIndex
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
 from retrieval.search.explain.highlight import Marks
@@ -131,7 +130,7 @@ class Searcher:
     def _highlighted(self, plan: Plan, vector: NDArray[np.float32] | None, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
         words = self.reader.lexical
         marks = Marks(
-            words if plan.mode is not Mode.DENSE and isinstance(words, WordIndex) else None,
+            words if plan.mode is not Mode.DENSE else None,
             self.encoder if vector is not None else None,
         )
         return marks.added(plan.request.query, vector, hits)

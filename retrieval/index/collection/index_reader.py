@@ -23,11 +23,11 @@ from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import Keys
 from retrieval.index.collection.segment import Segment
 from retrieval.index.lexical.analyzer import LexicalSettings
+from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import open_lexical
 from retrieval.index.metadata.schema import arrow_type
 from retrieval.index.storage.manifest import MANIFEST, Manifest, read_manifest
 from retrieval.index.vectors.multi_segment import CombinedVectors
-from retrieval.protocols import LexicalIndex
 from retrieval.types import Bitmap, Document, Passage, Rows, Schema
 from retrieval.util.arrays import segment_of_row
 
@@ -62,9 +62,9 @@ class IndexReader:
         self.live: Bitmap = self.live_documents[self.document_of]
         self.keys: Keys = _joined([each.keys for each in self.segments], np.uint64)
         self.vectors = CombinedVectors([each.index for each in self.segments], manifest.encoder.dimension)
-        self.lexical: LexicalIndex | None = self._words()
+        self.lexical: LexicalReader | None = self._words()
 
-    def _words(self) -> LexicalIndex | None:
+    def _words(self) -> LexicalReader | None:
         record, settings = self.manifest.lexical, self.manifest.settings.lexical
         if record is None or settings is None:
             return None

@@ -1,20 +1,22 @@
-"""BM25 over postings: what each term adds to a passage, and the k best passages without scoring them all.
+"""BM25 over postings: the score of each term, and the k best passages without scoring all of them.
 
     score(q, p) = Σ over terms t of q:  n(t, q) · idf(t) · (k1 + 1) · f(t, p) / (f(t, p) + k1 · (1 - b + b · |p| / avg))
     idf(t) = ln(1 + (N - df(t) + ½) / (df(t) + ½))
 
-with N, df and the average length over live passages alone (Robertson and Zaragoza 2009; idf as in Lucene).
+N, df and avg, the average length, count live passages only (Robertson and Zaragoza 2009; idf as in Lucene).  They come
+from `CollectionStatistics`, which may count more passages than the index has: a shard scores its passages with the
+statistics of all shards.
 
-Two scorers give the same bits.  `AllRows` adds every posting up, once: the plain way, and the faster one where postings
-are few.  `Pruned` is MaxScore (Turtle and Flood 1995) a term at a time: terms are added up in order of the most that
-each can give, until those that are left cannot lift a passage that has none of the earlier ones into the best k; they
-are then looked up for the candidates only.  It is exact too; candidates are found in float32 with a margin, and scored
-in float64.
+Two scorers return the same bits.  `ExhaustiveScorer` adds up every posting once: it is the plain reference, and the
+faster scorer of few postings.  `MaxScoreScorer` is MaxScore (Turtle and Flood 1995), term by term.  It adds up terms in
+descending order of their greatest score, until the remaining terms cannot lift a passage without any earlier term into
+the k best.  It looks up the remaining terms for the candidates only.  It is exact, too: it finds candidates in float32,
+with a margin, and scores them in float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -22,208 +24,195 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.lexical.postings import Postings
-from retrieval.index.vectors.topk import best
+from retrieval.index.lexical.analyzer import LexicalSettings
+from retrieval.index.lexical.postings import LiveRows, LocatedRows, TermPostings
 from retrieval.types import Bitmap, Ranking, Rows, Scores
 from retrieval.util.arrays import find_sorted
 
-_ROUNDING = 2e-7  # relative error of one addition in single precision, and some more
-_FEW = 1 << 17  # rows and postings that are looked at faster than it is found out which of them count
-_WORTHWHILE = 20  # a threshold costs a look at each row; it can spare a term with a posting for every 20th
+_ROUNDING = 2e-7  # relative error of one float32 addition, rounded up
+_BOUND_MARGIN = 1.0 + 1e-6  # the bounds of a term's scores are stored in float32
+_EXHAUSTIVE_LIMIT = 1 << 17  # rows and postings: up to so many, scoring all is faster than finding candidates
+_ROWS_PER_POSTING = 20  # a threshold reads every row: it pays off before a term with more than a posting per 20 rows
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A segment within an open generation."""
+class CollectionStatistics:
+    """Counts of live passages that BM25 reads.  Add those of several indexes to score them as one collection."""
 
-    postings: Postings
-    rows: Rows  # (passages,): the row of each passage; -1 for those that died
-    first: int | None  # its first row, when all are alive and stand in a run
+    num_passages: int
+    total_length: float  # of all passages in terms, the title weighted
+    doc_freq: Mapping[str, int]  # number of passages that contain a term, for each term of the query
 
     @property
-    def all_live(self) -> bool:
-        return self.first is not None
+    def average_length(self) -> float:
+        """The mean length of a passage in terms; 1.0 if no passage has a term."""
+        return self.total_length / self.num_passages if self.total_length else 1.0
+
+    def idf(self, term: str) -> float:
+        """Return the inverse document frequency of a term of the query."""
+        doc_freq = self.doc_freq[term]
+        return float(np.log1p((self.num_passages - doc_freq + 0.5) / (doc_freq + 0.5)))
+
+    def __add__(self, other: CollectionStatistics) -> CollectionStatistics:
+        terms = dict.fromkeys((*self.doc_freq, *other.doc_freq))
+        return CollectionStatistics(
+            self.num_passages + other.num_passages,
+            self.total_length + other.total_length,
+            {term: self.doc_freq.get(term, 0) + other.doc_freq.get(term, 0) for term in terms},
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """What scoring knows of all rows."""
+class LengthNorms:
+    """The length normalization of each row: k1 · (1 - b + b · |p| / avg)."""
 
-    parts: int
-    live: int  # passages
-    average: float  # length of them
-    b: float  # for passages of this length
-    norms: NDArray[np.float64]  # (rows,): k1 · (1 - b + b · |p| / avg)
-    norms_single: NDArray[np.float32]
-    part_of: NDArray[np.int32]  # (rows,): which part has the row; -1 for none
-    place_of: NDArray[np.uint32]  # (rows,): and where in it
+    def __init__(self, lengths: NDArray[np.float64], settings: LexicalSettings, average_length: float) -> None:
+        self.average_length = average_length
+        self.k1 = settings.k1
+        self.b = settings.b_at(average_length)
+        self.values = self.k1 * (1.0 - self.b + self.b * lengths / average_length)  # (rows,)
+        self.values_float32 = self.values.astype(np.float32)
 
-
-@dataclass(frozen=True, slots=True)
-class RowsOfPart:
-    """Rows that one part has, of those that are asked about."""
-
-    asked: NDArray[np.int64]  # their places among these
-    rows: Rows
-    members: NDArray[np.uint32]  # their places in the part
-
-
-@dataclass(frozen=True, slots=True)
-class PartOfTerm:
-    """A term's postings in one part."""
-
-    number: int  # of the part
-    part: Part
-    term: int
-    members: NDArray[np.uint32]
-    frequencies: NDArray[Any]
+    def max_saturation(self, postings: TermPostings) -> float:
+        """Return an upper bound of f / (f + norm) for a term in a segment."""
+        bounds = postings.segment.postings.lexicon[postings.term]
+        flat = self.k1 * (1.0 - self.b) / float(bounds["most"])
+        return 1.0 / (1.0 + flat + self.k1 * self.b * float(bounds["sparsest"]) / self.average_length)
 
 
 class TermScores:
-    """One term of a query: what it adds to passages."""
+    """The scores of one term of a query.
+
+    weight: n(t, q) · idf(t) · (k1 + 1).  postings: those of the term in each segment that has it, at least one.
+    """
 
     def __init__(
-        self, text: str, weight: float, most: float, collection: Collection, parts: Sequence[PartOfTerm]
+        self, text: str, weight: float, rows: LiveRows, norms: LengthNorms, postings: Sequence[TermPostings]
     ) -> None:
         self.text = text
-        self.weight = weight  # n(t, q) · idf(t) · (k1 + 1)
-        self.most = most  # no passage gets more than this
-        self.size = sum(len(each.members) for each in parts)
-        self.kept = self.size if len(collection.norms) + self.size <= _FEW else 0  # rows that `given` may come to hold
-        self._collection = collection
-        self._parts = parts
+        self.weight = weight
+        self.max_score = weight * max(map(norms.max_saturation, postings)) * _BOUND_MARGIN  # of any passage
+        self.num_postings = sum(len(part.passages) for part in postings)
+        exhaustive = len(rows) + self.num_postings <= _EXHAUSTIVE_LIMIT
+        self.max_cached_rows = self.num_postings if exhaustive else 0  # rows that `live_scores` may keep in memory
+        self._rows = rows
+        self._norms = norms
+        self._postings = postings
 
-    def everywhere(self, allowed: Bitmap | None) -> tuple[Rows, NDArray[np.float32]]:
-        """The allowed rows that have the term, and what it adds to each, in single precision."""
-        found = [_rows_of(each, allowed) for each in self._parts]
-        rows = np.concatenate([each for each, _ in found]) if len(found) != 1 else found[0][0]
-        frequencies = np.concatenate([each for _, each in found]) if len(found) != 1 else found[0][1]
+    def allowed_scores(self, allowed: Bitmap | None) -> tuple[Rows, NDArray[np.float32]]:
+        """Return the allowed rows that contain the term, and its score for each in float32."""
+        found = [part.live_rows(allowed) for part in self._postings]
+        rows = np.concatenate([rows for rows, _ in found]) if len(found) != 1 else found[0][0]
+        frequencies = np.concatenate([values for _, values in found]) if len(found) != 1 else found[0][1]
         scores = frequencies.astype(np.float32)
-        scores /= scores + self._collection.norms_single[rows]
+        scores /= scores + self._norms.values_float32[rows]
         scores *= np.float32(self.weight)
         return rows, scores
 
     @cached_property
-    def given(self) -> tuple[Rows, NDArray[np.float64]]:
-        """The live rows that have the term, and what it adds to each; kept with the term, 16 bytes a row."""
-        found = [_rows_of(each, None) for each in self._parts]
-        rows = np.concatenate([each for each, _ in found])
-        return rows, self._given(rows, np.concatenate([each for _, each in found]))
+    def live_scores(self) -> tuple[Rows, NDArray[np.float64]]:
+        """The live rows that contain the term, and its score for each; kept in memory, 16 bytes a row."""
+        found = [part.live_rows(None) for part in self._postings]
+        rows = np.concatenate([rows for rows, _ in found])
+        return rows, self._score(rows, np.concatenate([frequencies for _, frequencies in found]))
 
-    def at(self, rows: Rows) -> NDArray[np.float64]:
-        """What the term adds to each of `rows`: 0 where it is not."""
-        return self.among(by_part(rows, self._collection), len(rows))
+    def score(self, rows: Rows) -> NDArray[np.float64]:
+        """Return the score of the term for each of `rows`: 0 for a row that does not contain it."""
+        return self.score_located(self._rows.locate(rows), len(rows))
 
-    def among(self, parts: Sequence[RowsOfPart], count: int) -> NDArray[np.float64]:
-        """The same for `count` rows that were sorted out before."""
+    def score_located(self, located: Sequence[LocatedRows], count: int) -> NDArray[np.float64]:
+        """Score `count` rows that `LiveRows.locate` assigned to their segments."""
         scores = np.zeros(count, np.float64)
-        for each in self._parts:
-            here = parts[each.number]
-            entry, found = find_sorted(here.members, each.members)
-            there = found.nonzero()[0]
-            scores[here.asked[there]] = self._given(here.rows[there], each.frequencies[entry[there]])
+        for part in self._postings:
+            here = located[part.segment_number]
+            entries, found = find_sorted(here.passages, part.passages)
+            matching = found.nonzero()[0]
+            scores[here.indices[matching]] = self._score(here.rows[matching], part.frequencies[entries[matching]])
         return scores
 
-    def _given(self, rows: Rows, frequencies: NDArray[Any]) -> NDArray[np.float64]:
+    def _score(self, rows: Rows, frequencies: NDArray[Any]) -> NDArray[np.float64]:
         frequency = frequencies.astype(np.float64)
-        return self.weight * frequency / (frequency + self._collection.norms[rows])
-
-
-def by_part(rows: Rows, collection: Collection) -> list[RowsOfPart]:
-    """Rows sorted out by the part that has them."""
-    part_of, place_of = collection.part_of[rows], collection.place_of[rows]
-    asked = [np.flatnonzero(part_of == number) for number in range(collection.parts)]
-    return [RowsOfPart(each, rows[each], place_of[each]) for each in asked]
-
-
-def _rows_of(each: PartOfTerm, allowed: Bitmap | None) -> tuple[Rows, NDArray[Any]]:
-    if each.part.first is None:
-        rows = each.part.rows[each.members]
-        kept = rows >= 0 if allowed is None else (rows >= 0) & allowed[rows]
-    else:
-        rows = each.members + np.int64(each.part.first)
-        if allowed is None:
-            return rows, each.frequencies
-        kept = allowed[rows]
-    return rows[kept], each.frequencies[kept]
+        return self.weight * frequency / (frequency + self._norms.values[rows])
 
 
 class Scorer(Protocol):
-    """The terms of a query at work."""
+    """The sum of the scores of a query's terms."""
 
     def best(self, k: int, allowed: Bitmap | None) -> Ranking:
-        """The k best of the allowed rows that have any of the terms, by (score descending, row ascending)."""
+        """Return the k best allowed rows that contain a term, by (score descending, row ascending)."""
         ...
 
     def score(self, rows: Rows) -> Scores:
-        """The scores of `rows`; terms are added in the order of the query, so that equal passages score the same."""
+        """Return the scores of `rows`.
+
+        Terms are added in the order of the query, so that equal passages have equal scores.
+        """
         ...
 
 
-def scorer(terms: Sequence[TermScores], collection: Collection) -> Scorer:
-    """The faster one for these terms."""
-    few = len(collection.norms) + sum(term.size for term in terms) <= _FEW
-    return AllRows(terms, collection) if few else Pruned(terms, collection)
+def make_scorer(terms: Sequence[TermScores], rows: LiveRows) -> Scorer:
+    """Return the faster scorer for these terms, which are in the order of the query."""
+    exhaustive = len(rows) + sum(term.num_postings for term in terms) <= _EXHAUSTIVE_LIMIT
+    return ExhaustiveScorer(terms, rows) if exhaustive else MaxScoreScorer(terms, rows)
 
 
-class AllRows:
-    """Scores every row, once."""
+class ExhaustiveScorer:
+    """Scores every row once."""
 
-    def __init__(self, terms: Sequence[TermScores], collection: Collection) -> None:
-        given = [term.given for term in terms]
-        rows = np.concatenate([np.empty(0, np.int64), *(each for each, _ in given)])
-        scores = np.concatenate([np.empty(0, np.float64), *(each for _, each in given)])
-        self._scores = np.bincount(rows, scores, len(collection.norms)).astype(np.float32)
+    def __init__(self, terms: Sequence[TermScores], live_rows: LiveRows) -> None:
+        found = [term.live_scores for term in terms]
+        rows = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in found)])
+        scores = np.concatenate([np.empty(0, np.float64), *(scores for _, scores in found)])
+        self._scores = np.bincount(rows, scores, len(live_rows)).astype(np.float32)
 
     def best(self, k: int, allowed: Bitmap | None) -> Ranking:
         matching = self._scores > 0
         rows = np.flatnonzero(matching if allowed is None else matching & allowed)
-        return best(rows, self._scores[rows], k)
+        return Ranking.top(rows, self._scores[rows], k)
 
     def score(self, rows: Rows) -> Scores:
         scores: Scores = self._scores[rows]
         return scores
 
 
-class Pruned:
-    """Scores the rows that it is asked about, and those that may be among the best."""
+class MaxScoreScorer:
+    """Scores requested rows, and rows that may be among the best."""
 
-    def __init__(self, terms: Sequence[TermScores], collection: Collection) -> None:
+    def __init__(self, terms: Sequence[TermScores], live_rows: LiveRows) -> None:
         self._terms = terms
-        self._collection = collection
+        self._rows = live_rows
 
     def best(self, k: int, allowed: Bitmap | None) -> Ranking:
-        candidates = _candidates(self._terms, k, len(self._collection.norms), allowed)
-        return best(candidates, self.score(candidates), k)
+        candidates = _candidates(self._terms, k, len(self._rows), allowed)
+        return Ranking.top(candidates, self.score(candidates), k)
 
     def score(self, rows: Rows) -> Scores:
         scores = np.zeros(len(rows), np.float64)
-        parts = by_part(rows, self._collection)
+        located = self._rows.locate(rows)
         for term in self._terms:
-            scores += term.among(parts, len(rows))
+            scores += term.score_located(located, len(rows))
         return scores.astype(np.float32)
 
 
-def _candidates(terms: Sequence[TermScores], k: int, rows: int, allowed: Bitmap | None) -> Rows:
-    """Rows among which the k best are, ties included; ascending."""
-    terms = sorted(terms, key=lambda term: -term.most)
-    rest = np.append(np.cumsum([term.most for term in terms[::-1]])[::-1], 0.0)  # what the terms from i on can give
-    sums = np.zeros(rows, np.float32)
+def _candidates(terms: Sequence[TermScores], k: int, num_rows: int, allowed: Bitmap | None) -> Rows:
+    """Return rows that include the k best and all rows with equal scores, ascending."""
+    terms = sorted(terms, key=lambda term: -term.max_score)
+    remaining = np.append(np.cumsum([term.max_score for term in terms[::-1]])[::-1], 0.0)  # of the terms from i on
+    sums = np.zeros(num_rows, np.float32)
     margin = 1.0 - _ROUNDING * (50 + len(terms))
     threshold, done = 0.0, 0
     for i, term in enumerate(terms):
-        if i and term.size * _WORTHWHILE > rows:
+        if i and term.num_postings * _ROWS_PER_POSTING > num_rows:
             threshold = max(threshold, margin * _kth(sums[np.flatnonzero(sums > threshold)], k))
-            if rest[i] < threshold:
+            if remaining[i] < threshold:
                 break
-        found, scores = term.everywhere(allowed)
-        sums[found] += scores
+        rows, scores = term.allowed_scores(allowed)
+        sums[rows] += scores
         done = i + 1
-    candidates = np.flatnonzero(sums > max(0.0, threshold - rest[done]))
+    candidates = np.flatnonzero(sums > max(0.0, threshold - remaining[done]))
     totals = sums[candidates].astype(np.float64)
     threshold = max(threshold, margin * _kth(totals, k))
-    for term, beyond in zip(terms[done:], rest[done + 1 :], strict=True):
-        totals = totals + term.at(candidates)
+    for term, beyond in zip(terms[done:], remaining[done + 1 :], strict=True):
+        totals = totals + term.score(candidates)
         threshold = max(threshold, margin * _kth(totals, k))
         possible = totals + beyond >= threshold
         candidates, totals = candidates[possible], totals[possible]
@@ -231,5 +220,5 @@ def _candidates(terms: Sequence[TermScores], k: int, rows: int, allowed: Bitmap 
 
 
 def _kth(scores: NDArray[Any], k: int) -> float:
-    """The k-th greatest; 0 where there are fewer."""
+    """Return the k-th greatest score; 0 if there are fewer."""
     return float(np.partition(scores, len(scores) - k)[len(scores) - k]) if len(scores) >= k else 0.0

@@ -1,9 +1,11 @@
-"""Which passages of a segment have given terms at given distances."""
+"""Phrases in quotes and excluded words: parse them from a query, and find the passages that contain them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from functools import reduce
+from dataclasses import dataclass
+from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,30 +13,66 @@ from numpy.typing import NDArray
 from retrieval.index.lexical.postings import Postings
 from retrieval.util.arrays import is_member
 
+_OPERATOR = re.compile(r'(?P<minus>(?<!\S)-)?"(?P<quoted>[^"]*)"|(?<!\S)-(?P<word>[^\W\d]\S*)')
 _POSITION_BITS = 32
 
 
-def phrase_members(postings: Postings, placed: Sequence[tuple[str, int]]) -> NDArray[np.int64]:
-    """The passages, ascending, that have all the terms of `placed`, each so far from the first as it says there."""
-    numbers = {text: postings.find(text) for text, _ in placed}
-    if any(number is None for number in numbers.values()):
+@dataclass(frozen=True, slots=True)
+class ParsedQuery:
+    """The parts of a query's text.  `plain` ranks the passages: it has the phrases, but not the exclusions."""
+
+    plain: str  # without operators
+    phrases: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)  # one search parses its query several times
+def parse_query(text: str) -> ParsedQuery:
+    """Parse "phrases in quotes" and -excluded words or -"phrases".
+
+    A quote without its closing quote, curly quotes, and a dash without a letter after it are plain text.
+    """
+    if '"' not in text and "-" not in text:
+        return ParsedQuery(" ".join(text.split()), (), ())
+    phrases: dict[str, None] = {}
+    excluded: dict[str, None] = {}
+
+    def read(match: re.Match[str]) -> str:
+        operand = match["quoted"] if match["word"] is None else match["word"]
+        if match["word"] is not None or match["minus"]:
+            excluded[operand] = None
+            return " "
+        phrases[operand] = None
+        return f" {operand} "
+
+    plain = _OPERATOR.sub(read, text).replace('"', " ")
+    return ParsedQuery(" ".join(plain.split()), tuple(phrases), tuple(excluded))
+
+
+def phrase_passages(postings: Postings, terms: Sequence[tuple[str, int]]) -> NDArray[np.int64]:
+    """Return the passages of a segment that contain a phrase, ascending.
+
+    terms: the terms of the phrase with their positions in it.
+    """
+    found = {text: postings.find(text) for text, _ in terms}
+    if any(number is None for number in found.values()):
         return np.empty(0, np.int64)
-    terms = {text: number for text, number in numbers.items() if number is not None}
-    lists = sorted((postings.members_of(number) for number in terms.values()), key=len)
-    members = reduce(lambda one, other: one[is_member(one, other)], lists)
-    last = max(position for _, position in placed)
+    numbers = {text: number for text, number in found.items() if number is not None}
+    lists = sorted((postings.passages_of(number) for number in numbers.values()), key=len)
+    passages = reduce(lambda some, others: some[is_member(some, others)], lists)
+    last = max(position for _, position in terms)
     starts: NDArray[np.int64] | None = None
-    for text, position in placed:
-        mine = _slots(postings, terms[text], members) + (last - position)
-        starts = mine if starts is None else starts[is_member(starts, mine)]
+    for text, position in terms:
+        shifted = _packed_positions(postings, numbers[text], passages) + (last - position)
+        starts = shifted if starts is None else starts[is_member(starts, shifted)]
     assert starts is not None
     return np.unique(starts >> _POSITION_BITS)
 
 
-def _slots(postings: Postings, term: int, members: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Passage and position, packed, of every occurrence of a term in some passages, ascending."""
+def _packed_positions(postings: Postings, term: int, passages: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return passage and position of each occurrence of a term in some passages, as one number, ascending."""
     counts = postings.counts_of(term).astype(np.int64)
-    wanted = is_member(postings.members_of(term), members)
-    positions = postings.places_of(term)[np.repeat(wanted, counts)].astype(np.int64)
-    passages = np.repeat(postings.members_of(term)[wanted].astype(np.int64), counts[wanted])
-    return (passages << _POSITION_BITS) + positions
+    wanted = is_member(postings.passages_of(term), passages)
+    positions = postings.positions_of(term)[np.repeat(wanted, counts)].astype(np.int64)
+    repeated = np.repeat(postings.passages_of(term)[wanted].astype(np.int64), counts[wanted])
+    return (repeated << _POSITION_BITS) + positions

@@ -1,26 +1,27 @@
-"""The files of one segment of the lexical index: an inverted index of some passages, immutable, memory-mapped.
+"""The files of one segment of the lexical index: an immutable, memory-mapped inverted index of some passages.
 
-A segment `0001` is seven `.npy` files in the folder of its lexical index:
+The segment `0001` is seven `.npy` files in the folder of its lexical index:
 
-    0001-passages.npy     PASSAGE records: key and length in terms of each passage, keys ascending
-    0001-lexicon.npy      TERM records, one a term in order of its UTF-8 bytes and one behind the last
-    0001-terms.npy        the terms' bytes, one after the other
-    0001-members.npy      for each term the passages that have it, ascending (positions in `passages`)
-    0001-frequencies.npy  for each of these, how often, the title weighted
-    0001-counts.npy       and how often as counted: how many places it has
-    0001-places.npy       for each of these the term's positions in the passage, ascending; the title comes first
+    0001-passages.npy     PASSAGE records: key of each passage, ascending, and its length in terms
+    0001-lexicon.npy      TERM records: one for each term, in the order of the UTF-8 bytes, and one that ends the last
+    0001-terms.npy        the bytes of all terms, concatenated
+    0001-members.npy      for each term, the passages that contain it, ascending (as indices of `passages`)
+    0001-frequencies.npy  for each of these passages, the frequency of the term; the title counts with its weight
+    0001-counts.npy       for each of these passages, the number of positions of the term, without weights
+    0001-places.npy       for each of these passages, the positions of the term, ascending; the title comes first
 
-Numbers are kept in the smallest type that holds them.  A block of a file is checked against its digest when it is
-first used.
+Each file stores its numbers in the smallest type that can represent them.  Reading a block of a file for the first
+time checks its digest.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.lib import format as npy
@@ -28,24 +29,28 @@ from numpy.typing import DTypeLike, NDArray
 
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
 from retrieval.index.storage.npy import read_header
+from retrieval.types import Bitmap, Rows
+from retrieval.util.arrays import find_sorted
 from retrieval.util.files import Files, write_file
 
 PASSAGE = np.dtype([("key", "<u8"), ("length", "<f4")])
 TERM = np.dtype(
     [
-        ("text", "<u8"),  # where it begins in `terms`
-        ("member", "<u8"),  # where its passages begin in `members`, `frequencies` and `counts`
-        ("place", "<u8"),  # where its positions begin in `places`
-        ("most", "<f4"),  # greatest frequency in a passage; this and the next bound the term's part of any score
-        ("sparsest", "<f4"),  # least length of a passage for one occurrence in it
+        ("text", "<u8"),  # offset of the term's bytes in `terms`
+        ("member", "<u8"),  # offset of its passages in `members`, `frequencies` and `counts`
+        ("place", "<u8"),  # offset of its positions in `places`
+        ("most", "<f4"),  # greatest frequency in a passage; with the next field, it bounds the term's BM25 scores
+        ("sparsest", "<f4"),  # least ratio of a passage's length to the term's frequency in it
     ]
 )
-NAMES = ("passages", "lexicon", "terms", "members", "frequencies", "counts", "places")
+PER_POSTING = ("members", "frequencies", "counts")  # arrays with one element for each passage of a term
+STREAMED = (*PER_POSTING, "places")  # arrays that are too large to be read whole
+NAMES = ("passages", "lexicon", "terms", *STREAMED)
 _HEADER_BYTES = 4096
 
 
 class CheckedArray:
-    """A one-dimensional `.npy` file of which only what is asked for is checked and read."""
+    """A one-dimensional `.npy` file.  `read` checks and reads only the requested elements."""
 
     def __init__(self, file: CheckedFile) -> None:
         self._file = file
@@ -67,7 +72,7 @@ class CheckedArray:
         return self._array.dtype
 
     def read(self, start: int = 0, end: int | None = None) -> NDArray[Any]:
-        """The elements [start, end), without a copy."""
+        """Return the elements [start, end) without a copy."""
         end = len(self._array) if end is None else end
         size = self._array.itemsize
         self._file.require(self._start + start * size, self._start + end * size)
@@ -75,19 +80,15 @@ class CheckedArray:
 
 
 class Postings:
-    """One open segment.  Safe to use from several threads."""
+    """An open segment.  Safe to use from several threads."""
 
     def __init__(self, folder: Path, name: str, records: Mapping[str, FileRecord]) -> None:
         self.name = name
-        self.files = tuple(records[file_name(name, each)] for each in NAMES)
-        arrays = {each: CheckedArray(CheckedFile(folder, records[file_name(name, each)])) for each in NAMES}
-        self.passages: NDArray[np.void] = arrays["passages"].read()  # (n,) PASSAGE
-        self.lexicon: NDArray[np.void] = arrays["lexicon"].read()  # (terms + 1,) TERM
-        self.terms: NDArray[np.uint8] = arrays["terms"].read()
-        self.members = arrays["members"]
-        self.frequencies = arrays["frequencies"]
-        self.counts = arrays["counts"]
-        self.places = arrays["places"]
+        self.files = tuple(records[file_name(name, array)] for array in NAMES)
+        self.arrays = {array: CheckedArray(CheckedFile(folder, records[file_name(name, array)])) for array in NAMES}
+        self.passages: NDArray[np.void] = self.arrays["passages"].read()  # (n,) PASSAGE
+        self.lexicon: NDArray[np.void] = self.arrays["lexicon"].read()  # (terms + 1,) TERM
+        self.terms: NDArray[np.uint8] = self.arrays["terms"].read()
         self._texts = self.terms.data
         self._text_ends = np.ascontiguousarray(self.lexicon["text"]).data
 
@@ -95,30 +96,30 @@ class Postings:
         return len(self.passages)
 
     @property
-    def term_count(self) -> int:
+    def num_terms(self) -> int:
         return len(self.lexicon) - 1
 
     def find(self, term: str) -> int | None:
-        """The number of a term in this segment."""
+        """Return the number of a term in this segment; None if no passage contains it."""
         wanted = term.encode()
-        number = bisect_left(range(self.term_count), wanted, key=self._text)
-        return number if number < self.term_count and self._text(number) == wanted else None
+        number = bisect_left(range(self.num_terms), wanted, key=self._text)
+        return number if number < self.num_terms and self._text(number) == wanted else None
 
-    def members_of(self, term: int) -> NDArray[np.uint32]:
-        """The passages that have a term, ascending."""
-        return self.members.read(*self._span("member", term))
+    def passages_of(self, term: int) -> NDArray[np.uint32]:
+        """Return the passages that contain a term, ascending: (n,)."""
+        return self.arrays["members"].read(*self._span("member", term))
 
     def frequencies_of(self, term: int) -> NDArray[Any]:
-        """How often each of these has it, the title weighted."""
-        return self.frequencies.read(*self._span("member", term))
+        """Return the frequency of a term in each of `passages_of`, with the weight of the title: (n,)."""
+        return self.arrays["frequencies"].read(*self._span("member", term))
 
     def counts_of(self, term: int) -> NDArray[Any]:
-        """How many positions each of these has."""
-        return self.counts.read(*self._span("member", term))
+        """Return the number of positions of a term in each of `passages_of`: (n,)."""
+        return self.arrays["counts"].read(*self._span("member", term))
 
-    def places_of(self, term: int) -> NDArray[Any]:
-        """These positions, passage after passage."""
-        return self.places.read(*self._span("place", term))
+    def positions_of(self, term: int) -> NDArray[Any]:
+        """Return the positions of a term, passage by passage: (sum of `counts_of`,)."""
+        return self.arrays["places"].read(*self._span("place", term))
 
     def _span(self, field: str, term: int) -> tuple[int, int]:
         return int(self.lexicon[field][term]), int(self.lexicon[field][term + 1])
@@ -127,27 +128,114 @@ class Postings:
         return self._texts[self._text_ends[term] : self._text_ends[term + 1]].tobytes()
 
 
+@dataclass(frozen=True, slots=True)
+class LiveSegment:
+    """A segment in an open generation, with the row of each of its passages."""
+
+    postings: Postings
+    rows: Rows  # (passages,): -1 for a deleted passage
+    first_row: int | None  # if no passage is deleted and the rows are consecutive
+
+    @classmethod
+    def locate(cls, postings: Postings, keys: NDArray[np.uint64], live: Bitmap) -> Self:
+        """Find the rows of a segment's passages.  keys: (rows,), ascending; live: (rows,)."""
+        positions, found = find_sorted(postings.passages["key"], keys)
+        rows = np.where(found & live[positions] if len(keys) else found, positions, -1).astype(np.int64)
+        consecutive = len(rows) > 0 and rows[0] >= 0 and bool(np.all(np.diff(rows) == 1))
+        return cls(postings, rows, int(rows[0]) if consecutive else None)
+
+
+@dataclass(frozen=True, slots=True)
+class TermPostings:
+    """The postings of one term in one segment."""
+
+    segment_number: int
+    segment: LiveSegment
+    term: int  # its number in the segment
+    passages: NDArray[np.uint32]  # (n,), ascending
+    frequencies: NDArray[Any]  # (n,)
+
+    @property
+    def doc_freq(self) -> int:
+        """The number of live passages that contain the term."""
+        if self.segment.first_row is not None:
+            return len(self.passages)
+        return int(np.count_nonzero(self.segment.rows[self.passages] >= 0))
+
+    def live_rows(self, allowed: Bitmap | None) -> tuple[Rows, NDArray[Any]]:
+        """Return the live, allowed rows that contain the term, and its frequency in each."""
+        if self.segment.first_row is None:
+            rows = self.segment.rows[self.passages]
+            kept = rows >= 0 if allowed is None else (rows >= 0) & allowed[rows]
+        else:
+            rows = self.passages + np.int64(self.segment.first_row)
+            if allowed is None:
+                return rows, self.frequencies
+            kept = allowed[rows]
+        return rows[kept], self.frequencies[kept]
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedRows:
+    """Those of the requested rows whose passages are in one segment."""
+
+    indices: NDArray[np.int64]  # among the requested rows
+    rows: Rows
+    passages: NDArray[np.uint32]  # of the segment
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRows:
+    """The live passages of all segments by row."""
+
+    segments: tuple[LiveSegment, ...]
+    segment_of: NDArray[np.int32]  # (rows,): number of the segment that contains the passage; -1 for none
+    passage_of: NDArray[np.uint32]  # (rows,): its index in that segment
+    lengths: NDArray[np.float64]  # (rows,): in terms, the title weighted; 0 for a row without a passage
+
+    @classmethod
+    def of(cls, segments: Sequence[LiveSegment], num_rows: int) -> Self:
+        """Arrange the live passages of `segments` by row."""
+        lengths = np.zeros(num_rows, np.float64)
+        segment_of = np.full(num_rows, -1, np.int32)
+        passage_of = np.zeros(num_rows, np.uint32)
+        for number, segment in enumerate(segments):
+            passages = np.flatnonzero(segment.rows >= 0)
+            rows = segment.rows[passages]
+            lengths[rows] = segment.postings.passages["length"][passages]
+            segment_of[rows], passage_of[rows] = number, passages
+        return cls(tuple(segments), segment_of, passage_of, lengths)
+
+    def __len__(self) -> int:
+        return len(self.segment_of)
+
+    def locate(self, rows: Rows) -> list[LocatedRows]:
+        """Return the requested rows of each segment."""
+        segment_of, passage_of = self.segment_of[rows], self.passage_of[rows]
+        indices = [np.flatnonzero(segment_of == number) for number in range(len(self.segments))]
+        return [LocatedRows(some, rows[some], passage_of[some]) for some in indices]
+
+
 def file_name(segment: str, array: str) -> str:
-    """The file of one array of a segment."""
+    """Return the name of the file of one array of a segment."""
     return f"{segment}-{array}.npy"
 
 
 def save_array(files: Files, folder: Path, segment: str, array: str, values: NDArray[Any]) -> None:
-    """Write one array whole."""
+    """Write the file of one whole array."""
     out = BytesIO()
     write_header(out, len(values), values.dtype)
     write_file(files, folder / file_name(segment, array), out.getvalue() + np.ascontiguousarray(values).tobytes())
 
 
 def write_header(file: BinaryIO | BytesIO, length: int, dtype: DTypeLike) -> None:
-    """Begin a `.npy` file of one dimension; its elements follow."""
+    """Write the header of a one-dimensional `.npy` file; the caller writes its elements."""
     header = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (length,)}
     npy.write_array_header_1_0(file, header)
 
 
 def compact(values: NDArray[Any]) -> NDArray[Any]:
-    """The same numbers in the smallest unsigned type that holds them, or float32 where they are not whole."""
-    most = float(values.max(initial=0))
-    kind = np.min_scalar_type(int(most))
+    """Convert to the smallest unsigned type that can represent all values; to float32 if they are not whole."""
+    kind = np.min_scalar_type(int(float(values.max(initial=0))))
     narrow = values.astype(kind)
     return narrow if np.array_equal(narrow, values) else values.astype(np.float32)

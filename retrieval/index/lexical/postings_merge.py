@@ -18,11 +18,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.index.lexical.inverter import lexicon
-from retrieval.index.lexical.postings import PASSAGE, TERM, Postings, file_name, save_array, write_header
+from retrieval.index.lexical.postings import PASSAGE, STREAMED, TERM, Postings, file_name, save_array, write_header
 from retrieval.types import Bitmap
 from retrieval.util.files import Files, writing
 
-_STREAMED = ("members", "frequencies", "counts", "places")
 _RANGE_POSTINGS = 1 << 21
 
 
@@ -55,16 +54,16 @@ def merge_postings(
     sizes = _sizes(joined)
     with ExitStack() as stack:
         outputs = {}
-        for name in _STREAMED:
+        for name in STREAMED:
             outputs[name] = stack.enter_context(writing(files, folder / file_name(segment, name)))
-            kind = np.result_type(*(getattr(each, name).dtype for each in sources))
+            kind = np.result_type(*(each.arrays[name].dtype for each in sources))
             write_header(outputs[name], sizes.places if name == "places" else sizes.members, kind)
         passages = _passages(joined)
         parts = []
         kept = []
         for part in _ranges(joined, sizes.by_term):
-            for name in _STREAMED:
-                kind = np.result_type(*(getattr(each, name).dtype for each in sources))
+            for name in STREAMED:
+                kind = np.result_type(*(each.arrays[name].dtype for each in sources))
                 outputs[name].write(np.ascontiguousarray(getattr(part, name), dtype=kind).tobytes())
             terms, dense = np.unique(part.term, return_inverse=True)
             kept.append(terms)
@@ -83,9 +82,9 @@ def _numbered(sources: Sequence[Postings], alive: Sequence[Bitmap]) -> tuple[pa.
     joined = []
     first_term = first_passage = 0
     for postings, living in zip(sources, alive, strict=True):
-        terms = numbers[first_term : first_term + postings.term_count]
+        terms = numbers[first_term : first_term + postings.num_terms]
         joined.append(_Source(postings, living, first_passage + np.cumsum(living) - 1, terms))
-        first_term += postings.term_count
+        first_term += postings.num_terms
         first_passage += int(np.count_nonzero(living))
     return encoded.dictionary.take(pa.array(order)), joined
 
@@ -94,7 +93,7 @@ def _texts(postings: Postings) -> pa.Array:
     """The texts of a segment's terms."""
     offsets = pa.py_buffer(np.ascontiguousarray(postings.lexicon["text"], np.int64))
     return pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), postings.term_count, [None, offsets, pa.py_buffer(postings.terms)]
+        pa.large_binary(), postings.num_terms, [None, offsets, pa.py_buffer(postings.terms)]
     )
 
 
@@ -115,11 +114,11 @@ def _sizes(sources: Sequence[_Source]) -> _Sizes:
     by_term = np.zeros(1 + max((int(each.terms[-1]) for each in sources if len(each.terms)), default=-1), np.int64)
     for source in sources:
         by_term[source.terms] += np.diff(source.postings.lexicon["member"]).astype(np.int64)
-        for start in range(0, len(source.postings.members), _RANGE_POSTINGS):
-            stop = min(start + _RANGE_POSTINGS, len(source.postings.members))
-            living = source.alive[source.postings.members.read(start, stop)]
+        for start in range(0, len(source.postings.arrays["members"]), _RANGE_POSTINGS):
+            stop = min(start + _RANGE_POSTINGS, len(source.postings.arrays["members"]))
+            living = source.alive[source.postings.arrays["members"].read(start, stop)]
             members += int(np.count_nonzero(living))
-            places += int(source.postings.counts.read(start, stop)[living].sum(dtype=np.int64))
+            places += int(source.postings.arrays["counts"].read(start, stop)[living].sum(dtype=np.int64))
     return _Sizes(members, places, by_term)
 
 
@@ -142,15 +141,15 @@ def _slice(source: _Source, start: int, stop: int) -> _Range:
         slice(int(postings.lexicon[field][first]), int(postings.lexicon[field][last])) for field in ("member", "place")
     )
     sizes = np.diff(postings.lexicon["member"][first : last + 1]).astype(np.int64)
-    members = postings.members.read(entries.start, entries.stop)
-    counts = postings.counts.read(entries.start, entries.stop).astype(np.int64)
+    members = postings.arrays["members"].read(entries.start, entries.stop)
+    counts = postings.arrays["counts"].read(entries.start, entries.stop).astype(np.int64)
     living = source.alive[members]
     return _Range(
         np.repeat(source.terms[first:last], sizes)[living],
         source.number[members[living]].astype(np.uint32),
-        postings.frequencies.read(entries.start, entries.stop)[living],
+        postings.arrays["frequencies"].read(entries.start, entries.stop)[living],
         counts[living],
-        postings.places.read(places.start, places.stop)[np.repeat(living, counts)],
+        postings.arrays["places"].read(places.start, places.stop)[np.repeat(living, counts)],
     )
 
 

@@ -1,9 +1,10 @@
-"""The lexical index of an open generation: passages ranked by their words, phrases found, scores taken apart."""
+"""The lexical index of an open generation: rank passages by BM25, find phrases, and explain scores."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,63 +12,78 @@ from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery
 from retrieval.index.lexical.analyzer import Analyzer, LexicalSettings
-from retrieval.index.lexical.bm25 import Collection, Part, PartOfTerm, Scorer, TermScores, scorer
-from retrieval.index.lexical.phrases import phrase_members
-from retrieval.index.lexical.postings import Postings
-from retrieval.index.lexical.query_parser import QueryWords, parse_query
+from retrieval.index.lexical.bm25 import CollectionStatistics, LengthNorms, Scorer, TermScores, make_scorer
+from retrieval.index.lexical.phrases import ParsedQuery, parse_query, phrase_passages
+from retrieval.index.lexical.postings import LiveRows, LiveSegment, Postings, TermPostings
 from retrieval.index.storage.bounded_cache import Remembered
 from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
-from retrieval.util.arrays import find_sorted
 
-MAX_CONDITIONS = 64  # phrases and exclusions of one query, each of which is looked for by itself
+MAX_CONDITIONS = 64  # phrases and exclusions of one query; each of them costs a search
 
-_SAFE = 1.0 + 1e-6  # bounds are kept in single precision
-_FEW = 100  # passages with a term that are never too many to show it
-_KNOWN_ROWS = 1 << 21  # of terms that are kept from query to query, where every row is scored: 32 MB
-_TERM_ROWS = 1 << 8  # what a term takes by itself, in rows
+_ALWAYS_TELLING = 100  # a term in so few passages is worth showing
+_MAX_CACHED_ROWS = 1 << 21  # of terms whose scores of all rows are kept from query to query: 32 MB
+_ROWS_PER_TERM = 1 << 8  # memory of a cached term besides its rows, expressed in rows
+_MAX_CACHED_NORMS = 2  # 12 bytes a row: of this index, and of the collection that it is a shard of
+_MAX_CACHED_TERMS = _MAX_CACHED_ROWS // _ROWS_PER_TERM
 
 
-class WordQuery:
-    """An analysed query: its terms that some live passage has, and the rows that its filter, phrases and exclusions
-    leave (`within`; None: all the live ones).  `score` looks at any row, the others at these.
+class LexicalQuery:
+    """An analyzed query on an open generation.  Remembers its results; use it in one thread only.
 
-    What was found is remembered; for one thread.
+    `rank` and `matches` read the allowed rows; `score` reads any row.
     """
 
-    def __init__(self, terms: Sequence[TermScores], collection: Collection, within: Bitmap | None) -> None:
-        self.within = within
+    def __init__(self, terms: Sequence[TermScores], live_rows: LiveRows, allowed: Bitmap | None) -> None:
+        self.allowed = allowed  # rows that the filter, phrases and exclusions leave; None: all live rows
         self._terms = terms
-        self._collection = collection
-        self._asked = 0
-        self._found = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+        self._rows = live_rows
+        self._ranked_k = 0
+        self._ranking = Ranking.empty()
 
-    def search(self, k: int) -> Ranking:
-        """As WordIndex.search."""
-        if k > self._asked:
-            self._asked, self._found = k, self._scorer.best(k, self.within)
-        return Ranking(self._found.rows[:k], self._found.scores[:k])
+    def rank(self, k: int) -> Ranking:
+        """Return the k best allowed rows by (score descending, row ascending); fewer if fewer match."""
+        if k > self._ranked_k:
+            self._ranked_k, self._ranking = k, self._scorer.best(k, self.allowed)
+        return Ranking(self._ranking.rows[:k], self._ranking.scores[:k])
 
     def score(self, rows: Rows) -> Scores:
-        """As WordIndex.score."""
+        """Return the BM25 score of each of `rows`; 0.0 for a row without a term of the query."""
         return self._scorer.score(np.asarray(rows, np.int64))
 
     def matches(self) -> Bitmap:
-        """As WordIndex.matches."""
-        found = np.zeros(len(self._collection.norms), np.bool_)
+        """Return the rows that `rank` returns for an unlimited k: (rows,)."""
+        found = np.zeros(len(self._rows), np.bool_)
         for term in self._terms:
-            rows, _ = term.everywhere(self.within)
+            rows, _ = term.allowed_scores(self.allowed)
             found[rows] = True
         return found
 
+    def upper_bound(self, k: int) -> float:
+        """Return an upper bound of the scores of all allowed rows that `rank(k)` does not return.
+
+        With k = 0, it is the greatest score of any allowed row.
+        """
+        last = max(k, 1) - 1
+        scores = self.rank(last + 1).scores
+        return float(scores[last]) if len(scores) > last else 0.0
+
     @cached_property
     def _scorer(self) -> Scorer:
-        return scorer(self._terms, self._collection)
+        return make_scorer(self._terms, self._rows)
 
 
-class WordIndex:
-    """BM25 over live passages; a LexicalIndex (see protocols.py).  Safe to call from several threads.
+@dataclass(frozen=True, slots=True)
+class _IndexedTerm:
+    """A term with its postings in each segment that has it; none if the index does not know the term."""
 
-    `keys`, (rows,): the permanent key of each row, ascending; `live` says which rows count.
+    postings: tuple[TermPostings, ...]
+    doc_freq: int  # live passages of this index
+
+
+class LexicalReader:
+    """The lexical index of an open generation.  Safe to call from several threads.
+
+    keys: (rows,), the permanent key of each row, ascending.  live: (rows,), False for deleted rows.
     """
 
     def __init__(
@@ -75,160 +91,158 @@ class WordIndex:
     ) -> None:
         self.settings = settings
         self.analyzer = Analyzer(settings.language)
-        self._rows = len(keys)
-        self._parts = [_placed(each, keys, live) for each in segments]
-        self._collection = _collection(self._parts, settings, self._rows)
-        self._known: Remembered[tuple[str, int], TermScores] = Remembered(_KNOWN_ROWS)
+        self._rows = LiveRows.of([LiveSegment.locate(segment, keys, live) for segment in segments], len(keys))
+        self._num_live = int(np.count_nonzero(self._rows.segment_of >= 0))
+        self._total_length = float(self._rows.lengths.sum())
+        self._norms: Remembered[float, LengthNorms] = Remembered(_MAX_CACHED_NORMS)
+        self._indexed_terms: Remembered[str, _IndexedTerm] = Remembered(_MAX_CACHED_TERMS)
+        self._term_scores: Remembered[tuple[object, ...], TermScores] = Remembered(_MAX_CACHED_ROWS)
+        self._norms_for(self._statistics(()).average_length)  # now, not in the first query
 
-    @property
-    def missing(self) -> Bitmap:
-        """Rows that no segment holds, (rows,); none of the live ones in a sound collection."""
-        return self._collection.part_of < 0
+    def statistics(self, query: str) -> CollectionStatistics:
+        """Count the live passages of this index, and those that contain each term of a query."""
+        return self._statistics(self._count_terms(query))
 
-    def asked(self, query: str, allowed: Bitmap | None = None, document_of: Rows | None = None) -> WordQuery:
-        """A query analysed once, to be asked several things; see WordQuery and `within`.  Raises BadQuery."""
-        return WordQuery(self._terms(query), self._collection, self.within(query, allowed, document_of))
+    def query(
+        self,
+        query: str,
+        allowed: Bitmap | None = None,
+        document_of: Rows | None = None,
+        statistics: CollectionStatistics | None = None,
+    ) -> LexicalQuery:
+        """Analyze a query once, to rank and score it.
+
+        allowed: (rows,), the rows that a filter leaves.  document_of: (rows,), ascending; if given, an excluded word
+        removes all rows of each document that contains it.  statistics: of the collection, for each term of the
+        query; without them, the index counts its own passages.  Raises BadQuery for more than MAX_CONDITIONS phrases
+        and exclusions.
+        """
+        terms = self._terms(query, statistics)
+        return LexicalQuery(terms, self._rows, self._allowed(query, allowed, document_of))
 
     def search(self, query: str, k: int, *, allowed: Bitmap | None = None) -> Ranking:
-        """The k best rows by (score descending, row ascending); fewer where fewer have a word of the query."""
-        return self.asked(query, allowed).search(k)
+        """Return the k best rows by (score descending, row ascending); fewer if fewer match."""
+        return self.query(query, allowed).rank(k)
 
     def score(self, query: str, rows: Rows) -> Scores:
-        """Exact BM25 of each of `rows`, 0.0 where no word matches."""
-        return WordQuery(self._terms(query), self._collection, None).score(rows)
-
-    def parts(self, query: str, row: int) -> tuple[TermPart, ...]:
-        """The score of a row taken apart by the terms of the query, in their order and without their places."""
-        rows = np.array([row], np.int64)
-        return tuple(TermPart(term.text, float(term.at(rows)[0])) for term in self._terms(query))
+        """Return the BM25 score of each of `rows`, without regard to phrases and exclusions."""
+        return LexicalQuery(self._terms(query), self._rows, None).score(rows)
 
     def matches(self, query: str, allowed: Bitmap | None = None) -> Bitmap:
-        """All the rows that `search` would return for a k without bounds."""
-        return self.asked(query, allowed).matches()
+        """Return the rows that `search` returns for an unlimited k: (rows,)."""
+        return self.query(query, allowed).matches()
+
+    def term_parts(self, query: str, row: int) -> tuple[TermPart, ...]:
+        """Split the score of a row by the terms of the query, in their order; without the words of the passage."""
+        rows = np.array([row], np.int64)
+        terms = self._terms(query)
+        return tuple(TermPart(term.text, float(term.score(rows)[0])) for term in terms)
 
     def telling_terms(self, query: str) -> frozenset[str]:
-        """The terms worth showing: not those that every fourth passage has, and of scripts without spaces no single
-        characters where pairs say more; all the terms when nothing else is left."""
+        """Return the terms of a query that are worth highlighting.
+
+        They exclude terms in more than a quarter of the passages and, in scripts without spaces, single characters of
+        a pair.  If no term is left, they are all terms.
+        """
         words = self.analyzer.split(parse_query(query).plain)
         paired = {character for word in words if self.analyzer.form(word).width == 0 for character in word}
         terms = self._terms(query)
-        many = max(_FEW, self._collection.live // 4)
-        telling = {term.text for term in terms if term.size <= many and term.text not in paired}
+        limit = max(_ALWAYS_TELLING, self._num_live // 4)
+        telling = {term.text for term in terms if term.num_postings <= limit and term.text not in paired}
         return frozenset(telling or {term.text for term in terms})
 
-    def within(self, query: str, allowed: Bitmap | None = None, document_of: Rows | None = None) -> Bitmap | None:
-        """`allowed`, and of these the rows that have the query's phrases and none of its excluded words.
+    def _norms_for(self, average_length: float) -> LengthNorms:
+        norms = self._norms.get(average_length)
+        if norms is None:
+            norms = LengthNorms(self._rows.lengths, self.settings, average_length)
+            self._norms.put(average_length, norms, 1)
+        return norms
 
-        With `document_of`, (rows,), ascending, an excluded word takes all rows of each document that has it.
-        Raises BadQuery for more than MAX_CONDITIONS of them.
-        """
-        words = parse_query(query)
-        conditions = len(words.phrases) + len(words.excluded)
+    def _statistics(self, terms: Iterable[str]) -> CollectionStatistics:
+        doc_freq = {text: self._indexed_term(text).doc_freq for text in terms}
+        return CollectionStatistics(self._num_live, self._total_length, doc_freq)
+
+    def _count_terms(self, query: str) -> Counter[str]:
+        return Counter(self.analyzer.terms(parse_query(query).plain))
+
+    def _terms(self, query: str, statistics: CollectionStatistics | None = None) -> list[TermScores]:
+        """Return the terms of a query that the index contains, in the order of the query, each once."""
+        counts = self._count_terms(query)
+        statistics = statistics or self._statistics(counts)
+        known = ((text, times) for text, times in counts.items() if self._indexed_term(text).postings)
+        return [self._score_term(text, times, statistics) for text, times in known]
+
+    def _score_term(self, text: str, times: int, statistics: CollectionStatistics) -> TermScores:
+        key = (text, times, statistics.doc_freq[text], statistics.num_passages, statistics.total_length)
+        term = self._term_scores.get(key)
+        if term is None:
+            weight = times * statistics.idf(text) * (self.settings.k1 + 1.0)
+            norms = self._norms_for(statistics.average_length)
+            term = TermScores(text, weight, self._rows, norms, self._indexed_term(text).postings)
+            self._term_scores.put(key, term, _ROWS_PER_TERM + term.max_cached_rows)
+        return term
+
+    def _indexed_term(self, text: str) -> _IndexedTerm:
+        term = self._indexed_terms.get(text)
+        if term is None:
+            postings = tuple(self._postings(text))
+            term = _IndexedTerm(postings, sum(part.doc_freq for part in postings))
+            if postings:
+                self._indexed_terms.put(text, term, 1)
+        return term
+
+    def _postings(self, text: str) -> Iterator[TermPostings]:
+        for number, segment in enumerate(self._rows.segments):
+            postings = segment.postings
+            term = postings.find(text)
+            if term is not None:
+                yield TermPostings(number, segment, term, postings.passages_of(term), postings.frequencies_of(term))
+
+    def _allowed(self, query: str, allowed: Bitmap | None, document_of: Rows | None) -> Bitmap | None:
+        """Restrict `allowed` to the rows with all phrases of the query and none of its excluded words."""
+        parsed = parse_query(query)
+        conditions = len(parsed.phrases) + len(parsed.excluded)
         if conditions > MAX_CONDITIONS:
             raise BadQuery(
                 f"the query has {conditions} quoted phrases and excluded words; the most is {MAX_CONDITIONS}"
             )
-        for left in self._left(words, document_of):
-            allowed = left if allowed is None else allowed & left
+        for remaining in self._remaining_rows(parsed, document_of):
+            allowed = remaining if allowed is None else allowed & remaining
         return allowed
 
-    def _left(self, words: QueryWords, document_of: Rows | None) -> Iterator[Bitmap]:
-        """The rows that each phrase and each excluded word leaves."""
-        for phrase in words.phrases:
-            if (found := self._phrase(phrase)) is not None:
+    def _remaining_rows(self, parsed: ParsedQuery, document_of: Rows | None) -> Iterator[Bitmap]:
+        """Yield the rows that each phrase and each exclusion leaves."""
+        for phrase in parsed.phrases:
+            if (found := self._phrase_rows(phrase)) is not None:
                 yield found
-        for phrase in words.excluded:
-            if (found := self._phrase(phrase)) is not None:
-                yield ~(found if document_of is None else _whole_documents(found, document_of))
+        for phrase in parsed.excluded:
+            if (found := self._phrase_rows(phrase)) is not None:
+                yield ~(found if document_of is None else _rows_of_documents(found, document_of))
 
-    def _terms(self, query: str) -> list[TermScores]:
-        """The terms of a query that some passage has, in the order of the query, each once."""
-        counts = Counter(self.analyzer.terms(parse_query(query).plain))
-        return [term for text, times in counts.items() if (term := self._term(text, times)) is not None]
-
-    def _term(self, text: str, times: int) -> TermScores | None:
-        """A term that a query has so many times; None where no passage has it."""
-        term = self._known.get((text, times))
-        if term is None and (parts := self._occurrences(text)):
-            term = self._scores(text, times, parts)
-            self._known.put((text, times), term, _TERM_ROWS + term.kept)
-        return term
-
-    def _occurrences(self, text: str) -> list[PartOfTerm]:
-        numbered = ((number, part, part.postings.find(text)) for number, part in enumerate(self._parts))
-        return [
-            PartOfTerm(number, part, term, part.postings.members_of(term), part.postings.frequencies_of(term))
-            for number, part, term in numbered
-            if term is not None
-        ]
-
-    def _scores(self, text: str, times: int, parts: Sequence[PartOfTerm]) -> TermScores:
-        frequency = sum(map(_document_frequency, parts))
-        idf = float(np.log1p((self._collection.live - frequency + 0.5) / (frequency + 0.5)))
-        weight = times * idf * (self.settings.k1 + 1.0)
-        return TermScores(text, weight, weight * max(map(self._most, parts)) * _SAFE, self._collection, parts)
-
-    def _most(self, each: PartOfTerm) -> float:
-        """Greatest f / (f + norm) that a term's postings in a part can have."""
-        bounds = each.part.postings.lexicon[each.term]
-        k1, b = self.settings.k1, self._collection.b
-        flat = k1 * (1.0 - b) / float(bounds["most"])
-        return 1.0 / (1.0 + flat + k1 * b * float(bounds["sparsest"]) / self._collection.average)
-
-    def _phrase(self, phrase: str) -> Bitmap | None:
-        """The rows that have a phrase in title or text; None for one without words."""
-        placed = self._positions(phrase)
-        if not placed:
+    def _phrase_rows(self, phrase: str) -> Bitmap | None:
+        """Return the rows with a phrase in title or text; None for a phrase without words."""
+        terms = self._phrase_terms(phrase)
+        if not terms:
             return None
-        found = np.zeros(self._rows, np.bool_)
-        for part in self._parts:
-            rows = part.rows[phrase_members(part.postings, placed)]
+        found = np.zeros(len(self._rows), np.bool_)
+        for segment in self._rows.segments:
+            rows = segment.rows[phrase_passages(segment.postings, terms)]
             found[rows[rows >= 0]] = True
         return found
 
-    def _positions(self, phrase: str) -> list[tuple[str, int]]:
-        """The terms of a phrase and their positions in it."""
-        placed, position = [], 0
+    def _phrase_terms(self, phrase: str) -> list[tuple[str, int]]:
+        """Return the terms of a phrase with their positions in it."""
+        terms, position = [], 0
         for word in self.analyzer.split(phrase):
             form = self.analyzer.form(word)
-            placed += [(term, position + offset) for term, offset in zip(form.terms, form.offsets, strict=True)]
+            terms += [(term, position + offset) for term, offset in zip(form.terms, form.offsets, strict=True)]
             position += form.width
-        return placed
+        return terms
 
 
-def _whole_documents(rows: Bitmap, document_of: Rows) -> Bitmap:
-    """All rows of the documents that have one of `rows`."""
-    having = np.zeros(len(document_of) and int(document_of[-1]) + 1, np.bool_)
-    having[document_of[rows]] = True
-    whole: Bitmap = having[document_of]
+def _rows_of_documents(rows: Bitmap, document_of: Rows) -> Bitmap:
+    """Return all rows of the documents that have at least one of `rows`."""
+    matching = np.zeros(len(document_of) and int(document_of[-1]) + 1, np.bool_)
+    matching[document_of[rows]] = True
+    whole: Bitmap = matching[document_of]
     return whole
-
-
-def _document_frequency(each: PartOfTerm) -> int:
-    """How many live passages have the term, counted where some have died."""
-    return len(each.members) if each.part.all_live else int(np.count_nonzero(each.part.rows[each.members] >= 0))
-
-
-def _placed(postings: Postings, keys: NDArray[np.uint64], live: Bitmap) -> Part:
-    """Where the passages of a segment stand among the rows."""
-    mine = postings.passages["key"]
-    places, there = find_sorted(mine, keys)
-    rows = np.where(there & live[places] if len(keys) else there, places, -1).astype(np.int64)
-    in_a_run = len(rows) > 0 and rows[0] >= 0 and bool(np.all(np.diff(rows) == 1))
-    return Part(postings, rows, int(rows[0]) if in_a_run else None)
-
-
-def _collection(parts: Sequence[Part], settings: LexicalSettings, rows: int) -> Collection:
-    """What scoring knows of all rows."""
-    lengths = np.zeros(rows, np.float64)
-    part_of = np.full(rows, -1, np.int32)
-    place_of = np.zeros(rows, np.uint32)
-    for number, part in enumerate(parts):
-        places = np.flatnonzero(part.rows >= 0)
-        mine = part.rows[places]
-        lengths[mine], part_of[mine], place_of[mine] = part.postings.passages["length"][places], number, places
-    live = int(np.count_nonzero(part_of >= 0))
-    average = float(lengths.sum()) / live if live and lengths.any() else 1.0
-    b = settings.b_at(average)
-    norms = settings.k1 * (1.0 - b + b * lengths / average)
-    return Collection(len(parts), live, average, b, norms, norms.astype(np.float32), part_of, place_of)

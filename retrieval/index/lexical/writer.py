@@ -21,7 +21,7 @@ from retrieval.index.lexical.analyzer import Analyzer, LexicalSettings
 from retrieval.index.lexical.inverter import Inverter
 from retrieval.index.lexical.postings import NAMES, Postings, file_name
 from retrieval.index.lexical.postings_merge import merge_postings
-from retrieval.index.lexical.reader import WordIndex
+from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.storage.checksums import FileRecord, record_file
 from retrieval.index.storage.manifest import LEXICAL, LexicalRecord
 from retrieval.types import Bitmap
@@ -163,9 +163,9 @@ def open_segments(collection: Path, record: LexicalRecord) -> list[Postings]:
 
 def open_lexical(
     collection: Path, record: LexicalRecord, settings: LexicalSettings, keys: NDArray[np.uint64], live: Bitmap
-) -> WordIndex:
+) -> LexicalReader:
     """The lexical index of a generation, over its rows.  Raises CorruptCollection."""
-    return WordIndex(open_segments(collection, record), settings, keys, live)
+    return LexicalReader(open_segments(collection, record), settings, keys, live)
 
 
 def _plan(live: Sequence[int], kept: int, *, compact: bool) -> list[range]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.vectors.exact import Flat, exact_search, no_ranking, rescored
+from retrieval.index.vectors.exact import Flat, exact_search, rescored
 from retrieval.index.vectors.faiss_index import Effort, Structure
 from retrieval.index.vectors.recall_tuning import OPEN_SHARE, TUNED_K, Tuning
 from retrieval.types import Bitmap, Ranking, Vectors
@@ -52,7 +52,7 @@ def _filtered(flat: Flat, approximate: Approximate, queries: Vectors, k: int, al
     rankings = []
     for number, local in enumerate(_local_shares(structure, tuning, queries, allowed)):
         if local < tuning.exact_share:
-            rankings.append(no_ranking())
+            rankings.append(Ranking.empty())
             continue
         query = queries[number : number + 1]
         found = structure.candidates(query, tuning.effort(k, local), selection)[0]

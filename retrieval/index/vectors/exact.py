@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from retrieval.index.vectors.faiss_threads import threads_for
 from retrieval.index.vectors.store import LONGEST, Kept, row_scores
-from retrieval.index.vectors.topk import best
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
 
 FEW_ROWS = 128  # so few rows are scored at once, without a candidate search
@@ -124,10 +123,10 @@ def exact_search(flat: Flat, queries: Vectors, k: int, allowed: Bitmap | None = 
     """The k best rows of each query among the allowed, or all that are allowed where those are fewer."""
     searched = Searched(flat, None if allowed is None or allowed.all() else np.flatnonzero(allowed))
     if len(searched) == 0 or k <= 0:
-        return [no_ranking() for _ in queries]
+        return [Ranking.empty() for _ in queries]
     if len(searched) <= FEW_ROWS:
         rows = searched.at(np.arange(len(searched)))
-        return [best(rows, searched.flat.score(query, rows), k) for query in queries]
+        return [Ranking.top(rows, searched.flat.score(query, rows), k) for query in queries]
     return _search_all(searched, queries, min(k, len(searched)))
 
 
@@ -136,11 +135,6 @@ def rescored(vectors: Kept, query: NDArray[np.float32], rows: NDArray[np.int64],
     rows = np.sort(rows[rows >= 0])
     ranking = exact_search(Flat(vectors.take(rows, axis=0)), query[np.newaxis], k)[0]
     return Ranking(rows[ranking.rows], ranking.scores)
-
-
-def no_ranking() -> Ranking:
-    """The ranking of nothing."""
-    return Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 def flat_view(vectors: Kept) -> faiss.Index:
@@ -166,7 +160,7 @@ def flat_view(vectors: Kept) -> faiss.Index:
 
 def _search_all(searched: Searched, queries: Vectors, k: int) -> list[Ranking]:
     """Rank by candidates, with more of them for those queries where the last could still belong among the k."""
-    rankings: list[Ranking] = [no_ranking() for _ in queries]
+    rankings: list[Ranking] = [Ranking.empty() for _ in queries]
     open_queries = np.arange(len(queries))
     depth = k + 16 + k // 8
     while len(open_queries):
@@ -177,7 +171,7 @@ def _search_all(searched: Searched, queries: Vectors, k: int) -> list[Ranking]:
         for position in np.flatnonzero(settled):
             near = found.scores[position] >= least[position]
             rows, query = searched.at(found.places[position][near]), queries[open_queries[position]]
-            rankings[open_queries[position]] = best(rows, searched.flat.score(query, rows), k)
+            rankings[open_queries[position]] = Ranking.top(rows, searched.flat.score(query, rows), k)
         open_queries, depth = open_queries[~settled], depth * 4
     return rankings
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from retrieval.errors import BadQuery
 from retrieval.index.vectors.approximate import Approximate, approximate_search
-from retrieval.index.vectors.exact import Flat, exact_search, no_ranking
-from retrieval.index.vectors.topk import best
+from retrieval.index.vectors.exact import Flat, exact_search
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
 from retrieval.util.arrays import segment_of_row
 
@@ -63,7 +62,7 @@ class CombinedVectors:
         return (
             [_merged(rankings, k) for rankings in zip(*parts, strict=True)]
             if parts
-            else [no_ranking() for _ in queries]
+            else [Ranking.empty() for _ in queries]
         )
 
     @property
@@ -94,4 +93,5 @@ class CombinedVectors:
 def _merged(rankings: Sequence[Ranking], k: int) -> Ranking:
     if len(rankings) == 1:
         return rankings[0]
-    return best(np.concatenate([each.rows for each in rankings]), np.concatenate([each.scores for each in rankings]), k)
+    rows, scores = (np.concatenate([getattr(each, name) for each in rankings]) for name in ("rows", "scores"))
+    return Ranking.top(rows, scores, k)

@@ -11,7 +11,7 @@ import regex
 from numpy.typing import NDArray
 
 from retrieval.index.lexical.analyzer import Analyzer
-from retrieval.index.lexical.reader import WordIndex
+from retrieval.index.lexical.reader import LexicalReader
 from retrieval.protocols import Encoder
 from retrieval.types import Hit
 
@@ -24,7 +24,7 @@ class Marks:
     """Marks what stands in the shown passages of hits.  Without an index of words none are looked for, without an
     encoder no sentences; with both, sentences are for passages without a word of the query."""
 
-    words: WordIndex | None
+    words: LexicalReader | None
     encoder: Encoder | None
 
     def added(self, query: str, vector: NDArray[np.float32] | None, hits: Sequence[Hit]) -> tuple[Hit, ...]:

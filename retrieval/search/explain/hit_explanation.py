@@ -10,7 +10,6 @@ import numpy as np
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import DocumentNotFound
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.lexical.reader import WordIndex
 from retrieval.search.explain.attribution import Attention, Explainer
 from retrieval.search.explain.word_alignment import Part
 from retrieval.search.plan import asked_text, encoded_text
@@ -95,7 +94,7 @@ class Reasons:
 
     def _lexical(self, query: str, each: _Explained, mode: Mode) -> LexicalExplanation | None:
         words = self._reader.lexical
-        if mode is Mode.DENSE or not isinstance(words, WordIndex):
+        if mode is Mode.DENSE or words is None:
             return None
         score = float(words.score(query, np.array([each.row], dtype=np.int64))[0])
         places: dict[str, list[tuple[int, int]]] = {}  # of each form
@@ -107,7 +106,7 @@ class Reasons:
                 of_term.setdefault(term, []).extend(found)
         terms = (
             replace(part, words=tuple(sorted(of_term.get(part.term, ()))))
-            for part in words.parts(query, each.row)
+            for part in words.term_parts(query, each.row)
             if part.score
         )
         return LexicalExplanation(score, tuple(sorted(terms, key=lambda term: -term.score)))

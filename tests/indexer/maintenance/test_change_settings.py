@@ -15,7 +15,6 @@ from indexer.writing.writer import Writer
 from retrieval.errors import InputError
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.lexical.analyzer import LexicalSettings
-from retrieval.index.lexical.reader import WordIndex
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.types import Document
 from tests.indexer.conftest import Bench
@@ -39,7 +38,7 @@ def collection(bench: Bench) -> Path:
 
 def scores(path: Path, query: str) -> list[float]:
     with open_index_reader(path) as reader:
-        assert isinstance(reader.lexical, WordIndex)
+        assert reader.lexical is not None
         return reader.lexical.score(query, np.arange(reader.rows)).round(5).tolist()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.index.lexical import inverter as inversion
@@ -31,6 +31,7 @@ def placed(text: str) -> tuple[list[tuple[str, int]], int]:
     return found, width
 
 
+@settings(deadline=None)
 @given(blocks=st.lists(st.lists(TEXTS | PLAIN_TEXTS, max_size=4), max_size=3))
 def test_texts_together_have_the_terms_of_each(blocks: list[list[str]]) -> None:
     vocabulary = Vocabulary(ENGLISH)

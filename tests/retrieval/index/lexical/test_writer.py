@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from retrieval.errors import BadQuery, CorruptCollection
 from retrieval.index.lexical import bm25, postings_merge
 from retrieval.index.lexical import inverter as inversion
-from retrieval.index.lexical import reader as word_index
+from retrieval.index.lexical import reader as lexical_reader
 from retrieval.index.lexical import writer as lexical
 from retrieval.index.lexical.analyzer import Analyzer, LexicalSettings
-from retrieval.index.lexical.query_parser import parse_query
-from retrieval.index.lexical.reader import WordIndex
+from retrieval.index.lexical.phrases import parse_query
+from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import LexicalWriter, open_lexical, open_segments
 from retrieval.index.storage.manifest import LEXICAL, LexicalRecord
 from retrieval.util.files import Files
@@ -64,7 +64,7 @@ class Passages:
         writer.add(new, *zip(*(self.live[int(key)] for key in new), strict=True) if len(new) else ((), ()))
         self.record = writer.commit(np.array(sorted(self.live), dtype=np.uint64), compact=compact)
 
-    def open(self) -> WordIndex:
+    def open(self) -> LexicalReader:
         assert self.record
         keys = np.array(self.given, dtype=np.uint64)
         return open_lexical(self.folder, self.record, self.settings, keys, np.isin(keys, list(self.live)))
@@ -97,11 +97,11 @@ class Passages:
 def pruning() -> Iterator[None]:
     """However few passages there are, not all are scored."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bm25, "_FEW", 0)
+        patch.setattr(bm25, "_EXHAUSTIVE_LIMIT", 0)
         yield
 
 
-def ranked(index: WordIndex, query: str, k: int = 10, allowed: np.ndarray | None = None) -> list[int]:
+def ranked(index: LexicalReader, query: str, k: int = 10, allowed: np.ndarray | None = None) -> list[int]:
     return index.search(query, k, allowed=allowed).rows.tolist()
 
 
@@ -172,7 +172,7 @@ def test_a_word_in_the_title_weighs_more(tmp_path: Path) -> None:
 
 def test_parts_add_up(animals: Passages) -> None:
     index = animals.open()
-    parts = index.parts("the cat str.rstrip cat", 1)
+    parts = index.term_parts("the cat str.rstrip cat", 1)
     assert [part.term for part in parts] == ["the", "cat", "str.rstrip", "str", "rstrip"]
     assert sum(part.score for part in parts) == pytest.approx(index.score("the cat str.rstrip cat", np.array([1]))[0])
 
@@ -190,11 +190,11 @@ def test_terms_worth_showing(tmp_path: Path) -> None:
 def test_terms_are_forgotten_before_they_hold_too_many_rows(animals: Passages, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = ("cats and dogs", "the birds", "a cat", "birds to be", "dogs bark")
     expected = [ranked(animals.open(), query) for query in queries]
-    monkeypatch.setattr(word_index, "_KNOWN_ROWS", 3 * word_index._TERM_ROWS + 3)
+    monkeypatch.setattr(lexical_reader, "_MAX_CACHED_ROWS", 3 * lexical_reader._ROWS_PER_TERM + 3)
     index = animals.open()
     for _ in range(2):
         assert [ranked(index, query) for query in queries] == expected
-    assert 0 < len(index._known) < 4
+    assert 0 < len(index._term_scores) < 4
 
 
 def test_an_index_of_nothing(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_large_additions_are_written_in_pieces(tmp_path: Path, monkeypatch: pyte
     (one,), (other,) = open_segments(whole.folder, whole.record), open_segments(pieces.folder, pieces.record)
     assert np.array_equal(one.terms, other.terms)
     assert np.array_equal(one.lexicon, other.lexicon)
-    assert np.array_equal(one.places.read(), other.places.read())
+    assert np.array_equal(one.arrays["places"].read(), other.arrays["places"].read())
 
 
 @settings(max_examples=60, deadline=None)
@@ -349,7 +349,7 @@ def test_after_compaction_the_files_are_those_of_a_fresh_build(
         for name in ("passages", "lexicon", "terms"):
             assert np.array_equal(getattr(mine, name), getattr(theirs, name))
         for name in ("members", "frequencies", "counts", "places"):
-            assert np.array_equal(getattr(mine, name).read(), getattr(theirs, name).read())
+            assert np.array_equal(mine.arrays[name].read(), theirs.arrays[name].read())
 
 
 @settings(max_examples=100, deadline=None)
