@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,7 @@ from indexer.maintenance.backup import save_backup
 from indexer.maintenance.verify import verify
 from indexer.writing.writer import Writer
 from retrieval.index.collection.index_reader import open_index_reader
-from retrieval.index.lexical.analyzer import LexicalSettings
-from retrieval.index.storage.manifest import Canaries, CollectionSettings
+from retrieval.index.storage.settings import Canaries, CollectionSettings, LexicalSettings, VectorSettings
 from retrieval.types import Document, EncoderFingerprint, Passage, Vectors
 
 DIMENSION = 384
@@ -77,8 +76,8 @@ def settings(*, structure: bool) -> CollectionSettings:
     """Settings of a collection whose vectors are random."""
     encoder = EncoderFingerprint("random", "0", "0", "mean", True, "", "", 256, DIMENSION)
     canaries = Canaries((), np.empty((0, DIMENSION), np.float32))
-    vectors = {} if structure else {"memory": "exact"}
-    return CollectionSettings(encoder, "none", "f32", canaries, lexical=asdict(LexicalSettings()), vectors=vectors)
+    vectors = VectorSettings() if structure else VectorSettings(memory="exact")
+    return CollectionSettings(encoder, "none", "f32", canaries, lexical=LexicalSettings(), vectors=vectors)
 
 
 def whole(documents: Sequence[Document]) -> list[list[Passage]]:

@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import LexicalWriter, open_lexical
 from retrieval.index.storage.manifest import LEXICAL
+from retrieval.index.storage.settings import LexicalSettings
 from retrieval.util.files import Files
 
 SELECTIVITIES = (1.0, 0.5, 0.1, 0.01, 0.001)

@@ -28,11 +28,12 @@ import faiss
 import numpy as np
 
 from benchmarks.vector_data import Held, hold_out, synthetic_vectors
+from retrieval.index.storage.settings import VectorSettings
 from retrieval.index.vectors.approximate import Approximate
 from retrieval.index.vectors.build import build_structure, open_structure
 from retrieval.index.vectors.exact import Flat, rescored
 from retrieval.index.vectors.faiss_index import Effort, RowOrder, Structure
-from retrieval.index.vectors.index_choice import VectorSettings, list_count, plan_structure
+from retrieval.index.vectors.index_choice import list_count, plan_structure
 from retrieval.index.vectors.multi_segment import SegmentVectors
 from retrieval.types import Bitmap, Ranking, Vectors
 

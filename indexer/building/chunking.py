@@ -10,40 +10,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.building.passage_boundaries import MeasuredText, PassageLimits, TextSpan, measure_text, passage_spans
-from retrieval.errors import InputError
 from retrieval.index.collection.document_store import passage_text
+from retrieval.index.storage.settings import ChunkSettings
 from retrieval.protocols import Tokenizer
 from retrieval.types import Document, Passage, Section
 
 PIECE_CHARACTERS = 1 << 19  # and twice as many at most are tokenised at once
 _PARTINGS = (re.compile(r"(?<=\w)(?=\s)"), re.compile(r"(?<=\S)(?=\s)"))  # the better one first
 LEAST_BUDGET = 16  # tokens left to a passage's text, however long its title and heading are
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkSettings:
-    """How documents become passages; a collection keeps the settings that it was made with.
-
-    "whole" makes one passage a document and leaves it to the encoder to cut; "passages" cuts.  `max_tokens` 0 is all
-    that the encoder reads; the title and the heading that the encoder sees before a passage count as well.
-    """
-
-    strategy: Literal["whole", "passages"] = "passages"
-    max_tokens: int = 0
-    overlap_tokens: int = 32  # of one passage that the next repeats, at most
-    min_tokens: int = 32  # a smaller rest is joined to its neighbour, or begins earlier
-
-    def __post_init__(self) -> None:
-        if self.strategy not in ("whole", "passages"):
-            raise InputError(f"chunk strategy {self.strategy!r} is neither 'whole' nor 'passages'")
-        if self.max_tokens < 0 or self.overlap_tokens < 0 or self.min_tokens < 0:
-            raise InputError(f"chunk sizes cannot be negative: {self}")
 
 
 def chunk(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> list[Passage]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.building.chunking import ChunkSettings, chunk, passage_texts
+from indexer.building.chunking import chunk, passage_texts
 from indexer.building.deletion import allowed_rows, matching_ids
 from indexer.building.new_collection import new_settings
 from indexer.writing.garbage import LOCK
@@ -18,9 +18,8 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import CollectionExists, InputError
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.storage.manifest import MANIFEST
-from retrieval.index.vectors.index_choice import VectorSettings
+from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, VectorSettings
 from retrieval.search.encoder_check import check_fingerprint
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Rows, Schema, Vectors
@@ -117,8 +116,7 @@ def _apply(writer: Writer, encoder: SentenceEncoder, change: CollectionChange) -
     id_digests(deletes)  # one that is no id is refused before anything is added
     known = writer.unchanged(change.upserts)
     changed = [document for document, same in zip(change.upserts, known, strict=True) if not same]
-    settings = ChunkSettings(**writer.settings.chunking)
-    passages = [chunk(document, encoder.tokenizer, settings) for document in changed]
+    passages = [chunk(document, encoder.tokenizer, writer.settings.chunking) for document in changed]
     unreadable = Readability(encoder.tokenizer).unreadable_shares(changed)
     writer.add(changed, passages, _encode(encoder, passage_texts(changed, passages)), unreadable)
     deleted = writer.delete(deletes) if deletes else 0

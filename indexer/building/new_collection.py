@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-from indexer.building.chunking import ChunkSettings
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.index.lexical.analyzer import LexicalSettings
-from retrieval.index.storage.manifest import Canaries, CollectionSettings
-from retrieval.index.vectors.index_choice import VectorSettings
+from retrieval.index.storage.settings import (
+    Canaries,
+    ChunkSettings,
+    CollectionSettings,
+    LexicalSettings,
+    VectorSettings,
+)
 from retrieval.search.encoder_check import CANARY_TEXTS
 from retrieval.types import Schema
 
@@ -28,7 +29,7 @@ def new_settings(
         precision=encoder.runtime.precision,
         canaries=Canaries(CANARY_TEXTS, encoder.encode_passages(CANARY_TEXTS)),
         schema=schema,
-        chunking=asdict(chunking),
-        lexical=asdict(lexical) if lexical else None,
-        vectors=vectors.to_json(),
+        chunking=chunking,
+        lexical=lexical,
+        vectors=vectors,
     )

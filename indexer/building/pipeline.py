@@ -9,14 +9,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TypeVar
 
-from indexer.building.chunking import ChunkSettings, chunk, passage_texts
+from indexer.building.chunking import chunk, passage_texts
 from indexer.building.deduplicated_encoding import DeduplicatedEncoder
 from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.new_collection import new_settings
@@ -34,11 +34,12 @@ from indexer.writing.segment_writer import length_of
 from indexer.writing.writer import Writer, WriterCounts
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, InputError, SchemaError
-from retrieval.index.lexical.analyzer import LexicalSettings
-from retrieval.index.storage.manifest import CollectionSettings, read_manifest
-from retrieval.index.vectors.index_choice import VectorSettings
+from retrieval.index.storage.manifest import read_manifest
+from retrieval.index.storage.settings import ChunkSettings, CollectionSettings, LexicalSettings, VectorSettings
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Passage, Schema, Vectors
+
+S = TypeVar("S", ChunkSettings, LexicalSettings, VectorSettings)
 
 BLOCK_DOCUMENTS = 512
 BLOCK_CHARACTERS = 1_000_000
@@ -173,7 +174,7 @@ def build_collection(
     ):
         _check_settled(into, writer.settings, settings)
         writer.declare(settings.schema or {})
-        cut = partial(chunk, tokenizer=encoder.tokenizer, settings=ChunkSettings(**writer.settings.chunking))
+        cut = partial(chunk, tokenizer=encoder.tokenizer, settings=writer.settings.chunking)
         documents = _read(sources, settings, tally, unread if settings.sync else on_file)
         turn = Lock()  # blocks are read ahead in the encoder's thread, and a writer serves one at a time
         changed = (_changed(some, writer, turn, settings, tally) for some in _batched(documents))
@@ -244,7 +245,7 @@ def _check_settled(into: Path, kept: CollectionSettings, given: BuildSettings) -
     """Raise InputError for a setting that was chosen and is another in the collection: it would have no effect."""
     wishes = [
         *(_differences(given.chunking, None, kept.chunking) if given.chunking else ()),
-        *(_differences(given.lexical, LexicalSettings(), kept.lexical or {}) if given.lexical else ()),
+        *(_differences(given.lexical, LexicalSettings(), kept.lexical) if given.lexical and kept.lexical else ()),
         *_differences(given.vectors, VectorSettings(), kept.vectors),
     ]
     if wishes:
@@ -253,12 +254,13 @@ def _check_settled(into: Path, kept: CollectionSettings, given: BuildSettings) -
         )
 
 
-def _differences(given: Any, default: Any, kept: Mapping[str, Any]) -> Iterator[str]:
+def _differences(given: S, default: S | None, kept: S) -> Iterator[str]:
     """Chosen values, which are not the default's, that differ from what is kept; without a default all are chosen."""
-    for name, value in asdict(given).items():
-        chosen = default is None or value != getattr(default, name)
-        if chosen and name in kept and value != kept[name]:
-            yield f"{name} is {kept[name]!r} there, not {value!r}"
+    for each in fields(given):
+        value, current = getattr(given, each.name), getattr(kept, each.name)
+        chosen = default is None or value != getattr(default, each.name)
+        if chosen and value != current:
+            yield f"{each.name} is {current!r} there, not {value!r}"
 
 
 def chunking_for(sources: Sequence[Path | str], settings: BuildSettings) -> ChunkSettings:

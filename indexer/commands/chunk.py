@@ -10,7 +10,7 @@ import typer
 from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stderr, stdout
 
 if TYPE_CHECKING:
-    from indexer.building.chunking import ChunkSettings
+    from retrieval.index.storage.settings import ChunkSettings
     from retrieval.protocols import Tokenizer
     from retrieval.types import Document
 
@@ -37,8 +37,8 @@ def chunk(
 
       attendex chunk notes/ --passage-tokens 128 --json
     """
-    from indexer.building.chunking import ChunkSettings
     from indexer.readers import ReadOptions, open_documents
+    from retrieval.index.storage.settings import ChunkSettings
     from retrieval.types import Document
 
     settings = ChunkSettings("passages", passage_tokens, overlap_tokens, least_tokens)

@@ -17,9 +17,9 @@ from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_err
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from indexer.building.chunking import ChunkSettings
     from indexer.building.pipeline import BuildSettings
     from retrieval.encoder.sentence import SentenceEncoder
+    from retrieval.index.storage.settings import ChunkSettings
     from retrieval.types import Schema
 
 READING, PASSAGES, ENCODER, SEARCH = "Reading", "Passages", "Encoder", "Search structures"
@@ -100,8 +100,7 @@ def index(
     with nullcontext() if plan else preload_encoder(into, encoder, runtime, precision) as loading:
         from indexer.building.pipeline import BuildSettings  # imported while the encoder loads
         from indexer.readers import ReadOptions, WebOptions
-        from retrieval.index.lexical.analyzer import LexicalSettings
-        from retrieval.index.vectors.index_choice import VectorSettings
+        from retrieval.index.storage.settings import LexicalSettings, VectorSettings
 
         types = _schema(schema or [])
         read = ReadOptions(
@@ -178,7 +177,7 @@ def _plan(sources: list[str], into: Path, settings: BuildSettings, *, as_json: b
 
 def _chunking(strategy: str, passage_tokens: int, overlap_tokens: int) -> ChunkSettings | None:
     """None leaves the choice to the pipeline; a size that was given means passages."""
-    from indexer.building.chunking import ChunkSettings
+    from retrieval.index.storage.settings import ChunkSettings
 
     if strategy == "whole":
         return ChunkSettings("whole")

@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer.building.chunking import ChunkSettings
 from indexer.building.pipeline import BuildSettings, build_collection
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.errors import InputError, MissingExtra
+from retrieval.index.storage.settings import ChunkSettings
 from retrieval.metrics.run_queries import run_queries
 from retrieval.metrics.runs import RankedDocuments, Topic, strictly_decreasing
 from retrieval.search.request import MAX_DEPTH

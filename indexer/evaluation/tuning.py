@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,9 +15,9 @@ from indexer.maintenance.linked_copy import linked_copy
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError
-from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.lexical.writer import open_lexical
 from retrieval.index.storage.manifest import Manifest, read_manifest
+from retrieval.index.storage.settings import LexicalSettings, SearchDefaults
 from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.measures import depth_needed, parse_measures
 from retrieval.metrics.run_queries import run_queries
@@ -60,10 +60,10 @@ def tune_collection(
 
 def current_settings(manifest: Manifest) -> dict[str, float]:
     """What the collection is searched with now."""
-    lexical = LexicalSettings(**(manifest.settings.lexical or {}))
-    weight = manifest.settings.search.get("weight")
+    lexical = manifest.settings.lexical or LexicalSettings()
+    weight = manifest.settings.search.weight
     return {
-        "weight": CONVEX_WEIGHT if weight is None else float(weight),
+        "weight": CONVEX_WEIGHT if weight is None else weight,
         "k1": lexical.k1,
         "b": lexical.b,
         "title_weight": lexical.title_weight,
@@ -74,7 +74,7 @@ def write_tuned(path: Path, tuned: TuningResult) -> int:
     """Commit the chosen settings; returns the generation.  Going back is `attendex rollback`."""
     chosen = dict(tuned.chosen)
     weight = chosen.pop("weight")
-    return change_settings(path, SettingsChange(chosen, {"weight": weight}), cause="tune")
+    return change_settings(path, SettingsChange(chosen, SearchDefaults(weight=weight)), cause="tune")
 
 
 class _RememberedQueries:
@@ -146,7 +146,7 @@ class CollectionObjective:
             place = self._path
             if title_weight != self._own_title_weight:
                 place = self._exit.enter_context(linked_copy(self._path))
-                change_settings(place, SettingsChange({"title_weight": title_weight}, {}))
+                change_settings(place, SettingsChange({"title_weight": title_weight}))
             self._opened[title_weight] = self._exit.enter_context(open_searcher(place, encoder=self._encoder))
         return self._opened[title_weight]
 
@@ -157,9 +157,9 @@ def _under(searcher: Searcher, settings: Settings) -> Iterator[None]:
     reader = searcher.reader
     manifest, words = reader.manifest, reader.lexical
     assert manifest.lexical is not None
-    known: Mapping[str, Any] = asdict(LexicalSettings(**(manifest.settings.lexical or {})))
-    changed = LexicalSettings(**{**known, "k1": settings["k1"], "b": settings["b"]})
-    search = {**manifest.settings.search, "weight": settings["weight"]}
+    assert manifest.settings.lexical is not None
+    changed = replace(manifest.settings.lexical, k1=settings["k1"], b=settings["b"])
+    search = replace(manifest.settings.search, weight=settings["weight"])
     reader.manifest = replace(manifest, settings=replace(manifest.settings, search=search))
     reader.lexical = open_lexical(reader.path, manifest.lexical, changed, reader.keys, reader.live)
     try:

@@ -6,12 +6,11 @@ the merged segment too.  One merger at a time; what a killed one leaves goes wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -34,6 +33,7 @@ from retrieval.errors import CollectionLocked
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.collection.segment import Segment
 from retrieval.index.storage.manifest import Manifest, SegmentRecord, read_manifest
+from retrieval.index.storage.settings import VectorSettings
 from retrieval.types import Bitmap
 from retrieval.util.files import Files, locked, remove_tree
 
@@ -98,7 +98,7 @@ class _Merger:
             undo.callback(remove_tree, self._files, folder)
             merged = None
             if any(part.live.any() for part in parts):
-                dtype = str(reader.manifest.settings.vectors.get("dtype", "float16"))
+                dtype = reader.manifest.settings.vectors.dtype
                 merged = merge_parts(parts, folder, reader.schema, dtype, self._files)
                 merged = self._with_structure(merged, reader.manifest.settings.vectors)
             with locked(self._collection / LOCK, wait_s=self._wait_s):
@@ -110,7 +110,7 @@ class _Merger:
                 collect_garbage(self._collection, self._retention, self._files)
                 return True
 
-    def _with_structure(self, record: SegmentRecord, settings: Mapping[str, Any]) -> SegmentRecord:
+    def _with_structure(self, record: SegmentRecord, settings: VectorSettings) -> SegmentRecord:
         segment = Segment(self._collection, record)
         plan = plan_ann_index(segment, settings)
         return record if plan is None else build_ann_index(segment, plan, settings, self._files)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from indexer.writing.commit import publish
 from indexer.writing.garbage import LOCK, Retention, collect_garbage
@@ -13,18 +14,17 @@ from indexer.writing.lexical_build import write_lexical_index
 from indexer.writing.pending_generation import PendingSegment, SegmentOrigin
 from retrieval.errors import InputError
 from retrieval.index.collection.segment import Segment
-from retrieval.index.storage.manifest import CollectionSettings, Json, LexicalRecord, Manifest, read_manifest
+from retrieval.index.storage.manifest import LexicalRecord, Manifest, read_manifest
+from retrieval.index.storage.settings import CollectionSettings, SearchDefaults
 from retrieval.util.files import Files, locked
-
-SCORING = ("k1", "b")  # lexical settings that are used when searching; the others decide what is on disk
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsChange:
     """Settings to change, by name; what is not named stays."""
 
-    lexical: Mapping[str, Json]
-    search: Mapping[str, Json]
+    lexical: Mapping[str, float] = field(default_factory=dict)
+    search: SearchDefaults | None = None
 
 
 def change_settings(
@@ -61,21 +61,18 @@ def change_settings(
 
 
 def _adjusted(settings: CollectionSettings, adjustment: SettingsChange) -> CollectionSettings:
-    from retrieval.index.lexical.analyzer import LexicalSettings
-
-    search = {**settings.search, **adjustment.search}
+    search = adjustment.search or settings.search
     if not adjustment.lexical:
         return replace(settings, search=search)
     if settings.lexical is None:
         raise InputError(f"the collection has no words, so that {', '.join(adjustment.lexical)} cannot be set")
-    lexical = {**settings.lexical, **adjustment.lexical}
-    LexicalSettings(**lexical)  # says what is out of range
-    return replace(settings, search=search, lexical=lexical)
+    changes: dict[str, Any] = dict(adjustment.lexical)
+    return replace(settings, search=search, lexical=replace(settings.lexical, **changes))
 
 
 def _words(collection: Path, current: Manifest, settings: CollectionSettings, files: Files) -> LexicalRecord | None:
-    before, after = current.settings.lexical or {}, settings.lexical or {}
-    if all(before.get(name) == value for name, value in after.items() if name not in SCORING):
+    before, after = current.settings.lexical, settings.lexical
+    if after is None or (before and replace(before, k1=after.k1, b=after.b) == after):  # used in searches only
         return current.lexical
     segments = [Segment(collection, each) for each in current.segments]
     parts = [PendingSegment(each, each.live_documents, SegmentOrigin.BASE) for each in segments]

@@ -25,14 +25,8 @@ from retrieval.index.collection.document_store import passage_text
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.collection.segment import FACTS, VECTORS, Segment, npy_bytes
 from retrieval.index.storage.checksums import record_file
-from retrieval.index.storage.manifest import (
-    SEGMENTS,
-    Canaries,
-    Manifest,
-    SegmentRecord,
-    kept_generations,
-    read_manifest,
-)
+from retrieval.index.storage.manifest import SEGMENTS, Manifest, SegmentRecord, kept_generations, read_manifest
+from retrieval.index.storage.settings import Canaries
 from retrieval.index.vectors.store import VectorWriter, open_vectors
 from retrieval.search.readability import Readability
 from retrieval.types import Rows, Vectors
@@ -156,7 +150,7 @@ class _Twins:
         source = Segment(self._collection, record)
         folder = self._collection / SEGMENTS / name
         self._files.make_directory(folder)
-        self._make_vectors(source, folder, str(current.settings.vectors.get("dtype", "float16")))
+        self._make_vectors(source, folder, current.settings.vectors.dtype)
         self._renew(folder / FACTS)
         write_file(self._files, folder / FACTS, npy_bytes(self._facts(source)))
         same = [each for each in record.files if each.name not in (VECTORS, FACTS)]

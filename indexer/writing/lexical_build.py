@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.writing.pending_generation import PendingSegment
 from retrieval.index.collection.document_store import passage_text
-from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.lexical.writer import LexicalWriter
 from retrieval.index.storage.manifest import LexicalRecord
+from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Bitmap, Document, Passage
 from retrieval.util.files import Files
 
@@ -29,9 +28,9 @@ class BackgroundLexicalBuild:
     """
 
     def __init__(
-        self, collection: Path, settings: Mapping[str, Any], previous: LexicalRecord | None, files: Files
+        self, collection: Path, settings: LexicalSettings, previous: LexicalRecord | None, files: Files
     ) -> None:
-        self._writer = LexicalWriter(collection, LexicalSettings(**settings), previous, files)
+        self._writer = LexicalWriter(collection, settings, previous, files)
         self._keys: list[NDArray[np.uint64]] = []
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="attendex-words")
         self._running: deque[Future[None]] = deque()
@@ -66,7 +65,7 @@ class BackgroundLexicalBuild:
 def write_lexical_index(
     collection: Path,
     parts: Sequence[PendingSegment],
-    settings: Mapping[str, Any] | None,
+    settings: LexicalSettings | None,
     previous: LexicalRecord | None,
     files: Files,
     *,
@@ -79,7 +78,7 @@ def write_lexical_index(
     """
     if settings is None:
         return None
-    writer = LexicalWriter(collection, LexicalSettings(**settings), previous, files)
+    writer = LexicalWriter(collection, settings, previous, files)
     rows = [part.live[part.segment.document_of] for part in parts]
     alive = _keys(parts, rows)
     wanted = [_missing(part, each, writer) for part, each in zip(parts, rows, strict=True)]

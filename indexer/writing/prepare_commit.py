@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from indexer.writing.segment_writer import new_segment_folder
 from indexer.writing.vector_index_build import build_ann_index, plan_ann_index
 from retrieval.index.collection.segment import Segment
 from retrieval.index.storage.manifest import SegmentRecord
+from retrieval.index.storage.settings import VectorSettings
 from retrieval.types import Schema
 from retrieval.util.files import Files
 
@@ -27,13 +27,13 @@ class GenerationTarget:
     collection: Path
     generation: int
     schema: Schema
-    vectors: Mapping[str, Any]  # the collection's settings
+    vectors: VectorSettings
     files: Files
 
     @property
     def dtype(self) -> str:
         """Of the vectors that are kept."""
-        return str(self.vectors.get("dtype", "float16"))
+        return self.vectors.dtype
 
     def new_folder(self) -> Path:
         """A fresh folder for a segment."""

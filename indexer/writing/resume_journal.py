@@ -11,17 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.errors import CorruptCollection
-from retrieval.index.storage.manifest import (
-    CollectionSettings,
-    SegmentRecord,
-    seal,
-    segment_from_json,
-    segment_to_json,
-    settings_from_json,
-    settings_to_json,
-    unseal,
-)
+from retrieval.errors import CorruptCollection, InputError
+from retrieval.index.storage.manifest import SegmentRecord, seal, segment_from_json, segment_to_json, unseal
+from retrieval.index.storage.settings import CollectionSettings, settings_from_json, settings_to_json
 from retrieval.types import FieldType, Schema
 from retrieval.util.files import Files, replace_atomically
 
@@ -75,5 +67,5 @@ def read_journal(collection: Path) -> Journal | None:
             segments=tuple(segment_from_json(each) for each in body["segments"]),
             next_key=body["next_key"],
         )
-    except (OSError, CorruptCollection, KeyError, TypeError, ValueError):
+    except (OSError, CorruptCollection, InputError, KeyError, TypeError, ValueError):
         return None

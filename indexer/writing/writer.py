@@ -40,13 +40,13 @@ from retrieval.index.collection.segment import Segment
 from retrieval.index.metadata.schema import extend_schema
 from retrieval.index.storage.manifest import (
     SEGMENTS,
-    CollectionSettings,
     LexicalRecord,
     Manifest,
     SegmentRecord,
     read_manifest,
     was_committed,
 )
+from retrieval.index.storage.settings import CollectionSettings
 from retrieval.types import Bitmap, Document, Passage, Schema, Vectors
 from retrieval.util.files import Files
 

@@ -54,9 +54,9 @@ def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
             "runtime": manifest.settings.runtime,
             "precision": manifest.settings.precision,
         },
-        "chunking": dict(manifest.settings.chunking),
-        "lexical": manifest.settings.lexical and dict(manifest.settings.lexical),
-        "vectors": dict(manifest.settings.vectors),
+        "chunking": asdict(manifest.settings.chunking),
+        "lexical": manifest.settings.lexical and asdict(manifest.settings.lexical),
+        "vectors": asdict(manifest.settings.vectors),
         "unreadable_share": manifest.unreadable_share,
         "schema": {name: str(kind) for name, kind in manifest.schema.items()},
         "segments": [

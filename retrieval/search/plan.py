@@ -96,7 +96,7 @@ def _weight(request: SearchRequest, reader: IndexReader, readability: Readabilit
         return Weight(0.0, "the encoder sees nothing in the query")
     unreadable = readability.unreadable_share(text)
     manifest = reader.manifest
-    tuned = manifest.settings.search.get("weight") if request.fusion == "convex" else None
+    tuned = manifest.settings.search.weight if request.fusion == "convex" else None
     default = CONVEX_WEIGHT if request.fusion == "convex" else RANK_WEIGHT
     return dense_weight(request.weight, tuned, default, unreadable, manifest.unreadable_share)
 

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from retrieval.errors import CollectionError, CollectionNotFound
-from retrieval.index.vectors.index_choice import VectorSettings
 from retrieval.index.vectors.recall import RecallEstimate, RecallMonitor
 from retrieval.search.searcher import Searcher
 from service.observability.logs import LOGGER
@@ -104,4 +103,4 @@ class RecallWatch:
 
 def _target(searcher: Searcher) -> float:
     """The recall that the collection's structures were tuned for."""
-    return VectorSettings.from_json(searcher.reader.manifest.settings.vectors).recall
+    return searcher.reader.manifest.settings.vectors.recall

@@ -6,15 +6,14 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from indexer.writing.writer import SegmentLimits, Writer
-from retrieval.index.lexical.analyzer import LexicalSettings
-from retrieval.index.storage.manifest import Canaries, CollectionSettings
+from retrieval.index.storage.settings import Canaries, CollectionSettings, LexicalSettings
 from retrieval.types import Document, EncoderFingerprint, Passage, Vectors
 from retrieval.util.files import Files
 
@@ -82,7 +81,7 @@ def hand_made_settings() -> CollectionSettings:
     encoder = EncoderFingerprint("hand-made", "w", "t", "mean", True, "", "", 32, DIMENSION)
     texts = ("one", "two")
     canaries = Canaries(texts, np.concatenate([vector_of(text) for text in texts]))
-    return CollectionSettings(encoder, "none", "float32", canaries, lexical=asdict(LexicalSettings()))
+    return CollectionSettings(encoder, "none", "float32", canaries, lexical=LexicalSettings())
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from retrieval.errors import BadDocument, CorruptCollection, FilterError
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import Keys
 from retrieval.index.collection.segment import Segment
-from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import open_lexical
 from retrieval.index.metadata.schema import arrow_type
@@ -68,7 +67,7 @@ class IndexReader:
         record, settings = self.manifest.lexical, self.manifest.settings.lexical
         if record is None or settings is None:
             return None
-        return open_lexical(self.path, record, LexicalSettings(**settings), self.keys, self.live)
+        return open_lexical(self.path, record, settings, self.keys, self.live)
 
     def __enter__(self) -> IndexReader:
         return self

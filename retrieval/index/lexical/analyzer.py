@@ -23,10 +23,8 @@ from itertools import accumulate
 import regex
 import Stemmer
 
-from retrieval.errors import InputError
 from retrieval.index.storage.bounded_cache import Remembered
 
-VERSION = 1  # of the rules above; a collection is asked with the rules that it was built with
 MAX_TERM = 100  # characters; longer terms are cut
 
 _KNOWN_CHARACTERS = 1 << 17  # of words whose terms are remembered
@@ -45,38 +43,6 @@ _NATURAL = regex.compile(r"[\p{L}\p{M}]+")  # what a stemmer is made for
 _POSSESSIVE = re.compile(r"['’][sS]$")
 _INVISIBLE = {0xAD: None, 0x200C: None, 0x200D: None}  # soft hyphen and joiners
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
-
-
-@dataclass(frozen=True, slots=True)
-class LexicalSettings:
-    """How words are indexed and scored; part of a collection's manifest.
-
-    `language` is a Snowball algorithm or "none"; `k1` and `b` are those of BM25 (Robertson et al. 1994); a word in the
-    title counts `title_weight` times.  Where passages are short their length says little, so b counts in full only
-    where the average length is well above `short`; 0 for always.
-    """
-
-    language: str = "english"
-    k1: float = 1.5
-    b: float = 0.75
-    title_weight: float = 1.0
-    short: float = 45.0  # terms
-    analysis: int = VERSION
-
-    def __post_init__(self) -> None:
-        if self.language != "none" and self.language not in Stemmer.algorithms():
-            raise InputError(f"no stemmer for {self.language!r}; choose none, {', '.join(Stemmer.algorithms())}")
-        if self.analysis != VERSION:
-            raise InputError(
-                f"text analysis {self.analysis} is not known here, only {VERSION}; index the collection again"
-            )
-        for name, low, high in (("k1", 0.0, 100.0), ("b", 0.0, 1.0), ("title_weight", 0.1, 100.0), ("short", 0.0, 1e6)):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be from {low:g} to {high:g}")
-
-    def b_at(self, average_length: float) -> float:
-        """What b is for passages of that average length."""
-        return self.b * average_length**2 / (average_length**2 + self.short**2)
 
 
 @dataclass(frozen=True, slots=True)

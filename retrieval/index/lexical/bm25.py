@@ -24,8 +24,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.lexical.postings import LiveRows, LocatedRows, TermPostings
+from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Bitmap, Ranking, Rows, Scores
 from retrieval.util.arrays import find_sorted
 

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery
-from retrieval.index.lexical.analyzer import Analyzer, LexicalSettings
+from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.bm25 import CollectionStatistics, LengthNorms, Scorer, TermScores, make_scorer
 from retrieval.index.lexical.phrases import ParsedQuery, parse_query, phrase_passages
 from retrieval.index.lexical.postings import LiveRows, LiveSegment, Postings, TermPostings
 from retrieval.index.storage.bounded_cache import Remembered
+from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
 
 MAX_CONDITIONS = 64  # phrases and exclusions of one query; each of them costs a search

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import CorruptCollection
-from retrieval.index.lexical.analyzer import Analyzer, LexicalSettings
+from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.inverter import Inverter
 from retrieval.index.lexical.postings import NAMES, Postings, file_name
 from retrieval.index.lexical.postings_merge import merge_postings
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.storage.checksums import FileRecord, record_file
 from retrieval.index.storage.manifest import LEXICAL, LexicalRecord
+from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Bitmap
 from retrieval.util.arrays import is_member
 from retrieval.util.files import Files

@@ -12,16 +12,20 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
 
-import numpy as np
-
-from retrieval.errors import CorruptCollection, NotACollection
+from retrieval.errors import CorruptCollection, InputError, NotACollection
 from retrieval.index.storage.checksums import REPAIR, FileRecord
-from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
+from retrieval.index.storage.settings import (
+    Canaries,
+    CollectionSettings,
+    JsonValue,
+    settings_from_json,
+    settings_to_json,
+)
+from retrieval.types import EncoderFingerprint, FieldType, Schema
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -30,37 +34,7 @@ SEGMENTS = "segments"
 DELETIONS = "deletions"
 LEXICAL = "lexical"
 
-Json: TypeAlias = Any  # what json.loads gives
-
 _DIGEST_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Canaries:
-    """A few texts and the vectors that the encoder gave them, as passages: (n, dimension) float32."""
-
-    texts: tuple[str, ...]
-    vectors: Vectors
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionSettings:
-    """What is decided when a collection is made and holds for all its generations.
-
-    `schema` is None where fields are inferred as they come.  `chunking`, `lexical` and `vectors` are the settings of
-    those parts as JSON values; `lexical` is None for a collection without words.  `search` is what searches use where
-    they say nothing else, as `attendex tune` found it: `weight`, the dense share of fusion.
-    """
-
-    encoder: EncoderFingerprint
-    runtime: str
-    precision: str
-    canaries: Canaries
-    schema: Schema | None = None
-    chunking: Mapping[str, Json] = field(default_factory=dict)
-    lexical: Mapping[str, Json] | None = None
-    vectors: Mapping[str, Json] = field(default_factory=dict)
-    search: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +42,7 @@ class StructureRecord:
     """A FAISS structure over the vectors of a segment: its file, its parameters and its measured recall."""
 
     file: FileRecord
-    facts: Mapping[str, Json]
+    facts: Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,17 +159,29 @@ def encode_manifest(manifest: Manifest) -> bytes:
 def decode_manifest(data: bytes, path: Path) -> Manifest:
     """The manifest in `data`, which was read from `path`.  Raises CorruptCollection, NotACollection."""
     body = unseal(data, path)
-    if body.get("format") != FORMAT:
-        raise NotACollection(
-            f"{path}: format {body.get('format')}, and this Attendex reads format {FORMAT}; upgrade it"
-        )
+    _check_format(body.get("format"), path)
     try:
         return _manifest(body)
+    except InputError as error:
+        raise CorruptCollection(f"has settings that this Attendex cannot use: {error}", path=path) from error
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
         raise CorruptCollection(f"not a manifest ({error!r})", path=path) from error
 
 
-def _manifest(body: Json) -> Manifest:
+def _check_format(number: JsonValue, path: Path) -> None:
+    if number == FORMAT:
+        return
+    if type(number) is not int:  # a bool is no number here
+        raise NotACollection(f"{path}: format is {number!r}, not a number; it is no manifest that Attendex wrote")
+    if number > FORMAT:
+        raise NotACollection(f"{path}: format {number} is newer than {FORMAT}, which this Attendex reads; upgrade it")
+    raise NotACollection(
+        f"{path}: format {number} is older than {FORMAT}, the oldest that this Attendex reads; "
+        "index the documents again, or use the version that made the collection"
+    )
+
+
+def _manifest(body: JsonValue) -> Manifest:
     lexical = body["lexical"]
     return Manifest(
         generation=int(body["generation"]),
@@ -254,13 +240,13 @@ def was_committed(collection: Path) -> bool:
 _CHECKSUM, _END = b',\n "checksum": ', b"\n}\n"
 
 
-def seal(body: dict[str, Json]) -> bytes:
+def seal(body: dict[str, JsonValue]) -> bytes:
     """A JSON document that ends with a checksum over the rest of it."""
     data = json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
     return data[: -len(_END)] + _checksum(data)
 
 
-def unseal(data: bytes, path: Path) -> dict[str, Json]:
+def unseal(data: bytes, path: Path) -> dict[str, JsonValue]:
     """The body of a sealed document.  Raises CorruptCollection if any bit of it changed."""
     body, found, _ = data.rpartition(_CHECKSUM)
     if not found:
@@ -274,49 +260,7 @@ def _checksum(data: bytes) -> bytes:
     return _CHECKSUM + f'"{hashlib.sha256(data).hexdigest()}"'.encode() + _END
 
 
-def settings_to_json(settings: CollectionSettings) -> Json:
-    """Settings as JSON values."""
-    return {
-        "encoder": asdict(settings.encoder),
-        "runtime": settings.runtime,
-        "precision": settings.precision,
-        "canaries": {"texts": list(settings.canaries.texts), "vectors": _vectors_to_json(settings.canaries.vectors)},
-        "schema": None if settings.schema is None else dict(settings.schema),
-        "chunking": dict(settings.chunking),
-        "lexical": None if settings.lexical is None else dict(settings.lexical),
-        "vectors": dict(settings.vectors),
-        "search": dict(settings.search),
-    }
-
-
-def settings_from_json(body: Json) -> CollectionSettings:
-    """The settings that `settings_to_json` gave."""
-    canaries = body["canaries"]
-    schema = body["schema"]
-    return CollectionSettings(
-        encoder=EncoderFingerprint(**body["encoder"]),
-        runtime=body["runtime"],
-        precision=body["precision"],
-        canaries=Canaries(tuple(canaries["texts"]), _vectors_from_json(canaries["vectors"])),
-        schema=None if schema is None else {name: FieldType(kind) for name, kind in schema.items()},
-        chunking=body["chunking"],
-        lexical=body["lexical"],
-        vectors=body["vectors"],
-        search=body.get("search", {}),
-    )
-
-
-def _vectors_to_json(vectors: Vectors) -> Json:
-    data = np.ascontiguousarray(vectors, dtype="<f4")
-    return {"shape": list(data.shape), "float32": base64.b64encode(data.tobytes()).decode()}
-
-
-def _vectors_from_json(body: Json) -> Vectors:
-    data = np.frombuffer(base64.b64decode(body["float32"], validate=True), dtype="<f4")
-    return data.astype(np.float32).reshape(body["shape"])
-
-
-def segment_to_json(segment: SegmentRecord) -> Json:
+def segment_to_json(segment: SegmentRecord) -> JsonValue:
     """A segment's record as JSON values."""
     deletions, structure = segment.deletions, segment.structure
     return {
@@ -334,7 +278,7 @@ def segment_to_json(segment: SegmentRecord) -> Json:
     }
 
 
-def segment_from_json(body: Json) -> SegmentRecord:
+def segment_from_json(body: JsonValue) -> SegmentRecord:
     """The record that `segment_to_json` gave."""
     deletions, structure = body["deletions"], body["structure"]
     return SegmentRecord(
@@ -350,14 +294,14 @@ def segment_from_json(body: Json) -> SegmentRecord:
     )
 
 
-def _file_to_json(record: FileRecord) -> Json:
-    body: dict[str, Json] = {"name": record.name, "size_bytes": record.size_bytes, "sha256": record.sha256}
+def _file_to_json(record: FileRecord) -> JsonValue:
+    body: dict[str, JsonValue] = {"name": record.name, "size_bytes": record.size_bytes, "sha256": record.sha256}
     if record.blocks:
         body["blocks"] = base64.b64encode(b"".join(record.blocks)).decode()
     return body
 
 
-def _file_from_json(body: Json) -> FileRecord:
+def _file_from_json(body: JsonValue) -> FileRecord:
     joined = base64.b64decode(body.get("blocks", ""), validate=True)
     blocks = tuple(joined[at : at + _DIGEST_BYTES] for at in range(0, len(joined), _DIGEST_BYTES))
     return FileRecord(_name(body["name"]), int(body["size_bytes"]), body["sha256"], blocks)

@@ -13,54 +13,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
-from retrieval.errors import InputError
+from retrieval.index.storage.settings import MemoryBudget, VectorSettings
 
 EXACT_ROWS = 40_000  # an exact scan of 384 dimensions takes about a millisecond here
 LEAST_ROWS = 1000  # too few to measure recall on: exact, whatever an expert asks
 HNSW_LINKS = 32
 TRAINED_PER_LIST = 200  # k-means wants at least 39 vectors a centroid
 TRAINED_LEAST = 20_000
-
-
-class Memory(StrEnum):
-    """What a structure may take."""
-
-    AUTO = "auto"
-    SMALL = "small"
-    EXACT = "exact"
-
-
-@dataclass(frozen=True, slots=True)
-class VectorSettings:
-    """How a collection keeps and searches vectors; JSON-able.  `structure` is a FAISS factory string of an expert."""
-
-    dtype: str = "float16"
-    recall: float = 0.98
-    memory: str = Memory.AUTO
-    structure: str = ""
-
-    def __post_init__(self) -> None:
-        if self.dtype not in ("float16", "float32"):
-            raise InputError(f"vectors are kept as float16 or float32, not {self.dtype!r}")
-        if not 0.5 <= self.recall <= 1:
-            raise InputError(f"recall must be between 0.5 and 1 (exact), not {self.recall}")
-        if self.memory not in list(Memory):
-            raise InputError(f"memory must be one of {', '.join(Memory)}, not {self.memory!r}")
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """What `to_json` gave; fields that are missing have their defaults."""
-        return cls(**{each.name: body[each.name] for each in fields(cls) if each.name in body})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +50,7 @@ def plan_structure(
     rows: int, dimension: int, settings: VectorSettings, available_bytes: int | None = None
 ) -> StructurePlan | None:
     """The structure for `rows` vectors, None for exact search.  `available_bytes`: memory to plan with, None to ask."""
-    if rows == 0 or settings.memory == Memory.EXACT or settings.recall >= 1:
+    if rows == 0 or settings.memory == MemoryBudget.EXACT or settings.recall >= 1:
         return None
     if settings.structure and rows >= LEAST_ROWS:
         return StructurePlan(settings.structure, rows, dimension, _training_rows(rows, list_count(rows)), "as asked")
@@ -96,10 +58,11 @@ def plan_structure(
         return None
     available = available_memory_bytes() if available_bytes is None else available_bytes
     graph = StructurePlan(f"HNSW{HNSW_LINKS},SQ8", rows, dimension, min(rows, TRAINED_LEAST), "the fastest")
-    if settings.memory == Memory.AUTO and graph.bytes_per_vector * rows <= available / 2:
+    if settings.memory == MemoryBudget.AUTO and graph.bytes_per_vector * rows <= available / 2:
         return graph
     lists = list_count(rows)
-    why = "small, as asked" if settings.memory == Memory.SMALL else "a graph would take more than half of the memory"
+    asked = settings.memory == MemoryBudget.SMALL
+    why = "small, as asked" if asked else "a graph would take more than half of the memory"
     return StructurePlan(_small_factory(dimension, lists), rows, dimension, _training_rows(rows, lists), why)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import time
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from indexer.building import chunking
-from indexer.building.chunking import LEAST_BUDGET, ChunkSettings, chunk
+from indexer.building.chunking import LEAST_BUDGET, chunk
 from indexer.building.text_boundaries import BoundaryStrength, find_boundaries
-from retrieval.errors import InputError
+from retrieval.index.storage.settings import ChunkSettings
 from retrieval.types import Document, Passage, Section
 
 
@@ -257,12 +255,3 @@ def test_no_text_takes_more_than_linear_time(text: str) -> None:
     started = time.perf_counter()
     find_boundaries(text)
     assert time.perf_counter() - started < 3
-
-
-def test_settings_are_json_and_checked() -> None:
-    settings = ChunkSettings(max_tokens=128)
-    assert ChunkSettings(**json.loads(json.dumps(asdict(settings)))) == settings
-    with pytest.raises(InputError, match="strategy 'words'"):
-        ChunkSettings("words")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="negative"):
-        ChunkSettings(overlap_tokens=-1)

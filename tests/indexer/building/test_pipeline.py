@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 
 from indexer.building import pipeline
-from indexer.building.chunking import ChunkSettings
 from indexer.building.pipeline import BuildSettings, _batched, build_collection
 from indexer.readers import ReadOptions
 from retrieval.errors import BadDocument, EncoderMismatch, InputError, NotACollection, SchemaError
 from retrieval.index.collection.index_reader import open_index_reader
-from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.storage.manifest import Manifest, read_manifest
-from retrieval.index.vectors.index_choice import VectorSettings
+from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, VectorSettings
 from retrieval.types import Document, FieldType
 from retrieval.util.files import lock_is_held
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from indexer.building.chunking import ChunkSettings
 from indexer.building.pipeline import BuildSettings, build_collection
 from indexer.evaluation.tuning import CollectionObjective, current_settings, tune_collection, write_tuned
 from indexer.maintenance.linked_copy import linked_copy
 from retrieval.index.storage.manifest import read_manifest
+from retrieval.index.storage.settings import ChunkSettings
 from retrieval.metrics.runs import Qrels, Topic
 from retrieval.metrics.tasks import EvaluationTask, make_task
 from retrieval.metrics.tuning import TuningResult

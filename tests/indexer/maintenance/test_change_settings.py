@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,8 @@ from indexer.maintenance.rollback import roll_back
 from indexer.writing.writer import Writer
 from retrieval.errors import InputError
 from retrieval.index.collection.index_reader import open_index_reader
-from retrieval.index.lexical.analyzer import LexicalSettings
 from retrieval.index.storage.manifest import read_manifest
+from retrieval.index.storage.settings import LexicalSettings, SearchDefaults
 from retrieval.types import Document
 from tests.indexer.conftest import Bench
 
@@ -29,7 +29,7 @@ DOCUMENTS = [
 @pytest.fixture
 def collection(bench: Bench) -> Path:
     """Three documents with words."""
-    made = replace(bench, settings=replace(bench.settings, lexical=asdict(LexicalSettings())))
+    made = replace(bench, settings=replace(bench.settings, lexical=LexicalSettings()))
     with Writer(made.path, create=made.settings) as writer:
         made.put(writer, DOCUMENTS)
         writer.commit()
@@ -44,10 +44,10 @@ def scores(path: Path, query: str) -> list[float]:
 
 def test_scoring_changes_without_another_index(collection: Path) -> None:
     before, words = scores(collection, "flying"), read_manifest(collection).lexical
-    assert change_settings(collection, SettingsChange({"k1": 0.6, "b": 0.0}, {}), cause="tune") == 2
+    assert change_settings(collection, SettingsChange({"k1": 0.6, "b": 0.0}), cause="tune") == 2
     manifest = read_manifest(collection)
     assert manifest.lexical == words
-    assert (manifest.settings.lexical or {})["k1"] == 0.6
+    assert manifest.settings.lexical == LexicalSettings(k1=0.6, b=0.0)
     assert manifest.cause == "tune"
     assert scores(collection, "flying") != before
     roll_back(collection)
@@ -55,8 +55,8 @@ def test_scoring_changes_without_another_index(collection: Path) -> None:
 
 
 def test_another_title_weight_is_that_of_a_fresh_build(collection: Path, bench: Bench, tmp_path: Path) -> None:
-    change_settings(collection, SettingsChange({"title_weight": 3.0}, {}))
-    fresh = replace(bench.settings, lexical=asdict(LexicalSettings(title_weight=3.0)))
+    change_settings(collection, SettingsChange({"title_weight": 3.0}))
+    fresh = replace(bench.settings, lexical=LexicalSettings(title_weight=3.0))
     with Writer(tmp_path / "fresh", create=fresh) as writer:
         bench.put(writer, DOCUMENTS)
         writer.commit()
@@ -64,20 +64,20 @@ def test_another_title_weight_is_that_of_a_fresh_build(collection: Path, bench: 
 
 
 def test_search_defaults_are_kept_and_nothing_to_change_writes_nothing(collection: Path) -> None:
-    adjustment = SettingsChange({}, {"weight": 0.3})
+    adjustment = SettingsChange({}, SearchDefaults(weight=0.3))
     assert change_settings(collection, adjustment) == 2
-    assert read_manifest(collection).settings.search == {"weight": 0.3}
+    assert read_manifest(collection).settings.search == SearchDefaults(weight=0.3)
     assert change_settings(collection, adjustment) == 2
 
 
 def test_what_does_not_fit_is_refused_and_nothing_changes(collection: Path, bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="b is 2"):
-        change_settings(collection, SettingsChange({"b": 2}, {}))
+        change_settings(collection, SettingsChange({"b": 2}))
     with Writer(tmp_path / "wordless", create=replace(bench.settings, lexical=None)) as writer:
         bench.put(writer, DOCUMENTS)
         writer.commit()
     with pytest.raises(InputError, match="has no words"):
-        change_settings(tmp_path / "wordless", SettingsChange({"k1": 1.0}, {}))
+        change_settings(tmp_path / "wordless", SettingsChange({"k1": 1.0}))
     assert read_manifest(collection).generation == read_manifest(tmp_path / "wordless").generation == 1
 
 
@@ -89,7 +89,7 @@ def test_a_copy_is_a_copy(collection: Path, bench: Bench) -> None:
             bench.put(writer, [Document("d", "another one")])
             writer.delete(["a"])
             writer.commit()
-        change_settings(copy, SettingsChange({"title_weight": 2.0}, {"weight": 0.1}))
+        change_settings(copy, SettingsChange({"title_weight": 2.0}, SearchDefaults(weight=0.1)))
     assert not copy.exists()
     assert files == {
         path.relative_to(collection): path.read_bytes() for path in collection.rglob("*") if path.is_file()

@@ -14,6 +14,7 @@ from retrieval.errors import CorruptCollection
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.collection.segment import STRUCTURE
 from retrieval.index.storage.manifest import read_manifest
+from retrieval.index.storage.settings import VectorSettings
 from retrieval.index.vectors.build import StructureFacts
 from retrieval.index.vectors.recall import estimate, recall_of
 from retrieval.types import Vectors
@@ -25,7 +26,7 @@ DOCUMENTS = 1200
 @pytest.fixture
 def graphs(bench: Bench) -> Bench:
     """Collections whose segments of a thousand passages get a graph."""
-    vectors = {"structure": "HNSW32,SQ8", "recall": 0.9}
+    vectors = VectorSettings(structure="HNSW32,SQ8", recall=0.9)
     return replace(bench, settings=replace(bench.settings, vectors=vectors))
 
 

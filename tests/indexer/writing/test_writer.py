@@ -26,6 +26,7 @@ from retrieval.errors import (
     SchemaError,
 )
 from retrieval.index.collection.index_reader import open_index_reader
+from retrieval.index.storage.settings import VectorSettings
 from retrieval.types import Document
 from retrieval.util.files import take_lock
 
@@ -208,7 +209,7 @@ def test_deleting_and_merging_leave_an_interrupted_build_alone(bench: Any) -> No
 
 
 def test_an_interrupted_structure_is_gone_on_with(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = replace(bench.settings, vectors={"structure": "HNSW8,SQ8", "recall": 0.8})
+    settings = replace(bench.settings, vectors=VectorSettings(structure="HNSW8,SQ8", recall=0.8))
     bench = replace(bench, settings=settings)
     documents = [bench.document(f"d{n}", f"short {n}") for n in range(1100)]
     built: list[Path] = []

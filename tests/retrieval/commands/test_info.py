@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from indexer.building.pipeline import BuildSettings, build_collection
-from retrieval.index.vectors.index_choice import VectorSettings
+from retrieval.index.storage.settings import VectorSettings
 from service.cli import app
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.building.chunking import ChunkSettings
 from indexer.building.pipeline import BuildSettings, build_collection
 from retrieval.errors import BadQuery, DocumentNotFound, EncoderMismatch
 from retrieval.index.collection.document_store import passage_text
+from retrieval.index.storage.settings import ChunkSettings
 from retrieval.search.encoder_check import check_canaries
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from indexer.building.document_changes import CollectionChange, apply_changes
 from indexer.writing.writer import Writer
-from retrieval.index.storage.manifest import Canaries, CollectionSettings
-from retrieval.index.vectors.index_choice import VectorSettings
+from retrieval.index.storage.settings import Canaries, CollectionSettings, VectorSettings
 from retrieval.types import Document
 from service.runtime.encoder_registry import EncoderRegistry
 from tests.service.conftest import Serve
@@ -37,7 +36,7 @@ def build_approximate(path: Path, encoders: EncoderRegistry) -> None:
         runtime=encoder.runtime.name,
         precision=encoder.runtime.precision,
         canaries=Canaries(("a canary",), encoder.encode_passages(["a canary"])),
-        vectors=VectorSettings(structure="HNSW16").to_json(),
+        vectors=VectorSettings(structure="HNSW16"),
     )
     with Writer(path, create=settings) as writer:
         writer.commit()

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.errors import InputError
-from retrieval.index.lexical.analyzer import _WORD, MAX_TERM, Analyzer, LexicalSettings
+from retrieval.index.lexical.analyzer import _WORD, MAX_TERM, Analyzer
 
 ENGLISH = Analyzer("english")
 PLAIN = Analyzer("none")
@@ -73,14 +72,6 @@ def test_long_words_are_cut() -> None:
 def test_places_are_those_of_the_text_as_given() -> None:
     text = "Ａé e\u0301 ｶﾞｷﾞ"
     assert [text[word.start : word.end] for word in PLAIN.locate(text)] == ["Ａé", "e\u0301", "ｶﾞｷﾞ", "ｶﾞ", "ｷﾞ"]
-
-
-@pytest.mark.parametrize(
-    "settings", [{"language": "klingon"}, {"k1": -1.0}, {"b": 1.5}, {"title_weight": float("nan")}, {"analysis": 0}]
-)
-def test_settings_that_cannot_be_used(settings: dict[str, float]) -> None:
-    with pytest.raises(InputError, match=next(iter(settings))[:5] if "language" not in settings else "klingon"):
-        LexicalSettings(**settings)  # type: ignore[arg-type]
 
 
 @given(TEXTS)

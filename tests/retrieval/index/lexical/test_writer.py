@@ -19,11 +19,12 @@ from retrieval.index.lexical import bm25, postings_merge
 from retrieval.index.lexical import inverter as inversion
 from retrieval.index.lexical import reader as lexical_reader
 from retrieval.index.lexical import writer as lexical
-from retrieval.index.lexical.analyzer import Analyzer, LexicalSettings
+from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.phrases import parse_query
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import LexicalWriter, open_lexical, open_segments
 from retrieval.index.storage.manifest import LEXICAL, LexicalRecord
+from retrieval.index.storage.settings import LexicalSettings
 from retrieval.util.files import Files
 
 PLAIN = LexicalSettings(language="none")

@@ -14,8 +14,6 @@ import pytest
 from retrieval.errors import CorruptCollection, NotACollection
 from retrieval.index.storage.checksums import FileRecord
 from retrieval.index.storage.manifest import (
-    Canaries,
-    CollectionSettings,
     DeletionsRecord,
     LexicalRecord,
     Manifest,
@@ -27,6 +25,7 @@ from retrieval.index.storage.manifest import (
     seal,
     unseal,
 )
+from retrieval.index.storage.settings import Canaries, ChunkSettings, CollectionSettings, LexicalSettings
 from retrieval.types import EncoderFingerprint, FieldType
 
 PATH = Path("manifest.json")
@@ -50,7 +49,13 @@ def manifest() -> Manifest:
         created=datetime(2024, 5, 1, 12, 30, 1, 5, tzinfo=UTC),
         cause="index “a”.jsonl",
         settings=CollectionSettings(
-            encoder, "torch", "f32", canaries, {"year": FieldType.NUMBER}, {"strategy": "whole"}, {"k1": 1.5}, {"r": 1}
+            encoder,
+            "torch",
+            "f32",
+            canaries,
+            {"year": FieldType.NUMBER},
+            ChunkSettings("whole"),
+            LexicalSettings(k1=0.9),
         ),
         schema={"year": FieldType.NUMBER},
         segments=(segment,),
@@ -102,9 +107,27 @@ def changed(manifest: Manifest, **members: Any) -> bytes:
     return seal({**unseal(encode_manifest(manifest), PATH), **members})
 
 
-def test_a_newer_format_asks_for_an_upgrade(manifest: Manifest) -> None:
-    with pytest.raises(NotACollection, match="format 2, and this Attendex reads format 1; upgrade it"):
-        decode_manifest(changed(manifest, format=2), PATH)
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (2, "format 2 is newer than 1, which this Attendex reads; upgrade it"),
+        (0, "format 0 is older than 1, .*; index the documents again"),
+        (None, "format is None, not a number; it is no manifest"),
+        ("1", "format is '1', not a number"),
+        (1.5, "format is 1.5, not a number"),
+        ([1], r"format is \[1\], not a number"),
+    ],
+)
+def test_another_format_says_what_to_do(manifest: Manifest, number: Any, message: str) -> None:
+    with pytest.raises(NotACollection, match=message):
+        decode_manifest(changed(manifest, format=number), PATH)
+
+
+def test_settings_of_another_version_are_named(manifest: Manifest) -> None:
+    settings = unseal(encode_manifest(manifest), PATH)["settings"]
+    later = {**settings, "lexical": {**settings["lexical"], "analysis": 9}}
+    with pytest.raises(CorruptCollection, match=r"cannot use: text analysis 9 is unknown"):
+        decode_manifest(changed(manifest, settings=later), PATH)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from retrieval.errors import InputError
-from retrieval.index.vectors.index_choice import VectorSettings, available_memory_bytes, list_count, plan_structure
+from retrieval.index.storage.settings import VectorSettings
+from retrieval.index.vectors.index_choice import available_memory_bytes, list_count, plan_structure
 
 GIB = 1 << 30
 
@@ -52,15 +52,6 @@ def test_bytes_are_predicted() -> None:
 def test_lists_hold_enough_rows() -> None:
     for rows in (1_000, 40_000, 10**6, 10**8):
         assert list_count(rows) <= rows / 30
-
-
-def test_settings_pass_through_json_and_are_checked() -> None:
-    settings = VectorSettings(recall=0.95, memory="small")
-    assert VectorSettings.from_json(settings.to_json()) == settings
-    assert VectorSettings.from_json({"dtype": "float32"}) == VectorSettings(dtype="float32")
-    for wrong in ({"recall": 1.2}, {"recall": 0.1}, {"memory": "huge"}, {"dtype": "int8"}):
-        with pytest.raises(InputError):
-            VectorSettings.from_json(wrong)
 
 
 def test_there_is_memory() -> None:

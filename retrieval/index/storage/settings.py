@@ -1,0 +1,198 @@
+"""Settings of a collection: chosen when it is made, kept in its manifest, the same for all its generations.
+
+`attendex tune` and `change_settings` are the exceptions: they commit a generation with other `lexical` and `search`
+settings.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+import Stemmer
+
+from retrieval.errors import InputError
+from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
+
+JsonValue: TypeAlias = Any  # a value that json.loads returns
+
+ANALYSIS_VERSION = 1  # of the rules in lexical/analyzer.py; queries use the rules of the build
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSettings:
+    """How documents are cut into passages.
+
+    "whole" makes one passage of each document, which the encoder truncates; "passages" cuts documents.  `max_tokens` 0
+    stands for the encoder's own limit.  The limit counts the title and the heading that precede a passage.
+    """
+
+    strategy: Literal["whole", "passages"] = "passages"
+    max_tokens: int = 0
+    overlap_tokens: int = 32  # most tokens that a passage repeats of the passage before
+    min_tokens: int = 32  # a smaller remainder joins its neighbour, or starts earlier
+
+    def __post_init__(self) -> None:
+        if self.strategy not in ("whole", "passages"):
+            raise InputError(f"chunk strategy {self.strategy!r} is unknown; choose 'whole' or 'passages'")
+        if self.max_tokens < 0 or self.overlap_tokens < 0 or self.min_tokens < 0:
+            raise InputError(f"chunk sizes must not be negative: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalSettings:
+    """How words are indexed and scored.
+
+    `language` is a Snowball algorithm or "none".  `k1` and `b` are BM25's parameters (Robertson et al. 1994).  A word
+    in the title counts `title_weight` times.  The length of short passages says little, so that b counts in full only
+    where the average length is well above `short`; 0 for always.
+    """
+
+    language: str = "english"
+    k1: float = 1.5
+    b: float = 0.75
+    title_weight: float = 1.0
+    short: float = 45.0  # terms
+    analysis: int = ANALYSIS_VERSION
+
+    def __post_init__(self) -> None:
+        if self.language != "none" and self.language not in Stemmer.algorithms():
+            raise InputError(f"no stemmer for {self.language!r}; choose none, {', '.join(Stemmer.algorithms())}")
+        if self.analysis != ANALYSIS_VERSION:
+            raise InputError(
+                f"text analysis {self.analysis} is unknown; this Attendex has only {ANALYSIS_VERSION}; "
+                "index the collection again"
+            )
+        for name, low, high in (("k1", 0.0, 100.0), ("b", 0.0, 1.0), ("title_weight", 0.1, 100.0), ("short", 0.0, 1e6)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be from {low:g} to {high:g}")
+
+    def b_at(self, average_length: float) -> float:
+        """Return b for passages of that average length."""
+        return self.b * average_length**2 / (average_length**2 + self.short**2)
+
+
+class MemoryBudget(StrEnum):
+    """How much memory an ANN index may take."""
+
+    AUTO = "auto"
+    SMALL = "small"
+    EXACT = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSettings:
+    """How a collection stores and searches vectors.  `structure` is a FAISS factory string, for experts."""
+
+    dtype: str = "float16"
+    recall: float = 0.98
+    memory: str = MemoryBudget.AUTO
+    structure: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float16", "float32"):
+            raise InputError(f"vectors cannot be stored as {self.dtype!r}; choose float16 or float32")
+        if not 0.5 <= self.recall <= 1:
+            raise InputError(f"recall is {self.recall}; it must be from 0.5 to 1 (exact)")
+        if self.memory not in list(MemoryBudget):
+            raise InputError(f"memory is {self.memory!r}; choose one of {', '.join(MemoryBudget)}")
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, JsonValue]) -> Self:
+        """Return the settings in `body`; missing fields have their defaults, unknown fields are ignored."""
+        return cls(**_known_fields(cls, body))
+
+
+@dataclass(frozen=True, slots=True)
+class SearchDefaults:
+    """Settings of searches that do not choose their own, as `attendex tune` found them.
+
+    `weight` is the dense share of convex fusion; None for the default of this Attendex.
+    """
+
+    weight: float | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the settings as JSON values, without those that are None."""
+        return {} if self.weight is None else {"weight": self.weight}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, JsonValue]) -> Self:
+        """Return the settings in `body`; unknown fields are ignored."""
+        return cls(**_known_fields(cls, body))
+
+
+def _known_fields(record: type[VectorSettings | SearchDefaults], body: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    return {each.name: body[each.name] for each in fields(record) if each.name in body}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Canaries:
+    """A few texts, and the vectors of the encoder for them as passages: (n, dimension) float32."""
+
+    texts: tuple[str, ...]
+    vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSettings:
+    """The settings of a collection.
+
+    `schema` is None where the writer infers fields from documents.  `lexical` is None for a collection without a
+    lexical index.
+    """
+
+    encoder: EncoderFingerprint
+    runtime: str
+    precision: str
+    canaries: Canaries
+    schema: Schema | None = None
+    chunking: ChunkSettings = ChunkSettings()
+    lexical: LexicalSettings | None = None
+    vectors: VectorSettings = VectorSettings()
+    search: SearchDefaults = SearchDefaults()
+
+
+def settings_to_json(settings: CollectionSettings) -> JsonValue:
+    """Return the settings as JSON values."""
+    return {
+        "encoder": asdict(settings.encoder),
+        "runtime": settings.runtime,
+        "precision": settings.precision,
+        "canaries": {"texts": list(settings.canaries.texts), "vectors": _vectors_to_json(settings.canaries.vectors)},
+        "schema": None if settings.schema is None else dict(settings.schema),
+        "chunking": asdict(settings.chunking),
+        "lexical": None if settings.lexical is None else asdict(settings.lexical),
+        "vectors": asdict(settings.vectors),
+        "search": settings.search.to_json(),
+    }
+
+
+def settings_from_json(body: JsonValue) -> CollectionSettings:
+    """Return the settings that `settings_to_json` encoded.  Raises InputError for a value out of its range."""
+    canaries, schema, lexical = body["canaries"], body["schema"], body["lexical"]
+    return CollectionSettings(
+        encoder=EncoderFingerprint(**body["encoder"]),
+        runtime=body["runtime"],
+        precision=body["precision"],
+        canaries=Canaries(tuple(canaries["texts"]), _vectors_from_json(canaries["vectors"])),
+        schema=None if schema is None else {name: FieldType(kind) for name, kind in schema.items()},
+        chunking=ChunkSettings(**body["chunking"]),
+        lexical=None if lexical is None else LexicalSettings(**lexical),
+        vectors=VectorSettings.from_json(body["vectors"]),
+        search=SearchDefaults.from_json(body.get("search", {})),
+    )
+
+
+def _vectors_to_json(vectors: Vectors) -> JsonValue:
+    data = np.ascontiguousarray(vectors, dtype="<f4")
+    return {"shape": list(data.shape), "float32": base64.b64encode(data.tobytes()).decode()}
+
+
+def _vectors_from_json(body: JsonValue) -> Vectors:
+    data = np.frombuffer(base64.b64decode(body["float32"], validate=True), dtype="<f4")
+    return data.astype(np.float32).reshape(body["shape"])
