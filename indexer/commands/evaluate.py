@@ -193,7 +193,7 @@ def _show(
             by: {label: _slice_json(each) for label, each in parts.items()} for by, parts in slices.items()
         }
         answer["gates"] = [
-            {"measure": each.gate.measure, "least": each.gate.least, "value": each.value, "passed": each.passed}
+            {"measure": each.gate.measure, "least": each.gate.minimum, "value": each.value, "passed": each.passed}
             for each in gates
         ]
         print_json(answer)

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +34,9 @@ def progress_bar(what: str, total: int) -> Iterator[ProgressCallback]:
 
 
 def evaluation_json(evaluation: Evaluation, provenance: RunProvenance | None, seconds: float) -> dict[str, Any]:
-    """An evaluation for machines; what identifies the collection is null for a run file."""
+    """Return an evaluation as JSON; the fields of the collection are null for a run file."""
+    from retrieval.metrics.evaluation import confidence_intervals
+
     return {
         "measures": evaluation.aggregates,
         "queries": evaluation.coverage.averaged,
@@ -62,36 +63,16 @@ def provenance_json(provenance: RunProvenance | None) -> dict[str, Any]:
     }
 
 
-def confidence_intervals(evaluation: Evaluation) -> dict[str, list[float]]:
-    """Measure → ends of the 95 % interval of its mean; measures that count have none.
-
-    By bootstrap; by Wilson's formula where every value is 0 or 1.
-    """
-    from retrieval.metrics.significance import bootstrap_intervals, share_interval
-
-    means = {
-        name: values.per_query
-        for name, values in evaluation.values.items()
-        if math.isclose(values.aggregate, float(values.per_query.mean()), abs_tol=1e-12)
-    }
-    if not means:
-        return {}
-    found = bootstrap_intervals(np.stack(list(means.values()), axis=1))
-    ends = {name: [float(low), float(high)] for name, low, high in zip(means, found.low, found.high, strict=True)}
-    for name, values in means.items():
-        if np.isin(values, (0.0, 1.0)).all():
-            ends[name] = list(share_interval(float(values.mean()), len(values)))
-    return ends
-
-
 def show_evaluation(console: Console, evaluation: Evaluation, provenance: RunProvenance | None) -> None:
     """The table of one evaluation, and what it was averaged over."""
-    ends = confidence_intervals(evaluation)
+    from retrieval.metrics.evaluation import confidence_intervals
+
+    intervals = confidence_intervals(evaluation)
     table = Table("measure", title=_title(evaluation, provenance), title_justify="left", title_style="bold")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
     for name, value in evaluation.aggregates.items():
-        low, high = ends.get(name, (None, None))
+        low, high = intervals.get(name, (None, None))
         table.add_row(name, _number(value), "" if low is None else f"{low:.4f} – {high:.4f}")
     console.print(table)
     for line in coverage_lines(evaluation.coverage):

@@ -1,4 +1,4 @@
-"""Is B better than A?  Differences of two or more runs over the same queries, tested, and said in a sentence."""
+"""Compare runs over the same queries: differences, significance tests, a verdict in one sentence."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from retrieval.metrics.significance import (
     t_test_p,
 )
 
-SAME = 1e-9  # values of a query that differ by less are a tie
-MOVED = 5  # documents told for a query that changed
+TIE_TOLERANCE = 1e-9  # two values of a query that differ by less are a tie
+MAX_RANK_CHANGES = 5  # documents listed for a changed query
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """B less A in one measure."""
+    """B minus A in one measure."""
 
     measure: str
     mean_a: float
@@ -38,23 +38,23 @@ class Difference:
     low: float  # ends of the 95 % paired bootstrap interval of the difference
     high: float
     p: float  # randomisation test
-    p_adjusted: float  # the same after Holm, over the pairs compared; equal to `p` for one pair
+    p_adjusted: float  # after Holm's correction over all pairs; equal to `p` for one pair
     p_t: float  # paired t test
     effect: float  # mean difference in standard deviations of the differences
     wins: int  # queries where B is higher
     losses: int
     ties: int
-    detectable: float  # smallest difference that would be shown with 80 % power
+    detectable: float  # smallest difference that the test detects with 80 % power
 
     @property
     def significant(self) -> bool:
-        """Whether a difference is shown."""
+        """Whether the difference is significant."""
         return self.p_adjusted < ALPHA
 
 
 @dataclass(frozen=True, slots=True)
 class RankChange:
-    """A judged document whose place changed; ranks from 1, None where it was not found."""
+    """A judged document whose rank changed.  Ranks start at 1; None if it was not found."""
 
     document: str
     relevance: int
@@ -64,7 +64,7 @@ class RankChange:
 
 @dataclass(frozen=True, slots=True)
 class QueryChange:
-    """A query in the measure that decides, from A to B."""
+    """The values of one query in the deciding measure."""
 
     query: str
     value_a: float
@@ -73,13 +73,13 @@ class QueryChange:
 
     @property
     def difference(self) -> float:
-        """B less A."""
+        """B minus A."""
         return self.value_b - self.value_a
 
 
 @dataclass(frozen=True, slots=True)
 class PairedComparison:
-    """Two systems.  The first measure decides; the others describe."""
+    """The comparison of two systems.  Its first measure decides the verdict."""
 
     a: str
     b: str
@@ -88,12 +88,12 @@ class PairedComparison:
 
     @property
     def deciding(self) -> Difference:
-        """The difference in the measure that was named first."""
+        """The difference in the first measure."""
         return next(iter(self.differences.values()))
 
     @property
     def verdict(self) -> str:
-        """The answer in a sentence."""
+        """The result as one sentence."""
         d = self.deciding
         if d.significant:
             word = "better" if d.difference > 0 else "worse"
@@ -109,7 +109,7 @@ class PairedComparison:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """All systems of one comparison, in the order given, and the pairs that were compared."""
+    """The evaluations of all systems, in the order given, and the pairs compared."""
 
     evaluations: tuple[Evaluation, ...]
     pairs: tuple[PairedComparison, ...]
@@ -125,28 +125,28 @@ def compare_runs(
     rounds: int = ROUNDS,
     seed: int = 0,
 ) -> RunComparison:
-    """Compare each run with the first (or every pair), over the judged queries that were asked.
+    """Compare each run with the first, or every pair of runs, over the judged queries among `asked`.
 
-    Where `asked` is not given, those are the queries that at least one run answers: a query that none answers tells
-    nothing.  A query that one run lacks counts as 0 for it.  Raises as `evaluate` does.
+    By default these are the queries that at least one run has, since the others hold no information.  A query that a
+    run lacks counts as 0 for it.  Raises InputError for fewer than two runs, and the errors of `evaluate`.
     """
     if len(runs) < 2:
-        raise InputError(f"to compare takes two systems or more, and {len(runs)} is given")
+        raise InputError(f"a comparison needs two systems or more, and {len(runs)} is given; name another one")
     if asked is None:
         asked = {query for run in runs for query in run.rankings}
     if not any(query in asked for query in qrels.judgments):
-        raise BadJudgments("none of the queries of the runs is judged; are these judgments of another collection?")
+        raise BadJudgments("no query of the runs is judged; check that the judgments are of the same queries")
     evaluations = tuple(evaluate(run, qrels, measures, asked=asked) for run in runs)
     chosen = combinations(range(len(runs)), 2) if every_pair else ((0, other) for other in range(1, len(runs)))
     pairs = [compare_evaluations(evaluations[a], evaluations[b], rounds=rounds, seed=seed) for a, b in chosen]
-    return RunComparison(evaluations, tuple(_adjusted(pairs)))
+    return RunComparison(evaluations, tuple(_adjust_p(pairs)))
 
 
 def compare_evaluations(a: Evaluation, b: Evaluation, *, rounds: int = ROUNDS, seed: int = 0) -> PairedComparison:
-    """Two evaluations over the same queries; p values are not adjusted."""
+    """Compare two evaluations over the same queries; p values are not adjusted."""
     names = list(a.values)
     differences = _matrix(b) - _matrix(a)
-    differences[np.abs(differences) < SAME] = 0.0
+    differences[np.abs(differences) < TIE_TOLERANCE] = 0.0
     intervals = bootstrap_intervals(differences, rounds=rounds, seed=seed)
     p = randomization_p(differences, rounds=rounds, seed=seed)
     p_t, effect, detectable = t_test_p(differences), effect_size(differences), detectable_difference(differences)
@@ -175,40 +175,43 @@ def compare_evaluations(a: Evaluation, b: Evaluation, *, rounds: int = ROUNDS, s
 def most_changed_queries(
     a: Evaluation, b: Evaluation, runs: tuple[RetrievalRun, RetrievalRun], qrels: Qrels, count: int = 5
 ) -> tuple[QueryChange, ...]:
-    """Queries that gained most and lost most in the deciding measure, at most `count` each way, gains first."""
+    """Return the queries with the largest gains and losses in the deciding measure.
+
+    There are at most `count` of each, the largest gain first and the largest loss last.
+    """
     measure = next(iter(a.values))
     differences = b.values[measure].per_query - a.values[measure].per_query
     order = np.argsort(-differences, kind="stable")
-    gained = [int(place) for place in order[:count] if differences[place] > SAME]
-    lost = [int(place) for place in order[::-1][:count] if differences[place] < -SAME]
+    gains = [int(row) for row in order[:count] if differences[row] > TIE_TOLERANCE]
+    losses = [int(row) for row in order[::-1][:count] if differences[row] < -TIE_TOLERANCE]
     return tuple(
         QueryChange(
-            a.queries[place],
-            float(a.values[measure].per_query[place]),
-            float(b.values[measure].per_query[place]),
-            _moved(a.queries[place], runs, qrels),
+            a.queries[row],
+            float(a.values[measure].per_query[row]),
+            float(b.values[measure].per_query[row]),
+            _rank_changes(a.queries[row], runs, qrels),
         )
-        for place in [*gained, *reversed(lost)]
+        for row in [*gains, *reversed(losses)]
     )
 
 
 def format_p(p: float) -> str:
-    """A p value as people write it."""
+    """Format a p value, such as `p = 0.034` or `p < 0.001`."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def format_difference(value: float) -> str:
-    """A difference with its sign."""
-    told = f"{value:+.3f}"
-    return "0.000" if float(told) == 0 else told.replace("-", "−")
+    """Format a difference with its sign, to three digits."""
+    text = f"{value:+.3f}"
+    return "0.000" if float(text) == 0 else text.replace("-", "−")
 
 
 def _matrix(evaluation: Evaluation) -> Matrix:
     return np.stack([values.per_query for values in evaluation.values.values()], axis=1)
 
 
-def _adjusted(pairs: Sequence[PairedComparison]) -> list[PairedComparison]:
-    """Holm over the pairs, measure by measure."""
+def _adjust_p(pairs: Sequence[PairedComparison]) -> list[PairedComparison]:
+    """Adjust p values by Holm's method over the pairs, separately for each measure."""
     columns = {name: holm([pair.differences[name].p for pair in pairs]) for name in pairs[0].differences}
     return [
         replace(
@@ -222,22 +225,22 @@ def _adjusted(pairs: Sequence[PairedComparison]) -> list[PairedComparison]:
     ]
 
 
-def _moved(query: str, runs: tuple[RetrievalRun, RetrievalRun], qrels: Qrels) -> tuple[RankChange, ...]:
-    """Judged documents whose rank changed, those that moved most near the top first."""
+def _rank_changes(query: str, runs: tuple[RetrievalRun, RetrievalRun], qrels: Qrels) -> tuple[RankChange, ...]:
+    """Return judged documents whose rank changed, the most important changes first."""
     first, second = (_ranks(run.rankings.get(query)) for run in runs)
     moved = [
         RankChange(document, relevance, first.get(document), second.get(document))
         for document, relevance in qrels.judgments[query].items()
         if first.get(document) != second.get(document)
     ]
-    return tuple(sorted(moved, key=_distance, reverse=True)[:MOVED])
+    return tuple(sorted(moved, key=_importance, reverse=True)[:MAX_RANK_CHANGES])
 
 
 def _ranks(ranking: RankedDocuments | None) -> dict[str, int]:
     return {} if ranking is None else {document: rank for rank, document in enumerate(ranking.ids, start=1)}
 
 
-def _distance(moved: RankChange) -> tuple[int, float]:
-    """Relevant documents first, then by how much the reciprocal rank changed."""
-    above = abs((1 / moved.rank_b if moved.rank_b else 0.0) - (1 / moved.rank_a if moved.rank_a else 0.0))
-    return moved.relevance, above
+def _importance(moved: RankChange) -> tuple[int, float]:
+    """Return the sort key: the relevance, then the change of the reciprocal rank."""
+    change = abs((1 / moved.rank_b if moved.rank_b else 0.0) - (1 / moved.rank_a if moved.rank_a else 0.0))
+    return moved.relevance, change

@@ -1,4 +1,4 @@
-"""Text files of an evaluation, plain or `.gz`: read as numbered lines, written whole or not at all."""
+"""Read and write the text files of an evaluation, plain or `.gz`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from retrieval.errors import BadJudgments, StorageError
 
 
 def read_text(path: Path) -> str:
-    """The file's text, decompressed, without a byte-order mark.  BadJudgments names what is wrong with it."""
+    """Read the text of a file, decompressed, without a byte-order mark.
+
+    Raises BadJudgments if the file is missing, damaged or not UTF-8.
+    """
     try:
         data = path.read_bytes()
         if path.suffix == ".gz":
             data = gzip.decompress(data)
         return data.decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise BadJudgments(f"{path}: no such file") from error
+        raise BadJudgments(f"{path}: no such file; check the path") from error
     except UnicodeDecodeError as error:
         raise BadJudgments(f"{path}: not UTF-8 (byte {error.start}); convert it first") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadJudgments(f"{path}: not a whole gzip file ({error}); fetch or write it again") from error
+        raise BadJudgments(f"{path}: not a complete gzip file ({error}); fetch or write it again") from error
     except OSError as error:
         raise BadJudgments(f"{path}: cannot be read ({error.strerror})") from error
 
@@ -34,19 +37,25 @@ NumberedLines: TypeAlias = Iterable[tuple[int, str]]
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines that are not blank, with their numbers from 1.  Raises BadJudgments for an empty file and for NUL."""
+    """Yield the lines that are not blank, with their numbers from 1.
+
+    Raises BadJudgments for an empty file and for NUL characters.
+    """
     text = read_text(path)
     if not text.strip():
-        raise BadJudgments(f"{path}: the file is empty")
+        raise BadJudgments(f"{path}: the file is empty; check the path")
     if "\0" in text:
-        raise BadJudgments(f"{path}: holds NUL characters; it is no text file")
+        raise BadJudgments(f"{path}: the file has NUL characters; give a text file")
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, line.rstrip("\r")
 
 
 def write_text(path: Path, pieces: Iterable[str]) -> None:
-    """Write the pieces, compressed where `path` ends in .gz; the old file stays until the new one is whole."""
+    """Write the pieces to a file, compressed if its name ends in `.gz`.
+
+    The new file replaces the old one when it is complete.  Raises StorageError.
+    """
     data = "".join(pieces).encode()
     data = gzip.compress(data, mtime=0) if path.suffix == ".gz" else data
     try:
@@ -57,7 +66,7 @@ def write_text(path: Path, pieces: Iterable[str]) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-        Path(temporary).chmod(0o644)  # mkstemp makes it private
+        Path(temporary).chmod(0o644)  # mkstemp makes the file private
         Path(temporary).replace(path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Put queries to anything that answers searches, and keep what it ranks as a run."""
+"""Run the queries of an evaluation through a search function, which gives a run."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from retrieval.types import EncoderFingerprint, Mode, SearchRequest, SearchResul
 BATCH = 32  # queries encoded together
 
 SearchFunction: TypeAlias = Callable[[Sequence[SearchRequest]], Sequence[SearchResult]]
-ProgressCallback: TypeAlias = Callable[[int], None]  # told how many queries are answered
+ProgressCallback: TypeAlias = Callable[[int], None]  # takes the number of finished queries
 
 
 @dataclass(frozen=True, slots=True)
 class RunProvenance:
-    """What gave a run, so that its figures can be had again."""
+    """The collection, encoder and settings behind a run, so that it can be reproduced."""
 
     collection: str
     generation: int
     documents: int
     mode: str
     encoder: EncoderFingerprint
-    settings: str = ""  # what was asked for beyond the mode, as "weight=0.7,exact=True"
+    settings: str = ""  # other than the defaults, as "weight=0.7,exact=True"
 
     @property
     def tag(self) -> str:
-        """The last field of a run file's lines."""
+        """The tag of the run: the last field of the lines of a run file."""
         parts = ["attendex", self.collection, f"g{self.generation}", self.mode, self.encoder.weights_sha256[:12]]
         return "/".join("_".join(part.split()) for part in [*parts, self.settings] if part)
 
 
 @dataclass(frozen=True, slots=True)
 class TimedRun:
-    """A run that was just made: which mode answered and how long all queries took."""
+    """A new run, the mode that the searches used, and the time of all queries."""
 
     run: RetrievalRun
     mode: Mode
@@ -44,15 +44,15 @@ class TimedRun:
 
 
 def run_queries(
-    answer: SearchFunction, topics: Sequence[Topic], template: SearchRequest, *, watch: ProgressCallback | None = None
+    search: SearchFunction, topics: Sequence[Topic], template: SearchRequest, *, watch: ProgressCallback | None = None
 ) -> TimedRun:
-    """Ask every query with the settings of `template`; the answers' order is the run's order."""
+    """Search for each topic with the settings of `template`; the run keeps the order of the hits."""
     started = time.perf_counter()
     rankings: dict[str, RankedDocuments] = {}
     modes: set[Mode] = set()
-    for some in _batches(topics):
-        results = answer([replace(template, query=topic.text) for topic in some])
-        for topic, result in zip(some, results, strict=True):
+    for batch in _batches(topics):
+        results = search([replace(template, query=topic.text) for topic in batch])
+        for topic, result in zip(batch, results, strict=True):
             hits = result.hits
             rankings[topic.id] = make_ranking([hit.id for hit in hits], [hit.score for hit in hits])
             modes.add(result.mode)
@@ -64,10 +64,10 @@ def run_queries(
 
 
 def describe_settings(request: SearchRequest) -> str:
-    """What a request asks for beyond the defaults, what decides no ranking aside."""
+    """Return the ranking settings of a request that differ from the defaults, as text."""
     default = asdict(SearchRequest(""))
-    aside = ("query", "k", "offset", "mode", "passages_per_document", "fields", "highlight")
-    given = {name: value for name, value in asdict(request).items() if name not in aside and value != default[name]}
+    ignored = ("query", "k", "offset", "mode", "passages_per_document", "fields", "highlight")
+    given = {name: value for name, value in asdict(request).items() if name not in ignored and value != default[name]}
     return ",".join(f"{name}={value}" for name, value in given.items())
 
 

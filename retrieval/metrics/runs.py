@@ -1,7 +1,7 @@
-"""Runs and judgments: what was ranked, and what a person said of it.
+"""Runs (rankings per query) and qrels (relevance judgments).
 
-A ranking has one order, the order that is measured.  Where an order must be derived from scores (a run file), it is
-trec_eval's: scores compared as 32-bit floats, descending, and ties broken by document id, descending.
+The order of a ranking is the order that the measures use.  If the order must be derived from scores (in a run file),
+it is trec_eval's: scores compared as 32-bit floats, descending; ties by document id, descending.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from retrieval.errors import BadJudgments
 
 @dataclass(frozen=True, slots=True)
 class RankedDocuments:
-    """Documents of one query, best first.  `ids` are distinct; `scores` are (n,) float64, finite."""
+    """The ranking of one query, best first.  `ids` are distinct; `scores` are (n,) float64, finite."""
 
     ids: tuple[str, ...]
     scores: NDArray[np.float64]
@@ -29,7 +29,7 @@ class RankedDocuments:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRun:
-    """One system's answers: a ranking for each query.  `name` is the tag of a run file; it has no spaces."""
+    """The rankings of one system, by query.  `name` is the tag in a run file; it has no spaces."""
 
     name: str
     rankings: Mapping[str, RankedDocuments]
@@ -37,7 +37,7 @@ class RetrievalRun:
 
 @dataclass(frozen=True, slots=True)
 class SubtopicJudgment:
-    """A judgment for one aspect of a query, as the `iter` field of diversity qrels gives it."""
+    """A judgment for one aspect of a query, from the `iter` field of diversity qrels."""
 
     query: str
     document: str
@@ -47,10 +47,10 @@ class SubtopicJudgment:
 
 @dataclass(frozen=True, slots=True)
 class Qrels:
-    """Judgments: query → document → relevance; 0 is "judged, not relevant", negative counts as not relevant.
+    """Judgments: query → document → relevance.  0 means judged and not relevant; so do negative values.
 
-    A document judged for several aspects has its highest relevance in `judgments` and each of them in `subtopics`.
-    `repeated` counts lines that said again what another line had said.
+    If a document is judged for several aspects, `judgments` has its highest relevance and `subtopics` has all of them.
+    `repeated` counts the lines that repeat an earlier line.
     """
 
     name: str
@@ -59,13 +59,13 @@ class Qrels:
     repeated: int = 0
 
     def relevant(self, query: str) -> int:
-        """How many documents are relevant to the query."""
+        """Return the number of documents that are relevant to the query."""
         return sum(relevance > 0 for relevance in self.judgments.get(query, {}).values())
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A query of an evaluation; `attributes` are the further fields of its record, by which results are sliced."""
+    """A query of an evaluation; `attributes` are further fields of its record, for slices."""
 
     id: str
     text: str
@@ -73,7 +73,10 @@ class Topic:
 
 
 def make_ranking(ids: Sequence[str], scores: Iterable[float], *, where: str = "ranking") -> RankedDocuments:
-    """A ranking in the order given.  BadJudgments for a repeated document or a score that is not finite."""
+    """Make a ranking in the order given.
+
+    Raises BadJudgments for a repeated document or a score that is not finite; the message starts with `where`.
+    """
     values = np.fromiter(scores, dtype=np.float64, count=len(ids))
     if not np.isfinite(values).all():
         bad = int(np.flatnonzero(~np.isfinite(values))[0])
@@ -86,7 +89,7 @@ def make_ranking(ids: Sequence[str], scores: Iterable[float], *, where: str = "r
 
 
 def ranking_by_score(ids: Sequence[str], scores: Sequence[float], *, where: str = "ranking") -> RankedDocuments:
-    """A ranking ordered as trec_eval orders it; raises as `ranked` does."""
+    """Make a ranking in trec_eval's order of the scores.  Raises as `make_ranking` does."""
     given = make_ranking(ids, scores, where=where)
     if decreases_strictly(given.scores):
         return given
@@ -96,31 +99,32 @@ def ranking_by_score(ids: Sequence[str], scores: Sequence[float], *, where: str 
 
 
 def decreases_strictly(scores: NDArray[np.float64]) -> bool:
-    """Whether scores survive a reader that sorts them as 32-bit floats."""
+    """Check whether the scores keep their order when a reader sorts them as 32-bit floats."""
     compared = _as_float32(scores)
     return bool((compared[1:] < compared[:-1]).all())
 
 
 def strictly_decreasing(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores that tell the same order to a reader that sorts 32-bit floats: lowered by the least steps needed.
+    """Return scores that keep their order when a reader sorts them as 32-bit floats.
 
-    Where they would fall out of the range of such floats, they become the places counted from below.
+    Scores are lowered by the smallest steps needed.  If they would leave the range of 32-bit floats, each score becomes
+    the rank counted from the end.
     """
     if decreases_strictly(scores):
         return scores
     lowered = _as_float32(scores)
     previous = np.float32(math.inf)
     with np.errstate(over="ignore"):
-        for place, value in enumerate(lowered):
+        for rank, value in enumerate(lowered):
             previous = min(value, np.nextafter(previous, np.float32(-math.inf)))
-            lowered[place] = previous
+            lowered[rank] = previous
     if lowered[-1] == -math.inf:
         return np.arange(len(scores), 0, -1, dtype=np.float64)
     return lowered.astype(np.float64)
 
 
 def make_run(name: str, results: Mapping[str, Mapping[str, float]]) -> RetrievalRun:
-    """A run from query → document → score, ordered as trec_eval orders it."""
+    """Make a run from query → document → score, in trec_eval's order."""
     rankings = {
         query: ranking_by_score([*documents], [*documents.values()], where=f"query {query!r}")
         for query, documents in results.items()
@@ -129,15 +133,15 @@ def make_run(name: str, results: Mapping[str, Mapping[str, float]]) -> Retrieval
 
 
 def without_identical(run: RetrievalRun) -> RetrievalRun:
-    """The run without hits whose document id is the query's own id, as BEIR scores collections that ask themselves."""
+    """Remove the hits whose document id is the query's id, as BEIR does if queries are documents."""
     return RetrievalRun(run.name, {query: _without(ranking, query) for query, ranking in run.rankings.items()})
 
 
 def _without(ranking: RankedDocuments, document: str) -> RankedDocuments:
     if document not in ranking.ids:
         return ranking
-    place = ranking.ids.index(document)
-    return RankedDocuments(ranking.ids[:place] + ranking.ids[place + 1 :], np.delete(ranking.scores, place))
+    index = ranking.ids.index(document)
+    return RankedDocuments(ranking.ids[:index] + ranking.ids[index + 1 :], np.delete(ranking.scores, index))
 
 
 def _as_float32(scores: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -147,4 +151,4 @@ def _as_float32(scores: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def _first_repeated(ids: Sequence[str]) -> str:
     seen: set[str] = set()
-    return next(each for each in ids if each in seen or seen.add(each))  # type: ignore[func-returns-value]
+    return next(id_ for id_ in ids if id_ in seen or seen.add(id_))  # type: ignore[func-returns-value]

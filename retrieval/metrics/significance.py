@@ -1,9 +1,9 @@
-"""Could chance have done this?  Tests and intervals for paired values: one value a query from each of two systems.
+"""Significance tests and confidence intervals for paired values: one value per query and system.
 
-Every function takes differences, (queries, measures) float64, and gives one value a measure; the same resamples serve
-all measures.  Seeds are arguments, so that a figure can be had again.  Sources: Smucker, Allan and Carterette, "A
-comparison of statistical significance tests for information retrieval evaluation" (2007); Holm, "A simple sequentially
-rejective multiple test procedure" (1979); Cohen, "Statistical power analysis" (1988).
+Each function takes differences, (queries, measures) float64, and returns one value per measure.  All measures share the
+same resamples.  The seed is an argument, so that a result can be reproduced.  Sources: Smucker, Allan and Carterette,
+"A comparison of statistical significance tests for information retrieval evaluation" (2007); Holm, "A simple
+sequentially rejective multiple test procedure" (1979); Cohen, "Statistical power analysis" (1988).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROUNDS = 10_000
 LEVEL = 0.95
 ALPHA = 1 - LEVEL
 POWER = 0.8
-_CELLS = 2_000_000  # of one block of resamples, to bound memory
+_MAX_CELLS = 2_000_000  # of one block of resamples; bounds the memory
 
 Matrix: TypeAlias = NDArray[np.float64]  # (queries, measures)
 Column: TypeAlias = NDArray[np.float64]  # (measures,)
@@ -34,7 +34,7 @@ class Intervals:
 
 
 def bootstrap_intervals(values: Matrix, *, rounds: int = ROUNDS, seed: int = 0, level: float = LEVEL) -> Intervals:
-    """Percentile intervals of the mean, from drawing queries with replacement."""
+    """Return percentile bootstrap intervals of the mean; queries are drawn with replacement."""
     queries, measures = values.shape
     means = np.empty((rounds, measures))
     rng = np.random.default_rng(seed)
@@ -45,33 +45,28 @@ def bootstrap_intervals(values: Matrix, *, rounds: int = ROUNDS, seed: int = 0, 
     return Intervals(low, high)
 
 
-def share_interval(share: float, count: int, *, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's interval of a share of `count` yes-or-no values; unlike a bootstrap it is honest at 0 and at 1."""
-    from scipy.special import ndtri
-
-    z2 = float(ndtri((1 + level) / 2)) ** 2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = (z2 * (share * (1 - share) / count + z2 / (4 * count**2))) ** 0.5 / (1 + z2 / count)
-    return middle - half, middle + half
-
-
 def randomization_p(differences: Matrix, *, rounds: int = ROUNDS, seed: int = 0) -> Column:
-    """Two-sided p that both systems have the same mean, from turning the sign of each query's difference at random.
+    """Return the two-sided p value of the hypothesis that both systems have the same mean.
 
-    (1 + as extreme) / (1 + rounds): never 0, and never too small however few the rounds.
+    Each round flips the sign of each query's difference at random.  p = (1 + rounds that are as extreme) /
+    (1 + rounds), so p is never 0 and never too small for the number of rounds.
     """
     observed = np.abs(differences.sum(axis=0))
-    least = observed - 1e-12 * np.maximum(np.abs(differences).sum(axis=0), 1e-300)  # equal sums in any order of adding
+    # The tolerance makes equal sums equal in any order of addition.
+    threshold = observed - 1e-12 * np.maximum(np.abs(differences).sum(axis=0), 1e-300)
     extreme = np.zeros(differences.shape[1], dtype=np.int64)
     rng = np.random.default_rng(seed)
     for block in _blocks(rounds, len(differences)):
         signs = rng.integers(0, 2, size=(block.stop - block.start, len(differences)), dtype=np.int8)
-        extreme += (np.abs((signs * 2.0 - 1.0) @ differences) >= least).sum(axis=0)
+        extreme += (np.abs((signs * 2.0 - 1.0) @ differences) >= threshold).sum(axis=0)
     return np.asarray((1.0 + extreme) / (1.0 + rounds), dtype=np.float64)
 
 
 def t_test_p(differences: Matrix) -> Column:
-    """Two-sided p of Student's paired t test; 1.0 where all differences are 0, 0.0 where all are one other number."""
+    """Return the two-sided p value of Student's paired t test.
+
+    It is 1.0 if all differences are 0, and 0.0 if all differences are the same other number.
+    """
     from scipy.special import stdtr
 
     queries = len(differences)
@@ -85,7 +80,7 @@ def t_test_p(differences: Matrix) -> Column:
 
 
 def effect_size(differences: Matrix) -> Column:
-    """Cohen's d of paired values: the mean difference in standard deviations; 0.0 where nothing differs."""
+    """Return Cohen's d of paired values: mean difference / standard deviation; 0.0 if constant."""
     mean: Column = differences.mean(axis=0)
     deviation = _deviation(differences)
     effect: Column = np.divide(mean, deviation, out=np.zeros_like(mean), where=deviation > 0)
@@ -93,7 +88,10 @@ def effect_size(differences: Matrix) -> Column:
 
 
 def detectable_difference(differences: Matrix, *, power: float = POWER, alpha: float = ALPHA) -> Column:
-    """The smallest true difference that this many queries, scattered like these, would show with the given power."""
+    """Return the smallest true difference that the test detects with the given power.
+
+    It assumes this number of queries and this variance.  It is infinite for a single query.
+    """
     from scipy.special import stdtrit
 
     queries = len(differences)
@@ -104,7 +102,7 @@ def detectable_difference(differences: Matrix, *, power: float = POWER, alpha: f
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """p values adjusted for having made all these comparisons, in the order given."""
+    """Return p values adjusted for multiple comparisons by Holm's method, in the order given."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     factors = len(p) - np.arange(len(p))
@@ -114,12 +112,12 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _deviation(values: Matrix) -> Column:
-    """Sample standard deviations; exactly 0 where all values are the same."""
+    """Return sample standard deviations; exactly 0 if all values are equal, despite rounding."""
     deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
     return np.asarray(np.where(np.ptp(values, axis=0) == 0, 0.0, deviation), dtype=np.float64)
 
 
 def _blocks(rounds: int, width: int) -> Iterator[slice]:
-    size = max(1, _CELLS // max(width, 1))
+    size = max(1, _MAX_CELLS // max(width, 1))
     for start in range(0, rounds, size):
         yield slice(start, min(start + size, rounds))

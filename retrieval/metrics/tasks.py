@@ -1,4 +1,4 @@
-"""What an evaluation asks and what it is judged by: queries and judgments from files, a BEIR folder or ir_datasets."""
+"""Evaluation tasks: queries and their judgments, from files, a BEIR folder or ir_datasets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from retrieval.metrics.runs import Qrels, Topic
 
 @dataclass(frozen=True, slots=True)
 class TaskSource:
-    """Where a task comes from; give a folder, a dataset id, or files.  "" and None mean "not given"."""
+    """The source of a task: a folder, a dataset id, or files.  "" and None mean "not given"."""
 
     queries: Path | None = None
     qrels: Path | None = None
@@ -27,10 +27,10 @@ class TaskSource:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationTask:
-    """Queries to ask (those that are judged) and their judgments.
+    """The judged queries and their judgments.
 
-    `topics` is empty where only judgments were given, which is enough for run files.  `unjudged` counts queries that
-    have no judgments, `without_text` judged queries that are not among the queries; both are left aside.
+    `topics` is empty if only judgments are given, which is enough for run files.  `unjudged` counts queries without
+    judgments; `without_text` counts judged queries that are not among the queries.  The task has neither of them.
     """
 
     name: str
@@ -40,8 +40,17 @@ class EvaluationTask:
     without_text: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class BeirFolder:
+    """The judged queries of a split and their judgments.  `unjudged` counts the other queries."""
+
+    topics: tuple[Topic, ...]
+    qrels: Qrels
+    unjudged: int
+
+
 def read_task(source: TaskSource) -> EvaluationTask:
-    """The task, from the one source that is given.  Raises InputError when it is none or several."""
+    """Read the task.  Raises InputError unless exactly one source is given."""
     given = [source.beir is not None, bool(source.dataset), source.qrels is not None]
     if sum(given) != 1:
         raise InputError("give one of: --qrels FILE (with --queries FILE), --beir FOLDER, --dataset ID")
@@ -58,18 +67,51 @@ def read_task(source: TaskSource) -> EvaluationTask:
 
 
 def make_task(name: str, topics: tuple[Topic, ...], qrels: Qrels, unjudged: int = 0) -> EvaluationTask:
-    """Keep the queries that are judged; BadJudgments when none is."""
-    asked = tuple(topic for topic in topics if topic.id in qrels.judgments)
-    if not asked:
+    """Make a task of the judged queries.  Raises BadJudgments if no query is judged."""
+    judged = tuple(topic for topic in topics if topic.id in qrels.judgments)
+    if not judged:
         raise BadJudgments(
             f"{name}: none of the {len(topics)} queries is judged; queries are named like "
             f"{_first(topic.id for topic in topics)}, judgments like {_first(iter(qrels.judgments))}"
         )
-    return EvaluationTask(name, asked, qrels, unjudged + len(topics) - len(asked), len(qrels.judgments) - len(asked))
+    without_text = len(qrels.judgments) - len(judged)
+    return EvaluationTask(name, judged, qrels, unjudged + len(topics) - len(judged), without_text)
+
+
+def read_beir(folder: Path, split: str = "test") -> BeirFolder:
+    """Read `queries.jsonl` and `qrels/<split>.tsv` of a BEIR folder; each may end in `.gz`.
+
+    Raises BadJudgments; for a missing split the message lists the splits that exist.
+    """
+    if not folder.is_dir():
+        raise BadJudgments(f"{folder}: no such folder; check the path")
+    path = _split_file(folder, split)
+    qrels = beir_qrels(path, numbered_lines(path))
+    topics = read_topics(_existing(folder / "queries.jsonl"))
+    judged = tuple(topic for topic in topics if topic.id in qrels.judgments)
+    return BeirFolder(judged, qrels, len(topics) - len(judged))
+
+
+def read_topics(path: Path) -> tuple[Topic, ...]:
+    """Read queries from JSON Lines (.jsonl, .json) or from a tab-separated file.
+
+    A JSON record has `_id` or `id`, `text` and further fields.  A table has id and text; a header line that starts with
+    "id" or "query-id" names further columns.  Raises BadJudgments for a query without id or text, or an id used twice.
+    """
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    read = _json_topics if suffix in (".jsonl", ".json") else _tabular_topics
+    topics: dict[str, Topic] = {}
+    for number, topic in read(path):
+        if not topic.id or not topic.text.strip():
+            raise BadJudgments(f"{path}:{number}: a query without id or text; give it both")
+        if topic.id in topics:
+            raise BadJudgments(f"{path}:{number}: query {topic.id!r} occurs twice; keep one of the two")
+        topics[topic.id] = topic
+    return tuple(topics.values())
 
 
 def read_dataset(identifier: str) -> EvaluationTask:
-    """Queries and judgments of an ir_datasets id, such as `beir/scifact/test`."""
+    """Read queries and judgments of an ir_datasets id, such as `beir/scifact/test`."""
     try:
         import ir_datasets
     except ImportError as error:
@@ -83,61 +125,10 @@ def read_dataset(identifier: str) -> EvaluationTask:
             f"dataset {identifier!r} has no queries with judgments; name a split, such as {identifier}/test"
         )
     judgments: dict[str, dict[str, int]] = {}
-    for each in dataset.qrels_iter():
-        judgments.setdefault(each.query_id, {})[each.doc_id] = int(each.relevance)
-    topics = tuple(Topic(each.query_id, _query_text(each), _fields(each)) for each in dataset.queries_iter())
+    for qrel in dataset.qrels_iter():
+        judgments.setdefault(qrel.query_id, {})[qrel.doc_id] = int(qrel.relevance)
+    topics = tuple(Topic(query.query_id, _query_text(query), _fields(query)) for query in dataset.queries_iter())
     return make_task(identifier, topics, Qrels(identifier, judgments))
-
-
-def _query_text(query: Any) -> str:
-    """The text to search: TREC topics have a title and a description instead of a text."""
-    for name in ("text", "title", "query"):
-        if getattr(query, name, ""):
-            return str(getattr(query, name))
-    raise InputError(f"query {query.query_id!r} has no text")
-
-
-def _fields(query: Any) -> dict[str, str]:
-    return {name: str(getattr(query, name)) for name in query._fields if name not in ("query_id", "text")}
-
-
-def _first(ids: Iterator[str]) -> str:
-    return repr(next(ids, ""))
-
-
-@dataclass(frozen=True, slots=True)
-class BeirFolder:
-    """Queries that have judgments in a split, and the judgments.  `unjudged` counts the queries left aside."""
-
-    topics: tuple[Topic, ...]
-    qrels: Qrels
-    unjudged: int
-
-
-def read_beir(folder: Path, split: str = "test") -> BeirFolder:
-    """`queries.jsonl` and `qrels/<split>.tsv` of a folder, `.gz` too; a missing split is told with those there."""
-    if not folder.is_dir():
-        raise BadJudgments(f"{folder}: no such folder")
-    path = _split_file(folder, split)
-    qrels = beir_qrels(path, numbered_lines(path))
-    topics = read_topics(_existing(folder / "queries.jsonl"))
-    asked = tuple(topic for topic in topics if topic.id in qrels.judgments)
-    return BeirFolder(asked, qrels, len(topics) - len(asked))
-
-
-def read_topics(path: Path) -> tuple[Topic, ...]:
-    """Queries of a `.jsonl` (`_id` or `id`, `text`, further fields) or of a tab-separated file (id, text; a header
-    line that starts with "id" or "query-id" names further columns)."""
-    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    read = _json_topics if kind in (".jsonl", ".json") else _tabular_topics
-    topics: dict[str, Topic] = {}
-    for number, topic in read(path):
-        if not topic.id or not topic.text.strip():
-            raise BadJudgments(f"{path}:{number}: a query without id or text")
-        if topic.id in topics:
-            raise BadJudgments(f"{path}:{number}: query {topic.id!r} stands there twice")
-        topics[topic.id] = topic
-    return tuple(topics.values())
 
 
 def _json_topics(path: Path) -> Iterator[tuple[int, Topic]]:
@@ -153,7 +144,7 @@ def _json_topics(path: Path) -> Iterator[tuple[int, Topic]]:
 
 
 def _attributes(record: Mapping[str, object]) -> dict[str, str]:
-    """Fields by which results can be sliced; those of a nested `metadata` object stand beside the others."""
+    """Return the scalar fields of a record and of its `metadata` object, for slices."""
     nested = record.get("metadata")
     flat = {**record, **(nested if isinstance(nested, dict) else {})}
     return {name: str(value) for name, value in flat.items() if isinstance(value, str | int | float | bool)}
@@ -164,7 +155,7 @@ def _tabular_topics(path: Path) -> Iterator[tuple[int, Topic]]:
     for number, line in numbered_lines(path):
         fields = line.split("\t")
         if number == 1 and fields[0].strip().lower() in ("id", "_id", "qid", "query-id", "query_id"):
-            names = [each.strip() for each in fields[2:]]
+            names = [name.strip() for name in fields[2:]]
             continue
         if len(fields) < 2:
             raise BadJudgments(f"{path}:{number}: a query line is id<TAB>text, or JSON in a .jsonl file")
@@ -176,8 +167,8 @@ def _split_file(folder: Path, split: str) -> Path:
     try:
         return _existing(path)
     except BadJudgments:
-        there = sorted({each.name.split(".tsv")[0] for each in folder.glob("qrels/*.tsv*")})
-        known = f"splits there: {', '.join(there)}" if there else "the folder has no qrels/*.tsv"
+        splits = sorted({file.name.split(".tsv")[0] for file in folder.glob("qrels/*.tsv*")})
+        known = f"splits there: {', '.join(splits)}" if splits else "the folder has no qrels/*.tsv"
         raise BadJudgments(f"{path}: no such file; {known}") from None
 
 
@@ -185,4 +176,20 @@ def _existing(path: Path) -> Path:
     for candidate in (path, path.with_name(path.name + ".gz")):
         if candidate.is_file():
             return candidate
-    raise BadJudgments(f"{path}: no such file")
+    raise BadJudgments(f"{path}: no such file; check the path")
+
+
+def _query_text(query: Any) -> str:
+    """Return the text to search for; TREC topics have a title instead of a text."""
+    for name in ("text", "title", "query"):
+        if getattr(query, name, ""):
+            return str(getattr(query, name))
+    raise InputError(f"query {query.query_id!r} has no text; choose another dataset")
+
+
+def _fields(query: Any) -> dict[str, str]:
+    return {name: str(getattr(query, name)) for name in query._fields if name not in ("query_id", "text")}
+
+
+def _first(ids: Iterator[str]) -> str:
+    return repr(next(ids, ""))

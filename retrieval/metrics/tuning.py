@@ -1,8 +1,9 @@
-"""Choosing settings by judged queries, and honestly: what is reported was measured on queries that did not choose.
+"""Tune settings by judged queries, with cross-validation.
 
-The search changes one setting at a time, from where it stands, twice through or until nothing helps.  Cross-validation
-runs that whole search once for each fold without the fold's queries and measures the fold with what it chose; the
-settings that are finally offered come from a search over all queries.
+The search is coordinate ascent: it changes one setting at a time, in at most two passes.  Cross-validation repeats the
+whole search for each fold without the queries of the fold, and measures the fold with the settings that it chose.  So
+the reported gain comes from queries that did not choose the settings.  The final settings come from a search over all
+queries.
 """
 
 from __future__ import annotations
@@ -24,19 +25,22 @@ from retrieval.metrics.significance import (
 )
 
 FOLDS = 5
-MIN_QUERIES = 10  # fewer cannot show anything
+MIN_QUERIES = 10  # fewer queries cannot show a difference
 MAX_PASSES = 2
-_GAIN = 1e-9  # a mean that is higher by less is no gain, so that of equals the first, the default, stays
+_MIN_GAIN = 1e-9  # of the mean; of equal settings the first is kept, which is the default
 
 Settings: TypeAlias = Mapping[str, float]
-SearchSpace: TypeAlias = Mapping[str, Sequence[float]]  # setting → the values to try
+SearchSpace: TypeAlias = Mapping[str, Sequence[float]]  # setting → values to try
 QueryValues: TypeAlias = NDArray[np.float64]  # (queries,)
 Objective: TypeAlias = Callable[[Settings], QueryValues]
 
 
 @dataclass(frozen=True, slots=True)
 class TuningResult:
-    """What tuning found.  The held-out figures are means over all queries, each measured by others' choice."""
+    """The tuned settings and their held-out gain.
+
+    The held-out mean is over all queries, each measured with settings that the other folds chose.
+    """
 
     defaults: Settings
     chosen: Settings
@@ -48,42 +52,42 @@ class TuningResult:
     p: float
     detectable: float
     fold_choices: tuple[Settings, ...]
-    tried: int  # settings that were measured
+    tried: int  # number of settings measured
 
     @property
     def gain(self) -> float:
-        """Held-out mean less the mean of the defaults."""
+        """Held-out mean minus the mean of the defaults."""
         return self.held_out_mean - self.default_mean
 
     @property
     def accepted(self) -> bool:
-        """Whether the gain is shown on held-out queries; otherwise the defaults should be kept."""
+        """Whether the held-out gain is significant; otherwise keep the defaults."""
         return self.p < ALPHA and self.gain > 0 and dict(self.chosen) != dict(self.defaults)
 
 
 def tune(
-    measure: Objective, space: SearchSpace, defaults: Settings, queries: int, *, folds: int = FOLDS, seed: int = 0
+    objective: Objective, space: SearchSpace, defaults: Settings, queries: int, *, folds: int = FOLDS, seed: int = 0
 ) -> TuningResult:
-    """Search `space` from `defaults`.  `measure` gives each query's value under some settings.
+    """Search `space` from `defaults` and cross-validate the gain.
 
-    Raises InputError when there are too few queries to show anything.
+    `objective` returns the value of each query under the given settings.  Raises InputError for too few queries.
     """
     if queries < MIN_QUERIES:
-        raise InputError(f"{queries} judged queries are too few to tune by; judge {MIN_QUERIES} or more")
-    remembered = _Remembered(measure)
+        raise InputError(f"{queries} judged queries are too few for tuning; judge {MIN_QUERIES} or more")
+    cached = _CachedObjective(objective)
     order = np.random.default_rng(seed).permutation(queries)
     held_out, choices = np.empty(queries), []
     for fold in np.array_split(order, min(folds, queries)):
         others = np.setdiff1d(order, fold)
-        choice = coordinate_search(remembered, space, defaults, others)
-        held_out[fold] = remembered(choice)[fold]
+        choice = coordinate_search(cached, space, defaults, others)
+        held_out[fold] = cached(choice)[fold]
         choices.append(choice)
-    before = remembered(defaults)
+    before = cached(defaults)
     difference = (held_out - before)[:, np.newaxis]
     interval = bootstrap_intervals(difference, seed=seed)
     return TuningResult(
         defaults=dict(defaults),
-        chosen=coordinate_search(remembered, space, defaults, order),
+        chosen=coordinate_search(cached, space, defaults, order),
         queries=queries,
         default_mean=float(before.mean()),
         held_out_mean=float(held_out.mean()),
@@ -92,41 +96,41 @@ def tune(
         p=float(randomization_p(difference, rounds=ROUNDS, seed=seed)[0]),
         detectable=float(detectable_difference(difference)[0]),
         fold_choices=tuple(choices),
-        tried=remembered.tried,
+        tried=cached.tried,
     )
 
 
-def coordinate_search(measure: Objective, space: SearchSpace, start: Settings, queries: NDArray[np.intp]) -> Settings:
-    """The best settings that changing one at a time leads to, by the mean over `queries`."""
+def coordinate_search(objective: Objective, space: SearchSpace, start: Settings, queries: NDArray[np.intp]) -> Settings:
+    """Return the settings with the best mean over `queries`, changing one setting at a time."""
     best = dict(start)
-    mean = measure(best)[queries].mean()
+    mean = objective(best)[queries].mean()
     for _ in range(MAX_PASSES):
         before = dict(best)
         for name, values in space.items():
             for value in values:
                 candidate = {**best, name: value}
-                found = measure(candidate)[queries].mean()
-                if found > mean + _GAIN:
-                    best, mean = candidate, found
+                candidate_mean = objective(candidate)[queries].mean()
+                if candidate_mean > mean + _MIN_GAIN:
+                    best, mean = candidate, candidate_mean
         if best == before:
             break
     return best
 
 
-class _Remembered:
-    """Measures each settings once."""
+class _CachedObjective:
+    """An objective that measures each combination of settings once."""
 
-    def __init__(self, measure: Objective) -> None:
-        self._measure = measure
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
         self._known: dict[tuple[tuple[str, float], ...], QueryValues] = {}
 
     def __call__(self, settings: Settings) -> QueryValues:
         key = tuple(sorted(settings.items()))
         if key not in self._known:
-            self._known[key] = self._measure(settings)
+            self._known[key] = self._objective(settings)
         return self._known[key]
 
     @property
     def tried(self) -> int:
-        """How many settings were measured."""
+        """Number of settings measured."""
         return len(self._known)

@@ -6,7 +6,6 @@ exact neighbour count as well as that one does.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.types import Ranking
+from retrieval.util.intervals import wilson_interval
 
 Z = 1.96  # standard errors of a 95 % interval
 LEAST_REPEATED = 30  # queries before an alarm
@@ -46,9 +46,8 @@ def estimate(recalls: Sequence[float] | NDArray[np.float64]) -> RecallEstimate:
     mean, count = float(values.mean()), float(len(values))
     variance = float(values.var(ddof=1)) if len(values) > 1 else 0.0
     trials = mean * (1 - mean) / variance * count if variance > 0 else count
-    centre = (mean + Z**2 / (2 * trials)) / (1 + Z**2 / trials)
-    half = Z / (1 + Z**2 / trials) * math.sqrt(mean * (1 - mean) / trials + Z**2 / (4 * trials**2))
-    return RecallEstimate(mean, max(0.0, centre - half), min(1.0, centre + half), len(values))
+    low, high = wilson_interval(mean, trials, z=Z)
+    return RecallEstimate(mean, max(0.0, low), min(1.0, high), len(values))
 
 
 def recall_of(found: Ranking, exact: Ranking) -> float:

@@ -174,7 +174,7 @@ def test_documents_without_a_second_sentence_give_no_item() -> None:
         (["{collection}:sideways", "--beir", "{beir}"], "sideways"),
         (["{collection}:dense,depth=3", "--beir", "{beir}"], "there is no setting 'depth'"),
         (["{collection}", "--beir", "{beir}", "--measures", "nDGC"], "there is no measure 'nDGC'"),
-        (["{collection}", "--beir", "{beir}", "--min", "nDCG@10"], "write measure=least"),
+        (["{collection}", "--beir", "{beir}", "--min", "nDCG@10"], "write measure=minimum"),
         (["{collection}", "--beir", "{beir}", "--slice", "age"], "no field 'age'"),
         (["--url", "http://127.0.0.1:9", "--collection", "x", "--beir", "{beir}"], "is the service up"),
         (["{collection}", "--known-item", "3", "--known-from", "abstract"], "choose sentence or title"),

@@ -109,4 +109,4 @@ def test_the_command_says_what_it_did(collection: Path, tmp_path: Path) -> None:
     queries.write_text("cat\ta cat\n")
     few = CliRunner().invoke(app, arguments)
     assert few.exit_code == 1
-    assert "too few to tune by" in few.output
+    assert "too few for tuning" in few.output

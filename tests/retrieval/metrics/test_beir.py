@@ -45,7 +45,7 @@ def test_queries_of_a_table_carry_its_columns(tmp_path: Path) -> None:
         ("{", ":1: not JSON"),
         ("[]", ":1: a query is a JSON object"),
         ('{"_id": "q"}', ":1: a query without id or text"),
-        ('{"_id": "q", "text": "a"}\n{"_id": "q", "text": "b"}', ":2: query 'q' stands there twice"),
+        ('{"_id": "q", "text": "a"}\n{"_id": "q", "text": "b"}', ":2: query 'q' occurs twice"),
     ],
 )
 def test_bad_queries_are_named(tmp_path: Path, line: str, message: str) -> None:

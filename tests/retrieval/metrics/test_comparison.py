@@ -105,9 +105,9 @@ def test_false_positives_of_whole_comparisons() -> None:
 
 def test_bad_input() -> None:
     run = make_run("A", {"q1": {"a": 1.0}})
-    with pytest.raises(InputError, match="takes two systems"):
+    with pytest.raises(InputError, match="needs two systems"):
         compare_runs([run], QRELS, "AP")
-    with pytest.raises(BadJudgments, match="judgments of another collection"):
+    with pytest.raises(BadJudgments, match="no query of the runs is judged"):
         compare_runs([run, run], Qrels("q", {"other": {"a": 1}}), "AP")
 
 
@@ -118,7 +118,7 @@ def test_gates() -> None:
         (False, "nDCG@10 0.6900 is below 0.7"),
         (True, "P(rel=2)@5 0.1000 reaches 0.1"),
     ]
-    with pytest.raises(InputError, match="write measure=least"):
+    with pytest.raises(InputError, match="write measure=minimum"):
         parse_gate("nDCG@10")
 
 

@@ -157,7 +157,7 @@ def test_depth_is_what_the_deepest_measure_needs() -> None:
         ("nDCG@ten", "'ten' is no value"),
         ("nDCG@0", "must be 1 or more"),
         ("nDCG(depth=3)@10", "unsupported params"),
-        ("P(2)@10", "written name=value"),
+        ("P(2)@10", "write parameters as name=value"),
         ("nDCG@10@5", "cannot be read|no value"),
         ("RBP", "may need a parameter: .*rel"),
         ("INST", "needs max_rel"),

@@ -156,7 +156,7 @@ def test_bad_judgments_are_named(tmp_path: Path, text: str, message: str) -> Non
         ("[1]", "expected one JSON object"),
         ('{"q": {"d": "high"}}', "'high' is no number"),
         ('{"q": {"d": NaN}}', "is nan"),
-        ('{"q": {"d": 2.5, "d": 1}}', "'d' stands twice"),
+        ('{"q": {"d": 2.5, "d": 1}}', "'d' occurs twice"),
         ('{"q": {"d": 1, "e": 1}, "r": {"d": 0}}', "as in judgments"),
         ("{", "not usable JSON"),
     ],
@@ -176,7 +176,7 @@ def test_files_that_are_no_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"q Q0 d 1 2 t\n" * 100)[:-9])
     with pytest.raises(BadJudgments, match="not UTF-8"):
         read_run(tmp_path / "latin")
-    with pytest.raises(BadJudgments, match="not a whole gzip file"):
+    with pytest.raises(BadJudgments, match="not a complete gzip file"):
         read_run(tmp_path / "cut.gz")
     with pytest.raises(BadJudgments, match="no such file"):
         read_run(tmp_path / "none")

@@ -67,5 +67,5 @@ def test_each_settings_is_measured_once() -> None:
 
 
 def test_too_few_queries_are_refused() -> None:
-    with pytest.raises(InputError, match="too few to tune by"):
+    with pytest.raises(InputError, match="too few for tuning"):
         tune(lambda _: np.zeros(3), SPACE, DEFAULTS, 3)
