@@ -1,9 +1,9 @@
-"""The few seams: what one part of Attendex may ask of another."""
+"""Protocols at the borders between packages: tokenizer, encoder, retriever, reranker."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,15 @@ from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
 
 
 class Tokenizer(Protocol):
-    """Text to tokens, as the encoder sees them."""
+    """Splits text into the tokens that the encoder reads."""
 
-    max_tokens: int  # most tokens of one passage that the encoder reads, special tokens and prompt aside
+    max_tokens: int  # limit of one passage, without special tokens and prompt
 
     def spans(self, text: str) -> NDArray[np.int32]:
-        """Code-point offsets of the tokens of `text` without special tokens, uncut: (tokens, 2)."""
+        """Return the code-point offsets of all tokens of `text`: (tokens, 2).
+
+        Special tokens are left out, and the text is not truncated.
+        """
         ...
 
 
@@ -35,17 +38,36 @@ class Encoder(Protocol):
     def encode_passages(self, texts: Sequence[str]) -> Vectors: ...  # (n, dimension) float32
 
 
-class VectorIndex(Protocol):
-    """Nearest neighbours by inner product, restricted to `allowed` rows when it is given."""
+class Retriever(Protocol):
+    """Ranks the passages of one open generation for one query.  For one thread.
 
-    def __len__(self) -> int: ...
+    A retriever that does not match every allowed row gives its matching rows scores above 0 and all others 0.
+    """
 
-    def search(self, queries: Vectors, k: int, *, allowed: Bitmap | None = None, exact: bool = False) -> list[Ranking]:
-        """The min(k, allowed rows) best rows of each query; `exact` passes by approximate structures."""
+    name: ClassVar[str]  # the key of its scores in an answer
+    matches_all: ClassVar[bool]  # whether every allowed row matches
+    min_candidates: ClassVar[int]  # the shortest ranking that is worth asking for
+
+    def rank(self, k: int, *, exact: bool = False) -> Ranking:
+        """Return the k best matching rows by (score descending, row ascending).
+
+        The ranking is shorter when fewer rows match.  `exact` bypasses approximate structures.
+        """
         ...
 
-    def score(self, query: Vectors, rows: Rows) -> Scores:
-        """Exact inner products of one query, (dimension,), with the kept vectors of `rows`."""
+    def score(self, rows: Rows) -> Scores:
+        """Return the exact score of each of `rows`, (n,)."""
+        ...
+
+    def matches(self) -> Bitmap:
+        """Return the rows that `rank` returns for an unlimited k, (rows,)."""
+        ...
+
+    def upper_bound(self, k: int) -> float:
+        """Return the highest score that a row which `rank(k)` does not return can have.
+
+        With k = 0, it is the highest score that any row can have.
+        """
         ...
 
 

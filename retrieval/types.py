@@ -169,15 +169,6 @@ class SearchRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreParts:
-    """What a score is made of; None where a retriever did not take part."""
-
-    dense: float | None = None
-    lexical: float | None = None
-    fused: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class PassageHit:
     """A matching passage: `text` is `document.text[start:end]`; `highlights` are offsets within `text`."""
 
@@ -267,7 +258,7 @@ class Hit:
     text: str
     metadata: Metadata
     passages: tuple[PassageHit, ...]
-    scores: ScoreParts = ScoreParts()
+    scores: Mapping[str, float | None] = field(default_factory=dict)  # by retriever, and "fused"; None: no part
     explanation: Explanation | None = None  # where the request asks for it
 
 

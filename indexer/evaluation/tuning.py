@@ -23,7 +23,7 @@ from retrieval.metrics.measures import depth_needed, parse_measures
 from retrieval.metrics.run_queries import run_queries
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.metrics.tuning import QueryValues, Settings, TuningResult, tune
-from retrieval.search.fusion import CONVEX_WEIGHT
+from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest, Vectors
 
@@ -63,7 +63,7 @@ def current_settings(manifest: Manifest) -> dict[str, float]:
     lexical = manifest.settings.lexical or LexicalSettings()
     weight = manifest.settings.search.weight
     return {
-        "weight": CONVEX_WEIGHT if weight is None else weight,
+        "weight": FUSIONS[DEFAULT_FUSION].default("weight") if weight is None else weight,
         "k1": lexical.k1,
         "b": lexical.b,
         "title_weight": lexical.title_weight,

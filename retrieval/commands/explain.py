@@ -43,14 +43,13 @@ def explain(
     from retrieval.encoder.loading import load_encoder
     from retrieval.search.request import checked
     from retrieval.search.searcher import open_searcher
-    from retrieval.types import Mode, SearchRequest
+    from retrieval.types import SearchRequest
 
     wanted = named_mode(mode)
     chosen = load_encoder(encoder) if encoder else None
     with open_searcher(collection, encoder=chosen) as searcher:
-        both = Mode.DENSE if searcher.reader.lexical is None else Mode.HYBRID
         text = checked(SearchRequest(query)).query
-        found = searcher.reasons.of_document(text, document, wanted or both)
+        found = searcher.explain(text, document, wanted)
         shown = searcher.document(document)
     if as_json:
         print_json({"query": text, "id": document, **asdict(found)})

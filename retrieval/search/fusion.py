@@ -1,51 +1,286 @@
-"""Two rankings to one: pure functions of passages' scores and ranks."""
+"""Fusion: one ranking of passages from one or several retrievers.
+
+`FUSIONS` lists the fusion methods.  Request checks, the wire schema, the command line, tuning and the searcher read it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.types import Rows, Scores
+from retrieval.protocols import Retriever
+from retrieval.types import Bitmap, Mode, Ranking, Rows, Scores, SearchRequest
 
 Values = NDArray[np.float64]
 
-CONVEX_WEIGHT = 0.7  # of the cosine, for text that the encoder can read
-RANK_WEIGHT = 0.5  # of the rank by cosine
+LISTED = 1000  # rows of each list in rank fusion; the same for every page, so that ranks are the same too
+_MIN_BREADTH = 50  # candidates of each retriever in the first round of score fusion
 
 
 @dataclass(frozen=True, slots=True)
-class Convex:
-    """`weight · cosine + (1 - weight) · bm25 / best`, `best` being the query's greatest BM25 among the allowed rows.
+class RowScores:
+    """Scores of some rows, (n,) each.
 
-    The theoretical minimum and maximum normalise the two (Bruch et al. 2023, "An Analysis of Fusion Functions for
-    Hybrid Retrieval"); without any match of words the second part is 0.  A fused score depends on the passage's own
-    cosine and BM25, never on which list it was found in.
+    `score` orders the rows.  `parts` holds each retriever's scores by its name.  `fused` is None for one retriever.
+    `matching` says which rows match; None when all of them do.
     """
 
-    weight: float
-    best: float
+    score: Scores
+    parts: Mapping[str, Scores]
+    fused: Scores | None = None
+    matching: Bitmap | None = None
 
-    def score(self, dense: Values, lexical: Values) -> Values:
-        words = lexical / self.best if self.best > 0 else np.zeros_like(lexical)
-        return self.weight * dense + (1.0 - self.weight) * words
 
-    def unseen(self, dense_floor: float, lexical_floor: float) -> float:
-        """The most that a passage can have whose scores are at most these: when the first k cannot change any more
-        (the threshold algorithm of Fagin, Lotem and Naor 2001)."""
-        return float(self.score(np.array([dense_floor]), np.array([lexical_floor]))[0])
+class PassageRanker(Protocol):
+    """Ranks passages for one query, by one retriever or by the fusion of several."""
+
+    allowed: Bitmap | None  # (rows,): rows that filter, phrases and exclusions leave; None for all live ones
+
+    def rank(self, k: int) -> Ranking:
+        """Return the k best matching rows by (score descending, row ascending); fewer when fewer match."""
+        ...
+
+    def score(self, rows: Rows) -> RowScores: ...
+
+    def matches(self) -> Bitmap:
+        """Return the rows that `rank` returns for an unlimited k, (rows,)."""
+        ...
+
+
+class SingleRanker:
+    """Ranks by one retriever, without fusion."""
+
+    def __init__(self, retriever: Retriever, allowed: Bitmap | None) -> None:
+        self.allowed = allowed
+        self._retriever = retriever
+
+    def rank(self, k: int) -> Ranking:
+        return self._retriever.rank(k)
+
+    def score(self, rows: Rows) -> RowScores:
+        scores = self._retriever.score(rows)
+        parts = {self._retriever.name: scores}
+        return RowScores(scores, parts, matching=_matching([self._retriever], parts))
+
+    def matches(self) -> Bitmap:
+        return self._retriever.matches()
+
+
+class ConvexFusion:
+    """Fuses scores: `Σ share · score / max_score` over the retrievers.
+
+    `max_score` is the query's greatest possible score: 1 for a cosine, for BM25 the greatest among the allowed rows.
+    This is the normalisation by theoretical minimum and maximum of Bruch et al. 2023, "An Analysis of Fusion Functions
+    for Hybrid Retrieval".  A fused score depends on the passage's own scores, never on the list that holds it.
+
+    The first k rows are those of a comparison of all rows, as far as the vector index is exact: the ranker takes more
+    and more candidates until no other row can reach the first k (threshold algorithm, Fagin, Lotem and Naor 2001).
+    A retriever with a share of 0 neither adds candidates nor matches.
+    """
+
+    def __init__(self, retrievers: Sequence[Retriever], shares: Sequence[float], allowed: Bitmap) -> None:
+        self.allowed: Bitmap | None = allowed
+        self._num_allowed = int(np.count_nonzero(allowed))
+        self._retrievers = retrievers
+        self._active = _active(retrievers, shares)
+        self._shares = [share for share in shares if share > 0.0]
+        self._max_scores = [each.upper_bound(0) for each in self._active]
+
+    def rank(self, k: int) -> Ranking:
+        breadth = max(_MIN_BREADTH, 2 * k)
+        while True:
+            counts = [max(each.min_candidates, breadth) for each in self._active]
+            found = [each.rank(count) for each, count in zip(self._active, counts, strict=True)]
+            rows = union([each.rows for each in found])
+            ranking = Ranking.top(rows, self._fused([each.score(rows) for each in self._active]), k)
+            if len(rows) >= self._num_allowed or all(map(_is_short, found, counts)):
+                return ranking
+            if len(ranking.rows) == k and ranking.scores[-1] > self._bound(counts):
+                return ranking
+            breadth *= 4
+
+    def score(self, rows: Rows) -> RowScores:
+        parts = {each.name: each.score(rows) for each in self._retrievers}
+        fused = self._fused([parts[each.name] for each in self._active])
+        return RowScores(fused, parts, fused, _matching(self._active, parts))
+
+    def matches(self) -> Bitmap:
+        return _matches(self._active)
+
+    def _fused(self, scores: Sequence[Scores]) -> Scores:
+        values = [each.astype(np.float64) for each in scores]
+        return convex_sum(values, self._shares, self._max_scores).astype(np.float32)
+
+    def _bound(self, counts: Sequence[int]) -> float:
+        """Return the highest fused score of a row in none of the rankings of these lengths."""
+        bounds = [np.array([each.upper_bound(count)]) for each, count in zip(self._active, counts, strict=True)]
+        return float(convex_sum(bounds, self._shares, self._max_scores)[0])
+
+
+class ReciprocalRankFusion:
+    """Fuses ranks: `Σ n · share / (rrf_k + rank)` over the n retrievers (Cormack, Clarke and Büttcher 2009).
+
+    Each retriever gives a list of at most LISTED rows; a row gets nothing from a list that does not hold it.  Rows in
+    no list follow with scores of at most 0: the normalised score of the first retriever with a share, less 1.  A row's
+    score therefore depends on the query and the allowed rows alone, not on the number of hits.
+    A retriever with a share of 0 has no list and does not match.
+    """
+
+    def __init__(
+        self, retrievers: Sequence[Retriever], shares: Sequence[float], allowed: Bitmap, *, rrf_k: int
+    ) -> None:
+        self.allowed: Bitmap | None = allowed
+        self._retrievers = retrievers
+        self._active = _active(retrievers, shares)
+        self._listed_scores = np.zeros(len(allowed), np.float32)  # 0 for rows in no list
+        lists = [each.rank(LISTED) for each in self._active]
+        for share, ranking in zip([share for share in shares if share > 0.0], lists, strict=True):
+            self._listed_scores[ranking.rows] += len(retrievers) * share * reciprocal_ranks(ranking.scores, rrf_k)
+        self._listed = union([each.rows for each in lists])
+        self._first = self._active[0]
+        self._max_score = self._first.upper_bound(0) or 1.0
+
+    def rank(self, k: int) -> Ranking:
+        rows = self._listed
+        if len(rows) < k:
+            more = self._first.rank(k, exact=True).rows
+            rows = union([rows, more if len(more) == k else np.flatnonzero(self.matches())])
+        return Ranking.top(rows, self._fused(rows, self._first.score(rows)), k)
+
+    def score(self, rows: Rows) -> RowScores:
+        parts = {each.name: each.score(rows) for each in self._retrievers}
+        fused = self._fused(rows, parts[self._first.name])
+        return RowScores(fused, parts, fused, _matching(self._active, parts))
+
+    def matches(self) -> Bitmap:
+        return _matches(self._active)
+
+    def _fused(self, rows: Rows, first: Scores) -> Scores:
+        listed = self._listed_scores[rows]
+        return np.where(listed > 0.0, listed, np.minimum(first / self._max_score - 1.0, 0.0)).astype(np.float32)
+
+
+def convex_sum(scores: Sequence[Values], shares: Sequence[float], max_scores: Sequence[float]) -> Values:
+    """Return `Σ share · score / max_score`, (n,); a retriever whose max_score is 0 adds nothing."""
+    total = np.zeros(len(scores[0]))
+    for values, share, max_score in zip(scores, shares, max_scores, strict=True):
+        if max_score > 0.0:
+            total += share * (values / max_score)
+    return total
 
 
 def reciprocal_ranks(scores: Scores, k: int) -> Values:
-    """`1 / (k + rank)` of scores in descending order (Cormack, Clarke and Büttcher 2009); equal ones share a rank."""
+    """Return `1 / (k + rank)` of descending scores; equal scores share a rank."""
     ranks = 1 + np.searchsorted(-scores, -scores, side="left")
     return 1.0 / (k + ranks)
 
 
-def union(some: Rows, others: Rows) -> Rows:
-    """The rows of either, ascending; sorted, which for so few takes a seventh of numpy's own union."""
-    rows = np.sort(np.concatenate((some, others)))
+def union(lists: Sequence[Rows]) -> Rows:
+    """Return the rows of all lists, ascending, each once.
+
+    For so few rows, sorting takes a seventh of the time of numpy's own union.
+    """
+    rows = np.sort(np.concatenate(lists))
     new = np.ones(len(rows), np.bool_)
     new[1:] = rows[1:] != rows[:-1]
     return rows[new]
+
+
+def shares_of(weight: float, retrievers: Sequence[Retriever]) -> list[float]:
+    """Return each retriever's share: `weight` for dense; the others divide the rest equally."""
+    rest = (1.0 - weight) / max(1, len(retrievers) - 1)
+    return [weight if each.name == Mode.DENSE.value else rest for each in retrievers]
+
+
+def _active(retrievers: Sequence[Retriever], shares: Sequence[float]) -> list[Retriever]:
+    return [each for each, share in zip(retrievers, shares, strict=True) if share > 0.0]
+
+
+def _is_short(ranking: Ranking, count: int) -> bool:
+    return len(ranking.rows) < count
+
+
+def _matches(retrievers: Sequence[Retriever]) -> Bitmap:
+    """Return the rows that any of the retrievers matches."""
+    everything = next((each for each in retrievers if each.matches_all), None)
+    return everything.matches() if everything else np.logical_or.reduce([each.matches() for each in retrievers])
+
+
+def _matching(retrievers: Sequence[Retriever], parts: Mapping[str, Scores]) -> Bitmap | None:
+    """Return which of the scored rows any of the retrievers matches; None when one of them matches all rows."""
+    if any(each.matches_all for each in retrievers):
+        return None
+    matching: Bitmap = np.logical_or.reduce([parts[each.name] > 0 for each in retrievers])
+    return matching
+
+
+@dataclass(frozen=True, slots=True)
+class FusionParameter:
+    """A parameter of a fusion method; `name` is the field of a search request that sets it."""
+
+    name: str
+    type: type[int] | type[float]
+    default: float
+    low: float
+    high: float
+    description: str
+    tuned: tuple[float, ...] = ()  # values that `attendex tune` tries; empty when it leaves the parameter alone
+
+    def contains(self, value: float) -> bool:
+        """Check whether a value is within the bounds."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """A fusion method.  `fuse` gets the retrievers, the allowed live rows and a value for each parameter."""
+
+    name: str
+    description: str
+    parameters: tuple[FusionParameter, ...]
+    fuse: Callable[..., PassageRanker]
+
+    def default(self, parameter: str) -> float:
+        """Return the default of a parameter."""
+        return next(each.default for each in self.parameters if each.name == parameter)
+
+
+def _fuse_scores(retrievers: Sequence[Retriever], allowed: Bitmap, *, weight: float) -> PassageRanker:
+    return ConvexFusion(retrievers, shares_of(weight, retrievers), allowed)
+
+
+def _fuse_ranks(retrievers: Sequence[Retriever], allowed: Bitmap, *, weight: float, rrf_k: int) -> PassageRanker:
+    return ReciprocalRankFusion(retrievers, shares_of(weight, retrievers), allowed, rrf_k=rrf_k)
+
+
+_WEIGHT = "dense share of the fused score"
+_TENTHS = tuple(step / 10 for step in range(11))
+
+DEFAULT_FUSION = SearchRequest("").fusion
+FUSIONS: Mapping[str, Fusion] = {
+    each.name: each
+    for each in (
+        Fusion(
+            "convex",
+            "weighted sum of the scores",
+            (FusionParameter("weight", float, 0.7, 0, 1, _WEIGHT, _TENTHS),),
+            _fuse_scores,
+        ),
+        Fusion(
+            "rrf",
+            "sum of reciprocal ranks",
+            (
+                FusionParameter("weight", float, 0.5, 0, 1, _WEIGHT),
+                FusionParameter("rrf_k", int, 60, 1, 10_000, "constant of reciprocal rank fusion"),
+            ),
+            _fuse_ranks,
+        ),
+    )
+}
+PARAMETERS: Mapping[str, FusionParameter] = {  # of all methods
+    each.name: each for fusion in FUSIONS.values() for each in fusion.parameters
+}

@@ -1,4 +1,4 @@
-"""Ranked documents to hits: what is read of them, their best passages, why these are shown."""
+"""Hits: ranked documents with their metadata, best passages and scores."""
 
 from __future__ import annotations
 
@@ -8,42 +8,49 @@ from itertools import accumulate
 import numpy as np
 
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.search.grouping import DocumentRanking
-from retrieval.search.retrievers import Retrieval, RowScores
-from retrieval.types import Document, Hit, Passage, PassageHit, Rows, ScoreParts, Scores, SearchRequest
+from retrieval.search.fusion import PassageRanker, RowScores
+from retrieval.search.ranking import DocumentRanking
+from retrieval.types import Document, Hit, Mode, Passage, PassageHit, Rows, Scores, SearchRequest
 
 
-def fetch(
-    request: SearchRequest, ranked: DocumentRanking, retrieval: Retrieval, reader: IndexReader
+def fetch_hits(
+    request: SearchRequest, ranked: DocumentRanking, ranker: PassageRanker, reader: IndexReader
 ) -> tuple[Hit, ...]:
-    """The hits of the page that is asked for."""
+    """Return the hits of the requested page.
+
+    A hit shows the best of its matching passages, at most `passages_per_document`; ranks count from 1.
+    """
     page = slice(request.offset, request.offset + request.k)
     documents = ranked.documents[page]
     if not len(documents):
         return ()
-    rows = _rows(documents, retrieval, reader)
-    scores = retrieval.score(np.concatenate(rows))
-    best = _best(scores.score, [len(each) for each in rows], request.passages_per_document)
-    if retrieval.words_alone and scores.lexical is not None:
-        best = [places[scores.lexical[places] > 0] for places in best]
-    passages = iter(reader.passages(np.concatenate(rows)[np.concatenate(best)]))
+    rows = _allowed_rows(documents, ranker, reader)
+    scores = ranker.score(np.concatenate(rows))
+    shown = _best_positions(scores.score, [len(each) for each in rows], request.passages_per_document)
+    if scores.matching is not None:
+        shown = [positions[scores.matching[positions]] for positions in shown]
+    passages = iter(reader.passages(np.concatenate(rows)[np.concatenate(shown)]))
     return tuple(
-        _hit(rank, document, float(score), [(place, next(passages)) for place in places.tolist()], scores, request)
-        for rank, (document, score, places) in enumerate(
-            zip(reader.documents(documents), ranked.scores[page], best, strict=True), start=request.offset + 1
+        _hit(rank, document, float(score), [(position, next(passages)) for position in positions], scores, request)
+        for rank, (document, score, positions) in enumerate(
+            zip(reader.documents(documents), ranked.scores[page], map(np.ndarray.tolist, shown), strict=True),
+            start=request.offset + 1,
         )
     )
 
 
-def _rows(documents: Rows, retrieval: Retrieval, reader: IndexReader) -> list[Rows]:
-    """The passages of each document that may match."""
+def _allowed_rows(documents: Rows, ranker: PassageRanker, reader: IndexReader) -> list[Rows]:
+    """Return the allowed passage rows of each document."""
     ends = np.searchsorted(reader.document_of, [documents, documents + 1]).T.tolist()
     rows = [np.arange(first, last, dtype=np.int64) for first, last in ends]
-    return rows if retrieval.allowed is None else [each[retrieval.allowed[each]] for each in rows]
+    return rows if ranker.allowed is None else [each[ranker.allowed[each]] for each in rows]
 
 
-def _best(scores: Scores, sizes: Sequence[int], count: int) -> list[Rows]:
-    """Places of the best passages, best first, of documents that have `sizes` of them, one after the other."""
+def _best_positions(scores: Scores, sizes: Sequence[int], count: int) -> list[Rows]:
+    """Return the positions of each document's `count` best passages, best first.
+
+    `scores` holds the passages of all documents one after the other; `sizes` says how many each document has.
+    """
     order = np.lexsort((-scores, np.repeat(np.arange(len(sizes)), sizes)))
     starts = accumulate(sizes, initial=0)
     return [order[start : start + min(size, count)] for start, size in zip(starts, sizes, strict=False)]
@@ -57,13 +64,6 @@ def _hit(
     scores: RowScores,
     request: SearchRequest,
 ) -> Hit:
-    shown = tuple(
-        PassageHit(
-            document.text[each.start : each.end], each.start, each.end, float(scores.score[place]), each.location
-        )
-        for place, each in passages
-    )
-    best = passages[0][0]
     metadata = document.metadata
     if request.fields is not None:
         metadata = {name: value for name, value in metadata.items() if name in request.fields}
@@ -74,10 +74,17 @@ def _hit(
         title=document.title,
         text=document.text,
         metadata=metadata,
-        passages=shown,
-        scores=ScoreParts(_at(scores.dense, best), _at(scores.lexical, best), _at(scores.fused, best)),
+        passages=tuple(_passage_hit(document, passage, scores.score[position]) for position, passage in passages),
+        scores=_named_scores(scores, passages[0][0]),
     )
 
 
-def _at(scores: Scores | None, place: int) -> float | None:
-    return None if scores is None else float(scores[place])
+def _passage_hit(document: Document, passage: Passage, score: np.float32) -> PassageHit:
+    text = document.text[passage.start : passage.end]
+    return PassageHit(text, passage.start, passage.end, float(score), passage.location)
+
+
+def _named_scores(scores: RowScores, position: int) -> dict[str, float | None]:
+    """Return the scores of one row by name; None for a retriever that took no part."""
+    parts = {Mode.DENSE.value: None, Mode.LEXICAL.value: None, **scores.parts, "fused": scores.fused}
+    return {name: None if values is None else float(values[position]) for name, values in parts.items()}

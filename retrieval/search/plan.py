@@ -1,7 +1,8 @@
-"""What a request means for one open generation: which mode, which rows, what is encoded, which weight."""
+"""Plans: the mode, rows, retrievers and weight that answer a request on one open generation."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,92 +13,101 @@ from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import parse_query
 from retrieval.index.metadata.facets import facet_type, sort_type
 from retrieval.index.metadata.filters import compile_filter, known_field
-from retrieval.search.fusion import CONVEX_WEIGHT, RANK_WEIGHT
-from retrieval.search.readability import Readability, Weight, dense_weight
-from retrieval.search.retrievers import DenseRetrieval, HybridRetrieval, LexicalRetrieval, RankRetrieval, Retrieval
+from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS, PassageRanker, SingleRanker
+from retrieval.search.readability import DenseWeight, Readability, dense_weight
+from retrieval.search.retrievers import RETRIEVERS, RetrieverQuery, RetrieverType
 from retrieval.types import Bitmap, Mode, SearchRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A checked request.  `text` is what the encoder reads and `allowed` what the filter leaves of the live rows."""
+    """A checked request and the way to answer it.
+
+    `text` is the part of the query that the encoder reads.  `allowed`, (rows,), holds the live rows that the filter
+    leaves; None means no filter.  `weight` is the dense share of hybrid fusion; None in the other modes.
+    """
 
     request: SearchRequest
     mode: Mode
     text: str
-    allowed: Bitmap | None  # None: no filter
-    weight: Weight | None  # of hybrid fusion
+    allowed: Bitmap | None
+    weight: DenseWeight | None
+    retrievers: tuple[RetrieverType, ...]
 
 
-def plan(request: SearchRequest, reader: IndexReader, readability: Readability) -> Plan:
-    """Hold a request against a generation.  Raises BadQuery and FilterError."""
-    mode = _mode(request, reader)
-    text = asked_text(request.query, mode, reader)
+def make_plan(
+    request: SearchRequest,
+    reader: IndexReader,
+    readability: Readability,
+    retrievers: Sequence[RetrieverType] = RETRIEVERS,
+) -> Plan:
+    """Check a request against a generation and plan it.  Raises BadQuery and FilterError.
+
+    Hybrid mode uses all of `retrievers`; another mode, the retriever of its name.
+    """
+    mode = request.mode or default_mode(reader)
+    text = query_text(request.query, mode, reader)
     _check_fields(request, reader)
     weight = _weight(request, reader, readability, text) if mode is Mode.HYBRID else None
     allowed = _allowed(request.filter, reader)
-    if mode is Mode.DENSE and not readability.sees(text):
+    if mode is Mode.DENSE and not readability.can_encode(text):
         allowed = np.zeros(reader.rows, np.bool_)
-    return Plan(request, mode, text, allowed, weight)
+    chosen = tuple(each for each in retrievers if mode is Mode.HYBRID or each.name == mode)
+    return Plan(request, mode, text, allowed, weight, chosen)
+
+
+def open_ranker(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None) -> PassageRanker:
+    """Open the retrievers of a plan.  `vector` is the embedding of `plan.text`; lexical mode needs none."""
+    allowed, lexical = plan.allowed, None
+    if plan.mode is not Mode.DENSE and reader.lexical is not None:
+        lexical = reader.lexical.query(plan.request.query, plan.allowed, reader.document_of)
+        allowed = lexical.allowed
+    query = RetrieverQuery(reader, allowed, vector, lexical, plan.request.exact)
+    retrievers = [each(query) for each in plan.retrievers]
+    if plan.weight is None:
+        return SingleRanker(retrievers[0], allowed)
+    fusion = FUSIONS[plan.request.fusion]
+    values = {each.name: getattr(plan.request, each.name) for each in fusion.parameters}
+    return fusion.fuse(retrievers, query.allowed_rows, **{**values, "weight": plan.weight.value})
+
+
+def default_mode(reader: IndexReader) -> Mode:
+    """Return the mode of a request that names none: hybrid when the collection has a lexical index, else dense."""
+    return Mode.DENSE if reader.lexical is None else Mode.HYBRID
 
 
 def text_to_encode(request: SearchRequest, reader: IndexReader) -> str:
-    """What the encoder is to read for a request; empty where no vector is needed."""
-    mode = _mode(request, reader)
-    return "" if mode is Mode.LEXICAL else encoded_text(request.query, mode)
+    """Return the text that the encoder reads for a request; empty in lexical mode."""
+    mode = request.mode or default_mode(reader)
+    return "" if mode is Mode.LEXICAL else _encoded_text(request.query, mode)
 
 
-def asked_text(query: str, mode: Mode, reader: IndexReader) -> str:
-    """What the encoder reads of a query that the collection can answer in that mode.  Raises BadQuery."""
+def query_text(query: str, mode: Mode, reader: IndexReader) -> str:
+    """Return the text that the encoder reads of a query.
+
+    Raises BadQuery when the collection cannot answer the query in that mode.
+    """
     if mode is not Mode.DENSE and reader.lexical is None:
-        raise BadQuery(f"{reader.name} has no index of words, so mode {mode} cannot answer; use mode dense")
-    text = encoded_text(query, mode)
+        raise BadQuery(f"{reader.name} has no lexical index, so mode {mode} cannot answer; use mode dense")
+    text = _encoded_text(query, mode)
     if not text:
         raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
     return text
 
 
-def encoded_text(query: str, mode: Mode) -> str:
-    """What the encoder reads of a query: all of it, or, where words take part, what its operators leave."""
+def _encoded_text(query: str, mode: Mode) -> str:
+    """Return the whole query in dense mode, which has no operators; else the query without its operators."""
     return query if mode is Mode.DENSE else parse_query(query).plain
 
 
-def retrieval(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None) -> Retrieval:
-    """The query at work; `vector` is that of `plan.text`, where one is needed."""
-    words = reader.lexical
-    if plan.mode is Mode.DENSE or words is None:
-        return _dense(plan, reader, vector, plan.allowed)
-    lexical_query = words.query(plan.request.query, plan.allowed, reader.document_of)
-    if plan.mode is Mode.LEXICAL:
-        return LexicalRetrieval(lexical_query)
-    allowed = reader.live if lexical_query.allowed is None else lexical_query.allowed & reader.live
-    dense = _dense(plan, reader, vector, allowed)
-    weight = plan.weight.value if plan.weight else 0.0
-    if plan.request.fusion == "rrf":
-        return RankRetrieval(dense, lexical_query, weight=weight, rrf_k=plan.request.rrf_k, rows=reader.rows)
-    return HybridRetrieval(dense, lexical_query, weight=weight, rows_allowed=int(np.count_nonzero(allowed)))
-
-
-def _mode(request: SearchRequest, reader: IndexReader) -> Mode:
-    return request.mode or (Mode.DENSE if reader.lexical is None else Mode.HYBRID)
-
-
-def _dense(
-    plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None, allowed: Bitmap | None
-) -> DenseRetrieval:
-    assert vector is not None
-    allowed = reader.live if allowed is None else allowed
-    return DenseRetrieval(reader.vectors, vector, allowed, exact=plan.request.exact)
-
-
-def _weight(request: SearchRequest, reader: IndexReader, readability: Readability, text: str) -> Weight:
-    """The dense share of fusion; what a collection was tuned to holds for the default fusion."""
-    if not readability.sees(text):
-        return Weight(0.0, "the encoder sees nothing in the query")
+def _weight(request: SearchRequest, reader: IndexReader, readability: Readability, text: str) -> DenseWeight:
+    """Return the dense share of fusion.  A weight that the collection was tuned to holds for the default fusion."""
+    if not readability.can_encode(text):
+        return DenseWeight(0.0, "the encoder knows no token of the query")
     unreadable = readability.unreadable_share(text)
     manifest = reader.manifest
-    tuned = manifest.settings.search.weight if request.fusion == "convex" else None
-    default = CONVEX_WEIGHT if request.fusion == "convex" else RANK_WEIGHT
+    tuned = manifest.settings.search.weight if request.fusion == DEFAULT_FUSION else None
+    default = FUSIONS[request.fusion].default("weight")
     return dense_weight(request.weight, tuned, default, unreadable, manifest.unreadable_share)
 
 
@@ -111,7 +121,7 @@ def _check_fields(request: SearchRequest, reader: IndexReader) -> None:
 
 
 def _allowed(expression: str, reader: IndexReader) -> Bitmap | None:
-    """The live rows whose documents match a filter."""
+    """Return the live rows whose documents match a filter, (rows,)."""
     if not expression.strip():
         return None
     matching = compile_filter(expression, reader.schema).documents(reader.column, len(reader.live_documents))

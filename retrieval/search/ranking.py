@@ -1,62 +1,114 @@
-"""Documents in the order of an answer: by score or by a field, and all those that match."""
+"""Document rankings: group passages into documents, order documents by score or by a field, list all matches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.metadata.facets import order_by
-from retrieval.search.grouping import DocumentRanking, group, order_ties, settled
-from retrieval.search.retrievers import Retrieval
-from retrieval.types import Bitmap, Rows, Scores
+from retrieval.search.fusion import PassageRanker
+from retrieval.types import Bitmap, Ranking, Rows, Scores
 
-_SPARE_PASSAGES = 10  # asked for beyond the documents that are wanted
+_SPARE_PASSAGES = 10  # passages in the first round beyond the number of documents
 
 
-def by_score(retrieval: Retrieval, reader: IndexReader, depth: int, min_score: float | None) -> DocumentRanking:
-    """The first `depth` documents by (score descending, id ascending); more passages are asked for until it is sure."""
-    asked = depth + _SPARE_PASSAGES
+@dataclass(frozen=True, slots=True)
+class DocumentRanking:
+    """Document rows, best first, each with the score of its best passage."""
+
+    documents: NDArray[np.int64]
+    scores: Scores
+
+
+def rank_by_score(
+    ranker: PassageRanker, reader: IndexReader, depth: int, min_score: float | None = None
+) -> DocumentRanking:
+    """Return the first `depth` documents by (score descending, id ascending).
+
+    Each round doubles the number of passages, until no further passage can change the result.
+    """
+    count = depth + _SPARE_PASSAGES
     while True:
-        ranking = retrieval.rank(asked)
+        ranking = ranker.rank(count)
         grouped = group(ranking, reader.document_of)
-        if settled(ranking, grouped, depth, asked):
+        if settled(ranking, grouped, depth, count):
             ordered = order_ties(grouped, reader.ids, depth)
             return ordered if min_score is None else _at_least(ordered, min_score)
-        asked *= 2
+        count *= 2
 
 
-def by_field(
-    retrieval: Retrieval, reader: IndexReader, depth: int, min_score: float | None, sort: str
+def rank_by_field(
+    ranker: PassageRanker, reader: IndexReader, depth: int, min_score: float | None, sort: str
 ) -> DocumentRanking:
-    """The first `depth` matching documents by (field, score descending, id ascending); `-field` is descending."""
-    documents = np.flatnonzero(matching(retrieval, reader, min_score))
+    """Return the first `depth` matching documents by (field, score descending, id ascending).
+
+    `sort` is the name of a field; `-field` orders it descending.
+    """
+    documents = np.flatnonzero(matching_documents(ranker, reader, min_score))
     ranks = order_by(reader.column(sort.removeprefix("-")), documents, descending=sort.startswith("-"))
     if len(documents) > depth:
-        reach = np.partition(ranks, depth - 1)[depth - 1]
-        documents, ranks = documents[ranks <= reach], ranks[ranks <= reach]
-    scores = _document_scores(retrieval, reader, documents)
+        last_rank = np.partition(ranks, depth - 1)[depth - 1]
+        documents, ranks = documents[ranks <= last_rank], ranks[ranks <= last_rank]
+    scores = _document_scores(ranker, reader, documents)
     ids = reader.ids(documents)
     order = sorted(range(len(documents)), key=lambda i: (ranks[i], -scores[i], ids[i]))[:depth]
     return DocumentRanking(documents[order], scores[order])
 
 
-def matching(retrieval: Retrieval, reader: IndexReader, min_score: float | None) -> Bitmap:
-    """Every document with a matching passage, (documents,), of at least `min_score` where that is given."""
-    rows = np.flatnonzero(retrieval.matches())
+def matching_documents(ranker: PassageRanker, reader: IndexReader, min_score: float | None) -> Bitmap:
+    """Return the documents with a matching passage that scores at least `min_score`, (documents,)."""
+    rows = np.flatnonzero(ranker.matches())
     if min_score is not None:
-        rows = rows[retrieval.score(rows).score >= min_score]
+        rows = rows[ranker.score(rows).score >= min_score]
     found = np.zeros(len(reader.live_documents), np.bool_)
     found[reader.document_of[rows]] = True
     return found & reader.live_documents
 
 
-def _document_scores(retrieval: Retrieval, reader: IndexReader, documents: Rows) -> Scores:
-    """The best score of a matching passage of each document; `documents` ascend."""
+def group(ranking: Ranking, document_of: NDArray[np.int64]) -> DocumentRanking:
+    """Return the documents of a passage ranking.
+
+    A document has the score of its best passage (MaxP, Dai and Callan 2019).
+    """
+    documents = document_of[ranking.rows]
+    _, first = np.unique(documents, return_index=True)
+    first.sort()
+    return DocumentRanking(documents[first], ranking.scores[first])
+
+
+def settled(ranking: Ranking, grouped: DocumentRanking, depth: int, count: int) -> bool:
+    """Check whether passages beyond the first `count` leave the first `depth` documents as they are, ties included."""
+    if len(ranking.rows) < count:
+        return True
+    return len(grouped.scores) > depth and bool(grouped.scores[depth - 1] > ranking.scores[-1])
+
+
+def order_ties(
+    grouped: DocumentRanking, ids_of: Callable[[NDArray[np.int64]], Sequence[str]], depth: int
+) -> DocumentRanking:
+    """Return the first `depth` documents by (score descending, id ascending)."""
+    end = len(grouped.scores)
+    if depth < end:  # all documents that tie with the last one
+        end = int(np.searchsorted(-grouped.scores, -grouped.scores[depth - 1], side="right"))
+    documents, scores = grouped.documents[:end], grouped.scores[:end]
+    if np.all(scores[1:] < scores[:-1]):
+        return DocumentRanking(documents[:depth], scores[:depth])
+    ids = ids_of(documents)
+    order = np.array(sorted(range(end), key=lambda i: (-scores[i], ids[i]))[:depth], dtype=np.int64)
+    return DocumentRanking(documents[order], scores[order])
+
+
+def _document_scores(ranker: PassageRanker, reader: IndexReader, documents: Rows) -> Scores:
+    """Return the score of each document's best matching passage; `documents` are in ascending order."""
     wanted = np.zeros(len(reader.live_documents), np.bool_)
     wanted[documents] = True
-    rows = np.flatnonzero(wanted[reader.document_of] & retrieval.matches())
+    rows = np.flatnonzero(wanted[reader.document_of] & ranker.matches())
     best = np.full(len(reader.live_documents), -np.inf, np.float32)
-    np.maximum.at(best, reader.document_of[rows], retrieval.score(rows).score)
+    np.maximum.at(best, reader.document_of[rows], ranker.score(rows).score)
     scores: Scores = best[documents]
     return scores
 

@@ -1,4 +1,4 @@
-"""What a search may ask for."""
+"""Checks of a search request, and the limits that they enforce."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from retrieval.errors import BadQuery
+from retrieval.search.fusion import FUSIONS, PARAMETERS, FusionParameter
 from retrieval.types import Mode, SearchRequest
 
 MAX_DEPTH = 10_000  # offset + k
@@ -14,14 +15,31 @@ MAX_FACETS = 16
 
 
 def checked(request: SearchRequest) -> SearchRequest:
-    """The request with its query stripped; BadQuery where it cannot be answered."""
+    """Return the request with its query stripped and its mode typed.  Raises BadQuery."""
     query = request.query.strip()
+    _check_query(query)
+    _check_page(request)
+    _check_fusion(request)
+    if len(request.facets) > MAX_FACETS:
+        raise BadQuery(f"the request has {len(request.facets)} facets; at most {MAX_FACETS} are counted at once")
+    if request.min_score is not None and not math.isfinite(request.min_score):
+        raise BadQuery(f"min_score is {request.min_score}; give a finite number")
+    mode = _mode(request.mode)
+    if query == request.query and mode is request.mode:  # a checked request comes back as it is
+        return request
+    return replace(request, query=query, mode=mode)
+
+
+def _check_query(query: str) -> None:
     if not query:
         raise BadQuery("the query is empty; give at least one word")
     if not _is_text(query):
-        raise BadQuery("the query holds half of a surrogate pair, which is no character")
+        raise BadQuery("the query has half of a surrogate pair, which is not a character; send valid Unicode")
     if len(query) > MAX_QUERY_CHARACTERS:
         raise BadQuery(f"the query has {len(query):,} characters; at most {MAX_QUERY_CHARACTERS:,} are allowed")
+
+
+def _check_page(request: SearchRequest) -> None:
     if request.k < 1:
         raise BadQuery(f"k is {request.k}; ask for at least 1 hit")
     if request.offset < 0:
@@ -33,24 +51,24 @@ def checked(request: SearchRequest) -> SearchRequest:
         )
     if request.passages_per_document < 1:
         raise BadQuery(f"passages_per_document is {request.passages_per_document}; ask for at least 1")
-    if request.weight is not None and not 0 <= request.weight <= 1:
-        raise BadQuery(f"weight is {request.weight}; it is the dense share of the score, from 0 to 1")
-    if len(request.facets) > MAX_FACETS:
-        raise BadQuery(f"{len(request.facets)} facets; at most {MAX_FACETS} are counted at once")
-    if request.min_score is not None and not math.isfinite(request.min_score):
-        raise BadQuery(f"min_score is {request.min_score}; give a finite number")
-    if request.fusion not in ("convex", "rrf"):
-        raise BadQuery(f"fusion is {request.fusion!r}; it is 'convex' or 'rrf'")
-    if request.rrf_k < 1:
-        raise BadQuery(f"rrf_k is {request.rrf_k}; it must be at least 1")
-    mode = _mode(request.mode)
-    if query == request.query and mode is request.mode:  # was checked before
-        return request
-    return replace(request, query=query, mode=mode)
+
+
+def _check_fusion(request: SearchRequest) -> None:
+    if request.fusion not in FUSIONS:
+        raise BadQuery(f"fusion is {request.fusion!r}; it is {' or '.join(map(repr, FUSIONS))}")
+    for parameter in PARAMETERS.values():
+        value = getattr(request, parameter.name)
+        if value is not None and not parameter.contains(value):
+            raise BadQuery(f"{parameter.name} is {value}; give {_bounds(parameter)}")
+
+
+def _bounds(parameter: FusionParameter) -> str:
+    kind = "a whole number" if parameter.type is int else "a number"
+    return f"{kind} from {parameter.low:,} to {parameter.high:,} ({parameter.description})"
 
 
 def _is_text(query: str) -> bool:
-    """Whether every character is one."""
+    """Check whether UTF-8 can encode every character."""
     try:
         query.encode()
     except UnicodeEncodeError:
@@ -58,9 +76,9 @@ def _is_text(query: str) -> bool:
     return True
 
 
-def _mode(asked: str | None) -> Mode | None:
-    """A mode, also where its plain name was given."""
+def _mode(name: str | None) -> Mode | None:
+    """Return the mode of that name; a mode is its own name."""
     try:
-        return None if asked is None else Mode(asked)
+        return None if name is None else Mode(name)
     except ValueError:
-        raise BadQuery(f"mode is {asked!r}; it is {', '.join(Mode)}") from None
+        raise BadQuery(f"mode is {name!r}; it is {', '.join(Mode)}") from None

@@ -1,4 +1,7 @@
-"""A collection and its encoder, put together to answer queries: encode → plan → rank → count → fetch."""
+"""Searcher: a collection and its encoder, put together to answer queries.
+
+A search takes these steps: encode → plan → rank → count facets → fetch hits → highlight → explain.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,25 @@ from retrieval.errors import DocumentNotFound
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
-from retrieval.search.explain.highlight import Marks
-from retrieval.search.explain.hit_explanation import Reasons
-from retrieval.search.grouping import DocumentRanking
-from retrieval.search.hits import fetch
-from retrieval.search.plan import Plan, plan, retrieval, text_to_encode
-from retrieval.search.ranking import by_field, by_score, matching
+from retrieval.search.explain.attribution import TextAttention
+from retrieval.search.explain.highlight import Highlighter
+from retrieval.search.explain.hit_explanation import HitExplainer
+from retrieval.search.fusion import PassageRanker
+from retrieval.search.hits import fetch_hits
+from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, query_text, text_to_encode
+from retrieval.search.ranking import DocumentRanking, matching_documents, rank_by_field, rank_by_score
 from retrieval.search.readability import Readability
 from retrieval.search.request import checked
-from retrieval.search.retrievers import Retrieval
-from retrieval.types import Document, FacetCount, Hit, Mode, SearchRequest, SearchResult, Timings
+from retrieval.search.retrievers import RETRIEVERS, RetrieverType
+from retrieval.types import Document, Explanation, FacetCount, Hit, Mode, SearchRequest, SearchResult, Timings
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """A checked request, the vector of its query, (dimension,), where it needs one, and what encoding took."""
+class EncodedRequest:
+    """A checked request and the embedding of its query.
+
+    `vector`, (dimension,), is None in lexical mode.  `encode_ms` is the time that encoding took, batch included.
+    """
 
     request: SearchRequest
     vector: NDArray[np.float32] | None
@@ -39,12 +46,18 @@ class Encoded:
 
 
 class Searcher:
-    """Answers searches over one open generation.  Safe to call from several threads."""
+    """Answers searches over one open generation.  Safe to call from several threads.
 
-    def __init__(self, reader: IndexReader, encoder: SentenceEncoder) -> None:
+    `retrievers` are those that hybrid mode fuses.
+    """
+
+    def __init__(
+        self, reader: IndexReader, encoder: SentenceEncoder, *, retrievers: Sequence[RetrieverType] = RETRIEVERS
+    ) -> None:
         self.reader = reader
         self.encoder = encoder
-        self.reasons = Reasons(reader, encoder)
+        self._retrievers = retrievers
+        self._explainer = HitExplainer(reader, encoder)
         self._readability = Readability(encoder.tokenizer)
 
     def __enter__(self) -> Searcher:
@@ -56,84 +69,100 @@ class Searcher:
         self.close()
 
     def close(self) -> None:
-        """Let the generation go."""
+        """Close the generation."""
         self.reader.close()
 
     def search(self, request: SearchRequest) -> SearchResult:
-        """Answer one request.  Raises BadQuery and FilterError for what cannot be answered."""
+        """Answer one request.  Raises BadQuery and FilterError."""
         return self.search_many([request])[0]
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
-        """Answer several requests; their queries are encoded together."""
+        """Answer several requests in their order; the encoder reads their queries together."""
         return [self.answer(each) for each in self.encoded([checked(request) for request in requests])]
 
-    def encoded(self, requests: Sequence[SearchRequest], *, thrifty: bool = False) -> list[Encoded]:
-        """Checked requests with the vectors of their queries, which are encoded together, `thrifty` or soon."""
+    def encoded(self, requests: Sequence[SearchRequest], *, thrifty: bool = False) -> list[EncodedRequest]:
+        """Encode the queries of checked requests together.
+
+        `thrifty` saves processor time; without it, the encoder answers as soon as it can.
+        """
         started = time.perf_counter()
         texts = [text_to_encode(request, self.reader) for request in requests]
-        some = [text for text in texts if text]
-        vectors = iter(self.encoder.encode_queries(some, thrifty=thrifty) if some else ())
+        nonempty = [text for text in texts if text]
+        vectors = iter(self.encoder.encode_queries(nonempty, thrifty=thrifty) if nonempty else ())
         encode_ms = _ms_since(started)
         return [
-            Encoded(request, next(vectors) if text else None, encode_ms)
+            EncodedRequest(request, next(vectors) if text else None, encode_ms)
             for request, text in zip(requests, texts, strict=True)
         ]
 
-    def answer(self, encoded: Encoded) -> SearchResult:
-        """Rank, count and fetch.  Raises BadQuery and FilterError for what cannot be answered."""
+    def answer(self, encoded: EncodedRequest) -> SearchResult:
+        """Rank, count and fetch.  Raises BadQuery and FilterError."""
         request, vector, encode_ms = encoded.request, encoded.vector, encoded.encode_ms
         started = time.perf_counter()
-        planned = plan(request, self.reader, self._readability)
-        found = retrieval(planned, self.reader, vector)
-        ranked = self._ranked(found, request)
-        facets = self._facets(found, request)
+        plan = make_plan(request, self.reader, self._readability, self._retrievers)
+        ranker = open_ranker(plan, self.reader, vector)
+        ranked = self._ranked(ranker, request)
+        facets = self._facets(ranker, request)
         retrieve_ms = _ms_since(started)
-        fetched = time.perf_counter()
-        hits = fetch(request, ranked, found, self.reader)
+        fetch_started = time.perf_counter()
+        hits = fetch_hits(request, ranked, ranker, self.reader)
         if request.highlight:
-            hits = self._highlighted(planned, vector, hits)
-        fetch_ms = _ms_since(fetched)
+            hits = self._highlighted(plan, vector, hits)
+        fetch_ms = _ms_since(fetch_started)
         if request.explain:
-            hits = self.reasons.added(request.query, hits, planned.mode, vector)
+            hits = self._explainer.explain_hits(request.query, plan.text, hits, plan.mode, vector)
         total_ms = encode_ms + _ms_since(started)
         return SearchResult(
             query=request.query,
             collection=self.reader.name,
             generation=self.reader.manifest.generation,
-            mode=planned.mode,
+            mode=plan.mode,
             hits=hits,
             timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, total_ms),
             facets=facets,
-            weight=planned.weight.value if planned.weight else None,
-            weight_reason=planned.weight.reason if planned.weight else "",
+            weight=plan.weight.value if plan.weight else None,
+            weight_reason=plan.weight.reason if plan.weight else "",
         )
 
     def document(self, document_id: str) -> Document:
-        """The live document with that id; DocumentNotFound otherwise."""
+        """Return the live document with that id.  Raises DocumentNotFound."""
         row = self.reader.find(document_id)
         if row is None:
             raise DocumentNotFound(f"no document {document_id!r} in {self.reader.name}")
         return self.reader.documents([row])[0]
 
-    def _ranked(self, found: Retrieval, request: SearchRequest) -> DocumentRanking:
+    def explain(
+        self, query: str, document_id: str, mode: Mode | None = None, *, start: int | None = None
+    ) -> Explanation:
+        """Explain a document's score for a query, whether a search finds the document or not.
+
+        The explanation is that of the passage that begins at `start`; by default, of the passage with the best cosine
+        (lexical mode: BM25).  Raises BadQuery when a search would.
+        """
+        mode = mode or default_mode(self.reader)
+        text = query_text(query, mode, self.reader)
+        return self._explainer.explain_document(query, text, document_id, mode, start=start)
+
+    def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> TextAttention:
+        """Return the self-attention over the query, or over the document's best passage for it."""
+        return self._explainer.attention(query, document_id, layer, of_query=of_query)
+
+    def _ranked(self, ranker: PassageRanker, request: SearchRequest) -> DocumentRanking:
         depth = request.offset + request.k
         if request.sort:
-            return by_field(found, self.reader, depth, request.min_score, request.sort)
-        return by_score(found, self.reader, depth, request.min_score)
+            return rank_by_field(ranker, self.reader, depth, request.min_score, request.sort)
+        return rank_by_score(ranker, self.reader, depth, request.min_score)
 
-    def _facets(self, found: Retrieval, request: SearchRequest) -> dict[str, tuple[FacetCount, ...]]:
+    def _facets(self, ranker: PassageRanker, request: SearchRequest) -> dict[str, tuple[FacetCount, ...]]:
         if not request.facets:
             return {}
-        documents = matching(found, self.reader, request.min_score)
+        documents = matching_documents(ranker, self.reader, request.min_score)
         return {field: count_values(self.reader.column(field), documents) for field in request.facets}
 
     def _highlighted(self, plan: Plan, vector: NDArray[np.float32] | None, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
-        words = self.reader.lexical
-        marks = Marks(
-            words if plan.mode is not Mode.DENSE else None,
-            self.encoder if vector is not None else None,
-        )
-        return marks.added(plan.request.query, vector, hits)
+        lexical = None if plan.mode is Mode.DENSE else self.reader.lexical
+        highlighter = Highlighter(lexical, self.encoder if vector is not None else None)
+        return highlighter.highlight(plan.request.query, vector, hits)
 
 
 def open_searcher(
@@ -145,8 +174,8 @@ def open_searcher(
 ) -> Searcher:
     """Open a collection with the encoder that made it, or check that `encoder` is the same one.
 
-    With `previous`, an earlier generation that is open, only what changed since is opened, and canaries that it had
-    are not encoded again.  Raises NotACollection, CorruptCollection, EncoderMismatch.
+    With `previous`, an open earlier generation, only the files that changed are opened, and unchanged canaries are not
+    encoded again.  Raises NotACollection, CorruptCollection, EncoderMismatch.
     """
     reader = open_index_reader(path, generation, previous=previous)
     try:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from retrieval.errors import AttendexError, BadQuery, Overloaded
 from retrieval.search.request import checked
-from retrieval.search.searcher import Encoded
+from retrieval.search.searcher import EncodedRequest
 from retrieval.types import Mode, SearchRequest, SearchResult
 from service.config.settings import RequestLimits, Settings
 from service.observability.metrics import Metrics
@@ -134,7 +134,7 @@ class SearchQueue:
                     begun.update(zip(places, steps, strict=True))
             return _finished(leases.pop_all(), [begun[place] for place in range(len(asked))])
 
-    def _observe(self, encoded: Sequence[Encoded]) -> None:
+    def _observe(self, encoded: Sequence[EncodedRequest]) -> None:
         if any(each.vector is not None for each in encoded):
             self._metrics.encoded(encoded[0].encode_ms / 1000)
 

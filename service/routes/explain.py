@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from retrieval.search.request import checked
-from retrieval.search.searcher import Searcher
 from retrieval.types import Mode, SearchRequest
 from service.config.api_keys import Role
 from service.queues.search_queue import check_limits
@@ -33,15 +32,13 @@ async def attention(name: Name, body: AttentionBody, request: Request) -> Respon
 
 def _explain(services: Services, name: str, body: ExplainBody) -> object:
     with services.collections.lease(name) as searcher:
-        mode = Mode(body.mode) if body.mode else default_mode(searcher)
-        return searcher.reasons.of_document(_query(body.query, services), body.id, mode, start=body.start)
+        mode = Mode(body.mode) if body.mode else None
+        return searcher.explain(_query(body.query, services), body.id, mode, start=body.start)
 
 
 def _attention(services: Services, name: str, body: AttentionBody) -> dict[str, object]:
     with services.collections.lease(name) as searcher:
-        found = searcher.reasons.attention(
-            _query(body.query, services), body.id, body.layer, of_query=body.side == "query"
-        )
+        found = searcher.attention(_query(body.query, services), body.id, body.layer, of_query=body.side == "query")
     return {
         "words": found.words,
         "layers": found.layers,
@@ -49,11 +46,6 @@ def _attention(services: Services, name: str, body: AttentionBody) -> dict[str, 
         "layer": found.layer,
         "weights": found.weights.round(4),
     }
-
-
-def default_mode(searcher: Searcher) -> Mode:
-    """What a search without a mode uses."""
-    return Mode.DENSE if searcher.reader.lexical is None else Mode.HYBRID
 
 
 def _query(text: str, services: Services) -> str:

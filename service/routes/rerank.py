@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from retrieval.errors import EmptyInput, TooLarge
-from retrieval.search.explain.attribution import Explainer
+from retrieval.search.explain.attribution import CosineExplainer
 from retrieval.types import Span
 from service.config.api_keys import Role
 from service.queues.embedding_queue import RankedText
@@ -92,7 +92,7 @@ async def _spans(request: Request, body: RerankBody, texts: Sequence[str]) -> li
 
     def explained() -> list[list[Span]]:
         encoder = services.encoders.get(services.encoders.resolve(""))
-        spans = Explainer(encoder).spans(body.query, texts, most=wanted.max_spans or DEFAULT_SPANS)
+        spans = CosineExplainer(encoder).spans(body.query, texts, max_spans=wanted.max_spans or DEFAULT_SPANS)
         return [[span for span in each if span.score >= wanted.threshold] for each in spans]
 
     return await services.threads.run(explained)

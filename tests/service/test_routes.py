@@ -205,7 +205,6 @@ MIRRORS: list[tuple[type[BaseModel], type]] = [
     (search.SearchAnswer, types.SearchResult),
     (search.HitAnswer, types.Hit),
     (search.PassageAnswer, types.PassageHit),
-    (search.ScoresAnswer, types.ScoreParts),
     (search.TimingsAnswer, types.Timings),
     (search.FacetAnswer, types.FacetCount),
     (search.SearchBody, types.SearchRequest),

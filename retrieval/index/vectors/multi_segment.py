@@ -35,7 +35,7 @@ class SegmentVectors:
 
 
 class CombinedVectors:
-    """Vectors of several segments, rows counted through them in order.  Satisfies protocols.VectorIndex."""
+    """Vectors of several segments, rows counted through them in order."""
 
     def __init__(self, segments: Sequence[SegmentVectors], dimension: int) -> None:
         self.segments = tuple(segments)

@@ -1,8 +1,8 @@
-"""Why a passage matched.
+"""Attribution: the share of each word in the cosine of a query and a passage.
 
 With mean pooling the vector of a text is q̄ = Σᵢ wᵢ qᵢ divided by its length, so a cosine is exactly a sum over pairs of
-tokens: cos(q, d) = Σᵢⱼ wᵢ vⱼ qᵢ·dⱼ / (‖q̄‖ ‖d̄‖).  Where the vector is not such a sum (cls or last-token pooling,
-projections after pooling), each word is left out once, and what the cosine loses is reported as that and nothing more.
+tokens: cos(q, d) = Σᵢⱼ wᵢ vⱼ qᵢ·dⱼ / (‖q̄‖ ‖d̄‖).  Other vectors (cls or last-token pooling, projections after pooling)
+are not such sums.  For them, the explainer leaves out each word once and reports the loss of cosine.
 """
 
 from __future__ import annotations
@@ -16,103 +16,111 @@ from numpy.typing import NDArray
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.token_states import TokenStates, can_inspect, sums_tokens, tokens_of
 from retrieval.errors import BadQuery
-from retrieval.search.explain.word_alignment import SPECIAL, Part, Word, Words, joined, words_of
+from retrieval.search.explain.word_alignment import SPECIAL, AlignedWord, AlignedWords, TextPart, align_words, joined
 from retrieval.types import DenseExplanation, Span, Vectors, WordPart
 
-LEFT_OUT_NOTE = (
-    "This encoder's vectors are not sums over words, so there is no exact share of a word. Shown is how much the score "
-    "falls when the word is left out; these numbers do not add up to the score."
+LEAVE_ONE_OUT_NOTE = (
+    "This encoder's vectors are not sums over words, so no word has an exact share. The numbers say how much the score "
+    "falls without the word; they do not add up to the score."
 )
-MOST_LEFT_OUT = 64  # texts that leave-one-out encodes a side; longer texts lose several words at a time
-MOST_SPANS = 5
-DECIMALS = 7  # of a pair's share, so that what is sent stays small
+MAX_ENCODED = 64  # texts that leave-one-out encodes for each side; longer texts lose several words at a time
+MAX_SPANS = 5
+DECIMALS = 7  # of a pair's share; more would only make the answer longer
 
 
 @dataclass(frozen=True, slots=True)
-class Attention:
-    """Where the words of a text look in one layer: `weights` (heads, words, words), each row summing to 1."""
+class TextAttention:
+    """Attention between the words of a text in one layer.
 
-    words: tuple[Word, ...]
+    `weights`: (heads, words, words); each row sums to 1.
+    """
+
+    words: tuple[AlignedWord, ...]
     layers: int
     heads: int
     layer: int
     weights: NDArray[np.float32]
 
 
-class Explainer:
+class CosineExplainer:
     """Explains cosines of one encoder.  Safe to call from several threads."""
 
     def __init__(self, encoder: SentenceEncoder) -> None:
         self._encoder = encoder
 
     def explain(
-        self, query: str, passages: Sequence[Sequence[Part]], scores: Sequence[float]
+        self, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]
     ) -> list[DenseExplanation]:
-        """Why each passage, in parts as the encoder read them, has its score with the query."""
+        """Explain the cosine of the query with each passage, given in the parts that the encoder read."""
         if sums_tokens(self._encoder):
             return self._token_pairs(query, passages, scores)
-        return [self._left_out(query, each, score) for each, score in zip(passages, scores, strict=True)]
+        return [self._leave_one_out(query, parts, score) for parts, score in zip(passages, scores, strict=True)]
 
-    def spans(self, query: str, texts: Sequence[str], most: int = MOST_SPANS) -> list[tuple[Span, ...]]:
-        """The stretches of each text that carry its cosine with the query, best first."""
+    def spans(self, query: str, texts: Sequence[str], max_spans: int = MAX_SPANS) -> list[tuple[Span, ...]]:
+        """Return the spans of each text that carry most of its cosine with the query, best first."""
         scores = (
             self._encoder.encode_passages([text or " " for text in texts]) @ self._encoder.encode_queries([query])[0]
         )
-        explained = self.explain(query, [[Part("text", text)] for text in texts], scores.tolist())
-        return [best_spans(each.passage, most) for each in explained]
+        explained = self.explain(query, [[TextPart("text", text)] for text in texts], scores.tolist())
+        return [best_spans(each.passage, max_spans) for each in explained]
 
-    def attention(self, parts: Sequence[Part], layer: int, *, query: bool = False) -> Attention:
-        """The encoder's own self-attention over one text; BadQuery where there is no such layer, or none to see."""
+    def attention(self, parts: Sequence[TextPart], layer: int, *, query: bool = False) -> TextAttention:
+        """Return the encoder's own self-attention over one text.
+
+        Raises BadQuery when the layer does not exist or the encoder does not give its attention.
+        """
         if not can_inspect(self._encoder):
-            raise BadQuery("this encoder runs through transformers' own code, which does not hand out its attention")
+            raise BadQuery(
+                "this encoder runs through transformers' own code, which does not return its attention; "
+                "use an encoder whose architecture Attendex implements"
+            )
         inspector = self._encoder.inspector()
         if not 0 <= layer < inspector.layers:
             raise BadQuery(f"layer is {layer}; this encoder has layers 0 to {inspector.layers - 1}")
         prompt = self._prompt(query=query)
         tokens, weights = inspector.attention(joined("", parts), prompt, layer)
-        words = words_of(tokens, prompt, parts)
-        return Attention(words.words, inspector.layers, inspector.heads, layer, _attention_of_words(words, weights))
+        words = align_words(tokens, prompt, parts)
+        return TextAttention(words.words, inspector.layers, inspector.heads, layer, _attention_of_words(words, weights))
 
     def _token_pairs(
-        self, query: str, passages: Sequence[Sequence[Part]], scores: Sequence[float]
+        self, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]
     ) -> list[DenseExplanation]:
         inspector = self._encoder.inspector()
-        asked = [Part("text", query)]
-        mine, theirs = self._prompt(query=True), self._prompt(query=False)
-        (left,) = inspector.states([query], mine)
-        left_words = words_of(left.tokens, mine, asked)
-        rights = inspector.states([joined("", parts) for parts in passages], theirs) if passages else []
+        query_prompt, passage_prompt = self._prompt(query=True), self._prompt(query=False)
+        (query_states,) = inspector.states([query], query_prompt)
+        query_words = align_words(query_states.tokens, query_prompt, [TextPart("text", query)])
+        passage_states = inspector.states([joined("", parts) for parts in passages], passage_prompt) if passages else []
         return [
-            token_pairs(left, left_words, right, words_of(right.tokens, theirs, parts), score)
-            for parts, score, right in zip(passages, scores, rights, strict=True)
+            token_pairs(query_states, query_words, states, align_words(states.tokens, passage_prompt, parts), score)
+            for parts, score, states in zip(passages, scores, passage_states, strict=True)
         ]
 
-    def _left_out(self, query: str, parts: Sequence[Part], score: float) -> DenseExplanation:
-        vector = self._encoder.encode_queries([query])[0]
-        passage = self._encoder.encode_passages([joined("", parts)])[0]
-        asked = [Part("text", query)]
+    def _leave_one_out(self, query: str, parts: Sequence[TextPart], score: float) -> DenseExplanation:
+        query_vector = self._encoder.encode_queries([query])[0]
+        passage_vector = self._encoder.encode_passages([joined("", parts)])[0]
+        passage = self._losses(parts, query_vector, self._encoder.encode_passages, query=False)
         return DenseExplanation(
             score=float(score),
             exact=False,
-            query=self._losses(asked, passage, self._encoder.encode_queries, query=True),
-            passage=(found := self._losses(parts, vector, self._encoder.encode_passages, query=False)),
+            query=self._losses([TextPart("text", query)], passage_vector, self._encoder.encode_queries, query=True),
+            passage=passage,
             pairs=(),
             remainder=0.0,
-            spans=best_spans(found),
-            note=LEFT_OUT_NOTE,
+            spans=best_spans(passage),
+            note=LEAVE_ONE_OUT_NOTE,
         )
 
     def _losses(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[TextPart],
         other: NDArray[np.float32],
         encode: Callable[[Sequence[str]], Vectors],
         *,
         query: bool,
     ) -> tuple[WordPart, ...]:
-        """What the cosine with `other` loses without each word."""
-        words = self._seen_words(parts, query=query)
-        group = -(-len(words) // MOST_LEFT_OUT) or 1
+        """Return each word with the loss of the cosine with `other` when the word is left out."""
+        words = self._words(parts, query=query)
+        group = -(-len(words) // MAX_ENCODED) or 1
         groups = [words[i : i + group] for i in range(0, len(words), group)]
         texts = [joined("", parts), *(joined("", without(parts, each)) or " " for each in groups)]
         cosines = (encode(texts) @ other).astype(np.float64)
@@ -123,9 +131,10 @@ class Explainer:
             for word in each
         )
 
-    def _seen_words(self, parts: Sequence[Part], *, query: bool) -> list[Word]:
+    def _words(self, parts: Sequence[TextPart], *, query: bool) -> list[AlignedWord]:
+        """Return the words of the parts that the encoder reads, without prompt and special tokens."""
         prompt = self._prompt(query=query)
-        words = words_of(tokens_of(self._encoder, joined(prompt, parts)), prompt, parts).words
+        words = align_words(tokens_of(self._encoder, joined(prompt, parts)), prompt, parts).words
         return [word for word in words if word.place not in (SPECIAL, "prompt")]
 
     def _prompt(self, *, query: bool) -> str:
@@ -134,64 +143,67 @@ class Explainer:
 
 
 def token_pairs(
-    left: TokenStates, left_words: Words, right: TokenStates, right_words: Words, score: float
+    query: TokenStates, query_words: AlignedWords, passage: TokenStates, passage_words: AlignedWords, score: float
 ) -> DenseExplanation:
-    """The cosine of two texts as a sum over pairs of words; `score` is what was shown."""
-    # not a matrix product: the library's threads would fight for the cores with the encoder's
-    pairs = np.einsum("id,jd->ij", left_words.sums(_unit_parts(left)), right_words.sums(_unit_parts(right)))
+    """Return the cosine of two texts as a sum over pairs of words; `score` is the cosine of the stored vectors."""
+    # Not a matrix product: the threads of the BLAS library would compete with those of the encoder.
+    pairs = np.einsum("id,jd->ij", query_words.sums(_unit_parts(query)), passage_words.sums(_unit_parts(passage)))
     remainder = float(score - pairs.sum())
-    counted = np.outer(left_words.sums(left.weights > 0), right_words.sums(right.weights > 0))
+    counted = np.outer(query_words.sums(query.weights > 0), passage_words.sums(passage.weights > 0))
     pairs = (pairs + counted * (remainder / max(1, counted.sum()))).round(DECIMALS)
-    passage = _parts(right_words, pairs.sum(0))
+    passage_parts = _parts(passage_words, pairs.sum(0))
     return DenseExplanation(
         score=float(score),
         exact=True,
-        query=_parts(left_words, pairs.sum(1)),
-        passage=passage,
+        query=_parts(query_words, pairs.sum(1)),
+        passage=passage_parts,
         pairs=tuple(map(tuple, pairs.tolist())),
         remainder=remainder,
-        spans=best_spans(passage),
+        spans=best_spans(passage_parts),
     )
 
 
 def _unit_parts(text: TokenStates) -> NDArray[np.float64]:
-    """(t, dimension): what each token adds to the text's vector of length one."""
+    """Return the vector that each token adds to the text's vector of length one: (tokens, dimension)."""
     parts = text.weights[:, np.newaxis].astype(np.float64) * text.states
     length = np.linalg.norm(parts.sum(0))
     return parts / length if length > 0 else parts
 
 
-def _parts(words: Words, scores: NDArray[np.float64]) -> tuple[WordPart, ...]:
+def _parts(words: AlignedWords, scores: NDArray[np.float64]) -> tuple[WordPart, ...]:
     return tuple(
         WordPart(word.text, word.place, word.start, word.end, round(float(score), DECIMALS))
         for word, score in zip(words.words, scores, strict=True)
     )
 
 
-def _attention_of_words(words: Words, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, t, t) → (H, words, words): a word looks as its tokens do on average, at all tokens of another together."""
+def _attention_of_words(words: AlignedWords, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Join the attention of tokens to that of words: (H, tokens, tokens) → (H, words, words).
+
+    A word attends as its tokens do on average; it attends to the sum of another word's tokens.
+    """
     sizes = np.bincount(words.of_token, minlength=len(words.words))
-    seen = words.sums(weights.transpose(2, 0, 1).astype(np.float64))  # (words looked at, H, t)
-    looking = words.sums(seen.transpose(2, 1, 0))  # (words looking, H, words looked at)
-    return (looking.transpose(1, 0, 2) / sizes[:, np.newaxis]).astype(np.float32)
+    to_words = words.sums(weights.transpose(2, 0, 1).astype(np.float64))  # (keys, H, query tokens)
+    from_words = words.sums(to_words.transpose(2, 1, 0))  # (queries, H, keys)
+    return (from_words.transpose(1, 0, 2) / sizes[:, np.newaxis]).astype(np.float32)
 
 
-def without(parts: Sequence[Part], words: Iterable[Word]) -> list[Part]:
-    """The parts, those words cut out of their text."""
-    cut: dict[str, list[Word]] = {}
+def without(parts: Sequence[TextPart], words: Iterable[AlignedWord]) -> list[TextPart]:
+    """Return the parts without the given words."""
+    cut: dict[str, list[AlignedWord]] = {}
     for word in words:
         cut.setdefault(word.place, []).append(word)
-    return [Part(part.place, _cut(part.text, cut.get(part.place, ()))) for part in parts]
+    return [TextPart(part.place, _cut(part.text, cut.get(part.place, ()))) for part in parts]
 
 
-def _cut(text: str, words: Iterable[Word]) -> str:
+def _cut(text: str, words: Iterable[AlignedWord]) -> str:
     for word in sorted(words, key=lambda word: -word.start):
         text = text[: word.start] + text[word.end :]
     return " ".join(text.split()) if words else text
 
 
-def best_spans(passage: Sequence[WordPart], most: int = MOST_SPANS) -> tuple[Span, ...]:
-    """Stretches of the text that carry more than their share, best first.
+def best_spans(passage: Sequence[WordPart], max_spans: int = MAX_SPANS) -> tuple[Span, ...]:
+    """Return the spans of the text that carry more than their share, best first.
 
     These are the maximal scoring subsequences (Ruzzo and Tompa 1999) of the words' scores less their mean.  A span's
     score is its share of the text's positive scores.
@@ -201,30 +213,30 @@ def best_spans(passage: Sequence[WordPart], most: int = MOST_SPANS) -> tuple[Spa
     if positive <= 0:
         return ()
     scores = np.array([word.score for word in words])
-    found = maximal_stretches((scores - scores.mean()).tolist()) if len(words) > 1 else [(0, 1)]
-    found = [edges for a, b in found if (edges := _without_marks(words, a, b))]
+    found = maximal_subsequences((scores - scores.mean()).tolist()) if len(words) > 1 else [(0, 1)]
+    found = [ends for a, b in found if (ends := _without_punctuation(words, a, b))]
     spans = [
         Span(words[a].start, words[b - 1].end, min(1.0, max(0.0, float(scores[a:b].sum()) / positive)))
         for a, b in found
     ]
-    return tuple(sorted(spans, key=lambda span: (-span.score, span.start))[:most])
+    return tuple(sorted(spans, key=lambda span: (-span.score, span.start))[:max_spans])
 
 
-def _without_marks(words: Sequence[WordPart], start: int, end: int) -> tuple[int, int] | None:
-    """A stretch that begins and ends with a word, not with a mark between words; None where it has no word."""
-    spelled = [at for at in range(start, end) if any(map(str.isalnum, words[at].word))]
+def _without_punctuation(words: Sequence[WordPart], start: int, end: int) -> tuple[int, int] | None:
+    """Cut punctuation off both ends of `words[start:end]`; None when nothing else is there."""
+    spelled = [position for position in range(start, end) if any(map(str.isalnum, words[position].word))]
     return (spelled[0], spelled[-1] + 1) if spelled else None
 
 
-def maximal_stretches(scores: Sequence[float]) -> list[tuple[int, int]]:
-    """All maximal scoring subsequences of `scores` as [start, end), in order; linear time."""
+def maximal_subsequences(scores: Sequence[float]) -> list[tuple[int, int]]:
+    """Return all maximal scoring subsequences of `scores` as [start, end), in order; takes linear time."""
     stack: list[tuple[int, int, float, float]] = []  # start, end, total before start, total up to end
     total = 0.0
-    for place, score in enumerate(scores):
+    for position, score in enumerate(scores):
         before, total = total, total + score
         if score <= 0:
             continue
-        new = (place, place + 1, before, total)
+        new = (position, position + 1, before, total)
         while stack:
             lower = next((i for i in range(len(stack) - 1, -1, -1) if stack[i][2] < new[2]), -1)
             if lower < 0 or stack[lower][3] >= new[3]:

@@ -1,4 +1,4 @@
-"""Where in a passage its match shows: the words of the query, or the sentence nearest to its meaning."""
+"""Highlights: the words of a passage that match the query, or the sentence nearest to its meaning."""
 
 from __future__ import annotations
 
@@ -15,76 +15,82 @@ from retrieval.index.lexical.reader import LexicalReader
 from retrieval.protocols import Encoder
 from retrieval.types import Hit
 
-Span: TypeAlias = tuple[int, int]
-Spans: TypeAlias = tuple[Span, ...]
+Offsets: TypeAlias = tuple[int, int]  # [start, end) in code points
+Highlights: TypeAlias = tuple[Offsets, ...]
+
+_SENTENCE = regex.compile(r"\S(?:[^.!?。！？\n]|[.!?](?=\S))*[.!?。！？]*")
+_MAX_SENTENCES = 32  # sentences of a passage that are compared
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """Marks what stands in the shown passages of hits.  Without an index of words none are looked for, without an
-    encoder no sentences; with both, sentences are for passages without a word of the query."""
+class Highlighter:
+    """Highlights the shown passages of hits.
 
-    words: LexicalReader | None
+    Words need a lexical index, sentences an encoder.  With both, a sentence is for a passage without a matching word.
+    """
+
+    lexical: LexicalReader | None
     encoder: Encoder | None
 
-    def added(self, query: str, vector: NDArray[np.float32] | None, hits: Sequence[Hit]) -> tuple[Hit, ...]:
-        """The hits with their highlights."""
+    def highlight(self, query: str, vector: NDArray[np.float32] | None, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+        """Return the hits with their highlights.  `vector`, (dimension,), is the query's embedding."""
         texts = [passage.text for hit in hits for passage in hit.passages]
-        marks: list[Spans] = [()] * len(texts)
-        if self.words:
-            marks = matched_words(self.words.analyzer, self.words.telling_terms(query), texts)
-        unmarked = [place for place, each in enumerate(marks) if not each]
+        found: list[Highlights] = [()] * len(texts)
+        if self.lexical:
+            found = matched_words(self.lexical.analyzer, self.lexical.telling_terms(query), texts)
+        unmatched = [position for position, highlights in enumerate(found) if not highlights]
         if self.encoder and vector is not None:
-            sentences = best_sentences(self.encoder, vector, [texts[place] for place in unmarked])
-            for place, sentence in zip(unmarked, sentences, strict=True):
-                marks[place] = sentence
-        each = iter(marks)
+            sentences = nearest_sentences(self.encoder, vector, [texts[position] for position in unmatched])
+            for position, sentence in zip(unmatched, sentences, strict=True):
+                found[position] = sentence
+        in_order = iter(found)
         return tuple(
-            replace(hit, passages=tuple(replace(passage, highlights=next(each)) for passage in hit.passages))
+            replace(hit, passages=tuple(replace(passage, highlights=next(in_order)) for passage in hit.passages))
             for hit in hits
         )
 
 
-_SENTENCE = regex.compile(r"\S(?:[^.!?。！？\n]|[.!?](?=\S))*[.!?。！？]*")
-_MAX_SENTENCES = 32  # of a passage that are compared
-
-
-def matched_words(analyzer: Analyzer, wanted: Set[str], texts: Sequence[str]) -> list[Spans]:
-    """For each text, the spans of words that have one of the terms; those that touch or overlap are one."""
+def matched_words(analyzer: Analyzer, terms: Set[str], texts: Sequence[str]) -> list[Highlights]:
+    """Return the words of each text that have one of the terms; touching and overlapping words are joined."""
     known: dict[str, bool] = {}
 
     def matches(word: str) -> bool:
         if word not in known:
-            known[word] = not wanted.isdisjoint(analyzer.form(word).terms)
+            known[word] = not terms.isdisjoint(analyzer.form(word).terms)
         return known[word]
 
     return [_joined([(word.start, word.end) for word in analyzer.locate(text) if matches(word.text)]) for text in texts]
 
 
-def best_sentences(encoder: Encoder, vector: NDArray[np.float32], texts: Sequence[str]) -> list[Spans]:
-    """For each text, the span of the sentence whose vector is nearest to the query's; none for a single sentence."""
-    spans = [_sentences(text) for text in texts]
-    pieces = [text[start:end] for text, some in zip(texts, spans, strict=True) for start, end in some if len(some) > 1]
-    if not pieces:
+def nearest_sentences(encoder: Encoder, vector: NDArray[np.float32], texts: Sequence[str]) -> list[Highlights]:
+    """Return each text's sentence with the best cosine to `vector`; nothing for a text of one sentence."""
+    sentences = [_sentences(text) for text in texts]
+    compared = [
+        text[start:end]
+        for text, offsets in zip(texts, sentences, strict=True)
+        for start, end in offsets
+        if len(offsets) > 1
+    ]
+    if not compared:
         return [()] * len(texts)
-    scores = iter((encoder.encode_passages(pieces) @ vector).tolist())
-    found: list[Spans] = []
-    for some in spans:
-        if len(some) > 1:
-            ranked = [next(scores) for _ in some]
-            found.append((some[ranked.index(max(ranked))],))
+    scores = iter((encoder.encode_passages(compared) @ vector).tolist())
+    found: list[Highlights] = []
+    for offsets in sentences:
+        if len(offsets) > 1:
+            cosines = [next(scores) for _ in offsets]
+            found.append((offsets[cosines.index(max(cosines))],))
         else:
             found.append(())
     return found
 
 
-def _sentences(text: str) -> list[Span]:
+def _sentences(text: str) -> list[Offsets]:
     return [match.span() for match in _SENTENCE.finditer(text)][:_MAX_SENTENCES]
 
 
-def _joined(spans: Sequence[Span]) -> Spans:
-    joined: list[Span] = []
-    for start, end in sorted(spans):
+def _joined(words: Sequence[Offsets]) -> Highlights:
+    joined: list[Offsets] = []
+    for start, end in sorted(words):
         if joined and start <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
         else:

@@ -1,4 +1,4 @@
-"""Tokens joined to words, and where in a query or a passage each word stands."""
+"""Word alignment: which tokens belong to which word, and the offsets of each word in its part of the text."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SPECIAL = "special"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A named stretch of what the encoder reads."""
+class TextPart:
+    """A named part of the text that the encoder reads."""
 
     place: str  # "prompt", "title", "heading", "text"
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """A word with its offsets within its part; special tokens together are one word without text."""
+class AlignedWord:
+    """A word with its offsets within its part; all special tokens together are one word without text."""
 
     text: str
     place: str
@@ -35,34 +35,34 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """The words of an input, and which one each token belongs to, (t,)."""
+class AlignedWords:
+    """The words of a text, and the number of the word that each token belongs to, (tokens,)."""
 
-    words: tuple[Word, ...]
+    words: tuple[AlignedWord, ...]
     of_token: NDArray[np.int64]
 
     def sums(self, tokens: NDArray[Any]) -> NDArray[np.float64]:
-        """(t, …) → (words, …), the sum over each word's tokens; each word has one at least."""
+        """Return the sum over each word's tokens: (tokens, …) → (words, …).  Every word has a token."""
         order = np.argsort(self.of_token, kind="stable")
         starts = np.searchsorted(self.of_token[order], np.arange(len(self.words)))
         return np.add.reduceat(tokens[order], starts, axis=0, dtype=np.float64)
 
 
-def joined(prompt: str, parts: Sequence[Part]) -> str:
-    """What the encoder reads: the prompt, then the non-empty parts with one space between them."""
+def joined(prompt: str, parts: Sequence[TextPart]) -> str:
+    """Return the text that the encoder reads: the prompt, then the non-empty parts joined by spaces."""
     return prompt + " ".join(part.text for part in parts if part.text)
 
 
-def words_of(tokens: Tokens, prompt: str, parts: Sequence[Part]) -> Words:
-    """Pieces that the tokenizer took from one word become that word again."""
-    stretches = _stretches(prompt, parts)
+def align_words(tokens: Tokens, prompt: str, parts: Sequence[TextPart]) -> AlignedWords:
+    """Join the word pieces of the tokenizer to words again."""
+    starts = _part_starts(prompt, parts)
     whole = joined(prompt, parts)
     numbers: dict[tuple[str, int], int] = {}
     bounds: list[tuple[str, int, int]] = []
     of_token = np.zeros(len(tokens.words), dtype=np.int64)
-    for place, (number, (start, end)) in enumerate(zip(tokens.words.tolist(), tokens.spans.tolist(), strict=True)):
+    for position, (number, (start, end)) in enumerate(zip(tokens.words.tolist(), tokens.spans.tolist(), strict=True)):
         start, end = _trimmed(whole, start, end)
-        name, base = (SPECIAL, 0) if number < 0 else _stretch_at(stretches, start)
+        name, base = (SPECIAL, 0) if number < 0 else _part_at(starts, start)
         key = (name, number)
         if key not in numbers:
             numbers[key] = len(bounds)
@@ -70,29 +70,30 @@ def words_of(tokens: Tokens, prompt: str, parts: Sequence[Part]) -> Words:
         else:
             known = bounds[numbers[key]]
             bounds[numbers[key]] = (name, min(known[1], start - base), max(known[2], end - base))
-        of_token[place] = numbers[key]
+        of_token[position] = numbers[key]
     texts = {"prompt": prompt, SPECIAL: "", **{part.place: part.text for part in parts}}
-    return Words(tuple(Word(texts[name][a:b], name, a, b) for name, a, b in bounds), of_token)
+    return AlignedWords(tuple(AlignedWord(texts[name][a:b], name, a, b) for name, a, b in bounds), of_token)
 
 
-def _stretches(prompt: str, parts: Sequence[Part]) -> list[tuple[int, str]]:
-    """Where each part begins in the joined text, in order."""
-    begins = [(0, "prompt")] if prompt else []
-    place = len(prompt)
+def _part_starts(prompt: str, parts: Sequence[TextPart]) -> list[tuple[int, str]]:
+    """Return the offset of each part in the joined text, and its name, in order."""
+    starts = [(0, "prompt")] if prompt else []
+    offset = len(prompt)
     for part in parts:
         if part.text:
-            begins.append((place, part.place))
-            place += len(part.text) + 1
-    return begins
+            starts.append((offset, part.place))
+            offset += len(part.text) + 1
+    return starts
 
 
-def _stretch_at(stretches: Sequence[tuple[int, str]], place: int) -> tuple[str, int]:
-    begin, name = stretches[max(0, bisect_right(stretches, place, key=itemgetter(0)) - 1)]
-    return name, begin
+def _part_at(starts: Sequence[tuple[int, str]], offset: int) -> tuple[str, int]:
+    """Return the name of the part at an offset of the joined text, and where the part starts."""
+    start, name = starts[max(0, bisect_right(starts, offset, key=itemgetter(0)) - 1)]
+    return name, start
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Some tokenizers count the space before a word to the word."""
+    """Leave out spaces at both ends: some tokenizers count the space before a word to the word."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():

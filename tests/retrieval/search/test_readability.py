@@ -47,7 +47,7 @@ def test_unreadable(readability: Readability, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "known"),
     [
         ("words", True),
         ("7", True),
@@ -60,8 +60,8 @@ def test_unreadable(readability: Readability, text: str) -> None:
         ("\u200f", False),
     ],
 )
-def test_what_the_encoder_sees(readability: Readability, text: str, seen: bool) -> None:
-    assert readability.sees(text) == seen
+def test_text_with_a_known_token(readability: Readability, text: str, known: bool) -> None:
+    assert readability.can_encode(text) == known
 
 
 def test_a_mixed_text_counts_its_letters(readability: Readability) -> None:

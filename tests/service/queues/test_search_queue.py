@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from retrieval.errors import BadQuery
-from retrieval.search.searcher import Encoded, Searcher
+from retrieval.search.searcher import EncodedRequest, Searcher
 from retrieval.types import SearchRequest, SearchResult
 from service.app import make_services
 from service.config.settings import load_settings
@@ -56,7 +56,7 @@ def test_an_unforeseen_failure_reaches_its_own_caller(
 ) -> None:
     answer = Searcher.answer
 
-    def failing(self: Searcher, encoded: Encoded) -> SearchResult:
+    def failing(self: Searcher, encoded: EncodedRequest) -> SearchResult:
         if encoded.request.query == "heat":
             raise ZeroDivisionError
         return answer(self, encoded)

@@ -16,8 +16,8 @@ from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadQuery
 from retrieval.index.collection.document_store import passage_text
-from retrieval.search.explain.attribution import Explainer, best_spans, maximal_stretches, without
-from retrieval.search.explain.word_alignment import SPECIAL, Part, Word, joined
+from retrieval.search.explain.attribution import CosineExplainer, best_spans, maximal_subsequences, without
+from retrieval.search.explain.word_alignment import SPECIAL, AlignedWord, TextPart, joined
 from retrieval.types import DenseExplanation, WordPart
 
 WORDS = st.lists(
@@ -44,7 +44,7 @@ TITLES = st.one_of(st.just(""), WORDS)
 
 @given(title=TITLES, heading=TITLES, text=st.text())
 def test_what_is_explained_is_what_was_encoded(title: str, heading: str, text: str) -> None:
-    parts = [Part("title", title), Part("heading", heading), Part("text", text)]
+    parts = [TextPart("title", title), TextPart("heading", heading), TextPart("text", text)]
     assert joined("", parts) == passage_text(title, heading, text)
 
 
@@ -54,8 +54,8 @@ def encoder() -> SentenceEncoder:
 
 
 @pytest.fixture(scope="session")
-def explainer(encoder: SentenceEncoder) -> Explainer:
-    return Explainer(encoder)
+def explainer(encoder: SentenceEncoder) -> CosineExplainer:
+    return CosineExplainer(encoder)
 
 
 @pytest.fixture(scope="session")
@@ -83,21 +83,21 @@ def prompted_encoder(tmp_path_factory: pytest.TempPathFactory) -> SentenceEncode
     return load_encoder(folder, runtime="torch", precision="f32")
 
 
-def cosine(encoder: SentenceEncoder, query: str, parts: list[Part]) -> float:
+def cosine(encoder: SentenceEncoder, query: str, parts: list[TextPart]) -> float:
     return float(encoder.encode_queries([query])[0] @ encoder.encode_passages([joined("", parts)])[0])
 
 
-def explained(encoder: SentenceEncoder, query: str, parts: list[Part]) -> DenseExplanation:
-    return Explainer(encoder).explain(query, [parts], [cosine(encoder, query, parts)])[0]
+def explained(encoder: SentenceEncoder, query: str, parts: list[TextPart]) -> DenseExplanation:
+    return CosineExplainer(encoder).explain(query, [parts], [cosine(encoder, query, parts)])[0]
 
 
 @settings(max_examples=12, deadline=None)
 @given(query=WORDS, title=TITLES, text=WORDS)
 @example(query="long", title="", text="word " * 400)  # more than the encoder reads
 def test_parts_add_up_to_the_score(
-    encoder: SentenceEncoder, explainer: Explainer, query: str, title: str, text: str
+    encoder: SentenceEncoder, explainer: CosineExplainer, query: str, title: str, text: str
 ) -> None:
-    parts = [Part("title", title), Part("heading", ""), Part("text", text)]
+    parts = [TextPart("title", title), TextPart("heading", ""), TextPart("text", text)]
     why = explainer.explain(query, [parts], [cosine(encoder, query, parts)])[0]
     pairs = np.array(why.pairs)
     assert why.exact
@@ -107,8 +107,10 @@ def test_parts_add_up_to_the_score(
     np.testing.assert_allclose(pairs.sum(0), [word.score for word in why.passage], atol=1e-6)
 
 
-def test_rounding_of_the_stored_vectors_is_told_and_spread(explainer: Explainer, encoder: SentenceEncoder) -> None:
-    parts = [Part("text", "aspirin and stroke")]
+def test_rounding_of_the_stored_vectors_is_told_and_spread(
+    explainer: CosineExplainer, encoder: SentenceEncoder
+) -> None:
+    parts = [TextPart("text", "aspirin and stroke")]
     shown = cosine(encoder, "aspirin", parts) + 0.003
     why = explainer.explain("aspirin", [parts], [shown])[0]
     assert why.remainder == pytest.approx(0.003, abs=1e-5)
@@ -117,8 +119,8 @@ def test_rounding_of_the_stored_vectors_is_told_and_spread(explainer: Explainer,
 
 @settings(max_examples=12, deadline=None)
 @given(query=WORDS, title=TITLES, text=WORDS)
-def test_words_stand_where_they_say(explainer: Explainer, query: str, title: str, text: str) -> None:
-    why = explainer.explain(query, [[Part("title", title), Part("text", text)]], [0.0])[0]
+def test_words_stand_where_they_say(explainer: CosineExplainer, query: str, title: str, text: str) -> None:
+    why = explainer.explain(query, [[TextPart("title", title), TextPart("text", text)]], [0.0])[0]
     places = {"title": title, "text": text, SPECIAL: ""}
     for word in why.passage:
         assert places[word.place][word.start : word.end] == word.word
@@ -126,8 +128,8 @@ def test_words_stand_where_they_say(explainer: Explainer, query: str, title: str
     assert "".join(word.word for word in why.passage if word.place == "text") == text.replace(" ", "")
 
 
-def test_word_pieces_become_words(explainer: Explainer) -> None:
-    why = explainer.explain("whitespace", [[Part("text", "Antidisestablishmentarianism wins")]], [0.0])[0]
+def test_word_pieces_become_words(explainer: CosineExplainer) -> None:
+    why = explainer.explain("whitespace", [[TextPart("text", "Antidisestablishmentarianism wins")]], [0.0])[0]
     assert [word.word for word in why.query] == ["", "whitespace"]
     assert [word.word for word in why.passage] == ["", "Antidisestablishmentarianism", "wins"]
     assert [word.place for word in why.passage] == [SPECIAL, "text", "text"]
@@ -135,14 +137,14 @@ def test_word_pieces_become_words(explainer: Explainer) -> None:
 
 def test_the_matching_words_carry_the_score(encoder: SentenceEncoder) -> None:
     text = "The cat sat on the mat. Aspirin lowers the risk of stroke. It rained all day."
-    why = explained(encoder, "does aspirin prevent strokes", [Part("text", text)])
+    why = explained(encoder, "does aspirin prevent strokes", [TextPart("text", text)])
     best = why.spans[0]
     assert "Aspirin" in text[best.start : best.end] or "stroke" in text[best.start : best.end]
     assert max(why.passage, key=lambda word: word.score).word in {"Aspirin", "stroke"}
 
 
 def test_prompts_are_listed_as_such(prompted_encoder: SentenceEncoder) -> None:
-    why = explained(prompted_encoder, "aspirin", [Part("text", "aspirin and stroke")])
+    why = explained(prompted_encoder, "aspirin", [TextPart("text", "aspirin and stroke")])
     assert [word.word for word in why.query if word.place == "prompt"] == ["query", ":"]
     assert [word.word for word in why.passage if word.place == "prompt"] == ["passage", ":"]
     assert all(word.score == 0 for word in (*why.query, *why.passage) if word.place == "prompt")
@@ -150,7 +152,10 @@ def test_prompts_are_listed_as_such(prompted_encoder: SentenceEncoder) -> None:
 
 
 def test_without_a_sum_words_are_left_out_and_the_note_says_so(cls_encoder: SentenceEncoder) -> None:
-    query, parts = "aspirin and stroke", [Part("title", "Trial"), Part("text", "Aspirin lowers the risk of stroke.")]
+    query, parts = (
+        "aspirin and stroke",
+        [TextPart("title", "Trial"), TextPart("text", "Aspirin lowers the risk of stroke.")],
+    )
     why = explained(cls_encoder, query, parts)
     assert not why.exact
     assert why.pairs == ()
@@ -161,32 +166,32 @@ def test_without_a_sum_words_are_left_out_and_the_note_says_so(cls_encoder: Sent
 
 
 def test_long_texts_lose_several_words_at_a_time(cls_encoder: SentenceEncoder) -> None:
-    why = explained(cls_encoder, "stroke", [Part("text", "one two three four " * 40)])
+    why = explained(cls_encoder, "stroke", [TextPart("text", "one two three four " * 40)])
     assert len(why.passage) == 160
     assert why.passage[0].score == why.passage[1].score == why.passage[2].score
 
 
 def test_cutting_words_out() -> None:
-    parts = [Part("title", "a b"), Part("text", "one two three")]
-    kept = without(parts, [Word("two", "text", 4, 7), Word("a", "title", 0, 1)])
-    assert kept == [Part("title", "b"), Part("text", "one three")]
+    parts = [TextPart("title", "a b"), TextPart("text", "one two three")]
+    kept = without(parts, [AlignedWord("two", "text", 4, 7), AlignedWord("a", "title", 0, 1)])
+    assert kept == [TextPart("title", "b"), TextPart("text", "one three")]
 
 
-def test_attention_of_words_is_a_distribution(explainer: Explainer) -> None:
-    seen = explainer.attention([Part("title", "str.rstrip"), Part("text", "Remove trailing whitespace.")], 3)
+def test_attention_of_words_is_a_distribution(explainer: CosineExplainer) -> None:
+    seen = explainer.attention([TextPart("title", "str.rstrip"), TextPart("text", "Remove trailing whitespace.")], 3)
     assert seen.weights.shape == (seen.heads, len(seen.words), len(seen.words))
     np.testing.assert_allclose(seen.weights.sum(-1), 1, atol=1e-5)
     assert [word.text for word in seen.words][1:4] == ["str", ".", "rstrip"]
 
 
 @pytest.mark.parametrize("layer", [-1, 6])
-def test_a_layer_that_is_not_there(explainer: Explainer, layer: int) -> None:
+def test_a_layer_that_is_not_there(explainer: CosineExplainer, layer: int) -> None:
     with pytest.raises(BadQuery, match="layers 0 to 5"):
-        explainer.attention([Part("text", "x")], layer)
+        explainer.attention([TextPart("text", "x")], layer)
 
 
 @given(st.lists(st.integers(-5, 5), max_size=12))
-def test_maximal_stretches_are_those_of_the_definition(scores: list[int]) -> None:
+def test_maximal_subsequences_are_those_of_the_definition(scores: list[int]) -> None:
     """The best stretch, then the best of what is left on both sides of it, and so on."""
 
     def best_first(offset: int, values: list[int]) -> list[tuple[int, int]]:
@@ -198,7 +203,7 @@ def test_maximal_stretches_are_those_of_the_definition(scores: list[int]) -> Non
         left, right = best_first(offset, values[:a]), best_first(offset + b, values[b:])
         return [*left, (offset + a, offset + b), *right]
 
-    found = maximal_stretches(scores)
+    found = maximal_subsequences(scores)
     expected = best_first(0, scores)
     assert sum(scores[a] for s in found for a in range(*s)) == sum(scores[a] for s in expected for a in range(*s))
     assert all(sum(scores[a:b]) > 0 for a, b in found)
@@ -212,9 +217,9 @@ def test_spans_are_shares_of_the_text() -> None:
     assert best_spans([]) == ()
 
 
-def test_spans_of_plain_texts(explainer: Explainer) -> None:
+def test_spans_of_plain_texts(explainer: CosineExplainer) -> None:
     texts = ["It rained. Aspirin lowers the risk of stroke. Cats sleep.", "", "aspirin"]
-    first, empty, short = explainer.spans("does aspirin prevent strokes", texts, most=2)
+    first, empty, short = explainer.spans("does aspirin prevent strokes", texts, max_spans=2)
     best = texts[0][first[0].start : first[0].end]
     assert "Aspirin" in best or "stroke" in best
     assert best[0].isalnum()

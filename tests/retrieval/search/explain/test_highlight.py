@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.index.lexical.analyzer import Analyzer
-from retrieval.search.explain.highlight import best_sentences, matched_words
+from retrieval.search.explain.highlight import matched_words, nearest_sentences
 from retrieval.types import Vectors
 
 ENGLISH = Analyzer("english")
@@ -47,7 +47,7 @@ def test_words_that_share_a_term_are_marked(words: str, text: str, marked: list[
 
 def test_the_nearest_sentence_is_marked() -> None:
     texts = ["Short one. A much longer sentence, v. 2.5 of it! End.", "Only one sentence.", "", "一句。二句比较长。三"]
-    spans = best_sentences(LengthEncoder(), np.array([1.0, 0.0], dtype=np.float32), texts)  # type: ignore[arg-type]
+    spans = nearest_sentences(LengthEncoder(), np.array([1.0, 0.0], dtype=np.float32), texts)  # type: ignore[arg-type]
     marked = [[text[start:end] for start, end in some] for text, some in zip(texts, spans, strict=True)]
     assert marked == [["A much longer sentence, v."], [], [], ["二句比较长。"]]
 

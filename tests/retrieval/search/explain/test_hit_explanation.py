@@ -52,27 +52,29 @@ def test_the_parts_of_every_hit_add_up(searcher: Searcher, mode: Mode) -> None:
             assert why is not None
             if mode is not Mode.LEXICAL:
                 assert why.dense is not None
-                assert np.array(why.dense.pairs).sum() == pytest.approx(hit.scores.dense, abs=1e-4)
-                assert sum(word.score for word in why.dense.passage) == pytest.approx(hit.scores.dense, abs=1e-4)
+                assert np.array(why.dense.pairs).sum() == pytest.approx(hit.scores["dense"], abs=1e-4)
+                assert sum(word.score for word in why.dense.passage) == pytest.approx(hit.scores["dense"], abs=1e-4)
             if mode is not Mode.DENSE:
                 assert why.lexical is not None
-                assert sum(term.score for term in why.lexical.terms) == pytest.approx(hit.scores.lexical or 0, abs=1e-4)
+                assert sum(term.score for term in why.lexical.terms) == pytest.approx(
+                    hit.scores["lexical"] or 0, abs=1e-4
+                )
 
 
 def test_what_a_search_refuses_is_not_explained(searcher: Searcher, tmp_path: Path) -> None:
     with pytest.raises(BadQuery, match="only operators"):
-        searcher.reasons.of_document("-cats", "cats", Mode.HYBRID)
+        searcher.explain("-cats", "cats", Mode.HYBRID)
     (tmp_path / "documents.jsonl").write_text(json.dumps({"id": "a", "text": "Cats sleep."}))
     build_collection([tmp_path / "documents.jsonl"], tmp_path / "bare", BuildSettings(lexical=None))
     with (
         open_searcher(tmp_path / "bare", encoder=searcher.encoder) as bare,
-        pytest.raises(BadQuery, match="no index of words"),
+        pytest.raises(BadQuery, match="no lexical index"),
     ):
-        bare.reasons.of_document("cats", "a", Mode.LEXICAL)
+        bare.explain("cats", "a", Mode.LEXICAL)
 
 
 def test_words_of_terms_stand_in_the_passage(searcher: Searcher) -> None:
-    why = searcher.reasons.of_document("strokes", "aspirin", Mode.LEXICAL)
+    why = searcher.explain("strokes", "aspirin", Mode.LEXICAL)
     assert why.dense is None
     assert why.lexical is not None
     (term,) = why.lexical.terms
@@ -82,7 +84,7 @@ def test_words_of_terms_stand_in_the_passage(searcher: Searcher) -> None:
 
 def test_a_document_that_is_not_there(searcher: Searcher) -> None:
     with pytest.raises(DocumentNotFound, match="nobody"):
-        searcher.reasons.of_document("q", "nobody", Mode.DENSE)
+        searcher.explain("q", "nobody", Mode.DENSE)
 
 
 def test_the_overview_counts_fields(searcher: Searcher) -> None:

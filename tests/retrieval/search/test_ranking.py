@@ -1,4 +1,4 @@
-"""Grouping passages into documents against the plain definition."""
+"""Rankings of documents against the plain definition."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.search.grouping import group, order_ties, settled
+from retrieval.search.ranking import group, order_ties, settled
 from retrieval.types import Ranking
 
 few_scores = st.sampled_from([0.1, 0.2, 0.3, 0.4])  # few values, so that ties are common
@@ -43,4 +43,4 @@ def test_first_documents_are_those_of_the_whole_ranking(documents, depth, random
 def test_a_tie_across_the_page_border_is_not_settled():
     scores, document_of = _collection([[0.4], [0.4], [0.4]])
     ranking = _top(scores, 2)
-    assert not settled(ranking, group(ranking, document_of), depth=1, asked=2)
+    assert not settled(ranking, group(ranking, document_of), depth=1, count=2)
