@@ -10,7 +10,6 @@ import numpy as np
 
 from indexer.writing.writer import Writer
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
-from retrieval.index.metadata.filters import compile_filter
 from retrieval.types import Rows
 
 
@@ -46,5 +45,4 @@ def matching_ids(collection: Path, filter: str) -> list[str]:
 
 def allowed_rows(reader: IndexReader, filter: str) -> Rows:
     """Rows of the live documents that a filter allows, ascending.  Raises FilterError, for an empty one too."""
-    allowed = compile_filter(filter, reader.schema).documents(reader.column, len(reader.live_documents))
-    return np.flatnonzero(allowed & reader.live_documents)
+    return np.flatnonzero(reader.matching_documents(filter))

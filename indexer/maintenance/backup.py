@@ -28,7 +28,7 @@ from retrieval.index.storage.manifest import (
     decode_manifest,
     encode_manifest,
     generation_path,
-    read_manifest,
+    with_current_manifest,
 )
 from retrieval.util.files import Files, remove_tree, storage_errors, write_file, writing
 
@@ -85,16 +85,12 @@ class _Held:
 
 def _hold(collection: Path, generation: int | None) -> _Held:
     """Open all files of a generation; they stay readable when a writer removes their names."""
-    manifest = read_manifest(collection, generation)
-    while True:
-        try:
-            held = {path: CheckedFile((collection / path).parent, each) for path, each in manifest.paths().items()}
-            return _Held(manifest, held)
-        except CorruptCollection:
-            current = manifest if generation is not None else read_manifest(collection)
-            if current.generation == manifest.generation:
-                raise
-            manifest = current
+
+    def opened(manifest: Manifest) -> _Held:
+        files = {path: CheckedFile((collection / path).parent, each) for path, each in manifest.paths().items()}
+        return _Held(manifest, files)
+
+    return with_current_manifest(collection, opened, generation)
 
 
 class _KeptOpen(io.RawIOBase):

@@ -7,12 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from indexer.writing.garbage import FOLDERS
 from retrieval.errors import CorruptCollection
 from retrieval.index.storage.checksums import REPAIR
-from retrieval.index.storage.manifest import MANIFEST, Manifest, encode_manifest, generation_path, read_manifest
+from retrieval.index.storage.manifest import MANIFEST, Manifest, encode_manifest, generation_path, with_current_manifest
 
 
 @contextmanager
@@ -36,28 +37,23 @@ def _beside(collection: Path) -> Path | None:
 
 def _copy_current(collection: Path, copy: Path) -> None:
     """The current generation, or the one that follows where its files are removed meanwhile."""
-    manifest = read_manifest(collection)
-    while missing := _link_files(collection, copy, manifest):
-        current = read_manifest(collection)
-        if current.generation == manifest.generation:
-            raise CorruptCollection(f"is missing; {REPAIR}", path=missing)
-        manifest = current
+    manifest = with_current_manifest(collection, partial(_link_files, collection, copy))
     data = encode_manifest(manifest)
     for path in (generation_path(copy, manifest.generation), copy / MANIFEST):
         path.write_bytes(data)
 
 
-def _link_files(collection: Path, copy: Path, manifest: Manifest) -> Path | None:
-    """Link what is not linked yet; the file that is not there any more, if there is one."""
+def _link_files(collection: Path, copy: Path, manifest: Manifest) -> Manifest:
+    """Link the files that are not linked yet; return `manifest`.  Raises CorruptCollection if a file is missing."""
     for name in FOLDERS:
         (copy / name).mkdir(parents=True, exist_ok=True)
     for path in manifest.paths():
         (copy / path).parent.mkdir(exist_ok=True)
         try:
             _link(collection / path, copy / path)
-        except FileNotFoundError:
-            return collection / path
-    return None
+        except FileNotFoundError as error:
+            raise CorruptCollection(f"is missing; {REPAIR}", path=collection / path) from error
+    return manifest
 
 
 def _link(source: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import parse_query
 from retrieval.index.metadata.facets import facet_type, sort_type
-from retrieval.index.metadata.filters import compile_filter, known_field
+from retrieval.index.metadata.filters import known_field
 from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS, PassageRanker, SingleRanker
 from retrieval.search.readability import DenseWeight, Readability, dense_weight
 from retrieval.search.retrievers import RETRIEVERS, RetrieverQuery, RetrieverType
@@ -73,7 +73,7 @@ def open_ranker(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | N
 
 def default_mode(reader: IndexReader) -> Mode:
     """Return the mode of a request that names none: hybrid when the collection has a lexical index, else dense."""
-    return Mode.DENSE if reader.lexical is None else Mode.HYBRID
+    return reader.modes[-1]
 
 
 def text_to_encode(request: SearchRequest, reader: IndexReader) -> str:
@@ -124,6 +124,5 @@ def _allowed(expression: str, reader: IndexReader) -> Bitmap | None:
     """Return the live rows whose documents match a filter, (rows,)."""
     if not expression.strip():
         return None
-    matching = compile_filter(expression, reader.schema).documents(reader.column, len(reader.live_documents))
-    allowed: Bitmap = (matching & reader.live_documents)[reader.document_of]
+    allowed: Bitmap = reader.matching_documents(expression)[reader.document_of]
     return allowed

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import DocumentNotFound
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
@@ -126,10 +125,7 @@ class Searcher:
 
     def document(self, document_id: str) -> Document:
         """Return the live document with that id.  Raises DocumentNotFound."""
-        row = self.reader.find(document_id)
-        if row is None:
-            raise DocumentNotFound(f"no document {document_id!r} in {self.reader.name}")
-        return self.reader.documents([row])[0]
+        return self.reader.documents([self.reader.document_row(document_id)])[0]
 
     def explain(
         self, query: str, document_id: str, mode: Mode | None = None, *, start: int | None = None

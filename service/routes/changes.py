@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from indexer.building.document_changes import CollectionChange
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.records import document_from
-from retrieval.errors import BadDocument, DocumentNotFound, InputError, TooLarge
+from retrieval.errors import BadDocument, InputError, TooLarge
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.types import Document, FieldType
 from service.config.api_keys import Role
@@ -69,8 +69,8 @@ async def delete(name: Name, document_id: str, request: Request, wait: Wait = Fa
     services = authorized_to_change(request, Role.WRITE, name)
     coming = services.changes.adds_document(name, document_id)  # asked first: what arrives meanwhile is found
     with services.collections.lease(name) as searcher:
-        if not coming and searcher.reader.find(document_id) is None:
-            raise DocumentNotFound(f"no document {document_id!r} in {name}")
+        if not coming:
+            searcher.reader.document_row(document_id)  # raises DocumentNotFound
     return await _change(services, name, CollectionChange(deletes=(document_id,)), wait)
 
 

@@ -96,7 +96,7 @@ def details(services: Services, name: str) -> dict[str, object]:
             **_summary(name, searcher),
             "fingerprint": {**encoder, "name": shown_name(encoder["name"])},
             "fields": {field: str(kind) for field, kind in reader.schema.items()},
-            "modes": ["dense"] if reader.lexical is None else ["dense", "lexical", "hybrid"],
+            "modes": [mode.value for mode in reader.modes],
             "size_bytes": reader.manifest.size_bytes,
             "recall": _recall(services, name),
         }

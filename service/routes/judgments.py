@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request, Response
 from retrieval.index.collection.judgments import Judgment, judge, read_judgments
 from retrieval.metrics.files import beir_qrels_lines, trec_qrels_lines
 from retrieval.search.evaluated.judged_modes import measured, qrels_of, topics_lines
-from retrieval.types import Mode
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.search import Name
@@ -78,7 +77,7 @@ def _judge(services: Services, name: str, body: JudgmentBody) -> tuple[Judgment,
 def _measures(services: Services, name: str) -> dict[str, object]:
     judgments = read_judgments(_path(services, name))
     with services.collections.lease(name) as searcher:
-        modes = [Mode.DENSE] if searcher.reader.lexical is None else [Mode.DENSE, Mode.LEXICAL, Mode.HYBRID]
+        modes = searcher.reader.modes
         found = measured(searcher.search_many, judgments, modes) if judgments else []
     return {"queries": len({each.query for each in judgments}), "judgments": len(judgments), "modes": found}
 

@@ -18,16 +18,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from retrieval.errors import BadDocument, CorruptCollection, FilterError
+from retrieval.errors import BadDocument, DocumentNotFound, FilterError
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import Keys
 from retrieval.index.collection.segment import Segment
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import open_lexical
+from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.metadata.schema import arrow_type
-from retrieval.index.storage.manifest import MANIFEST, Manifest, read_manifest
+from retrieval.index.storage.manifest import MANIFEST, Manifest, with_current_manifest
 from retrieval.index.vectors.multi_segment import CombinedVectors
-from retrieval.types import Bitmap, Document, Passage, Rows, Schema
+from retrieval.types import Bitmap, Document, Mode, Passage, Rows, Schema
 from retrieval.util.arrays import segment_of_row
 
 T = TypeVar("T")
@@ -84,6 +85,11 @@ class IndexReader:
         self.lexical = None
 
     @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes that searches of this generation may use."""
+        return (Mode.DENSE,) if self.lexical is None else (Mode.DENSE, Mode.LEXICAL, Mode.HYBRID)
+
+    @property
     def schema(self) -> Schema:
         """Metadata fields of the collection."""
         return self.manifest.schema
@@ -97,6 +103,18 @@ class IndexReader:
                 if row >= 0 and segment.live_documents[row]:
                     return int(start) + row
         return None
+
+    def document_row(self, document_id: str) -> int:
+        """Return the row of the live document with that id.  Raises DocumentNotFound."""
+        row = self.find(document_id)
+        if row is None:
+            raise DocumentNotFound(f"no document {document_id!r} in {self.name}")
+        return row
+
+    def matching_documents(self, filter: str) -> Bitmap:
+        """Return which documents are live and match a filter: (documents,).  Raises FilterError."""
+        matching = compile_filter(filter, self.schema).documents(self.column, len(self.live_documents))
+        return np.asarray(matching & self.live_documents)
 
     def documents(self, document_rows: ArrayLike) -> list[Document]:
         """Documents in the order asked, without sections."""
@@ -134,15 +152,7 @@ def open_index_reader(
     costs as much as what changed, and either may be closed first.
     """
     path = Path(path)
-    manifest = read_manifest(path, generation)
-    while True:
-        try:
-            return _opened(path, manifest, previous)
-        except CorruptCollection:
-            current = manifest if generation is not None else read_manifest(path)
-            if current.generation == manifest.generation:
-                raise
-            manifest = current
+    return with_current_manifest(path, lambda manifest: _opened(path, manifest, previous), generation)
 
 
 def manifest_stamp(path: Path) -> tuple[int, int] | None:

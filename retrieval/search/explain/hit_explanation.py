@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import DocumentNotFound
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.search.explain.attribution import CosineExplainer, TextAttention
@@ -123,9 +122,7 @@ class HitExplainer:
         return _ExplainedPassage(int(rows[best]), document, self._reader.passages(rows[best : best + 1])[0])
 
     def _rows(self, document_id: str) -> tuple[Rows, Document]:
-        number = self._reader.find(document_id)
-        if number is None:
-            raise DocumentNotFound(f"no document {document_id!r} in {self._reader.name}")
+        number = self._reader.document_row(document_id)
         first, last = np.searchsorted(self._reader.document_of, [number, number + 1])
         return np.arange(first, last, dtype=np.int64), self._reader.documents([number])[0]
 
