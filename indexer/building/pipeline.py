@@ -30,8 +30,9 @@ from indexer.readers import (
     open_documents,
     printable,
 )
-from indexer.writing.segment_writer import length_of
-from indexer.writing.writer import Writer, WriterCounts
+from indexer.writing.pending_generation import WriterCounts
+from indexer.writing.segment_writer import count_characters
+from indexer.writing.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, InputError, SchemaError
 from retrieval.index.storage.manifest import read_manifest
@@ -173,7 +174,7 @@ def build_collection(
         DeduplicatedEncoder(encoder) as encode_once,
     ):
         _check_settled(into, writer.settings, settings)
-        writer.declare(settings.schema or {})
+        writer.declare_fields(settings.schema or {})
         cut = partial(chunk, tokenizer=encoder.tokenizer, settings=writer.settings.chunking)
         documents = _read(sources, settings, tally, unread if settings.sync else on_file)
         turn = Lock()  # blocks are read ahead in the encoder's thread, and a writer serves one at a time
@@ -302,7 +303,7 @@ def _batched(documents: Iterable[Document]) -> Iterator[list[Document]]:
     characters = 0
     for document in documents:
         block.append(document)
-        characters += length_of(document)
+        characters += count_characters(document)
         if len(block) == BLOCK_DOCUMENTS or characters >= BLOCK_CHARACTERS:
             yield block
             block, characters = [], 0
@@ -330,7 +331,7 @@ def _sifted(documents: list[Document], writer: Writer, turn: Lock) -> list[list[
     """A block that cannot be added as it is: what fits together, so that no field gets another type, then the rest."""
     try:
         with turn:
-            fits = writer.fitting(documents)
+            fits = writer.can_add(documents)
     except SchemaError:  # no types for all of them: those before win
         return [[each] for each in documents]
     return [list(compress(documents, fits)), *([each] for each, good in zip(documents, fits, strict=True) if not good)]

@@ -1,8 +1,8 @@
-"""A new encoder without downtime: the same documents and passages with other vectors, built beside the live generation.
+"""Re-embed a collection with another encoder, without downtime: same documents and passages, new vectors.
 
-Each segment gets a twin: all its files but the vectors are the same files (hard links); the vectors are made again,
-some thousand at a time, each lot durable, so that an interrupted run goes on where it was.  No writer waits meanwhile:
-segments that are added get their twins before the one commit that makes the twins current.
+Each segment gets a re-embedded copy.  Its files are hard links to the segment's files, except for the vectors and
+facts. The vectors are encoded in blocks of some thousand, each durable, so that an interrupted run can resume.  Writers
+do not wait meanwhile: segments that they add are re-embedded before the one commit that makes all copies current.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from indexer.writing.commit import publish
-from indexer.writing.garbage import LOCK, REEMBED_LOCK, REEMBED_PREFIX, Retention, collect_garbage, readable_manifest
-from indexer.writing.vector_index_build import build_ann_index, plan_ann_index
+from indexer.writing.commit import CommitOptions, commit_change
+from indexer.writing.garbage import REEMBED_LOCK, REEMBED_PREFIX, Retention, readable_manifest
+from indexer.writing.prepare_commit import build_ann_index, plan_ann_index
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import CorruptCollection, InputError
 from retrieval.index.collection.document_store import passage_text
@@ -32,14 +31,14 @@ from retrieval.search.readability import Readability
 from retrieval.types import Rows, Vectors
 from retrieval.util.files import Files, locked, write_file
 
-LOT_ROWS = 4096
+BLOCK_ROWS = 4096
 
-Accept = Callable[[IndexReader], bool]  # looks at the new generation before it is made current
+AcceptGeneration = Callable[[IndexReader], bool]  # decides on the new generation before it becomes current
 
 
 @dataclass(frozen=True, slots=True)
 class ReembedReport:
-    """What was done.  Where the new vectors were not accepted they stay for another run, and nothing is switched."""
+    """The result of a run.  Vectors that were not accepted stay for another run, and `switched` is False."""
 
     switched: bool
     generation: int
@@ -50,32 +49,34 @@ def reembed(
     collection: Path,
     encoder: SentenceEncoder,
     *,
-    accept: Accept | None = None,
+    accept: AcceptGeneration | None = None,
     wait_s: float = 60.0,
     retention: Retention | None = None,
     files: Files | None = None,
 ) -> ReembedReport:
-    """Make the vectors of a collection again with `encoder`, and the generation that has them current if accepted.
+    """Encode all passages again with `encoder`, and commit the result if `accept` returns True for it.
 
-    Raises InputError when that encoder made the collection, CollectionLocked when the same is being done already.
+    Raises InputError if this encoder made the collection, CollectionLocked if another run is at work.
     """
     files = files or Files()
     current = read_manifest(collection)
     if not current.encoder.differences(encoder.fingerprint):
-        raise InputError(f"{collection}: is made by this encoder already ({encoder.fingerprint.name!r})")
-    with locked(collection / REEMBED_LOCK, wait_s=1.0):  # for who only looks whether it is held
-        twins = _Twins(collection, encoder, files)
-        twins.mark()
-        manifest = twins.manifest(current)
+        raise InputError(
+            f"{collection}: already has the vectors of this encoder ({encoder.fingerprint.name!r}); name another one"
+        )
+    with locked(collection / REEMBED_LOCK, wait_s=1.0):  # it waits because the collector tries the lock for a moment
+        run = _Reembedding(collection, encoder, files)
+        run.write_marker()
+        manifest = run.manifest(current)
         if accept is not None:
             with IndexReader(collection, manifest) as reader:
                 if not accept(reader):
-                    return ReembedReport(False, current.generation, twins.encoded)
-        generation = twins.switch(wait_s, retention or Retention())
-    return ReembedReport(True, generation, twins.encoded)
+                    return ReembedReport(False, current.generation, run.encoded)
+        generation = run.commit(CommitOptions(wait_s, retention or Retention(), files))
+    return ReembedReport(True, generation, run.encoded)
 
 
-class _Twins:
+class _Reembedding:
     """The segments of a collection with the vectors of another encoder."""
 
     def __init__(self, collection: Path, encoder: SentenceEncoder, files: Files) -> None:
@@ -84,26 +85,26 @@ class _Twins:
         self._encoder = encoder
         self._files = files
         identity = {**asdict(encoder.fingerprint), "name": ""}
-        self._mark = REEMBED_PREFIX + hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
-        self._records: dict[str, SegmentRecord] = {}
-        self._used = _segments_of(collection, encoder)
+        self._marker = REEMBED_PREFIX + hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+        self._records: dict[str, SegmentRecord] = {}  # by the name of the original segment
+        self._reusable = _segments_of(collection, encoder)
         texts = read_manifest(collection).canaries.texts
         self._canaries = Canaries(texts, encoder.encode_passages(texts))
 
-    def mark(self) -> None:
-        """Ask the garbage collector to keep what is made, and no longer what another encoder made."""
+    def write_marker(self) -> None:
+        """Protect this encoder's segments from the garbage collector, and no longer those of another encoder."""
         for path in self._collection.glob(f"{REEMBED_PREFIX}*"):
-            if path.name != self._mark:
+            if path.name != self._marker:
                 self._files.unlink(path)
-        if not (self._collection / self._mark).exists():
-            write_file(self._files, self._collection / self._mark, b"")
+        if not (self._collection / self._marker).exists():
+            write_file(self._files, self._collection / self._marker, b"")
         self._files.sync_directory(self._collection)
 
     def manifest(self, current: Manifest) -> Manifest:
-        """The next generation after `current`, with twins in the place of its segments."""
+        """Return the generation after `current`; re-embed the segments that are not re-embedded yet."""
         for record in current.segments:
             if record.name not in self._records:
-                self._records[record.name] = self._make(record, current)
+                self._records[record.name] = self._reembed(record, current)
         runtime = self._encoder.runtime
         settings = replace(
             current.settings,
@@ -112,115 +113,116 @@ class _Twins:
             precision=runtime.precision,
             canaries=self._canaries,
         )
-        segments = (replace(self._records[each.name], deletions=each.deletions) for each in current.segments)
+        segments = (replace(self._records[record.name], deletions=record.deletions) for record in current.segments)
         return replace(
             current,
             generation=current.generation + 1,
-            created=datetime.now(UTC),
-            cause=f"reembed with {self._encoder.fingerprint.name}",
             settings=settings,
             segments=tuple(segments),
             unreadable_share=None,
         )
 
-    def switch(self, wait_s: float, retention: Retention) -> int:
-        """Make the twins current, once every segment that is current then has one; the new generation."""
-        while True:
-            with locked(self._collection / LOCK, wait_s=wait_s):
-                current = read_manifest(self._collection)
-                if all(each.name in self._records for each in current.segments):
-                    manifest = self._with_share(self.manifest(current))
-                    publish(self._collection, manifest, self._files)
-                    self._files.unlink(self._collection / self._mark)
-                    collect_garbage(self._collection, retention, self._files)
-                    return manifest.generation
-            self.manifest(current)
+    def commit(self, options: CommitOptions) -> int:
+        """Make the re-embedded segments current once every current segment has one; return the generation."""
 
-    def _with_share(self, manifest: Manifest) -> Manifest:
+        def change(current: Manifest) -> Manifest | None:
+            if any(record.name not in self._records for record in current.segments):
+                return None
+            return self._with_unreadable_share(self.manifest(current))
+
+        cause = f"reembed with {self._encoder.fingerprint.name}"
+        marker = self._collection / self._marker
+        while True:
+            outcome = commit_change(self._collection, cause, change, options, obsolete=[marker])
+            if outcome.committed:
+                return outcome.manifest.generation
+            self.manifest(outcome.manifest)  # without the lock: encode the segments that a writer added meanwhile
+
+    def _with_unreadable_share(self, manifest: Manifest) -> Manifest:
         with IndexReader(self._collection, manifest) as reader:
-            shares = [each.facts["unreadable"][each.live_documents] for each in reader.segments]
+            shares = [segment.facts["unreadable"][segment.live_documents] for segment in reader.segments]
         known = np.concatenate([np.empty(0, np.float32), *shares])
         return replace(manifest, unreadable_share=float(known.mean(dtype=np.float64)) if len(known) else None)
 
-    def _make(self, record: SegmentRecord, current: Manifest) -> SegmentRecord:
-        """The twin of a segment: links, new vectors, new facts, its own structure."""
-        name = f"{self._mark}-{record.name}"
-        if name in self._used:
-            return self._used[name]
+    def _reembed(self, record: SegmentRecord, current: Manifest) -> SegmentRecord:
+        """Make the re-embedded copy of a segment: links, new vectors, new facts, its own ANN index."""
+        name = f"{self._marker}-{record.name}"
+        if name in self._reusable:
+            return self._reusable[name]
         source = Segment(self._collection, record)
         folder = self._collection / SEGMENTS / name
         self._files.make_directory(folder)
-        self._make_vectors(source, folder, current.settings.vectors.dtype)
-        self._renew(folder / FACTS)
+        self._write_vectors(source, folder, current.settings.vectors.dtype)
+        self._remove_leftover(folder / FACTS)
         write_file(self._files, folder / FACTS, npy_bytes(self._facts(source)))
-        same = [each for each in record.files if each.name not in (VECTORS, FACTS)]
-        for each in same:
-            self._renew(folder / each.name)
-            self._files.link(source.folder / each.name, folder / each.name)
+        linked = [file for file in record.files if file.name not in (VECTORS, FACTS)]
+        for file in linked:
+            self._remove_leftover(folder / file.name)
+            self._files.link(source.folder / file.name, folder / file.name)
         self._files.sync_directory(folder)
         new = (record_file(folder, FACTS), record_file(folder, VECTORS))
-        twin = replace(record, name=folder.name, files=(*same, *new), structure=None)
-        return self._with_structure(twin, current)
+        copy = replace(record, name=folder.name, files=(*linked, *new), structure=None)
+        return self._with_ann_index(copy, current)
 
-    def _with_structure(self, twin: SegmentRecord, current: Manifest) -> SegmentRecord:
-        segment = Segment(self._collection, twin)
+    def _with_ann_index(self, record: SegmentRecord, current: Manifest) -> SegmentRecord:
+        segment = Segment(self._collection, record)
         plan = plan_ann_index(segment, current.settings.vectors)
-        return build_ann_index(segment, plan, current.settings.vectors, self._files) if plan else twin
+        return build_ann_index(segment, plan, current.settings.vectors, self._files) if plan else record
 
-    def _renew(self, path: Path) -> None:
-        """Make room for a file that an interrupted run may have left."""
+    def _remove_leftover(self, path: Path) -> None:
+        """Remove a file that an interrupted run may have left."""
         if path.exists():
             self._files.unlink(path)
 
-    def _make_vectors(self, source: Segment, folder: Path, dtype: str) -> None:
-        """All lots that are not there yet, and then one file of them."""
-        if _is_whole(folder / VECTORS, len(source)):
+    def _write_vectors(self, source: Segment, folder: Path, dtype: str) -> None:
+        """Encode the blocks that are missing, and then join all blocks in one file."""
+        if _is_complete(folder / VECTORS, len(source)):
             return
-        self._renew(folder / VECTORS)
-        lots = [folder / f"lot-{start:012d}.npy" for start in range(0, len(source), LOT_ROWS)]
-        for number, lot in enumerate(lots):
-            rows = np.arange(number * LOT_ROWS, min((number + 1) * LOT_ROWS, len(source)))
-            if not _is_whole(lot, len(rows)):
-                self._renew(lot)
-                with VectorWriter(lot, self._encoder.dimension, dtype, self._files) as writer:
+        self._remove_leftover(folder / VECTORS)
+        blocks = [folder / f"lot-{start:012d}.npy" for start in range(0, len(source), BLOCK_ROWS)]
+        for number, block in enumerate(blocks):
+            rows = np.arange(number * BLOCK_ROWS, min((number + 1) * BLOCK_ROWS, len(source)))
+            if not _is_complete(block, len(rows)):
+                self._remove_leftover(block)
+                with VectorWriter(block, self._encoder.dimension, dtype, self._files) as writer:
                     writer.append(self._encode(source, rows))
         with VectorWriter(folder / VECTORS, self._encoder.dimension, dtype, self._files) as writer:
-            for lot in lots:
-                writer.append(np.asarray(open_vectors(lot), dtype=np.float32))
-        for lot in lots:
-            self._files.unlink(lot)
+            for block in blocks:
+                writer.append(np.asarray(open_vectors(block), dtype=np.float32))
+        for block in blocks:
+            self._files.unlink(block)
 
     def _encode(self, source: Segment, rows: Rows) -> Vectors:
-        """Vectors of these rows, dead ones included: a rollback may bring them back."""
-        lot = np.zeros(len(source), dtype=np.bool_)
-        lot[rows] = True
+        """Encode rows, those of deleted documents included: a rollback may make them live again."""
+        wanted = np.zeros(len(source), dtype=np.bool_)
+        wanted[rows] = True
         texts = [
             passage_text(title, "", text)
-            for some in source.scan(lot)
-            for title, text in zip(some.titles, some.texts, strict=True)
+            for batch in source.scan(wanted)
+            for title, text in zip(batch.titles, batch.texts, strict=True)
         ]
         self.encoded += len(texts)
         return self._encoder.encode_passages(texts)
 
     def _facts(self, source: Segment) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-        """What is known of the documents; what the new encoder's tokenizer cannot read is counted anew."""
+        """Copy the facts of the documents, with the share of each text that the new tokenizer cannot read."""
         facts = source.facts.copy()
         readability = Readability(self._encoder.tokenizer)
-        for start in range(0, len(facts), LOT_ROWS):
-            rows = np.arange(start, min(start + LOT_ROWS, len(facts)))
+        for start in range(0, len(facts), BLOCK_ROWS):
+            rows = np.arange(start, min(start + BLOCK_ROWS, len(facts)))
             facts["unreadable"][rows] = readability.unreadable_shares(source.documents(rows))
         return facts
 
 
 def _segments_of(collection: Path, encoder: SentenceEncoder) -> dict[str, SegmentRecord]:
-    """Segments of kept generations that this encoder made: before a rollback, say."""
+    """Return the segments of kept generations that this encoder made, for example before a rollback."""
     manifests = (readable_manifest(collection, number) for number in kept_generations(collection))
-    same = (each for each in manifests if each and not each.encoder.differences(encoder.fingerprint))
+    same = (manifest for manifest in manifests if manifest and not manifest.encoder.differences(encoder.fingerprint))
     return {segment.name: segment for manifest in same for segment in manifest.segments}
 
 
-def _is_whole(path: Path, rows: int) -> bool:
-    """Whether an interrupted run left these vectors finished; their header is completed last."""
+def _is_complete(path: Path, rows: int) -> bool:
+    """Check whether a run finished this file of vectors; the header is completed last."""
     try:
         return len(open_vectors(path)) == rows
     except CorruptCollection:

@@ -1,4 +1,4 @@
-"""The generations of a collection: which are kept, and going back to one of them."""
+"""List the kept generations of a collection, and roll back to one of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from indexer.writing.commit import publish
-from indexer.writing.garbage import LOCK, Retention, collect_garbage
+from indexer.writing.commit import CommitOptions, commit_manifest
+from indexer.writing.garbage import LOCK, Retention
 from retrieval.errors import CollectionError, CorruptCollection, NotACollection
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.storage.manifest import MANIFEST, Manifest, kept_generations, read_manifest, was_committed
@@ -16,7 +16,7 @@ from retrieval.util.files import Files, locked
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One kept generation; `damage` says why it cannot be read, and then the numbers are 0."""
+    """A kept generation.  If it cannot be read, `damage` says why, and the numbers are 0."""
 
     generation: int
     current: bool
@@ -29,9 +29,10 @@ class LogEntry:
 
 
 def log_entries(collection: Path) -> list[LogEntry]:
-    """Kept generations, newest first."""
+    """List the kept generations, newest first."""
     current = read_manifest(collection).generation
-    return [_entry(collection, each, current) for each in reversed(kept_generations(collection)) if each <= current]
+    kept = reversed(kept_generations(collection))
+    return [_entry(collection, number, current) for number in kept if number <= current]
 
 
 def _entry(collection: Path, number: int, current: int) -> LogEntry:
@@ -58,13 +59,14 @@ def roll_back(
     retention: Retention | None = None,
     files: Files | None = None,
 ) -> int:
-    """Commit a new generation that equals a kept one (by default the one before the current); returns its number.
+    """Commit a new generation that equals a kept one; return its number.
 
-    Every byte of that generation is checked first.  The history stays: rolling back can be rolled back.
+    `generation` is by default the one before the current one.  Every byte of it is checked first.  The history stays,
+    so that a rollback can be rolled back.
     """
     files = files or Files()
     if not was_committed(collection):
-        read_manifest(collection)  # says what is wrong
+        read_manifest(collection)  # raises the error that names the fault
     with locked(collection / LOCK, wait_s=wait_s):
         current = _current(collection)
         target = _target(collection, current, generation)
@@ -77,13 +79,12 @@ def roll_back(
             cause=f"rollback to generation {target.generation}",
             next_key=max(target.next_key, current.next_key if current else 0),
         )
-        publish(collection, manifest, files)
-        collect_garbage(collection, retention or Retention(), files)
+        commit_manifest(collection, manifest, CommitOptions(wait_s, retention or Retention(), files))
     return manifest.generation
 
 
 def _current(collection: Path) -> Manifest | None:
-    """The current manifest; None when it is damaged or gone, which is a reason to roll back and not to fail."""
+    """Read the current manifest; return None if it is damaged or missing, since a rollback repairs that."""
     if not (collection / MANIFEST).exists():
         return None
     try:
@@ -96,7 +97,7 @@ def _target(collection: Path, current: Manifest | None, generation: int | None) 
     if generation is not None:
         return read_manifest(collection, generation)
     kept = kept_generations(collection)
-    older = [each for each in kept if current is None or each < current.generation]
+    older = [number for number in kept if current is None or number < current.generation]
     if not older:
-        raise NotACollection(f"{collection}: no older generation is kept; `attendex log` shows what is there")
+        raise NotACollection(f"{collection}: no older generation is kept; `attendex log` lists the kept ones")
     return read_manifest(collection, older[-1])

@@ -1,11 +1,15 @@
-"""The commit itself: what a manifest names is made durable, then the manifest, and then it becomes the current one."""
+"""Commit a generation: change the current manifest under the lock, publish it, collect garbage."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from indexer.writing.garbage import LOCK, Retention, collect_garbage
 from retrieval.index.collection.segment import npy_bytes
 from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import (
@@ -18,13 +22,69 @@ from retrieval.index.storage.manifest import (
     SegmentRecord,
     encode_manifest,
     generation_path,
+    read_manifest,
 )
 from retrieval.types import Bitmap, Rows
-from retrieval.util.files import Files, replace_atomically, write_file
+from retrieval.util.files import Files, locked, replace_atomically, write_file
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOptions:
+    """How to commit: the wait for the lock, the generations to keep, and the file system.
+
+    `retention` None leaves the garbage for the caller to collect.
+    """
+
+    wait_s: float = 60.0
+    retention: Retention | None = field(default_factory=Retention)
+    files: Files = field(default_factory=Files)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOutcome:
+    """The current manifest after `commit_change`, and whether the change made it."""
+
+    manifest: Manifest
+    committed: bool
+
+
+def commit_change(
+    collection: Path,
+    cause: str,
+    change: Callable[[Manifest], Manifest | None],
+    options: CommitOptions,
+    *,
+    obsolete: Sequence[Path] = (),
+) -> CommitOutcome:
+    """Commit a change of the current generation, under the collection's lock.
+
+    `change` gets the current manifest.  It writes the files of the new generation, each fsynced, and returns its
+    manifest, or None to change nothing.  The number, the time and `cause` are set here.  Files in `obsolete` are
+    removed after the commit.  Raises CollectionLocked after `options.wait_s` seconds, StorageError, CollectionError.
+    """
+    with locked(collection / LOCK, wait_s=options.wait_s):
+        current = read_manifest(collection)
+        changed = change(current)
+        if changed is None:
+            return CommitOutcome(current, committed=False)
+        manifest = replace(changed, generation=current.generation + 1, created=datetime.now(UTC), cause=cause)
+        commit_manifest(collection, manifest, options, obsolete=obsolete)
+        return CommitOutcome(manifest, committed=True)
+
+
+def commit_manifest(
+    collection: Path, manifest: Manifest, options: CommitOptions, *, obsolete: Sequence[Path] = ()
+) -> None:
+    """Publish `manifest`, remove obsolete files, collect garbage.  The caller holds the collection's lock."""
+    publish(collection, manifest, options.files)
+    for path in obsolete:
+        options.files.unlink(path)
+    if options.retention is not None:
+        collect_garbage(collection, options.retention, options.files)
 
 
 def publish(collection: Path, manifest: Manifest, files: Files) -> None:
-    """Make `manifest` the current generation.  The files that it names are whole and fsynced already."""
+    """Make `manifest` the current generation.  Its files must be complete and fsynced."""
     for folder in (SEGMENTS, DELETIONS, LEXICAL):
         files.sync_directory(collection / folder)
     data = encode_manifest(manifest)
@@ -35,10 +95,10 @@ def publish(collection: Path, manifest: Manifest, files: Files) -> None:
 def write_deletions(
     collection: Path, generation: int, segment: SegmentRecord, live: Bitmap, document_of: Rows, files: Files
 ) -> DeletionsRecord | None:
-    """Write which documents of a segment are dead; None when all are alive."""
-    dead = int(np.count_nonzero(~live))
-    if not dead:
+    """Write which documents of a segment are deleted; return None if all are live."""
+    deleted = int(np.count_nonzero(~live))
+    if not deleted:
         return None
     folder, name = collection / DELETIONS, f"{generation:06d}-{segment.name}.npy"
     write_file(files, folder / name, npy_bytes(np.packbits(~live, bitorder="little")))
-    return DeletionsRecord(record_file(folder, name), dead, int(np.count_nonzero(~live[document_of])))
+    return DeletionsRecord(record_file(folder, name), deleted, int(np.count_nonzero(~live[document_of])))

@@ -1,4 +1,4 @@
-"""The lexical index of the pending generation: the words of the passages that are alive, and of no others."""
+"""Build the lexical index of a pending generation: it holds the words of live passages only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.writing.pending_generation import PendingSegment
+from indexer.writing.pending_segments import PendingSegment
 from retrieval.index.collection.document_store import passage_text
 from retrieval.index.lexical.writer import LexicalWriter
 from retrieval.index.storage.manifest import LexicalRecord
@@ -18,13 +18,13 @@ from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Bitmap, Document, Passage
 from retrieval.util.files import Files
 
-_WAITING = 2  # blocks whose words are still to be gathered
+_MAX_WAITING_BLOCKS = 2
 
 
 class BackgroundLexicalBuild:
-    """Gathers the words of what a writer is given in a thread of its own, while the next passages are encoded.
+    """Indexes the words of added documents in a thread, while the encoder works on the next passages.
 
-    Nothing of it counts unless it is, at commit, exactly what the new generation lacks.
+    A commit uses the result only if it holds exactly the passages that the lexical index of the new generation lacks.
     """
 
     def __init__(
@@ -36,73 +36,74 @@ class BackgroundLexicalBuild:
         self._running: deque[Future[None]] = deque()
 
     def add(self, documents: Sequence[Document], passages: Sequence[Sequence[Passage]], first_key: int) -> None:
-        """Passages with ascending keys from `first_key` on.  Raises what an earlier call met in its thread."""
+        """Index passages, whose keys ascend from `first_key`.  Raise the error of an earlier block."""
         keys = np.arange(first_key, first_key + sum(map(len, passages)), dtype=np.uint64)
         self._keys.append(keys)
-        self._running.append(self._pool.submit(self._gather, keys, documents, passages))
-        while len(self._running) > _WAITING:
+        self._running.append(self._pool.submit(self._index, keys, documents, passages))
+        while len(self._running) > _MAX_WAITING_BLOCKS:
             self._running.popleft().result()
 
-    def _gather(
+    def _index(
         self, keys: NDArray[np.uint64], documents: Sequence[Document], passages: Sequence[Sequence[Passage]]
     ) -> None:
-        pairs = [(document, each) for document, parts in zip(documents, passages, strict=True) for each in parts]
-        texts = [passage_text("", each.heading, document.text[each.start : each.end]) for document, each in pairs]
+        pairs = [(document, passage) for document, group in zip(documents, passages, strict=True) for passage in group]
+        texts = [
+            passage_text("", passage.heading, document.text[passage.start : passage.end]) for document, passage in pairs
+        ]
         self._writer.add(keys, [document.title for document, _ in pairs], texts)
 
-    def finished(self, wanted: NDArray[np.uint64]) -> LexicalWriter | None:
-        """The words of the passages with these keys; None where they are not what was added."""
-        for each in self._running:
-            each.result()
+    def finish(self, missing_keys: NDArray[np.uint64]) -> LexicalWriter | None:
+        """Return the writer with the words of these passages; None if other passages were added."""
+        for block in self._running:
+            block.result()
         self.close()
-        return self._writer if np.array_equal(np.concatenate(self._keys), wanted) else None
+        return self._writer if np.array_equal(np.concatenate(self._keys), missing_keys) else None
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._pool.shutdown(cancel_futures=True)
 
 
 def write_lexical_index(
     collection: Path,
-    parts: Sequence[PendingSegment],
+    segments: Sequence[PendingSegment],
     settings: LexicalSettings | None,
     previous: LexicalRecord | None,
     files: Files,
     *,
-    ahead: BackgroundLexicalBuild | None = None,
+    background: BackgroundLexicalBuild | None = None,
     compact: bool = False,
 ) -> LexicalRecord | None:
-    """Add what `previous` lacks and leave out what is dead; with `compact`, dead words leave the disk too.
+    """Add the live passages that `previous` lacks, and leave out deleted ones.
 
-    None for a collection without words.
+    `compact` also removes the words of deleted passages from the disk.  Return None for a collection without a lexical
+    index.
     """
     if settings is None:
         return None
     writer = LexicalWriter(collection, settings, previous, files)
-    rows = [part.live[part.segment.document_of] for part in parts]
-    alive = _keys(parts, rows)
-    wanted = [_missing(part, each, writer) for part, each in zip(parts, rows, strict=True)]
-    ready = ahead.finished(_keys(parts, wanted)) if ahead else None
+    live = [segment.live[segment.segment.document_of] for segment in segments]
+    missing = [_missing_rows(segment, rows, writer) for segment, rows in zip(segments, live, strict=True)]
+    live_keys = _keys(segments, live)
+    ready = background.finish(_keys(segments, missing)) if background else None
     if ready is None:
-        _add(writer, parts, wanted)
-    return (ready or writer).commit(alive, compact=compact)
+        _add_passages(writer, segments, missing)
+    return (ready or writer).commit(live_keys, compact=compact)
 
 
-def _keys(parts: Iterable[PendingSegment], rows: Iterable[Bitmap]) -> NDArray[np.uint64]:
-    """Of those rows of each part."""
-    keys = [part.segment.keys[some] for part, some in zip(parts, rows, strict=True)]
+def _keys(segments: Iterable[PendingSegment], rows: Iterable[Bitmap]) -> NDArray[np.uint64]:
+    keys = [segment.segment.keys[mask] for segment, mask in zip(segments, rows, strict=True)]
     return np.concatenate([np.empty(0, np.uint64), *keys])
 
 
-def _missing(part: PendingSegment, alive: Bitmap, writer: LexicalWriter) -> Bitmap:
-    """Rows that are alive and not in the index yet."""
-    wanted = alive.copy()
-    wanted[alive] = writer.missing(part.segment.keys[alive])
-    return wanted
+def _missing_rows(segment: PendingSegment, live: Bitmap, writer: LexicalWriter) -> Bitmap:
+    missing = live.copy()
+    missing[live] = writer.missing(segment.segment.keys[live])
+    return missing
 
 
-def _add(writer: LexicalWriter, parts: Sequence[PendingSegment], wanted: Sequence[Bitmap]) -> None:
-    for part, rows in zip(parts, wanted, strict=True):
-        if rows.any():
-            for texts in part.segment.scan(rows):
+def _add_passages(writer: LexicalWriter, segments: Sequence[PendingSegment], rows: Sequence[Bitmap]) -> None:
+    for segment, mask in zip(segments, rows, strict=True):
+        if mask.any():
+            for texts in segment.segment.scan(mask):
                 writer.add(texts.keys, texts.titles, texts.texts)

@@ -1,134 +1,232 @@
-"""The generation that a writer is making: which documents of which segments will be alive."""
+"""The generation that a writer builds: older segments, resumed segments, new segments, and deletions.
+
+Nothing of it is visible to readers.  Finished segments are durable: `pending.json` names them, so that the next writer
+can resume after an interruption (see resume_journal.py).
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
-from retrieval.index.collection.document_ids import Digests
+from indexer.writing.lexical_build import BackgroundLexicalBuild, write_lexical_index
+from indexer.writing.pending_segments import (
+    PendingSegment,
+    PendingSegments,
+    SegmentOrigin,
+    open_base_segments,
+    open_resumed_segments,
+)
+from indexer.writing.prepare_commit import GenerationTarget, build_ann_indexes, merge_pending, segment_records
+from indexer.writing.resume_journal import ResumeJournal, read_journal, write_journal
+from indexer.writing.segment_merge import MergePolicy
+from indexer.writing.segment_writer import SegmentBuilder, SegmentEntries
+from retrieval.errors import CorruptCollection
+from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.segment import Segment
-from retrieval.types import Bitmap, Rows
+from retrieval.index.storage.manifest import SEGMENTS, LexicalRecord, Manifest, SegmentRecord
+from retrieval.index.storage.settings import CollectionSettings
+from retrieval.types import Document, Passage, Schema
+from retrieval.util.files import Files
 
+log = logging.getLogger(__name__)
 
-class SegmentOrigin(Enum):
-    """Where a segment of the pending generation comes from."""
-
-    BASE = auto()  # the generation that the writer started from
-    NEW = auto()  # this writer
-    RESUMED = auto()  # an interrupted writer; its documents are dead until they are claimed
+BACKGROUND_LEXICAL_PASSAGES = 256  # a smaller first block does not repay a thread for its lexical index
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentSize:
-    """Passages of a segment."""
+class SegmentLimits:
+    """Sizes at which a segment is finished: they bound memory, and the work that an interruption loses.
 
-    live: int
-    total: int
+    `merged_passages` bounds the passages of older segments that a commit merges.
+    """
+
+    passages: int = 1 << 16
+    text_bytes: int = 256 << 20
+    merged_passages: int = 20_000  # `attendex merge` merges larger segments
 
 
-class PendingSegment:
-    """A segment, and which of its documents will be alive."""
+@dataclass(slots=True)
+class WriterCounts:
+    """Numbers of documents that a writer has handled since it was opened."""
 
-    def __init__(self, segment: Segment, live: Bitmap, origin: SegmentOrigin) -> None:
-        self.segment = segment
-        self.record = segment.record
-        self.live = live
-        self.origin = origin
-        self.seen = np.zeros(len(live), dtype=np.bool_)
+    added: int = 0  # documents written
+    replaced: int = 0  # documents of the old generation that got a new version
+    duplicates: int = 0  # documents, written or not, that a later one of this writer with the same id replaced
+    unchanged: int = 0
+    resumed: int = 0  # taken from an interrupted build
+    deleted: int = 0
+
+
+class PendingGeneration:
+    """The segments of the next generation, built step by step; `counts` is kept up to date."""
+
+    def __init__(
+        self,
+        collection: Path,
+        base: Manifest | None,
+        settings: CollectionSettings,
+        limits: SegmentLimits,
+        counts: WriterCounts,
+        files: Files,
+    ) -> None:
+        self.base = base
+        self.settings = settings
+        self.schema: Schema = base.schema if base else settings.schema or {}
+        self.segments = PendingSegments(open_base_segments(collection, base.segments if base else ()))
+        self.resumed = False  # whether `resume` was called
+        self._collection = collection
+        self._limits = limits
+        self._counts = counts
+        self._files = files
+        self._next_key = base.next_key if base else 0
+        self._builder: SegmentBuilder | None = None
+        self._lexical: BackgroundLexicalBuild | None = None
 
     @property
-    def size(self) -> SegmentSize:
-        """Its passages, as the merge policy counts them."""
-        return SegmentSize(int(np.count_nonzero(self.live[self.segment.document_of])), len(self.segment))
+    def uses_keys(self) -> bool:
+        """Whether it has passages that the base lacks.  Then the journal of an interrupted build is used up."""
+        return bool(self._counts.added or self._counts.resumed)
 
-    def kill(self, rows: Rows) -> int:
-        """Make documents dead; returns how many of them were alive."""
-        alive = np.unique(rows[self.live[rows]])
-        self.live[alive] = False
-        return len(alive)
+    def resume(self) -> None:
+        """Open the segments that an interrupted writer finished; call it before the first document is added.
 
-    def find(self, ids: Digests) -> Rows:
-        """Rows of the documents with these id digests, those found."""
-        rows = self.segment.find(ids)
-        return rows[rows >= 0]
+        A writer that only deletes does not call it, and leaves the segments to another writer.
+        """
+        if self.resumed:
+            return
+        self.resumed = True
+        journal = read_journal(self._collection)
+        if journal is None or not journal.fits(self._next_key, self.settings, self.schema):
+            return
+        try:
+            segments = open_resumed_segments(self._collection, journal.segments)
+        except CorruptCollection as error:
+            log.warning("cannot resume the interrupted build: %s", error)
+            return
+        self.segments.segments += segments
+        self._next_key = journal.next_key
+        self.schema = {**self.schema, **journal.schema}
 
-    def same(self, ids: Digests, contents: Digests) -> Rows:
-        """The row of each document that is here with the same content, dead or alive; else -1."""
-        rows = self.segment.find(ids)
-        there = np.flatnonzero(rows >= 0)
-        differs = np.any(self.segment.facts["content"][rows[there]] != contents[there], axis=1)
-        rows[there[differs]] = -1
-        return rows
+    def is_being_written(self, id_digest: bytes) -> bool:
+        """Check whether the unfinished segment holds a live document with this id digest."""
+        return self._builder is not None and self._builder.content_of(id_digest) is not None
 
+    def add(self, entries: SegmentEntries) -> None:
+        """Append documents; finish the segment, durably, when it reaches its limits."""
+        passages = len(entries.vectors)
+        self._index_words(entries.documents, entries.passages, passages)
+        builder = self._builder or self._start_segment()
+        self._counts.duplicates += builder.add(entries, self._next_key)
+        self._counts.added += len(entries.documents)
+        self._next_key += passages
+        if builder.passages >= self._limits.passages or builder.text_bytes >= self._limits.text_bytes:
+            self._finish_segment()
+            self._write_journal()
 
-@dataclass(frozen=True, slots=True)
-class DeletedCounts:
-    """Documents that became dead: of the base generation, and of this writer's own segments."""
+    def _index_words(
+        self, documents: Sequence[Document], passages: Sequence[Sequence[Passage]], num_passages: int
+    ) -> None:
+        """Index the words in a thread if the first block is large enough to repay it."""
+        lexical = self.settings.lexical
+        if not self._counts.added and num_passages >= BACKGROUND_LEXICAL_PASSAGES and lexical is not None:
+            previous = self.base.lexical if self.base else None
+            self._lexical = BackgroundLexicalBuild(self._collection, lexical, previous, self._files)
+        if self._lexical is not None:
+            self._lexical.add(documents, passages, self._next_key)
 
-    base: int
-    own: int
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete documents by id; return the number of them that existed."""
+        digests = id_digests(list(dict.fromkeys(ids)))
+        existed = self.segments.live(digests)
+        self.segments.delete(digests)
+        if self._builder is not None:
+            existed |= np.array([self._builder.remove(digest.tobytes()) for digest in digests], dtype=np.bool_)
+        deleted = int(np.count_nonzero(existed))
+        self._counts.deleted += deleted
+        return deleted
 
+    def delete_unseen(self) -> int:
+        """Delete documents of the base that were neither added nor found unchanged; return their number."""
+        self._finish_segment()
+        deleted = self.segments.delete_unseen()
+        self._counts.deleted += deleted
+        return deleted
 
-class PendingSegments:
-    """Segments in row order.  An id is alive in one of them at most."""
+    def prepare(self, cause: str, policy: MergePolicy) -> Manifest | None:
+        """Write all files of the generation; return its manifest, None if it equals the base."""
+        self._finish_segment()
+        target = self._target
+        merge_pending(self.segments, target, policy, self._limits.merged_passages)
+        build_ann_indexes(self.segments, target, self._write_journal)
+        records = segment_records(self.segments, target)
+        if self.base is not None and records == self.base.segments:
+            return None
+        previous = self.base.lexical if self.base else None
+        lexical = write_lexical_index(
+            self._collection,
+            self.segments.segments,
+            self.settings.lexical,
+            previous,
+            self._files,
+            background=self._lexical,
+        )
+        return self._manifest(cause, records, lexical)
 
-    def __init__(self, parts: Sequence[PendingSegment]) -> None:
-        self.parts = list(parts)
+    def close(self) -> None:
+        """Stop the lexical thread, and drop the unfinished segment."""
+        if self._lexical is not None:
+            self._lexical.close()
+            self._lexical = None
+        if self._builder is not None:
+            self._builder.abandon()
+            self._builder = None
 
-    def append(self, part: PendingSegment) -> DeletedCounts:
-        """Add a new segment; its live documents supersede those before it."""
-        killed = self.kill(part.segment.id_digests(part.live))
-        self.parts.append(part)
-        return killed
+    @property
+    def _target(self) -> GenerationTarget:
+        number = self.base.generation + 1 if self.base else 1
+        return GenerationTarget(self._collection, number, self.schema, self.settings.vectors, self._files)
 
-    def kill(self, ids: Digests) -> DeletedCounts:
-        """Make the documents with these id digests dead, wherever they are."""
-        counts = dict.fromkeys(SegmentOrigin, 0)
-        for part in self.parts:
-            counts[part.origin] += part.kill(part.find(ids))
-        return DeletedCounts(counts[SegmentOrigin.BASE], counts[SegmentOrigin.NEW] + counts[SegmentOrigin.RESUMED])
+    def _start_segment(self) -> SegmentBuilder:
+        target = self._target
+        self._builder = SegmentBuilder(target.new_folder(), self.settings.encoder.dimension, target.dtype, self._files)
+        return self._builder
 
-    def alive(self, ids: Digests) -> Bitmap:
-        """Which id digests belong to a live document."""
-        alive = np.zeros(len(ids), dtype=np.bool_)
-        for part in self.parts:
-            rows = part.segment.find(ids)
-            alive |= (rows >= 0) & part.live[rows]
-        return alive
+    def _finish_segment(self) -> None:
+        if self._builder is None:
+            return
+        finished = self._builder.finish(self.schema)
+        self._builder = None
+        self._files.sync_directory(self._collection / SEGMENTS)
+        segment = Segment(self._collection, finished.record)
+        deleted = self.segments.append(PendingSegment(segment, finished.live, SegmentOrigin.NEW))
+        self._counts.replaced += deleted.base
+        self._counts.duplicates += deleted.own
 
-    def unreadable_share(self) -> float | None:
-        """Mean share of a live document's text that the tokenizer cannot read, where that is known."""
-        shares = [part.segment.facts["unreadable"][part.live] for part in self.parts]
-        known = [each[~np.isnan(each)] for each in shares]
-        count = sum(map(len, known))
-        return float(sum(each.sum(dtype=np.float64) for each in known)) / count if count else None
+    def _write_journal(self) -> None:
+        if not self.uses_keys:
+            return
+        base_key = self.base.next_key if self.base else 0
+        own = (segment.segment for segment in self.segments.segments if segment.origin is not SegmentOrigin.BASE)
+        # A segment that was merged with older ones starts with an older key: it cannot be resumed.
+        records = tuple(segment.record for segment in own if segment.keys[0] >= base_key)
+        journal = ResumeJournal(base_key, self.settings, self.schema, records, self._next_key)
+        write_journal(self._collection, journal, self._files)
 
-    def kill_unseen(self) -> int:
-        """Make dead what the base generation has and `unchanged` was not asked about."""
-        base = (part for part in self.parts if part.origin is SegmentOrigin.BASE)
-        return sum(part.kill(np.flatnonzero(~part.seen)) for part in base)
-
-    def unchanged(self, ids: Digests, contents: Digests) -> Bitmap:
-        """Which documents are alive with the same content.  The ids must be different from each other."""
-        alive = np.zeros(len(ids), dtype=np.bool_)
-        for part in self.parts:
-            rows = part.same(ids, contents)
-            here = (rows >= 0) & part.live[rows]
-            part.seen[rows[here]] = True
-            alive |= here
-        return alive
-
-    def claim(self, ids: Digests, contents: Digests) -> Bitmap:
-        """Bring to life what an interrupted writer left finished; says which documents were found there."""
-        claimed = np.zeros(len(ids), dtype=np.bool_)
-        for part in self.parts:
-            if part.origin is SegmentOrigin.RESUMED:
-                rows = part.same(ids, contents)
-                found = (rows >= 0) & ~claimed
-                self.kill(ids[found])
-                part.live[rows[found]] = True
-                claimed |= found
-        return claimed
+    def _manifest(self, cause: str, records: tuple[SegmentRecord, ...], lexical: LexicalRecord | None) -> Manifest:
+        return Manifest(
+            generation=self._target.generation,
+            created=datetime.now(UTC),
+            cause=cause,
+            settings=self.settings,
+            schema=self.schema,
+            segments=records,
+            lexical=lexical,
+            next_key=self._next_key if self.uses_keys or self.base is None else self.base.next_key,
+            unreadable_share=self.segments.unreadable_share(),
+        )

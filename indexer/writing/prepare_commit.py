@@ -1,4 +1,4 @@
-"""The segments of a pending generation made ready for its manifest: merged, with structures and deletions, durable."""
+"""Prepare segments for a commit: merge them, build their ANN indexes, write their deletions."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from indexer.writing.commit import write_deletions
-from indexer.writing.pending_generation import PendingSegment, PendingSegments, SegmentOrigin
-from indexer.writing.segment_merge import MergePolicy, merge_parts
+from indexer.writing.pending_segments import PendingSegment, PendingSegments, SegmentOrigin
+from indexer.writing.segment_merge import MergePolicy, merge_segments
 from indexer.writing.segment_writer import new_segment_folder
-from indexer.writing.vector_index_build import build_ann_index, plan_ann_index
-from retrieval.index.collection.segment import Segment
-from retrieval.index.storage.manifest import SegmentRecord
+from retrieval.index.collection.segment import STRUCTURE, Segment
+from retrieval.index.storage.checksums import record_file
+from retrieval.index.storage.manifest import SegmentRecord, StructureRecord
 from retrieval.index.storage.settings import VectorSettings
+from retrieval.index.vectors.build import build_structure
+from retrieval.index.vectors.index_choice import StructurePlan, plan_structure
 from retrieval.types import Schema
 from retrieval.util.files import Files
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationTarget:
-    """The generation in the making: its number, where it is made, and how its segments are written."""
+    """The next generation: its number, its collection, and how to write its segments."""
 
     collection: Path
     generation: int
@@ -32,49 +34,73 @@ class GenerationTarget:
 
     @property
     def dtype(self) -> str:
-        """Of the vectors that are kept."""
+        """The type of the stored vectors: float16 or float32."""
         return self.vectors.dtype
 
     def new_folder(self) -> Path:
-        """A fresh folder for a segment."""
+        """Make the folder of a new segment."""
         return new_segment_folder(self.collection, f"{self.generation:06d}", self.files)
 
 
-def merge_pending(pending: PendingSegments, making: GenerationTarget, policy: MergePolicy, at_most: int) -> None:
-    """Make one segment of the writer's own ones, and merge small neighbours as the policy has it."""
-    parts = pending.parts = [part for part in pending.parts if part.live.any()]
-    own = [place for place, part in enumerate(parts) if part.origin is not SegmentOrigin.BASE]
+def merge_pending(pending: PendingSegments, target: GenerationTarget, policy: MergePolicy, max_passages: int) -> None:
+    """Merge the writer's own segments into one, and small neighbours as the policy plans.
+
+    Segments without a live document are left out.  A planned merge has at most `max_passages` live passages.
+    """
+    segments = pending.segments = [segment for segment in pending.segments if segment.live.any()]
+    own = [position for position, segment in enumerate(segments) if segment.origin is not SegmentOrigin.BASE]
     if len(own) > 1:
-        _merge_places(parts, range(own[0], own[-1] + 1), making)
-    while plan := policy.plan([part.size for part in parts], at_most):
-        _merge_places(parts, plan, making)
+        _merge_range(segments, range(own[0], own[-1] + 1), target)
+    while plan := policy.plan([segment.size for segment in segments], max_passages):
+        _merge_range(segments, plan, target)
 
 
-def _merge_places(parts: list[PendingSegment], places: range, making: GenerationTarget) -> None:
-    merged = parts[places.start : places.stop]
-    record = merge_parts(merged, making.new_folder(), making.schema, making.dtype, making.files)
-    segment = Segment(making.collection, record)
-    parts[places.start : places.stop] = [PendingSegment(segment, segment.live_documents, SegmentOrigin.NEW)]
+def _merge_range(segments: list[PendingSegment], positions: range, target: GenerationTarget) -> None:
+    merged = segments[positions.start : positions.stop]
+    record = merge_segments(merged, target.new_folder(), target.schema, target.dtype, target.files)
+    segment = Segment(target.collection, record)
+    replacement = PendingSegment(segment, segment.live_documents, SegmentOrigin.NEW)
+    segments[positions.start : positions.stop] = [replacement]
 
 
-def build_structures(pending: PendingSegments, making: GenerationTarget, write_journal: Callable[[], None]) -> None:
-    """Build what new segments lack; killed meanwhile, the next writer goes on with those that the journal names."""
-    for part in pending.parts:
-        plan = plan_ann_index(part.segment, making.vectors) if part.origin is not SegmentOrigin.BASE else None
+def build_ann_indexes(pending: PendingSegments, target: GenerationTarget, write_journal: Callable[[], None]) -> None:
+    """Build the ANN indexes that new segments lack.
+
+    The journal is written before each: if this process is killed, the next writer resumes with the segments in it.
+    """
+    for segment in pending.segments:
+        is_new = segment.origin is not SegmentOrigin.BASE
+        plan = plan_ann_index(segment.segment, target.vectors) if is_new else None
         if plan is not None:
             write_journal()
-            part.record = build_ann_index(part.segment, plan, making.vectors, making.files)
+            segment.record = build_ann_index(segment.segment, plan, target.vectors, target.files)
 
 
-def segment_records(pending: PendingSegments, making: GenerationTarget) -> tuple[SegmentRecord, ...]:
-    """The segments with their deletions, which are written unless they are those of the base."""
-    return tuple(_record(part, making) for part in pending.parts)
+def plan_ann_index(segment: Segment, settings: VectorSettings) -> StructurePlan | None:
+    """Choose the ANN index for a segment; None if it has one, or if exact search is the better choice."""
+    if segment.record.structure is not None:
+        return None
+    rows, dimension = segment.vectors.shape
+    return plan_structure(rows, dimension, settings)
 
 
-def _record(part: PendingSegment, making: GenerationTarget) -> SegmentRecord:
-    segment = part.segment
-    if np.array_equal(part.live, segment.live_documents):
-        return part.record
-    number, document_of = making.generation, segment.document_of
-    deletions = write_deletions(making.collection, number, segment.record, part.live, document_of, making.files)
-    return replace(part.record, deletions=deletions)
+def build_ann_index(segment: Segment, plan: StructurePlan, settings: VectorSettings, files: Files) -> SegmentRecord:
+    """Build the ANN index in the segment's folder, and return the segment's record with it."""
+    files.unlink(segment.folder / STRUCTURE)  # a killed writer may have finished the file and not recorded it
+    facts = build_structure(segment.vectors, plan, settings.recall, segment.folder / STRUCTURE, files=files)
+    files.sync_directory(segment.folder)
+    return replace(segment.record, structure=StructureRecord(record_file(segment.folder, STRUCTURE), facts.to_json()))
+
+
+def segment_records(pending: PendingSegments, target: GenerationTarget) -> tuple[SegmentRecord, ...]:
+    """Return the records of all segments; write the deletions of those whose deletions changed."""
+    return tuple(_record(segment, target) for segment in pending.segments)
+
+
+def _record(pending: PendingSegment, target: GenerationTarget) -> SegmentRecord:
+    segment = pending.segment
+    if np.array_equal(pending.live, segment.live_documents):
+        return pending.record
+    number, document_of = target.generation, segment.document_of
+    deletions = write_deletions(target.collection, number, segment.record, pending.live, document_of, target.files)
+    return replace(pending.record, deletions=deletions)

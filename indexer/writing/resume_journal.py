@@ -1,8 +1,8 @@
-"""What a long build has finished so far, so that an interrupted one goes on where it was.
+"""Record the finished segments of a long build, so that an interrupted build can resume.
 
-`pending.json` names segments that are whole and durable, but part of no generation.  The next writer takes over from
-them, instead of encoding again, each document that it is given unchanged; what it is not given stays out.  A journal
-that does not fit any more, since passages were added to the collection, is thrown away: it only ever saves work.
+`pending.json` names segments that are complete and durable, but part of no generation.  The next writer reuses a
+document of them that it is given unchanged, instead of encoding it again; it drops the others.  A journal that no
+longer fits, because passages were added to the collection since, is deleted: that costs work, and no data.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ JOURNAL = "pending.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
-    """Finished segments of a build; their passages have the keys from `base_key` on."""
+class ResumeJournal:
+    """Finished segments of a build; their passages have keys from `base_key` up."""
 
     base_key: int
     settings: CollectionSettings
@@ -31,40 +31,41 @@ class Journal:
     next_key: int
 
     def fits(self, next_key: int, settings: CollectionSettings, schema: Schema) -> bool:
-        """Whether a writer that starts with this key, settings and fields would have made the same segments."""
+        """Check whether a writer with this next key, these settings and fields would make the same segments."""
         same_types = all(self.schema.get(name, kind) == kind for name, kind in schema.items())
         return self.base_key == next_key and same_types and _identity(self.settings) == _identity(settings)
 
 
 def _identity(settings: CollectionSettings) -> dict[str, Any]:
-    """What decides how segments look; the canaries' vectors may differ in rounding, and the encoder in name."""
+    """Return the settings that decide the content of segments."""
     body = settings_to_json(settings)
+    # The vectors of the canaries may differ in rounding, and one encoder may have two names.
     del body["canaries"], body["encoder"]["name"]
     return body  # type: ignore[no-any-return]
 
 
-def write_journal(collection: Path, journal: Journal, files: Files) -> None:
-    """Replace the journal, durably."""
+def write_journal(collection: Path, journal: ResumeJournal, files: Files) -> None:
+    """Replace the journal atomically and durably."""
     body = {
         "base_key": journal.base_key,
         "settings": settings_to_json(journal.settings),
         "schema": dict(journal.schema),
-        "segments": [segment_to_json(each) for each in journal.segments],
+        "segments": [segment_to_json(record) for record in journal.segments],
         "next_key": journal.next_key,
     }
     replace_atomically(collection / JOURNAL, seal(body), files)
 
 
-def read_journal(collection: Path) -> Journal | None:
-    """The journal, None when there is none or it cannot be used."""
+def read_journal(collection: Path) -> ResumeJournal | None:
+    """Return the journal; None if there is none, or if it is damaged."""
     path = collection / JOURNAL
     try:
         body = unseal(path.read_bytes(), path)
-        return Journal(
+        return ResumeJournal(
             base_key=body["base_key"],
             settings=settings_from_json(body["settings"]),
             schema={name: FieldType(kind) for name, kind in body["schema"].items()},
-            segments=tuple(segment_from_json(each) for each in body["segments"]),
+            segments=tuple(segment_from_json(record) for record in body["segments"]),
             next_key=body["next_key"],
         )
     except (OSError, CorruptCollection, InputError, KeyError, TypeError, ValueError):

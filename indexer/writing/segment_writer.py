@@ -1,4 +1,4 @@
-"""Making segments: documents, passages and vectors in, a finished folder of fsynced files out."""
+"""Write segments: documents, passages and vectors become a folder of fsynced files."""
 
 from __future__ import annotations
 
@@ -27,50 +27,51 @@ from retrieval.index.vectors.store import VectorWriter
 from retrieval.types import Bitmap, Document, Metadata, Passage, Schema, Vectors
 from retrieval.util.files import Files, write_file
 
-_OTHER_VALUE = 8  # what a number or a date counts for, in characters
+_OTHER_VALUE_CHARACTERS = 8  # a number or a date counts as this many characters
 SEGMENT_FILES = (*(table.file_name for table in Table), BATCHES_FILE, IDS, FACTS, VECTORS)
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentEntries:
-    """Documents on their way into a segment, with what belongs to each."""
+    """Documents to write into a segment, with their passages, vectors and digests."""
 
     documents: Sequence[Document]  # metadata typed
     passages: Sequence[Sequence[Passage]]
-    vectors: Vectors  # of all passages, document after document
+    vectors: Vectors  # (passages, dimension), document after document
     ids: Digests
     contents: Digests
-    unreadable: NDArray[np.float32]  # share of each text; NaN where unknown
+    unreadable: NDArray[np.float32]  # share of each text that the tokenizer cannot read; NaN if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedSegment:
-    """A finished segment, and which of its documents are alive."""
+    """A finished segment, and which of its documents are live."""
 
     record: SegmentRecord
     live: Bitmap
 
 
 def new_segment_folder(collection: Path, prefix: str, files: Files) -> Path:
-    """A fresh folder for a segment."""
+    """Make the folder of a new segment; its name is `prefix` and a random part."""
     folder = collection / SEGMENTS / f"{prefix}-{secrets.token_hex(4)}"
     files.make_directory(folder)
     return folder
 
 
-def length_of(document: Document) -> int:
-    """Characters of a document, its title and metadata included: about what it takes in memory."""
-    return sum(map(len, (document.id, document.title, document.text))) + sum(map(_length, document.metadata.values()))
+def count_characters(document: Document) -> int:
+    """Count the characters of a document with its title and metadata: about the bytes it takes in memory."""
+    own = sum(map(len, (document.id, document.title, document.text)))
+    return own + sum(map(_value_characters, document.metadata.values()))
 
 
-def _length(value: object) -> int:
+def _value_characters(value: object) -> int:
     if isinstance(value, list | tuple):
-        return sum(map(_length, value))
-    return len(value) if isinstance(value, str) else _OTHER_VALUE
+        return sum(map(_value_characters, value))
+    return len(value) if isinstance(value, str) else _OTHER_VALUE_CHARACTERS
 
 
 class SegmentBuilder:
-    """One new segment, streamed to disk.  A later document with the same id makes the earlier one dead."""
+    """Streams one new segment to disk.  A later document replaces an earlier one with the same id."""
 
     def __init__(self, folder: Path, dimension: int, dtype: str, files: Files) -> None:
         self.folder = folder
@@ -79,9 +80,9 @@ class SegmentBuilder:
         self._files = files
         self._text = TextWriter(folder, files)
         self._vectors = VectorWriter(folder / VECTORS, dimension, dtype, files)
-        self._waiting: list[Document] = []  # documents not yet written
-        self._waiting_bytes = 0
-        self._metadata: list[Metadata] = []  # of all documents: its columns are known only at the end
+        self._buffer: list[Document] = []  # not yet written
+        self._buffer_bytes = 0
+        self._metadata: list[Metadata] = []  # of all documents: only the last one settles the columns
         self._ids: list[bytes] = []
         self._facts: list[NDArray[np.void]] = []
         self._contents: dict[bytes, bytes] = {}  # id digest → content digest of the live document
@@ -91,11 +92,11 @@ class SegmentBuilder:
         return len(self._ids)
 
     def content_of(self, id_digest: bytes) -> bytes | None:
-        """Content digest of the live document with that id digest, when it is in this segment."""
+        """Return the content digest of the live document with this id digest; None if it is not here."""
         return self._contents.get(id_digest)
 
     def add(self, entries: SegmentEntries, first_key: int) -> int:
-        """Append documents; returns how many of them replaced an earlier one of this segment."""
+        """Append documents; return the number of them that replaced an earlier one of this segment."""
         self._vectors.append(entries.vectors)
         self._add_passages(entries.passages, first_key)
         live_before = len(self._contents)
@@ -108,7 +109,7 @@ class SegmentBuilder:
         return live_before + len(ids) - len(self._contents)
 
     def remove(self, id_digest: bytes) -> bool:
-        """Make a document dead; False when there is no live one with that id digest."""
+        """Delete a document; return False if there is no live one with this id digest."""
         return self._contents.pop(id_digest, None) is not None
 
     def _add_facts(self, entries: SegmentEntries) -> None:
@@ -117,26 +118,28 @@ class SegmentBuilder:
         self._facts.append(facts)
 
     def _add_passages(self, passages: Sequence[Sequence[Passage]], first_key: int) -> None:
-        counts = [len(each) for each in passages]
+        counts = [len(group) for group in passages]
         documents = np.repeat(np.arange(self.documents, self.documents + len(counts)), counts)
         keys = np.arange(first_key, first_key + len(documents), dtype=np.uint64)
-        self._text.write(Table.PASSAGES, passages_batch(keys, documents, [one for each in passages for one in each]))
+        self._text.write(
+            Table.PASSAGES, passages_batch(keys, documents, [passage for group in passages for passage in group])
+        )
         self.passages += len(documents)
 
     def _add_document(self, document: Document) -> None:
-        self._waiting.append(document)
+        self._buffer.append(document)
         self._metadata.append(document.metadata)
-        self.text_bytes += length_of(document)
-        self._waiting_bytes += len(document.id) + len(document.title) + len(document.text)
-        if self._waiting_bytes >= BATCH_BYTES or len(self._waiting) >= BATCH_ROWS:
+        self.text_bytes += count_characters(document)
+        self._buffer_bytes += len(document.id) + len(document.title) + len(document.text)
+        if self._buffer_bytes >= BATCH_BYTES or len(self._buffer) >= BATCH_ROWS:
             self._write_documents()
 
     def _write_documents(self) -> None:
-        self._text.write(Table.DOCUMENTS, documents_batch(self._waiting))
-        self._waiting, self._waiting_bytes = [], 0
+        self._text.write(Table.DOCUMENTS, documents_batch(self._buffer))
+        self._buffer, self._buffer_bytes = [], 0
 
     def finish(self, schema: Schema) -> FinishedSegment:
-        """Write what is left, fsync and digest all files."""
+        """Write the rest, then fsync and digest all files."""
         self._write_documents()
         for start in range(0, max(1, len(self._metadata)), BATCH_ROWS):
             self._text.write(Table.METADATA, metadata_batch(self._metadata[start : start + BATCH_ROWS], schema))
@@ -148,14 +151,14 @@ class SegmentBuilder:
         return FinishedSegment(record, live)
 
     def _live(self) -> Bitmap:
-        """Rows of the last document of each id, unless it was removed."""
+        """Mark the last document of each id, unless it was removed."""
         last = dict(zip(self._ids, range(self.documents), strict=True))
         live = np.zeros(self.documents, dtype=np.bool_)
-        live[[last[each] for each in self._contents]] = True
+        live[[last[digest] for digest in self._contents]] = True
         return live
 
     def abandon(self) -> None:
-        """Close the files as they are."""
+        """Close the unfinished files."""
         self._text.abandon()
         self._vectors.__exit__(GeneratorExit, GeneratorExit(), None)
 
@@ -169,7 +172,7 @@ def seal_segment(
     passages: int,
     files: Files,
 ) -> SegmentRecord:
-    """Write the tables beside the Arrow files and the vectors, make the folder durable and digest it."""
+    """Write the remaining tables of a segment, make its folder durable, and digest its files."""
     rows = np.flatnonzero(live)
     write_file(files, folder / BATCHES_FILE, npy_bytes(batches))
     write_file(files, folder / IDS, npy_bytes(IdTable.build(ids[rows], rows)))

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.writing.writer import SegmentLimits, Writer
+from indexer.writing.pending_generation import SegmentLimits
+from indexer.writing.writer import Writer
 from retrieval.index.storage.settings import Canaries, CollectionSettings, LexicalSettings
 from retrieval.types import Document, EncoderFingerprint, Passage, Vectors
 from retrieval.util.files import Files

@@ -14,8 +14,8 @@ import numpy as np
 from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.rollback import roll_back
 from indexer.writing.garbage import Retention, collect_garbage, orphaned_paths
+from indexer.writing.pending_generation import SegmentLimits
 from indexer.writing.resume_journal import JOURNAL
-from indexer.writing.writer import SegmentLimits
 from retrieval.errors import NotACollection
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import MANIFEST, kept_generations, read_manifest, was_committed

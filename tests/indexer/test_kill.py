@@ -28,7 +28,7 @@ sys.path[:0] = [sys.argv[1]]
 from tests.indexer.conftest import Bench, hand_made_settings
 from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.rollback import roll_back
-from indexer.writing.writer import SegmentLimits
+from indexer.writing.pending_generation import SegmentLimits
 dice = random.Random(int(sys.argv[3]))
 bench = Bench(Path(sys.argv[2]), hand_made_settings())
 print("started", flush=True)

@@ -10,9 +10,10 @@ import pytest
 
 from indexer.building.document_changes import ChangeReport, CollectionChange, apply_changes, create_collection
 from indexer.maintenance.rollback import log_entries
+from indexer.writing.pending_generation import SegmentLimits
 from indexer.writing.resume_journal import read_journal
 from indexer.writing.segment_merge import MergePolicy
-from indexer.writing.writer import SegmentLimits, Writer
+from indexer.writing.writer import Writer
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder

@@ -265,7 +265,7 @@ def test_types_can_be_given_for_some_fields(tmp_path: Path) -> None:
         [found] = reader.documents([0])
         assert found.metadata == {"code": "12", "tags": ("x", "y"), "year": 1999}
     build_collection([source], tmp_path / "c", settings)
-    with pytest.raises(SchemaError, match="'code' is string there, not number"):
+    with pytest.raises(SchemaError, match="'code' is string in the collection, not number"):
         build_collection([source], tmp_path / "c", BuildSettings(schema={"code": FieldType.NUMBER}))
 
 

@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_refused_and_nothing_changes(collection: Path, benc
     with Writer(tmp_path / "wordless", create=replace(bench.settings, lexical=None)) as writer:
         bench.put(writer, DOCUMENTS)
         writer.commit()
-    with pytest.raises(InputError, match="has no words"):
+    with pytest.raises(InputError, match="has no lexical index"):
         change_settings(tmp_path / "wordless", SettingsChange({"k1": 1.0}))
     assert read_manifest(collection).generation == read_manifest(tmp_path / "wordless").generation == 1
 

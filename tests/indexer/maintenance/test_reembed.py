@@ -48,7 +48,7 @@ class Other:
 
 @pytest.fixture(autouse=True)
 def _small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOT_ROWS", 2)
+    monkeypatch.setattr(module, "BLOCK_ROWS", 2)
 
 
 def check_switched(bench: Any) -> None:
@@ -78,7 +78,7 @@ def test_the_vectors_are_made_again_and_nothing_else_changes(bench: Any) -> None
     assert read_manifest(bench.path).lexical == words
     check_switched(bench)
     assert clean(bench.path)
-    with pytest.raises(InputError, match="by this encoder already"):
+    with pytest.raises(InputError, match="already has the vectors of this encoder"):
         reembed(bench.path, encoder)  # type: ignore[arg-type]
 
 

@@ -18,8 +18,8 @@ from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.rollback import log_entries, roll_back
 from indexer.maintenance.verify import verify
 from indexer.writing.garbage import Retention
+from indexer.writing.pending_generation import SegmentLimits
 from indexer.writing.segment_merge import MergePolicy
-from indexer.writing.writer import SegmentLimits
 from retrieval.errors import NotACollection
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.storage.manifest import read_manifest
@@ -184,14 +184,14 @@ def size_of(path: Path) -> int:
 
 
 def test_deleted_text_leaves_the_disk(bench: Any) -> None:
-    bench.add(*(bench.document(f"d{n}", f"secretword{n} " * 50, place=f"secretplace{n}") for n in range(40)))
+    bench.add(*(bench.document(f"gone{n}", f"secretword{n} " * 50, place=f"secretplace{n}") for n in range(40)))
     before = size_of(bench.path)
     with bench.writer() as writer:
-        writer.delete([f"d{n}" for n in range(2, 40)])
+        writer.delete([f"gone{n}" for n in range(2, 40)])
         writer.commit()
     merge_collection(bench.path, fully=True, retention=Retention(1))
     everything = b"".join(each.read_bytes() for each in bench.path.rglob("*") if each.is_file())
-    for gone in (b"secretword7", b"secretplace7", b"d17"):
+    for gone in (b"secretword7", b"secretplace7", b"gone17"):
         assert gone not in everything
     assert b"secretword1" in everything
     assert size_of(bench.path) < before / 2
@@ -214,17 +214,17 @@ def test_merging_does_not_lose_what_is_written_meanwhile(bench: Any, monkeypatch
     bench.add(*(bench.document(f"d{n}") for n in range(4, 8)))
     import indexer.maintenance.background_merge as compact
 
-    merge_parts = compact.merge_parts
+    merge_segments = compact.merge_segments
 
     def slow(*arguments: Any) -> Any:
-        record = merge_parts(*arguments)
+        record = merge_segments(*arguments)
         with bench.writer(policy=MergePolicy(dead_share=1.0)) as writer:
             writer.delete(["d1"])
             bench.put(writer, [bench.document("d5", "new"), bench.document("e")])
             writer.commit()
         return record
 
-    monkeypatch.setattr(compact, "merge_parts", slow)
+    monkeypatch.setattr(compact, "merge_segments", slow)
     with open_index_reader(bench.path) as reader:
         monkeypatch.setattr(compact._Merger, "step", once(compact._Merger.step))
         report = merge_collection(bench.path, fully=True)
@@ -243,15 +243,15 @@ def test_a_merge_that_came_too_late_is_not_counted(bench: Any, monkeypatch: pyte
     bench.add(*(bench.document(f"d{n}") for n in range(4, 8)))
     import indexer.maintenance.background_merge as compact
 
-    merge_parts = compact.merge_parts
+    merge_segments = compact.merge_segments
 
     def overtaken(*arguments: Any) -> Any:
-        monkeypatch.setattr(compact, "merge_parts", merge_parts)
-        record = merge_parts(*arguments)
+        monkeypatch.setattr(compact, "merge_segments", merge_segments)
+        record = merge_segments(*arguments)
         roll_back(bench.path)
         return record
 
-    monkeypatch.setattr(compact, "merge_parts", overtaken)
+    monkeypatch.setattr(compact, "merge_segments", overtaken)
     report = merge_collection(bench.path, policy=MergePolicy(fanout=2, floor_passages=100))
     assert (report.merges, report.generation, report.segments) == (0, 3, 1)
 
@@ -262,12 +262,12 @@ def test_a_collector_spares_a_merge_that_begins_while_it_looks(bench: Any, monke
     import indexer.maintenance.background_merge as compact
     import indexer.writing.garbage as collect
 
-    lock_is_held, merge_parts = collect.lock_is_held, compact.merge_parts
+    lock_is_held, merge_segments = collect.lock_is_held, compact.merge_segments
     made, merging = Event(), ThreadPoolExecutor(1)
     merges: list[Any] = []
 
     def merge_and_tell(*arguments: Any) -> Any:
-        record = merge_parts(*arguments)
+        record = merge_segments(*arguments)
         made.set()
         return record
 
@@ -278,7 +278,7 @@ def test_a_collector_spares_a_merge_that_begins_while_it_looks(bench: Any, monke
             made.wait()
         return held
 
-    monkeypatch.setattr(compact, "merge_parts", merge_and_tell)
+    monkeypatch.setattr(compact, "merge_segments", merge_and_tell)
     monkeypatch.setattr(collect, "lock_is_held", begin_after_a_look)
     with bench.writer():
         pass  # collects garbage

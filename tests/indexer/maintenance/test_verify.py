@@ -14,7 +14,7 @@ import pytest
 from indexer.maintenance import verify as module
 from indexer.maintenance.verify import Verification, verify
 from indexer.writing.commit import publish
-from indexer.writing.writer import SegmentLimits
+from indexer.writing.pending_generation import SegmentLimits
 from retrieval.errors import CorruptCollection, NotACollection
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import read_manifest

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.writing import writer as writing
+from indexer.writing import pending_generation as writing
 from indexer.writing.lexical_build import BackgroundLexicalBuild
-from indexer.writing.writer import SegmentLimits
+from indexer.writing.pending_generation import SegmentLimits
 from retrieval.errors import StorageError
 from retrieval.util.files import Files
 
@@ -55,8 +55,8 @@ def test_only_what_is_wanted_counts(bench: Any) -> None:
     document = bench.document("a", LONG)
     ahead = BackgroundLexicalBuild(bench.path, bench.settings.lexical, None, Files())
     ahead.add([document], [bench.cut(document)], 5)
-    assert ahead.finished(np.array([5], np.uint64)) is None
-    assert ahead.finished(np.array([5, 6], np.uint64)) is not None
+    assert ahead.finish(np.array([5], np.uint64)) is None
+    assert ahead.finish(np.array([5, 6], np.uint64)) is not None
 
 
 def test_an_error_in_the_thread_ends_the_commit(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_an_error_in_the_thread_ends_the_commit(bench: Any, monkeypatch: pytest.
         raise StorageError("the disk is full", path=bench.path)
 
     monkeypatch.setattr(writing, "BACKGROUND_LEXICAL_PASSAGES", ALWAYS)
-    monkeypatch.setattr(BackgroundLexicalBuild, "_gather", refuse)
+    monkeypatch.setattr(BackgroundLexicalBuild, "_index", refuse)
     with pytest.raises(StorageError, match="the disk is full"):
         bench.add(bench.document("a"))
     monkeypatch.undo()

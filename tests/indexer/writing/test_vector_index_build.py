@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from indexer.maintenance.background_merge import merge_collection
-from indexer.writing import vector_index_build as structures
+from indexer.writing import prepare_commit as structures
 from retrieval.errors import CorruptCollection
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.collection.segment import STRUCTURE

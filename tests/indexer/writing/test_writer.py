@@ -15,8 +15,9 @@ import pytest
 from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.rollback import roll_back
 from indexer.maintenance.verify import verify
-from indexer.writing import vector_index_build as structures
-from indexer.writing.writer import SegmentLimits, Writer
+from indexer.writing import prepare_commit as structures
+from indexer.writing.pending_generation import SegmentLimits
+from indexer.writing.writer import Writer
 from retrieval.errors import (
     BadDocument,
     CollectionLocked,
@@ -255,7 +256,7 @@ def test_finished_segments_of_a_first_build_stay_and_are_spoken_of(bench: Any) -
 
     with pytest.raises(KeyboardInterrupt) as caught:
         interrupted()
-    kept = f"4 finished passages are kept in {bench.path}; the same sources go on from there"
+    kept = f"4 finished passages are kept in {bench.path}; index the same sources again to resume"
     assert caught.value.__notes__ == [kept]
     with bench.writer() as writer:
         assert writer.unchanged([bench.document("d1")]) == [True]

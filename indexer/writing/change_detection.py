@@ -1,0 +1,86 @@
+"""Check documents before they are added, and find those that the collection holds unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from indexer.writing.pending_generation import PendingGeneration, WriterCounts
+from retrieval.errors import BadDocument, InputError
+from retrieval.index.collection.document_ids import Digests, content_digests, id_digests
+from retrieval.index.metadata.schema import typed
+from retrieval.types import Bitmap, Document, Schema
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDocuments:
+    """Documents that can be added, with typed metadata and digests."""
+
+    documents: list[Document]
+    ids: Digests
+    contents: Digests
+
+
+def check_documents(documents: Sequence[Document], schema: Schema) -> CheckedDocuments:
+    """Check ids, texts and metadata; raise BadDocument or SchemaError for the first document that fails."""
+    if any(not document.id for document in documents):
+        raise BadDocument("a document has an empty id; give every document one")
+    ids = id_digests([document.id for document in documents])
+    documents = [
+        replace(document, metadata=typed(document.metadata, schema, document.id)) if document.metadata else document
+        for document in documents
+    ]
+    return CheckedDocuments(documents, ids, content_digests(documents))
+
+
+def can_be_added(document: Document, schema: Schema) -> bool:
+    """Check whether `check_documents` accepts the document."""
+    try:
+        check_documents([document], schema)
+    except InputError:
+        return False
+    return True
+
+
+class ChangeDetector:
+    """Finds the documents that need not be added, because the pending generation holds them unchanged."""
+
+    def __init__(self, pending: PendingGeneration, counts: WriterCounts) -> None:
+        self._pending = pending
+        self._counts = counts
+        self._awaited: set[bytes] = set()  # id digests of changed documents that are not added yet
+
+    def unchanged(self, checked: CheckedDocuments) -> list[bool]:
+        """Return for each document whether it need not be added.
+
+        That holds for an unchanged document, and for one that a later document of the batch with the same id replaces.
+        Call it with batches in the order in which the changed documents are added.
+        """
+        count = len(checked.documents)
+        last = {digest.tobytes(): position for position, digest in enumerate(checked.ids)}
+        self._counts.duplicates += count - len(last)
+        # While another version of a document waits to be written, this one must be written after it.
+        free = np.array([position for key, position in last.items() if not self._is_waiting(key)], dtype=np.int64)
+        needless = np.ones(count, dtype=np.bool_)
+        needless[list(last.values())] = False
+        needless[free] = self._find(checked.ids[free], checked.contents[free])
+        self._awaited.update(key for key, position in last.items() if not needless[position])
+        return [bool(flag) for flag in needless]
+
+    def added(self, ids: Digests) -> None:
+        """Record that the documents with these id digests were added."""
+        self._awaited.difference_update(digest.tobytes() for digest in ids)
+
+    def _find(self, ids: Digests, contents: Digests) -> Bitmap:
+        """Return for each document whether the base or an interrupted build holds it unchanged."""
+        found = self._pending.segments.unchanged(ids, contents)
+        self._counts.unchanged += int(np.count_nonzero(found))
+        claimed = self._pending.segments.claim(ids[~found], contents[~found])
+        self._counts.resumed += int(np.count_nonzero(claimed))
+        found[~found] = claimed
+        return found
+
+    def _is_waiting(self, id_digest: bytes) -> bool:
+        return id_digest in self._awaited or self._pending.is_being_written(id_digest)

@@ -1,0 +1,155 @@
+"""The segments of a pending generation, with the documents of each that stay live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+import numpy as np
+
+from retrieval.index.collection.document_ids import Digests
+from retrieval.index.collection.segment import Segment
+from retrieval.index.storage.manifest import SegmentRecord
+from retrieval.types import Bitmap, Rows
+
+
+class SegmentOrigin(Enum):
+    """The writer that made a segment of the pending generation."""
+
+    BASE = auto()  # an earlier writer: the segment is part of the generation that this writer changes
+    NEW = auto()  # this writer
+    RESUMED = auto()  # an interrupted writer: a document counts as deleted until `claim` finds it unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSize:
+    """Passages of a segment: those of live documents, and all."""
+
+    live: int
+    total: int
+
+
+class PendingSegment:
+    """A segment of the pending generation, and the documents of it that are live."""
+
+    def __init__(self, segment: Segment, live: Bitmap, origin: SegmentOrigin) -> None:
+        self.segment = segment
+        self.record = segment.record
+        self.live = live
+        self.origin = origin
+        self.seen = np.zeros(len(live), dtype=np.bool_)  # documents that the source still holds
+
+    @property
+    def size(self) -> SegmentSize:
+        """The segment's size, as the merge policy counts it."""
+        return SegmentSize(int(np.count_nonzero(self.live[self.segment.document_of])), len(self.segment))
+
+    def delete_rows(self, rows: Rows) -> int:
+        """Delete documents; return the number of them that were live."""
+        live = np.unique(rows[self.live[rows]])
+        self.live[live] = False
+        return len(live)
+
+    def find(self, ids: Digests) -> Rows:
+        """Return the rows of the documents with these id digests; leave out ids that are not here."""
+        rows = self.segment.find(ids)
+        return rows[rows >= 0]
+
+    def find_equal(self, ids: Digests, contents: Digests) -> Rows:
+        """Return for each document the row with its id and content, live or deleted; -1 if there is none."""
+        rows = self.segment.find(ids)
+        found = np.flatnonzero(rows >= 0)
+        differs = np.any(self.segment.facts["content"][rows[found]] != contents[found], axis=1)
+        rows[found[differs]] = -1
+        return rows
+
+
+def base_segment(segment: Segment) -> PendingSegment:
+    """Take a segment of the current generation, with its deletions."""
+    return PendingSegment(segment, segment.live_documents.copy(), SegmentOrigin.BASE)
+
+
+def open_base_segments(collection: Path, records: Sequence[SegmentRecord]) -> list[PendingSegment]:
+    """Open the segments of the current generation, with its deletions."""
+    return [base_segment(Segment(collection, record)) for record in records]
+
+
+def open_resumed_segments(collection: Path, records: Sequence[SegmentRecord]) -> list[PendingSegment]:
+    """Open the segments that an interrupted writer finished; all their documents count as deleted."""
+    segments = [Segment(collection, record) for record in records]
+    return [
+        PendingSegment(segment, np.zeros(segment.record.documents, dtype=np.bool_), SegmentOrigin.RESUMED)
+        for segment in segments
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedCounts:
+    """Numbers of deleted documents: in the base generation, and in the segments of this writer."""
+
+    base: int
+    own: int
+
+
+class PendingSegments:
+    """The segments in row order.  An id is live in at most one of them."""
+
+    def __init__(self, segments: Sequence[PendingSegment]) -> None:
+        self.segments = list(segments)
+
+    def append(self, segment: PendingSegment) -> DeletedCounts:
+        """Add a new segment; its live documents replace the earlier ones of the same id."""
+        deleted = self.delete(segment.segment.id_digests(segment.live))
+        self.segments.append(segment)
+        return deleted
+
+    def delete(self, ids: Digests) -> DeletedCounts:
+        """Delete the documents with these id digests in every segment."""
+        counts = dict.fromkeys(SegmentOrigin, 0)
+        for segment in self.segments:
+            counts[segment.origin] += segment.delete_rows(segment.find(ids))
+        return DeletedCounts(counts[SegmentOrigin.BASE], counts[SegmentOrigin.NEW] + counts[SegmentOrigin.RESUMED])
+
+    def live(self, ids: Digests) -> Bitmap:
+        """Return for each id digest whether a live document has it."""
+        live = np.zeros(len(ids), dtype=np.bool_)
+        for segment in self.segments:
+            rows = segment.segment.find(ids)
+            live |= (rows >= 0) & segment.live[rows]
+        return live
+
+    def unreadable_share(self) -> float | None:
+        """Return the mean share of a live document's text that the tokenizer cannot read; None if unknown."""
+        shares = [segment.segment.facts["unreadable"][segment.live] for segment in self.segments]
+        known = [share[~np.isnan(share)] for share in shares]
+        count = sum(map(len, known))
+        return float(sum(share.sum(dtype=np.float64) for share in known)) / count if count else None
+
+    def delete_unseen(self) -> int:
+        """Delete the documents of the base generation that `unchanged` did not find; return their number."""
+        base = (segment for segment in self.segments if segment.origin is SegmentOrigin.BASE)
+        return sum(segment.delete_rows(np.flatnonzero(~segment.seen)) for segment in base)
+
+    def unchanged(self, ids: Digests, contents: Digests) -> Bitmap:
+        """Return for each document whether it is live with the same content.  The ids must be distinct."""
+        live = np.zeros(len(ids), dtype=np.bool_)
+        for segment in self.segments:
+            rows = segment.find_equal(ids, contents)
+            found = (rows >= 0) & segment.live[rows]
+            segment.seen[rows[found]] = True
+            live |= found
+        return live
+
+    def claim(self, ids: Digests, contents: Digests) -> Bitmap:
+        """Make equal documents of an interrupted writer live; return for each document whether one was found."""
+        claimed = np.zeros(len(ids), dtype=np.bool_)
+        for segment in self.segments:
+            if segment.origin is SegmentOrigin.RESUMED:
+                rows = segment.find_equal(ids, contents)
+                found = (rows >= 0) & ~claimed
+                self.delete(ids[found])
+                segment.live[rows[found]] = True
+                claimed |= found
+        return claimed
