@@ -1,40 +1,131 @@
-"""Texts in, a segment of the lexical index out: terms are gathered in blocks of arrays, sorted and counted.
+"""Invert texts into a segment of the lexical index: number the terms, sort their occurrences, and count them.
 
-Memory is bounded by the occurrences that are gathered before `write`.
+`Vocabulary` cuts texts into *stretches* at characters that no word contains.  Texts share most of their stretches:
+Python reads each distinct stretch once per block and analyzes it once; Arrow and numpy process its occurrences.
+
+The memory is bounded by the number of occurrences between two calls of `Inverter.write`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.index.lexical.analyzer import Analyzer
+from retrieval.index.lexical.analyzer import BREAKS, Analyzer
 from retrieval.index.lexical.postings import PASSAGE, TERM, compact, save_array
-from retrieval.index.lexical.term_dictionary import Vocabulary
 from retrieval.util.files import Files
 
 _KEY_BITS = 64  # of a sort key
-_KNOWN_WORDS = 1 << 20  # kept from one segment to the next
+_MAX_KEPT_STRETCHES = 1 << 20  # of the vocabulary, from one segment to the next
 _TITLE_GAP = 1  # positions between title and text, so that no phrase spans both
 
 
 @dataclass(frozen=True, slots=True)
+class TermTable:
+    """The terms of numbered strings: those of string i are `terms[first[i] : first[i] + count[i]]`."""
+
+    terms: NDArray[np.int32]  # numbers of terms, string by string
+    offsets: NDArray[np.int32]  # position of each term, counted from the first position of its string
+    first: NDArray[np.int32]  # (strings,)
+    count: NDArray[np.int32]  # (strings,)
+    width: NDArray[np.int32]  # (strings,): number of positions that a string occupies
+
+    def join(self, strings: NDArray[np.int32], bounds: NDArray[np.int32]) -> TermTable:
+        """Concatenate strings: string i of the result is `strings[bounds[i] : bounds[i + 1]]`."""
+        count = self.count[strings]
+        terms = _running_sum(count)
+        positions = _running_sum(self.width[strings])
+        entry = np.repeat(self.first[strings] - terms[:-1], count)
+        entry += np.arange(len(entry), dtype=np.int32)
+        within = positions[:-1] - np.repeat(positions[bounds[:-1]], np.diff(bounds))
+        return TermTable(
+            self.terms[entry],
+            self.offsets[entry] + np.repeat(within, count),
+            terms[bounds[:-1]],
+            np.diff(terms[bounds]),
+            np.diff(positions[bounds]),
+        )
+
+
+class Vocabulary(dict[str, int]):
+    """Numbers of stretches, and the terms of each stretch in tables for numpy.
+
+    An ASCII stretch contains any number of words; another stretch is one word.
+    """
+
+    def __init__(self, analyzer: Analyzer) -> None:
+        super().__init__()
+        self._analyzer = analyzer
+        self.term_numbers: dict[str, int] = {}
+        self._terms, self._offsets = array("i"), array("i")  # of all stretches, concatenated
+        self._first, self._count, self._width = array("i"), array("i"), array("i")  # by stretch
+
+    def __missing__(self, stretch: str) -> int:
+        words = self._analyzer.split(stretch) if stretch.isascii() else [stretch]
+        self[stretch] = number = self[words[0]] if len(words) == 1 and words[0] != stretch else self._add(words)
+        return number
+
+    def _add(self, words: Iterable[str]) -> int:
+        first, width = len(self._terms), 0
+        for word in words:
+            found = self._analyzer.analyze_word(word)
+            numbers = self.term_numbers
+            self._terms.extend([numbers.setdefault(term, len(numbers)) for term in found.terms])
+            self._offsets.extend([width + offset for offset in found.offsets])
+            width += found.width
+        self._first.append(first)
+        self._count.append(len(self._terms) - first)
+        self._width.append(width)
+        return len(self._first) - 1
+
+    def analyze(self, texts: Iterable[str]) -> TermTable:
+        """Return the terms of each text, as `Analyzer.split` and `Analyzer.analyze_word` find them."""
+        cut = self._cut(texts)
+        stretches = cut.values.dictionary_encode()
+        distinct = stretches.dictionary.to_pylist()
+        numbers = np.fromiter(map(self.__getitem__, distinct), np.int32, len(distinct))
+        columns = (self._terms, self._offsets, self._first, self._count, self._width)
+        table = TermTable(*(np.frombuffer(column, np.int32) for column in columns))
+        return table.join(numbers[stretches.indices.to_numpy()], cut.offsets.to_numpy())
+
+    def _cut(self, texts: Iterable[str]) -> pa.ListArray:
+        """Cut each text into stretches; the first and the last one may be empty."""
+        separated = [text if text.isascii() else self._separate_words(text) for text in texts]
+        plain = pa.array(separated, pa.large_string())
+        _, offsets, data = plain.buffers()
+        blank = pa.py_buffer(data.to_pybytes().translate(BREAKS))
+        return pc.ascii_split_whitespace(pa.LargeStringArray.from_buffers(len(plain), offsets, blank))
+
+    def _separate_words(self, text: str) -> str:
+        """Put spaces around each word of the parts that are not ASCII; no word contains white space."""
+        return " ".join(part if part.isascii() else " ".join(self._analyzer.split(part)) for part in text.split())
+
+
+def _running_sum(sizes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the start of each of some consecutive ranges, and the end of the last one."""
+    return np.append(np.int32(0), np.cumsum(sizes, dtype=np.int32))
+
+
+@dataclass(frozen=True, slots=True)
 class Occurrences:
-    """Terms of some passages, one entry an occurrence."""
+    """The occurrences of terms in passages, one entry each."""
 
     term: NDArray[np.int32]
     passage: NDArray[np.int32]
     position: NDArray[np.int32]
 
     def sorted(self) -> Occurrences:
-        """By term, passage and position."""
-        bits = [int(each.max(initial=0)).bit_length() for each in (self.term, self.passage, self.position)]
+        """Sort by term, passage and position."""
+        bits = [int(numbers.max(initial=0)).bit_length() for numbers in (self.term, self.passage, self.position)]
         if sum(bits) > _KEY_BITS:
             order = np.lexsort((self.position, self.passage, self.term))
             return Occurrences(self.term[order], self.passage[order], self.position[order])
@@ -57,29 +148,29 @@ def _low_bits(key: NDArray[np.uint64], bits: np.uint64) -> NDArray[np.int32]:
 
 
 class Inverter:
-    """Gathers passages for one segment after the other."""
+    """Collects passages and writes them as a segment, again and again."""
 
     def __init__(self, analyzer: Analyzer, title_weight: float) -> None:
         self._analyzer = analyzer
         self._vocabulary = Vocabulary(analyzer)
         self._title_weight = title_weight
         self._keys: list[NDArray[np.uint64]] = []
-        self._title_widths: list[NDArray[np.int32]] = []  # (passages,): the positions of its text begin behind them
+        self._title_widths: list[NDArray[np.int32]] = []  # (passages,): the positions of its text follow
         self._blocks: list[Occurrences] = []
-        self.passages = 0  # that are gathered
+        self.passages = 0  # collected since the last segment
         self.occurrences = 0
 
     def add(self, keys: NDArray[np.uint64], titles: Sequence[str], texts: Sequence[str]) -> None:
-        """Gather passages; keys ascend from call to call."""
-        forms = self._vocabulary.forms(chain.from_iterable(zip(titles, texts, strict=True)))
-        title_widths = forms.width[::2]
-        behind_title = np.zeros_like(forms.width)
-        behind_title[1::2] = title_widths + _TITLE_GAP
+        """Collect passages; their keys ascend, also from call to call."""
+        terms = self._vocabulary.analyze(chain.from_iterable(zip(titles, texts, strict=True)))
+        title_widths = terms.width[::2]
+        text_offset = np.zeros_like(terms.width)
+        text_offset[1::2] = title_widths + _TITLE_GAP
         passage = np.arange(self.passages, self.passages + len(keys), dtype=np.int32)
         block = Occurrences(
-            forms.terms,
-            np.repeat(passage, forms.count[::2] + forms.count[1::2]),
-            forms.offsets + np.repeat(behind_title, forms.count),
+            terms.terms,
+            np.repeat(passage, terms.count[::2] + terms.count[1::2]),
+            terms.offsets + np.repeat(text_offset, terms.count),
         )
         self._keys.append(np.asarray(keys, dtype=np.uint64))
         self._title_widths.append(title_widths)
@@ -88,24 +179,24 @@ class Inverter:
         self.occurrences += len(block.term)
 
     def write(self, files: Files, folder: Path, segment: str) -> None:
-        """Save what was gathered as a segment, and begin the next."""
+        """Write the collected passages as a segment, and start the next segment."""
         keys, title_widths = np.concatenate(self._keys), np.concatenate(self._title_widths)
         rank, texts = self._sorted_terms()
-        found = Occurrences(
-            rank[np.concatenate([each.term for each in self._blocks])],
-            np.concatenate([each.passage for each in self._blocks]),
-            np.concatenate([each.position for each in self._blocks]),
+        occurrences = Occurrences(
+            rank[np.concatenate([block.term for block in self._blocks])],
+            np.concatenate([block.passage for block in self._blocks]),
+            np.concatenate([block.position for block in self._blocks]),
         )
         self._keys, self._title_widths, self._blocks, self.passages, self.occurrences = [], [], [], 0, 0
-        arrays = _inverted(found.sorted(), title_widths, self._title_weight)
+        arrays = _count_occurrences(occurrences.sorted(), title_widths, self._title_weight)
         arrays["passages"]["key"] = keys
         _add_texts(arrays, texts)
         for name, values in arrays.items():
             save_array(files, folder, segment, name, values)
 
     def _sorted_terms(self) -> tuple[NDArray[np.int32], list[str]]:
-        """For the number of each term its place among those that occur, and their texts in this order."""
-        known = list(self._vocabulary.numbers)  # by number
+        """Return the rank of each term number among the terms that occur, and the texts of these in order."""
+        known = list(self._vocabulary.term_numbers)  # by number
         occurs = np.zeros(len(known), np.bool_)
         for block in self._blocks:
             occurs[block.term] = True
@@ -113,7 +204,7 @@ class Inverter:
         used.sort(key=known.__getitem__)
         rank = np.zeros(len(known), np.int32)
         rank[used] = np.arange(len(used))
-        if len(self._vocabulary) > _KNOWN_WORDS:
+        if len(self._vocabulary) > _MAX_KEPT_STRETCHES:
             self._vocabulary = Vocabulary(self._analyzer)
         return rank, [known[number] for number in used]
 
@@ -121,8 +212,8 @@ class Inverter:
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
-def _inverted(found: Occurrences, title_widths: NDArray[np.int32], title_weight: float) -> Arrays:
-    """Sorted occurrences to the arrays of a segment; its keys and texts are still to be filled in."""
+def _count_occurrences(found: Occurrences, title_widths: NDArray[np.int32], title_weight: float) -> Arrays:
+    """Make the arrays of a segment of sorted occurrences, without its keys and the texts of its terms."""
     first = np.flatnonzero(_changes(found.term) | _changes(found.passage))
     term, members = found.term[first], found.passage[first]
     counts = np.diff(np.append(first, len(found.term)))
@@ -134,7 +225,7 @@ def _inverted(found: Occurrences, title_widths: NDArray[np.int32], title_weight:
     passages["length"] = np.bincount(members, weights=frequencies, minlength=len(passages))
     return {
         "passages": passages,
-        "lexicon": lexicon(term, counts, frequencies, passages["length"][members]),
+        "lexicon": make_lexicon(term, counts, frequencies, passages["length"][members]),
         "members": members.astype(np.uint32),
         "frequencies": compact(frequencies),
         "counts": compact(counts),
@@ -143,16 +234,16 @@ def _inverted(found: Occurrences, title_widths: NDArray[np.int32], title_weight:
 
 
 def _changes(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where a value differs from the one before it; the first one does."""
+    """Check for each value whether it differs from the previous one; the first one does."""
     changes = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=changes[1:])
     return changes
 
 
-def lexicon(
+def make_lexicon(
     term: NDArray[np.integer[Any]], counts: NDArray[np.int64], frequencies: NDArray[Any], lengths: NDArray[np.float32]
 ) -> NDArray[np.void]:
-    """TERM records of postings that are sorted by term; every number up to the greatest has some."""
+    """Make the TERM records of postings that are sorted by term; each number up to the greatest has postings."""
     first = np.flatnonzero(_changes(term))
     records = np.zeros(len(first) + 1, TERM)
     records["member"] = np.append(first, len(term))
@@ -166,5 +257,5 @@ def lexicon(
 
 def _add_texts(arrays: Arrays, texts: Sequence[str]) -> None:
     encoded = [text.encode() for text in texts]
-    arrays["lexicon"]["text"] = np.append(0, np.cumsum([len(each) for each in encoded]))
+    arrays["lexicon"]["text"] = np.append(0, np.cumsum([len(text) for text in encoded]))
     arrays["terms"] = np.frombuffer(b"".join(encoded), np.uint8)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.index.lexical.inverter import lexicon
+from retrieval.index.lexical.inverter import make_lexicon
 from retrieval.index.lexical.postings import PASSAGE, STREAMED, TERM, Postings, file_name, save_array, write_header
 from retrieval.types import Bitmap
 from retrieval.util.files import Files, writing
@@ -67,7 +67,7 @@ def merge_postings(
                 outputs[name].write(np.ascontiguousarray(getattr(part, name), dtype=kind).tobytes())
             terms, dense = np.unique(part.term, return_inverse=True)
             kept.append(terms)
-            parts.append(lexicon(dense, part.counts, part.frequencies, passages["length"][part.members]))
+            parts.append(make_lexicon(dense, part.counts, part.frequencies, passages["length"][part.members]))
     _save_lexicon(files, folder, segment, texts, kept, parts)
     save_array(files, folder, segment, "passages", passages)
 

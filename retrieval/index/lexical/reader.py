@@ -146,7 +146,7 @@ class LexicalReader:
         a pair.  If no term is left, they are all terms.
         """
         words = self.analyzer.split(parse_query(query).plain)
-        paired = {character for word in words if self.analyzer.form(word).width == 0 for character in word}
+        paired = {character for word in words if self.analyzer.analyze_word(word).width == 0 for character in word}
         terms = self._terms(query)
         limit = max(_ALWAYS_TELLING, self._num_live // 4)
         telling = {term.text for term in terms if term.num_postings <= limit and term.text not in paired}
@@ -235,7 +235,7 @@ class LexicalReader:
         """Return the terms of a phrase with their positions in it."""
         terms, position = [], 0
         for word in self.analyzer.split(phrase):
-            form = self.analyzer.form(word)
+            form = self.analyzer.analyze_word(word)
             terms += [(term, position + offset) for term, offset in zip(form.terms, form.offsets, strict=True)]
             position += form.width
         return terms

@@ -56,7 +56,7 @@ def matched_words(analyzer: Analyzer, terms: Set[str], texts: Sequence[str]) -> 
 
     def matches(word: str) -> bool:
         if word not in known:
-            known[word] = not terms.isdisjoint(analyzer.form(word).terms)
+            known[word] = not terms.isdisjoint(analyzer.analyze_word(word).terms)
         return known[word]
 
     return [_joined([(word.start, word.end) for word in analyzer.locate(text) if matches(word.text)]) for text in texts]

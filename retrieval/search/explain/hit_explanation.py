@@ -138,7 +138,7 @@ def _explain_bm25(lexical: LexicalReader, query: str, explained: _ExplainedPassa
         offsets_of_form[word.text].append((word.start, word.end))
     offsets_of_term: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for form, offsets in offsets_of_form.items():
-        for term in set(lexical.analyzer.form(form).terms):
+        for term in set(lexical.analyzer.analyze_word(form).terms):
             offsets_of_term[term] += offsets
     terms = (
         replace(part, words=tuple(sorted(offsets_of_term[part.term])))

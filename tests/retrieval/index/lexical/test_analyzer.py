@@ -53,7 +53,7 @@ def test_languages() -> None:
 
 
 def test_parts_take_the_places_of_the_words_that_they_are() -> None:
-    form = PLAIN.form("np.matrixNorm")
+    form = PLAIN.analyze_word("np.matrixNorm")
     assert dict(zip(form.terms, form.offsets, strict=True)) == {
         "np.matrixnorm": 0,
         "np": 0,
@@ -62,7 +62,7 @@ def test_parts_take_the_places_of_the_words_that_they_are() -> None:
         "norm": 2,
     }
     assert form.width == 3
-    assert [PLAIN.form(word).width for word in PLAIN.split("个体户")] == [0, 1, 0, 1, 1]
+    assert [PLAIN.analyze_word(word).width for word in PLAIN.split("个体户")] == [0, 1, 0, 1, 1]
 
 
 def test_long_words_are_cut() -> None:
@@ -77,7 +77,7 @@ def test_places_are_those_of_the_text_as_given() -> None:
 @given(TEXTS)
 def test_any_text_has_terms_that_can_be_kept(text: str) -> None:
     for word in ENGLISH.split(text):
-        form = ENGLISH.form(word)
+        form = ENGLISH.analyze_word(word)
         assert len(form.terms) == len(form.offsets)
         assert all(term.encode() and len(term) <= MAX_TERM for term in form.terms)
         assert all(0 <= offset <= max(0, form.width) for offset in form.offsets)

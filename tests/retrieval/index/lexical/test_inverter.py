@@ -1,4 +1,4 @@
-"""What many texts are turned into at once is what each of them says by itself."""
+"""The vectorized inversion of many texts finds the same terms as the analysis of each text."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from retrieval.index.lexical import inverter as inversion
 from retrieval.index.lexical.analyzer import Analyzer
-from retrieval.index.lexical.inverter import Occurrences
-from retrieval.index.lexical.term_dictionary import Vocabulary
+from retrieval.index.lexical.inverter import Occurrences, Vocabulary
 
 ENGLISH = Analyzer("english")
 TEXTS = st.text(
@@ -25,7 +24,7 @@ def placed(text: str) -> tuple[list[tuple[str, int]], int]:
     """The terms of a text with their positions, word after word, and how many positions the text takes."""
     found, width = [], 0
     for word in ENGLISH.split(text):
-        form = ENGLISH.form(word)
+        form = ENGLISH.analyze_word(word)
         found += [(term, width + offset) for term, offset in zip(form.terms, form.offsets, strict=True)]
         width += form.width
     return found, width
@@ -36,8 +35,8 @@ def placed(text: str) -> tuple[list[tuple[str, int]], int]:
 def test_texts_together_have_the_terms_of_each(blocks: list[list[str]]) -> None:
     vocabulary = Vocabulary(ENGLISH)
     for texts in blocks:
-        forms = vocabulary.forms(texts)
-        known = list(vocabulary.numbers)
+        forms = vocabulary.analyze(texts)
+        known = list(vocabulary.term_numbers)
         for text, first, count, width in zip(texts, forms.first, forms.count, forms.width, strict=True):
             mine = slice(first, first + count)
             terms = [known[number] for number in forms.terms[mine]]

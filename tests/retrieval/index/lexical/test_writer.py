@@ -317,7 +317,7 @@ def test_large_additions_are_written_in_pieces(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(lexical, "_BATCH_CHARACTERS", 40)
         monkeypatch.setattr(lexical, "_BATCH", 3)
         monkeypatch.setattr(lexical, "_SEGMENT_OCCURRENCES", 30)
-        monkeypatch.setattr(inversion, "_KNOWN_WORDS", 10)
+        monkeypatch.setattr(inversion, "_MAX_KEPT_STRETCHES", 10)
     assert whole.record
     assert pieces.record
     (one,), (other,) = open_segments(whole.folder, whole.record), open_segments(pieces.folder, pieces.record)
