@@ -66,7 +66,7 @@ class LocatedWord:
 
 
 class Analyzer:
-    """Splits texts into words and words into terms.  Safe to call from several threads."""
+    """Splits texts into words, and words into terms; thread-safe."""
 
     def __init__(self, language: str) -> None:
         self._stemmer = None if language == "none" else Stemmer.Stemmer(language, 0)
@@ -84,7 +84,7 @@ class Analyzer:
         return [part for word in words for part in (_pieces(word) if _SPACELESS_START.match(word) else (word,))]
 
     def locate(self, text: str) -> list[LocatedWord]:
-        """Split a text into words, as `split` does, with their spans in `text` before normalization."""
+        """Return the words of `split` with their spans in the unnormalized `text`."""
         folded, origins = _normalize_with_spans(text)
         words = []
         for match in _WORD.finditer(folded):
@@ -134,7 +134,10 @@ class Analyzer:
 
 
 def _pieces(run: str) -> list[str]:
-    """Split a run of a script without spaces into pairs and characters: 甲乙丙 → 甲乙 甲 乙丙 乙 丙."""
+    """Split a run without spaces into pairs and characters.
+
+    甲乙丙 becomes 甲乙 甲 乙丙 乙 丙.
+    """
     return [piece for i in range(len(run)) for piece in ((run[i : i + 2], run[i]) if i + 1 < len(run) else (run[i],))]
 
 
@@ -145,7 +148,7 @@ def _name_parts(name: str) -> list[str]:
 
 
 def _normalize_with_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Normalize a text by NFKC, and return for each new character the span in `text` that it comes from."""
+    """Normalize a text by NFKC; return the source span of each new character."""
     if text.isascii() or unicodedata.is_normalized("NFKC", text):
         return text, [(i, i + 1) for i in range(len(text))]
     folded: list[str] = []

@@ -1,4 +1,4 @@
-"""BM25 over postings: the score of each term, and the k best passages without scoring all of them.
+"""BM25 over postings: term scores, and the k best passages.
 
     score(q, p) = Σ over terms t of q:  n(t, q) · idf(t) · (k1 + 1) · f(t, p) / (f(t, p) + k1 · (1 - b + b · |p| / avg))
     idf(t) = ln(1 + (N - df(t) + ½) / (df(t) + ½))
@@ -37,7 +37,10 @@ _ROWS_PER_POSTING = 20  # a threshold reads every row: it pays off before a term
 
 @dataclass(frozen=True, slots=True)
 class CollectionStatistics:
-    """Counts of live passages that BM25 reads.  Add those of several indexes to score them as one collection."""
+    """Counts of live passages for BM25.
+
+    Add the statistics of several indexes to score their passages as one collection.
+    """
 
     num_passages: int
     total_length: float  # of all passages in terms, the title weighted
@@ -99,7 +102,7 @@ class TermScores:
         self._postings = postings
 
     def allowed_scores(self, allowed: Bitmap | None) -> tuple[Rows, NDArray[np.float32]]:
-        """Return the allowed rows that contain the term, and its score for each in float32."""
+        """Return the allowed rows that contain the term, and its float32 score for each."""
         found = [part.live_rows(allowed) for part in self._postings]
         rows = np.concatenate([rows for rows, _ in found]) if len(found) != 1 else found[0][0]
         frequencies = np.concatenate([values for _, values in found]) if len(found) != 1 else found[0][1]
@@ -110,13 +113,16 @@ class TermScores:
 
     @cached_property
     def live_scores(self) -> tuple[Rows, NDArray[np.float64]]:
-        """The live rows that contain the term, and its score for each; kept in memory, 16 bytes a row."""
+        """The live rows that contain the term, and its score for each.
+
+        The property keeps them in memory, at 16 bytes a row.
+        """
         found = [part.live_rows(None) for part in self._postings]
         rows = np.concatenate([rows for rows, _ in found])
         return rows, self._score(rows, np.concatenate([frequencies for _, frequencies in found]))
 
     def score(self, rows: Rows) -> NDArray[np.float64]:
-        """Return the score of the term for each of `rows`: 0 for a row that does not contain it."""
+        """Return the score of the term for each of `rows`; 0 for a row without it."""
         return self.score_located(self._rows.locate(rows), len(rows))
 
     def score_located(self, located: Sequence[LocatedRows], count: int) -> NDArray[np.float64]:
@@ -138,7 +144,10 @@ class Scorer(Protocol):
     """The sum of the scores of a query's terms."""
 
     def best(self, k: int, allowed: Bitmap | None) -> Ranking:
-        """Return the k best allowed rows that contain a term, by (score descending, row ascending)."""
+        """Return the k best allowed rows that contain a term.
+
+        The order is (score descending, row ascending).
+        """
         ...
 
     def score(self, rows: Rows) -> Scores:

@@ -1,4 +1,6 @@
-"""Invert texts into a segment of the lexical index: number the terms, sort their occurrences, and count them.
+"""Invert texts into a segment of the lexical index.
+
+`Inverter` numbers the terms of the texts, sorts their occurrences, and counts them.
 
 `Vocabulary` cuts texts into *stretches* at characters that no word contains.  Texts share most of their stretches:
 Python reads each distinct stretch once per block and analyzes it once; Arrow and numpy process its occurrences.
@@ -31,7 +33,10 @@ _TITLE_GAP = 1  # positions between title and text, so that no phrase spans both
 
 @dataclass(frozen=True, slots=True)
 class TermTable:
-    """The terms of numbered strings: those of string i are `terms[first[i] : first[i] + count[i]]`."""
+    """The terms of numbered strings.
+
+    The terms of string i are `terms[first[i] : first[i] + count[i]]`.
+    """
 
     terms: NDArray[np.int32]  # numbers of terms, string by string
     offsets: NDArray[np.int32]  # position of each term, counted from the first position of its string
@@ -40,7 +45,10 @@ class TermTable:
     width: NDArray[np.int32]  # (strings,): number of positions that a string occupies
 
     def join(self, strings: NDArray[np.int32], bounds: NDArray[np.int32]) -> TermTable:
-        """Concatenate strings: string i of the result is `strings[bounds[i] : bounds[i + 1]]`."""
+        """Concatenate strings.
+
+        String i of the result is made of `strings[bounds[i] : bounds[i + 1]]`.
+        """
         count = self.count[strings]
         terms = _running_sum(count)
         positions = _running_sum(self.width[strings])
@@ -88,7 +96,7 @@ class Vocabulary(dict[str, int]):
         return len(self._first) - 1
 
     def analyze(self, texts: Iterable[str]) -> TermTable:
-        """Return the terms of each text, as `Analyzer.split` and `Analyzer.analyze_word` find them."""
+        """Return the terms of each text, equal to those of the analyzer."""
         cut = self._cut(texts)
         stretches = cut.values.dictionary_encode()
         distinct = stretches.dictionary.to_pylist()
@@ -106,12 +114,15 @@ class Vocabulary(dict[str, int]):
         return pc.ascii_split_whitespace(pa.LargeStringArray.from_buffers(len(plain), offsets, blank))
 
     def _separate_words(self, text: str) -> str:
-        """Put spaces around each word of the parts that are not ASCII; no word contains white space."""
+        """Put spaces around each word of the parts that are not ASCII.
+
+        No word contains white space.
+        """
         return " ".join(part if part.isascii() else " ".join(self._analyzer.split(part)) for part in text.split())
 
 
 def _running_sum(sizes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the start of each of some consecutive ranges, and the end of the last one."""
+    """Return the start of each consecutive range, and the end of the last one."""
     return np.append(np.int32(0), np.cumsum(sizes, dtype=np.int32))
 
 
@@ -195,7 +206,7 @@ class Inverter:
             save_array(files, folder, segment, name, values)
 
     def _sorted_terms(self) -> tuple[NDArray[np.int32], list[str]]:
-        """Return the rank of each term number among the terms that occur, and the texts of these in order."""
+        """Sort the terms that occur: return the rank of each number, and the texts."""
         known = list(self._vocabulary.term_numbers)  # by number
         occurs = np.zeros(len(known), np.bool_)
         for block in self._blocks:
@@ -213,7 +224,10 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def _count_occurrences(found: Occurrences, title_widths: NDArray[np.int32], title_weight: float) -> Arrays:
-    """Make the arrays of a segment of sorted occurrences, without its keys and the texts of its terms."""
+    """Make the arrays of a segment from sorted occurrences.
+
+    The caller adds the keys of the passages and the texts of the terms.
+    """
     first = np.flatnonzero(_changes(found.term) | _changes(found.passage))
     term, members = found.term[first], found.passage[first]
     counts = np.diff(np.append(first, len(found.term)))
@@ -234,7 +248,7 @@ def _count_occurrences(found: Occurrences, title_widths: NDArray[np.int32], titl
 
 
 def _changes(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Check for each value whether it differs from the previous one; the first one does."""
+    """Check for each value whether it differs from the previous one."""
     changes = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=changes[1:])
     return changes
@@ -243,7 +257,10 @@ def _changes(values: NDArray[Any]) -> NDArray[np.bool_]:
 def make_lexicon(
     term: NDArray[np.integer[Any]], counts: NDArray[np.int64], frequencies: NDArray[Any], lengths: NDArray[np.float32]
 ) -> NDArray[np.void]:
-    """Make the TERM records of postings that are sorted by term; each number up to the greatest has postings."""
+    """Make the TERM records of postings that are sorted by term.
+
+    Each term number from 0 to the greatest has postings.
+    """
     first = np.flatnonzero(_changes(term))
     records = np.zeros(len(first) + 1, TERM)
     records["member"] = np.append(first, len(term))

@@ -1,4 +1,4 @@
-"""Phrases in quotes and excluded words: parse them from a query, and find the passages that contain them."""
+"""Quoted phrases and excluded words: parse a query, and find a phrase in passages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _POSITION_BITS = 32
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
-    """The parts of a query's text.  `plain` ranks the passages: it has the phrases, but not the exclusions."""
+    """The parts of a query's text.
+
+    `plain` ranks the passages: it contains the phrases, but not the exclusions.
+    """
 
     plain: str  # without operators
     phrases: tuple[str, ...]
@@ -70,7 +73,10 @@ def phrase_passages(postings: Postings, terms: Sequence[tuple[str, int]]) -> NDA
 
 
 def _packed_positions(postings: Postings, term: int, passages: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Return passage and position of each occurrence of a term in some passages, as one number, ascending."""
+    """Return each occurrence of a term in some passages, ascending.
+
+    The upper bits of an occurrence are its passage, the lower _POSITION_BITS its position.
+    """
     counts = postings.counts_of(term).astype(np.int64)
     wanted = is_member(postings.passages_of(term), passages)
     positions = postings.positions_of(term)[np.repeat(wanted, counts)].astype(np.int64)

@@ -1,4 +1,6 @@
-"""The files of one segment of the lexical index: an immutable, memory-mapped inverted index of some passages.
+"""The files of one segment of the lexical index.
+
+A segment is an immutable, memory-mapped inverted index of some passages.
 
 The segment `0001` is seven `.npy` files in the folder of its lexical index:
 
@@ -50,7 +52,7 @@ _HEADER_BYTES = 4096
 
 
 class CheckedArray:
-    """A one-dimensional `.npy` file.  `read` checks and reads only the requested elements."""
+    """A one-dimensional `.npy` file that checks and reads only requested elements."""
 
     def __init__(self, file: CheckedFile) -> None:
         self._file = file
@@ -110,7 +112,7 @@ class Postings:
         return self.arrays["members"].read(*self._span("member", term))
 
     def frequencies_of(self, term: int) -> NDArray[Any]:
-        """Return the frequency of a term in each of `passages_of`, with the weight of the title: (n,)."""
+        """Return the frequency of a term in each of `passages_of`, the title weighted."""
         return self.arrays["frequencies"].read(*self._span("member", term))
 
     def counts_of(self, term: int) -> NDArray[Any]:
@@ -229,13 +231,16 @@ def save_array(files: Files, folder: Path, segment: str, array: str, values: NDA
 
 
 def write_header(file: BinaryIO | BytesIO, length: int, dtype: DTypeLike) -> None:
-    """Write the header of a one-dimensional `.npy` file; the caller writes its elements."""
+    """Write the header of a one-dimensional `.npy` file, before its elements."""
     header = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (length,)}
     npy.write_array_header_1_0(file, header)
 
 
 def compact(values: NDArray[Any]) -> NDArray[Any]:
-    """Convert to the smallest unsigned type that can represent all values; to float32 if they are not whole."""
+    """Convert to the smallest unsigned type that can represent all values.
+
+    If some value is not whole, convert to float32.
+    """
     kind = np.min_scalar_type(int(float(values.max(initial=0))))
     narrow = values.astype(kind)
     return narrow if np.array_equal(narrow, values) else values.astype(np.float32)

@@ -1,7 +1,7 @@
-"""Several segments of the lexical index joined to one, without the passages that died; streamed, in bounded memory.
+"""Merge segments of the lexical index into one without deleted passages.
 
-Terms are sorted in every segment, so that a range of terms is a contiguous slice of each: the output is made range by
-range.
+Each segment has its terms in order, so that a range of terms is a contiguous slice of each segment.  The merge writes
+the output range by range, in bounded memory.
 """
 
 from __future__ import annotations
@@ -18,26 +18,38 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.index.lexical.inverter import make_lexicon
-from retrieval.index.lexical.postings import PASSAGE, STREAMED, TERM, Postings, file_name, save_array, write_header
+from retrieval.index.lexical.postings import (
+    PASSAGE,
+    PER_POSTING,
+    STREAMED,
+    TERM,
+    Postings,
+    file_name,
+    save_array,
+    write_header,
+)
 from retrieval.types import Bitmap
 from retrieval.util.files import Files, writing
 
-_RANGE_POSTINGS = 1 << 21
+_RANGE_POSTINGS = 1 << 21  # of one range, about
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """A segment to be joined."""
+class _MergeSource:
+    """A segment to merge."""
 
     postings: Postings
-    alive: Bitmap  # (passages,)
-    number: NDArray[np.int64]  # (passages,): of each passage in the output, where it is alive
-    terms: NDArray[np.int64]  # (terms,): of each term in the output, ascending
+    live: Bitmap  # (passages,)
+    new_passages: NDArray[np.int64]  # (passages,): index of each live passage in the output
+    new_terms: NDArray[np.int64]  # (terms,): number of each term in the output, ascending
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
-    """The postings of a range of terms, in the order of the output."""
+class _MergedRange:
+    """The postings of a range of terms.
+
+    All fields but `term` have the names of the arrays on disk.
+    """
 
     term: NDArray[np.int64]
     members: NDArray[np.uint32]
@@ -47,144 +59,154 @@ class _Range:
 
 
 def merge_postings(
-    sources: Sequence[Postings], alive: Sequence[Bitmap], files: Files, folder: Path, segment: str
+    sources: Sequence[Postings], live: Sequence[Bitmap], files: Files, folder: Path, segment: str
 ) -> None:
-    """Write `sources`, in the order of their keys, as the new segment `segment`; `alive` says which passages stay."""
-    texts, joined = _numbered(sources, alive)
-    sizes = _sizes(joined)
+    """Write the passages of `sources` that are live as the new segment `segment`.
+
+    sources: in the order of their keys.  live: (passages,) of each source.
+    """
+    texts, numbered = _number(sources, live)
+    sizes = _count(numbered)
+    kinds = {name: np.result_type(*(source.arrays[name].dtype for source in sources)) for name in STREAMED}
     with ExitStack() as stack:
         outputs = {}
         for name in STREAMED:
             outputs[name] = stack.enter_context(writing(files, folder / file_name(segment, name)))
-            kind = np.result_type(*(each.arrays[name].dtype for each in sources))
-            write_header(outputs[name], sizes.places if name == "places" else sizes.members, kind)
-        passages = _passages(joined)
-        parts = []
-        kept = []
-        for part in _ranges(joined, sizes.by_term):
+            write_header(outputs[name], sizes.postings if name in PER_POSTING else sizes.positions, kinds[name])
+        passages = _live_passages(numbered)
+        lexicons = []
+        used_terms = []
+        for merged in _ranges(numbered, sizes.by_term):
             for name in STREAMED:
-                kind = np.result_type(*(each.arrays[name].dtype for each in sources))
-                outputs[name].write(np.ascontiguousarray(getattr(part, name), dtype=kind).tobytes())
-            terms, dense = np.unique(part.term, return_inverse=True)
-            kept.append(terms)
-            parts.append(make_lexicon(dense, part.counts, part.frequencies, passages["length"][part.members]))
-    _save_lexicon(files, folder, segment, texts, kept, parts)
+                outputs[name].write(np.ascontiguousarray(getattr(merged, name), dtype=kinds[name]).tobytes())
+            terms, dense = np.unique(merged.term, return_inverse=True)
+            used_terms.append(terms)
+            lengths = passages["length"][merged.members]
+            lexicons.append(make_lexicon(dense, merged.counts, merged.frequencies, lengths))
+    _save_lexicon(files, folder, segment, texts.take(pa.array(_concatenate(used_terms))), lexicons)
     save_array(files, folder, segment, "passages", passages)
 
 
-def _numbered(sources: Sequence[Postings], alive: Sequence[Bitmap]) -> tuple[pa.Array, list[_Source]]:
-    """All texts of terms in order, and the segments with their terms and passages numbered through."""
-    encoded = pa.concat_arrays([_texts(each) for each in sources]).dictionary_encode()
+def _number(sources: Sequence[Postings], live: Sequence[Bitmap]) -> tuple[pa.Array, list[_MergeSource]]:
+    """Return the texts of the output's terms, and the sources with new numbers.
+
+    The texts include terms that only deleted passages contain.
+    """
+    encoded = pa.concat_arrays([_term_texts(source) for source in sources]).dictionary_encode()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     numbers = rank[encoded.indices.to_numpy()]
-    joined = []
+    numbered = []
     first_term = first_passage = 0
-    for postings, living in zip(sources, alive, strict=True):
+    for postings, is_live in zip(sources, live, strict=True):
         terms = numbers[first_term : first_term + postings.num_terms]
-        joined.append(_Source(postings, living, first_passage + np.cumsum(living) - 1, terms))
+        numbered.append(_MergeSource(postings, is_live, first_passage + np.cumsum(is_live) - 1, terms))
         first_term += postings.num_terms
-        first_passage += int(np.count_nonzero(living))
-    return encoded.dictionary.take(pa.array(order)), joined
+        first_passage += int(np.count_nonzero(is_live))
+    return encoded.dictionary.take(pa.array(order)), numbered
 
 
-def _texts(postings: Postings) -> pa.Array:
-    """The texts of a segment's terms."""
+def _term_texts(postings: Postings) -> pa.Array:
     offsets = pa.py_buffer(np.ascontiguousarray(postings.lexicon["text"], np.int64))
     return pa.LargeBinaryArray.from_buffers(
         pa.large_binary(), postings.num_terms, [None, offsets, pa.py_buffer(postings.terms)]
     )
 
 
-def _passages(sources: Sequence[_Source]) -> NDArray[np.void]:
-    return np.concatenate([np.empty(0, PASSAGE), *(each.postings.passages[each.alive] for each in sources)])
+def _live_passages(sources: Sequence[_MergeSource]) -> NDArray[np.void]:
+    return np.concatenate([np.empty(0, PASSAGE), *(source.postings.passages[source.live] for source in sources)])
 
 
 @dataclass(frozen=True, slots=True)
-class _Sizes:
-    members: int
-    places: int
-    by_term: NDArray[np.int64]  # (terms,): postings before the dead ones are left out
+class _MergedSizes:
+    """The lengths of the output's arrays."""
+
+    postings: int
+    positions: int
+    by_term: NDArray[np.int64]  # (terms,): number of postings, those of deleted passages included
 
 
-def _sizes(sources: Sequence[_Source]) -> _Sizes:
-    """How long the output's arrays will be."""
-    members = places = 0
-    by_term = np.zeros(1 + max((int(each.terms[-1]) for each in sources if len(each.terms)), default=-1), np.int64)
+def _count(sources: Sequence[_MergeSource]) -> _MergedSizes:
+    num_postings = num_positions = 0
+    last_terms = (int(source.new_terms[-1]) for source in sources if len(source.new_terms))
+    by_term = np.zeros(1 + max(last_terms, default=-1), np.int64)
     for source in sources:
-        by_term[source.terms] += np.diff(source.postings.lexicon["member"]).astype(np.int64)
-        for start in range(0, len(source.postings.arrays["members"]), _RANGE_POSTINGS):
-            stop = min(start + _RANGE_POSTINGS, len(source.postings.arrays["members"]))
-            living = source.alive[source.postings.arrays["members"].read(start, stop)]
-            members += int(np.count_nonzero(living))
-            places += int(source.postings.arrays["counts"].read(start, stop)[living].sum(dtype=np.int64))
-    return _Sizes(members, places, by_term)
+        by_term[source.new_terms] += np.diff(source.postings.lexicon["member"]).astype(np.int64)
+        members, counts = source.postings.arrays["members"], source.postings.arrays["counts"]
+        for start in range(0, len(members), _RANGE_POSTINGS):
+            stop = min(start + _RANGE_POSTINGS, len(members))
+            live = source.live[members.read(start, stop)]
+            num_postings += int(np.count_nonzero(live))
+            num_positions += int(counts.read(start, stop)[live].sum(dtype=np.int64))
+    return _MergedSizes(num_postings, num_positions, by_term)
 
 
-def _ranges(sources: Sequence[_Source], by_term: NDArray[np.int64]) -> Iterator[_Range]:
-    """The output's postings, about _RANGE_POSTINGS at a time, no term in two parts."""
+def _ranges(sources: Sequence[_MergeSource], by_term: NDArray[np.int64]) -> Iterator[_MergedRange]:
+    """Yield about _RANGE_POSTINGS of the output at once; split no term."""
     ends = np.cumsum(by_term)
     start = 0
     while start < len(by_term):
         done = ends[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, done + _RANGE_POSTINGS, side="right")))
-        yield _joined([_slice(source, start, stop) for source in sources])
+        yield _join([_slice(source, start, stop) for source in sources])
         start = stop
 
 
-def _slice(source: _Source, start: int, stop: int) -> _Range:
-    """What a segment has for the terms [start, stop) of the output."""
-    postings = source.postings
-    first, last = np.searchsorted(source.terms, [start, stop])
-    entries, places = (
-        slice(int(postings.lexicon[field][first]), int(postings.lexicon[field][last])) for field in ("member", "place")
-    )
-    sizes = np.diff(postings.lexicon["member"][first : last + 1]).astype(np.int64)
-    members = postings.arrays["members"].read(entries.start, entries.stop)
-    counts = postings.arrays["counts"].read(entries.start, entries.stop).astype(np.int64)
-    living = source.alive[members]
-    return _Range(
-        np.repeat(source.terms[first:last], sizes)[living],
-        source.number[members[living]].astype(np.uint32),
-        postings.arrays["frequencies"].read(entries.start, entries.stop)[living],
-        counts[living],
-        postings.arrays["places"].read(places.start, places.stop)[np.repeat(living, counts)],
+def _slice(source: _MergeSource, start: int, stop: int) -> _MergedRange:
+    """Return the live postings of a segment for the terms [start, stop) of the output."""
+    lexicon, arrays = source.postings.lexicon, source.postings.arrays
+    first, last = np.searchsorted(source.new_terms, [start, stop])
+    entries, positions = ((int(lexicon[field][first]), int(lexicon[field][last])) for field in ("member", "place"))
+    sizes = np.diff(lexicon["member"][first : last + 1]).astype(np.int64)
+    members = arrays["members"].read(*entries)
+    counts = arrays["counts"].read(*entries).astype(np.int64)
+    live = source.live[members]
+    return _MergedRange(
+        np.repeat(source.new_terms[first:last], sizes)[live],
+        source.new_passages[members[live]].astype(np.uint32),
+        arrays["frequencies"].read(*entries)[live],
+        counts[live],
+        arrays["places"].read(*positions)[np.repeat(live, counts)],
     )
 
 
-def _joined(parts: Sequence[_Range]) -> _Range:
-    """Slices of several segments, sorted by term; passages ascend within a term since segments follow each other."""
-    term, counts = (np.concatenate([getattr(each, name) for each in parts]) for name in ("term", "counts"))
+def _join(slices: Sequence[_MergedRange]) -> _MergedRange:
+    """Join slices, in the order of their segments, and sort them by term.
+
+    The passages of each term ascend.
+    """
+    term, counts = (np.concatenate([getattr(each, name) for each in slices]) for name in ("term", "counts"))
     order = np.argsort(term, kind="stable")
-    place_order = np.argsort(np.repeat(term, counts), kind="stable")
-    return _Range(
+    position_order = np.argsort(np.repeat(term, counts), kind="stable")
+    return _MergedRange(
         term[order],
-        np.concatenate([each.members for each in parts])[order],
-        np.concatenate([each.frequencies for each in parts])[order],
+        np.concatenate([each.members for each in slices])[order],
+        np.concatenate([each.frequencies for each in slices])[order],
         counts[order],
-        np.concatenate([each.places for each in parts])[place_order],
+        np.concatenate([each.places for each in slices])[position_order],
     )
+
+
+def _concatenate(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, np.int64), *parts])
 
 
 def _save_lexicon(
-    files: Files,
-    folder: Path,
-    segment: str,
-    texts: pa.Array,
-    kept: Sequence[NDArray[np.int64]],
-    parts: Sequence[NDArray[np.void]],
+    files: Files, folder: Path, segment: str, texts: pa.Array, lexicons: Sequence[NDArray[np.void]]
 ) -> None:
-    """Join the lexicons of the ranges; `kept` numbers the terms that still have a passage."""
-    left = texts.take(pa.array(np.concatenate([np.empty(0, np.int64), *kept])))
-    records = np.zeros(len(left) + 1, TERM)
-    at, members, places = 0, 0, 0
-    for part in parts:
-        records[at : at + len(part)] = part
-        records["member"][at : at + len(part)] += np.uint64(members)
-        records["place"][at : at + len(part)] += np.uint64(places)
-        at += len(part) - 1
-        members, places = int(records["member"][at]), int(records["place"][at])
-    records["text"] = np.append(0, np.cumsum(pc.binary_length(left).to_numpy()))
+    """Join the lexicons of the ranges and write them.
+
+    texts: of the terms that a live passage contains.
+    """
+    records = np.zeros(len(texts) + 1, TERM)
+    at, num_postings, num_positions = 0, 0, 0
+    for lexicon in lexicons:
+        records[at : at + len(lexicon)] = lexicon
+        records["member"][at : at + len(lexicon)] += np.uint64(num_postings)
+        records["place"][at : at + len(lexicon)] += np.uint64(num_positions)
+        at += len(lexicon) - 1
+        num_postings, num_positions = int(records["member"][at]), int(records["place"][at])
+    records["text"] = np.append(0, np.cumsum(pc.binary_length(texts).to_numpy()))
     save_array(files, folder, segment, "lexicon", records)
-    save_array(files, folder, segment, "terms", np.frombuffer(b"".join(left.to_pylist()), np.uint8))
+    save_array(files, folder, segment, "terms", np.frombuffer(b"".join(texts.to_pylist()), np.uint8))

@@ -1,4 +1,4 @@
-"""The lexical index of an open generation: rank passages by BM25, find phrases, and explain scores."""
+"""The lexical index of an open generation: ranks, phrases and score parts."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ _MAX_CACHED_TERMS = _MAX_CACHED_ROWS // _ROWS_PER_TERM
 
 
 class LexicalQuery:
-    """An analyzed query on an open generation.  Remembers its results; use it in one thread only.
+    """An analyzed query on an open generation.
 
-    `rank` and `matches` read the allowed rows; `score` reads any row.
+    It remembers its results; use it in one thread only.  `rank` and `matches` read the allowed rows; `score` reads any
+    row.
     """
 
     def __init__(self, terms: Sequence[TermScores], live_rows: LiveRows, allowed: Bitmap | None) -> None:
@@ -42,13 +43,16 @@ class LexicalQuery:
         self._ranking = Ranking.empty()
 
     def rank(self, k: int) -> Ranking:
-        """Return the k best allowed rows by (score descending, row ascending); fewer if fewer match."""
+        """Return the k best allowed rows; fewer if fewer match.
+
+        The order is (score descending, row ascending).
+        """
         if k > self._ranked_k:
             self._ranked_k, self._ranking = k, self._scorer.best(k, self.allowed)
         return Ranking(self._ranking.rows[:k], self._ranking.scores[:k])
 
     def score(self, rows: Rows) -> Scores:
-        """Return the BM25 score of each of `rows`; 0.0 for a row without a term of the query."""
+        """Return the BM25 score of each of `rows`; 0.0 for a row without any term."""
         return self._scorer.score(np.asarray(rows, np.int64))
 
     def matches(self) -> Bitmap:
@@ -60,7 +64,7 @@ class LexicalQuery:
         return found
 
     def upper_bound(self, k: int) -> float:
-        """Return an upper bound of the scores of all allowed rows that `rank(k)` does not return.
+        """Return an upper bound of the scores of allowed rows outside `rank(k)`.
 
         With k = 0, it is the greatest score of any allowed row.
         """
@@ -75,7 +79,7 @@ class LexicalQuery:
 
 @dataclass(frozen=True, slots=True)
 class _IndexedTerm:
-    """A term with its postings in each segment that has it; none if the index does not know the term."""
+    """A term with its postings in each segment; none if no passage contains it."""
 
     postings: tuple[TermPostings, ...]
     doc_freq: int  # live passages of this index
@@ -101,7 +105,7 @@ class LexicalReader:
         self._norms_for(self._statistics(()).average_length)  # now, not in the first query
 
     def statistics(self, query: str) -> CollectionStatistics:
-        """Count the live passages of this index, and those that contain each term of a query."""
+        """Count the live passages, and those that contain each term of a query."""
         return self._statistics(self._count_terms(query))
 
     def query(
@@ -122,11 +126,11 @@ class LexicalReader:
         return LexicalQuery(terms, self._rows, self._allowed(query, allowed, document_of))
 
     def search(self, query: str, k: int, *, allowed: Bitmap | None = None) -> Ranking:
-        """Return the k best rows by (score descending, row ascending); fewer if fewer match."""
+        """Return the k best rows, as `LexicalQuery.rank` does."""
         return self.query(query, allowed).rank(k)
 
     def score(self, query: str, rows: Rows) -> Scores:
-        """Return the BM25 score of each of `rows`, without regard to phrases and exclusions."""
+        """Return the BM25 score of each of `rows`; phrases and exclusions do not matter."""
         return LexicalQuery(self._terms(query), self._rows, None).score(rows)
 
     def matches(self, query: str, allowed: Bitmap | None = None) -> Bitmap:
@@ -134,7 +138,10 @@ class LexicalReader:
         return self.query(query, allowed).matches()
 
     def term_parts(self, query: str, row: int) -> tuple[TermPart, ...]:
-        """Split the score of a row by the terms of the query, in their order; without the words of the passage."""
+        """Split the score of a row by the terms of the query, in their order.
+
+        The parts do not name the words of the passage.
+        """
         rows = np.array([row], np.int64)
         terms = self._terms(query)
         return tuple(TermPart(term.text, float(term.score(rows)[0])) for term in terms)
@@ -167,7 +174,7 @@ class LexicalReader:
         return Counter(self.analyzer.terms(parse_query(query).plain))
 
     def _terms(self, query: str, statistics: CollectionStatistics | None = None) -> list[TermScores]:
-        """Return the terms of a query that the index contains, in the order of the query, each once."""
+        """Return the distinct terms of a query that the index contains, in its order."""
         counts = self._count_terms(query)
         statistics = statistics or self._statistics(counts)
         known = ((text, times) for text, times in counts.items() if self._indexed_term(text).postings)
@@ -200,7 +207,7 @@ class LexicalReader:
                 yield TermPostings(number, segment, term, postings.passages_of(term), postings.frequencies_of(term))
 
     def _allowed(self, query: str, allowed: Bitmap | None, document_of: Rows | None) -> Bitmap | None:
-        """Restrict `allowed` to the rows with all phrases of the query and none of its excluded words."""
+        """Restrict `allowed` by the phrases and the exclusions of a query."""
         parsed = parse_query(query)
         conditions = len(parsed.phrases) + len(parsed.excluded)
         if conditions > MAX_CONDITIONS:

@@ -1,9 +1,10 @@
-"""The lexical index on disk: one folder a generation, made from the one before by hard links.
+"""The lexical index on disk: one folder for each generation.
 
-It holds segments (see postings.py), each an inverted index of passages with ascending keys.  Adding writes a new
-segment; deleting writes nothing, since readers count only the rows that are alive; what has died leaves the disk when
-its segment is merged.  Segments are merged so that each is more than twice as large as all that follow it: there
-are few of them, and a passage is rewritten a logarithmic number of times.
+The folder contains segments (see postings.py), each an inverted index of passages with ascending keys.  It shares
+unchanged segments with the folder of the previous generation by hard links.  Adding passages writes a new segment.
+Deleting passages writes nothing: readers ignore deleted rows, and merging a segment removes their postings from the
+disk.  The writer merges segments so that each is more than twice as large as all that follow it: there are few
+segments, and each passage is rewritten a logarithmic number of times.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +31,15 @@ from retrieval.types import Bitmap
 from retrieval.util.arrays import is_member
 from retrieval.util.files import Files
 
-_SEGMENT_OCCURRENCES = 1 << 22  # gathered in memory before a segment is written; about 40 bytes each
-_BATCH = 1 << 10  # passages taken at a time
-_BATCH_CHARACTERS = 1 << 20  # split together
-_GROWTH = 2  # a segment is merged with those behind it unless it is more than so many times as large
+_SEGMENT_OCCURRENCES = 1 << 22  # collected in memory before a segment is written; about 40 bytes each
+_BATCH_PASSAGES = 1 << 10
+_BATCH_CHARACTERS = 1 << 20  # analyzed at once
+_GROWTH = 2  # a segment stays as it is if it is more than so many times as large as all that follow it
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Passages that wait to be split together with others."""
+    """Passages that wait for their analysis."""
 
     keys: NDArray[np.uint64]
     titles: Sequence[str]
@@ -49,7 +51,10 @@ class _Batch:
 
 
 class LexicalWriter:
-    """Makes the lexical index of the next generation; nothing of it counts before a manifest names its record."""
+    """Writes the lexical index of the next generation.
+
+    Readers use the index after a manifest names its record.
+    """
 
     def __init__(
         self, collection: Path, settings: LexicalSettings, previous: LexicalRecord | None, files: Files
@@ -58,57 +63,61 @@ class LexicalWriter:
         self._previous = previous
         self._files = files
         self._segments = open_segments(collection, previous) if previous else []
-        self._kept = len(self._segments)
-        self._numbers = iter(range(1 + max((int(each.name) for each in self._segments), default=0), 1 << 30))
+        self._num_previous = len(self._segments)
+        last = max((int(segment.name) for segment in self._segments), default=0)
+        self._numbers = count(last + 1)
         self._folder: Path | None = None
         self._inverter = Inverter(Analyzer(settings.language), settings.title_weight)
-        self._waiting: list[_Batch] = []
-        self._waiting_characters = 0
+        self._pending: list[_Batch] = []
+        self._pending_characters = 0
 
     def missing(self, keys: NDArray[np.uint64]) -> Bitmap:
-        """Which of these passages are not in the index."""
-        known = [each.passages["key"] for each in self._segments]
+        """Check for each key whether its passage is missing from the index."""
+        known = [segment.passages["key"] for segment in self._segments]
         return ~is_member(keys, np.concatenate([np.empty(0, np.uint64), *known]))
 
     def add(self, keys: Sequence[int] | NDArray[np.uint64], titles: Sequence[str], texts: Sequence[str]) -> None:
-        """Add passages; their keys ascend, from call to call and above those that are there."""
-        for start in range(0, len(keys), _BATCH):
-            batch = slice(start, start + _BATCH)
-            self._waiting.append(_Batch(np.asarray(keys[batch], np.uint64), titles[batch], texts[batch]))
-            self._waiting_characters += self._waiting[-1].characters
-            if self._waiting_characters >= _BATCH_CHARACTERS:
+        """Add passages.
+
+        Their keys ascend, also from call to call, and are greater than those in the index.
+        """
+        for start in range(0, len(keys), _BATCH_PASSAGES):
+            batch = slice(start, start + _BATCH_PASSAGES)
+            self._pending.append(_Batch(np.asarray(keys[batch], np.uint64), titles[batch], texts[batch]))
+            self._pending_characters += self._pending[-1].characters
+            if self._pending_characters >= _BATCH_CHARACTERS:
                 self._invert()
 
     def commit(self, live_keys: NDArray[np.uint64], *, compact: bool = False) -> LexicalRecord:
-        """Write what was added, merge what is due, make all of it durable.
+        """Write the added passages, merge segments, and make the result durable.
 
-        live_keys: of all passages that are alive in the new generation, ascending.  `compact` makes one segment
-        without dead passages of them all.  Returns the previous record when there is nothing to change.
+        live_keys: keys of all live passages of the new generation, ascending.  compact: merge all segments into one
+        without deleted passages.  Returns the previous record if there is nothing to change.
         """
         self._invert()
         self._write_segment()
-        alive = [is_member(each.passages["key"], live_keys) for each in self._segments]
-        groups = _plan([int(np.count_nonzero(each)) for each in alive], self._kept, compact=compact)
-        due = [len(group) > 1 or _is_due(alive[group[0]], compact=compact) for group in groups]
+        live = [is_member(segment.passages["key"], live_keys) for segment in self._segments]
+        groups = _group([int(np.count_nonzero(bitmap)) for bitmap in live], self._num_previous, compact=compact)
+        due = [len(group) > 1 or _is_due(live[group[0]], compact=compact) for group in groups]
         if self._previous and self._folder is None and not any(due):
             return self._previous
         records: list[FileRecord] = []
-        for group, merged in zip(groups, due, strict=True):
-            records += self._merged(group, alive) if merged else self._linked(group[0])
+        for group, is_due in zip(groups, due, strict=True):
+            records += self._merge(group, live) if is_due else self._link(group[0])
         folder = self._open_folder()
         self._files.sync_directory(folder)
         self._files.sync_directory(self._parent)
         return LexicalRecord(folder.name, tuple(records))
 
     def _invert(self) -> None:
-        """Split the passages that wait."""
-        if not self._waiting:
+        """Analyze the pending passages."""
+        if not self._pending:
             return
-        waiting, self._waiting, self._waiting_characters = self._waiting, [], 0
+        batches, self._pending, self._pending_characters = self._pending, [], 0
         self._inverter.add(
-            np.concatenate([each.keys for each in waiting]),
-            [title for each in waiting for title in each.titles],
-            [text for each in waiting for text in each.texts],
+            np.concatenate([batch.keys for batch in batches]),
+            [title for batch in batches for title in batch.titles],
+            [text for batch in batches for text in batch.texts],
         )
         if self._inverter.occurrences >= _SEGMENT_OCCURRENCES:
             self._write_segment()
@@ -118,25 +127,25 @@ class LexicalWriter:
             return
         folder, name = self._open_folder(), self._next_name()
         self._inverter.write(self._files, folder, name)
-        self._segments.append(_open(folder, name, _recorded(folder, name)))
+        self._segments.append(_open_segment(folder, name, _record_segment(folder, name)))
 
-    def _merged(self, group: range, alive: Sequence[Bitmap]) -> tuple[FileRecord, ...]:
-        """A new segment of the passages that are alive in those of `group`; nothing where there are none."""
+    def _merge(self, group: range, live: Sequence[Bitmap]) -> tuple[FileRecord, ...]:
+        """Write the live passages of some segments, if any, as a new segment."""
         folder, name = self._open_folder(), self._next_name()
-        living = any(bool(np.any(alive[i])) for i in group)
-        if living:
+        has_live = any(bool(np.any(live[i])) for i in group)
+        if has_live:
             sources = [self._segments[i] for i in group]
-            merge_postings(sources, [alive[i] for i in group], self._files, folder, name)
+            merge_postings(sources, [live[i] for i in group], self._files, folder, name)
         for i in group:
-            if i >= self._kept:
+            if i >= self._num_previous:
                 for record in self._segments[i].files:
                     self._files.unlink(folder / record.name)
-        return _recorded(folder, name) if living else ()
+        return _record_segment(folder, name) if has_live else ()
 
-    def _linked(self, number: int) -> tuple[FileRecord, ...]:
-        """A segment as it is."""
+    def _link(self, number: int) -> tuple[FileRecord, ...]:
+        """Link the unchanged files of a segment into the new folder."""
         segment = self._segments[number]
-        if number < self._kept and self._previous:
+        if number < self._num_previous and self._previous:
             folder = self._open_folder()
             for record in segment.files:
                 self._files.link(self._parent / self._previous.name / record.name, folder / record.name)
@@ -153,11 +162,15 @@ class LexicalWriter:
 
 
 def open_segments(collection: Path, record: LexicalRecord) -> list[Postings]:
-    """The segments of a lexical index in the order of their keys.  Raises CorruptCollection."""
+    """Open the segments of a lexical index, in the order of their keys.
+
+    Raises CorruptCollection.
+    """
     folder = collection / LEXICAL / record.name
-    names = {each.name.partition("-")[0] for each in record.files}
+    names = {file.name.partition("-")[0] for file in record.files}
     opened = [
-        _open(folder, name, [each for each in record.files if each.name.startswith(f"{name}-")]) for name in names
+        _open_segment(folder, name, [file for file in record.files if file.name.startswith(f"{name}-")])
+        for name in names
     ]
     return sorted(opened, key=lambda segment: int(segment.passages["key"][0]))
 
@@ -165,33 +178,44 @@ def open_segments(collection: Path, record: LexicalRecord) -> list[Postings]:
 def open_lexical(
     collection: Path, record: LexicalRecord, settings: LexicalSettings, keys: NDArray[np.uint64], live: Bitmap
 ) -> LexicalReader:
-    """The lexical index of a generation, over its rows.  Raises CorruptCollection."""
+    """Open the lexical index of a generation.  Raises CorruptCollection.
+
+    keys: (rows,), the key of each row, ascending.  live: (rows,).
+    """
     return LexicalReader(open_segments(collection, record), settings, keys, live)
 
 
-def _plan(live: Sequence[int], kept: int, *, compact: bool) -> list[range]:
-    """Segments as groups of neighbours, each to become one: the new ones, and those before them that are small."""
-    start = 0 if compact else kept
-    total = sum(live[start:])
-    while 0 < start < len(live) and live[start - 1] <= _GROWTH * total:
+def _group(num_live: Sequence[int], num_previous: int, *, compact: bool) -> list[range]:
+    """Group the segments so that each group becomes one segment.
+
+    The new segments and the small ones before them form one group.
+    """
+    start = 0 if compact else num_previous
+    total = sum(num_live[start:])
+    while 0 < start < len(num_live) and num_live[start - 1] <= _GROWTH * total:
         start -= 1
-        total += live[start]
-    tail = [range(start, len(live))] if start < len(live) else []
+        total += num_live[start]
+    tail = [range(start, len(num_live))] if start < len(num_live) else []
     return [range(i, i + 1) for i in range(start)] + tail
 
 
-def _is_due(alive: Bitmap, *, compact: bool) -> bool:
-    """Whether a segment is rewritten by itself: more than half of it has died, or any of it when compacting."""
-    dead = len(alive) - int(np.count_nonzero(alive))
-    return dead > (0 if compact else len(alive) // 2)
+def _is_due(live: Bitmap, *, compact: bool) -> bool:
+    """Check whether to rewrite a segment alone.
+
+    This is due if more than half of its passages are deleted; when compacting, if any is.
+    """
+    deleted = len(live) - int(np.count_nonzero(live))
+    return deleted > (0 if compact else len(live) // 2)
 
 
-def _recorded(folder: Path, name: str) -> tuple[FileRecord, ...]:
+def _record_segment(folder: Path, name: str) -> tuple[FileRecord, ...]:
     return tuple(record_file(folder, file_name(name, array)) for array in NAMES)
 
 
-def _open(folder: Path, name: str, records: Sequence[FileRecord]) -> Postings:
+def _open_segment(folder: Path, name: str, records: Sequence[FileRecord]) -> Postings:
     missing = {file_name(name, array) for array in NAMES} - {record.name for record in records}
     if missing:
-        raise CorruptCollection(f"the manifest lacks {', '.join(sorted(missing))}", path=folder)
+        raise CorruptCollection(
+            f"the manifest lacks {', '.join(sorted(missing))}; restore the manifest or index again", path=folder
+        )
     return Postings(folder, name, {record.name: record for record in records})

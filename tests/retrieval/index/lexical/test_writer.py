@@ -25,19 +25,9 @@ from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import LexicalWriter, open_lexical, open_segments
 from retrieval.index.storage.manifest import LEXICAL, LexicalRecord
 from retrieval.index.storage.settings import LexicalSettings
-from retrieval.util.files import Files
+from tests.retrieval.index.lexical.samples import UnsyncedFiles
 
 PLAIN = LexicalSettings(language="none")
-
-
-class Unsynced(Files):
-    """Files that do not wait for the disk: what a power cut leaves is not asked here."""
-
-    def sync(self, descriptor: int, path: Path) -> None:
-        pass
-
-    def sync_directory(self, path: Path) -> None:
-        pass
 
 
 @dataclass
@@ -53,7 +43,7 @@ class Passages:
     def change(self, add: list[tuple[str, str]], delete: list[int] = [], *, compact: bool = False) -> None:  # noqa: B006
         """Add passages, delete some of those that are live (by rank among them), commit."""
         (self.folder / LEXICAL).mkdir(exist_ok=True)
-        writer = LexicalWriter(self.folder, self.settings, self.record, Unsynced())
+        writer = LexicalWriter(self.folder, self.settings, self.record, UnsyncedFiles())
         for rank in delete:
             if self.live:
                 self.live.pop(sorted(self.live)[rank % len(self.live)])
@@ -315,7 +305,7 @@ def test_large_additions_are_written_in_pieces(tmp_path: Path, monkeypatch: pyte
         each.folder.mkdir()
         each.change(texts)
         monkeypatch.setattr(lexical, "_BATCH_CHARACTERS", 40)
-        monkeypatch.setattr(lexical, "_BATCH", 3)
+        monkeypatch.setattr(lexical, "_BATCH_PASSAGES", 3)
         monkeypatch.setattr(lexical, "_SEGMENT_OCCURRENCES", 30)
         monkeypatch.setattr(inversion, "_MAX_KEPT_STRETCHES", 10)
     assert whole.record
@@ -339,7 +329,7 @@ def test_after_compaction_the_files_are_those_of_a_fresh_build(
         passages.change([], [], compact=True)
     fresh = Passages(tmp_path_factory.mktemp("f"), PLAIN, dict(passages.live), list(passages.given))
     (fresh.folder / LEXICAL).mkdir()
-    writer = LexicalWriter(fresh.folder, PLAIN, None, Unsynced())
+    writer = LexicalWriter(fresh.folder, PLAIN, None, UnsyncedFiles())
     keys = np.array(sorted(fresh.live), dtype=np.uint64)
     writer.add(keys, [fresh.live[int(key)][0] for key in keys], [fresh.live[int(key)][1] for key in keys])
     fresh.record = writer.commit(keys)
