@@ -17,7 +17,7 @@ from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_err
 if TYPE_CHECKING:
     from retrieval.metrics.evaluation import Evaluation, GateResult
     from retrieval.metrics.tasks import EvaluationTask, TaskSource
-    from retrieval.search.evaluated.systems import Measured, SystemSpec
+    from retrieval.search.evaluated.systems import MeasuredSystem, SystemSpec
 
 KNOWN_MEASURES = "Success@1 Success@5 Success@10 RR@10"
 DATA, OUTPUT, KNOWN = "Queries and judgments", "Output", "Without judgments"
@@ -123,7 +123,7 @@ def _evaluate(spec: SystemSpec, source: TaskSource, wanted: EvaluationOutput) ->
 
 
 def report(
-    measured: Measured, task: EvaluationTask, measures: str, wanted: EvaluationOutput, caution: str = ""
+    measured: MeasuredSystem, task: EvaluationTask, measures: str, wanted: EvaluationOutput, caution: str = ""
 ) -> None:
     """Evaluate a run, write and show what was asked for; exit 1 when a gate is not reached."""
     from retrieval.metrics.evaluation import check_gates, parse_gate
@@ -156,7 +156,7 @@ def _with_gates(wanted: EvaluationOutput) -> str:
     return " ".join([wanted.measures, *(parse_gate(text).measure for text in wanted.gates)])
 
 
-def _slices(evaluation: Evaluation, measured: Measured, task: EvaluationTask, by: str) -> dict[str, Evaluation]:
+def _slices(evaluation: Evaluation, measured: MeasuredSystem, task: EvaluationTask, by: str) -> dict[str, Evaluation]:
     from retrieval.metrics.evaluation import restrict_evaluation, slice_topics
 
     if not task.topics:
@@ -176,7 +176,7 @@ def _write_per_query(evaluation: Evaluation, path: Path) -> None:
 
 
 def _show(
-    measured: Measured,
+    measured: MeasuredSystem,
     evaluation: Evaluation,
     slices: Mapping[str, Mapping[str, Evaluation]],
     gates: tuple[GateResult, ...],
@@ -232,12 +232,12 @@ def _known_item(spec: SystemSpec, count: int, part: str, seed: int, wanted: Eval
         raise InputError(
             "known items are drawn from a collection on this machine, without a filter: name its directory"
         )
-    place = Path(spec.place)
+    place = Path(spec.location)
     items = known_items(place, count, part, seed)
     task = known_item_task(items)
     names = _with_gates(replace(wanted, measures=wanted.measures or KNOWN_MEASURES))
     with collection_without(place, items) as copy, progress_bar("asking", len(items)) as watch:
-        changed = replace(spec, place=str(copy))
+        changed = replace(spec, location=str(copy))
         measured = measure_system(changed, task.topics, depth_needed(parse_measures(names)), watch=watch)
     assert measured.provenance is not None
     provenance = replace(measured.provenance, generation=read_manifest(place).generation)  # not the copy's

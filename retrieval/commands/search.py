@@ -1,15 +1,17 @@
-"""`attendex search`: ask a collection from the terminal."""
+"""`attendex search`: search a collection from the terminal."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retrieval.commands.options import named_mode
-from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
+from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS, PARAMETERS
+from retrieval.types import SearchRequest
+from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
     from retrieval.types import Hit, PassageHit, SearchResult
@@ -17,34 +19,60 @@ if TYPE_CHECKING:
 SNIPPET_CHARACTERS = 240
 SHOWN_VALUES = 10
 
+_METHODS = " or ".join(f"{each.name} ({each.description})" for each in FUSIONS.values())
 
+
+def _parameter_help(name: str) -> str:
+    """Return the description and the bounds of a fusion parameter."""
+    parameter = PARAMETERS[name]
+    return f"{parameter.description[0].upper()}{parameter.description[1:]}, {parameter.low:,} to {parameter.high:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class RankingOptions:
+    """Options that choose the documents and their order."""
+
+    k: Annotated[int, typer.Option("-k", help="How many documents to return.")] = 10
+    offset: Annotated[int, typer.Option(help="How many documents to skip first, for paging.")] = 0
+    mode: Annotated[
+        str,
+        typer.Option(help="dense, lexical or hybrid; default: hybrid; without a lexical index, dense."),
+    ] = ""
+    where: Annotated[
+        str,
+        typer.Option("--filter", help='Condition on metadata fields: \'year >= 2019 AND topic IN ["nlp", "ir"]\'.'),
+    ] = ""
+    fusion: Annotated[str, typer.Option(help=f"How hybrid mode joins the rankings: {_METHODS}.")] = DEFAULT_FUSION
+    weight: Annotated[
+        float | None,
+        typer.Option(help=f"{_parameter_help('weight')}; default: chosen, and the answer gives the reason."),
+    ] = None
+    rrf_k: Annotated[int, typer.Option(help=f"{_parameter_help('rrf_k')}.")] = int(PARAMETERS["rrf_k"].default)
+    sort: Annotated[str, typer.Option(help="Field to order by, -FIELD for descending; default: the score.")] = ""
+    min_score: Annotated[float | None, typer.Option(help="Leave out documents that score less.")] = None
+    exact: Annotated[bool, typer.Option("--exact", help="Compare the query with every vector.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """Options that choose the contents of the answer."""
+
+    facet: Annotated[
+        list[str] | None, typer.Option(help="Count the values of this field over all matches; repeatable.")
+    ] = None
+    field: Annotated[
+        list[str] | None, typer.Option(help="Metadata field to return; repeatable.  Default: all fields.")
+    ] = None
+    highlight: Annotated[bool, typer.Option("--highlight", help="Mark the matches in the passages.")] = False
+
+
+@option_groups
 @reports_errors
 def search(
     collection: Annotated[Path, typer.Argument(help="Directory of the collection.", show_default=False)],
-    query: Annotated[str, typer.Argument(help="What to look for.", show_default=False)],
-    k: Annotated[int, typer.Option("-k", help="How many documents to return.")] = 10,
-    offset: Annotated[int, typer.Option(help="How many to skip first, for paging.")] = 0,
-    mode: Annotated[
-        str, typer.Option(help="dense, lexical or hybrid; default: hybrid where the collection has words.")
-    ] = "",
-    where: Annotated[
-        str, typer.Option("--filter", help="Expression over metadata fields: 'year >= 2019 AND topic IN [nlp, ir]'.")
-    ] = "",
-    fusion: Annotated[str, typer.Option(help="How hybrid joins both rankings: convex or rrf.")] = "convex",
-    weight: Annotated[
-        float | None, typer.Option(help="Dense share of fusion, 0 to 1; default: chosen, and the answer says why.")
-    ] = None,
-    rrf_k: Annotated[int, typer.Option(help="Constant of reciprocal rank fusion.")] = 60,
-    facet: Annotated[
-        list[str] | None, typer.Option(help="Count the values of this field over all matches; repeatable.")
-    ] = None,
-    sort: Annotated[str, typer.Option(help="Field to order by, -FIELD for descending; default: the score.")] = "",
-    min_score: Annotated[float | None, typer.Option(help="Leave out documents that score less.")] = None,
-    field: Annotated[
-        list[str] | None, typer.Option(help="Metadata field to return; repeatable.  Default: all.")
-    ] = None,
-    highlight: Annotated[bool, typer.Option("--highlight", help="Mark what matches in the passages.")] = False,
-    exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector.")] = False,
+    query: Annotated[str, typer.Argument(help="Words or a question to search for.", show_default=False)],
+    ranking: RankingOptions,
+    answer: AnswerOptions,
     encoder: Annotated[
         str, typer.Option(help="Encoder to use instead of the recorded one; it must be the same.", show_default=False)
     ] = "",
@@ -52,8 +80,8 @@ def search(
 ) -> None:
     """Search a collection.
 
-    In the query, "quoted phrases" must occur in a passage, and documents with -excluded words are left out (hybrid and
-    lexical mode).
+    In hybrid and lexical mode, a query can have operators: a passage must contain each "quoted phrase", and a document
+    with an -excluded word is left out.
 
     Examples:
 
@@ -65,24 +93,8 @@ def search(
     """
     from retrieval.encoder.loading import load_encoder
     from retrieval.search.searcher import open_searcher
-    from retrieval.types import SearchRequest
 
-    request = SearchRequest(
-        query,
-        k=k,
-        offset=offset,
-        mode=named_mode(mode),
-        filter=where,
-        fusion=fusion,
-        weight=weight,
-        rrf_k=rrf_k,
-        facets=tuple(facet or ()),
-        sort=sort,
-        min_score=min_score,
-        fields=tuple(field) if field else None,
-        highlight=highlight,
-        exact=exact,
-    )
+    request = _request(query, ranking, answer)
     chosen = load_encoder(encoder) if encoder else None
     with open_searcher(collection, encoder=chosen) as searcher:
         result = searcher.search(request)
@@ -90,6 +102,25 @@ def search(
         print_json(asdict(result))
     else:
         _show(result)
+
+
+def _request(query: str, ranking: RankingOptions, answer: AnswerOptions) -> SearchRequest:
+    return SearchRequest(
+        query,
+        k=ranking.k,
+        offset=ranking.offset,
+        mode=named_mode(ranking.mode),
+        filter=ranking.where,
+        fusion=ranking.fusion,
+        weight=ranking.weight,
+        rrf_k=ranking.rrf_k,
+        facets=tuple(answer.facet or ()),
+        sort=ranking.sort,
+        min_score=ranking.min_score,
+        fields=tuple(answer.field) if answer.field else None,
+        highlight=answer.highlight,
+        exact=ranking.exact,
+    )
 
 
 def _show(result: SearchResult) -> None:
@@ -104,31 +135,35 @@ def _show(result: SearchResult) -> None:
     for field, counts in result.facets.items():
         shown = ", ".join(f"{_escape(str(each.value))} [dim]{each.count}[/dim]" for each in counts[:SHOWN_VALUES])
         console.print(f"[bold]{_escape(field)}[/bold]  {shown or 'no values'}", highlight=False)
-    how = f"{result.mode}" + (f", weight {result.weight:g} ({result.weight_reason})" if result.weight_reason else "")
-    console.print(f"[dim]{len(result.hits)} hits in {result.timings_ms.total:.1f} ms, {how}[/dim]", highlight=False)
+    weight = f", weight {result.weight:g} ({result.weight_reason})" if result.weight_reason else ""
+    console.print(
+        f"[dim]{len(result.hits)} hits in {result.timings_ms.total:.1f} ms, {result.mode}{weight}[/dim]",
+        highlight=False,
+    )
 
 
 def _snippet(hit: Hit) -> str:
-    """The best passage as markup: matches underlined, cut to a window that begins near the first one."""
+    """Return the best passage as markup, cut to a window around its first match, with matches underlined."""
     best = hit.passages[0]
     first = best.highlights[0][0] if best.highlights else 0
     start = max(0, first - SNIPPET_CHARACTERS // 4) if first > SNIPPET_CHARACTERS // 2 else 0
     end = start + SNIPPET_CHARACTERS
-    place = f"[{best.location}] " if best.location else ""
+    location = f"[{best.location}] " if best.location else ""
     cut = "…" if start else "", "…" if end < len(best.text) else ""
-    return _escape(place) + cut[0] + _marked(best, start, end) + cut[1]
+    return _escape(location) + cut[0] + _marked(best, start, end) + cut[1]
 
 
 def _marked(passage: PassageHit, start: int, end: int) -> str:
-    """`text[start:end]` on one line, its highlights underlined."""
+    """Return `text[start:end]` on one line, with highlights underlined."""
     pieces = []
-    at = start
+    position = start
     for first, last in passage.highlights:
-        first, last = max(at, first), min(last, end)
+        first, last = max(position, first), min(last, end)
         if first < last:
-            pieces += [_escape(passage.text[at:first]), f"[underline]{_escape(passage.text[first:last])}[/underline]"]
-            at = last
-    return " ".join("".join([*pieces, _escape(passage.text[at:end])]).split())
+            marked = _escape(passage.text[first:last])
+            pieces += [_escape(passage.text[position:first]), f"[underline]{marked}[/underline]"]
+            position = last
+    return " ".join("".join([*pieces, _escape(passage.text[position:end])]).split())
 
 
 def _escape(text: str) -> str:

@@ -1,7 +1,9 @@
-"""Systems to measure: what a word on the command line names, opened and ready to be asked.
+"""Systems that an evaluation measures: run files, and collections here or behind a URL.
+
+A word on the command line names a system:
 
 run.trec                     a run file
-papers                       a collection, asked as it is asked by default
+papers                       a collection, searched with its defaults
 papers:hybrid,weight=0.7     the same with a mode and settings of a search request
 http://host:8080/papers:dense  a collection of a running service
 """
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,36 +32,47 @@ from retrieval.metrics.run_queries import (
 )
 from retrieval.metrics.runs import RetrievalRun, Topic
 from retrieval.search.evaluated.http_collection import open_remote
+from retrieval.search.fusion import PARAMETERS
 from retrieval.search.searcher import open_searcher
 from retrieval.types import EncoderFingerprint, Mode, SearchRequest
 
-SETTINGS = {"filter": str, "fusion": str, "weight": float, "rrf_k": int, "exact": bool, "min_score": float}
-_SPEC = re.compile(r"(?P<place>.+?)(?::(?P<mode>[A-Za-z]+)?(?P<settings>(?:(?:(?<=:)|,)[a-z_]+=.*)?))?", re.DOTALL)
-_NEXT_SETTING = re.compile(r",(?=[a-z_]+=)")  # a comma in a filter's list has no such name behind it
+SETTINGS: Mapping[str, type] = {
+    "filter": str,
+    "fusion": str,
+    **{each.name: each.type for each in PARAMETERS.values()},
+    "exact": bool,
+    "min_score": float,
+}
+_NAME = "[a-z_][a-z0-9_]*"
+_SPEC = re.compile(rf"(?P<location>.+?)(?::(?P<mode>[A-Za-z]+)?(?P<settings>(?:(?:(?<=:)|,){_NAME}=.*)?))?", re.DOTALL)
+_NEXT_SETTING = re.compile(rf",(?={_NAME}=)")  # no such name follows a comma in the list of a filter
 
 
 @dataclass(frozen=True, slots=True)
 class SystemSpec:
-    """What a word names: a run file, a collection's directory, or a service's collection."""
+    """A run file, the directory of a collection or a collection of a service, as `word` names it.
+
+    `location` is the path or the URL.
+    """
 
     word: str
-    place: str
+    location: str
     request: SearchRequest
 
     @property
     def is_url(self) -> bool:
-        """Whether the place is a running service."""
-        return self.place.startswith(("http://", "https://"))
+        """Whether the system is a running service."""
+        return self.location.startswith(("http://", "https://"))
 
     @property
     def is_run(self) -> bool:
-        """Whether the place is a run file, or a pipe that a run comes from."""
-        return not self.is_url and _is_there(self.place) and not Path(self.place).is_dir()
+        """Whether the system is a run file, or a pipe that gives a run."""
+        return not self.is_url and _exists(self.location) and not Path(self.location).is_dir()
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSystem:
-    """A collection that answers, with what identifies it.  `searcher` is None for a remote one."""
+    """An open collection: its search function and its identity.  `searcher` is None for a remote collection."""
 
     answer: SearchFunction
     collection: str
@@ -70,8 +83,8 @@ class OpenSystem:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A system's run.  `provenance` is None for a run file; `seconds` is what all its answers took."""
+class MeasuredSystem:
+    """A system's run.  `provenance` is None for a run file; `seconds` is the time of all its answers."""
 
     label: str
     run: RetrievalRun
@@ -80,13 +93,13 @@ class Measured:
 
 
 def parse_system(word: str) -> SystemSpec:
-    """Read a word; InputError for a setting that does not exist or does not fit."""
-    if _is_there(word):
+    """Parse a word.  Raises InputError for a setting that does not exist or whose value does not fit."""
+    if _exists(word):
         return SystemSpec(word, word, SearchRequest(""))
     match = _SPEC.fullmatch(word)
     if match is None:
         raise InputError(
-            f"{word!r} names no system; write DIR, DIR:mode or DIR:mode,weight=0.7 (modes: {', '.join(Mode)})"
+            f"{word!r} does not name a system; write DIR, DIR:mode or DIR:mode,weight=0.7 (modes: {', '.join(Mode)})"
         )
     if match["mode"] and match["mode"] not in list(Mode):
         raise InputError(f"{word!r}: there is no mode {match['mode']!r}; modes: {', '.join(Mode)}")
@@ -95,18 +108,18 @@ def parse_system(word: str) -> SystemSpec:
         name, _, value = pair.partition("=")
         settings[name] = _setting(word, name, value)
     mode = Mode(match["mode"]) if match["mode"] else None
-    return SystemSpec(word, match["place"], replace(SearchRequest("", mode=mode), **settings))
+    return SystemSpec(word, match["location"], replace(SearchRequest("", mode=mode), **settings))
 
 
 @contextmanager
 def open_system(spec: SystemSpec, *, encoder: SentenceEncoder | None = None) -> Iterator[OpenSystem]:
-    """Open the collection of a spec that is no run file."""
+    """Open the collection of a spec that is not a run file."""
     if spec.is_url:
-        with open_remote(spec.place) as remote:
+        with open_remote(spec.location) as remote:
             yield OpenSystem(remote.answer, remote.collection, remote.generation, remote.documents, remote.encoder)
         return
-    _require_there(spec)
-    with open_searcher(Path(spec.place), encoder=encoder) as searcher:
+    _require_exists(spec)
+    with open_searcher(Path(spec.location), encoder=encoder) as searcher:
         reader = searcher.reader
         yield OpenSystem(
             searcher.search_many,
@@ -125,64 +138,64 @@ def ask_system(
     topics: Sequence[Topic],
     *,
     watch: ProgressCallback | None = None,
-) -> Measured:
-    """Put the queries to an open system; the run is named for what gave it."""
-    asked = run_queries(system.answer, topics, request, watch=watch)
+) -> MeasuredSystem:
+    """Run the queries on an open system; the tag of the run names the system."""
+    timed = run_queries(system.answer, topics, request, watch=watch)
     provenance = RunProvenance(
-        system.collection, system.generation, system.documents, asked.mode, system.encoder, describe_settings(request)
+        system.collection, system.generation, system.documents, timed.mode, system.encoder, describe_settings(request)
     )
-    return Measured(label, RetrievalRun(provenance.tag, asked.run.rankings), provenance, asked.seconds)
+    return MeasuredSystem(label, RetrievalRun(provenance.tag, timed.run.rankings), provenance, timed.seconds)
 
 
 def measure_system(
     spec: SystemSpec, topics: Sequence[Topic], depth: int, *, watch: ProgressCallback | None = None
-) -> Measured:
-    """The run of a spec: read, or asked for.  InputError when it must be asked and there are no queries."""
+) -> MeasuredSystem:
+    """Read a run file, or run the queries on a collection.  Raises InputError if a collection has no queries."""
     if spec.is_run:
-        return Measured(spec.word, read_run(Path(spec.place)))
-    _require_there(spec)
+        return MeasuredSystem(spec.word, read_run(Path(spec.location)))
+    _require_exists(spec)
     if not topics:
-        raise InputError(f"{spec.word!r} must be asked, so queries are needed: give --queries FILE or --beir FOLDER")
+        raise InputError(f"{spec.word!r} is a collection and needs queries: give --queries FILE or --beir FOLDER")
     with open_system(spec) as system:
         return ask_system(system, spec.word, deep(spec.request, depth), topics, watch=watch)
 
 
 def deep(request: SearchRequest, depth: int) -> SearchRequest:
-    """The request for a ranking of `depth` documents, with as little beside as can be asked."""
+    """Return the request for a ranking of `depth` documents with the smallest answer."""
     return replace(request, k=depth, passages_per_document=1, fields=())
 
 
 @contextmanager
 def open_texts(spec: SystemSpec) -> Iterator[IndexReader]:
-    """Open what texts are read from: a collection on this machine.  InputError for another system."""
+    """Open the collection that texts are read from.  Raises InputError if it is not on this machine."""
     if spec.is_url or spec.is_run:
         raise InputError(f"{spec.word!r} has no texts to read; name a collection's directory")
-    _require_there(spec)
-    with open_index_reader(Path(spec.place)) as reader:
+    _require_exists(spec)
+    with open_index_reader(Path(spec.location)) as reader:
         yield reader
 
 
 def texts_of(reader: IndexReader, ids: Collection[str]) -> dict[str, DocumentText]:
-    """Title and text of each of the documents that the collection has."""
+    """Return title and text of the documents that the collection has, by id."""
     rows = [row for row in map(reader.find, ids) if row is not None]
     return {each.id: DocumentText(each.title, each.text) for each in reader.documents(rows)}
 
 
-def _is_there(place: str) -> bool:
-    """Whether a file, folder or pipe has that name; a name that none can have is not there."""
-    return os.path.exists(place)  # noqa: PTH110  Path.exists raises for a name that is too long
+def _exists(path: str) -> bool:
+    """Check whether a file, folder or pipe has that name."""
+    return os.path.exists(path)  # noqa: PTH110  Path.exists raises for a name that is too long
 
 
-def _require_there(spec: SystemSpec) -> None:
-    if not spec.is_url and not _is_there(spec.place):
-        raise NotFound(f"{spec.place}: neither a run file nor a collection is there")
+def _require_exists(spec: SystemSpec) -> None:
+    if not spec.is_url and not _exists(spec.location):
+        raise NotFound(f"{spec.location}: neither a run file nor a collection has that name; check the path")
 
 
 def _setting(word: str, name: str, value: str) -> Any:
     if name not in SETTINGS:
-        raise InputError(f"{word!r}: there is no setting {name!r}; settings: {', '.join(SETTINGS)}")
+        raise InputError(f"{word!r}: there is no setting {name!r}; the settings are {', '.join(SETTINGS)}")
     kind = SETTINGS[name]
     try:
         return {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
     except (KeyError, ValueError) as error:
-        raise InputError(f"{word!r}: {value!r} is no {kind.__name__} for {name}") from error
+        raise InputError(f"{word!r}: {value!r} is not a {kind.__name__}, which {name} needs") from error

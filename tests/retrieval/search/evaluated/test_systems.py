@@ -13,7 +13,7 @@ from retrieval.types import EncoderFingerprint, Mode, SearchRequest
 
 
 @pytest.mark.parametrize(
-    ("word", "place", "request_"),
+    ("word", "location", "request_"),
     [
         ("papers", "papers", SearchRequest("")),
         ("a/b/papers:dense", "a/b/papers", SearchRequest("", mode=Mode.DENSE)),
@@ -30,9 +30,9 @@ from retrieval.types import EncoderFingerprint, Mode, SearchRequest
         ("https://host/papers:lexical", "https://host/papers", SearchRequest("", mode=Mode.LEXICAL)),
     ],
 )
-def test_words_are_read(word: str, place: str, request_: SearchRequest) -> None:
+def test_words_are_read(word: str, location: str, request_: SearchRequest) -> None:
     spec = parse_system(word)
-    assert (spec.word, spec.place, spec.request) == (word, place, request_)
+    assert (spec.word, spec.location, spec.request) == (word, location, request_)
 
 
 def test_what_is_there_is_taken_as_it_is_named(tmp_path: Path) -> None:
@@ -47,10 +47,12 @@ def test_what_is_there_is_taken_as_it_is_named(tmp_path: Path) -> None:
     ("word", "message"),
     [
         ("papers:dense,depth=3", "there is no setting 'depth'"),
-        ("papers:weight=much", "'much' is no float for weight"),
-        ("papers:exact=maybe", "'maybe' is no bool for exact"),
+        ("papers:weight=much", "'much' is not a float, which weight needs"),
+        ("papers:exact=maybe", "'maybe' is not a bool, which exact needs"),
         ("papers:lexcial", "there is no mode 'lexcial'; modes: dense, lexical, hybrid"),
         ("papers:hybridweight=0.3", "there is no setting 'hybridweight'"),
+        ("papers:k1=0.9", "there is no setting 'k1'; the settings are filter, fusion, weight, rrf_k, exact, min_score"),
+        ("papers:hybrid,weight=0.5,k1=0.9", "there is no setting 'k1'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(word: str, message: str) -> None:
