@@ -22,9 +22,10 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import CorruptCollection, InputError
 from retrieval.index.collection.document_store import passage_text
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.collection.segment import FACTS, VECTORS, Segment, npy_bytes
+from retrieval.index.collection.segment import FACTS, VECTORS, Segment
 from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import SEGMENTS, Manifest, SegmentRecord, kept_generations, read_manifest
+from retrieval.index.storage.npy import npy_bytes
 from retrieval.index.storage.settings import Canaries
 from retrieval.index.vectors.store import VectorWriter, open_vectors
 from retrieval.search.readability import Readability

@@ -10,7 +10,7 @@ from indexer.writing.garbage import COLLECTION_ENTRIES, FOLDERS, LOCK
 from indexer.writing.resume_journal import JOURNAL
 from retrieval.errors import NotACollection, StorageError
 from retrieval.index.storage.manifest import MANIFEST, read_manifest, was_committed
-from retrieval.util.files import Files, Lock, storage_errors, take_lock
+from retrieval.util.files import FileLock, Files, storage_errors, take_lock
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class CollectionLock:
         self.path = path
         self._files = files
         self._made: list[Path] = []  # directories that did not exist before, outermost first
-        self._lock: Lock | None = None
+        self._lock: FileLock | None = None
 
     def acquire(self, *, create: bool, wait_s: float) -> None:
         """Acquire the lock; `create` makes the directory if it is missing.

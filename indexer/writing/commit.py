@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from indexer.writing.garbage import LOCK, Retention, collect_garbage
-from retrieval.index.collection.segment import npy_bytes
 from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import (
     DELETIONS,
@@ -24,6 +23,7 @@ from retrieval.index.storage.manifest import (
     generation_path,
     read_manifest,
 )
+from retrieval.index.storage.npy import npy_bytes
 from retrieval.types import Bitmap, Rows
 from retrieval.util.files import Files, locked, replace_atomically, write_file
 

@@ -20,9 +20,10 @@ from retrieval.index.collection.document_store import (
     metadata_batch,
     passages_batch,
 )
-from retrieval.index.collection.segment import BATCHES_FILE, FACTS, FACTS_TYPE, IDS, VECTORS, npy_bytes
+from retrieval.index.collection.segment import BATCHES_FILE, FACTS, FACTS_TYPE, IDS, VECTORS
 from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import SEGMENTS, SegmentRecord
+from retrieval.index.storage.npy import npy_bytes
 from retrieval.index.vectors.store import VectorWriter
 from retrieval.types import Bitmap, Document, Metadata, Passage, Schema, Vectors
 from retrieval.util.files import Files, write_file

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import os
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from retrieval.errors import BadJudgments, StorageError
+from retrieval.errors import BadJudgments
+from retrieval.util.files import replace_atomically, storage_errors
 
 
 def read_text(path: Path) -> str:
@@ -58,18 +57,6 @@ def write_text(path: Path, pieces: Iterable[str]) -> None:
     """
     data = "".join(pieces).encode()
     data = gzip.compress(data, mtime=0) if path.suffix == ".gz" else data
-    try:
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise StorageError(f"cannot be written ({error.strerror})", path=path) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(0o644)  # mkstemp makes the file private
-        Path(temporary).replace(path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise StorageError(f"cannot be written ({error.strerror})", path=path) from error
-        raise
+    replace_atomically(path, data)

@@ -1,1 +1,1 @@
-"""Utilities that every package uses: files, cores, the terminal."""
+"""Utilities of all packages: files, arrays, intervals, cores, the terminal."""

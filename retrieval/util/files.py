@@ -1,12 +1,12 @@
-"""The only file-system primitives: durable writes, atomic replacement, the write lock.
+"""File-system primitives: durable writes, atomic replacement, locks.
 
-A writer changes the file system through `Files` alone, one method a step, so that a test can count the steps and make
-any one of them fail or be the last.  Each refusal of the operating system becomes a StorageError that names the file.
+A writer changes the file system only through `Files`, whose methods are single steps.  A test can thus count the steps,
+make each of them fail, and stop a writer after each of them.  An error of the operating system becomes a StorageError
+that names the file.
 """
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
@@ -21,6 +21,11 @@ from typing import BinaryIO, cast
 
 from retrieval.errors import CollectionLocked, StorageError
 
+try:
+    import fcntl
+except ImportError as error:
+    raise ImportError("Attendex locks files with fcntl, which Windows lacks; use Linux, macOS or WSL") from error
+
 _BUFFER_BYTES = 1 << 20
 _POLL_S = 0.05
 
@@ -31,28 +36,24 @@ class Files:
     mode = 0o644  # of new files
 
     def create(self, path: Path) -> int:
-        """Open a new file for writing; it must not exist."""
+        """Open a new file for writing.  Raises StorageError if it exists."""
         with storage_errors(path):
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self.mode)
 
     def write(self, descriptor: int, path: Path, data: bytes | memoryview) -> int:
-        """Write some of `data`; returns how many bytes were taken."""
+        """Write a part of `data`; return the number of bytes that were written."""
         with storage_errors(path):
             return os.write(descriptor, data)
 
     def sync(self, descriptor: int, path: Path) -> None:
-        """Make a file's bytes survive a power cut."""
+        """Make the bytes of a file survive a power cut."""
         with storage_errors(path):
             os.fsync(descriptor)
 
     def sync_directory(self, path: Path) -> None:
         """Make the names in a directory survive a power cut."""
         with storage_errors(path):
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_path(path, os.O_DIRECTORY)
 
     def rename(self, source: Path, target: Path) -> None:
         """Replace `target` by `source`, atomically."""
@@ -60,17 +61,17 @@ class Files:
             source.replace(target)
 
     def link(self, source: Path, target: Path) -> None:
-        """A second name for the same file."""
+        """Give a file a second name."""
         with storage_errors(target):
             os.link(source, target)
 
     def unlink(self, path: Path) -> None:
-        """Remove a file's name; readers that hold the file keep it."""
+        """Remove a file's name; a process that has the file open can still read it."""
         with storage_errors(path):
             path.unlink(missing_ok=True)
 
     def make_directory(self, path: Path) -> None:
-        """A new directory; it may exist."""
+        """Make a directory, unless it exists."""
         with storage_errors(path):
             path.mkdir(exist_ok=True)
 
@@ -80,14 +81,23 @@ class Files:
             path.rmdir()
 
 
+def sync_path(path: Path, flags: int = 0) -> None:
+    """Make a file's bytes, or a directory's names, survive a power cut.  Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Name `path` in whatever the operating system refuses."""
+    """Turn an OSError into a StorageError that names `path`."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StorageError(f"{reason}; what was committed before is untouched", path=path) from error
+        raise StorageError(f"{reason}; files that were written before are unchanged", path=path) from error
 
 
 class _Output(io.RawIOBase):
@@ -121,7 +131,10 @@ class _Output(io.RawIOBase):
 
 @contextmanager
 def writing(files: Files, path: Path) -> Iterator[BinaryIO]:
-    """A new file, buffered; fsynced when the block ends well, closed as it is when it does not."""
+    """Open a new file with a buffer; fsync it at the end of the block.
+
+    If the block raises, the file is closed without an fsync.
+    """
     raw = _Output(files, path)
     try:
         buffered = io.BufferedWriter(cast(io.RawIOBase, raw), _BUFFER_BYTES)
@@ -133,27 +146,27 @@ def writing(files: Files, path: Path) -> Iterator[BinaryIO]:
 
 
 def write_file(files: Files, path: Path, data: bytes) -> None:
-    """A new file with `data`, fsynced; its directory is not."""
+    """Write a new file and fsync it.  Its directory is not fsynced."""
     with writing(files, path) as file:
         file.write(data)
 
 
 def replace_atomically(path: Path, data: bytes, files: Files | None = None) -> None:
-    """Readers see the old bytes or the new bytes, never a mixture."""
+    """Replace a file durably; readers see the old bytes or the new bytes, never a mixture."""
     files = files or Files()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         write_file(files, temporary, data)
         files.rename(temporary, path)
     except BaseException:
-        with suppress(StorageError):  # the first refusal is the one to report
+        with suppress(StorageError):  # report the first error
             files.unlink(temporary)
         raise
     files.sync_directory(path.parent)  # the rename itself must survive a power cut
 
 
 def remove_tree(files: Files, path: Path) -> None:
-    """Remove a directory and all that is in it; links are removed, not followed."""
+    """Remove a directory and its contents.  Links are removed, not followed."""
     with storage_errors(path):
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     for entry in entries:
@@ -164,11 +177,11 @@ def remove_tree(files: Files, path: Path) -> None:
     files.remove_directory(path)
 
 
-class Lock:
-    """One holder at a time, across processes and threads.
+class FileLock:
+    """A lock that one thread of one process has at a time.
 
-    The kernel keeps the lock (`flock`) and drops it when its holder dies, so that a stale one cannot be: the file that
-    a dead process leaves behind is simply taken over.  What is written in it only tells others who holds it.
+    The kernel keeps the lock (`flock`) and drops it when its process dies.  There is thus no stale lock: the next
+    process takes the lock file that a dead process left.  The file's content only names the owner for error messages.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -176,14 +189,14 @@ class Lock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Give up the lock, so that the next process can take it."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 
 @contextmanager
 def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold the lock file `path` for a block; see `take_lock`."""
+    """Take the lock file `path` for a block.  Raises CollectionLocked; see `take_lock`."""
     lock = take_lock(path, wait_s=wait_s)
     try:
         yield
@@ -191,10 +204,11 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         lock.release()
 
 
-def take_lock(path: Path, *, wait_s: float = 0.0) -> Lock:
-    """Take the lock file `path`, waiting up to `wait_s`.  Raises CollectionLocked, which names the holder.
+def take_lock(path: Path, *, wait_s: float = 0.0) -> FileLock:
+    """Take the lock file `path`; wait for it up to `wait_s` seconds.
 
-    A holder may remove the file before it lets go; who waited for that one looks for the file again.
+    Raises CollectionLocked, which names the owner.  An owner may remove the file before it gives up the lock; a process
+    that waited for the removed file opens the file of that name again.
     """
     deadline = time.monotonic() + wait_s
     while True:
@@ -202,10 +216,10 @@ def take_lock(path: Path, *, wait_s: float = 0.0) -> Lock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             _wait_for_lock(descriptor, path, deadline)
-            if _is_at(descriptor, path):
+            if _is_named(descriptor, path):
                 with storage_errors(path):
-                    _sign(descriptor)
-                return Lock(path, descriptor)
+                    _write_owner(descriptor)
+                return FileLock(path, descriptor)
         except BaseException:
             os.close(descriptor)
             raise
@@ -215,12 +229,12 @@ def take_lock(path: Path, *, wait_s: float = 0.0) -> Lock:
 def _wait_for_lock(descriptor: int, path: Path, deadline: float) -> None:
     while not _try_lock(descriptor, path):
         if time.monotonic() >= deadline:
-            raise CollectionLocked(f"{path}: held by {_holder(descriptor)}; wait for it to end, then try again")
+            raise CollectionLocked(f"{path}: held by {_read_owner(descriptor)}; wait for it to end, then try again")
         time.sleep(_POLL_S)
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the open file is the one that has this name now."""
+def _is_named(descriptor: int, path: Path) -> bool:
+    """Check whether the open file is the file that has this name now."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -228,7 +242,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def lock_is_held(path: Path) -> bool:
-    """Whether someone holds the lock file just now."""
+    """Check whether a process has the lock file now."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -249,15 +263,15 @@ def _try_lock(descriptor: int, path: Path) -> bool:
     return True
 
 
-def _sign(descriptor: int) -> None:
+def _write_owner(descriptor: int) -> None:
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(owner).encode(), 0)
 
 
-def _holder(descriptor: int) -> str:
+def _read_owner(descriptor: int) -> str:
     try:
         owner = json.loads(os.pread(descriptor, 4096, 0))
         return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (ValueError, KeyError, TypeError):  # signed a moment later, or never
+    except (ValueError, KeyError, TypeError):  # the owner has not written its name yet
         return "another process"

@@ -1,4 +1,4 @@
-"""Shared by all commands: option groups, output streams, JSON, errors and exit codes.
+"""Shared by all commands: option groups, output, JSON, errors, exit codes.
 
 Results go to stdout.  Progress, summaries and errors go to stderr.
 """
@@ -83,7 +83,10 @@ def option_groups(command: Callable[..., T]) -> Callable[..., T]:
 
 
 def _fields(group: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield name, annotation and default of each field; `inspect.Parameter.empty` if there is no default."""
+    """Yield name, annotation and default of each field.
+
+    The default is `inspect.Parameter.empty` if the field has none.
+    """
     hints = get_type_hints(group, include_extras=True)
     for field in dataclasses.fields(group):
         missing = field.default is dataclasses.MISSING

@@ -23,6 +23,7 @@ from retrieval.encoder.checkpoint.model_folder import EncoderFolder
 from retrieval.encoder.token_batches import GRAPH_INPUTS, TokenBatch
 from retrieval.errors import EncoderError
 from retrieval.types import EncoderFingerprint
+from retrieval.util.files import sync_path
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -139,21 +140,13 @@ def save_graph(graph: ov.Model, place: Path) -> None:
         except RuntimeError as error:  # how the library reports a full disk
             raise OSError(str(error)) from error
         for path in (temporary / MODEL, temporary / WEIGHTS):
-            _sync(path)
+            sync_path(path)
         temporary.chmod(0o755)  # mkdtemp makes it private; another user may run the service
         with suppress(FileExistsError, OSError):
             temporary.rename(place)  # fails where another process was first, which is as good
-        _sync(place.parent)
+        sync_path(place.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def export(folder: EncoderFolder) -> ov.Model:

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from retrieval.errors import CorruptCollection
@@ -26,10 +24,10 @@ from retrieval.index.collection.document_store import (
     read_documents,
     read_passages,
 )
-from retrieval.index.storage.bounded_cache import Remembered
+from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.checksums import CheckedFile
 from retrieval.index.storage.manifest import DELETIONS, SEGMENTS, SegmentRecord
-from retrieval.index.storage.npy import read_header
+from retrieval.index.storage.npy import array_in
 from retrieval.index.vectors.approximate import Approximate
 from retrieval.index.vectors.build import StructureFacts, open_structure
 from retrieval.index.vectors.exact import Flat
@@ -49,13 +47,6 @@ _PASSAGES = 1 << 14  # that are remembered
 _FEW_NUMBERS = 1 << 22  # in vectors of 384 dimensions those of 10,000 passages, 16 MB in memory
 
 FACTS_TYPE = np.dtype([("content", "<u8", (2,)), ("unreadable", "<f4")])  # digest; share of text, NaN when unknown
-
-
-def npy_bytes(array: NDArray[Any]) -> bytes:
-    """An array as the bytes of an `.npy` file."""
-    buffer = BytesIO()
-    npy.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +80,19 @@ class Segment:
         self.document_of: Rows = self._tables[Table.PASSAGES].numbers("document").astype(np.int64)
         self.vectors: Kept = self._vectors()
         self._check_counts()
-        self._documents: Remembered[int, Document] = Remembered(_TEXT_BYTES)
-        self._passages: Remembered[int, Passage] = Remembered(_PASSAGES)
+        self._documents: BoundedCache[int, Document] = BoundedCache(_TEXT_BYTES)
+        self._passages: BoundedCache[int, Passage] = BoundedCache(_PASSAGES)
 
     def _array(self, name: str) -> NDArray[Any]:
         file = self._files[name]
         file.require()
-        return _parse_npy(file)
+        return array_in(file)
 
     def _live(self) -> Bitmap:
         if self._deletions is None:
             return np.ones(self.record.documents, dtype=np.bool_)
         self._deletions.require()
-        bits = np.unpackbits(_parse_npy(self._deletions), count=self.record.documents, bitorder="little")
+        bits = np.unpackbits(array_in(self._deletions), count=self.record.documents, bitorder="little")
         return ~bits.astype(np.bool_)
 
     def _vectors(self) -> Kept:
@@ -171,7 +162,7 @@ class Segment:
         """Documents in the order asked; those of a page of hits are remembered."""
         if len(rows) > _PAGE_ROWS:
             return self._read_documents(rows)
-        return self._documents.all_of(rows.tolist(), self._read_documents, _size_bytes)
+        return self._documents.get_all(rows.tolist(), self._read_documents, _size_bytes)
 
     def _read_documents(self, rows: Sequence[int] | Rows) -> list[Document]:
         rows = np.asarray(rows, np.int64)
@@ -185,7 +176,7 @@ class Segment:
         """Passages in the order asked; those of a page of hits are remembered."""
         if len(rows) > _PAGE_ROWS:
             return self._read_passages(rows)
-        return self._passages.all_of(rows.tolist(), self._read_passages, lambda _: 1)
+        return self._passages.get_all(rows.tolist(), self._read_passages, lambda _: 1)
 
     def _read_passages(self, rows: Sequence[int] | Rows) -> list[Passage]:
         return read_passages(self._tables[Table.PASSAGES], np.asarray(rows, np.int64))
@@ -232,13 +223,3 @@ class Segment:
 
 def _size_bytes(document: Document) -> int:
     return sys.getsizeof(document.text) + sys.getsizeof(document.title) + sys.getsizeof(document.metadata)
-
-
-def _parse_npy(file: CheckedFile) -> NDArray[Any]:
-    """The array in a checked `.npy` file, without a copy."""
-    data = memoryview(file.bytes)
-    try:
-        header = read_header(BytesIO(data[:4096].tobytes()))
-        return np.frombuffer(data[header.size_bytes :], dtype=header.dtype).reshape(header.shape)
-    except ValueError as error:
-        raise file.damage(f"is not an array ({error})") from error

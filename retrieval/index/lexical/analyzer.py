@@ -25,7 +25,7 @@ from itertools import accumulate
 import regex
 import Stemmer
 
-from retrieval.index.storage.bounded_cache import Remembered
+from retrieval.index.storage.bounded_cache import BoundedCache
 
 MAX_TERM = 100  # characters; longer terms are cut
 
@@ -71,7 +71,7 @@ class Analyzer:
     def __init__(self, language: str) -> None:
         self._stemmer = None if language == "none" else Stemmer.Stemmer(language, 0)
         self._lock = threading.Lock()  # a Snowball stemmer writes to a buffer of its own
-        self._cache: Remembered[str, tuple[str, ...]] = Remembered(_MAX_CACHED_CHARACTERS)
+        self._cache: BoundedCache[str, tuple[str, ...]] = BoundedCache(_MAX_CACHED_CHARACTERS)
 
     def split(self, text: str) -> list[str]:
         """Split a text into its words, in order.

@@ -15,7 +15,7 @@ from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.bm25 import CollectionStatistics, LengthNorms, Scorer, TermScores, make_scorer
 from retrieval.index.lexical.phrases import ParsedQuery, parse_query, phrase_passages
 from retrieval.index.lexical.postings import LiveRows, LiveSegment, Postings, TermPostings
-from retrieval.index.storage.bounded_cache import Remembered
+from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
 
@@ -99,9 +99,9 @@ class LexicalReader:
         self._rows = LiveRows.of([LiveSegment.locate(segment, keys, live) for segment in segments], len(keys))
         self._num_live = int(np.count_nonzero(self._rows.segment_of >= 0))
         self._total_length = float(self._rows.lengths.sum())
-        self._norms: Remembered[float, LengthNorms] = Remembered(_MAX_CACHED_NORMS)
-        self._indexed_terms: Remembered[str, _IndexedTerm] = Remembered(_MAX_CACHED_TERMS)
-        self._term_scores: Remembered[tuple[object, ...], TermScores] = Remembered(_MAX_CACHED_ROWS)
+        self._norms: BoundedCache[float, LengthNorms] = BoundedCache(_MAX_CACHED_NORMS)
+        self._indexed_terms: BoundedCache[str, _IndexedTerm] = BoundedCache(_MAX_CACHED_TERMS)
+        self._term_scores: BoundedCache[tuple[object, ...], TermScores] = BoundedCache(_MAX_CACHED_ROWS)
         self._norms_for(self._statistics(()).average_length)  # now, not in the first query
 
     def statistics(self, query: str) -> CollectionStatistics:

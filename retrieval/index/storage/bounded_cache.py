@@ -1,4 +1,4 @@
-"""What was made or read lately, kept in memory up to a size."""
+"""A cache in memory with a size limit."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Remembered(Generic[K, V]):
-    """Values by key, of at most `most` together, in a unit of the caller's.  Safe to call from several threads.
+class BoundedCache(Generic[K, V]):
+    """Values by key, with a total size of at most `max_size`, in a unit that the caller chooses.
 
-    Emptied when the next value would not fit: what is asked for often is soon there again, and to find a value costs
-    no more than a look into a dict.
+    If the next value does not fit, all values are dropped: frequent keys return soon, and a hit costs no more than a
+    look-up in a dictionary.  Safe to use from several threads.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
         self._size = 0
         self._values: dict[K, V] = {}
         self._lock = threading.Lock()
@@ -27,26 +27,26 @@ class Remembered(Generic[K, V]):
         return len(self._values)
 
     def get(self, key: K) -> V | None:
-        """The value, if it is here."""
+        """Return the cached value, or None."""
         return self._values.get(key)
 
     def put(self, key: K, value: V, size: int) -> None:
-        """Keep a value, unless it alone is too large."""
-        if size > self._most:
+        """Cache a value, unless it alone exceeds the limit."""
+        if size > self._max_size:
             return
         with self._lock:
             if key in self._values:
                 return
-            if self._size + size > self._most:
+            if self._size + size > self._max_size:
                 self._values = {}
                 self._size = 0
             self._values[key] = value
             self._size += size
 
-    def all_of(
+    def get_all(
         self, keys: Sequence[K], read: Callable[[Sequence[K]], Sequence[V]], size: Callable[[V], int]
     ) -> list[V]:
-        """The value of each key; those that are not here are read, all at once, and kept."""
+        """Return the value of each key.  One call of `read` fetches the missing values, which are then cached."""
         values = self._values
         found = {key: values[key] for key in keys if key in values}
         missing = [key for key in dict.fromkeys(keys) if key not in found]

@@ -1,7 +1,7 @@
-"""Files with their digests: recorded when written, checked before anything reads the bytes.
+"""Digests of files: recorded after writing, checked before any byte is used.
 
-A file is digested whole, and, where it is longer than one block, block by block as well, so that a large file need not
-be read to its end before its first page is used.
+A file has a digest of all its bytes.  A file of more than one block also has a digest of each block, so that a reader
+of a large file checks only the blocks that it uses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ REPAIR = "restore the collection, or `attendex rollback` to a good generation"
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """What a generation knows of one of its files; `name` is relative to the directory of its owner."""
+    """Size and digests of a file of a generation.
+
+    `name` is relative to the directory of the segment, the lexical index or the deletions.
+    """
 
     name: str
     size_bytes: int
@@ -32,7 +35,7 @@ class FileRecord:
 
 
 def record_file(folder: Path, name: str) -> FileRecord:
-    """Digest a finished file."""
+    """Compute the record of a finished file."""
     whole = hashlib.sha256()
     blocks = []
     size_bytes = 0
@@ -45,7 +48,7 @@ def record_file(folder: Path, name: str) -> FileRecord:
 
 
 def _read_block(descriptor: int) -> bytes:
-    """The next block; shorter only at the end of the file."""
+    """Read the next block; only the last block of a file is shorter."""
     parts = []
     missing = BLOCK_BYTES
     while missing and (part := os.read(descriptor, missing)):
@@ -55,9 +58,9 @@ def _read_block(descriptor: int) -> bytes:
 
 
 class CheckedFile:
-    """A file of a generation, memory-mapped; `require` checks the bytes that are about to be used.
+    """A memory-mapped file of a generation, whose bytes `require` checks before their use.
 
-    The size is checked on opening.  The file stays readable when its name is removed.  Safe to use from several
+    Opening checks the size.  The file stays readable after a writer removes its name.  Safe to use from several
     threads.
     """
 
@@ -80,7 +83,10 @@ class CheckedFile:
             raise self.damage(f"cannot be read ({error.strerror})") from error
 
     def require(self, start: int = 0, end: int | None = None) -> None:
-        """Check the blocks that hold the bytes [start, end), each once.  Raises CorruptCollection."""
+        """Check the blocks that contain the bytes [start, end), each once.
+
+        Raises CorruptCollection.
+        """
         if not self.record.blocks:
             if not self._checked[0]:
                 self._check(0, self.bytes, bytes.fromhex(self.record.sha256))
@@ -92,7 +98,7 @@ class CheckedFile:
                 self._check(block, piece, self.record.blocks[block])
 
     def release(self) -> None:
-        """Give back the memory of the pages that were checked; they stay in the page cache."""
+        """Release the memory of the mapped pages; they stay in the page cache."""
         if isinstance(self.bytes, mmap.mmap):
             self.bytes.madvise(mmap.MADV_DONTNEED)
 
@@ -102,6 +108,6 @@ class CheckedFile:
             raise self.damage(f"differs from its digest{where}")
         self._checked[block] = True
 
-    def damage(self, what: str) -> CorruptCollection:
-        """The error for a file that is not what was written."""
-        return CorruptCollection(f"{what}; {REPAIR}", path=self.path)
+    def damage(self, problem: str) -> CorruptCollection:
+        """Return the error for a file that differs from the written file."""
+        return CorruptCollection(f"{problem}; {REPAIR}", path=self.path)

@@ -1,17 +1,21 @@
-"""The header of a `.npy` file as a collection has them: version 1.0, the last axis together, no objects."""
+"""Arrays as `.npy` files: format version 1.0, C order, no objects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from retrieval.index.storage.checksums import CheckedFile
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayHeader:
-    """What an array is, and where in its file its elements begin."""
+    """The shape and dtype of an array; its elements begin `size_bytes` after the start of the file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -19,10 +23,27 @@ class ArrayHeader:
 
 
 def read_header(file: IO[bytes]) -> ArrayHeader:
-    """The header at the start of a file.  Raises ValueError for one of another kind."""
+    """Read the header at the start of a file.  Raises ValueError for another version or layout."""
     if npy.read_magic(file) != (1, 0):
         raise ValueError("not version 1.0 of the .npy format")
     shape, fortran_order, dtype = npy.read_array_header_1_0(file)
     if fortran_order or dtype.hasobject:
         raise ValueError("unexpected layout")
     return ArrayHeader(shape, dtype, file.tell())
+
+
+def array_in(file: CheckedFile) -> NDArray[Any]:
+    """Return the array in a checked file, without a copy.  Raises CorruptCollection."""
+    data = memoryview(file.bytes)
+    try:
+        header = read_header(BytesIO(data[:4096].tobytes()))
+        return np.frombuffer(data[header.size_bytes :], dtype=header.dtype).reshape(header.shape)
+    except ValueError as error:
+        raise file.damage(f"is not an array ({error})") from error
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """Return an array as the bytes of an `.npy` file."""
+    buffer = BytesIO()
+    npy.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()

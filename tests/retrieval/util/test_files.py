@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from retrieval.util.files import (
     remove_tree,
     replace_atomically,
     storage_errors,
+    sync_path,
     take_lock,
     write_file,
     writing,
@@ -96,3 +99,15 @@ def test_waiting_for_the_lock(tmp_path: Path) -> None:
 def test_what_a_dead_holder_wrote_does_not_matter(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text('{"pid": 1, "host": "elsewhere", "since": "2020"}')
     take_lock(tmp_path / "lock").release()
+
+
+def test_a_system_without_fcntl_is_told_so() -> None:
+    program = "import sys; sys.modules['fcntl'] = None; import retrieval.util.files"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "ImportError: Attendex locks files with fcntl, which Windows lacks" in ended.stderr
+
+
+def test_a_refused_path_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        sync_path(tmp_path / "missing")
+    sync_path(tmp_path)
