@@ -33,7 +33,7 @@ from benchmarks.systems import SYSTEMS, available, make
 from indexer.evaluation.quantize import draw_texts, quantize_folder
 from retrieval.encoder.checkpoint.hub import DEFAULT, locate
 from retrieval.encoder.checkpoint.model_folder import open_folder
-from retrieval.encoder.tokenizer import TextTokenizer
+from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 from retrieval.index.collection.document_store import passage_text
 from retrieval.util.cores import cores
 

@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=12)
     options = parser.parse_args()
     encoder = CachingEncoder(load_encoder(read_manifest(options.collection).encoder.name), 10_000)
-    encoder.warm()
+    encoder.warm_up()
     encoder.encode_queries(["warm"])
     process = psutil.Process()
     before, started = process.memory_info().rss, time.perf_counter()

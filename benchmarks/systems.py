@@ -16,7 +16,7 @@ import numpy as np
 
 from retrieval.encoder.checkpoint.hub import locate
 from retrieval.encoder.loading import load_encoder
-from retrieval.encoder.token_batches import GRAPH_INPUTS, TokenBatch, plan
+from retrieval.encoder.runtime.token_batches import GRAPH_INPUTS, TokenBatch, plan_batches
 from retrieval.types import Vectors
 from retrieval.util.cores import cores
 
@@ -51,7 +51,7 @@ def make(name: str, model: str, int8: Path | None) -> Encode:
     runtime = "torch" if kind == "torch" else "openvino"
     chosen: str | Path = int8 if precision == "int8" and int8 else model
     encoder = load_encoder(chosen, runtime=runtime, precision=precision)
-    encoder.warm()  # as the service does
+    encoder.warm_up()  # as the service does
     return encoder.encode_passages
 
 
@@ -73,7 +73,7 @@ def _onnx(model: str) -> Encode:
     import onnxruntime
 
     from retrieval.encoder.checkpoint.model_folder import open_folder
-    from retrieval.encoder.tokenizer import TextTokenizer
+    from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 
     folder = open_folder(locate(model))
     tokenizer = TextTokenizer(folder)
@@ -95,14 +95,15 @@ def _export_onnx(folder: Any, path: Path) -> None:
 
     import torch
 
-    from retrieval.encoder.runtime.graph import EncoderGraph
+    from retrieval.encoder.checkpoint.weights import load_head, load_transformer
+    from retrieval.encoder.model.transformer import EncoderGraph
 
     example = tuple(map(torch.from_numpy, TokenBatch.of([[1] * 9, [1] * 4, [1] * 3]).rows(9, shared=True).inputs()))
     rows = {0: "rows", 1: "length"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            EncoderGraph(folder).eval(),
+            EncoderGraph(load_transformer(folder), load_head(folder)).eval(),
             example,
             str(path),
             input_names=list(GRAPH_INPUTS),
@@ -114,7 +115,7 @@ def _export_onnx(folder: Any, path: Path) -> None:
 
 def _run_onnx(session: Any, ids: Sequence[Sequence[int]], dimension: int) -> Vectors:
     out = np.zeros((len(ids), dimension), np.float32)
-    for places in plan([len(one) for one in ids], 8_192):
+    for places in plan_batches([len(one) for one in ids], 8_192):
         batch = TokenBatch.of([ids[place] for place in places])
         inputs = dict(zip(GRAPH_INPUTS, batch.rows(max(batch.lengths)).inputs(), strict=True))
         out[places] = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]

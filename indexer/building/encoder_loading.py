@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from retrieval.encoder.checkpoint.hub import DEFAULT, is_at_hand
+from retrieval.encoder.checkpoint.hub import DEFAULT, is_local
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import NotACollection
@@ -27,7 +27,7 @@ def preload_encoder(into: Path, name: str, runtime: str, precision: str) -> Iter
     block ends after the thread, because an interpreter that exits while an encoder loads breaks that thread.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="attendex-encoder") as pool:
-        at_hand = is_at_hand(_name_for(into, name))
+        at_hand = is_local(_name_for(into, name))
         yield pool.submit(load_build_encoder, into, name, runtime, precision) if at_hand else None
 
 

@@ -63,7 +63,7 @@ def _tokenizer(encoder: str) -> Tokenizer:
     """The encoder's tokenizer alone; its weights are not needed."""
     from retrieval.encoder.checkpoint.hub import DEFAULT, locate
     from retrieval.encoder.checkpoint.model_folder import open_folder
-    from retrieval.encoder.tokenizer import TextTokenizer
+    from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 
     return TextTokenizer(open_folder(locate(encoder or DEFAULT)))
 

@@ -54,15 +54,14 @@ def quantize_folder(encoder: str, texts: Sequence[str], out: Path) -> None:
     """Write the encoder in int8 to the folder `out`."""
     import openvino as ov
 
-    from retrieval.encoder.checkpoint.fingerprint import fingerprint_of
     from retrieval.encoder.checkpoint.hub import locate
-    from retrieval.encoder.checkpoint.model_folder import open_folder
-    from retrieval.encoder.runtime.conversion import converted
+    from retrieval.encoder.checkpoint.model_folder import compute_fingerprint, open_folder
+    from retrieval.encoder.runtime.conversion import load_graph
     from retrieval.encoder.runtime.quantization import quantize, refuse_existing, write_quantized
 
     refuse_existing(out)
     folder = open_folder(locate(encoder))
-    graph = converted(folder, fingerprint_of(folder, encoder), ov.Core())
+    graph = load_graph(folder, compute_fingerprint(folder, encoder), ov.Core())
     write_quantized(folder, quantize(folder, graph, texts), out)
 
 

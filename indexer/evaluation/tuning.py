@@ -87,11 +87,11 @@ class _RememberedQueries:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
-    def encode_queries(self, texts: Sequence[str], *, thrifty: bool = False) -> Vectors:
+    def encode_queries(self, texts: Sequence[str], *, save_cpu: bool = False) -> Vectors:
         """Vectors in the order of the texts."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
-            self._known.update(zip(new, self._encoder.encode_queries(new, thrifty=thrifty), strict=True))
+            self._known.update(zip(new, self._encoder.encode_queries(new, save_cpu=save_cpu), strict=True))
         return np.stack([self._known[text] for text in texts])
 
 

@@ -1,1 +1,1 @@
-"""Text to unit vectors: self-attention encoders and the ways to run them."""
+"""Self-attention sentence encoders: text to vectors of length one."""

@@ -1,54 +1,88 @@
-"""What the encoder made of one text, token by token: states before pooling, and attention weights.
+"""Token states and attention weights of one text, for explanations.
 
-States are made as the vectors are, on OpenVINO in the same precision, so that they add up to them closely.  Attention
-weights, and states where torch makes the vectors, come from the reference in float32, and only they import torch.
+Token states come from the runtime and the precision of the vectors on OpenVINO, so that they add up to the vectors
+closely.  Attention weights, and token states of encoders on torch, come from our model in float32; only these import
+torch.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding
 
-from retrieval.encoder.runtime.base import RuntimeName
-from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.encoder.token_states import Tokens, TokenStates
+from retrieval.encoder.checkpoint.model_folder import EncoderFolder
+from retrieval.encoder.checkpoint.tokenizer import TextTokenizer, Tokens
+from retrieval.encoder.runtime.base import Precision, RuntimeName
+from retrieval.types import EncoderFingerprint
 
 if TYPE_CHECKING:
-    from retrieval.encoder.torch_reference import Reference
+    from tokenizers import Encoding
+
+    from retrieval.encoder.runtime.torch_runtime import TorchTokenStates
+
+SUM_POOLINGS = frozenset({"mean", "mean_sqrt_len_tokens", "weightedmean"})
 
 
-class _States(Protocol):
+@dataclass(frozen=True, slots=True)
+class TokenStates:
+    """A text's vector before the sum over its tokens: `weights @ states` has the direction of the vector.
+
+    weights: (t,), summing to 1, zero for tokens that pooling leaves out.  states: (t, dimension).
+    """
+
+    tokens: Tokens
+    weights: NDArray[np.float32]
+    states: NDArray[np.float32]
+
+
+class _StatesRuntime(Protocol):
     def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """(t, width) of each text's t token ids; each text has at least one token."""
+        """Return (t, width) for the t token ids of each text; no text is empty."""
         ...
 
 
 class Inspector:
-    """Looks into one encoder.  Safe to call from several threads.  What it looks with is loaded on first use."""
+    """Token states and attention of one encoder, loaded on first use.  Safe to call from several threads."""
 
-    def __init__(self, encoder: SentenceEncoder) -> None:
-        assert encoder.folder.architecture is not None, "the caller asks can_inspect"
-        self._encoder = encoder
-        self._folder = encoder.folder
-        self._shape = encoder.folder.architecture
-        self._loading = threading.RLock()
-        self._torch: Reference | None = None
-        self._fast: _States | None = None
+    def __init__(
+        self,
+        folder: EncoderFolder,
+        tokenizer: TextTokenizer,
+        fingerprint: EncoderFingerprint,
+        runtime: RuntimeName,
+        precision: Precision,
+    ) -> None:
+        assert folder.architecture is not None, "only encoders that run on our model can be inspected"
+        self._folder = folder
+        self._tokenizer = tokenizer
+        self._fingerprint = fingerprint
+        self._runtime_name = runtime
+        self._precision = precision
+        self._lock = threading.RLock()
+        self._torch: TorchTokenStates | None = None
+        self._states_runtime: _StatesRuntime | None = None
+        self.layers = len(folder.architecture.layers)
+        self.num_heads = folder.architecture.num_heads
+
+    @property
+    def sums_tokens(self) -> bool:
+        """True if a vector is a weighted sum of token states, so that a cosine is a sum over token pairs."""
+        head = self._folder.head
+        return not head.dense and len(head.poolings) == 1 and head.poolings[0] in SUM_POOLINGS
 
     def states(self, texts: Sequence[str], prompt: str = "") -> list[TokenStates]:
-        """Token states of texts; each text has at least one token."""
-        encodings = [self._encoder.tokenizer.encoding(prompt + text) for text in texts]
-        skip = 0 if self._folder.include_prompt else self._encoder.tokenizer.prompt_tokens(prompt)
-        hidden = self._runtime().states([each.ids for each in encodings])
-        return [self._states(encoding, one, skip) for encoding, one in zip(encodings, hidden, strict=True)]
+        """Return the token states of each text; each text has at least one token."""
+        encodings = [self._tokenizer.encoding(prompt + text) for text in texts]
+        skip = 0 if self._folder.include_prompt else self._tokenizer.prompt_tokens(prompt)
+        hidden = self._runtime().states([encoding.ids for encoding in encodings])
+        return [self._weighted(encoding, states, skip) for encoding, states in zip(encodings, hidden, strict=True)]
 
-    def _states(self, encoding: Encoding, hidden: NDArray[np.float32], skip: int) -> TokenStates:
+    def _weighted(self, encoding: Encoding, hidden: NDArray[np.float32], skip: int) -> TokenStates:
         weights = (np.arange(len(hidden)) >= skip).astype(np.int64)
         if self._folder.head.poolings == ("weightedmean",):
             weights = weights * np.arange(1, len(hidden) + 1)
@@ -56,43 +90,36 @@ class Inspector:
         return TokenStates(Tokens.of(encoding), (weights / max(1, weights.sum())).astype(np.float32), states)
 
     def attention(self, text: str, prompt: str, layer: int) -> tuple[Tokens, NDArray[np.float32]]:
-        """Tokens, and one layer's attention weights (H, t, t): row i says where token i looks, and sums to 1."""
-        encoding = self._encoder.tokenizer.encoding(prompt + text)
-        return Tokens.of(encoding), self._reference().attention(encoding.ids, layer)
+        """Return the tokens and one layer's attention weights, (H, t, t).
 
-    @property
-    def layers(self) -> int:
-        """How many layers there are."""
-        return len(self._shape.layers)
+        Row i holds the weights with which token i attends to each token; they sum to 1.
+        """
+        encoding = self._tokenizer.encoding(prompt + text)
+        return Tokens.of(encoding), self._torch_states().attention(encoding.ids, layer)
 
-    @property
-    def heads(self) -> int:
-        """How many heads a layer has."""
-        return self._shape.heads
+    def _runtime(self) -> _StatesRuntime:
+        with self._lock:
+            if self._states_runtime is None:
+                openvino = self._runtime_name is RuntimeName.OPENVINO
+                self._states_runtime = self._openvino_states() if openvino else self._torch_states()
+            return self._states_runtime
 
-    def _runtime(self) -> _States:
-        with self._loading:
-            if self._fast is None:
-                openvino = self._encoder.runtime.name is RuntimeName.OPENVINO
-                self._fast = _openvino(self._encoder) if openvino else self._reference()
-            return self._fast
-
-    def _reference(self) -> Reference:
-        with self._loading:
+    def _torch_states(self) -> TorchTokenStates:
+        with self._lock:
             if self._torch is None:
-                from retrieval.encoder.torch_reference import Reference
+                from retrieval.encoder.runtime.torch_runtime import TorchTokenStates
 
-                self._torch = Reference(self._folder)
+                self._torch = TorchTokenStates(self._folder)
             return self._torch
 
+    def _openvino_states(self) -> _StatesRuntime:
+        import openvino as ov
 
-def _openvino(encoder: SentenceEncoder) -> _States:
-    import openvino as ov
+        from retrieval.encoder.runtime.conversion import GraphOutput, load_graph
+        from retrieval.encoder.runtime.openvino_runtime import OpenVINOTokenStates
 
-    from retrieval.encoder.runtime.conversion import Output, converted
-    from retrieval.encoder.runtime.openvino_token_states import OpenVINOStates
-
-    known, core = encoder.fingerprint, ov.Core()
-    if known.quantized_from:  # an int8 encoder is explained by the weights that it was made from
-        known = replace(known, weights_sha256=known.quantized_from, quantized_from="")
-    return OpenVINOStates(core, converted(encoder.folder, known, core, Output.STATES), encoder.runtime.precision)
+        core, fingerprint = ov.Core(), self._fingerprint
+        if fingerprint.quantized_from:  # the float weights explain the int8 encoder that was made from them
+            fingerprint = replace(fingerprint, weights_sha256=fingerprint.quantized_from, quantized_from="")
+        graph = load_graph(self._folder, fingerprint, core, GraphOutput.STATES)
+        return OpenVINOTokenStates(core, graph, self._precision)

@@ -1,73 +1,77 @@
-"""Texts to vectors: prompts, tokens, batches of similar lengths, a runtime."""
+"""The sentence encoder: prompts, tokenisation, batches of similar lengths, and a runtime."""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder
-from retrieval.encoder.prefetch import ahead
+from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
+from retrieval.encoder.inspection import Inspector
 from retrieval.encoder.runtime.base import Runtime
-from retrieval.encoder.token_batches import TokenBatch, plan
-from retrieval.encoder.tokenizer import TextTokenizer
+from retrieval.encoder.runtime.token_batches import TokenBatch, plan_batches
 from retrieval.types import EncoderFingerprint, Vectors
-
-if TYPE_CHECKING:
-    from retrieval.encoder.inspection import Inspector
+from retrieval.util.prefetch import read_ahead
 
 WINDOW_BATCHES = 64  # full batches whose texts are sorted by length together: padding stays under 5 % of tokens
-BLOCK_TEXTS = 512  # of a long list that goes through the stream
-WINDOWS_AHEAD = 2  # windows that are read and tokenised before they are asked for
-SHARED_TOKENS = 512  # fewer are not worth dividing among requests
-WARM_LENGTHS = (*range(4, 33, 4), *range(40, 97, 8))  # of texts alone
-# Lengths of texts, and how many of them share rows.
-WARM_TOGETHER = ((16, range(2, 9)), (24, range(2, 17)), (36, (6, 9)), (60, range(2, 9)))
+BLOCK_TEXTS = 512  # texts of a block when a long list goes through the stream
+WINDOWS_AHEAD = 2  # windows that are tokenised ahead of the batches that run
+MIN_SHARE_TOKENS = 512  # smallest part of a call that gets an inference request of its own
+WARM_UP_LENGTHS = (*range(4, 33, 4), *range(40, 97, 8))  # tokens of single texts
+# Tokens of a text, and numbers of such texts in a batch.
+WARM_UP_BATCHES = ((16, range(2, 9)), (24, range(2, 17)), (36, (6, 9)), (60, range(2, 9)))
 
-Places: TypeAlias = NDArray[np.int64]
+Positions: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Neighbouring blocks whose texts are batched together: `bounds` (blocks + 1,) tell the blocks apart."""
+    """Adjacent blocks whose texts are batched together; block i has the texts `bounds[i]` to `bounds[i + 1]`."""
 
     bounds: Sequence[int]
-    batches: Sequence[tuple[Places, TokenBatch]]
+    batches: Sequence[tuple[Positions, TokenBatch]]
 
 
 class SentenceEncoder:
-    """The encoder that the rest of Attendex sees.  Safe to call from several threads."""
+    """A loaded encoder.  Safe to call from several threads.
+
+    `inspector` is None if the encoder does not run on our model, so that its token states are not available.
+    """
 
     def __init__(
-        self, folder: EncoderFolder, tokenizer: TextTokenizer, runtime: Runtime, fingerprint: EncoderFingerprint
+        self,
+        folder: EncoderFolder,
+        tokenizer: TextTokenizer,
+        runtime: Runtime,
+        fingerprint: EncoderFingerprint,
+        inspector: Inspector | None = None,
     ) -> None:
         self.folder = folder
         self.tokenizer = tokenizer
         self.runtime = runtime
         self.fingerprint = fingerprint
         self.dimension = fingerprint.dimension
+        self.inspector = inspector
         self._include_prompt = folder.include_prompt
-        self._inspector: Inspector | None = None
-        self._inspecting = threading.Lock()
 
-    def encode_queries(self, texts: Sequence[str], *, thrifty: bool = False) -> Vectors:
-        """(n, dimension) float32, in the order of `texts`.
+    def encode_queries(self, texts: Sequence[str], *, save_cpu: bool = False) -> Vectors:
+        """Encode queries: (n, dimension) float32, in the order of `texts`.
 
-        `thrifty`: with the fewest processor seconds rather than soonest, since others have work for the cores.
+        `save_cpu` asks for the least processor time, not for the lowest latency, because other work needs the cores.
         """
-        return self._encode(texts, self.fingerprint.query_prompt, thrifty)
+        return self._encode(texts, self.fingerprint.query_prompt, save_cpu)
 
-    def encode_passages(self, texts: Sequence[str], *, thrifty: bool = False) -> Vectors:
-        """As `encode_queries`, with the prompt of passages."""
-        return self._encode(texts, self.fingerprint.passage_prompt, thrifty)
+    def encode_passages(self, texts: Sequence[str], *, save_cpu: bool = False) -> Vectors:
+        """Encode passages as `encode_queries` does, with the prompt of passages."""
+        return self._encode(texts, self.fingerprint.passage_prompt, save_cpu)
 
     def encode_stream(self, blocks: Iterable[Sequence[str]]) -> Iterator[Vectors]:
         """Passages block by block: the vectors of each block, in order.
@@ -79,69 +83,60 @@ class SentenceEncoder:
 
     @cached_property
     def background(self) -> SentenceEncoder:
-        """The same encoder for work that gives way to whoever waits for this one."""
-        return SentenceEncoder(self.folder, self.tokenizer, self.runtime.background(), self.fingerprint)
+        """The same encoder for low-priority work, beside this encoder."""
+        return SentenceEncoder(self.folder, self.tokenizer, self.runtime.background(), self.fingerprint, self.inspector)
 
-    def warm(self) -> None:
-        """Meet the shapes of usual queries now: the first text of a shape takes several times as long as the next."""
-        for length in WARM_LENGTHS:
+    def warm_up(self) -> None:
+        """Run the shapes of usual queries: the first batch of a shape takes several times as long as the next."""
+        for length in WARM_UP_LENGTHS:
             self.runtime.run(TokenBatch.of([[0] * length]))
-        for length, counts in WARM_TOGETHER:
+        for length, counts in WARM_UP_BATCHES:
             for count in counts:
                 batch = TokenBatch.of([[0] * length] * count)
                 self.runtime.run(batch)
-                self.runtime.run(batch, thrifty=True)
+                self.runtime.run(batch, save_cpu=True)
 
-    def inspector(self) -> Inspector:
-        """A look inside, for explanations.  Loaded on first use: who never asks why does not pay for it."""
-        with self._inspecting:
-            if self._inspector is None:
-                from retrieval.encoder.inspection import Inspector
-
-                self._inspector = Inspector(self)
-            return self._inspector
-
-    def _encode(self, texts: Sequence[str], prompt: str, thrifty: bool) -> Vectors:
-        """A call of few tokens is answered in the caller's thread; more goes through the stream, in parallel."""
+    def _encode(self, texts: Sequence[str], prompt: str, save_cpu: bool) -> Vectors:
+        """Encode few tokens in the caller's thread, more in parallel threads, a long list through the stream."""
         if len(texts) > BLOCK_TEXTS:
-            parts = (texts[start : start + BLOCK_TEXTS] for start in range(0, len(texts), BLOCK_TEXTS))
-            return np.concatenate(list(self._stream(parts, prompt)))
+            blocks = (texts[start : start + BLOCK_TEXTS] for start in range(0, len(texts), BLOCK_TEXTS))
+            return np.concatenate(list(self._stream(blocks, prompt)))
         window = self._window(self._ids(texts, prompt), [0, len(texts)], prompt)
-        if len(window.batches) < 2 or self.runtime.streams == 1 or thrifty:
-            return self._assembled(window, [self.runtime.run(batch, thrifty=thrifty) for _, batch in window.batches])
+        if len(window.batches) < 2 or self.runtime.streams == 1 or save_cpu:
+            return self._assemble(window, [self.runtime.run(batch, save_cpu=save_cpu) for _, batch in window.batches])
         with ThreadPoolExecutor(self.runtime.streams) as pool:
-            return self._assembled(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
+            return self._assemble(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
 
     def _stream(self, blocks: Iterable[Sequence[str]], prompt: str) -> Iterator[Vectors]:
-        """Windows are tokenised ahead in one thread, their batches run in `streams` threads, two windows at a time."""
+        """Tokenise windows ahead in one thread; run their batches in `streams` threads, two windows at a time."""
         running: deque[tuple[_Window, list[Future[Vectors]]]] = deque()
         with (
             ThreadPoolExecutor(self.runtime.streams) as pool,
-            ahead(self._windows(blocks, prompt), WINDOWS_AHEAD) as windows,
+            read_ahead(self._windows(blocks, prompt), WINDOWS_AHEAD) as windows,
         ):
             try:
                 for window in windows:
                     running.append((window, [pool.submit(self.runtime.run, batch) for _, batch in window.batches]))
                     if len(running) > 1:
-                        yield from self._finished(*running.popleft())
+                        yield from self._wait_for(*running.popleft())
                 while running:
-                    yield from self._finished(*running.popleft())
+                    yield from self._wait_for(*running.popleft())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _windows(self, blocks: Iterable[Sequence[str]], prompt: str) -> Iterator[_Window]:
-        """Tokenised windows of whole blocks."""
+        """Tokenise blocks and group them into windows of whole blocks."""
         ids: list[list[int]] = []
         bounds = [0]
         limit = WINDOW_BATCHES * self.runtime.budget_tokens
-        room = 0  # for the first block, which goes at once: until then no core has anything to do
+        capacity = 0  # in tokens; 0 so that the first block runs at once, while the cores are idle
         for texts in blocks:
             ids += self._ids(texts, prompt)
-            room -= sum(map(len, ids[bounds[-1] :]))
+            capacity -= sum(map(len, ids[bounds[-1] :]))
             bounds.append(len(ids))
-            if room <= 0:
+            if capacity <= 0:
                 yield self._window(ids, bounds, prompt)
-                ids, bounds, room = [], [0], limit
+                ids, bounds, capacity = [], [0], limit
         if len(bounds) > 1:
             yield self._window(ids, bounds, prompt)
 
@@ -150,31 +145,30 @@ class SentenceEncoder:
 
     def _window(self, ids: Sequence[Sequence[int]], bounds: Sequence[int], prompt: str) -> _Window:
         skip = 0 if self._include_prompt else self.tokenizer.prompt_tokens(prompt)
-        some = [place for place, one in enumerate(ids) if one]
-        lengths = [len(ids[place]) for place in some]
+        non_empty = [i for i, text_ids in enumerate(ids) if text_ids]
         batches = []
-        for batch in self._plan(lengths):
-            places = [some[i] for i in batch]
-            batches.append((np.array(places), TokenBatch.of([ids[place] for place in places], skip)))
+        for batch in self._plan([len(ids[i]) for i in non_empty]):
+            positions = [non_empty[i] for i in batch]
+            batches.append((np.array(positions), TokenBatch.of([ids[i] for i in positions], skip)))
         return _Window(bounds, batches)
 
     def _plan(self, lengths: Sequence[int]) -> Sequence[Sequence[int]]:
-        """Positions of texts in batches: few tokens stay together, more are divided so that no core is left idle."""
+        """Plan batches of text positions: one batch of few tokens, or enough batches to use every core."""
         total = sum(lengths)
-        if total <= min(SHARED_TOKENS, self.runtime.budget_tokens):
+        if total <= min(MIN_SHARE_TOKENS, self.runtime.budget_tokens):
             return [range(len(lengths))] if lengths else []
-        share = max(SHARED_TOKENS, -(-total // self.runtime.streams))
-        return plan(lengths, min(self.runtime.budget_tokens, share))
+        share = max(MIN_SHARE_TOKENS, -(-total // self.runtime.streams))
+        return plan_batches(lengths, min(self.runtime.budget_tokens, share))
 
-    def _assembled(self, window: _Window, answers: Iterable[Vectors]) -> Vectors:
-        """Vectors in the order of the texts.  A text without any token (nothing written, no special ones) has zeros."""
+    def _assemble(self, window: _Window, answers: Iterable[Vectors]) -> Vectors:
+        """Put vectors in the order of the texts; a text without tokens, special ones included, gets zeros."""
         out = np.zeros((window.bounds[-1], self.dimension), dtype=np.float32)
-        for (places, _), vectors in zip(window.batches, answers, strict=True):
-            out[places] = vectors
+        for (positions, _), vectors in zip(window.batches, answers, strict=True):
+            out[positions] = vectors
         return out
 
-    def _finished(self, window: _Window, answers: Sequence[Future[Vectors]]) -> Iterator[Vectors]:
-        """The vectors of each block of the window, waited for."""
-        vectors = self._assembled(window, (each.result() for each in answers))
+    def _wait_for(self, window: _Window, answers: Sequence[Future[Vectors]]) -> Iterator[Vectors]:
+        """Wait for the batches of a window, and yield the vectors of each block."""
+        vectors = self._assemble(window, (answer.result() for answer in answers))
         for start, end in pairwise(window.bounds):
             yield vectors[start:end]

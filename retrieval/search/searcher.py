@@ -79,15 +79,15 @@ class Searcher:
         """Answer several requests in their order; the encoder reads their queries together."""
         return [self.answer(each) for each in self.encoded([checked(request) for request in requests])]
 
-    def encoded(self, requests: Sequence[SearchRequest], *, thrifty: bool = False) -> list[EncodedRequest]:
+    def encoded(self, requests: Sequence[SearchRequest], *, save_cpu: bool = False) -> list[EncodedRequest]:
         """Encode the queries of checked requests together.
 
-        `thrifty` saves processor time; without it, the encoder answers as soon as it can.
+        `save_cpu` saves processor time; without it, the encoder answers as soon as it can.
         """
         started = time.perf_counter()
         texts = [text_to_encode(request, self.reader) for request in requests]
         nonempty = [text for text in texts if text]
-        vectors = iter(self.encoder.encode_queries(nonempty, thrifty=thrifty) if nonempty else ())
+        vectors = iter(self.encoder.encode_queries(nonempty, save_cpu=save_cpu) if nonempty else ())
         encode_ms = _ms_since(started)
         return [
             EncodedRequest(request, next(vectors) if text else None, encode_ms)

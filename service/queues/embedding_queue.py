@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.encoder.token_states import can_inspect
 from retrieval.errors import InputError, Overloaded, TooLarge
 from retrieval.protocols import Reranker
 from retrieval.types import Scores, Vectors
@@ -94,10 +93,10 @@ class EmbeddingQueue:
 
     def _states(self, asked: EmbeddingRequest) -> list[NDArray[np.float32]]:
         encoder = self._encoders.get(asked.encoder)
-        if not can_inspect(encoder):
+        if encoder.inspector is None:
             raise InputError("this encoder runs through a library that does not show its token states; use /embed")
         prompt = encoder.fingerprint.query_prompt if asked.queries else encoder.fingerprint.passage_prompt
-        return [found.states for found in encoder.inspector().states(asked.texts, prompt)]
+        return [found.states for found in encoder.inspector.states(asked.texts, prompt)]
 
     def _parts(self, asked: EmbeddingRequest) -> Iterator[EmbeddingRequest]:
         start, cost = 0, 0
@@ -115,8 +114,8 @@ class EmbeddingQueue:
         for encoder, queries in {(item.encoder, item.queries): None for item in items}:
             places = [place for place, item in enumerate(items) if (item.encoder, item.queries) == (encoder, queries)]
             try:
-                thrifty = len(items) >= MIN_BATCH
-                found = self._encode(self._encoders.get(encoder), [items[p].texts for p in places], queries, thrifty)
+                save_cpu = len(items) >= MIN_BATCH
+                found = self._encode(self._encoders.get(encoder), [items[p].texts for p in places], queries, save_cpu)
             except Exception as error:  # its callers get it; those of other encoders their vectors
                 answers.update(dict.fromkeys(places, error))
             else:
@@ -124,12 +123,12 @@ class EmbeddingQueue:
         return [answers[place] for place in range(len(items))]
 
     def _encode(
-        self, encoder: SentenceEncoder, groups: Sequence[Sequence[str]], queries: bool, thrifty: bool
+        self, encoder: SentenceEncoder, groups: Sequence[Sequence[str]], queries: bool, save_cpu: bool
     ) -> list[EmbeddingResult]:
         texts = [text for group in groups for text in group]
         started = perf_counter()
         encode = encoder.encode_queries if queries else encoder.encode_passages
-        vectors = encode(texts, thrifty=thrifty)
+        vectors = encode(texts, save_cpu=save_cpu)
         self._metrics.encoded(perf_counter() - started)
         counts = tuple(map(len, encoder.tokenizer.ids(texts)))
         ends = np.cumsum([len(group) for group in groups]).tolist()

@@ -125,7 +125,7 @@ class SearchQueue:
                 places = [place for place, each in enumerate(asked) if each.collection == name]
                 try:
                     searcher = leases.enter_context(self._collections.lease(name))
-                    encoded = searcher.encoded([asked[place].request for place in places], thrifty=several)
+                    encoded = searcher.encoded([asked[place].request for place in places], save_cpu=several)
                 except AttendexError as error:  # the collection went away meanwhile
                     begun.update(dict.fromkeys(places, partial(_failed, error)))
                 else:

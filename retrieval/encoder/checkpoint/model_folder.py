@@ -1,7 +1,7 @@
-"""A sentence-transformers folder, as both its eras write it: what is in it, and what makes its encoder the same.
+"""Read the JSON of a sentence-transformers folder, in its old and its new format, and its fingerprint.
 
-Only JSON is parsed here, so that a process that runs a converted encoder never imports torch.  Python modules named
-by a folder are never imported: a part that is not known by its name is refused.
+This module parses JSON only, so that a process that runs a converted encoder never imports torch.  It never imports a
+Python module that a folder names: it refuses parts whose type name it does not know.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.encoder.checkpoint.architectures import architecture_of
+from retrieval.encoder.checkpoint.architectures import read_architecture
 from retrieval.encoder.model.model_shape import Architecture, DenseShape, HeadShape
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
+from retrieval.types import EncoderFingerprint
 
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
-OLD_POOLING_KEYS = {  # in the order in which several are joined
+OLD_POOLING_KEYS = {  # in the order in which several poolings are concatenated
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
@@ -29,18 +30,19 @@ OLD_POOLING_KEYS = {  # in the order in which several are joined
 DENSE_ACTIVATIONS = ("Tanh", "Identity", "ReLU", "GELU", "SiLU", "Sigmoid")
 PASSAGE_PROMPTS = ("document", "passage", "corpus")
 PICKLES = ("pytorch_model.bin", "model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt")
+VOCABULARY_FILES = ("vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json")  # without tokenizer.json
 DEFAULT_MAX_TOKENS = 512
-INT8_FOLDER = "int8"  # where `attendex quantize` puts its graph
+INT8_FOLDER = "int8"  # of the graph that `attendex quantize` writes
 
 
 @dataclass(frozen=True)
 class EncoderFolder:
-    """What a folder says.  `transformer` is where the attention stack's config.json and weights lie."""
+    """The configuration of an encoder.  `transformer` is the folder of the attention stack's weights."""
 
     path: Path
     transformer: Path
     config: Mapping[str, Any]
-    architecture: Architecture | None  # None: a family that only the fallback runs
+    architecture: Architecture | None  # None: a family that only AutoModelRuntime runs
     head: HeadShape
     max_tokens: int  # special tokens included
     lower_case: bool
@@ -50,7 +52,7 @@ class EncoderFolder:
 
     @property
     def int8_graph(self) -> Path | None:
-        """The graph that `attendex quantize` wrote; None in a folder of floats."""
+        """The graph that `attendex quantize` wrote; None if there is none."""
         graph = self.path / INT8_FOLDER / "model.xml"
         return graph if graph.is_file() else None
 
@@ -62,20 +64,29 @@ class EncoderFolder:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; {} where there is no such file."""
+    """Read the object in a JSON file; {} if the file does not exist."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = _parse_json(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnsupportedCheckpoint(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(value, dict):
-        raise UnsupportedCheckpoint(f"{path}: a JSON object is needed, not a {type(value).__name__}")
+        raise UnsupportedCheckpoint(
+            f"{path}: holds a {type(value).__name__}, not a JSON object; fetch the folder again"
+        )
     return value
 
 
+def _parse_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnsupportedCheckpoint(f"{path}: not readable as JSON ({error}); fetch the folder again") from error
+
+
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a module's folder, the index of a split checkpoint followed."""
+    """List the safetensors files of a folder: one, or those that the index of a split checkpoint names."""
     single = folder / "model.safetensors"
     if single.is_file():
         return [single]
@@ -85,14 +96,14 @@ def weight_files(folder: Path) -> list[Path]:
     pickles = [name for name in PICKLES if (folder / name).exists()]
     if pickles:
         raise UnsupportedCheckpoint(
-            f"{folder}: only {pickles[0]} is there, a pickle, which can run code when it is read, so it is refused; "
-            "use a revision with model.safetensors, or convert it with safetensors where you trust its source"
+            f"{folder}: has its weights in {pickles[0]} only, a pickle, which can run code when it is read; "
+            "use a revision with model.safetensors, or convert the file with safetensors if you trust its source"
         )
-    raise UnsupportedCheckpoint(f"{folder}: model.safetensors is missing")
+    raise UnsupportedCheckpoint(f"{folder}: model.safetensors is missing; fetch the folder again")
 
 
 def _split_names(index: Path) -> set[str]:
-    """The files that the index of a split checkpoint names; none where there is no index."""
+    """Return the file names in the index of a split checkpoint; none if there is no index."""
     files = read_json(index).get("weight_map", {})
     if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
         raise UnsupportedCheckpoint(f"{index}: weight_map must name a file for each weight; fetch the folder again")
@@ -100,25 +111,25 @@ def _split_names(index: Path) -> set[str]:
 
 
 def open_folder(path: Path) -> EncoderFolder:
-    """Read and check a folder's JSON; the weights stay closed."""
+    """Read and check the JSON of a folder, without reading the weights."""
     if not path.is_dir():
-        raise EncoderError(f"{path}: no such encoder folder")
+        raise EncoderError(f"{path}: no such encoder folder; check the path")
     try:
-        return _opened(path)
+        return _read_folder(path)
     except (TypeError, AttributeError, KeyError, ValueError) as error:
         raise UnsupportedCheckpoint(
-            f"{path}: a value in its JSON files is not of the kind that it must be ({error}); fetch the folder again"
+            f"{path}: a value in its JSON files has the wrong type ({error}); fetch the folder again"
         ) from error
 
 
-def _opened(path: Path) -> EncoderFolder:
-    modules = _modules(path)
+def _read_folder(path: Path) -> EncoderFolder:
+    modules = _read_modules(path)
     transformer = path / modules.transformer
     config = read_json(transformer / "config.json")
     if not config:
-        raise UnsupportedCheckpoint(f"{transformer}: config.json is missing; is this an encoder folder?")
+        raise UnsupportedCheckpoint(f"{transformer}: config.json is missing; give the path of an encoder folder")
     outer = read_json(path / "config_sentence_transformers.json")
-    architecture = architecture_of(config)
+    architecture = read_architecture(config)
     refuse_remote_code(transformer / "config.json", ("AutoModel",) if architecture else ("AutoModel", "AutoConfig"))
     pooling = read_json(path / modules.pooling / "config.json") if modules.pooling is not None else {}
     own = _own_config(transformer) if modules.pooling is not None else {}
@@ -139,7 +150,7 @@ def _opened(path: Path) -> EncoderFolder:
 
 @dataclass(frozen=True, slots=True)
 class _Modules:
-    """Folders of a modules.json's parts, relative to it."""
+    """The parts that modules.json lists; their folders are relative to it."""
 
     transformer: str = ""
     pooling: str | None = None
@@ -147,17 +158,19 @@ class _Modules:
     normalize: bool = False
 
 
-def _modules(path: Path) -> _Modules:
-    """The parts in their order; a folder without modules.json is a plain checkpoint, pooled by the mean."""
+def _read_modules(path: Path) -> _Modules:
+    """Read modules.json; a folder without it is a plain checkpoint, pooled by the mean."""
     listed = _listed_modules(path)
     if not listed:
         return _Modules()
-    kept = [(kind, str(each.get("path", ""))) for each in listed if (kind := _kind(path, each)) != "Dropout"]
+    kept = [(kind, str(module.get("path", ""))) for module in listed if (kind := _kind(path, module)) != "Dropout"]
     kinds, folders = [kind for kind, _ in kept], [folder for _, folder in kept]
     _check_order(path, kinds)
     for folder in folders:
         if not (path / folder).resolve().is_relative_to(path.resolve()):
-            raise UnsupportedCheckpoint(f"{path / 'modules.json'}: the path {folder!r} leads out of the folder")
+            raise UnsupportedCheckpoint(
+                f"{path / 'modules.json'}: the path {folder!r} leads out of the folder; fetch the folder again"
+            )
     return _Modules(
         transformer=folders[0],
         pooling=folders[1],
@@ -167,64 +180,62 @@ def _modules(path: Path) -> _Modules:
 
 
 def _listed_modules(path: Path) -> list[dict[str, Any]]:
-    where = path / "modules.json"
-    if not where.exists():
+    file = path / "modules.json"
+    if not file.exists():
         return []
-    try:
-        listed = json.loads(where.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnsupportedCheckpoint(f"{where}: not readable as JSON ({error})") from error
-    if not isinstance(listed, list) or not listed or not all(isinstance(each, dict) for each in listed):
-        raise UnsupportedCheckpoint(f"{where}: a list of modules is needed")
+    listed = _parse_json(file)
+    if not isinstance(listed, list) or not listed or not all(isinstance(module, dict) for module in listed):
+        raise UnsupportedCheckpoint(f"{file}: not a list of modules; fetch the folder again")
     return listed
 
 
 def _kind(path: Path, module: Mapping[str, Any]) -> str:
-    """ "Pooling" for "sentence_transformers.….Pooling"; code from elsewhere is refused, not imported."""
-    full = str(module.get("type", ""))
-    if not full.startswith("sentence_transformers."):
+    """Return "Pooling" for "sentence_transformers.….Pooling"; refuse other code without importing it."""
+    type_name = str(module.get("type", ""))
+    if not type_name.startswith("sentence_transformers."):
         raise UnsupportedCheckpoint(
-            f"{path / 'modules.json'}: the module type {full!r} is code of its own, which is never run; "
-            "only sentence-transformers' Transformer, Pooling, Dense and Normalize are read"
+            f"{path / 'modules.json'}: the module type {type_name!r} is code of its own, which Attendex never runs; "
+            "use a folder with sentence-transformers' Transformer, Pooling, Dense and Normalize only"
         )
-    return full.rpartition(".")[2]
+    return type_name.rpartition(".")[2]
 
 
 def _check_order(path: Path, kinds: list[str]) -> None:
     middle = kinds[2:-1] if kinds[-1:] == ["Normalize"] else kinds[2:]
     if kinds[:2] != ["Transformer", "Pooling"] or any(kind != "Dense" for kind in middle):
         raise UnsupportedCheckpoint(
-            f"{path / 'modules.json'}: the modules {', '.join(kinds) or 'without any but Dropout'} are not supported; "
-            "Transformer, Pooling, any number of Dense, and Normalize are, in this order"
+            f"{path / 'modules.json'}: the modules ({', '.join(kinds) or 'Dropout only'}) are not supported; "
+            "use a folder with Transformer, Pooling, any number of Dense, and Normalize, in this order"
         )
 
 
 def refuse_remote_code(file: Path, needed: Collection[str]) -> None:
-    """Raise where a JSON file names Python code of its own for one of the `needed` classes of transformers.
+    """Raise UnsupportedCheckpoint if a JSON file names its own Python code for one of the `needed` classes.
 
-    Code that nothing here would ask for may be named: many checkpoints of usual layouts name some.
+    The file may name code for other classes of transformers; many checkpoints of supported families do.
     """
     named = read_json(file).get("auto_map") or {}
-    found = needed if isinstance(named, list) else [each for each in needed if each in named]
+    found = needed if isinstance(named, list) else [name for name in needed if name in named]
     if found:
         raise UnsupportedCheckpoint(
-            f"{file}: {', '.join(found)} needs Python code from its own repository (auto_map), which is never run; "
+            f"{file}: {', '.join(found)} needs Python code from its own repository (auto_map), which Attendex never "
+            "runs; "
             "choose a checkpoint whose architecture and tokenizer are part of transformers"
         )
 
 
 def _prompts(path: Path, outer: Mapping[str, Any]) -> dict[str, str]:
-    """The prompts by name."""
     prompts = outer.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise UnsupportedCheckpoint(
-            f"{path / 'config_sentence_transformers.json'}: prompts must be texts by name; found {prompts!r}"
+            f"{path / 'config_sentence_transformers.json'}: prompts must be an object of texts, not {prompts!r}; "
+            "correct the file or fetch the folder again"
         )
     return {name: text for name, text in prompts.items() if text}
 
 
 def _own_config(transformer: Path) -> dict[str, Any]:
-    """sentence_bert_config.json, which older folders name after their model."""
+    """Read sentence_bert_config.json, which older folders name after their model."""
     paths = sorted(transformer.glob("sentence_*_config.json"))
     return read_json(paths[0]) if paths else {}
 
@@ -232,7 +243,7 @@ def _own_config(transformer: Path) -> dict[str, Any]:
 def _max_tokens(
     transformer: Path, own: Mapping[str, Any], config: Mapping[str, Any], shape: Architecture | None
 ) -> int:
-    """The folder's own limit, else the tokenizer's, never more than the model has positions."""
+    """Return the folder's limit, else the tokenizer's, but at most the model's number of positions."""
     stated = own.get("max_seq_length") or read_json(transformer / "tokenizer_config.json").get("model_max_length")
     positions = shape.max_positions if shape else config.get("max_position_embeddings", -1)
     limits = [int(limit) for limit in (stated, positions) if limit and 0 < limit < 1e9]
@@ -240,13 +251,13 @@ def _max_tokens(
 
 
 def _head(path: Path, modules: _Modules, pooling: Mapping[str, Any], outer: Mapping[str, Any]) -> HeadShape:
-    """Vectors are made length one, except where the folder says that its scores are plain inner products."""
-    by_length = str(outer.get("similarity_fn_name") or "cosine").startswith("dot")
+    """Describe the head; it normalises vectors unless the folder says that its scores are inner products."""
+    inner_product = str(outer.get("similarity_fn_name") or "cosine").startswith("dot")
     return HeadShape(
         poolings=_poolings(path, pooling),
         dense=tuple(_dense(path, folder) for folder in modules.dense),
         truncate=int(outer["truncate_dim"]) if outer.get("truncate_dim") else None,
-        normalize=modules.normalize or not by_length,
+        normalize=modules.normalize or not inner_product,
     )
 
 
@@ -257,8 +268,8 @@ def _poolings(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     chosen = (modes,) if isinstance(modes, str) else tuple(modes)
     unknown = [mode for mode in chosen if mode not in POOLINGS]
     if unknown or not chosen:
-        said = f"unknown pooling {unknown[0]!r}" if unknown else "pooling_mode is empty"
-        raise UnsupportedCheckpoint(f"{path}: {said}; known are {', '.join(POOLINGS)}")
+        problem = f"unknown pooling {unknown[0]!r}" if unknown else "pooling_mode is empty"
+        raise UnsupportedCheckpoint(f"{path}: {problem}; use a folder with one of {', '.join(POOLINGS)}")
     return chosen
 
 
@@ -267,8 +278,8 @@ def _dense(path: Path, folder: str) -> DenseShape:
     name = str(config.get("activation_function", "Tanh")).rpartition(".")[2]
     if name not in DENSE_ACTIVATIONS or "in_features" not in config or "out_features" not in config:
         raise UnsupportedCheckpoint(
-            f"{path / folder}: a Dense needs in_features, out_features and an activation of "
-            f"{', '.join(DENSE_ACTIVATIONS)}; found {name!r}"
+            f"{path / folder}: the activation is {name!r}; a Dense needs in_features, out_features and an activation "
+            f"out of {', '.join(DENSE_ACTIVATIONS)}"
         )
     return DenseShape(
         inputs=config["in_features"],
@@ -281,22 +292,57 @@ def _dense(path: Path, folder: str) -> DenseShape:
 
 
 def _width(config: Mapping[str, Any]) -> int:
-    """Of a model that only transformers knows; the names differ by family."""
+    """Return the hidden size of a model that only transformers knows; the key differs by family."""
     for key in ("hidden_size", "d_model", "dim", "n_embd"):
         if isinstance(config.get(key), int):
             return int(config[key])
-    raise UnsupportedCheckpoint("config.json names no hidden size (hidden_size, d_model, dim)")
+    raise UnsupportedCheckpoint("config.json has no hidden size; add hidden_size, d_model or dim")
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+def compute_fingerprint(folder: EncoderFolder, name: str, *, int8: bool = False) -> EncoderFingerprint:
+    """Read and hash every file that decides the vectors of the encoder.
+
+    An int8 encoder has the digest of its graph, and keeps the digest of the float weights in `quantized_from`.
+    """
+    weights = weight_files(folder.transformer)
+    for dense in folder.head.dense:
+        weights += weight_files(folder.path / dense.folder)
+    float_digest = _digest_files(weights, folder.path)
+    graph = folder.int8_graph if int8 else None
+    pooling = "+".join(folder.head.poolings)
+    return EncoderFingerprint(
+        name=name,
+        weights_sha256=_digest_files([graph, graph.with_suffix(".bin")], folder.path) if graph else float_digest,
+        tokenizer_sha256=_tokenizer_digest(folder),
+        pooling=pooling if folder.include_prompt else f"{pooling} without prompt",
+        normalize=folder.head.normalize,
+        query_prompt=folder.query_prompt,
+        passage_prompt=folder.passage_prompt,
+        max_tokens=folder.max_tokens,
+        dimension=folder.dimension,
+        quantized_from=float_digest if graph else "",
+    )
+
+
+def _tokenizer_digest(folder: EncoderFolder) -> str:
+    root = folder.transformer
+    whole = (root / "tokenizer.json").exists()
+    names = ("tokenizer.json",) if whole else (*VOCABULARY_FILES, "tokenizer_config.json")
+    found = [root / name for name in names if (root / name).exists()]
+    if not found:
+        raise UnsupportedCheckpoint(f"{root}: tokenizer.json is missing; fetch the folder again")
+    digest = _digest_files(found, root)
+    return f"{digest}+lowercase" if folder.lower_case else digest
+
+
+def _digest_files(paths: list[Path], root: Path) -> str:
+    """Return the SHA-256 of one file, or of the sorted lines "digest  name" of several."""
+    if len(paths) == 1:
+        return _digest_file(paths[0])
+    lines = sorted(f"{_digest_file(path)}  {path.relative_to(root).as_posix()}\n" for path in paths)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _digest_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def digest_of(paths: list[Path], root: Path) -> str:
-    """SHA-256 of one file, or of the sorted lines "digest  name" of several."""
-    if len(paths) == 1:
-        return digest(paths[0])
-    lines = sorted(f"{digest(path)}  {path.relative_to(root).as_posix()}\n" for path in paths)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""The transformer over packed sequences."""
+"""The transformer model, over packed sequences or rows of tokens."""

@@ -1,11 +1,10 @@
 """Scaled dot-product attention and its multi-head layer.
 
-Three implementations: `attend_plain` is the definition, spelled out, and the only one that can return
-the attention weights; `attend_packed` is what torch runs; `attend_rows` is what is exported.  Tests hold the
-fast ones against the plain one.
+There are three implementations.  `attend_plain` follows the definition, and only it returns the attention weights.
+`attend_packed` runs on torch.  `attend_rows` is exported.  Tests compare the two fast ones with the plain one.
 
-A *window* of w lets a token see those at most w places away (None: the whole text).  A *bias* (H, L, L) is added to
-the scaled scores of a text of up to L tokens; it depends on the two places alone.
+With a *window* of w, a token attends to tokens at most w positions away (None: to the whole text).  A *bias* (H, L, L)
+is added to the scaled scores of a text of up to L tokens; it depends on the two positions alone.
 """
 
 from __future__ import annotations
@@ -16,73 +15,78 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retrieval.encoder.model.packing import Packed, Rows, Run
+from retrieval.encoder.model.packing import PackedLayout, RowLayout, SequenceGroup
 from retrieval.encoder.model.positions import Rotation
 
-BLOCK_TOKENS = 256  # queries that windowed attention takes at a time
-LONG_TOKENS = 512  # texts above this length attend block by block where there is a window
+BLOCK_TOKENS = 256  # queries of one block of windowed attention
+LONG_TOKENS = 512  # windowed attention runs block by block on texts above this length
 
 
 def band(queries: Tensor, keys: Tensor, window: int) -> Tensor:
-    """(n,), (m,) places → (n, m), True where a key is within the window of a query."""
+    """Check which keys are within the window of which queries: positions (n,), (m,) → (n, m)."""
     return (queries[:, None] - keys[None, :]).abs() <= window
 
 
 def attend_plain(
-    q: Tensor, k: Tensor, v: Tensor, layout: Packed, *, window: int | None = None, bias: Tensor | None = None
+    q: Tensor, k: Tensor, v: Tensor, layout: PackedLayout, *, window: int | None = None, bias: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """q, k, v: (T, H, D).  Returns (T, H, D) and, for each sequence of t tokens, the weights (H, t, t)."""
+    """Attend by the definition: q, k, v (T, H, D) → (T, H, D).
+
+    Returns also the attention weights of each sequence of t tokens, (H, t, t).
+    """
     out = torch.empty_like(q)
     weights: list[Tensor] = []
     start = 0
     for length in layout.lengths:
-        one = slice(start, start + length)
-        scores = torch.einsum("ihd,jhd->hij", q[one], k[one]) / math.sqrt(q.shape[-1])
+        tokens = slice(start, start + length)
+        scores = torch.einsum("ihd,jhd->hij", q[tokens], k[tokens]) / math.sqrt(q.shape[-1])
         if bias is not None:
             scores = scores + bias[:, :length, :length]
         if window is not None:
-            places = torch.arange(length, device=q.device)
-            scores = scores.masked_fill(~band(places, places, window), -torch.inf)
+            positions = torch.arange(length, device=q.device)
+            scores = scores.masked_fill(~band(positions, positions, window), -torch.inf)
         weights.append(scores.softmax(-1))
-        out[one] = torch.einsum("hij,jhd->ihd", weights[-1], v[one])
+        out[tokens] = torch.einsum("hij,jhd->ihd", weights[-1], v[tokens])
         start += length
     return out, weights
 
 
 def attend_packed(
-    q: Tensor, k: Tensor, v: Tensor, layout: Packed, *, window: int | None = None, bias: Tensor | None = None
+    q: Tensor, k: Tensor, v: Tensor, layout: PackedLayout, *, window: int | None = None, bias: Tensor | None = None
 ) -> Tensor:
-    """q, k, v: (T, H, D) → (T, H, D).  Sequences of one length that lie together are attended at once, unpadded."""
+    """Attend to each group of sequences of one length at once, unpadded: q, k, v (T, H, D) → (T, H, D)."""
     out = torch.empty_like(q)
-    for run in layout.runs:
-        shape = (run.count, run.length, *q.shape[1:])
-        one = [x[run.tokens].view(shape).transpose(1, 2) for x in (q, k, v)]  # each (B, H, t, D)
-        out[run.tokens].view(shape).copy_(_attend_run(one, run, window, bias).transpose(1, 2))
+    for group in layout.groups:
+        shape = (group.count, group.length, *q.shape[1:])
+        qkv = [x[group.tokens].view(shape).transpose(1, 2) for x in (q, k, v)]  # each (B, H, t, D)
+        out[group.tokens].view(shape).copy_(_attend_group(qkv, group, window, bias).transpose(1, 2))
     return out
 
 
-def _attend_run(qkv: list[Tensor], run: Run, window: int | None, bias: Tensor | None) -> Tensor:
-    """Attention of sequences of one length: each of q, k, v is (B, H, t, D)."""
-    if window is not None and window < run.length:
-        return _attend_blocks(qkv, window, bias, BLOCK_TOKENS if run.length > LONG_TOKENS else run.length)
-    mask = None if bias is None else bias[None, :, : run.length, : run.length].to(qkv[0].dtype)
+def _attend_group(qkv: list[Tensor], group: SequenceGroup, window: int | None, bias: Tensor | None) -> Tensor:
+    length = group.length
+    if window is not None and window < length:
+        return _attend_blocks(qkv, window, bias, BLOCK_TOKENS if length > LONG_TOKENS else length)
+    mask = None if bias is None else bias[None, :, :length, :length].to(qkv[0].dtype)
     q, k, v = qkv
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def _attend_blocks(qkv: list[Tensor], window: int, bias: Tensor | None, block: int) -> Tensor:
-    """Windowed attention: a block of queries meets only the keys that its windows reach."""
+    """Attend with a window: each block of queries meets only the keys within its windows."""
     q, k, v = qkv
     length = q.shape[2]
     out = torch.empty_like(q)
     for start in range(0, length, block):
-        mine = slice(start, min(start + block, length))
-        seen = slice(max(0, start - window), min(mine.stop + window, length))
-        places = torch.arange(length, device=q.device)
-        mask = band(places[mine], places[seen], window)
+        queries = slice(start, min(start + block, length))
+        keys = slice(max(0, start - window), min(queries.stop + window, length))
+        positions = torch.arange(length, device=q.device)
+        mask = band(positions[queries], positions[keys], window)
         if bias is not None:
-            mask = bias[:, mine, seen].masked_fill(~mask, -torch.inf).to(q.dtype)[None]
-        out[:, :, mine] = F.scaled_dot_product_attention(q[:, :, mine], k[:, :, seen], v[:, :, seen], attn_mask=mask)
+            mask = bias[:, queries, keys].masked_fill(~mask, -torch.inf).to(q.dtype)[None]
+        out[:, :, queries] = F.scaled_dot_product_attention(
+            q[:, :, queries], k[:, :, keys], v[:, :, keys], attn_mask=mask
+        )
     return out
 
 
@@ -90,21 +94,21 @@ def attend_rows(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    layout: Rows,
+    layout: RowLayout,
     *,
     window: int | None = None,
     bias: Tensor | None = None,
     scale: float | None = None,
 ) -> Tensor:
-    """q, k, v: (B, L, H, D) → the same.  What stands where there is no text has no meaning.
+    """Attend within the texts of rows: q, k, v (B, L, H, D) → (B, L, H, D).
 
-    scale: of the scores, 1/√D where none is given.
+    The output of tokens without a text has no meaning.  `scale` is the factor of the scores, 1/√D by default.
     """
     mask = layout.mask
     if bias is not None:
         mask = mask + bias[None]
     if window is not None:
-        mask = mask.masked_fill(~band(layout.places, layout.places, window), -torch.inf)
+        mask = mask.masked_fill(~band(layout.relative_positions, layout.relative_positions, window), -torch.inf)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype), scale=scale).transpose(1, 2)
 
@@ -112,11 +116,11 @@ def attend_rows(
 class SelfAttention(nn.Module):
     """Multi-head self-attention: one projection to queries, keys and values, one back."""
 
-    def __init__(self, width: int, heads: int, *, window: int | None = None, biased: bool = True) -> None:
+    def __init__(self, width: int, num_heads: int, *, window: int | None = None, biased: bool = True) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"a width of {width} does not divide into {heads} heads")
-        self.heads = heads
+        if width % num_heads:
+            raise ValueError(f"a width of {width} does not divide into {num_heads} heads")
+        self.num_heads = num_heads
         self.window = window
         self.qkv = nn.Linear(width, 3 * width, bias=biased)
         self.out = nn.Linear(width, width, bias=biased)
@@ -124,65 +128,71 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        layout: Packed,
+        layout: PackedLayout,
         *,
         bias: Tensor | None = None,
         rotation: Rotation | None = None,
         weights: list[list[Tensor]] | None = None,
     ) -> Tensor:
-        """x: (T, width) → (T, width).  A list given as `weights` gets the attention weights appended."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # each (T, H, D)
+        """Attend: x (T, width) → (T, width).  Appends the attention weights to the list `weights` if given."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(-3)  # each (T, H, D)
         if rotation is not None:
             q, k = rotation(q), rotation(k)
         return self.out(self._attend(q, k, v, layout, bias, weights).flatten(-2))  # type: ignore[no-any-return]
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, layout: Packed, bias: Tensor | None, weights: list[list[Tensor]] | None
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        layout: PackedLayout,
+        bias: Tensor | None,
+        weights: list[list[Tensor]] | None,
     ) -> Tensor:
         if weights is None:
             return attend_packed(q, k, v, layout, window=self.window, bias=bias)
-        out, of_each = attend_plain(q, k, v, layout, window=self.window, bias=bias)
-        weights.append(of_each)
+        out, layer_weights = attend_plain(q, k, v, layout, window=self.window, bias=bias)
+        weights.append(layer_weights)
         return out
 
 
 class RowsAttention(nn.Module):
-    """The same layer for rows, as it is exported.
+    """The layer `SelfAttention` for rows, as it is exported.
 
-    Three projections rather than one, so that nothing has to be cut apart, and the scale of the scores is in the first.
+    It has three projections, so that the graph need not split a product; the scale of the scores is in the first.
     """
 
     def __init__(self, layer: SelfAttention) -> None:
         super().__init__()
-        self.heads = layer.heads
+        self.num_heads = layer.num_heads
         self.window = layer.window
-        scale = math.sqrt(layer.heads / layer.out.in_features)
+        scale = math.sqrt(layer.num_heads / layer.out.in_features)
         self.queries, self.keys, self.values = (
-            _part(layer.qkv, place, factor) for place, factor in enumerate((scale, 1.0, 1.0))
+            _third(layer.qkv, index, factor) for index, factor in enumerate((scale, 1.0, 1.0))
         )
         self.out = layer.out
 
     def forward(
         self,
         x: Tensor,
-        layout: Rows,
+        layout: RowLayout,
         *,
         bias: Tensor | None = None,
         rotation: Rotation | None = None,
         weights: None = None,
     ) -> Tensor:
-        """x: (B, L, width) → the same."""
+        """Attend: x (B, L, width) → (B, L, width)."""
         assert weights is None, "the attention of rows is one kernel, which keeps no weights"
-        q, k, v = (each(x).unflatten(-1, (self.heads, -1)) for each in (self.queries, self.keys, self.values))
+        q, k, v = (linear(x).unflatten(-1, (self.num_heads, -1)) for linear in (self.queries, self.keys, self.values))
         if rotation is not None:
             q, k = rotation(q), rotation(k)
         return self.out(attend_rows(q, k, v, layout, window=self.window, bias=bias, scale=1.0).flatten(-2))  # type: ignore[no-any-return]
 
 
-def _part(joined: nn.Linear, place: int, factor: float) -> nn.Linear:
-    """One of three projections that were joined, times `factor`."""
+def _third(joined: nn.Linear, index: int, factor: float) -> nn.Linear:
+    """Split one of three joined projections off, and multiply it by `factor`."""
     part = nn.Linear(joined.in_features, joined.out_features // 3, bias=joined.bias is not None)
-    part.weight = nn.Parameter(joined.weight.chunk(3)[place] * factor)
+    part.weight = nn.Parameter(joined.weight.chunk(3)[index] * factor)
     if joined.bias is not None:
-        part.bias = nn.Parameter(joined.bias.chunk(3)[place] * factor)
+        part.bias = nn.Parameter(joined.bias.chunk(3)[index] * factor)
     return part

@@ -1,4 +1,4 @@
-"""The shape of an encoder: everything but its weights.  Plain records; nothing heavy is imported."""
+"""The shape of an encoder: everything but its weights, in plain records that import no library."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LayerKind:
-    """What may differ from layer to layer."""
+    """Attention settings that may differ from layer to layer."""
 
-    window: int | None = None  # tokens seen on each side; None for all
+    window: int | None = None  # tokens to which a token attends on each side; None for all
     rotary_base: float = 0.0  # 0 for no rotation
 
 
@@ -19,17 +19,17 @@ class Architecture:
 
     vocabulary: int
     width: int
-    heads: int
+    num_heads: int
     inner: int  # width of the feed-forward part
     layers: tuple[LayerKind, ...]
     max_positions: int  # most tokens of a text
     activation: str = "gelu"
     norm_eps: float = 1e-12
-    positions: str = "learned"  # or "sinusoidal", or "none" where rotations or biases do all
+    positions: str = "learned"  # or "sinusoidal", or "none" if only rotations or biases encode positions
     position_offset: int = 0  # rows of the position table before that of the first token
-    token_types: int = 0  # only the first is ever used
+    token_types: int = 0  # rows of the table; the model uses the first only
     relative_buckets: int = 0  # of MPNet's bias; 0 for none
-    pre_norm: bool = False  # normalise before each part rather than after it
+    pre_norm: bool = False  # normalise before each part, not after it
     gated: bool = False  # feed-forward with a gate (GeGLU)
     attention_biased: bool = True
     inner_biased: bool = True
@@ -50,7 +50,7 @@ class DenseShape:
 
 @dataclass(frozen=True, slots=True)
 class HeadShape:
-    """Everything after the last hidden state: poolings side by side, projections, the cut, length one."""
+    """All steps after the last hidden state: concatenated poolings, projections, truncation, normalisation."""
 
     poolings: tuple[str, ...]
     dense: tuple[DenseShape, ...] = ()

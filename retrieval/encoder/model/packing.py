@@ -1,8 +1,8 @@
-"""How the tokens of a batch lie in memory: end to end without padding, or in rows of one length.
+"""Layouts of a batch's tokens in memory: end to end without padding, or in rows of one length.
 
-Everything of the encoder that looks across the tokens of a text (attention, positions, pooling) asks the layout; all
-else works token by token and does not care.  `Packed` is the reference and what torch runs; `Rows` have shapes that
-a graph compiler can follow, and are what is exported.
+Attention, positions and pooling look across the tokens of a text, so they ask the layout.  All other operations work
+token by token, in any layout.  `PackedLayout` is the reference, and the layout on torch.  `RowLayout` has shapes that
+a graph compiler can follow, and is the layout of the exported graph.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Neighbouring sequences of one length: `count` of them, `length` tokens each, from token `start`."""
+class SequenceGroup:
+    """Adjacent sequences of one length: `count` of them, `length` tokens each, from token `start`."""
 
     start: int
     count: int
@@ -29,20 +29,20 @@ class Run:
         return slice(self.start, self.start + self.count * self.length)
 
 
-def runs_of(lengths: Sequence[int]) -> list[Run]:
-    """Sequences laid end to end, joined to runs of equal length."""
-    runs: list[Run] = []
+def group_sequences(lengths: Sequence[int]) -> list[SequenceGroup]:
+    """Group adjacent sequences of equal length."""
+    groups: list[SequenceGroup] = []
     start = 0
     for length in lengths:
-        if runs and runs[-1].length == length:
-            runs[-1] = Run(runs[-1].start, runs[-1].count + 1, length)
+        if groups and groups[-1].length == length:
+            groups[-1] = SequenceGroup(groups[-1].start, groups[-1].count + 1, length)
         else:
-            runs.append(Run(start, 1, length))
+            groups.append(SequenceGroup(start, 1, length))
         start += length
-    return runs
+    return groups
 
 
-class Packed:
+class PackedLayout:
     """B sequences laid end to end: token tensors are (T, …).  No sequence is empty.
 
     The first `skip` tokens of each sequence (a prompt) take part in attention but not in pooling.
@@ -55,57 +55,57 @@ class Packed:
         self.longest = max(lengths)
         self.device = torch.device(device)
         self.skip = skip
-        self.runs = runs_of(self.lengths)
+        self.groups = group_sequences(self.lengths)
 
     @cached_property
     def sizes(self) -> Tensor:
-        """(B,) int64"""
+        """Number of tokens of each sequence: (B,) int64."""
         return torch.tensor(self.lengths, device=self.device)
 
     @cached_property
     def offsets(self) -> Tensor:
-        """(B + 1,) int64, where each sequence starts; the last is T."""
+        """Start of each sequence, and T at the end: (B + 1,) int64."""
         return torch.nn.functional.pad(self.sizes.cumsum(0), (1, 0))
 
     @cached_property
     def sequence(self) -> Tensor:
-        """(T,) the sequence that each token belongs to."""
+        """The sequence of each token: (T,)."""
         return torch.repeat_interleave(torch.arange(len(self.lengths), device=self.device), self.sizes)
 
     @cached_property
     def positions(self) -> Tensor:
-        """(T,) each token's place in its sequence, from 0."""
+        """The position of each token in its sequence, from 0: (T,)."""
         return torch.arange(sum(self.lengths), device=self.device) - self.offsets[self.sequence]
 
     @property
-    def places(self) -> Tensor:
-        """(T,) places whose distances are those in the texts."""
+    def relative_positions(self) -> Tensor:
+        """Positions whose differences are the distances within a text: (T,)."""
         return self.positions
 
     @cached_property
     def pooled(self) -> Tensor:
-        """(T,) True where a token counts in pooling."""
+        """True for the tokens that count in pooling: (T,)."""
         return self.positions >= self.skip
 
     def sum(self, tokens: Tensor) -> Tensor:
-        """(T, D) → (B, D), sum over each sequence's tokens, kept in float32."""
+        """Sum the tokens of each sequence, in float32: (T, D) → (B, D)."""
         return torch.segment_reduce(tokens.float(), "sum", lengths=self.sizes, axis=0)
 
     def max(self, tokens: Tensor) -> Tensor:
-        """(T, D) → (B, D), largest value of each dimension in each sequence."""
+        """Take the largest value of each dimension in each sequence: (T, D) → (B, D)."""
         return torch.segment_reduce(tokens.float(), "max", lengths=self.sizes, axis=0)
 
-    def take(self, tokens: Tensor, places: Tensor) -> Tensor:
-        """(T, D), (B,) → (B, D): the token at place `places[b]` of sequence b."""
-        return tokens[self.offsets[:-1] + places]
+    def take(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Take the token at `positions[b]` of each sequence b: (T, D), (B,) → (B, D)."""
+        return tokens[self.offsets[:-1] + positions]
 
 
-class Rows:
-    """S texts in B rows of L tokens, one or several in a row: token tensors are (B, L, …).
+class RowLayout:
+    """S texts in B rows of L tokens, one or several texts in a row: token tensors are (B, L, …).
 
-    texts: (B, L) which text a token belongs to, -1 for none; positions: (B, L) its place in that text; spans: (S, 2)
-    where each text starts, counting through all rows, and its tokens.  `skip` may be a tensor without dimensions, so
-    that an exported graph takes it as an input.
+    texts: (B, L), the text of each token, -1 for none.  positions: (B, L), the position of each token in its text.
+    spans: (S, 2), the start of each text, counted through all rows, and its number of tokens.  `skip` may be a tensor
+    without dimensions, so that an exported graph takes it as an input.
     """
 
     def __init__(self, texts: Tensor, positions: Tensor, spans: Tensor, *, skip: int | Tensor = 0) -> None:
@@ -114,32 +114,35 @@ class Rows:
         self.starts = spans[:, 0]
         self.sizes = spans[:, 1]
         self.skip = skip
-        self.places = torch.arange(texts.shape[1], device=texts.device)  # (L,) in the row: distances are the texts'
+        self.relative_positions = torch.arange(texts.shape[1], device=texts.device)  # (L,), in the row
 
     @cached_property
     def mask(self) -> Tensor:
-        """(B, 1, L, L) float: 0 where two tokens are of one text, -inf elsewhere; those of no text see each other."""
+        """Attention mask, (B, 1, L, L) float: 0 for two tokens of one text, -inf for tokens of different texts.
+
+        Tokens without a text attend to each other.
+        """
         apart = self.texts[:, None, :, None] != self.texts[:, None, None, :]
         return torch.zeros(apart.shape, device=apart.device).masked_fill(apart, -torch.inf)
 
     @cached_property
     def pooled(self) -> Tensor:
-        """(B, L) True where a token counts in pooling."""
+        """True for the tokens that count in pooling: (B, L)."""
         return (self.texts >= 0) & (self.positions >= self.skip)
 
     def sum(self, tokens: Tensor) -> Tensor:
-        """(B, L, D) → (S, D), sum over each text's tokens."""
+        """Sum the tokens of each text: (B, L, D) → (S, D)."""
         numbers = torch.arange(self.sizes.shape[0], device=tokens.device)
         return (numbers[:, None] == self.texts.flatten()).float() @ tokens.flatten(0, 1).float()
 
     def max(self, tokens: Tensor) -> Tensor:
-        """(B, L, D) → (S, D), largest value of each dimension in each text."""
-        places = self.starts[:, None] + torch.minimum(self.places, self.sizes[:, None] - 1).clamp(min=0)
-        return tokens.flatten(0, 1)[places].float().amax(1)
+        """Take the largest value of each dimension in each text: (B, L, D) → (S, D)."""
+        last = torch.minimum(self.relative_positions, self.sizes[:, None] - 1).clamp(min=0)
+        return tokens.flatten(0, 1)[self.starts[:, None] + last].float().amax(1)
 
-    def take(self, tokens: Tensor, places: Tensor) -> Tensor:
-        """(B, L, D), (S,) → (S, D): the token at place `places[s]` of text s."""
-        return tokens.flatten(0, 1)[self.starts + places.clamp(min=0)]
+    def take(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Take the token at `positions[s]` of each text s: (B, L, D), (S,) → (S, D)."""
+        return tokens.flatten(0, 1)[self.starts + positions.clamp(min=0)]
 
 
-Layout: TypeAlias = Packed | Rows
+Layout: TypeAlias = PackedLayout | RowLayout

@@ -1,4 +1,4 @@
-"""Hidden states of tokens to one vector a text: pooling, projections, normalisation."""
+"""One vector a text from the hidden states of its tokens: pooling, projections, normalisation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _mean_sqrt(x: Tensor, layout: Layout) -> Tensor:
 
 
 def _weighted_mean(x: Tensor, layout: Layout) -> Tensor:
-    """Later tokens weigh more: the weight of a token is its place, counted from 1 (Muennighoff, SGPT, 2022)."""
+    """Weight each token by its position, counted from 1 (Muennighoff, SGPT, 2022)."""
     weight = ((layout.positions + 1) * layout.pooled)[..., None].float()
     return layout.sum(x * weight) / layout.sum(weight).clamp(min=1)
 
@@ -66,7 +66,7 @@ DENSE_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Dense(nn.Module):
-    """A linear layer with an activation, and a residual where the shape says so."""
+    """A linear layer with an activation, and a residual if the shape has one."""
 
     def __init__(self, shape: DenseShape) -> None:
         super().__init__()
@@ -81,17 +81,17 @@ class Dense(nn.Module):
         return out + self.residual(x) if self.shape.residual else out
 
 
-class Head(nn.Module):
-    """Hidden states to the text's vector."""
+class PoolingHead(nn.Module):
+    """All steps from hidden states to the text's vector."""
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
         self.shape = shape
         self.poolings = [POOLINGS[name] for name in shape.poolings]
-        self.dense = nn.ModuleList(Dense(each) for each in shape.dense)
+        self.dense = nn.ModuleList(Dense(dense) for dense in shape.dense)
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        """Hidden states, packed or padded → (B, dimension), float32."""
+        """Pool hidden states of either layout: → (B, dimension), float32."""
         pooled = torch.cat([pool(x, layout).float() for pool in self.poolings], dim=-1)
         for dense in self.dense:
             pooled = dense(pooled)

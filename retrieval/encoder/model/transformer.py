@@ -1,4 +1,4 @@
-"""The encoder as a module: embeddings and a stack of layers, in the variants that known checkpoints need."""
+"""The encoder as a torch module: embeddings and a stack of layers, in the variants of known checkpoints."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retrieval.encoder.model.attention import SelfAttention
+from retrieval.encoder.model.attention import RowsAttention, SelfAttention
 from retrieval.encoder.model.model_shape import Architecture, LayerKind
-from retrieval.encoder.model.packing import Layout, Rows
+from retrieval.encoder.model.packing import Layout, RowLayout
+from retrieval.encoder.model.pooling import PoolingHead
 from retrieval.encoder.model.positions import LearnedPositions, RelativeBias, Rotation, SinusoidalPositions
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -25,22 +26,22 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Embeddings(nn.Module):
-    """Token ids to vectors that know their place."""
+    """Token embeddings with position encodings."""
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
         self.words = nn.Embedding(shape.vocabulary, shape.width)
         self.types = nn.Embedding(shape.token_types, shape.width) if shape.token_types else None
-        self.places = _positions(shape)
+        self.positions = _positions(shape)
         self.norm = nn.LayerNorm(shape.width, shape.norm_eps, bias=shape.norm_biased)
 
     def forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """(…,), (…,) → (…, width)"""
+        """Embed token ids at their positions: (…,), (…,) → (…, width)."""
         x = self.words(ids)
         if self.types is not None:
             x = x + self.types.weight[0]
-        if self.places is not None:
-            x = x + self.places(positions).to(x.dtype)
+        if self.positions is not None:
+            x = x + self.positions(positions).to(x.dtype)
         return self.norm(x)  # type: ignore[no-any-return]
 
 
@@ -52,7 +53,7 @@ def _positions(shape: Architecture) -> nn.Module | None:
 
 
 class FeedForward(nn.Module):
-    """Two projections with a non-linearity between them, gated or not."""
+    """Two projections with a non-linearity between them, with or without a gate."""
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
@@ -68,16 +69,16 @@ class FeedForward(nn.Module):
         return self.down(self.activation(value) * gate)  # type: ignore[no-any-return]
 
 
-class Layer(nn.Module):
+class TransformerLayer(nn.Module):
     """Self-attention and a feed-forward part, each with a residual and a normalisation."""
 
     def __init__(self, shape: Architecture, kind: LayerKind, *, first: bool) -> None:
         super().__init__()
         self.pre_norm = shape.pre_norm
         self.kind = kind
-        self.attention = SelfAttention(shape.width, shape.heads, window=kind.window, biased=shape.attention_biased)
+        self.attention = SelfAttention(shape.width, shape.num_heads, window=kind.window, biased=shape.attention_biased)
         norm = partial(nn.LayerNorm, shape.width, shape.norm_eps, bias=shape.norm_biased)
-        # the embeddings have just been normalised: a first pre-norm layer does not do so again
+        # The embeddings are normalised already, so a first pre-norm layer does not normalise them again.
         self.attention_norm = nn.Identity() if first and shape.pre_norm else norm()
         self.inner = FeedForward(shape)
         self.inner_norm = norm()
@@ -99,21 +100,21 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Token ids to one hidden state a token."""
+    """The attention stack: one hidden state for each token id."""
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
         self.shape = shape
         self.embeddings = Embeddings(shape)
-        self.relative = RelativeBias(shape.heads, shape.relative_buckets) if shape.relative_buckets else None
-        self.layers = nn.ModuleList(Layer(shape, kind, first=i == 0) for i, kind in enumerate(shape.layers))
+        self.relative = RelativeBias(shape.num_heads, shape.relative_buckets) if shape.relative_buckets else None
+        self.layers = nn.ModuleList(TransformerLayer(shape, kind, first=i == 0) for i, kind in enumerate(shape.layers))
         self.final_norm = nn.LayerNorm(shape.width, shape.norm_eps, bias=shape.norm_biased) if shape.pre_norm else None
 
     def forward(self, ids: Tensor, layout: Layout, *, weights: list[list[Tensor]] | None = None) -> Tensor:
-        """ids: (T,) packed or (B, L) in rows → (T, width) or (B, L, width).
+        """Run the stack: ids (T,) packed or (B, L) in rows → (T, width) or (B, L, width).
 
-        A list given as `weights` gets, layer by layer, the attention weights of each sequence, (H, t, t); this takes
-        the plain path, and the packed layout.
+        Appends to the list `weights`, if given, for each layer the attention weights of each sequence, (H, t, t).
+        This needs the packed layout, and takes the plain implementation of attention.
         """
         x = self.embeddings(ids, layout.positions)
         bias = self._bias(layout)
@@ -125,8 +126,42 @@ class Transformer(nn.Module):
     def _bias(self, layout: Layout) -> Tensor | None:
         if self.relative is None:
             return None
-        places = layout.places if isinstance(layout, Rows) else torch.arange(layout.longest, device=layout.device)
-        return self.relative(places)  # type: ignore[no-any-return]
+        if isinstance(layout, RowLayout):
+            return self.relative(layout.relative_positions)  # type: ignore[no-any-return]
+        return self.relative(torch.arange(layout.longest, device=layout.device))  # type: ignore[no-any-return]
 
     def _rotation(self, layout: Layout, base: float) -> Rotation | None:
-        return Rotation.at(layout.places, self.shape.width // self.shape.heads, base) if base else None
+        head_width = self.shape.width // self.shape.num_heads
+        return Rotation.at(layout.relative_positions, head_width, base) if base else None
+
+
+def use_row_attention(transformer: Transformer) -> Transformer:
+    """Change the stack in place to run over rows, and return it."""
+    for layer in transformer.layers:
+        layer.attention = RowsAttention(layer.attention)  # type: ignore[arg-type]
+    return transformer
+
+
+class EncoderGraph(nn.Module):
+    """The whole encoder over rows of tokens, as it is exported; takes over the transformer given to it.
+
+    With `states` it also returns the token states before pooling, which explanations need.
+    """
+
+    def __init__(self, transformer: Transformer, head: PoolingHead, *, states: bool = False) -> None:
+        super().__init__()
+        self.transformer = use_row_attention(transformer)
+        self.head = head
+        self.states = states
+
+    def forward(
+        self, ids: Tensor, texts: Tensor, positions: Tensor, spans: Tensor, skip: Tensor
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Encode rows: ids, texts, positions (B, L), spans (S, 2) as in `RowLayout`; skip (), a number of tokens.
+
+        Returns vectors (S, dimension), and with `states` also token states (B, L, width).
+        """
+        layout = RowLayout(texts, positions, spans, skip=skip)
+        states = self.transformer(ids, layout)
+        vectors = self.head(states, layout)
+        return (vectors, states) if self.states else vectors

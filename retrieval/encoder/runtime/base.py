@@ -1,4 +1,4 @@
-"""How an encoder is run: what a runtime must do, and what this machine has to run it on."""
+"""The interface of a runtime, and the hardware that this machine offers to one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from retrieval.encoder.token_batches import TokenBatch
+from retrieval.encoder.runtime.token_batches import TokenBatch
 from retrieval.types import Vectors
 
 
 class Precision(StrEnum):
-    """Numbers that the matrix products are made in."""
+    """Number format of the matrix products."""
 
     F32 = "f32"
     BF16 = "bf16"
@@ -20,7 +20,7 @@ class Precision(StrEnum):
 
 
 class RuntimeName(StrEnum):
-    """Who makes the matrix products."""
+    """Library that computes the matrix products."""
 
     TORCH = "torch"
     OPENVINO = "openvino"
@@ -31,20 +31,23 @@ class Runtime(Protocol):
 
     name: RuntimeName
     precision: Precision
-    budget_tokens: int  # of one batch: count × longest
-    streams: int  # batches that may profitably run at the same time
+    budget_tokens: int  # of one batch: number of texts × tokens of the longest
+    streams: int  # batches that gain from running at the same time
 
-    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:
-        """(B, dimension) float32, in the batch's order; `thrifty` rather than soon, where others need the cores too."""
+    def run(self, batch: TokenBatch, *, save_cpu: bool = False) -> Vectors:
+        """Encode a batch: (B, dimension) float32, in the batch's order.
+
+        `save_cpu` asks for the least processor time, not for the lowest latency.
+        """
         ...
 
     def background(self) -> Runtime:
-        """A runtime for work that gives way: as few cores as may be, in pieces, beside whoever runs this one."""
+        """Return a runtime for low-priority work: few cores, small batches, beside this runtime."""
         ...
 
 
 def has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices natively (AVX-512 BF16, AMX or Arm's BF16)."""
+    """Check for native bfloat16 products (AVX-512 BF16, AMX or Arm's BF16)."""
     if platform.system() != "Linux":
         return False
     try:
@@ -56,5 +59,5 @@ def has_bf16() -> bool:
 
 
 def may_have_cuda() -> bool:
-    """Whether it is worth importing torch to ask it for a CUDA device."""
+    """Check, without importing torch, whether this machine may have a CUDA device."""
     return Path("/dev/nvidiactl").exists() or Path("/proc/driver/nvidia").exists() or platform.system() == "Windows"

@@ -1,59 +1,68 @@
-"""The encoder on OpenVINO: the same module as a compiled graph, in float32, bfloat16 or int8.
+"""The encoder on OpenVINO: our model as a compiled graph, in float32, bfloat16 or int8.
 
-The graph is compiled in forms.  One answers whoever waits for a few tokens: a request has several threads, so that
-each reads a part of the weights.  The other is for many tokens: as many requests at a time as there are cores (or
-groups of cores, for a big encoder), each on threads of its own, so that nothing waits at barriers; it also answers a
-few tokens where that is to be thrifty, since others need the cores.  Where all texts of a batch of many tokens have one
-length, as cut ones do, a third form goes without the attention mask.  What a process needs at once is compiled when
-it starts, side by side; the rest when it is first asked for.
+The runtime compiles the graph in three forms:
+
+- The *low-latency* form runs few tokens.  Several threads work on a request, each on a part of the weights.
+- The *throughput* form runs many tokens.  It has a request for each core (for each group of cores if the encoder is
+  big), each on threads of its own, so that no thread waits at a barrier.  It also runs few tokens when the caller
+  wants to save processor time for other work.
+- The *unmasked* form runs many tokens in texts of one length, as truncated texts are, without the attention mask.
+
+The forms that the process needs at once are compiled in parallel at the start, the others on first use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import LifoQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.encoder.model.model_shape import Architecture
 from retrieval.encoder.runtime.base import Precision, Runtime, RuntimeName, has_bf16
-from retrieval.encoder.runtime.conversion import unmasked
-from retrieval.encoder.token_batches import WHOLE_TOKENS, TokenBatch, TokenRows, rounded_up, row_length, shared_rows
+from retrieval.encoder.runtime.conversion import remove_mask
+from retrieval.encoder.runtime.token_batches import SIMD_TOKENS, TokenBatch, TokenRows, pack_rows, round_up, row_length
 from retrieval.types import Vectors
 from retrieval.util.cores import cores
 
 if TYPE_CHECKING:
     import openvino as ov
 
-BUDGET_TOKENS = 2_048  # of one batch; more gains nothing and leaves the caches
-SMALL_TOKENS = 1_024  # batches up to here are answered by several threads, in shapes that repeat
-ROW_TOKENS = 128  # of rows that short texts share, at most
-SHARED_STEP = WHOLE_TOKENS  # of their lengths, and of how many texts they hold: each shape takes a megabyte for good
-BACKGROUND_TOKENS = 256  # of one batch in the background: some ten milliseconds of one core
+BUDGET_TOKENS = 2_048  # of one batch; a larger batch is not faster and leaves the processor's caches
+SMALL_TOKENS = 1_024  # batches up to this size run on several threads, in few shapes
+ROW_TOKENS = 128  # most tokens of a row that short texts share
+SHAPE_STEP = SIMD_TOKENS  # of shared rows' lengths and numbers of texts: each shape takes a megabyte for good
+BACKGROUND_TOKENS = 256  # of one batch in the background: about ten milliseconds of one core
+LONG_STATES_TOKENS = 64  # token states of texts above this length use steps of LONG_STATES_STEP, for fewer shapes
+LONG_STATES_STEP = 32
 
 
-def rounded(length: int) -> int:
-    """A length that repeats, little above `length`: what was compiled for a shape serves the next query."""
-    return rounded_up(length, 4 if length <= 32 else 8 if length <= 128 else 16)
+def round_length(length: int) -> int:
+    """Round a text's length up a little, so that a compiled shape serves later queries too."""
+    return round_up(length, 4 if length <= 32 else 8 if length <= 128 else 16)
 
 
-def small_rows(batch: TokenBatch) -> TokenRows:
-    """The batch in one of few shapes: in as few rows of a rounded length as hold its texts side by side."""
+def pack_small_batch(batch: TokenBatch) -> TokenRows:
+    """Pack a small batch into as few rows as hold its texts side by side, in one of few shapes."""
     total, longest = len(batch.ids), max(batch.lengths)
     if len(batch.lengths) == 1:
-        return batch.rows(rounded(total))
+        return batch.rows(round_length(total))
     count = -(-total // ROW_TOKENS)
-    length = rounded_up(max(longest, -(-total // count)), SHARED_STEP)
-    while shared_rows(batch.lengths, length)[0] > count:
-        length += SHARED_STEP
-    return batch.rows(length, shared=True).with_spans(SHARED_STEP)
+    length = round_up(max(longest, -(-total // count)), SHAPE_STEP)
+    while pack_rows(batch.lengths, length)[0] > count:
+        length += SHAPE_STEP
+    return batch.rows(length, shared=True).with_spans(SHAPE_STEP)
 
 
-def threads_each(shape: Architecture) -> int:
-    """Threads of one request of many tokens: one is best, but a big encoder would keep whoever waits too long."""
+def threads_per_request(shape: Architecture) -> int:
+    """Return the threads of one request of many tokens.
+
+    One thread is the most efficient, but with a big encoder the caller would wait too long.
+    """
     inner = shape.inner * (3 if shape.gated else 2)
     weights = len(shape.layers) * shape.width * (4 * shape.width + inner)
     wanted = 1 if weights < 40e6 else 2 if weights < 150e6 else 4
@@ -61,7 +70,7 @@ def threads_each(shape: Architecture) -> int:
 
 
 class OpenVINORuntime:
-    """A graph and the requests that run it."""
+    """The encoder's graph, compiled in the three forms."""
 
     name = RuntimeName.OPENVINO
     budget_tokens = BUDGET_TOKENS
@@ -73,84 +82,84 @@ class OpenVINORuntime:
         self._core = core
         self._graph = graph
         self._bulk = bulk
-        self._threads = threads_each(shape)
-        self._needs_mask = shape.relative_buckets > 0 or any(kind.window is not None for kind in shape.layers)
-        self.streams = max(1, cores() // self._threads)
-        self._soon = _Form(lambda: Requests(core, graph, precision, min(2 * self._threads, cores())))
-        self._many = _Form(lambda: Requests(core, graph, precision, self._threads))
-        self._full = _Form(lambda: Requests(core, unmasked(graph), precision, self._threads))
+        threads = threads_per_request(shape)
+        self._needs_mask = shape.relative_buckets > 0 or any(layer.window is not None for layer in shape.layers)
+        self.streams = max(1, cores() // threads)
+        self._low_latency = _CompiledOnce(lambda: InferRequestPool(core, graph, precision, min(2 * threads, cores())))
+        self._throughput = _CompiledOnce(lambda: InferRequestPool(core, graph, precision, threads))
+        self._unmasked = _CompiledOnce(lambda: InferRequestPool(core, remove_mask(graph), precision, threads))
         self._compile_first()
 
     def _compile_first(self) -> None:
-        """What will be needed for sure.  Raises RuntimeError where the graph cannot be run here."""
-        bulk = [self._many] if self._needs_mask else [self._many, self._full]
-        first = bulk if self._bulk else [self._soon, self._many]
+        """Compile the forms that the process is sure to need.  RuntimeError if the graph cannot run here."""
+        bulk = [self._throughput] if self._needs_mask else [self._throughput, self._unmasked]
+        first = bulk if self._bulk else [self._low_latency, self._throughput]
         with ThreadPoolExecutor(len(first)) as pool:
-            list(pool.map(_Form.requests, first))
+            list(pool.map(_CompiledOnce.requests, first))
 
-    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:
-        """(B, dimension) float32, in the batch's order.  Callers beyond the requests that there are take turns."""
+    def run(self, batch: TokenBatch, *, save_cpu: bool = False) -> Vectors:
+        """Encode a batch: (B, dimension) float32, in the batch's order.
+
+        A caller waits while all requests are in use.
+        """
         if len(batch.ids) <= SMALL_TOKENS and not self._bulk:
-            form = self._many if thrifty else self._soon
-            return form.requests().answer(small_rows(batch))[: len(batch.lengths)]
+            form = self._throughput if save_cpu else self._low_latency
+            return form.requests().infer(pack_small_batch(batch))[: len(batch.lengths)]
         length = row_length(max(batch.lengths))
         full = len(batch.ids) == length * len(batch.lengths) and not self._needs_mask
-        return (self._full if full else self._many).requests().answer(batch.rows(length))
+        return (self._unmasked if full else self._throughput).requests().infer(batch.rows(length))
 
     def background(self) -> Runtime:
-        """One request on one thread, that of the caller, whose priority it therefore has."""
-        one = _Form(lambda: Requests(self._core, self._graph, self.precision, 1, most=1))
-        return _Background(self.precision, one)
+        """Return a runtime with one request on the caller's thread, and so with its priority."""
+        one = _CompiledOnce(lambda: InferRequestPool(self._core, self._graph, self.precision, 1, max_requests=1))
+        return _BackgroundRuntime(self.precision, one)
 
 
-class _Form:
-    """A graph that is compiled when it is first asked for, once; asking for another does not wait for it."""
+class _CompiledOnce:
+    """A graph that is compiled on first use; the compilation of another graph does not block it."""
 
-    def __init__(self, compiled: Callable[[], Requests]) -> None:
-        self._compiled = compiled
-        self._compiling = Lock()
-        self._requests: Requests | None = None
+    def __init__(self, compile_graph: Callable[[], InferRequestPool]) -> None:
+        self._compile_graph = compile_graph
+        self._lock = Lock()
+        self._requests: InferRequestPool | None = None
 
-    def requests(self) -> Requests:
-        """The compiled graph."""
-        with self._compiling:
+    def requests(self) -> InferRequestPool:
+        with self._lock:
             if self._requests is None:
-                self._requests = self._compiled()
+                self._requests = self._compile_graph()
             return self._requests
 
 
-class _Background:
-    """A graph that nobody waits for."""
+class _BackgroundRuntime:
+    """A graph for work whose latency does not matter."""
 
     name = RuntimeName.OPENVINO
     budget_tokens = BACKGROUND_TOKENS
     streams = 1
 
-    def __init__(self, precision: Precision, form: _Form) -> None:
+    def __init__(self, precision: Precision, form: _CompiledOnce) -> None:
         self.precision = precision
         self._form = form
 
-    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:  # noqa: ARG002
-        """(B, dimension) float32, in the batch's order."""
-        return self._form.requests().answer(batch.rows(row_length(max(batch.lengths))))
+    def run(self, batch: TokenBatch, *, save_cpu: bool = False) -> Vectors:  # noqa: ARG002
+        return self._form.requests().infer(batch.rows(row_length(max(batch.lengths))))
 
     def background(self) -> Runtime:
-        """Itself."""
         return self
 
 
-class Requests:
-    """A compiled graph with as many requests, up to `most`, as the cores allow at `threads` each.
+class InferRequestPool:
+    """A compiled graph and its inference requests.  Safe to call from any thread.
 
-    Safe to call from any thread.
+    The number of requests is that of the cores divided by `threads`, at most `max_requests`.
     """
 
     def __init__(
-        self, core: ov.Core, graph: ov.Model, precision: Precision, threads: int, *, most: int | None = None
+        self, core: ov.Core, graph: ov.Model, precision: Precision, threads: int, *, max_requests: int | None = None
     ) -> None:
-        count = max(1, min(most or cores(), cores() // threads))
+        count = max(1, min(max_requests or cores(), cores() // threads))
         settings = {
-            "INFERENCE_PRECISION_HINT": floats(precision),
+            "INFERENCE_PRECISION_HINT": float_precision(precision),
             "NUM_STREAMS": count,
             "INFERENCE_NUM_THREADS": count * threads,
             "ENABLE_CPU_PINNING": False,  # other processes use the machine too
@@ -160,8 +169,8 @@ class Requests:
         for _ in range(count):
             self._free.put(compiled.create_infer_request())
 
-    def answer(self, rows: TokenRows) -> Vectors:
-        """The graph's output, (S, …) float32.  Whoever finds no request free waits."""
+    def infer(self, rows: TokenRows) -> NDArray[np.float32]:
+        """Return the graph's output, (S, …).  Waits for a free request."""
         request = self._free.get()
         try:
             return np.array(request.infer(rows.inputs(), share_inputs=True)[0], dtype=np.float32)
@@ -169,8 +178,27 @@ class Requests:
             self._free.put(request)
 
 
-def floats(precision: Precision) -> Precision:
-    """How floating point is computed: what an int8 graph leaves in it is bfloat16 where that is native."""
+def float_precision(precision: Precision) -> Precision:
+    """Return the precision of floating-point operations; in an int8 graph bfloat16 if it is native."""
     if precision is Precision.INT8:
         return Precision.BF16 if has_bf16() else Precision.F32
     return precision
+
+
+class OpenVINOTokenStates:
+    """Token states of single texts, each computed on all cores.
+
+    Safe to call from several threads, which take turns.
+    """
+
+    def __init__(self, core: ov.Core, graph: ov.Model, precision: Precision) -> None:
+        self._requests = InferRequestPool(core, graph, precision, cores())
+
+    def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Return (t, width) for the t token ids of each text; no text is empty."""
+        return [self._states(ids) for ids in texts]
+
+    def _states(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        size = len(ids)
+        length = round_length(size) if size <= LONG_STATES_TOKENS else round_up(size, LONG_STATES_STEP)
+        return self._requests.infer(TokenBatch.of([ids]).rows(length))[0, :size]

@@ -1,7 +1,8 @@
-"""The encoder in int8: the converted graph, calibrated by NNCF, as a folder of its own.
+"""Quantise an encoder to int8 with NNCF, and write it as an encoder folder.
 
-Products with weights are made in int8; attention itself stays in floating point, which is both faster and closer here
-(docs/encoders.md has the numbers).  The folder is the float encoder's plus `int8/`, so it may still be run in f32.
+Products with weights run in int8.  Attention stays in floating point, which is faster and more exact here
+(docs/encoders.md has the numbers).  The folder is a copy of the float encoder's with `int8/` added, so it still runs
+in f32.
 """
 
 from __future__ import annotations
@@ -16,58 +17,58 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.encoder.checkpoint.model_folder import INT8_FOLDER, EncoderFolder
+from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 from retrieval.encoder.runtime.conversion import MIXED, SCORES, save_graph
-from retrieval.encoder.token_batches import TokenBatch
-from retrieval.encoder.tokenizer import TextTokenizer
+from retrieval.encoder.runtime.token_batches import TokenBatch
 from retrieval.errors import EncoderError, InputError, MissingExtra
 
 if TYPE_CHECKING:
     import openvino as ov
 
-KEPT_IN_FLOAT = [f".*/{SCORES}", f".*/{MIXED}"]
+FLOAT_OPERATIONS = [f".*/{SCORES}", f".*/{MIXED}"]
 
 
 def quantize(folder: EncoderFolder, graph: ov.Model, texts: Sequence[str]) -> ov.Model:
-    """The graph of `folder` in int8, its ranges set by what `texts` make of them."""
+    """Quantise the graph of `folder` to int8; the activations of `texts` set the ranges."""
     try:
         import nncf
     except ImportError as error:
         raise MissingExtra("quantize", "attendex quantize") from error
     samples = list(_samples(folder, texts))
     if not samples:
-        raise InputError("no text to calibrate with: the source holds no words")
+        raise InputError("no text to calibrate with: the documents hold no words; give a source with text")
     logging.getLogger("nncf").setLevel(logging.WARNING)
-    with redirect_stdout(sys.stderr):  # its progress bars are not an answer
+    with redirect_stdout(sys.stderr):  # nncf prints progress bars; standard output is for the command's answer
         return nncf.quantize(
             graph,
             nncf.Dataset(samples),
             subset_size=len(samples),
             model_type=nncf.ModelType.TRANSFORMER,
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(patterns=KEPT_IN_FLOAT),
+            ignored_scope=nncf.IgnoredScope(patterns=FLOAT_OPERATIONS),
         )
 
 
 def _samples(folder: EncoderFolder, texts: Sequence[str]) -> Iterator[list[Any]]:
-    """Inputs of the graph, a text each."""
+    """Yield the graph's inputs for each text."""
     for ids in TextTokenizer(folder).ids([folder.passage_prompt + text for text in texts]):
         if ids:
             yield TokenBatch.of([ids]).rows(len(ids)).inputs()
 
 
 def refuse_existing(out: Path) -> None:
-    """Nothing is overwritten."""
+    """Raise EncoderError if `out` is a file or a folder with files."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EncoderError(f"{out} exists already; choose another --out, or remove it first")
 
 
 def write_quantized(folder: EncoderFolder, graph: ov.Model, out: Path) -> None:
-    """The folder of `folder` with the int8 graph beside its weights, made whole or not at all."""
+    """Copy `folder` to `out` and add the int8 graph; `out` appears complete or not at all."""
     refuse_existing(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
-        shutil.copytree(folder.path, temporary, dirs_exist_ok=True, ignore=_not_ours)
+        shutil.copytree(folder.path, temporary, dirs_exist_ok=True, ignore=_files_left_out)
         save_graph(graph, temporary / INT8_FOLDER)
         temporary.chmod(0o755)
         if out.exists():
@@ -79,8 +80,8 @@ def write_quantized(folder: EncoderFolder, graph: ov.Model, out: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _not_ours(directory: str, names: list[str]) -> list[str]:
-    """Other forms of the weights, which the copy would not be true to, and what never ran here."""
+def _files_left_out(directory: str, names: list[str]) -> list[str]:
+    """Return other forms of the weights, which would differ from the int8 graph, and code, which never runs."""
     del directory
     return [
         name for name in names if name in ("onnx", "openvino", INT8_FOLDER) or name.endswith((".bin", ".py", ".pt"))

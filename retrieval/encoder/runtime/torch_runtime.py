@@ -1,25 +1,35 @@
-"""The reference runtime: our module in torch, over packed sequences; on a CUDA device in bfloat16."""
+"""Runtimes on torch: our model over packed sequences, and transformers' own models.
+
+`TorchRuntime` is the reference for all other runtimes.  `AutoModelRuntime` runs the architectures that
+`checkpoint/architectures.py` does not list.  `TorchTokenStates` shows token states and attention weights.
+"""
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from typing import Any
 
-from retrieval.encoder.checkpoint.model_folder import EncoderFolder
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from retrieval.encoder.checkpoint.model_folder import EncoderFolder, weight_files
 from retrieval.encoder.checkpoint.weights import load_head, load_transformer
-from retrieval.encoder.model.packing import Packed
+from retrieval.encoder.model.packing import PackedLayout, RowLayout
 from retrieval.encoder.runtime.base import Precision, RuntimeName
-from retrieval.encoder.token_batches import TokenBatch
+from retrieval.encoder.runtime.token_batches import TokenBatch
+from retrieval.errors import UnsupportedCheckpoint
 from retrieval.types import Vectors
 
-CPU_BUDGET_TOKENS = 4_096  # more gains nothing and leaves the caches
+CPU_BUDGET_TOKENS = 4_096  # a larger batch is not faster and leaves the processor's caches
 CUDA_BUDGET_TOKENS = 65_536
 
 
 def torch_device(name: str) -> torch.device:
-    """The device.  On CUDA, cuDNN's attention is switched off, for the whole process.
+    """Return the device.  On CUDA, switch off cuDNN's attention for the whole process.
 
-    It takes 50 ms to plan each shape that is new to a thread, and batches come in many shapes from many threads: with
-    it an H200 encoded 1,400 short texts a second in bfloat16, without it 45,000, with vectors as exact.
+    cuDNN plans each shape that is new to a thread for 50 ms, and batches come in many shapes from many threads.  With
+    it an H200 encoded 1,400 short texts a second in bfloat16, without it 45,000, with equally exact vectors.
     """
     device = torch.device(name)
     if device.type == "cuda":
@@ -28,7 +38,7 @@ def torch_device(name: str) -> torch.device:
 
 
 class TorchRuntime:
-    """Runs the packed module on one device."""
+    """Our model on one device, in float32 or bfloat16."""
 
     name = RuntimeName.TORCH
     streams = 1
@@ -42,12 +52,82 @@ class TorchRuntime:
         self._head = load_head(folder).to(self.device)  # pooling and projections stay in float32
 
     @torch.inference_mode()
-    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:  # noqa: ARG002
-        """(B, dimension) float32, in the batch's order."""
-        layout = Packed(batch.lengths, self.device, skip=batch.skip)
+    def run(self, batch: TokenBatch, *, save_cpu: bool = False) -> Vectors:  # noqa: ARG002
+        """Encode a batch: (B, dimension) float32, in the batch's order."""
+        layout = PackedLayout(batch.lengths, self.device, skip=batch.skip)
         hidden = self._transformer(torch.from_numpy(batch.ids).to(self.device, torch.long), layout)
         return self._head(hidden.float(), layout).cpu().numpy()  # type: ignore[no-any-return]
 
     def background(self) -> TorchRuntime:
-        """Itself: torch divides the cores among its callers."""
+        """Return this runtime: torch divides the cores among its callers."""
         return self
+
+
+class AutoModelRuntime:
+    """An architecture that only transformers knows: padded batches through AutoModel."""
+
+    name = RuntimeName.TORCH
+    streams = 1
+    budget_tokens = CPU_BUDGET_TOKENS
+
+    def __init__(self, folder: EncoderFolder, *, precision: Precision = Precision.F32, device: str = "cpu") -> None:
+        weight_files(folder.transformer)  # refuse pickles before transformers opens the folder
+        self.precision = precision
+        self.device = torch_device(device)
+        dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+        self._model = _load_auto_model(folder).to(self.device, dtype).eval()
+        self._head = load_head(folder).to(self.device)
+
+    @torch.inference_mode()
+    def run(self, batch: TokenBatch, *, save_cpu: bool = False) -> Vectors:  # noqa: ARG002
+        """Encode a batch: (B, dimension) float32, in the batch's order."""
+        inputs = batch.rows(max(batch.lengths)).inputs()
+        ids, texts, positions, spans, _ = (torch.from_numpy(array).to(self.device, torch.long) for array in inputs)
+        layout = RowLayout(texts, positions, spans, skip=batch.skip)
+        hidden = self._model(input_ids=ids, attention_mask=(texts >= 0).long()).last_hidden_state
+        return self._head(hidden.float(), layout).cpu().numpy()  # type: ignore[no-any-return]
+
+    def background(self) -> AutoModelRuntime:
+        """Return this runtime: torch divides the cores among its callers."""
+        return self
+
+
+def _load_auto_model(folder: EncoderFolder) -> Any:
+    from transformers import AutoModel
+
+    try:
+        model = AutoModel.from_pretrained(
+            str(folder.transformer), local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        model_type = folder.config.get("model_type")
+        raise UnsupportedCheckpoint(
+            f"{folder.transformer}: transformers cannot load model_type {model_type!r}: {error}"
+        ) from error
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+class TorchTokenStates:
+    """Token states and attention weights of our model, in float32.  Safe to call from several threads."""
+
+    def __init__(self, folder: EncoderFolder) -> None:
+        self._transformer = load_transformer(folder)
+
+    def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Return (t, width) for the t token ids of each text, in one batch; no text is empty."""
+        hidden = self._run(texts, None)
+        return [states.numpy() for states in torch.split(hidden, list(map(len, texts)))]
+
+    def attention(self, ids: Sequence[int], layer: int) -> NDArray[np.float32]:
+        """Return one layer's attention weights, (H, t, t).
+
+        Row i holds the weights with which token i attends to each token; they sum to 1.
+        """
+        weights: list[list[torch.Tensor]] = []
+        self._run([ids], weights)
+        return weights[layer][0].numpy()
+
+    @torch.inference_mode()
+    def _run(self, texts: Sequence[Sequence[int]], weights: list[list[torch.Tensor]] | None) -> torch.Tensor:
+        ids = torch.tensor([token for text in texts for token in text])
+        return self._transformer(ids, PackedLayout(list(map(len, texts))), weights=weights)  # type: ignore[no-any-return]

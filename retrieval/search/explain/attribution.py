@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.encoder.inspection import Inspector, TokenStates
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.encoder.token_states import TokenStates, can_inspect, sums_tokens, tokens_of
 from retrieval.errors import BadQuery
 from retrieval.search.explain.word_alignment import SPECIAL, AlignedWord, AlignedWords, TextPart, align_words, joined
 from retrieval.types import DenseExplanation, Span, Vectors, WordPart
@@ -52,8 +52,9 @@ class CosineExplainer:
         self, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]
     ) -> list[DenseExplanation]:
         """Explain the cosine of the query with each passage, given in the parts that the encoder read."""
-        if sums_tokens(self._encoder):
-            return self._token_pairs(query, passages, scores)
+        inspector = self._encoder.inspector
+        if inspector is not None and inspector.sums_tokens:
+            return self._token_pairs(inspector, query, passages, scores)
         return [self._leave_one_out(query, parts, score) for parts, score in zip(passages, scores, strict=True)]
 
     def spans(self, query: str, texts: Sequence[str], max_spans: int = MAX_SPANS) -> list[tuple[Span, ...]]:
@@ -69,23 +70,24 @@ class CosineExplainer:
 
         Raises BadQuery when the layer does not exist or the encoder does not give its attention.
         """
-        if not can_inspect(self._encoder):
+        inspector = self._encoder.inspector
+        if inspector is None:
             raise BadQuery(
                 "this encoder runs through transformers' own code, which does not return its attention; "
                 "use an encoder whose architecture Attendex implements"
             )
-        inspector = self._encoder.inspector()
         if not 0 <= layer < inspector.layers:
             raise BadQuery(f"layer is {layer}; this encoder has layers 0 to {inspector.layers - 1}")
         prompt = self._prompt(query=query)
         tokens, weights = inspector.attention(joined("", parts), prompt, layer)
         words = align_words(tokens, prompt, parts)
-        return TextAttention(words.words, inspector.layers, inspector.heads, layer, _attention_of_words(words, weights))
+        return TextAttention(
+            words.words, inspector.layers, inspector.num_heads, layer, _attention_of_words(words, weights)
+        )
 
     def _token_pairs(
-        self, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]
+        self, inspector: Inspector, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]
     ) -> list[DenseExplanation]:
-        inspector = self._encoder.inspector()
         query_prompt, passage_prompt = self._prompt(query=True), self._prompt(query=False)
         (query_states,) = inspector.states([query], query_prompt)
         query_words = align_words(query_states.tokens, query_prompt, [TextPart("text", query)])
@@ -134,7 +136,7 @@ class CosineExplainer:
     def _words(self, parts: Sequence[TextPart], *, query: bool) -> list[AlignedWord]:
         """Return the words of the parts that the encoder reads, without prompt and special tokens."""
         prompt = self._prompt(query=query)
-        words = align_words(tokens_of(self._encoder, joined(prompt, parts)), prompt, parts).words
+        words = align_words(self._encoder.tokenizer.tokens(joined(prompt, parts)), prompt, parts).words
         return [word for word in words if word.place not in (SPECIAL, "prompt")]
 
     def _prompt(self, *, query: bool) -> str:

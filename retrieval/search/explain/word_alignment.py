@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.encoder.token_states import Tokens
+from retrieval.encoder.checkpoint.tokenizer import Tokens
 
 SPECIAL = "special"
 

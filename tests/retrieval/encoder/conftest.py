@@ -1,4 +1,4 @@
-"""Encoder folders made on the spot: small random models with the default encoder's tokenizer."""
+"""Make encoder folders: small random models with the default encoder's tokenizer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEXTS = (
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Converted encoders of these tests, apart from the user's."""
+    """Give these tests a cache of converted encoders of their own."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("ATTENDEX_CACHE", str(folder))
@@ -46,7 +46,7 @@ def default_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def encoder() -> SentenceEncoder:
-    """The default encoder in the reference runtime."""
+    """Load the default encoder in the reference runtime."""
     return load_encoder(runtime="torch", precision="f32")
 
 
@@ -57,7 +57,10 @@ def texts() -> Sequence[str]:
 
 @pytest.fixture(scope="session")
 def make_folder(tmp_path_factory: pytest.TempPathFactory, default_folder: Path) -> MakeFolder:
-    """Write a sentence-transformers folder with a tiny random BERT; `pooling` and `outer` are the JSON to put in."""
+    """Return a function that writes a sentence-transformers folder with a tiny random BERT.
+
+    `pooling`, `outer` and `own` are the contents of its JSON files.
+    """
 
     def make(
         pooling: dict[str, Any] | None = None,
@@ -88,7 +91,7 @@ def make_folder(tmp_path_factory: pytest.TempPathFactory, default_folder: Path) 
 
 
 def save_bert(folder: Path, seed: int = 0) -> None:
-    """A BERT of 2 layers and width 32 with random weights."""
+    """Save a BERT of 2 layers and width 32 with random weights."""
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=30522,
@@ -103,6 +106,6 @@ def save_bert(folder: Path, seed: int = 0) -> None:
 
 
 def write(path: Path, value: Any) -> None:
-    """Write JSON, making folders on the way."""
+    """Write JSON and make its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Settings of small random models that several tests make."""
+"""Settings of the small random models of several tests."""
 
 SMALL = {
     "vocab_size": 30522,

@@ -1,4 +1,4 @@
-"""Token states of the converted graph against the reference's."""
+"""Compare token states of the converted graph with the reference."""
 
 from __future__ import annotations
 
@@ -36,17 +36,22 @@ def fast() -> SentenceEncoder:
     return load_encoder(runtime="openvino", precision="f32")
 
 
+def inspector_of(encoder: SentenceEncoder) -> Inspector:
+    assert encoder.inspector is not None
+    return encoder.inspector
+
+
 def assert_states_agree(found: Inspector, expected: Inspector, texts: Sequence[str], prompt: str = "") -> None:
-    for mine, theirs in zip(found.states(texts, prompt), expected.states(texts, prompt), strict=True):
-        np.testing.assert_allclose(mine.states, theirs.states, atol=2e-5)
-        np.testing.assert_array_equal(mine.weights, theirs.weights)
-        np.testing.assert_array_equal(mine.tokens.spans, theirs.tokens.spans)
+    for left, right in zip(found.states(texts, prompt), expected.states(texts, prompt), strict=True):
+        np.testing.assert_allclose(left.states, right.states, atol=2e-5)
+        np.testing.assert_array_equal(left.weights, right.weights)
+        np.testing.assert_array_equal(left.tokens.spans, right.tokens.spans)
 
 
 def test_states_are_those_of_the_reference(
     fast: SentenceEncoder, encoder: SentenceEncoder, texts: Sequence[str]
 ) -> None:
-    assert_states_agree(fast.inspector(), encoder.inspector(), texts)
+    assert_states_agree(inspector_of(fast), inspector_of(encoder), texts)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -56,36 +61,37 @@ def test_states_of_other_families(family: str, make_folder: MakeFolder, texts: S
     torch.manual_seed(0)
     config = getattr(transformers, f"{name}Config")(**settings)
     getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
-    found, expected = (load_encoder(folder, runtime=name, precision="f32").inspector() for name in RuntimeName)
+    found, expected = (inspector_of(load_encoder(folder, runtime=name, precision="f32")) for name in RuntimeName)
     assert_states_agree(found, expected, texts, "search for this: ")
 
 
-@pytest.mark.parametrize(("precision", "far"), [("f32", 2e-5), ("bf16", 3e-3)])
-def test_states_add_up_to_the_vector(precision: str, far: float, texts: Sequence[str]) -> None:
+@pytest.mark.parametrize(("precision", "tolerance"), [("f32", 2e-5), ("bf16", 3e-3)])
+def test_states_add_up_to_the_vector(precision: str, tolerance: float, texts: Sequence[str]) -> None:
     encoder = load_encoder(runtime="openvino", precision=precision)
     for text, vector in zip(texts, encoder.encode_passages(texts), strict=True):
-        (found,) = encoder.inspector().states([text])
+        (found,) = inspector_of(encoder).states([text])
         total = found.weights @ found.states
-        np.testing.assert_allclose(total / np.linalg.norm(total), vector, atol=far)
+        np.testing.assert_allclose(total / np.linalg.norm(total), vector, atol=tolerance)
 
 
 def test_states_in_bfloat16_stay_close(fast: SentenceEncoder, texts: Sequence[str]) -> None:
-    rough = load_encoder(runtime="openvino", precision="bf16").inspector()
-    for mine, exact in zip(rough.states(texts), fast.inspector().states(texts), strict=True):
-        lengths = np.linalg.norm(mine.states, axis=1) * np.linalg.norm(exact.states, axis=1)
-        assert ((mine.states * exact.states).sum(1) / lengths).min() > 0.998
+    rounded = inspector_of(load_encoder(runtime="openvino", precision="bf16"))
+    for found, exact in zip(rounded.states(texts), inspector_of(fast).states(texts), strict=True):
+        lengths = np.linalg.norm(found.states, axis=1) * np.linalg.norm(exact.states, axis=1)
+        assert ((found.states * exact.states).sum(1) / lengths).min() > 0.998
 
 
-def test_many_threads_look_at_once(fast: SentenceEncoder, texts: Sequence[str]) -> None:
-    expected = fast.inspector().states(texts)
+def test_many_threads_inspect_at_once(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+    inspector = inspector_of(fast)
+    expected = inspector.states(texts)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda i: fast.inspector().states([texts[i % len(texts)]])[0], range(24)))
+        answers = list(pool.map(lambda i: inspector.states([texts[i % len(texts)]])[0], range(24)))
     for i, found in enumerate(answers):
         np.testing.assert_allclose(found.states, expected[i % len(texts)].states, atol=1e-6)
 
 
 def test_explaining_imports_no_torch(fast: SentenceEncoder) -> None:
-    assert fast.runtime.name == "openvino"  # and converted, so that the next process finds the graph
+    assert fast.runtime.name == "openvino"  # the graph is in the cache, so the next process finds it
     check = (
         "import sys; from retrieval.encoder.loading import load_encoder;"
         "from retrieval.search.explain.attribution import *;"

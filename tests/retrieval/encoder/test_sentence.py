@@ -1,4 +1,4 @@
-"""The encoder as its callers see it."""
+"""Test the public methods of the encoder."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.runtime.token_batches import TokenBatch, pack_rows, plan_batches, row_length
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.encoder.token_batches import TokenBatch, plan, row_length, shared_rows
 
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 
 
 def real_texts(shared_data: Path, count: int) -> list[str]:
-    """Abstracts (long, cut) and questions (short)."""
+    """Read abstracts (long, truncated) and questions (short)."""
     with (shared_data / "scifact" / "corpus.jsonl").open(encoding="utf-8") as file:
         documents = [json.loads(next(file)) for _ in range(count)]
     with (shared_data / "scifact" / "queries.jsonl").open(encoding="utf-8") as file:
         queries = [json.loads(next(file))["text"] for _ in range(count)]
-    return [f"{each['title']} {each['text']}" for each in documents] + queries
+    return [f"{document['title']} {document['text']}" for document in documents] + queries
 
 
 def test_real_text_equals_sentence_transformers(
@@ -56,7 +56,7 @@ def test_no_texts_give_no_vectors(encoder: SentenceEncoder) -> None:
     assert encoder.encode_queries([]).shape == (0, encoder.dimension)
 
 
-def test_many_threads_get_what_one_gets(encoder: SentenceEncoder, texts: Sequence[str]) -> None:
+def test_many_threads_get_the_vectors_of_one_thread(encoder: SentenceEncoder, texts: Sequence[str]) -> None:
     expected = encoder.encode_queries(texts)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda i: encoder.encode_queries([texts[i % len(texts)]]), range(64)))
@@ -72,13 +72,13 @@ def test_a_text_without_tokens_has_a_zero_vector(make_folder: MakeFolder) -> Non
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), [0, 1], atol=1e-6)
 
 
-def test_what_follows_the_limit_does_not_matter(encoder: SentenceEncoder) -> None:
+def test_text_beyond_the_limit_does_not_matter(encoder: SentenceEncoder) -> None:
     start = "stem cells " * 200
     vectors = encoder.encode_passages([start, start + "something else " * 5_000])
     np.testing.assert_array_equal(vectors[0], vectors[1])
 
 
-def test_the_default_encoder_is_what_it_should_be(encoder: SentenceEncoder) -> None:
+def test_the_default_encoder_has_its_published_fingerprint(encoder: SentenceEncoder) -> None:
     fingerprint = encoder.fingerprint
     assert fingerprint.weights_sha256 == "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
     assert (fingerprint.pooling, fingerprint.normalize) == ("mean", True)
@@ -98,22 +98,31 @@ def test_fingerprints_tell_encoders_apart(make_folder: MakeFolder) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 2_000))
 def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    batches = plan(lengths, budget)
+    batches = plan_batches(lengths, budget)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * row_length(max(lengths[i] for i in batch)) <= budget
 
 
-def test_rows_are_whole_vectors_where_that_takes_little_padding() -> None:
-    assert [row_length(each) for each in (16, 17, 30, 58, 100, 165, 250, 256)] == [16, 17, 32, 64, 100, 176, 256, 256]
+def test_row_lengths_fill_vector_registers_if_that_takes_little_padding() -> None:
+    assert [row_length(longest) for longest in (16, 17, 30, 58, 100, 165, 250, 256)] == [
+        16,
+        17,
+        32,
+        64,
+        100,
+        176,
+        256,
+        256,
+    ]
 
 
 def test_rows_keep_the_tokens_in_place() -> None:
     batch = TokenBatch.of([[7, 8], [9], [5, 6]])
-    own = batch.rows(3)
-    assert own.ids.tolist() == [[7, 8, 0], [9, 0, 0], [5, 6, 0]]
-    assert own.texts.tolist() == [[0, 0, -1], [1, -1, -1], [2, 2, -1]]
-    assert own.positions.tolist() == [[0, 1, 0], [0, 0, 0], [0, 1, 0]]
+    separate = batch.rows(3)
+    assert separate.ids.tolist() == [[7, 8, 0], [9, 0, 0], [5, 6, 0]]
+    assert separate.texts.tolist() == [[0, 0, -1], [1, -1, -1], [2, 2, -1]]
+    assert separate.positions.tolist() == [[0, 1, 0], [0, 0, 0], [0, 1, 0]]
     shared = batch.rows(3, shared=True)
     assert shared.ids.tolist() == [[7, 8, 9], [5, 6, 0]]
     assert shared.texts.tolist() == [[0, 0, 1], [2, 2, -1]]
@@ -123,7 +132,7 @@ def test_rows_keep_the_tokens_in_place() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=40), st.integers(20, 50))
 def test_shared_rows_hold_every_text_once(lengths: list[int], length: int) -> None:
-    count, starts = shared_rows(lengths, length)
+    count, starts = pack_rows(lengths, length)
     taken = [int(start) + i for start, size in zip(starts, lengths, strict=True) for i in range(size)]
     assert len(set(taken)) == len(taken) == sum(lengths)
     assert max(taken) < count * length
@@ -132,7 +141,7 @@ def test_shared_rows_hold_every_text_once(lengths: list[int], length: int) -> No
 
 
 @pytest.mark.parametrize("wrong", [{"runtime": "jax"}, {"precision": "f8"}])
-def test_unknown_runtimes_and_precisions_are_named(wrong: dict[str, str]) -> None:
+def test_the_error_names_unknown_runtimes_and_precisions(wrong: dict[str, str]) -> None:
     from retrieval.errors import EncoderError
 
     with pytest.raises(EncoderError, match=next(iter(wrong.values()))):

@@ -1,4 +1,4 @@
-"""Encoders by name, without a network."""
+"""Find encoders by name, without a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from retrieval.errors import EncoderError
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty hub cache and no way to the hub."""
+    """Use an empty hub cache and no network."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -31,7 +31,7 @@ def test_a_hub_name_without_a_network_says_what_to_do(name: str) -> None:
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("name", ["./missing", "/no/such/folder", "a/b/c", Path("missing")])
-def test_a_missing_folder_is_not_looked_for_on_the_hub(name: str | Path) -> None:
+def test_a_missing_folder_is_not_searched_on_the_hub(name: str | Path) -> None:
     with pytest.raises(EncoderError, match="no such encoder folder"):
         load_encoder(name)
 
@@ -42,9 +42,9 @@ def test_a_name_that_cannot_be_one() -> None:
         load_encoder("bad name!/with spaces")
 
 
-@pytest.mark.parametrize("left", [None, "model.safetensors.index.json", "model-00001-of-00002.safetensors"])
+@pytest.mark.parametrize("partial", [None, "model.safetensors.index.json", "model-00001-of-00002.safetensors"])
 def test_half_a_download_is_fetched_again(
-    default_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str | None
+    default_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partial: str | None
 ) -> None:
     folder = shutil.copytree(default_folder, tmp_path / "model")
     fetched = []
@@ -57,8 +57,8 @@ def test_half_a_download_is_fetched_again(
     assert hub.locate("someone/model") == folder
     assert fetched == [("someone/model", True)]
     (folder / "model.safetensors").unlink()
-    if left:
-        (folder / left).write_text('{"weight_map": {"a": "model-00001-of-00002.safetensors"}}')
+    if partial:
+        (folder / partial).write_text('{"weight_map": {"a": "model-00001-of-00002.safetensors"}}')
     assert hub.locate("someone/model") == folder
     assert fetched[1:] == [("someone/model", True), ("someone/model", False)]
 

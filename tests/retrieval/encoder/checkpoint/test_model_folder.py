@@ -1,4 +1,4 @@
-"""Encoder folders of both eras against sentence-transformers, and what is refused."""
+"""Compare old and new encoder folders with sentence-transformers, and test the refusals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 
 
 def write(path: Path, value: Any) -> None:
-    """Write JSON, making folders on the way."""
+    """Write JSON and make its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")
 
@@ -50,7 +50,7 @@ def unit(vectors: Vectors) -> Vectors:
 
 
 def assert_equal_vectors(folder: Path, texts: Sequence[str]) -> None:
-    """Queries and passages as sentence-transformers makes them."""
+    """Compare vectors of queries and passages with sentence-transformers."""
     theirs = SentenceTransformer(str(folder), device="cpu")
     ours = load_encoder(folder, runtime="torch", precision="f32")
     for expected, found in (
@@ -78,7 +78,7 @@ def test_type_names_of_all_eras(era: str, make_folder: MakeFolder) -> None:
     assert open_folder(make_folder(era=era)).head.poolings == ("mean",)
 
 
-def test_what_the_newest_version_saves(make_folder: MakeFolder, tmp_path: Path, texts: Sequence[str]) -> None:
+def test_a_folder_that_the_newest_version_saves(make_folder: MakeFolder, tmp_path: Path, texts: Sequence[str]) -> None:
     SentenceTransformer(str(make_folder(POOLING_CONFIGS["old-three"])), device="cpu").save(str(tmp_path / "saved"))
     assert_equal_vectors(tmp_path / "saved", texts)
 
@@ -102,7 +102,7 @@ def test_dense_layers(activation: str, bias: bool, make_folder: MakeFolder, text
 
 
 def add_dense(folder: Path, activation: str, *, bias: bool) -> None:
-    """A projection from 32 to 10 dimensions."""
+    """Add a projection from 32 to 10 dimensions."""
     torch.manual_seed(0)
     settings = {"in_features": 32, "out_features": 10, "bias": bias, "activation_function": activation}
     write(folder / "2_Dense" / "config.json", settings)
@@ -159,16 +159,16 @@ def test_split_and_half_precision_checkpoints(make_folder: MakeFolder, texts: Se
     whole = load_encoder(folder, runtime="torch", precision="f32").encode_passages(texts)
     tensors = {name: tensor.bfloat16() for name, tensor in load_file(folder / "model.safetensors").items()}
     (folder / "model.safetensors").unlink()
-    places = {name: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(tensors)}
-    for file in set(places.values()):
-        save_file({name: tensor for name, tensor in tensors.items() if places[name] == file}, folder / file)
-    write(folder / "model.safetensors.index.json", {"weight_map": places})
+    files = {name: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(tensors)}
+    for file in set(files.values()):
+        save_file({name: tensor for name, tensor in tensors.items() if files[name] == file}, folder / file)
+    write(folder / "model.safetensors.index.json", {"weight_map": files})
     found = load_encoder(folder, runtime="torch", precision="f32").encode_passages(texts)
     assert (found * whole).sum(1).min() > 0.999
 
 
 def test_names_of_old_checkpoints(make_folder: MakeFolder, texts: Sequence[str]) -> None:
-    """Normalisations were once stored as gamma and beta, and everything below "bert."."""
+    """Old checkpoints store LayerNorm as gamma and beta, and have "bert." before every name."""
     folder = make_folder()
     before = load_encoder(folder, runtime="torch", precision="f32").encode_passages(texts)
     old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
@@ -294,16 +294,16 @@ def test_broken_json_names_the_file(name: str, make_folder: MakeFolder) -> None:
     ("file", "value", "said"),
     [
         ("config.json", {"model_type": ["bert"]}, "unhashable"),
-        ("sentence_bert_config.json", {"max_seq_length": "128"}, "not of the kind"),
-        ("config_sentence_transformers.json", {"prompts": ["a"]}, "prompts must be texts by name"),
-        ("config_sentence_transformers.json", {"prompts": {"query": 5}}, "prompts must be texts by name"),
+        ("sentence_bert_config.json", {"max_seq_length": "128"}, "wrong type"),
+        ("config_sentence_transformers.json", {"prompts": ["a"]}, "prompts must be an object of texts"),
+        ("config_sentence_transformers.json", {"prompts": {"query": 5}}, "prompts must be an object of texts"),
         ("config_sentence_transformers.json", {"truncate_dim": "few"}, "few"),
         ("1_Pooling/config.json", {"pooling_mode": []}, "pooling_mode is empty"),
         ("1_Pooling/config.json", {"pooling_mode": [["x"]]}, "unknown pooling"),
-        ("1_Pooling/config.json", {"pooling_mode": 3}, "not of the kind"),
+        ("1_Pooling/config.json", {"pooling_mode": 3}, "wrong type"),
     ],
 )
-def test_values_of_another_kind_are_refused(file: str, value: Any, said: str, make_folder: MakeFolder) -> None:
+def test_values_of_a_wrong_type_are_refused(file: str, value: Any, said: str, make_folder: MakeFolder) -> None:
     folder = make_folder()
     write(folder / file, value)
     message = refusal(folder)

@@ -1,4 +1,4 @@
-"""The fast paths of attention against its plain definition."""
+"""Compare the fast implementations of attention with the plain one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from retrieval.encoder.model import attention
 from retrieval.encoder.model.attention import RowsAttention, SelfAttention, attend_packed, attend_plain, attend_rows
-from retrieval.encoder.model.packing import Packed
+from retrieval.encoder.model.packing import PackedLayout
 from tests.retrieval.encoder.rows import in_rows
 
 HEADS, WIDTH = 3, 8
@@ -29,42 +29,42 @@ def bias_for(longest: int, wanted: bool) -> torch.Tensor | None:
 @settings(max_examples=60, deadline=None)
 @given(lengths=lengths_of_batch, window=windows, biased=st.booleans(), seed=st.integers(0, 99))
 def test_packed_equals_plain(lengths: list[int], window: int | None, biased: bool, seed: int) -> None:
-    layout = Packed(lengths)
+    layout = PackedLayout(lengths)
     qkv = random_qkv(sum(lengths), seed)
     bias = bias_for(layout.longest, biased)
     expected, weights = attend_plain(*qkv, layout, window=window, bias=bias)
     torch.testing.assert_close(attend_packed(*qkv, layout, window=window, bias=bias), expected, atol=2e-6, rtol=0)
-    assert [each.shape for each in weights] == [(HEADS, n, n) for n in lengths]
-    for each in weights:
-        torch.testing.assert_close(each.sum(-1), torch.ones(each.shape[:2]))
+    assert [matrix.shape for matrix in weights] == [(HEADS, n, n) for n in lengths]
+    for matrix in weights:
+        torch.testing.assert_close(matrix.sum(-1), torch.ones(matrix.shape[:2]))
 
 
 @settings(max_examples=60, deadline=None)
 @given(lengths=lengths_of_batch, window=windows, biased=st.booleans(), shared=st.booleans(), seed=st.integers(0, 99))
 def test_rows_equal_plain(lengths: list[int], window: int | None, biased: bool, shared: bool, seed: int) -> None:
-    layout = Packed(lengths)
+    layout = PackedLayout(lengths)
     packed = random_qkv(sum(lengths), seed)
     bias = (lambda n: -0.1 * (torch.arange(n)[:, None] - torch.arange(n)).abs().expand(HEADS, n, n)) if biased else None
     expected, _ = attend_plain(*packed, layout, window=window, bias=bias and bias(layout.longest))
     length = layout.longest + 5 * shared
-    rows, to = in_rows(lengths, length, shared=shared)
-    spread = [torch.full((rows.texts.numel(), HEADS, WIDTH), 7.0).index_copy(0, to, x) for x in packed]
+    rows, targets = in_rows(lengths, length, shared=shared)
+    spread = [torch.full((rows.texts.numel(), HEADS, WIDTH), 7.0).index_copy(0, targets, x) for x in packed]
     spread = [x.unflatten(0, rows.texts.shape) for x in spread]
     found = attend_rows(*spread, rows, window=window, bias=bias and bias(length))
-    torch.testing.assert_close(found.flatten(0, 1)[to], expected, atol=2e-6, rtol=0)
+    torch.testing.assert_close(found.flatten(0, 1)[targets], expected, atol=2e-6, rtol=0)
     assert not found.isnan().any()
 
 
 def test_blocks_of_a_long_window_equal_plain() -> None:
     lengths = [attention.LONG_TOKENS + 77, 40]
-    layout = Packed(lengths)
+    layout = PackedLayout(lengths)
     qkv = random_qkv(sum(lengths), 5)
     expected, _ = attend_plain(*qkv, layout, window=16)
     torch.testing.assert_close(attend_packed(*qkv, layout, window=16), expected, atol=2e-6, rtol=0)
 
 
-def test_a_window_hides_what_is_farther_away() -> None:
-    layout = Packed([9])
+def test_a_window_hides_farther_tokens() -> None:
+    layout = PackedLayout([9])
     _, (weights,) = attend_plain(*random_qkv(9, 0), layout, window=2)
     apart = (torch.arange(9)[:, None] - torch.arange(9)[None, :]).abs()
     assert bool((weights[:, apart > 2] == 0).all())
@@ -74,19 +74,19 @@ def test_a_window_hides_what_is_farther_away() -> None:
 def test_returning_weights_does_not_change_the_answer() -> None:
     torch.manual_seed(0)
     layer = SelfAttention(24, 3, window=2)
-    x, layout = torch.randn(10, 24), Packed([3, 7])
+    x, layout = torch.randn(10, 24), PackedLayout([3, 7])
     weights: list[list[torch.Tensor]] = []
     torch.testing.assert_close(layer(x, layout, weights=weights), layer(x, layout), atol=2e-6, rtol=0)
-    assert [each.shape for each in weights[0]] == [(3, 3, 3), (3, 7, 7)]
+    assert [matrix.shape for matrix in weights[0]] == [(3, 3, 3), (3, 7, 7)]
 
 
-def test_the_exported_layer_equals_its_own() -> None:
-    """Three projections instead of one, the scale inside the first."""
+def test_the_exported_layer_equals_the_packed_one() -> None:
+    """The exported layer has three projections, and the scale inside the first."""
     torch.manual_seed(0)
     for biased in (True, False):
         layer, lengths = SelfAttention(24, 3, window=2, biased=biased), [3, 7]
-        rows, to = in_rows(lengths, 7, shared=False)
+        rows, targets = in_rows(lengths, 7, shared=False)
         x = torch.randn(10, 24)
-        spread = torch.zeros(14, 24).index_copy(0, to, x).unflatten(0, (2, 7))
-        found = RowsAttention(layer)(spread, rows).flatten(0, 1)[to]
-        torch.testing.assert_close(found, layer(x, Packed(lengths)), atol=2e-6, rtol=0)
+        spread = torch.zeros(14, 24).index_copy(0, targets, x).unflatten(0, (2, 7))
+        found = RowsAttention(layer)(spread, rows).flatten(0, 1)[targets]
+        torch.testing.assert_close(found, layer(x, PackedLayout(lengths)), atol=2e-6, rtol=0)

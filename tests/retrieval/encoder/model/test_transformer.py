@@ -1,4 +1,4 @@
-"""Every known architecture against transformers, on small random weights and ragged batches."""
+"""Compare every known architecture with transformers, on small random weights and ragged batches."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from transformers import PreTrainedModel
 from retrieval.encoder.checkpoint.model_folder import open_folder
 from retrieval.encoder.checkpoint.weights import load_transformer
 from retrieval.encoder.model.model_shape import Architecture, LayerKind
-from retrieval.encoder.model.packing import Packed
-from retrieval.encoder.model.transformer import Transformer
-from retrieval.encoder.runtime.graph import for_rows
+from retrieval.encoder.model.packing import PackedLayout
+from retrieval.encoder.model.transformer import Transformer, use_row_attention
 from tests.retrieval.encoder.rows import in_rows
 
 LENGTHS = (1, 2, 9, 9, 33, 70)
@@ -49,10 +48,10 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def random_model(family: str) -> PreTrainedModel:
-    """A model of the family whose every weight is random, norms and biases too."""
+    """Make a model of the family with random weights, norms and biases included."""
     name, settings = FAMILIES[family]
     config = getattr(transformers, f"{name}Config")(**settings)
-    config._attn_implementation = "eager"  # the plainest of theirs
+    config._attn_implementation = "eager"  # the simplest implementation
     model = getattr(transformers, f"{name}Model")(config).eval()
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -62,14 +61,14 @@ def random_model(family: str) -> PreTrainedModel:
 
 
 def ragged(lengths: tuple[int, ...], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random ids (T,) end to end, and padded (B, L)."""
+    """Draw random ids: (T,) end to end, and padded (B, L)."""
     ids = torch.randint(5, 90, (sum(lengths),), generator=torch.Generator().manual_seed(seed))
     return ids, torch.nn.utils.rnn.pad_sequence(ids.split(lengths), batch_first=True, padding_value=1)
 
 
 @pytest.fixture(params=list(FAMILIES))
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[PreTrainedModel, Transformer]:
-    """transformers' model and ours with the same weights."""
+    """Make the model of transformers and ours with the same weights."""
     theirs = random_model(request.param)
     theirs.save_pretrained(tmp_path)
     return theirs, load_transformer(open_folder(tmp_path))
@@ -81,21 +80,23 @@ def test_hidden_states_equal_transformers(pair: tuple[PreTrainedModel, Transform
     ids, padded = ragged(LENGTHS)
     mask = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
     expected = theirs(input_ids=padded, attention_mask=mask.long()).last_hidden_state[mask]
-    assert (ours(ids, Packed(LENGTHS)) - expected).abs().max() <= 1e-5
-    exported = for_rows(ours)
+    assert (ours(ids, PackedLayout(LENGTHS)) - expected).abs().max() <= 1e-5
+    exported = use_row_attention(ours)
     for length, shared in ((max(LENGTHS), False), (max(LENGTHS) + 6, True)):
-        rows, to = in_rows(LENGTHS, length, shared=shared)
-        spread = torch.ones(rows.texts.numel(), dtype=ids.dtype).index_copy(0, to, ids).unflatten(0, rows.texts.shape)
-        assert (exported(spread, rows).flatten(0, 1)[to] - expected).abs().max() <= 1e-5
+        rows, targets = in_rows(LENGTHS, length, shared=shared)
+        spread = (
+            torch.ones(rows.texts.numel(), dtype=ids.dtype).index_copy(0, targets, ids).unflatten(0, rows.texts.shape)
+        )
+        assert (exported(spread, rows).flatten(0, 1)[targets] - expected).abs().max() <= 1e-5
 
 
 @torch.inference_mode()
-def test_a_text_does_not_see_its_neighbours(pair: tuple[PreTrainedModel, Transformer]) -> None:
+def test_a_text_does_not_attend_to_its_neighbours(pair: tuple[PreTrainedModel, Transformer]) -> None:
     _, ours = pair
     ids, _ = ragged(LENGTHS)
-    together = ours(ids, Packed(LENGTHS)).split(LENGTHS)
-    for one, expected in zip(ids.split(LENGTHS), together, strict=True):
-        assert (ours(one, Packed([len(one)])) - expected).abs().max() <= 1e-5
+    together = ours(ids, PackedLayout(LENGTHS)).split(LENGTHS)
+    for text, expected in zip(ids.split(LENGTHS), together, strict=True):
+        assert (ours(text, PackedLayout([len(text)])) - expected).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("family", ["bert", "mpnet", "distilbert", "modernbert"])
@@ -107,7 +108,7 @@ def test_attention_weights_equal_transformers(family: str, tmp_path: Path) -> No
     ids, _ = ragged((21,))
     expected = theirs(input_ids=ids[None], output_attentions=True).attentions
     weights: list[list[torch.Tensor]] = []
-    ours(ids, Packed([21]), weights=weights)
+    ours(ids, PackedLayout([21]), weights=weights)
     assert len(weights) == len(expected)
     for found, layer in zip(weights, expected, strict=True):
         assert (found[0] - layer[0]).abs().max() <= 1e-5
@@ -119,7 +120,7 @@ def test_long_texts_of_modernbert_take_the_block_path(tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path)
     ids, _ = ragged((700,))
     expected = theirs(input_ids=ids[None]).last_hidden_state[0]
-    assert (load_transformer(open_folder(tmp_path))(ids, Packed([700])) - expected).abs().max() <= 1e-5
+    assert (load_transformer(open_folder(tmp_path))(ids, PackedLayout([700])) - expected).abs().max() <= 1e-5
 
 
 @torch.inference_mode()
@@ -128,13 +129,13 @@ def test_sinusoidal_positions_run_in_bfloat16() -> None:
     shape = Architecture(90, 32, 4, 48, (LayerKind(),) * 2, max_positions=80, positions="sinusoidal")
     ours = Transformer(shape).eval()
     ids, _ = ragged(LENGTHS)
-    exact = ours(ids, Packed(LENGTHS))
-    rounded = ours.to(torch.bfloat16)(ids, Packed(LENGTHS)).float()
+    exact = ours(ids, PackedLayout(LENGTHS))
+    rounded = ours.to(torch.bfloat16)(ids, PackedLayout(LENGTHS)).float()
     assert torch.nn.functional.cosine_similarity(exact, rounded).min() >= 0.999
 
 
 def test_weights_below_a_prefix_are_found(tmp_path: Path) -> None:
-    """Checkpoints saved with a training head put "bert." before every name, and add weights that have no use here."""
+    """A checkpoint with a training head has "bert." before every name, and weights that the encoder does not use."""
     name, settings = FAMILIES["bert"]
     torch.manual_seed(0)
     config = getattr(transformers, f"{name}Config")(**settings)
@@ -143,4 +144,4 @@ def test_weights_below_a_prefix_are_found(tmp_path: Path) -> None:
     ids, _ = ragged((5,))
     with torch.inference_mode():
         expected = theirs.bert(input_ids=ids[None]).last_hidden_state[0]
-        assert (load_transformer(open_folder(tmp_path))(ids, Packed([5])) - expected).abs().max() <= 1e-5
+        assert (load_transformer(open_folder(tmp_path))(ids, PackedLayout([5])) - expected).abs().max() <= 1e-5

@@ -1,4 +1,4 @@
-"""The converted encoder against the reference, and the cache that it lives in."""
+"""Compare the converted encoder with the reference, and test its cache."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.runtime import conversion
 from retrieval.encoder.runtime.base import Runtime
 from retrieval.encoder.runtime.openvino_runtime import OpenVINORuntime
+from retrieval.encoder.runtime.token_batches import TokenBatch
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.encoder.token_batches import TokenBatch
 from retrieval.errors import EncoderError
 from retrieval.types import Vectors
 from tests.retrieval.encoder.families import SMALL, SPECIAL
@@ -46,7 +46,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def fast() -> SentenceEncoder:
-    """The default encoder as it runs when nobody says how."""
+    """Load the default encoder with the default precision."""
     return load_encoder(runtime="openvino")
 
 
@@ -56,7 +56,7 @@ def assert_runtimes_agree(folder: Path, texts: Sequence[str]) -> None:
     assert isinstance(converted.runtime, OpenVINORuntime)
     for kind in ("encode_queries", "encode_passages"):
         np.testing.assert_allclose(getattr(converted, kind)(texts), getattr(reference, kind)(texts), atol=2e-5)
-    full, ragged = [texts[0]] * 300, [texts[0], texts[2]] * 200  # batches of many tokens, of one length and of two
+    full, ragged = [texts[0]] * 300, [texts[0], texts[2]] * 200  # many tokens, of one length and of two
     for many in (full, ragged):
         np.testing.assert_allclose(converted.encode_passages(many), reference.encode_passages(many), atol=2e-5)
     assert converted.fingerprint == reference.fingerprint
@@ -98,20 +98,20 @@ def test_in_the_background_a_text_has_the_same_vector(fast: SentenceEncoder, tex
     assert (fast.background.encode_passages(texts) * fast.encode_passages(texts)).sum(1).min() >= 0.99999
 
 
-def test_thrifty_or_soon_a_text_has_the_same_vector(fast: SentenceEncoder, texts: Sequence[str]) -> None:
-    for some in ([texts[0]], texts, texts * 100):
-        soon, thrifty = fast.encode_queries(some), fast.encode_queries(some, thrifty=True)
-        assert (soon * thrifty).sum(1).min() >= 0.99999
-        np.testing.assert_allclose(np.linalg.norm(thrifty, axis=1), 1, atol=1e-5)
+def test_save_cpu_does_not_change_a_vector(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+    for texts_ in ([texts[0]], texts, texts * 100):
+        fast_vectors, cheap_vectors = fast.encode_queries(texts_), fast.encode_queries(texts_, save_cpu=True)
+        assert (fast_vectors * cheap_vectors).sum(1).min() >= 0.99999
+        np.testing.assert_allclose(np.linalg.norm(cheap_vectors, axis=1), 1, atol=1e-5)
 
 
-def test_made_ready_for_many_it_gives_the_same_vectors(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+def test_bulk_does_not_change_a_vector(fast: SentenceEncoder, texts: Sequence[str]) -> None:
     bulk = load_encoder(runtime="openvino", bulk=True)
-    for some in ([texts[0]], texts, [texts[0]] * 300):
-        assert (bulk.encode_passages(some) * fast.encode_passages(some)).sum(1).min() >= 0.99999
+    for texts_ in ([texts[0]], texts, [texts[0]] * 300):
+        assert (bulk.encode_passages(texts_) * fast.encode_passages(texts_)).sum(1).min() >= 0.99999
 
 
-def test_many_threads_get_what_one_gets(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+def test_many_threads_get_the_vectors_of_one_thread(fast: SentenceEncoder, texts: Sequence[str]) -> None:
     expected = fast.encode_queries(texts)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda i: fast.encode_queries([texts[i % len(texts)]])[0], range(64)))
@@ -151,10 +151,10 @@ def test_the_second_start_finds_the_graph(
     folder = make_folder(seed=11)
     before = load_encoder(folder, runtime="openvino", precision="f32").encode_passages(texts)
 
-    def export(_: object) -> None:
+    def refuse(_: object) -> None:
         raise AssertionError("converted again")
 
-    monkeypatch.setattr(conversion, "export", export)
+    monkeypatch.setattr(conversion, "export_graph", refuse)
     after = load_encoder(folder, runtime="openvino", precision="f32").encode_passages(texts)
     np.testing.assert_allclose(after, before, atol=1e-6)
 
@@ -169,7 +169,7 @@ def test_a_process_that_finds_the_graph_imports_no_torch(fast: SentenceEncoder) 
     assert done.stdout.strip() == "[]"
 
 
-def test_a_damaged_graph_is_made_again(make_folder: MakeFolder, cache: Path, texts: Sequence[str]) -> None:
+def test_a_damaged_graph_is_converted_again(make_folder: MakeFolder, cache: Path, texts: Sequence[str]) -> None:
     folder = make_folder(seed=12)
     known = set((cache / "encoders").glob("*/model.xml"))
     before = load_encoder(folder, runtime="openvino", precision="f32").encode_passages(texts)
@@ -180,19 +180,19 @@ def test_a_damaged_graph_is_made_again(make_folder: MakeFolder, cache: Path, tex
     assert "torn" not in graph.read_text()
 
 
-def test_a_truncated_graph_is_made_again(make_folder: MakeFolder, cache: Path, texts: Sequence[str]) -> None:
+def test_a_truncated_graph_is_converted_again(make_folder: MakeFolder, cache: Path, texts: Sequence[str]) -> None:
     folder = make_folder(seed=13)
     known = set((cache / "encoders").glob("*/model.bin"))
     before = load_encoder(folder, runtime="openvino", precision="f32").encode_passages(texts)
     (weights,) = set((cache / "encoders").glob("*/model.bin")) - known
     content = weights.read_bytes()
-    weights.unlink()  # what is mapped by the first encoder stays as it is
+    weights.unlink()  # the first encoder keeps its mapped file
     weights.write_bytes(content[: len(content) // 3])
     after = load_encoder(folder, runtime="openvino", precision="f32").encode_passages(texts)
     np.testing.assert_allclose(after, before, atol=1e-6)
 
 
-def test_without_a_place_for_the_cache_it_works_all_the_same(
+def test_the_encoder_works_without_a_writable_cache(
     make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("not a directory")
@@ -203,19 +203,19 @@ def test_without_a_place_for_the_cache_it_works_all_the_same(
     assert "cannot be kept" in caplog.text
 
 
-def test_without_openvino_torch_does_the_work(
+def test_without_openvino_the_encoder_runs_on_torch(
     make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     folder = make_folder()
     with caplog.at_level(logging.WARNING):
         assert load_encoder(folder).runtime.name == "torch"
-    assert "torch does" in caplog.text
+    assert "using torch" in caplog.text
     with pytest.raises(EncoderError, match="OpenVINO cannot run"):
         load_encoder(folder, runtime="openvino")
 
 
-def test_families_of_the_fallback_cannot_be_converted(make_folder: MakeFolder) -> None:
+def test_families_of_auto_model_cannot_be_converted(make_folder: MakeFolder) -> None:
     folder = make_folder()
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "electra"}))
@@ -228,7 +228,7 @@ def test_int8_needs_a_folder_made_for_it(make_folder: MakeFolder) -> None:
         load_encoder(make_folder(), precision="int8")
 
 
-def test_the_key_covers_the_shape(make_folder: MakeFolder, texts: Sequence[str]) -> None:
+def test_the_cache_key_covers_the_shape(make_folder: MakeFolder, texts: Sequence[str]) -> None:
     """The same weights under another number of heads are another encoder."""
     folder = make_folder(seed=14)
     first = load_encoder(folder, runtime="openvino", precision="f32").encode_passages(texts)
@@ -239,8 +239,8 @@ def test_the_key_covers_the_shape(make_folder: MakeFolder, texts: Sequence[str])
     assert_runtimes_agree(other, texts)
 
 
-class Watched:
-    """The same runtime; notes the threads that use it."""
+class RecordingRuntime:
+    """A runtime that records the threads that call it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.name, self.precision, self.streams = runtime.name, runtime.precision, runtime.streams
@@ -249,15 +249,15 @@ class Watched:
         self.calls: set[tuple[int, bool]] = set()
         self._runtime = runtime
 
-    def run(self, batch: TokenBatch, *, thrifty: bool = False) -> Vectors:
-        self.calls.add((threading.get_ident(), thrifty))
-        return self._runtime.run(batch, thrifty=thrifty)
+    def run(self, batch: TokenBatch, *, save_cpu: bool = False) -> Vectors:
+        self.calls.add((threading.get_ident(), save_cpu))
+        return self._runtime.run(batch, save_cpu=save_cpu)
 
 
-def test_thrifty_texts_keep_to_one_core_however_many_they_are(fast: SentenceEncoder) -> None:
-    watched = Watched(fast.runtime)
-    encoder = SentenceEncoder(fast.folder, fast.tokenizer, watched, fast.fingerprint)
+def test_save_cpu_uses_the_thread_of_the_caller_only(fast: SentenceEncoder) -> None:
+    recording = RecordingRuntime(fast.runtime)
+    encoder = SentenceEncoder(fast.folder, fast.tokenizer, recording, fast.fingerprint)
     texts = [f"the wing number {number} lifts " * 12 for number in range(20)]
-    thrifty = encoder.encode_queries(texts, thrifty=True)
-    assert watched.calls == {(threading.get_ident(), True)}
-    assert (thrifty * fast.encode_queries(texts)).sum(1).min() >= 0.99999
+    vectors = encoder.encode_queries(texts, save_cpu=True)
+    assert recording.calls == {(threading.get_ident(), True)}
+    assert (vectors * fast.encode_queries(texts)).sum(1).min() >= 0.99999

@@ -1,4 +1,4 @@
-"""int8 folders: made, loaded, told apart from and joined with what they were made from."""
+"""Test int8 folders, and how they relate to the float folders they were made from."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from retrieval.encoder.runtime.conversion import (
     GRAPH_VERSION,
     MIXED,
     SCORES,
-    VERSION,
-    Output,
-    export,
-    narrowed,
+    VERSION_KEY,
+    GraphOutput,
+    export_graph,
+    keep_output,
     read_quantized,
 )
 from retrieval.encoder.runtime.quantization import quantize, write_quantized
@@ -32,10 +32,10 @@ CALIBRATION = [f"text number {i} about the {word}" for i in range(4) for word in
 
 @pytest.fixture(scope="module")
 def pair(make_folder: MakeFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A float folder and the int8 folder made from it."""
+    """Make a float folder and an int8 folder from it."""
     folder = open_folder(make_folder())
     out = tmp_path_factory.mktemp("made") / "below" / "int8"
-    write_quantized(folder, quantize(folder, narrowed(export(folder), Output.VECTORS), CALIBRATION), out)
+    write_quantized(folder, quantize(folder, keep_output(export_graph(folder), GraphOutput.VECTORS), CALIBRATION), out)
     return folder.path, out
 
 
@@ -47,7 +47,7 @@ def test_an_int8_folder_is_an_encoder_of_its_own(pair: tuple[Path, Path]) -> Non
     vectors = made.encode_passages(CALIBRATION)
     cosines = (vectors * floats.encode_passages(CALIBRATION)).sum(1)
     assert 0.95 < cosines.mean() < 0.999999
-    # either may query what the other made
+    # either may query the other's vectors
     assert floats.fingerprint.differences(made.fingerprint) == []
     assert made.fingerprint.differences(floats.fingerprint) == []
 
@@ -78,18 +78,20 @@ def test_nothing_is_overwritten(pair: tuple[Path, Path]) -> None:
 def test_a_source_without_words_is_named(make_folder: MakeFolder) -> None:
     folder = open_folder(make_folder())
     with pytest.raises(InputError, match="no text to calibrate"):
-        quantize(folder, export(folder), [])
+        quantize(folder, export_graph(folder), [])
 
 
 def test_a_missing_extra_says_how_to_get_it(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     folder = open_folder(make_folder())
     with pytest.raises(MissingExtra, match="attendex\\[quantize\\]"):
-        quantize(folder, export(folder), CALIBRATION)
+        quantize(folder, export_graph(folder), CALIBRATION)
 
 
 def test_an_int8_encoder_is_explained_by_its_floats(pair: tuple[Path, Path]) -> None:
-    floats, made = (load_encoder(path, runtime="openvino").inspector() for path in pair)
+    floats, made = (load_encoder(path, runtime="openvino").inspector for path in pair)
+    assert floats is not None
+    assert made is not None
     (expected,), (found,) = floats.states(CALIBRATION[:1]), made.states(CALIBRATION[:1])
     np.testing.assert_allclose(found.states, expected.states, atol=1e-6)
 
@@ -99,13 +101,13 @@ def test_attention_stays_in_floats(pair: tuple[Path, Path]) -> None:
     products = [node for node in graph.get_ordered_ops() if node.get_friendly_name().endswith((SCORES, MIXED))]
     assert len(products) == 2 * sum(node.get_type_name() == "Softmax" for node in graph.get_ordered_ops())
     for node in products:
-        assert "FakeQuantize" not in {each.get_node().get_type_name() for each in node.input_values()}
+        assert "FakeQuantize" not in {value.get_node().get_type_name() for value in node.input_values()}
 
 
 def test_a_graph_of_an_earlier_version_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
     core = ov.Core()
     graph = core.read_model(pair[1] / "int8" / "model.xml")
-    graph.set_rt_info(GRAPH_VERSION - 1, VERSION)
+    graph.set_rt_info(GRAPH_VERSION - 1, VERSION_KEY)
     ov.save_model(graph, tmp_path / "old.xml")
     with pytest.raises(EncoderError, match="earlier version"):
         read_quantized(tmp_path / "old.xml", core)

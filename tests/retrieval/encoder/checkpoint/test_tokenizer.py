@@ -1,4 +1,4 @@
-"""Tokens, offsets and the encoder's limit."""
+"""Test token ids, offsets and the encoder's limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from retrieval.encoder.checkpoint.model_folder import open_folder
-from retrieval.encoder.tokenizer import TextTokenizer
+from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 
@@ -64,7 +64,7 @@ def test_spans_are_code_points_and_uncut(tokenizer: TextTokenizer) -> None:
     assert tokenizer.spans("").shape == (0, 2)
 
 
-def test_room_for_text_leaves_out_special_tokens_and_prompts(make_folder: MakeFolder, tokenizer: TextTokenizer) -> None:
+def test_max_tokens_leaves_out_special_tokens_and_prompts(make_folder: MakeFolder, tokenizer: TextTokenizer) -> None:
     assert tokenizer.max_tokens == LIMIT - 2
     prompted = make_folder(outer={"prompts": {"query": "query: ", "passage": "one two three four five"}})
     assert TextTokenizer(open_folder(prompted)).max_tokens == 64 - 2 - 5

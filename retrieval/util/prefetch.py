@@ -1,4 +1,4 @@
-"""Work that goes on in other threads while the caller is busy, bounded and in order."""
+"""Read an iterable ahead of its consumer, in a thread, bounded and in order."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_POLL_S = 0.1  # how soon a reader notices that nobody listens any more
+_POLL_S = 0.1  # seconds until the thread notices that the consumer has left
 
 
-class _End:
-    """What a reader puts last: the error that stopped it, or None."""
-
+class _EndOfItems:
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 @contextmanager
-def ahead(items: Iterable[T], depth: int) -> Generator[Iterator[T]]:
-    """Iterate over `items` in a thread of their own, at most `depth` of them ahead of the reader.
+def read_ahead(items: Iterable[T], depth: int) -> Generator[Iterator[T]]:
+    """Iterate over `items` in a thread, at most `depth` items ahead of the consumer.
 
-    An error of `items` is raised in the reader, at its place in the order.  On leaving, the thread ends after the
-    item that it is working on.
+    The consumer gets an error of `items` after the items that came before the error.  On leaving the context, the
+    thread ends after its current item.
     """
-    queue: Queue[T | _End] = Queue(depth)
+    queue: Queue[T | _EndOfItems] = Queue(depth)
     stop = Event()
     thread = Thread(target=_fill, args=(items, queue, stop), name="attendex-reader", daemon=True)
     thread.start()
@@ -38,7 +36,7 @@ def ahead(items: Iterable[T], depth: int) -> Generator[Iterator[T]]:
         thread.join()
 
 
-def _fill(items: Iterable[T], queue: Queue[T | _End], stop: Event) -> None:
+def _fill(items: Iterable[T], queue: Queue[T | _EndOfItems], stop: Event) -> None:
     error: BaseException | None = None
     try:
         for item in items:
@@ -46,10 +44,10 @@ def _fill(items: Iterable[T], queue: Queue[T | _End], stop: Event) -> None:
                 return
     except BaseException as caught:
         error = caught
-    _put(queue, _End(error), stop)
+    _put(queue, _EndOfItems(error), stop)
 
 
-def _put(queue: Queue[T | _End], item: T | _End, stop: Event) -> bool:
+def _put(queue: Queue[T | _EndOfItems], item: T | _EndOfItems, stop: Event) -> bool:
     while not stop.is_set():
         try:
             queue.put(item, timeout=_POLL_S)
@@ -59,10 +57,10 @@ def _put(queue: Queue[T | _End], item: T | _End, stop: Event) -> bool:
     return False
 
 
-def _drain(queue: Queue[T | _End]) -> Iterator[T]:
+def _drain(queue: Queue[T | _EndOfItems]) -> Iterator[T]:
     while True:
         item = queue.get()
-        if not isinstance(item, _End):
+        if not isinstance(item, _EndOfItems):
             yield item
         elif item.error is None:
             return

@@ -1,6 +1,6 @@
 """What a query costs when it is encoded with others: soon, by several threads, or thriftily, by one.
 
-    python -m benchmarks.company [--data ../shared/data] [--batches 20] [--rounds 3]
+    python -m benchmarks.query_batches [--data ../shared/data] [--batches 20] [--rounds 3]
 
 For each size of batch: how long it takes, and the processor milliseconds of each text, both ways, in turns; medians.
 The service begins a second batch beside another when it is large enough to be worth a core (COMPANY in
@@ -27,10 +27,10 @@ from retrieval.util.cores import cores
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
-def spent(encoder: SentenceEncoder, texts: Sequence[str], *, thrifty: bool) -> tuple[float, float]:
+def spent(encoder: SentenceEncoder, texts: Sequence[str], *, save_cpu: bool) -> tuple[float, float]:
     """Milliseconds of one call, and processor milliseconds of each text."""
     started, used = time.perf_counter(), time.process_time()
-    encoder.encode_queries(texts, thrifty=thrifty)
+    encoder.encode_queries(texts, save_cpu=save_cpu)
     return (time.perf_counter() - started) * 1000, (time.process_time() - used) * 1000 / len(texts)
 
 
@@ -44,20 +44,20 @@ def main() -> None:
     lines = (arguments.data / "scifact" / "queries.jsonl").read_text(encoding="utf-8").splitlines()
     queries = [json.loads(line)["text"] for line in lines]
     encoder = load_encoder()
-    encoder.warm()
+    encoder.warm_up()
     print(f"{processor()}, {cores()} cores")
-    print("command:", " ".join(["python -m benchmarks.company", *sys.argv[1:]]))
-    print("\n| texts together | soon, ms | thrifty, ms | soon, processor ms a text | thrifty, processor ms a text |")
+    print("command:", " ".join(["python -m benchmarks.query_batches", *sys.argv[1:]]))
+    print("\n| texts together | soon, ms | save_cpu, ms | soon, processor ms a text | save_cpu, processor ms a text |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     rng = random.Random(0)
     for size in SIZES:
         batches = [rng.sample(queries, size) for _ in range(arguments.batches)]
         for batch in batches:  # every shape is met
-            for thrifty in (False, True):
-                spent(encoder, batch, thrifty=thrifty)
+            for save_cpu in (False, True):
+                spent(encoder, batch, save_cpu=save_cpu)
         found = np.array(
             [
-                [spent(encoder, batch, thrifty=thrifty) for thrifty in (False, True)]
+                [spent(encoder, batch, save_cpu=save_cpu) for save_cpu in (False, True)]
                 for _ in range(arguments.rounds)
                 for batch in batches
             ]

@@ -1,4 +1,4 @@
-"""Families outside the table, through transformers' AutoModel."""
+"""Compare AutoModelRuntime with sentence-transformers on families that our model does not run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import transformers
 from sentence_transformers import SentenceTransformer
 
 from retrieval.encoder.loading import load_encoder
-from retrieval.encoder.runtime.fallback import AutoModelRuntime
+from retrieval.encoder.runtime.torch_runtime import AutoModelRuntime
 from retrieval.errors import UnsupportedCheckpoint
 
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 
 
 def write(path: Path, value: Any) -> None:
-    """Write JSON, making folders on the way."""
+    """Write JSON and make its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")
 
@@ -54,7 +54,7 @@ def test_other_families_equal_sentence_transformers(family: str, make_folder: Ma
     np.testing.assert_allclose(ours.encode_passages(texts), expected, atol=1e-5)
 
 
-def test_a_family_that_nobody_knows_is_refused(make_folder: MakeFolder) -> None:
+def test_an_unknown_family_is_refused(make_folder: MakeFolder) -> None:
     folder = make_folder()
     write(folder / "config.json", {"model_type": "perceptron-9000", "hidden_size": 32})
     with pytest.raises(UnsupportedCheckpoint, match="perceptron-9000"):

@@ -1,0 +1,176 @@
+"""Text to token ids for the encoder, and to code-point offsets for chunking and highlighting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.encoder.checkpoint.model_folder import VOCABULARY_FILES, EncoderFolder, read_json, refuse_remote_code
+from retrieval.errors import EncoderError, UnsupportedCheckpoint
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+# Most texts have fewer characters a token than the first, nearly all than the second: long texts are cut there before
+# they are tokenised.
+CHARACTERS_PER_TOKEN = (6, 16)
+INLINE_CHARACTERS = 2_048  # texts up to this total are tokenised in the caller's thread
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of a text: code-point offsets (t, 2), and the number of each token's word, -1 for special tokens."""
+
+    spans: NDArray[np.int64]
+    words: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, encoding: Encoding) -> Tokens:
+        """Convert the tokenizer's output."""
+        special = np.array(encoding.special_tokens_mask, dtype=bool)
+        words = np.array([-1 if word is None else word for word in encoding.word_ids], dtype=np.int64)
+        return cls(np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2), np.where(special, -1, words))
+
+
+class TextTokenizer:
+    """The folder's tokenizer.  Safe to call from several threads; batches run in parallel without the GIL."""
+
+    def __init__(self, folder: EncoderFolder) -> None:
+        self._folder = folder
+        self._truncating = load_tokenizer(folder)
+        side = read_json(folder.transformer / "tokenizer_config.json").get("truncation_side", "right")
+        self._truncating.enable_truncation(max_length=folder.max_tokens, direction=side)
+        self._keeps_start = side == "right"
+        self.special_tokens = self._truncating.num_special_tokens_to_add(is_pair=False)
+        # The longer prompt decides, so that a passage is cut alike as a query and as a passage.
+        prompt_tokens = max(map(self._content_tokens, (folder.query_prompt, folder.passage_prompt)))
+        self.max_tokens = folder.max_tokens - self.special_tokens - prompt_tokens
+        if self.max_tokens < 1:
+            raise EncoderError(
+                f"{folder.path}: its prompts leave no tokens for text within the limit of {folder.max_tokens}; "
+                "shorten the prompts in config_sentence_transformers.json"
+            )
+
+    @cached_property
+    def _untruncated(self) -> Tokenizer:
+        """The same tokenizer without truncation; loaded on first use, since a big vocabulary takes time."""
+        return load_tokenizer(self._folder)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text with special tokens, truncated at the encoder's limit."""
+        return self._ids(texts, CHARACTERS_PER_TOKEN if self._keeps_start else ())
+
+    def _ids(self, texts: Sequence[str], cuts: Sequence[int]) -> list[list[int]]:
+        """Tokenise the starts of long texts; retry a start that does not fill the limit with the next cut."""
+        max_tokens = self._folder.max_tokens
+        limit = cuts[0] * max_tokens if cuts else None
+        found = [encoding.ids for encoding in self._encode([_start(text, limit) for text in texts])]
+        short = [i for i, text in enumerate(texts) if _is_cut(text, limit) and len(found[i]) < max_tokens]
+        if short:
+            for i, ids in zip(short, self._ids([texts[i] for i in short], cuts[1:]), strict=True):
+                found[i] = ids
+        return found
+
+    def _encode(self, texts: list[str]) -> list[Encoding]:
+        """Tokenise few short texts in this thread: they take less time than to wake the library's threads."""
+        if sum(map(len, texts)) <= INLINE_CHARACTERS:
+            return [self._truncating.encode(text) for text in texts]
+        return self._truncating.encode_batch_fast(texts)
+
+    def encoding(self, text: str) -> Encoding:
+        """Tokenise one text as `ids` does; the result has offsets and words."""
+        return self._truncating.encode(text)
+
+    def tokens(self, text: str) -> Tokens:
+        """Return the tokens that `ids` gives for a text, with their offsets and words."""
+        return Tokens.of(self.encoding(text))
+
+    def whole_encoding(self, text: str) -> Encoding:
+        """Tokenise one text with special tokens and without truncation."""
+        return self._untruncated.encode(text)
+
+    def token_id(self, token: str) -> int | None:
+        """Return the id of a token of the vocabulary."""
+        number: int | None = self._untruncated.token_to_id(token)
+        return number
+
+    def spans(self, text: str) -> NDArray[np.int32]:
+        """Return the code-point offsets of all tokens of `text`, special tokens left out: (tokens, 2)."""
+        offsets = self._untruncated.encode(text, add_special_tokens=False).offsets
+        return np.array(offsets, dtype=np.int32).reshape(-1, 2)
+
+    def prompt_tokens(self, prompt: str) -> int:
+        """Count the tokens of a prompt at the start of a text, leading special tokens included."""
+        if not prompt:
+            return 0
+        encoded = self._truncating.encode(prompt)
+        return len(encoded.ids) - bool(encoded.special_tokens_mask[-1])
+
+    def _content_tokens(self, prompt: str) -> int:
+        return len(self._truncating.encode(prompt, add_special_tokens=False).ids) if prompt else 0
+
+
+def _is_cut(text: str, limit: int | None) -> bool:
+    return limit is not None and len(text) > limit
+
+
+def _start(text: str, limit: int | None) -> str:
+    """Cut a long text at `limit`, at a space if there is one: half a word would give tokens of its own."""
+    if not _is_cut(text, limit):
+        return text
+    space = text.rfind(" ", 1, limit)
+    return text[: space if space > 0 else limit]
+
+
+def load_tokenizer(folder: EncoderFolder) -> Tokenizer:
+    """Load the folder's tokenizer without truncation and padding."""
+    from tokenizers import Tokenizer
+
+    path = folder.transformer / "tokenizer.json"
+    if path.exists():
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise UnsupportedCheckpoint(
+                f"{path}: not a readable tokenizer ({error}); fetch the folder again"
+            ) from error
+    else:
+        tokenizer = _from_vocabulary(folder.transformer)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if folder.lower_case:
+        _add_lower_case(tokenizer)
+    return tokenizer
+
+
+def _from_vocabulary(folder: Path) -> Tokenizer:
+    """Convert the vocabulary of a folder older than tokenizer.json; transformers knows each family's format."""
+    if not any((folder / name).exists() for name in VOCABULARY_FILES):
+        raise UnsupportedCheckpoint(f"{folder}: tokenizer.json is missing; fetch the folder again")
+    refuse_remote_code(folder / "tokenizer_config.json", ("AutoTokenizer",))
+    refuse_remote_code(folder / "config.json", ("AutoTokenizer", "AutoConfig"))
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        tokenizer: Tokenizer = found.backend_tokenizer
+    except (OSError, ValueError, AttributeError) as error:
+        raise UnsupportedCheckpoint(
+            f"{folder}: tokenizer.json is missing, and transformers cannot convert the vocabulary: {error}"
+        ) from error
+    return tokenizer
+
+
+def _add_lower_case(tokenizer: Tokenizer) -> None:
+    from tokenizers import normalizers
+
+    present = tokenizer.normalizer
+    if present is None or '"lowercase":true' not in tokenizer.to_str().replace(" ", "")[:100_000]:
+        parts = [normalizers.Lowercase(), *([present] if present is not None else [])]
+        tokenizer.normalizer = normalizers.Sequence(parts)

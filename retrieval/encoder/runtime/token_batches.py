@@ -1,0 +1,119 @@
+"""Batches of token ids, bounded by tokens and not by texts, and their layout in rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+GRAPH_INPUTS = {"ids": 2, "texts": 2, "positions": 2, "spans": 2, "skip": 0}  # name → number of dimensions
+SIMD_TOKENS = 16  # a vector register of the processor holds so many
+TOKENS_PER_PADDING = 10  # to fill whole vector registers, at most one token in so many is padding
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Token ids of B texts, end to end.  The first `skip` tokens of each are a prompt that pooling leaves out."""
+
+    ids: NDArray[np.int32]  # (T,)
+    lengths: tuple[int, ...]  # B, each at least 1
+    skip: int = 0
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]], skip: int = 0) -> TokenBatch:
+        """Join the token ids of texts."""
+        lengths = tuple(map(len, texts))
+        ids = np.fromiter((token for text in texts for token in text), dtype=np.int32, count=sum(lengths))
+        return cls(ids, lengths, skip)
+
+    def rows(self, length: int, *, shared: bool = False) -> TokenRows:
+        """Lay the texts in rows of `length` tokens: one text a row, or as many as fit if `shared`."""
+        if shared:
+            count, starts = pack_rows(self.lengths, length)
+        else:
+            count, starts = len(self.lengths), np.arange(len(self.lengths)) * length
+        return TokenRows.of(self, count, length, starts)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRows:
+    """The inputs of a graph (see `RowLayout`): ids, texts, positions (R, L) and spans (B, 2), all int32."""
+
+    ids: NDArray[np.int32]
+    texts: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    spans: NDArray[np.int32]
+    skip: int
+
+    @classmethod
+    def of(cls, batch: TokenBatch, count: int, length: int, starts: NDArray[np.int64]) -> TokenRows:
+        """Put text b of the batch at token `starts[b]`, counted through all `count` rows."""
+        sizes = np.array(batch.lengths)
+        text_positions = np.arange(len(batch.ids)) - np.repeat(sizes.cumsum() - sizes, sizes)
+        targets = np.repeat(starts, sizes) + text_positions
+        ids, texts, positions = tables = np.zeros((3, count * length), np.int32)
+        texts[:] = -1
+        ids[targets] = batch.ids
+        texts[targets] = np.repeat(np.arange(len(sizes)), sizes)
+        positions[targets] = text_positions
+        ids, texts, positions = tables.reshape(3, count, length)
+        return cls(ids, texts, positions, np.stack((starts, sizes), 1).astype(np.int32), batch.skip)
+
+    def with_spans(self, step: int) -> TokenRows:
+        """Append empty texts until the number of texts is a multiple of `step`."""
+        missing = -len(self.spans) % step
+        return replace(self, spans=np.concatenate((self.spans, np.zeros((missing, 2), np.int32))))
+
+    def inputs(self) -> list[NDArray[np.int32]]:
+        """Return the arrays in the order of GRAPH_INPUTS."""
+        return [self.ids, self.texts, self.positions, self.spans, np.array(self.skip, np.int32)]
+
+
+def pack_rows(lengths: Sequence[int], length: int) -> tuple[int, NDArray[np.int64]]:
+    """Pack texts of `lengths` into rows of `length` tokens by first fit, longest text first.
+
+    Returns the number of rows and the start of each text, counted through all rows, (B,).
+    """
+    filled: list[int] = []
+    starts = np.zeros(len(lengths), np.int64)
+    for text in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        row = next((row for row, used in enumerate(filled) if used + lengths[text] <= length), len(filled))
+        if row == len(filled):
+            filled.append(0)
+        starts[text] = row * length + filled[row]
+        filled[row] += lengths[text]
+    return len(filled), starts
+
+
+def round_up(number: int, step: int) -> int:
+    """Return the smallest multiple of `step` that is at least `number`."""
+    return -(-number // step) * step
+
+
+def row_length(longest: int) -> int:
+    """Return the row length for a batch of many tokens whose longest text has `longest` tokens.
+
+    The result is the next multiple of 16 if that adds little padding: a remainder of 16 costs attention more than as
+    much padding does, and fewer row lengths mean fewer shapes.
+    """
+    whole = round_up(longest, SIMD_TOKENS)
+    return whole if TOKENS_PER_PADDING * (whole - longest) <= whole else longest
+
+
+def plan_batches(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
+    """Divide texts into batches of similar lengths: positions of texts, longest texts first.
+
+    The number of texts of a batch times its row length stays within `budget_tokens`, which bounds padding and memory.
+    A single text above the budget is a batch of its own.
+    """
+    batches: list[list[int]] = []
+    capacity = 0  # texts that the last batch can still take
+    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if capacity < 1:
+            batches.append([])
+            capacity = max(1, budget_tokens // row_length(lengths[position]))
+        batches[-1].append(position)
+        capacity -= 1
+    return batches
