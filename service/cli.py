@@ -6,26 +6,20 @@ import gc
 
 import typer
 
-from indexer.commands.add import add
+from indexer.commands.backup import restore, snapshot
 from indexer.commands.chunk import chunk
-from indexer.commands.delete import delete
 from indexer.commands.evaluate import evaluate
-from indexer.commands.index import index
-from indexer.commands.log import log
-from indexer.commands.merge import merge
+from indexer.commands.generations import delete, log, merge, rollback
+from indexer.commands.index import add, index
 from indexer.commands.quantize import quantize
 from indexer.commands.reembed import reembed
-from indexer.commands.restore import restore
-from indexer.commands.rollback import rollback
-from indexer.commands.snapshot import snapshot
 from indexer.commands.tune import tune
 from indexer.commands.verify import verify
-from retrieval.commands.compare import compare
+from retrieval.commands.compare import compare, report
 from retrieval.commands.explain import explain
 from retrieval.commands.info import info
 from retrieval.commands.judge import judge
 from retrieval.commands.pool import pool
-from retrieval.commands.report import report
 from retrieval.commands.search import search
 from service.commands.keys import keys
 from service.commands.serve import serve

@@ -1,4 +1,4 @@
-"""What building commands show: a live line, a plan, one summary line, and what could not be read."""
+"""Output of the building commands: progress, plan, summary and problems."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN_PROBLEMS = 20
 
 @contextmanager
 def build_progress(sources: Sequence[Path | str], options: ReadOptions) -> Iterator[Callable[[Progress], None] | None]:
-    """A live line on a terminal (documents, passages a second, time left); nothing elsewhere."""
+    """Show documents, passages per second and remaining time; only on a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -45,14 +45,14 @@ def build_progress(sources: Sequence[Path | str], options: ReadOptions) -> Itera
 
         def watch(progress: Progress) -> None:
             speed = progress.passages / (time.perf_counter() - started)
-            words = f"{progress.passages:,} passages, {speed:,.0f} a second"
-            bar.update(line, completed=progress.documents, description=words)
+            text = f"{progress.passages:,} passages, {speed:,.0f} a second"
+            bar.update(line, completed=progress.documents, description=text)
 
         yield watch
 
 
 def show_plan(plan: BuildPlan) -> None:
-    """What a build will cost."""
+    """Print the estimated time, disk and memory of a build."""
     from rich.filesize import decimal
     from rich.table import Table
 
@@ -72,13 +72,13 @@ def show_plan(plan: BuildPlan) -> None:
 
 
 def show_build(report: BuildReport) -> None:
-    """One summary line, a warning where --sync deleted nothing, and the fields of the collection."""
+    """Print a summary line, a warning if --sync deleted nothing, and the fields."""
     console = stderr()
     counts = (
         (report.unchanged, "unchanged"),
         (report.duplicates, "replaced by a later document of the same id"),
         (report.resumed, "taken over from an interrupted run"),
-        (report.deleted, "deleted, since they are gone from the sources"),
+        (report.deleted, "deleted, since the sources no longer have them"),
         (report.bad, "bad and skipped"),
     )
     parts = [f"{report.added:,} documents indexed", *(f"{count:,} {word}" for count, word in counts if count)]
@@ -90,14 +90,14 @@ def show_build(report: BuildReport) -> None:
         highlight=False,
     )
     if report.kept_unseen:
-        console.print("nothing was deleted: what could not be read may still be wanted", style="yellow")
+        console.print("nothing was deleted, since some sources could not be read", style="yellow")
     if report.schema:
         fields = ", ".join(f"{name} ({kind})" for name, kind in report.schema.items())
         console.print(f"fields: {fields}", markup=False, highlight=False)
 
 
 def show_problems(report: BuildReport) -> None:
-    """Which records were skipped, and why."""
+    """Print the skipped records and the reasons."""
     console = stderr()
     for problem in report.problems[:SHOWN_PROBLEMS]:
         console.print(f"skipped: {problem}", style="yellow", markup=False, highlight=False)
@@ -106,17 +106,17 @@ def show_problems(report: BuildReport) -> None:
 
 
 def show_files(files: FileReport, report: BuildReport) -> None:
-    """Counts of files, and a table of those with trouble; then what is wrong with documents that were read well."""
+    """Print the counts of files, a table of the files with problems, and other problems."""
     from rich.table import Table
 
     console = stderr()
     console.print(f"files: {files.summary()}", highlight=False)
-    table = Table("file", "format", "what", "why", box=None, header_style="dim")
-    for each in files.troubled[:SHOWN_PROBLEMS]:
-        table.add_row(*map(_plain, (each.path, each.format, each.status.value, each.reason)))
+    table = Table("file", "format", "status", "reason", box=None, header_style="dim")
+    for file in files.troubled[:SHOWN_PROBLEMS]:
+        table.add_row(*map(_plain, (file.path, file.format, file.status.value, file.reason)))
     if table.row_count:
         console.print(table)
-    others = (problem for problem in report.problems if not any(each.path in problem for each in files.troubled))
+    others = (problem for problem in report.problems if not any(file.path in problem for file in files.troubled))
     for problem in islice(others, SHOWN_PROBLEMS):
         console.print(f"skipped: {problem}", style="yellow", markup=False, highlight=False)
 

@@ -1,4 +1,4 @@
-"""`attendex chunk`: what a file becomes, without a collection."""
+"""`attendex chunk`: show the documents and passages of a file, without a collection."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 @reports_errors
 def chunk(
     source: Annotated[str, typer.Argument(help="File, folder or - for standard input.", show_default=False)],
-    encoder: Annotated[str, typer.Option(help="Encoder whose tokens count; default: the packaged one.")] = "",
-    passage_tokens: Annotated[int, typer.Option(help="Most tokens of a passage; 0: what the encoder reads.")] = 0,
-    overlap_tokens: Annotated[int, typer.Option(help="Tokens that a passage repeats of the one before.")] = 32,
-    least_tokens: Annotated[int, typer.Option(help="A smaller rest is joined to its neighbour.")] = 32,
+    encoder: Annotated[str, typer.Option(help="Encoder whose tokenizer counts; default: the packaged one.")] = "",
+    passage_tokens: Annotated[int, typer.Option(help="Most tokens in a passage; 0: the encoder's limit.")] = 0,
+    overlap_tokens: Annotated[int, typer.Option(help="Tokens that a passage repeats from the one before.")] = 32,
+    least_tokens: Annotated[int, typer.Option(help="A passage with fewer tokens is joined to its neighbour.")] = 32,
     file_format: Annotated[str, typer.Option("--format", help="Format of the source; default: by content.")] = "",
     password: Annotated[str, typer.Option(help="Password of protected PDF and zip files.")] = "",
     ocr: Annotated[bool, typer.Option("--ocr", help="Read pages without a text layer with tesseract.")] = False,
-    ocr_languages: Annotated[str, typer.Option(help="As tesseract names them: eng+deu.")] = "eng",
-    whole_text: Annotated[bool, typer.Option("--text", help="Print each passage whole, not its first line.")] = False,
+    ocr_languages: Annotated[str, typer.Option(help="Languages by tesseract's names: eng+deu.")] = "eng",
+    whole_text: Annotated[bool, typer.Option("--text", help="Print whole passages, not their first lines.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which documents and passages a file becomes.
+    """Show the documents and passages that a file becomes.
 
     Examples:
 
@@ -50,9 +50,9 @@ def chunk(
             bad += 1
             stderr().print(f"error: {item}", style="red", markup=False, highlight=False)
         elif as_json:
-            shown.append(_described(item, tokenizer, settings))
+            shown.append(_describe(item, tokenizer, settings))
         else:
-            _show(_described(item, tokenizer, settings), whole_text)
+            _show(_describe(item, tokenizer, settings), whole_text)
     if as_json:
         print_json({"documents": shown, "bad": bad})
     if bad:
@@ -60,7 +60,7 @@ def chunk(
 
 
 def _tokenizer(encoder: str) -> Tokenizer:
-    """The encoder's tokenizer alone; its weights are not needed."""
+    """Load the tokenizer of an encoder, without the weights."""
     from retrieval.encoder.checkpoint.hub import DEFAULT, locate
     from retrieval.encoder.checkpoint.model_folder import open_folder
     from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
@@ -68,8 +68,8 @@ def _tokenizer(encoder: str) -> Tokenizer:
     return TextTokenizer(open_folder(locate(encoder or DEFAULT)))
 
 
-def _described(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> dict[str, Any]:
-    """A document with its passages, ready for JSON."""
+def _describe(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> dict[str, Any]:
+    """Return a document and its passages as JSON."""
     return {
         "id": document.id,
         "title": document.title,

@@ -1,4 +1,4 @@
-"""`attendex quantize`: an encoder in int8, and what that costs."""
+"""`attendex quantize`: convert an encoder to int8 and measure the loss."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QuantizationReport:
-    """What was made, and what it lost against float32."""
+    """The encoder written, and its loss against float32."""
 
     encoder: str
     out: str
@@ -29,7 +29,7 @@ class QuantizationReport:
 @reports_errors
 def quantize(
     encoder: Annotated[str, typer.Argument(help="Encoder folder or hub name.", show_default=False)],
-    calibrate: Annotated[Path, typer.Option(help="Documents like those to be indexed.", show_default=False)],
+    calibrate: Annotated[Path, typer.Option(help="Documents like those to index.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist.", show_default=False)],
     texts: Annotated[int, typer.Option(min=10, help="Documents to calibrate with.")] = 300,
     held_out: Annotated[int, typer.Option(min=1, help="Other documents to measure the loss on.")] = 200,
@@ -37,13 +37,13 @@ def quantize(
         list[Path] | None, typer.Option(help="BEIR folder to measure nDCG@10 on; may be repeated.", show_default=False)
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the BEIR folders.")] = "test",
-    seed: Annotated[int, typer.Option(help="Which documents are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of documents.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write an encoder whose matrix products are made in int8, and tell what that loses.
+    """Convert an encoder to int8 matrix products, and measure the loss.
 
-    The folder written may be indexed and queried with like any other; a collection made with it may be queried with
-    the float encoder too.
+    You can index and search with the new folder as with any encoder.  A collection of the int8 encoder also takes
+    queries of the float encoder.
 
     Examples:
 
@@ -58,11 +58,11 @@ def quantize(
     started = time.perf_counter()
     drawn = draw_texts(calibrate, texts + held_out, seed)
     if len(drawn) < 2:
-        raise InputError(f"{calibrate}: {len(drawn)} documents; at least one to calibrate with and one to measure on")
-    kept_back = min(held_out, len(drawn) // 2)
-    quantize_folder(encoder, drawn[kept_back:], out)
-    losses = measure_loss(encoder, out, drawn[:kept_back], beir or [], split)
-    report = QuantizationReport(encoder, str(out), len(drawn) - kept_back, losses, time.perf_counter() - started)
+        raise InputError(f"{calibrate}: {len(drawn)} documents; give two or more, to calibrate and to measure")
+    held_back = min(held_out, len(drawn) // 2)
+    quantize_folder(encoder, drawn[held_back:], out)
+    losses = measure_loss(encoder, out, drawn[:held_back], beir or [], split)
+    report = QuantizationReport(encoder, str(out), len(drawn) - held_back, losses, time.perf_counter() - started)
     if as_json:
         print_json(asdict(report))
     else:

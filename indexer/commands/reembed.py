@@ -1,41 +1,58 @@
-"""`attendex reembed`: another encoder for a collection, without downtime."""
+"""`attendex reembed`: switch a collection to another encoder, without downtime."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.commands.options import CollectionArgument, WaitOption
-from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stderr
+from retrieval.commands.options import CollectionArgument, WaitOption
+from retrieval.util.terminal import FAILURE, JsonOption, option_groups, print_json, reports_errors, stderr
 
 if TYPE_CHECKING:
     from retrieval.metrics.comparison import PairedComparison
     from retrieval.metrics.tasks import EvaluationTask
     from retrieval.search.searcher import Searcher
 
-WORST_LOSS = 0.01  # of the measure; a greater loss is not accepted even if it is not shown
+MAX_LOSS = 0.01  # of the measure; a greater loss is refused even if it is not significant
+
+
+@dataclass(frozen=True, slots=True)
+class ReembedTaskOptions:
+    """The judged queries that compare the encoders."""
+
+    queries: Annotated[Path | None, typer.Option(help="Queries to compare with.", show_default=False)] = None
+    qrels: Annotated[Path | None, typer.Option(help="Judgments to compare with.", show_default=False)] = None
+    measure: Annotated[str, typer.Option(help="Measure that decides.")] = "nDCG@10"
+
+    def read(self) -> EvaluationTask | None:
+        """Return the task; None if no queries are given, wrong usage if one of the files is missing."""
+        from retrieval.metrics.tasks import TaskSource, read_task
+
+        if (self.queries is None) != (self.qrels is None):
+            raise typer.BadParameter("give both --queries and --qrels, or neither", param_hint="--qrels")
+        return read_task(TaskSource(queries=self.queries, qrels=self.qrels)) if self.qrels else None
 
 
 @reports_errors
+@option_groups
 def reembed(
     collection: CollectionArgument,
     encoder: Annotated[str, typer.Option(help="sentence-transformers folder or hub name.", show_default=False)],
+    judged: ReembedTaskOptions,
     runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, f32, bf16 or int8.")] = "auto",
-    queries: Annotated[Path | None, typer.Option(help="Queries to compare with.", show_default=False)] = None,
-    qrels: Annotated[Path | None, typer.Option(help="Judgments to compare with.", show_default=False)] = None,
-    measure: Annotated[str, typer.Option(help="What decides.")] = "nDCG@10",
     force: Annotated[bool, typer.Option("--force", help="Switch even if the new encoder is worse.")] = False,
     wait: WaitOption = 60.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Make all vectors again with another encoder, and switch when they are ready.
+    """Encode all passages again with another encoder, and switch to the new vectors.
 
-    Searches go on meanwhile with the old ones; an interrupted run goes on where it was.  With judgments, both are
-    evaluated first, and a worse encoder is refused (exit code 1).  `attendex rollback` brings the old one back.
+    Searches continue meanwhile with the old vectors; an interrupted run continues where it stopped.  With judgments,
+    the command first evaluates both encoders and refuses a worse one (exit code 1).  To go back, run `attendex
+    rollback`.
 
     Examples:
 
@@ -43,42 +60,36 @@ def reembed(
 
       attendex reembed papers --encoder models/finetuned --queries queries.jsonl --qrels qrels.tsv
     """
-    from indexer.maintenance.reembed import reembed as build
+    from indexer.maintenance.reembed import reembed as reembed_collection
     from retrieval.encoder.loading import load_encoder
     from retrieval.index.collection.index_reader import IndexReader
-    from retrieval.metrics.tasks import TaskSource, read_task
     from retrieval.search.searcher import Searcher, open_searcher
 
-    if (queries is None) != (qrels is None):
-        raise typer.BadParameter("give both --queries and --qrels, or neither", param_hint="--qrels")
-    task = read_task(TaskSource(queries=queries, qrels=qrels)) if qrels else None
+    task = judged.read()
     new = load_encoder(encoder, runtime=runtime, precision=precision)
-    found: list[PairedComparison] = []
+    comparisons: list[PairedComparison] = []
 
     def accept(reader: IndexReader) -> bool:
         assert task is not None
         with open_searcher(collection) as old:
-            found.append(_compared(old, Searcher(reader, new), task, measure))
-        return force or not _is_worse(found[0])
+            comparisons.append(_compare(old, Searcher(reader, new), task, judged.measure))
+        return force or not _is_worse(comparisons[0])
 
-    report = build(collection, new, accept=accept if task else None, wait_s=wait)
-    verdict = found[0].verdict if found else ""
+    report = reembed_collection(collection, new, accept=accept if task else None, wait_s=wait)
+    verdict = comparisons[0].verdict if comparisons else ""
     if as_json:
         print_json({**asdict(report), "verdict": verdict})
     else:
-        kept = "not switched; --force does, with the vectors that are there now; `attendex merge` gives them up"
-        done = f"generation {report.generation} is current" if report.switched else kept
-        stderr().print(
-            "; ".join(filter(None, (verdict, f"{report.encoded:,} passages encoded", done))),
-            markup=False,
-            highlight=False,
-        )
+        kept = "not switched; --force switches to the finished vectors, `attendex merge` removes them"
+        state = f"generation {report.generation} is current" if report.switched else kept
+        parts = filter(None, (verdict, f"{report.encoded:,} passages encoded", state))
+        stderr().print("; ".join(parts), markup=False, highlight=False)
     if not report.switched:
         raise typer.Exit(FAILURE)
 
 
-def _compared(old: Searcher, new: Searcher, task: EvaluationTask, measure: str) -> PairedComparison:
-    """The paired test of both encoders, over the judged queries."""
+def _compare(old: Searcher, new: Searcher, task: EvaluationTask, measure: str) -> PairedComparison:
+    """Compare both encoders over the judged queries."""
     from retrieval.metrics.comparison import compare_evaluations
     from retrieval.metrics.evaluation import evaluate
     from retrieval.metrics.measures import depth_needed, parse_measures
@@ -97,7 +108,7 @@ def _compared(old: Searcher, new: Searcher, task: EvaluationTask, measure: str) 
     return compare_evaluations(*evaluations)
 
 
-def _is_worse(found: PairedComparison) -> bool:
-    """Whether the new encoder is shown to be worse, or seems to be by more than is worth trying."""
-    deciding = found.deciding
-    return deciding.difference < 0 and (deciding.significant or deciding.difference < -WORST_LOSS)
+def _is_worse(comparison: PairedComparison) -> bool:
+    """Check whether the new encoder is significantly worse, or loses more than MAX_LOSS."""
+    deciding = comparison.deciding
+    return deciding.difference < 0 and (deciding.significant or deciding.difference < -MAX_LOSS)

@@ -1,41 +1,44 @@
-"""`attendex tune`: better settings for a collection, if judged queries show that there are any."""
+"""`attendex tune`: learn search settings from judged queries."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from retrieval.commands.evaluation_output import progress_bar
-from retrieval.commands.options import Beir, Dataset, Queries, Seed, Split, task_source
-from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
+from retrieval.commands.options import DATA, CollectionArgument, Seed, TaskOptions
+from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
     from retrieval.metrics.tuning import TuningResult
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingTaskOptions(TaskOptions):
+    """The queries and judgments to learn from."""
+
+    qrels: Annotated[Path | None, typer.Option(help="Judgments to learn from.", rich_help_panel=DATA)] = None
+    split: Annotated[str, typer.Option(help="Split of the BEIR folder.", rich_help_panel=DATA)] = "train"
+
+
 @reports_errors
+@option_groups
 def tune(
-    collection: Annotated[Path, typer.Argument(help="Directory of the collection.", show_default=False)],
-    qrels: Annotated[
-        Path | None, typer.Option(help="Judgments to learn from.", rich_help_panel="Queries and judgments")
-    ] = None,
-    queries: Queries = None,
-    beir: Beir = None,
-    split: Split = "train",
-    dataset: Dataset = "",
-    measure: Annotated[str, typer.Option(help="What to make better.")] = "nDCG@10",
+    collection: CollectionArgument,
+    task: TrainingTaskOptions,
+    measure: Annotated[str, typer.Option(help="Measure to improve.")] = "nDCG@10",
     dry_run: Annotated[bool, typer.Option(help="Report only; change nothing.")] = False,
     seed: Seed = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Learn fusion weight, title weight, k1 and b from judged queries, by cross-validation.
 
-    The gain that is reported was measured on queries that did not choose the settings.  They are written into the
-    collection, as a new generation, only if that gain is significant; otherwise the defaults are kept.
+    The reported gain is measured on queries that did not choose the settings.  A significant gain writes the settings
+    into the collection, as a new generation; otherwise the defaults are kept.
 
     Examples:
 
@@ -46,9 +49,9 @@ def tune(
     from indexer.evaluation.tuning import tune_collection, write_tuned
     from retrieval.metrics.tasks import read_task
 
-    task = read_task(task_source(queries, qrels, beir, split, dataset))
+    judged = read_task(task.source())
     with progress_bar("settings measured", 0) as watch:
-        tuned = tune_collection(collection, task, measure, seed=seed, tell=watch)
+        tuned = tune_collection(collection, judged, measure, seed=seed, tell=watch)
     generation = write_tuned(collection, tuned) if tuned.accepted and not dry_run else None
     if as_json:
         print_json(_json(tuned, measure, generation))
@@ -63,10 +66,10 @@ def _json(tuned: TuningResult, measure: str, generation: int | None) -> dict[str
 
 
 def _show(tuned: TuningResult, measure: str, generation: int | None, dry_run: bool) -> None:
-    from retrieval.metrics.comparison import format_difference, format_p
+    from retrieval.metrics.comparison import format_difference, format_interval, format_p
 
     console = stdout()
-    interval = f"[{format_difference(tuned.low)}, {format_difference(tuned.high)}], {format_p(tuned.p)}"
+    interval = f"{format_interval(tuned.low, tuned.high)}, {format_p(tuned.p)}"
     console.print(
         f"{measure} {tuned.default_mean:.4f} with the defaults, {tuned.held_out_mean:.4f} held out", highlight=False
     )

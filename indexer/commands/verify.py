@@ -1,4 +1,4 @@
-"""`attendex verify`: whether a collection is what was written."""
+"""`attendex verify`: check a collection for damage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.commands.options import CollectionArgument
+from retrieval.commands.options import CollectionArgument
 from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
@@ -21,11 +21,13 @@ SHOWN_PROBLEMS = 20
 @reports_errors
 def verify(
     collection: CollectionArgument,
-    sample: Annotated[int, typer.Option(help="Passages to search by their own vectors.", min=0)] = 200,
-    canaries: Annotated[bool, typer.Option(help="Load the encoder and encode the recorded texts again.")] = True,
+    sample: Annotated[int, typer.Option(help="Number of passages to search by their own vectors.", min=0)] = 200,
+    canaries: Annotated[bool, typer.Option(help="Load the encoder and encode the canary texts again.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every byte, count, id and vector of a collection; exit with 1 and the exact place if anything is wrong.
+    """Check every byte, count, id and vector of a collection; exit with 1 if anything is wrong.
+
+    The output names the damaged file or record.
 
     Examples:
 
@@ -45,7 +47,7 @@ def verify(
 
 
 def _encoder(collection: Path) -> Encoder | None:
-    """The encoder that made the collection; None when a damaged manifest cannot say which that is."""
+    """Load the encoder of the collection; None if the manifest is damaged."""
     from retrieval.encoder.loading import load_encoder
     from retrieval.errors import CorruptCollection
     from retrieval.index.storage.manifest import read_manifest
@@ -64,5 +66,5 @@ def _show(found: Verification) -> None:
         for problem in check.problems[:SHOWN_PROBLEMS]:
             console.print(f"  {problem}", style="red", markup=False, highlight=False)
     for orphan in found.orphans:
-        console.print(f"belongs to no generation, the next writer removes it: {orphan}", markup=False, highlight=False)
+        console.print(f"in no generation, the next writer removes it: {orphan}", markup=False, highlight=False)
     console.print(f"{found.collection} generation {found.generation}: {'whole' if found.ok else 'damaged'}")

@@ -1,27 +1,19 @@
-"""`attendex compare`: is B better than A, or was it chance?"""
+"""`attendex compare` and `attendex report`: measure several systems with the same queries."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retrieval.commands.evaluation_output import progress_bar
-from retrieval.commands.options import (
-    Beir,
-    Dataset,
-    Judgments,
-    Measures,
-    Queries,
-    Rounds,
-    Seed,
-    Split,
-    Systems,
-    task_source,
-)
-from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stdout
+from retrieval.commands.options import ComparisonOptions, Systems, TaskOptions
+from retrieval.util.terminal import FAILURE, JsonOption, option_groups, print_json, reports_errors, stderr, stdout
 
 if TYPE_CHECKING:
     from retrieval.metrics.comparison import PairedComparison, QueryChange, RunComparison
@@ -30,29 +22,48 @@ if TYPE_CHECKING:
     from retrieval.metrics.tasks import EvaluationTask, TaskSource
 
 
+@dataclass(frozen=True, slots=True)
+class ComparedSystems:
+    """The task, the runs and the comparison.  Runs have the short names of their systems."""
+
+    task: EvaluationTask
+    runs: tuple[RetrievalRun, ...]
+    provenances: tuple[RunProvenance | None, ...]
+    comparison: RunComparison
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Query id → text; empty if no queries were given."""
+        return {topic.id: topic.text for topic in self.task.topics}
+
+    def changes(self, pair: PairedComparison, count: int) -> tuple[QueryChange, ...]:
+        """Return the queries of a pair that changed most."""
+        from retrieval.metrics.comparison import most_changed_queries
+
+        names = [run.name for run in self.runs]
+        a, b = names.index(pair.a), names.index(pair.b)
+        evaluations = self.comparison.evaluations
+        runs = self.runs[a], self.runs[b]
+        return most_changed_queries(evaluations[a], evaluations[b], runs, self.task.qrels, count)
+
+
 @reports_errors
+@option_groups
 def compare(
     systems: Systems,
-    qrels: Judgments = None,
-    queries: Queries = None,
-    beir: Beir = None,
-    split: Split = "test",
-    dataset: Dataset = "",
-    measures: Measures = "nDCG@10 R@100 RR@10 AP",
-    every_pair: Annotated[bool, typer.Option(help="Compare every pair, not each system with the first.")] = False,
+    task: TaskOptions,
+    comparison: ComparisonOptions,
     changes: Annotated[int, typer.Option(min=0, help="How many changed queries to show, each way.")] = 5,
     fail_if_worse: Annotated[
-        bool, typer.Option(help="Exit 1 when a system is shown to be worse than the first.")
+        bool, typer.Option(help="Exit with 1 if a system is significantly worse than the first.")
     ] = False,
-    rounds: Rounds = 10_000,
-    seed: Seed = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare rankings over the same queries.
+    """Compare systems over the same queries, with significance tests.
 
-    Each system is compared with the first in every measure: paired bootstrap interval, randomisation test (Holm's
-    correction when there are several), paired t test, effect size, and the smallest difference that this many queries
-    could show.
+    Each system is compared with the first in every measure: paired bootstrap interval, randomisation test (with Holm's
+    correction for several pairs), paired t test, effect size, and the smallest difference that this many queries
+    detect.
 
     Examples:
 
@@ -62,84 +73,47 @@ def compare(
 
       attendex compare papers:hybrid http://localhost:8080/papers --queries q.jsonl --qrels test.tsv
     """
-
     if len(systems) < 2:
         raise typer.BadParameter("name two or more; `attendex evaluate` measures one", param_hint="systems")
-    source = task_source(queries, qrels, beir, split, dataset)
-    held = compare_systems(systems, source, measures, every_pair=every_pair, rounds=rounds, seed=seed)
+    compared = compare_systems(systems, task.source(), comparison)
     if as_json:
-        _print(held, changes, rounds, seed)
+        _print(compared, changes, comparison)
     else:
-        _show(held, changes)
-    if fail_if_worse and _some_shown_worse(held):
+        _show(compared, changes)
+    if fail_if_worse and _any_worse(compared):
         raise typer.Exit(FAILURE)
 
 
-def _some_shown_worse(held: ComparedSystems) -> bool:
-    """Whether a system is significantly worse than the first in the deciding measure."""
-    first = held.runs[0].name
-    deciding = [pair.deciding for pair in held.contest.pairs if pair.a == first]
-    return any(each.significant and each.difference < 0 for each in deciding)
+@reports_errors
+@option_groups
+def report(
+    systems: Systems,
+    html: Annotated[Path, typer.Option(help="HTML page to write.", show_default=False)],
+    task: TaskOptions,
+    comparison: ComparisonOptions,
+) -> None:
+    """Write a self-contained HTML page: measures, tests, curves, the hardest queries, and the settings.
+
+    Examples:
+
+      attendex report papers --beir data/scifact --html report.html
+
+      attendex report papers:dense papers:hybrid --queries q.jsonl --qrels test.tsv --html report.html
+    """
+    from retrieval.metrics.line_files import write_text
+    from retrieval.metrics.report import ReportData, render_report, shown_documents
+
+    compared = compare_systems(systems, task.source(), comparison)
+    found = compared.comparison
+    command = shlex.join(["attendex", *sys.argv[1:]])
+    data = ReportData(compared.task, compared.runs, compared.provenances, found.evaluations, found.pairs, command, {})
+    data = replace(data, titles=_titles(systems, shown_documents(data)))
+    write_text(html, [render_report(data)])
+    stderr().print(f"wrote {html}", markup=False, highlight=False)
 
 
-def _print(held: ComparedSystems, changes: int, rounds: int, seed: int) -> None:
-    from retrieval.commands.evaluation_output import changes_json, comparison_json
-
-    answer = comparison_json(held.contest, held.provenances)
-    for record, pair in zip(answer["comparisons"], held.contest.pairs, strict=True):
-        record["changed"] = changes_json(held.changes(pair, changes))
-    print_json({"task": held.task.name, "rounds": rounds, "seed": seed, **answer})
-
-
-def _show(held: ComparedSystems, changes: int) -> None:
-    from retrieval.commands.evaluation_output import coverage_lines, show_changes, show_comparison
-
-    console = stdout()
-    for pair in held.contest.pairs:
-        show_comparison(console, pair)
-        changed = held.changes(pair, changes)
-        if changed:
-            measure = pair.deciding.measure
-            console.print(f"queries that changed most in {measure}, ranks {pair.a} → {pair.b}:", markup=False)
-            show_changes(console, changed, held.texts)
-    if len(held.contest.pairs) > 1:
-        console.print(f"p is adjusted by Holm's method for {len(held.contest.pairs)} comparisons", highlight=False)
-    for evaluation in held.contest.evaluations:
-        console.print(
-            f"{evaluation.run}: {'; '.join(coverage_lines(evaluation.coverage))}", markup=False, highlight=False
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedSystems:
-    """A contest with what it was held on: runs are named as the user named their systems, shortly."""
-
-    task: EvaluationTask
-    runs: tuple[RetrievalRun, ...]
-    provenances: tuple[RunProvenance | None, ...]
-    contest: RunComparison
-
-    @property
-    def texts(self) -> dict[str, str]:
-        """Query id → text, where queries were given."""
-        return {topic.id: topic.text for topic in self.task.topics}
-
-    def changes(self, pair: PairedComparison, count: int) -> tuple[QueryChange, ...]:
-        """The queries of a pair that changed most."""
-        from retrieval.metrics.comparison import most_changed_queries
-
-        at = {run.name: place for place, run in enumerate(self.runs)}
-        a, b = at[pair.a], at[pair.b]
-        evaluations = self.contest.evaluations
-        return most_changed_queries(
-            evaluations[a], evaluations[b], (self.runs[a], self.runs[b]), self.task.qrels, count
-        )
-
-
-def compare_systems(
-    systems: Sequence[str], source: TaskSource, measures: str, *, every_pair: bool, rounds: int, seed: int
-) -> ComparedSystems:
-    """Read or ask every system and compare them; a single one is only evaluated.
+def compare_systems(systems: Sequence[str], source: TaskSource, options: ComparisonOptions) -> ComparedSystems:
+    """Read or search every system and compare them; a single system is only evaluated.
 
     A system that is named twice is wrong usage.
     """
@@ -150,9 +124,9 @@ def compare_systems(
     from retrieval.search.evaluated.systems import measure_system, parse_system
 
     if len(set(systems)) < len(systems):
-        raise typer.BadParameter("one is named twice; what should it be compared with?", param_hint="systems")
+        raise typer.BadParameter("a system is named twice; name two different systems", param_hint="systems")
     task = read_task(source)
-    depth = depth_needed(parse_measures(measures))
+    depth = depth_needed(parse_measures(options.measures))
     runs, provenances = [], []
     names = short_names(systems)
     for spec in [parse_system(word) for word in systems]:
@@ -162,17 +136,67 @@ def compare_systems(
         provenances.append(measured.provenance)
     asked = {topic.id for topic in task.topics} if task.topics else None
     if len(runs) == 1:
-        return ComparedSystems(
-            task,
-            tuple(runs),
-            tuple(provenances),
-            RunComparison((evaluate(runs[0], task.qrels, measures, asked=asked),), ()),
+        found = RunComparison((evaluate(runs[0], task.qrels, options.measures, asked=asked),), ())
+    else:
+        found = compare_runs(
+            runs,
+            task.qrels,
+            options.measures,
+            asked=asked,
+            every_pair=options.every_pair,
+            rounds=options.rounds,
+            seed=options.seed,
         )
-    contest = compare_runs(runs, task.qrels, measures, asked=asked, every_pair=every_pair, rounds=rounds, seed=seed)
-    return ComparedSystems(task, tuple(runs), tuple(provenances), contest)
+    return ComparedSystems(task, tuple(runs), tuple(provenances), found)
 
 
 def short_names(words: Sequence[str]) -> dict[str, str]:
-    """Word → the word without the folders before it, unless two would be named alike."""
+    """Return word → its last path component, or the whole words if two components are equal."""
     short = {word: word.rstrip("/").rsplit("/", 1)[-1] for word in words}
     return short if len(set(short.values())) == len(words) else {word: word for word in words}
+
+
+def _any_worse(compared: ComparedSystems) -> bool:
+    """Check whether a system is significantly worse than the first in the deciding measure."""
+    first = compared.runs[0].name
+    deciding = [pair.deciding for pair in compared.comparison.pairs if pair.a == first]
+    return any(difference.significant and difference.difference < 0 for difference in deciding)
+
+
+def _print(compared: ComparedSystems, changes: int, options: ComparisonOptions) -> None:
+    from retrieval.commands.evaluation_output import changes_json, comparison_json
+
+    answer = comparison_json(compared.comparison, compared.provenances)
+    for record, pair in zip(answer["comparisons"], compared.comparison.pairs, strict=True):
+        record["changed"] = changes_json(compared.changes(pair, changes))
+    print_json({"task": compared.task.name, "rounds": options.rounds, "seed": options.seed, **answer})
+
+
+def _show(compared: ComparedSystems, changes: int) -> None:
+    from retrieval.commands.evaluation_output import coverage_lines, show_changes, show_comparison
+
+    console = stdout()
+    pairs = compared.comparison.pairs
+    for pair in pairs:
+        show_comparison(console, pair)
+        changed = compared.changes(pair, changes)
+        if changed:
+            measure = pair.deciding.measure
+            console.print(f"queries that changed most in {measure}, ranks {pair.a} → {pair.b}:", markup=False)
+            show_changes(console, changed, compared.texts)
+    if len(pairs) > 1:
+        console.print(f"p is adjusted by Holm's method for {len(pairs)} comparisons", highlight=False)
+    for evaluation in compared.comparison.evaluations:
+        line = f"{evaluation.run}: {'; '.join(coverage_lines(evaluation.coverage))}"
+        console.print(line, markup=False, highlight=False)
+
+
+def _titles(systems: list[str], ids: set[str]) -> dict[str, str]:
+    """Return the titles in the first system that is a collection on this machine."""
+    from retrieval.search.evaluated.systems import open_texts, parse_system, texts_of
+
+    for spec in map(parse_system, systems):
+        if not spec.is_run and not spec.is_url:
+            with open_texts(spec) as reader:
+                return {document: found.title for document, found in texts_of(reader, ids).items()}
+    return {}

@@ -1,7 +1,8 @@
-"""What several commands take, said once."""
+"""Arguments and option groups that several commands share."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -13,32 +14,47 @@ if TYPE_CHECKING:
 
 DATA, STATISTICS = "Queries and judgments", "Statistics"
 
+CollectionArgument: TypeAlias = Annotated[Path, typer.Argument(help="Directory of the collection.", show_default=False)]
+WaitOption: TypeAlias = Annotated[float, typer.Option(help="Seconds to wait for another writer to finish.", min=0.0)]
 Systems: TypeAlias = Annotated[
     list[str], typer.Argument(help="Run files, DIR, DIR:hybrid,weight=0.7, http://host/NAME.", show_default=False)
 ]
-Queries: TypeAlias = Annotated[Path | None, typer.Option(help="Queries: .jsonl or id<TAB>text.", rich_help_panel=DATA)]
-Judgments: TypeAlias = Annotated[
-    Path | None, typer.Option("--qrels", help="Judgments: TREC, BEIR or JSON.", rich_help_panel=DATA)
-]
-Beir: TypeAlias = Annotated[Path | None, typer.Option(help="A BEIR folder that has both.", rich_help_panel=DATA)]
-Split: TypeAlias = Annotated[str, typer.Option(help="Split of the BEIR folder.", rich_help_panel=DATA)]
-Dataset: TypeAlias = Annotated[str, typer.Option(help="An ir_datasets id that has both.", rich_help_panel=DATA)]
-Measures: TypeAlias = Annotated[str, typer.Option(help="Measures of ir-measures; the first one decides.")]
-Rounds: TypeAlias = Annotated[int, typer.Option(min=99, help="Resamples of each test.", rich_help_panel=STATISTICS)]
 Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the resamples.", rich_help_panel=STATISTICS)]
 
 
-def task_source(queries: Path | None, qrels: Path | None, beir: Path | None, split: str, dataset: str) -> TaskSource:
-    """Where queries and judgments come from; wrong usage unless exactly one place is given."""
-    from retrieval.metrics.tasks import TaskSource
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """The queries and judgments of an evaluation."""
 
-    if sum((qrels is not None, beir is not None, bool(dataset))) != 1:
-        raise typer.BadParameter("give one of --qrels (with --queries), --beir, --dataset", param_hint="--qrels")
-    return TaskSource(queries, qrels, beir, split, dataset)
+    queries: Annotated[Path | None, typer.Option(help="Queries: .jsonl or id<TAB>text.", rich_help_panel=DATA)] = None
+    qrels: Annotated[Path | None, typer.Option(help="Judgments: TREC, BEIR or JSON.", rich_help_panel=DATA)] = None
+    beir: Annotated[Path | None, typer.Option(help="BEIR folder with both.", rich_help_panel=DATA)] = None
+    split: Annotated[str, typer.Option(help="Split of the BEIR folder.", rich_help_panel=DATA)] = "test"
+    dataset: Annotated[str, typer.Option(help="ir_datasets id with both.", rich_help_panel=DATA)] = ""
+
+    def source(self) -> TaskSource:
+        """Return the source of the task; wrong usage unless exactly one source is given."""
+        from retrieval.metrics.tasks import TaskSource
+
+        if sum((self.qrels is not None, self.beir is not None, bool(self.dataset))) != 1:
+            raise typer.BadParameter("give one of --qrels (with --queries), --beir, --dataset", param_hint="--qrels")
+        return TaskSource(self.queries, self.qrels, self.beir, self.split, self.dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonOptions:
+    """The measures and tests of a comparison."""
+
+    measures: Annotated[str, typer.Option(help="Measures of ir-measures; the first one decides.")] = (
+        "nDCG@10 R@100 RR@10 AP"
+    )
+    every_pair: Annotated[bool, typer.Option(help="Compare every pair, not each system with the first.")] = False
+    rounds: Annotated[int, typer.Option(min=99, help="Resamples of each test.", rich_help_panel=STATISTICS)] = 10_000
+    seed: Seed = 0
 
 
 def named_mode(name: str) -> Mode | None:
-    """The mode of `--mode`, None where it is not given; wrong usage for a name that is none."""
+    """Return the mode of `--mode`, or None for an empty name; wrong usage for an unknown name."""
     from retrieval.types import Mode
 
     if name and name not in list(Mode):

@@ -97,8 +97,7 @@ class PairedComparison:
         d = self.deciding
         if d.significant:
             word = "better" if d.difference > 0 else "worse"
-            interval = f"[{format_difference(d.low)}, {format_difference(d.high)}]"
-            gain = f"{format_difference(d.difference)} {d.measure} {interval}"
+            gain = f"{format_difference(d.difference)} {d.measure} {format_interval(d.low, d.high)}"
             return f"{self.b} is {word}: {gain}, {format_p(d.p_adjusted)}"
         if d.wins == d.losses == 0:
             return f"no difference: {self.b} and {self.a} have the same {d.measure} in all {len(self.queries)} queries"
@@ -204,6 +203,11 @@ def format_difference(value: float) -> str:
     """Format a difference with its sign, to three digits."""
     text = f"{value:+.3f}"
     return "0.000" if float(text) == 0 else text.replace("-", "−")
+
+
+def format_interval(low: float, high: float) -> str:
+    """Format the ends of an interval of a difference."""
+    return f"[{format_difference(low)}, {format_difference(high)}]"
 
 
 def _matrix(evaluation: Evaluation) -> Matrix:
