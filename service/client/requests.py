@@ -53,7 +53,7 @@ class SearchOptions(TypedDict, total=False):
     offset: int
     mode: Literal["dense", "lexical", "hybrid"]
     filter: str
-    fusion: Literal["convex", "rrf"]
+    fusion: str  # a method of the service; its API description lists them
     weight: float
     rrf_k: int
     facets: Sequence[str]

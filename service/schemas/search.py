@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from service.schemas.base import Answer, RequestBody, WholeNumber
 
 
@@ -87,6 +88,21 @@ QueryText = Annotated[
 ]
 
 
+_METHODS = ", ".join(f"`{each.name}` is the {each.description}" for each in FUSIONS.values())
+
+if TYPE_CHECKING:
+    FusionName: TypeAlias = str
+else:  # the names of the table
+    FusionName = Literal[tuple(FUSIONS)]
+
+
+def _parameter(name: str, default: float | None, more: str) -> Any:
+    """Return the field of a fusion parameter, with the bounds and the description of the table."""
+    parameter = PARAMETERS[name]
+    description = f"{parameter.description[0].upper()}{parameter.description[1:]}{more}"
+    return Field(default=default, ge=parameter.low, le=parameter.high, description=description)
+
+
 class SearchOptionFields(BaseModel):
     """Everything about a search but its query."""
 
@@ -96,11 +112,9 @@ class SearchOptionFields(BaseModel):
         default=None, description="Which retrievers answer; by default hybrid where the collection has words."
     )
     filter: str = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
-    fusion: Literal["convex", "rrf"] = Field(default="convex", description="How hybrid joins both rankings.")
-    weight: float | None = Field(
-        default=None, ge=0, le=1, description="Dense share of convex fusion; by default chosen for the collection."
-    )
-    rrf_k: WholeNumber = Field(default=60, ge=1, le=10_000, description="Constant of reciprocal rank fusion.")
+    fusion: FusionName = Field(default=DEFAULT_FUSION, description=f"How hybrid joins the rankings: {_METHODS}.")
+    weight: float | None = _parameter("weight", None, "; by default chosen for the collection and the query.")
+    rrf_k: WholeNumber = _parameter("rrf_k", PARAMETERS["rrf_k"].default, ".")
     facets: list[str] = Field(default_factory=list, description="Fields whose values are counted over all matches.")
     sort: str = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
     min_score: float | None = Field(

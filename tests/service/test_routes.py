@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from retrieval import types
+from retrieval.search.fusion import FUSIONS
 from service.schemas import collections, search
 from service.schemas.collections import CollectionDetails
 from service.schemas.problems import ProblemAnswer
@@ -220,3 +221,11 @@ MIRRORS: list[tuple[type[BaseModel], type]] = [
 @pytest.mark.parametrize(("wire", "record"), MIRRORS, ids=lambda each: each.__name__)
 def test_wire_types_have_the_fields_of_the_records(wire: type[BaseModel], record: type) -> None:
     assert set(wire.model_fields) == {field.name for field in dataclasses.fields(record)}
+
+
+def test_fusion_is_that_of_the_table() -> None:
+    fields = search.SearchBody.model_json_schema()["properties"]
+    assert fields["fusion"]["enum"] == list(FUSIONS)
+    assert (fields["rrf_k"]["default"], fields["rrf_k"]["minimum"], fields["rrf_k"]["maximum"]) == (60, 1, 10_000)
+    number = fields["weight"]["anyOf"][0]
+    assert (number["minimum"], number["maximum"], fields["weight"]["default"]) == (0, 1, None)

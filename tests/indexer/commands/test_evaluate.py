@@ -170,7 +170,7 @@ def test_documents_without_a_second_sentence_give_no_item() -> None:
         (["nowhere", "--beir", "{beir}"], "neither a run file nor a collection"),
         (["{beir}", "--beir", "{beir}"], "collection"),
         (["{collection}", "--beir", "{beir}", "--split", "dev"], "splits there: test"),
-        (["{collection}", "--qrels", "{beir}/qrels/test.tsv"], "queries are needed"),
+        (["{collection}", "--qrels", "{beir}/qrels/test.tsv"], "needs queries"),
         (["{collection}:sideways", "--beir", "{beir}"], "sideways"),
         (["{collection}:dense,depth=3", "--beir", "{beir}"], "there is no setting 'depth'"),
         (["{collection}", "--beir", "{beir}", "--measures", "nDGC"], "there is no measure 'nDGC'"),
