@@ -1,4 +1,4 @@
-"""What a generation holds, told in counts: its fields with their values."""
+"""Overview of a generation: its metadata fields with their values, and a map of its vectors in two dimensions."""
 
 from __future__ import annotations
 
@@ -8,56 +8,115 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.metadata.facets import count_values
 from retrieval.index.metadata.schema import from_scalar
-from retrieval.types import FacetCount, FieldType, MetadataValue
+from retrieval.types import FacetCount, FieldType, MetadataValue, Rows
 
 COUNTED = frozenset({FieldType.STRING, FieldType.STRINGS, FieldType.BOOLEAN})
-MOST_VALUES = 50
+MAX_VALUES = 50  # of a field
+SAMPLE = 2_000  # passages of a map
 
 
 @dataclass(frozen=True, slots=True)
 class FieldOverview:
-    """One metadata field over the live documents; `least` and `most` of numbers and dates, `values` of the others."""
+    """One metadata field over the live documents.
+
+    Numbers and dates have `least` and `most`; the other types have `values`, the most frequent first.
+    """
 
     name: str
     type: FieldType
-    documents: int  # that have a value there
-    different: int  # values
+    documents: int  # with a value in this field
+    different: int  # number of distinct values
     values: tuple[FacetCount, ...] = ()
     least: MetadataValue | None = None
     most: MetadataValue | None = None
 
 
 def overview(reader: IndexReader) -> list[FieldOverview]:
-    """All fields, in the schema's order."""
-    return [_field(reader, name, kind) for name, kind in reader.schema.items()]
+    """Return all fields, in the schema's order."""
+    return [_field_overview(reader, name, kind) for name, kind in reader.schema.items()]
 
 
-def _field(reader: IndexReader, name: str, kind: FieldType) -> FieldOverview:
+def _field_overview(reader: IndexReader, name: str, kind: FieldType) -> FieldOverview:
     column = reader.column(name)
     live = column.filter(pa.array(reader.live_documents))
-    having = pc.greater(pc.list_value_length(live), 0) if kind is FieldType.STRINGS else live.is_valid()
-    documents = int(pc.sum(having).as_py() or 0)
+    has_value = pc.greater(pc.list_value_length(live), 0) if kind is FieldType.STRINGS else live.is_valid()
+    documents = int(pc.sum(has_value).as_py() or 0)
     if kind in COUNTED:
-        every = count_values(column, reader.live_documents, limit=max(1, len(live)))
-        return FieldOverview(name, kind, documents, len(every), every[:MOST_VALUES])
+        counts = count_values(column, reader.live_documents, limit=max(1, len(live)))
+        return FieldOverview(name, kind, documents, len(counts), counts[:MAX_VALUES])
     extremes: Any = pc.min_max(live)
     least, most = (from_scalar(extremes[end]) for end in ("min", "max"))
     return FieldOverview(name, kind, documents, int(pc.count_distinct(live).as_py()), (), least, most)
 
 
-def countable(reader: IndexReader) -> list[str]:
-    """Fields whose values can be counted one by one."""
+def countable_fields(reader: IndexReader) -> list[str]:
+    """Return the fields whose values can be counted one by one."""
     return [name for name, kind in reader.schema.items() if kind in COUNTED]
 
 
-def values_of(
-    reader: IndexReader, field: str, documents: np.ndarray[Any, np.dtype[np.int64]]
-) -> list[MetadataValue | None]:
-    """A field's value for each of `documents`; the first one of a list."""
-    taken = reader.column(field).take(pa.array(documents))
-    values = [from_scalar(each) for each in taken]
+def field_values(reader: IndexReader, field: str, documents: Rows) -> list[MetadataValue | None]:
+    """Return a field's value for each of `documents`; of a list, its first element."""
+    values = [from_scalar(each) for each in reader.column(field).take(pa.array(documents))]
     return [next(iter(value), None) if isinstance(value, tuple | list) else value for value in values]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Passage rows and their positions: x and y from 0 to 1.
+
+    `explained` is the share of the variance along x and along y.
+    """
+
+    rows: Rows
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    explained: tuple[float, float]
+
+
+def project(reader: IndexReader, sample: int = SAMPLE, seed: int = 0) -> Projection:
+    """Project a uniform sample of the live passages onto their first two principal components."""
+    rows = np.flatnonzero(reader.live).astype(np.int64)
+    if len(rows) > sample:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
+    positions, explained = principal_components(_vectors(reader, rows))
+    scaled = _scale_to_one(positions)
+    return Projection(rows, scaled[:, 0], scaled[:, 1], explained)
+
+
+def principal_components(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Project (n, d) vectors onto the two directions of most variance: (n, 2), and the share of variance along each.
+
+    The largest entry of a direction is positive, so that equal vectors give equal maps.
+    """
+    if len(vectors) < 2:
+        return np.zeros((len(vectors), 2)), (0.0, 0.0)
+    centred = (vectors - vectors.mean(0)).astype(np.float64)
+    variances, directions = np.linalg.eigh(centred.T @ centred)
+    first_two = directions[:, [-1, -2]]
+    first_two = first_two * np.sign(first_two[np.abs(first_two).argmax(0), [0, 1]])
+    total = float(variances.sum()) or 1.0
+    return centred @ first_two, (float(variances[-1] / total), float(variances[-2] / total))
+
+
+def _vectors(reader: IndexReader, rows: Rows) -> NDArray[np.float32]:
+    """Return the stored vectors of ascending rows, (n, dimension)."""
+    parts = []
+    start = 0
+    for segment in reader.segments:
+        own_rows = rows[(rows >= start) & (rows < start + len(segment.vectors))] - start
+        parts.append(segment.vectors[own_rows].astype(np.float32))
+        start += len(segment.vectors)
+    return np.concatenate(parts) if parts else np.empty((0, reader.manifest.encoder.dimension), np.float32)
+
+
+def _scale_to_one(positions: NDArray[np.float64]) -> NDArray[np.float32]:
+    if not len(positions):
+        return positions.astype(np.float32)
+    low, high = positions.min(0), positions.max(0)
+    scaled: NDArray[np.float32] = ((positions - low) / np.where(high > low, high - low, 1)).astype(np.float32)
+    return scaled

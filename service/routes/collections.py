@@ -12,8 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from indexer.building.document_changes import matching_rows
 from indexer.maintenance.rollback import log_entries
 from retrieval.errors import CollectionNotFound
-from retrieval.search.overview import countable, overview, values_of
-from retrieval.search.projection import project
+from retrieval.search.overview import countable_fields, field_values, overview, project
 from retrieval.search.searcher import Searcher
 from retrieval.types import Document
 from service.config.api_keys import Role
@@ -167,7 +166,7 @@ def _projection(services: Services, name: str) -> dict[str, object]:
         found = project(reader)
         documents = reader.document_of[found.rows]
         shown = reader.documents(documents)
-        fields = {field: values_of(reader, field, documents) for field in countable(reader)[:COLOURS]}
+        fields = {field: field_values(reader, field, documents) for field in countable_fields(reader)[:COLOURS]}
     return {
         "generation": reader.manifest.generation,
         "ids": [each.id for each in shown],

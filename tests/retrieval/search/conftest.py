@@ -1,13 +1,16 @@
-"""A small collection with fields, titles and several passages a document, searched with the real encoder."""
+"""Collections of different sizes, searched with the real encoder."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from indexer.building.document_changes import CollectionChange, apply_changes, create_collection
+from indexer.building.pipeline import build_collection
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.search.searcher import Searcher, open_searcher
@@ -20,6 +23,29 @@ SUBJECTS = {
     "bread": "Bread is baked from flour, water and yeast. The dough rests before baking. Crust forms in heat. ",
     "comets": "Comets are bodies of ice and dust. Near the sun they grow a tail. Halley returns every 76 years. ",
 }
+
+
+FEW = [
+    ("aspirin", "Aspirin lowers the risk of stroke in adults.", {"year": 2003, "kind": "trial", "tags": ["a", "b"]}),
+    ("wing", "A wing in the slipstream of a propeller lifts more.", {"year": 1953, "kind": "paper", "tags": ["b"]}),
+    ("cats", "Cats sleep for most of the day and hunt at night.", {"kind": "paper", "tags": []}),
+]
+
+
+@pytest.fixture(scope="module")
+def small_collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three documents of one passage."""
+    root = tmp_path_factory.mktemp("small")
+    lines = [json.dumps({"id": id_, "text": text, "metadata": metadata}) for id_, text, metadata in FEW]
+    (root / "documents.jsonl").write_text("\n".join(lines))
+    build_collection([root / "documents.jsonl"], root / "small")
+    return root / "small"
+
+
+@pytest.fixture(scope="module")
+def small(small_collection: Path) -> Iterator[Searcher]:
+    with open_searcher(small_collection) as opened:
+        yield opened
 
 
 def documents() -> list[Document]:

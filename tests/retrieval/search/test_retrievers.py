@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from indexer.building.document_changes import CollectionChange, apply_changes, create_collection
 from retrieval.errors import BadQuery, FilterError
+from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import Document, Hit, Mode, SearchRequest
+from retrieval.types import Bitmap, Document, Hit, Mode, Ranking, Rows, Scores, SearchRequest
 
 FILTERS: dict[str, Any] = {
     "": lambda _: True,
@@ -40,7 +42,35 @@ def live(library: Searcher) -> dict[int, Document]:
     return dict(zip(rows.tolist(), library.reader.documents(rows), strict=True))
 
 
-def brute_force(library: Searcher, request: SearchRequest) -> list[tuple[float, str]]:
+class DocumentNumberRetriever:
+    """A third retriever: ranks by the last digit of a document's row, modulo 5; rows of 0 do not match."""
+
+    name: ClassVar[str] = "number"
+    matches_all: ClassVar[bool] = False
+    min_candidates: ClassVar[int] = 2
+
+    def __init__(self, query: RetrieverQuery) -> None:
+        self._scores = (query.reader.document_of % 5).astype(np.float32)
+        self._allowed = query.allowed_rows
+
+    def rank(self, k: int, *, exact: bool = False) -> Ranking:  # noqa: ARG002
+        rows = np.flatnonzero(self.matches())
+        return Ranking.top(rows, self._scores[rows], k)
+
+    def score(self, rows: Rows) -> Scores:
+        return self._scores[rows]
+
+    def matches(self) -> Bitmap:
+        return np.asarray(self._allowed & (self._scores > 0))
+
+    def upper_bound(self, k: int) -> float:
+        scores = np.append(self.rank(max(k, 1)).scores, 0.0)
+        return float(scores[max(k, 1) - 1]) if len(scores) >= k else 0.0
+
+
+def brute_force(
+    library: Searcher, request: SearchRequest, retrievers: Sequence[RetrieverType] = RETRIEVERS
+) -> list[tuple[float, str]]:
     """(score, id) of every matching document, in the order of the answer."""
     reader = library.reader
     words = reader.lexical
@@ -52,30 +82,36 @@ def brute_force(library: Searcher, request: SearchRequest) -> list[tuple[float, 
     )
     dense = reader.vectors.score(library.encoder.encode_queries([request.query])[0], everything).astype(float)
     lexical = words.score(request.query, everything).astype(float)
-    if request.mode is Mode.DENSE:
-        scores = dense
-    elif request.mode is Mode.LEXICAL:
-        scores, allowed = lexical, allowed & (lexical > 0)
-    elif request.fusion == "convex":
-        weight = 0.7 if request.weight is None else request.weight
-        scores = weight * dense + (1 - weight) * lexical / (lexical[allowed].max(initial=0.0) or 1.0)
-        if weight == 0:
-            allowed = allowed & (lexical > 0)
+    known = {"dense": dense, "lexical": lexical, "number": (reader.document_of % 5).astype(float)}
+    if request.mode is Mode.HYBRID:
+        scores, matching = fused({each.name: known[each.name] for each in retrievers}, allowed, request)
     else:
-        weight = 0.5 if request.weight is None else request.weight
-        scores = np.zeros(len(everything))
-        for row in np.flatnonzero(allowed):
-            scores[row] = 2 * weight / (request.rrf_k + 1 + np.sum(dense[allowed] > dense[row]))
-            if lexical[row] > 0:
-                scores[row] += 2 * (1 - weight) / (request.rrf_k + 1 + np.sum(lexical[allowed] > lexical[row]))
-        if weight == 0:
-            allowed = allowed & (lexical > 0)
+        scores = dense if request.mode is Mode.DENSE else lexical
+        matching = allowed if request.mode is Mode.DENSE else allowed & (lexical > 0)
     best: dict[str, float] = {}
     names = {row: document.id for row, document in live(library).items()}
-    for row in np.flatnonzero(allowed).tolist():
+    for row in np.flatnonzero(matching).tolist():
         name = names[int(reader.document_of[row])]
         best[name] = max(best.get(name, -np.inf), float(np.float32(scores[row])))
     return sorted(((score, name) for name, score in best.items()), key=lambda pair: (-pair[0], pair[1]))
+
+
+def fused(scores: dict[str, np.ndarray], allowed: np.ndarray, request: SearchRequest) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fused score of every row, and which rows match, by the definition of the fusion method."""
+    convex = request.fusion == "convex"
+    weight = (0.7 if convex else 0.5) if request.weight is None else request.weight
+    total, matching = np.zeros(len(allowed)), np.zeros(len(allowed), bool)
+    for name, values in scores.items():
+        share = weight if name == "dense" else (1 - weight) / (len(scores) - 1)
+        matches = allowed & ((values > 0) | (name == "dense"))
+        if convex:
+            total += share * values / (1.0 if name == "dense" else values[allowed].max(initial=0.0) or 1.0)
+        else:
+            for row in np.flatnonzero(matches):
+                total[row] += len(scores) * share / (request.rrf_k + 1 + np.sum(values[allowed] > values[row]))
+        if share > 0:
+            matching |= matches
+    return total, matching
 
 
 REQUESTS = st.builds(
@@ -100,6 +136,19 @@ def test_hits_are_those_of_brute_force(library: Searcher, request: SearchRequest
     for hit, (score, name) in zip(result.hits, expected, strict=True):
         assert hit.id == name or any(abs(score - other) < 2e-6 for other, twin in expected if twin == hit.id)
     assert [hit.rank for hit in result.hits] == list(range(request.offset + 1, request.offset + 1 + len(expected)))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(request=REQUESTS, lexical=st.booleans())
+def test_a_third_retriever_is_one_class_and_one_entry(library: Searcher, request: SearchRequest, lexical: bool) -> None:
+    retrievers = (*(RETRIEVERS if lexical else (DenseRetriever,)), DocumentNumberRetriever)
+    request = replace(request, mode=Mode.HYBRID)
+    result = Searcher(library.reader, library.encoder, retrievers=retrievers).search(request)
+    expected = brute_force(library, request, retrievers)[request.offset : request.offset + request.k]
+    assert [hit.score for hit in result.hits] == pytest.approx([score for score, _ in expected], abs=2e-6)
+    for hit, (score, name) in zip(result.hits, expected, strict=True):
+        assert hit.id == name or any(abs(score - other) < 2e-6 for other, twin in expected if twin == hit.id)
+        assert list(hit.scores) == ["dense", "lexical", "number", "fused"]
 
 
 @pytest.mark.parametrize("mode", list(Mode))
