@@ -24,7 +24,7 @@ from service.config.api_keys import KeyRing
 from service.config.settings import Settings
 from service.http.authentication import AuthenticationMiddleware, RateLimiter
 from service.http.early_refusal import Door
-from service.http.problems import problem_of, problem_of_status, problem_of_validation, render
+from service.http.problems import DialectTable, problem_of, problem_of_status, problem_of_validation, render
 from service.http.request_limits import Lifecycle, LimitsMiddleware
 from service.http.request_log import RequestLogMiddleware
 from service.observability.logs import LOGGER
@@ -60,17 +60,18 @@ VERSION = "0.1.0"
 MEMORY_SECONDS = 60.0
 OPEN_PATHS = frozenset({"/openapi.json"})  # with the probes, what needs no key
 SHOWN_HEADERS = ("Retry-After", "X-Request-ID")  # to pages of the allowed origins
-ROUTES = (  # tried in this order: what is asked most comes first
-    search,
-    openai,
-    operations,
-    collections,
-    changes,
-    rerank,
-    tei,
-    explain,
-    judgments,
-    pages,
+ROUTERS = (  # in the order in which a request is matched: the most frequent requests first
+    search.router,
+    openai.router,
+    operations.router,
+    collections.router,
+    changes.router,
+    rerank.router,
+    rerank.shared_router,
+    tei.router,
+    explain.router,
+    judgments.router,
+    pages.router,
 )
 
 
@@ -123,8 +124,9 @@ def create_app(
     add_layers(app, settings, keys, metrics, lifecycle, tracing)
     for kind in (AttendexError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, on_error)
-    for routes in ROUTES:
-        app.include_router(routes.router)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.state.dialects = DialectTable(route for router in ROUTERS for route in router.routes)
     app.openapi = lambda: describe_errors(app)  # type: ignore[method-assign]
     return app
 
@@ -253,4 +255,4 @@ async def on_error(request: Request, error: Exception) -> Response:
         if problem.status >= 500:
             fields = {"request_id": request_id, "error": f"{type(error).__name__}: {error}"}
             logging.getLogger(LOGGER).error("request failed", extra={"fields": fields})
-    return render(problem, request.url.path, request_id)
+    return render(problem, request.scope)

@@ -9,9 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.http.problems import JSON, PROBLEM_JSON, dialect_of, native
-from service.schemas.base import Answer
-from service.schemas.problems import DIALECT_ANSWERS, ProblemAnswer
+from service.http.problems import COHERE, NATIVE, OPENAI, TEI, Dialect
 
 REF = "#/components/schemas/{}"
 COMMON = (400, 401, 403, 413, 422, 429, 503)
@@ -36,15 +34,14 @@ def describe_errors(app: FastAPI) -> Schema:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    models: tuple[type[Answer], ...] = (ProblemAnswer, *DIALECT_ANSWERS.values())
-    for model in models:
+    for model in (dialect.schema for dialect in (NATIVE, OPENAI, TEI, COHERE)):
         schema = model.model_json_schema(ref_template=REF.format("{model}"), mode="serialization")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
     _name_bounds(schemas)
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            _describe(path, operation)
+            _describe(path, operation, app.state.dialects.of(path))
     app.openapi_schema = document
     return document
 
@@ -77,20 +74,21 @@ def _pattern(template: str, variable: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\{[^}]*\\\}", variable, re.escape(template)))
 
 
-def _describe(path: str, operation: Schema) -> None:
+def _describe(path: str, operation: Schema, dialect: Dialect) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
     if OPEN_TAGS & set(operation.get("tags", ())):
         return
-    dialect = dialect_of(path)
-    media = PROBLEM_JSON if dialect is native else JSON
-    schema = {"$ref": REF.format(DIALECT_ANSWERS.get(dialect.__name__, ProblemAnswer).__name__)}
+    schema = {"$ref": REF.format(dialect.schema.__name__)}
     statuses = {*COMMON, *((404,) if "{" in path or path in NAMING else ())}
     if "changes" in operation.get("tags", ()):
         statuses |= {409, 507}
     for status in sorted(statuses):
-        described: Schema = {"description": HTTPStatus(status).phrase, "content": {media: {"schema": schema}}}
-        if status == 401 and dialect.__name__ == "tei":
+        described: Schema = {
+            "description": HTTPStatus(status).phrase,
+            "content": {dialect.media_type: {"schema": schema}},
+        }
+        if status in dialect.without_body:
             del described["content"]
         responses.setdefault(str(status), described)
     operation.setdefault("security", [{"key": []}, {}])

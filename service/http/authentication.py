@@ -59,7 +59,7 @@ class AuthenticationMiddleware:
                 scope["state"]["caller"] = self._admit(scope)
             except (Unauthenticated, RateLimited) as error:
                 self._metrics.refused("rate" if isinstance(error, RateLimited) else "key")
-                await render(problem_of(error), scope["path"], scope["state"]["request_id"])(scope, receive, send)
+                await render(problem_of(error), scope)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

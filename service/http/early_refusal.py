@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from retrieval.errors import Overloaded
 from service.config.api_keys import KeyRing
-from service.http.problems import problem_of, render
+from service.http.problems import NATIVE, problem_of
 from service.http.request_log import SECURITY_HEADERS, new_request_id
 from service.observability.metrics import Metrics
 
@@ -50,7 +50,7 @@ class Door:
         self._refused = refused
         self._metrics = metrics
         full = Overloaded("the queue of search is full; try again in a second")
-        answer = render(problem_of(full), _PATH, _ID)
+        answer = NATIVE.respond(problem_of(full), _PATH, _ID)
         self._status = b"HTTP/1.1 %d Too Many Requests\r\n" % answer.status_code
         headers = {**SECURITY_HEADERS, **answer.headers}
         del headers["content-length"]

@@ -1,30 +1,35 @@
-"""One table from exception to status and code, and the error bodies of each protocol that the service speaks.
+"""Errors as HTTP responses: one table from exception to status and code, and one body for each dialect.
 
-Native routes answer with RFC 9457 problem documents.  Routes that speak another protocol answer as their clients
-expect: OpenAI's `{"error": {...}}`, TEI's `{"error", "error_type"}`, Cohere's `{"message"}`.  Details of failures of
-ours name no file and no stack; those go to the log, under the request's id.
+Native routes answer with RFC 9457 problem documents.  Routes of another protocol answer as the clients of that protocol
+expect: OpenAI's `{"error": {...}}`, TEI's `{"error", "error_type"}`, Cohere's `{"message"}`.  The class of a route
+carries its dialect.  The detail of an internal failure names no file and no stack frame: the log has both, under the
+request's id.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import Scope
 
 from retrieval import errors
+from service.schemas.base import Answer
+from service.schemas.problems import CohereErrorAnswer, OpenAIErrorAnswer, ProblemAnswer, TeiErrorAnswer
 
 PROBLEM_JSON = "application/problem+json"
 JSON = "application/json"
+MAX_FIELD_PROBLEMS = 20  # in one problem document
 
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """What is wrong with one part of a request: a JSON pointer into the body, or the parameter's name."""
+    """An error in one part of a request: a JSON pointer into the body, or the parameter's name."""
 
     pointer: str
     detail: str
@@ -32,7 +37,7 @@ class FieldProblem:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as the caller sees it, whatever the protocol."""
+    """An error as the caller sees it, in no dialect yet."""
 
     status: int
     code: str
@@ -43,7 +48,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ProblemRule:
-    """How one class of exception is answered; `detail` replaces a message that callers must not see."""
+    """Status and code of one exception class.
+
+    `detail` replaces the exception's message if callers must not see that message.
+    """
 
     status: int
     code: str
@@ -52,7 +60,7 @@ class ProblemRule:
 
 _OPERATOR = "The operator finds the cause in the service's log under this request's id."
 
-# The first class that fits wins: subclasses stand before their bases.
+# The first class that fits wins: a subclass stands before its base class.
 RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
     (errors.BadQuery, ProblemRule(400, "bad_query")),
     (errors.FilterError, ProblemRule(400, "bad_filter")),
@@ -95,18 +103,18 @@ RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
     (errors.DeadlineExceeded, ProblemRule(503, "deadline_exceeded")),
     (errors.MissingExtra, ProblemRule(501, "not_installed")),
 )
-STATUS_CODES = {  # of errors that the framework raises
+STATUS_CODES = {  # of the errors that the framework raises
     400: "bad_request",
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
     503: "unavailable",
 }
-INTERNAL = ProblemRule(500, "internal", "Something went wrong here. " + _OPERATOR)
+INTERNAL = ProblemRule(500, "internal", "The service failed to answer this request. " + _OPERATOR)
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that tells a caller about `error`."""
+    """Return the problem for an exception."""
     rule = next((rule for kind, rule in RULES if isinstance(error, kind)), INTERNAL)
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Overloaded) else {}
     if rule.status == 401:
@@ -115,15 +123,15 @@ def problem_of(error: Exception) -> Problem:
 
 
 def problem_of_status(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Problem:
-    """The problem for a bare HTTP status, as the framework raises them."""
+    """Return the problem for a bare HTTP status, as the framework raises them."""
     code = STATUS_CODES.get(status, "http_error")
     return Problem(status, code, detail or HTTPStatus(status).phrase, headers=headers or {})
 
 
 def problem_of_validation(found: Sequence[Mapping[str, Any]]) -> Problem:
-    """The problem for a request that does not fit its schema; what was sent is not repeated."""
-    fields = tuple(FieldProblem(_pointer(each["loc"]), _sentence(each)) for each in found[:20])
-    if any(each["type"] == "json_invalid" for each in found):
+    """Return the problem for the validation errors of a request.  It does not repeat the values that were sent."""
+    fields = tuple(FieldProblem(_pointer(error["loc"]), _sentence(error)) for error in found[:MAX_FIELD_PROBLEMS])
+    if any(error["type"] == "json_invalid" for error in found):
         return Problem(400, "bad_json", f"The request body is not valid JSON: {fields[0].detail}.", fields)
     named = "; ".join(f"{each.pointer}: {each.detail}" for each in fields[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
@@ -131,8 +139,8 @@ def problem_of_validation(found: Sequence[Mapping[str, Any]]) -> Problem:
 
 
 def _pointer(location: Sequence[str | int]) -> str:
-    place, *rest = [str(part).replace("~", "~0").replace("/", "~1") for part in location] or [""]
-    return "#/" + "/".join(rest) if place == "body" else "/".join(rest) or place
+    source, *steps = [str(step).replace("~", "~0").replace("/", "~1") for step in location] or [""]
+    return "#/" + "/".join(steps) if source == "body" else "/".join(steps) or source
 
 
 def _sentence(found: Mapping[str, Any]) -> str:
@@ -143,16 +151,18 @@ def _sentence(found: Mapping[str, Any]) -> str:
     return str(found["msg"]).removeprefix("Value error, ").encode("utf-8", "replace").decode()
 
 
-Dialect = Callable[[Problem, str, str], Response]  # (problem, path, request id)
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one protocol writes errors.  `respond` takes a problem, the request's path and the request's id."""
+
+    respond: Callable[[Problem, str, str], Response]
+    schema: type[Answer]
+    media_type: str = JSON
+    without_body: frozenset[int] = frozenset()  # statuses
 
 
-def render(problem: Problem, path: str, request_id: str = "") -> Response:
-    """The answer for `problem`, in the dialect of the route at `path`."""
-    return dialect_of(path)(problem, path, request_id)
-
-
-def native(problem: Problem, path: str, request_id: str) -> Response:
-    """RFC 9457, with our `code`, `request_id` and `errors` as extension members."""
+def native_content(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
+    """Return the members of an RFC 9457 document; `code`, `request_id` and `errors` are extension members."""
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
@@ -165,53 +175,76 @@ def native(problem: Problem, path: str, request_id: str) -> Response:
         content["request_id"] = request_id
     if problem.errors:
         content["errors"] = problem.errors
-    return _answer(problem, content, PROBLEM_JSON)
+    return content
 
 
-def openai(problem: Problem, path: str, request_id: str) -> Response:  # noqa: ARG001
-    """OpenAI's error object."""
+def _native_error(problem: Problem, path: str, request_id: str) -> Response:
+    return _json(problem, native_content(problem, path, request_id), PROBLEM_JSON)
+
+
+def _openai_error(problem: Problem, _path: str, _request_id: str) -> Response:
     problem = _bad_request(problem)
     kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
     kind = kinds.get(problem.status, "invalid_request_error" if problem.status < 500 else "server_error")
     named = problem.errors if problem.code != "bad_json" else ()
-    pointer = named[0].pointer.removeprefix("#/").split("/")[0] if named else None
-    error = {"message": problem.detail, "type": kind, "param": pointer, "code": problem.code}
-    return _answer(problem, {"error": error})
+    parameter = named[0].pointer.removeprefix("#/").split("/")[0] if named else None
+    error = {"message": problem.detail, "type": kind, "param": parameter, "code": problem.code}
+    return _json(problem, {"error": error})
 
 
-def tei(problem: Problem, path: str, request_id: str) -> Response:  # noqa: ARG001
-    """Text Embeddings Inference's error object; its 401 has no body."""
-    if problem.status == 401:
-        return Response(status_code=401, headers=dict(problem.headers))
+def _tei_error(problem: Problem, _path: str, _request_id: str) -> Response:
+    if problem.status in TEI.without_body:
+        return Response(status_code=problem.status, headers=dict(problem.headers))
     if problem.status == 400 and problem.code != "empty_input":
         problem = replace(problem, status=422)
     kinds = {400: "Empty", 424: "Backend", 429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
     kind = kinds.get(problem.status, "Validation")
-    return _answer(problem, {"error": problem.detail, "error_type": kind})
+    return _json(problem, {"error": problem.detail, "error_type": kind})
 
 
-def cohere(problem: Problem, path: str, request_id: str) -> Response:  # noqa: ARG001
-    """Cohere's error object."""
+def _cohere_error(problem: Problem, _path: str, request_id: str) -> Response:
     problem = _bad_request(problem)
-    return _answer(problem, {"id": request_id, "message": problem.detail})
-
-
-DIALECTS: tuple[tuple[re.Pattern[str], Dialect], ...] = (
-    (re.compile(r"/v1/(embeddings|models)(/|$)"), openai),
-    (re.compile(r"/v[12]/rerank$"), cohere),
-    (re.compile(r"/(embed|embed_all|similarity|tokenize|info|health|rerank)?$"), tei),
-)
-
-
-def dialect_of(path: str) -> Dialect:
-    """The dialect that callers of `path` understand."""
-    return next((dialect for pattern, dialect in DIALECTS if pattern.match(path)), native)
+    return _json(problem, {"id": request_id, "message": problem.detail})
 
 
 def _bad_request(problem: Problem) -> Problem:
-    """OpenAI and Cohere answer a body that does not fit its schema with 400."""
+    """Return the problem with 400 for 422: OpenAI and Cohere answer so if a body does not fit its schema."""
     return replace(problem, status=400) if problem.status == 422 else problem
 
 
-def _answer(problem: Problem, content: Mapping[str, Any], media_type: str = JSON) -> Response:
+def _json(problem: Problem, content: Mapping[str, Any], media_type: str = JSON) -> Response:
     return Response(orjson.dumps(content), problem.status, headers=dict(problem.headers), media_type=media_type)
+
+
+NATIVE = Dialect(_native_error, ProblemAnswer, PROBLEM_JSON)
+OPENAI = Dialect(_openai_error, OpenAIErrorAnswer)
+TEI = Dialect(_tei_error, TeiErrorAnswer, without_body=frozenset({401}))
+COHERE = Dialect(_cohere_error, CohereErrorAnswer)
+
+
+class DialectTable:
+    """The dialects of paths, read from the routes: for errors that arise before a route is matched.
+
+    A path that no route matches has the dialect of the route that it continues by whole segments, else the native one.
+    """
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._dialects: dict[str, Dialect] = {}  # by the part of a route's path that stands before its parameters
+        for route in routes:
+            dialect: Dialect = getattr(route, "dialect", NATIVE)
+            if dialect is not NATIVE:
+                self._dialects.setdefault(getattr(route, "path", "").partition("/{")[0], dialect)
+
+    def of(self, path: str) -> Dialect:
+        """Return the dialect of a path."""
+        while path and path not in self._dialects:
+            path = path.rpartition("/")[0]
+        return self._dialects.get(path, NATIVE)
+
+
+def render(problem: Problem, scope: Scope) -> Response:
+    """Return the response for a problem, in the dialect of the request's route."""
+    dialect: Dialect | None = getattr(scope.get("route"), "dialect", None)
+    if dialect is None:
+        dialect = scope["app"].state.dialects.of(scope["path"])
+    return dialect.respond(problem, scope["path"], scope["state"]["request_id"])

@@ -114,7 +114,7 @@ class LimitsMiddleware:
         return receiving
 
     async def _send(self, problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-        await render(problem, scope["path"], scope["state"]["request_id"])(scope, receive, send)
+        await render(problem, scope)(scope, receive, send)
 
 
 def _declared_bytes(scope: Scope) -> int:

@@ -87,13 +87,13 @@ class RequestLogMiddleware:
         except asyncio.CancelledError:  # by the server, which has to end
             if not status:
                 ending = problem_of_status(503, "the service is shutting down", {"Connection": "close"})
-                await render(ending, scope["path"], request_id)(scope, receive, sending)
+                await render(ending, scope)(scope, receive, sending)
         except Exception:
             self._logger.exception("request failed", extra={"fields": {"request_id": request_id}})
             if status:
                 raise  # the answer has begun; the server closes the connection
             failed = Problem(INTERNAL.status, INTERNAL.code, INTERNAL.detail)
-            await render(failed, scope["path"], request_id)(scope, receive, sending)
+            await render(failed, scope)(scope, receive, sending)
         finally:
             self._report(_outcome(scope, method, status, (perf_counter() - started) * 1000))
 

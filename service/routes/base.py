@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from fastapi import Request, Response
@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from retrieval.errors import CollectionNotFound, Forbidden, Unauthenticated
 from service.config.api_keys import Caller, Role
 from service.config.settings import Settings
+from service.http.problems import NATIVE, Dialect
 from service.http.request_limits import Lifecycle
 from service.observability.metrics import Metrics
 from service.queues.change_queue import ChangeQueue
@@ -33,7 +34,9 @@ class TextRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that takes such a request."""
+    """A route whose bodies are JSON.  A subclass for another protocol names the dialect of its errors."""
+
+    dialect: ClassVar[Dialect] = NATIVE
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler."""

@@ -12,12 +12,20 @@ from retrieval.errors import EmptyInput, InputError, TooLarge
 from retrieval.types import Vectors
 from service.config.api_keys import Role
 from service.config.settings import RequestLimits
+from service.http.problems import OPENAI
 from service.queues.embedding_queue import EmbeddingRequest, EmbeddingResult
 from service.routes.base import JsonRoute, authorized, json_response
 from service.runtime.encoder_registry import shown_name
 from service.schemas.openai import EmbeddingsAnswer, EmbeddingsBody, ModelAnswer, ModelsAnswer
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
+
+class OpenAIRoute(JsonRoute):
+    """A route whose errors are OpenAI's."""
+
+    dialect = OPENAI
+
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute)
 
 
 @router.post("/embeddings", response_model=EmbeddingsAnswer, summary="Embed texts (OpenAI)")

@@ -13,21 +13,31 @@ from retrieval.errors import EmptyInput, TooLarge
 from retrieval.search.explain.attribution import CosineExplainer
 from retrieval.types import Span
 from service.config.api_keys import Role
+from service.http.problems import COHERE
 from service.queues.embedding_queue import RankedText
 from service.routes.base import JsonRoute, authorized, json_response
 from service.routes.openai import checked_texts
+from service.routes.tei import TeiRoute
 from service.runtime.encoder_registry import shown_name
 from service.schemas.rerank import CohereAnswer, InfinityAnswer, RelevantSpansOptions, RerankBody, TextsBody
 from service.schemas.tei import RankedAnswer
 
 MOST_WITH_SPANS = 100  # each costs a look inside the encoder
 
-router = APIRouter(tags=["rerank"], route_class=JsonRoute)
+
+class CohereRoute(JsonRoute):
+    """A route whose errors are Cohere's."""
+
+    dialect = COHERE
+
+
+router = APIRouter(tags=["rerank"], route_class=CohereRoute)
+shared_router = APIRouter(tags=["rerank"], route_class=TeiRoute)  # TEI and infinity share a path
 
 DEFAULT_SPANS = 5  # of one text
 
 
-@router.post("/rerank", response_model=list[RankedAnswer] | InfinityAnswer, summary="Rerank (TEI, infinity)")
+@shared_router.post("/rerank", response_model=list[RankedAnswer] | InfinityAnswer, summary="Rerank (TEI, infinity)")
 async def rerank(body: TextsBody | RerankBody, request: Request) -> Response:
     """With `texts` the answer is TEI's list, with `documents` infinity's object."""
     if isinstance(body, TextsBody):

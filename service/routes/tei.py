@@ -11,6 +11,7 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, TooLarge
 from retrieval.util.cores import cores
 from service.config.api_keys import Role
+from service.http.problems import TEI
 from service.queues.embedding_queue import EmbeddingRequest
 from service.routes.base import JsonRoute, Services, authorized, json_response, services_of
 from service.routes.openai import checked_texts, shortened
@@ -18,7 +19,14 @@ from service.runtime.encoder_registry import shown_name
 from service.schemas.problems import HealthAnswer
 from service.schemas.tei import EmbedBody, InfoAnswer, SimilarityBody, TokenAnswer, TokenizeBody, Truncation
 
-router = APIRouter(tags=["tei"], route_class=JsonRoute)
+
+class TeiRoute(JsonRoute):
+    """A route whose errors are those of Text Embeddings Inference."""
+
+    dialect = TEI
+
+
+router = APIRouter(tags=["tei"], route_class=TeiRoute)
 
 
 @router.post("/embed", response_model=list[list[float]], summary="Embed texts (TEI)")

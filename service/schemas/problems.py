@@ -75,10 +75,3 @@ class CohereErrorAnswer(Answer):
 
     id: str
     message: str
-
-
-DIALECT_ANSWERS: dict[str, type[Answer]] = {  # by the name of the dialect in service/problems.py
-    "openai": OpenAIErrorAnswer,
-    "tei": TeiErrorAnswer,
-    "cohere": CohereErrorAnswer,
-}
