@@ -27,7 +27,7 @@ from benchmarks.machine import describe, processor, versions
 from benchmarks.systems import SYSTEMS, Encode, make
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.util.cores import cores
-from service.queues.dynamic_batching import Batcher, BatchLimits
+from service.queues.dynamic_batching import Batcher, BatchLimits, LoadShedding
 
 BASE = "st-f32"
 COMPARED = (BASE, "st-bf16", "torch-f32", "ov-f32", "ov-bf16", "ov-int8")
@@ -64,8 +64,10 @@ def _milliseconds(encode: Encode, query: str) -> float:
 
 async def _together(encode: Encode, queries: Sequence[str], callers: int) -> float:
     """Queries a second when each caller sends its next one as soon as it has its answer."""
-    limits = BatchLimits(items=callers, cost=2_048, capacity=4 * callers, workers=max(1, cores() // 2))
-    batcher: Batcher[str, Any] = Batcher(lambda texts: list(encode(texts)), limits, name="queries")
+    limits = BatchLimits(items=callers, cost=2_048, workers=max(1, cores() // 2))
+    batcher: Batcher[str, Any] = Batcher(
+        lambda texts: list(encode(texts)), limits, LoadShedding(4 * callers), name="queries"
+    )
     texts = iter([*queries] * 4)
 
     async def caller() -> None:

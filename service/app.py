@@ -189,7 +189,7 @@ def make_services(
 def door(services: Services, keys: KeyRing) -> Door:
     """Where searches are refused that there is no room for; one who is shutting down has more to say."""
     searches, lifecycle = services.searches, services.lifecycle
-    return Door(lambda: searches.full and not lifecycle.closed, searches.refused, keys, services.metrics)
+    return Door(lambda: searches.full and not lifecycle.closed, searches.record_refusal, keys, services.metrics)
 
 
 def reranker_of(settings: Settings) -> Reranker | None:

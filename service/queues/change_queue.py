@@ -1,4 +1,4 @@
-"""Changes of collections on their way: one thread writes, jobs that wait for the same collection share a generation."""
+"""The queue of changes: one thread writes, and jobs share generations."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from service.runtime.open_collections import OpenCollections
 from service.runtime.process import lower_priority
 
 KEPT_JOBS = 10_000
-MOMENT_S = 0.2  # for what is nearly done
-REST_S = 1.0  # between generations under steady change, which cost searches something each
-FEW_DOCUMENTS = 64  # up to here they are encoded on one core, beside searches; more are in a hurry themselves
-SHARED_DOCUMENTS = 2_000  # documents that one generation takes from waiting jobs
+ENDING_S = 0.2  # to wait for a change that is nearly done
+REST_S = 1.0  # between generations under steady change: opening a generation slows searches
+FEW_DOCUMENTS = 64  # up to so many are encoded on one core, beside searches; more take all cores
+SHARED_DOCUMENTS = 2_000  # that one generation takes from waiting jobs
 
 
 @dataclass(slots=True, eq=False)
 class ChangeJob:
-    """A change and how far it is.  Written by the writing thread only."""
+    """A change and its progress.  Only the writing thread modifies it."""
 
     collection: str
-    change: CollectionChange | None  # None once it has been applied: the documents are not kept
+    change: CollectionChange | None  # None after it was applied: the documents are not kept
     adds: frozenset[str] = frozenset()  # ids of its documents
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     status: str = "queued"
@@ -40,7 +40,7 @@ class ChangeJob:
     done: Future[None] = field(default_factory=Future)
 
     def to_json(self) -> dict[str, object]:
-        """The job as callers see it."""
+        """Return the job in the form of the HTTP answer."""
         problem = problem_of(self.error) if self.error else None
         return {
             "id": self.id,
@@ -56,7 +56,10 @@ class ChangeJob:
 
 
 class ChangeQueue:
-    """The queue of changes.  Jobs are remembered for a while, and forgotten when the process ends."""
+    """The queue of changes.
+
+    It remembers the last jobs until the process ends.
+    """
 
     def __init__(self, collections: OpenCollections, queue_length: int) -> None:
         self._collections = collections
@@ -70,33 +73,44 @@ class ChangeQueue:
         self._thread.start()
 
     def close(self, grace_s: float = 0.0) -> None:
-        """Apply what waits within `grace_s`, then end; what is not begun fails, what runs is left to itself."""
+        """Apply the waiting changes within `grace_s`, then end the thread.
+
+        A change that has not started by then fails.  A change that still runs is left alone.
+        """
         with self._woken:
             self._closes_at = time.monotonic() + grace_s
             self._woken.notify()
-        self._thread.join(grace_s + MOMENT_S)
+        self._thread.join(grace_s + ENDING_S)
         if self._thread.is_alive():
             documents = sum(map(_size, self._running))
-            logging.getLogger(LOGGER).error("a change is given up", extra={"fields": {"documents": documents}})
+            logging.getLogger(LOGGER).error(
+                "a running change was not finished before the end of the process",
+                extra={"fields": {"documents": documents}},
+            )
 
     def forget(self, collection: str) -> None:
-        """Let changes of a collection that was dropped fail: one that is made anew under its name is another."""
+        """Fail the waiting changes of a dropped collection.
+
+        A collection that is created under the same name later is another collection.
+        """
         with self._woken:
             dropped = [job for job in self._waiting if job.collection == collection]
             self._waiting = deque(job for job in self._waiting if job.collection != collection)
-        _fail(dropped, CollectionNotFound(f"{collection!r} was dropped before its change was applied"))
+        _fail(
+            dropped, CollectionNotFound(f"{collection!r} was dropped before this change was applied; create it again")
+        )
 
     def waiting(self) -> int:
-        """Changes that wait."""
+        """Return the number of changes that wait."""
         return len(self._waiting)
 
     def submit(self, collection: str, change: CollectionChange) -> ChangeJob:
-        """Queue a change.  Raises CollectionNotFound, and Overloaded where too many wait."""
+        """Queue a change.  Raises CollectionNotFound, or Overloaded if too many wait."""
         self._collections.path(collection)
         with self._woken:
             if len(self._waiting) >= self._queue_length:
                 raise Overloaded(
-                    f"{len(self._waiting)} changes wait already; try again in a few seconds", retry_after_s=2
+                    f"{len(self._waiting)} changes are waiting; try again in a few seconds", retry_after_s=2
                 )
             job = ChangeJob(collection, change, frozenset(each.id for each in change.upserts))
             self._jobs[job.id] = job
@@ -107,20 +121,20 @@ class ChangeQueue:
         return job
 
     def adds_document(self, collection: str, document_id: str) -> bool:
-        """Whether a change that is not yet to be seen adds a document."""
+        """Check whether a change that is not searchable yet adds the document."""
         with self._woken:
-            coming = (*self._running, *self._waiting)
-        return any(document_id in job.adds for job in coming if job.collection == collection)
+            unfinished = (*self._running, *self._waiting)
+        return any(document_id in job.adds for job in unfinished if job.collection == collection)
 
     async def finished(self, job: ChangeJob) -> None:
-        """Wait until the job is done or has failed; then its change can be searched."""
+        """Wait until the job is done or has failed.  Done: its change is searchable."""
         await asyncio.shield(asyncio.wrap_future(job.done))
 
     def job(self, collection: str, job_id: str) -> ChangeJob:
-        """A job by its id.  Raises JobNotFound."""
+        """Return a job by its id.  Raises JobNotFound."""
         job = self._jobs.get(job_id)
         if job is None or job.collection != collection:
-            raise JobNotFound(f"no job {job_id!r} of {collection!r}; jobs are forgotten when the service restarts")
+            raise JobNotFound(f"no job {job_id!r} of {collection!r}; the service forgets jobs when it restarts")
         return job
 
     def _work(self) -> None:
@@ -128,24 +142,30 @@ class ChangeQueue:
         while jobs := self._next():
             self._run(jobs)
             self._running = ()
-            _let_go(jobs)
+            _finish(jobs)
             self._rest(jobs[0])
 
     def _rest(self, last: ChangeJob) -> None:
-        """Where more of the same wait already: let searches have the machine, and more share the next generation."""
+        """Pause if the next job is for the same collection.
+
+        Searches get the cores meanwhile, and more jobs share the next generation.
+        """
         with self._woken:
             if self._waiting and _can_share(self._waiting[0], last):
                 self._woken.wait_for(lambda: self._closes_at is not None, REST_S)
 
     def _next(self) -> list[ChangeJob]:
-        """The oldest job, and those behind it that can share its generation; none when the queue is closed."""
+        """Return the oldest job and the jobs behind it that can share its generation.
+
+        Returns none if the queue is closed.
+        """
         with self._woken:
             while not self._waiting:
                 if self._closes_at is not None:
                     return []
                 self._woken.wait()
             if self._closes_at is not None and time.monotonic() >= self._closes_at:
-                self._give_up()
+                self._fail_waiting()
                 return []
             first = self._waiting.popleft()
             jobs, documents = [first], _size(first)
@@ -157,11 +177,12 @@ class ChangeQueue:
             self._running = jobs
             return jobs
 
-    def _give_up(self) -> None:
-        """There is no time left for what waits."""
+    def _fail_waiting(self) -> None:
         fields = {"changes": len(self._waiting), "documents": sum(map(_size, self._waiting))}
-        logging.getLogger(LOGGER).error("changes are lost, for the service has to end", extra={"fields": fields})
-        _fail(self._waiting, Overloaded("the service ended before the change's turn came; ask for it again"))
+        logging.getLogger(LOGGER).error(
+            "waiting changes are lost, because the grace period is over", extra={"fields": fields}
+        )
+        _fail(self._waiting, Overloaded("the service ended before it applied the change; send the change again"))
         self._waiting.clear()
 
     def _run(self, jobs: Sequence[ChangeJob]) -> None:
@@ -179,15 +200,15 @@ class ChangeQueue:
             if not isinstance(error, AttendexError):
                 logging.getLogger(LOGGER).exception("a change failed")
             reports = [error] * len(jobs)
-        self._show()
+        self._serve_new_generation()
         for job, report in zip(jobs, reports, strict=True):
             if isinstance(report, Exception):
                 job.error, job.status = report, "failed"
             else:
                 job.report, job.status = report, "done"
 
-    def _show(self) -> None:
-        """Serve what was committed, or leave it to the next look at the disk."""
+    def _serve_new_generation(self) -> None:
+        """Serve the committed generation.  If that fails, the next refresh tries again."""
         try:
             self._collections.refresh()
         except OSError as error:
@@ -198,18 +219,21 @@ def _fail(jobs: Iterable[ChangeJob], error: Exception) -> None:
     jobs = list(jobs)
     for job in jobs:
         job.error, job.status = error, "failed"
-    _let_go(jobs)
+    _finish(jobs)
 
 
-def _let_go(jobs: Iterable[ChangeJob]) -> None:
-    """Tell those who wait; the documents are not kept."""
+def _finish(jobs: Iterable[ChangeJob]) -> None:
+    """Drop the documents and wake the callers that wait."""
     for job in jobs:
         job.change, job.adds = None, frozenset()
         job.done.set_result(None)
 
 
 def _can_share(job: ChangeJob, first: ChangeJob) -> bool:
-    """A filter must see what the jobs before it did, committed."""
+    """Check whether a job can share a generation.
+
+    A job with a filter cannot: the filter must see the committed changes of the jobs before it.
+    """
     return job.collection == first.collection and not (job.change and job.change.filter)
 
 

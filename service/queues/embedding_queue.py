@@ -1,7 +1,8 @@
-"""Texts of concurrent callers, encoded together where they wait together.
+"""The queue of texts to embed, and the rerank scores that are made from it.
 
-A long list of texts goes through the queue in parts, one after the other, so that it shares the encoder fairly with
-callers who have one text each.
+Texts of concurrent callers that wait together are encoded together.
+A long list of texts enters the queue in parts, one after the other, so that it shares the encoder fairly with callers
+that have one text each.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ from retrieval.protocols import Reranker
 from retrieval.types import Scores, Vectors
 from service.config.settings import QueueSettings
 from service.observability.metrics import Metrics
-from service.queues.dynamic_batching import Batcher, BatchLimits
+from service.queues.dynamic_batching import Batcher, BatchLimits, LoadShedding
 from service.queues.thread_pool import BoundedThreadPool
 from service.runtime.encoder_registry import EncoderRegistry
 
-MIN_BATCH = 8  # requests: so many are encoded with less work on a core of their own, fewer sooner on two cores
-MOST_WITH_STATES = 32  # hundreds of kilobytes each
-CHARACTERS_PER_TOKEN = 4  # roughly; only the sizes of batches depend on it
+MIN_BATCH = 8  # requests: one core encodes so many with less work; fewer are ready sooner on two cores
+MAX_TEXTS_WITH_STATES = 32  # the token states of a text take hundreds of kilobytes
+CHARACTERS_PER_TOKEN = 4  # an estimate that decides the sizes of batches only
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts for one encoder, all queries or all passages; empty `encoder` is the service's own choice."""
+    """Texts for one encoder, all queries or all passages.
+
+    An empty `encoder` means the default encoder of the service.
+    """
 
     encoder: str
     texts: tuple[str, ...]
@@ -39,7 +43,10 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingResult:
-    """Vectors, (n, dimension), and how many tokens of each text the encoder read, special tokens included."""
+    """Vectors, (n, dimension), and the token count of each text.
+
+    Counts include special tokens, and leave out tokens beyond the encoder's maximum.
+    """
 
     vectors: Vectors
     tokens: tuple[int, ...]
@@ -55,72 +62,83 @@ class EmbeddingQueue:
         self._threads = threads
         self._metrics = metrics
         self._batch_tokens = settings.batch_tokens
-        limits = BatchLimits.on_all_cores(
-            items=settings.batch_texts, cost=settings.batch_tokens, capacity=settings.length, min_batch=MIN_BATCH
-        )
         self._batcher: Batcher[EmbeddingRequest, EmbeddingResult] = Batcher(
-            self._answer, limits, name="embedding", cost=_tokens, observe=metrics.batch("embedding")
+            self._answers,
+            BatchLimits.on_all_cores(items=settings.batch_texts, cost=settings.batch_tokens, min_batch=MIN_BATCH),
+            LoadShedding(settings.length),
+            name="embedding",
+            cost=_tokens,
+            observe=metrics.batch("embedding"),
         )
 
     def close(self) -> None:
-        """Wait for what is being encoded."""
+        """Wait for the texts that are being encoded."""
         self._batcher.close()
 
     def waiting(self) -> int:
-        """Requests, or parts of them, that wait."""
+        """Return the number of requests, or parts of requests, that wait."""
         return len(self._batcher)
 
-    async def embed(self, asked: EmbeddingRequest) -> EmbeddingResult:
-        """Vectors of the texts.  Raises Overloaded at once where too many requests wait."""
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
+        """Return the vectors of the texts.  Raises Overloaded if the queue is full."""
         try:
-            parts = [
-                await self._batcher.submit(part, admitted=place > 0) for place, part in enumerate(self._parts(asked))
+            results = [
+                await self._batcher.submit(part, admitted=number > 0)
+                for number, part in enumerate(self._parts(request))
             ]
         except Overloaded:
             self._metrics.refused("embedding_queue")
             raise
-        if len(parts) == 1:
-            return parts[0]
-        return EmbeddingResult(
-            np.concatenate([part.vectors for part in parts]), tuple(count for part in parts for count in part.tokens)
-        )
+        if len(results) == 1:
+            return results[0]
+        tokens = tuple(count for result in results for count in result.tokens)
+        return EmbeddingResult(np.concatenate([result.vectors for result in results]), tokens)
 
-    async def states(self, asked: EmbeddingRequest) -> list[NDArray[np.float32]]:
-        """Token states of each text, (tokens, width).  Raises InputError where the encoder cannot show them."""
-        if len(asked.texts) > MOST_WITH_STATES:
-            raise TooLarge(f"token states are shown of at most {MOST_WITH_STATES} texts at once")
-        return await self._threads.run(self._states, asked)
+    async def states(self, request: EmbeddingRequest) -> list[NDArray[np.float32]]:
+        """Return the token states of each text, (tokens, width).
 
-    def _states(self, asked: EmbeddingRequest) -> list[NDArray[np.float32]]:
-        encoder = self._encoders.get(asked.encoder)
+        Raises InputError if the encoder cannot show them, TooLarge for too many texts.
+        """
+        if len(request.texts) > MAX_TEXTS_WITH_STATES:
+            raise TooLarge(
+                f"{len(request.texts)} texts are more than this service shows token states of at once "
+                f"({MAX_TEXTS_WITH_STATES}); send them in parts"
+            )
+        return await self._threads.run(self._states, request)
+
+    def _states(self, request: EmbeddingRequest) -> list[NDArray[np.float32]]:
+        encoder = self._encoders.get(request.encoder)
         if encoder.inspector is None:
             raise InputError("this encoder runs through a library that does not show its token states; use /embed")
-        prompt = encoder.fingerprint.query_prompt if asked.queries else encoder.fingerprint.passage_prompt
-        return [found.states for found in encoder.inspector.states(asked.texts, prompt)]
+        prompt = encoder.fingerprint.query_prompt if request.queries else encoder.fingerprint.passage_prompt
+        return [found.states for found in encoder.inspector.states(request.texts, prompt)]
 
-    def _parts(self, asked: EmbeddingRequest) -> Iterator[EmbeddingRequest]:
+    def _parts(self, request: EmbeddingRequest) -> Iterator[EmbeddingRequest]:
         start, cost = 0, 0
-        for place, text in enumerate(asked.texts):
-            own = _text_tokens(text)
-            if place > start and cost + own > self._batch_tokens:
-                yield EmbeddingRequest(asked.encoder, asked.texts[start:place], asked.queries)
-                start, cost = place, 0
-            cost += own
-        yield EmbeddingRequest(asked.encoder, asked.texts[start:], asked.queries)
+        for position, text in enumerate(request.texts):
+            tokens = _text_tokens(text)
+            if position > start and cost + tokens > self._batch_tokens:
+                yield EmbeddingRequest(request.encoder, request.texts[start:position], request.queries)
+                start, cost = position, 0
+            cost += tokens
+        yield EmbeddingRequest(request.encoder, request.texts[start:], request.queries)
 
-    def _answer(self, items: Sequence[EmbeddingRequest]) -> list[EmbeddingResult | Exception]:
-        """Answers in order; runs on a thread."""
+    def _answers(self, requests: Sequence[EmbeddingRequest]) -> list[EmbeddingResult | Exception]:
+        """Return the answers in order; runs on a thread."""
         answers: dict[int, EmbeddingResult | Exception] = {}
-        for encoder, queries in {(item.encoder, item.queries): None for item in items}:
-            places = [place for place, item in enumerate(items) if (item.encoder, item.queries) == (encoder, queries)]
+        kinds = [(request.encoder, request.queries) for request in requests]
+        for kind in dict.fromkeys(kinds):
+            positions = [position for position, other in enumerate(kinds) if other == kind]
+            groups = [requests[position].texts for position in positions]
+            encoder, queries = kind
             try:
-                save_cpu = len(items) >= MIN_BATCH
-                found = self._encode(self._encoders.get(encoder), [items[p].texts for p in places], queries, save_cpu)
-            except Exception as error:  # its callers get it; those of other encoders their vectors
-                answers.update(dict.fromkeys(places, error))
+                save_cpu = len(requests) >= MIN_BATCH
+                results = self._encode(self._encoders.get(encoder), groups, queries, save_cpu)
+            except Exception as error:  # only the callers of this encoder get it
+                answers.update(dict.fromkeys(positions, error))
             else:
-                answers.update(zip(places, found, strict=True))
-        return [answers[place] for place in range(len(items))]
+                answers.update(zip(positions, results, strict=True))
+        return [answers[position] for position in range(len(requests))]
 
     def _encode(
         self, encoder: SentenceEncoder, groups: Sequence[Sequence[str]], queries: bool, save_cpu: bool
@@ -138,8 +156,8 @@ class EmbeddingQueue:
         ]
 
 
-def _tokens(item: EmbeddingRequest) -> int:
-    return sum(map(_text_tokens, item.texts))
+def _tokens(request: EmbeddingRequest) -> int:
+    return sum(map(_text_tokens, request.texts))
 
 
 def _text_tokens(text: str) -> int:
@@ -148,14 +166,14 @@ def _text_tokens(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RankedText:
-    """A text's place in the request, and its score."""
+    """The position of a text in the request, and its score."""
 
     index: int
     score: float
 
 
 class RerankScorer:
-    """Scores with `reranker` where there is one, else with cosines of the encoder's vectors."""
+    """Scores texts for a query: with a cross-encoder if given, else by cosine."""
 
     def __init__(self, embeddings: EmbeddingQueue, reranker: Reranker | None, threads: BoundedThreadPool) -> None:
         self._embeddings = embeddings
@@ -163,7 +181,10 @@ class RerankScorer:
         self._threads = threads
 
     async def rank(self, encoder: str, query: str, texts: tuple[str, ...], *, raw: bool) -> list[RankedText]:
-        """All texts, by (score descending, index ascending); scores are 0 … 1 unless `raw`."""
+        """Return all texts by (score descending, index ascending).
+
+        Scores are 0 … 1 unless `raw`.
+        """
         scores = await self._scores(encoder, query, texts)
         if not raw:
             scores = _sigmoid(scores) if self._reranker else (1 + scores) * np.float32(0.5)
@@ -173,9 +194,9 @@ class RerankScorer:
     async def _scores(self, encoder: str, query: str, texts: tuple[str, ...]) -> Scores:
         if self._reranker is not None:
             return await self._threads.run(self._reranker.score, query, texts)
-        asked = await self._embeddings.embed(EmbeddingRequest(encoder, (query,), queries=True))
-        found = await self._embeddings.embed(EmbeddingRequest(encoder, texts))
-        cosines: Scores = np.clip(found.vectors @ asked.vectors[0], -1, 1)
+        query_result = await self._embeddings.embed(EmbeddingRequest(encoder, (query,), queries=True))
+        passages = await self._embeddings.embed(EmbeddingRequest(encoder, texts))
+        cosines: Scores = np.clip(passages.vectors @ query_result.vectors[0], -1, 1)
         return cosines
 
 

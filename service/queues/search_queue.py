@@ -1,4 +1,4 @@
-"""Searches of concurrent callers, answered together where they wait together."""
+"""The queue of searches: searches that wait together are answered together."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from retrieval.search.searcher import EncodedRequest
 from retrieval.types import Mode, SearchRequest, SearchResult
 from service.config.settings import RequestLimits, Settings
 from service.observability.metrics import Metrics
-from service.queues.dynamic_batching import SHEDDING_SHARE, Answers, Batcher, BatchLimits
+from service.queues.dynamic_batching import SHEDDING_SHARE, Answers, Batcher, BatchLimits, LoadShedding
 from service.runtime.open_collections import OpenCollections
 from service.runtime.recall_watch import RecallWatch
 
-MIN_BATCH = 4  # queries: with fewer, a pass over the encoder's weights costs a third more for each
-MIN_LEXICAL_BATCH = 12  # searches by words alone: for fewer, one thread has as much of the interpreter as two
+MIN_BATCH = 4  # queries: in a smaller batch, a pass over the encoder's weights costs each query a third more
+MIN_LEXICAL_BATCH = 12  # lexical searches: for fewer, one thread uses the interpreter as well as two threads do
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedSearch:
-    """A search and the collection it is for."""
+    """A search and the name of its collection."""
 
     collection: str
     request: SearchRequest
@@ -34,7 +34,7 @@ Step: TypeAlias = Callable[[], SearchResult]
 
 
 class SearchQueue:
-    """Two bounded queues: one for searches that need the encoder, one for searches by words alone."""
+    """Two bounded queues: one for searches with the encoder, one for lexical searches."""
 
     def __init__(
         self,
@@ -50,108 +50,114 @@ class SearchQueue:
         self._metrics = metrics
         self._queue = queue = settings.queue
         items = queue.batch_searches
-        searching = BatchLimits.on_all_cores(
-            items=items, cost=items, capacity=queue.length, min_batch=MIN_BATCH, finishing=queue.searchers
+        self._encoded = self._batcher(
+            BatchLimits.on_all_cores(items=items, cost=items, min_batch=MIN_BATCH, finishing=queue.searchers), "search"
         )
-        self._encoded = self._batcher(searching, "search")
-        by_words = BatchLimits.on_all_cores(items=items, cost=items, capacity=queue.length, min_batch=MIN_LEXICAL_BATCH)
-        self._lexical = self._batcher(by_words, "lexical")
+        self._lexical = self._batcher(
+            BatchLimits.on_all_cores(items=items, cost=items, min_batch=MIN_LEXICAL_BATCH), "lexical"
+        )
 
     def _batcher(self, limits: BatchLimits, name: str) -> Batcher[QueuedSearch, SearchResult]:
-        return Batcher(self._answers, limits, name=name, observe=self._metrics.batch(name))
+        shedding = LoadShedding(self._queue.length)
+        return Batcher(self._answers, limits, shedding, name=name, observe=self._metrics.batch(name))
 
     def close(self) -> None:
-        """Wait for what is being answered."""
+        """Wait for the searches that run."""
         self._encoded.close()
         self._lexical.close()
 
     def waiting(self) -> int:
-        """Searches that wait."""
+        """Return the number of searches that wait."""
         return len(self._encoded) + len(self._lexical)
 
     @property
-    def at_once(self) -> int:
-        """Searches of one list that may be on their way together: a share that leaves room for others."""
+    def max_concurrent(self) -> int:
+        """The number of searches of one list that may run together.
+
+        A list must not fill the queue.
+        """
         return max(1, min(self._queue.batch_searches, self._queue.length // SHEDDING_SHARE))
 
     @property
     def full(self) -> bool:
-        """Whether a search that needs the encoder would be refused."""
+        """Whether the queue refuses a search that needs the encoder."""
         return self._encoded.full and not self._degrade
 
-    def refused(self) -> None:
-        """Note that a search was turned away because of that."""
-        self._encoded.refused()
+    def record_refusal(self) -> None:
+        """Count a search that another layer refused because the queue is full."""
+        self._encoded.record_refusal()
         self._metrics.refused("search_queue")
 
     async def search(self, collection: str, request: SearchRequest, *, admitted: bool = False) -> SearchResult:
-        """One answer.  Raises Overloaded at once where too many wait, or the searcher's errors.
+        """Return the result of a search.
 
-        `begun`: it belongs to a list that was let in already, and is not refused.
+        Raises Overloaded at once if the queue is full, or the searcher's errors. An `admitted` search belongs to a list
+        whose first search was accepted: the queue does not refuse it.
         """
-        asked = QueuedSearch(collection, check_limits(checked(request), self._limits))
+        search = QueuedSearch(collection, check_limits(checked(request), self._limits))
         try:
-            result = await self._enqueue(asked, admitted)
+            result = await self._enqueue(search, admitted)
         except Overloaded:
             self._metrics.refused("search_queue")
             raise
         self._metrics.search(result)
-        if result.mode is not Mode.LEXICAL and not asked.request.exact:
-            self._recall.sample(collection, asked.request.query)
+        if result.mode is not Mode.LEXICAL and not search.request.exact:
+            self._recall.sample(collection, search.request.query)
         return result
 
-    async def _enqueue(self, asked: QueuedSearch, admitted: bool) -> SearchResult:
-        if asked.request.mode is Mode.LEXICAL:
-            return await self._lexical.submit(asked, admitted=admitted)
-        if self._encoded.full and self._degrade and self._may_degrade(asked):
-            self._encoded.refused()
-            lexical = replace(asked, request=replace(asked.request, mode=Mode.LEXICAL))
+    async def _enqueue(self, search: QueuedSearch, admitted: bool) -> SearchResult:
+        if search.request.mode is Mode.LEXICAL:
+            return await self._lexical.submit(search, admitted=admitted)
+        if self._encoded.full and self._degrade and self._may_degrade(search):
+            self._encoded.record_refusal()
+            lexical = replace(search, request=replace(search.request, mode=Mode.LEXICAL))
             return replace(await self._lexical.submit(lexical, admitted=admitted), degraded=("dense",))
-        return await self._encoded.submit(asked, admitted=admitted)
+        return await self._encoded.submit(search, admitted=admitted)
 
-    def _may_degrade(self, asked: QueuedSearch) -> bool:
-        with self._collections.lease(asked.collection) as searcher:
-            return asked.request.mode is not Mode.DENSE and searcher.reader.lexical is not None
+    def _may_degrade(self, search: QueuedSearch) -> bool:
+        with self._collections.lease(search.collection) as searcher:
+            return search.request.mode is not Mode.DENSE and searcher.reader.lexical is not None
 
-    def _answers(self, asked: Sequence[QueuedSearch]) -> Answers[SearchResult]:
-        """Encode the queries together, and return what searches with them, one by one, in the same open generations.
+    def _answers(self, searches: Sequence[QueuedSearch]) -> Answers[SearchResult]:
+        """Encode the queries together; return an iterator over the results.
 
-        Both run on threads.  A request that is at fault fails alone.
+        Each step of the iterator searches for one query. Both parts run on threads and use the same open generations. A
+        request with an error fails alone.
         """
-        begun: dict[int, Step] = {}
-        several = len(asked) > 1  # so that there is searching to be done on the other cores
+        steps: dict[int, Step] = {}
+        several = len(searches) > 1  # then other cores have searches to do meanwhile
         with ExitStack() as leases:
-            for name in {each.collection for each in asked}:
-                places = [place for place, each in enumerate(asked) if each.collection == name]
+            for name in {search.collection for search in searches}:
+                positions = [position for position, search in enumerate(searches) if search.collection == name]
                 try:
                     searcher = leases.enter_context(self._collections.lease(name))
-                    encoded = searcher.encoded([asked[place].request for place in places], save_cpu=several)
-                except AttendexError as error:  # the collection went away meanwhile
-                    begun.update(dict.fromkeys(places, partial(_failed, error)))
+                    encoded = searcher.encoded([searches[position].request for position in positions], save_cpu=several)
+                except AttendexError as error:  # the collection was dropped meanwhile
+                    steps.update(dict.fromkeys(positions, partial(_fail, error)))
                 else:
                     self._observe(encoded)
-                    steps = (partial(searcher.answer, each) for each in encoded)
-                    begun.update(zip(places, steps, strict=True))
-            return _finished(leases.pop_all(), [begun[place] for place in range(len(asked))])
+                    own_steps = (partial(searcher.answer, query) for query in encoded)
+                    steps.update(zip(positions, own_steps, strict=True))
+            return _run_steps(leases.pop_all(), [steps[position] for position in range(len(searches))])
 
     def _observe(self, encoded: Sequence[EncodedRequest]) -> None:
-        if any(each.vector is not None for each in encoded):
+        if any(query.vector is not None for query in encoded):
             self._metrics.encoded(encoded[0].encode_ms / 1000)
 
 
-def _finished(leases: ExitStack, steps: Sequence[Step]) -> Answers[SearchResult]:
+def _run_steps(leases: ExitStack, steps: Sequence[Step]) -> Answers[SearchResult]:
     with leases:
-        yield from map(_tried, steps)
+        yield from map(_try, steps)
 
 
-def _tried(step: Step) -> SearchResult | Exception:
+def _try(step: Step) -> SearchResult | Exception:
     try:
         return step()
-    except Exception as error:  # its caller gets it; those beside it their answers
+    except Exception as error:  # only the caller of this search gets it
         return error
 
 
-def _failed(error: AttendexError) -> SearchResult:
+def _fail(error: AttendexError) -> SearchResult:
     raise error
 
 
@@ -160,8 +166,8 @@ def _highlighted(request: SearchRequest) -> int:
 
 
 def check_limits(request: SearchRequest, limits: RequestLimits) -> SearchRequest:
-    """The request; BadQuery where it goes beyond a limit of the service."""
-    for name, value, most in (
+    """Return the request.  Raises BadQuery if it exceeds a limit of the service."""
+    for name, value, maximum in (
         ("the query's characters", len(request.query), limits.query_characters),
         ("k", request.k, limits.k),
         ("offset + k", request.offset + request.k, limits.depth),
@@ -170,11 +176,11 @@ def check_limits(request: SearchRequest, limits: RequestLimits) -> SearchRequest
         ("k with explain", request.k * request.explain, limits.explained),
         ("k · passages_per_document with highlight", _highlighted(request), limits.explained),
     ):
-        check_maximum(name, value, most)
+        check_maximum(name, value, maximum)
     return request
 
 
-def check_maximum(name: str, value: int, most: int) -> None:
-    """Raise BadQuery where the value is more than `most`."""
-    if value > most:
-        raise BadQuery(f"{name}: {value:,} is more than this service allows ({most:,})")
+def check_maximum(name: str, value: int, maximum: int) -> None:
+    """Raise BadQuery if the value is greater than `maximum`."""
+    if value > maximum:
+        raise BadQuery(f"{name}: {value:,} is more than this service allows ({maximum:,}); ask for less")

@@ -1,7 +1,8 @@
-"""Threads for what handlers do not do on the event loop: reading, explaining, rerank_scorer.
+"""A bounded thread pool for calls that must not block the event loop.
 
-There is room for so many calls, waiting and running; the next is refused at once.  One whose caller's time is over
-before it began is not begun; one that runs cannot be stopped, and takes up room until it ends.
+Such calls read documents, explain hits and rerank. The pool accepts a limited number of calls, waiting and running, and
+refuses the next one at once. A call whose request is cancelled before the call starts never starts. A running call
+cannot be stopped; it counts until it ends.
 """
 
 from __future__ import annotations
@@ -16,37 +17,40 @@ from retrieval.errors import Overloaded
 from retrieval.util.cores import cores
 from service.observability.metrics import Metrics
 
-THREADS_PER_CORE = 4  # so that short reads pass by an explanation
+THREADS_PER_CORE = 4  # so that short reads do not wait for an explanation
 
 T = TypeVar("T")
 
 
 class BoundedThreadPool:
-    """A bounded pool of threads.  Lives on one event loop, until `close`."""
+    """Runs calls on threads.  Belongs to one event loop, until `close`."""
 
     def __init__(self, capacity: int, metrics: Metrics) -> None:
-        self._room = capacity
+        self._capacity = capacity
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(THREADS_PER_CORE * cores(), "attendex")
-        self._taken = 0
+        self._in_use = 0
         self._lock = threading.Lock()
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """`function(*arguments)`.  Raises Overloaded where there is no room, or what the function raises."""
+        """Return `function(*arguments)`, run on a thread.
+
+        Raises Overloaded if the pool is full, or the error of the function.
+        """
         with self._lock:
-            full = self._taken >= self._room
-            self._taken += not full
+            full = self._in_use >= self._capacity
+            self._in_use += not full
         if full:
             self._metrics.refused("threads")
-            raise Overloaded(f"{self._room} calls of this kind are on their way already; try again in a second")
+            raise Overloaded(f"{self._capacity} calls of this kind are in progress; try again in a second")
         future = self._threads.submit(function, *arguments)
-        future.add_done_callback(self._left)
+        future.add_done_callback(self._release)
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Let the threads end; what has not begun is dropped, what runs is not waited for."""
+        """Drop the waiting calls, and do not wait for the running ones."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _left(self, _done: object) -> None:
+    def _release(self, _done: object) -> None:
         with self._lock:
-            self._taken -= 1
+            self._in_use -= 1

@@ -49,7 +49,7 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
         raise TooLarge(f"{len(body.searches):,} searches are more than this service answers at once ({limits.batch:,})")
     if hits > limits.depth:
         raise TooLarge(f"the searches ask for {hits:,} hits, more than this service gives at once ({limits.depth:,})")
-    room = asyncio.Semaphore(services.searches.at_once)
+    room = asyncio.Semaphore(services.searches.max_concurrent)
 
     async def one(place: int, each: SearchBody) -> object:
         async with room:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
@@ -12,9 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import BadQuery, Overloaded
-from service.queues.dynamic_batching import CALM_S, SHEDDING_SHARE, Batcher, BatchLimits
+from service.queues.dynamic_batching import SHEDDING_SECONDS, SHEDDING_SHARE, Batcher, BatchLimits, LoadShedding
 
-LIMITS = BatchLimits(items=8, cost=100, capacity=1_000, workers=1)
+LIMITS = BatchLimits(items=8, cost=100, workers=1)
+
+
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Gate:
@@ -22,21 +31,41 @@ class Gate:
 
     def __init__(self) -> None:
         self.open = threading.Event()
+        self.clock = Clock()
         self.batches: list[list[int]] = []
+        self._begun = threading.Semaphore(0)
 
     def __call__(self, items: Sequence[int]) -> list[int | Exception]:
+        self._begun.release()
         self.open.wait(5)
         self.batches.append(list(items))
         return [BadQuery("negative") if item < 0 else item * 2 for item in items]
 
+    async def batch_begins(self) -> None:
+        """Wait until a worker has taken one more batch."""
+        assert await asyncio.to_thread(self._begun.acquire, timeout=5)
+
+
+Submitted = list[asyncio.Task[int]]
+
+
+async def submit(batcher: Batcher[int, int], *numbers: int, admitted: bool = False) -> Submitted:
+    """Queue the numbers, and return the tasks that wait for their answers."""
+    tasks = [asyncio.create_task(batcher.submit(number, admitted=admitted)) for number in numbers]
+    await asyncio.sleep(0)  # each task runs until it waits
+    return tasks
+
 
 def run_with(
-    limits: BatchLimits, use: Callable[[Batcher[int, int], Gate], Awaitable[None]], cost: Callable[[int], int] = abs
+    limits: BatchLimits,
+    use: Callable[[Batcher[int, int], Gate], Awaitable[None]],
+    cost: Callable[[int], int] = abs,
+    capacity: int = 1_000,
 ) -> Gate:
     gate = Gate()
 
     async def main() -> None:
-        batcher = Batcher(gate, limits, name="tests", cost=cost)
+        batcher = Batcher(gate, limits, LoadShedding(capacity, gate.clock), name="tests", cost=cost)
         await use(batcher, gate)
         batcher.close()
 
@@ -44,20 +73,25 @@ def run_with(
     return gate
 
 
-def test_one_caller_alone_waits_for_nobody() -> None:
+def batcher_of(
+    run: Callable[[Sequence[int]], Iterator[int] | list[int]], limits: BatchLimits = LIMITS
+) -> Batcher[int, int]:
+    return Batcher(run, limits, LoadShedding(1_000), name="tests")
+
+
+def test_a_single_request_is_not_delayed() -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
         gate.open.set()
-        started = time.perf_counter()
         assert await batcher.submit(3) == 6
-        assert time.perf_counter() - started < 0.5
 
     assert run_with(LIMITS, use).batches == [[3]]
 
 
-def test_what_arrives_meanwhile_is_answered_together() -> None:
+def test_items_that_arrive_meanwhile_are_answered_together() -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
-        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(1, 7)]
-        await asyncio.sleep(0.01)
+        waiting = await submit(batcher, 1)
+        await gate.batch_begins()
+        waiting += await submit(batcher, 2, 3, 4, 5, 6)
         assert len(batcher) == 5
         gate.open.set()
         assert await asyncio.gather(*waiting) == [2, 4, 6, 8, 10, 12]
@@ -67,12 +101,13 @@ def test_what_arrives_meanwhile_is_answered_together() -> None:
 
 def test_the_next_batch_begins_while_answers_of_the_last_are_made() -> None:
     begun: list[list[int]] = []
-    second_began = threading.Event()
+    first_began, others_wait, second_began = threading.Event(), threading.Event(), threading.Event()
 
     def in_two_parts(items: Sequence[int]) -> Iterator[int]:
         begun.append(list(items))
         if len(begun) == 1:
-            time.sleep(0.05)  # the others arrive
+            first_began.set()
+            assert others_wait.wait(5)
         else:
             second_began.set()
         return (answered(item) for item in items)
@@ -82,9 +117,12 @@ def test_the_next_batch_begins_while_answers_of_the_last_are_made() -> None:
         return item * 2
 
     async def main() -> None:
-        limits = BatchLimits(items=8, cost=100, capacity=1_000, workers=1, finishing=1)
-        batcher: Batcher[int, int] = Batcher(in_two_parts, limits, name="tests")
-        assert await asyncio.gather(*(batcher.submit(n) for n in range(1, 5))) == [2, 4, 6, 8]
+        batcher = batcher_of(in_two_parts, BatchLimits(items=8, cost=100, workers=1, finishing=1))
+        tasks = await submit(batcher, 1)
+        assert await asyncio.to_thread(first_began.wait, 5)
+        tasks += await submit(batcher, 2, 3, 4)
+        others_wait.set()
+        assert await asyncio.gather(*tasks) == [2, 4, 6, 8]
         batcher.close()
 
     asyncio.run(main())
@@ -100,8 +138,8 @@ def test_an_answer_does_not_wait_for_those_of_its_batch() -> None:
             yield item * 2
 
     async def main() -> None:
-        batcher: Batcher[int, int] = Batcher(slowly, LIMITS, name="tests")
-        first, second, third = (asyncio.create_task(batcher.submit(number)) for number in (1, 2, 3))
+        batcher = batcher_of(slowly)
+        first, second, third = await submit(batcher, 1, 2, 3)
         assert (await first, await second) == (2, 4)
         assert not third.done()
         rest.set()
@@ -111,37 +149,37 @@ def test_an_answer_does_not_wait_for_those_of_its_batch() -> None:
     asyncio.run(main())
 
 
-def test_workers_beyond_the_eager_ones_wait_for_company() -> None:
+def test_workers_beyond_the_eager_ones_wait_for_a_batch() -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
-        waiting = [asyncio.create_task(batcher.submit(number)) for number in (1, 2, 3)]
-        await asyncio.sleep(0.05)
+        waiting = await submit(batcher, 1)
+        await gate.batch_begins()
+        waiting += await submit(batcher, 2, 3)
         assert len(batcher) == 2
-        waiting.append(asyncio.create_task(batcher.submit(4)))
-        await asyncio.sleep(0.05)
+        waiting += await submit(batcher, 4)
+        await gate.batch_begins()
         assert len(batcher) == 0
         gate.open.set()
         assert await asyncio.gather(*waiting) == [2, 4, 6, 8]
 
-    gate = run_with(BatchLimits(items=8, cost=100, capacity=1_000, workers=2, eager=1, min_batch=3), use)
+    gate = run_with(BatchLimits(items=8, cost=100, workers=2, eager=1, min_batch=3), use)
     assert sorted(gate.batches) == [[1], [2, 3, 4]]
 
 
 def test_after_a_refusal_only_the_eager_workers_begin() -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
-        waiting = [asyncio.create_task(batcher.submit(number)) for number in (1, 2)]
-        await asyncio.sleep(0.02)
-        batcher.refused()
-        waiting += [asyncio.create_task(batcher.submit(number)) for number in (3, 4)]
-        await asyncio.sleep(0.05)
+        waiting = await submit(batcher, 1)
+        await gate.batch_begins()
+        batcher.record_refusal()
+        waiting += await submit(batcher, 2, 3, 4)
         assert len(batcher) == 3
-        await asyncio.sleep(CALM_S)
-        waiting.append(asyncio.create_task(batcher.submit(5)))
-        await asyncio.sleep(0.05)
+        gate.clock.now += SHEDDING_SECONDS
+        waiting += await submit(batcher, 5)
+        await gate.batch_begins()
         assert len(batcher) == 0
         gate.open.set()
         assert await asyncio.gather(*waiting) == [2, 4, 6, 8, 10]
 
-    limits = BatchLimits(items=8, cost=100, capacity=1_000, workers=2, eager=1, min_batch=3)
+    limits = BatchLimits(items=8, cost=100, workers=2, eager=1, min_batch=3)
     assert sorted(run_with(limits, use).batches) == [[1], [2, 3, 4, 5]]
 
 
@@ -151,7 +189,7 @@ def test_a_failure_among_the_answers_reaches_those_that_are_left() -> None:
         raise OSError("disk")
 
     async def main() -> None:
-        batcher: Batcher[int, int] = Batcher(fail, LIMITS, name="tests")
+        batcher = batcher_of(fail)
         results = await asyncio.gather(*(batcher.submit(n) for n in range(4)), return_exceptions=True)
         assert [type(result) for result in results] == [int, int, OSError, OSError]
         batcher.close()
@@ -161,45 +199,62 @@ def test_a_failure_among_the_answers_reaches_those_that_are_left() -> None:
 
 def test_a_full_queue_refuses_at_once_and_recovers() -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
-        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(3)]
-        await asyncio.sleep(0.01)
+        waiting = await submit(batcher, 0, 1, 2)
         assert batcher.full
-        started = time.perf_counter()
         with pytest.raises(Overloaded, match="the queue of tests is full"):
             await batcher.submit(13)
-        assert time.perf_counter() - started < 0.05
         gate.open.set()
         await asyncio.gather(*waiting)
         assert await batcher.submit(4) == 8
 
-    run_with(BatchLimits(items=8, cost=100, capacity=3, workers=1), use)
+    run_with(LIMITS, use, capacity=3)
 
 
-def test_after_a_refusal_there_is_a_part_of_the_room_for_a_second() -> None:
+def test_after_a_refusal_the_queue_holds_a_part_of_its_capacity_for_a_second() -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
-        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(2 * SHEDDING_SHARE)]
-        await asyncio.sleep(0.01)
+        waiting = await submit(batcher, *range(2 * SHEDDING_SHARE))
         with pytest.raises(Overloaded):
             await batcher.submit(13)
         gate.open.set()
         await asyncio.gather(*waiting)
         gate.open.clear()
-        waiting = [asyncio.create_task(batcher.submit(number)) for number in range(2)]
-        await asyncio.sleep(0.01)
+        waiting = await submit(batcher, 0, 1)
         assert batcher.full
-        await asyncio.sleep(CALM_S)
+        gate.clock.now += SHEDDING_SECONDS
         assert not batcher.full
         gate.open.set()
         await asyncio.gather(*waiting)
 
-    run_with(BatchLimits(items=8, cost=100, capacity=2 * SHEDDING_SHARE, workers=1), use)
+    run_with(LIMITS, use, capacity=2 * SHEDDING_SHARE)
+
+
+def test_load_shedding_ends_a_second_after_the_last_refusal() -> None:
+    clock = Clock()
+    shedding = LoadShedding(60, clock)
+    assert (shedding.active, shedding.capacity) == (False, 60)
+    shedding.record_refusal()
+    assert (shedding.active, shedding.capacity) == (True, 10)
+    clock.now = 0.9
+    shedding.record_refusal()
+    clock.now = 1.8
+    assert shedding.active
+    clock.now = 1.9 + 1e-9
+    assert (shedding.active, shedding.capacity) == (False, 60)
+
+
+def test_a_small_queue_holds_an_item_while_it_sheds_load() -> None:
+    shedding = LoadShedding(3, Clock())
+    shedding.record_refusal()
+    assert shedding.capacity == 1
 
 
 def test_an_item_whose_caller_has_gone_is_not_computed() -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
-        first, gone, last = (asyncio.create_task(batcher.submit(number)) for number in (1, 2, 3))
-        await asyncio.sleep(0.01)
+        [first] = await submit(batcher, 1)
+        await gate.batch_begins()
+        gone, last = await submit(batcher, 2, 3)
         gone.cancel()
+        await asyncio.sleep(0)
         gate.open.set()
         assert await asyncio.gather(first, last) == [2, 6]
 
@@ -211,7 +266,7 @@ def test_a_failure_of_the_whole_batch_reaches_each_caller() -> None:
         raise OSError("disk")
 
     async def main() -> None:
-        batcher: Batcher[int, int] = Batcher(fail, LIMITS, name="tests")
+        batcher = batcher_of(fail)
         results = await asyncio.gather(*(batcher.submit(n) for n in range(3)), return_exceptions=True)
         assert [type(result) for result in results] == [OSError] * 3
         batcher.close()
@@ -237,7 +292,7 @@ def test_every_item_gets_its_own_answer_within_the_limits(
         for number, result in zip(numbers, results, strict=True):
             assert isinstance(result, BadQuery) if number < 0 else result == number * 2
 
-    limits = BatchLimits(items, cost, capacity=1_000, workers=workers, min_batch=min_batch, finishing=finishing)
+    limits = BatchLimits(items, cost, workers=workers, min_batch=min_batch, finishing=finishing)
     gate = run_with(limits, use)
     assert sorted(item for batch in gate.batches for item in batch) == sorted(numbers)
     for batch in gate.batches:
@@ -245,23 +300,21 @@ def test_every_item_gets_its_own_answer_within_the_limits(
         assert len(batch) == 1 or sum(map(abs, batch)) <= cost
 
 
-def test_what_was_let_in_goes_on_although_there_is_no_room() -> None:
+def test_admitted_items_go_on_although_the_queue_is_full() -> None:
     async def use(batcher: Batcher[int, int], gate: Gate) -> None:
-        first = asyncio.create_task(batcher.submit(1))
-        await asyncio.sleep(0.01)
+        first = await submit(batcher, 1)
         with pytest.raises(Overloaded):
             await batcher.submit(2)
-        more = asyncio.create_task(batcher.submit(3, admitted=True))
-        await asyncio.sleep(0.01)
+        more = await submit(batcher, 3, admitted=True)
         gate.open.set()
-        assert await asyncio.gather(first, more) == [2, 6]
+        assert await asyncio.gather(*first, *more) == [2, 6]
 
-    run_with(BatchLimits(items=8, cost=100, capacity=1, workers=1), use)
+    run_with(LIMITS, use, capacity=1)
 
 
 def test_on_one_core_the_next_batch_begins_while_answers_are_made() -> None:
     begun: list[int] = []
-    second_began = threading.Event()
+    answer_begins, second_began = threading.Event(), threading.Event()
 
     def in_two_parts(items: Sequence[int]) -> Iterator[int]:
         begun.extend(items)
@@ -270,14 +323,14 @@ def test_on_one_core_the_next_batch_begins_while_answers_are_made() -> None:
         return (answered(item) for item in items)
 
     def answered(item: int) -> int:
+        answer_begins.set()
         assert item > 1 or second_began.wait(5), "the second item waits until the first one is answered"
         return item * 2
 
     async def main() -> None:
-        limits = BatchLimits(items=8, cost=100, capacity=1_000, workers=1, finishing=1)
-        batcher: Batcher[int, int] = Batcher(in_two_parts, limits, name="tests")
-        first = asyncio.create_task(batcher.submit(1))
-        await asyncio.sleep(0.05)  # nothing else waits, so that the worker makes the answer itself
+        batcher = batcher_of(in_two_parts, BatchLimits(items=8, cost=100, workers=1, finishing=1))
+        [first] = await submit(batcher, 1)
+        assert await asyncio.to_thread(answer_begins.wait, 5)  # nothing else waits: the worker makes the answer itself
         assert await asyncio.gather(first, batcher.submit(2)) == [2, 4]
         batcher.close()
 
