@@ -245,7 +245,7 @@ def notebook_json(path: Path) -> str:
 def code_attendex(path: Path) -> str:
     """The text, and a line "def: NAME" for every section."""
     from indexer.readers.base.options import ReadOptions
-    from indexer.readers.formats.code import parse_code
+    from indexer.readers.formats.plain_text import parse_code
 
     parsed = parse_code(path.read_bytes(), ReadOptions())
     return parsed.text + "".join(f"\ndef: {section.location}" for section in parsed.sections)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from indexer.readers import ReadLimits, ReadOptions, find_beir_corpus
-from indexer.readers.formats.compressed import DAMAGE, expanded
-from indexer.readers.formats.dispatch import PACKED_SUFFIXES
+from indexer.readers.formats.compressed import DAMAGE, expanded, uncompressed_name
+from indexer.readers.formats.format_table import format_for_suffix
 from indexer.readers.sources.folders import walk
 from indexer.readers.sources.paths import is_path
 from retrieval.errors import BadDocument
 
 SAMPLED_BYTES = 4 << 20
-LINE_FORMATS = (".jsonl", ".ndjson", ".csv", ".tsv", ".tab")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +43,11 @@ def _files(source: Path, options: ReadOptions) -> Iterator[Path]:
 
 
 def _documents(path: Path) -> int:
-    packed = path.suffix.lower() in PACKED_SUFFIXES
-    suffix = (path.with_suffix("") if packed else path).suffix.lower()
-    if suffix in LINE_FORMATS:
+    named = format_for_suffix(uncompressed_name(PurePosixPath(path.name)).suffix)
+    if named is not None and named.is_line_oriented:
         return _lines(path)
-    if suffix == ".parquet":
-        return _rows(path)
-    return 1
+    count = named.count_documents(path) if named is not None else None
+    return 1 if count is None else count
 
 
 def _lines(path: Path) -> int:
@@ -73,13 +70,3 @@ def _size_bytes(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _rows(path: Path) -> int:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        return int(parquet.read_metadata(path).num_rows)
-    except (OSError, pa.ArrowException):
-        return 1

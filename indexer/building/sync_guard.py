@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from indexer.readers import FileOutcome, FileStatus
-from indexer.readers.formats.dispatch import OWN_METADATA
-from indexer.readers.formats.format_table import BY_SUFFIX
+from indexer.readers.formats.format_table import format_for_suffix
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import MANIFEST
 
@@ -42,4 +41,5 @@ class UnreadFiles:
 
 def _has_own_ids(name: str) -> bool:
     """Whether the documents of such a file are not called after it, so that nobody can say which they were."""
-    return any(BY_SUFFIX.get(suffix.lower()) in OWN_METADATA for suffix in PurePosixPath(name).suffixes[-2:])
+    named = (format_for_suffix(suffix) for suffix in PurePosixPath(name).suffixes[-2:])
+    return any(found is not None and found.has_own_metadata for found in named)

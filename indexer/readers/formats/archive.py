@@ -1,4 +1,4 @@
-"""Archives (zip, tar): every member as if it were a file, within the archive's own limits."""
+"""Archives (zip, tar): read each member like a file, within the limits of the archive."""
 
 from __future__ import annotations
 
@@ -14,32 +14,35 @@ from zipfile import ZipFile, ZipInfo
 from indexer.readers.base.options import ReadLimits, ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.compressed import DAMAGE, read_whole
-from indexer.readers.formats.dispatch import OWN_METADATA, SkippedFile, guarded, read_stream
-from indexer.readers.formats.zip_package import DAMAGE as ZIP_DAMAGE
-from indexer.readers.formats.zip_package import open_zip
-from indexer.readers.text.dates import utc_date
+from indexer.readers.formats.detect import SkippedFile
+from indexer.readers.formats.dispatch import guarded, read_stream, utc_date, with_file_metadata
+from indexer.readers.formats.zip_package import ZIP_DAMAGE, open_zip
 from retrieval.errors import BadDocument
-from retrieval.types import Document, MetadataValue
+from retrieval.types import Document
+
+ENCRYPTED_FLAG = 1
 
 
 def read_zip(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """Documents of every member, in the archive's order."""
+    """Yield the documents of all members, in the archive's order."""
     _check_depth(origin, options.limits)
     with open_zip(read_whole(stream, options.limits), options.limits) as archive:
         for member in archive.infolist():
             name = member.filename
             if member.is_dir() or not _is_wanted(name, options):
                 continue
-            yield from guarded(_zip_member(archive, member, origin.member(name), options), origin.member(name))
+            yield from guarded(_read_zip_member(archive, member, origin.member(name), options), origin.member(name))
 
 
-def _zip_member(archive: ZipFile, member: ZipInfo, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
+def _read_zip_member(
+    archive: ZipFile, member: ZipInfo, origin: DocumentOrigin, options: ReadOptions
+) -> Iterator[ReadItem]:
     data = _member_bytes(archive, member, options.password)
-    yield from _member(io.BytesIO(data), origin, options, _modified(member))
+    yield from _read_member(io.BytesIO(data), origin, options, _modified(member))
 
 
 def read_tar(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """Documents of every regular file, in the archive's order; links and devices are left out."""
+    """Yield the documents of all regular files, in the archive's order. Leaves out links and devices."""
     _check_depth(origin, options.limits)
     try:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
@@ -47,12 +50,12 @@ def read_tar(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> 
                 if number >= options.limits.members:
                     yield BadDocument(f"holds more than {options.limits.members:,} members", path=origin.path)
                     return
-                yield from _tar_member(archive, member, origin, options)
+                yield from _read_tar_member(archive, member, origin, options)
     except (tarfile.TarError, *DAMAGE) as error:
         yield BadDocument(f"damaged archive: {error}", path=origin.path)
 
 
-def _tar_member(
+def _read_tar_member(
     archive: tarfile.TarFile, member: tarfile.TarInfo, origin: DocumentOrigin, options: ReadOptions
 ) -> Iterator[ReadItem]:
     if not member.isreg() or not _is_wanted(member.name, options):
@@ -70,21 +73,20 @@ def _tar_member(
 def read_member(
     stream: io.BytesIO, origin: DocumentOrigin, options: ReadOptions, modified: str = ""
 ) -> Iterator[ReadItem]:
-    """Documents of one member or attachment; one of a kind that is not read gives none, a broken one ends alone."""
-    return guarded(_member(stream, origin, options, modified), origin)
+    """Yield the documents of one member or attachment.
+
+    A member of a format without a reader gives no document. A damaged member gives one error.
+    """
+    return guarded(_read_member(stream, origin, options, modified), origin)
 
 
-def _member(stream: io.BytesIO, origin: DocumentOrigin, options: ReadOptions, modified: str) -> Iterator[ReadItem]:
-    size = float(len(stream.getbuffer()))
+def _read_member(stream: io.BytesIO, origin: DocumentOrigin, options: ReadOptions, modified: str) -> Iterator[ReadItem]:
+    size_bytes = len(stream.getbuffer())
     try:
         file = read_stream(stream, origin, replace(options, format="", tables_as_text=True))
         for item in file.items:
-            is_record = file.format in OWN_METADATA and isinstance(item, Document) and item.id != origin.name
-            if isinstance(item, Document) and not is_record:
-                about: dict[str, MetadataValue] = {"path": origin.name, "bytes": size, "format": file.format}
-                if modified:
-                    about["modified"] = modified
-                item = replace(item, metadata={**about, **item.metadata})
+            if isinstance(item, Document) and (not file.format.has_own_metadata or item.id == origin.name):
+                item = with_file_metadata(item, origin, file.format.name, size_bytes, modified)
             yield item
     except SkippedFile:
         return
@@ -96,7 +98,7 @@ def _check_depth(origin: DocumentOrigin, limits: ReadLimits) -> None:
 
 
 def _is_wanted(name: str, options: ReadOptions) -> bool:
-    """Hidden members follow the rule for hidden files; names that climb out are no names."""
+    """Check a member's name: the rule for hidden files applies, and a name outside the archive is invalid."""
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/") or "__MACOSX" in parts:
         return False
@@ -104,7 +106,7 @@ def _is_wanted(name: str, options: ReadOptions) -> bool:
 
 
 def _member_bytes(archive: ZipFile, member: ZipInfo, password: str) -> bytes:
-    if member.flag_bits & 1 and not password:
+    if member.flag_bits & ENCRYPTED_FLAG and not password:
         raise BadDocument("is protected by a password; give it with --password")
     try:
         return archive.read(member, pwd=password.encode() or None)
@@ -113,7 +115,7 @@ def _member_bytes(archive: ZipFile, member: ZipInfo, password: str) -> bytes:
 
 
 def _modified(member: ZipInfo) -> str:
-    """The member's date, which may be none at all."""
+    """Return the member's date in ISO 8601; "" if it is invalid."""
     year, month, day, hour, minute, second = member.date_time
     try:
         return datetime(year, month, day, hour, minute, second, tzinfo=UTC).isoformat()

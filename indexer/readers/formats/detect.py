@@ -1,4 +1,4 @@
-"""What a file is: by its first bytes, then by what its text looks like, then by its suffix."""
+"""Detect the format of a file: by its first bytes, then by its suffix, then by the look of its text."""
 
 from __future__ import annotations
 
@@ -7,117 +7,122 @@ import zipfile
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from indexer.readers.formats.format_table import BY_SUFFIX, CODE_SUFFIXES, TEXT_NAMES
+from indexer.readers.formats.compressed import first_bytes
+from indexer.readers.formats.format_table import (
+    DEFAULT_TEXT,
+    DEFAULT_ZIP,
+    FORMATS,
+    HEAD_BYTES,
+    OLD_OFFICE,
+    OLE,
+    UNSUPPORTED,
+    ZIP,
+    Format,
+    format_for_suffix,
+)
 from indexer.readers.text.charsets import wide_encoding
+from retrieval.errors import InputError
 
-HEAD_BYTES = 8192
-MAGIC = (
-    (b"PAR1", "parquet"),
-    (b"{\\rtf", "unsupported:RTF"),
-    (b"\x89PNG", "unsupported:image"),
-    (b"\xff\xd8\xff", "unsupported:image"),
-    (b"GIF8", "unsupported:image"),
-    (b"7z\xbc\xaf\x27\x1c", "unsupported:7z archive"),
-    (b"Rar!", "unsupported:RAR archive"),
-    (b"\x28\xb5\x2f\xfd", "unsupported:Zstandard data"),
-    (b"SQLite format 3", "unsupported:SQLite database"),
-    (b"\x7fELF", "unsupported:program"),
-    (b"MZ", "unsupported:program"),
-    (b"OggS", "unsupported:audio or video"),
-    (b"ID3", "unsupported:audio or video"),
-)
-OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # Office before 2007, and encrypted Office files since
-ZIP = b"PK\x03\x04"
-HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|div|table|p|h1)[\s>]", re.IGNORECASE)
-MAIL = re.compile(
-    rb"(?:received|return-path|from|to|subject|date|message-id|mime-version|delivered-to|x-[\w-]+):", re.I
-)
-MBOX = re.compile(rb"From \S+.*\d{4}\s*\n[\w-]+:")
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-ODF = {
-    b"application/vnd.oasis.opendocument.text": "odt",
-    b"application/vnd.oasis.opendocument.spreadsheet": "sheet",
-    b"application/vnd.oasis.opendocument.presentation": "odp",
-    b"application/epub+zip": "epub",
-}
+MAX_MEDIA_TYPE_BYTES = 200  # of the member `mimetype` of a zip archive
+OLE_BYTES = 1 << 20  # the first bytes of an OLE file hold the names of its streams
+ZIP_ERRORS = (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, ValueError, EOFError)
 
 
-def detect(head: bytes, name: str) -> str:
-    """Name of the format of a file that begins with `head`, as far as that says it.
+class SkippedFile(InputError):
+    """A file that the readers leave out, because it holds no documents that they know."""
 
-    "zip" and "ole" are families, which `refine` tells apart; "unsupported:WHAT" is a kind that is known and has no
-    reader, "text:unknown" text of no known kind, "" anything else.
+    @classmethod
+    def of_kind(cls, kind: str) -> SkippedFile:
+        """Return the error for a kind of file that has no reader."""
+        return cls(f"{kind}: not a format that is read")
+
+
+def detect(head: bytes, name: str) -> Format:
+    """Return the format of a file that begins with `head`, as far as these bytes and `name` tell it.
+
+    Formats in zip archives and OLE files share their magic bytes; `refine` tells them apart. Raises SkippedFile for a
+    file of an unknown or unsupported format.
     """
-    suffix = PurePosixPath(name).suffix.lower()
-    if b"%PDF-" in head[:1024]:
-        return "pdf"
-    if head.startswith(ZIP):
-        return "zip"
-    if head.startswith(OLE):
-        return "ole"
-    if head[257:262] == b"ustar":
-        return "tar"
-    for magic, known in MAGIC:
-        if head.startswith(magic):
-            return known
-    return _text_format(head[:HEAD_BYTES], name, suffix)
+    if has_magic(head):
+        return next(row for row in FORMATS.values() if any(magic.matches(head) for magic in row.magic))
+    for row in UNSUPPORTED:
+        if any(magic.matches(head) for magic in row.magic):
+            raise SkippedFile.of_kind(row.kind)
+    return _detect_text(head[:HEAD_BYTES], name)
 
 
-def refine(family: str, stream: BinaryIO, name: str) -> str:
-    """The format within a family that `detect` named; `stream` is left at its beginning."""
-    if family not in ("zip", "ole"):
-        return family
-    inner = _inside_zip(stream) if family == "zip" else _inside_ole(stream, PurePosixPath(name).suffix.lower())
+def has_magic(head: bytes) -> bool:
+    """Check whether `head` has the magic bytes of a format."""
+    return any(magic.matches(head) for row in FORMATS.values() for magic in row.magic)
+
+
+def refine(found: Format, stream: BinaryIO, name: str) -> Format:
+    """Return the format of a document in a zip archive or an OLE file; any other format as it is.
+
+    Leaves `stream` at its beginning. Raises SkippedFile for an unsupported format.
+    """
+    if ZIP not in found.magic and OLE not in found.magic:
+        return found
+    head = first_bytes(stream, len(OLE.value))
+    if ZIP.matches(head):
+        found = _detect_in_zip(stream)
+    elif OLE.matches(head):
+        found = _detect_in_ole(stream, PurePosixPath(name).suffix.lower())
     stream.seek(0)
-    return inner
+    return found
 
 
-def _inside_zip(stream: BinaryIO) -> str:
-    """Office files and EPUB are zip archives with a table of contents of their own."""
+def _detect_in_zip(stream: BinaryIO) -> Format:
+    rows = [row for row in FORMATS.values() if ZIP in row.magic]
     try:
         with zipfile.ZipFile(stream) as archive:
             names = set(archive.namelist())
-            if "mimetype" in names and archive.getinfo("mimetype").file_size < 200:
-                kind = archive.read("mimetype").strip()
-                if kind in ODF:
-                    return ODF[kind]
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, ValueError, EOFError):
-        return "zip"
-    for part, known in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "sheet")):
-        if "[Content_Types].xml" in names and any(each.startswith(part) for each in names):
-            return known
-    return "epub" if "META-INF/container.xml" in names else "zip"
+            if "mimetype" in names and archive.getinfo("mimetype").file_size < MAX_MEDIA_TYPE_BYTES:
+                media_type = archive.read("mimetype").strip().decode("latin-1")
+                if (named := next((row for row in rows if media_type in row.media_types), None)) is not None:
+                    return named
+    except ZIP_ERRORS:
+        return FORMATS[DEFAULT_ZIP]
+    for row in rows:
+        if row.zip_members and all(_has_member(names, member) for member in row.zip_members):
+            return row
+    return FORMATS[DEFAULT_ZIP]
 
 
-def _inside_ole(stream: BinaryIO, suffix: str) -> str:
-    data = stream.read(1 << 20)
-    if "EncryptedPackage".encode("utf-16-le") in data:
-        return "unsupported:encrypted Office file"
-    if suffix == ".msg" or "__substg1.0_".encode("utf-16-le") in data:
-        return "unsupported:Outlook message (save it as .eml)"
-    if "Workbook".encode("utf-16-le") in data or suffix == ".xls":
-        return "sheet"
-    return "unsupported:Office file from before 2007 (save it as .docx or .pptx)"
+def _has_member(names: set[str], member: str) -> bool:
+    return any(name.startswith(member) for name in names) if member.endswith("/") else member in names
 
 
-def _text_format(head: bytes, name: str, suffix: str) -> str:
-    wide = head.startswith((b"\xff\xfe", b"\xfe\xff")) or wide_encoding(head)
-    by_suffix = BY_SUFFIX.get(suffix, "")
-    if not wide and len(CONTROLS.findall(head)) > len(head) // 200:
-        return ""
-    if MBOX.match(head):
-        return "mbox"
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if suffix in CODE_SUFFIXES:
-        return "code"
-    if by_suffix and by_suffix != "text":
-        return "json" if by_suffix == "jsonl" and start.startswith(b"[") else by_suffix
-    plain = start.replace(b"\0", b"") if wide else start
-    if start.startswith(b"{") and b'"nbformat"' in head:
-        return "notebook"
-    if plain.startswith(b"<") and HTML.search(plain[:2048]):
-        return "html"
-    if MAIL.match(start) and len(MAIL.findall(head[:2048])) >= 3:
-        return "mail"
-    known_text = by_suffix == "text" or not suffix or PurePosixPath(name).name.lower() in TEXT_NAMES
-    return "text" if known_text else "text:unknown"
+def _detect_in_ole(stream: BinaryIO, suffix: str) -> Format:
+    data = stream.read(OLE_BYTES)
+    for unsupported in UNSUPPORTED:
+        if unsupported.ole is not None and unsupported.ole.matches(data, suffix):
+            raise SkippedFile.of_kind(unsupported.kind)
+    for row in FORMATS.values():
+        if row.ole is not None and row.ole.matches(data, suffix):
+            return row
+    raise SkippedFile.of_kind(OLD_OFFICE)
+
+
+def _detect_text(head: bytes, name: str) -> Format:
+    is_utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff")) or bool(wide_encoding(head))
+    if not is_utf16 and len(CONTROLS.findall(head)) > len(head) // 200:
+        raise SkippedFile("neither text nor a known format")
+    for row in FORMATS.values():
+        if row.text_start is not None and row.text_start.match(head):
+            return row
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    suffix = PurePosixPath(name).suffix
+    named = format_for_suffix(suffix)
+    if named is not None and named.name != DEFAULT_TEXT:
+        return FORMATS[named.array_format] if named.array_format and text.startswith(b"[") else named
+    if is_utf16:
+        text = text.replace(b"\0", b"")
+    for row in FORMATS.values():
+        pattern = row.text_pattern
+        if pattern is not None and (pattern.in_utf16 or not is_utf16) and pattern.matches(text):
+            return row
+    if named is None and suffix:
+        raise SkippedFile("text of a kind that its name does not tell; name its format with --format to read it")
+    return FORMATS[DEFAULT_TEXT]

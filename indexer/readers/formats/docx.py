@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
 
 from indexer.readers.base.options import ReadOptions
-from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
-from indexer.readers.formats.text import read_as
 from indexer.readers.formats.zip_package import (
     attribute,
     core_properties,
@@ -25,50 +22,45 @@ from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_l
 
 HEADING_NAME = re.compile(r"^(?:heading|überschrift|titre|título|заголовок|标题|見出し)\s*(\d)$", re.IGNORECASE)
 CONTENTS_NAME = re.compile(r"^toc (?:\d|heading)$", re.IGNORECASE)
-SKIPPED = frozenset(("Fallback", "instrText", "delText", "del", "moveFrom", "pPr", "rPr", "tblPr", "sectPr"))
-LONG_CELL = 600  # characters: a table with longer cells lays a page out
-DEEPEST = 60
-
-
-def read_docx(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """The file as one document."""
-    return read_as(parse_docx, stream, origin, options)
+SKIPPED_ELEMENTS = frozenset(("Fallback", "instrText", "delText", "del", "moveFrom", "pPr", "rPr", "tblPr", "sectPr"))
+LONG_CELL = 600  # characters; a table with a longer cell lays out the page
+MAX_DEPTH = 60
 
 
 def parse_docx(data: bytes, options: ReadOptions) -> ParsedDocument:
-    """What is read of a Word document."""
+    """Parse a Word document."""
     with open_zip(data, options.limits) as archive:
         main = _main_part(archive)
         body = parse_xml(read_part(archive, main)).find("./{*}body")
         about = core_properties(archive)
-        styles = _Styles(archive, main)
+        styles = _DocxStyles(archive, main)
         builder = TextBuilder(about.pop("title", ""))
         if body is not None:
             if not builder.title:
                 builder.title = _first_title(body, styles)
-            _Body(builder, styles, numbered_pages=not _has_headings(body, styles)).blocks(body, 0)
+            _DocxRenderer(builder, styles, numbered_pages=not _has_headings(body, styles)).blocks(body, 0)
         folder = main.rpartition("/")[0]
-        builder.place("notes", afresh=True)
+        builder.location("notes", clear_headings=True)
         for notes in ("footnotes", "endnotes"):
             _notes(xml_part(archive, f"{folder}/{notes}.xml"), builder)
     return builder.build(**about)
 
 
 def _main_part(archive: ZipFile) -> str:
-    for name in targets(archive, "/x").values():  # the relations of the package itself
+    for name in targets(archive, "/x").values():  # the relations of the package
         if re.fullmatch(r"word/document\d*\.xml", name):
             return name
     return "word/document.xml"
 
 
-class _Styles:
-    """Which paragraph styles are headings, by their outline level or their name."""
+class _DocxStyles:
+    """The paragraph styles that are headings, by their outline level or their name."""
 
     def __init__(self, archive: ZipFile, main: str) -> None:
         root = xml_part(archive, f"{main.rpartition('/')[0]}/styles.xml")
         self._levels: dict[str, int] = {}
         self.titles: set[str] = set()
-        self.contents: set[str] = set()  # lines of the table of contents
+        self.contents: set[str] = set()  # styles of the lines of a table of contents
         self._listed: set[str] = set()
         parents: dict[str, str] = {}
         for style in root.iterfind("./{*}style") if root is not None else ():
@@ -99,12 +91,12 @@ class _Styles:
             ancestor = parents.get(ancestor, "")
 
     def is_listed(self, paragraph: Element) -> bool:
-        """Whether the paragraph is an item of a list, by itself or by its style."""
+        """Check whether the paragraph or its style makes it an item of a list."""
         own = paragraph.find("./{*}pPr/{*}numPr")
         return own is not None or _value(paragraph, "pPr/{*}pStyle") in self._listed
 
     def level(self, paragraph: Element) -> int:
-        """The heading's level from 1, 0 for what is no heading."""
+        """Return the level of a heading, from 1; 0 for other paragraphs."""
         own = _value(paragraph, "pPr/{*}outlineLvl")
         if own.isdigit():
             return int(own) + 1 if int(own) < 9 else 0
@@ -116,8 +108,8 @@ def _value(element: Element, path: str) -> str:
     return attribute(found, "val") if found is not None else ""
 
 
-def _first_title(body: Element, styles: _Styles) -> str:
-    """The first paragraph of style Title, else the only heading of the first level."""
+def _first_title(body: Element, styles: _DocxStyles) -> str:
+    """Return the first paragraph of style Title, else the only heading of level 1, else ""."""
     headings: list[str] = []
     for paragraph in body.iter():
         if local(paragraph) == "p" and (text := one_line(paragraph_text(paragraph))):
@@ -128,45 +120,45 @@ def _first_title(body: Element, styles: _Styles) -> str:
     return headings[0] if len(headings) == 1 else ""
 
 
-def _has_headings(body: Element, styles: _Styles) -> bool:
-    return any(local(each) == "p" and styles.level(each) for each in body.iter())
+def _has_headings(body: Element, styles: _DocxStyles) -> bool:
+    return any(local(child) == "p" and styles.level(child) for child in body.iter())
 
 
-class _Body:
-    """Renders the blocks of a body; pages as Word last saw them stand in for headings where there are none."""
+class _DocxRenderer:
+    """Renders the blocks of a body. If it has no headings, the pages of the last rendering in Word become sections."""
 
-    def __init__(self, builder: TextBuilder, styles: _Styles, *, numbered_pages: bool) -> None:
+    def __init__(self, builder: TextBuilder, styles: _DocxStyles, *, numbered_pages: bool) -> None:
         self._builder = builder
         self._styles = styles
         self._pages = numbered_pages
         self._page = 1
 
     def blocks(self, parent: Element, depth: int) -> None:
-        """Everything below `parent`, in order."""
-        for child in parent if depth < DEEPEST else ():
+        """Render all blocks below `parent`, in order."""
+        for child in parent if depth < MAX_DEPTH else ():
             name = local(child)
             if name == "p":
-                self._paragraph(child)
+                self._render_paragraph(child)
             elif name == "tbl":
-                self._table(child, depth)
-            elif name not in SKIPPED and not _is_contents(child):
+                self._render_table(child, depth)
+            elif name not in SKIPPED_ELEMENTS and not _is_contents(child):
                 self.blocks(child, depth + 1)
 
-    def _paragraph(self, paragraph: Element) -> None:
+    def _render_paragraph(self, paragraph: Element) -> None:
         if _value(paragraph, "pPr/{*}pStyle") in self._styles.contents:
             return
         text = paragraph_text(paragraph)
         if level := self._styles.level(paragraph):
             self._builder.heading(level, text)
         elif text.strip() and self._styles.is_listed(paragraph):
-            self._builder.block("- " + _lines(text), separator="\n")
+            self._builder.block("- " + _clean_lines(text), separator="\n")
         else:
-            self._builder.block(_lines(text))
+            self._builder.block(_clean_lines(text))
         if self._pages and (turned := _page_breaks(paragraph)):
             self._page += turned
-            self._builder.place(f"p. {self._page}")
+            self._builder.location(f"p. {self._page}")
 
-    def _table(self, table: Element, depth: int) -> None:
+    def _render_table(self, table: Element, depth: int) -> None:
         rows = [
             [one_line(_cell_text(cell)) for cell in row if local(cell) in ("tc", "sdt")] for row in _table_rows(table)
         ]
@@ -187,19 +179,19 @@ def _table_rows(table: Element) -> Iterator[Element]:
 
 
 def _cell_text(cell: Element) -> str:
-    return "\n".join(paragraph_text(each) for each in cell.iter() if local(each) == "p")
+    return "\n".join(paragraph_text(child) for child in cell.iter() if local(child) == "p")
 
 
-def _lines(text: str) -> str:
+def _clean_lines(text: str) -> str:
     return "\n".join(filter(None, map(one_line, text.split("\n"))))
 
 
 def paragraph_text(paragraph: Element) -> str:
-    """Text of a paragraph: what is shown, formulas and text boxes included, deleted text and field codes not."""
+    """Return the visible text of a paragraph, with formulas and text boxes, without deleted text and field codes."""
     parts: list[str] = []
-    waiting = list(reversed(paragraph))
-    while waiting:
-        element = waiting.pop()
+    stack = list(reversed(paragraph))
+    while stack:
+        element = stack.pop()
         name = local(element)
         if name == "t":
             parts.append(element.text or "")
@@ -209,28 +201,28 @@ def paragraph_text(paragraph: Element) -> str:
             parts.append("\n")
         elif name == "noBreakHyphen":
             parts.append("-")
-        elif name not in SKIPPED and not _is_hidden(element):
+        elif name not in SKIPPED_ELEMENTS and not _is_hidden(element):
             if name == "p":  # of a text box
                 parts.append("\n")
-            waiting.extend(reversed(element))
+            stack.extend(reversed(element))
     return "".join(parts)
 
 
 def _is_hidden(element: Element) -> bool:
-    """Whether it is text that Word does not show."""
+    """Check whether Word hides this text."""
     found = element.find("./{*}rPr/{*}vanish")
     return found is not None and attribute(found, "val") not in ("0", "false", "off")
 
 
 def _is_contents(element: Element) -> bool:
-    """Whether it is a table of contents, which says nothing that does not stand elsewhere."""
+    """Check whether this is a table of contents, which only repeats headings."""
     return "Table of Contents" in _value(element, "sdtPr/{*}docPartObj/{*}docPartGallery")
 
 
 def _page_breaks(paragraph: Element) -> int:
     return sum(
-        local(each) == "lastRenderedPageBreak" or (local(each) == "br" and attribute(each, "type") == "page")
-        for each in paragraph.iter()
+        local(child) == "lastRenderedPageBreak" or (local(child) == "br" and attribute(child, "type") == "page")
+        for child in paragraph.iter()
     )
 
 

@@ -1,76 +1,320 @@
-"""The table of formats: one line each, and what is imported only when a file of that format turns up."""
+"""The table of formats. One row holds every fact about a format.
+
+A new format is one module in this folder and one row in this table.
+"""
 
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias, cast
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, TypeAlias
 
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
+from indexer.readers.formats.compressed import read_whole
+from indexer.readers.text.text_builder import ParsedDocument
+from retrieval.errors import BadDocument, MissingExtra
 
-Reader: TypeAlias = Callable[[BinaryIO, DocumentOrigin, ReadOptions], Iterator[ReadItem]]
+HEAD_BYTES = 8192  # detection looks at these first bytes of a file
+
+Parser: TypeAlias = Callable[[bytes, ReadOptions], ParsedDocument]
+
+
+@dataclass(frozen=True, slots=True)
+class Magic:
+    """Bytes that identify a format. They begin at `offset`, or up to `window` bytes later."""
+
+    value: bytes
+    offset: int = 0
+    window: int = 0
+
+    def matches(self, head: bytes) -> bool:
+        """Check whether a file that begins with `head` has these bytes."""
+        return self.value in head[self.offset : self.offset + self.window + len(self.value)]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPattern:
+    """Patterns that identify a text format if the suffix does not.
+
+    `start` matches at the first visible byte. `part` occurs `count` times in the first `window` bytes.
+    """
+
+    start: re.Pattern[bytes]
+    part: re.Pattern[bytes]
+    count: int = 1
+    window: int = 2048
+    in_utf16: bool = False  # the reader of the format decodes UTF-16
+
+    def matches(self, text: bytes) -> bool:
+        """Check whether `text` looks like a file of the format."""
+        return bool(self.start.match(text)) and len(self.part.findall(text[: self.window])) >= self.count
+
+
+@dataclass(frozen=True, slots=True)
+class OleContent:
+    """A stream within an OLE file that identifies a format; `suffix` identifies it without the stream."""
+
+    stream: str
+    suffix: str = ""
+
+    def matches(self, data: bytes, suffix: str) -> bool:
+        """Check whether an OLE file with these first bytes and this suffix has the format."""
+        return self.stream.encode("utf-16-le") in data or bool(self.suffix and suffix == self.suffix)
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How files of one format are read.
+    """A format that Attendex reads.
 
-    `reader` is "module:function" of this package.  `inside` formats are line by line work of the standard library and
-    run in this process; every other parser runs in a child process.
+    `parser` and `reader` are "module:function" of this folder. A parser turns the bytes of a whole file into one
+    document. A reader yields the documents of a stream. A row has one of them. `counter` is a function that counts
+    the documents of a path without reading them.
     """
 
     name: str
-    suffixes: tuple[str, ...]
-    reader: str
-    inside: bool = False
+    parser: str = ""
+    reader: str = ""
+    counter: str = ""
+    suffixes: tuple[str, ...] = ()
+    media_types: tuple[str, ...] = ()  # of web pages, and of the member `mimetype` of zip archives
+    magic: tuple[Magic, ...] = ()  # wins over the suffix
+    text_start: re.Pattern[bytes] | None = None  # a text that begins like this has the format, for any suffix
+    text_pattern: TextPattern | None = None
+    zip_members: tuple[str, ...] = ()  # members of a zip archive that has the format; a folder ends in "/"
+    ole: OleContent | None = None
+    array_format: str = ""  # the format of a file with such a suffix that begins with a bracket
+    is_streamed: bool = False  # the reader never seeks, so that a compressed file is not decompressed as a whole
+    is_line_oriented: bool = False  # the standard library reads it line by line, in the main process
+    is_source_code: bool = False  # small words tell no language
+    has_own_metadata: bool = False  # its documents have metadata and ids of their own, not those of the file
+    extra: str = ""  # the optional dependencies that the parser needs
 
-    def load(self) -> Reader:
-        """The function; its module, and with it the parser, is imported now."""
-        module, function = self.reader.split(":")
-        return cast(Reader, getattr(importlib.import_module(f"indexer.readers.formats.{module}"), function))
+    def read(self, stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
+        """Import the module of the format and yield the documents of `stream`.
+
+        Raises MissingExtra if the module cannot import its parser.
+        """
+        try:
+            function = _load(self.parser or self.reader)
+        except ImportError as error:
+            if not self.extra:
+                raise
+            raise MissingExtra(self.extra, f"reading {self.name} files") from error
+        if self.parser:
+            yield from read_parsed(function, stream, origin, options, PurePosixPath(origin.name).stem)
+        else:
+            yield from function(stream, origin, options)
+
+    def count_documents(self, path: Path) -> int | None:
+        """Return the number of documents of a file; None if only reading tells it."""
+        return int(_load(self.counter)(path)) if self.counter else None
+
+
+def _load(function: str) -> Callable[..., Any]:
+    module, _, name = function.partition(":")
+    loaded: Callable[..., Any] = getattr(importlib.import_module(f"indexer.readers.formats.{module}"), name)
+    return loaded
+
+
+def read_parsed(
+    parse: Parser, stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions, title: str
+) -> Iterator[ReadItem]:
+    """Parse a whole file as one document.
+
+    The name of the file is the id. `title` is the title if the parser finds none.
+    """
+    try:
+        parsed = parse(read_whole(stream, options.limits), options)
+    except BadDocument as error:
+        yield BadDocument(str(error), path=origin.path)
+        return
+    if parsed.text.strip():
+        yield parsed.document(origin.name, title)
+    else:
+        yield BadDocument("holds no text", path=origin.path)
 
 
 TEXT_SUFFIXES = tuple(
     ".txt .text .log .adoc .asciidoc .bib .mediawiki .nfo .org .pod .srt .textile .vtt .wiki".split()  # noqa: SIM905
 )
-FORMATS = {
-    each.name: each
-    for each in (
-        Format("beir", (), "beir:read_corpus", inside=True),
-        Format("jsonl", (".jsonl", ".ndjson"), "jsonl:read_jsonl", inside=True),
-        Format("csv", (".csv",), "tables:read_table", inside=True),
-        Format("tsv", (".tsv", ".tab"), "tables:read_table", inside=True),
-        Format("json", (".json",), "structured:read_json"),
-        Format("parquet", (".parquet",), "parquet:read_parquet"),
-        Format("text", TEXT_SUFFIXES, "text:read_text"),
-        Format("markdown", (".md", ".markdown", ".mdx"), "markdown:read_markdown"),
-        Format("rst", (".rst", ".rest"), "rst:read_rst"),
-        Format("code", (), "code:read_code"),
-        Format("notebook", (".ipynb",), "structured:read_notebook"),
-        Format("html", (".html", ".htm", ".xhtml"), "html:read_html"),
-        Format("pdf", (".pdf",), "pdf:read_pdf"),
-        Format("docx", (".docx", ".docm"), "docx:read_docx"),
-        Format("pptx", (".pptx", ".pptm"), "pptx:read_pptx"),
-        Format("sheet", (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), "sheet:read_sheet"),
-        Format("odt", (".odt",), "odf:read_odt"),
-        Format("odp", (".odp",), "odf:read_odp"),
-        Format("epub", (".epub",), "epub:read_epub"),
-        Format("mail", (".eml", ".mht", ".mhtml"), "mail:read_mail"),
-        Format("mbox", (".mbox",), "mail:read_mbox"),
-        Format("zip", (".zip",), "archive:read_zip"),
-        Format("tar", (".tar",), "archive:read_tar"),
-    )
-}
-BY_SUFFIX = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}
-CODE_SUFFIXES = frozenset(
+CODE_SUFFIXES = tuple(
     """
     .bash .c .cc .cfg .clj .cpp .cs .css .cxx .dart .ex .exs .go .gradle .groovy .h .hpp .hs .ini .java .jl .js .jsx
     .kt .lua .m .mjs .ml .php .pl .proto .ps1 .py .pyi .r .rb .rs .scala .scss .sh .sql .swift .tcl .tex .tf .toml
     .ts .tsx .vue .xml .yaml .yml .zig
     """.split()  # noqa: SIM905 -- sixty quoted words would be harder to read
 )
-TEXT_NAMES = frozenset(
-    ("readme", "license", "licence", "copying", "changelog", "authors", "notice", "makefile", "news")
+ZIP = Magic(b"PK\x03\x04")
+OLE = Magic(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # Office before 2007, and encrypted Office files since
+OFFICE_TYPES = "[Content_Types].xml"
+ODF_TYPE = "application/vnd.oasis.opendocument."
+HTML_TAG = re.compile(rb"<(?:!doctype\s+html|html|head|body|div|table|p|h1)[\s>]", re.IGNORECASE)
+MAIL_HEADER = re.compile(
+    rb"(?:received|return-path|from|to|subject|date|message-id|mime-version|delivered-to|x-[\w-]+):", re.I
 )
+FORMATS = {
+    row.name: row
+    for row in (
+        Format("beir", reader="json_records:read_beir", is_streamed=True, is_line_oriented=True, has_own_metadata=True),
+        Format(
+            "jsonl",
+            reader="json_records:read_jsonl",
+            suffixes=(".jsonl", ".ndjson"),
+            array_format="json",
+            is_streamed=True,
+            is_line_oriented=True,
+            has_own_metadata=True,
+        ),
+        Format(
+            "csv",
+            reader="tables:read_table",
+            suffixes=(".csv",),
+            is_streamed=True,
+            is_line_oriented=True,
+            has_own_metadata=True,
+        ),
+        Format(
+            "tsv",
+            reader="tables:read_table",
+            suffixes=(".tsv", ".tab"),
+            is_streamed=True,
+            is_line_oriented=True,
+            has_own_metadata=True,
+        ),
+        Format("json", reader="json_records:read_json", suffixes=(".json",), has_own_metadata=True),
+        Format(
+            "parquet",
+            reader="parquet:read_parquet",
+            counter="parquet:count_rows",
+            suffixes=(".parquet",),
+            magic=(Magic(b"PAR1"),),
+            has_own_metadata=True,
+        ),
+        Format("text", parser="plain_text:parse_prose", suffixes=TEXT_SUFFIXES, media_types=("text/plain",)),
+        Format(
+            "markdown",
+            parser="markdown:parse_markdown",
+            suffixes=(".md", ".markdown", ".mdx"),
+            media_types=("text/markdown",),
+        ),
+        Format("rst", parser="rst:parse_rst", suffixes=(".rst", ".rest")),
+        Format("code", reader="plain_text:read_code", suffixes=CODE_SUFFIXES, is_source_code=True),
+        Format(
+            "notebook",
+            parser="notebook:parse_notebook",
+            suffixes=(".ipynb",),
+            text_pattern=TextPattern(re.compile(rb"\{"), re.compile(rb'"nbformat"'), window=HEAD_BYTES),
+            is_source_code=True,
+        ),
+        Format(
+            "html",
+            parser="html:parse_html",
+            suffixes=(".html", ".htm", ".xhtml"),
+            media_types=("text/html", "application/xhtml+xml"),
+            text_pattern=TextPattern(re.compile(rb"<"), HTML_TAG, in_utf16=True),
+        ),
+        Format(
+            "pdf", parser="pdf:parse_pdf", suffixes=(".pdf",), magic=(Magic(b"%PDF-", window=1024 - 5),), extra="pdf"
+        ),
+        Format(
+            "docx",
+            parser="docx:parse_docx",
+            suffixes=(".docx", ".docm"),
+            magic=(ZIP,),
+            zip_members=(OFFICE_TYPES, "word/"),
+        ),
+        Format(
+            "pptx",
+            parser="pptx:parse_pptx",
+            suffixes=(".pptx", ".pptm"),
+            magic=(ZIP,),
+            zip_members=(OFFICE_TYPES, "ppt/"),
+        ),
+        Format(
+            "sheet",
+            parser="sheet:parse_sheet",
+            suffixes=(".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),
+            media_types=(ODF_TYPE + "spreadsheet",),
+            magic=(ZIP, OLE),
+            zip_members=(OFFICE_TYPES, "xl/"),
+            ole=OleContent("Workbook", ".xls"),
+            extra="office",
+        ),
+        Format("odt", parser="odf:parse_odf", suffixes=(".odt",), media_types=(ODF_TYPE + "text",), magic=(ZIP,)),
+        Format(
+            "odp", parser="odf:parse_odf", suffixes=(".odp",), media_types=(ODF_TYPE + "presentation",), magic=(ZIP,)
+        ),
+        Format(
+            "epub",
+            parser="epub:parse_epub",
+            suffixes=(".epub",),
+            media_types=("application/epub+zip",),
+            magic=(ZIP,),
+            zip_members=("META-INF/container.xml",),
+        ),
+        Format(
+            "mail",
+            reader="mail:read_mail",
+            suffixes=(".eml", ".mht", ".mhtml"),
+            text_pattern=TextPattern(MAIL_HEADER, MAIL_HEADER, count=3),
+        ),
+        Format(
+            "mbox",
+            reader="mail:read_mbox",
+            suffixes=(".mbox",),
+            text_start=re.compile(rb"From \S+.*\d{4}\s*\n[\w-]+:"),
+        ),
+        Format("zip", reader="archive:read_zip", suffixes=(".zip",), magic=(ZIP,), has_own_metadata=True),
+        Format(
+            "tar",
+            reader="archive:read_tar",
+            suffixes=(".tar",),
+            magic=(Magic(b"ustar", offset=257),),
+            is_streamed=True,
+            has_own_metadata=True,
+        ),
+    )
+}
+DEFAULT_TEXT = "text"  # the format of a text without a suffix
+DEFAULT_ZIP = "zip"  # the format of a zip archive that holds no document of another format
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedFormat:
+    """A format that Attendex recognises and does not read. The outcome of a file shows `kind`."""
+
+    kind: str
+    magic: tuple[Magic, ...] = ()
+    ole: OleContent | None = None
+
+
+UNSUPPORTED = (
+    UnsupportedFormat("RTF", (Magic(b"{\\rtf"),)),
+    UnsupportedFormat("image", (Magic(b"\x89PNG"), Magic(b"\xff\xd8\xff"), Magic(b"GIF8"))),
+    UnsupportedFormat("7z archive", (Magic(b"7z\xbc\xaf\x27\x1c"),)),
+    UnsupportedFormat("RAR archive", (Magic(b"Rar!"),)),
+    UnsupportedFormat("Zstandard data", (Magic(b"\x28\xb5\x2f\xfd"),)),
+    UnsupportedFormat("SQLite database", (Magic(b"SQLite format 3"),)),
+    UnsupportedFormat("program", (Magic(b"\x7fELF"), Magic(b"MZ"))),
+    UnsupportedFormat("audio or video", (Magic(b"OggS"), Magic(b"ID3"))),
+    UnsupportedFormat("encrypted Office file", ole=OleContent("EncryptedPackage")),
+    UnsupportedFormat("Outlook message (save it as .eml)", ole=OleContent("__substg1.0_", ".msg")),
+)
+OLD_OFFICE = "Office file from before 2007 (save it as .docx or .pptx)"  # an OLE file of no other kind
+
+
+def format_for_suffix(suffix: str) -> Format | None:
+    """Return the format of files with this suffix, in lower or upper case."""
+    return next((row for row in FORMATS.values() if suffix.lower() in row.suffixes), None)
+
+
+def format_for_media_type(media_type: str) -> Format | None:
+    """Return the format that this media type names.
+
+    Returns None for a format with magic bytes, because the bytes tell it better than a web server does.
+    """
+    return next((row for row in FORMATS.values() if media_type in row.media_types and not row.magic), None)

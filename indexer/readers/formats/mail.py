@@ -1,4 +1,4 @@
-"""Mails (EML) and mailboxes (mbox): subject as title, the readable body, attachments as documents of their own."""
+"""Mails (EML) and mailboxes (mbox): subject as title, readable body, attachments as documents of their own."""
 
 from __future__ import annotations
 
@@ -27,35 +27,37 @@ from retrieval.types import Document
 
 FROM_LINE = b"From "
 ESCAPED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
-UNSAFE = re.compile(r"[^\w.@+-]+")
-ADDRESSES = 50  # of the recipients that are kept
-PARTS = 200
-PARTS_DEEP = 20
-SAVED_FROM = "snapshot-content-location"
+UNSAFE_CHARACTERS = re.compile(r"[^\w.@+-]+")
+MAX_NAME_CHARACTERS = 100
+MAX_ADDRESSES = 50  # of the recipients in the metadata
+MAX_PARTS = 200
+MAX_PART_DEPTH = 20
+SAVED_FROM = "snapshot-content-location"  # the header of a web page that a browser saved
+HEADER_ERRORS = (ValueError, LookupError, IndexError, AttributeError, TypeError)  # for damaged headers
 
 
 def read_mail(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """The mail as one document, and each attachment that can be read as one more."""
-    yield from _mail(read_whole(stream, options.limits), origin, options)
+    """Yield the mail as one document, then a document for each attachment that has a reader."""
+    yield from _read_message(read_whole(stream, options.limits), origin, options)
 
 
 def read_mbox(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """The mails of a mailbox, named after their numbers within it."""
-    for number, data in enumerate(_split(stream, options.limits.record_bytes), start=1):
+    """Yield the mails of a mailbox. The number of a mail is its name."""
+    for number, data in enumerate(_split_mbox(stream, options.limits.record_bytes), start=1):
         mail = origin.member(str(number))
-        yield from guarded(_mail(data, mail, options), mail)
+        yield from guarded(_read_message(data, mail, options), mail)
 
 
-def _split(stream: BinaryIO, most_bytes: int) -> Iterator[bytes]:
-    """Mails of an mbox file; one beyond the limit is cut there."""
+def _split_mbox(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+    """Yield the mails of an mbox file. Cuts a mail at the limit."""
     lines: list[bytes] = []
     size, after_blank = 0, True
-    for line in iter(lambda: stream.readline(most_bytes), b""):
+    for line in iter(lambda: stream.readline(max_bytes), b""):
         if line.startswith(FROM_LINE) and after_blank:
             if lines:
                 yield ESCAPED_FROM.sub(rb"\1", b"".join(lines))
             lines, size = [], 0
-        elif size < most_bytes:
+        elif size < max_bytes:
             lines.append(line)
             size += len(line)
         after_blank = line in (b"\n", b"\r\n")
@@ -63,46 +65,45 @@ def _split(stream: BinaryIO, most_bytes: int) -> Iterator[bytes]:
         yield ESCAPED_FROM.sub(rb"\1", b"".join(lines))
 
 
-def _mail(data: bytes, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
+def _read_message(data: bytes, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     message = BytesParser(policy=policy.default.clone(raise_on_defect=False)).parsebytes(data)
-    parsed = _parsed(message)
-    nothing = not parsed.text.strip() and not parsed.title
-    if not nothing:
+    parsed = _parse_message(message)
+    empty = not parsed.text.strip() and not parsed.title
+    if not empty:
         yield parsed.document(origin.name, origin.name.rsplit("/", 1)[-1])
     if origin.depth < options.limits.depth:
-        for item in _carried(message, origin, options):
-            nothing = nothing and not isinstance(item, Document)
+        for item in _read_attachments(message, origin, options):
+            empty = empty and not isinstance(item, Document)
             yield item
-    if nothing:
+    if empty:
         yield BadDocument("the mail has neither subject nor text", path=origin.path)
 
 
-def _carried(message: EmailMessage, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """What is attached, each under a name of its own."""
+def _read_attachments(message: EmailMessage, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
+    """Yield the documents of the attachments. Each attachment has a name of its own."""
     used: set[str] = set()
     for number, part in enumerate(_attachments(message), start=1):
-        name = UNSAFE.sub("_", part.get_filename() or f"attachment-{number}")[-100:]
+        name = UNSAFE_CHARACTERS.sub("_", part.get_filename() or f"attachment-{number}")[-MAX_NAME_CHARACTERS:]
         name = f"{number}-{name}" if name in used else name
         used.add(name)
         if part.get_content_type() == "message/rfc822":
-            yield from guarded(_forwarded(part, origin.member(name), options), origin.member(name))
+            yield from guarded(_read_forwarded(part, origin.member(name), options), origin.member(name))
         else:
             yield from read_member(io.BytesIO(_payload(part)), origin.member(name), options)
 
 
-def _forwarded(part: EmailMessage, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """A mail that another carries as it came."""
+def _read_forwarded(part: EmailMessage, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     for inner in part.get_payload():
         if isinstance(inner, EmailMessage):
-            yield from _mail(inner.as_bytes(), origin, options)
+            yield from _read_message(inner.as_bytes(), origin, options)
 
 
-def _parsed(message: EmailMessage) -> ParsedDocument:
-    title, place = _header(message, "subject"), _header(message, SAVED_FROM)
+def _parse_message(message: EmailMessage) -> ParsedDocument:
+    title, url = _header(message, "subject"), _header(message, SAVED_FROM)
     bodies = list(_bodies(message))
-    if place and bodies and _is_html(bodies[0]):  # a page that a browser saved as one file
+    if url and bodies and _is_html(bodies[0]):  # a page that a browser saved as one file
         page = html_to_parsed(_text(bodies[0]))
-        about = {"url": place, "date": _date(message), **page.metadata, "format": "html"}
+        about = {"url": url, "date": _date(message), **page.metadata, "format": "html"}
         return replace(page, title=page.title or title, metadata={key: value for key, value in about.items() if value})
     builder = TextBuilder(title)
     for body in bodies:
@@ -110,21 +111,21 @@ def _parsed(message: EmailMessage) -> ParsedDocument:
         if _is_html(body):
             render_html(parse_page(text).body, builder)
         else:
-            builder.block(_unflowed(text) if body.get_param("format", "") == "flowed" else text)
+            builder.block(_join_flowed(text) if body.get_param("format", "") == "flowed" else text)
     return builder.build(author=_header(message, "from"), to=_recipients(message), date=_date(message))
 
 
 def _bodies(part: EmailMessage, depth: int = 0) -> Iterator[EmailMessage]:
-    """What is read of a mail, in order: of alternatives the first that says something, mostly plain text."""
-    inner = part.get_payload()
-    children = [each for each in inner if isinstance(each, EmailMessage)] if isinstance(inner, list) else []
+    """Yield the parts of the body in order. Of alternatives, yield the first that has text, usually plain text."""
+    payload = part.get_payload()
+    children = [child for child in payload if isinstance(child, EmailMessage)] if isinstance(payload, list) else []
     if part.get_content_maintype() != "multipart":
         if part.get_content_type() in ("text/plain", "text/html") and not _is_file(part):
             yield part
-    elif depth < PARTS_DEEP:
-        found = (list(_bodies(child, depth + 1)) for child in children[:PARTS])
+    elif depth < MAX_PART_DEPTH:
+        found = (list(_bodies(child, depth + 1)) for child in children[:MAX_PARTS])
         if part.get_content_subtype() == "alternative":
-            yield from next((bodies for bodies in found if any(_text(each).strip() for each in bodies)), [])
+            yield from next((bodies for bodies in found if any(_text(body).strip() for body in bodies)), [])
         elif part.get_content_subtype() == "related":
             yield from next(found, [])
         else:
@@ -140,8 +141,8 @@ def _is_file(part: EmailMessage) -> bool:
     return bool(part.get_filename()) or part.get_content_disposition() == "attachment"
 
 
-def _unflowed(text: str) -> str:
-    """Lines that end in a space go on in the next (RFC 3676); quotes and the line above a signature do not."""
+def _join_flowed(text: str) -> str:
+    """Join lines that end in a space with the next line (RFC 3676), except quotes and the signature separator."""
     lines: list[str] = []
     for line in text.split("\n"):
         before = lines[-1] if lines else ""
@@ -153,23 +154,24 @@ def _unflowed(text: str) -> str:
 
 
 def _recipients(message: EmailMessage) -> tuple[str, ...]:
-    """Addresses with their names, in which commas may stand."""
+    """Return the addresses with their names. A name may contain commas."""
     pairs = getaddresses([_header(message, name) for name in ("to", "cc")])
-    return tuple(f"{name} <{address}>" if name else address for name, address in pairs if name or address)[:ADDRESSES]
+    shown = (f"{name} <{address}>" if name else address for name, address in pairs if name or address)
+    return tuple(islice(shown, MAX_ADDRESSES))
 
 
 def _header(message: EmailMessage, name: str) -> str:
-    """A header decoded; "" where it is missing or beyond reading."""
+    """Return a decoded header; "" if it is missing or damaged."""
     try:
         return one_line(str(message.get(name, "")))
-    except (ValueError, LookupError, IndexError, AttributeError, TypeError):
+    except HEADER_ERRORS:
         return ""
 
 
 def _date(message: EmailMessage) -> str:
     try:
         return str(message["date"].datetime.isoformat()) if message["date"] else ""
-    except (ValueError, LookupError, IndexError, AttributeError, TypeError):
+    except HEADER_ERRORS:
         return ""
 
 
@@ -179,24 +181,24 @@ def _payload(part: EmailMessage) -> bytes:
 
 
 def _text(part: EmailMessage) -> str:
-    return decode(_payload(part), part.get_content_charset() or "", declares=part.get_content_type() == "text/html")
+    return decode(_payload(part), part.get_content_charset() or "", declares=_is_html(part))
 
 
 def _attachments(message: EmailMessage) -> Iterator[EmailMessage]:
-    """Parts that came as files of a kind that may hold text."""
-    for part in islice(_parts(message), PARTS):
+    """Yield the attached files and the forwarded mails."""
+    for part in islice(_parts(message), MAX_PARTS):
         if _is_file(part) or part.get_content_type() == "message/rfc822":
             yield part
 
 
 def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
-    """Parts that hold no parts themselves, and mails within, which are not looked into."""
-    waiting: list[object] = [message]
-    while waiting:
-        part = waiting.pop()
+    """Yield the parts that are not multipart, and forwarded mails without their parts."""
+    stack: list[object] = [message]
+    while stack:
+        part = stack.pop()
         if not isinstance(part, EmailMessage):
             continue
         if part.get_content_maintype() == "multipart" and isinstance(inner := part.get_payload(), list):
-            waiting.extend(reversed(inner))
+            stack.extend(reversed(inner))
         elif part is not message or part.get_content_type() == "message/rfc822":
             yield part

@@ -1,43 +1,50 @@
-"""Parquet: one document a row, read batch by batch."""
+"""Parquet: one document for each row, read in batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
-from indexer.readers.formats.jsonl import check_encodable
-from indexer.readers.formats.records import document_from, fields_problem
+from indexer.readers.formats.records import check_encodable, document_from, fields_problem
 from indexer.readers.formats.tables import table_as_text
 from retrieval.errors import BadDocument
-from retrieval.types import Document
 
 BATCH_ROWS = 1024
 
 
 def read_parquet(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """A document, or what is wrong, for every row; `line` of an error is the row, from 1."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    """Yield a document or an error for each row. The line of an error is the row's number, from 1."""
     number = 0
     try:
         with pq.ParquetFile(stream) as table:
             if problem := fields_problem(table.schema_arrow.names, options):
-                yield _without_records(table, problem, origin, options)
+                yield _read_as_text(table, problem, origin, options)
                 return
             for batch in table.iter_batches(batch_size=BATCH_ROWS):
                 for record in batch.to_pylist(maps_as_pydicts="lossy"):
                     number += 1
-                    yield _item(record, origin.path, number, options)
+                    yield _read_record(record, origin.path, number, options)
     except (pa.ArrowException, OSError, ValueError) as error:
         yield BadDocument(f"not readable as Parquet after row {number}: {error}", path=origin.path)
 
 
-def _without_records(table: Any, problem: str, origin: DocumentOrigin, options: ReadOptions) -> ReadItem:
-    """A table of another kind: one document in a folder, else the reason why it is none."""
+def count_rows(path: Path) -> int:
+    """Return the number of rows; 1 for a file that is not readable, since it gives one error."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException):
+        return 1
+
+
+def _read_as_text(table: Any, problem: str, origin: DocumentOrigin, options: ReadOptions) -> ReadItem:
+    """Return a table without records as one document if `options` ask for it, else return `problem` as an error."""
     if not options.tables_as_text:
         return BadDocument(problem, path=origin.path)
     names = table.schema_arrow.names
@@ -46,9 +53,9 @@ def _without_records(table: Any, problem: str, origin: DocumentOrigin, options: 
     return table_as_text(chain([names], rows), origin, options)
 
 
-def _item(record: dict[str, object], path: str, number: int, options: ReadOptions) -> ReadItem:
+def _read_record(record: dict[str, object], path: str, number: int, options: ReadOptions) -> ReadItem:
     try:
-        document: Document = document_from(record, options)
+        document = document_from(record, options)
         check_encodable(document)
         return document
     except BadDocument as error:

@@ -1,66 +1,66 @@
-"""PDF: text by page with pdfium, headings from the outline, and pypdf for pages whose fonts pdfium cannot map."""
+"""PDF: text by page, headings from the outline, and the document information as metadata."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
+
+import pypdfium2
+import pypdfium2.raw as pdfium
 
 from indexer.readers.base.options import ReadOptions
-from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
-from indexer.readers.formats.pdf_text import PageTexts, page_texts
-from indexer.readers.formats.text import read_as
-from indexer.readers.text.reflow import has_parted_words, joined_words, paragraphs, vocabulary, without_edges
+from indexer.readers.formats.pdf_text import PdfText, extract_text
+from indexer.readers.text.reflow import (
+    has_split_words,
+    join_paragraphs,
+    join_words,
+    remove_repeated_edges,
+    vocabulary,
+)
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
-from retrieval.errors import BadDocument, MissingExtra
+from retrieval.errors import BadDocument
 
-LEAST_LETTERS = 8  # of a page with a text layer worth the name
+MIN_LETTERS = 8  # of a page with a usable text layer
+MAX_OUTLINE_DEPTH = 6
 NO_TITLE = re.compile(
     r"^(?:untitled.*|microsoft \w+ - .*|doi:.*|\S+\.\w{2,4}|[\d\W_]+|slide \d+|title|document\d*)$", re.I
 )
 DATE = re.compile(r"D:(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?")
 LEADER = ". . ."
-LEADERS = re.compile(r"[ \t]?(?:\.[ \t]?){5,}")  # the dots that lead to a page number
-LOOK_ALIKES = re.compile("[\u2e80-\u2fdf\uf900-\ufaff\ufb00-\ufb06]+")  # radicals for characters, ligatures
-
-
-def read_pdf(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """The file as one document with its pages as sections."""
-    return read_as(parse_pdf, stream, origin, options)
+LEADERS = re.compile(r"[ \t]?(?:\.[ \t]?){5,}")  # the dots before a page number
+LOOK_ALIKES = re.compile("[\u2e80-\u2fdf\uf900-\ufaff\ufb00-\ufb06]+")  # radicals in place of characters, ligatures
 
 
 def parse_pdf(data: bytes, options: ReadOptions) -> ParsedDocument:
-    """What is read of a PDF file; raises BadDocument for one that is protected or holds pictures alone."""
-    document = open_pdf(data, options.password)
+    """Parse a PDF file into one document with its pages as sections.
+
+    Raises BadDocument for a file that is protected or consists of pictures.
+    """
+    document = _open_pdf(data, options.password)
     try:
-        found = page_texts(document, data, options)
-        if not any(found.typed) and not any(sum(map(str.isalnum, page)) >= LEAST_LETTERS for page in found.pages):
-            raise BadDocument(_without_text(found, options))
+        text = extract_text(document, data, options)
+        if not any(text.typed) and not any(sum(map(str.isalnum, page)) >= MIN_LETTERS for page in text.pages):
+            raise BadDocument(_no_text_reason(text, options))
         about = document.get_metadata_dict()
         title = one_line(about.get("Title", ""))
-        builder = TextBuilder(title if title and not NO_TITLE.match(title) else found.title)
-        _render(found, _outline(document), builder)
+        builder = TextBuilder(title if title and not NO_TITLE.match(title) else text.title)
+        _render(text, _outline(document), builder)
         return builder.build(
             author=one_line(about.get("Author", "")),
             created=_iso_date(about.get("CreationDate", "")),
             keywords=tuple(filter(None, map(one_line, re.split("[;,]", about.get("Keywords", ""))))),
-            pages=float(len(found.pages)),
-            ocr_pages=float(found.scanned) or None,
+            pages=float(len(text.pages)),
+            ocr_pages=float(text.ocr_pages) or None,
         )
     finally:
         document.close()
 
 
-def open_pdf(data: bytes, password: str) -> Any:
-    """The document; raises BadDocument that tells a protected file from a damaged one."""
-    try:
-        import pypdfium2
-        import pypdfium2.raw as pdfium
-    except ImportError as error:
-        raise MissingExtra("pdf", "reading PDF") from error
+def _open_pdf(data: bytes, password: str) -> Any:
     try:
         return pypdfium2.PdfDocument(data, password=password or None)
     except pypdfium2.PdfiumError as error:
@@ -70,81 +70,79 @@ def open_pdf(data: bytes, password: str) -> Any:
         raise BadDocument(f"damaged: {error}") from error
 
 
-def _without_text(found: PageTexts, options: ReadOptions) -> str:
+def _no_text_reason(text: PdfText, options: ReadOptions) -> str:
     hint = ", and tesseract found none on them" if options.ocr else "; read them with --ocr"
-    if found.unsure:
+    if text.unreadable_pages:
         languages = options.ocr_languages
         hint = f", and tesseract can make no words of them in {languages}; name their language with --ocr-languages"
-    return f"has no text layer: its {len(found.pages)} page(s) are pictures{hint}"
+    return f"has no text layer: its {len(text.pages)} page(s) are pictures{hint}"
 
 
-def _render(found: PageTexts, outline: Mapping[int, list[Entry]], builder: TextBuilder) -> None:
-    words = vocabulary(found.pages) if any(map(has_parted_words, found.pages)) else Counter()
-    for number, page in enumerate(without_edges(found.pages), start=1):
-        builder.place(f"p. {number}")
-        _render_page(joined_words(_normal(page), words), outline.get(number, []), builder)
-        for line in found.typed[number - 1]:
+def _render(text: PdfText, outline: Mapping[int, list[OutlineEntry]], builder: TextBuilder) -> None:
+    words = vocabulary(text.pages) if any(map(has_split_words, text.pages)) else Counter()
+    for number, page in enumerate(remove_repeated_edges(text.pages), start=1):
+        builder.location(f"p. {number}")
+        _render_page(join_words(_normalize(page), words), outline.get(number, []), builder)
+        for line in text.typed[number - 1]:
             builder.block(line, separator="\n")
 
 
-def _render_page(page: str, entries: list[Entry], builder: TextBuilder) -> None:
-    """Paragraphs of a page; a line that is the next entry of the outline becomes a heading."""
-    waiting = deque(entries)
-    held: list[str] = []
+def _render_page(page: str, entries: list[OutlineEntry], builder: TextBuilder) -> None:
+    """Add the paragraphs of a page. A line that equals the next entry of the outline becomes a heading."""
+    remaining = deque(entries)
+    lines: list[str] = []
     for line in page.split("\n"):
-        if waiting and _same(line, waiting[0].title):
-            _flush(held, builder)
-            builder.heading(waiting.popleft().level, line)
+        if remaining and _is_same_heading(line, remaining[0].title):
+            _flush(lines, builder)
+            builder.heading(remaining.popleft().level, line)
         else:
-            held.append(line)
-    _flush(held, builder)
-    for entry in waiting:  # what no line shows holds for the pages that follow
-        builder.mark(entry.level, entry.title)
+            lines.append(line)
+    _flush(lines, builder)
+    for entry in remaining:  # an entry that equals no line is the heading of the pages that follow
+        builder.section(entry.level, entry.title)
 
 
-def _flush(held: list[str], builder: TextBuilder) -> None:
-    for block in paragraphs("\n".join(held)).split("\n\n"):
+def _flush(lines: list[str], builder: TextBuilder) -> None:
+    for block in join_paragraphs("\n".join(lines)).split("\n\n"):
         builder.block(block)
-    held.clear()
+    lines.clear()
 
 
-def _same(line: str, title: str) -> bool:
-    """Whether a line is a heading of the outline, numbers before it aside."""
+def _is_same_heading(line: str, title: str) -> bool:
+    """Compare a line with an entry of the outline, without the numbers before them."""
     shown, wanted = (re.sub(r"^[\W\d]+|[\W_]+", " ", text).strip().casefold() for text in (line, title))
     return bool(wanted) and shown == wanted
 
 
-def _normal(text: str) -> str:
+def _normalize(text: str) -> str:
     text = LOOK_ALIKES.sub(lambda match: unicodedata.normalize("NFKC", match.group()), text)
     return LEADERS.sub(" … ", text) if LEADER in text or ".." in text else text
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry of the outline: level 1 is the highest."""
+class OutlineEntry:
+    """An entry of the outline. Level 1 is the highest."""
 
     level: int
     title: str
 
 
-def _outline(document: Any) -> dict[int, list[Entry]]:
-    """Entries by page, from 1."""
-    import pypdfium2
-
-    found: dict[int, list[Entry]] = defaultdict(list)
+def _outline(document: Any) -> dict[int, list[OutlineEntry]]:
+    """Return the entries of the outline by page number, from 1."""
+    found: dict[int, list[OutlineEntry]] = defaultdict(list)
     try:
-        for mark in document.get_toc(max_depth=6):
-            target = mark.get_dest()
+        for bookmark in document.get_toc(max_depth=MAX_OUTLINE_DEPTH):
+            target = bookmark.get_dest()
             page = target.get_index() if target is not None else None
-            if page is not None and one_line(mark.get_title()):
-                found[page + 1].append(Entry(mark.level + 1, one_line(mark.get_title())))
+            if page is not None and one_line(bookmark.get_title()):
+                found[page + 1].append(OutlineEntry(bookmark.level + 1, one_line(bookmark.get_title())))
     except pypdfium2.PdfiumError:
-        return {}  # a damaged outline is no reason to lose the text
+        return {}  # the text of a file with a damaged outline is still readable
     return found
 
 
 def _iso_date(text: str) -> str:
-    """A PDF date as ISO 8601; empty for none."""
+    """Return a PDF date in ISO 8601; "" if `text` is not a date."""
     found = DATE.match(text)
     if not found:
         return ""

@@ -1,133 +1,139 @@
-"""The text layer of PDF pages, with what pdfium gets wrong put right, and pages without one read as pictures."""
+"""Extract the text of PDF pages: the text layer, form fields and notes, and OCR for pages without a text layer.
+
+pdfium extracts the text. This module corrects its known errors and uses pypdf for pages whose fonts pdfium cannot map.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import pypdfium2.raw as pdfium
+
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.ocr import read_page
-from indexer.readers.formats.pdf_form import prepare_forms, typed_in
 from indexer.readers.text.text_builder import one_line
 from retrieval.errors import BadDocument
 
 ARABIC = re.compile("[\u0600-\u06ff]")
-PARTED_LIGATURE = re.compile("([\u0622\u0623\u0625\u0627])(\u0644)")  # alef before lam, out of one lam-alef glyph
-FIRST_PAGES = range(3)  # these and every 16th are looked at for suspect fonts, and all pages after one that is
-EVERY = 16
+SWAPPED_LIGATURE = re.compile("([\u0622\u0623\u0625\u0627])(\u0644)")  # alef before lam, from one lam-alef glyph
+FIRST_PAGES = range(3)  # checked for suspect fonts
+CHECK_INTERVAL = 16  # so is every 16th page, and each page after the first suspect one
 SAMPLE_OBJECTS = 300  # text objects of a page
-EMPTY_SHARE = 0.15  # of a page's text objects that give no text: more, and its fonts are suspect
-CLOSING_ZERO_BYTES = 2
+EMPTY_SHARE = 0.15  # of a page's text objects that give no text; with a larger share its fonts are suspect
+NUL_BYTES = 2  # at the end of a UTF-16 string
+MAX_FONT_NAME_BYTES = 128
 LATIN_FONT = re.compile(
     rb"(?:[A-Z]{6}\+)?(?:times|arial|helvetica|courier|calibri|cambria|verdana|georgia|symbol|wingdings|webdings|zapf"
     rb"|tahoma|garamond|segoe|trebuchet|book|century|palatino|comic|impact|lucida|consolas|candara|corbel|franklin|gill)",
     re.IGNORECASE,
 )
-GAIN = 1.2  # letters that another parser must find for one of pdfium's
-OCR_LETTERS = 24  # a page with fewer is taken for a picture
+MIN_GAIN = 1.2  # letters of pypdf for one letter of pdfium, so that the text of pypdf is used
+OCR_LETTERS = 24  # OCR reads a page with fewer letters
+TITLE_CHARACTERS = range(8, 201)
+MAX_ANNOTATIONS = 2_000  # of one page
+PLAIN_NAME = re.compile(r"[^\W\d_][\w -]*")  # other names are internal: form1[0].TextField2[0]
 
 
-@dataclass(frozen=True, slots=True)
-class PageTexts:
-    """Text of every page in order, "" where there is none, and what stands largest on the first.
+@dataclass(slots=True)
+class PdfText:
+    """Text of every page in order, "" for a page without text, and the largest text of the first page as title."""
 
-    `scanned` pages were read from their pictures, `unsure` ones could not be, though something stands there.
-    """
-
-    pages: list[str]
-    title: str
-    typed: list[list[str]]  # of each page, into its fields and on top of it
-    scanned: int = 0
-    unsure: int = 0
+    pages: list[str] = field(default_factory=list)
+    title: str = ""
+    typed: list[list[str]] = field(default_factory=list)  # form fields and notes of each page
+    ocr_pages: int = 0
+    unreadable_pages: int = 0  # OCR found marks on them and no words
 
 
-def page_texts(document: Any, data: bytes, options: ReadOptions) -> PageTexts:
-    """The text of each page, within the limit of what one file may give."""
-    prepare_forms(document)
-    second = _SecondOpinion(data, options.password)
-    pages: list[str] = []
-    title = ""
-    scanned = unsure = 0
-    typed: list[list[str]] = []
-    left = options.limits.text_bytes
+def extract_text(document: Any, data: bytes, options: ReadOptions) -> PdfText:
+    """Extract the text of each page. Raises BadDocument for more text or more OCR pages than the limits allow."""
+    if document.get_formtype():
+        document.init_forms()  # required before the first page is opened
+    fallback = _PypdfFallback(data, options.password)
+    found = PdfText()
+    remaining = options.limits.text_bytes
     for number in range(len(document)):
         page = document[number]
         layer = page.get_textpage()
         text = _layer_text(layer)
         if number == 0:
-            title = _printed_title(page, layer)
-        if (second.is_asked or number in FIRST_PAGES or number % EVERY == 0) and _is_suspect(page, layer):
-            text = _better(text, second.page(number))
+            found.title = _printed_title(page, layer)
+        if (fallback.is_used or number in FIRST_PAGES or number % CHECK_INTERVAL == 0) and _is_suspect(page, layer):
+            text = _better_text(text, fallback.page_text(number))
         layer.close()
         if options.ocr and sum(map(str.isalnum, text)) < OCR_LETTERS:
-            if scanned + unsure >= options.limits.ocr_pages:
-                raise BadDocument(f"more than {options.limits.ocr_pages:,} of its pages are pictures")
-            reading = read_page(page, options)
-            options.report_progress()
-            text = reading.text or text
-            scanned += bool(reading.text)
-            unsure += reading.unsure
-        typed.append([line for line in typed_in(document, page) if line])
+            text = _ocr_text(page, found, options) or text
+        found.typed.append([line for line in _typed_lines(document, page) if line])
         page.close()
-        left -= len(text)
-        if left < 0:
+        remaining -= len(text)
+        if remaining < 0:
             raise BadDocument(f"gives more than {options.limits.text_bytes:,} characters of text")
-        pages.append(text)
-    return PageTexts(pages, title, typed, scanned, unsure)
+        found.pages.append(text)
+    return found
+
+
+def _ocr_text(page: Any, found: PdfText, options: ReadOptions) -> str:
+    if found.ocr_pages + found.unreadable_pages >= options.limits.ocr_pages:
+        raise BadDocument(f"more than {options.limits.ocr_pages:,} of its pages are pictures")
+    result = read_page(page, options)
+    options.report_progress()
+    found.ocr_pages += bool(result.text)
+    found.unreadable_pages += result.is_unreadable
+    return result.text
 
 
 def _layer_text(layer: Any) -> str:
     text = str(layer.get_text_range())
-    return _with_ligatures(text, layer) if ARABIC.search(text) else text
+    return _restore_ligatures(text, layer) if ARABIC.search(text) else text
 
 
-def _with_ligatures(text: str, layer: Any) -> str:
-    """Right-to-left order turns the two letters of a lam-alef glyph round; letters of one glyph share its box."""
+def _restore_ligatures(text: str, layer: Any) -> str:
+    """Swap the two letters of each lam-alef glyph back. The letters of one glyph share its box."""
     characters = list(text)
-    for match in PARTED_LIGATURE.finditer(text):
+    for match in SWAPPED_LIGATURE.finditer(text):
         alef = match.start()
         if alef + 1 < layer.count_chars() and layer.get_charbox(alef) == layer.get_charbox(alef + 1):
             characters[alef : alef + 2] = match.group(2), match.group(1)
     return "".join(characters)
 
 
+def _text_objects(page: Any) -> list[Any]:
+    return list(islice(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT], max_depth=3), SAMPLE_OBJECTS))
+
+
 def _is_suspect(page: Any, layer: Any) -> bool:
-    """Whether many of a page's text objects give no text, in a font that the file names but does not hold.
+    """Check whether many text objects give no text and have a font that the file names but does not embed.
 
-    Text objects of spaces give none either; they are told apart by the names of the fonts, which are those of Latin
-    letters in any file that does well without holding them.
+    Text objects of spaces give no text either. Their fonts have names of Latin fonts, which a file need not embed.
     """
-    import pypdfium2.raw as pdfium
-
-    objects = list(islice(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT], max_depth=3), SAMPLE_OBJECTS))
-    silent = [each for each in objects if pdfium.FPDFTextObj_GetText(each, layer, None, 0) <= CLOSING_ZERO_BYTES]
-    if len(silent) <= EMPTY_SHARE * len(objects):
+    objects = _text_objects(page)
+    empty = [each for each in objects if pdfium.FPDFTextObj_GetText(each, layer, None, 0) <= NUL_BYTES]
+    if len(empty) <= EMPTY_SHARE * len(objects):
         return False
-    return sum(_is_foreign(pdfium.FPDFTextObj_GetFont(each)) for each in silent) > EMPTY_SHARE * len(objects)
+    return sum(_is_foreign_font(pdfium.FPDFTextObj_GetFont(each)) for each in empty) > EMPTY_SHARE * len(objects)
 
 
-def _is_foreign(font: Any) -> bool:
-    import ctypes
-
-    import pypdfium2.raw as pdfium
-
+def _is_foreign_font(font: Any) -> bool:
     if pdfium.FPDFFont_GetIsEmbedded(font) == 1:
         return False
-    name = ctypes.create_string_buffer(128)
+    name = ctypes.create_string_buffer(MAX_FONT_NAME_BYTES)
     pdfium.FPDFFont_GetBaseFontName(font, name, len(name))
     return not LATIN_FONT.match(name.value)
 
 
-def _better(text: str, other: str) -> str:
-    return other if sum(map(str.isalnum, other)) > GAIN * sum(map(str.isalnum, text)) else text
+def _better_text(text: str, other: str) -> str:
+    return other if sum(map(str.isalnum, other)) > MIN_GAIN * sum(map(str.isalnum, text)) else text
 
 
-class _SecondOpinion:
-    """The same file as pypdf reads it, which knows more fonts and takes ten times as long."""
+class _PypdfFallback:
+    """The text of the same file from pypdf, which knows more fonts and takes ten times as long."""
 
     def __init__(self, data: bytes, password: str) -> None:
         self._data = data
@@ -135,12 +141,12 @@ class _SecondOpinion:
         self._pages: Any = None
 
     @property
-    def is_asked(self) -> bool:
-        """Whether a page was suspect before."""
+    def is_used(self) -> bool:
+        """True if an earlier page was suspect."""
         return self._pages is not None
 
-    def page(self, number: int) -> str:
-        """The page's text; "" where it cannot be had."""
+    def page_text(self, number: int) -> str:
+        """Return the text of a page; "" if pypdf fails."""
         try:
             if self._pages is None:
                 import pypdf
@@ -148,49 +154,75 @@ class _SecondOpinion:
                 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
                 self._pages = pypdf.PdfReader(io.BytesIO(self._data), password=self._password or None).pages
             return str(self._pages[number].extract_text())
-        except Exception:  # a second opinion may fail in any way; the first one stands
+        except Exception:  # pypdf may fail in any way; the text of pdfium stays
             return ""
 
 
 def _printed_title(page: Any, layer: Any) -> str:
-    """What stands largest on the page, where that is of a title's length; "" otherwise."""
-    import pypdfium2.raw as pdfium
-
-    objects = list(islice(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT], max_depth=3), SAMPLE_OBJECTS))
+    """Return the largest text of the page if it has the length of a title, else ""."""
+    objects = _text_objects(page)
     sizes = [round(_font_size(each), 1) for each in objects]
     title = ""
-    for largest in sorted(set(sizes), reverse=True)[:2]:  # the very largest may be a space or an initial
+    for largest in sorted(set(sizes), reverse=True)[:2]:  # the very largest text may be a space or an initial
         shown = (_object_text(each, layer) for each, size in zip(objects, sizes, strict=True) if size == largest)
         if largest and len(title := one_line(" ".join(shown))) > 1:
             break
-    unusable = _is_spaced_out(title.split()) or ARABIC.search(title)  # whose letters come in another order here
-    return title if 8 <= len(title) <= 200 and not unusable else ""
+    is_unusable = _is_spaced_out(title.split()) or ARABIC.search(title)  # text objects have Arabic letters in reverse
+    return title if len(title) in TITLE_CHARACTERS and not is_unusable else ""
 
 
 def _is_spaced_out(words: list[str]) -> bool:
-    """Text set letter by letter gives a title that nobody would search for."""
+    """Check whether a title is set letter by letter, so that no query matches it."""
     return sum(len(word) == 1 for word in words) > 0.4 * len(words)
 
 
 def _font_size(text_object: Any) -> float:
-    import ctypes
-
-    import pypdfium2.raw as pdfium
-
     size = ctypes.c_float()
     pdfium.FPDFTextObj_GetFontSize(text_object, size)
     matrix = text_object.get_matrix()
-    return (
-        0.0 if abs(matrix.b) > abs(matrix.d) else float(size.value * abs(matrix.d))
-    )  # a stamp up the margin is no title
+    is_vertical = abs(matrix.b) > abs(matrix.d)  # a stamp in the margin is not a title
+    return 0.0 if is_vertical else float(size.value * abs(matrix.d))
 
 
 def _object_text(text_object: Any, layer: Any) -> str:
-    import ctypes
+    return _utf16_string(pdfium.FPDFTextObj_GetText, text_object, layer)
 
-    import pypdfium2.raw as pdfium
 
-    length = pdfium.FPDFTextObj_GetText(text_object, layer, None, 0)
-    buffer = ctypes.create_string_buffer(max(length, 2))
-    pdfium.FPDFTextObj_GetText(text_object, layer, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), length)
-    return bytes(buffer.raw[: max(0, length - 2)]).decode("utf-16-le", "replace")
+def _typed_lines(document: Any, page: Any) -> Iterator[str]:
+    """Yield "label: value" for each form field, and the text of notes on the page. The text layer lacks both."""
+    shown_types = {pdfium.FPDF_FORMFIELD_TEXTFIELD, pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX}
+    for number in range(min(pdfium.FPDFPage_GetAnnotCount(page), MAX_ANNOTATIONS)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, number)
+        subtype = pdfium.FPDFAnnot_GetSubtype(annotation)
+        if subtype == pdfium.FPDF_ANNOT_FREETEXT:
+            yield one_line(_utf16_string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents"))
+        elif subtype == pdfium.FPDF_ANNOT_WIDGET and document.formenv:
+            form = document.formenv
+            if pdfium.FPDFAnnot_GetFormFieldType(form, annotation) in shown_types:
+                yield _field_line(form, annotation)
+        pdfium.FPDFPage_CloseAnnot(annotation)
+
+
+def _field_line(form: Any, annotation: Any) -> str:
+    """Return the label and the value of a field; "" for an empty field."""
+    value, name, label = (
+        one_line(_utf16_string(function, form, annotation))
+        for function in (
+            pdfium.FPDFAnnot_GetFormFieldValue,
+            pdfium.FPDFAnnot_GetFormFieldName,
+            pdfium.FPDFAnnot_GetFormFieldAlternateName,
+        )
+    )
+    label = label or name
+    has_label = label and (label != name or PLAIN_NAME.fullmatch(name))
+    return f"{label}: {value}" if value and has_label else value
+
+
+def _utf16_string(function: Callable[..., int], *arguments: Any) -> str:
+    """Return a string of pdfium. Two calls are necessary: for its length in bytes, then for its bytes."""
+    length = function(*arguments, None, 0)
+    if length <= NUL_BYTES:
+        return ""
+    buffer = ctypes.create_string_buffer(length)
+    function(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), length)
+    return buffer.raw[: length - NUL_BYTES].decode("utf-16-le", "replace")

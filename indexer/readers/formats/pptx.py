@@ -1,16 +1,13 @@
-"""Presentations: a section a slide, its title as heading, tables as rows, diagrams and speaker's notes after it."""
+"""Presentations: a section for each slide, its title as heading, tables as rows, then diagrams and notes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
-from typing import BinaryIO
+from itertools import chain, islice
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
 
 from indexer.readers.base.options import ReadOptions
-from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
-from indexer.readers.formats.text import read_as
 from indexer.readers.formats.zip_package import (
     attribute,
     core_properties,
@@ -24,60 +21,55 @@ from indexer.readers.formats.zip_package import (
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument
 
-MOST_CATEGORIES = 200  # of a chart
+MAX_CATEGORIES = 200  # of a chart
 PRESENTATION = "ppt/presentation.xml"
-SILENT = frozenset(("dt", "ftr", "sldNum", "hdr", "sldImg"))  # placeholders for date, footer and number
+IGNORED_PLACEHOLDERS = frozenset(("dt", "ftr", "sldNum", "hdr", "sldImg"))  # placeholders for date, footer and number
 NO_TITLE = frozenset(("powerpoint presentation", "presentation", "slide 1", "powerpoint-präsentation"))
 
 
-def read_pptx(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """The file as one document."""
-    return read_as(parse_pptx, stream, origin, options)
-
-
 def parse_pptx(data: bytes, options: ReadOptions) -> ParsedDocument:
-    """What is read of a presentation."""
+    """Parse a presentation."""
     with open_zip(data, options.limits) as archive:
         about = core_properties(archive)
         title = about.pop("title", "")
         builder = TextBuilder("" if title.lower() in NO_TITLE else title)
         slides = list(_slides(archive))
         for number, slide in enumerate(slides, start=1):
-            builder.place(f"slide {number}", afresh=True)
-            _slide(archive, slide, builder)
+            builder.location(f"slide {number}", clear_headings=True)
+            _render_slide(archive, slide, builder)
     return builder.build(**about, pages=float(len(slides)))
 
 
 def _slides(archive: ZipFile) -> Iterator[str]:
-    """Names of the slides' parts, in the order of the show."""
+    """Yield the names of the slides' parts, in the order of the presentation."""
     parts = targets(archive, PRESENTATION)
-    for each in parse_xml(read_part(archive, PRESENTATION)).iterfind("./{*}sldIdLst/{*}sldId"):
-        relation = next((value for key, value in each.attrib.items() if key.endswith("}id")), "")
+    for slide in parse_xml(read_part(archive, PRESENTATION)).iterfind("./{*}sldIdLst/{*}sldId"):
+        relation = next((value for key, value in slide.attrib.items() if key.endswith("}id")), "")
         if relation not in parts:
             raise BadDocument("damaged: a slide is missing")
         yield parts[relation]
 
 
-def _slide(archive: ZipFile, part: str, builder: TextBuilder) -> None:
+def _render_slide(archive: ZipFile, part: str, builder: TextBuilder) -> None:
     root = parse_xml(read_part(archive, part))
-    shapes = [each for each in root.iter() if local(each) in ("sp", "graphicFrame")]
-    titles = [each for each in shapes if _placeholder(each) in ("title", "ctrTitle")]
+    shapes = [element for element in root.iter() if local(element) in ("sp", "graphicFrame")]
+    titles = [shape for shape in shapes if _placeholder(shape) in ("title", "ctrTitle")]
     for shape in titles:
         heading = one_line(" ".join(_paragraphs(shape)))
         builder.title = builder.title or heading
         builder.heading(1, heading)
     for shape in shapes:
-        if shape not in titles and _placeholder(shape) not in SILENT:
-            _shape(shape, builder)
+        if shape not in titles and _placeholder(shape) not in IGNORED_PLACEHOLDERS:
+            _render_shape(shape, builder)
     parts = list(targets(archive, part).values())
-    for each in parts:
-        if "/diagrams/data" in each:
-            _blocks(list(_paragraphs(_root(archive, each))), builder)
-        elif "/charts/chart" in each:
-            builder.rows(_chart(_root(archive, each)))
-    for each in parts:
-        if "/notesSlide" in each:
-            _notes(_root(archive, each), builder)
+    for name in parts:
+        if "/diagrams/data" in name:
+            _render_lines(list(_paragraphs(_root(archive, name))), builder)
+        elif "/charts/chart" in name:
+            builder.rows(_chart_rows(_root(archive, name)))
+    for name in parts:
+        if "/notesSlide" in name:
+            _render_notes(_root(archive, name), builder)
 
 
 def _root(archive: ZipFile, part: str) -> Element:
@@ -85,20 +77,20 @@ def _root(archive: ZipFile, part: str) -> Element:
     return Element("nothing") if root is None else root
 
 
-def _chart(root: Element) -> Iterator[list[str]]:
-    """Title, then categories and the names of the series; the numbers are drawn, not written."""
+def _chart_rows(root: Element) -> Iterator[list[str]]:
+    """Yield the title, the names of the series, then the categories. A chart shows its numbers only as a drawing."""
     title = root.find("./{*}chart/{*}title")
     if title is not None:
         yield [" ".join(_paragraphs(title))]
-    names = [_values(each.find("./{*}tx")) for each in root.iter() if local(each) == "ser"]
-    yield [name for each in names for name in each]
-    category = next((each for each in root.iter() if local(each) == "cat"), None)
+    names = [_values(series.find("./{*}tx")) for series in root.iter() if local(series) == "ser"]
+    yield list(chain.from_iterable(names))
+    category = next((element for element in root.iter() if local(element) == "cat"), None)
     yield _values(category)
 
 
 def _values(element: Element | None) -> list[str]:
-    found = (each.text or "" for each in (element.iter() if element is not None else ()) if local(each) == "v")
-    return list(islice(found, MOST_CATEGORIES))
+    found = (child.text or "" for child in (element.iter() if element is not None else ()) if local(child) == "v")
+    return list(islice(found, MAX_CATEGORIES))
 
 
 def _placeholder(shape: Element) -> str:
@@ -106,16 +98,16 @@ def _placeholder(shape: Element) -> str:
     return attribute(found, "type") or "body" if found is not None else ""
 
 
-def _shape(shape: Element, builder: TextBuilder) -> None:
-    if (table := next((each for each in shape.iter() if local(each) == "tbl"), None)) is not None:
+def _render_shape(shape: Element, builder: TextBuilder) -> None:
+    if (table := next((element for element in shape.iter() if local(element) == "tbl"), None)) is not None:
         builder.rows(
             [" ".join(_paragraphs(cell)) for cell in row.iterfind("./{*}tc")] for row in table.iterfind("./{*}tr")
         )
         return
-    _blocks(list(_paragraphs(shape)), builder)
+    _render_lines(list(_paragraphs(shape)), builder)
 
 
-def _blocks(lines: list[str], builder: TextBuilder) -> None:
+def _render_lines(lines: list[str], builder: TextBuilder) -> None:
     for position, text in enumerate(lines):
         builder.block(text, separator="\n\n" if position == 0 else "\n")
 
@@ -124,13 +116,13 @@ def _paragraphs(shape: Element) -> Iterator[str]:
     for paragraph in shape.iter():
         if local(paragraph) == "p":
             text = "".join(
-                "\n" if local(each) == "br" else each.text or "" for each in paragraph.iter() if local(each) in "t br"
+                "\n" if local(run) == "br" else run.text or "" for run in paragraph.iter() if local(run) in "t br"
             )
             if text.strip():
                 yield text.strip()
 
 
-def _notes(root: Element, builder: TextBuilder) -> None:
+def _render_notes(root: Element, builder: TextBuilder) -> None:
     for shape in root.iter():
         if local(shape) == "sp" and _placeholder(shape) == "body":
-            _shape(shape, builder)
+            _render_shape(shape, builder)

@@ -1,15 +1,15 @@
-"""Records (a JSON object, a row of a table) become documents: one set of conventions for all of them.
+"""Conventions by which a record (a JSON object or a row of a table) becomes a document.
 
-Id, title and text stand in their fields; the object under `metadata` and every other field become metadata, nested
-objects by dotted names.  Values keep their type: string, number, boolean, list of strings; dates stay ISO 8601
-strings, which the collection's schema recognises.  Null is the same as absent.
+Id, title and text are fields of the record. The object under `metadata` and all other fields become metadata; nested
+objects get dotted names. Values keep their type: string, number, boolean, list of strings. Dates stay ISO 8601
+strings, which the collection's schema recognises. A null value is a missing value.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
@@ -17,27 +17,34 @@ from indexer.readers.base.options import ReadOptions
 from retrieval.errors import BadDocument
 from retrieval.types import Document, MetadataValue
 
-DEEPEST = 16  # levels of nested metadata
+MAX_DEPTH = 16  # levels of nested metadata
+MAX_SHOWN_FIELDS = 12  # in an error message
 UNENCODABLE = "holds half of a surrogate pair, which is not Unicode text"
 
 
+def id_field_of(names: Sequence[str] | Mapping[str, Any], options: ReadOptions) -> str:
+    """Return the name of the id field of records with these fields."""
+    return options.id_field or ("_id" if "_id" in names else "id")
+
+
 def fields_problem(names: Sequence[str], options: ReadOptions) -> str:
-    """Why rows with these fields are no records; "" where they are."""
+    """Return why rows with these fields are not records; "" if they are."""
     id_fields = (options.id_field,) if options.id_field else ("_id", "id")
     for wanted, option in ((id_fields, "--id-field"), ((options.text_field,), "--text-field")):
         if not set(wanted) & set(names):
             shown = " or ".join(map(repr, wanted))
-            return f"the header has no column {shown} (columns: {', '.join(names[:12])}); name another with {option}"
+            known = ", ".join(names[:MAX_SHOWN_FIELDS])
+            return f"the header has no column {shown} (columns: {known}); name another with {option}"
     return ""
 
 
 def document_from(record: Mapping[str, Any], options: ReadOptions, *, allow_empty: bool = False) -> Document:
-    """The document that `record` describes.
+    """Return the document that `record` describes.
 
-    Raises BadDocument (without a place) when the id or the text is missing or of the wrong kind.  `allow_empty`
-    accepts a document without a single character, which test collections hold.
+    `allow_empty` accepts a document without a single character; test collections hold such documents. Raises
+    BadDocument without path and line if the id or the text is missing or has a wrong type.
     """
-    id_field = options.id_field or ("_id" if "_id" in record else "id")
+    id_field = id_field_of(record, options)
     title = _string(record.get(options.title_field), options.title_field)
     text = _string(record.get(options.text_field), options.text_field)
     if not text and not (allow_empty and options.text_field in record):
@@ -47,10 +54,29 @@ def document_from(record: Mapping[str, Any], options: ReadOptions, *, allow_empt
     return Document(_id(record, id_field), text, title, metadata_from(rest) if rest else {})
 
 
+def check_encodable(document: Document) -> None:
+    """Raise BadDocument for text that UTF-8 cannot hold. The index and the encoder would fail later, without a path."""
+    try:
+        for text in _strings(document):
+            text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadDocument(UNENCODABLE) from error
+
+
+def _strings(document: Document) -> Iterator[str]:
+    yield from (document.id, document.title, document.text)
+    for key, value in document.metadata.items():
+        yield key
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, tuple):
+            yield from value
+
+
 def _require_text(record: Mapping[str, Any], field: str, title: str) -> None:
-    """A title alone is a document where the text is there and empty; nothing at all is not."""
+    """Accept a title alone if the text field exists and is empty; refuse a record without title and text."""
     if record.get(field) is None:
-        known = ", ".join(sorted(record)[:12]) or "none"
+        known = _known_fields(record)
         raise BadDocument(f"no text: field {field!r} is missing (fields: {known}); name another with --text-field")
     if not title:
         raise BadDocument(f"no text: field {field!r} is empty, and there is no title")
@@ -63,9 +89,13 @@ def _id(record: Mapping[str, Any], field: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if value is None or value == "":
-        known = ", ".join(sorted(record)[:12]) or "none"
+        known = _known_fields(record)
         raise BadDocument(f"no id: field {field!r} is missing or empty (fields: {known}); name another with --id-field")
     raise BadDocument(f"id {value!r} is neither a string nor an integer")
+
+
+def _known_fields(record: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(record)[:MAX_SHOWN_FIELDS]) or "none"
 
 
 def _string(value: object, field: str) -> str:
@@ -79,7 +109,7 @@ def _string(value: object, field: str) -> str:
 
 
 def metadata_from(fields: Mapping[str, Any]) -> dict[str, MetadataValue]:
-    """Metadata of a record's remaining fields; what stands under `metadata` wins over a field of the same name."""
+    """Return the metadata of a record's remaining fields. A value under `metadata` wins over a field of its name."""
     found: dict[str, MetadataValue] = {}
     nested = fields.get("metadata")
     for key, value in fields.items():
@@ -92,14 +122,14 @@ def metadata_from(fields: Mapping[str, Any]) -> dict[str, MetadataValue]:
 
 
 def _put(found: dict[str, MetadataValue], key: str, value: Any, depth: int) -> None:
-    """Store `value` under `key`; objects are taken apart."""
+    """Store `value` under `key`; store the fields of an object under dotted names."""
     if value is None or isinstance(value, bytes) or not key:
-        return  # bytes are an image or a hash, nothing to filter by
+        return  # bytes are an image or a hash, which no filter uses
     if isinstance(value, Mapping):
-        if depth == DEEPEST:
-            raise BadDocument(f"metadata {key!r} is nested more than {DEEPEST} levels deep")
-        for inner, each in value.items():
-            _put(found, f"{key}.{inner}", each, depth + 1)
+        if depth == MAX_DEPTH:
+            raise BadDocument(f"metadata {key!r} is nested more than {MAX_DEPTH} levels deep")
+        for name, inner in value.items():
+            _put(found, f"{key}.{name}", inner, depth + 1)
         return
     found[key] = _value(key, value)
 
@@ -110,14 +140,14 @@ def _value(key: str, value: Any) -> MetadataValue:
     if isinstance(value, int | float):
         return _number(key, value)
     if isinstance(value, list | tuple):
-        return tuple(each if isinstance(each, str) else _as_text(each) for each in value if each is not None)
+        return tuple(item if isinstance(item, str) else _as_text(item) for item in value if item is not None)
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     return str(value)  # a Parquet decimal, UUID or interval
 
 
 def _number(key: str, value: float) -> float:
-    """The number as it stands: a whole one keeps its digits, since its field may turn out to hold text."""
+    """Check that the number is finite. A whole number stays an integer, since its field may turn out to hold text."""
     try:
         finite = math.isfinite(value)
     except OverflowError:

@@ -1,16 +1,13 @@
-"""reStructuredText: headings by their underlines, tables as rows, directives by their content, roles by their words."""
+"""reStructuredText: headings by their underlines, tables as rows, directives by their content, roles by their text."""
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 from indexer.readers.base.options import ReadOptions
-from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
-from indexer.readers.formats.rst_tables import csv_table, list_table, table_at
-from indexer.readers.formats.text import read_as
 from indexer.readers.text.charsets import decode
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 
@@ -27,27 +24,59 @@ LINK = re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?")
 MARKS = re.compile(r"(\*\*|``|\*|`)(?=\S)(.+?)(?<=\S)\1_{0,2}")
 CITED = re.compile(r"\[([#*\w.-]+)\]_(?!\w)")
 SUBSTITUTED = re.compile(r"\|([^|\s](?:[^|\n]*[^|\s])?)\|_{0,2}")
-SILENT = ("image", "toctree", "include", "literalinclude", "raw", "contents", "index", "highlight", "meta", "replace")
-CODE = ("code-block", "code", "sourcecode", "math", "parsed-literal", "doctest", "testcode", "prompt", "console")
-NO_ARGUMENT = (*CODE[:3], "only", "ifconfig", "container", "class", "rst-class", "figure", "plot", "tocdepth", "prompt")
+IGNORED_DIRECTIVES = (
+    "image",
+    "toctree",
+    "include",
+    "literalinclude",
+    "raw",
+    "contents",
+    "index",
+    "highlight",
+    "meta",
+    "replace",
+)
+CODE_DIRECTIVES = (
+    "code-block",
+    "code",
+    "sourcecode",
+    "math",
+    "parsed-literal",
+    "doctest",
+    "testcode",
+    "prompt",
+    "console",
+)
+HIDDEN_ARGUMENT = (
+    *CODE_DIRECTIVES[:3],
+    "only",
+    "ifconfig",
+    "container",
+    "class",
+    "rst-class",
+    "figure",
+    "plot",
+    "tocdepth",
+    "prompt",
+)
 FIELDS = {"author": "author", "authors": "author", "date": "date", "version": "version", "title": "title"}
-
-
-def read_rst(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """The file as one document, titled by its first heading."""
-    return read_as(parse_rst, stream, origin, options)
+GRID = re.compile(r"^\s*\+(?:[-=]+\+)+\s*$")
+SIMPLE = re.compile(r"^\s*=+(?: +=+)+\s*$")
+UNDERLINE = re.compile(r"^\s*-+(?: +-+)*\s*$")
+FIRST_CELL = re.compile(r"^(\s*)\* - ?(.*)$")
+NEXT_CELL = re.compile(r"^(\s*)- ?(.*)$")
 
 
 def parse_rst(data: bytes, options: ReadOptions) -> ParsedDocument:
-    """What is read of a reStructuredText file."""
+    """Parse a reStructuredText file. Its first heading is the title."""
     del options
     text = decode(data).expandtabs(8)
-    return _Reader(text.split("\n"), dict(SUBSTITUTION.findall(text))).parsed()
+    return _RstReader(text.split("\n"), dict(SUBSTITUTION.findall(text))).parsed()
 
 
 @dataclass(slots=True)
-class _Reader:
-    """Goes through the lines once; each `_take…` says whether it took what stands at the position."""
+class _RstReader:
+    """Reads the lines once. Each `_take_…` returns whether it has taken the lines at the position."""
 
     lines: list[str]
     substitutions: dict[str, str]
@@ -58,7 +87,7 @@ class _Reader:
     _about: dict[str, str] = field(default_factory=dict)
 
     def parsed(self) -> ParsedDocument:
-        """The document."""
+        """Read all lines and return the document."""
         while self.position < len(self.lines):
             taken = self._take_heading() or self._take_table() or self._take_explicit() or self._take_field()
             if not taken:
@@ -73,9 +102,9 @@ class _Reader:
         self._flush()
         if heading.style not in self._levels:
             self._levels.append(heading.style)
-        words = self._inline(heading.text)
-        self.builder.title = self.builder.title or words
-        self.builder.heading(self._levels.index(heading.style) + 1, words)
+        text = self._inline(heading.text)
+        self.builder.title = self.builder.title or text
+        self.builder.heading(self._levels.index(heading.style) + 1, text)
         self.position += heading.lines
         return True
 
@@ -88,7 +117,7 @@ class _Reader:
         return True
 
     def _take_explicit(self) -> bool:
-        """A directive, a footnote or a comment."""
+        """Take a directive, a footnote or a comment."""
         line = self.lines[self.position]
         if directive := DIRECTIVE.match(line):
             self._flush()
@@ -101,13 +130,13 @@ class _Reader:
         elif comment := COMMENT.match(line):
             self._flush()
             self.position += 1
-            self._block(len(comment.group(1)))
+            self._take_block(len(comment.group(1)))
         else:
             return False
         return True
 
     def _take_field(self) -> bool:
-        """A line about the document, below its title."""
+        """Take a metadata field below the title."""
         found = ABOUT.match(self.lines[self.position])
         if not found or found.group(1).lower() not in FIELDS or len(self._levels) > 1:
             return False
@@ -127,27 +156,27 @@ class _Reader:
         indent = _indent(self._paragraph[-1]) if self._paragraph else 0
         self._flush()
         if is_literal and _indent(self._next_line()) > indent:
-            self._verbatim(self._block(indent))
+            self._verbatim(self._take_block(indent))
 
     def _directive(self, name: str, argument: str, indent: int) -> None:
         options: dict[str, str] = {}
         while self.position < len(self.lines) and (option := OPTION.match(self.lines[self.position])):
             options[option.group(1)] = option.group(2)
             self.position += 1
-        if name in SILENT:
-            self._block(indent)
+        if name in IGNORED_DIRECTIVES:
+            self._take_block(indent)
             return
-        if argument and name not in NO_ARGUMENT:
+        if argument and name not in HIDDEN_ARGUMENT:
             self.builder.block(self._inline(argument))
-        if name in CODE:
-            self._verbatim(self._block(indent))
+        if name in CODE_DIRECTIVES:
+            self._verbatim(self._take_block(indent))
         elif name == "list-table":
-            self._rows(list_table(self._block(indent)))
+            self._rows(list_table(self._take_block(indent)))
         elif name == "csv-table":
-            self._rows(csv_table(self._block(indent), options.get("header", "")))
+            self._rows(csv_table(self._take_block(indent), options.get("header", "")))
 
-    def _block(self, indent: int) -> list[str]:
-        """The lines that are indented more than `indent`, taken."""
+    def _take_block(self, indent: int) -> list[str]:
+        """Take the lines that are indented more than `indent`, and return them."""
         start = self.position
         while self.position < len(self.lines):
             line = self.lines[self.position]
@@ -164,22 +193,22 @@ class _Reader:
         self.builder.rows([self._inline(cell) for cell in row] for row in rows)
 
     def _verbatim(self, lines: list[str]) -> None:
-        self.builder.block("\n".join(_outdented(lines)))
+        self.builder.block("\n".join(_dedent(lines)))
 
     def _flush(self) -> None:
         if self._paragraph:
-            text = self._inline("\n".join(_outdented(self._paragraph)))
+            text = self._inline("\n".join(_dedent(self._paragraph)))
             self.builder.block(LITERAL_FOLLOWS.sub("", text))
             self._paragraph.clear()
 
     def _inline(self, text: str) -> str:
         if "|" in text:
             text = SUBSTITUTED.sub(lambda match: self.substitutions.get(match.group(1), match.group()), text)
-        return inline(text)
+        return plain_text(text)
 
 
-def _outdented(lines: list[str]) -> list[str]:
-    """Lines without the indentation that all of them have."""
+def _dedent(lines: list[str]) -> list[str]:
+    """Return the lines without their common indentation."""
     indent = min((_indent(line) for line in lines if line.strip()), default=0)
     return [line[indent:].rstrip() for line in lines]
 
@@ -190,7 +219,7 @@ def _indent(line: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Heading:
-    """A heading: its text, its style of adornment and how many lines it takes."""
+    """A heading: its text, its style of adornment and its number of lines."""
 
     text: str
     style: str
@@ -207,7 +236,93 @@ def _heading(lines: list[str], position: int) -> _Heading | None:
     return None
 
 
-def inline(text: str) -> str:
-    """`text` without the marks of roles, links and emphasis."""
+def plain_text(text: str) -> str:
+    """Return `text` without the marks of roles, links and emphasis."""
     text = ROLE.sub(lambda match: re.sub(r"\s*<[^<>]*>$", "", match.group(1)).lstrip("~!"), text)
     return MARKS.sub(r"\2", LINK.sub(r"\1", CITED.sub(r"[\1]", text)))
+
+
+@dataclass(frozen=True, slots=True)
+class RstTable:
+    """Rows of cells, and the number of lines of the table."""
+
+    rows: list[list[str]]
+    lines: int
+
+
+def table_at(lines: Sequence[str], position: int) -> RstTable | None:
+    """Return the table that begins at this line; None if there is none."""
+    if GRID.match(lines[position]):
+        return _grid(lines, position)
+    if SIMPLE.match(lines[position]):
+        return _simple(lines, position)
+    return None
+
+
+def _grid(lines: Sequence[str], position: int) -> RstTable:
+    """Read a table with cells between bars. A row may have several lines."""
+    end = position
+    while end < len(lines) and lines[end].strip()[:1] in ("+", "|"):
+        end += 1
+    rows: list[list[str]] = []
+    current: list[str] = []
+    for line in lines[position:end]:
+        if line.strip().startswith("+"):
+            rows += [current] if current else []
+            current = []
+        else:
+            current = _join_cells(current, line.strip().strip("|").split("|"))
+    return RstTable(rows + ([current] if current else []), end - position)
+
+
+def _simple(lines: Sequence[str], position: int) -> RstTable | None:
+    """Read a table with columns under equals signs. A line without a first cell continues the row above."""
+    borders = [line for line in range(position, len(lines)) if SIMPLE.match(lines[line])]
+    ends = [line for line in borders[1:] if line + 1 == len(lines) or not lines[line + 1].strip()]
+    if not ends:
+        return None
+    starts = [match.start() for match in re.finditer("=+", lines[position])]
+    edges = [*starts[1:], None]
+    rows: list[list[str]] = []
+    for line in lines[position : ends[0]]:
+        if SIMPLE.match(line) or UNDERLINE.match(line) or not line.strip():
+            continue
+        cells = [line[start:end].strip() for start, end in zip(starts, edges, strict=True)]
+        if cells[0] or not rows:
+            rows.append(cells)
+        else:
+            rows[-1] = _join_cells(rows[-1], cells)
+    return RstTable(rows, ends[0] + 1 - position)
+
+
+def _join_cells(first: list[str], second: Sequence[str]) -> list[str]:
+    """Join two lines of a row."""
+    if not first:
+        return [cell.strip() for cell in second]
+    longer = max(len(first), len(second))
+    pairs = ((line + [""] * (longer - len(line))) for line in (first, list(second)))
+    return [f"{upper} {lower.strip()}".strip() for upper, lower in zip(*pairs, strict=True)]
+
+
+def list_table(body: Sequence[str]) -> list[list[str]]:
+    """Return the rows of a nested list: `* - a` begins a row, `- b` is its next cell."""
+    rows: list[list[str]] = []
+    depth = 0
+    for line in body:
+        if first := FIRST_CELL.match(line):
+            rows.append([first.group(2)])
+            depth = len(first.group(1)) + 2
+        elif rows and (cell := NEXT_CELL.match(line)) and len(cell.group(1)) == depth:
+            rows[-1].append(cell.group(2))
+        elif rows and line.strip():
+            rows[-1][-1] += f" {line.strip()}"
+    return rows
+
+
+def csv_table(body: Sequence[str], header: str) -> list[list[str]]:
+    """Return the rows of comma-separated cells under `header`, which may be empty."""
+    lines = [header] * bool(header) + [line.strip() for line in body if line.strip()]
+    try:
+        return list(csv.reader(lines, skipinitialspace=True))
+    except csv.Error:
+        return [[line] for line in lines]

@@ -1,31 +1,24 @@
-"""Spreadsheets: a section a sheet, a line a row; empty rows and columns left out."""
+"""Spreadsheets: a section for each sheet, a line for each row, without empty rows and without empty last columns."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from typing import Any, BinaryIO
+from typing import Any
+
+import python_calamine as calamine
 
 from indexer.readers.base.options import ReadOptions
-from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
-from indexer.readers.formats.text import read_as
 from indexer.readers.formats.zip_package import core_properties, open_zip
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
-from retrieval.errors import BadDocument, MissingExtra
+from retrieval.errors import BadDocument
 
-
-def read_sheet(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """The file as one document."""
-    return read_as(parse_sheet, stream, origin, options)
+MAX_WHOLE_FLOAT = 1e15  # a larger float keeps its decimal point
 
 
 def parse_sheet(data: bytes, options: ReadOptions) -> ParsedDocument:
-    """What is read of a spreadsheet (xlsx, xlsb, xls, ods)."""
-    try:
-        import python_calamine as calamine
-    except ImportError as error:
-        raise MissingExtra("office", "reading spreadsheets") from error
+    """Parse a spreadsheet (xlsx, xlsb, xls, ods)."""
     about: dict[str, str] = {}
     if data.startswith(b"PK"):
         with open_zip(data, options.limits) as archive:
@@ -33,40 +26,40 @@ def parse_sheet(data: bytes, options: ReadOptions) -> ParsedDocument:
     try:
         book = calamine.load_workbook(io.BytesIO(data))
         builder = TextBuilder(about.pop("title", ""))
-        left = options.limits.text_bytes
-        for name in _shown_sheets(book):
-            builder.place(name, afresh=True)
-            builder.mark(1, name)
+        remaining = options.limits.text_bytes
+        for name in _visible_sheets(book):
+            builder.location(name, clear_headings=True)
+            builder.section(1, name)
             sheet = book.get_sheet_by_name(name)
-            if sheet.height * sheet.width > left:
-                raise BadDocument(f"sheet {name!r} has {sheet.height:,} × {sheet.width:,} cells, too many")
+            if sheet.height * sheet.width > remaining:
+                raise BadDocument(f"sheet {name!r} has {sheet.height:,} × {sheet.width:,} cells, too many; split it")
             builder.rows(_rows(sheet))
-            left = options.limits.text_bytes - builder.length
+            remaining = options.limits.text_bytes - builder.length
     except (calamine.CalamineError, ValueError) as error:
         raise BadDocument(f"damaged or protected spreadsheet: {error}") from error
     return builder.build(**about)
 
 
-def _shown_sheets(book: Any) -> list[str]:
-    """Sheets of cells that are not hidden; all of those where none is shown."""
-    sheets = [each for each in book.sheets_metadata if str(each.typ).endswith("WorkSheet")]
-    shown = [each.name for each in sheets if str(each.visible).endswith(".Visible")]
-    return shown or [each.name for each in sheets]
+def _visible_sheets(book: Any) -> list[str]:
+    """Return the names of the visible worksheets, or of all worksheets if none is visible."""
+    sheets = [sheet for sheet in book.sheets_metadata if str(sheet.typ).endswith("WorkSheet")]
+    visible = [sheet.name for sheet in sheets if str(sheet.visible).endswith(".Visible")]
+    return visible or [sheet.name for sheet in sheets]
 
 
 def _rows(sheet: Any) -> Iterator[list[str]]:
     for row in sheet.iter_rows():
-        cells = [_shown(cell) for cell in row]
+        cells = [_cell_text(cell) for cell in row]
         while cells and not cells[-1]:
             cells.pop()
         if cells:
             yield cells
 
 
-def _shown(cell: object) -> str:
-    """A cell as a reader would write it."""
+def _cell_text(cell: object) -> str:
+    """Return a cell's value as a spreadsheet program shows it."""
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
+        return str(int(cell)) if cell.is_integer() and abs(cell) < MAX_WHOLE_FLOAT else repr(cell)
     if isinstance(cell, datetime):
         return cell.isoformat(" ").removesuffix(" 00:00:00")
     if isinstance(cell, date | time):

@@ -1,6 +1,6 @@
-"""CSV and TSV: a header line, then one document a row.
+"""CSV and TSV: a header line, then one document for each row.
 
-Cells are strings; which columns hold numbers or booleans is inferred from the first rows, unless `options.types` says.
+Cells are strings. The first rows tell which columns hold numbers or booleans, unless `options.types` gives the type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TypeAlias
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.compressed import first_bytes
-from indexer.readers.formats.records import document_from, fields_problem
+from indexer.readers.formats.records import document_from, fields_problem, id_field_of
 from indexer.readers.text.charsets import SAMPLE_BYTES, encoding_of
 from indexer.readers.text.text_builder import TextBuilder
 from retrieval.errors import BadDocument
@@ -28,23 +28,23 @@ SAMPLE_ROWS = 1000
 NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d{1,3})?")  # no leading zero: 02134 is a postcode
 BOOLEANS = {"true": True, "false": False}
 DELIMITERS = (",", "\t", ";", "|")
-NAMED_DELIMITER = re.compile(r"sep=(.)\s*$")  # the first line, as Excel writes it
+NAMED_DELIMITER = re.compile(r"sep=(.)\s*$")  # Excel writes it in the first line
 
 Convert: TypeAlias = Callable[[str], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Cells of one row, and the line of the file where it ends."""
+class TableRow:
+    """Cells of one row, and the line of the file where the row ends."""
 
     cells: list[str]
     line: int
 
 
 def read_table(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """A document, or what is wrong, for every row."""
+    """Yield a document or an error for each row."""
     path = origin.path
-    rows = _rows(stream, path, options)
+    rows = _read_rows(stream, path, options)
     first = next(rows, None)
     if first is None:
         return
@@ -54,7 +54,7 @@ def read_table(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -
     header = [name.strip() for name in first.cells]
     if problem := _header_problem(header, options):
         if options.tables_as_text:
-            cells = (row.cells for row in rows if isinstance(row, Row))
+            cells = (row.cells for row in rows if isinstance(row, TableRow))
             yield table_as_text(itertools.chain([header], cells), origin, options)
         else:
             yield BadDocument(problem, path=path, line=first.line)
@@ -62,27 +62,29 @@ def read_table(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -
     sample = list(itertools.islice(rows, SAMPLE_ROWS))
     converters = _converters(header, sample, options)
     for row in itertools.chain(sample, rows):
-        yield row if isinstance(row, BadDocument) else _item(row, header, converters, path, options)
+        yield row if isinstance(row, BadDocument) else _read_record(row, header, converters, path, options)
 
 
 def table_as_text(rows: Iterator[list[str]], origin: DocumentOrigin, options: ReadOptions) -> ReadItem:
-    """The whole table as one document, a line a row."""
+    """Return the whole table as one document, a line for each row."""
     builder = TextBuilder(PurePosixPath(origin.name).stem)
-    while some := list(itertools.islice(rows, SAMPLE_ROWS)):
-        builder.rows(some, goes_on=builder.length > 0)
+    while batch := list(itertools.islice(rows, SAMPLE_ROWS)):
+        builder.rows(batch, continued=builder.length > 0)
         if builder.length > options.limits.text_bytes:
             return BadDocument(f"gives more than {options.limits.text_bytes:,} characters of text", path=origin.path)
     return builder.build().document(origin.name, "")
 
 
-def _item(row: Row, header: list[str], converters: Mapping[str, Convert], path: str, options: ReadOptions) -> ReadItem:
+def _read_record(
+    row: TableRow, header: list[str], converters: Mapping[str, Convert], path: str, options: ReadOptions
+) -> ReadItem:
     try:
         return document_from(_record(row, header, converters), options)
     except BadDocument as error:
         return BadDocument(str(error), path=path, line=row.line)
 
 
-def _record(row: Row, header: list[str], converters: Mapping[str, Convert]) -> dict[str, Any]:
+def _record(row: TableRow, header: list[str], converters: Mapping[str, Convert]) -> dict[str, Any]:
     if len(row.cells) != len(header):
         raise BadDocument(f"the row has {len(row.cells)} cells, the header {len(header)}")
     return {
@@ -92,16 +94,16 @@ def _record(row: Row, header: list[str], converters: Mapping[str, Convert]) -> d
     }
 
 
-def _rows(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[Row | BadDocument]:
-    """Rows that are not blank.  In a file of UTF-8, bytes that are not spoil their row alone."""
-    known = encoding_of(first_bytes(stream, SAMPLE_BYTES))
-    is_utf8 = known.startswith("utf-8")
-    text = io.TextIOWrapper(stream, known, errors="surrogateescape" if is_utf8 else "replace", newline="")
+def _read_rows(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[TableRow | BadDocument]:
+    """Yield the rows that are not blank. In a UTF-8 file, a byte that is not UTF-8 makes only its row an error."""
+    encoding = encoding_of(first_bytes(stream, SAMPLE_BYTES))
+    is_utf8 = encoding.startswith("utf-8")
+    text = io.TextIOWrapper(stream, encoding, errors="surrogateescape" if is_utf8 else "replace", newline="")
     try:
-        longest = options.limits.record_bytes
-        start = text.readline(longest)
-        csv.field_size_limit(longest)
-        lines = iter(lambda: text.readline(longest), "")
+        max_characters = options.limits.record_bytes
+        start = text.readline(max_characters)
+        csv.field_size_limit(max_characters)
+        lines = iter(lambda: text.readline(max_characters), "")
         if named := NAMED_DELIMITER.match(start):
             reader = csv.reader(lines, delimiter=named.group(1), strict=True)
         else:
@@ -111,7 +113,7 @@ def _rows(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[Row | B
         text.detach()
 
 
-def _checked_rows(reader: Any, path: str) -> Iterator[Row | BadDocument]:
+def _checked_rows(reader: Any, path: str) -> Iterator[TableRow | BadDocument]:
     while True:
         try:
             cells = next(reader)
@@ -120,12 +122,12 @@ def _checked_rows(reader: Any, path: str) -> Iterator[Row | BadDocument]:
         except csv.Error as error:
             yield BadDocument(f"not a row: {error}", path=path, line=reader.line_num)
             if "field larger" in str(error) or "unexpected end" in str(error):
-                return  # an open quote has swallowed the rest
+                return  # an open quote has taken the rest of the file
             continue
         if not cells:
             continue
         if all(cell.isascii() or _is_unicode(cell) for cell in cells):
-            yield Row(cells, reader.line_num)
+            yield TableRow(cells, reader.line_num)
         else:
             yield BadDocument("invalid UTF-8", path=path, line=reader.line_num)
 
@@ -139,35 +141,35 @@ def _is_unicode(text: str) -> bool:
 
 
 def delimiter_of(header: str) -> str:
-    """The delimiter that occurs most in the header line outside quotes; a comma where none does."""
-    bare = re.sub(r'"[^"]*"', "", header)
-    return max(DELIMITERS, key=bare.count)
+    """Return the most frequent delimiter of the header line outside quotes; a comma if it has none."""
+    unquoted = re.sub(r'"[^"]*"', "", header)
+    return max(DELIMITERS, key=unquoted.count)
 
 
 def _header_problem(header: list[str], options: ReadOptions) -> str:
-    if twice := {name for name in header if header.count(name) > 1}:
-        return f"the header names a column twice: {', '.join(sorted(twice))}"
+    if repeated := {name for name in header if header.count(name) > 1}:
+        return f"the header names a column twice: {', '.join(sorted(repeated))}"
     return fields_problem(header, options)
 
 
-def _converters(header: list[str], sample: list[Row | BadDocument], options: ReadOptions) -> dict[str, Convert]:
-    """How the cells of a column become values; a column that stays text is absent, and so is an empty cell."""
-    fixed = {options.id_field or ("_id" if "_id" in header else "id"), options.title_field, options.text_field}
-    rows = [row.cells for row in sample if isinstance(row, Row) and len(row.cells) == len(header)]
+def _converters(header: list[str], sample: list[TableRow | BadDocument], options: ReadOptions) -> dict[str, Convert]:
+    """Return the functions that convert the cells of each metadata column."""
+    text_columns = {id_field_of(header, options), options.title_field, options.text_field}
+    rows = [row.cells for row in sample if isinstance(row, TableRow) and len(row.cells) == len(header)]
     by_type: dict[FieldType, Convert] = {
         FieldType.NUMBER: _number,
         FieldType.BOOLEAN: lambda cell: BOOLEANS.get(cell.strip().lower(), cell),
         FieldType.STRINGS: _strings,
     }
     found = {}
-    for position, name in enumerate(header):
-        if name not in fixed:
-            kind = options.types.get(name) or _infer([row[position] for row in rows])
-            found[name] = by_type.get(kind, str)
+    for column, name in enumerate(header):
+        if name not in text_columns:
+            field_type = options.types.get(name) or _infer_type([row[column] for row in rows])
+            found[name] = by_type.get(field_type, str)
     return found
 
 
-def _infer(cells: list[str]) -> FieldType:
+def _infer_type(cells: list[str]) -> FieldType:
     filled = [cell.strip() for cell in cells if cell.strip()]
     if filled and all(NUMBER.fullmatch(cell) for cell in filled):
         return FieldType.NUMBER
@@ -177,7 +179,7 @@ def _infer(cells: list[str]) -> FieldType:
 
 
 def _number(cell: str) -> float | str:
-    """The number in `cell`, or the cell itself: the schema then says which value does not fit."""
+    """Return the number in `cell`, or the cell itself: the schema then reports the value that does not fit."""
     try:
         return float(cell)
     except ValueError:
@@ -185,11 +187,11 @@ def _number(cell: str) -> float | str:
 
 
 def _strings(cell: str) -> list[str]:
-    """A JSON list, or values between semicolons."""
+    """Return the values of a JSON list, or the values between semicolons."""
     try:
         value = json.loads(cell)
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, list):
-        return [str(each) for each in value]
+        return [str(item) for item in value]
     return [part.strip() for part in cell.split(";") if part.strip()]

@@ -1,1 +1,1 @@
-"""Run parsers of foreign formats in processes of their own."""
+"""Run parsers in processes of their own, under limits."""

@@ -1,7 +1,7 @@
-"""Parser processes: files go out, documents come back in the order of the files, and no file can end the run.
+"""Parse files in other processes, in order, so that no file can end the run.
 
-A thread a process drives it: sends a file, waits for frames, and replaces the process when it dies, hangs or has met
-its memory limit.  Answers wait in a short queue a file, so that parsing runs ahead of whoever reads, but not far.
+A thread drives each process: it sends a file, waits for messages, and replaces the process if it dies, hangs or meets
+its memory limit. The messages of a file wait in a short queue, so that parsing runs a little ahead of the reader.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, cast
+from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
 
 from indexer.readers.base.options import ReadLimits, ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
-from indexer.readers.sandbox.watchdog import Watchdog
 from indexer.readers.sandbox.wire import (
     OUT_OF_MEMORY,
     pack_options,
@@ -34,23 +34,34 @@ from indexer.readers.sandbox.wire import (
 )
 from retrieval.errors import BadDocument
 
-AHEAD = 64  # frames of one file that wait for whoever reads
-FILES_A_PROCESS = 500  # then a fresh one, should a parser leak
-ENDING_SECONDS = 5.0  # that a process may take to end once it has closed its pipe
+MAX_QUEUED_MESSAGES = 64  # of one file
+FILES_PER_PROCESS = 500  # then a new process starts, in case a parser leaks memory
+EXIT_SECONDS = 5.0  # a process may take so long to exit after it closes its pipe
+PUT_SECONDS = 0.2  # wait for a full queue, then check whether the pool closes
+FRAME_BYTES_PER_TEXT_BYTE = 8  # a frame holds a text, its sections, and the escapes of JSON
+SINGLE_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OMP_THREAD_LIMIT",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "ARROW_IO_THREADS",
+)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class FileStarted:
-    """The first answer to a file that is read: what it turned out to be."""
+    """The first message of a file that has a reader: its format."""
 
     format: str
 
 
 @dataclass(frozen=True, slots=True)
 class FileEnded:
-    """The last answer to a file."""
+    """The last message of a file."""
 
-    skipped: str = ""  # why it holds no documents; "" where it was read
+    skipped: str = ""  # the reason why it holds no documents; "" if it was read
 
 
 ParserMessage: TypeAlias = ReadItem | FileStarted | FileEnded
@@ -58,27 +69,27 @@ ParserMessage: TypeAlias = ReadItem | FileStarted | FileEnded
 
 @dataclass(slots=True)
 class ParserTask:
-    """A file on its way through the pool."""
+    """A file that the pool parses."""
 
     path: Path
     origin: DocumentOrigin
     options: ReadOptions
-    answers: queue.Queue[ParserMessage] = field(default_factory=lambda: queue.Queue(AHEAD))
+    messages: queue.Queue[ParserMessage] = field(default_factory=lambda: queue.Queue(MAX_QUEUED_MESSAGES))
 
 
 class PoolClosed(Exception):
-    """The pool was closed while a file was being read."""
+    """The pool was closed while it parsed a file."""
 
 
 class ParserPool:
-    """At most `workers` parser processes, started when they are needed.  Close it, or use it as a context."""
+    """At most `workers` parser processes, started on demand. Close it, or use it as a context manager."""
 
     def __init__(self, workers: int, limits: ReadLimits) -> None:
         self._limits = limits
         self._tasks: queue.SimpleQueue[ParserTask | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._scratch = tempfile.mkdtemp(prefix="attendex-read-")
-        self._drivers = [_ParserThread(self._tasks, self._closing, self._scratch, limits) for _ in range(workers)]
+        self._threads = [_ParserThread(self._tasks, self._closing, self._scratch, limits) for _ in range(workers)]
 
     def __enter__(self) -> ParserPool:
         return self
@@ -87,30 +98,30 @@ class ParserPool:
         self.close()
 
     def submit(self, task: ParserTask) -> None:
-        """Queue a file; its answers come through `answers`."""
-        for driver in self._drivers:
-            if not driver.is_alive() and driver.ident is None:
-                driver.start()
+        """Queue a file. `messages` yields its messages."""
+        for thread in self._threads:
+            if not thread.is_alive() and thread.ident is None:
+                thread.start()
                 break
         self._tasks.put(task)
 
-    def answers(self, task: ParserTask) -> Iterator[ParserMessage]:
-        """FileStarted where the file is read, its documents and errors, then one FileEnded."""
+    def messages(self, task: ParserTask) -> Iterator[ParserMessage]:
+        """Yield FileStarted if the file has a reader, then its documents and errors, then FileEnded."""
         while True:
-            answer = task.answers.get()
-            yield answer
-            if isinstance(answer, FileEnded):
+            message = task.messages.get()
+            yield message
+            if isinstance(message, FileEnded):
                 return
 
     def close(self) -> None:
-        """Stop at once: processes are ended, and what they left behind is removed."""
+        """Stop at once: kill the processes and remove their temporary files."""
         self._closing.set()
-        for driver in self._drivers:
+        for thread in self._threads:
             self._tasks.put(None)
-            driver.stop()
-        for driver in self._drivers:
-            if driver.ident is not None:
-                driver.join()
+            thread.stop()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 
@@ -118,7 +129,11 @@ class _ParserThread(threading.Thread):
     """Drives one parser process after another."""
 
     def __init__(
-        self, tasks: queue.SimpleQueue[ParserTask | None], closing: threading.Event, scratch: str, limits: ReadLimits
+        self,
+        tasks: queue.SimpleQueue[ParserTask | None],
+        closing: threading.Event,
+        scratch: str,
+        limits: ReadLimits,
     ) -> None:
         super().__init__(daemon=True, name="attendex-parser")
         self._tasks = tasks
@@ -129,18 +144,18 @@ class _ParserThread(threading.Thread):
         self._files = 0
 
     def run(self) -> None:
-        """Work until the pool is closed."""
+        """Parse files until the pool is closed."""
         with contextlib.suppress(PoolClosed):
             while (task := self._tasks.get()) is not None and not self._closing.is_set():
-                self._serve(task)
+                self._parse(task)
         self._end_process()
 
     def stop(self) -> None:
-        """Make a wait for the process end."""
+        """Kill the process, so that a wait for it ends."""
         if (process := self._process) is not None:
             _kill(process)
 
-    def _serve(self, task: ParserTask) -> None:
+    def _parse(self, task: ParserTask) -> None:
         end = FileEnded()
         try:
             end = self._exchange(task)
@@ -149,53 +164,52 @@ class _ParserThread(threading.Thread):
             self._put(task, BadDocument(str(error), path=task.origin.path))
         except PoolClosed:
             raise
-        except Exception as error:  # who reads waits for an end, whatever a parser sends
+        except Exception as error:  # the reader waits for FileEnded, whatever bytes a parser sends
             self._end_process()
             self._put(task, BadDocument(f"the parser's answer broke off: {error}", path=task.origin.path))
         self._put(task, end)
-        if self._files >= FILES_A_PROCESS:
+        if self._files >= FILES_PER_PROCESS:
             self._end_process()
 
     def _exchange(self, task: ParserTask) -> FileEnded:
-        """Send the file and pass on what comes back; raises BadDocument when the process dies of it."""
+        """Send the file and pass on the messages. Raises BadDocument if the process dies."""
         process = self._ready_process()
         self._files += 1
         request = {
-            "path": os.fsencode(task.path).hex(),  # which may be no text
+            "path": os.fsencode(task.path).hex(),  # its bytes need not be text
             "shown": task.origin.path,
             "name": task.origin.name,
             "options": pack_options(task.options),
         }
         with contextlib.suppress(BrokenPipeError):
             write_frame(cast(BinaryIO, process.stdin), request)
-        most_bytes = 8 * self._limits.text_bytes  # a text, its sections, and JSON's escapes
+        max_bytes = FRAME_BYTES_PER_TEXT_BYTE * self._limits.text_bytes
         with Watchdog(partial(_kill, process), self._limits.wall_seconds) as watchdog:
             while True:
-                message = watchdog.watch(read_frame, cast(BinaryIO, process.stdout), most_bytes)
+                message = watchdog.watch(read_frame, cast(BinaryIO, process.stdout), max_bytes)
                 if message is None:
-                    raise BadDocument(self._cause(process, watchdog.timed_out))
+                    raise BadDocument(self._exit_reason(process, watchdog.timed_out))
                 if "end" in message:
                     return FileEnded(**message["end"])
                 if "alive" not in message:
-                    self._put(task, _answer(message, task.origin))
+                    self._put(task, _unpack(message, task.origin))
 
-    def _cause(self, process: subprocess.Popen[bytes], timed_out: bool) -> str:
-        """Why the process has gone."""
-        status = _status(process)
+    def _exit_reason(self, process: subprocess.Popen[bytes], timed_out: bool) -> str:
+        """Return why the process exited."""
+        status = _exit_status(process)
         self._process = None
         _close_pipes(process)
         if self._closing.is_set():
             raise PoolClosed
+        memory = f"{self._limits.memory_bytes >> 20:,} MB of memory"
         if timed_out:
             return f"the parser gave no sign of life for {self._limits.wall_seconds} s"
         if status == OUT_OF_MEMORY:
-            return f"needs more than {self._limits.memory_bytes >> 20:,} MB of memory to be read"
+            return f"needs more than {memory} to be read"
         if status == -getattr(signal, "SIGXCPU", 24):
             return f"needs more than {self._limits.cpu_seconds} s of computing time to be read"
         if status == -signal.SIGABRT:
-            return (
-                f"the parser gave up, as it does when {self._limits.memory_bytes >> 20:,} MB of memory are too little"
-            )
+            return f"the parser gave up, as it does when {memory} are too little"
         return f"the parser crashed ({signal.Signals(-status).name if status < 0 else f'status {status}'})"
 
     def _ready_process(self) -> subprocess.Popen[bytes]:
@@ -214,47 +228,87 @@ class _ParserThread(threading.Thread):
             process.wait()
             _close_pipes(process)
 
-    def _put(self, task: ParserTask, answer: ParserMessage) -> None:
+    def _put(self, task: ParserTask, message: ParserMessage) -> None:
         while not self._closing.is_set():
             with contextlib.suppress(queue.Full):
-                task.answers.put(answer, timeout=0.2)
+                task.messages.put(message, timeout=PUT_SECONDS)
                 return
         raise PoolClosed
 
 
-def _answer(message: dict[str, Any], origin: DocumentOrigin) -> ReadItem | FileStarted:
+class Watchdog(threading.Thread):
+    """Calls `end` once if a single wait takes longer than `seconds`. Time between waits does not count.
+
+    Use it as a context manager. One thread serves any number of waits.
+    """
+
+    def __init__(self, end: Callable[[], None], seconds: float) -> None:
+        super().__init__(daemon=True, name="attendex-watchdog")
+        self._end = end
+        self._seconds = seconds
+        self._waiting_since: float | None = None
+        self._dismissed = threading.Event()
+        self.timed_out = False
+
+    def __enter__(self) -> Watchdog:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._dismissed.set()
+
+    def watch(self, wait: Callable[..., T], *arguments: Any) -> T:
+        """Return the result of `wait`, which must return soon after `end` is called."""
+        self._waiting_since = time.monotonic()
+        try:
+            return wait(*arguments)
+        finally:
+            self._waiting_since = None
+
+    def run(self) -> None:
+        """Sleep until the current wait would be too long, then check whether it still lasts."""
+        remaining = self._seconds
+        while not self._dismissed.wait(remaining):
+            since = self._waiting_since
+            remaining = self._seconds - (time.monotonic() - since if since is not None else 0.0)
+            if remaining <= 0:
+                self.timed_out = True
+                self._end()
+                return
+
+
+def _unpack(message: dict[str, Any], origin: DocumentOrigin) -> ReadItem | FileStarted:
     if "begin" in message:
         return FileStarted(**message["begin"])
     return unpack_document(message["document"]) if "document" in message else unpack_bad(message["bad"], origin)
 
 
 def _start(scratch: str) -> subprocess.Popen[bytes]:
-    """A fresh parser process, with its own place for temporary files and one thread a library."""
-    names = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS")
-    single = dict.fromkeys(names, "1")
+    """Start a parser process with `scratch` for its temporary files, and with one thread for each library."""
     roots = os.pathsep.join([str(Path(__file__).resolve().parents[3]), *filter(None, sys.path)])
-    environment = {**os.environ, **single, "TMPDIR": scratch, "PYTHONPATH": roots, "PYTHONHASHSEED": "0"}
+    single_thread = dict.fromkeys(SINGLE_THREAD_VARIABLES, "1")
+    environment = {**os.environ, **single_thread, "TMPDIR": scratch, "PYTHONPATH": roots, "PYTHONHASHSEED": "0"}
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "indexer.readers.sandbox.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
-        start_new_session=True,  # Ctrl-C is for the command, which then closes the pool
+        start_new_session=True,  # Ctrl-C goes to the command, which then closes the pool
     )
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """FileEnded the process and what it has started, as tesseract for a page."""
+    """Kill the process and its children, such as tesseract."""
     if process.poll() is None and hasattr(os, "killpg"):
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
 
 
-def _status(process: subprocess.Popen[bytes]) -> int:
-    """The exit status; a process that has closed its pipe and goes on is ended."""
+def _exit_status(process: subprocess.Popen[bytes]) -> int:
+    """Return the exit status. Kills a process that closed its pipe and does not exit."""
     try:
-        return process.wait(ENDING_SECONDS)
+        return process.wait(EXIT_SECONDS)
     except subprocess.TimeoutExpired:
         _kill(process)
         return process.wait()

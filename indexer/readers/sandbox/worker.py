@@ -1,7 +1,7 @@
-"""A parser's process: `python -m indexer.readers.sandbox.worker`.
+"""Run a parser process: `python -m indexer.readers.sandbox.worker`.
 
-It reads requests (a file each) from its standard input and answers with documents, errors and an end on its standard
-output.  It runs under limits of memory, CPU time, open files and written bytes, so that a hostile file ends this
+The process reads requests (one file each) from its standard input. It writes documents, errors and an end message to
+its standard output. It limits its memory, CPU time, open files and written bytes, so that a hostile file ends this
 process alone.
 """
 
@@ -17,21 +17,22 @@ from typing import Any, BinaryIO
 
 from indexer.readers.base.options import ReadLimits, ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin
-from indexer.readers.formats.dispatch import SkippedFile, broken, read_stream
+from indexer.readers.formats.detect import SkippedFile
+from indexer.readers.formats.dispatch import as_bad_document, read_stream
 from indexer.readers.sandbox.wire import OUT_OF_MEMORY, pack_bad, pack_document, read_frame, unpack_options, write_frame
 from retrieval.errors import BadDocument
 
-REQUEST_BYTES = 1 << 20
-OPEN_FILES = 64
+MAX_REQUEST_BYTES = 1 << 20
+MAX_OPEN_FILES = 64
 
 
 def main() -> None:
-    """Answer requests until the standard input ends."""
+    """Answer requests until standard input ends."""
     answers = os.fdopen(os.dup(1), "wb")
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)  # what a parser prints is no answer
-    os.dup2(quiet, 2)
-    while request := read_frame(sys.stdin.buffer, REQUEST_BYTES):
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)  # a parser may print; its output must not mix with the answers
+    os.dup2(devnull, 2)
+    while request := read_frame(sys.stdin.buffer, MAX_REQUEST_BYTES):
         try:
             _answer(request, answers)
         except MemoryError:
@@ -45,33 +46,34 @@ def _answer(request: dict[str, Any], answers: BinaryIO) -> None:
     end = {"skipped": ""}
     try:
         path = Path(os.fsdecode(bytes.fromhex(request["path"])))
-        _send_items(path, origin, replace(options, report_progress=_Progress(answers, options.limits)), answers)
+        progress = _ProgressReporter(answers, options.limits)
+        _send_items(path, origin, replace(options, report_progress=progress), answers)
     except SkippedFile as skipped:
         end["skipped"] = str(skipped)
     except MemoryError:
         raise
-    except Exception as error:  # a parser may raise anything at all; it must not take the run with it
-        write_frame(answers, {"bad": pack_bad(broken(error, origin), origin)})
+    except Exception as error:  # a parser may raise any exception; it must not stop the run
+        write_frame(answers, {"bad": pack_bad(as_bad_document(error, origin), origin)})
     write_frame(answers, {"end": end})
 
 
 def _send_items(path: Path, origin: DocumentOrigin, options: ReadOptions, answers: BinaryIO) -> None:
-    left = options.limits.text_bytes
+    remaining = options.limits.text_bytes
     with path.open("rb") as stream:
         file = read_stream(stream, origin, options)
-        write_frame(answers, {"begin": {"format": file.format}})
+        write_frame(answers, {"begin": {"format": file.format.name}})
         for item in file.items:
             if isinstance(item, BadDocument):
-                left -= write_frame(answers, {"bad": pack_bad(item, origin)})
+                remaining -= write_frame(answers, {"bad": pack_bad(item, origin)})
                 continue
-            if left < len(item.text):
+            if remaining < len(item.text):
                 raise BadDocument(f"gives more than {options.limits.text_bytes:,} bytes of text", path=origin.path)
-            left -= write_frame(answers, {"document": pack_document(item)})
+            remaining -= write_frame(answers, {"document": pack_document(item)})
 
 
 @dataclass(frozen=True, slots=True)
-class _Progress:
-    """Says that the work goes on, and begins the computing time anew: what calls it has limits of its own."""
+class _ProgressReporter:
+    """Tells the pool that work goes on, and renews the CPU limit. Its caller has limits of its own."""
 
     answers: BinaryIO
     limits: ReadLimits
@@ -82,29 +84,29 @@ class _Progress:
 
 
 def confine(limits: ReadLimits) -> None:
-    """Set this process's limits for the next file, where the system has them."""
+    """Set the limits of this process for the next file, if the system supports them."""
     with contextlib.suppress(ImportError):
         import resource
 
         used = resource.getrusage(resource.RUSAGE_SELF)
-        until = math.ceil(used.ru_utime + used.ru_stime) + limits.cpu_seconds
-        for name, most in (
+        cpu_seconds = math.ceil(used.ru_utime + used.ru_stime) + limits.cpu_seconds
+        for name, limit in (
             ("RLIMIT_AS", limits.memory_bytes),
-            ("RLIMIT_CPU", until),
+            ("RLIMIT_CPU", cpu_seconds),
             ("RLIMIT_FSIZE", limits.text_bytes),
-            ("RLIMIT_NOFILE", OPEN_FILES),
+            ("RLIMIT_NOFILE", MAX_OPEN_FILES),
             ("RLIMIT_CORE", 0),
         ):
             if hasattr(resource, name):
-                _lower(resource, getattr(resource, name), most)
+                _set_soft_limit(resource, getattr(resource, name), limit)
 
 
-def _lower(resource: Any, which: int, most: int) -> None:
-    """Set the soft limit, never above the hard one."""
-    _, hard = resource.getrlimit(which)
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+def _set_soft_limit(resource: Any, kind: int, limit: int) -> None:
+    """Set the soft limit, but never above the hard limit."""
+    _, hard = resource.getrlimit(kind)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(which, (most, hard))
+        resource.setrlimit(kind, (limit, hard))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Clean text: character sets, languages, dates, line breaks."""
+"""Text: decode it, detect its language, restore its paragraphs, and build documents of it."""

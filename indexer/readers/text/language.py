@@ -1,6 +1,6 @@
-"""Which language a text is in, where the file does not say: by its script, then by its most common small words.
+"""Detect the language of a text by its script, then by its most common small words.
 
-Meant to filter by, for texts of a paragraph or more; a text that is none of these languages gives "" rather than a
+The result is for filters, and for texts of a paragraph or more. A text in no known language gives "" instead of a
 guess.
 """
 
@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-LEAST_CHARACTERS = 80
+MIN_CHARACTERS = 80
 SAMPLE_CHARACTERS = 6_000
-LEAST_SHARE = 0.08  # of the words that must be small words of the language
-LEAST_WORDS = 3  # different small words
-MOST_SHARE = 0.07  # that one of them counts for
-LEAD = 1.15  # by which it must be ahead of the next
+MIN_SHARE = 0.08  # of the words that are small words of the language
+MIN_DIFFERENT_WORDS = 3  # different small words
+MAX_WORD_SHARE = 0.07  # of the words; a more frequent small word counts no more than this
+MIN_LEAD = 1.15  # count of the language for one of the next language
 WORD = re.compile(r"[^\W\d_]+")
 
-# Scripts that one language, or mostly one, is written in; Japanese is told from Chinese by its kana.
+# Scripts of one language, or mostly of one. Kana tell Japanese from Chinese.
 SCRIPTS = (
     ("ja", re.compile("[\u3040-\u30ff]")),
     ("ko", re.compile("[\uac00-\ud7af]")),
@@ -29,7 +29,7 @@ SCRIPTS = (
     ("ka", re.compile("[\u10a0-\u10ff]")),
     ("hy", re.compile("[\u0530-\u058f]")),
 )
-SCRIPT_SHARES = {"ja": 0.08, "zh": 0.25}  # of the letters; half for the others
+SCRIPT_SHARES = {"ja": 0.08, "zh": 0.25}  # of the letters; for the others it is half
 
 SMALL_WORDS = {
     "en": "the of and to in is that for it as was with be by on not he this are or from at which have an they you",
@@ -59,10 +59,10 @@ SMALL_WORDS = {
 
 
 def language_of(text: str) -> str:
-    """ISO 639-1 code of the language of `text`; "" where nothing is sure."""
+    """Return the ISO 639-1 code of the language of `text`; "" if the evidence is weak."""
     sample = text[len(text) // 4 :][:SAMPLE_CHARACTERS]  # the beginning is often a header or a list of names
     letters = sum(map(str.isalpha, sample))
-    if len(text) < LEAST_CHARACTERS or letters < 0.4 * len(sample):
+    if len(text) < MIN_CHARACTERS or letters < 0.4 * len(sample):
         return ""
     for language, script in SCRIPTS:
         if len(script.findall(sample)) > SCRIPT_SHARES.get(language, 0.5) * letters:
@@ -73,8 +73,8 @@ def language_of(text: str) -> str:
 def _by_small_words(sample: str) -> str:
     words = Counter(WORD.findall(sample.lower()))
     total = words.total()
-    cap = max(2, int(MOST_SHARE * total))  # one word alone, as the "ca" of addresses, makes no language
+    cap = max(2, int(MAX_WORD_SHARE * total))  # a single word, such as "ca" in addresses, is no evidence
     counts = {name: sum(min(words[word], cap) for word in small.split()) for name, small in SMALL_WORDS.items()}
-    (best, most), (_, second) = Counter(counts).most_common(2)
-    several = sum(word in words for word in SMALL_WORDS[best].split()) >= LEAST_WORDS
-    return best if several and most >= max(3, LEAST_SHARE * total) and most >= LEAD * second else ""
+    (best, best_count), (_, second_count) = Counter(counts).most_common(2)
+    several = sum(word in words for word in SMALL_WORDS[best].split()) >= MIN_DIFFERENT_WORDS
+    return best if several and best_count >= max(3, MIN_SHARE * total) and best_count >= MIN_LEAD * second_count else ""

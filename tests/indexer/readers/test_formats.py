@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from indexer.readers import FileOutcome, FileReport, FileStatus, ReadOptions, open_documents
+from indexer.readers.formats.dispatch import utc_date
 from indexer.readers.sources.folders import walk
-from indexer.readers.text.dates import utc_date
 from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document
 from tests.indexer.readers.reading import headed, read_one

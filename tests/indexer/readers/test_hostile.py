@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import struct
-import sys
 import tempfile
 import threading
 import time
@@ -17,15 +16,15 @@ from pathlib import Path
 import pytest
 
 from indexer.readers import FileOutcome, FileStatus, ReadLimits, ReadOptions, open_documents
-from indexer.readers.formats import format_table as formats_module
-from indexer.readers.formats.format_table import Format
 from indexer.readers.text.text_builder import TextBuilder
 from retrieval.errors import BadDocument
 from retrieval.types import Document
+from tests.indexer.readers.reading import add_format
 
 TROUBLE = """
 import ctypes, os, time
-from indexer.readers.formats.text import read_text
+from indexer.readers.formats.format_table import read_parsed
+from indexer.readers.formats.plain_text import parse_prose
 def read_trouble(stream, origin, options):
     what = stream.read().decode()
     if what == "crash": ctypes.string_at(0)
@@ -51,28 +50,17 @@ def read_trouble(stream, origin, options):
         from retrieval.types import Document
         while True: yield Document("x", "x" * 1_000_000)
     stream.seek(0)
-    yield from read_text(stream, origin, options)
+    yield from read_parsed(parse_prose, stream, origin, options, origin.name)
 """
 
 
 @pytest.fixture
 def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for files of a format whose parser does what the file says; only parser processes know it."""
+    """Return a folder for files of a format whose parser does what the file says."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))  # other runs leave theirs in the system's folder
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "trouble_reader.py").write_text(TROUBLE)
-    (site / "sitecustomize.py").write_text(
-        "import importlib.util, sys\n"
-        "if importlib.util.find_spec('indexer'):\n"
-        "    import indexer.readers.formats.format_table as f, trouble_reader\n"
-        "    sys.modules['indexer.readers.formats.trouble'] = trouble_reader\n"
-        "    f.FORMATS['trouble'] = f.Format('trouble', (), 'trouble:read_trouble')\n"
-    )
-    monkeypatch.setattr(sys, "path", [str(site), *sys.path])
-    monkeypatch.setitem(formats_module.FORMATS, "trouble", Format("trouble", (), "trouble:read_trouble"))
+    add_format(monkeypatch, tmp_path / "site", 'Format("toy", reader="toy:read_trouble")', TROUBLE)
     folder = tmp_path / "files"
     folder.mkdir()
     return folder
@@ -106,7 +94,7 @@ def test_trouble_ends_one_file_alone(trouble: Path, what: str, reason: str) -> N
     heard: list[FileOutcome] = []
     before = leftovers()
     limits = replace(LIMITS, wall_seconds=4) if what == "hang" else LIMITS
-    options = ReadOptions(format="trouble", workers=1, limits=limits)
+    options = ReadOptions(format="toy", workers=1, limits=limits)
     items = list(open_documents(trouble, options, heard.append))
     read = [item.id for item in items if isinstance(item, Document) and item.id != "x"]
     [bad] = [item for item in items if isinstance(item, BadDocument)]
@@ -119,7 +107,7 @@ def test_trouble_ends_one_file_alone(trouble: Path, what: str, reason: str) -> N
 
 def test_signs_of_life_keep_long_work_going(trouble: Path) -> None:
     (trouble / "1").write_text("work")
-    options = ReadOptions(format="trouble", workers=1, limits=replace(LIMITS, wall_seconds=3))
+    options = ReadOptions(format="toy", workers=1, limits=replace(LIMITS, wall_seconds=3))
     [item] = open_documents(trouble, options)
     assert isinstance(item, Document), "four seconds of work, a sign of life each second"
 
@@ -145,7 +133,7 @@ def test_giving_up_in_the_middle_stops_the_processes(trouble: Path) -> None:
     for number in range(20):
         (trouble / str(number)).write_text("hang" if number else "fine")
     started = time.monotonic()
-    items = open_documents(trouble, ReadOptions(format="trouble", workers=2))
+    items = open_documents(trouble, ReadOptions(format="toy", workers=2))
     assert isinstance(next(items), Document)
     items.close()  # type: ignore[attr-defined]  # it is a generator
     assert time.monotonic() - started < 5
@@ -237,7 +225,7 @@ def test_hostile_markup(tmp_path: Path) -> None:
 def test_fuzzed_blocks_keep_their_sections() -> None:
     builder = TextBuilder("T")
     builder.block("before")
-    builder.place("p. 1")
+    builder.location("p. 1")
     builder.heading(2, "H\ud800\x00")
     builder.rows([["a", ""], ["", ""], ["b\n", "c"]])
     parsed = builder.build(author=None, pages=1.0)

@@ -9,7 +9,7 @@ import pypdf
 import pytest
 
 from indexer.readers import ReadOptions, open_documents
-from indexer.readers.text.reflow import joined_words, paragraphs, vocabulary, without_edges
+from indexer.readers.text.reflow import join_paragraphs, join_words, remove_repeated_edges, vocabulary
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from tests.indexer.readers.samples import pdf_file
@@ -105,8 +105,8 @@ def test_what_is_typed_into_a_form(tmp_path: Path) -> None:
 def test_edges() -> None:
     bodies = ["one apple\nis red", "two pears\nare green", "no plums\nare left", "figs\nand dates"]
     pages = [f"Journal of Tests {n}\n{body}\n{n}" for n, body in enumerate(bodies, start=3)]
-    assert without_edges(pages) == bodies
-    assert without_edges(["only\npage"]) == ["only\npage"]
+    assert remove_repeated_edges(pages) == bodies
+    assert remove_repeated_edges(["only\npage"]) == ["only\npage"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_edges() -> None:
     ],
 )
 def test_parted_words(text: str, joined: str) -> None:
-    assert joined_words(text, vocabulary([text])) == joined
+    assert join_words(text, vocabulary([text])) == joined
 
 
 def test_paragraphs() -> None:
@@ -133,4 +133,4 @@ def test_paragraphs() -> None:
     expected = (
         "This is a long line of a paragraph that goes on and ends.\n\nThe next one begins on its own line\n• item"
     )
-    assert paragraphs("\n".join(lines)) == expected
+    assert join_paragraphs("\n".join(lines)) == expected
