@@ -80,7 +80,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Rows of one query, best first.  `rows` and `scores` have the same length; rows are distinct."""
+    """Rows of one query, best first.
+
+    `rows` and `scores` have the same length; rows are distinct.
+    """
 
     rows: Rows
     scores: Scores
@@ -282,7 +285,10 @@ class FacetCount:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """An answer: hits in order, and which generation gave them.  `weight` is the dense share that was used."""
+    """An answer: hits in order, and which generation gave them.
+
+    `weight` is the dense share that was used.
+    """
 
     query: str
     collection: str

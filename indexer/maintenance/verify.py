@@ -18,7 +18,7 @@ from indexer.writing.garbage import orphaned_paths
 from indexer.writing.resume_journal import JOURNAL, read_journal
 from retrieval.errors import AttendexError, CollectionError
 from retrieval.index.collection.document_ids import id_digests
-from retrieval.index.collection.document_store import Table
+from retrieval.index.collection.document_store import SegmentTable
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.writer import open_segments
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
@@ -223,9 +223,9 @@ def _ids(reader: IndexReader) -> Iterator[str]:
 
 def _offsets(reader: IndexReader) -> Iterator[str]:
     for segment in reader.segments:
-        texts = segment.table(Table.DOCUMENTS).column("text")
+        texts = segment.table(SegmentTable.DOCUMENTS).column("text")
         lengths = np.array(pc.utf8_length(texts).to_pylist(), dtype=np.int64)[segment.document_of]
-        passages = segment.table(Table.PASSAGES)
+        passages = segment.table(SegmentTable.PASSAGES)
         starts, ends = passages.numbers("start"), passages.numbers("end")
         for row in np.flatnonzero((starts > ends) | (ends > lengths)).tolist():
             yield f"{segment.folder}: passage row {row} is [{starts[row]}, {ends[row]}) of {lengths[row]} characters"

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from indexer.writing.pending_segments import PendingSegment, SegmentSize
 from indexer.writing.segment_writer import seal_segment
-from retrieval.index.collection.document_store import BATCH_ROWS, Table, TextWriter, coalesced, metadata_batch
+from retrieval.index.collection.document_store import (
+    BATCH_ROWS,
+    SegmentTable,
+    SegmentTableWriter,
+    merge_batches,
+    metadata_batch,
+)
 from retrieval.index.collection.segment import VECTORS
 from retrieval.index.metadata.schema import arrow_schema
 from retrieval.index.storage.manifest import SegmentRecord
@@ -83,14 +89,14 @@ def merge_segments(
 
 def _merge_tables(segments: Sequence[PendingSegment], folder: Path, schema: Schema, files: Files) -> NDArray[np.void]:
     sources = {
-        Table.DOCUMENTS: _documents(segments),
-        Table.PASSAGES: _passages(segments),
-        Table.METADATA: _metadata(segments, schema),
+        SegmentTable.DOCUMENTS: _documents(segments),
+        SegmentTable.PASSAGES: _passages(segments),
+        SegmentTable.METADATA: _metadata(segments, schema),
     }
-    text = TextWriter(folder, files)
+    text = SegmentTableWriter(folder, files)
     try:
         for table, batches in sources.items():
-            for batch in coalesced(batches):
+            for batch in merge_batches(batches):
                 text.write(table, batch)
         return text.finish()
     except BaseException:
@@ -101,7 +107,7 @@ def _merge_tables(segments: Sequence[PendingSegment], folder: Path, schema: Sche
 def _documents(segments: Sequence[PendingSegment]) -> Iterator[pa.RecordBatch]:
     for pending in segments:
         row = 0
-        for batch in pending.segment.table(Table.DOCUMENTS).batches():
+        for batch in pending.segment.table(SegmentTable.DOCUMENTS).batches():
             yield _filter_rows(batch, pending.live[row : row + batch.num_rows])
             row += batch.num_rows
 
@@ -112,7 +118,7 @@ def _passages(segments: Sequence[PendingSegment]) -> Iterator[pa.RecordBatch]:
     for pending in segments:
         new_rows = first + np.cumsum(pending.live) - 1
         first += int(np.count_nonzero(pending.live))
-        for batch in pending.segment.table(Table.PASSAGES).batches():
+        for batch in pending.segment.table(SegmentTable.PASSAGES).batches():
             kept = _filter_rows(batch, pending.live[np.from_dlpack(batch.column("document"))])
             column = kept.schema.get_field_index("document")
             documents = pa.array(new_rows[np.from_dlpack(kept.column(column))], pa.uint32())
@@ -138,7 +144,7 @@ def _metadata(segments: Sequence[PendingSegment], schema: Schema) -> Iterator[pa
 
 def _metadata_batches(pending: PendingSegment) -> Iterator[pa.RecordBatch]:
     """Yield the metadata; a segment without fields gives empty batches that stand for as many rows."""
-    table = pending.segment.table(Table.METADATA)
+    table = pending.segment.table(SegmentTable.METADATA)
     if table.schema.names:
         yield from table.batches()
     else:

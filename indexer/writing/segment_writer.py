@@ -14,8 +14,8 @@ from retrieval.index.collection.document_ids import Digests, IdTable
 from retrieval.index.collection.document_store import (
     BATCH_BYTES,
     BATCH_ROWS,
-    Table,
-    TextWriter,
+    SegmentTable,
+    SegmentTableWriter,
     documents_batch,
     metadata_batch,
     passages_batch,
@@ -29,7 +29,7 @@ from retrieval.types import Bitmap, Document, Metadata, Passage, Schema, Vectors
 from retrieval.util.files import Files, write_file
 
 _OTHER_VALUE_CHARACTERS = 8  # a number or a date counts as this many characters
-SEGMENT_FILES = (*(table.file_name for table in Table), BATCHES_FILE, IDS, FACTS, VECTORS)
+SEGMENT_FILES = (*(table.file_name for table in SegmentTable), BATCHES_FILE, IDS, FACTS, VECTORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class SegmentBuilder:
         self.passages = 0
         self.text_bytes = 0
         self._files = files
-        self._text = TextWriter(folder, files)
+        self._text = SegmentTableWriter(folder, files)
         self._vectors = VectorWriter(folder / VECTORS, dimension, dtype, files)
         self._buffer: list[Document] = []  # not yet written
         self._buffer_bytes = 0
@@ -123,7 +123,7 @@ class SegmentBuilder:
         documents = np.repeat(np.arange(self.documents, self.documents + len(counts)), counts)
         keys = np.arange(first_key, first_key + len(documents), dtype=np.uint64)
         self._text.write(
-            Table.PASSAGES, passages_batch(keys, documents, [passage for group in passages for passage in group])
+            SegmentTable.PASSAGES, passages_batch(keys, documents, [passage for group in passages for passage in group])
         )
         self.passages += len(documents)
 
@@ -136,14 +136,14 @@ class SegmentBuilder:
             self._write_documents()
 
     def _write_documents(self) -> None:
-        self._text.write(Table.DOCUMENTS, documents_batch(self._buffer))
+        self._text.write(SegmentTable.DOCUMENTS, documents_batch(self._buffer))
         self._buffer, self._buffer_bytes = [], 0
 
     def finish(self, schema: Schema) -> FinishedSegment:
         """Write the rest, then fsync and digest all files."""
         self._write_documents()
         for start in range(0, max(1, len(self._metadata)), BATCH_ROWS):
-            self._text.write(Table.METADATA, metadata_batch(self._metadata[start : start + BATCH_ROWS], schema))
+            self._text.write(SegmentTable.METADATA, metadata_batch(self._metadata[start : start + BATCH_ROWS], schema))
         batches = self._text.finish()
         self._vectors.close()
         live = self._live()

@@ -1,7 +1,7 @@
-"""Which document is which: digests of ids and contents, and looking up rows by id without reading any text.
+"""Digests of document ids and contents, and the look-up of rows by id.
 
-An id is represented by 128 bits of its BLAKE2b digest, a document's content by 128 bits of its own.  Two different ids
-or contents with the same digest are not expected in the life of the universe, so equal digests are taken for equality.
+A digest has 128 bits of BLAKE2b.  Two different ids or contents with the same digest are not expected in the life of
+the universe; the code treats equal digests as equality.
 """
 
 from __future__ import annotations
@@ -24,13 +24,19 @@ _BYTES = 16
 
 
 def id_digests(ids: Sequence[str]) -> Digests:
-    """Digests of document ids: (n, 2)."""
-    return _stack([_digest(_utf8(each, each)) for each in ids])
+    """Return the digests of document ids: (n, 2).
+
+    Raises BadDocument for half a surrogate pair.
+    """
+    return _stack([_digest(_utf8(id_, id_)) for id_ in ids])
 
 
 def content_digests(documents: Sequence[Document]) -> Digests:
-    """Digests of all that a document says, its id and its sections included: (n, 2).  Metadata must be typed."""
-    return _stack([_digest(_utf8(_canonical(each), each.id)) for each in documents])
+    """Return the digests of complete documents, ids and sections included: (n, 2).
+
+    Metadata must be typed.  Raises BadDocument for half a surrogate pair.
+    """
+    return _stack([_digest(_utf8(_canonical(document), document.id)) for document in documents])
 
 
 def _digest(data: bytes) -> bytes:
@@ -45,14 +51,14 @@ def _utf8(text: str, document_id: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        half = repr(text[error.start])
         raise BadDocument(
-            f"document {document_id!r}: {half} is half a surrogate pair; write the whole character, or leave it out"
+            f"document {document_id!r}: {text[error.start]!r} is half a surrogate pair; "
+            "write the whole character, or leave it out"
         ) from error
 
 
 def _canonical(document: Document) -> str:
-    sections = [[each.start, each.end, each.location, each.heading] for each in document.sections]
+    sections = [[section.start, section.end, section.location, section.heading] for section in document.sections]
     metadata = {name: _plain(value) for name, value in sorted(document.metadata.items())}
     return json.dumps([document.id, document.title, document.text, metadata, sections], ensure_ascii=False)
 
@@ -62,38 +68,46 @@ def _plain(value: object) -> object:
 
 
 class IdTable:
-    """Rows by id digest: a sorted table, (3, n) uint64 of high words, low words and rows, searched where it lies."""
+    """Rows by id digest, in a sorted table.
+
+    The table is (3, n) uint64: high words, low words and rows, ascending by digest.
+
+    A look-up searches the memory-mapped table by bisection.
+    """
 
     def __init__(self, table: NDArray[np.uint64]) -> None:
         self._high, self._low, self._rows = table
 
     @staticmethod
     def build(digests: Digests, rows: Rows) -> NDArray[np.uint64]:
-        """The table of `digests`, all different."""
+        """Return the table of distinct digests and their rows."""
         order = np.lexsort((digests[:, 1], digests[:, 0]))
         return np.stack([digests[order, 0], digests[order, 1], rows[order].astype(np.uint64)])
 
     def by_row(self, rows: int) -> Digests:
-        """Id digests by row, (rows, 2); zeros for a row that is not in the table."""
+        """Return the id digest of each row: (rows, 2).
+
+        A row that is not in the table has zeros.
+        """
         digests = np.zeros((rows, 2), dtype=np.uint64)
         digests[self._rows.astype(np.int64)] = np.stack([self._high, self._low], axis=1)
         return digests
 
     def digests(self, among: Bitmap) -> Digests:
-        """Id digests of the rows that `among` allows."""
+        """Return the id digests of the rows that `among` allows, ascending."""
         wanted = among[self._rows.astype(np.int64)]
         return np.stack([self._high[wanted], self._low[wanted]], axis=1)
 
     def find(self, digests: Digests) -> Rows:
-        """The row of each digest, -1 where there is none."""
+        """Return the row of each digest, -1 for an unknown digest: (n,)."""
         found = np.full(len(digests), -1, dtype=np.int64)
-        places = np.searchsorted(self._high, digests[:, 0])
-        open_ = np.arange(len(digests))
-        while len(open_):  # more than one round only where high words collide
-            inside = open_[places[open_] < len(self._high)]
-            open_ = inside[self._high[places[inside]] == digests[inside, 0]]
-            hit = open_[self._low[places[open_]] == digests[open_, 1]]
-            found[hit] = self._rows[places[hit]].astype(np.int64)
-            open_ = np.setdiff1d(open_, hit, assume_unique=True)
-            places[open_] += 1
+        positions = np.searchsorted(self._high, digests[:, 0])
+        pending = np.arange(len(digests))
+        while len(pending):  # more than one round only if high words collide
+            inside = pending[positions[pending] < len(self._high)]
+            pending = inside[self._high[positions[inside]] == digests[inside, 0]]
+            hit = pending[self._low[positions[pending]] == digests[pending, 1]]
+            found[hit] = self._rows[positions[hit]].astype(np.int64)
+            pending = np.setdiff1d(pending, hit, assume_unique=True)
+            positions[pending] += 1
         return found

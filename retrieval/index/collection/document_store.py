@@ -1,7 +1,7 @@
-"""Documents, passages and metadata as Arrow IPC files: written batch by batch, memory-mapped, read by row.
+"""Documents, passages and metadata as memory-mapped Arrow IPC files.
 
-Any Arrow reader opens them.  Beside the files stands one table of their batches (first row and first byte), so that
-only the batch that holds a row is checked against its digests and read.
+Any Arrow reader opens the files.  One array of the segment lists the batches of the files: the row and the byte where
+each batch ends.  With it, a look-up checks and reads only the batch that contains a row.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from retrieval.types import Document, Metadata, Passage, Rows, Schema
 from retrieval.util.arrays import segment_of_row
 from retrieval.util.files import Files, writing
 
-BATCH_BYTES = 1 << 20  # of text; a batch is what one look-up checks and reads
+BATCH_BYTES = 1 << 20  # of text; a look-up checks and reads a whole batch
 BATCH_ROWS = 1 << 14
-_TAIL_BYTES = 10  # length of the footer (4), magic (6)
+_TAIL_BYTES = 10  # at the end of a file: length of the footer (4), magic (6)
 
 _DOCUMENTS = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("text", pa.large_string())])
 _PASSAGES = pa.schema(
@@ -39,10 +39,11 @@ _PASSAGES = pa.schema(
         ("heading", pa.large_string()),
     ]
 )
+_PASSAGE_FIELDS = ("start", "end", "location", "heading")
 
 
-class Table(IntEnum):
-    """The Arrow files of a segment; the number stands in the table of batches."""
+class SegmentTable(IntEnum):
+    """The Arrow files of a segment; the array of batches contains the number."""
 
     DOCUMENTS = 0
     METADATA = 1
@@ -55,70 +56,69 @@ class Table(IntEnum):
 
 Keys: TypeAlias = NDArray[np.uint64]  # permanent serial numbers of passages, ascending
 
-BATCHES = np.dtype(
-    [("table", "<u1"), ("row", "<u8"), ("byte", "<u8")]
-)  # end of each batch, after a first entry of zeros
+# The end of each batch of a table; the first entry of a table has row 0 and byte 0.
+BATCHES = np.dtype([("table", "<u1"), ("row", "<u8"), ("byte", "<u8")])
 
 
 def passage_text(title: str, heading: str, text: str) -> str:
-    """What the encoder reads for a passage: its non-empty parts, joined by one space (BEIR's convention)."""
+    """Return the text that the encoder reads for a passage.
+
+    A space joins the non-empty parts, as in BEIR.
+    """
     return " ".join(part for part in (title, heading, text) if part)
 
 
 def documents_batch(documents: Sequence[Document]) -> pa.RecordBatch:
-    """Documents as rows of `documents.arrow`."""
-    columns = ([each.id for each in documents], [each.title for each in documents], [each.text for each in documents])
+    """Return documents as rows of `documents.arrow`."""
+    columns = [[getattr(document, name) for document in documents] for name in _DOCUMENTS.names]
     return pa.RecordBatch.from_arrays([pa.array(column, pa.large_string()) for column in columns], schema=_DOCUMENTS)
 
 
 def metadata_batch(rows: Sequence[Metadata], schema: Schema) -> pa.RecordBatch:
-    """Typed metadata as rows of `metadata.arrow`."""
+    """Return typed metadata as rows of `metadata.arrow`."""
     return pa.RecordBatch.from_arrays(to_columns(rows, schema), schema=arrow_schema(schema))
 
 
 def passages_batch(keys: Keys, documents: Rows, passages: Sequence[Passage]) -> pa.RecordBatch:
-    """Passages as rows of `passages.arrow`; `documents` are the rows of their documents in the same segment."""
-    columns: list[Any] = [
-        keys,
-        documents,
-        [each.start for each in passages],
-        [each.end for each in passages],
-        [each.location for each in passages],
-        [each.heading for each in passages],
-    ]
+    """Return passages as rows of `passages.arrow`.
+
+    keys: (n,).  documents: (n,), the row of each passage's document in the same segment.
+    """
+    cells = [[getattr(passage, name) for passage in passages] for name in _PASSAGE_FIELDS]
+    columns: list[Any] = [keys, documents, *cells]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, _PASSAGES, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=_PASSAGES)
 
 
-def coalesced(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of about the usual size."""
-    waiting: list[pa.RecordBatch] = []
+def merge_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows in batches of about BATCH_ROWS rows or BATCH_BYTES bytes."""
+    pending: list[pa.RecordBatch] = []
     rows = size_bytes = 0
     for batch in batches:
-        waiting.append(batch)
+        pending.append(batch)
         rows += batch.num_rows
         size_bytes += batch.nbytes
         if rows >= BATCH_ROWS or size_bytes >= BATCH_BYTES:
-            yield pa.concat_batches(waiting)
-            waiting, rows, size_bytes = [], 0, 0
-    if waiting:
-        yield pa.concat_batches(waiting)
+            yield pa.concat_batches(pending)
+            pending, rows, size_bytes = [], 0, 0
+    if pending:
+        yield pa.concat_batches(pending)
 
 
-class TextWriter:
-    """Writes the Arrow files of one new segment; rows are numbered in the order of writing."""
+class SegmentTableWriter:
+    """Writes the Arrow files of a new segment; rows keep the order of writing."""
 
     def __init__(self, folder: Path, files: Files) -> None:
         self._folder = folder
         self._files = files
         self._open = ExitStack()
-        self._sinks: dict[Table, BinaryIO] = {}
-        self._writers: dict[Table, ipc.RecordBatchFileWriter] = {}
-        self._rows = dict.fromkeys(Table, 0)
+        self._sinks: dict[SegmentTable, BinaryIO] = {}
+        self._writers: dict[SegmentTable, ipc.RecordBatchFileWriter] = {}
+        self._rows = dict.fromkeys(SegmentTable, 0)
         self._batches: list[tuple[int, int, int]] = []
 
-    def write(self, table: Table, batch: pa.RecordBatch) -> None:
-        """Append a batch; its schema must be that of the first one."""
+    def write(self, table: SegmentTable, batch: pa.RecordBatch) -> None:
+        """Append a batch; all batches of a table have the same schema."""
         if table not in self._writers:
             self._start(table, batch.schema)
         if batch.num_rows:
@@ -126,27 +126,27 @@ class TextWriter:
             self._rows[table] += batch.num_rows
             self._batches.append((table, self._rows[table], self._sinks[table].tell()))
 
-    def _start(self, table: Table, schema: pa.Schema) -> None:
+    def _start(self, table: SegmentTable, schema: pa.Schema) -> None:
         sink = self._open.enter_context(writing(self._files, self._folder / table.file_name))
         self._sinks[table] = sink
         self._writers[table] = ipc.new_file(sink, schema)
         self._batches.append((table, 0, 0))
 
     def finish(self) -> NDArray[np.void]:
-        """End and fsync the files; returns the table of their batches."""
+        """Complete and fsync the files; return the array of their batches."""
         for writer in self._writers.values():
             writer.close()
         self._open.close()
         return np.array(sorted(self._batches), dtype=BATCHES)
 
     def abandon(self) -> None:
-        """Close the files as they are."""
+        """Close the incomplete files."""
         stop = GeneratorExit()
         self._open.__exit__(type(stop), stop, None)
 
 
 class TableReader:
-    """Random access to the rows of one Arrow file.  Safe to use from several threads."""
+    """Reads the rows of one Arrow file at random.  Safe to use from several threads."""
 
     def __init__(self, file: CheckedFile, batches: NDArray[np.void]) -> None:
         self._file = file
@@ -154,7 +154,7 @@ class TableReader:
         self._bytes = batches["byte"].astype(np.int64)
         self._reader = self._open()
         self._batches: dict[int, pa.RecordBatch] = {}
-        self._columns: dict[tuple[int, str], pa.Array] = {}  # of batches that were read
+        self._columns: dict[tuple[int, str], pa.Array] = {}  # by batch and name
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -165,7 +165,7 @@ class TableReader:
         return self._reader.schema
 
     def _open(self) -> ipc.RecordBatchFileReader:
-        """Check the footer, then let Arrow read it."""
+        """Check the digest of the footer, then parse it with Arrow."""
         size = self._file.record.size_bytes
         self._file.require(max(0, size - _TAIL_BYTES))
         tail = bytes(memoryview(self._file.bytes)[size - _TAIL_BYTES :])
@@ -176,7 +176,7 @@ class TableReader:
             raise self._file.damage(f"is not an Arrow file ({error})") from error
 
     def batch(self, number: int) -> pa.RecordBatch:
-        """A batch, checked before it is read."""
+        """Return a batch, whose bytes are checked before Arrow reads them."""
         with self._lock:
             if number not in self._batches:
                 self._file.require(int(self._bytes[number]), int(self._bytes[number + 1]))
@@ -184,38 +184,41 @@ class TableReader:
             return self._batches[number]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """All batches in order."""
+        """Yield all batches in order."""
         for number in range(len(self._first_rows) - 1):
             yield self.batch(number)
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One whole column."""
+        """Return one whole column."""
         kind = self.schema.field(name).type
         return pa.chunked_array([batch.column(name) for batch in self.batches()], kind)
 
     def numbers(self, name: str) -> NDArray[Any]:
-        """One whole column of numbers without nulls.  (Arrow's own conversion would import pandas where it is.)"""
+        """Return one whole column of numbers without nulls.
+
+        Arrow's own conversion would import pandas if it is installed.
+        """
         parts = [np.from_dlpack(batch.column(name)) for batch in self.batches()]
         return np.concatenate(parts) if parts else np.empty(0, self.schema.field(name).type.to_pandas_dtype())
 
     def values(self, names: Sequence[str], rows: Rows) -> list[list[Any]]:
-        """Cells of some columns, each in the order of `rows`."""
+        """Return the cells of some columns, each in the order of `rows`."""
         if not names:  # a table without columns has no batches
             return []
         numbers = segment_of_row(rows, self._first_rows)
         inside = (rows - self._first_rows[numbers]).tolist()
-        places = list(zip(numbers.tolist(), inside, strict=True))
-        return [self._cells(name, places) for name in names]
+        positions = list(zip(numbers.tolist(), inside, strict=True))
+        return [self._cells(name, positions) for name in names]
 
-    def _cells(self, name: str, places: Sequence[tuple[int, int]]) -> list[Any]:
-        """Cells of a column by batch and row."""
-        columns = {number: self._column(number, name) for number, _ in places}
+    def _cells(self, name: str, positions: Sequence[tuple[int, int]]) -> list[Any]:
+        """Return the cells of a column at (batch, row in the batch)."""
+        columns = {number: self._column(number, name) for number, _ in positions}
         if _is_plain(self.schema.field(name).type):
-            return [columns[number][row].as_py() for number, row in places]
-        return [from_scalar(columns[number][row]) for number, row in places]
+            return [columns[number][row].as_py() for number, row in positions]
+        return [from_scalar(columns[number][row]) for number, row in positions]
 
     def _column(self, number: int, name: str) -> pa.Array:
-        """A column of a batch; kept, since to ask Arrow for it takes as long as to read a cell."""
+        """Return a column of a batch; cached, since Arrow takes as long as for a cell."""
         column = self._columns.get((number, name))
         if column is None:
             column = self._columns[number, name] = self.batch(number).column(name)
@@ -223,31 +226,28 @@ class TableReader:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    """Whether cells are what Arrow makes of them: text and whole numbers."""
+    """Check whether Arrow's own Python values are right: for text and whole numbers."""
     types = pa.types
     return bool(types.is_large_string(kind) or types.is_string(kind) or types.is_unsigned_integer(kind))
 
 
 def read_documents(documents: TableReader, metadata: TableReader, rows: Rows) -> list[Document]:
-    """Documents by row, in the order asked."""
+    """Return the documents of `rows`, in that order."""
     columns = documents.values(_DOCUMENTS.names, rows)
-    described = _metadata(metadata, rows)
-    return [
-        Document(id=id_, title=title, text=text, metadata=values)
-        for id_, title, text, values in zip(*columns, described, strict=True)
-    ]
+    cells = zip(*columns, _read_metadata(metadata, rows), strict=True)
+    return [Document(id=id_, title=title, text=text, metadata=values) for id_, title, text, values in cells]
 
 
-def _metadata(table: TableReader, rows: Rows) -> list[Metadata]:
+def _read_metadata(table: TableReader, rows: Rows) -> list[Metadata]:
     names = table.schema.names
     columns = table.values(names, rows)
     return [
-        {name: column[place] for name, column in zip(names, columns, strict=True) if column[place] is not None}
-        for place in range(len(rows))
+        {name: column[index] for name, column in zip(names, columns, strict=True) if column[index] is not None}
+        for index in range(len(rows))
     ]
 
 
 def read_passages(table: TableReader, rows: Rows) -> list[Passage]:
-    """Passages by row, in the order asked."""
-    columns = table.values(("start", "end", "location", "heading"), rows)
+    """Return the passages of `rows`, in that order."""
+    columns = table.values(_PASSAGE_FIELDS, rows)
     return [Passage(*cells) for cells in zip(*columns, strict=True)]

@@ -1,8 +1,8 @@
-"""An open generation: what a reader holds while writers go on.
+"""An open generation, which stays readable while writers commit new ones.
 
-Opening takes no lock.  A generation's files never change, and names that the garbage collector removes stay readable
-for whoever holds the files; a reader whose generation goes away between reading the manifest and opening the files
-sees that the manifest has moved on, and opens the new one.
+Opening takes no lock.  The files of a generation never change.  An open file stays readable after the garbage collector
+removes its name.  A writer may remove files between the reads of the manifest and of the files; the reader then finds a
+newer manifest and opens that generation.
 """
 
 from __future__ import annotations
@@ -33,26 +33,29 @@ from retrieval.util.arrays import segment_of_row
 
 T = TypeVar("T")
 
-CHECKED_BYTES = 64 << 20  # a generation up to this size is checked whole when it is opened
+CHECKED_BYTES = 64 << 20  # opening checks all bytes of a generation up to this size
 
 
 class IndexReader:
-    """One generation, its segments one after the other: passage rows and document rows count through all of them.
+    """An open generation.
 
-    Dead rows are counted too; `live` and `live_documents` tell them apart.  Safe to use from several threads.
+    Passage rows and document rows count through all its segments, in order.
+
+    Rows include dead passages and documents; `live` (rows,) and `live_documents` (documents,) mark the live ones.
+    `document_of` (rows,) has the document row of each passage.  Safe to use from several threads.
     """
 
     def __init__(self, path: Path, manifest: Manifest, previous: IndexReader | None = None) -> None:
         self.path = path
         self.name = path.resolve().name
         self.manifest = manifest
-        open_ = {each.record.name: each for each in previous.segments} if previous else {}
+        known = {segment.record.name: segment for segment in previous.segments} if previous else {}
         self.segments: tuple[Segment, ...] = tuple(
-            open_[record.name].reopened(path, record) if record.name in open_ else Segment(path, record)
+            known[record.name].reopened(path, record) if record.name in known else Segment(path, record)
             for record in manifest.segments
         )
-        self._document_starts = _starts([each.documents for each in manifest.segments])
-        self._row_starts = _starts([each.passages for each in manifest.segments])
+        self._document_starts = _starts([segment.documents for segment in manifest.segments])
+        self._row_starts = _starts([segment.passages for segment in manifest.segments])
         self.rows = int(self._row_starts[-1])
         self.live_documents: Bitmap = _joined([each.live_documents for each in self.segments], np.bool_)
         self.document_of: Rows = _joined(
@@ -62,9 +65,9 @@ class IndexReader:
         self.live: Bitmap = self.live_documents[self.document_of]
         self.keys: Keys = _joined([each.keys for each in self.segments], np.uint64)
         self.vectors = CombinedVectors([each.index for each in self.segments], manifest.encoder.dimension)
-        self.lexical: LexicalReader | None = self._words()
+        self.lexical: LexicalReader | None = self._open_lexical()
 
-    def _words(self) -> LexicalReader | None:
+    def _open_lexical(self) -> LexicalReader | None:
         record, settings = self.manifest.lexical, self.manifest.settings.lexical
         if record is None or settings is None:
             return None
@@ -79,7 +82,7 @@ class IndexReader:
         self.close()
 
     def close(self) -> None:
-        """Let the files go; they are unmapped when the last array over them is gone."""
+        """Drop the references to the files; the last array over a file unmaps it."""
         self.segments = ()
         self.vectors = CombinedVectors([], self.manifest.encoder.dimension)
         self.lexical = None
@@ -95,8 +98,8 @@ class IndexReader:
         return self.manifest.schema
 
     def find(self, document_id: str) -> int | None:
-        """The row of the live document with that id."""
-        with suppress(BadDocument):  # half a surrogate pair is no id
+        """Return the row of the live document with that id, or None."""
+        with suppress(BadDocument):  # an id with half a surrogate pair
             digests = id_digests([document_id])
             for segment, start in zip(self.segments, self._document_starts.tolist(), strict=False):
                 row = int(segment.find(digests)[0])
@@ -112,24 +115,30 @@ class IndexReader:
         return row
 
     def matching_documents(self, filter: str) -> Bitmap:
-        """Return which documents are live and match a filter: (documents,).  Raises FilterError."""
+        """Return which documents are live and match a filter: (documents,).
+
+        Raises FilterError.
+        """
         matching = compile_filter(filter, self.schema).documents(self.column, len(self.live_documents))
         return np.asarray(matching & self.live_documents)
 
     def documents(self, document_rows: ArrayLike) -> list[Document]:
-        """Documents in the order asked, without sections."""
+        """Return documents in the order of `document_rows`, without sections."""
         return _gather(self.segments, self._document_starts, document_rows, Segment.documents)
 
     def ids(self, document_rows: ArrayLike) -> list[str]:
-        """Ids of documents in the order asked."""
+        """Return ids of documents in the order of `document_rows`."""
         return _gather(self.segments, self._document_starts, document_rows, Segment.ids)
 
     def passages(self, rows: ArrayLike) -> list[Passage]:
-        """Passages in the order asked."""
+        """Return passages in the order of `rows`."""
         return _gather(self.segments, self._row_starts, rows, Segment.passages)
 
     def column(self, field: str) -> pa.ChunkedArray:
-        """A metadata field of all documents, dead ones included; null where a document does not have it."""
+        """Return a metadata field of all documents, live and dead.
+
+        A document without the field has null.  Raises FilterError for an unknown field.
+        """
         if field not in self.schema:
             known = ", ".join(self.schema) or "none"
             raise FilterError(f"no field {field!r} in {self.name} (fields: {known})")
@@ -138,7 +147,10 @@ class IndexReader:
         return pa.chunked_array(chunks, kind)
 
     def check_all(self) -> None:
-        """Check every byte of the segments against its digest.  Raises CorruptCollection."""
+        """Check all files of the segments against their digests.
+
+        Raises CorruptCollection.
+        """
         for segment in self.segments:
             segment.check_all()
 
@@ -146,17 +158,20 @@ class IndexReader:
 def open_index_reader(
     path: Path | str, generation: int | None = None, *, previous: IndexReader | None = None
 ) -> IndexReader:
-    """Open the current generation, or a kept one.  Raises NotACollection, CorruptCollection.
+    """Open the current generation, or a kept one.
 
-    Segments that are open in `previous`, another generation of the same collection, are shared with it: opening then
-    costs as much as what changed, and either may be closed first.
+    `previous` is another open generation of the same collection.  Both share its open segments, so that opening costs
+    only as much as the changes.  Either may be closed first.  Raises NotACollection, CorruptCollection.
     """
     path = Path(path)
     return with_current_manifest(path, lambda manifest: _opened(path, manifest, previous), generation)
 
 
 def manifest_stamp(path: Path) -> tuple[int, int] | None:
-    """Something that differs after each commit, cheap enough to ask ten times a second; None without a collection."""
+    """Return a value that differs after each commit, or None without a collection.
+
+    The call is cheap enough for ten calls a second.
+    """
     try:
         status = os.stat(path / MANIFEST)  # noqa: PTH116
     except OSError:
@@ -185,14 +200,14 @@ def _gather(
     rows: ArrayLike,
     read: Callable[[Segment, Rows], list[T]],
 ) -> list[T]:
-    """What `read` gives of each row, from whichever segment holds it, in the order asked."""
+    """Read each row from its segment; return the results in the order of `rows`."""
     wanted = np.asarray(rows, dtype=np.int64)
     owners = segment_of_row(wanted, starts)
     if len(wanted) and np.all(owners == owners[0]):
         return read(segments[owners[0]], wanted - starts[owners[0]])
     result: dict[int, T] = {}
     for owner in np.unique(owners).tolist():
-        places = np.flatnonzero(owners == owner)
-        values = read(segments[owner], wanted[places] - starts[owner])
-        result.update(zip(places.tolist(), values, strict=True))
-    return [result[place] for place in range(len(wanted))]
+        positions = np.flatnonzero(owners == owner)
+        values = read(segments[owner], wanted[positions] - starts[owner])
+        result.update(zip(positions.tolist(), values, strict=True))
+    return [result[position] for position in range(len(wanted))]

@@ -1,4 +1,4 @@
-"""One open segment: its documents, passages, vectors and tables, by local row."""
+"""One open segment: its documents, passages and vectors, by row in the segment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from retrieval.errors import CorruptCollection
 from retrieval.index.collection.document_ids import Digests, IdTable
 from retrieval.index.collection.document_store import (
     Keys,
-    Table,
+    SegmentTable,
     TableReader,
     passage_text,
     read_documents,
@@ -36,22 +36,22 @@ from retrieval.index.vectors.store import Kept, open_vectors
 from retrieval.types import Bitmap, Document, Passage, Rows
 
 VECTORS = "vectors.npy"
-BATCHES_FILE = "batches.npy"  # where the batches of the Arrow files begin
-IDS = "ids.npy"  # rows by id digest
-STRUCTURE = "vectors.faiss"  # the approximate structure over the vectors, where there is one
-FACTS = "facts.npy"  # one record a document, see FACTS_TYPE
+BATCHES_FILE = "batches.npy"  # the batches of the Arrow files, see document_store.BATCHES
+IDS = "ids.npy"  # rows by id digest, see IdTable
+STRUCTURE = "vectors.faiss"  # the ANN index over the vectors, in large segments
+FACTS = "facts.npy"  # one record per document, see FACTS_TYPE
 
-_PAGE_ROWS = 1 << 10  # as many at a time are a page of hits, and remembered; longer lists pass by
-_TEXT_BYTES = 16 << 20  # of documents that are remembered; those of a small collection all fit
-_PASSAGES = 1 << 14  # that are remembered
-_FEW_NUMBERS = 1 << 22  # in vectors of 384 dimensions those of 10,000 passages, 16 MB in memory
+_PAGE_ROWS = 1 << 10  # a request for so many rows is a page of hits and is cached; longer requests are not
+_TEXT_BYTES = 16 << 20  # of cached documents; all documents of a small collection fit
+_CACHED_PASSAGES = 1 << 14
+_MAX_FLOAT32_NUMBERS = 1 << 22  # 10,000 vectors of 384 dimensions, 16 MB in memory
 
-FACTS_TYPE = np.dtype([("content", "<u8", (2,)), ("unreadable", "<f4")])  # digest; share of text, NaN when unknown
+FACTS_TYPE = np.dtype([("content", "<u8", (2,)), ("unreadable", "<f4")])  # digest; share of the text, NaN if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class PassageTexts:
-    """Passages as the lexical index takes them."""
+    """Passages as input of the lexical index: keys (n,), titles and texts."""
 
     keys: Keys
     titles: Sequence[str]
@@ -59,10 +59,10 @@ class PassageTexts:
 
 
 class Segment:
-    """The files of one segment, held open.  Safe to use from several threads.
+    """The open files of one segment.  Safe to use from several threads.
 
-    Sizes are checked on opening, digests before bytes are first used: what says where things lie at once, the text
-    batch by batch, the vectors (plain numbers that no parser sees) when `check_all` is called.
+    Opening checks the sizes of all files and the digests of the arrays that locate data.  Text is checked batch by
+    batch before its first use.  Vectors are plain numbers that no parser reads; only `check_all` checks them.
     """
 
     def __init__(self, collection: Path, record: SegmentRecord) -> None:
@@ -73,15 +73,16 @@ class Segment:
         self._structure = CheckedFile(self.folder, record.structure.file) if record.structure else None
         batches = self._array(BATCHES_FILE)
         self._tables = {
-            table: TableReader(self._files[table.file_name], batches[batches["table"] == table]) for table in Table
+            table: TableReader(self._files[table.file_name], batches[batches["table"] == table])
+            for table in SegmentTable
         }
         self.live_documents = self._live()
-        self.keys: Keys = self._tables[Table.PASSAGES].numbers("key")
-        self.document_of: Rows = self._tables[Table.PASSAGES].numbers("document").astype(np.int64)
+        self.keys: Keys = self._tables[SegmentTable.PASSAGES].numbers("key")
+        self.document_of: Rows = self._tables[SegmentTable.PASSAGES].numbers("document").astype(np.int64)
         self.vectors: Kept = self._vectors()
         self._check_counts()
         self._documents: BoundedCache[int, Document] = BoundedCache(_TEXT_BYTES)
-        self._passages: BoundedCache[int, Passage] = BoundedCache(_PASSAGES)
+        self._passages: BoundedCache[int, Passage] = BoundedCache(_CACHED_PASSAGES)
 
     def _array(self, name: str) -> NDArray[Any]:
         file = self._files[name]
@@ -102,7 +103,7 @@ class Segment:
 
     def _check_counts(self) -> None:
         record = self.record
-        documents, passages = len(self._tables[Table.DOCUMENTS]), len(self._tables[Table.PASSAGES])
+        documents, passages = len(self._tables[SegmentTable.DOCUMENTS]), len(self._tables[SegmentTable.PASSAGES])
         if documents != record.documents or passages != record.passages or len(self.vectors) != passages:
             raise CorruptCollection(
                 f"{documents} documents, {passages} passages and {len(self.vectors)} vectors do not fit the manifest "
@@ -111,7 +112,10 @@ class Segment:
             )
 
     def reopened(self, collection: Path, record: SegmentRecord) -> Segment:
-        """The segment as a later generation has it, sharing what is open: only its deletions may differ."""
+        """Return the segment of a later generation.
+
+        If only the deletions differ, both segments share the open files.
+        """
         if record == self.record:
             return self
         if (record.files, record.structure) != (self.record.files, self.record.structure):
@@ -127,10 +131,13 @@ class Segment:
 
     @cached_property
     def index(self) -> SegmentVectors:
-        """The vectors, searchable; in float32 too where they are few.  FAISS parses a structure after it is checked."""
+        """The searchable vectors; a small segment has them in float32, too.
+
+        The digest of an ANN index is checked before FAISS parses the file.
+        """
         if self.record.structure is None or self._structure is None:
-            few = self.vectors.dtype == np.float16 and self.vectors.size <= _FEW_NUMBERS
-            return SegmentVectors(Flat(self.vectors, np.array(self.vectors, np.float32) if few else None))
+            small = self.vectors.dtype == np.float16 and self.vectors.size <= _MAX_FLOAT32_NUMBERS
+            return SegmentVectors(Flat(self.vectors, np.array(self.vectors, np.float32) if small else None))
         facts = StructureFacts.from_json(self.record.structure.facts)
         self._structure.require(0, facts.parsed_bytes)
         self._structure.release()  # FAISS maps the file anew
@@ -139,7 +146,7 @@ class Segment:
 
     @cached_property
     def facts(self) -> NDArray[np.void]:
-        """What is known of each document, FACTS_TYPE."""
+        """The facts of each document: (documents,) of FACTS_TYPE."""
         return self._array(FACTS)
 
     @cached_property
@@ -147,75 +154,84 @@ class Segment:
         return IdTable(self._array(IDS))
 
     def find(self, digests: Digests) -> Rows:
-        """The document row of each id digest, dead ones included; -1 where there is none."""
+        """Return the document row of each id digest, -1 for an unknown digest.
+
+        Dead documents have rows, too.
+        """
         return self._ids.find(digests)
 
     def id_digests(self, among: Bitmap) -> Digests:
-        """Id digests of the document rows that `among` allows, in no particular order."""
+        """Return the id digests of the document rows that `among` allows, ascending."""
         return self._ids.digests(among)
 
     def ids_by_row(self) -> Digests:
-        """Id digests of all document rows; zeros for one that was dead when the segment was made."""
+        """Return the id digests of all document rows: (documents, 2).
+
+        A document that was dead when the segment was written has zeros.
+        """
         return self._ids.by_row(self.record.documents)
 
     def documents(self, rows: Rows) -> list[Document]:
-        """Documents in the order asked; those of a page of hits are remembered."""
+        """Return documents in the order of `rows`; a page of hits is cached."""
         if len(rows) > _PAGE_ROWS:
             return self._read_documents(rows)
         return self._documents.get_all(rows.tolist(), self._read_documents, _size_bytes)
 
     def _read_documents(self, rows: Sequence[int] | Rows) -> list[Document]:
         rows = np.asarray(rows, np.int64)
-        return read_documents(self._tables[Table.DOCUMENTS], self._tables[Table.METADATA], rows)
+        return read_documents(self._tables[SegmentTable.DOCUMENTS], self._tables[SegmentTable.METADATA], rows)
 
     def ids(self, rows: Rows) -> list[str]:
-        """Ids of documents in the order asked."""
-        return self._tables[Table.DOCUMENTS].values(["id"], rows)[0]
+        """Return ids of documents in the order of `rows`."""
+        return self._tables[SegmentTable.DOCUMENTS].values(["id"], rows)[0]
 
     def passages(self, rows: Rows) -> list[Passage]:
-        """Passages in the order asked; those of a page of hits are remembered."""
+        """Return passages in the order of `rows`; a page of hits is cached."""
         if len(rows) > _PAGE_ROWS:
             return self._read_passages(rows)
         return self._passages.get_all(rows.tolist(), self._read_passages, lambda _: 1)
 
     def _read_passages(self, rows: Sequence[int] | Rows) -> list[Passage]:
-        return read_passages(self._tables[Table.PASSAGES], np.asarray(rows, np.int64))
+        return read_passages(self._tables[SegmentTable.PASSAGES], np.asarray(rows, np.int64))
 
     def scan(self, wanted: Bitmap) -> Iterator[PassageTexts]:
-        """Title and text of the passages that `wanted` allows, (passages,), in order, some documents at a time."""
-        passages = self._tables[Table.PASSAGES]
+        """Yield title and text of passages in row order, a batch of documents at a time.
+
+        wanted: (passages,), the passages to yield.
+        """
+        passages = self._tables[SegmentTable.PASSAGES]
         starts, ends = (passages.numbers(name) for name in ("start", "end"))
         headings = passages.column("heading")
         document = 0
-        for batch in self._tables[Table.DOCUMENTS].batches():
+        for batch in self._tables[SegmentTable.DOCUMENTS].batches():
             first, last = np.searchsorted(self.document_of, [document, document + batch.num_rows])
             rows = first + np.flatnonzero(wanted[first:last])
             if len(rows):
                 titles, texts = batch.column("title").to_pylist(), batch.column("text").to_pylist()
                 inside = (self.document_of[rows] - document).tolist()
-                parts = zip(
+                cells = zip(
                     headings.take(rows).to_pylist(), inside, starts[rows].tolist(), ends[rows].tolist(), strict=True
                 )
                 yield PassageTexts(
                     keys=self.keys[rows],
-                    titles=[titles[place] for place in inside],
-                    texts=[passage_text("", heading, texts[place][start:end]) for heading, place, start, end in parts],
+                    titles=[titles[row] for row in inside],
+                    texts=[passage_text("", heading, texts[row][start:end]) for heading, row, start, end in cells],
                 )
             document += batch.num_rows
 
-    def table(self, table: Table) -> TableReader:
-        """One of the Arrow files, whole."""
+    def table(self, table: SegmentTable) -> TableReader:
+        """Return the reader of one of the Arrow files."""
         return self._tables[table]
 
     def column(self, name: str, kind: pa.DataType) -> pa.ChunkedArray:
-        """A metadata field of all documents, null where the segment does not have it."""
-        metadata = self._tables[Table.METADATA]
+        """Return a metadata field of all documents; nulls if the segment lacks the field."""
+        metadata = self._tables[SegmentTable.METADATA]
         if name in metadata.schema.names:
             return metadata.column(name)
         return pa.chunked_array([pa.nulls(self.record.documents, kind)])
 
     def check_all(self) -> None:
-        """Check every byte against its digest.  Raises CorruptCollection."""
+        """Check all files against their digests.  Raises CorruptCollection."""
         for file in (*self._files.values(), self._structure):
             if file is not None:
                 file.require()

@@ -85,7 +85,10 @@ def compile_filter(expression: str, schema: Schema) -> Filter:
 
 
 def known_field(name: str, schema: Schema, what: str) -> FieldType:
-    """The type of a field; FilterError names the nearest known field.  `what` names the place for the message."""
+    """The type of a field; FilterError names the nearest known field.
+
+    `what` names the place for the message.
+    """
     if name in schema:
         return schema[name]
     nearest = difflib.get_close_matches(name, schema, n=1)

@@ -57,7 +57,10 @@ def extend_schema(schema: Schema, documents: Iterable[Mapping[str, Any]]) -> Sch
 
 
 def typed(metadata: Mapping[str, Any], schema: Schema, document_id: str) -> Metadata:
-    """The values as their fields have them, nulls left out.  Raises SchemaError for one that does not fit."""
+    """The values as their fields have them, nulls left out.
+
+    Raises SchemaError for one that does not fit.
+    """
     values: dict[str, MetadataValue] = {}
     for name, value in metadata.items():
         if value is None:

@@ -46,7 +46,10 @@ class BoundedCache(Generic[K, V]):
     def get_all(
         self, keys: Sequence[K], read: Callable[[Sequence[K]], Sequence[V]], size: Callable[[V], int]
     ) -> list[V]:
-        """Return the value of each key.  One call of `read` fetches the missing values, which are then cached."""
+        """Return the value of each key.
+
+        One call of `read` fetches the missing values, which are then cached.
+        """
         values = self._values
         found = {key: values[key] for key in keys if key in values}
         missing = [key for key in dict.fromkeys(keys) if key not in found]

@@ -91,7 +91,10 @@ class LexicalRecord:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One generation.  Segments stand in row order; keys of passages below `next_key` are given away."""
+    """One generation.
+
+    Segments stand in row order; keys of passages below `next_key` are given away.
+    """
 
     generation: int
     created: datetime
@@ -160,7 +163,10 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(data: bytes, path: Path) -> Manifest:
-    """The manifest in `data`, which was read from `path`.  Raises CorruptCollection, NotACollection."""
+    """The manifest in `data`, which was read from `path`.
+
+    Raises CorruptCollection, NotACollection.
+    """
     body = unseal(data, path)
     _check_format(body.get("format"), path)
     try:
@@ -201,7 +207,10 @@ def _manifest(body: JsonValue) -> Manifest:
 
 
 def read_manifest(collection: Path, generation: int | None = None) -> Manifest:
-    """The current generation, or a kept one.  Raises NotACollection, CorruptCollection."""
+    """The current generation, or a kept one.
+
+    Raises NotACollection, CorruptCollection.
+    """
     path = collection / MANIFEST if generation is None else generation_path(collection, generation)
     try:
         return decode_manifest(path.read_bytes(), path)
@@ -267,7 +276,10 @@ def seal(body: dict[str, JsonValue]) -> bytes:
 
 
 def unseal(data: bytes, path: Path) -> dict[str, JsonValue]:
-    """The body of a sealed document.  Raises CorruptCollection if any bit of it changed."""
+    """The body of a sealed document.
+
+    Raises CorruptCollection if any bit of it changed.
+    """
     body, found, _ = data.rpartition(_CHECKSUM)
     if not found:
         raise CorruptCollection(f"is damaged: not a sealed JSON document; {REPAIR}", path=path)

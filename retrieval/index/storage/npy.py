@@ -23,7 +23,10 @@ class ArrayHeader:
 
 
 def read_header(file: IO[bytes]) -> ArrayHeader:
-    """Read the header at the start of a file.  Raises ValueError for another version or layout."""
+    """Read the header at the start of a file.
+
+    Raises ValueError for another version or layout.
+    """
     if npy.read_magic(file) != (1, 0):
         raise ValueError("not version 1.0 of the .npy format")
     shape, fortran_order, dtype = npy.read_array_header_1_0(file)

@@ -86,7 +86,10 @@ class MemoryBudget(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VectorSettings:
-    """How a collection stores and searches vectors.  `structure` is a FAISS factory string, for experts."""
+    """How a collection stores and searches vectors.
+
+    `structure` is a FAISS factory string, for experts.
+    """
 
     dtype: str = "float16"
     recall: float = 0.98
@@ -173,7 +176,10 @@ def settings_to_json(settings: CollectionSettings) -> JsonValue:
 
 
 def settings_from_json(body: JsonValue) -> CollectionSettings:
-    """Return the settings that `settings_to_json` encoded.  Raises InputError for a value out of its range."""
+    """Return the settings that `settings_to_json` encoded.
+
+    Raises InputError for a value out of its range.
+    """
     canaries, schema, lexical = body["canaries"], body["schema"], body["lexical"]
     return CollectionSettings(
         encoder=EncoderFingerprint(**body["encoder"]),
