@@ -1,15 +1,15 @@
-"""Every error that Attendex raises on purpose.
+"""Errors that Attendex raises for its callers.
 
     AttendexError
-    ├── InputError                 what the caller gave cannot be used
+    ├── InputError                 an unusable input of the caller
     │   ├── BadQuery               query text, k, offset, mode, weight
     │   ├── FilterError            filter expression or field name
-    │   ├── BadDocument            a document or source file; carries path and line
+    │   ├── BadDocument            a document or source file; has path and line
     │   ├── SchemaError            a metadata value that does not fit its field
     │   ├── BadJudgments           run or qrels files
-    │   ├── BadMeasure             a measure that is unknown, or that ir-measures cannot compute
+    │   ├── BadMeasure             a measure that ir-measures does not know or compute
     │   ├── SettingsError          a setting of the service, its value or its place
-    │   ├── EmptyInput             no text where one is needed
+    │   ├── EmptyInput             a missing text
     │   └── TooLarge               a request beyond a limit of the service
     ├── NotFound
     │   ├── CollectionNotFound
@@ -17,23 +17,23 @@
     │   └── JobNotFound
     ├── EncoderError
     │   ├── UnsupportedCheckpoint  unknown layout, or one that would need pickle or remote code
-    │   └── EncoderMismatch        this encoder did not make that collection; names what differs
+    │   └── EncoderMismatch        an encoder that did not make the collection; names the differences
     ├── CollectionError
     │   ├── NotACollection
-    │   ├── CorruptCollection      a file whose size or digest is wrong; carries the path
-    │   ├── CollectionLocked       another writer holds the lock; names it
-    │   ├── CollectionExists       a collection of that name is already there
-    │   └── StorageError           the file system said no (full disk, I/O error); carries the path
-    ├── AccessError                the service does not let this caller in
+    │   ├── CorruptCollection      a file with a wrong size or digest; has the path
+    │   ├── CollectionLocked       another writer has the lock; names it
+    │   ├── CollectionExists       a collection of that name exists
+    │   └── StorageError           an error of the file system (full disk, I/O error); has the path
+    ├── AccessError                the service refuses the caller
     │   ├── Unauthenticated        no key, or a wrong one
-    │   └── Forbidden              a key without the role or scope that is needed
+    │   └── Forbidden              a key without the role or the collection of the request
     ├── Overloaded                 a queue is full; try again later
-    │   └── RateLimited            this caller asks too often
+    │   └── RateLimited            the caller sends too many requests
     ├── DeadlineExceeded           the request took longer than the service allows
-    ├── RemoteError                a service that is asked cannot be reached or gives no answer
-    └── MissingExtra               an optional dependency is not installed; carries the command
+    ├── RemoteError                another service cannot be reached, or answers with an error
+    └── MissingExtra               an optional dependency is not installed; has the command
 
-A message names the thing, the value and what to do next.  Commands print it and exit with 1; the service maps each
+A message has the problem, the value and the next step.  Commands print it and exit with 1; the service maps each
 class to a status in `service/problems.py`.
 """
 
@@ -43,11 +43,11 @@ from pathlib import Path
 
 
 class AttendexError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors of Attendex."""
 
 
 class InputError(AttendexError):
-    """What the caller gave cannot be used."""
+    """An unusable input of the caller."""
 
 
 class BadQuery(InputError):
@@ -61,7 +61,7 @@ class FilterError(InputError):
 class BadDocument(InputError):
     """A document that cannot be read.
 
-    `path` and `line` (from 1) say where, when known.
+    `path` and `line` (from 1) locate it, if they are known.
     """
 
     def __init__(self, message: str, *, path: Path | str | None = None, line: int | None = None) -> None:
@@ -88,7 +88,7 @@ class SettingsError(InputError):
 
 
 class EmptyInput(InputError):
-    """No text where one is needed."""
+    """A missing text."""
 
 
 class TooLarge(InputError):
@@ -96,7 +96,7 @@ class TooLarge(InputError):
 
 
 class NotFound(AttendexError):
-    """The thing named does not exist."""
+    """A collection, document or job that does not exist."""
 
 
 class CollectionNotFound(NotFound):
@@ -120,7 +120,7 @@ class UnsupportedCheckpoint(EncoderError):
 
 
 class EncoderMismatch(EncoderError):
-    """The encoder at hand is not the one that made the collection."""
+    """The encoder differs from the encoder that made the collection."""
 
 
 class CollectionError(AttendexError):
@@ -128,11 +128,11 @@ class CollectionError(AttendexError):
 
 
 class NotACollection(CollectionError):
-    """The directory holds no collection."""
+    """The directory contains no collection, or a collection of another format."""
 
 
 class CorruptCollection(CollectionError):
-    """A file of the collection is missing, truncated or altered.  `path` names it."""
+    """The file `path` of the collection is missing, truncated or altered."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(f"{path}: {message}")
@@ -140,15 +140,15 @@ class CorruptCollection(CollectionError):
 
 
 class CollectionLocked(CollectionError):
-    """Another writer holds the collection."""
+    """Another writer has the lock."""
 
 
 class CollectionExists(CollectionError):
-    """A collection of that name is already there."""
+    """A collection of that name exists."""
 
 
 class StorageError(CollectionError):
-    """The file system refused an operation.  `path` names the file."""
+    """The file system refused an operation on `path`."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(f"{path}: {message}")
@@ -156,19 +156,19 @@ class StorageError(CollectionError):
 
 
 class AccessError(AttendexError):
-    """The service does not let this caller in."""
+    """The service refuses the caller."""
 
 
 class Unauthenticated(AccessError):
-    """No key, or one that is not known."""
+    """A missing or unknown key."""
 
 
 class Forbidden(AccessError):
-    """A key that lacks the role or the collection."""
+    """A key without the role or the collection of the request."""
 
 
 class Overloaded(AttendexError):
-    """A bounded queue is full.  `retry_after_s` says when to try again."""
+    """A bounded queue is full; the caller may retry after `retry_after_s` seconds."""
 
     def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
         super().__init__(message)
@@ -176,7 +176,7 @@ class Overloaded(AttendexError):
 
 
 class RateLimited(Overloaded):
-    """This caller asks more often than it may."""
+    """The caller sends more requests than its limit."""
 
 
 class DeadlineExceeded(AttendexError):
@@ -184,7 +184,7 @@ class DeadlineExceeded(AttendexError):
 
 
 class RemoteError(AttendexError):
-    """A running service that is to be measured cannot be reached, or answers with an error."""
+    """Another service cannot be reached, or answers with an error."""
 
 
 class MissingExtra(AttendexError):

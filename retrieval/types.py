@@ -1,9 +1,9 @@
-"""The records that cross package borders, and what their numbers mean.
+"""Records that cross package borders, and the meaning of their numbers.
 
-Ids are strings that the user chose; they are unique among the live documents of a collection.  A *row* is the
+Ids are strings that the user chooses; they are unique among the live documents of a collection.  A *row* is the
 position of a passage in one open generation, from 0; rows never leave the process.  Offsets count Unicode code
-points, `[start, end)`.  Scores are comparable within one answer only: cosine for dense, BM25 for lexical, fusion's
-own scale for hybrid.  Every ranking is ordered by (score descending, document id ascending).
+points, `[start, end)`.  Scores are comparable within one answer only: cosines in dense mode, BM25 in lexical mode, the
+scale of the fusion in hybrid mode.  Rankings are ordered by (score descending, document id ascending).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Schema: TypeAlias = Mapping[str, FieldType]  # metadata field → type
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A structural part of a document's text: what stands at `[start, end)` and where that is."""
+    """A structural part of a document: the text at `[start, end)`."""
 
     start: int
     end: int
@@ -51,7 +51,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What the user gave.  `sections` is empty for a document without structure."""
+    """A document that the user added.
+
+    `sections` is empty for a document without structure.
+    """
 
     id: str
     text: str
@@ -62,7 +65,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What is embedded: `text[start:end]` of its document."""
+    """The piece of a document that is embedded and indexed: `text[start:end]`."""
 
     start: int
     end: int
@@ -105,23 +108,26 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class EncoderFingerprint:
-    """What makes two encoders the same: equal fingerprints give equal vectors (to the runtime's rounding)."""
+    """The identity of an encoder.
 
-    name: str  # as the user named it; not part of the identity
+    Encoders with equal fingerprints give equal vectors, up to the rounding of the runtime.
+    """
+
+    name: str  # given by the user; not part of the identity
     weights_sha256: str
     tokenizer_sha256: str
-    pooling: str  # "mean", "cls", …, joined by "+" where several are concatenated
+    pooling: str  # "mean", "cls", …, joined by "+" if several are concatenated
     normalize: bool
     query_prompt: str
     passage_prompt: str
-    max_tokens: int  # special tokens included
+    max_tokens: int  # with special tokens
     dimension: int
-    quantized_from: str = ""  # of int8 weights: weights_sha256 of the float ones that they were made from
+    quantized_from: str = ""  # of int8 weights: weights_sha256 of their float weights
 
     def differences(self, other: EncoderFingerprint) -> list[str]:
-        """Fields that differ, the name aside, as "field: mine, theirs".
+        """Return the fields that differ as "field: mine, theirs", except the name.
 
-        int8 weights and the float weights that they were made from count as the same: their vectors may be compared.
+        int8 weights count as equal to the float weights that they were made from: their vectors are comparable.
         """
         ignored = {"name", "quantized_from"}
         if self._origin == other._origin:
@@ -138,7 +144,7 @@ class EncoderFingerprint:
 
 
 class Mode(StrEnum):
-    """Which retrievers answer."""
+    """The retrievers that answer a search."""
 
     DENSE = "dense"
     LEXICAL = "lexical"
@@ -147,16 +153,16 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """One search, as every door (command, HTTP, Python) hands it to the searcher.
+    """A search, as commands, HTTP routes and Python callers pass it to the searcher.
 
-    `filter` is an expression of `index/filters.py`; `weight` is the dense share of convex fusion, None for the
-    searcher's own choice; `sort` is a metadata field, `-field` for descending, "" for the score.
+    `filter` is an expression as in `index/metadata/filter_parser.py`; `weight` is the dense share of convex fusion, None for the
+    searcher's choice; `sort` is a metadata field, `-field` for descending, "" for the score.
     """
 
     query: str
     k: int = 10
     offset: int = 0
-    mode: Mode | None = None  # None: hybrid where the collection has words, else dense
+    mode: Mode | None = None  # None: hybrid if the collection has a lexical index, else dense
     filter: str = ""
     fusion: str = "convex"  # or "rrf"
     weight: float | None = None
@@ -165,15 +171,18 @@ class SearchRequest:
     sort: str = ""
     min_score: float | None = None
     passages_per_document: int = 3
-    fields: tuple[str, ...] | None = None  # metadata fields that come back; None: all
-    highlight: bool = False  # say where in a passage the match shows
-    exact: bool = False  # bypass approximate structures
+    fields: tuple[str, ...] | None = None  # metadata fields of the hits; None: all
+    highlight: bool = False  # mark the spans of a passage that match
+    exact: bool = False  # bypass ANN indexes
     explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PassageHit:
-    """A matching passage: `text` is `document.text[start:end]`; `highlights` are offsets within `text`."""
+    """A matching passage.
+
+    `text` is `document.text[start:end]`; `highlights` are offsets within `text`.
+    """
 
     text: str
     start: int
@@ -185,10 +194,13 @@ class PassageHit:
 
 @dataclass(frozen=True, slots=True)
 class WordPart:
-    """A word's share of a score.  Offsets count within its place; in "text" that is the passage, not the document."""
+    """The share of a word in a score.
+
+    Offsets count within `place`; in "text" they count within the passage, not the document.
+    """
 
     word: str
-    place: str  # "text", "title", "heading", "prompt", or "special" for tokens that stand for no word
+    place: str  # "text", "title", "heading", "prompt", or "special" for tokens without a word
     start: int
     end: int
     score: float
@@ -196,7 +208,7 @@ class WordPart:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a passage's text, and its share of the passage's score, from 0 to 1."""
+    """A span of a passage's text, with its share of the score, from 0 to 1."""
 
     start: int
     end: int
@@ -205,7 +217,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class DenseExplanation:
-    """What a cosine is made of.
+    """The parts of a cosine.
 
     `exact`: the score is the sum of `pairs`, whose row and column sums are the scores of the query's and the passage's
     words.  `remainder` is what rounding did to the score (vectors are kept in float16, and a lower precision may have
@@ -219,13 +231,16 @@ class DenseExplanation:
     passage: tuple[WordPart, ...]
     pairs: tuple[tuple[float, ...], ...]  # (query words, passage words)
     remainder: float
-    spans: tuple[Span, ...]  # of the passage's text, those that carry most of the score first
+    spans: tuple[Span, ...]  # of the passage's text, largest scores first
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TermPart:
-    """A query term's share of a BM25 score; `words` are its places in the passage's text."""
+    """The share of a query term in a BM25 score.
+
+    `words` are the offsets of the term in the text of the passage.
+    """
 
     term: str
     score: float
@@ -234,7 +249,7 @@ class TermPart:
 
 @dataclass(frozen=True, slots=True)
 class LexicalExplanation:
-    """What a BM25 score is made of: the sum of its terms' scores."""
+    """The parts of a BM25 score, which is the sum of its terms' scores."""
 
     score: float
     terms: tuple[TermPart, ...]
@@ -242,7 +257,7 @@ class LexicalExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a document matched, told for its best passage, `document.text[start:end]`."""
+    """The reason for a match, for the best passage `document.text[start:end]`."""
 
     start: int
     end: int
@@ -252,7 +267,10 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One document of an answer; `rank` counts from 1 over the whole ranking, not the page."""
+    """A document of an answer.
+
+    `rank` counts from 1 over the whole ranking, not over the page.
+    """
 
     rank: int
     id: str
@@ -262,12 +280,12 @@ class Hit:
     metadata: Metadata
     passages: tuple[PassageHit, ...]
     scores: Mapping[str, float | None] = field(default_factory=dict)  # by retriever, and "fused"; None: no part
-    explanation: Explanation | None = None  # where the request asks for it
+    explanation: Explanation | None = None  # if the request asks for it
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds spent on each stage of one search; `total` counts explanations too."""
+    """Milliseconds of each stage of a search; `total` includes explanations."""
 
     encode: float
     retrieve: float
@@ -277,7 +295,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class FacetCount:
-    """How many matching documents have `value` in a facet's field."""
+    """The number of matching documents with `value` in the field of a facet."""
 
     value: str | float | bool
     count: int
@@ -285,9 +303,9 @@ class FacetCount:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """An answer: hits in order, and which generation gave them.
+    """The answer to a search: hits in order, from one generation.
 
-    `weight` is the dense share that was used.
+    `weight` is the dense share of fusion.
     """
 
     query: str
@@ -299,4 +317,4 @@ class SearchResult:
     facets: Mapping[str, tuple[FacetCount, ...]] = field(default_factory=dict)
     weight: float | None = None
     weight_reason: str = ""
-    degraded: tuple[str, ...] = ()  # retrievers that were left out because the service was overloaded
+    degraded: tuple[str, ...] = ()  # retrievers that an overloaded service omitted

@@ -155,7 +155,7 @@ def write_file(files: Files, path: Path, data: bytes) -> None:
 
 
 def replace_atomically(path: Path, data: bytes, files: Files | None = None) -> None:
-    """Replace a file durably; readers see the old bytes or the new bytes, never a mixture."""
+    """Replace a file durably; readers see the old or the new bytes, never a mixture."""
     files = files or Files()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

@@ -11,9 +11,9 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """Values by key, with a total size of at most `max_size`, in a unit that the caller chooses.
+    """Values by key, with a total size of at most `max_size`.
 
-    If the next value does not fit, all values are dropped: frequent keys return soon, and a hit costs no more than a
+    The caller chooses the unit of sizes.  If the next value does not fit, all values are dropped: frequent keys return soon, and a hit costs no more than a
     look-up in a dictionary.  Safe to use from several threads.
     """
 

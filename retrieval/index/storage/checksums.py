@@ -58,7 +58,7 @@ def _read_block(descriptor: int) -> bytes:
 
 
 class CheckedFile:
-    """A memory-mapped file of a generation, whose bytes `require` checks before their use.
+    """A memory-mapped file of a generation; `require` checks bytes before their use.
 
     Opening checks the size.  The file stays readable after a writer removes its name.  Safe to use from several
     threads.

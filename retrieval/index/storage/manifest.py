@@ -1,7 +1,7 @@
-"""What a generation is made of: one JSON document, immutable, with a checksum over itself.
+"""The manifest: an immutable JSON document that names the files of a generation.
 
-`manifest.json` is the current generation; `generations/000042.json` holds the same bytes for each generation that is
-kept.  Every byte counts: a manifest is read only if writing it again gives the same bytes.
+`manifest.json` describes the current generation.  `generations/000042.json` has the same bytes for each generation that
+is kept.  A checksum covers every byte of the document.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DIGEST_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class StructureRecord:
-    """A FAISS structure over the vectors of a segment: its file, its parameters and its measured recall."""
+    """The ANN index of a segment: its file, its parameters and its measured recall."""
 
     file: FileRecord
     facts: Mapping[str, JsonValue]
@@ -50,7 +50,7 @@ class StructureRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeletionsRecord:
-    """The dead documents of a segment: a bit for each document row, in `deletions/`."""
+    """The dead documents of a segment: a file in `deletions/`, a bit per document row."""
 
     file: FileRecord
     documents: int
@@ -59,7 +59,7 @@ class DeletionsRecord:
 
 @dataclass(frozen=True, slots=True)
 class SegmentRecord:
-    """One segment; its files, named in `files`, lie in `segments/<name>/` and never change."""
+    """A segment: the immutable files in `segments/<name>/`, and their deletions."""
 
     name: str
     documents: int
@@ -77,13 +77,16 @@ class SegmentRecord:
         return self.passages - (self.deletions.passages if self.deletions else 0)
 
     def file(self, name: str) -> FileRecord:
-        """The record of a file; KeyError when the segment has none of that name."""
-        return {each.name: each for each in self.files}[name]
+        """Return the record of a file.  Raises KeyError."""
+        return {record.name: record for record in self.files}[name]
 
 
 @dataclass(frozen=True, slots=True)
 class LexicalRecord:
-    """The lexical index of a generation: a directory in `lexical/`, shared with generations of the same words."""
+    """The lexical index of a generation: a directory in `lexical/`.
+
+    Generations with the same terms share the directory.
+    """
 
     name: str
     files: tuple[FileRecord, ...]
@@ -91,20 +94,20 @@ class LexicalRecord:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One generation.
+    """The description of a generation.
 
-    Segments stand in row order; keys of passages below `next_key` are given away.
+    `segments` are in row order.  `next_key` is the first passage key that no passage ever had.
     """
 
     generation: int
     created: datetime
-    cause: str  # what made this generation, for the log: "index corpus.jsonl"
+    cause: str  # the command that made the generation, for the log: "index corpus.jsonl"
     settings: CollectionSettings
     schema: Schema
     segments: tuple[SegmentRecord, ...]
     lexical: LexicalRecord | None
     next_key: int
-    unreadable_share: float | None = None  # of the live documents' text: what the encoder's tokenizer cannot read
+    unreadable_share: float | None = None  # of the live documents' text, that the encoder's tokenizer cannot read
 
     @property
     def encoder(self) -> EncoderFingerprint:
@@ -116,16 +119,16 @@ class Manifest:
 
     @property
     def documents(self) -> int:
-        """Live documents."""
+        """The number of live documents."""
         return sum(each.live_documents for each in self.segments)
 
     @property
     def passages(self) -> int:
-        """Live passages."""
+        """The number of live passages."""
         return sum(each.live_passages for each in self.segments)
 
     def paths(self) -> dict[Path, FileRecord]:
-        """Every file of the generation, relative to the collection; the manifests aside."""
+        """Return the files of the generation by path in the collection, without manifests."""
         paths: dict[Path, FileRecord] = {}
         for segment in self.segments:
             folder = Path(SEGMENTS, segment.name)
@@ -140,12 +143,12 @@ class Manifest:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes on disk of this generation alone."""
+        """The size of the generation's files."""
         return sum(record.size_bytes for record in self.paths().values())
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """The bytes of a manifest."""
+    """Return a manifest as the bytes of its file."""
     body = {
         "format": FORMAT,
         "generation": manifest.generation,
@@ -163,9 +166,9 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(data: bytes, path: Path) -> Manifest:
-    """The manifest in `data`, which was read from `path`.
+    """Return the manifest in `data`, the content of `path`.
 
-    Raises CorruptCollection, NotACollection.
+    Raises CorruptCollection, and NotACollection for another format.
     """
     body = unseal(data, path)
     _check_format(body.get("format"), path)
@@ -174,13 +177,13 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
     except InputError as error:
         raise CorruptCollection(f"has settings that this Attendex cannot use: {error}", path=path) from error
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
-        raise CorruptCollection(f"not a manifest ({error!r})", path=path) from error
+        raise CorruptCollection(f"not a manifest ({error!r}); {REPAIR}", path=path) from error
 
 
 def _check_format(number: JsonValue, path: Path) -> None:
     if number == FORMAT:
         return
-    if type(number) is not int:  # a bool is no number here
+    if type(number) is not int:
         raise NotACollection(f"{path}: format is {number!r}, not a number; it is no manifest that Attendex wrote")
     if number > FORMAT:
         raise NotACollection(f"{path}: format {number} is newer than {FORMAT}, which this Attendex reads; upgrade it")
@@ -200,14 +203,14 @@ def _manifest(body: JsonValue) -> Manifest:
         schema={name: FieldType(kind) for name, kind in body["schema"].items()},
         segments=tuple(segment_from_json(each) for each in body["segments"]),
         lexical=lexical
-        and LexicalRecord(_name(lexical["name"]), tuple(_file_from_json(each) for each in lexical["files"])),
+        and LexicalRecord(_checked_name(lexical["name"]), tuple(_file_from_json(each) for each in lexical["files"])),
         next_key=int(body["next_key"]),
         unreadable_share=body["unreadable_share"],
     )
 
 
 def read_manifest(collection: Path, generation: int | None = None) -> Manifest:
-    """The current generation, or a kept one.
+    """Read the manifest of the current generation, or of a kept one.
 
     Raises NotACollection, CorruptCollection.
     """
@@ -221,11 +224,11 @@ def read_manifest(collection: Path, generation: int | None = None) -> Manifest:
             raise NotACollection(f"{collection}: generation {generation} is not kept (kept: {numbers})") from error
         if kept:
             raise CorruptCollection(
-                f"is gone, but generation {kept[-1]} is kept; `attendex rollback` makes it current again", path=path
+                f"is missing, but generation {kept[-1]} is kept; `attendex rollback` makes it current again", path=path
             ) from error
         raise NotACollection(f"{collection}: not a collection; make one with `attendex index`") from error
     except OSError as error:
-        raise CorruptCollection(f"cannot be read ({error.strerror})", path=path) from error
+        raise CorruptCollection(f"cannot be read ({error.strerror}); check its permissions", path=path) from error
 
 
 def with_current_manifest(collection: Path, action: Callable[[Manifest], T], generation: int | None = None) -> T:
@@ -246,23 +249,32 @@ def with_current_manifest(collection: Path, action: Callable[[Manifest], T], gen
 
 
 def is_collection(path: Path) -> bool:
-    """Whether a folder is a collection, or is being made one: it has a collection's folders."""
+    """Check whether a directory has the directories of a collection.
+
+    A collection has them before its first commit, too.
+    """
     return all((path / name).is_dir() for name in (GENERATIONS, SEGMENTS, DELETIONS))
 
 
 def generation_path(collection: Path, generation: int) -> Path:
-    """Where a kept generation's manifest lies."""
+    """Return the path of a kept generation's manifest."""
     return collection / GENERATIONS / f"{generation:06d}.json"
 
 
 def kept_generations(collection: Path) -> list[int]:
-    """Numbers of the manifests in `generations/`, ascending; one above the current generation is a leftover."""
+    """Return the numbers of the manifests in `generations/`, ascending.
+
+    An interrupted commit leaves a manifest with a number above the current generation.
+    """
     names = [path.name for path in (collection / GENERATIONS).glob("*.json")]
     return sorted(int(name[:-5]) for name in names if re.fullmatch(r"\d{6,}\.json", name))
 
 
 def was_committed(collection: Path) -> bool:
-    """Whether there are generations, be the manifest lost: what a kept one names was durable before it."""
+    """Check whether a collection has a generation, even if `manifest.json` is lost.
+
+    The files that a manifest in `generations/` names are durable before that manifest exists.
+    """
     return (collection / MANIFEST).exists() or bool(kept_generations(collection))
 
 
@@ -270,21 +282,21 @@ _CHECKSUM, _END = b',\n "checksum": ', b"\n}\n"
 
 
 def seal(body: dict[str, JsonValue]) -> bytes:
-    """A JSON document that ends with a checksum over the rest of it."""
+    """Return a JSON document that ends with a checksum over the rest of it."""
     data = json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
     return data[: -len(_END)] + _checksum(data)
 
 
 def unseal(data: bytes, path: Path) -> dict[str, JsonValue]:
-    """The body of a sealed document.
+    """Return the body of a sealed document.
 
-    Raises CorruptCollection if any bit of it changed.
+    Raises CorruptCollection if a bit of the document differs.
     """
     body, found, _ = data.rpartition(_CHECKSUM)
     if not found:
         raise CorruptCollection(f"is damaged: not a sealed JSON document; {REPAIR}", path=path)
     if data != body + _checksum(body + _END):
-        raise CorruptCollection(f"is damaged: its checksum does not fit; {REPAIR}", path=path)
+        raise CorruptCollection(f"is damaged: its checksum differs; {REPAIR}", path=path)
     return json.loads(body + _END)  # type: ignore[no-any-return]
 
 
@@ -293,7 +305,7 @@ def _checksum(data: bytes) -> bytes:
 
 
 def segment_to_json(segment: SegmentRecord) -> JsonValue:
-    """A segment's record as JSON values."""
+    """Return the record of a segment as JSON values."""
     deletions, structure = segment.deletions, segment.structure
     return {
         "name": segment.name,
@@ -311,10 +323,10 @@ def segment_to_json(segment: SegmentRecord) -> JsonValue:
 
 
 def segment_from_json(body: JsonValue) -> SegmentRecord:
-    """The record that `segment_to_json` gave."""
+    """Return the record that `segment_to_json` encoded."""
     deletions, structure = body["deletions"], body["structure"]
     return SegmentRecord(
-        name=_name(body["name"]),
+        name=_checked_name(body["name"]),
         documents=int(body["documents"]),
         passages=int(body["passages"]),
         files=tuple(_file_from_json(each) for each in body["files"]),
@@ -335,12 +347,15 @@ def _file_to_json(record: FileRecord) -> JsonValue:
 
 def _file_from_json(body: JsonValue) -> FileRecord:
     joined = base64.b64decode(body.get("blocks", ""), validate=True)
-    blocks = tuple(joined[at : at + _DIGEST_BYTES] for at in range(0, len(joined), _DIGEST_BYTES))
-    return FileRecord(_name(body["name"]), int(body["size_bytes"]), body["sha256"], blocks)
+    blocks = tuple(joined[start : start + _DIGEST_BYTES] for start in range(0, len(joined), _DIGEST_BYTES))
+    return FileRecord(_checked_name(body["name"]), int(body["size_bytes"]), body["sha256"], blocks)
 
 
-def _name(name: str) -> str:
-    """A name in one directory; a manifest may come from anywhere and must not lead out of its collection."""
+def _checked_name(name: str) -> str:
+    """Return a file name.  Raises ValueError if it leads out of the collection.
+
+    A backup may come from an untrusted source.
+    """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise ValueError(f"{name!r} is not the name of a file")
     return name

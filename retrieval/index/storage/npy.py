@@ -15,7 +15,7 @@ from retrieval.index.storage.checksums import CheckedFile
 
 @dataclass(frozen=True, slots=True)
 class ArrayHeader:
-    """The shape and dtype of an array; its elements begin `size_bytes` after the start of the file."""
+    """The shape, the dtype and the length in bytes of the header of an array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]

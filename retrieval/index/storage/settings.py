@@ -1,7 +1,7 @@
-"""Settings of a collection: chosen when it is made, kept in its manifest, the same for all its generations.
+"""Settings of a collection, which its manifest records.
 
-`attendex tune` and `change_settings` are the exceptions: they commit a generation with other `lexical` and `search`
-settings.
+The first build chooses them.  `attendex tune` commits a generation with other `lexical` and `search` settings; nothing
+else changes settings, except the encoder (`attendex reembed`).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class MemoryBudget(StrEnum):
 class VectorSettings:
     """How a collection stores and searches vectors.
 
-    `structure` is a FAISS factory string, for experts.
+    `recall` is the target of ANN search.  `structure` is a FAISS factory string, for experts.
     """
 
     dtype: str = "float16"
@@ -106,15 +106,18 @@ class VectorSettings:
 
     @classmethod
     def from_json(cls, body: Mapping[str, JsonValue]) -> Self:
-        """Return the settings in `body`; missing fields have their defaults, unknown fields are ignored."""
+        """Return the settings in `body`.
+
+        Missing fields have their defaults; unknown fields are ignored.
+        """
         return cls(**_known_fields(cls, body))
 
 
 @dataclass(frozen=True, slots=True)
 class SearchDefaults:
-    """Settings of searches that do not choose their own, as `attendex tune` found them.
+    """Settings of searches that do not choose their own.
 
-    `weight` is the dense share of convex fusion; None for the default of this Attendex.
+    `attendex tune` finds and commits them.  `weight` is the dense share of convex fusion; None means the default.
     """
 
     weight: float | None = None
@@ -135,7 +138,7 @@ def _known_fields(record: type[VectorSettings | SearchDefaults], body: Mapping[s
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Canaries:
-    """A few texts, and the vectors of the encoder for them as passages: (n, dimension) float32."""
+    """A few texts and their passage vectors: (n, dimension) float32."""
 
     texts: tuple[str, ...]
     vectors: Vectors
