@@ -155,8 +155,8 @@ class Mode(StrEnum):
 class SearchRequest:
     """A search, as commands, HTTP routes and Python callers pass it to the searcher.
 
-    `filter` is an expression as in `index/metadata/filter_parser.py`; `weight` is the dense share of convex fusion, None for the
-    searcher's choice; `sort` is a metadata field, `-field` for descending, "" for the score.
+    `filter` is an expression as in `index/metadata/filter_parser.py`; `weight` is the dense share of convex fusion,
+    None for the searcher's choice; `sort` is a metadata field, `-field` for descending, "" for the score.
     """
 
     query: str
@@ -219,10 +219,10 @@ class Span:
 class DenseExplanation:
     """The parts of a cosine.
 
-    `exact`: the score is the sum of `pairs`, whose row and column sums are the scores of the query's and the passage's
-    words.  `remainder` is what rounding did to the score (vectors are kept in float16, and a lower precision may have
-    made them); it is spread evenly over the pairs.  Otherwise a word's score is the loss of cosine when the word is
-    left out, there are no pairs, and nothing needs to add up; `note` says so.
+    If `exact`, the score is the sum of `pairs`, whose row and column sums are the scores of the words of the query and
+    the passage.  `remainder` is the rounding error of the score, spread evenly over the pairs: vectors are stored in
+    float16, and a lower precision may have computed them.  Otherwise the score of a word is the loss of cosine without
+    that word, there are no pairs, and the scores need not add up; `note` says so.
     """
 
     score: float

@@ -13,8 +13,8 @@ V = TypeVar("V")
 class BoundedCache(Generic[K, V]):
     """Values by key, with a total size of at most `max_size`.
 
-    The caller chooses the unit of sizes.  If the next value does not fit, all values are dropped: frequent keys return soon, and a hit costs no more than a
-    look-up in a dictionary.  Safe to use from several threads.
+    The caller chooses the unit of sizes.  If the next value does not fit, all values are dropped: frequent keys return
+    soon, and a hit costs no more than a look-up in a dictionary.  Safe to use from several threads.
     """
 
     def __init__(self, max_size: int) -> None:
