@@ -1,4 +1,4 @@
-"""How long a search takes in each mode, apart from encoding the query, in a collection that is there.
+"""Measure the time of a search in each mode, without encoding, in a collection.
 
     python -m benchmarks.modes COLLECTION [--queries 300] [--words 12]
 
@@ -28,7 +28,7 @@ from service.runtime.encoder_registry import CachingEncoder
 
 
 def drawn_queries(searcher: Searcher, count: int, words: int) -> list[str]:
-    """The first words of some documents."""
+    """Return the first words of some documents."""
     rng = np.random.default_rng(0)
     live = np.flatnonzero(searcher.reader.live_documents)
     rows = rng.choice(live, min(3 * count, len(live)), replace=False)
@@ -37,7 +37,7 @@ def drawn_queries(searcher: Searcher, count: int, words: int) -> list[str]:
 
 
 def measure(searcher: Searcher, request: SearchRequest, queries: list[str]) -> list[float]:
-    """Milliseconds of each query, the second time that it is asked."""
+    """Return the milliseconds that each query takes the second time."""
     times = []
     for query in queries:
         searcher.search(replace(request, query=query))

@@ -1,4 +1,6 @@
-"""How long scoring takes: 1,000 queries × 1,000 hits, 6 measures, beside pytrec_eval (trec_eval) in the same run.
+"""Measure the time of scoring, beside pytrec_eval (trec_eval) in the same run.
+
+The default is 1,000 queries × 1,000 hits with 6 measures.
 
 python -m benchmarks.scoring [--queries 1000] [--hits 1000] [--repeat 5]
 """
@@ -25,7 +27,7 @@ LIMIT_S = 2.0
 
 
 def made(queries: int, hits: int, seed: int) -> tuple[Qrels, dict[str, dict[str, float]]]:
-    """Judgments and a run over as many documents as five times the hits."""
+    """Return judgments and a run over five times as many documents as hits."""
     rng = random.Random(seed)
     documents = [f"document-{i}" for i in range(5 * hits)]
     judgments = {f"q{i}": {each: rng.randrange(3) for each in rng.sample(documents, 40)} for i in range(queries)}
@@ -34,7 +36,7 @@ def made(queries: int, hits: int, seed: int) -> tuple[Qrels, dict[str, dict[str,
 
 
 def seconds(work: Callable[[], object], repeat: int) -> float:
-    """Median of several timings."""
+    """Return the median of several timings."""
     taken = []
     for _ in range(repeat):
         started = time.perf_counter()

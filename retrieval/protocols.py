@@ -1,4 +1,4 @@
-"""Protocols at the borders between packages: tokenizer, encoder, retriever, reranker."""
+"""Protocols between packages: tokenizer, encoder, retriever, reranker."""
 
 from __future__ import annotations
 

@@ -143,7 +143,10 @@ def _show(result: SearchResult) -> None:
 
 
 def _snippet(hit: Hit) -> str:
-    """Return the best passage as markup, cut to a window around its first match, with matches underlined."""
+    """Return the best passage as markup, with matches underlined.
+
+    The text is cut to a window that begins near the first match.
+    """
     best = hit.passages[0]
     first = best.highlights[0][0] if best.highlights else 0
     start = max(0, first - SNIPPET_CHARACTERS // 4) if first > SNIPPET_CHARACTERS // 2 else 0

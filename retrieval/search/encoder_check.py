@@ -1,4 +1,4 @@
-"""Whether an encoder is the one that made a collection, asked of the encoder itself."""
+"""Checks that an encoder is the one that made a collection."""
 
 from __future__ import annotations
 
@@ -20,25 +20,31 @@ CANARY_TEXTS = (
 MIN_COSINE = 0.98  # int8 against float32 stays above; another encoder stays far below
 
 
-def check_fingerprint(collection: str, made_by: EncoderFingerprint, at_hand: EncoderFingerprint) -> None:
-    """Raise EncoderMismatch unless both fingerprints are the same, the name aside."""
-    differences = made_by.differences(at_hand)
+def check_fingerprint(collection: str, made_by: EncoderFingerprint, given: EncoderFingerprint) -> None:
+    """Check that two fingerprints are equal except for the name.
+
+    Raises EncoderMismatch.
+    """
+    differences = made_by.differences(given)
     if differences:
         raise EncoderMismatch(
-            f"{collection} was made by the encoder {made_by.name!r}, and {at_hand.name!r} is another one "
-            f"({'; '.join(differences)}). Open it with --encoder {made_by.name}, or make it again with the new encoder"
+            f"{collection} was made by the encoder {made_by.name!r}; {given.name!r} is a different one "
+            f"({'; '.join(differences)}). Open it with --encoder {made_by.name}, or index it again with the new encoder"
         )
 
 
 def check_canaries(collection: str, texts: Sequence[str], vectors: Vectors, encoder: Encoder) -> None:
-    """Raise EncoderMismatch unless `encoder` gives `texts` the vectors that the collection recorded."""
+    """Check that the encoder gives `texts` their recorded vectors.
+
+    Raises EncoderMismatch.
+    """
     if not len(texts):
         return
     cosines = np.einsum("nd,nd->n", encoder.encode_passages(texts), vectors)
     worst = int(np.argmin(cosines))
     if not cosines[worst] >= MIN_COSINE:
         raise EncoderMismatch(
-            f"{collection}: the encoder has the right files but gives other vectors: the text {texts[worst]!r} "
-            f"now has cosine {cosines[worst]:.4f} with its recorded vector (at least {MIN_COSINE} expected). "
-            "Check the runtime and its versions, or make the collection again"
+            f"{collection}: the encoder has the right files but gives different vectors: the text {texts[worst]!r} "
+            f"now has a cosine of {cosines[worst]:.4f} with its recorded vector, less than {MIN_COSINE}. "
+            "Check the runtime and its versions, or index the documents again"
         )

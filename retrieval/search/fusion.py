@@ -41,7 +41,7 @@ class PassageRanker(Protocol):
     allowed: Bitmap | None  # (rows,): rows that filter, phrases and exclusions leave; None for all live ones
 
     def rank(self, k: int) -> Ranking:
-        """Return the k best matching rows by (score descending, row ascending); fewer when fewer match."""
+        """Return the k best matching rows by (score descending, row ascending)."""
         ...
 
     def score(self, rows: Rows) -> RowScores: ...
@@ -116,13 +116,15 @@ class ConvexFusion:
         return convex_sum(values, self._shares, self._max_scores).astype(np.float32)
 
     def _bound(self, counts: Sequence[int]) -> float:
-        """Return the highest fused score of a row in none of the rankings of these lengths."""
+        """Return the highest fused score of a row outside rankings of these lengths."""
         bounds = [np.array([each.upper_bound(count)]) for each, count in zip(self._active, counts, strict=True)]
         return float(convex_sum(bounds, self._shares, self._max_scores)[0])
 
 
 class ReciprocalRankFusion:
-    """Fuses ranks: `Σ n · share / (rrf_k + rank)` over the n retrievers (Cormack, Clarke and Büttcher 2009).
+    """Fuses ranks: `Σ n · share / (rrf_k + rank)` over the n retrievers.
+
+    For equal shares this is reciprocal rank fusion (Cormack, Clarke and Büttcher 2009).
 
     Each retriever gives a list of at most LISTED rows; a row gets nothing from a list that does not hold it.  Rows in
     no list follow with scores of at most 0: the normalised score of the first retriever with a share, less 1.  A row's
@@ -165,7 +167,10 @@ class ReciprocalRankFusion:
 
 
 def convex_sum(scores: Sequence[Values], shares: Sequence[float], max_scores: Sequence[float]) -> Values:
-    """Return `Σ share · score / max_score`, (n,); a retriever whose max_score is 0 adds nothing."""
+    """Return `Σ share · score / max_score`, (n,).
+
+    A retriever whose max_score is 0 adds nothing.
+    """
     total = np.zeros(len(scores[0]))
     for values, share, max_score in zip(scores, shares, max_scores, strict=True):
         if max_score > 0.0:
@@ -191,7 +196,7 @@ def union(lists: Sequence[Rows]) -> Rows:
 
 
 def shares_of(weight: float, retrievers: Sequence[Retriever]) -> list[float]:
-    """Return each retriever's share: `weight` for dense; the others divide the rest equally."""
+    """Return each retriever's share: `weight` for dense, equal parts of the rest."""
     rest = (1.0 - weight) / max(1, len(retrievers) - 1)
     return [weight if each.name == Mode.DENSE.value else rest for each in retrievers]
 
@@ -211,7 +216,7 @@ def _matches(retrievers: Sequence[Retriever]) -> Bitmap:
 
 
 def _matching(retrievers: Sequence[Retriever], parts: Mapping[str, Scores]) -> Bitmap | None:
-    """Return which of the scored rows any of the retrievers matches; None when one of them matches all rows."""
+    """Return which scored rows any of the retrievers matches; None for all rows."""
     if any(each.matches_all for each in retrievers):
         return None
     matching: Bitmap = np.logical_or.reduce([parts[each.name] > 0 for each in retrievers])
@@ -220,7 +225,10 @@ def _matching(retrievers: Sequence[Retriever], parts: Mapping[str, Scores]) -> B
 
 @dataclass(frozen=True, slots=True)
 class FusionParameter:
-    """A parameter of a fusion method; `name` is the field of a search request that sets it."""
+    """A parameter of a fusion method.
+
+    `name` is the field of a search request that sets it.
+    """
 
     name: str
     type: type[int] | type[float]
@@ -237,7 +245,10 @@ class FusionParameter:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """A fusion method.  `fuse` gets the retrievers, the allowed live rows and a value for each parameter."""
+    """A fusion method.
+
+    `fuse` gets the retrievers, the allowed live rows and a value for each parameter.
+    """
 
     name: str
     description: str

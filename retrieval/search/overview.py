@@ -1,4 +1,4 @@
-"""Overview of a generation: its metadata fields with their values, and a map of its vectors in two dimensions."""
+"""Overview of a generation: its metadata fields, and a map of its vectors."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Projection:
 
 
 def project(reader: IndexReader, sample: int = SAMPLE, seed: int = 0) -> Projection:
-    """Project a uniform sample of the live passages onto their first two principal components."""
+    """Project a sample of the live passages onto two principal components."""
     rows = np.flatnonzero(reader.live).astype(np.int64)
     if len(rows) > sample:
         rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
@@ -89,7 +89,9 @@ def project(reader: IndexReader, sample: int = SAMPLE, seed: int = 0) -> Project
 
 
 def principal_components(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[float, float]]:
-    """Project (n, d) vectors onto the two directions of most variance: (n, 2), and the share of variance along each.
+    """Project (n, d) vectors onto their two directions of most variance.
+
+    Returns the positions, (n, 2), and the share of variance along each direction.
 
     The largest entry of a direction is positive, so that equal vectors give equal maps.
     """

@@ -1,4 +1,4 @@
-"""Plans: the mode, rows, retrievers and weight that answer a request on one open generation."""
+"""Plans: mode, rows, retrievers and weight that answer a request on a generation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make_plan(
     readability: Readability,
     retrievers: Sequence[RetrieverType] = RETRIEVERS,
 ) -> Plan:
-    """Check a request against a generation and plan it.  Raises BadQuery and FilterError.
+    """Check and plan a request for a generation.  Raises BadQuery and FilterError.
 
     Hybrid mode uses all of `retrievers`; another mode, the retriever of its name.
     """
@@ -57,7 +57,10 @@ def make_plan(
 
 
 def open_ranker(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None) -> PassageRanker:
-    """Open the retrievers of a plan.  `vector` is the embedding of `plan.text`; lexical mode needs none."""
+    """Open the retrievers of a plan.
+
+    `vector`, (dimension,), is the embedding of `plan.text`; lexical mode needs none.
+    """
     allowed, lexical = plan.allowed, None
     if plan.mode is not Mode.DENSE and reader.lexical is not None:
         lexical = reader.lexical.query(plan.request.query, plan.allowed, reader.document_of)
@@ -72,7 +75,10 @@ def open_ranker(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | N
 
 
 def default_mode(reader: IndexReader) -> Mode:
-    """Return the mode of a request that names none: hybrid when the collection has a lexical index, else dense."""
+    """Return the mode of a request that names none.
+
+    This is hybrid for a collection with a lexical index, else dense.
+    """
     return reader.modes[-1]
 
 
@@ -96,12 +102,15 @@ def query_text(query: str, mode: Mode, reader: IndexReader) -> str:
 
 
 def _encoded_text(query: str, mode: Mode) -> str:
-    """Return the whole query in dense mode, which has no operators; else the query without its operators."""
+    """Return the query, without its operators in a mode that has operators."""
     return query if mode is Mode.DENSE else parse_query(query).plain
 
 
 def _weight(request: SearchRequest, reader: IndexReader, readability: Readability, text: str) -> DenseWeight:
-    """Return the dense share of fusion.  A weight that the collection was tuned to holds for the default fusion."""
+    """Return the dense share of fusion.
+
+    A tuned weight of the collection holds for the default fusion only.
+    """
     if not readability.can_encode(text):
         return DenseWeight(0.0, "the encoder knows no token of the query")
     unreadable = readability.unreadable_share(text)

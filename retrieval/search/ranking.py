@@ -1,4 +1,4 @@
-"""Document rankings: group passages into documents, order documents by score or by a field, list all matches."""
+"""Document rankings: group passages into documents; order by score or by a field."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rank_by_score(
 def rank_by_field(
     ranker: PassageRanker, reader: IndexReader, depth: int, min_score: float | None, sort: str
 ) -> DocumentRanking:
-    """Return the first `depth` matching documents by (field, score descending, id ascending).
+    """Return the first `depth` documents by (field, score descending, id ascending).
 
     `sort` is the name of a field; `-field` orders it descending.
     """
@@ -60,7 +60,10 @@ def rank_by_field(
 
 
 def matching_documents(ranker: PassageRanker, reader: IndexReader, min_score: float | None) -> Bitmap:
-    """Return the documents with a matching passage that scores at least `min_score`, (documents,)."""
+    """Return the documents with a matching passage of at least `min_score`.
+
+    Returns a bitmap, (documents,).
+    """
     rows = np.flatnonzero(ranker.matches())
     if min_score is not None:
         rows = rows[ranker.score(rows).score >= min_score]
@@ -81,7 +84,10 @@ def group(ranking: Ranking, document_of: NDArray[np.int64]) -> DocumentRanking:
 
 
 def settled(ranking: Ranking, grouped: DocumentRanking, depth: int, count: int) -> bool:
-    """Check whether passages beyond the first `count` leave the first `depth` documents as they are, ties included."""
+    """Check whether further passages leave the first `depth` documents unchanged.
+
+    `ranking` is the answer for `count` passages.  Documents that tie with the last one count too.
+    """
     if len(ranking.rows) < count:
         return True
     return len(grouped.scores) > depth and bool(grouped.scores[depth - 1] > ranking.scores[-1])
@@ -103,7 +109,10 @@ def order_ties(
 
 
 def _document_scores(ranker: PassageRanker, reader: IndexReader, documents: Rows) -> Scores:
-    """Return the score of each document's best matching passage; `documents` are in ascending order."""
+    """Return the score of each document's best matching passage.
+
+    `documents` are in ascending order.
+    """
     wanted = np.zeros(len(reader.live_documents), np.bool_)
     wanted[documents] = True
     rows = np.flatnonzero(wanted[reader.document_of] & ranker.matches())

@@ -1,4 +1,4 @@
-"""Readability: the share of a text that the encoder can read, and the dense weight that follows from it.
+"""Readability: the share of a text that the encoder can read, and a dense weight.
 
 A tokenizer maps every text to tokens, also text in a language that it was not made for: to unknown tokens, or to single
 characters or bytes that it never learnt to compose.  Vectors of such text say little, so BM25 has to decide.
@@ -71,13 +71,13 @@ class _LetterCounts:
 
 
 class Readability:
-    """Measures how well one tokenizer can read a text.  Safe to call from several threads."""
+    """Measures how well a tokenizer reads a text.  Safe to call from several threads."""
 
     def __init__(self, tokenizer: WholeTokenizer) -> None:
         self._tokenizer = tokenizer
 
     def can_encode(self, text: str) -> bool:
-        """Check whether the tokenizer knows a token of the text that has a letter, a digit or a symbol."""
+        """Check whether the tokenizer knows a letter, digit or symbol of the text."""
         if _WORD.search(text):
             return True
         encoding = self._tokenizer.whole_encoding(text[:MAX_CHARACTERS])
@@ -87,7 +87,7 @@ class Readability:
         )
 
     def unreadable_share(self, text: str) -> float:
-        """Return the share of the letters of a text that the encoder cannot read, from 0 to 1.
+        """Return the share of letters that the encoder cannot read, from 0 to 1.
 
         A word with an unknown token counts with all its letters.  Of the other words of a script, no letters count when
         tokens are clearly longer than letters, all when they are not, and a part of them in between.  A text without
@@ -102,7 +102,7 @@ class Readability:
         return (sum(each.unknown for each in counts.values()) + spelt) / total if total else 0.0
 
     def unreadable_shares(self, documents: Sequence[Document]) -> NDArray[np.float32]:
-        """Return the unreadable share of each document's title and beginning, (documents,)."""
+        """Return the unreadable share of each document's title and start, (documents,)."""
         texts = (f"{each.title} {each.text[:MAX_CHARACTERS]}" for each in documents)
         return np.array([self.unreadable_share(text) for text in texts], dtype=np.float32)
 
@@ -156,14 +156,16 @@ def _count_within(starts: NDArray[np.int64], spans: NDArray[np.int64]) -> NDArra
 
 @lru_cache(maxsize=4_096)
 def _script(letter: str) -> str:
-    """Return the first word of a letter's Unicode name: LATIN, CYRILLIC, CJK, …"""
+    """Return the first word of a letter's Unicode name, such as LATIN or CJK."""
     return unicodedata.name(letter, "OTHER").partition(" ")[0].partition("-")[0]
 
 
 def dense_weight(
     requested: float | None, tuned: float | None, default: float, query: float, collection: float | None
 ) -> DenseWeight:
-    """Return the requested weight; else the tuned one or the default, lowered by the unreadable shares.
+    """Return the requested weight; else the tuned or default one, lowered.
+
+    The unreadable shares lower it.
 
     `query` and `collection` are the unreadable shares, from 0 to 1.
     """

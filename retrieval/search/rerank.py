@@ -1,6 +1,6 @@
-"""Cross-encoders: a query and a text read together, scored by one number (Nogueira and Cho 2019).
+"""Cross-encoders: score a query and a text together (Nogueira and Cho 2019).
 
-Read from folders with safetensors weights only; code that comes with a folder is never run.
+Only folders with safetensors weights are read; code in a folder is never run.
 """
 
 from __future__ import annotations
@@ -15,28 +15,31 @@ import numpy as np
 from retrieval.errors import UnsupportedCheckpoint
 from retrieval.types import Scores
 
-BATCH_PAIRS = 16  # of similar length
+BATCH_PAIRS = 16  # pairs of similar length
 
 
 class CrossEncoder:
-    """Scores as the model gives them (logits); higher is better.  Safe to call from several threads."""
+    """A model that scores pairs by its logits.  Safe to call from several threads."""
 
     def __init__(self, model: Any, tokenizer: Any, max_tokens: int) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
-        self._lock = threading.Lock()  # tokenizers change their truncation settings while they work
+        self._lock = threading.Lock()  # a tokenizer changes its truncation settings during a call
 
     def score(self, query: str, texts: Sequence[str]) -> Scores:
-        """(n,) float32, in the order of `texts`.  Of a pair that is too long the longer one is cut."""
+        """Return the score of the query with each of `texts`, (n,); higher is better.
+
+        The longer text of a pair that is too long is truncated.
+        """
         scores = np.zeros(len(texts), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        order = sorted(range(len(texts)), key=lambda position: len(texts[position]))
         for start in range(0, len(order), BATCH_PAIRS):
-            places = order[start : start + BATCH_PAIRS]
-            scores[places] = self._scored(query, [texts[place] for place in places])
+            positions = order[start : start + BATCH_PAIRS]
+            scores[positions] = self._score_batch(query, [texts[position] for position in positions])
         return scores
 
-    def _scored(self, query: str, texts: list[str]) -> Scores:
+    def _score_batch(self, query: str, texts: list[str]) -> Scores:
         import torch
 
         with self._lock:
@@ -55,24 +58,24 @@ class CrossEncoder:
 
 
 def load_reranker(folder: Path) -> CrossEncoder:
-    """The cross-encoder in a transformers folder.  Raises UnsupportedCheckpoint."""
+    """Load the cross-encoder of a transformers folder.  Raises UnsupportedCheckpoint."""
     if not (folder / "config.json").is_file():
-        raise UnsupportedCheckpoint(f"{folder}: no cross-encoder; config.json is missing")
+        raise UnsupportedCheckpoint(f"{folder}: no cross-encoder: config.json is missing; name a transformers folder")
     if not list(folder.glob("*.safetensors")):
         raise UnsupportedCheckpoint(
-            f"{folder}: no safetensors weights; pickled ones are not read. Save it again with them"
+            f"{folder}: no safetensors weights; pickled weights are not read. Save the model with safetensors"
         )
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    known = {"local_files_only": True, "trust_remote_code": False}
+    options = {"local_files_only": True, "trust_remote_code": False}
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(str(folder), use_safetensors=True, **known).eval()
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), **known)
+        model = AutoModelForSequenceClassification.from_pretrained(str(folder), use_safetensors=True, **options).eval()
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), **options)
     except (OSError, ValueError, KeyError) as error:
-        raise UnsupportedCheckpoint(f"{folder}: not a cross-encoder that can be read ({error})") from error
+        raise UnsupportedCheckpoint(f"{folder}: the cross-encoder cannot be read ({error}); check its files") from error
     if model.config.num_labels != 1:
         raise UnsupportedCheckpoint(
-            f"{folder}: gives {model.config.num_labels} scores for a text; a cross-encoder for ranking gives one"
+            f"{folder}: the model gives {model.config.num_labels} scores for a pair; use a cross-encoder that gives one"
         )
-    longest = getattr(model.config, "max_position_embeddings", 512)
-    return CrossEncoder(model, tokenizer, min(longest, tokenizer.model_max_length, 512))
+    max_positions = getattr(model.config, "max_position_embeddings", 512)
+    return CrossEncoder(model, tokenizer, min(max_positions, tokenizer.model_max_length, 512))

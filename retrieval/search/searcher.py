@@ -76,7 +76,7 @@ class Searcher:
         return self.search_many([request])[0]
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
-        """Answer several requests in their order; the encoder reads their queries together."""
+        """Answer requests in their order; the encoder reads their queries together."""
         return [self.answer(each) for each in self.encoded([checked(request) for request in requests])]
 
     def encoded(self, requests: Sequence[SearchRequest], *, save_cpu: bool = False) -> list[EncodedRequest]:
@@ -130,7 +130,7 @@ class Searcher:
     def explain(
         self, query: str, document_id: str, mode: Mode | None = None, *, start: int | None = None
     ) -> Explanation:
-        """Explain a document's score for a query, whether a search finds the document or not.
+        """Explain a document's score for a query, also if a search does not find it.
 
         The explanation is that of the passage that begins at `start`; by default, of the passage with the best cosine
         (lexical mode: BM25).  Raises BadQuery when a search would.
@@ -140,7 +140,7 @@ class Searcher:
         return self._explainer.explain_document(query, text, document_id, mode, start=start)
 
     def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> TextAttention:
-        """Return the self-attention over the query, or over the document's best passage for it."""
+        """Return the self-attention over the query or the document's best passage."""
         return self._explainer.attention(query, document_id, layer, of_query=of_query)
 
     def _ranked(self, ranker: PassageRanker, request: SearchRequest) -> DocumentRanking:
@@ -168,7 +168,9 @@ def open_searcher(
     generation: int | None = None,
     previous: IndexReader | None = None,
 ) -> Searcher:
-    """Open a collection with the encoder that made it, or check that `encoder` is the same one.
+    """Open a collection with the encoder that made it.
+
+    If `encoder` is given, check that it is the same one.
 
     With `previous`, an open earlier generation, only the files that changed are opened, and unchanged canaries are not
     encoded again.  Raises NotACollection, CorruptCollection, EncoderMismatch.

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from retrieval.index.collection.judgments import Judgment, judge, read_judgments
 from retrieval.metrics.files import beir_qrels_lines, trec_qrels_lines
-from retrieval.search.evaluated.judged_modes import measured, qrels_of, topics_lines
+from retrieval.search.evaluated.judged_modes import measure_modes, qrels_of, topics_lines
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.search import Name
@@ -78,7 +78,7 @@ def _measures(services: Services, name: str) -> dict[str, object]:
     judgments = read_judgments(_path(services, name))
     with services.collections.lease(name) as searcher:
         modes = searcher.reader.modes
-        found = measured(searcher.search_many, judgments, modes) if judgments else []
+        found = measure_modes(searcher.search_many, judgments, modes) if judgments else []
     return {"queries": len({each.query for each in judgments}), "judgments": len(judgments), "modes": found}
 
 

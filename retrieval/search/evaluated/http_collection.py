@@ -1,4 +1,4 @@
-"""A collection of a running service, asked over its HTTP API as a Searcher is asked in the process."""
+"""A collection of a running service, searched over its HTTP API."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from retrieval.errors import CollectionNotFound, InputError, Overloaded, RemoteE
 from retrieval.types import EncoderFingerprint, Hit, Mode, SearchRequest, SearchResult, Timings
 
 KEY_VARIABLE = "ATTENDEX_API_KEY"
-SECONDS = 120.0  # for one batch of searches
-MOST_HITS = 5_000  # of one batch; hits carry whole texts
+TIMEOUT_S = 120.0  # of one batch of searches
+MAX_BATCH_HITS = 5_000  # hits carry whole texts
 
 
 class RemoteCollection:
-    """One collection behind a URL.  What it answers carries ids and scores; texts are left where they are."""
+    """One collection behind a URL.  Its hits have ids and scores, but no texts."""
 
     def __init__(self, client: httpx.Client, name: str) -> None:
         self._client = client
         self._path = f"/v1/collections/{quote(name, safe='')}"
         details = self._call("GET", self._path)
         known = {each.name for each in fields(EncoderFingerprint)}
-        with _expected(client):
+        with _readable(client):
             self.collection = str(details["name"])
             self.generation = int(details["generation"])
             self.documents = int(details["documents"])
@@ -36,15 +36,18 @@ class RemoteCollection:
             )
 
     def answer(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
-        """Answers in the order of the requests.  InputError when the collection changed meanwhile."""
+        """Answer the requests in their order.
+
+        Raises InputError if the collection changed meanwhile.
+        """
         results: list[SearchResult] = []
-        for some in _portions(requests):
-            body = {"searches": [_wire(request) for request in some]}
+        for group in _groups(requests):
+            body = {"searches": [_request_json(request) for request in group]}
             answer = self._call("POST", f"{self._path}/search/batch", body)
-            with _expected(self._client):
-                results += [_result(each) for each in answer["results"]]
-        if any(each.generation != self.generation for each in results):
-            raise InputError(f"{self.collection} was written to while it was asked; ask again")
+            with _readable(self._client):
+                results += [_result(result) for result in answer["results"]]
+        if any(result.generation != self.generation for result in results):
+            raise InputError(f"{self.collection} was changed during the run; run the queries again")
         return results
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
@@ -55,7 +58,7 @@ class RemoteCollection:
                 f"{self._client.base_url}: {error or type(error).__name__}; is the service up?"
             ) from error
         if response.is_success:
-            with _expected(self._client):
+            with _readable(self._client):
                 return response.json()
         detail = _detail(response)
         if response.status_code == httpx.codes.NOT_FOUND:
@@ -67,15 +70,18 @@ class RemoteCollection:
 
 @contextmanager
 def open_remote(url: str) -> Iterator[RemoteCollection]:
-    """The collection that the last part of the URL names; the key is taken from ATTENDEX_API_KEY."""
+    """Open the collection that the last part of the URL names.
+
+    The environment variable ATTENDEX_API_KEY holds the key.
+    """
     parts = _parts(url)
     base, _, name = parts.path.rstrip("/").rpartition("/")
     if not name or not parts.netloc or parts.query or parts.fragment:
-        raise InputError(f"{url!r} names no collection; write http://host:port/COLLECTION and nothing behind it")
+        raise InputError(f"{url!r} names no collection; write http://host:port/COLLECTION without anything after it")
     key = os.environ.get(KEY_VARIABLE, "")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     root = f"{parts.scheme}://{parts.netloc}{base.removesuffix('/v1/collections')}"
-    with httpx.Client(base_url=root, headers=headers, timeout=SECONDS) as client:
+    with httpx.Client(base_url=root, headers=headers, timeout=TIMEOUT_S) as client:
         yield RemoteCollection(client, unquote(name))
 
 
@@ -84,31 +90,34 @@ def _parts(url: str) -> SplitResult:
         parts = urlsplit(url)
         httpx.URL(f"{parts.scheme}://{parts.netloc}")
     except (ValueError, httpx.InvalidURL) as error:
-        raise RemoteError(f"{url!r} is no address ({error}); write http://host:port/COLLECTION") from error
+        raise RemoteError(f"{url!r} is not an address ({error}); write http://host:port/COLLECTION") from error
     return parts
 
 
 @contextmanager
-def _expected(client: httpx.Client) -> Iterator[None]:
-    """RemoteError where an answer is read that a service of ours would not give."""
+def _readable(client: httpx.Client) -> Iterator[None]:
+    """Raise RemoteError if the code inside cannot read the answer."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RemoteError(
-            f"{client.base_url}: the answer is not that of an Attendex service ({type(error).__name__}: {error}); "
+            f"{client.base_url}: the answer is not one of an Attendex service ({type(error).__name__}: {error}); "
             "check the address"
         ) from error
 
 
-def _portions(requests: Sequence[SearchRequest]) -> Iterator[Sequence[SearchRequest]]:
-    """Requests in groups whose answers stay small enough to be sent within the service's deadline."""
-    size = max(1, MOST_HITS // max((request.k for request in requests), default=1))
+def _groups(requests: Sequence[SearchRequest]) -> Iterator[Sequence[SearchRequest]]:
+    """Yield the requests in groups.
+
+    The answer to a group is small enough for the service's deadline.
+    """
+    size = max(1, MAX_BATCH_HITS // max((request.k for request in requests), default=1))
     for start in range(0, len(requests), size):
         yield requests[start : start + size]
 
 
-def _wire(request: SearchRequest) -> dict[str, object]:
-    """The request as JSON; what is left at its default is left to the service."""
+def _request_json(request: SearchRequest) -> dict[str, object]:
+    """Return the request as JSON, without fields that have their default."""
     default = SearchRequest("")
     given = {each.name: getattr(request, each.name) for each in fields(SearchRequest)}
     return {name: value for name, value in given.items() if value != getattr(default, name)}
@@ -123,7 +132,7 @@ def _result(answer: dict[str, Any]) -> SearchResult:
 
 
 def _detail(response: httpx.Response) -> str:
-    """What the problem document says, or the start of whatever else came."""
+    """Return the detail of the problem document, or the start of another answer."""
     try:
         return str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):

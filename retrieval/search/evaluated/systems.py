@@ -1,4 +1,4 @@
-"""Systems that an evaluation measures: run files, and collections here or behind a URL.
+"""Systems that an evaluation measures: run files and collections, local or remote.
 
 A word on the command line names a system:
 
@@ -50,7 +50,7 @@ _NEXT_SETTING = re.compile(rf",(?={_NAME}=)")  # no such name follows a comma in
 
 @dataclass(frozen=True, slots=True)
 class SystemSpec:
-    """A run file, the directory of a collection or a collection of a service, as `word` names it.
+    """A system that a word names: a run file, a local collection or a remote one.
 
     `location` is the path or the URL.
     """
@@ -72,7 +72,10 @@ class SystemSpec:
 
 @dataclass(frozen=True, slots=True)
 class OpenSystem:
-    """An open collection: its search function and its identity.  `searcher` is None for a remote collection."""
+    """An open collection: its search function and its identity.
+
+    `searcher` is None for a remote collection.
+    """
 
     answer: SearchFunction
     collection: str
@@ -84,7 +87,10 @@ class OpenSystem:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSystem:
-    """A system's run.  `provenance` is None for a run file; `seconds` is the time of all its answers."""
+    """A system's run.
+
+    `provenance` is None for a run file.  `seconds` is the time of all its answers.
+    """
 
     label: str
     run: RetrievalRun
@@ -93,7 +99,10 @@ class MeasuredSystem:
 
 
 def parse_system(word: str) -> SystemSpec:
-    """Parse a word.  Raises InputError for a setting that does not exist or whose value does not fit."""
+    """Parse a word.
+
+    Raises InputError for a setting that does not exist or whose value does not fit.
+    """
     if _exists(word):
         return SystemSpec(word, word, SearchRequest(""))
     match = _SPEC.fullmatch(word)
@@ -150,7 +159,10 @@ def ask_system(
 def measure_system(
     spec: SystemSpec, topics: Sequence[Topic], depth: int, *, watch: ProgressCallback | None = None
 ) -> MeasuredSystem:
-    """Read a run file, or run the queries on a collection.  Raises InputError if a collection has no queries."""
+    """Read a run file, or run the queries on a collection.
+
+    Raises InputError if `topics` is empty and the system is a collection.
+    """
     if spec.is_run:
         return MeasuredSystem(spec.word, read_run(Path(spec.location)))
     _require_exists(spec)
@@ -167,7 +179,10 @@ def deep(request: SearchRequest, depth: int) -> SearchRequest:
 
 @contextmanager
 def open_texts(spec: SystemSpec) -> Iterator[IndexReader]:
-    """Open the collection that texts are read from.  Raises InputError if it is not on this machine."""
+    """Open the collection that texts are read from.
+
+    Raises InputError if it is not on this machine.
+    """
     if spec.is_url or spec.is_run:
         raise InputError(f"{spec.word!r} has no texts to read; name a collection's directory")
     _require_exists(spec)

@@ -51,14 +51,17 @@ class CosineExplainer:
     def explain(
         self, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]
     ) -> list[DenseExplanation]:
-        """Explain the cosine of the query with each passage, given in the parts that the encoder read."""
+        """Explain the cosine of the query with each passage.
+
+        A passage is given in the parts that the encoder read.
+        """
         inspector = self._encoder.inspector
         if inspector is not None and inspector.sums_tokens:
             return self._token_pairs(inspector, query, passages, scores)
         return [self._leave_one_out(query, parts, score) for parts, score in zip(passages, scores, strict=True)]
 
     def spans(self, query: str, texts: Sequence[str], max_spans: int = MAX_SPANS) -> list[tuple[Span, ...]]:
-        """Return the spans of each text that carry most of its cosine with the query, best first."""
+        """Return the spans of each text that carry most of its cosine, best first."""
         scores = (
             self._encoder.encode_passages([text or " " for text in texts]) @ self._encoder.encode_queries([query])[0]
         )
@@ -120,7 +123,7 @@ class CosineExplainer:
         *,
         query: bool,
     ) -> tuple[WordPart, ...]:
-        """Return each word with the loss of the cosine with `other` when the word is left out."""
+        """Return each word with the loss of cosine with `other` without that word."""
         words = self._words(parts, query=query)
         group = -(-len(words) // MAX_ENCODED) or 1
         groups = [words[i : i + group] for i in range(0, len(words), group)]
@@ -134,7 +137,7 @@ class CosineExplainer:
         )
 
     def _words(self, parts: Sequence[TextPart], *, query: bool) -> list[AlignedWord]:
-        """Return the words of the parts that the encoder reads, without prompt and special tokens."""
+        """Return the words that the encoder reads, without prompt and special tokens."""
         prompt = self._prompt(query=query)
         words = align_words(self._encoder.tokenizer.tokens(joined(prompt, parts)), prompt, parts).words
         return [word for word in words if word.place not in (SPECIAL, "prompt")]
@@ -147,7 +150,10 @@ class CosineExplainer:
 def token_pairs(
     query: TokenStates, query_words: AlignedWords, passage: TokenStates, passage_words: AlignedWords, score: float
 ) -> DenseExplanation:
-    """Return the cosine of two texts as a sum over pairs of words; `score` is the cosine of the stored vectors."""
+    """Return the cosine of two texts as a sum over pairs of words.
+
+    `score` is the cosine of the stored vectors.
+    """
     # Not a matrix product: the threads of the BLAS library would compete with those of the encoder.
     pairs = np.einsum("id,jd->ij", query_words.sums(_unit_parts(query)), passage_words.sums(_unit_parts(passage)))
     remainder = float(score - pairs.sum())
@@ -166,7 +172,7 @@ def token_pairs(
 
 
 def _unit_parts(text: TokenStates) -> NDArray[np.float64]:
-    """Return the vector that each token adds to the text's vector of length one: (tokens, dimension)."""
+    """Return the vector that each token adds to the text's unit vector: (tokens, dim)."""
     parts = text.weights[:, np.newaxis].astype(np.float64) * text.states
     length = np.linalg.norm(parts.sum(0))
     return parts / length if length > 0 else parts
@@ -180,7 +186,7 @@ def _parts(words: AlignedWords, scores: NDArray[np.float64]) -> tuple[WordPart, 
 
 
 def _attention_of_words(words: AlignedWords, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Join the attention of tokens to that of words: (H, tokens, tokens) → (H, words, words).
+    """Join attention of tokens to words: (H, tokens, tokens) → (H, words, words).
 
     A word attends as its tokens do on average; it attends to the sum of another word's tokens.
     """
@@ -225,13 +231,16 @@ def best_spans(passage: Sequence[WordPart], max_spans: int = MAX_SPANS) -> tuple
 
 
 def _without_punctuation(words: Sequence[WordPart], start: int, end: int) -> tuple[int, int] | None:
-    """Cut punctuation off both ends of `words[start:end]`; None when nothing else is there."""
+    """Cut punctuation off both ends of `words[start:end]`; None for nothing else."""
     spelled = [position for position in range(start, end) if any(map(str.isalnum, words[position].word))]
     return (spelled[0], spelled[-1] + 1) if spelled else None
 
 
 def maximal_subsequences(scores: Sequence[float]) -> list[tuple[int, int]]:
-    """Return all maximal scoring subsequences of `scores` as [start, end), in order; takes linear time."""
+    """Return all maximal scoring subsequences of `scores` as [start, end), in order.
+
+    Takes linear time.
+    """
     stack: list[tuple[int, int, float, float]] = []  # start, end, total before start, total up to end
     total = 0.0
     for position, score in enumerate(scores):

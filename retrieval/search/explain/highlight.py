@@ -1,4 +1,4 @@
-"""Highlights: the words of a passage that match the query, or the sentence nearest to its meaning."""
+"""Highlights: matching words of a passage, or the sentence with the best cosine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class Highlighter:
     encoder: Encoder | None
 
     def highlight(self, query: str, vector: NDArray[np.float32] | None, hits: Sequence[Hit]) -> tuple[Hit, ...]:
-        """Return the hits with their highlights.  `vector`, (dimension,), is the query's embedding."""
+        """Return the hits with their highlights.
+
+        `vector`, (dimension,), is the query's embedding.
+        """
         texts = [passage.text for hit in hits for passage in hit.passages]
         found: list[Highlights] = [()] * len(texts)
         if self.lexical:
@@ -51,7 +54,10 @@ class Highlighter:
 
 
 def matched_words(analyzer: Analyzer, terms: Set[str], texts: Sequence[str]) -> list[Highlights]:
-    """Return the words of each text that have one of the terms; touching and overlapping words are joined."""
+    """Return the words of each text that have one of the terms.
+
+    Touching and overlapping words are joined.
+    """
     known: dict[str, bool] = {}
 
     def matches(word: str) -> bool:
@@ -63,7 +69,10 @@ def matched_words(analyzer: Analyzer, terms: Set[str], texts: Sequence[str]) -> 
 
 
 def nearest_sentences(encoder: Encoder, vector: NDArray[np.float32], texts: Sequence[str]) -> list[Highlights]:
-    """Return each text's sentence with the best cosine to `vector`; nothing for a text of one sentence."""
+    """Return each text's sentence with the best cosine to `vector`.
+
+    A text of one sentence has no highlight.
+    """
     sentences = [_sentences(text) for text in texts]
     compared = [
         text[start:end]

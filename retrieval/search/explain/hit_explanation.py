@@ -1,4 +1,4 @@
-"""Explanations of hits: the cosine and the BM25 of the best passage, split into shares of words and terms."""
+"""Explanations of hits: shares of words in the cosine and of terms in the BM25."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _ExplainedPassage:
 
 
 class HitExplainer:
-    """Explains scores of documents in one open generation.  Safe to call from several threads.
+    """Explains scores in one open generation.  Safe to call from several threads.
 
     Every method takes the user's query; some also take `text`, the part of it that the encoder reads, and `vector`,
     (dimension,), the embedding of that text, which is None in lexical mode.
@@ -70,13 +70,16 @@ class HitExplainer:
     def explain_document(
         self, query: str, text: str, document_id: str, mode: Mode, *, start: int | None = None
     ) -> Explanation:
-        """Explain the passage that begins at `start`, by default the best one.  Raises DocumentNotFound."""
+        """Explain the passage that begins at `start`, by default the best one.
+
+        Raises DocumentNotFound.
+        """
         vector = None if mode is Mode.LEXICAL else self._vector(text)
         chosen = self._best_passage(query, document_id, vector) if start is None else self._passage(document_id, start)
         return self._explain(query, text, [chosen], mode, vector)[0]
 
     def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> TextAttention:
-        """Return the self-attention over the query, or over the document's best passage for it."""
+        """Return the self-attention over the query or the document's best passage."""
         if of_query:
             return self._cosines.attention([TextPart("text", query)], layer, query=True)
         return self._cosines.attention(self._best_passage(query, document_id, self._vector(query)).parts, layer)
@@ -104,14 +107,14 @@ class HitExplainer:
         return self._cosines.explain(text, [each.parts for each in chosen], scores.tolist())
 
     def _passage(self, document_id: str, start: int) -> _ExplainedPassage:
-        """Return the passage that begins at `start`; the document's first passage when none does."""
+        """Return the passage that begins at `start`; by default the first passage."""
         rows, document = self._rows(document_id)
         passages = self._reader.passages(rows)
         position = next((i for i, passage in enumerate(passages) if passage.start == start), 0)
         return _ExplainedPassage(int(rows[position]), document, passages[position])
 
     def _best_passage(self, query: str, document_id: str, vector: Vectors | None) -> _ExplainedPassage:
-        """Return the passage with the best cosine; without a vector, the passage with the best BM25."""
+        """Return the passage with the best cosine; without a vector, the best BM25."""
         rows, document = self._rows(document_id)
         lexical = self._reader.lexical
         if vector is None and lexical is not None:
@@ -132,7 +135,10 @@ class HitExplainer:
 
 
 def _explain_bm25(lexical: LexicalReader, query: str, explained: _ExplainedPassage) -> LexicalExplanation:
-    """Split a passage's BM25 into its terms' scores, the greatest first, with the words that have each term."""
+    """Split a passage's BM25 into its terms' scores, the greatest first.
+
+    Each term lists the words of the passage that have it.
+    """
     offsets_of_form: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for word in lexical.analyzer.locate(explained.text):
         offsets_of_form[word.text].append((word.start, word.end))

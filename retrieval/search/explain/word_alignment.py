@@ -1,4 +1,4 @@
-"""Word alignment: which tokens belong to which word, and the offsets of each word in its part of the text."""
+"""Word alignment: the word of each token, and the offsets of each word."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class AlignedWord:
-    """A word with its offsets within its part; all special tokens together are one word without text."""
+    """A word with its offsets within its part.
+
+    All special tokens together are one word without text.
+    """
 
     text: str
     place: str
@@ -36,20 +39,23 @@ class AlignedWord:
 
 @dataclass(frozen=True, slots=True)
 class AlignedWords:
-    """The words of a text, and the number of the word that each token belongs to, (tokens,)."""
+    """The words of a text, and the number of each token's word, (tokens,)."""
 
     words: tuple[AlignedWord, ...]
     of_token: NDArray[np.int64]
 
     def sums(self, tokens: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the sum over each word's tokens: (tokens, …) → (words, …).  Every word has a token."""
+        """Return the sum over each word's tokens: (tokens, …) → (words, …)."""
         order = np.argsort(self.of_token, kind="stable")
         starts = np.searchsorted(self.of_token[order], np.arange(len(self.words)))
         return np.add.reduceat(tokens[order], starts, axis=0, dtype=np.float64)
 
 
 def joined(prompt: str, parts: Sequence[TextPart]) -> str:
-    """Return the text that the encoder reads: the prompt, then the non-empty parts joined by spaces."""
+    """Return the text that the encoder reads.
+
+    This is the prompt, then the non-empty parts joined by spaces.
+    """
     return prompt + " ".join(part.text for part in parts if part.text)
 
 
@@ -87,13 +93,16 @@ def _part_starts(prompt: str, parts: Sequence[TextPart]) -> list[tuple[int, str]
 
 
 def _part_at(starts: Sequence[tuple[int, str]], offset: int) -> tuple[str, int]:
-    """Return the name of the part at an offset of the joined text, and where the part starts."""
+    """Return the name and the start of the part at an offset of the joined text."""
     start, name = starts[max(0, bisect_right(starts, offset, key=itemgetter(0)) - 1)]
     return name, start
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Leave out spaces at both ends: some tokenizers count the space before a word to the word."""
+    """Leave out spaces at both ends.
+
+    Some tokenizers count the space before a word to the word.
+    """
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():

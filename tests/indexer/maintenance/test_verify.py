@@ -202,7 +202,7 @@ class Liar:
 
 def test_canaries_tell_another_encoder(bench: Any) -> None:
     bench.add(bench.document("a"))
-    assert "the encoder has the right files but gives other vectors" in problems(verify(bench.path, encoder=Liar()))  # type: ignore[arg-type]
+    assert "the encoder has the right files but gives different vectors" in problems(verify(bench.path, encoder=Liar()))  # type: ignore[arg-type]
 
 
 def test_what_is_no_collection_cannot_be_verified(tmp_path: Path) -> None:

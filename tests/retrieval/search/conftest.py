@@ -49,7 +49,7 @@ def small(small_collection: Path) -> Iterator[Searcher]:
 
 
 def documents() -> list[Document]:
-    """Forty documents: each subject eight times, the texts varied, some without some fields."""
+    """Return forty documents: eight of each subject, some without some fields."""
     made = []
     for i in range(40):
         name = sorted(SUBJECTS)[i % 5]
@@ -65,7 +65,7 @@ def documents() -> list[Document]:
 
 @pytest.fixture(scope="package")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
-    """The collection, after a few documents were replaced and deleted."""
+    """Open the collection, after a few documents were replaced and deleted."""
     path = tmp_path_factory.mktemp("library") / "library"
     encoder = load_encoder(DEFAULT)
     create_collection(path, encoder)
@@ -78,7 +78,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
 
 @pytest.fixture(scope="package")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
-    """1,500 documents of one sentence, most of them unlike the others: more than the lists whose ranks are fused."""
+    """Open a collection of 1,500 one-sentence documents, more than rank fusion lists."""
     path = tmp_path_factory.mktemp("many") / "many"
     encoder = load_encoder(DEFAULT)
     create_collection(path, encoder)

@@ -1,4 +1,4 @@
-"""Fusion by ranks where there are more documents than its two lists hold: one order, whatever is asked for."""
+"""Rank fusion of more documents than its lists hold has one order for every k."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the default encoder can and cannot read, and what follows for its weight."""
+"""Texts that the default encoder can and cannot read, and the weight they give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All modes, filters, sorting and facets against brute force over every passage of a small collection."""
+"""Modes, filters, fusion, sorting and facets against brute force on every passage."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def live(library: Searcher) -> dict[int, Document]:
 
 
 class DocumentNumberRetriever:
-    """A third retriever: ranks by the last digit of a document's row, modulo 5; rows of 0 do not match."""
+    """A third retriever: the score is the document's row modulo 5; 0 does not match."""
 
     name: ClassVar[str] = "number"
     matches_all: ClassVar[bool] = False
@@ -97,7 +97,7 @@ def brute_force(
 
 
 def fused(scores: dict[str, np.ndarray], allowed: np.ndarray, request: SearchRequest) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fused score of every row, and which rows match, by the definition of the fusion method."""
+    """Return the fused score of every row, and which rows match, by definition."""
     convex = request.fusion == "convex"
     weight = (0.7 if convex else 0.5) if request.weight is None else request.weight
     total, matching = np.zeros(len(allowed)), np.zeros(len(allowed), bool)

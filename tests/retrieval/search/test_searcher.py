@@ -1,4 +1,4 @@
-"""Searching a small collection with the real encoder, against the plain definition of each answer."""
+"""Searches of a small collection against the plain definition of each answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A running service, asked; and whatever else may answer at an address."""
+"""Searches of a running service, and answers of other servers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DETAILS = {
 
 @contextmanager
 def answering(details: str, results: str = "") -> Iterator[tuple[str, list[str]]]:
-    """A server that gives the same answers to all who ask; yields its address and the paths asked for."""
+    """Run a server with fixed answers; yield its address and the requested paths."""
     paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -75,7 +75,7 @@ def test_a_name_is_quoted_once(name: str) -> None:
 def test_the_answer_of_something_else_is_refused(details: str) -> None:
     with (
         answering(details) as (url, _),
-        pytest.raises(RemoteError, match=r"127.0.0.1.*not that of an Attendex service"),
+        pytest.raises(RemoteError, match=r"127.0.0.1.*not one of an Attendex service"),
         open_remote(f"{url}/papers"),
     ):
         pass
@@ -86,14 +86,14 @@ def test_strange_results_are_refused(results: str) -> None:
     with (
         answering(json.dumps(DETAILS), results) as (url, _),
         open_remote(f"{url}/papers") as remote,
-        pytest.raises(RemoteError, match="not that of an Attendex service"),
+        pytest.raises(RemoteError, match="not one of an Attendex service"),
     ):
         remote.answer([SearchRequest("a query")])
 
 
 @pytest.mark.parametrize("url", ["http://[::1/papers", "http://host:abc/papers", "http://ho\tst\0/papers"])
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(RemoteError, match="is no address"), open_remote(url):
+    with pytest.raises(RemoteError, match="is not an address"), open_remote(url):
         pass
 
 

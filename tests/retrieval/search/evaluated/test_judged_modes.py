@@ -7,7 +7,7 @@ from pathlib import Path
 from indexer.writing.writer import Writer
 from retrieval.index.collection.judgments import JUDGMENTS, judge, read_judgments
 from retrieval.metrics.files import trec_qrels_lines
-from retrieval.search.evaluated.judged_modes import measured, qrels_of, query_id, topics_lines
+from retrieval.search.evaluated.judged_modes import measure_modes, qrels_of, query_id, topics_lines
 from retrieval.search.searcher import Searcher
 from retrieval.types import Mode
 
@@ -15,7 +15,7 @@ from retrieval.types import Mode
 def test_judgments_measure_the_modes(small_collection: Path, small: Searcher) -> None:
     judge(small_collection, "does aspirin prevent strokes", "aspirin", 3)
     judgments = judge(small_collection, "does aspirin prevent strokes", "cats", 0)
-    found = measured(small.search_many, judgments, list(Mode))
+    found = measure_modes(small.search_many, judgments, list(Mode))
     assert [each.mode for each in found] == list(Mode)
     assert all(each.measures["nDCG@10"] == 1 for each in found)
     identifier = query_id("does aspirin prevent strokes")

@@ -1,4 +1,4 @@
-"""What a word on the command line names."""
+"""Systems that a word on the command line names."""
 
 from __future__ import annotations
 

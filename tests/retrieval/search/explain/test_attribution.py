@@ -60,7 +60,7 @@ def explainer(encoder: SentenceEncoder) -> CosineExplainer:
 
 @pytest.fixture(scope="session")
 def cls_encoder(tmp_path_factory: pytest.TempPathFactory) -> SentenceEncoder:
-    """The default weights, pooled by their first token."""
+    """Load the default weights with pooling by the first token."""
     folder = tmp_path_factory.mktemp("cls") / "model"
     shutil.copytree(locate("sentence-transformers/all-MiniLM-L6-v2"), folder)
     config = folder / "1_Pooling" / "config.json"
@@ -72,7 +72,7 @@ def cls_encoder(tmp_path_factory: pytest.TempPathFactory) -> SentenceEncoder:
 
 @pytest.fixture(scope="session")
 def prompted_encoder(tmp_path_factory: pytest.TempPathFactory) -> SentenceEncoder:
-    """The default weights with prompts, which pooling leaves out."""
+    """Load the default weights with prompts that pooling leaves out."""
     folder = tmp_path_factory.mktemp("prompted") / "model"
     shutil.copytree(locate("sentence-transformers/all-MiniLM-L6-v2"), folder)
     config = folder / "1_Pooling" / "config.json"
@@ -192,7 +192,7 @@ def test_a_layer_that_is_not_there(explainer: CosineExplainer, layer: int) -> No
 
 @given(st.lists(st.integers(-5, 5), max_size=12))
 def test_maximal_subsequences_are_those_of_the_definition(scores: list[int]) -> None:
-    """The best stretch, then the best of what is left on both sides of it, and so on."""
+    """Find the best subsequence, then the best ones on both sides of it, and so on."""
 
     def best_first(offset: int, values: list[int]) -> list[tuple[int, int]]:
         totals = [0, *accumulate(values)]
