@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from retrieval.index.vectors.exact import Flat, exact_search
+from retrieval.index.vectors.exact import FlatVectors, exact_search
 from retrieval.index.vectors.recall_queries import make_queries
-from retrieval.index.vectors.store import Kept, VectorWriter, open_vectors
+from retrieval.index.vectors.store import StoredVectors, VectorWriter, open_vectors
 from retrieval.types import Bitmap, Ranking, Vectors
 
 K = 10
@@ -44,7 +44,7 @@ def synthetic_vectors(path: Path, rows: int, dimension: int, seed: int = 0) -> N
 class Held:
     """The vectors to index, the queries, and the exact answers."""
 
-    vectors: Kept
+    vectors: StoredVectors
     passages: Vectors
     made: Vectors
 
@@ -75,7 +75,7 @@ class Held:
 
     def _truth(self, kind: str, queries: Vectors, allowed: Bitmap | None) -> list[Ranking]:
         if allowed is not None:
-            return exact_search(Flat(self.vectors), queries, 2 * K, allowed)
+            return exact_search(FlatVectors(self.vectors), queries, 2 * K, allowed)
         return _exact(self, kind)
 
 
@@ -84,7 +84,7 @@ _TRUTHS: dict[Any, list[Ranking]] = {}  # of this process, by kind of queries
 
 def _exact(held: Held, kind: str) -> list[Ranking]:
     if kind not in _TRUTHS:
-        _TRUTHS[kind] = exact_search(Flat(held.vectors), held.queries(kind), 2 * K)
+        _TRUTHS[kind] = exact_search(FlatVectors(held.vectors), held.queries(kind), 2 * K)
     return _TRUTHS[kind]
 
 

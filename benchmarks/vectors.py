@@ -29,12 +29,11 @@ import numpy as np
 
 from benchmarks.vector_data import Held, hold_out, synthetic_vectors
 from retrieval.index.storage.settings import VectorSettings
-from retrieval.index.vectors.approximate import Approximate
-from retrieval.index.vectors.build import build_structure, open_structure
-from retrieval.index.vectors.exact import Flat, rescored
-from retrieval.index.vectors.faiss_index import Effort, RowOrder, Structure
-from retrieval.index.vectors.index_choice import list_count, plan_structure
-from retrieval.index.vectors.multi_segment import SegmentVectors
+from retrieval.index.vectors.build import build_faiss_index, open_faiss_index
+from retrieval.index.vectors.exact import FlatVectors, rescored
+from retrieval.index.vectors.faiss_index import Effort, FaissIndex, RowOrder
+from retrieval.index.vectors.index_choice import choose_ann_index, list_count
+from retrieval.index.vectors.vector_search import SegmentVectors, TunedIndex
 from retrieval.types import Bitmap, Ranking, Vectors
 
 K = 10
@@ -152,7 +151,7 @@ def _peer(name: str, held: Held) -> Report:
         index.add(np.ascontiguousarray(held.vectors[start : start + BLOCK_ROWS], dtype=np.float32))
     report = Report(name, factory, build_seconds=time.perf_counter() - started, peak_mib=_peak_mib() - before)
     report.bytes_per_vector = faiss.serialize_index(index).nbytes / rows
-    structure = Structure(index, RowOrder(rows, 0))
+    structure = FaissIndex(index, RowOrder(rows, 0))
     for effort in PEER_EFFORTS[name]:
 
         def search(queries: Vectors, effort: int = effort) -> list[Ranking]:
@@ -171,18 +170,20 @@ def _ours(name: str, held: Held, work: Path) -> Report:
     before, started = _reset_peak_mib(), time.perf_counter()
     rows, dimension = held.vectors.shape
     settings = VectorSettings(**_formatted(OURS[name], rows))
-    plan = plan_structure(rows, dimension, settings)
+    plan = choose_ann_index(rows, dimension, settings)
     if plan is None:
         report = Report(name, build_seconds=0.0)
-        report.points = [_point(name, held, lambda queries: SegmentVectors(Flat(held.vectors)).search(queries, K))]
-        _add_filters(report, held, SegmentVectors(Flat(held.vectors)))
+        report.points = [
+            _point(name, held, lambda queries: SegmentVectors(FlatVectors(held.vectors)).search(queries, K))
+        ]
+        _add_filters(report, held, SegmentVectors(FlatVectors(held.vectors)))
         return report
     path = work / f"{name}.faiss"
-    facts = build_structure(held.vectors, plan, settings.recall, path)
+    facts = build_faiss_index(held.vectors, plan, settings.recall, path)
     report = Report(name, plan.factory, facts.bytes_per_vector, time.perf_counter() - started, _peak_mib() - before)
     report.open_seconds, report.open_mib = _opening(path, facts.to_json(), work)
-    structure = open_structure(path, facts)
-    segment = SegmentVectors(Flat(held.vectors), Approximate(structure, facts.tuning))
+    structure = open_faiss_index(path, facts)
+    segment = SegmentVectors(FlatVectors(held.vectors), TunedIndex(structure, facts.tuning))
     effort = facts.tuning.effort(K)
     report.effort = f"explores {effort.explored}, rescores {effort.rescored}"
     report.points = [_point(name, held, lambda queries: segment.search(queries, K))]
@@ -200,8 +201,8 @@ def _formatted(settings: dict[str, Any], rows: int) -> dict[str, Any]:
 
 
 def _with(segment: SegmentVectors, effort: Effort, queries: Vectors) -> list[Ranking]:
-    assert segment.approximate is not None
-    found = segment.approximate.structure.candidates(queries, effort)
+    assert segment.ann_index is not None
+    found = segment.ann_index.index.candidates(queries, effort)
     return [rescored(segment.flat.vectors, query, rows, K) for query, rows in zip(queries, found, strict=True)]
 
 
@@ -213,7 +214,7 @@ def _truncated(name: str, held: Held) -> Report:
         cut = np.asarray(vectors[:, :half], dtype=np.float32)
         return np.asarray(cut / np.linalg.norm(cut, axis=1, keepdims=True), dtype=np.float32)
 
-    segment = SegmentVectors(Flat(shortened(held.vectors).astype(np.float16)))
+    segment = SegmentVectors(FlatVectors(shortened(held.vectors).astype(np.float16)))
     report = Report(name, f"exact, {half} dimensions")
     report.points = [_point(name, held, lambda queries: segment.search(shortened(queries), K))]
     return report
@@ -253,14 +254,14 @@ def _opening(path: Path, facts: dict[str, Any], work: Path) -> tuple[float, floa
         "from pathlib import Path\n"
         "from benchmarks.vectors import resident_mib\n"
         "from retrieval.index.vectors.store import open_vectors\n"
-        "from retrieval.index.vectors.approximate import Approximate\n"
-        "from retrieval.index.vectors.build import StructureFacts, open_structure\n"
-        "from retrieval.index.vectors.exact import Flat\n"
-        "from retrieval.index.vectors.multi_segment import SegmentVectors\n"
+        "from retrieval.index.vectors.build import AnnIndexFacts, open_faiss_index\n"
+        "from retrieval.index.vectors.exact import FlatVectors\n"
+        "from retrieval.index.vectors.vector_search import SegmentVectors, TunedIndex\n"
         "before, started = resident_mib(), time.perf_counter()\n"
-        "facts = StructureFacts.from_json(json.loads(sys.stdin.read()))\n"
+        "facts = AnnIndexFacts.from_json(json.loads(sys.stdin.read()))\n"
         "vectors = open_vectors(Path(sys.argv[2]))\n"
-        "segment = SegmentVectors(Flat(vectors), Approximate(open_structure(Path(sys.argv[1]), facts), facts.tuning))\n"
+        "index = TunedIndex(open_faiss_index(Path(sys.argv[1]), facts), facts.tuning)\n"
+        "segment = SegmentVectors(FlatVectors(vectors), index)\n"
         "resident = resident_mib() - before\n"
         "segment.search(np.asarray(vectors[:1], dtype=np.float32), 10)\n"
         "print(time.perf_counter() - started, resident)\n"

@@ -17,7 +17,7 @@ from indexer.building.size_estimate import estimate_sources
 from indexer.readers import open_documents
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError
-from retrieval.index.vectors.index_choice import plan_structure
+from retrieval.index.vectors.index_choice import choose_ann_index
 from retrieval.types import Document
 
 SAMPLED_DOCUMENTS = 256
@@ -54,7 +54,7 @@ def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSetting
     size = estimate_sources(sources, settings.read)
     documents = max(size.documents if size else 0, len(sample))
     passages = round(documents * len(texts) / len(sample))
-    structure = plan_structure(passages, encoder.dimension, settings.vectors)
+    structure = choose_ann_index(passages, encoder.dimension, settings.vectors)
     structure_bytes = structure.bytes_per_vector * passages if structure else 0.0
     text_bytes = documents * sum(len(f"{each.title}{each.text}".encode()) for each in sample) / len(sample)
     vector_bytes = passages * encoder.dimension * np.dtype(settings.vectors.dtype).itemsize

@@ -16,8 +16,8 @@ from retrieval.index.collection.segment import STRUCTURE, Segment
 from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import SegmentRecord, StructureRecord
 from retrieval.index.storage.settings import VectorSettings
-from retrieval.index.vectors.build import build_structure
-from retrieval.index.vectors.index_choice import StructurePlan, plan_structure
+from retrieval.index.vectors.build import build_faiss_index
+from retrieval.index.vectors.index_choice import AnnIndexPlan, choose_ann_index
 from retrieval.types import Schema
 from retrieval.util.files import Files
 
@@ -76,18 +76,18 @@ def build_ann_indexes(pending: PendingSegments, target: GenerationTarget, write_
             segment.record = build_ann_index(segment.segment, plan, target.vectors, target.files)
 
 
-def plan_ann_index(segment: Segment, settings: VectorSettings) -> StructurePlan | None:
+def plan_ann_index(segment: Segment, settings: VectorSettings) -> AnnIndexPlan | None:
     """Choose the ANN index for a segment; None if it has one, or if exact search is the better choice."""
     if segment.record.structure is not None:
         return None
     rows, dimension = segment.vectors.shape
-    return plan_structure(rows, dimension, settings)
+    return choose_ann_index(rows, dimension, settings)
 
 
-def build_ann_index(segment: Segment, plan: StructurePlan, settings: VectorSettings, files: Files) -> SegmentRecord:
+def build_ann_index(segment: Segment, plan: AnnIndexPlan, settings: VectorSettings, files: Files) -> SegmentRecord:
     """Build the ANN index in the segment's folder, and return the segment's record with it."""
     files.unlink(segment.folder / STRUCTURE)  # a killed writer may have finished the file and not recorded it
-    facts = build_structure(segment.vectors, plan, settings.recall, segment.folder / STRUCTURE, files=files)
+    facts = build_faiss_index(segment.vectors, plan, settings.recall, segment.folder / STRUCTURE, files=files)
     files.sync_directory(segment.folder)
     return replace(segment.record, structure=StructureRecord(record_file(segment.folder, STRUCTURE), facts.to_json()))
 

@@ -27,7 +27,7 @@ from retrieval.index.lexical.writer import open_lexical
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.metadata.schema import arrow_type
 from retrieval.index.storage.manifest import MANIFEST, Manifest, with_current_manifest
-from retrieval.index.vectors.multi_segment import CombinedVectors
+from retrieval.index.vectors.vector_search import CombinedVectors
 from retrieval.types import Bitmap, Document, Mode, Passage, Rows, Schema
 from retrieval.util.arrays import segment_of_row
 

@@ -28,11 +28,10 @@ from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.checksums import CheckedFile
 from retrieval.index.storage.manifest import DELETIONS, SEGMENTS, SegmentRecord
 from retrieval.index.storage.npy import array_in
-from retrieval.index.vectors.approximate import Approximate
-from retrieval.index.vectors.build import StructureFacts, open_structure
-from retrieval.index.vectors.exact import Flat
-from retrieval.index.vectors.multi_segment import SegmentVectors
-from retrieval.index.vectors.store import Kept, open_vectors
+from retrieval.index.vectors.build import AnnIndexFacts, open_faiss_index
+from retrieval.index.vectors.exact import FlatVectors
+from retrieval.index.vectors.store import StoredVectors, open_vectors
+from retrieval.index.vectors.vector_search import SegmentVectors, TunedIndex
 from retrieval.types import Bitmap, Document, Passage, Rows
 
 VECTORS = "vectors.npy"
@@ -79,7 +78,7 @@ class Segment:
         self.live_documents = self._live()
         self.keys: Keys = self._tables[SegmentTable.PASSAGES].numbers("key")
         self.document_of: Rows = self._tables[SegmentTable.PASSAGES].numbers("document").astype(np.int64)
-        self.vectors: Kept = self._vectors()
+        self.vectors: StoredVectors = self._vectors()
         self._check_counts()
         self._documents: BoundedCache[int, Document] = BoundedCache(_TEXT_BYTES)
         self._passages: BoundedCache[int, Passage] = BoundedCache(_CACHED_PASSAGES)
@@ -96,7 +95,7 @@ class Segment:
         bits = np.unpackbits(array_in(self._deletions), count=self.record.documents, bitorder="little")
         return ~bits.astype(np.bool_)
 
-    def _vectors(self) -> Kept:
+    def _vectors(self) -> StoredVectors:
         file = self._files[VECTORS]
         file.require(0, min(4096, file.record.size_bytes))
         return open_vectors(file.path)
@@ -137,12 +136,12 @@ class Segment:
         """
         if self.record.structure is None or self._structure is None:
             small = self.vectors.dtype == np.float16 and self.vectors.size <= _MAX_FLOAT32_NUMBERS
-            return SegmentVectors(Flat(self.vectors, np.array(self.vectors, np.float32) if small else None))
-        facts = StructureFacts.from_json(self.record.structure.facts)
+            return SegmentVectors(FlatVectors(self.vectors, np.array(self.vectors, np.float32) if small else None))
+        facts = AnnIndexFacts.from_json(self.record.structure.facts)
         self._structure.require(0, facts.parsed_bytes)
         self._structure.release()  # FAISS maps the file anew
-        structure = open_structure(self._structure.path, facts)
-        return SegmentVectors(Flat(self.vectors), Approximate(structure, facts.tuning))
+        structure = open_faiss_index(self._structure.path, facts)
+        return SegmentVectors(FlatVectors(self.vectors), TunedIndex(structure, facts.tuning))
 
     @cached_property
     def facts(self) -> NDArray[np.void]:

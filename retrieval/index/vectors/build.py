@@ -1,8 +1,9 @@
-"""Building a structure over the kept vectors of a finished segment, in bounded memory, and opening it again.
+"""Build an ANN index over the stored vectors of a segment, and open it.
 
-Trained on a sample; filled block by block from the memory map; measured and tuned before the rows held out for that
-are added; written once.  At its peak a build holds the structure and some blocks, or the training sample.  A long
-build writes what it has every few minutes, and an interrupted one goes on from there.
+The build needs bounded memory: the index and some blocks, or the training sample.  It trains the index on a sample,
+adds vectors block by block from the memory map, measures and tunes it, adds the rows held out for the measurement, and
+writes it once.  A long build writes a checkpoint every few minutes; after an interruption, the next build continues
+from it.
 """
 
 from __future__ import annotations
@@ -17,47 +18,54 @@ from typing import Any, Self
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.errors import CorruptCollection
 from retrieval.index.storage.checksums import CheckedFile, FileRecord, record_file
 from retrieval.index.vectors.exact import rows_as_float32
 from retrieval.index.vectors.faiss_index import (
     BLOCK_ROWS,
+    FaissIndex,
     RowOrder,
-    Structure,
     is_graph,
     make_index,
     mapped_code_bytes,
-    read_structure,
+    read_faiss_index,
     reserve,
-    write_structure,
+    write_faiss_index,
 )
-from retrieval.index.vectors.index_choice import StructurePlan
-from retrieval.index.vectors.insertion_order import near_together
-from retrieval.index.vectors.recall_queries import make_queries, of_both_kinds
+from retrieval.index.vectors.index_choice import AnnIndexPlan
+from retrieval.index.vectors.recall_queries import interleave, make_queries
 from retrieval.index.vectors.recall_tuning import Tuner, Tuning
-from retrieval.index.vectors.store import Kept
+from retrieval.index.vectors.store import StoredVectors
 from retrieval.types import Rows, Vectors
 from retrieval.util.files import Files, replace_atomically
 
 HELD_OUT = 1000
-HELD_OUT_SHARE = 0.05  # at most, of a small segment
+HELD_OUT_SHARE = 0.05  # of a small segment, at most
 CHECKPOINT_S = 300.0
 SEED = 7
 
-Progress = Callable[[str, int, int], None]  # what is being done, rows done, rows in all
+# Of the order in which a graph takes its vectors, see `order_by_neighborhood`.
+ROWS_PER_CLUSTER = 1024
+MAX_CLUSTERS = 2048  # finding the nearest of more clusters would take longer than they save
+TRAINED_PER_CLUSTER = 40
+KMEANS_ROUNDS = 4
+FIRST_SHARE = 0.1
+
+Progress = Callable[[str, int, int], None]  # stage, rows done, rows in total
 
 
 @dataclass(frozen=True, slots=True)
-class StructureFacts:
-    """What a generation records of a structure; JSON-able by `to_json`."""
+class AnnIndexFacts:
+    """The facts about an ANN index that a generation records as JSON."""
 
     factory: str
     rows: int
     dimension: int
     held_out: int
     size_bytes: int
-    parsed_bytes: int  # from the start of the file: what FAISS interprets on opening; the rest are codes, only mapped
+    parsed_bytes: int  # from the start of the file: FAISS parses them on opening; the other bytes are mapped codes
     training_rows: int
     build_seconds: float
     reason: str
@@ -65,119 +73,116 @@ class StructureFacts:
 
     @property
     def bytes_per_vector(self) -> float:
-        """Bytes of the structure, without the kept vectors."""
+        """The size of the index per vector, without the stored vectors."""
         return self.size_bytes / max(1, self.rows)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Convert to JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
+        """Read the values of `to_json`."""
         return cls(**{**body, "tuning": Tuning.from_json(body["tuning"])})
 
 
 def queried_rows(rows: int) -> Rows:
-    """The rows from whose text queries may be made to measure the structure of so many vectors."""
-    return RowOrder(rows, _held_out(rows)).held[1::2]
+    """Return the rows whose texts may give queries to measure an index."""
+    return RowOrder(rows, _num_held_out(rows)).held[1::2]
 
 
-def _held_out(rows: int) -> int:
+def _num_held_out(rows: int) -> int:
     return min(HELD_OUT, int(rows * HELD_OUT_SHARE))
 
 
-def build_structure(
-    vectors: Kept,
-    plan: StructurePlan,
+def build_faiss_index(
+    vectors: StoredVectors,
+    plan: AnnIndexPlan,
     target: float,
     path: Path,
     *,
     queries: Vectors | None = None,
     progress: Progress | None = None,
     files: Files | None = None,
-) -> StructureFacts:
-    """Build the structure of `plan` over `vectors` and write it to `path`, one new file.
+) -> AnnIndexFacts:
+    """Build the index of `plan`, tune it, and write it to the new file `path`.
 
-    `queries`: vectors of queries made from the text of `queried_rows`; without them, queries are made from vectors.
-    A long build leaves what it has beside `path`, with `.partial` after the name; what an interrupted build of the
-    same plan left there is continued.
+    target: recall@10 that the index must reach. queries: vectors of queries from the texts of `queried_rows`; without
+    them, the build makes queries from vectors.  A long build leaves checkpoints beside `path`, with `.partial` after
+    its name; the next build of the same plan continues from them.
     """
-    return _Build(vectors, plan, path, progress or _silent, files or Files()).run(target, queries)
+    return _IndexBuild(vectors, plan, path, progress or _ignore_progress, files or Files()).run(target, queries)
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
+def _ignore_progress(stage: str, done: int, total: int) -> None:
+    pass
 
 
 class _Checkpoints:
-    """What a long build has done so far: a structure file and, written after it, the record that makes it count."""
+    """The checkpoint of a long build.
 
-    def __init__(self, structure: Path, plan: StructurePlan, positions: Rows) -> None:
-        """`positions`: in the order in which they are added."""
-        self._path = structure.with_name(structure.name + ".partial")
+    It consists of the file of an index and, written after it, the record that makes it valid. positions: of the build,
+    in the order in which it adds them.
+    """
+
+    def __init__(self, path: Path, plan: AnnIndexPlan, positions: Rows) -> None:
+        self._path = path.with_name(path.name + ".partial")
         self._record = self._path.with_name(self._path.name + ".json")
         self._plan = {**asdict(plan), "order": zlib.crc32(positions.tobytes())}
 
     def write(self, index: faiss.Index, files: Files) -> None:
-        """Replace the checkpoint."""
         self.remove(files)
-        write_structure(index, self._path, files)
+        write_faiss_index(index, self._path, files)
         record = record_file(self._path.parent, self._path.name)
         body = {"plan": self._plan, "size_bytes": record.size_bytes, "sha256": record.sha256}
         replace_atomically(self._record, json.dumps(body).encode(), files)
 
     def read(self, order: RowOrder) -> faiss.Index | None:
-        """The index of a checkpoint of the same plan, if it is whole."""
+        """Read the index of a complete checkpoint of the same plan; None without one."""
         try:
             body = json.loads(self._record.read_bytes())
             if body["plan"] != self._plan:
                 return None
             CheckedFile(self._path.parent, FileRecord(self._path.name, body["size_bytes"], body["sha256"])).require()
-            return read_structure(self._path, order, mapped=False).index
+            return read_faiss_index(self._path, order, mapped=False).index
         except (OSError, ValueError, KeyError, TypeError, CorruptCollection):
             return None
 
     def remove(self, files: Files) -> None:
-        """The record first, so that it never names what is not there."""
-        files.unlink(self._record)
+        files.unlink(self._record)  # first, so that it never names a missing file
         files.unlink(self._path)
 
 
-class _Build:
+class _IndexBuild:
     def __init__(
-        self,
-        vectors: Kept,
-        plan: StructurePlan,
-        path: Path,
-        progress: Progress,
-        files: Files,
+        self, vectors: StoredVectors, plan: AnnIndexPlan, path: Path, progress: Progress, files: Files
     ) -> None:
         self.vectors = vectors
         self.plan = plan
         self.path = path
         self.progress = progress
         self.files = files
-        self.order = RowOrder(len(vectors), _held_out(len(vectors)))
+        self.order = RowOrder(len(vectors), _num_held_out(len(vectors)))
 
-    def run(self, target: float, queries: Vectors | None) -> StructureFacts:
+    def run(self, target: float, queries: Vectors | None) -> AnnIndexFacts:
         started = time.monotonic()
         positions = self._positions()
         checkpoints = _Checkpoints(self.path, self.plan, positions)
-        structure = self._filled(positions, checkpoints)
+        ann_index = self._fill(positions, checkpoints)
         self.progress("measuring", 0, len(self.vectors))
-        tuning = self._tuned(structure, target, queries)
-        structure.add(self.vectors, np.arange(self.order.base, len(self.vectors)))
+        tuning = self._tune(ann_index, target, queries)
+        ann_index.add(self.vectors, np.arange(self.order.base, len(self.vectors)))
         self.progress("adding", len(self.vectors), len(self.vectors))
-        write_structure(structure.index, self.path, self.files)
+        write_faiss_index(ann_index.index, self.path, self.files)
         checkpoints.remove(self.files)
-        return StructureFacts(
+        size_bytes = self.path.stat().st_size
+        return AnnIndexFacts(
             factory=self.plan.factory,
             rows=len(self.vectors),
             dimension=self.plan.dimension,
             held_out=len(self.order.held),
-            size_bytes=self.path.stat().st_size,
-            parsed_bytes=self.path.stat().st_size - mapped_code_bytes(structure.index),
+            size_bytes=size_bytes,
+            parsed_bytes=size_bytes - mapped_code_bytes(ann_index.index),
             training_rows=self.plan.training_rows,
             build_seconds=round(time.monotonic() - started, 3),
             reason=self.plan.reason,
@@ -185,22 +190,22 @@ class _Build:
         )
 
     def _positions(self) -> Rows:
-        """All but those held out, in the order in which they are added."""
+        """Return the positions that are not held out, in the order of adding."""
         positions = np.arange(self.order.base)
         if not is_graph(make_index(self.plan.factory, self.plan.dimension)):
             return positions
-        return near_together(self.vectors, self.order.to_rows(positions), np.random.default_rng(SEED))
+        return order_by_neighborhood(self.vectors, self.order.to_rows(positions), np.random.default_rng(SEED))
 
-    def _filled(self, positions: Rows, checkpoints: _Checkpoints) -> Structure:
-        """The structure over `positions`, from a checkpoint on if there is one."""
-        structure = Structure(checkpoints.read(self.order) or self._trained(), self.order)
-        reserve(structure.index, len(self.vectors))
-        self._fill(structure, positions, checkpoints)
-        if is_graph(structure.index):
-            structure.rearrange(self.vectors, positions)
-        return structure
+    def _fill(self, positions: Rows, checkpoints: _Checkpoints) -> FaissIndex:
+        """Make the index of `positions`, from a checkpoint if there is one."""
+        ann_index = FaissIndex(checkpoints.read(self.order) or self._train(), self.order)
+        reserve(ann_index.index, len(self.vectors))
+        self._add(ann_index, positions, checkpoints)
+        if is_graph(ann_index.index):
+            ann_index.rearrange(self.vectors, positions)
+        return ann_index
 
-    def _trained(self) -> faiss.Index:
+    def _train(self) -> faiss.Index:
         index = make_index(self.plan.factory, self.plan.dimension)
         if not index.is_trained:
             self.progress("training", 0, len(self.vectors))
@@ -209,37 +214,85 @@ class _Build:
             index.train(rows_as_float32(self.vectors, np.sort(rng.choice(len(self.vectors), count, replace=False))))
         return index
 
-    def _fill(self, structure: Structure, positions: Rows, checkpoints: _Checkpoints) -> None:
-        """Add those of `positions` that are not there yet."""
+    def _add(self, ann_index: FaissIndex, positions: Rows, checkpoints: _Checkpoints) -> None:
+        """Add the positions that a checkpoint does not contain."""
         written = time.monotonic()
-        for start in range(structure.index.ntotal, len(positions), BLOCK_ROWS):
-            structure.add(self.vectors, positions[start : start + BLOCK_ROWS])
-            self.progress("adding", structure.index.ntotal, len(self.vectors))
+        for start in range(ann_index.index.ntotal, len(positions), BLOCK_ROWS):
+            ann_index.add(self.vectors, positions[start : start + BLOCK_ROWS])
+            self.progress("adding", ann_index.index.ntotal, len(self.vectors))
             if time.monotonic() - written > CHECKPOINT_S:
-                checkpoints.write(structure.index, self.files)
+                checkpoints.write(ann_index.index, self.files)
                 written = time.monotonic()
 
-    def _tuned(self, structure: Structure, target: float, queries: Vectors | None) -> Tuning:
+    def _tune(self, ann_index: FaissIndex, target: float, queries: Vectors | None) -> Tuning:
         rng = np.random.default_rng(SEED)
         present = np.ones(len(self.vectors), dtype=np.bool_)
         present[self.order.held] = False
-        tuner = Tuner(structure, self.vectors, present, target)
+        tuner = Tuner(ann_index, self.vectors, present, target)
         held = np.asarray(self.vectors[self.order.held], dtype=np.float32)
         passages, origins = held[0::2], held[1::2]
         if queries is not None:
-            return tuner.tune(of_both_kinds(passages, queries), "text", rng)
+            return tuner.tune(interleave(passages, queries), "text", rng)
         others = np.asarray(self.vectors[np.sort(rng.integers(len(self.vectors), size=4096))], dtype=np.float32)
-        return tuner.tune(of_both_kinds(passages, make_queries(origins, others, rng)), "vectors", rng)
+        return tuner.tune(interleave(passages, make_queries(origins, others, rng)), "vectors", rng)
 
 
-def open_structure(path: Path, facts: StructureFacts) -> Structure:
-    """Open a structure file, whose digest was checked, as `build_structure` left it."""
-    structure = read_structure(path, RowOrder(facts.rows, facts.held_out))
-    index = structure.index
+def open_faiss_index(path: Path, facts: AnnIndexFacts) -> FaissIndex:
+    """Open the file from `build_faiss_index`, after a check of its digest.
+
+    Raises CorruptCollection.
+    """
+    ann_index = read_faiss_index(path, RowOrder(facts.rows, facts.held_out))
+    index = ann_index.index
     if index.ntotal != facts.rows or index.d != facts.dimension:
         raise CorruptCollection(
-            f"holds {index.ntotal} vectors of {index.d} dimensions, not {facts.rows} of {facts.dimension}; "
+            f"has {index.ntotal} vectors of {index.d} dimensions, not {facts.rows} of {facts.dimension}; "
             "merge to rebuild it",
             path=path,
         )
-    return structure
+    return ann_index
+
+
+def order_by_neighborhood(vectors: StoredVectors, rows: Rows, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the order in which a graph takes vectors.
+
+    It is a permutation of the positions in `rows`.
+
+    Inserting a vector reads its neighbours.  If the previous insertions read them, too, they are in the processor's
+    cache; in the order of a collection, hardly any of them are.  So near rows follow each other, cluster by cluster.
+    A share of rows from all clusters comes first, so that the graph gets long links.
+    """
+    clusters = min(MAX_CLUSTERS, len(rows) // ROWS_PER_CLUSTER)
+    if clusters < 2:
+        return np.arange(len(rows))
+    sample = np.sort(rng.choice(rows, TRAINED_PER_CLUSTER * clusters, replace=False))
+    cluster = _nearest(vectors, rows, _chain(_centroids(rows_as_float32(vectors, sample), clusters)))
+    cluster[rng.random(len(rows)) < FIRST_SHARE] = -1
+    return np.argsort(cluster, kind="stable")
+
+
+def _centroids(sample: Vectors, clusters: int) -> Vectors:
+    means = faiss.Kmeans(sample.shape[1], clusters, niter=KMEANS_ROUNDS, spherical=True)
+    means.train(sample)
+    return np.asarray(means.centroids)
+
+
+def _chain(centroids: Vectors) -> Vectors:
+    """Order centroids so that each is followed by the nearest of the remaining ones."""
+    chain, remaining = [0], np.arange(1, len(centroids))
+    while len(remaining):
+        nearest = int(np.argmax(centroids[remaining] @ centroids[chain[-1]]))
+        chain.append(int(remaining[nearest]))
+        remaining = np.delete(remaining, nearest)
+    return np.ascontiguousarray(centroids[chain])
+
+
+def _nearest(vectors: StoredVectors, rows: Rows, centroids: Vectors) -> NDArray[np.int64]:
+    """Return the number of the centroid nearest to each row."""
+    index = faiss.IndexFlatIP(centroids.shape[1])
+    index.add(centroids)
+    found = np.empty(len(rows), np.int64)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = rows_as_float32(vectors, rows[start : start + BLOCK_ROWS])
+        found[start : start + len(block)] = index.search(block, 1)[1][:, 0]
+    return found

@@ -1,7 +1,7 @@
-"""How much of the exact answer an approximate search finds, with its uncertainty.
+"""Recall of approximate search: estimate, confidence interval and monitor.
 
-Recall@k of one query is the share of its k exact neighbours that were found; rows that score the same as the k-th
-exact neighbour count as well as that one does.
+Recall@k of one query is the share of its k exact neighbours that the search found.  Rows with the score of the k-th
+exact neighbour count like that neighbour.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from retrieval.types import Ranking
 from retrieval.util.intervals import wilson_interval
 
 Z = 1.96  # standard errors of a 95 % interval
-LEAST_REPEATED = 30  # queries before an alarm
+MIN_REPEATED = 30  # queries before an alarm
 
 
 @dataclass(frozen=True, slots=True)
 class RecallEstimate:
-    """Mean recall over `queries` queries and its 95 % interval."""
+    """The mean recall of `queries` queries, with its 95 % interval."""
 
     recall: float
     low: float
@@ -35,14 +35,15 @@ class RecallEstimate:
 
 
 def estimate(recalls: Sequence[float] | NDArray[np.float64]) -> RecallEstimate:
-    """Mean of per-query recalls with Wilson's interval at the effective sample size.
+    """Return the mean of per-query recalls with its 95 % interval.
 
-    The effective size is the number of yes-or-no trials whose mean would spread as these recalls do: it uses their
-    real variance and still never claims certainty when all of them are 1.
+    The interval is Wilson's, at the effective sample size.  The effective size is the number of binary trials whose
+    mean has the variance of these recalls.  So the interval follows the real variance, but is never empty, even if all
+    recalls are 1.
     """
     values = np.asarray(recalls, dtype=np.float64)
     if len(values) == 0:
-        raise ValueError("no query to estimate recall from")
+        raise ValueError("no query to estimate recall from; give at least one recall")
     mean, count = float(values.mean()), float(len(values))
     variance = float(values.var(ddof=1)) if len(values) > 1 else 0.0
     trials = mean * (1 - mean) / variance * count if variance > 0 else count
@@ -51,7 +52,10 @@ def estimate(recalls: Sequence[float] | NDArray[np.float64]) -> RecallEstimate:
 
 
 def recall_of(found: Ranking, exact: Ranking) -> float:
-    """Recall of one answer; 1.0 where there was nothing to find.  Scores of both must be exact."""
+    """Return the recall of one ranking; 1.0 if the exact ranking is empty.
+
+    The scores of both rankings must be exact.
+    """
     if len(exact.rows) == 0:
         return 1.0
     hits = int(np.count_nonzero(found.scores >= exact.scores[-1]))
@@ -59,14 +63,14 @@ def recall_of(found: Ranking, exact: Ranking) -> float:
 
 
 class RecallMonitor:
-    """Watches recall in production: which queries to repeat exactly, and what the repetitions showed.
+    """Estimates the recall of live queries by repeating a random share exactly.
 
-    Keeps the last `window` repeated queries.  Safe to use from several threads.
+    It keeps the recalls of the last `window` repeated queries.  Safe to use from several threads.
     """
 
     def __init__(self, target: float, share: float = 0.01, *, window: int = 2000, seed: int = 0) -> None:
         if not 0 <= share <= 1:
-            raise ValueError(f"share of queries to repeat must be between 0 and 1, not {share}")
+            raise ValueError(f"the share of queries to repeat is {share}; it must be between 0 and 1")
         self.target = target
         self.share = share
         self.repeated = 0  # since the start
@@ -75,24 +79,24 @@ class RecallMonitor:
         self._lock = Lock()
 
     def wants(self) -> bool:
-        """Whether this query should be repeated exactly."""
+        """Decide at random whether to repeat this query exactly."""
         with self._lock:
             return self.share > 0 and float(self._random.random()) < self.share
 
     def observe(self, found: Ranking, exact: Ranking) -> None:
-        """Count one repetition: the answer given and the exact one, for the same k and the same filter."""
+        """Record one repetition: both rankings for the same k and the same filter."""
         with self._lock:
             self._recalls.append(recall_of(found, exact))
             self.repeated += 1
 
     def estimate(self) -> RecallEstimate | None:
-        """Recall over the window; None before the first repetition."""
+        """Estimate the recall over the window; None before the first repetition."""
         with self._lock:
             recalls = list(self._recalls)
         return estimate(recalls) if recalls else None
 
     @property
     def below_target(self) -> bool:
-        """Whether recall is below the target beyond doubt: the whole interval is, after enough queries."""
+        """Whether the whole interval is below the target, after enough queries."""
         now = self.estimate()
-        return now is not None and now.queries >= LEAST_REPEATED and now.high < self.target
+        return now is not None and now.queries >= MIN_REPEATED and now.high < self.target

@@ -1,8 +1,9 @@
-"""Finding the least effort that reaches the wanted recall, by measuring.
+"""Find the least effort of an ANN index that reaches the target recall.
 
-Queries of two kinds (see vector_probe.py) are asked of a structure that does not yet hold the rows that they come from.
-They are halved, and the effort that each half needs is found; the larger is taken, and reported is what each half finds
-with the effort that the other needs.  Filters are measured with random bitmaps and fewer queries.
+The tuner searches an index for queries of two kinds (see recall_queries.py), before the build adds the rows that the
+queries come from.  It splits the queries into two halves, finds the least effort for each half, and takes the larger
+effort.  It reports the recall of each half with the effort of the other half.  It measures filters with random bitmaps
+and fewer queries.
 """
 
 from __future__ import annotations
@@ -16,67 +17,65 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.vectors.exact import Flat, exact_search, rescored
-from retrieval.index.vectors.faiss_index import Effort, Selection, Structure
-from retrieval.index.vectors.faiss_threads import threads_for
+from retrieval.index.vectors.exact import FlatVectors, exact_search, rescored, threads_for
+from retrieval.index.vectors.faiss_index import Effort, FaissIndex, Selection
 from retrieval.index.vectors.recall import RecallEstimate, estimate
 from retrieval.index.vectors.recall_queries import KINDS, TRUTH_DEPTH, Probe
-from retrieval.index.vectors.store import Kept
+from retrieval.index.vectors.store import StoredVectors
 from retrieval.types import Bitmap, Vectors
 
 TUNED_K = 10
 DEEP_K = 100
-OPEN_SHARE = 0.9  # filters that let more through, such as deletions, hardly change what is found
-SHARES = (0.5, 0.1, 0.03, 0.01, 0.003, 0.001)  # of rows that a filter lets through
-GENEROUS = 32  # candidates for each wanted result while the exploration is tuned
-DEPTHS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, GENEROUS)
-DEPTH_LOSS = 0.001  # recall that a smaller depth may cost
-STARTING = 64  # explored first
-NEAR = 0.93  # of what may be missed: near enough
-RUNG = 1.07  # from one exploration to the next that is worth trying
-LARGEST_STEP = 8.0  # from one trial to the next
-FEW_QUERIES = 200  # for deep results and for filters,
-CAREFUL = 0.85  # which may miss only so much of what the target lets miss, because they are few
+OPEN_SHARE = 0.9  # filters that allow more rows, such as deletions, hardly change the results
+SHARES = (0.5, 0.1, 0.03, 0.01, 0.003, 0.001)  # of the rows that a measured filter allows
+MAX_DEPTH = 32  # candidates per result while the exploration is tuned
+DEPTHS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, MAX_DEPTH)
+DEPTH_LOSS = 0.001  # recall that a smaller number of candidates may cost
+FIRST_EXPLORED = 64
+CLOSE_ENOUGH = 0.93  # share of the allowed misses at which the search for an effort ends
+STEP = 1.07  # ratio of neighbouring explorations that are worth a trial
+MAX_JUMP = 8.0  # greatest ratio of the explorations of two consecutive trials
+FEW_QUERIES = 200  # to measure deep results and filters
+FEW_QUERIES_MARGIN = 0.85  # share of the allowed misses that so few queries may have
 TIMED_QUERIES = 40
 TIMED_SCANS = 6
 ROUNDING = 1e-6  # of the power laws
 
-Fold = NDArray[np.bool_]  # (queries,): which of them belong to it
+Fold = NDArray[np.bool_]  # (queries,): True for the queries of the fold
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """The effort that reached the target for k results when a filter lets `share` of the rows through."""
+class TunedEffort:
+    """The effort that reached the target, for k results and a filter."""
 
     k: int
-    share: float
+    share: float  # of the rows that the filter allows
     explored: int
     rescored: int
-    milliseconds: float  # median of one query on one thread, rescoring included
+    milliseconds: float  # of one query on one thread with rescoring, median
     recall: float
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What was measured of a structure; JSON-able."""
+    """The measurements of an ANN index."""
 
     target: float
-    settings: tuple[Setting, ...]
-    exact_share: float  # filters that let less through than this are answered faster exactly
-    passages: RecallEstimate  # of passages held out, k = 10
-    queries: RecallEstimate  # of queries made from other passages held out
+    settings: tuple[TunedEffort, ...]
+    exact_share: float  # exact search is faster for filters that allow a smaller share
+    passages: RecallEstimate  # of held-out passages, k = 10
+    queries: RecallEstimate  # of queries made from other held-out passages
     made_by: str  # "vectors", or "text" when an encoder made the queries
 
     def effort(self, k: int, share: float = 1.0) -> Effort:
-        """Effort for k results under a filter that lets `share` of the rows through.
+        """Return the effort for k results under a filter that allows `share` of the rows.
 
-        The k-th allowed neighbour is about the k/share-th of all, so what must be explored follows from that quotient:
-        by power laws between what was measured.  What must be rescored follows from k.
+        The k-th allowed neighbour is about the k/share-th of all neighbours.  So the exploration depends on k/share,
+        by power laws between the measurements.  The number of rescored candidates depends on k.
         """
         deepest: dict[float, int] = {}
-        for each in sorted(self.settings, key=lambda each: each.k / each.share):
-            least = max([each.explored, *deepest.values()])
-            deepest[each.k / each.share] = least
+        for setting in sorted(self.settings, key=lambda setting: setting.k / setting.share):
+            deepest[setting.k / setting.share] = max([setting.explored, *deepest.values()])
         plain = sorted((each for each in self.settings if each.share == 1.0), key=lambda each: each.k)
         ks = [each.k for each in plain]
         wanted = max(k, ks[0])
@@ -86,19 +85,19 @@ class Tuning:
 
     @property
     def milliseconds(self) -> float:
-        """Median milliseconds of one query for ten results, on one thread."""
+        """The median milliseconds of one query for ten results, on one thread."""
         return next(each.milliseconds for each in self.settings if each.k == TUNED_K and each.share == 1.0)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Convert to JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
+        """Read the values of `to_json`."""
         return cls(
             target=body["target"],
-            settings=tuple(Setting(**each) for each in body["settings"]),
+            settings=tuple(TunedEffort(**each) for each in body["settings"]),
             exact_share=body["exact_share"],
             passages=RecallEstimate(**body["passages"]),
             queries=RecallEstimate(**body["queries"]),
@@ -107,7 +106,10 @@ class Tuning:
 
 
 def _power(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Through the points (xs ascending, ys) by straight lines in logarithms, the outermost of them prolonged."""
+    """Interpolate y at x by power laws between the points (xs ascending, ys).
+
+    Beyond the points, continue the outermost law.
+    """
     if len(xs) == 1:
         return float(ys[0])
     at = min(max(int(np.searchsorted(xs, x)), 1), len(xs) - 1)
@@ -115,26 +117,29 @@ def _power(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
     return float(ys[at - 1] * (x / xs[at - 1]) ** slope)
 
 
-class _Curves:
-    """Recall@k of a probe by query and depth, measured once for each exploration that is asked for."""
+class _RecallCurves:
+    """Recall@k of a probe by query and depth, measured once for each exploration."""
 
-    def __init__(self, structure: Structure, probe: Probe, k: int, chosen: Selection | None) -> None:
+    def __init__(self, index: FaissIndex, probe: Probe, k: int, selection: Selection | None) -> None:
         self.probe = probe
         self.k = k
-        self._structure = structure
-        self._chosen = chosen
+        self._index = index
+        self._selection = selection
         self._known: dict[int, NDArray[np.float32]] = {}
 
     def at(self, explored: int) -> NDArray[np.float32]:
-        """(queries, depth)."""
+        """Return the recalls with some exploration: (queries, depth)."""
         if explored not in self._known:
-            effort = Effort(explored, GENEROUS * self.k)
-            found = self._structure.candidates(self.probe.queries, effort, self._chosen)
+            effort = Effort(explored, MAX_DEPTH * self.k)
+            found = self._index.candidates(self.probe.queries, effort, self._selection)
             self._known[explored] = self.probe.recalls(found, self.k)
         return self._known[explored]
 
     def by_depth(self, explored: int, fold: Fold) -> NDArray[np.float64]:
-        """Mean recall of a fold's queries by depth: of the kind that fares worse, (depth,)."""
+        """Return the mean recall of a fold by depth: (depth,).
+
+        Of the two kinds of queries, it is the lower recall.
+        """
         curves = self.at(explored)
         kinds = [curves[fold & (_kinds(len(curves)) == kind)] for kind in range(KINDS)]
         return np.asarray(np.min([each.mean(axis=0, dtype=np.float64) for each in kinds], axis=0))
@@ -145,14 +150,14 @@ def _kinds(queries: int) -> NDArray[np.int64]:
 
 
 def _folds(queries: int) -> tuple[Fold, Fold]:
-    """Two halves, of both kinds each."""
+    """Return two halves, each with both kinds of queries."""
     second = np.arange(queries) // KINDS % 2 == 1
     return ~second, second
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """The least effort found for k results, and the recall of the worse kind of queries with it."""
+class MeasuredEffort:
+    """The least effort for k results, and the lower recall of both kinds of queries."""
 
     k: int
     effort: Effort
@@ -160,86 +165,93 @@ class Reached:
 
 
 class Tuner:
-    """Tunes one structure over `vectors`; `present` are the rows that it holds."""
+    """Tunes an index over `vectors` that contains the `present` rows, (rows,)."""
 
-    def __init__(self, structure: Structure, vectors: Kept, present: Bitmap, target: float) -> None:
-        self.structure = structure
+    def __init__(self, index: FaissIndex, vectors: StoredVectors, present: Bitmap, target: float) -> None:
+        self.index = index
         self.vectors = vectors
         self.present = present
         self.target = target
-        self._rungs = _rungs(structure.largest_effort)
+        self._steps = _exploration_steps(index.largest_effort)
 
     def tune(self, queries: Vectors, made_by: str, rng: np.random.Generator) -> Tuning:
-        """Measure everything that `Tuning` holds, with queries of both kinds in turn."""
+        """Measure the values of `Tuning` with alternating queries of both kinds."""
         probe = Probe.among(self.vectors, queries, self.present)
-        curves = _Curves(self.structure, probe, TUNED_K, None)
+        curves = _RecallCurves(self.index, probe, TUNED_K, None)
         folds = _folds(len(queries))
-        efforts = [self._least(curves, fold, STARTING).effort for fold in folds]
-        effort, reports = self._crossed(curves, folds, efforts)
+        efforts = [self._find_least(curves, fold, FIRST_EXPLORED).effort for fold in folds]
+        effort, reports = self._cross_validate(curves, folds, efforts)
         recall = float(curves.by_depth(effort.explored, folds[0] | folds[1])[effort.rescored - 1])
-        settings = [self._setting(1.0, Reached(TUNED_K, effort, recall), queries)]
-        deep = _Curves(self.structure, probe.first(FEW_QUERIES), DEEP_K, None)
-        settings.append(self._setting(1.0, self._least(deep, _all(deep), 2 * effort.explored, CAREFUL), queries))
+        settings = [self._tuned_effort(1.0, MeasuredEffort(TUNED_K, effort, recall), queries)]
+        deep = _RecallCurves(self.index, probe.first(FEW_QUERIES), DEEP_K, None)
+        reached = self._find_least(deep, _all(deep), 2 * effort.explored, FEW_QUERIES_MARGIN)
+        settings.append(self._tuned_effort(1.0, reached, queries))
         exact_share = self._tune_filters(settings, queries[:FEW_QUERIES], rng)
         return Tuning(self.target, tuple(settings), exact_share, reports[0], reports[1], made_by)
 
-    def _tune_filters(self, settings: list[Setting], queries: Vectors, rng: np.random.Generator) -> float:
-        """Add a setting for each share until exact search is faster; returns the share where the two are even."""
+    def _tune_filters(self, settings: list[TunedEffort], queries: Vectors, rng: np.random.Generator) -> float:
+        """Append the tuned effort of each share, until exact search is faster.
+
+        Return the share with equal times of exact and approximate search.
+        """
         last = replace(settings[0], share=OPEN_SHARE)
         for share in SHARES:
             allowed = self.present & (rng.random(len(self.present)) < share)
             if np.count_nonzero(allowed) < TRUTH_DEPTH:
                 return last.share
-            chosen = self.structure.select(allowed)
-            curves = _Curves(self.structure, Probe.among(self.vectors, queries, allowed), TUNED_K, chosen)
-            setting = self._setting(share, self._least(curves, _all(curves), last.explored, CAREFUL), queries, chosen)
+            selection = self.index.select(allowed)
+            curves = _RecallCurves(self.index, Probe.among(self.vectors, queries, allowed), TUNED_K, selection)
+            reached = self._find_least(curves, _all(curves), last.explored, FEW_QUERIES_MARGIN)
+            setting = self._tuned_effort(share, reached, queries, selection)
             if setting.recall < self.target:
                 return last.share
             settings.append(setting)
-            exact_ms = self._exact_ms(queries[:TIMED_SCANS], allowed)  # now: the machine may be busy
+            exact_ms = self._exact_ms(queries[:TIMED_SCANS], allowed)  # now, since the load of the machine may change
             if exact_ms < setting.milliseconds:
                 return min(last.share, share * setting.milliseconds / exact_ms)
             last = setting
         return last.share
 
     def _exact_ms(self, queries: Vectors, allowed: Bitmap) -> float:
-        """Milliseconds of one exact search over the allowed rows, on one thread."""
+        """Measure the milliseconds of one exact search on one thread."""
         with threads_for(1):
-            return _median_ms(queries, lambda query: exact_search(Flat(self.vectors), query, TUNED_K, allowed))
+            return _median_ms(queries, lambda query: exact_search(FlatVectors(self.vectors), query, TUNED_K, allowed))
 
-    def _least(self, curves: _Curves, fold: Fold, start: int, care: float = 1.0) -> Reached:
-        """The least exploration with which both kinds of a fold's queries reach the target, then the least depth that
-        keeps its recall.
+    def _find_least(self, curves: _RecallCurves, fold: Fold, start: int, margin: float = 1.0) -> MeasuredEffort:
+        """Find the least effort with which both kinds of queries reach the target.
 
-        What is missed falls about as fast as the exploration grows: that says which rung to try next, `start` first.
+        It has the least exploration, and for that the least depth.  The trials begin with the exploration `start`.  The
+        share of missed neighbours falls about as fast as the exploration grows, which gives the next exploration to
+        try.  margin: share of the allowed misses.
         """
-        most = care * (1 - self.target)  # that may be missed
-        low, high = -1, len(self._rungs) - 1  # too little; enough, or all that there is
-        at = min(int(np.searchsorted(self._rungs, start)), high)
+        max_missed = margin * (1 - self.target)
+        low, high = -1, len(self._steps) - 1  # too low; high enough, or the greatest exploration
+        at = min(int(np.searchsorted(self._steps, start)), high)
         while high - low > 1:
-            missed = 1 - curves.by_depth(self._rungs[at], fold)[-1]
-            low, high = (at, high) if missed > most else (low, at)
-            if NEAR * most <= missed <= most:
+            missed = 1 - curves.by_depth(self._steps[at], fold)[-1]
+            low, high = (at, high) if missed > max_missed else (low, at)
+            if CLOSE_ENOUGH * max_missed <= missed <= max_missed:
                 break
-            ratio = min(max(missed / most, 1 / LARGEST_STEP), LARGEST_STEP)
-            at = min(max(int(np.searchsorted(self._rungs, ratio * self._rungs[at])), low + 1), high - 1)
-        return self._shallowest(curves, fold, self._rungs[high])
+            ratio = min(max(missed / max_missed, 1 / MAX_JUMP), MAX_JUMP)
+            at = min(max(int(np.searchsorted(self._steps, ratio * self._steps[at])), low + 1), high - 1)
+        return self._shallowest(curves, fold, self._steps[high])
 
-    def _shallowest(self, curves: _Curves, fold: Fold, explored: int) -> Reached:
-        """The least depth that keeps almost all of the recall that `explored` gives."""
+    def _shallowest(self, curves: _RecallCurves, fold: Fold, explored: int) -> MeasuredEffort:
+        """Find the least depth that keeps almost all recall of an exploration."""
         curve = curves.by_depth(explored, fold)
         for factor in DEPTHS:
             depth = min(math.ceil(factor * curves.k), len(curve))
             if curve[depth - 1] >= curve[-1] - DEPTH_LOSS:
                 break
-        return Reached(curves.k, Effort(explored, depth), float(curve[depth - 1]))
+        return MeasuredEffort(curves.k, Effort(explored, depth), float(curve[depth - 1]))
 
-    def _crossed(
-        self, curves: _Curves, folds: Sequence[Fold], efforts: Sequence[Effort]
+    def _cross_validate(
+        self, curves: _RecallCurves, folds: Sequence[Fold], efforts: Sequence[Effort]
     ) -> tuple[Effort, list[RecallEstimate]]:
-        """The larger of the efforts that two folds need, and what each fold's queries find with the *other's*, by kind.
+        """Return the larger effort of two folds, and the recall of each kind of queries.
 
-        As long as that falls short of the target, both are raised.
+        Each query is measured with the effort of the *other* fold.  While a recall is below the target, both efforts
+        increase.
         """
         while True:
             recalls = np.empty(len(curves.probe.queries))
@@ -248,42 +260,44 @@ class Tuner:
                 recalls[fold] = found[fold, min(effort.rescored, found.shape[1]) - 1]
             reports = [estimate(recalls[_kinds(len(recalls)) == kind]) for kind in range(KINDS)]
             largest = Effort(max(each.explored for each in efforts), max(each.rescored for each in efforts))
-            if all(each.recall >= self.target for each in reports) or largest.explored >= self._rungs[-1]:
+            if all(each.recall >= self.target for each in reports) or largest.explored >= self._steps[-1]:
                 return largest, reports
             efforts = [Effort(self._above(each.explored), each.rescored) for each in efforts]
 
     def _above(self, explored: int) -> int:
-        return self._rungs[min(int(np.searchsorted(self._rungs, explored)) + 1, len(self._rungs) - 1)]
+        return self._steps[min(int(np.searchsorted(self._steps, explored)) + 1, len(self._steps) - 1)]
 
-    def _setting(self, share: float, reached: Reached, queries: Vectors, chosen: Selection | None = None) -> Setting:
+    def _tuned_effort(
+        self, share: float, reached: MeasuredEffort, queries: Vectors, selection: Selection | None = None
+    ) -> TunedEffort:
         effort = reached.effort
         with threads_for(1):
             milliseconds = _median_ms(
-                queries[:TIMED_QUERIES], lambda query: self._answer(query, reached.k, effort, chosen)
+                queries[:TIMED_QUERIES], lambda query: self._search(query, reached.k, effort, selection)
             )
-        return Setting(reached.k, share, effort.explored, effort.rescored, milliseconds, reached.recall)
+        return TunedEffort(reached.k, share, effort.explored, effort.rescored, milliseconds, reached.recall)
 
-    def _answer(self, query: Vectors, k: int, effort: Effort, chosen: Selection | None) -> None:
-        rescored(self.vectors, query[0], self.structure.candidates(query, effort, chosen)[0], k)
+    def _search(self, query: Vectors, k: int, effort: Effort, selection: Selection | None) -> None:
+        rescored(self.vectors, query[0], self.index.candidates(query, effort, selection)[0], k)
 
 
-def _all(curves: _Curves) -> Fold:
+def _all(curves: _RecallCurves) -> Fold:
     return np.ones(len(curves.probe.queries), np.bool_)
 
 
-def _rungs(most: int) -> list[int]:
-    """Explorations worth telling apart, up to `most`."""
-    rungs = [1]
-    while rungs[-1] < most:
-        rungs.append(min(most, max(rungs[-1] + 1, round(RUNG * rungs[-1]))))
-    return rungs
+def _exploration_steps(largest: int) -> list[int]:
+    """Return the explorations that are worth a trial, up to `largest`."""
+    steps = [1]
+    while steps[-1] < largest:
+        steps.append(min(largest, max(steps[-1] + 1, round(STEP * steps[-1]))))
+    return steps
 
 
-def _median_ms(queries: Vectors, answer: Callable[[Vectors], object]) -> float:
-    """Median milliseconds of `answer` over single queries."""
+def _median_ms(queries: Vectors, search: Callable[[Vectors], object]) -> float:
+    """Measure the median milliseconds of `search` over single queries."""
     times = []
     for number in range(len(queries)):
         start = time.perf_counter()
-        answer(queries[number : number + 1])
+        search(queries[number : number + 1])
         times.append((time.perf_counter() - start) * 1e3)
     return float(np.median(times))

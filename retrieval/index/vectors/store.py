@@ -1,9 +1,10 @@
-"""Kept vectors: one plain `.npy` file a segment, written as a stream and read through a memory map.
+"""Stored vectors: a plain `.npy` file in each segment.
 
-Every score that leaves the vector index is computed here, by `row_scores`, from the kept vectors and in float32.  The
-score of a row depends on the row and the query alone: not on what else is scored, on the segment that holds the row,
-or on the structure that found it.  So equal vectors have bit-equal scores, and a collection ranks alike however it
-was built.
+The build writes the file as a stream; searches read it through a memory map.
+
+`row_scores` computes every score of a vector search from the stored vectors, in float32.  The score of a row depends
+on the row and the query only: not on the other scored rows, the segment of the row, or the ANN index that found it.  So
+equal vectors have bit-equal scores, and the history of a collection does not change its rankings.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from retrieval.index.storage.npy import read_header
 from retrieval.types import Scores, Vectors
 from retrieval.util.files import Files, writing
 
-KEPT_TYPES = (np.dtype("<f2"), np.dtype("<f4"))
-LONGEST = 1.02  # greatest length of a kept vector; above one by what float16 rounds
-SCORED_ROWS = 4096  # rows scored at a time: bounds the float32 copy
+STORED_TYPES = (np.dtype("<f2"), np.dtype("<f4"))
+LONGEST = 1.02  # greatest length of a stored vector: 1 and the rounding of float16
+SCORED_ROWS = 4096  # rows scored at once: bounds the float32 copy
 
-Kept = NDArray[np.float16] | NDArray[np.float32]  # (n, dimension)
+StoredVectors = NDArray[np.float16] | NDArray[np.float32]  # (n, dimension)
 
 
 class VectorWriter:
-    """Writes vectors as a `.npy` file, block by block, in the memory of one block.
+    """Writes vectors to a `.npy` file, block by block, in the memory of one block.
 
-    The file is whole and on disk once `close` has returned.  Leaving the context on an exception deletes it.
+    After `close`, the file is complete and on disk.  An exception inside the context deletes the file.
     """
 
     def __init__(self, path: Path, dimension: int, dtype: DTypeLike = np.float16, files: Files | None = None) -> None:
         self.path = path
         self.dimension = dimension
         self.dtype = np.dtype(dtype).newbyteorder("<")
-        if self.dtype not in KEPT_TYPES:
-            raise ValueError(f"vectors are kept as float16 or float32, not {self.dtype}")
+        if self.dtype not in STORED_TYPES:
+            raise ValueError(f"dtype is {self.dtype}; use float16 or float32")
         self.rows = 0
         self._files = files or Files()
         self._open = ExitStack()
@@ -48,7 +49,7 @@ class VectorWriter:
         self._data_start = self._write_header()
 
     def append(self, block: Vectors) -> None:
-        """Add `block`, (n, dimension), after what is there.  Raises EncoderError for what cannot be a unit vector."""
+        """Append `block`, (n, dimension).  Raises EncoderError for a vector longer than 1."""
         if block.ndim != 2 or block.shape[1] != self.dimension:
             raise ValueError(f"a block has shape {block.shape}; these vectors have {self.dimension} dimensions")
         lengths = np.linalg.norm(block.astype(np.float32, copy=False), axis=1)
@@ -59,7 +60,7 @@ class VectorWriter:
         self.rows += len(block)
 
     def close(self) -> None:
-        """Complete the header and force the file to disk.  Closing twice does nothing."""
+        """Complete the header and sync the file.  A second call does nothing."""
         if self._file.closed:
             return
         if self._write_header() != self._data_start:
@@ -79,28 +80,33 @@ class VectorWriter:
             self._files.unlink(self.path)
 
     def _write_header(self) -> int:
-        """Write the header for the rows so far.  numpy pads it, so that its length does not depend on them."""
+        """Write the header for the current number of rows.
+
+        numpy pads the header, so that its length does not depend on this number.
+        """
         self._file.seek(0)
         header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, self.dimension)}
         npy.write_array_header_1_0(self._file, header)
         return self._file.tell()
 
 
-def open_vectors(path: Path) -> Kept:
-    """Map the vectors of `path`, (n, dimension), read-only; nothing is read before it is used."""
+def open_vectors(path: Path) -> StoredVectors:
+    """Map the vectors of `path`, (n, dimension), read-only.  Raises CorruptCollection."""
     try:
         with path.open("rb") as file:
             header = read_header(file)
             size = path.stat().st_size
     except FileNotFoundError as error:
-        raise CorruptCollection("the vectors are missing; restore the collection or index again", path=path) from error
+        raise CorruptCollection(
+            "the file of vectors is missing; restore the collection or index again", path=path
+        ) from error
     except OSError as error:
         raise StorageError(f"cannot read vectors: {error.strerror}", path=path) from error
     except ValueError as error:
         raise CorruptCollection(f"not a file of vectors ({error}); restore it or index again", path=path) from error
     shape, dtype = header.shape, header.dtype
-    if len(shape) != 2 or dtype not in KEPT_TYPES:
-        raise CorruptCollection(f"holds {dtype} of shape {shape}, not rows of float16 or float32", path=path)
+    if len(shape) != 2 or dtype not in STORED_TYPES:
+        raise CorruptCollection(f"has {dtype} of shape {shape}, not rows of float16 or float32; index again", path=path)
     expected = header.size_bytes + shape[0] * shape[1] * dtype.itemsize
     if size != expected:
         raise CorruptCollection(f"has {size} bytes instead of {expected}; restore it or index again", path=path)
@@ -109,11 +115,13 @@ def open_vectors(path: Path) -> Kept:
     return np.memmap(path, dtype=dtype, mode="r", offset=header.size_bytes, shape=shape)
 
 
-def row_scores(query: NDArray[np.float32], vectors: Kept) -> Scores:
-    """Inner products of `query`, (dimension,), with each row of `vectors`, (n, dimension).
+def row_scores(query: NDArray[np.float32], vectors: StoredVectors) -> Scores:
+    """Return the inner products of `query` with each row of `vectors`.
 
-    numpy's own pairwise sum along the last axis: every row is added up alone and in the same order, whereas a matrix
-    product groups rows and so rounds them differently in different company.
+    query: (dimension,).  vectors: (n, dimension).
+
+    numpy's pairwise sum along the last axis adds up every row alone and in the same order.  A matrix product groups
+    rows, so that the rounding of a row depends on the other rows.
     """
     scores = np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), SCORED_ROWS):

@@ -15,7 +15,7 @@ from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.collection.segment import STRUCTURE
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import VectorSettings
-from retrieval.index.vectors.build import StructureFacts
+from retrieval.index.vectors.build import AnnIndexFacts
 from retrieval.index.vectors.recall import estimate, recall_of
 from retrieval.types import Vectors
 from tests.indexer.conftest import Bench, vector_of
@@ -53,7 +53,7 @@ def test_a_large_segment_has_a_structure_through_commits_deletions_and_merges(gr
     graphs.add(*documents)
     segment = read_manifest(graphs.path).segments[0]
     assert segment.structure is not None
-    facts = StructureFacts.from_json(segment.structure.facts)
+    facts = AnnIndexFacts.from_json(segment.structure.facts)
     assert (facts.factory, facts.rows) == ("HNSW32,SQ8", segment.passages)
     assert not is_exact(graphs.path)
     assert recall(graphs.path) >= 0.9

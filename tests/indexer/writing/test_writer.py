@@ -221,11 +221,11 @@ def test_an_interrupted_structure_is_gone_on_with(bench: Any, monkeypatch: pytes
         path.with_name(path.name + ".partial").write_bytes(b"what was done so far")
         raise KeyboardInterrupt
 
-    build = structures.build_structure
-    monkeypatch.setattr(structures, "build_structure", interrupted)
+    build = structures.build_faiss_index
+    monkeypatch.setattr(structures, "build_faiss_index", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench.add(*documents)
-    monkeypatch.setattr(structures, "build_structure", build)
+    monkeypatch.setattr(structures, "build_faiss_index", build)
     with bench.writer() as writer:
         assert all(writer.unchanged(documents))
         assert built[0].with_name(built[0].name + ".partial").exists()

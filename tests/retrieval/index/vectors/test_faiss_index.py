@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 
 from retrieval.errors import CorruptCollection, InputError, StorageError
 from retrieval.index.vectors import build as vector_build
-from retrieval.index.vectors.approximate import Approximate
-from retrieval.index.vectors.build import StructureFacts, build_structure, open_structure, queried_rows
-from retrieval.index.vectors.exact import Flat
-from retrieval.index.vectors.faiss_index import Effort, RowOrder, Structure, make_index
-from retrieval.index.vectors.faiss_threads import threads_for
-from retrieval.index.vectors.index_choice import StructurePlan
-from retrieval.index.vectors.multi_segment import CombinedVectors, SegmentVectors
+from retrieval.index.vectors.build import AnnIndexFacts, build_faiss_index, open_faiss_index, queried_rows
+from retrieval.index.vectors.exact import FlatVectors, threads_for
+from retrieval.index.vectors.faiss_index import Effort, FaissIndex, RowOrder, make_index
+from retrieval.index.vectors.index_choice import AnnIndexPlan
 from retrieval.index.vectors.recall import estimate, recall_of
-from retrieval.index.vectors.recall_tuning import Setting, Tuning
+from retrieval.index.vectors.recall_tuning import TunedEffort, Tuning
+from retrieval.index.vectors.vector_search import CombinedVectors, SegmentVectors, TunedIndex
 from retrieval.util.files import Files
 
 ROWS, D = 4000, 32
@@ -42,10 +40,10 @@ VECTORS = clustered(np.random.default_rng(0), ROWS)
 QUERIES = clustered(np.random.default_rng(1), 100).astype(np.float32)
 
 
-def build(path: Path, factory: str, target: float = 0.95) -> StructureFacts:
-    plan = StructurePlan(factory, ROWS, D, 2000, "as asked")
-    facts = build_structure(VECTORS, plan, target, path)
-    return StructureFacts.from_json(json.loads(json.dumps(facts.to_json())))
+def build(path: Path, factory: str, target: float = 0.95) -> AnnIndexFacts:
+    plan = AnnIndexPlan(factory, ROWS, D, 2000, "as asked")
+    facts = build_faiss_index(VECTORS, plan, target, path)
+    return AnnIndexFacts.from_json(json.loads(json.dumps(facts.to_json())))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -59,7 +57,7 @@ def _one_thread() -> Iterator[None]:
 def segment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SegmentVectors:
     path = tmp_path_factory.mktemp("structure") / "structure.faiss"
     facts = build(path, request.param)
-    return SegmentVectors(Flat(VECTORS), Approximate(open_structure(path, facts), facts.tuning))
+    return SegmentVectors(FlatVectors(VECTORS), TunedIndex(open_faiss_index(path, facts), facts.tuning))
 
 
 @given(rows=st.integers(1, 200), held=st.integers(0, 200), seed=st.integers(0, 99))
@@ -81,8 +79,8 @@ def test_factory_strings_that_cannot_work_are_refused(factory: str) -> None:
 
 
 def test_what_was_measured_reaches_the_target_and_is_recorded(segment: SegmentVectors) -> None:
-    assert segment.approximate is not None
-    tuning = segment.approximate.tuning
+    assert segment.ann_index is not None
+    tuning = segment.ann_index.tuning
     assert tuning.target == 0.95
     assert min(tuning.passages.recall, tuning.queries.recall) >= 0.95
     assert tuning.made_by == "vectors"
@@ -123,8 +121,8 @@ def test_one_query_is_answered_as_among_many(segment: SegmentVectors) -> None:
 
 def test_segments_with_and_without_a_structure_are_merged_by_score(segment: SegmentVectors) -> None:
     small = clustered(np.random.default_rng(9), 300)
-    combined = CombinedVectors([SegmentVectors(Flat(small)), segment], D)
-    whole = CombinedVectors([SegmentVectors(Flat(np.concatenate((small, VECTORS))))], D)
+    combined = CombinedVectors([SegmentVectors(FlatVectors(small)), segment], D)
+    whole = CombinedVectors([SegmentVectors(FlatVectors(np.concatenate((small, VECTORS))))], D)
     assert not combined.is_exact
     recalls = []
     for one, other in zip(combined.search(QUERIES, 10), whole.search(QUERIES, 10), strict=True):
@@ -138,8 +136,8 @@ def test_segments_with_and_without_a_structure_are_merged_by_score(segment: Segm
 def test_queries_of_the_caller_measure_too(tmp_path: Path) -> None:
     rows = queried_rows(ROWS)
     asked = VECTORS[rows].astype(np.float32)
-    plan = StructurePlan(GRAPH, ROWS, D, 2000, "as asked")
-    facts = build_structure(VECTORS, plan, 0.9, tmp_path / "structure", queries=asked)
+    plan = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as asked")
+    facts = build_faiss_index(VECTORS, plan, 0.9, tmp_path / "structure", queries=asked)
     assert facts.tuning.made_by == "text"
     assert (facts.held_out, len(rows)) == (200, 100)
 
@@ -148,12 +146,12 @@ def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "structure"
     facts = build(path, GRAPH, 0.8)
     with pytest.raises(CorruptCollection, match="not 5000 of 32"):
-        open_structure(path, replace(facts, rows=5000, held_out=0))
+        open_faiss_index(path, replace(facts, rows=5000, held_out=0))
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"IxFI" + b"\xff" * 200, whole[:100]):
         path.write_bytes(damaged)
         with pytest.raises(CorruptCollection):
-            open_structure(path, facts)
+            open_faiss_index(path, facts)
 
 
 @pytest.mark.parametrize("factory", [GRAPH, TURNED])
@@ -164,7 +162,7 @@ def test_rearranging_gives_what_faiss_gives_by_copying(factory: str) -> None:
     for _ in range(2):
         index = make_index(factory, D)
         index.train(VECTORS[:2000].astype(np.float32))
-        structures.append(Structure(index, order))
+        structures.append(FaissIndex(index, order))
         structures[-1].add(VECTORS, positions)
     structures[0].rearrange(VECTORS, positions)
     graph = structures[1].index
@@ -181,7 +179,7 @@ class Interrupted(Exception):
 def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
     monkeypatch.setattr(vector_build, "BLOCK_ROWS", 1000)
-    plan = StructurePlan(LISTS, ROWS, D, 2000, "as asked")
+    plan = AnnIndexPlan(LISTS, ROWS, D, 2000, "as asked")
     path, seen = tmp_path / "structure", []
 
     def interrupt(stage: str, done: int, total: int) -> None:
@@ -191,14 +189,14 @@ def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        build_structure(VECTORS, plan, 0.9, path, progress=interrupt)
+        build_faiss_index(VECTORS, plan, 0.9, path, progress=interrupt)
     assert seen == [("training", 0), ("adding", 1000), ("adding", 2000), ("adding", 3000)]
     assert not path.exists()
     again: list[tuple[str, int, int]] = []
-    facts = build_structure(VECTORS, plan, 0.9, path, progress=lambda *step: again.append(step))
+    facts = build_faiss_index(VECTORS, plan, 0.9, path, progress=lambda *step: again.append(step))
     assert again[0] == ("adding", 3000, ROWS)  # the checkpoint after 2000 rows
     assert [each.name for each in tmp_path.iterdir()] == ["structure"]
-    structure = open_structure(path, facts)
+    structure = open_faiss_index(path, facts)
     found = structure.candidates(VECTORS[:100].astype(np.float32), Effort(64, 20))
     assert np.mean([row in near for row, near in enumerate(found)]) > 0.95
 
@@ -206,18 +204,18 @@ def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_graph_goes_on_in_the_order_that_it_was_begun_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
     monkeypatch.setattr(vector_build, "BLOCK_ROWS", 1000)
-    plan, path = StructurePlan(GRAPH, ROWS, D, 2000, "as asked"), tmp_path / "structure"
+    plan, path = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as asked"), tmp_path / "structure"
 
     def interrupt(*step: object) -> None:
         if step[1] == 2000:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        build_structure(VECTORS, plan, 0.9, path, progress=interrupt)
+        build_faiss_index(VECTORS, plan, 0.9, path, progress=interrupt)
     seen: list[object] = []
-    facts = build_structure(VECTORS, plan, 0.9, path, progress=lambda *step: seen.append(step[1]))
+    facts = build_faiss_index(VECTORS, plan, 0.9, path, progress=lambda *step: seen.append(step[1]))
     assert seen[0] == 2000  # the checkpoint after 1000 rows
-    found = open_structure(path, facts).candidates(VECTORS.astype(np.float32), Effort(64, 20))
+    found = open_faiss_index(path, facts).candidates(VECTORS.astype(np.float32), Effort(64, 20))
     assert np.mean([row in near for row, near in enumerate(found)]) > 0.95
 
 
@@ -226,7 +224,7 @@ def test_a_checkpoint_of_something_else_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
-    plan, path = StructurePlan(CODES, ROWS, D, 2000, "as asked"), tmp_path / "structure"
+    plan, path = AnnIndexPlan(CODES, ROWS, D, 2000, "as asked"), tmp_path / "structure"
     partial, record = tmp_path / "structure.partial", tmp_path / "structure.partial.json"
     other = replace(plan, reason="another") if change == "plan" else plan
     made = make_index(CODES, D)
@@ -237,7 +235,7 @@ def test_a_checkpoint_of_something_else_is_not_used(
     if change == "record":
         record.write_text("{}")
     seen: list[tuple[str, int, int]] = []
-    build_structure(VECTORS, plan, 0.8, path, progress=lambda *step: seen.append(step))
+    build_faiss_index(VECTORS, plan, 0.8, path, progress=lambda *step: seen.append(step))
     assert seen[0] == ("training", 0, ROWS)
     assert [each.name for each in tmp_path.iterdir()] == ["structure"]
 
@@ -256,14 +254,14 @@ class FullDisk(Files):
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    plan = StructurePlan(GRAPH, ROWS, D, 2000, "as asked")
+    plan = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as asked")
     with pytest.raises(StorageError, match="structure: No space left"):
-        build_structure(VECTORS, plan, 0.5, tmp_path / "structure", files=FullDisk())
+        build_faiss_index(VECTORS, plan, 0.5, tmp_path / "structure", files=FullDisk())
 
 
 def test_effort_grows_with_depth_and_with_the_strictness_of_a_filter() -> None:
     measured = [(10, 1.0, 100, 30), (100, 1.0, 250, 200), (10, 0.5, 90, 30), (10, 0.1, 300, 30)]
-    settings = tuple(Setting(k, share, explored, rescored, 1.0, 0.98) for k, share, explored, rescored in measured)
+    settings = tuple(TunedEffort(k, share, explored, rescored, 1.0, 0.98) for k, share, explored, rescored in measured)
     nothing = estimate([1.0])
     tuning = Tuning(0.98, settings, 0.05, nothing, nothing, "vectors")
     assert tuning.effort(10) == tuning.effort(1) == Effort(100, 30)

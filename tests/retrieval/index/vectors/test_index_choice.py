@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from retrieval.index.storage.settings import VectorSettings
-from retrieval.index.vectors.index_choice import available_memory_bytes, list_count, plan_structure
+from retrieval.index.vectors.index_choice import available_memory_bytes, choose_ann_index, list_count
 
 GIB = 1 << 30
 
@@ -30,19 +30,19 @@ GIB = 1 << 30
 def test_the_structure_follows_from_rows_memory_and_recall(
     rows: int, settings: VectorSettings, available: int, factory: str | None
 ) -> None:
-    plan = plan_structure(rows, 384, settings, available)
+    plan = choose_ann_index(rows, 384, settings, available)
     assert (plan and plan.factory) == factory
 
 
 def test_dimensions_that_cannot_be_cut_in_fours_still_get_a_structure() -> None:
-    plan = plan_structure(100_000, 130, VectorSettings(memory="small"))
+    plan = choose_ann_index(100_000, 130, VectorSettings(memory="small"))
     assert plan is not None
     assert plan.factory == "IVF256,SQ4"
 
 
 def test_bytes_are_predicted() -> None:
-    graph = plan_structure(530_000, 384, VectorSettings(), 8 * GIB)
-    lists = plan_structure(530_000, 384, VectorSettings(memory="small"), 8 * GIB)
+    graph = choose_ann_index(530_000, 384, VectorSettings(), 8 * GIB)
+    lists = choose_ann_index(530_000, 384, VectorSettings(memory="small"), 8 * GIB)
     assert graph is not None
     assert lists is not None
     assert graph.bytes_per_vector <= 700

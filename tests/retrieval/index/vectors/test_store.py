@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery, CorruptCollection, EncoderError
-from retrieval.index.vectors.exact import MANY_QUERIES, Flat, exact_search
-from retrieval.index.vectors.multi_segment import CombinedVectors, SegmentVectors
-from retrieval.index.vectors.store import Kept, VectorWriter, open_vectors, row_scores
+from retrieval.index.vectors.exact import MANY_QUERIES, FlatVectors, exact_search
+from retrieval.index.vectors.store import StoredVectors, VectorWriter, open_vectors, row_scores
+from retrieval.index.vectors.vector_search import CombinedVectors, SegmentVectors
 from retrieval.types import Bitmap, Ranking
 
 D = 24
@@ -32,7 +32,7 @@ def with_duplicates(rng: np.random.Generator, rows: int, distinct: int) -> NDArr
     return unit(rng, distinct)[rng.integers(distinct, size=rows)]
 
 
-def brute_force(vectors: Kept, query: NDArray[np.float32], k: int, allowed: Bitmap | None) -> Ranking:
+def brute_force(vectors: StoredVectors, query: NDArray[np.float32], k: int, allowed: Bitmap | None) -> Ranking:
     rows = np.arange(len(vectors)) if allowed is None else np.flatnonzero(allowed)
     scores = (vectors[rows].astype(np.float32) * query).sum(axis=1)
     order = np.lexsort((rows, -scores))[:k]
@@ -44,11 +44,11 @@ def assert_same(found: Ranking, expected: Ranking) -> None:
     np.testing.assert_array_equal(found.scores, expected.scores)
 
 
-def segmented(vectors: Kept, cuts: list[int]) -> CombinedVectors:
+def segmented(vectors: StoredVectors, cuts: list[int]) -> CombinedVectors:
     """Every second segment has its vectors in float32 too."""
     bounds = [0, *sorted(cuts), len(vectors)]
     parts = [vectors[start:end] for start, end in itertools.pairwise(bounds)]
-    flats = [Flat(part, part.astype(np.float32) if number % 2 else None) for number, part in enumerate(parts)]
+    flats = [FlatVectors(part, part.astype(np.float32) if number % 2 else None) for number, part in enumerate(parts)]
     return CombinedVectors([SegmentVectors(flat) for flat in flats], vectors.shape[1])
 
 
@@ -169,5 +169,5 @@ def test_many_queries_at_once_leave_single_ones_as_fast_as_they_were() -> None:
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(fresh.stdout) > 10_000
     vectors = np.random.default_rng(0).standard_normal((300, D)).astype(np.float32) / 10
-    exact_search(Flat(vectors), vectors[:MANY_QUERIES], 5)
+    exact_search(FlatVectors(vectors), vectors[:MANY_QUERIES], 5)
     assert D < faiss.cvar.distance_compute_blas_threshold <= MANY_QUERIES * D
