@@ -23,7 +23,7 @@ from retrieval.types import SearchRequest
 from service.config.api_keys import KeyRing
 from service.config.settings import Settings
 from service.http.authentication import AuthenticationMiddleware, RateLimiter
-from service.http.early_refusal import Door
+from service.http.early_refusal import EarlyRefusalMiddleware
 from service.http.problems import DialectTable, problem_of, problem_of_status, problem_of_validation, render
 from service.http.request_limits import Lifecycle, LimitsMiddleware
 from service.http.request_log import RequestLogMiddleware
@@ -107,7 +107,7 @@ def create_app(
             if services.collections.is_folder:
                 await asyncio.to_thread(remove_dropped, root)
             await asyncio.to_thread(services.collections.refresh)
-            lifecycle.door = door(services, keys)
+            lifecycle.search_gate = services.searches
             lifecycle.refused = metrics.refused
             async with (
                 repeating(settings.reload_seconds, services.collections.refresh, keys.reload),
@@ -115,8 +115,8 @@ def create_app(
             ):
                 yield {"services": services}
         finally:
-            lifecycle.door = None
-            await asyncio.to_thread(services.close, lifecycle.left_s(settings.grace_seconds))
+            lifecycle.search_gate = None
+            await asyncio.to_thread(services.close, lifecycle.remaining_s(settings.grace_seconds))
 
     app = FastAPI(
         title="Attendex", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
@@ -154,6 +154,7 @@ def add_layers(
     if tracing is not None:
         app.add_middleware(TracingMiddleware, provider=tracing)
     app.add_middleware(RequestLogMiddleware, settings=settings.log, metrics=metrics)
+    app.add_middleware(EarlyRefusalMiddleware, lifecycle=lifecycle, keys=keys, metrics=metrics)
 
 
 def make_services(
@@ -184,12 +185,6 @@ def make_services(
     )
     operations.show_state(services, VERSION)
     return services
-
-
-def door(services: Services, keys: KeyRing) -> Door:
-    """Where searches are refused that there is no room for; one who is shutting down has more to say."""
-    searches, lifecycle = services.searches, services.lifecycle
-    return Door(lambda: searches.full and not lifecycle.closed, searches.record_refusal, keys, services.metrics)
 
 
 def reranker_of(settings: Settings) -> Reranker | None:

@@ -69,7 +69,7 @@ def serve(
         set_up_logging(settings.log)
         stderr().print(f"serving {directory} on {url_of(listener)}", markup=False, highlight=False)
         server.run(sockets=[listener])
-    end_in_time(tracing, lifecycle.left_s(settings.grace_seconds))
+    end_in_time(tracing, lifecycle.remaining_s(settings.grace_seconds))
 
 
 def check_directory(directory: Path) -> None:

@@ -71,7 +71,7 @@ class AuthenticationMiddleware:
         if self._keys.open:
             self._rates.count(address)
             return ANONYMOUS
-        caller = self._keys.caller(_presented(scope))
+        caller = self._keys.caller(presented_key(scope))
         if caller is None:
             self._rates.count_failure(address)
             raise Unauthenticated("this service needs an API key: send `Authorization: Bearer KEY` or `X-API-Key: KEY`")
@@ -79,7 +79,8 @@ class AuthenticationMiddleware:
         return caller
 
 
-def _presented(scope: Scope) -> str:
+def presented_key(scope: Scope) -> str:
+    """Return the key of a request; empty if it has none."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             kind, _, key = value.decode("latin-1").partition(" ")

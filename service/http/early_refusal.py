@@ -1,86 +1,112 @@
-"""Refusals at the door: while the queue of searches is full, more of them are answered before anything is made of them.
+"""Refuse searches early: while the search queue is full, answer 429 before routing.
 
-To refuse a search in the ordinary way takes an eighth of a millisecond of the interpreter, and a flood of those would
-leave nothing for the searches that have been accepted.  Here it takes five microseconds.  Whatever is not plainly a
-search by POST that needs the encoder, from somebody who may search, goes the ordinary way; so does everything while
-there is room.
+A refusal by the handler passes every layer, the router, the schema and the log.  Under a flood, such refusals would
+leave little CPU for the accepted searches.  This outermost layer reads the parsed head and the body, and answers a
+search that needs the encoder.  Every other request goes on to the inner layers.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Iterable
+
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.errors import Overloaded
 from service.config.api_keys import KeyRing
-from service.http.problems import NATIVE, problem_of
-from service.http.request_log import SECURITY_HEADERS, new_request_id
+from service.http.authentication import presented_key
+from service.http.problems import PROBLEM_JSON, native_content, problem_of
+from service.http.request_limits import Lifecycle, SearchGate
+from service.http.request_log import SECURITY_HEADERS, request_id_of
 from service.observability.metrics import Metrics
 
 ROUTE = "/v1/collections/{name}/search"
-_SEARCH = re.compile(rb"POST (/v1/collections/[\w.~%-]+/search) HTTP/1\.1\r\n")
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,5})\r\n", re.IGNORECASE)
-_SPECIAL = re.compile(
-    rb"\r\n(?:transfer-encoding|expect|upgrade|origin|x-request-id|traceparent|connection:(?! *keep-alive))",
-    re.IGNORECASE,
-)
-_KEY = re.compile(rb"\r\n(?:authorization: *bearer|x-api-key:) *(\S+)", re.IGNORECASE)
-_WITHOUT_ENCODER = b"lexical"
-_PATH, _ID = "/path", "0" * 16  # places in the answer
+PREFIX, SUFFIX = ROUTE.split("{name}")
+MAX_BODY_BYTES = 99_999  # larger bodies go on: the inner layers have their own limit
+BODY_SECONDS = 1.0  # slower bodies go on: the inner layers have a deadline
+INNER_HEADERS = frozenset({b"origin", b"traceparent"})  # the inner layers add CORS headers and spans
+LEXICAL = b"lexical"  # a body with this word may be a search without the encoder
 
 
-@dataclass(frozen=True, slots=True)
-class Knock:
-    """A search that has begun to arrive: its path, and the bytes of its head and of all of it."""
+class EarlyRefusalMiddleware:
+    """Answers searches with 429 while the search queue is full.  Counts them; does not log them."""
 
-    path: bytes
-    head: int
-    size: int
-
-
-class Door:
-    """Knows when it is `closed`, and what to say then.  Refusals are counted, not logged."""
-
-    def __init__(
-        self, closed: Callable[[], bool], refused: Callable[[], None], keys: KeyRing, metrics: Metrics
-    ) -> None:
-        self.closed = closed
+    def __init__(self, app: ASGIApp, *, lifecycle: Lifecycle, keys: KeyRing, metrics: Metrics) -> None:
+        self.app = app
+        self._lifecycle = lifecycle
         self._keys = keys
-        self._refused = refused
         self._metrics = metrics
-        full = Overloaded("the queue of search is full; try again in a second")
-        answer = NATIVE.respond(problem_of(full), _PATH, _ID)
-        self._status = b"HTTP/1.1 %d Too Many Requests\r\n" % answer.status_code
-        headers = {**SECURITY_HEADERS, **answer.headers}
-        del headers["content-length"]
-        self._head = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items()).encode()
-        self._body = bytes(answer.body)
+        self._problem = problem_of(Overloaded("the queue of search is full; try again in a second"))
+        headers = {"content-type": PROBLEM_JSON, **SECURITY_HEADERS, **self._problem.headers}
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
-    def knock(self, data: bytes) -> Knock | None:
-        """The search that the bytes begin with; None for anything else."""
-        search = _SEARCH.match(data)
-        end = data.find(b"\r\n\r\n") + 4
-        if search is None or end < 4:
-            return None
-        head = data[:end]
-        length = _LENGTH.search(head)
-        if length is None or _SPECIAL.search(head) or not self._may_search(head):
-            return None
-        return Knock(search[1], end, end + int(length[1]))
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Return the awaitable of the inner layers: another request does not pass through a coroutine of this one."""
+        gate = self._lifecycle.search_gate
+        if gate is None or not gate.full or self._lifecycle.closed or not self._is_refusable(scope):
+            return self.app(scope, receive, send)
+        return self._refuse(gate, scope, receive, send)
 
-    def _may_search(self, head: bytes) -> bool:
-        """Whether the caller has a key, if one is asked for: a flood of strangers is not to leave less room."""
-        key = _KEY.search(head)
-        return self._keys.open or (key is not None and self._keys.caller(key[1].decode("latin-1")) is not None)
+    def _is_refusable(self, scope: Scope) -> bool:
+        """Check whether the head is that of a search with a short body, by a caller that may search."""
+        if scope["type"] != "http" or scope["method"] != "POST" or not _is_search(scope["path"]):
+            return False
+        length = 0
+        for name, value in scope["headers"]:
+            if name in INNER_HEADERS:
+                return False
+            if name == b"content-length":
+                length = int(value)
+        return 0 < length <= MAX_BODY_BYTES and self._may_search(scope)
 
-    def answer(self, data: bytes, knock: Knock, headers: bytes) -> bytes | None:
-        """The refusal of a search that is all there, with more `headers` (lines); None where it may still have room."""
-        if len(data) != knock.size or _WITHOUT_ENCODER in data[knock.head :]:
-            return None
-        self._refused()
-        self._metrics.request(ROUTE, "POST", 429, 0.0)
-        request_id = new_request_id().encode()
-        body = self._body.replace(_PATH.encode(), knock.path).replace(_ID.encode(), request_id)
-        own = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request_id, len(body))
-        return b"".join((self._status, headers, self._head, own, body))
+    def _may_search(self, scope: Scope) -> bool:
+        """Check the caller's key, if keys are needed: requests without one must not start load shedding."""
+        return self._keys.open or self._keys.caller(presented_key(scope)) is not None
+
+    async def _refuse(self, gate: SearchGate, scope: Scope, receive: Receive, send: Send) -> None:
+        messages = await _body_messages(receive)
+        body = b"".join(message.get("body", b"") for message in messages)
+        if not _is_complete(messages) or LEXICAL in body or not gate.full:
+            await self.app(scope, _replay(messages, receive), send)
+            return
+        gate.record_refusal()
+        self._metrics.request(ROUTE, "POST", self._problem.status, 0.0)
+        request_id = request_id_of(scope)
+        content = orjson.dumps(native_content(self._problem, scope["path"], request_id))
+        own_headers = [(b"x-request-id", request_id.encode()), (b"content-length", b"%d" % len(content))]
+        headers = [*self._headers, *own_headers]
+        await send({"type": "http.response.start", "status": self._problem.status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+def _is_search(path: str) -> bool:
+    name = path[len(PREFIX) : -len(SUFFIX)]
+    return path.startswith(PREFIX) and path.endswith(SUFFIX) and bool(name) and "/" not in name
+
+
+async def _body_messages(receive: Receive) -> list[Message]:
+    """Return the messages of the body, or those that came within BODY_SECONDS."""
+    messages: list[Message] = []
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while not messages or messages[-1].get("more_body", False):
+                messages.append(await receive())
+    except TimeoutError:
+        pass
+    return messages
+
+
+def _is_complete(messages: list[Message]) -> bool:
+    return bool(messages) and messages[-1]["type"] == "http.request" and not messages[-1].get("more_body", False)
+
+
+def _replay(messages: Iterable[Message], receive: Receive) -> Receive:
+    """Return a `receive` that gives the messages again, then the further ones."""
+    replayed = iter(messages)
+
+    async def receiving() -> Message:
+        message = next(replayed, None)
+        return await receive() if message is None else message
+
+    return receiving

@@ -1,6 +1,6 @@
-"""What a request must pass before any work is done for it: room, size, and time.
+"""Limits of requests: how many run, how large their bodies are, how long they take.
 
-Refusals here cost microseconds: no routing, no parsing, no reading of the body.
+This layer refuses a request within microseconds: before routing and before reading the body.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,31 +19,41 @@ from service.config.settings import RequestLimits
 from service.http.problems import Problem, problem_of, problem_of_status, render
 from service.observability.metrics import Metrics
 
-if TYPE_CHECKING:
-    from service.http.early_refusal import Door
+PROBES = frozenset({"/livez", "/readyz", "/healthz", "/health", "/metrics"})  # no limit applies to them
+
+
+class SearchGate(Protocol):
+    """The part of the search queue that the early refusal needs."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the queue refuses a search that needs the encoder."""
+
+    def record_refusal(self) -> None:
+        """Count a search that was refused because the queue is full."""
 
 
 @dataclass(slots=True)
 class Lifecycle:
-    """Changed by the server, the guard and the application, read by the probes; lives on one event loop."""
+    """The state of the process between start and end.
 
-    draining: bool = False  # a signal came: not ready any more, still answering
-    closed: bool = False  # what comes now is refused
-    in_progress: int = 0  # requests being answered, probes aside
-    ends_at: float | None = None  # by the monotonic clock, once a signal came: when the grace period is over
-    door: Door | None = None  # while there is an application behind it
-    refused: Callable[[str], None] = lambda _reason: None  # told of what is refused before that
+    The server, the layers and the application change it; the probes read it.  It belongs to one event loop.
+    """
 
-    def left_s(self, grace_s: float) -> float:
-        """What is left of the grace period; all of it where no signal came."""
+    draining: bool = False  # a signal came: the service is not ready, and still answers
+    closed: bool = False  # new requests are refused
+    in_progress: int = 0  # requests that are being answered, without the probes
+    ends_at: float | None = None  # end of the grace period by the monotonic clock; set by a signal
+    search_gate: SearchGate | None = None  # while the application runs
+    refused: Callable[[str], None] = lambda _reason: None  # counts the refusals of the server
+
+    def remaining_s(self, grace_s: float) -> float:
+        """Return the remaining seconds of the grace period; all of it before a signal."""
         return grace_s if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
 
 
-PROBES = frozenset({"/livez", "/readyz", "/healthz", "/health", "/metrics"})  # answered even when there is no room
-
-
 class LimitsMiddleware:
-    """Bounds how many requests are in progress, how large their bodies are and how long they take."""
+    """Limits the requests in progress, the size of their bodies and their time."""
 
     def __init__(self, app: ASGIApp, *, limits: RequestLimits, metrics: Metrics, lifecycle: Lifecycle) -> None:
         self.app = app
@@ -55,36 +65,37 @@ class LimitsMiddleware:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self.app(scope, receive, send)
             return
-        if self._lifecycle.closed:
-            problem = problem_of_status(
-                503, "the service is shutting down", {"Retry-After": "1", "Connection": "close"}
-            )
-            await self._send(problem, scope, receive, send)
-            return
-        if self._lifecycle.in_progress >= self._limits.requests:
-            self._metrics.refused("requests")
-            full = Overloaded(f"{self._limits.requests} requests are in progress already; try again in a second")
-            await self._send(problem_of(full), scope, receive, send)
-            return
-        if _declared_bytes(scope) > self._limits.body_bytes:
-            self._metrics.refused("body")
-            problem = problem_of_status(413, _too_large(self._limits.body_bytes), {"Connection": "close"})
-            await self._send(problem, scope, receive, send)
+        problem = self._problem(scope)
+        if problem is not None:
+            await render(problem, scope)(scope, receive, send)
             return
         self._lifecycle.in_progress += 1
         self._metrics.in_progress(1)
         try:
-            await self._in_time(scope, self._bounded(receive), send)
+            await self._answer_in_time(scope, self._bounded(receive), send)
         finally:
             self._lifecycle.in_progress -= 1
             self._metrics.in_progress(-1)
 
-    async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
+    def _problem(self, scope: Scope) -> Problem | None:
+        """Return the reason to refuse the request; None to answer it."""
+        if self._lifecycle.closed:
+            headers = {"Retry-After": "1", "Connection": "close"}
+            return problem_of_status(503, "the service is shutting down", headers)
+        if self._lifecycle.in_progress >= self._limits.requests:
+            self._metrics.refused("requests")
+            return problem_of(Overloaded(f"{self._limits.requests} requests are in progress; try again in a second"))
+        if _declared_bytes(scope) > self._limits.body_bytes:
+            self._metrics.refused("body")
+            return problem_of_status(413, _too_large(self._limits.body_bytes), {"Connection": "close"})
+        return None
+
+    async def _answer_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
 
         async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal started
+            started = True
             await send(message)
 
         deadline = asyncio.timeout(self._limits.seconds)
@@ -92,29 +103,26 @@ class LimitsMiddleware:
             async with deadline:
                 await self.app(scope, receive, sending)
         except TimeoutError:
-            if begun or not deadline.expired():
+            if started or not deadline.expired():
                 raise
             self._metrics.refused("deadline")
             late = DeadlineExceeded(f"the request took longer than {self._limits.seconds:g} s; ask for less at once")
-            await self._send(problem_of(late), scope, receive, send)
+            await render(problem_of(late), scope)(scope, receive, send)
 
     def _bounded(self, receive: Receive) -> Receive:
-        """The body's chunks, for as long as they stay within the limit."""
-        left = self._limits.body_bytes
+        """Return a `receive` that raises 413 if the body becomes larger than the limit."""
+        remaining = self._limits.body_bytes
 
         async def receiving() -> Message:
-            nonlocal left
+            nonlocal remaining
             message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
+            remaining -= len(message.get("body", b""))
+            if remaining < 0:
                 self._metrics.refused("body")
                 raise HTTPException(413, _too_large(self._limits.body_bytes), {"Connection": "close"})
             return message
 
         return receiving
-
-    async def _send(self, problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-        await render(problem, scope)(scope, receive, send)
 
 
 def _declared_bytes(scope: Scope) -> int:

@@ -66,7 +66,7 @@ class RequestLogMiddleware:
         method = scope["method"]
         if method == "HEAD":  # answered as GET; the server leaves the body out
             scope = {**scope, "method": "GET"}
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         started = perf_counter()
@@ -117,7 +117,7 @@ class RequestLogMiddleware:
         self._logger.log(level, "slow request" if slow else "request", extra={"fields": fields})
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
     """The caller's id where it is a plain word, else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":

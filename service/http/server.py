@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn with uvloop and httptools, a limit on how slowly a head may arrive, and an orderly end."""
+"""The HTTP server: uvicorn with uvloop and httptools, limits on request heads, and an orderly end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ POLL_SECONDS = 0.05
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes connections whose request heads take too long (slow loris) or too many bytes (header floods)."""
+    """Closes connections whose request heads are too slow (slow loris) or too large."""
 
     header_bytes = 32_768
     lifecycle: Lifecycle
@@ -40,10 +40,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_bytes = 0
-        self._head_end = b""  # its last bytes, among which the next packet may find its end
+        self._head_end = b""  # the last bytes of the head: the next packet may complete HEAD_END
         self._in_head = True
         self._head_deadline: asyncio.TimerHandle | None = None
-        self._held = b""  # of a search at a closed door, whose body is on its way
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -54,37 +53,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if data := self._let_in(self._held + data):
-            self._receive(data)
-
-    def _let_in(self, data: bytes) -> bytes:
-        """What of the data is to be answered in the ordinary way: all, or nothing."""
-        self._held = b""
-        door = self.lifecycle.door
-        if door is None or not door.closed() or not self._between_requests or self.flow.write_paused:
-            return data  # the last: who does not read the answers is not given more of them
-        knock = door.knock(data)
-        if knock is None:
-            return data
-        if len(data) < knock.size:
-            self._held = data
-            return b""
-        headers = b"".join(b"%b: %b\r\n" % each for each in self.server_state.default_headers)
-        answer = door.answer(data, knock, headers)
-        if answer is None:
-            return data
-        self.transport.write(answer)
-        self._head_done()
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-        return b""
-
-    @property
-    def _between_requests(self) -> bool:
-        answered: bool = self.cycle is None or self.cycle.response_complete
-        return answered and self._in_head and not self._head_bytes
-
-    def _receive(self, data: bytes) -> None:
         if self._in_head:
             if self._head_deadline is None:
                 self._expect_head()
@@ -95,7 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
 
     def _count_head(self, data: bytes) -> None:
-        """Add what of the data belongs to the head."""
+        """Add the bytes of the data that belong to the head."""
         known = self._head_end + data
         end = known.find(HEAD_END)
         self._head_bytes += len(data) if end < 0 else max(0, end + len(HEAD_END) - len(self._head_end))
@@ -103,7 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse_head(self) -> None:
         if not self.transport.is_closing():
-            logging.getLogger(LOGGER).info(f"a head of more than {self.header_bytes:,} bytes is refused")
+            logging.getLogger(LOGGER).info(f"a request head of more than {self.header_bytes:,} bytes was refused")
             self.lifecycle.refused("head")
             self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
             self.transport.close()
@@ -128,7 +96,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Ends in order: readiness off, running requests finished, exit code 0; a second signal ends at once."""
+    """Ends in order: readiness off, running requests finished, exit code 0.
+
+    A second signal ends the process at once.
+    """
 
     def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings) -> None:
         super().__init__(config)
@@ -137,15 +108,18 @@ class Server(uvicorn.Server):
         self._ending: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As the base class; what has been made until then stays, and need not be looked at for garbage again."""
+        """Start, and exempt all objects made until then from garbage collection."""
         await super().startup(sockets)
         gc.freeze()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals on the loop; unlike the base class, do not raise them again after an orderly end."""
+        """Handle signals on the event loop.
+
+        Unlike the base class, do not raise them again after an orderly end.
+        """
         if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread hears signals
+            yield  # only the main thread gets signals
             return
         loop = asyncio.get_running_loop()
         kinds = (signal.SIGINT, signal.SIGTERM)
@@ -168,39 +142,45 @@ class Server(uvicorn.Server):
         self._ending = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
-        """Go on serving for a moment, so that balancers see /readyz change; then wait for running requests."""
+        """Serve a moment longer, so that balancers see /readyz change.
+
+        Then refuse new requests and wait for the running ones.
+        """
         lifecycle, grace = self._lifecycle, self._settings.grace_seconds
         await asyncio.sleep(min(self._settings.drain_seconds, grace))
         lifecycle.closed = True
-        while lifecycle.in_progress and lifecycle.left_s(grace):
+        while lifecycle.in_progress and lifecycle.remaining_s(grace):
             await asyncio.sleep(POLL_SECONDS)
         self.should_exit = True
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A bound socket, so that the port is known before the service starts.  Raises SettingsError."""
+    """Return a bound socket, so that the port is known before the service starts.
+
+    Raises SettingsError.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, so that Nagle is switched off
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # naming TCP switches Nagle off
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:
         listener.close()
         raise SettingsError(
-            f"cannot listen on {settings.host}, port {settings.port} ({error.strerror or error}); choose others with "
-            "--host and --port"
+            f"cannot listen on {settings.host}, port {settings.port} ({error.strerror or error}); choose another "
+            "address with --host and --port"
         ) from error
     return listener
 
 
 def url_of(listener: socket.socket) -> str:
-    """Where a bound socket is reached."""
+    """Return the URL of a bound socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings) -> Server:
-    """The server for `app`; `Server.run(sockets=[…])` serves until a signal."""
+    """Return the server of `app`; `Server.run(sockets=[…])` serves until a signal."""
     own = {"header_bytes": settings.limits.header_bytes, "lifecycle": lifecycle}
     protocol = type("Protocol", (BoundedProtocol,), own)
     config = uvicorn.Config(
@@ -214,23 +194,23 @@ def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings) -> Serve
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,  # what still runs then has had the grace period
+        timeout_graceful_shutdown=1,  # the requests that still run then had the grace period
     )
     return Server(config, lifecycle, settings)
 
 
-def end_in_time(tracing: TracerProvider | None, left_s: float) -> None:
-    """Send the traces that wait; then end the process, though something may run that cannot be stopped.
+def end_in_time(tracing: TracerProvider | None, remaining_s: float) -> None:
+    """Send the waiting traces, then end the process even if a thread still runs.
 
-    What that has not committed is as if a power cut had ended it: the next writer clears it away.
+    A change that such a thread has not committed is lost as by a power cut: the next writer removes its files.
     """
     if tracing is not None:
         sending = threading.Thread(target=tracing.shutdown, daemon=True)
         sending.start()
-        sending.join(left_s)
-    running = [each for each in threading.enumerate() if each.name.startswith("attendex")]  # the service's own
-    for each in running:
-        each.join(POLL_SECONDS)
-    if any(each.is_alive() for each in running):
+        sending.join(remaining_s)
+    own_threads = [thread for thread in threading.enumerate() if thread.name.startswith("attendex")]
+    for thread in own_threads:
+        thread.join(POLL_SECONDS)
+    if any(thread.is_alive() for thread in own_threads):
         logging.shutdown()
         os._exit(0)

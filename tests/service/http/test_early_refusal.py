@@ -1,11 +1,11 @@
-"""Searches refused at the door: the same answer as elsewhere, and nobody else is turned away."""
+"""Searches refused early: the same answer as elsewhere, and no other request is refused."""
 
 from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,33 +13,53 @@ import httpx
 import pytest
 
 from service.config.api_keys import add_key
+from service.http.request_limits import SearchGate
 from service.http.request_log import SECURITY_HEADERS
 from tests.service.conftest import Serve, Served
 from tests.service.test_routes import SEARCH
 
 
+@dataclass
+class FullQueue:
+    """A search queue that says that it is full."""
+
+    queue: SearchGate
+    full: bool = True
+
+    def record_refusal(self) -> None:
+        self.queue.record_refusal()
+
+
+def fill(served: Served) -> FullQueue:
+    gate = served.lifecycle.search_gate
+    assert gate is not None
+    served.lifecycle.search_gate = filled = FullQueue(gate)
+    return filled
+
+
 @pytest.fixture
-def shut(collections: Path, serve: Serve) -> Iterator[Served]:
-    """A service that has no room for another search."""
+def full(collections: Path, serve: Serve) -> Iterator[Served]:
+    """A service whose search queue is full."""
     with serve(collections) as served:
-        assert served.lifecycle.door is not None
-        served.lifecycle.door.closed = lambda: True
+        fill(served)
         yield served
 
 
 def ordinary(served: Served) -> httpx.Response:
-    """A refusal by the guard, further in."""
+    """Return a refusal by an inner layer."""
     served.lifecycle.in_progress = 10_000
-    answer = served.http.post(SEARCH, json={"query": "cats"}, headers={"X-Request-ID": "ordinary"})
+    headers = {"X-Request-ID": "ordinary", "Origin": "https://example.org"}
+    answer = served.http.post(SEARCH, json={"query": "cats"}, headers=headers)
     served.lifecycle.in_progress = 0
     return answer
 
 
-def test_a_refusal_looks_like_any_other(shut: Served) -> None:
-    found, other = shut.http.post(SEARCH, json={"query": "cats"}), ordinary(shut)
+def test_a_refusal_looks_like_any_other(full: Served) -> None:
+    found, other = full.http.post(SEARCH, json={"query": "cats"}), ordinary(full)
     assert (found.status_code, other.status_code) == (429, 429)
     assert set(found.headers) == set(other.headers)
     assert found.headers["retry-after"] == other.headers["retry-after"]
+    assert found.headers["content-type"] == other.headers["content-type"]
     assert {name: found.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
     body = found.json()
     assert set(body) == set(other.json())
@@ -47,85 +67,110 @@ def test_a_refusal_looks_like_any_other(shut: Served) -> None:
     assert body["request_id"] == found.headers["x-request-id"]
 
 
-def test_refusals_are_counted(shut: Served) -> None:
+def test_a_refusal_keeps_the_caller_s_request_id(full: Served) -> None:
+    refused = full.http.post(SEARCH, json={"query": "cats"}, headers={"X-Request-ID": "mine"})
+    assert (refused.status_code, refused.headers["x-request-id"], refused.json()["request_id"]) == (429, "mine", "mine")
+
+
+def test_refusals_are_counted(full: Served) -> None:
     for _ in range(5):
-        assert shut.http.post(SEARCH, json={"query": "cats"}).status_code == 429
-    text = shut.http.get("/metrics").text
+        assert full.http.post(SEARCH, json={"query": "cats"}).status_code == 429
+    text = full.http.get("/metrics").text
     assert 'attendex_refused_total{reason="search_queue"} 5.0' in text
     route = 'route="/v1/collections/{name}/search"'
     assert f'attendex_http_requests_total{{method="POST",{route},status="429"}} 5.0' in text
 
 
-def test_who_needs_no_encoder_is_let_in(shut: Served) -> None:
-    assert shut.http.post(SEARCH, json={"query": "cats", "mode": "lexical"}).status_code == 200
-    assert shut.http.post("/v1/embeddings", json={"model": "default", "input": "cats"}).status_code == 200
-    assert shut.http.get("/v1/collections").status_code == 200
-    assert shut.http.get("/readyz").status_code == 200
+def test_requests_that_need_no_encoder_are_answered(full: Served) -> None:
+    assert full.http.post(SEARCH, json={"query": "cats", "mode": "lexical"}).status_code == 200
+    assert full.http.post("/v1/embeddings", json={"model": "default", "input": "cats"}).status_code == 200
+    assert full.http.get("/v1/collections").status_code == 200
+    assert full.http.get("/readyz").status_code == 200
 
 
-def pieces(kind: str, whole: bytes) -> list[bytes]:
-    return {
-        "at once": [whole],
-        "the body later": [whole[:-16], whole[-16:]],
-        "in the middle of the body": [whole[:-5], whole[-5:]],
-        "byte by byte": [whole[place : place + 1] for place in range(len(whole))],
-        "two in one packet": [whole + whole],
-    }[kind]
-
-
-@pytest.mark.parametrize(
-    ("kind", "status"),
-    [
-        ("at once", 429),
-        ("the body later", 429),
-        ("in the middle of the body", 429),
-        ("byte by byte", 200),  # not plainly a search, so it goes the ordinary way
-        ("two in one packet", 200),
-    ],
-)
-def test_however_it_arrives_it_is_answered(shut: Served, kind: str, status: int) -> None:
+def request(*headers: str) -> bytes:
+    """Return a search in bytes, with further header lines."""
     body = json.dumps({"query": "cats"}).encode()
-    head = f"POST {SEARCH} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    address = urlsplit(shut.url)
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as connection:
+    head = [f"POST {SEARCH} HTTP/1.1", "Host: here", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*head, *headers, "", ""]).encode() + body
+
+
+def connect(served: Served, timeout_s: float = 10) -> socket.socket:
+    address = urlsplit(served.url)
+    return socket.create_connection((address.hostname or "", address.port or 0), timeout=timeout_s)
+
+
+def whole_answer(connection: socket.socket) -> bytes:
+    """Return one answer: the server may send its head and its body apart."""
+    answer = b""
+    while not answer.endswith(b"}"):
+        answer += connection.recv(1 << 16)
+    return answer
+
+
+@pytest.mark.parametrize("size", [1_000, 16, 5, 1], ids=lambda size: f"{size} bytes at a time")
+def test_a_search_is_refused_however_it_arrives(full: Served, size: int) -> None:
+    whole = request()
+    with connect(full) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in pieces(kind, head.encode() + b"\r\n\r\n" + body):
-            connection.sendall(piece)
-            time.sleep(0.001)
-        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 %d" % status)
-
-
-def test_a_connection_goes_on_after_a_refusal(shut: Served) -> None:
-    door = shut.lifecycle.door
-    assert door is not None
-    for _ in range(3):
-        door.closed = lambda: True
-        assert shut.http.post(SEARCH, json={"query": "cats"}).status_code == 429
-        door.closed = lambda: False
-        assert shut.http.post(SEARCH, json={"query": "cats"}).status_code == 200
-
-
-def test_who_does_not_read_the_answers_is_not_given_more_of_them(shut: Served) -> None:
-    body = json.dumps({"query": "cats"}).encode()
-    head = f"POST {SEARCH} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    address = urlsplit(shut.url)
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=0.5) as connection:
-        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        for start in range(0, len(whole), size):
+            connection.sendall(whole[start : start + size])
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 429")
-        (protocol,) = (each for each in shut.server.server_state.connections if each.loop and not each.cycle)
-        protocol.loop.call_soon_threadsafe(protocol.pause_writing)  # as the transport does when too much is unread
-        connection.sendall(head.encode() + b"\r\n\r\n" + body)
-        with pytest.raises(TimeoutError):
-            connection.recv(1 << 16)
-        protocol.loop.call_soon_threadsafe(protocol.resume_writing)
+
+
+def test_two_searches_in_one_packet_get_two_answers(full: Served) -> None:
+    with connect(full) as connection:
+        connection.sendall(request() + request("Connection: close"))
+        answer = b""
+        while part := connection.recv(1 << 16):
+            answer += part
+    assert answer.count(b"HTTP/1.1 429") == 2
+
+
+def test_several_content_lengths_are_refused_by_the_server(full: Served) -> None:
+    with connect(full) as connection:
+        connection.sendall(request("Content-Length: 4"))
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 400")
+
+
+def test_a_body_that_does_not_come_is_left_to_the_inner_layers(full: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.http.early_refusal.BODY_SECONDS", 0.0)
+    with connect(full) as connection:
+        whole = request()
+        connection.sendall(whole[:-5])
+        while not full.lifecycle.in_progress:
+            assert full.http.get("/livez").status_code == 200
+        connection.sendall(whole[-5:])
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
-def test_strangers_are_asked_for_a_key_first(collections: Path, serve: Serve, tmp_path: Path) -> None:
+def test_a_connection_goes_on_after_a_refusal(full: Served) -> None:
+    gate = full.lifecycle.search_gate
+    assert isinstance(gate, FullQueue)
+    for _ in range(3):
+        gate.full = True
+        assert full.http.post(SEARCH, json={"query": "cats"}).status_code == 429
+        gate.full = False
+        assert full.http.post(SEARCH, json={"query": "cats"}).status_code == 200
+
+
+def test_a_caller_that_does_not_read_the_answers_gets_no_more_of_them(full: Served) -> None:
+    with connect(full, timeout_s=0.5) as connection:
+        connection.sendall(request())
+        assert whole_answer(connection).startswith(b"HTTP/1.1 429")
+        (protocol,) = full.server.server_state.connections
+        protocol.loop.call_soon_threadsafe(protocol.pause_writing)  # as the transport does when too much is unread
+        connection.sendall(request())
+        with pytest.raises(TimeoutError):
+            connection.recv(1 << 16)
+        protocol.loop.call_soon_threadsafe(protocol.resume_writing)
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 429")
+
+
+def test_callers_without_a_key_are_asked_for_it_first(collections: Path, serve: Serve, tmp_path: Path) -> None:
     key = add_key(tmp_path / "keys.json", "reader", "read", [])
     with serve(collections, keys=tmp_path / "keys.json") as served:
-        assert served.lifecycle.door is not None
-        served.lifecycle.door.closed = lambda: True
+        fill(served)
         for headers, status in (
             ({}, 401),
             ({"Authorization": "Bearer wrong"}, 401),
