@@ -1,1 +1,3 @@
-"""Attendex, online: collections served over HTTP, the search page and the Python client."""
+"""Attendex, online: collections over HTTP, the search page and the Python client."""
+
+__version__ = "0.1.0"

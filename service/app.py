@@ -1,4 +1,4 @@
-"""The application: every part is made and put together here, and opens and closes in `lifespan`."""
+"""The application: creates every part and connects them; `lifespan` opens and closes them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from retrieval.index.storage.manifest import read_manifest
 from retrieval.protocols import Reranker
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
+from service import __version__
 from service.config.api_keys import KeyRing
 from service.config.settings import Settings
 from service.http.authentication import AuthenticationMiddleware, RateLimiter
@@ -56,10 +57,9 @@ from service.runtime.recall_watch import RecallWatch
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-VERSION = "0.1.0"
 MEMORY_SECONDS = 60.0
-OPEN_PATHS = frozenset({"/openapi.json"})  # with the probes, what needs no key
-SHOWN_HEADERS = ("Retry-After", "X-Request-ID")  # to pages of the allowed origins
+OPEN_PATHS = frozenset({"/openapi.json"})  # that need no key, beside the probes and the page
+SHOWN_HEADERS = ("Retry-After", "X-Request-ID")  # that pages of allowed origins may read
 ROUTERS = (  # in the order in which a request is matched: the most frequent requests first
     search.router,
     openai.router,
@@ -76,7 +76,7 @@ ROUTERS = (  # in the order in which a request is matched: the most frequent req
 
 
 class State(TypedDict):
-    """What handlers find in `request.state`."""
+    """The state of the application that each request carries."""
 
     services: Services
 
@@ -88,15 +88,16 @@ def create_app(
     encoders: EncoderRegistry | None = None,
     tracing: TracerProvider | None = None,
 ) -> FastAPI:
-    """The service for the collection, or the folder of collections, at `root`.  Raises SettingsError, EncoderError.
+    """Return the service for the collection, or the folder of collections, at `root`.
 
     `encoders` may be shared by several applications of one process; `tracing` gets a span for each request.
+    Raises SettingsError, EncoderError.
     """
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
     encoders = encoders or EncoderRegistry(settings.runtime, settings.precision, settings.encoder)
     if settings.encoder:
-        encoders.get(settings.encoder)  # a mistake shows now
+        encoders.get(settings.encoder)  # a wrong name fails now
     reranker = reranker_of(settings)
     keys = KeyRing(settings.keys, settings.api_key.get_secret_value() if settings.api_key else None)
 
@@ -119,7 +120,7 @@ def create_app(
             await asyncio.to_thread(services.close, lifecycle.remaining_s(settings.grace_seconds))
 
     app = FastAPI(
-        title="Attendex", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+        title="Attendex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     add_layers(app, settings, keys, metrics, lifecycle, tracing)
     for kind in (AttendexError, RequestValidationError, HTTPException):
@@ -139,7 +140,7 @@ def add_layers(
     lifecycle: Lifecycle,
     tracing: TracerProvider | None,
 ) -> None:
-    """What a request goes through before its handler, the innermost layer first."""
+    """Add the layers around the handlers, the innermost first."""
     rates, open_paths = RateLimiter(settings.rate), OPEN_PATHS | pages.open_paths()
     app.add_middleware(AuthenticationMiddleware, keys=keys, rates=rates, metrics=metrics, open_paths=open_paths)
     app.add_middleware(LimitsMiddleware, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
@@ -165,7 +166,7 @@ def make_services(
     encoders: EncoderRegistry,
     reranker: Reranker | None,
 ) -> Services:
-    """Everything that handlers are handed."""
+    """Return the services that handlers use."""
     opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, previous))
     recall = RecallWatch(opened, settings.recall_sample)
     threads = BoundedThreadPool(settings.queue.length, metrics)
@@ -183,12 +184,12 @@ def make_services(
         rerank_scorer=RerankScorer(embeddings, reranker, threads),
         threads=threads,
     )
-    operations.show_state(services, VERSION)
+    operations.show_state(services, __version__)
     return services
 
 
 def reranker_of(settings: Settings) -> Reranker | None:
-    """The cross-encoder of the settings.  Raises UnsupportedCheckpoint."""
+    """Return the cross-encoder of the settings.  Raises UnsupportedCheckpoint."""
     if not settings.reranker:
         return None
     from retrieval.search.rerank import load_reranker
@@ -197,9 +198,10 @@ def reranker_of(settings: Settings) -> Reranker | None:
 
 
 def open_warm(path: Path, encoders: EncoderRegistry, previous: Searcher | None = None) -> Searcher:
-    """A searcher that has answered once, so that the first caller does not wait for memory to be mapped.
+    """Return a searcher that has answered one search.
 
-    Of what `previous`, an earlier generation, has open, nothing is opened again.
+    The first search of a caller then does not wait for files to be mapped. The searcher takes over the files that
+    `previous`, an earlier generation, holds open.
     """
     encoder = encoders.get(read_manifest(path).encoder.name)
     searcher = open_searcher(path, encoder=encoder, previous=previous.reader if previous else None)
@@ -209,7 +211,7 @@ def open_warm(path: Path, encoders: EncoderRegistry, previous: Searcher | None =
 
 @asynccontextmanager
 async def repeating(seconds: float, *tasks: Callable[[], None]) -> AsyncIterator[None]:
-    """Call `tasks` every so many seconds while the block runs."""
+    """Call `tasks` every `seconds` while the block runs."""
     running = asyncio.create_task(repeat(seconds, tasks))
     try:
         yield
@@ -220,7 +222,10 @@ async def repeating(seconds: float, *tasks: Callable[[], None]) -> AsyncIterator
 
 
 async def repeat(seconds: float, tasks: Sequence[Callable[[], None]]) -> None:
-    """Call `tasks` again and again, on a thread; one that fails is tried again, and logged once for each reason."""
+    """Call `tasks` again and again, on a thread.
+
+    Tries a failed task again, and logs each reason once.
+    """
     failures: dict[str, str] = {}
     while True:
         await asyncio.sleep(seconds)
@@ -229,14 +234,14 @@ async def repeat(seconds: float, tasks: Sequence[Callable[[], None]]) -> None:
                 await asyncio.to_thread(task)
             except Exception as error:
                 if failures.get(task.__qualname__) != str(error):
-                    logging.getLogger(LOGGER).error("%s failed, and is tried again: %s", task.__qualname__, error)
+                    logging.getLogger(LOGGER).error("%s failed and will be tried again: %s", task.__qualname__, error)
                 failures[task.__qualname__] = str(error)
             else:
                 failures.pop(task.__qualname__, None)
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    """The answer for an exception that a handler let through."""
+    """Return the response for an exception that a handler raised."""
     request_id = request.state.request_id
     if isinstance(error, RequestValidationError):
         problem = problem_of_validation(error.errors())

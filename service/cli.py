@@ -1,8 +1,9 @@
-"""`attendex`: the commands of the three packages, mounted as one."""
+"""`attendex`: the commands of the three packages in one program."""
 
 from __future__ import annotations
 
 import gc
+from typing import Annotated
 
 import typer
 
@@ -21,6 +22,7 @@ from retrieval.commands.info import info
 from retrieval.commands.judge import judge
 from retrieval.commands.pool import pool
 from retrieval.commands.search import search
+from service import __version__
 from service.commands.keys import keys
 from service.commands.serve import serve
 from service.commands.settings import settings
@@ -57,9 +59,25 @@ app.command()(settings)
 app.add_typer(keys, name="keys")
 
 
+def show_version(wanted: bool) -> None:
+    """Print the version and exit, if wanted."""
+    if wanted:
+        print(f"attendex {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Semantic search you can measure."""
+
+
 def main() -> None:
-    """Entry point of the `attendex` command."""
+    """Run the `attendex` command."""
     try:
         app()
     finally:
-        gc.freeze()  # the process ends: no look for cycles among all that it holds, which takes 0.2 s after a build
+        gc.freeze()  # skip the final garbage collection, which takes 0.2 s after a build

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, with every error that a route can answer, in the dialect of that route."""
+"""The OpenAPI document: FastAPI's own, with the errors of each route in its dialect."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from service.http.problems import COHERE, NATIVE, OPENAI, TEI, Dialect
 
 REF = "#/components/schemas/{}"
 COMMON = (400, 401, 403, 413, 422, 429, 503)
-OPEN_TAGS = frozenset({"operations", "pages"})  # neither keys nor limits apply
+OPEN_TAGS = frozenset({"operations", "pages"})  # routes without keys and limits
 
-NAMING = frozenset({"/v1/embeddings"})  # bodies that name something which may not be there
+MODEL_PATHS = frozenset({"/v1/embeddings"})  # the body names a model that may not exist
 
 Schema = dict[str, Any]
 
 
 def describe_errors(app: FastAPI) -> Schema:
-    """The document; made once."""
+    """Return the document; it is made once."""
     if app.openapi_schema:
         return app.openapi_schema
     document = get_openapi(
@@ -47,7 +47,10 @@ def describe_errors(app: FastAPI) -> Schema:
 
 
 def _name_bounds(schema: Any) -> None:
-    """Bounds of optional `WholeNumber` numbers, which pydantic leaves under their Python names."""
+    """Rename the bounds of optional numbers.
+
+    Pydantic leaves the bounds of optional `WholeNumber` fields under their Python names.
+    """
     if isinstance(schema, dict):
         if schema.get("type") == "integer":
             for python, json in (("ge", "minimum"), ("le", "maximum")):
@@ -61,9 +64,9 @@ def _name_bounds(schema: Any) -> None:
 
 
 def allowed_methods(app: FastAPI, path: str) -> list[str]:
-    """Methods that the document has for a path: those of the closest template that fits."""
+    """Return the methods of the closest path template that fits."""
     paths = describe_errors(app)["paths"]
-    for variable in ("[^/]+", ".+"):  # some variables take slashes, because ids may have them
+    for variable in ("[^/]+", ".+"):  # some parameters contain slashes, because ids may
         fitting = [template for template in paths if _pattern(template, variable).fullmatch(path)]
         for template in sorted(fitting, key=lambda template: -len(re.sub(r"{[^}]*}", "", template))):
             return sorted(method.upper() for method in paths[template])
@@ -80,7 +83,7 @@ def _describe(path: str, operation: Schema, dialect: Dialect) -> None:
     if OPEN_TAGS & set(operation.get("tags", ())):
         return
     schema = {"$ref": REF.format(dialect.schema.__name__)}
-    statuses = {*COMMON, *((404,) if "{" in path or path in NAMING else ())}
+    statuses = {*COMMON, *((404,) if "{" in path or path in MODEL_PATHS else ())}
     if "changes" in operation.get("tags", ()):
         statuses |= {409, 507}
     for status in sorted(statuses):

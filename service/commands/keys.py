@@ -1,4 +1,4 @@
-"""`attendex keys`: who may use the service."""
+"""`attendex keys`: manage the API keys of the service."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ keys = typer.Typer(
 def add(
     file: KeysFile,
     name: KeyName,
-    role: Annotated[str, typer.Option(help="read, write or admin; each may do what the ones before may.")] = "read",
+    role: Annotated[str, typer.Option(help="read, write or admin; each includes the ones before.")] = "read",
     collection: Annotated[
         list[str] | None, typer.Option(help="Only this collection; may be given again.", show_default=False)
     ] = None,
 ) -> None:
-    """Make a key and print it.  It cannot be shown again: only its digest is kept.
+    """Make a key and print it.  It cannot be shown again: the file keeps its digest only.
 
     Examples:
 
@@ -40,7 +40,7 @@ def add(
     from service.config.api_keys import add_key
 
     print(add_key(file, name, role, collection or []))
-    stderr().print(f"kept the digest in {file}; this key cannot be shown again", markup=False, highlight=False)
+    stderr().print(f"wrote the digest to {file}; this key cannot be shown again", markup=False, highlight=False)
 
 
 @keys.command("rotate")
@@ -74,7 +74,7 @@ def remove(file: KeysFile, name: KeyName) -> None:
 @keys.command("list")
 @reports_errors
 def show(file: KeysFile, as_json: JsonOption = False) -> None:
-    """List the keys: names, roles, collections, not the keys themselves.
+    """List names, roles and collections of the keys, not the keys themselves.
 
     Example:
 

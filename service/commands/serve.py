@@ -1,4 +1,4 @@
-"""`attendex serve`: answer over HTTP."""
+"""`attendex serve`: serve collections over HTTP."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default="8080")] = None,
     keys: Annotated[Path | None, typer.Option(help="File of API keys (`attendex keys`).", show_default=False)] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Listen to strangers although no key is set.")] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen on other addresses without a key.")] = False,
     degrade: Annotated[
-        bool, typer.Option("--degrade", help="Under overload, answer hybrid searches by words.")
+        bool, typer.Option("--degrade", help="Under overload, answer hybrid searches from the lexical index alone.")
     ] = False,
     reranker: Annotated[str, typer.Option(help="Cross-encoder folder for the rerank routes.", show_default=False)] = "",
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of `attendex settings`.", show_default=False),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A setting that `attendex settings` lists.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Serve collections over HTTP until Ctrl-C or SIGTERM.
@@ -49,12 +51,7 @@ def serve(
 
     set_up_openmp()
     share_arenas()
-    from service.app import create_app
     from service.config.settings import load_settings, parse_assignments
-    from service.http.request_limits import Lifecycle
-    from service.http.server import end_in_time, listen, make_server, url_of
-    from service.observability.logs import set_up_logging
-    from service.observability.tracing import provider_from_environment
 
     given: dict[str, Any] = {"host": host, "port": port, "keys": keys, "config": config}
     given |= {"insecure": insecure or None, "degrade": degrade or None, "reranker": reranker or None}
@@ -62,6 +59,17 @@ def serve(
     settings = load_settings(parse_assignments(assignments or []) | flags)
     check_directory(directory)
     check_exposure(settings)
+    run_service(directory, settings)
+
+
+def run_service(directory: Path, settings: Settings) -> None:
+    """Serve the collections until a signal."""
+    from service.app import create_app
+    from service.http.request_limits import Lifecycle
+    from service.http.server import end_in_time, listen, make_server, url_of
+    from service.observability.logs import set_up_logging
+    from service.observability.tracing import provider_from_environment
+
     lifecycle = Lifecycle()
     tracing = provider_from_environment()
     server = make_server(create_app(directory, settings, lifecycle, tracing=tracing), lifecycle, settings)
@@ -73,7 +81,10 @@ def serve(
 
 
 def check_directory(directory: Path) -> None:
-    """Raise NotACollection unless the directory is there; an empty folder may get its collections later."""
+    """Raise NotACollection unless the directory exists.
+
+    An empty folder is allowed: its collections may come later.
+    """
     if not directory.is_dir():
         raise NotACollection(
             f"{directory} is not a directory; make a collection with `attendex index SOURCE --into DIR`"
@@ -81,12 +92,12 @@ def check_directory(directory: Path) -> None:
 
 
 def check_exposure(settings: Settings) -> None:
-    """Raise SettingsError where strangers could reach a service without keys."""
+    """Raise SettingsError if other machines could use the service without a key."""
     if settings.insecure or settings.keys or settings.api_key or _is_local(settings.host):
         return
     raise SettingsError(
-        f"host {settings.host} lets other machines in, and no key is set. Make one with `attendex keys add KEYS_FILE` "
-        "and give --keys KEYS_FILE, or say --insecure"
+        f"host {settings.host} is reachable from other machines, and no key is set. Make a key with `attendex keys add "
+        "KEYS_FILE` and give --keys KEYS_FILE, or give --insecure"
     )
 
 

@@ -1,4 +1,4 @@
-"""`attendex settings`: what the service would run with, and why."""
+"""`attendex settings`: print the effective settings and their sources."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdo
 def settings(
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting.", show_default=False)
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting.", show_default=False),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the effective settings of `attendex serve`, secrets masked, and where each came from.
+    """Print the effective settings of `attendex serve`, secrets masked, with the source of each.
 
     Examples:
 
@@ -38,9 +39,9 @@ def settings(
     flags = parse_assignments(assignments or []) | ({"config": config} if config else {})
     effective = describe(load_settings(flags), flags)
     if as_json:
-        print_json([asdict(each) for each in effective])
+        print_json([asdict(setting) for setting in effective])
         return
     table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
-    for each in effective:
-        table.add_row(each.name, str(each.value), each.source, each.help)
+    for setting in effective:
+        table.add_row(setting.name, str(setting.value), setting.source, setting.help)
     stdout().print(table, markup=False)

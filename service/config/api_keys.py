@@ -1,7 +1,7 @@
-"""Who may do what: API keys with roles and scopes, and how often each may call.
+"""API keys with roles and collections.
 
-Only digests of keys are kept.  Keys are 256 random bits, so a plain SHA-256 cannot be guessed backwards and no slow
-hash is needed; the digest of what a caller presents is compared with every kept digest in constant time.
+The file keeps digests only. A key is 256 random bits, so a plain SHA-256 cannot be reversed by guessing, and no slow
+hash is needed. The digest of a presented key is compared with every kept digest in constant time.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from retrieval.errors import SettingsError
 from retrieval.util.files import Files, locked, replace_atomically
 
 PREFIX = "ax_"
-WAIT_S = 10.0  # for another command that changes the same file
+WAIT_S = 10.0  # while another command changes the same file
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Role(IntEnum):
-    """Each role may do what the ones below it may."""
+    """The role of a key; each role includes the rights of the roles below it."""
 
     READ = 1
     WRITE = 2
@@ -39,7 +39,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as it is kept.  `collections` is empty for all of them."""
+    """A key as the file keeps it.  Empty `collections` means all collections."""
 
     name: str
     role: str
@@ -50,22 +50,22 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request."""
+    """The sender of a request."""
 
     name: str
     role: Role
     collections: tuple[str, ...] = ()
 
     def may_access(self, collection: str) -> bool:
-        """Whether the collection is in the caller's scope."""
+        """Check whether the collection is in the caller's scope."""
         return not self.collections or collection in self.collections
 
 
-ANONYMOUS = Caller("", Role.ADMIN)  # where no key is set
+ANONYMOUS = Caller("", Role.ADMIN)  # if no key is configured
 
 
 class KeyRing:
-    """The keys of a file and of the settings.  The file is read again when it changes."""
+    """The keys of a file and of the settings.  A changed file is read again."""
 
     def __init__(self, file: Path | None, extra: str | None) -> None:
         self._file = file
@@ -76,11 +76,11 @@ class KeyRing:
 
     @property
     def open(self) -> bool:
-        """Whether everybody may do everything, because no key is asked for."""
+        """Whether no key is needed, because none is configured."""
         return self._file is None and not self._extra
 
     def reload(self) -> None:
-        """Read the file if it changed.  Raises SettingsError, and keeps the keys that it has."""
+        """Read the file if it changed.  Raises SettingsError, and keeps the present keys."""
         if self._file is None:
             return
         try:
@@ -93,7 +93,10 @@ class KeyRing:
             self._stamp = stamp
 
     def caller(self, presented: str) -> Caller | None:
-        """Whose key that is; None for nobody's.  Takes as long for a wrong key as for a right one."""
+        """Return the caller with this key; None for an unknown key.
+
+        Takes the same time for a wrong key as for a right one.
+        """
         digest = digest_of(presented)
         found = None
         for key in self._keys:
@@ -103,15 +106,15 @@ class KeyRing:
 
 
 def digest_of(key: str) -> str:
-    """What is kept of a key."""
+    """Return the digest of a key."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
 def read_keys(file: Path) -> tuple[ApiKey, ...]:
-    """The keys of a file.  Raises SettingsError."""
+    """Return the keys of a file; none if it does not exist.  Raises SettingsError."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        return tuple(_key(each) for each in content["keys"])
+        return tuple(_key(entry) for entry in content["keys"])
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -119,26 +122,27 @@ def read_keys(file: Path) -> tuple[ApiKey, ...]:
 
 
 def _key(kept: dict[str, Any]) -> ApiKey:
-    """A key out of a file, of whose parts nothing else has been made sure."""
+    """Return a key from a file, after a check of each part."""
     key = ApiKey(**{**kept, "collections": tuple(kept["collections"])})
     texts = (key.name, key.role, key.digest, key.created, *key.collections)
-    if not all(isinstance(each, str) for each in texts) or not _DIGEST.fullmatch(key.digest):
-        raise ValueError(f"the key {key.name!r} is damaged")
+    if not all(isinstance(text, str) for text in texts) or not _DIGEST.fullmatch(key.digest):
+        raise ValueError(f"the entry of the key {key.name!r} is damaged")
     Role[key.role.upper()]
     return key
 
 
 def write_keys(file: Path, keys: Sequence[ApiKey]) -> None:
-    """Replace the file, readable by its owner only; a service that runs sees the old keys or the new ones.
+    """Replace the file; only its owner can read a new file.
 
-    Whose a file is and who may read it stays so; a link stays a link.
+    A running service sees the old keys or the new keys. The owner and the permissions of the file stay; a link stays a
+    link.
     """
     content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False)
     replace_atomically(file.resolve(), content.encode(), _PrivateFiles(file))
 
 
 class _PrivateFiles(Files):
-    """New files are their owner's alone, unless they replace one that was not."""
+    """New files are private, unless they replace a file that was not."""
 
     mode = 0o600
 
@@ -147,7 +151,7 @@ class _PrivateFiles(Files):
 
     def create(self, path: Path) -> int:
         descriptor = super().create(path)
-        with suppress(OSError):  # no such file, or not ours to give away
+        with suppress(OSError):  # no such file, or it belongs to another user
             status = self._before.stat()
             os.fchown(descriptor, status.st_uid, status.st_gid)
             os.fchmod(descriptor, S_IMODE(status.st_mode))
@@ -159,13 +163,13 @@ def add_key(file: Path, name: str, role: str, collections: Sequence[str]) -> str
     if role.upper() not in Role.__members__:
         raise SettingsError(f"role {role!r} is unknown; choose read, write or admin")
     if not name.strip() or not name.isprintable():
-        raise SettingsError(f"{name!r} is no name for a key: it is blank, or has characters that a log cannot show")
+        raise SettingsError(f"{name!r} is no name for a key: it is blank or not printable; choose a plain word")
     secret = PREFIX + secrets.token_urlsafe(32)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     with _changing(file) as keys:
         if any(key.name == name for key in keys):
             raise SettingsError(
-                f"{file} has a key named {name!r} already; choose another name, or remove that one first"
+                f"{file} has a key named {name!r} already; choose another name, or remove that key first"
             )
         write_keys(file, [*keys, ApiKey(name, role.lower(), digest_of(secret), tuple(collections), created)])
     return secret
@@ -189,7 +193,7 @@ def remove_key(file: Path, name: str) -> None:
 
 @contextmanager
 def _changing(file: Path) -> Iterator[tuple[ApiKey, ...]]:
-    """The keys, which nobody else changes until the block ends."""
+    """Yield the keys; other processes cannot change them until the block ends."""
     lock = file.with_name(f".{file.name}.lock")
     with locked(lock, wait_s=WAIT_S):
         try:

@@ -1,4 +1,4 @@
-"""The layer that asks each caller for a key and counts how often they call."""
+"""Authentication: the API key of each caller, and the rate of its requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.observability.metrics import Metrics
 
 
 class RateLimiter:
-    """Counts requests of each key, and wrong keys of each address."""
+    """Counts the requests of each key, and the wrong keys of each address."""
 
     def __init__(self, settings: RateSettings) -> None:
         self._per_key = _parsed("rate.per_key", settings.per_key)
@@ -34,15 +34,15 @@ class RateLimiter:
         """Count a wrong key.  Raises RateLimited."""
         self._count(self._failures, "failures", address)
 
-    def _count(self, item: RateLimitItem | None, kind: str, who: str) -> None:
-        if item is None or self._windows.hit(item, kind, who):
+    def _count(self, item: RateLimitItem | None, kind: str, caller: str) -> None:
+        if item is None or self._windows.hit(item, kind, caller):
             return
-        seconds = max(1, math.ceil(self._windows.get_window_stats(item, kind, who).reset_time - time.time()))
-        raise RateLimited(f"more than {item}; try again in {seconds} s", retry_after_s=seconds)
+        seconds = max(1, math.ceil(self._windows.get_window_stats(item, kind, caller).reset_time - time.time()))
+        raise RateLimited(f"more requests than {item}; try again in {seconds} s", retry_after_s=seconds)
 
 
 class AuthenticationMiddleware:
-    """Finds out who calls.  Routes that are open to everybody (`open_paths`) are not asked."""
+    """Finds the caller of each request.  `open_paths` need no key."""
 
     def __init__(
         self, app: ASGIApp, *, keys: KeyRing, rates: RateLimiter, metrics: Metrics, open_paths: frozenset[str]
@@ -56,7 +56,7 @@ class AuthenticationMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_open(scope):
             try:
-                scope["state"]["caller"] = self._admit(scope)
+                scope["state"]["caller"] = self._authenticate(scope)
             except (Unauthenticated, RateLimited) as error:
                 self._metrics.refused("rate" if isinstance(error, RateLimited) else "key")
                 await render(problem_of(error), scope)(scope, receive, send)
@@ -66,7 +66,7 @@ class AuthenticationMiddleware:
     def _is_open(self, scope: Scope) -> bool:
         return scope["path"] in self._open_paths and scope["method"] in ("GET", "HEAD")
 
-    def _admit(self, scope: Scope) -> Caller:
+    def _authenticate(self, scope: Scope) -> Caller:
         address = scope["client"][0] if scope.get("client") else ""
         if self._keys.open:
             self._rates.count(address)
@@ -84,7 +84,7 @@ def presented_key(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"authorization":
             kind, _, key = value.decode("latin-1").partition(" ")
-            if kind.lower() == "bearer":  # anything else may be meant for a proxy
+            if kind.lower() == "bearer":  # other credentials may be for a proxy
                 return str(key.strip())
         elif name == b"x-api-key":
             return str(value.decode("latin-1").strip())

@@ -1,6 +1,6 @@
-"""Request ids, logs and metrics: what an operator sees of each request.
+"""The request layer: request ids, the log line and the metrics of each request.
 
-Neither query texts nor keys are logged or used as labels; `log.queries` adds query texts to the log on request.
+Logs and labels contain neither query texts nor keys; `log.queries` adds query texts to the log.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SECURITY_HEADERS = {
 
 @dataclass(slots=True)
 class RequestOutcome:
-    """What is known of a request once its answer has been sent."""
+    """The facts about a request after its answer."""
 
     method: str
     path: str
@@ -51,7 +51,10 @@ class RequestOutcome:
 
 
 class RequestLogMiddleware:
-    """The outermost layer: gives each request an id, counts, times and logs it, answers for uncaught failures."""
+    """Gives each request an id; counts, times and logs it.
+
+    Answers with 500 if an inner layer failed.
+    """
 
     def __init__(self, app: ASGIApp, *, settings: LogSettings, metrics: Metrics) -> None:
         self.app = app
@@ -64,7 +67,7 @@ class RequestLogMiddleware:
             await self.app(scope, receive, send)
             return
         method = scope["method"]
-        if method == "HEAD":  # answered as GET; the server leaves the body out
+        if method == "HEAD":  # answered like GET; the server sends no body
             scope = {**scope, "method": "GET"}
         request_id = request_id_of(scope)
         state = scope.setdefault("state", {})
@@ -84,14 +87,14 @@ class RequestLogMiddleware:
 
         try:
             await self.app(scope, receive, sending)
-        except asyncio.CancelledError:  # by the server, which has to end
+        except asyncio.CancelledError:  # the server must end
             if not status:
                 ending = problem_of_status(503, "the service is shutting down", {"Connection": "close"})
                 await render(ending, scope)(scope, receive, sending)
         except Exception:
             self._logger.exception("request failed", extra={"fields": {"request_id": request_id}})
             if status:
-                raise  # the answer has begun; the server closes the connection
+                raise  # the answer has started; the server closes the connection
             failed = Problem(INTERNAL.status, INTERNAL.code, INTERNAL.detail)
             await render(failed, scope)(scope, receive, sending)
         finally:
@@ -118,7 +121,7 @@ class RequestLogMiddleware:
 
 
 def request_id_of(scope: Scope) -> str:
-    """The caller's id where it is a plain word, else a new one."""
+    """Return the caller's id if it is a plain word, else a new id."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             given = value.decode("latin-1")
@@ -129,7 +132,7 @@ def request_id_of(scope: Scope) -> str:
 
 
 def new_request_id() -> str:
-    """An id that no other request has."""
+    """Return a new random id."""
     return secrets.token_hex(8)
 
 
@@ -141,7 +144,7 @@ def _outcome(scope: Scope, method: str, status: int, milliseconds: float) -> Req
         method=method,
         path=scope["path"],
         route=route,
-        status=status or 499,  # nginx's number for a request that was given up
+        status=status or 499,  # nginx's status for a request whose client left
         milliseconds=milliseconds,
         request_id=state["request_id"],
         caller=caller.name if caller else "",

@@ -14,7 +14,10 @@ LOGGER = "attendex.service"
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; fields given as `extra={"fields": …}` stand beside the message."""
+    """One JSON object for each line.
+
+    Fields given as `extra={"fields": …}` stand beside the message.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -30,14 +33,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same for people."""
+    """Lines of text, with the fields behind the message."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
-        # A caller may not forge log lines: what they sent is shown with its line breaks escaped.
+        # A caller must not forge log lines: `repr` escapes the line breaks of strings.
         shown = " ".join(
             f"{name}={value!r}" if isinstance(value, str) else f"{name}={value}" for name, value in fields.items()
         )

@@ -1,11 +1,11 @@
-"""Prometheus metrics: names, labels and buckets in one place.
+"""Prometheus metrics: names, labels and buckets.
 
-Labels are kinds (a route's template, a stage, a collection's name), never what a caller sent.
+A label is a kind (a route's template, a stage, a collection's name), never a value that a caller sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -24,58 +24,45 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "attendex_http_requests",
-            "Requests ended; status 499 where they were given up without an answer.",
-            ("route", "method", "status"),
-            registry=self.registry,
-        )
-        self._durations = Histogram(
-            "attendex_request_duration_seconds",
-            "Time from a request's head to the end of its answer.",
-            ("route",),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._stages = Histogram(
-            "attendex_search_duration_seconds",
-            "Time spent on each stage of a search.",
-            ("stage",),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._encode = Histogram(
-            "attendex_encode_duration_seconds",
-            "Time spent on encoding one batch of texts.",
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._batches = Histogram(
-            "attendex_encode_batch_size",
-            "Items answered as one batch.",
-            ("queue",),
-            buckets=SIZES,
-            registry=self.registry,
-        )
-        self._waits = Histogram(
-            "attendex_queue_wait_seconds",
-            "Longest wait of a batch's items.",
-            ("queue",),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._refused = Counter(
-            "attendex_refused",
-            "Requests refused, by reason.",
-            ("reason",),
-            registry=self.registry,
-        )
-        self._degraded = Counter(
-            "attendex_degraded_responses", "Answers given without a retriever.", ("reason",), registry=self.registry
-        )
-        self._in_progress = Gauge("attendex_requests_in_progress", "Requests being answered.", registry=self.registry)
+        self._make_request_metrics()
+        self._make_search_metrics()
         self._children: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
         self._stage_children = {stage: self._stages.labels(stage) for stage in ("encode", "retrieve", "fetch")}
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(name, help_text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, *labels: str, buckets: Sequence[float] = SECONDS) -> Histogram:
+        return Histogram(name, help_text, labels, buckets=buckets, registry=self.registry)
+
+    def _make_request_metrics(self) -> None:
+        self._requests = self._counter(
+            "attendex_http_requests",
+            "Requests that ended; status 499 if the client left before the answer.",
+            "route",
+            "method",
+            "status",
+        )
+        self._durations = self._histogram(
+            "attendex_request_duration_seconds", "Time from a request's head to the end of its answer.", "route"
+        )
+        self._refused = self._counter("attendex_refused", "Requests refused, by reason.", "reason")
+        self._in_progress = Gauge(
+            "attendex_requests_in_progress", "Requests that are being answered.", registry=self.registry
+        )
+
+    def _make_search_metrics(self) -> None:
+        self._stages = self._histogram(
+            "attendex_search_duration_seconds", "Time spent on each stage of a search.", "stage"
+        )
+        self._encode = self._histogram("attendex_encode_duration_seconds", "Time to encode one batch of texts.")
+        self._batches = self._histogram(
+            "attendex_encode_batch_size", "Items answered as one batch.", "queue", buckets=SIZES
+        )
+        self._waits = self._histogram("attendex_queue_wait_seconds", "Longest wait of a batch's items.", "queue")
+        self._degraded = self._counter(
+            "attendex_degraded_responses", "Answers given without a retriever, by retriever.", "reason"
+        )
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -88,7 +75,7 @@ class Metrics:
         children[1].observe(seconds)
 
     def search(self, result: SearchResult) -> None:
-        """Count one search's stages."""
+        """Record the stages of one search."""
         timings = result.timings_ms
         for stage, child in self._stage_children.items():
             child.observe(getattr(timings, stage) / 1000)
@@ -96,11 +83,11 @@ class Metrics:
             self._degraded.labels(retriever).inc()
 
     def encoded(self, seconds: float) -> None:
-        """Count one encoded batch."""
+        """Record one encoded batch."""
         self._encode.observe(seconds)
 
     def batch(self, queue: str) -> Callable[[int, float], None]:
-        """What a queue tells about its batches: size, longest wait in seconds."""
+        """Return a function that records a batch's size and longest wait in seconds."""
         size, wait = self._batches.labels(queue), self._waits.labels(queue)
 
         def observe(items: int, seconds: float) -> None:
@@ -114,15 +101,15 @@ class Metrics:
         self._refused.labels(reason).inc()
 
     def families(self, describe: Callable[[], Iterable[GaugeFamily]]) -> None:
-        """Show labelled numbers that are read when the metrics are."""
+        """Add gauges that `describe` reads at each scrape."""
         self.registry.register(_GaugeCollector(describe))
 
     def in_progress(self, change: int) -> None:
-        """Note a request that begins (1) or ends (-1)."""
+        """Count a request that starts (1) or ends (-1)."""
         self._in_progress.inc(change)
 
     def text(self) -> bytes:
-        """The exposition in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
 

@@ -1,7 +1,8 @@
 """OpenTelemetry traces: a span for each request, and one for each stage of its search.
 
-Switched on by the standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
-`OTEL_TRACES_SAMPLER` …) and nothing else; needs the extra `tracing`.  A caller's `traceparent` (W3C) is continued.
+The standard variables alone switch traces on (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME`,
+`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER` …). Needs the extra `tracing`. A span continues the trace of the
+caller's `traceparent` header (W3C).
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ STAGES = ("encode", "retrieve", "fetch")
 
 
 def provider_from_environment() -> TracerProvider | None:
-    """Where spans go, as the standard variables have it; None where no endpoint is set.  Raises MissingExtra."""
+    """Return the provider that the standard variables describe.
+
+    Returns None if no endpoint is set. Raises MissingExtra.
+    """
     if not any(os.environ.get(name) for name in ENDPOINTS) or os.environ.get("OTEL_SDK_DISABLED") == "true":
         return None
     os.environ.setdefault("OTEL_SERVICE_NAME", "attendex")
@@ -76,7 +80,7 @@ class TracingMiddleware:
 
 
 def _describe(span: Span, scope: Scope) -> None:
-    """Only what does not reveal what was asked."""
+    """Set the attributes of a span; none reveals the query."""
     route = getattr(scope.get("route"), "path", "unmatched")
     span.update_name(f"{scope['method']} {route}")
     span.set_attributes(
@@ -90,7 +94,10 @@ def _describe(span: Span, scope: Scope) -> None:
 
 
 def _add_stages(tracer: Tracer, span: Span, timings: Timings) -> None:
-    """Child spans from measured durations, one after the other, the last one ending now."""
+    """Add child spans from measured durations.
+
+    They follow each other, and the last one ends now.
+    """
     from opentelemetry import trace
 
     context = trace.set_span_in_context(span)

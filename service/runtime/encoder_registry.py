@@ -1,4 +1,9 @@
-"""EncoderRegistry by name, with a cache of query vectors."""
+"""Encoders by name, with a cache of query vectors.
+
+Each encoder is loaded once and shared by the collections that it made. A vector depends on its batch, to the rounding
+of the runtime. With the cache the same query gets the same vector, alone or under load, and so the same scores to the
+last bit; and a repeated query is not encoded again.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +24,35 @@ from retrieval.types import Vectors
 
 
 class CachingEncoder(SentenceEncoder):
-    """The same encoder; `encode_queries` keeps the vectors of the last `most` queries.  Safe to call from threads."""
+    """An encoder that keeps the vectors of the last `capacity` queries.  Thread-safe."""
 
-    def __init__(self, encoder: SentenceEncoder, most: int) -> None:
+    def __init__(self, encoder: SentenceEncoder, capacity: int) -> None:
         super().__init__(encoder.folder, encoder.tokenizer, encoder.runtime, encoder.fingerprint, encoder.inspector)
-        self._most = most
-        self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()  # by digest: a query may be long
+        self._capacity = capacity
+        self._vectors: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()  # by digest, because a query may be long
         self._lock = threading.Lock()
 
     def encode_queries(self, texts: Sequence[str], *, save_cpu: bool = False) -> Vectors:
-        """(n, dimension) float32, in the order of `texts`."""
+        """Return the vectors, (n, dimension) float32, in the order of `texts`."""
         digests = [_digest(text) for text in texts]
-        unknown = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in self._known}
+        unknown = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in self._vectors}
         vectors = super().encode_queries([*unknown.values()], save_cpu=save_cpu) if unknown else ()
         found = dict(zip(unknown, vectors, strict=True))
         with self._lock:
-            remembered = [self._remembered(digest, text, found) for digest, text in zip(digests, texts, strict=True)]
-        return np.stack(remembered) if remembered else np.zeros((0, self.dimension), dtype=np.float32)
+            cached = [self._cached(digest, text, found) for digest, text in zip(digests, texts, strict=True)]
+        return np.stack(cached) if cached else np.zeros((0, self.dimension), dtype=np.float32)
 
-    def _remembered(self, digest: bytes, text: str, found: dict[bytes, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The vector that was there first, should two threads have encoded the same query."""
-        vector = self._known.pop(digest, None)
+    def _cached(self, digest: bytes, text: str, found: dict[bytes, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the vector that was cached first.
+
+        Two threads may have encoded the same query.
+        """
+        vector = self._vectors.pop(digest, None)
         if vector is None:
             vector = found[digest].copy() if digest in found else super().encode_queries([text])[0]
-        self._known[digest] = vector  # now the last one
-        if len(self._known) > self._most:
-            self._known.popitem(last=False)
+        self._vectors[digest] = vector  # the most recent one
+        if len(self._vectors) > self._capacity:
+            self._vectors.popitem(last=False)
         return vector
 
 
@@ -52,14 +60,14 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-REMEMBERED_QUERIES = 4_096
+CACHED_QUERIES = 4_096
 DEFAULT_ALIASES = frozenset({"", "default"})
 
 
 class EncoderRegistry:
-    """Loads encoders on first use.  Safe to call from several threads.
+    """Loads encoders on first use.  Thread-safe.
 
-    Callers can name the encoders that the operator or the collections brought in, and no others.
+    Callers can name the encoders of the settings and of the collections, and no others.
     """
 
     def __init__(self, runtime: str, precision: str, preferred: str = "") -> None:
@@ -67,12 +75,12 @@ class EncoderRegistry:
         self._precision = precision
         self._preferred = preferred
         self._loaded: dict[str, SentenceEncoder] = {}
-        self._loading = threading.Lock()  # held while one is loaded, never to look at those that are
+        self._loading = threading.Lock()  # held while an encoder is loaded, not to read the loaded ones
 
     def get(self, name: str) -> SentenceEncoder:
-        """The encoder of that name, which comes from the operator or a manifest; encoders are loaded one by one.
+        """Return the encoder of a name from the settings or a manifest.
 
-        Raises EncoderError.
+        Encoders are loaded one at a time. Raises EncoderError.
         """
         name = DEFAULT if name in DEFAULT_NAMES else name
         if name in self._loaded:
@@ -81,15 +89,18 @@ class EncoderRegistry:
             if name not in self._loaded:
                 encoder = load_encoder(name, runtime=self._runtime, precision=self._precision)
                 encoder.warm_up()
-                self._loaded[name] = CachingEncoder(encoder, REMEMBERED_QUERIES)
+                self._loaded[name] = CachingEncoder(encoder, CACHED_QUERIES)
             return self._loaded[name]
 
     def names(self) -> list[str]:
-        """Names of the encoders that callers can ask for, the preferred one first."""
+        """Return the names of the encoders that callers can use, the preferred one first."""
         return list(dict.fromkeys([*([self._preferred] if self._preferred else []), *self._loaded])) or [DEFAULT]
 
     def resolve(self, shown: str) -> str:
-        """The name behind what a caller wrote; a name that is not known, or "default", raises or means the first."""
+        """Return the encoder's name for the name that a caller sent.
+
+        "default" and the empty name mean the first encoder. Raises NotFound for an unknown name.
+        """
         names = self.names()
         if shown in DEFAULT_ALIASES:
             return names[0]
@@ -99,9 +110,12 @@ class EncoderRegistry:
             if shown == shown_name(name):
                 return name
         known = ", ".join(map(shown_name, names))
-        raise NotFound(f"no model {shown!r} here; known are {known}, and `default` for the first of them")
+        raise NotFound(f"no model {shown!r} here; use one of {known}, or `default` for the first of them")
 
 
 def shown_name(name: str) -> str:
-    """An encoder's name as callers see it: of a folder on this machine only the last part."""
+    """Return an encoder's name as callers see it.
+
+    Of a folder on this machine, callers see the last part only.
+    """
     return Path(name).name if name.startswith((".", "/", "~")) or name.count("/") > 1 else name

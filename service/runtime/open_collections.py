@@ -1,8 +1,8 @@
-"""The open collections by name, and the newest good generation of each.
+"""The open collections by name, each with its newest good generation.
 
-`refresh` looks at the manifests: what another process committed is opened beside what is being served, warmed, and put
-in its place between two requests; the old generation is closed when its last request is done.  A generation that fails
-to open is left alone for a while, and the last good one goes on being served.
+`refresh` reads the manifests. It opens a newly committed generation beside the one that is served, warms it, and
+swaps them between two requests. The old generation is closed when its last request is done. If a generation fails to
+open, the last good one stays in service, and the next attempt follows half a minute later.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from retrieval.search.searcher import Searcher
 from retrieval.types import Schema
 from service.observability.logs import LOGGER
 
-RETRY_S = 30.0  # after which a generation that failed to open is tried again
+RETRY_S = 30.0  # until the next attempt to open a generation that failed
 
 Stamp: TypeAlias = tuple[int, int]
 
 
 @dataclass(slots=True, eq=False)
 class _Served:
-    """One open generation and the requests that use it."""
+    """An open generation and the number of requests that use it."""
 
     path: Path
     searcher: Searcher
@@ -57,39 +57,42 @@ class _State:
 
 
 class OpenCollections:
-    """Collections below `root`, or `root` itself where it is one.  Safe to call from several threads."""
+    """The collections below `root`, or `root` itself if it is one.  Thread-safe."""
 
     def __init__(self, root: Path, open_collection: Callable[[Path, Searcher | None], Searcher]) -> None:
         self.root = root
         self._open = open_collection
         self._state = _State()
-        self._lock = threading.Lock()  # guards _state; never held while a collection is opened
+        self._lock = threading.Lock()  # guards _state; not held while a collection is opened
         self._refreshing = threading.Lock()
         self._logger = logging.getLogger(LOGGER)
 
     @property
     def is_folder(self) -> bool:
-        """Whether `root` is a folder of collections, so that new ones can be made in it."""
+        """Whether `root` is a folder of collections, so that new ones can be created in it."""
         return not is_collection(self.root)
 
     def names(self) -> list[str]:
-        """Names of what is served, in order."""
+        """Return the names of the served collections, in order."""
         with self._lock:
             return sorted(self._state.served)
 
     def failures(self) -> dict[str, str]:
-        """Why the newest generation of a collection is not served, by name."""
+        """Return the reason why the newest generation is not served, by collection."""
         with self._lock:
             return {name: type(failure.error).__name__ for name, failure in self._state.failures.items()}
 
     def path(self, name: str) -> Path:
-        """Directory of a served collection."""
+        """Return the directory of a served collection."""
         with self._lock:
             return self._find(name).path
 
     @contextmanager
     def lease(self, name: str) -> Iterator[Searcher]:
-        """The collection's searcher, open until the block ends.  Raises CollectionNotFound, CollectionError."""
+        """Yield the collection's searcher; it stays open until the block ends.
+
+        Raises CollectionNotFound, CollectionError.
+        """
         with self._lock:
             served = self._find(name)
             served.users += 1
@@ -103,7 +106,7 @@ class OpenCollections:
                 served.searcher.close()
 
     def refresh(self) -> None:
-        """Open what is new or changed, let go of what is gone.  Blocks; runs beside requests."""
+        """Open new and changed collections, close removed ones.  Blocks; runs beside requests."""
         with self._refreshing:
             found = self._on_disk()
             for name, path in found.items():
@@ -112,17 +115,17 @@ class OpenCollections:
                 self._put(name, None)
 
     def create(self, name: str, encoder: Callable[[], SentenceEncoder], schema: Schema | None) -> None:
-        """Make an empty collection and serve it.  Raises CollectionExists, InputError."""
+        """Create an empty collection and serve it.  Raises CollectionExists, InputError."""
         if not self.is_folder:
-            raise InputError("this service serves a single collection; start it on a folder to make others")
+            raise InputError("this service serves a single collection; start it on a folder to create others")
         path = self.root / name
         if is_collection(path):
-            raise CollectionExists(f"there is a collection {name!r} already")
+            raise CollectionExists(f"a collection {name!r} exists already; choose another name")
         create_collection(path, encoder(), schema=schema)
         self.refresh()
 
     def drop(self, name: str) -> None:
-        """Remove a collection, a damaged one too, from service and from the disk.
+        """Remove a collection, also a damaged one, from service and from the disk.
 
         Raises CollectionNotFound, CollectionLocked.
         """
@@ -130,19 +133,21 @@ class OpenCollections:
         if path is None:
             raise CollectionNotFound(no_collection(name))
         if not self.is_folder:
-            raise InputError("this service serves a single collection, which cannot be dropped")
+            raise InputError(
+                "a service of a single collection cannot drop it; stop the service and delete the directory"
+            )
         drop_collection(path)
         self.refresh()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close every collection as soon as its last request is done."""
         for name in self.names():
             self._put(name, None)
 
     def _find(self, name: str) -> _Served:
         served = self._state.served.get(name)
         if served is None and name in self._state.failures:
-            raise CollectionError(f"collection {name!r} cannot be opened; the service's log says why")
+            raise CollectionError(f"collection {name!r} cannot be opened; the service's log names the cause")
         if served is None:
             raise CollectionNotFound(no_collection(name))
         return served
@@ -156,7 +161,7 @@ class OpenCollections:
 
     def _refresh_one(self, name: str, path: Path) -> None:
         stamp = manifest_stamp(path)
-        if stamp is None:  # dropped between the listing and now
+        if stamp is None:  # the collection was dropped after it was listed
             return
         with self._lock:
             served, failure = self._state.served.get(name), self._state.failures.get(name)
@@ -166,26 +171,26 @@ class OpenCollections:
             return
         try:
             searcher = self._open(path, served.searcher if served else None)
-        except Exception as error:  # whatever it is, the other collections are served
+        except Exception as error:  # any error: the other collections are served
             self._failed(name, _Failure(stamp, error, time.monotonic()), failure)
         else:
             self._put(name, _Served(path, searcher, stamp))
 
     def _failed(self, name: str, failure: _Failure, before: _Failure | None) -> None:
-        """Note it, and log it unless it is the old story."""
+        """Record the failure.  Log it only if it differs from the last one."""
         with self._lock:
             self._state.failures[name] = failure
         if before is None or (before.stamp, str(before.error)) != (failure.stamp, str(failure.error)):
             fields = {"collection": name, "error": str(failure.error)}
-            foreseen = isinstance(failure.error, AttendexError | OSError)
+            expected = isinstance(failure.error, AttendexError | OSError)
             self._logger.error(
                 "collection cannot be opened",
-                exc_info=None if foreseen else failure.error,
+                exc_info=None if expected else failure.error,
                 extra={"fields": fields},
             )
 
     def _put(self, name: str, new: _Served | None) -> None:
-        """Serve `new` under the name instead of what was there; None: nothing."""
+        """Serve `new` under the name instead of the present generation; None: serve nothing."""
         with self._lock:
             old = self._state.served.pop(name, None)
             if new is not None:
@@ -199,10 +204,13 @@ class OpenCollections:
 
 
 def no_collection(name: str) -> str:
-    """What a caller is told who asks for a collection that is not there, or not for them."""
+    """Return the error message for an unknown collection.
+
+    A caller gets the same message for a collection outside its key's scope.
+    """
     return f"no collection {name!r} here; GET /v1/collections lists them"
 
 
 def is_collection(path: Path) -> bool:
-    """Whether the directory holds a collection, readable or not."""
+    """Check whether the directory holds a collection, readable or not."""
     return (path / MANIFEST).is_file()

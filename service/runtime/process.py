@@ -1,4 +1,8 @@
-"""Set up the process: threads of numerical libraries, memory of freed objects, thread priority."""
+"""Settings of the process: OpenMP threads, memory arenas, thread priority.
+
+glibc gives each thread its own arena, up to eight for each core. Each arena keeps freed memory in pieces, and under
+changing load the number of pieces grows for a long time. With another C library the memory functions do nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +11,28 @@ import os
 import sys
 import threading
 
-ARENAS = 2  # little is allocated at the same time: mostly by the one thread that has the interpreter
+ARENAS = 2  # enough: mostly the one thread that holds the interpreter allocates
 _M_ARENA_MAX = -8  # of malloc.h
 
 
 def set_up_openmp() -> None:
-    """One OpenMP thread a search, and none that spins while it waits: callers are what runs in parallel here.
+    """Run each search on one OpenMP thread, and let no thread spin while it waits.
 
-    Read by the OpenMP library when it is loaded, so this stands before the imports of those who load it.  Two spinning
-    threads a search cost fifteen times the CPU of one.
+    Requests run in parallel, not the parts of one request: two spinning threads for each search cost fifteen times the
+    CPU of one. The OpenMP library reads the variables when it is loaded, so call this before the imports that load it.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def share_arenas() -> None:
-    """Let threads share arenas; before they are started."""
+    """Let threads share arenas.  Call this before they start."""
     if sys.platform == "linux" and (set_option := getattr(ctypes.CDLL(None), "mallopt", None)):
         set_option(_M_ARENA_MAX, ARENAS)
 
 
 def give_back_memory() -> None:
-    """Let the C library return what it does not use."""
+    """Return unused memory from the C library to the system."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
@@ -37,6 +41,9 @@ LOW_PRIORITY = 10  # as `nice` has it
 
 
 def lower_priority() -> None:
-    """Give the calling thread a low priority, on Linux: elsewhere the number of a thread is that of no process."""
+    """Give the calling thread a low priority, so that it does not slow requests.
+
+    Linux only: elsewhere a thread's number is not that of a process.
+    """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW_PRIORITY)

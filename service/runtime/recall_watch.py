@@ -1,6 +1,7 @@
-"""How much of the exact answer approximate search finds, watched on a sample of live queries.
+"""Recall of approximate search, measured on a sample of live queries.
 
-A sampled query is repeated exactly on a thread of low priority, beside the requests; too many at once are passed over.
+A sampled query is repeated exactly on a thread of low priority, beside the requests. While too many repetitions wait,
+further samples are skipped.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from service.observability.logs import LOGGER
 from service.runtime.open_collections import OpenCollections
 from service.runtime.process import lower_priority
 
-NEIGHBOURS = 10  # recall@10, as the structures are tuned for
+NEIGHBOURS = 10  # the ANN indexes are tuned for recall@10
 BACKLOG = 4
 GONE = (CollectionNotFound, CollectionError)
 
 
 class RecallWatch:
-    """A monitor for each collection whose vectors are searched approximately."""
+    """A recall monitor for each collection with approximate vector search."""
 
     def __init__(self, collections: OpenCollections, share: float) -> None:
         self._collections = collections
@@ -36,13 +37,13 @@ class RecallWatch:
         self._thread = ThreadPoolExecutor(1, "attendex-recall", initializer=lower_priority)
 
     def close(self) -> None:
-        """End the thread; what waits is dropped."""
+        """End the thread; drop the repetitions that wait."""
         self._thread.shutdown(cancel_futures=True)
 
     def sample(self, collection: str, query: str) -> None:
-        """A query was answered with vectors; repeat it exactly if it is in the sample."""
+        """Repeat an answered query exactly if it is in the sample."""
         if self._share:
-            with suppress(*GONE):  # dropped meanwhile; the query was answered all the same
+            with suppress(*GONE):  # the collection was dropped meanwhile
                 self._sample(collection, query)
 
     def _sample(self, collection: str, query: str) -> None:
@@ -54,30 +55,30 @@ class RecallWatch:
             if self._pending >= BACKLOG or not monitor.wants():
                 return
             self._pending += 1
-        self._thread.submit(self._in_turn, lambda: self._repeat(collection, query, monitor))
+        self._thread.submit(self._run_repetition, lambda: self._repeat(collection, query, monitor))
 
     def forget(self, collection: str) -> None:
-        """Let go of what is known of a collection that was dropped."""
+        """Remove the monitor of a dropped collection."""
         self._monitors.pop(collection, None)
         self._below.discard(collection)
 
     def estimate(self, collection: str) -> RecallEstimate | None:
-        """Recall over the last sampled queries; None before the first."""
+        """Return the recall over the last sampled queries; None before the first."""
         monitor = self._monitors.get(collection)
         return monitor.estimate() if monitor else None
 
     def repeated(self, collection: str) -> int:
-        """Queries repeated since the start."""
+        """Return the number of queries repeated since the start."""
         monitor = self._monitors.get(collection)
         return monitor.repeated if monitor else 0
 
-    def _in_turn(self, work: Callable[[], None]) -> None:
+    def _run_repetition(self, work: Callable[[], None]) -> None:
         try:
             work()
         except GONE:
-            pass  # dropped meanwhile
+            pass  # the collection was dropped meanwhile
         except Exception:
-            logging.getLogger(LOGGER).exception("a query could not be repeated exactly")
+            logging.getLogger(LOGGER).exception("a sampled query could not be repeated exactly")
         finally:
             with self._lock:
                 self._pending -= 1
@@ -92,7 +93,7 @@ class RecallWatch:
         self._warn(collection, monitor)
 
     def _warn(self, collection: str, monitor: RecallMonitor) -> None:
-        """Once each time that the recall falls below its target."""
+        """Log a warning each time that the recall falls below its target."""
         if not monitor.below_target:
             self._below.discard(collection)
         elif collection not in self._below:
@@ -102,5 +103,4 @@ class RecallWatch:
 
 
 def _target(searcher: Searcher) -> float:
-    """The recall that the collection's structures were tuned for."""
     return searcher.reader.manifest.settings.vectors.recall

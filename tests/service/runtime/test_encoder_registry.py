@@ -44,11 +44,11 @@ def test_nobody_waits_while_another_encoder_is_loaded(monkeypatch: pytest.Monkey
 
 @pytest.fixture(scope="module")
 def plain(encoders: EncoderRegistry) -> CachingEncoder:
-    return CachingEncoder(encoders.get("all-MiniLM-L6-v2"), most=0)
+    return CachingEncoder(encoders.get("all-MiniLM-L6-v2"), capacity=0)
 
 
 def test_vectors_are_those_of_the_encoder(plain: CachingEncoder) -> None:
-    remembering = CachingEncoder(plain, most=8)
+    remembering = CachingEncoder(plain, capacity=8)
     texts = ["cats", "a longer question about heat transfer", "cats", "größer"]
     for _ in range(2):
         np.testing.assert_allclose(remembering.encode_queries(texts), plain.encode_queries(texts), atol=5e-3)
@@ -56,7 +56,7 @@ def test_vectors_are_those_of_the_encoder(plain: CachingEncoder) -> None:
 
 
 def test_threads_and_batches_get_bit_equal_vectors(plain: CachingEncoder) -> None:
-    remembering = CachingEncoder(plain, most=64)
+    remembering = CachingEncoder(plain, capacity=64)
     batches = [["cats"] + [f"noise {number} " * (number % 5) + "x" for number in range(size)] for size in range(8)] * 3
     with ThreadPoolExecutor(4) as threads:
         found = [vectors[0].tobytes() for vectors in threads.map(remembering.encode_queries, batches)]
@@ -64,8 +64,8 @@ def test_threads_and_batches_get_bit_equal_vectors(plain: CachingEncoder) -> Non
 
 
 def test_only_the_last_queries_are_kept(plain: CachingEncoder) -> None:
-    remembering = CachingEncoder(plain, most=2)
+    remembering = CachingEncoder(plain, capacity=2)
     for text in ("one", "two", "one", "three" * 10_000):
         remembering.encode_queries([text])
-    assert list(remembering._known) == [hashlib.sha256(text.encode()).digest() for text in ("one", "three" * 10_000)]
+    assert list(remembering._vectors) == [hashlib.sha256(text.encode()).digest() for text in ("one", "three" * 10_000)]
     assert remembering.encode_queries(["a", "b", "c", "d"]).shape == (4, 384)
