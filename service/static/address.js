@@ -1,12 +1,12 @@
-// The state of the page is its address, so that a link opens it again.
+// The state of the page, kept in its address, so that a link opens the same page.
 
 const NAMES = { collection: "c", q: "q", mode: "mode", weight: "w", filter: "f", sort: "sort", page: "p", why: "why" };
-const LONGEST = 8_000; // characters that servers take; a query that would pass it is left out
-const PAUSE_MS = 300; // browsers forbid to write the address at each key
+const MAX_CHARACTERS = 8_000; // that servers accept; a longer address leaves the query out
+const PAUSE_MS = 300; // browsers limit how often a page changes its address
 
-let waiting = null; // an address to be written when typing pauses
+let waiting = null; // the address to write when typing pauses
 let timer = 0;
-let finished = false; // what stands in the address is to be kept: the next one is another step
+let finished = false; // the next address becomes a new entry of the history
 
 export function read() {
   if (waiting !== null) put(waiting);
@@ -26,25 +26,25 @@ export function query(state) {
   return text ? `?${text}` : "";
 }
 
-/** Put the state into the address; `step` makes it one that the back button returns to. */
+/** Write the state into the address; `step` adds an entry to the history. */
 export function write(state, { step = false } = {}) {
   put(query(state), { step });
 }
 
-/** Put a query string into the address when typing pauses. */
+/** Write a query string into the address when typing pauses. */
 export function putSoon(parameters) {
   waiting = parameters;
   clearTimeout(timer);
   timer = setTimeout(() => put(parameters), PAUSE_MS);
 }
 
-/** Keep the state for the back button, whatever comes next. */
+/** Write the state, and keep it as an entry of the history. */
 export function finish(state) {
   write(state);
   finished = true;
 }
 
-/** The address changed by itself: what was to be written into the one before is forgotten. */
+/** Drop a waiting write: the browser has changed the address. */
 export function forget() {
   waiting = null;
   clearTimeout(timer);
@@ -60,12 +60,12 @@ function put(parameters, { step = false } = {}) {
     history[step || finished ? "pushState" : "replaceState"](null, "", address);
     finished = false;
   } catch {
-    // too often for this browser; the next one will be written
+    // too many changes for this browser; the next one succeeds
   }
 }
 
 function short(text) {
-  if (location.pathname.length + text.length <= LONGEST) return text;
+  if (location.pathname.length + text.length <= MAX_CHARACTERS) return text;
   const parameters = new URLSearchParams(text);
   parameters.delete("q");
   return `?${parameters}`;

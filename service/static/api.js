@@ -1,11 +1,11 @@
-// The service's routes.  Errors become a Problem, whatever went wrong; a Retry asks again after those that pass.
+// The routes of the service.  Each failure becomes a Problem; a Retry repeats requests after temporary ones.
 
 const KEY = "attendex-key";
-const PASSING = [0, 429, 503]; // no answer, too many requests, not now
+const TEMPORARY = [0, 429, 503]; // no answer, too many requests, unavailable
 const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 30_000;
+const MAX_WAIT_MS = 30_000;
 
-let unstored = ""; // where storage is forbidden, the key holds for this page only
+let unstored = ""; // the key, if the browser forbids storage
 
 export class Problem extends Error {
   constructor(status, title, { detail, code = "", retryAfter = 0 } = {}) {
@@ -28,7 +28,7 @@ export function useKey(key) {
     if (key) sessionStorage.setItem(KEY, key);
     else sessionStorage.removeItem(KEY);
   } catch {
-    // then it is not stored
+    // the browser forbids storage; the key holds for this page only
   }
 }
 
@@ -40,7 +40,7 @@ export const api = {
   search: (name, body, signal) => post(`${collectionPath(name)}/search`, body, signal),
   explain: (name, body, signal) => post(`${collectionPath(name)}/explain`, body, signal),
   attention: (name, body, signal) => post(`${collectionPath(name)}/attention`, body, signal),
-  // not by its path: a browser makes another path of one with dots
+  // a parameter and no path: a browser changes a path with dots
   document: (name, id, signal) => call(`${collectionPath(name)}/documents?${new URLSearchParams({ id })}`, { signal }),
   overview: (name, signal) => call(`${collectionPath(name)}/overview`, { signal }),
   projection: (name, signal) => call(`${collectionPath(name)}/projection`, { signal }),
@@ -49,6 +49,12 @@ export const api = {
   measure: (name, body, signal) => post(`${collectionPath(name)}/judgments/measures`, body, signal),
   download: (name, file) => text(`${collectionPath(name)}/judgments/${file}`),
 };
+
+/** The body of a request that explains a hit of the search `request`. */
+export const explainRequest = ({ query, mode, weight }, hit) => ({
+  query, id: hit.id, ...(mode ? { mode } : {}), ...(weight === undefined ? {} : { weight }),
+  ...(hit.passages.length ? { start: hit.passages[0].start } : {}),
+});
 
 const post = (path, body, signal) => call(path, { method: "POST", body, signal });
 
@@ -94,17 +100,17 @@ function unauthorized(problem) {
   return problem;
 }
 
-/** Asks again after a while, each time a longer one; not before the service says, and not while nobody looks. */
+/** Repeats a request after growing waits, not before the service allows it, and only while the page is visible. */
 export class Retry {
   #waiting = new AbortController();
   #tries = 0;
 
-  /** Whether the problem is one that passes: then `run` is called in a while. */
+  /** Call `run` after a wait and return true if the problem is temporary. */
   after(problem, run) {
-    if (!PASSING.includes(problem.status)) return false;
+    if (!TEMPORARY.includes(problem.status)) return false;
     this.cancel();
     const { signal } = (this.#waiting = new AbortController());
-    const wait = Math.max(1000 * problem.retryAfter, Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#tries++));
+    const wait = Math.max(1000 * problem.retryAfter, Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#tries++));
     setTimeout(() => {
       if (signal.aborted) return;
       if (document.hidden) document.addEventListener("visibilitychange", run, { once: true, signal });
@@ -117,7 +123,7 @@ export class Retry {
     this.#waiting.abort();
   }
 
-  /** All is well again. */
+  /** Note a success: the next wait is short again. */
   done() {
     this.cancel();
     this.#tries = 0;

@@ -1,4 +1,4 @@
-// The frame of every page: header, theme, key, and the view that the address asks for.
+// The frame of every page: header, theme, key, and the view of the address.
 
 import { h } from "./dom.js";
 import { Problem, Retry, api, keyInUse, useKey } from "./api.js";
@@ -8,7 +8,7 @@ import * as search from "./search.js";
 const THEME = "attendex-theme";
 const main = document.getElementById("main");
 const retry = new Retry();
-let shown = new AbortController(); // aborted when another view takes its place
+let shown = new AbortController(); // aborted when another view replaces this one
 
 const VIEWS = [
   { path: "/", label: "Search", open: async () => search },
@@ -39,14 +39,14 @@ async function start() {
   }
 }
 
-/** The collection that the address names, or the first; none after saying why. */
+/** The collection in the address, or the first; "" after showing a message if there is none. */
 function chosen(collections) {
   const wanted = address.read().collection;
   const known = collections.some((each) => each.name === wanted);
   if (!collections.length) {
-    say("There is no collection here yet.", h("code", {}, "attendex index FILE --into DIR"), " makes one.");
+    say("The service has no collection yet. To make one, run ", h("code", {}, "attendex index FILE --into DIR"), ".");
   } else if (wanted && !known) {
-    say(`There is no collection “${wanted}” here.`, " ", h("a", { href: "/" }, "Search another one."));
+    say(`The service has no collection “${wanted}”.`, " ", h("a", { href: "/" }, "Search another collection."));
   } else {
     return wanted || collections[0].name;
   }
@@ -81,7 +81,7 @@ function drawHeader(view, collections, current) {
       type: "button", class: "quiet", id: "theme", "aria-label": "Switch between dark and light", onclick: switchTheme,
     }, "◐"),
   ].filter(Boolean));
-  // the browser may keep the page as it is left, and show it again when one comes back
+  // the browser may keep the page when the user leaves it, and show it again later
   addEventListener("pagehide", () => (choice.value = current), { signal: shown.signal });
   // the query may have changed since the header was drawn
   document.querySelector("nav").addEventListener("pointerdown", refreshLinks);
@@ -101,7 +101,7 @@ function say(...content) {
   main.replaceChildren(h("h1", { class: "unseen" }, "Attendex"), h("p", { class: "state", role: "status" }, content));
 }
 
-// --- theme: the system's unless switched
+// --- theme: that of the system until the user switches it
 
 function stored(name) {
   try {
@@ -122,19 +122,19 @@ function switchTheme() {
   try {
     localStorage.setItem(THEME, theme);
   } catch {
-    // then it holds for this page only
+    // the browser forbids storage; the theme holds for this page only
   }
 }
 
-// --- key: asked for when the service says 401, kept for this tab only
+// --- key: requested after a 401, kept for this tab only
 
 function askForKey(problem) {
-  if (document.getElementById("key")) return; // it may be half typed
+  if (document.getElementById("key")) return; // the user may be typing
   shown.abort();
   const field = h("input", {
     type: "password", id: "key", autocomplete: "off", required: true, "aria-describedby": "key-why",
   });
-  const why = keyInUse() ? problem.message : "It is kept for this tab only, and sent to this service only.";
+  const why = keyInUse() ? problem.message : "The key is kept for this tab only, and sent to this service only.";
   const submit = (event) => {
     event.preventDefault();
     useKey(field.value.trim());
@@ -145,7 +145,7 @@ function askForKey(problem) {
     h(
       "form",
       { class: "state key", onsubmit: submit },
-      h("h1", {}, "This service asks for a key"),
+      h("h1", {}, "This service needs a key"),
       h("p", { id: "key-why" }, why),
       h("label", { for: "key" }, "Key"),
       field,

@@ -1,9 +1,9 @@
-// The encoder's own self-attention over the passage or the query: layer by layer, head by head.
+// The self-attention of the encoder over the passage or the query, by layer and head.
 
 import { h } from "./dom.js";
 import { api } from "./api.js";
 
-const SMALL = 72; // pixels of a head's picture
+const PICTURE_PIXELS = 72; // width of a head's picture
 const MEAN = -1;
 
 export function attentionTab({ collection, hit, query }) {
@@ -13,7 +13,7 @@ export function attentionTab({ collection, hit, query }) {
   const side = h("select", { "aria-label": "Text", onchange: (event) => load({ side: event.target.value, word: -1 }) },
     h("option", { value: "passage" }, "passage"), h("option", { value: "query" }, "query"));
 
-  let running = null; // AbortController of the request under way
+  let running = null; // AbortController of the current request
 
   async function load(changes) {
     Object.assign(state, changes);
@@ -36,7 +36,7 @@ export function attentionTab({ collection, hit, query }) {
   function choose(head) {
     state.head = head;
     draw();
-    view.querySelector('.head-picture[aria-pressed="true"]').focus(); // it was drawn anew
+    view.querySelector('.head-picture[aria-pressed="true"]').focus(); // `draw` has replaced it
   }
 
   const at = (from, to) => {
@@ -52,7 +52,7 @@ export function attentionTab({ collection, hit, query }) {
       picture(canvas, head === MEAN ? null : weights[head], weights);
       return h("button", {
         type: "button", class: "head-picture", "aria-pressed": String(head === state.head),
-        style: { "--size": `${SMALL}px` }, onclick: () => choose(head),
+        style: { "--size": `${PICTURE_PIXELS}px` }, onclick: () => choose(head),
       }, canvas, h("small", {}, head === MEAN ? "all heads" : `head ${head + 1}`));
     });
     const spots = words.map((word, place) => {
@@ -68,9 +68,9 @@ export function attentionTab({ collection, hit, query }) {
     function look(place) {
       const mean = (to) => words.reduce((sum, _, from) => sum + at(from, to), 0) / words.length;
       const row = words.map((_, to) => (place < 0 ? mean(to) : at(place, to)));
-      const most = Math.max(...row, 1e-9);
+      const maxWeight = Math.max(...row, 1e-9);
       spots.forEach((spot, to) => {
-        spot.style.setProperty("--heat", (row[to] / most).toFixed(3));
+        spot.style.setProperty("--heat", (row[to] / maxWeight).toFixed(3));
         spot.classList.toggle("from", to === place);
         spot.title = `${(100 * row[to]).toFixed(1)} % of the attention`;
       });
@@ -82,8 +82,8 @@ export function attentionTab({ collection, hit, query }) {
   load({});
   return h("div", {},
     h("p", { class: "dim" },
-      "Each word becomes what it is by looking at others. Point at a word to see where it looks; ",
-      "[CLS] and [SEP] are where heads rest that have nothing to say."),
+      "The encoder represents each word by attending to other words. Point at a word to see its attention. ",
+      "A head that adds nothing attends to [CLS] or [SEP]."),
     h("div", { class: "settings" }, side, layers), view);
 }
 
@@ -91,7 +91,7 @@ function needsSpace(before, word) {
   return before && !(before.place === word.place && before.end === word.start);
 }
 
-/** One matrix as a picture, the strongest weight of each row darkest. */
+/** Draw a matrix as a picture: the larger a weight, the darker its pixel. */
 function picture(canvas, matrix, all) {
   const size = canvas.width;
   const context = canvas.getContext("2d");

@@ -1,22 +1,22 @@
-// The filter language, as far as the page reads and writes it.
+// The part of the filter language that the page reads and writes.
 
 const TOKENS = /"(?:[^"\\]|\\[^])*"?|'(?:[^'\\]|\\[^])*'?|[\p{L}_][\p{L}\p{N}_.-]*|[^]/gu;
 const NAME = /^[\p{L}_][\p{L}\p{N}_.-]*$/u;
 const KEYWORD = /^(and|or|not|in|exists|true|false)$/i;
 
-/** Quoted texts, one that is still open too; names and keywords; all else character by character. */
+/** Split a filter into quoted texts (the last may be open), names and keywords, and single characters. */
 export const tokens = (filter) => filter.match(TOKENS) ?? [];
 
-/** Text in quotes.  The language knows one escape, the backslash, and takes what follows it as it is. */
+/** Text in quotes.  A backslash escapes the next character. */
 export const quoted = (text) => `"${text.replace(/["\\]/g, "\\$&")}"`;
 
-/** A field as the language names it. */
+/** A field name, in quotes if the language needs them. */
 export const named = (field) => (NAME.test(field) && !KEYWORD.test(field) ? field : quoted(field));
 
 /** The condition that a field has a value. */
 export const clause = (field, value) => `${named(field)} = ${typeof value === "string" ? quoted(value) : value}`;
 
-/** The conditions that all have to hold; alternatives count as one, in parentheses. */
+/** The conditions joined by AND; a filter with OR is one condition, in parentheses. */
 export function clauses(filter) {
   const found = [""];
   let depth = 0;
@@ -28,12 +28,12 @@ export function clauses(filter) {
     if (word === "AND") found.push("");
     else found[found.length - 1] += token;
   }
-  return found.map((each) => each.trim()).filter(Boolean);
+  return found.map((condition) => condition.trim()).filter(Boolean);
 }
 
-/** The filter with a condition more, or without it where it stands there already. */
+/** Add a condition to the filter, or remove it if the filter has it. */
 export function toggled(filter, condition) {
   const before = clauses(filter);
-  const left = before.filter((each) => each !== condition);
-  return (left.length < before.length ? left : [...before, condition]).join(" AND ");
+  const remaining = before.filter((other) => other !== condition);
+  return (remaining.length < before.length ? remaining : [...before, condition]).join(" AND ");
 }

@@ -1,4 +1,4 @@
-// What a collection holds: counts, fields, encoder, generations, and a map of its vectors.
+// The collection view: counts, fields, encoder, generations, and a map of the vectors.
 
 import { bytes, count, entitle, h, plural, shown } from "./dom.js";
 import { api } from "./api.js";
@@ -8,8 +8,8 @@ export async function open(main, { collection, signal }) {
   entitle("Collection", collection);
   const both = [api.collection(collection, signal), api.overview(collection, signal)];
   const [details, overview] = await Promise.all(both);
-  const coming = h("p", { class: "state", role: "status" }, "Placing the vectors…");
-  const place = h("section", {}, h("h2", {}, "Map"), coming);
+  const loading = h("p", { class: "state", role: "status" }, "Placing the vectors…");
+  const placeholder = h("section", {}, h("h2", {}, "Map"), loading);
   main.replaceChildren(
     h("div", { class: "collection" },
       h("h1", { dir: "auto" }, collection),
@@ -20,11 +20,11 @@ export async function open(main, { collection, signal }) {
         ["on disk", bytes(details.size_bytes)],
         ["generation", count(details.generation)],
       ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
-      place,
+      placeholder,
       fields(collection, overview.fields),
       encoder(details.fingerprint),
       generations(overview.generations)));
-  place.replaceWith(await map(collection, details, signal));
+  placeholder.replaceWith(await map(collection, details, signal));
 }
 
 function fields(collection, known) {
@@ -44,7 +44,7 @@ function fields(collection, known) {
 
 function encoder(fingerprint) {
   return h("section", {}, h("h2", {}, "Encoder"),
-    h("p", { class: "dim" }, "Another encoder than this one cannot open the collection by mistake."),
+    h("p", { class: "dim" }, "Only this encoder can open the collection; any other is refused."),
     h("dl", { class: "rows" }, Object.entries(fingerprint).map(([name, value]) => [
       h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, h("code", {}, value === "" ? "none" : String(value)))])));
 }

@@ -1,14 +1,13 @@
-// Side by side: one query, two settings or two collections, lines between the places of the same document.
+// Side by side: one query with two settings or two collections, and lines between the ranks of the same document.
 
 import { debounced, entitle, h, plural, s } from "./dom.js";
 import { Problem, Retry, api } from "./api.js";
 import * as address from "./address.js";
-import { card } from "./hits.js";
-import { move } from "./why.js";
+import { card, rankChange } from "./hits.js";
 
 const K = 10;
 const KEYSTROKE_MS = 60;
-const PAUSE_MS = 220; // half a filter is only an error
+const PAUSE_MS = 220; // half a filter is an error
 const MODES = [["", "Both"], ["dense", "Meaning"], ["lexical", "Words"]];
 const SHARES = [0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 const WEIGHTS = [["", "auto weight"], ...SHARES.map((each) => [String(each), `${Math.round(each * 100)} % meaning`])];
@@ -31,7 +30,7 @@ export async function open(main, { collection, collections, signal }) {
   const summary = h("p", { class: "status", role: "status", "aria-live": "polite" });
   const stage = h("div", { class: "sides" }, columns[0].element, lines, columns[1].element);
   const retry = new Retry();
-  let running = null; // AbortController of the searches under way
+  let running = null; // AbortController of the current searches
 
   main.replaceChildren(
     h("h1", { class: "unseen" }, "Side by side"),
@@ -48,9 +47,9 @@ export async function open(main, { collection, collections, signal }) {
     remember(state, collection);
     running?.abort();
     retry.cancel();
-    const mine = (running = new AbortController());
-    const answers = await Promise.all(columns.map((column) => column.search(state.q, mine.signal)));
-    if (mine.signal.aborted) return;
+    const current = (running = new AbortController());
+    const answers = await Promise.all(columns.map((column) => column.search(state.q, current.signal)));
+    if (current.signal.aborted) return;
     columns.forEach((column, place) => column.draw(answers[place], answers[1 - place]));
     summary.textContent = answers.every((each) => each?.hits) ? overlap(...answers) : "";
     draw();
@@ -68,7 +67,7 @@ export async function open(main, { collection, collections, signal }) {
       if (!right) continue;
       const [a, b] = [left.getBoundingClientRect(), right.getBoundingClientRect()];
       const [x1, y1, x2, y2] = [a.right - area.left, a.top + 22 - area.top, b.left - area.left, b.top + 22 - area.top];
-      if (x2 <= x1) continue; // one below the other on a narrow screen
+      if (x2 <= x1) continue; // on a narrow screen the columns are stacked
       const middle = (x1 + x2) / 2;
       const kind = left.dataset.rank === right.dataset.rank ? "same" : "moved";
       const path = `M${x1} ${y1} C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`;
@@ -82,7 +81,7 @@ export async function open(main, { collection, collections, signal }) {
 }
 
 class Column {
-  /** `changed` is called after a setting was chosen, `filtered` while a filter is typed. */
+  /** A change of a setting calls `changed`; each key in the filter calls `filtered`. */
   constructor(state, label, collections, { changed, filtered }) {
     Object.assign(this, { state, label });
     const set = (name, then = changed) => (event) => {
@@ -90,8 +89,8 @@ class Column {
       this.weight.hidden = state.mode !== "";
       then();
     };
-    const choice = (name, what, items) => h("select", { "aria-label": `${label}: ${what}`, onchange: set(name) },
-      items.map(([value, text]) => h("option", { value, selected: value === state[name] }, text)));
+    const choice = (name, text, items) => h("select", { "aria-label": `${label}: ${text}`, onchange: set(name) },
+      items.map(([value, item]) => h("option", { value, selected: value === state[name] }, item)));
     const names = collections.map((each) => [each.name, each.name]);
     this.weight = choice("weight", "share of meaning", WEIGHTS);
     this.weight.hidden = state.mode !== "";
@@ -99,7 +98,7 @@ class Column {
     this.element = h("section", { class: "side", "aria-label": label },
       h("div", { class: "settings" },
         names.length > 1 ? choice("collection", "collection", names) : null,
-        choice("mode", "what to match", MODES),
+        choice("mode", "rank by", MODES),
         this.weight,
         h("input", {
           value: state.filter, dir: "auto", placeholder: "filter", "aria-label": `${label}: filter`,
@@ -108,7 +107,7 @@ class Column {
       this.list);
   }
 
-  /** The answer, the problem that came instead of one, or null where nothing is asked. */
+  /** Return the result, the error of the search, or null if there is no query. */
   async search(query, signal) {
     if (!query.trim()) return null;
     const { collection, mode, weight, filter } = this.state;
@@ -121,14 +120,14 @@ class Column {
     }
   }
 
-  /** `other` is what the other side has. */
+  /** Draw the result of this side; `other` is the result of the other side. */
   draw(answer, other) {
     if (answer?.hits) this.list.replaceChildren(...answer.hits.map((hit) => this.item(hit, other)));
     else this.list.replaceChildren(answer ? h("li", { class: "state warn", role: "alert" }, answer.message) : "");
   }
 
   item(hit, other) {
-    const drawn = card(hit, { level: 2, actions: other?.hits ? [move(ranks(other).get(hit.id), hit.rank)] : [] });
+    const drawn = card(hit, { level: 2, actions: other?.hits ? [rankChange(ranks(other).get(hit.id), hit.rank)] : [] });
     drawn.dataset.rank = hit.rank;
     return h("li", {}, drawn);
   }
@@ -141,7 +140,7 @@ function overlap(left, right) {
   const both = [...places.keys()].filter((id) => others.has(id));
   const same = both.filter((id) => places.get(id) === others.get(id));
   const most = Math.max(places.size, others.size);
-  return `${both.length} of ${plural(most, "document")} on both sides, ${same.length} in the same place.`;
+  return `${both.length} of ${plural(most, "document")} on both sides, ${same.length} at the same rank.`;
 }
 
 function remember({ q, sides }, collection) {

@@ -4,9 +4,9 @@ import { h, points, shown } from "./dom.js";
 import { api } from "./api.js";
 import { marked, wordsIn } from "./hits.js";
 
-/** `explained` is the hit's explanation, one that will come, or null. */
+/** `explained` is the explanation of the hit or a promise of it; it may be null. */
 export async function show(collection, hit, explained) {
-  if (document.querySelector("dialog[open]")) return; // a double click asks twice
+  if (document.querySelector("dialog[open]")) return; // a double click calls this twice
   const body = h("div", { class: "document" }, h("p", { class: "state" }, "Loading…"));
   const dialog = h("dialog", { "aria-label": hit.title || hit.id, onclose: () => dialog.remove() },
     h("div", { class: "sheet" },
@@ -26,8 +26,8 @@ export async function show(collection, hit, explained) {
 
 const DOUBLE_CLICK_MS = 500;
 
-/** A click beside the sheet closes; one that began on it, as when text is selected, does not, nor does the second half
- *  of the double click that opened it. */
+/** Close the dialog on a click beside the sheet, but not on a click that began on the sheet (a selection of text),
+ *  nor on the second half of the double click that opened it. */
 function closeBeside(dialog) {
   const opened = performance.now();
   let beside = false;

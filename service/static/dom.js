@@ -1,13 +1,13 @@
-// Elements without markup strings: text stays text, whatever a document contains.
+// Elements without markup strings, so that markup in a document stays text.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element: attributes by name, `on…` handlers, `class`, `style` as an object; then children, text or nodes. */
+/** Make an element: attributes by name, `on…` handlers, `class`, `style` as an object; then children, text or nodes. */
 export function h(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same for SVG. */
+/** Make an SVG element. */
 export function s(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
@@ -16,7 +16,7 @@ function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [key, each] of Object.entries(value)) element.style.setProperty(key, each);
+    else if (name === "style") for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
     else if (name === "value" || name === "checked" || name === "disabled") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
@@ -24,34 +24,34 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Code points of a text.  Offsets of the service count these, not UTF-16 units. */
+/** Code points of a text.  The service counts offsets in code points, not in UTF-16 units. */
 export const points = (text) => Array.from(text);
 
-/** A number with grouping, as people read it. */
+/** A number with thousands separators. */
 export const count = (number) => number.toLocaleString("en");
 
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
 export function bytes(number) {
   const units = ["B", "kB", "MB", "GB", "TB"];
-  let place = 0;
-  for (; number >= 1000 && place < units.length - 1; place++) number /= 1000;
-  return `${number.toFixed(place && number < 100 ? 1 : 0)} ${units[place]}`;
+  let unit = 0;
+  for (; number >= 1000 && unit < units.length - 1; unit++) number /= 1000;
+  return `${number.toFixed(unit && number < 100 ? 1 : 0)} ${units[unit]}`;
 }
 
-/** The title of the page: what is looked at, from the particular to the general. */
+/** Set the title of the page, from the particular to the general. */
 export function entitle(...parts) {
   document.title = [...parts, "Attendex"].map((part) => part.trim().slice(0, 80)).filter(Boolean).join(" · ");
 }
 
-/** Metadata as people read it. */
+/** A metadata value as text. */
 export function shown(value) {
   if (Array.isArray(value)) return value.join(", ");
   if (typeof value === "string" && /^\d{4}-\d\d-\d\dT00:00:00/.test(value)) return value.slice(0, 10);
   return String(value);
 }
 
-/** Calls `run` once, `wait` milliseconds after the last call; with `eager` at once when there was none for a while. */
+/** Call `run` once, `wait` milliseconds after the last call; with `eager` at once after a longer pause. */
 export function debounced(run, wait, { eager = true } = {}) {
   let timer = 0;
   let last = -Infinity;

@@ -10,7 +10,7 @@ const OPERATORS = {
   date: [">=", "<", "="],
   boolean: ["= true", "= false"],
 };
-const OPEN = String.raw`"(?:[^"\\]|\\.)*`; // text whose quote may be closed or not
+const OPEN = String.raw`"(?:[^"\\]|\\.)*`; // quoted text, closed or open
 const FIELD = String.raw`([\p{L}_][\p{L}\p{N}_.-]*|${OPEN}")`;
 const LIST = String.raw`(?:NOT\s+)?IN\s*\[(?:(?:\s*${OPEN}"\s*|[^"\],]*),)*`;
 const AFTER_FIELD = new RegExp(String.raw`${FIELD}\s+$`, "u");
@@ -30,11 +30,11 @@ export function attach(input, { fields, values, change }) {
   let latest = 0;
 
   async function offer() {
-    const mine = ++latest;
-    close(); // what is shown was offered for another text, and values may take a while to come
+    const current = ++latest;
+    close(); // the shown items belong to another text, and loading values takes time
     const before = input.value.slice(0, input.selectionStart);
     const found = await completions(before, fields, values);
-    if (mine !== latest || document.activeElement !== input) return;
+    if (current !== latest || document.activeElement !== input) return;
     offered = { before, ...found };
     active = -1;
     list.replaceChildren(...offered.items.map(option));
@@ -68,7 +68,7 @@ export function attach(input, { fields, values, change }) {
   }
 
   function move(step) {
-    const from = active < 0 && step < 0 ? 0 : active; // the last one is before the first
+    const from = active < 0 && step < 0 ? 0 : active; // before the first item comes the last
     active = (from + step + offered.items.length) % offered.items.length;
     [...list.children].forEach((item, place) => item.setAttribute("aria-selected", String(place === active)));
     input.setAttribute("aria-activedescendant", `${id}-${active}`);
@@ -90,7 +90,7 @@ export function attach(input, { fields, values, change }) {
   offer();
 }
 
-/** What may stand at the end of `text`: the part already typed, and the items that go on from it. */
+/** The completions at the end of `text`: the part already typed, and the items that continue it. */
 async function completions(text, fields, values) {
   const [, compared, value] = AFTER_OPERATOR.exec(text) ?? [];
   if (compared && kindOf(compared, fields)) {

@@ -1,4 +1,4 @@
-// One hit: title, best passage with its marks, metadata, parts of the score.
+// One hit: title, best passage with its marks, metadata, parts of the score, change of rank.
 
 import { h, points, shown } from "./dom.js";
 
@@ -20,26 +20,26 @@ export function marked(text, marks, from = 0, to = Infinity) {
   return nodes;
 }
 
-const MOST = 420; // characters of a passage that are shown
-const SLACK = 40; // characters in which a word border is looked for
+const MAX_CHARACTERS = 420; // shown of a passage
+const MAX_SHIFT = 40; // characters by which the cut moves to a word border
 
-/** The part of a long passage worth showing: around its best mark, on word borders where there are any. */
-function frame(letters, marks) {
-  if (letters.length <= MOST) return [0, letters.length];
+/** The part of a long passage to show: around its best mark, cut at word borders if there are any. */
+function excerpt(letters, marks) {
+  if (letters.length <= MAX_CHARACTERS) return [0, letters.length];
   const best = marks[0];
-  const from = best ? Math.max(0, Math.min(best.start - 120, letters.length - MOST)) : 0;
-  return [border(letters, from, -1), border(letters, Math.min(letters.length, from + MOST), 1)];
+  const from = best ? Math.max(0, Math.min(best.start - 120, letters.length - MAX_CHARACTERS)) : 0;
+  return [border(letters, from, -1), border(letters, Math.min(letters.length, from + MAX_CHARACTERS), 1)];
 }
 
-/** The nearest word border from a place on in one direction, or the place itself. */
-function border(letters, place, step) {
-  for (let at = place; Math.abs(at - place) <= SLACK; at += step) {
+/** The nearest word border in one direction, or the position itself. */
+function border(letters, position, step) {
+  for (let at = position; Math.abs(at - position) <= MAX_SHIFT; at += step) {
     if (at <= 0 || at >= letters.length || !letters[step < 0 ? at - 1 : at].trim()) return at;
   }
-  return place;
+  return position;
 }
 
-/** Places of the query's words in the passage; words that add next to nothing, such as "of", are left out. */
+/** Positions of the query's words in the passage, without words that add little, such as "of". */
 export function wordsIn(explanation) {
   const terms = explanation?.lexical?.terms || [];
   const most = Math.max(0, ...terms.map((term) => term.score));
@@ -53,7 +53,7 @@ export function passageNodes(passage, explanation) {
     ...wordsIn(explanation).map(([start, end]) => ({ start, end, kind: "word" })),
   ];
   const letters = points(passage.text);
-  const [from, to] = frame(letters, marks);
+  const [from, to] = excerpt(letters, marks);
   return [from > 0 ? "… " : null, marked(passage.text, marks, from, to), to < letters.length ? " …" : null];
 }
 
@@ -96,7 +96,7 @@ function chips(field, value, onfield) {
   });
 }
 
-/** The score, and what it is made of. */
+/** The score and its parts. */
 export function scoreOf(hit) {
   const { dense, lexical } = hit.scores || {};
   const known = [
@@ -120,4 +120,14 @@ export function legend(words) {
     h("mark", { class: "meaning" }, "carries the meaning"),
     words ? h("mark", { class: "word" }, "word of the query") : null,
   );
+}
+
+/** An arrow for a change of rank, with a text for screen readers. */
+export function rankChange(from, to) {
+  if (from === undefined) return h("span", { class: "move new" }, "new");
+  if (from === to) return h("span", { class: "move", role: "img", "aria-label": "stays" }, "=");
+  const up = to < from;
+  const way = up ? "up" : "down";
+  const by = `${up ? "↑" : "↓"}${Math.abs(from - to)}`;
+  return h("span", { class: `move ${way}`, role: "img", "aria-label": `${way} from ${from}` }, by);
 }

@@ -1,20 +1,20 @@
-// Judging: 0 to 3 for each hit, kept by the service; and what the judgments so far say about the ranking.
+// Judging: a grade of 0 to 3 for each hit, stored by the service, and measures of the ranking from the judgments.
 
 import { debounced, h, plural } from "./dom.js";
 import { Problem, api } from "./api.js";
 
-const GRADES = ["not relevant", "related", "relevant", "just what was asked"];
+const GRADES = ["not relevant", "related", "relevant", "exactly what the query asks"];
 const MODES = { dense: "meaning", lexical: "words", hybrid: "both" };
 const FILES = { "queries.jsonl": "queries", "qrels.tsv": "qrels (BEIR)", "qrels.txt": "qrels (TREC)" };
-const PAUSE_MS = 300; // measuring asks every judged query again
+const PAUSE_MS = 300; // measuring searches for every judged query again
 
 export class Judge {
-  /** `modes` are those of the collection; `query` gives what is asked now. */
+  /** `modes`: of the collection; `query()` returns the query of the hits. */
   constructor(panel, collection, { modes, query }) {
     Object.assign(this, { panel, collection, query, judgments: [] });
     this.unmeasured = { queries: 0, modes: modes.map((mode) => ({ mode, measures: {} })) };
-    this.running = null; // AbortController of the measuring under way
-    this.last = Promise.resolve(); // judgments are sent one after the other, in the order of the clicks
+    this.running = null; // AbortController of the current measuring
+    this.last = Promise.resolve(); // judgments are sent one by one, in the order of the clicks
     this.measureSoon = debounced(() => this.measure(), PAUSE_MS, { eager: false });
     this.drawPanel();
   }
@@ -22,7 +22,7 @@ export class Judge {
   async load() {
     const found = await this.noticing(() => api.judgments(this.collection));
     if (found) this.show(found.judgments);
-    else this.summary.textContent = "The judgments did not come.";
+    else this.summary.textContent = "The judgments could not be loaded.";
     await this.measure();
   }
 
@@ -47,7 +47,7 @@ export class Judge {
   }
 
   async send(query, document, grade, group) {
-    const chosen = this.gradeOf(query, document) === grade ? null : grade; // a second click takes it back
+    const chosen = this.gradeOf(query, document) === grade ? null : grade; // a second click removes the grade
     const found = await this.noticing(() => api.judge(this.collection, { query, document, grade: chosen }));
     if (!found) return;
     [...group.children].forEach((button, each) => button.setAttribute("aria-pressed", String(each === chosen)));
@@ -55,10 +55,10 @@ export class Judge {
     this.measureSoon();
   }
 
-  /** What `ask` gives; where it fails, the notice says why. */
-  async noticing(ask) {
+  /** Return the result of `send`; on failure show the error in the notice and return null. */
+  async noticing(send) {
     try {
-      const found = await ask();
+      const found = await send();
       this.notice.textContent = "";
       return found;
     } catch (error) {
@@ -69,7 +69,7 @@ export class Judge {
     }
   }
 
-  /** The panel keeps its parts, and nearly its height: what is clicked below it stays where it is. */
+  /** Draw the panel once with all its parts, so that its height and the position of the hits hardly change. */
   drawPanel() {
     const download = ([file, label]) =>
       h("button", { type: "button", class: "quiet", disabled: true, onclick: () => this.download(file) }, label);
@@ -92,7 +92,7 @@ export class Judge {
     const queries = new Set(judgments.map((each) => each.query));
     this.summary.textContent = judgments.length
       ? `${plural(judgments.length, "judgment")} of ${plural(queries.size, "query", "queries")}`
-      : "Give hits 0 to 3: 0 not relevant, 3 just what was asked.";
+      : "Give hits 0 to 3: 0 not relevant, 3 exactly what the query asks.";
     for (const button of this.downloads.querySelectorAll("button")) button.disabled = !judgments.length;
     const text = (content) => h("td", { dir: "auto" }, content);
     const row = (each) => h("tr", {}, text(each.query), text(each.document), h("td", { class: "number" }, each.grade));

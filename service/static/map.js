@@ -1,4 +1,4 @@
-// A sample of the vectors in two dimensions; coloured by a field, and the hits of a query light up.
+// A sample of the vectors in two dimensions, coloured by a field; it highlights the hits of a query.
 
 import { count, debounced, h, plural, shown } from "./dom.js";
 import { api } from "./api.js";
@@ -14,12 +14,12 @@ export async function map(collection, details, signal) {
   const canvas = h("canvas", { class: "map", role: "img", "aria-label": `Map of ${sample}` });
   const label = h("p", { class: "map-label", "aria-live": "polite" });
   const key = h("p", { class: "key" });
-  const box = h("input", { type: "search", id: "q", dir: "auto", placeholder: "Search: its hits light up",
+  const box = h("input", { type: "search", id: "q", dir: "auto", placeholder: "Search to highlight hits",
     "aria-label": "Query", oninput: debounced(() => light(box.value), 120) });
   const field = h("select", { "aria-label": "Colour by", onchange: () => { state.field = field.value; draw(); } },
     Object.keys(data.fields).map((name) => h("option", { value: name }, `colour by ${name}`)));
 
-  let running = null; // AbortController of the search under way
+  let running = null; // AbortController of the current search
 
   async function light(query) {
     running?.abort();
@@ -37,7 +37,7 @@ export async function map(collection, details, signal) {
   }
 
   function inSample(hits) {
-    const ids = new Set(data.ids); // of documents: a passage each, so an id may stand there more than once
+    const ids = new Set(data.ids); // of documents: each passage is a point, so an id may occur several times
     const seen = hits.filter((hit) => ids.has(hit.id)).length;
     if (hits.length > 1) return `${count(seen)} of the ${count(hits.length)} best hits are in this sample`;
     return hits.length ? `The only hit is ${seen ? "" : "not "}in this sample` : "Nothing matched";
@@ -93,12 +93,12 @@ export async function map(collection, details, signal) {
   const share = Math.round(100 * data.explained.reduce((sum, each) => sum + each, 0));
   return h("section", {}, h("h2", {}, "Map"),
     h("p", { class: "dim" },
-      `${sample} of ${plural(details.passages, "passage")}, put where the two widest directions of the vectors place `,
-      `them (PCA; they show ${share} % of the spread).`),
+      `${sample} of ${plural(details.passages, "passage")}, placed by the first two principal components of the `,
+      `vectors (PCA), which hold ${share} % of their variance.`),
     h("div", { class: "settings" }, box, Object.keys(data.fields).length ? field : null), canvas, label, key);
 }
 
-/** Colours for the most frequent values; the rest are grey. */
+/** Colours for the most frequent values; all others are grey. */
 function coloursOf(values) {
   const counts = new Map();
   for (const value of values) if (value !== null) counts.set(shown(value), (counts.get(shown(value)) || 0) + 1);

@@ -1,36 +1,36 @@
-// Why this matched: the score taken apart, word by word.
+// The explanation of a hit: the parts of its score, word by word.
 
 import { h, plural } from "./dom.js";
-import { api } from "./api.js";
+import { api, explainRequest } from "./api.js";
 import { attentionTab } from "./attention.js";
-import { asked } from "./search.js";
+import { rankChange } from "./hits.js";
 
 const HEAT_COLUMNS = 16;
 let panels = 0;
 
-/** The panel of one hit.  `explanation` may have come with the hits already. */
-export function panel({ collection, hit, result, body, explanation }) {
-  const content = h("div", { class: "why-content" }, h("p", { class: "state" }, "Taking the score apart…"));
+/** The panel of one hit.  Loads the explanation if it is not given. */
+export function panel({ collection, hit, result, request, explanation }) {
+  const content = h("div", { class: "why-content" }, h("p", { class: "state" }, "Loading the explanation…"));
   const section = h("section", { class: "why", "aria-label": `Why ${hit.title || hit.id} matched` }, content);
-  (explanation ? Promise.resolve(explanation) : api.explain(collection, asked(body, hit)))
-    .then((found) => content.replaceChildren(...draw({ collection, hit, result, body, found })))
+  (explanation ? Promise.resolve(explanation) : api.explain(collection, explainRequest(request, hit)))
+    .then((found) => content.replaceChildren(...draw({ collection, hit, result, request, found })))
     .catch((error) => content.replaceChildren(h("p", { class: "state warn", role: "alert" }, error.message)));
   return section;
 }
 
-function draw({ collection, hit, result, body, found }) {
+function draw({ collection, hit, result, request, found }) {
   const { dense, lexical } = found;
   const tabs = [
     dense && ["Meaning", () => meaningTab(dense)],
     dense?.pairs.length && ["Word by word", () => heatMap(dense)],
     lexical && ["Words", () => lexicalTab(lexical)],
-    dense && ["Attention", () => attentionTab({ collection, hit, query: body.query })],
-    ["What if", () => whatIf({ collection, hit, result, body })],
+    dense && ["Attention", () => attentionTab({ collection, hit, query: request.query })],
+    ["What if", () => whatIf({ collection, hit, result, request })],
   ].filter(Boolean);
   return [equation(hit, result, dense, lexical), tabbed(tabs)];
 }
 
-/** The sum in one line. */
+/** The score as a sum, in one line. */
 function equation(hit, result, dense, lexical) {
   const parts = [];
   if (dense) parts.push(h("span", { class: "term dense" }, h("b", {}, dense.score.toFixed(3)), " meaning (cosine)"));
@@ -71,19 +71,19 @@ function tabbed(tabs) {
     buttons[to].focus();
   }
   show(0);
-  return h("div", {}, h("div", { role: "tablist", "aria-label": "Ways to look at it" }, buttons), body);
+  return h("div", {}, h("div", { role: "tablist", "aria-label": "Parts of the explanation" }, buttons), body);
 }
 
-// --- meaning: query words against coloured text
+// --- meaning: query words, and the passage tinted by their shares
 
 const isWord = (word) => word.place !== "special" && word.place !== "prompt";
 
-/** Tints from a typical word's share up to the strongest one's. */
+/** Tints from 0 for the median score to 1 for the largest. */
 export function tints(scores) {
   const sorted = [...scores].sort((a, b) => a - b);
-  const middle = sorted[Math.floor(sorted.length / 2)] ?? 0;
+  const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
   const top = sorted.at(-1) ?? 0;
-  return scores.map((score) => (top > middle ? Math.max(0, (score - middle) / (top - middle)) : 0));
+  return scores.map((score) => (top > median ? Math.max(0, (score - median) / (top - median)) : 0));
 }
 
 const tint = (element, heat) => element.style.setProperty("--heat", heat.toFixed(3));
@@ -91,9 +91,9 @@ const tint = (element, heat) => element.style.setProperty("--heat", heat.toFixed
 function meaningTab(dense) {
   const query = dense.query.map((word, row) => ({ ...word, row })).filter(isWord);
   const passage = dense.passage.map((word, column) => ({ ...word, column })).filter(isWord);
-  const most = Math.max(...query.map((word) => word.score), 1e-9);
+  const maxScore = Math.max(...query.map((word) => word.score), 1e-9);
   const chips = query.map((word) =>
-    h("button", { type: "button", class: "query-word", "aria-pressed": "false", style: { "--share": `${Math.max(0, (100 * word.score) / most).toFixed(1)}%` }, title: `${word.word}: ${word.score.toFixed(4)} of ${dense.score.toFixed(4)}` },
+    h("button", { type: "button", class: "query-word", "aria-pressed": "false", style: { "--share": `${Math.max(0, (100 * word.score) / maxScore).toFixed(1)}%` }, title: `${word.word}: ${word.score.toFixed(4)} of ${dense.score.toFixed(4)}` },
       word.word, h("small", {}, word.score.toFixed(3))));
   const spots = passage.map((word) => h("span", { class: "passage-word", title: `${word.word}: ${word.score.toFixed(4)}` }, word.word));
   let pinned = -1;
@@ -117,7 +117,7 @@ function meaningTab(dense) {
   } else chips.forEach((chip) => (chip.disabled = true));
   paintAll();
   return h("div", { class: "meaning-tab" },
-    h("p", { class: "dim" }, dense.pairs.length ? "Point at a word of the query to see which words of the passage answer it; the darker, the more it adds." : dense.note),
+    h("p", { class: "dim" }, dense.pairs.length ? "Point at a word of the query to see the words of the passage that match it. Darker words add more to the score." : dense.note),
     h("div", { class: "query-words", role: "group", "aria-label": "Words of the query" }, chips),
     h("p", { class: "tinted", dir: "auto" }, flowing(passage, spots)),
     dense.exact ? h("p", { class: "dim fine" }, ledger(dense)) : null);
@@ -127,7 +127,7 @@ function paint(elements, scores) {
   tints(scores).forEach((heat, place) => tint(elements[place], heat));
 }
 
-/** Words with the space that stood between them; title and heading set apart. */
+/** Words with the spaces of the text; a dot separates title, heading and text. */
 function flowing(words, spots) {
   const nodes = [];
   words.forEach((word, at) => {
@@ -139,7 +139,7 @@ function flowing(words, spots) {
   return nodes;
 }
 
-/** Where the rest of the sum went: nothing is hidden. */
+/** The parts of the sum that belong to no word of the text. */
 function ledger(dense) {
   const sum = (words) => words.reduce((total, word) => total + word.score, 0);
   const specials = dense.passage.filter((word) => word.place === "special");
@@ -151,12 +151,13 @@ function ledger(dense) {
   return `${lines.join(", ")}.`;
 }
 
-// --- word by word: the matrix itself
+// --- word by word: the matrix of pairs
 
 function heatMap(dense) {
   const rows = dense.query.map((word, row) => ({ ...word, row })).filter(isWord);
   const all = dense.passage.map((word, column) => ({ ...word, column })).filter(isWord);
-  const strongest = new Set([...all].sort((a, b) => b.score - a.score).slice(0, HEAT_COLUMNS).map((word) => word.column));
+  const best = [...all].sort((a, b) => b.score - a.score).slice(0, HEAT_COLUMNS);
+  const strongest = new Set(best.map((word) => word.column));
   const columns = all.filter((word) => strongest.has(word.column));
   const heats = tints(rows.flatMap((row) => columns.map((column) => dense.pairs[row.row][column.column])));
   const cell = (row, column, place) => {
@@ -166,7 +167,7 @@ function heatMap(dense) {
     return td;
   };
   return h("div", {},
-    h("p", { class: "dim" }, `What each pair adds to the cosine, in hundredths; the ${columns.length} strongest of ${plural(all.length, "word")} of the passage, in reading order.`),
+    h("p", { class: "dim" }, `Share of each pair in the cosine, in hundredths: the ${columns.length} strongest of ${plural(all.length, "word")} of the passage, in reading order.`),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Pairs of words" },
       h("table", { class: "heat" },
         h("thead", {}, h("tr", {}, h("td", {}), columns.map((word) => h("th", { scope: "col" }, h("span", {}, word.word))))),
@@ -176,19 +177,19 @@ function heatMap(dense) {
 // --- words: BM25 by term
 
 function lexicalTab(lexical) {
-  const most = Math.max(...lexical.terms.map((term) => term.score), 1e-9);
+  const maxScore = Math.max(...lexical.terms.map((term) => term.score), 1e-9);
   return h("div", {},
-    h("p", { class: "dim" }, "What each term of the query adds to BM25: rare terms add more, and each further occurrence adds less."),
+    h("p", { class: "dim" }, "Share of each query term in the BM25 score: rare terms add more, and each further occurrence adds less."),
     lexical.terms.length
       ? h("table", { class: "bars" }, h("tbody", {}, lexical.terms.map((term) =>
-          h("tr", {}, h("th", { scope: "row" }, term.term), h("td", {}, h("span", { class: "bar", style: { "--share": `${(100 * Math.max(0, term.score)) / most}%` } })), h("td", { class: "number" }, term.score.toFixed(3))))))
-      : h("p", {}, "None of the query's words stands in this passage: it was found by its meaning."));
+          h("tr", {}, h("th", { scope: "row" }, term.term), h("td", {}, h("span", { class: "bar", style: { "--share": `${(100 * Math.max(0, term.score)) / maxScore}%` } })), h("td", { class: "number" }, term.score.toFixed(3))))))
+      : h("p", {}, "The passage has none of the query's words: it was found by its meaning."));
 }
 
-// --- what if: strike words out and see the ranking move
+// --- what if: the ranking without some words of the query
 
-function whatIf({ collection, hit, result, body }) {
-  const pieces = body.query.split(/(\s+)/);
+function whatIf({ collection, hit, result, request }) {
+  const pieces = request.query.split(/(\s+)/);
   const struck = new Set();
   const outcome = h("div", { "aria-live": "polite" });
   const before = new Map(result.hits.map((each) => [each.id, each.rank]));
@@ -198,37 +199,27 @@ function whatIf({ collection, hit, result, body }) {
       ? h("button", { type: "button", class: "strike", "aria-pressed": "false", onclick: (event) => toggle(place, event.currentTarget) }, piece)
       : " ");
   async function toggle(place, button) {
-    struck.has(place) ? struck.delete(place) : struck.add(place);
+    if (!struck.delete(place)) struck.add(place);
     button.setAttribute("aria-pressed", String(struck.has(place)));
     running?.abort();
     running = new AbortController();
     const query = pieces.filter((_, each) => !struck.has(each)).join("").trim();
-    if (!query) return outcome.replaceChildren(h("p", { class: "dim" }, "Nothing is left to ask."));
+    if (!query) return outcome.replaceChildren(h("p", { class: "dim" }, "The query has no words left."));
     try {
-      const now = await api.search(collection, { ...body, query }, running.signal);
+      const now = await api.search(collection, { ...request, query }, running.signal);
       outcome.replaceChildren(...movement(now));
     } catch (error) {
       if (error.name !== "AbortError") outcome.replaceChildren(h("p", { class: "warn" }, error.message));
     }
   }
   function movement(now) {
-    const mine = now.hits.find((each) => each.id === hit.id);
-    const verdict = mine ? `${hit.title || hit.id} is now number ${mine.rank} (was ${hit.rank}), score ${mine.score.toFixed(3)} (was ${hit.score.toFixed(3)}).` : `${hit.title || hit.id} is no longer on this page.`;
-    return [h("p", {}, struck.size ? verdict : "The query as it was."), h("ol", { class: "moves", start: now.hits[0]?.rank || 1 }, now.hits.map((each) =>
-      h("li", { class: each.id === hit.id ? "mine" : null }, move(before.get(each.id), each.rank), " ", each.title || each.id)))];
+    const same = now.hits.find((other) => other.id === hit.id);
+    const verdict = same ? `${hit.title || hit.id} is now number ${same.rank} (was ${hit.rank}), score ${same.score.toFixed(3)} (was ${hit.score.toFixed(3)}).` : `${hit.title || hit.id} is no longer on this page.`;
+    return [h("p", {}, struck.size ? verdict : "The original query."), h("ol", { class: "moves", start: now.hits[0]?.rank || 1 }, now.hits.map((each) =>
+      h("li", { class: each.id === hit.id ? "mine" : null }, rankChange(before.get(each.id), each.rank), " ", each.title || each.id)))];
   }
   return h("div", {},
-    h("p", { class: "dim" }, "Strike a word out and see the ranking move."),
+    h("p", { class: "dim" }, "Click a word to remove it from the query, and see how the ranking changes."),
     h("p", { class: "strikes", role: "group", "aria-label": "Words of the query" }, buttons),
     outcome);
-}
-
-/** An arrow for a change of rank, with words for those who do not see it. */
-export function move(from, to) {
-  if (from === undefined) return h("span", { class: "move new" }, "new");
-  if (from === to) return h("span", { class: "move", role: "img", "aria-label": "stays" }, "=");
-  const up = to < from;
-  const way = up ? "up" : "down";
-  const by = `${up ? "↑" : "↓"}${Math.abs(from - to)}`;
-  return h("span", { class: `move ${way}`, role: "img", "aria-label": `${way} from ${from}` }, by);
 }

@@ -1,0 +1,237 @@
+// The results of a search: status, hits, pages, facets; and explanations, documents and judgments on request.
+
+import { h, plural } from "./dom.js";
+import { Problem, api, explainRequest } from "./api.js";
+import * as address from "./address.js";
+import { card, legend, passageNodes } from "./hits.js";
+
+export const PAGE_SIZE = 10;
+const FACET_TYPES = ["string", "strings", "boolean"];
+const MAX_FACETS = 6;
+
+export class Results {
+  /** `actions`: `turn(page)`, `setFilter(filter)` and `focusQuery()`. */
+  constructor(state, collection, details, actions) {
+    Object.assign(this, { state, collection, details, actions });
+    this.result = null;
+    this.request = null; // the search request of the hits on the page
+    this.explanations = new Map(); // document id → explanation
+    this.judgments = null; // the Judge while judging is on
+    this.focusFirst = false; // the next hits get the focus
+    this.live = h("p", { role: "status", "aria-live": "polite" });
+    this.how = h("div", {});
+    this.status = h("div", { class: "status" }, this.live, this.how);
+    this.list = h("ol", { class: "hits", "aria-label": "Hits" });
+    this.facets = h("aside", { class: "facets", "aria-label": "Narrow down" });
+    this.panel = h("section", { class: "judgments", "aria-label": "Judgments", hidden: true });
+    this.pager = h("nav", { class: "pager", "aria-label": "Pages" });
+    this.columns = h("div", { class: "columns" }, this.facets, h("div", {}, this.panel, this.list, this.pager));
+    const { fields } = details;
+    this.facetFields = Object.keys(fields).filter((field) => FACET_TYPES.includes(fields[field])).slice(0, MAX_FACETS);
+    this.columns.classList.toggle("plain", !this.facetFields.length); // else the page reserves space for facets
+  }
+
+  // --- drawing
+
+  /** Draw the hits of a search; `request` is its body. */
+  draw(result, request) {
+    Object.assign(this, { result, request });
+    this.explanations.clear();
+    const focused = this.list.contains(document.activeElement) && document.activeElement.closest(".hit");
+    this.list.start = result.hits[0]?.rank || 1;
+    this.list.replaceChildren(...result.hits.map((hit) => h("li", {}, this.card(hit))));
+    this.drawStatus(result);
+    this.drawPager(result);
+    if (focused) {
+      const same = this.article(focused.dataset.id);
+      if (same) same.focus();
+      else this.actions.focusQuery();
+    }
+    if (this.focusFirst) this.list.querySelector(".hit")?.focus();
+    this.focusFirst = false;
+  }
+
+  drawPager({ more }) {
+    const { page } = this.state;
+    const step = (label, to, rel) =>
+      h("button", { type: "button", rel, onclick: () => this.actions.turn(to) }, label);
+    const parts = [
+      page > 1 ? step("← Better hits", page - 1, "prev") : h("span", {}),
+      h("span", { class: "dim" }, `page ${page}`),
+      more ? step("More hits →", page + 1, "next") : h("span", {}),
+    ];
+    this.pager.replaceChildren(...(page > 1 || more ? parts : []));
+  }
+
+  drawStatus(result) {
+    const { timings_ms: ms, mode, weight, weight_reason: reason, degraded = [] } = result;
+    const both = `by both${weight === null ? "" : `, ${Math.round(weight * 100)} % meaning`}`;
+    const how = { dense: "by meaning", lexical: "by words", hybrid: both }[mode];
+    const empty = !result.hits.length;
+    const onclick = () => this.actions.setFilter("");
+    this.live.replaceChildren(
+      this.summary(result),
+      empty && this.state.filter ? h("button", { type: "button", onclick }, "Search without the filter") : "",
+      degraded.length ? h("strong", { class: "warn" }, " Answered by words alone: the encoder is overloaded.") : "",
+    );
+    const parts = `encode ${ms.encode.toFixed(1)}, retrieve ${ms.retrieve.toFixed(1)}, fetch ${ms.fetch.toFixed(1)} ms`;
+    this.how.replaceChildren(
+      h("span", { class: "dim", title: reason || null }, `${how} · `),
+      h("span", { class: "dim", title: parts }, `${ms.total.toFixed(1)} ms · generation ${result.generation}`),
+      empty ? "" : legend(mode !== "dense"),
+    );
+  }
+
+  summary({ hits, more }) {
+    if (!hits.length) return h("strong", {}, this.state.page > 1 ? "No more hits. " : "Nothing matched. ");
+    if (!more && this.state.page === 1) return plural(hits.length, "hit");
+    return `hits ${hits[0].rank} to ${hits.at(-1).rank}`;
+  }
+
+  card(hit) {
+    const onclick = () => this.toggleWhy(hit.id);
+    const why = h("button", { type: "button", class: "why-button", "aria-expanded": "false", onclick }, "Why?");
+    const grades = h("span", { class: "judging" }, this.judgments?.buttons(hit));
+    return card(hit, {
+      actions: [grades, why], explanation: this.explanations.get(hit.id),
+      onfield: (field, value) => this.narrow(field, value), onopen: () => this.openDocument(hit),
+    });
+  }
+
+  /** Show the size of the collection and the keys, while there is no query. */
+  drawWelcome() {
+    this.clear();
+    const { documents, passages, encoder } = this.details;
+    this.live.replaceChildren(
+      h("strong", {}, plural(documents, "document")),
+      passages === documents ? "" : ` in ${plural(passages, "passage")}`,
+      h("span", { class: "dim" }, `, encoded by ${encoder}. `));
+    this.how.replaceChildren(
+      h("span", { class: "dim keys" }, h("kbd", {}, "/"), " goes to the query, ", h("kbd", {}, "↓"), " ",
+        h("kbd", {}, "↑"), " move through the hits, ", h("kbd", {}, "Enter"), " explains a hit"));
+  }
+
+  clear() {
+    this.result = this.request = null;
+    for (const part of [this.list, this.pager, this.facets, this.live, this.how]) part.replaceChildren();
+  }
+
+  showError(message, retry) {
+    this.how.replaceChildren();
+    const again = h("button", { type: "button", onclick: retry }, "Try again");
+    this.live.replaceChildren(h("strong", { class: "warn" }, message), " ", again);
+  }
+
+  // --- marks and facets, which follow when typing pauses
+
+  /** Mark the meaning in each visible hit, one hit after the other, and draw the facets. */
+  async decorate(signal) {
+    const waiting = [];
+    let busy = false;
+    const explain = async () => {
+      if (busy) return;
+      busy = true;
+      while (waiting.length && !signal.aborted) await this.mark(waiting.shift(), signal);
+      busy = false;
+    };
+    this.observer?.disconnect();
+    this.observer = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting || signal.aborted) continue;
+        this.observer.unobserve(target);
+        waiting.push(target);
+      }
+      explain();
+    });
+    for (const article of this.articles()) this.observer.observe(article);
+    if (this.facetFields.length) await this.drawFacets(signal);
+  }
+
+  async mark(article, signal) {
+    const hit = this.hit(article.dataset.id);
+    const best = hit?.passages[0];
+    if (!best || this.explanations.has(hit.id)) return;
+    try {
+      const found = await api.explain(this.collection, explainRequest(this.request, hit), signal);
+      this.explanations.set(hit.id, found);
+      article.querySelector(".passage").replaceChildren(...passageNodes(best, found).flat().filter(Boolean));
+    } catch (error) {
+      if (error.name !== "AbortError" && !(error instanceof Problem)) throw error; // the hit is useful without marks
+    }
+  }
+
+  async drawFacets(signal) {
+    try {
+      const { draw } = await import("./facets.js");
+      const request = { ...this.request, k: 1, offset: 0, facets: this.facetFields };
+      const { facets = {} } = await api.search(this.collection, request, signal);
+      if (signal.aborted) return;
+      draw(this.facets, facets, { filter: this.state.filter, narrow: (field, value) => this.narrow(field, value) });
+    } catch (error) {
+      if (error.name !== "AbortError" && error.status !== 0) this.facets.replaceChildren();
+    }
+  }
+
+  async narrow(field, value) {
+    const { clause, toggled } = await import("./clauses.js");
+    this.actions.setFilter(toggled(this.state.filter, clause(field, value)));
+  }
+
+  // --- explanation, document and judging: loaded on first use
+
+  articles() {
+    return [...this.list.querySelectorAll(".hit")];
+  }
+
+  article(id) {
+    return this.list.querySelector(`[data-id="${CSS.escape(id)}"]`);
+  }
+
+  hit(id) {
+    return this.result?.hits.find((hit) => hit.id === id);
+  }
+
+  /** Open the explanation of a hit, or close it. */
+  async toggleWhy(id) {
+    const article = this.article(id);
+    if (!article) return;
+    const button = article.querySelector(".why-button");
+    const isOpen = () => button.getAttribute("aria-expanded") === "true";
+    const open = isOpen();
+    button.setAttribute("aria-expanded", String(!open));
+    this.state.why = open ? "" : id;
+    address.write(this.state);
+    if (open) return article.querySelector(".why")?.remove();
+    const { collection, result, request } = this;
+    const given = { collection, result, request, hit: this.hit(id), explanation: this.explanations.get(id) };
+    const { panel } = await import("./why.js");
+    if (isOpen() && !article.querySelector(".why")) article.append(panel(given)); // the user may have closed it
+  }
+
+  async openDocument(hit) {
+    const { show } = await import("./document.js");
+    const explain = () => api.explain(this.collection, explainRequest(this.request, hit)).catch(() => null);
+    show(this.collection, hit, this.explanations.get(hit.id) ?? explain());
+  }
+
+  /** Switch judging on or off, as the checkbox says. */
+  async judge(checkbox) {
+    this.panel.hidden = !checkbox.checked;
+    const { Judge } = await import("./judge.js");
+    const on = checkbox.checked; // the user may have switched it again
+    if (on === Boolean(this.judgments)) return;
+    const given = { modes: this.details.modes, query: () => this.request?.query.trim() };
+    this.judgments = on ? new Judge(this.panel, this.collection, given) : null;
+    this.drawGrades();
+    await this.judgments?.load();
+    this.drawGrades();
+  }
+
+  /** Draw the grades into the existing cards, so that open explanations stay open. */
+  drawGrades() {
+    for (const article of this.articles()) {
+      const grades = this.judgments?.buttons(this.hit(article.dataset.id));
+      article.querySelector(".judging").replaceChildren(...(grades ? [grades] : []));
+    }
+  }
+}
