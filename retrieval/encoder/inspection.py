@@ -30,7 +30,9 @@ SUM_POOLINGS = frozenset({"mean", "mean_sqrt_len_tokens", "weightedmean"})
 
 @dataclass(frozen=True, slots=True)
 class TokenStates:
-    """A text's vector before the sum over its tokens: `weights @ states` has the direction of the vector.
+    """A text's vector before the sum over its tokens.
+
+    `weights @ states` has the direction of the vector.
 
     weights: (t,), summing to 1, zero for tokens that pooling leaves out.  states: (t, dimension).
     """
@@ -47,7 +49,10 @@ class _StatesRuntime(Protocol):
 
 
 class Inspector:
-    """Token states and attention of one encoder, loaded on first use.  Safe to call from several threads."""
+    """Token states and attention of one encoder, loaded on first use.
+
+    Safe to call from several threads.
+    """
 
     def __init__(
         self,
@@ -71,7 +76,10 @@ class Inspector:
 
     @property
     def sums_tokens(self) -> bool:
-        """True if a vector is a weighted sum of token states, so that a cosine is a sum over token pairs."""
+        """True if a vector is a weighted sum of token states.
+
+        A cosine is then a sum over token pairs.
+        """
         head = self._folder.head
         return not head.dense and len(head.poolings) == 1 and head.poolings[0] in SUM_POOLINGS
 

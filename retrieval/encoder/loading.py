@@ -22,12 +22,13 @@ AUTO = "auto"
 def load_encoder(
     name: str | Path = DEFAULT, *, runtime: str = AUTO, precision: str = AUTO, bulk: bool = False
 ) -> SentenceEncoder:
-    """Load an encoder: the packaged default, a sentence-transformers folder, or a hub name.
+    """Load an encoder by its name.
 
-    `runtime` is "auto", "torch" or "openvino"; `precision` is "auto", "f32", "bf16" or "int8".  Auto runs on a CUDA
-    device in bf16 if there is one, else on OpenVINO, in bf16 if the processor has it and in f32 otherwise.  A folder
-    that `attendex quantize` wrote runs in int8.  The result's `runtime` tells the choice.  `bulk` prepares the encoder
-    for many texts at once, as indexing needs; a single text then takes longer.
+    `name` is that of the packaged default, a sentence-transformers folder, or a hub name.  `runtime` is "auto",
+    "torch" or "openvino"; `precision` is "auto", "f32", "bf16" or "int8".  Auto runs on a CUDA device in bf16 if
+    there is one, else on OpenVINO, in bf16 if the processor has it and in f32 otherwise.  A folder that `attendex
+    quantize` wrote runs in int8.  The result's `runtime` tells the choice.  `bulk` prepares the encoder for many
+    texts at once, as indexing needs; a single text then takes longer.
     """
     _check_choice("runtime", runtime, RuntimeName)
     _check_choice("precision", precision, Precision)
@@ -50,7 +51,10 @@ def _check_choice(option: str, value: str, known: type[RuntimeName] | type[Preci
 
 
 def _choose_precision(folder: EncoderFolder, requested: str) -> str:
-    """Return int8 by default if the folder has an int8 graph; refuse it if the folder has none."""
+    """Return the precision, int8 by default if the folder has an int8 graph.
+
+    Raises EncoderError if int8 is requested and the folder has none.
+    """
     if requested == AUTO and folder.int8_graph:
         return Precision.INT8
     if requested == Precision.INT8 and not folder.int8_graph:

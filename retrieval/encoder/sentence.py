@@ -1,4 +1,4 @@
-"""The sentence encoder: prompts, tokenisation, batches of similar lengths, and a runtime."""
+"""The sentence encoder: tokenise texts, run them in batches, order the vectors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ Positions: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Adjacent blocks whose texts are batched together; block i has the texts `bounds[i]` to `bounds[i + 1]`."""
+    """Adjacent blocks whose texts are batched together.
+
+    Block i has the texts `bounds[i]` to `bounds[i + 1]`.
+    """
 
     bounds: Sequence[int]
     batches: Sequence[tuple[Positions, TokenBatch]]
@@ -87,7 +90,10 @@ class SentenceEncoder:
         return SentenceEncoder(self.folder, self.tokenizer, self.runtime.background(), self.fingerprint, self.inspector)
 
     def warm_up(self) -> None:
-        """Run the shapes of usual queries: the first batch of a shape takes several times as long as the next."""
+        """Run the shapes of usual queries.
+
+        The first batch of a shape takes several times as long as the next.
+        """
         for length in WARM_UP_LENGTHS:
             self.runtime.run(TokenBatch.of([[0] * length]))
         for length, counts in WARM_UP_BATCHES:
@@ -97,7 +103,10 @@ class SentenceEncoder:
                 self.runtime.run(batch, save_cpu=True)
 
     def _encode(self, texts: Sequence[str], prompt: str, save_cpu: bool) -> Vectors:
-        """Encode few tokens in the caller's thread, more in parallel threads, a long list through the stream."""
+        """Encode texts in the way that suits their number.
+
+        Few tokens run in the caller's thread, more in parallel threads, a long list through the stream.
+        """
         if len(texts) > BLOCK_TEXTS:
             blocks = (texts[start : start + BLOCK_TEXTS] for start in range(0, len(texts), BLOCK_TEXTS))
             return np.concatenate(list(self._stream(blocks, prompt)))
@@ -108,7 +117,10 @@ class SentenceEncoder:
             return self._assemble(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
 
     def _stream(self, blocks: Iterable[Sequence[str]], prompt: str) -> Iterator[Vectors]:
-        """Tokenise windows ahead in one thread; run their batches in `streams` threads, two windows at a time."""
+        """Encode blocks with tokenising and running in parallel.
+
+        One thread tokenises windows ahead; `streams` threads run the batches of two windows at a time.
+        """
         running: deque[tuple[_Window, list[Future[Vectors]]]] = deque()
         with (
             ThreadPoolExecutor(self.runtime.streams) as pool,
@@ -153,7 +165,10 @@ class SentenceEncoder:
         return _Window(bounds, batches)
 
     def _plan(self, lengths: Sequence[int]) -> Sequence[Sequence[int]]:
-        """Plan batches of text positions: one batch of few tokens, or enough batches to use every core."""
+        """Plan batches of text positions.
+
+        Few tokens make one batch, more make enough batches to use every core.
+        """
         total = sum(lengths)
         if total <= min(MIN_SHARE_TOKENS, self.runtime.budget_tokens):
             return [range(len(lengths))] if lengths else []
@@ -161,7 +176,10 @@ class SentenceEncoder:
         return plan_batches(lengths, min(self.runtime.budget_tokens, share))
 
     def _assemble(self, window: _Window, answers: Iterable[Vectors]) -> Vectors:
-        """Put vectors in the order of the texts; a text without tokens, special ones included, gets zeros."""
+        """Put vectors in the order of the texts.
+
+        A text without tokens, special ones included, gets zeros.
+        """
         out = np.zeros((window.bounds[-1], self.dimension), dtype=np.float32)
         for (positions, _), vectors in zip(window.batches, answers, strict=True):
             out[positions] = vectors

@@ -1,4 +1,4 @@
-"""The supported checkpoint families: how to read their config.json and the names of their weights.
+"""The supported checkpoint families, with their configuration and weight names.
 
 `LAYOUTS` has a row for each `model_type`.  A row maps our name of a weight to the checkpoint's names.  Tensors of
 several names are joined along the first dimension (our model has one projection for queries, keys and values).
@@ -20,7 +20,10 @@ ACTIVATION_NAMES = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "sw
 
 @dataclass(frozen=True, slots=True)
 class CheckpointLayout:
-    """The configuration and the weight names of a family.  `{i}` stands for the layer's number."""
+    """The configuration and the weight names of a family.
+
+    `{i}` stands for the layer's number.
+    """
 
     shape: Callable[[Config], Architecture]
     model_weights: Mapping[str, str]  # outside the layers
@@ -29,7 +32,10 @@ class CheckpointLayout:
 
 
 def read_architecture(config: Config) -> Architecture | None:
-    """Return the architecture that a config.json describes; None if the family is not in `LAYOUTS`."""
+    """Return the architecture that a config.json describes.
+
+    None if the family is not in `LAYOUTS`.
+    """
     layout = LAYOUTS.get(config.get("model_type", ""))
     if layout is None:
         return None
@@ -62,7 +68,10 @@ def _bert(config: Config) -> Architecture:
 
 
 def _after_padding(config: Config, padding: int, **changes: Any) -> Architecture:
-    """Return the BERT architecture with a position table that begins after the padding token's row."""
+    """Return a BERT architecture with an offset position table.
+
+    The table begins after the padding token's row.
+    """
     shape = {name: getattr(_bert(config), name) for name in Architecture.__slots__}
     offset = padding + 1
     return Architecture(
@@ -131,7 +140,10 @@ def _modernbert_layer(config: Config, kind: str) -> LayerKind:
 
 
 def _attendex(config: Config) -> Architecture:
-    """Read the configuration of an Attendex encoder: the fields of `Architecture`, with "heads" for `num_heads`."""
+    """Read the configuration of an Attendex encoder.
+
+    It holds the fields of `Architecture`, with "heads" for `num_heads`.
+    """
     given = dict(config["architecture"])
     layers = tuple(LayerKind(**layer) for layer in given.pop("layers"))
     return Architecture(num_heads=given.pop("heads"), layers=layers, **given)
@@ -219,7 +231,10 @@ LAYOUTS: Mapping[str, CheckpointLayout] = {
 
 
 def checkpoint_names(layout: CheckpointLayout, name: str) -> tuple[str, ...]:
-    """Return the checkpoint's names of our weight `name` ("layers.3.inner.up.bias"), without a prefix."""
+    """Return the checkpoint's names of our weight `name`, without a prefix.
+
+    A name is, for example, "layers.3.inner.up.bias".
+    """
     if name in layout.model_weights:
         return (layout.model_weights[name],)
     if not layout.layer_weights:

@@ -1,4 +1,4 @@
-"""Encoders by name: the packaged default, a folder, or a name on the Hugging Face hub."""
+"""Find an encoder by name: the packaged default, a folder, or a hub name."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ def _from_hub(name: str) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Check that a cached folder has all its weights: an interrupted download leaves some of the files."""
+    """Check that a cached folder has all its weights.
+
+    An interrupted download leaves some of the files.
+    """
     described = (folder / "config.json").exists() or (folder / "modules.json").exists()
     folders = {path.parent for path in folder.rglob("model.safetensors*")}
     try:

@@ -1,7 +1,8 @@
-"""Read the JSON of a sentence-transformers folder, in its old and its new format, and its fingerprint.
+"""Read the JSON of a sentence-transformers folder, and its fingerprint.
 
-This module parses JSON only, so that a process that runs a converted encoder never imports torch.  It never imports a
-Python module that a folder names: it refuses parts whose type name it does not know.
+The folder has the old or the new format.  This module parses JSON only, so that a process that runs a converted encoder
+never imports torch.  It never imports a Python module that a folder names: it refuses parts whose type name it does not
+know.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ INT8_FOLDER = "int8"  # of the graph that `attendex quantize` writes
 
 @dataclass(frozen=True)
 class EncoderFolder:
-    """The configuration of an encoder.  `transformer` is the folder of the attention stack's weights."""
+    """The configuration of an encoder.
+
+    `transformer` is the folder of the attention stack's config.json and weights.
+    """
 
     path: Path
     transformer: Path
@@ -86,7 +90,10 @@ def _parse_json(path: Path) -> Any:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """List the safetensors files of a folder: one, or those that the index of a split checkpoint names."""
+    """List the safetensors files of a folder.
+
+    A folder has one file, or the files in the index of a split checkpoint.
+    """
     single = folder / "model.safetensors"
     if single.is_file():
         return [single]
@@ -103,7 +110,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _split_names(index: Path) -> set[str]:
-    """Return the file names in the index of a split checkpoint; none if there is no index."""
+    """Return the file names in the index of a split checkpoint.
+
+    The set is empty if there is no index.
+    """
     files = read_json(index).get("weight_map", {})
     if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
         raise UnsupportedCheckpoint(f"{index}: weight_map must name a file for each weight; fetch the folder again")
@@ -159,7 +169,10 @@ class _Modules:
 
 
 def _read_modules(path: Path) -> _Modules:
-    """Read modules.json; a folder without it is a plain checkpoint, pooled by the mean."""
+    """Read the modules of a folder.
+
+    A folder without modules.json is a plain checkpoint, pooled by the mean.
+    """
     listed = _listed_modules(path)
     if not listed:
         return _Modules()
@@ -190,7 +203,10 @@ def _listed_modules(path: Path) -> list[dict[str, Any]]:
 
 
 def _kind(path: Path, module: Mapping[str, Any]) -> str:
-    """Return "Pooling" for "sentence_transformers.….Pooling"; refuse other code without importing it."""
+    """Return the name of a module's class.
+
+    "sentence_transformers.….Pooling" gives "Pooling".  Other code is refused without importing it.
+    """
     type_name = str(module.get("type", ""))
     if not type_name.startswith("sentence_transformers."):
         raise UnsupportedCheckpoint(
@@ -210,9 +226,10 @@ def _check_order(path: Path, kinds: list[str]) -> None:
 
 
 def refuse_remote_code(file: Path, needed: Collection[str]) -> None:
-    """Raise UnsupportedCheckpoint if a JSON file names its own Python code for one of the `needed` classes.
+    """Refuse a JSON file that names its own Python code for a `needed` class.
 
-    The file may name code for other classes of transformers; many checkpoints of supported families do.
+    Raises UnsupportedCheckpoint.  The file may name code for other classes of transformers; many checkpoints of
+    supported families do.
     """
     named = read_json(file).get("auto_map") or {}
     found = needed if isinstance(named, list) else [name for name in needed if name in named]
@@ -243,7 +260,10 @@ def _own_config(transformer: Path) -> dict[str, Any]:
 def _max_tokens(
     transformer: Path, own: Mapping[str, Any], config: Mapping[str, Any], shape: Architecture | None
 ) -> int:
-    """Return the folder's limit, else the tokenizer's, but at most the model's number of positions."""
+    """Return the maximum number of tokens of a text.
+
+    This is the folder's limit, else the tokenizer's, but at most the model's number of positions.
+    """
     stated = own.get("max_seq_length") or read_json(transformer / "tokenizer_config.json").get("model_max_length")
     positions = shape.max_positions if shape else config.get("max_position_embeddings", -1)
     limits = [int(limit) for limit in (stated, positions) if limit and 0 < limit < 1e9]
@@ -251,7 +271,10 @@ def _max_tokens(
 
 
 def _head(path: Path, modules: _Modules, pooling: Mapping[str, Any], outer: Mapping[str, Any]) -> HeadShape:
-    """Describe the head; it normalises vectors unless the folder says that its scores are inner products."""
+    """Describe the steps after the last hidden state.
+
+    Vectors are normalised unless the folder says that its scores are inner products.
+    """
     inner_product = str(outer.get("similarity_fn_name") or "cosine").startswith("dot")
     return HeadShape(
         poolings=_poolings(path, pooling),
@@ -292,7 +315,10 @@ def _dense(path: Path, folder: str) -> DenseShape:
 
 
 def _width(config: Mapping[str, Any]) -> int:
-    """Return the hidden size of a model that only transformers knows; the key differs by family."""
+    """Return the hidden size of a model that only transformers knows.
+
+    The key differs by family.
+    """
     for key in ("hidden_size", "d_model", "dim", "n_embd"):
         if isinstance(config.get(key), int):
             return int(config[key])
@@ -336,7 +362,10 @@ def _tokenizer_digest(folder: EncoderFolder) -> str:
 
 
 def _digest_files(paths: list[Path], root: Path) -> str:
-    """Return the SHA-256 of one file, or of the sorted lines "digest  name" of several."""
+    """Return the SHA-256 of files.
+
+    For several files it is the digest of the sorted lines "digest  name".
+    """
     if len(paths) == 1:
         return _digest_file(paths[0])
     lines = sorted(f"{_digest_file(path)}  {path.relative_to(root).as_posix()}\n" for path in paths)

@@ -1,4 +1,4 @@
-"""Text to token ids for the encoder, and to code-point offsets for chunking and highlighting."""
+"""Tokenise text, and locate tokens in it for chunking and highlighting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ INLINE_CHARACTERS = 2_048  # texts up to this total are tokenised in the caller'
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of a text: code-point offsets (t, 2), and the number of each token's word, -1 for special tokens."""
+    """The tokens of a text.
+
+    spans: code-point offsets (t, 2).  words: the number of each token's word, (t,), -1 for special tokens.
+    """
 
     spans: NDArray[np.int64]
     words: NDArray[np.int64]
@@ -39,7 +42,10 @@ class Tokens:
 
 
 class TextTokenizer:
-    """The folder's tokenizer.  Safe to call from several threads; batches run in parallel without the GIL."""
+    """The folder's tokenizer.
+
+    Safe to call from several threads.  Batches run in parallel without the GIL.
+    """
 
     def __init__(self, folder: EncoderFolder) -> None:
         self._folder = folder
@@ -59,15 +65,24 @@ class TextTokenizer:
 
     @cached_property
     def _untruncated(self) -> Tokenizer:
-        """The same tokenizer without truncation; loaded on first use, since a big vocabulary takes time."""
+        """The same tokenizer without truncation.
+
+        It is loaded on first use, because a big vocabulary takes time.
+        """
         return load_tokenizer(self._folder)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text with special tokens, truncated at the encoder's limit."""
+        """Return the token ids of each text, special tokens included.
+
+        Texts are truncated at the encoder's limit.
+        """
         return self._ids(texts, CHARACTERS_PER_TOKEN if self._keeps_start else ())
 
     def _ids(self, texts: Sequence[str], cuts: Sequence[int]) -> list[list[int]]:
-        """Tokenise the starts of long texts; retry a start that does not fill the limit with the next cut."""
+        """Tokenise the starts of long texts.
+
+        A start that does not fill the limit is tokenised again with the next cut.
+        """
         max_tokens = self._folder.max_tokens
         limit = cuts[0] * max_tokens if cuts else None
         found = [encoding.ids for encoding in self._encode([_start(text, limit) for text in texts])]
@@ -78,7 +93,10 @@ class TextTokenizer:
         return found
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
-        """Tokenise few short texts in this thread: they take less time than to wake the library's threads."""
+        """Tokenise few short texts in this thread, more in the library's threads.
+
+        To wake those threads takes longer than to tokenise a few short texts.
+        """
         if sum(map(len, texts)) <= INLINE_CHARACTERS:
             return [self._truncating.encode(text) for text in texts]
         return self._truncating.encode_batch_fast(texts)
@@ -101,12 +119,18 @@ class TextTokenizer:
         return number
 
     def spans(self, text: str) -> NDArray[np.int32]:
-        """Return the code-point offsets of all tokens of `text`, special tokens left out: (tokens, 2)."""
+        """Return the code-point offsets of all tokens of `text`: (tokens, 2).
+
+        Special tokens are left out.
+        """
         offsets = self._untruncated.encode(text, add_special_tokens=False).offsets
         return np.array(offsets, dtype=np.int32).reshape(-1, 2)
 
     def prompt_tokens(self, prompt: str) -> int:
-        """Count the tokens of a prompt at the start of a text, leading special tokens included."""
+        """Count the tokens of a prompt at the start of a text.
+
+        Leading special tokens count too.
+        """
         if not prompt:
             return 0
         encoded = self._truncating.encode(prompt)
@@ -121,7 +145,10 @@ def _is_cut(text: str, limit: int | None) -> bool:
 
 
 def _start(text: str, limit: int | None) -> str:
-    """Cut a long text at `limit`, at a space if there is one: half a word would give tokens of its own."""
+    """Cut a long text at `limit`, at a space if there is one.
+
+    Half a word would give tokens of its own.
+    """
     if not _is_cut(text, limit):
         return text
     space = text.rfind(" ", 1, limit)
@@ -150,7 +177,10 @@ def load_tokenizer(folder: EncoderFolder) -> Tokenizer:
 
 
 def _from_vocabulary(folder: Path) -> Tokenizer:
-    """Convert the vocabulary of a folder older than tokenizer.json; transformers knows each family's format."""
+    """Convert the vocabulary of a folder older than tokenizer.json.
+
+    transformers knows each family's format.
+    """
     if not any((folder / name).exists() for name in VOCABULARY_FILES):
         raise UnsupportedCheckpoint(f"{folder}: tokenizer.json is missing; fetch the folder again")
     refuse_remote_code(folder / "tokenizer_config.json", ("AutoTokenizer",))

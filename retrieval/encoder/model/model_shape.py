@@ -1,4 +1,4 @@
-"""The shape of an encoder: everything but its weights, in plain records that import no library."""
+"""The shape of an encoder, in plain records that import no library."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class DenseShape:
-    """A projection after pooling, in `folder`; `activation` is the name of a class of torch.nn."""
+    """A projection after pooling, in `folder`.
+
+    `activation` is the name of a class of torch.nn.
+    """
 
     inputs: int
     outputs: int
@@ -50,7 +53,10 @@ class DenseShape:
 
 @dataclass(frozen=True, slots=True)
 class HeadShape:
-    """All steps after the last hidden state: concatenated poolings, projections, truncation, normalisation."""
+    """The steps after the last hidden state.
+
+    Concatenated poolings, projections, truncation, normalisation.
+    """
 
     poolings: tuple[str, ...]
     dense: tuple[DenseShape, ...] = ()

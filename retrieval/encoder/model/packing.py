@@ -1,8 +1,9 @@
-"""Layouts of a batch's tokens in memory: end to end without padding, or in rows of one length.
+"""Layouts of a batch's tokens in memory.
 
-Attention, positions and pooling look across the tokens of a text, so they ask the layout.  All other operations work
-token by token, in any layout.  `PackedLayout` is the reference, and the layout on torch.  `RowLayout` has shapes that
-a graph compiler can follow, and is the layout of the exported graph.
+Tokens lie end to end without padding, or in rows of one length.  Attention, positions and pooling look across the
+tokens of a text, so they ask the layout.  All other operations work token by token, in any layout.  `PackedLayout` is
+the reference, and the layout on torch.  `RowLayout` has shapes that a graph compiler can follow, and is the layout of
+the exported graph.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class SequenceGroup:
-    """Adjacent sequences of one length: `count` of them, `length` tokens each, from token `start`."""
+    """Adjacent sequences of one length.
+
+    There are `count` of them with `length` tokens each, from token `start`.
+    """
 
     start: int
     count: int
@@ -101,7 +105,9 @@ class PackedLayout:
 
 
 class RowLayout:
-    """S texts in B rows of L tokens, one or several texts in a row: token tensors are (B, L, …).
+    """S texts in B rows of L tokens: token tensors are (B, L, …).
+
+    A row has one or several texts.
 
     texts: (B, L), the text of each token, -1 for none.  positions: (B, L), the position of each token in its text.
     spans: (S, 2), the start of each text, counted through all rows, and its number of tokens.  `skip` may be a tensor
@@ -118,9 +124,10 @@ class RowLayout:
 
     @cached_property
     def mask(self) -> Tensor:
-        """Attention mask, (B, 1, L, L) float: 0 for two tokens of one text, -inf for tokens of different texts.
+        """Attention mask, (B, 1, L, L) float.
 
-        Tokens without a text attend to each other.
+        It is 0 for two tokens of one text, -inf for tokens of different texts.  Tokens without a text attend to
+        each other.
         """
         apart = self.texts[:, None, :, None] != self.texts[:, None, None, :]
         return torch.zeros(apart.shape, device=apart.device).masked_fill(apart, -torch.inf)

@@ -1,4 +1,4 @@
-"""One vector a text from the hidden states of its tokens: pooling, projections, normalisation."""
+"""Turn hidden states into one vector a text: pooling, projections, normalisation."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 
 class SinusoidalPositions(nn.Module):
-    """Sines in the even dimensions, cosines in the odd ones, wavelengths from 2π to 20,000π; no weights.
+    """Sines in the even dimensions, cosines in the odd ones; no weights.
 
-    Vaswani et al., Attention Is All You Need, 2017, section 3.5.
+    Wavelengths run from 2π to 20,000π.  Vaswani et al., Attention Is All You Need, 2017, section 3.5.
     """
 
     def __init__(self, width: int) -> None:
@@ -27,7 +27,10 @@ class SinusoidalPositions(nn.Module):
 
 
 class LearnedPositions(nn.Module):
-    """A learned vector for each position; RoBERTa's and MPNet's tables start `offset` rows down."""
+    """A learned vector for each position.
+
+    RoBERTa's and MPNet's tables start `offset` rows down.
+    """
 
     def __init__(self, length: int, width: int, offset: int = 0) -> None:
         super().__init__()
@@ -40,9 +43,10 @@ class LearnedPositions(nn.Module):
 
 
 class RelativeBias(nn.Module):
-    """A learned bias for each head and bucket of distances: exact near, logarithmic far.
+    """A learned bias for each head and bucket of distances.
 
-    Raffel et al., Exploring the Limits of Transfer Learning, 2020, section 2.1, in the two-sided form of MPNet.
+    Near distances have a bucket each, far ones share logarithmic buckets.  Raffel et al., Exploring the Limits of
+    Transfer Learning, 2020, section 2.1, in the two-sided form of MPNet.
     """
 
     def __init__(self, num_heads: int, buckets: int, max_distance: int = 128) -> None:
@@ -68,9 +72,10 @@ class RelativeBias(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """Rotates each pair of dimensions (i, i + D/2) of queries and keys by an angle that grows with the position.
+    """Rotary positions of queries and keys.
 
-    Su et al., RoFormer, 2021.  cos, sin: (…, 1, D), float32.
+    Each pair of dimensions (i, i + D/2) is rotated by an angle that grows with the position.  Su et al., RoFormer,
+    2021.  cos, sin: (…, 1, D), float32.
     """
 
     cos: Tensor

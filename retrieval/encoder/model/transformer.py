@@ -1,4 +1,7 @@
-"""The encoder as a torch module: embeddings and a stack of layers, in the variants of known checkpoints."""
+"""The encoder as a torch module: embeddings and a stack of layers.
+
+It covers the variants of known checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,10 @@ class FeedForward(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and a feed-forward part, each with a residual and a normalisation."""
+    """Self-attention and a feed-forward part.
+
+    Each has a residual and a normalisation.
+    """
 
     def __init__(self, shape: Architecture, kind: LayerKind, *, first: bool) -> None:
         super().__init__()
@@ -143,9 +149,10 @@ def use_row_attention(transformer: Transformer) -> Transformer:
 
 
 class EncoderGraph(nn.Module):
-    """The whole encoder over rows of tokens, as it is exported; takes over the transformer given to it.
+    """The whole encoder over rows of tokens, as it is exported.
 
-    With `states` it also returns the token states before pooling, which explanations need.
+    It changes the transformer given to it.  With `states` it also returns the token states before pooling, which
+    explanations need.
     """
 
     def __init__(self, transformer: Transformer, head: PoolingHead, *, states: bool = False) -> None:
@@ -157,9 +164,10 @@ class EncoderGraph(nn.Module):
     def forward(
         self, ids: Tensor, texts: Tensor, positions: Tensor, spans: Tensor, skip: Tensor
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Encode rows: ids, texts, positions (B, L), spans (S, 2) as in `RowLayout`; skip (), a number of tokens.
+        """Encode rows of tokens.
 
-        Returns vectors (S, dimension), and with `states` also token states (B, L, width).
+        ids, texts, positions: (B, L); spans: (S, 2), as in `RowLayout`; skip: (), a number of tokens.  Returns
+        vectors (S, dimension), and with `states` also token states (B, L, width).
         """
         layout = RowLayout(texts, positions, spans, skip=skip)
         states = self.transformer(ids, layout)

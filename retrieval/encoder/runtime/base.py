@@ -42,7 +42,10 @@ class Runtime(Protocol):
         ...
 
     def background(self) -> Runtime:
-        """Return a runtime for low-priority work: few cores, small batches, beside this runtime."""
+        """Return a runtime for low-priority work beside this one.
+
+        It uses few cores and small batches.
+        """
         ...
 
 

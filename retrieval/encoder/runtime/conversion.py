@@ -1,8 +1,8 @@
-"""The encoder as one OpenVINO graph, from token ids to vectors and token states, and its cache.
+"""Convert the encoder to one OpenVINO graph, and cache it.
 
-A converted encoder is a folder `model.xml` + `model.bin` in the cache.  Its name is a digest of everything that
-decides its content.  It appears in the cache complete or not at all.  A process that finds it there needs neither
-torch nor the checkpoint's weights.
+The graph computes vectors and token states from token ids.  A converted encoder is a folder `model.xml` + `model.bin`
+in the cache.  Its name is a digest of everything that decides its content.  It appears in the cache complete or not at
+all.  A process that finds it there needs neither torch nor the checkpoint's weights.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ class GraphOutput(StrEnum):
 
 
 def cache_folder() -> Path:
-    """Return the folder of converted encoders: $ATTENDEX_CACHE, else in the user's cache directory."""
+    """Return the folder of converted encoders.
+
+    $ATTENDEX_CACHE, else a folder in the user's cache directory.
+    """
     chosen = os.environ.get("ATTENDEX_CACHE")
     if chosen:
         return Path(chosen)
@@ -55,7 +58,10 @@ def cache_folder() -> Path:
 def load_graph(
     folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core, output: GraphOutput = GraphOutput.VECTORS
 ) -> ov.Model:
-    """Load the encoder's graph with one output, from the cache or by converting the checkpoint."""
+    """Load the encoder's graph with one output.
+
+    It comes from the cache, or from converting the checkpoint.
+    """
     return keep_output(_cached_graph(folder, fingerprint, core), output)
 
 
@@ -82,9 +88,10 @@ def remove_mask(graph: ov.Model) -> ov.Model:
 
 
 def _decompose_attention(graph: ov.Model) -> None:
-    """Replace attention by two products and a softmax, which the compiler fuses with the transposition of the keys.
+    """Replace attention by two products and a softmax.
 
-    The compiler fuses ScaledDotProductAttention too, but copies the keys in front of it.  Its scale is 1 here.
+    The compiler fuses them, and the transposition of the keys with them.  The compiler fuses
+    ScaledDotProductAttention too, but copies the keys in front of it.  Its scale is 1 here.
     """
     from openvino import opset13
 
@@ -125,7 +132,10 @@ def _cache_key(folder: EncoderFolder, fingerprint: EncoderFingerprint) -> str:
 
 
 def read_quantized(path: Path, core: ov.Core) -> ov.Model:
-    """Read a graph that `attendex quantize` wrote; EncoderError if an earlier version wrote it."""
+    """Read a graph that `attendex quantize` wrote.
+
+    Raises EncoderError if an earlier version wrote it.
+    """
     graph = core.read_model(path)
     if not graph.has_rt_info(VERSION_KEY) or int(graph.get_rt_info(VERSION_KEY).value) != GRAPH_VERSION:
         raise EncoderError(f"{path} was written by an earlier version; make it again with: attendex quantize ENCODER …")
@@ -133,7 +143,10 @@ def read_quantized(path: Path, core: ov.Core) -> ov.Model:
 
 
 def save_graph(graph: ov.Model, path: Path) -> None:
-    """Write the graph as the folder `path`, all files at once; keep a folder that exists already."""
+    """Write the graph as the folder `path`, complete or not at all.
+
+    A folder that exists already is kept.
+    """
     import openvino as ov
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +167,10 @@ def save_graph(graph: ov.Model, path: Path) -> None:
 
 
 def export_graph(folder: EncoderFolder) -> ov.Model:
-    """Convert the checkpoint to a graph with the inputs of GRAPH_INPUTS and all of GraphOutput."""
+    """Convert the checkpoint to a graph.
+
+    Its inputs are those of GRAPH_INPUTS, its outputs all of GraphOutput.
+    """
     import openvino as ov
     import torch
 

@@ -1,4 +1,4 @@
-"""The encoder on OpenVINO: our model as a compiled graph, in float32, bfloat16 or int8.
+"""The encoder on OpenVINO, in float32, bfloat16 or int8.
 
 The runtime compiles the graph in three forms:
 
@@ -42,12 +42,18 @@ LONG_STATES_STEP = 32
 
 
 def round_length(length: int) -> int:
-    """Round a text's length up a little, so that a compiled shape serves later queries too."""
+    """Round a text's length up a little.
+
+    A compiled shape then serves later queries too.
+    """
     return round_up(length, 4 if length <= 32 else 8 if length <= 128 else 16)
 
 
 def pack_small_batch(batch: TokenBatch) -> TokenRows:
-    """Pack a small batch into as few rows as hold its texts side by side, in one of few shapes."""
+    """Pack a small batch into few rows, in one of few shapes.
+
+    The texts lie side by side.
+    """
     total, longest = len(batch.ids), max(batch.lengths)
     if len(batch.lengths) == 1:
         return batch.rows(round_length(total))
@@ -91,7 +97,10 @@ class OpenVINORuntime:
         self._compile_first()
 
     def _compile_first(self) -> None:
-        """Compile the forms that the process is sure to need.  RuntimeError if the graph cannot run here."""
+        """Compile the forms that the process is sure to need.
+
+        Raises RuntimeError if the graph cannot run on this machine.
+        """
         bulk = [self._throughput] if self._needs_mask else [self._throughput, self._unmasked]
         first = bulk if self._bulk else [self._low_latency, self._throughput]
         with ThreadPoolExecutor(len(first)) as pool:
@@ -110,13 +119,19 @@ class OpenVINORuntime:
         return (self._unmasked if full else self._throughput).requests().infer(batch.rows(length))
 
     def background(self) -> Runtime:
-        """Return a runtime with one request on the caller's thread, and so with its priority."""
+        """Return a runtime with one request, on the caller's thread.
+
+        The work has the priority of the caller's thread.
+        """
         one = _CompiledOnce(lambda: InferRequestPool(self._core, self._graph, self.precision, 1, max_requests=1))
         return _BackgroundRuntime(self.precision, one)
 
 
 class _CompiledOnce:
-    """A graph that is compiled on first use; the compilation of another graph does not block it."""
+    """A graph that is compiled on first use.
+
+    The compilation of another graph does not block it.
+    """
 
     def __init__(self, compile_graph: Callable[[], InferRequestPool]) -> None:
         self._compile_graph = compile_graph
@@ -179,7 +194,10 @@ class InferRequestPool:
 
 
 def float_precision(precision: Precision) -> Precision:
-    """Return the precision of floating-point operations; in an int8 graph bfloat16 if it is native."""
+    """Return the precision of floating-point operations.
+
+    In an int8 graph it is bfloat16 if that is native.
+    """
     if precision is Precision.INT8:
         return Precision.BF16 if has_bf16() else Precision.F32
     return precision

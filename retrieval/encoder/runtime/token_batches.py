@@ -1,4 +1,4 @@
-"""Batches of token ids, bounded by tokens and not by texts, and their layout in rows."""
+"""Batches of token ids with a limit of tokens, and their layout in rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ TOKENS_PER_PADDING = 10  # to fill whole vector registers, at most one token in 
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Token ids of B texts, end to end.  The first `skip` tokens of each are a prompt that pooling leaves out."""
+    """Token ids of B texts, end to end.
+
+    The first `skip` tokens of each text are a prompt that pooling leaves out.
+    """
 
     ids: NDArray[np.int32]  # (T,)
     lengths: tuple[int, ...]  # B, each at least 1
@@ -29,7 +32,10 @@ class TokenBatch:
         return cls(ids, lengths, skip)
 
     def rows(self, length: int, *, shared: bool = False) -> TokenRows:
-        """Lay the texts in rows of `length` tokens: one text a row, or as many as fit if `shared`."""
+        """Lay the texts in rows of `length` tokens.
+
+        A row has one text, or as many as fit if `shared`.
+        """
         if shared:
             count, starts = pack_rows(self.lengths, length)
         else:
@@ -39,7 +45,10 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True)
 class TokenRows:
-    """The inputs of a graph (see `RowLayout`): ids, texts, positions (R, L) and spans (B, 2), all int32."""
+    """The inputs of a graph, all int32 (see `RowLayout`).
+
+    ids, texts, positions: (R, L).  spans: (B, 2).
+    """
 
     ids: NDArray[np.int32]
     texts: NDArray[np.int32]
@@ -72,7 +81,7 @@ class TokenRows:
 
 
 def pack_rows(lengths: Sequence[int], length: int) -> tuple[int, NDArray[np.int64]]:
-    """Pack texts of `lengths` into rows of `length` tokens by first fit, longest text first.
+    """Pack texts into rows of `length` tokens by first fit, longest text first.
 
     Returns the number of rows and the start of each text, counted through all rows, (B,).
     """
@@ -93,20 +102,21 @@ def round_up(number: int, step: int) -> int:
 
 
 def row_length(longest: int) -> int:
-    """Return the row length for a batch of many tokens whose longest text has `longest` tokens.
+    """Return the row length of a batch of many tokens.
 
-    The result is the next multiple of 16 if that adds little padding: a remainder of 16 costs attention more than as
-    much padding does, and fewer row lengths mean fewer shapes.
+    `longest` is the number of tokens of its longest text.  The result is the next multiple of 16 if that adds
+    little padding: a remainder of 16 costs attention more than as much padding does, and fewer row lengths mean
+    fewer shapes.
     """
     whole = round_up(longest, SIMD_TOKENS)
     return whole if TOKENS_PER_PADDING * (whole - longest) <= whole else longest
 
 
 def plan_batches(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
-    """Divide texts into batches of similar lengths: positions of texts, longest texts first.
+    """Divide texts into batches of similar lengths, longest texts first.
 
-    The number of texts of a batch times its row length stays within `budget_tokens`, which bounds padding and memory.
-    A single text above the budget is a batch of its own.
+    Returns positions of texts.  The number of texts of a batch times its row length stays within `budget_tokens`,
+    which bounds padding and memory. A single text above the budget is a batch of its own.
     """
     batches: list[list[int]] = []
     capacity = 0  # texts that the last batch can still take

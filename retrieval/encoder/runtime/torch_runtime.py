@@ -1,4 +1,4 @@
-"""Runtimes on torch: our model over packed sequences, and transformers' own models.
+"""Runtimes on torch: our model, and transformers' own models.
 
 `TorchRuntime` is the reference for all other runtimes.  `AutoModelRuntime` runs the architectures that
 `checkpoint/architectures.py` does not list.  `TorchTokenStates` shows token states and attention weights.
@@ -108,13 +108,19 @@ def _load_auto_model(folder: EncoderFolder) -> Any:
 
 
 class TorchTokenStates:
-    """Token states and attention weights of our model, in float32.  Safe to call from several threads."""
+    """Token states and attention weights of our model, in float32.
+
+    Safe to call from several threads.
+    """
 
     def __init__(self, folder: EncoderFolder) -> None:
         self._transformer = load_transformer(folder)
 
     def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Return (t, width) for the t token ids of each text, in one batch; no text is empty."""
+        """Return the token states of each text, (t, width), in one batch.
+
+        `texts` holds t token ids a text; no text is empty.
+        """
         hidden = self._run(texts, None)
         return [states.numpy() for states in torch.split(hidden, list(map(len, texts)))]
 

@@ -57,7 +57,7 @@ def texts() -> Sequence[str]:
 
 @pytest.fixture(scope="session")
 def make_folder(tmp_path_factory: pytest.TempPathFactory, default_folder: Path) -> MakeFolder:
-    """Return a function that writes a sentence-transformers folder with a tiny random BERT.
+    """Return a function that writes an encoder folder with a tiny BERT.
 
     `pooling`, `outer` and `own` are the contents of its JSON files.
     """

@@ -1,4 +1,4 @@
-"""Compare old and new encoder folders with sentence-transformers, and test the refusals."""
+"""Compare encoder folders with sentence-transformers, and test refusals."""
 
 from __future__ import annotations
 
@@ -168,7 +168,10 @@ def test_split_and_half_precision_checkpoints(make_folder: MakeFolder, texts: Se
 
 
 def test_names_of_old_checkpoints(make_folder: MakeFolder, texts: Sequence[str]) -> None:
-    """Old checkpoints store LayerNorm as gamma and beta, and have "bert." before every name."""
+    """Old checkpoints name the weights of LayerNorm gamma and beta.
+
+    They also have "bert." before every name.
+    """
     folder = make_folder()
     before = load_encoder(folder, runtime="torch", precision="f32").encode_passages(texts)
     old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}

@@ -1,4 +1,4 @@
-"""Compare poolings and projections with sentence-transformers' modules, packed and in rows."""
+"""Compare poolings and projections with those of sentence-transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare every known architecture with transformers, on small random weights and ragged batches."""
+"""Compare every known architecture with transformers, on random weights."""
 
 from __future__ import annotations
 
@@ -135,7 +135,10 @@ def test_sinusoidal_positions_run_in_bfloat16() -> None:
 
 
 def test_weights_below_a_prefix_are_found(tmp_path: Path) -> None:
-    """A checkpoint with a training head has "bert." before every name, and weights that the encoder does not use."""
+    """A checkpoint with a training head has "bert." before every name.
+
+    It also has weights that the encoder does not use.
+    """
     name, settings = FAMILIES["bert"]
     torch.manual_seed(0)
     config = getattr(transformers, f"{name}Config")(**settings)

@@ -1,4 +1,4 @@
-"""Compare AutoModelRuntime with sentence-transformers on families that our model does not run."""
+"""Compare AutoModelRuntime with sentence-transformers."""
 
 from __future__ import annotations
 
