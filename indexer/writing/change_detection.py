@@ -10,7 +10,7 @@ import numpy as np
 from indexer.writing.pending_generation import PendingGeneration, WriterCounts
 from retrieval.errors import BadDocument, InputError
 from retrieval.index.collection.document_ids import Digests, content_digests, id_digests
-from retrieval.index.metadata.schema import typed
+from retrieval.index.metadata.schema import typed_metadata
 from retrieval.types import Bitmap, Document, Schema
 
 
@@ -29,7 +29,9 @@ def check_documents(documents: Sequence[Document], schema: Schema) -> CheckedDoc
         raise BadDocument("a document has an empty id; give every document one")
     ids = id_digests([document.id for document in documents])
     documents = [
-        replace(document, metadata=typed(document.metadata, schema, document.id)) if document.metadata else document
+        replace(document, metadata=typed_metadata(document.metadata, schema, document.id))
+        if document.metadata
+        else document
         for document in documents
     ]
     return CheckedDocuments(documents, ids, content_digests(documents))

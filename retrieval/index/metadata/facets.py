@@ -1,4 +1,4 @@
-"""Facets: how many of the matching documents have each value of a field; and the order that a field gives them."""
+"""Facet counts of a metadata field, and sorting by a metadata field."""
 
 from __future__ import annotations
 
@@ -12,40 +12,47 @@ from retrieval.index.metadata.filters import known_field
 from retrieval.index.metadata.schema import plain_number
 from retrieval.types import Bitmap, FacetCount, FieldType, Schema
 
-MAX_VALUES = 100  # of one facet in an answer
+MAX_VALUES = 100  # of a facet in an answer
 
 
 def facet_type(field: str, schema: Schema) -> FieldType:
-    """The type of a field that can be counted; FilterError for any other."""
+    """Return the type of a facet's field.  Raises FilterError for an unknown field."""
     return known_field(field, schema, "facets")
 
 
 def sort_type(field: str, schema: Schema) -> FieldType:
-    """The type of a field that documents can be sorted by; FilterError for any other."""
+    """Return the type of a sort field.
+
+    Raises FilterError for an unknown field and for a field of lists.
+    """
     kind = known_field(field, schema, "sort")
     if kind is FieldType.STRINGS:
         raise FilterError(
-            f"sort: {field!r} holds lists, which have no order; sort by a field with one value a document"
+            f"sort: {field!r} contains lists, which have no order; sort by a field with one value per document"
         )
     return kind
 
 
 def count_values(column: pa.ChunkedArray, matching: Bitmap, *, limit: int = MAX_VALUES) -> tuple[FacetCount, ...]:
-    """Documents per value, most frequent first, then by value; dates count by day (UTC), as `2024-05-01`.
+    """Count documents per value: the most frequent values first, ties by value.
 
-    column: a field of all documents; matching: (documents,).  A document counts once for each of its values.
+    column: a field of all documents.  matching: (documents,).  A document counts once for each of its values.  Dates
+    count by day (UTC), as `2024-05-01`.
     """
-    values = _one_row_a_value(column.filter(pa.array(matching)))
+    values = _value_per_row(column.filter(pa.array(matching)))
     if pa.types.is_timestamp(values.type):
         values = pc.strftime(values, format="%Y-%m-%d")
     counted = pc.value_counts(values.drop_null())
     pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
-    most = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:limit]
-    return tuple(FacetCount(plain_number(value), count) for value, count in most)
+    top = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:limit]
+    return tuple(FacetCount(plain_number(value), count) for value, count in top)
 
 
 def order_by(column: pa.ChunkedArray, documents: NDArray[np.int64], *, descending: bool) -> NDArray[np.int64]:
-    """Ranks of `documents` by their value, (n,): equal values have equal ranks, documents without one the last."""
+    """Return the ranks of `documents` by their value: (n,).
+
+    Equal values have equal ranks.  Documents without a value have the last rank.
+    """
     values = column.take(pa.array(documents)).combine_chunks()
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())
@@ -53,8 +60,8 @@ def order_by(column: pa.ChunkedArray, documents: NDArray[np.int64], *, descendin
     return np.asarray(ranks.to_numpy(), dtype=np.int64)
 
 
-def _one_row_a_value(column: pa.ChunkedArray) -> pa.Array:
-    """All values, those of lists one by one and each once a document."""
+def _value_per_row(column: pa.ChunkedArray) -> pa.Array:
+    """Return all values; a list gives each of its distinct values once."""
     values = column.combine_chunks()
     if not pa.types.is_list(values.type):
         return values

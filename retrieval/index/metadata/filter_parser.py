@@ -1,17 +1,17 @@
-"""Filter expressions as text: what may be written, and the tree that it becomes.
+"""The grammar of filter expressions, and the parser that turns text into a tree.
 
     expression  = conjunction { OR conjunction }
     conjunction = negation { AND negation }
     negation    = NOT negation | "(" expression ")" | condition
-    condition   = field                                         a boolean field that is true
+    condition   = field                                         a boolean field with the value true
                 | field ( "=" | "==" | "!=" | "<" | "<=" | ">" | ">=" ) value
                 | field [ NOT ] IN "[" value { "," value } "]"
                 | field [ NOT ] EXISTS
     field       = name | quoted
     value       = quoted | number | date | date and time | TRUE | FALSE | name
 
-Keywords may be in either case.  A name starts with a letter or `_` and goes on with letters, digits, `_`, `.` and `-`;
-any other name, and one that is a keyword, is quoted.  Quotes are double or single, with backslash escapes.
+Keywords may be in upper or lower case.  A name starts with a letter or `_`; letters, digits, `_`, `.` and `-` follow.
+Other names, and keywords as names, need quotes.  Quotes are double or single, with backslash escapes.
 """
 
 from __future__ import annotations
@@ -27,23 +27,26 @@ from retrieval.index.metadata.schema import is_exact
 
 MAX_LENGTH = 65_536  # characters of an expression
 MAX_DEPTH = 64  # nested parentheses and NOTs
-MAX_CONDITIONS = 256  # each costs a pass over a column
+MAX_CONDITIONS = 256  # each condition reads a whole column
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A point in time, or a whole day (UTC) when written without a time: from `start` up to but without `end`."""
+    """A point in time, or a day (UTC) if the expression has no time.
+
+    A day is from `start` up to but without `end`; a point has no `end`.
+    """
 
     start: datetime
-    end: datetime | None = None  # None for a point
+    end: datetime | None = None
 
 
 Value: TypeAlias = str | float | bool | Moment
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """`field operator value`; `column` is where the field stands, from 1."""
+class FieldComparison:
+    """`field operator value`; `column` is the position of the field, from 1."""
 
     field: str
     operator: str  # "=", "<", "<=", ">" or ">="; "!=" is the negation of "="
@@ -52,7 +55,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
+class FieldMembership:
     """`field IN [values]`."""
 
     field: str
@@ -61,8 +64,8 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
-class Existence:
-    """`field EXISTS`: the document has a value there."""
+class FieldExistence:
+    """`field EXISTS`: the document has a value of the field."""
 
     field: str
     column: int
@@ -70,23 +73,27 @@ class Existence:
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    """Everything that `operand` does not match, documents without the field included."""
+    """All documents that `operand` does not match, also those without the field."""
 
-    operand: Node
+    operand: FilterNode
 
 
 @dataclass(frozen=True, slots=True)
 class Conjunction:
-    operands: tuple[Node, ...]
+    """The documents that all operands match."""
+
+    operands: tuple[FilterNode, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Disjunction:
-    operands: tuple[Node, ...]
+    """The documents that an operand matches."""
+
+    operands: tuple[FilterNode, ...]
 
 
-Condition: TypeAlias = Comparison | Membership | Existence
-Node: TypeAlias = Condition | Negation | Conjunction | Disjunction
+FieldCondition: TypeAlias = FieldComparison | FieldMembership | FieldExistence
+FilterNode: TypeAlias = FieldCondition | Negation | Conjunction | Disjunction
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -99,8 +106,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _KEYWORDS = frozenset({"AND", "OR", "NOT", "IN", "EXISTS", "TRUE", "FALSE"})
-_COMPARED = "a comparison (=, !=, <, <=, >, >=), IN or EXISTS"
-_VALUE = "a value (quoted text, number, date such as 2024-05-01, TRUE or FALSE)"
+_EXPECTED_CONDITION = "a comparison (=, !=, <, <=, >, >=), IN or EXISTS"
+_EXPECTED_VALUE = "a value (quoted text, number, date such as 2024-05-01, TRUE or FALSE)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +123,16 @@ class _Token:
         return repr(self.text if len(self.text) <= 40 else self.text[:40] + "…")
 
 
-def parse(expression: str) -> Node:
-    """The tree of an expression; FilterError names the column and what was expected there."""
+def parse_filter(expression: str) -> FilterNode:
+    """Return the tree of an expression.
+
+    Raises FilterError, which names the column and the expected syntax.
+    """
     if len(expression) > MAX_LENGTH:
-        raise FilterError(f"the filter has {len(expression):,} characters; the most is {MAX_LENGTH:,}")
+        raise FilterError(f"the filter has {len(expression):,} characters; shorten it to {MAX_LENGTH:,}")
     if any("\ud800" <= character <= "\udfff" for character in expression):
-        raise FilterError("the filter holds half of a surrogate pair, which is no character")
-    return _Parser(_tokens(expression)).whole()
+        raise FilterError("the filter contains half of a surrogate pair; write the whole character")
+    return _Parser(_tokens(expression)).parse()
 
 
 def _tokens(expression: str) -> list[_Token]:
@@ -151,11 +161,14 @@ def _unreadable(expression: str, position: int) -> FilterError:
             f"filter, column {position + 1}: {word!r} is neither a number nor a date such as 2024-05-01; "
             "quote it if it is text"
         )
-    return FilterError(f"filter, column {position + 1}: unexpected {character!r}; quote names and values that hold it")
+    return FilterError(f"filter, column {position + 1}: unexpected {character!r}; quote the name or value with it")
 
 
 class _Parser:
-    """Recursive descent; each method reads one rule of the grammar above and leaves the next token in `here`."""
+    """A recursive-descent parser: each method reads one rule of the grammar.
+
+    `current` is the next token that no rule has read.
+    """
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
@@ -164,37 +177,37 @@ class _Parser:
         self._conditions = 0
 
     @property
-    def here(self) -> _Token:
+    def current(self) -> _Token:
         return self._tokens[self._next]
 
-    def whole(self) -> Node:
+    def parse(self) -> FilterNode:
         node = self._expression()
-        if self.here.kind != "end":
+        if self.current.kind != "end":
             raise self._expected("AND, OR or the end of the expression")
         return node
 
-    def _expression(self) -> Node:
+    def _expression(self) -> FilterNode:
         operands = self._separated("OR", self._conjunction)
         return operands[0] if len(operands) == 1 else Disjunction(operands)
 
-    def _conjunction(self) -> Node:
+    def _conjunction(self) -> FilterNode:
         operands = self._separated("AND", self._negation)
         return operands[0] if len(operands) == 1 else Conjunction(operands)
 
-    def _separated(self, keyword: str, operand: Callable[[], Node]) -> tuple[Node, ...]:
+    def _separated(self, keyword: str, operand: Callable[[], FilterNode]) -> tuple[FilterNode, ...]:
         operands = [operand()]
         while self._accept(keyword):
             operands.append(operand())
         return tuple(operands)
 
-    def _negation(self) -> Node:
-        if self.here.text not in ("NOT", "("):
+    def _negation(self) -> FilterNode:
+        if self.current.text not in ("NOT", "("):
             return self._condition()
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise FilterError(f"filter, column {self.here.column}: nested more than {MAX_DEPTH} deep")
+            raise FilterError(f"filter, column {self.current.column}: nested more than {MAX_DEPTH} deep; simplify it")
         if self._accept("NOT"):
-            node: Node = Negation(self._negation())
+            node: FilterNode = Negation(self._negation())
         else:
             self._accept("(")
             node = self._expression()
@@ -202,8 +215,8 @@ class _Parser:
         self._depth -= 1
         return node
 
-    def _condition(self) -> Node:
-        token = self.here
+    def _condition(self) -> FilterNode:
+        token = self.current
         self._conditions += 1
         if self._conditions > MAX_CONDITIONS:
             raise FilterError(
@@ -212,26 +225,28 @@ class _Parser:
         if token.kind not in ("name", "quoted"):
             raise self._expected("a field name")
         field = _unquoted(self._take())
-        if self.here.kind == "operator":
+        if self.current.kind == "operator":
             operator = self._take().text
-            comparison = Comparison(field, "=" if operator in ("==", "!=") else operator, self._value(), token.column)
+            comparison = FieldComparison(
+                field, "=" if operator in ("==", "!=") else operator, self._value(), token.column
+            )
             return Negation(comparison) if operator == "!=" else comparison
         return self._named_condition(field, token.column)
 
-    def _named_condition(self, field: str, column: int) -> Node:
+    def _named_condition(self, field: str, column: int) -> FilterNode:
         """`field` alone, or with IN or EXISTS after it."""
         negated = self._accept("NOT")
-        node: Node
+        node: FilterNode
         if self._accept("IN"):
-            node = Membership(field, self._list(), column)
+            node = FieldMembership(field, self._list(), column)
         elif self._accept("EXISTS"):
-            node = Existence(field, column)
+            node = FieldExistence(field, column)
         elif negated:
             raise self._expected("IN or EXISTS")
-        elif self.here.kind == "end" or self.here.text in ("AND", "OR", ")"):
-            return Comparison(field, "=", True, column)
+        elif self.current.kind == "end" or self.current.text in ("AND", "OR", ")"):
+            return FieldComparison(field, "=", True, column)
         else:
-            raise self._expected(_COMPARED)
+            raise self._expected(_EXPECTED_CONDITION)
         return Negation(node) if negated else node
 
     def _list(self) -> tuple[Value, ...]:
@@ -243,24 +258,24 @@ class _Parser:
         return tuple(values)
 
     def _value(self) -> Value:
-        token = self.here
+        token = self.current
         if token.text in ("TRUE", "FALSE") and token.kind == "keyword":
             return self._take().text == "TRUE"
         if token.kind == "number":
             return _number(self._take())
         if token.kind == "date":
-            return moment(self._take().text, token.column)
+            return parse_moment(self._take().text, token.column)
         if token.kind in ("quoted", "name"):
             return _unquoted(self._take())
-        raise self._expected(_VALUE)
+        raise self._expected(_EXPECTED_VALUE)
 
     def _take(self) -> _Token:
-        token = self.here
+        token = self.current
         self._next += 1
         return token
 
     def _accept(self, text: str) -> bool:
-        accepted = self.here.kind in ("keyword", "mark") and self.here.text == text
+        accepted = self.current.kind in ("keyword", "mark") and self.current.text == text
         self._next += accepted
         return accepted
 
@@ -268,16 +283,19 @@ class _Parser:
         if not self._accept(text):
             raise self._expected(expected)
 
-    def _expected(self, what: str) -> FilterError:
-        return FilterError(f"filter, column {self.here.column}: expected {what}, found {self.here.shown}")
+    def _expected(self, syntax: str) -> FilterError:
+        return FilterError(f"filter, column {self.current.column}: expected {syntax}, found {self.current.shown}")
 
 
 def _number(token: _Token) -> float:
-    """A number; FilterError for a whole one that no number field holds, which would be taken for its neighbours."""
+    """Return a number.
+
+    Raises FilterError for a whole number that a double does not represent: it would match its neighbours.
+    """
     if token.text.lstrip("+-").isdigit() and not is_exact(int(token.text)):
         raise FilterError(
-            f"filter, column {token.column}: no number field holds {token.text} exactly; "
-            f'where the field is text, quote it: "{token.text}"'
+            f"filter, column {token.column}: a number field cannot represent {token.text} exactly; "
+            f'if the field is text, quote it: "{token.text}"'
         )
     return float(token.text)
 
@@ -286,19 +304,19 @@ def _unquoted(token: _Token) -> str:
     return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL) if token.kind == "quoted" else token.text
 
 
-def moment(text: str, column: int) -> Moment:
-    """A date or date and time; UTC where no zone is given."""
+def parse_moment(text: str, column: int) -> Moment:
+    """Return a date, or a date and time; without a time zone, in UTC."""
     try:
         when = datetime.fromisoformat(text.upper())
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-        day = min(timedelta(days=1), datetime.max.replace(tzinfo=UTC) - when)  # the last one lacks a microsecond
+        day = min(timedelta(days=1), datetime.max.replace(tzinfo=UTC) - when)  # the last day ends a microsecond early
         return Moment(when, when + day if _is_day(text) else None)
     except (ValueError, OverflowError) as error:
-        raise FilterError(f"filter, column {column}: {text!r} is no date ({error}); write 2024-05-01") from None
+        raise FilterError(f"filter, column {column}: {text!r} is not a date ({error}); write 2024-05-01") from None
 
 
 def _is_day(text: str) -> bool:
-    """Whether a date is written without a time."""
+    """Check whether a date has no time."""
     try:
         date.fromisoformat(text.upper())
     except ValueError:

@@ -1,10 +1,10 @@
-"""Filters: an expression over metadata fields becomes one bitmap of documents, before any search.
+"""Filters: expressions over metadata fields, evaluated to a bitmap of documents.
 
     year >= 2019 AND topic IN ["nlp", "ir"] AND NOT draft AND author EXISTS AND date < 2024-05-01
 
-The grammar stands in `filter_syntax.py`.  Meaning, where it could be doubted: logic has two values, so a document
-without the field fails every comparison and passes its negation (`a != 1` is `NOT a = 1`); a list matches when any
-element does; text compares by code points; a date without a time is the whole day, in UTC.
+`filter_parser.py` has the grammar.  Logic has two values: a document without the field fails every comparison and
+passes its negation (`a != 1` is `NOT a = 1`).  A list matches if one of its elements does.  Text is compared by code
+points.  A date without a time is the whole day, in UTC.  The filter is evaluated before any search.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import pyarrow.compute as pc
 
 from retrieval.errors import FilterError
 from retrieval.index.metadata.filter_parser import (
-    Comparison,
-    Condition,
     Conjunction,
     Disjunction,
-    Existence,
-    Membership,
+    FieldComparison,
+    FieldCondition,
+    FieldExistence,
+    FieldMembership,
+    FilterNode,
     Moment,
     Negation,
-    Node,
     Value,
-    moment,
-    parse,
+    parse_filter,
+    parse_moment,
 )
 from retrieval.types import Bitmap, FieldType, Schema
 
@@ -49,17 +49,20 @@ _COMPARE = {"=": pc.equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, "
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A checked filter; made by `compile_filter`."""
+    """A filter whose fields and values fit a schema; see `compile_filter`."""
 
     expression: str
-    root: Node
+    root: FilterNode
     schema: Schema
 
     def documents(self, column: Callable[[str], pa.ChunkedArray], n: int) -> Bitmap:
-        """The documents that match, (n,); `column(field)` gives a field of all n, null where absent."""
+        """Return the documents that match: (n,).
+
+        column: returns a field of all n documents, with null for a document without the field.
+        """
         return self._matches(self.root, column, n)
 
-    def _matches(self, node: Node, column: Callable[[str], pa.ChunkedArray], n: int) -> Bitmap:
+    def _matches(self, node: FilterNode, column: Callable[[str], pa.ChunkedArray], n: int) -> Bitmap:
         match node:
             case Negation(operand):
                 return ~self._matches(operand, column, n)
@@ -76,18 +79,18 @@ class Filter:
 
 
 def compile_filter(expression: str, schema: Schema) -> Filter:
-    """Read an expression and hold it against the schema.
+    """Parse an expression and check it against a schema.
 
-    FilterError: what cannot be read, with its column; an unknown field, with the nearest known one; a value whose type
-    is not the field's.
+    Raises FilterError for a syntax error (with its column), an unknown field (with the nearest known field) and a value
+    of another type than the field.
     """
-    return Filter(expression, _typed(parse(expression), schema), dict(schema))
+    return Filter(expression, _typed(parse_filter(expression), schema), dict(schema))
 
 
-def known_field(name: str, schema: Schema, what: str) -> FieldType:
-    """The type of a field; FilterError names the nearest known field.
+def known_field(name: str, schema: Schema, context: str) -> FieldType:
+    """Return the type of a field.
 
-    `what` names the place for the message.
+    Raises FilterError, which names the nearest known field.  `context` starts the message.
     """
     if name in schema:
         return schema[name]
@@ -98,10 +101,10 @@ def known_field(name: str, schema: Schema, what: str) -> FieldType:
         hint = "the fields are " + ", ".join(map(repr, sorted(schema)))
     else:
         hint = "the collection has no metadata fields"
-    raise FilterError(f"{what}: unknown field {name!r}; {hint}")
+    raise FilterError(f"{context}: unknown field {name!r}; {hint}")
 
 
-def _typed(node: Node, schema: Schema) -> Node:
+def _typed(node: FilterNode, schema: Schema) -> FilterNode:
     match node:
         case Negation(operand):
             return Negation(_typed(operand, schema))
@@ -111,21 +114,21 @@ def _typed(node: Node, schema: Schema) -> Node:
             return Disjunction(tuple(_typed(each, schema) for each in operands))
     kind = known_field(node.field, schema, f"filter, column {node.column}")
     match node:
-        case Comparison(field, operator, value, column):
+        case FieldComparison(field, operator, value, column):
             if operator != "=" and kind not in _ORDERED:
                 raise FilterError(
                     f"filter, column {column}: {field!r} is a {kind} field and has no order; compare it with = or !="
                 )
-            return Comparison(field, operator, _fitting(value, kind, node), column)
-        case Membership(field, values, column):
-            return Membership(field, tuple(_fitting(value, kind, node) for value in values), column)
+            return FieldComparison(field, operator, _fitting(value, kind, node), column)
+        case FieldMembership(field, values, column):
+            return FieldMembership(field, tuple(_fitting(value, kind, node) for value in values), column)
     return node
 
 
-def _fitting(value: Value, kind: FieldType, node: Comparison | Membership) -> Value:
-    """The value as the field's type; text that reads as a date is one where a date is expected."""
+def _fitting(value: Value, kind: FieldType, node: FieldComparison | FieldMembership) -> Value:
+    """Return the value in the field's type; text in a date field is read as a date."""
     if kind is FieldType.DATE and isinstance(value, str):
-        return moment(value, node.column)
+        return parse_moment(value, node.column)
     fits = {
         FieldType.STRING: isinstance(value, str),
         FieldType.STRINGS: isinstance(value, str),
@@ -152,8 +155,8 @@ def _shown(value: Value) -> str:
     return repr(value)
 
 
-def _condition(node: Condition, kind: FieldType, chunk: pa.Array) -> Bitmap:
-    if isinstance(node, Existence):
+def _condition(node: FieldCondition, kind: FieldType, chunk: pa.Array) -> Bitmap:
+    if isinstance(node, FieldExistence):
         return _exists(kind, chunk)
     if kind is not FieldType.STRINGS:
         return _values(node, chunk)
@@ -169,9 +172,9 @@ def _exists(kind: FieldType, chunk: pa.Array) -> Bitmap:
     return _bitmap(chunk.is_valid())
 
 
-def _values(node: Comparison | Membership, values: pa.Array) -> Bitmap:
-    """Which of the values match, element for element."""
-    if isinstance(node, Comparison):
+def _values(node: FieldComparison | FieldMembership, values: pa.Array) -> Bitmap:
+    """Return which values match: (values,)."""
+    if isinstance(node, FieldComparison):
         return _compared(values, node.operator, node.value)
     if any(isinstance(value, Moment) for value in node.values):
         return reduce(np.logical_or, (_compared(values, "=", value) for value in node.values))
@@ -185,7 +188,7 @@ def _compared(values: pa.Array, operator: str, value: Value) -> Bitmap:
 
 
 def _compared_in_time(values: pa.Array, operator: str, when: Moment) -> Bitmap:
-    """A day is the span from its midnight to the next: before it, in it, after it."""
+    """Compare with a point in time, or with a day from midnight to midnight."""
 
     def against(name: str, edge: datetime) -> Bitmap:
         return _bitmap(_COMPARE[name](values, pa.scalar(edge).cast(values.type)))

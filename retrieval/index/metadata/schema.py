@@ -1,14 +1,14 @@
-"""Metadata fields and their types: inferred or given, checked value by value, kept as Arrow columns.
+"""Metadata fields: types inferred or declared, values checked, Arrow columns.
 
     string    pyarrow.string()
     number    pyarrow.float64()
     boolean   pyarrow.bool_()
-    date      pyarrow.timestamp("us", "UTC"); without a time zone UTC is meant
+    date      pyarrow.timestamp("us", "UTC"); a date without a time zone is in UTC
     strings   pyarrow.list_(pyarrow.string())
 
-A value that is absent or None is null.  A string field takes numbers and booleans too (as their text), the other types
-take what they are and, for tables without types, its text.  A whole number that a double does not hold, such as an id
-beyond 2^53, makes a field one of strings.
+A missing value and None are null.  A string field also takes numbers and booleans, as text.  The other types take
+values of their type and, for tables without types, the text of such values.  A whole number that a double does not
+represent, such as an id beyond 2^53, makes the inferred type a string.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from retrieval.types import FieldType, Metadata, MetadataValue, Schema
 
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 _MAX_FIELDS = 1000
-_EXACT = 2.0**53  # beyond it a double does not hold every whole number
+_EXACT = 2.0**53  # beyond it a double does not represent every whole number
 
 
 def parse_schema(text: str) -> Schema:
-    """`year=number,topic=strings` as a schema."""
+    """Parse `year=number,topic=strings` into a schema.  Raises SchemaError."""
     fields: dict[str, FieldType] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, kind = part.partition("=")
@@ -42,24 +42,28 @@ def parse_schema(text: str) -> Schema:
 
 
 def extend_schema(schema: Schema, documents: Iterable[Mapping[str, Any]]) -> Schema:
-    """`schema` and, inferred from all the values in `documents`, the fields that it does not know."""
+    """Return `schema` with the unknown fields of `documents`.
+
+    The inferred type of a field fits all its values.  Raises SchemaError for too many fields and for a value without a
+    type.
+    """
     kinds: dict[str, FieldType] = {}
     for metadata in documents:
         for name, value in metadata.items():
             if value is not None and name not in schema:
-                kind = _kind(name, value)
+                kind = _inferred_type(name, value)
                 kinds[name] = _wider(kinds[name], kind) if name in kinds else kind
     if len(schema) + len(kinds) > _MAX_FIELDS:
         raise SchemaError(
-            f"{len(schema) + len(kinds)} metadata fields; {_MAX_FIELDS} at most: give the schema yourself"
+            f"{len(schema) + len(kinds)} metadata fields; {_MAX_FIELDS} is the limit; give the schema yourself"
         )
     return {**schema, **dict(sorted(kinds.items()))}
 
 
-def typed(metadata: Mapping[str, Any], schema: Schema, document_id: str) -> Metadata:
-    """The values as their fields have them, nulls left out.
+def typed_metadata(metadata: Mapping[str, Any], schema: Schema, document_id: str) -> Metadata:
+    """Return the values in the types of their fields, without nulls.
 
-    Raises SchemaError for one that does not fit.
+    Raises SchemaError for a value of another type and for an unknown field.
     """
     values: dict[str, MetadataValue] = {}
     for name, value in metadata.items():
@@ -78,7 +82,7 @@ def typed(metadata: Mapping[str, Any], schema: Schema, document_id: str) -> Meta
     return values
 
 
-def _kind(name: str, value: Any) -> FieldType:
+def _inferred_type(name: str, value: Any) -> FieldType:
     if isinstance(value, bool):
         return FieldType.BOOLEAN
     if isinstance(value, int):
@@ -95,14 +99,14 @@ def _kind(name: str, value: Any) -> FieldType:
 
 
 def _wider(one: FieldType, other: FieldType) -> FieldType:
-    """The narrowest type that takes the values of both."""
+    """Return the narrowest type that takes the values of both types."""
     if one == other:
         return one
     return FieldType.STRINGS if FieldType.STRINGS in (one, other) else FieldType.STRING
 
 
 def _is_date(text: str) -> bool:
-    """Whether it is an ISO 8601 date with dashes; a bare number is not taken for one."""
+    """Check whether a text is an ISO 8601 date with dashes; a bare number is not."""
     if len(text) < 10 or text[4] != "-" or text[7] != "-":
         return False
     try:
@@ -114,7 +118,7 @@ def _is_date(text: str) -> bool:
 
 def _read_string(value: Any) -> str:
     if isinstance(value, str):
-        value.encode()  # a lone surrogate cannot be kept
+        value.encode()  # raises for a lone surrogate, which cannot be stored
         return value
     if isinstance(value, bool | int | float):
         return json.dumps(plain_number(value))
@@ -133,7 +137,10 @@ def _read_number(value: Any) -> float:
 
 
 def is_exact(value: int) -> bool:
-    """Whether a number field holds this whole number: a double does not hold every one beyond 2^53, such as an id."""
+    """Check whether a double represents a whole number exactly.
+
+    Beyond 2^53, which ids exceed, it does not represent all of them.
+    """
     try:
         return int(float(value)) == value
     except OverflowError:
@@ -141,7 +148,7 @@ def is_exact(value: int) -> bool:
 
 
 def _whole(value: Any) -> int:
-    """The whole number that a value is or spells; 0 for any other."""
+    """Return the whole number that a value is or spells, otherwise 0."""
     try:
         return int(value) if isinstance(value, int | str) else 0
     except ValueError:
@@ -186,7 +193,7 @@ def _shown(value: Any) -> str:
 
 
 def arrow_type(kind: FieldType) -> pa.DataType:
-    """The type of a field's column."""
+    """Return the Arrow type of a field."""
     return {
         FieldType.STRING: pa.string(),
         FieldType.NUMBER: pa.float64(),
@@ -197,25 +204,25 @@ def arrow_type(kind: FieldType) -> pa.DataType:
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
-    """The columns of a schema, in its order."""
+    """Return the Arrow columns of a schema, in its order."""
     return pa.schema([(name, arrow_type(kind)) for name, kind in schema.items()])
 
 
 def to_columns(rows: Sequence[Metadata], schema: Schema) -> list[pa.Array]:
-    """Typed values as columns in the order of `schema`, null where a row has none."""
+    """Return typed values as Arrow columns; a missing value is null."""
     return [pa.array([row.get(name) for row in rows], arrow_type(kind)) for name, kind in schema.items()]
 
 
 def from_scalar(scalar: pa.Scalar) -> MetadataValue | None:
-    """One cell of a column."""
+    """Return the Python value of a cell."""
     value = scalar.as_py()
     if isinstance(value, list):
         return tuple(value)
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC)  # the same moment; Arrow names the zone in its own way
+        return value.replace(tzinfo=UTC)  # the same instant; Arrow uses another tzinfo
     return plain_number(value)  # type: ignore[no-any-return]
 
 
 def plain_number(value: Any) -> Any:
-    """A whole float as the integer that people write, 2001 rather than 2001.0; anything else as it is."""
+    """Return a whole float as an integer (2001.0 as 2001), any other value unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value

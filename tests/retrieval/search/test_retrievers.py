@@ -315,7 +315,7 @@ def test_modes_may_be_plain_names(library: Searcher) -> None:
         ({"facets": ("text",)}, FilterError, "facets: unknown field 'text'"),
         ({"facets": ("year",) * 20}, BadQuery, "at most 16"),
         ({"sort": "-yaer"}, FilterError, "did you mean 'year'"),
-        ({"sort": "tags"}, FilterError, "holds lists"),
+        ({"sort": "tags"}, FilterError, "contains lists"),
         ({"fields": ("autor",)}, FilterError, "did you mean 'author'"),
         ({"weight": 1.5}, BadQuery, "from 0 to 1"),
         ({"weight": float("nan")}, BadQuery, "from 0 to 1"),

@@ -70,6 +70,6 @@ def test_booleans_have_an_order() -> None:
 def test_fields_that_cannot_be_used() -> None:
     with pytest.raises(FilterError, match="facets: unknown field 'text'"):
         facet_type("text", SCHEMA)
-    with pytest.raises(FilterError, match="sort: 'topic' holds lists"):
+    with pytest.raises(FilterError, match="sort: 'topic' contains lists"):
         sort_type("topic", SCHEMA)
     assert sort_type("year", SCHEMA) is FieldType.NUMBER

@@ -18,7 +18,7 @@ from retrieval.index.metadata.schema import (
     parse_schema,
     plain_number,
     to_columns,
-    typed,
+    typed_metadata,
 )
 from retrieval.types import FieldType
 
@@ -45,7 +45,7 @@ def test_types_are_inferred_from_all_values() -> None:
 def test_whole_numbers_that_a_double_does_not_hold_are_text(number: int) -> None:
     schema = extend_schema({}, [{"id": 1}, {"id": number}])
     assert schema == {"id": FieldType.STRING}
-    assert typed({"id": number}, schema, "d") == {"id": str(number)}
+    assert typed_metadata({"id": number}, schema, "d") == {"id": str(number)}
     assert extend_schema({}, [{"size": 2**53}, {"size": 2**60}, {"size": 1.5e300}]) == {"size": FieldType.NUMBER}
 
 
@@ -83,7 +83,7 @@ def test_what_only_looks_like_a_date_is_a_string(text: str) -> None:
     ],
 )
 def test_values_become_what_their_field_is(kind: str, value: Any, expected: Any) -> None:
-    assert typed({"field": value}, {"field": FieldType(kind)}, "d") == {"field": expected}
+    assert typed_metadata({"field": value}, {"field": FieldType(kind)}, "d") == {"field": expected}
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,13 @@ def test_values_become_what_their_field_is(kind: str, value: Any, expected: Any)
 )
 def test_values_that_do_not_fit_name_document_field_and_value(kind: str, value: Any) -> None:
     with pytest.raises(SchemaError, match=rf"document 'd7': field 'f' is a {kind}, and .* is not"):
-        typed({"f": value}, {"f": FieldType(kind)}, "d7")
+        typed_metadata({"f": value}, {"f": FieldType(kind)}, "d7")
 
 
 def test_nulls_are_left_out_and_unknown_fields_refused() -> None:
-    assert typed({"a": None, "b": None}, {"a": FieldType.NUMBER}, "d") == {}
+    assert typed_metadata({"a": None, "b": None}, {"a": FieldType.NUMBER}, "d") == {}
     with pytest.raises(SchemaError, match=r"field 'b' is not in the schema \(fields: a\)"):
-        typed({"b": 1}, {"a": FieldType.NUMBER}, "d")
+        typed_metadata({"b": 1}, {"a": FieldType.NUMBER}, "d")
 
 
 MOMENTS = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])).filter(
@@ -135,7 +135,7 @@ VALUES = {
 def test_columns_give_back_what_went_in(data: st.DataObject, kind: FieldType) -> None:
     values = data.draw(st.lists(st.none() | VALUES[kind], max_size=5))
     schema = {"field": kind}
-    rows = [typed({"field": value}, schema, "d") for value in values]
+    rows = [typed_metadata({"field": value}, schema, "d") for value in values]
     batch = pa.RecordBatch.from_arrays(to_columns(rows, schema), schema=arrow_schema(schema))
     assert [from_scalar(cell) for cell in batch.column("field")] == values
 
