@@ -1,10 +1,11 @@
-"""How fast words are indexed and asked, beside plain tantivy on the same texts in the same run.
+"""Speed of lexical indexing and search, compared with plain tantivy.
 
     python -m benchmarks.lexical BEIR_FOLDER_OR_JSONL [--queries 200] [--words 12] [-k 100] [--seed 0]
 
-Queries are the first words of random documents.  tantivy is used as its Python package is meant to be: one field, lower
-case, English stemming, the default BM25; a filter is a set of terms on a key.  Ours gives exact BM25 over live passages
-with settings, a title weight, CJK and code-like words, and takes any bitmap.
+Both index the same texts in the same run.  The queries are the first words of random documents.  tantivy runs as its
+Python package documents it: one field, lower case, English stemming, the default BM25; a filter is a set of terms on a
+key.  Attendex computes exact BM25 over live passages with settings, a title weight, CJK and code-like words, and takes
+any bitmap as a filter.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ HEAP_BYTES = 300_000_000
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Documents as two columns."""
+    """The documents in two columns."""
 
     titles: list[str]
     texts: list[str]
@@ -45,11 +46,11 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An index that was timed: documents per second, bytes on disk, and how it is asked."""
+    """A timed index: documents per second, bytes on disk, and its search."""
 
     rate: float
     size_bytes: int
-    ask: Callable[[str, int, np.ndarray | None], Sequence[int]]
+    search: Callable[[str, int, np.ndarray | None], Sequence[int]]
 
 
 def read(source: Path) -> Texts:
@@ -68,12 +69,12 @@ def build_ours(texts: Texts, folder: Path) -> Built:
     writer.add(keys, texts.titles, texts.texts)
     record = writer.commit(keys)
     seconds = time.perf_counter() - started
-    index: LexicalReader = open_lexical(folder, record, settings, keys, np.ones(len(keys), np.bool_))
+    reader: LexicalReader = open_lexical(folder, record, settings, keys, np.ones(len(keys), np.bool_))
 
-    def ask(query: str, k: int, allowed: np.ndarray | None) -> Sequence[int]:
-        return index.search(query, k, allowed=allowed).rows.tolist()  # type: ignore[no-any-return]
+    def search(query: str, k: int, allowed: np.ndarray | None) -> Sequence[int]:
+        return reader.search(query, k, allowed=allowed).rows.tolist()  # type: ignore[no-any-return]
 
-    return Built(len(keys) / seconds, sum(each.size_bytes for each in record.files), ask)
+    return Built(len(keys) / seconds, sum(each.size_bytes for each in record.files), search)
 
 
 def build_tantivy(texts: Texts, folder: Path) -> Built:
@@ -105,7 +106,7 @@ def build_tantivy(texts: Texts, folder: Path) -> Built:
     searcher = index.searcher()
     size_bytes = sum(each.stat().st_size for each in folder.iterdir())
 
-    def ask(query: str, k: int, allowed: np.ndarray | None) -> Sequence[int]:
+    def search(query: str, k: int, allowed: np.ndarray | None) -> Sequence[int]:
         terms = [
             (tantivy.Occur.Should, tantivy.Query.term_query(schema, "text", term)) for term in stemmed.analyze(query)
         ]
@@ -117,16 +118,16 @@ def build_tantivy(texts: Texts, folder: Path) -> Built:
         hits = searcher.search(wanted, k, count=False).hits
         return searcher.fast_field_values("key", [address for _, address in hits])  # type: ignore[no-any-return]
 
-    return Built(len(texts.texts) / seconds, size_bytes, ask)
+    return Built(len(texts.texts) / seconds, size_bytes, search)
 
 
 def latencies_ms(built: Built, queries: Sequence[str], k: int, allowed: np.ndarray | None) -> list[float]:
     for query in queries[:3]:
-        built.ask(query, k, allowed)
+        built.search(query, k, allowed)
     taken = []
     for query in queries:
         started = time.perf_counter()
-        built.ask(query, k, allowed)
+        built.search(query, k, allowed)
         taken.append((time.perf_counter() - started) * 1000)
     return taken
 

@@ -1,4 +1,4 @@
-"""Vectors to measure on: a file's, or synthetic ones with clusters; and queries held out of them, with the truth."""
+"""Vectors and queries of the benchmark: from a file, or synthetic clusters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ BLOCK_ROWS = 1 << 15
 
 
 def synthetic_vectors(path: Path, rows: int, dimension: int, seed: int = 0) -> None:
-    """Write unit vectors with topics inside themes of very unequal sizes, spread most along few directions.
+    """Write unit vectors with topics inside themes.
+
+    The sizes are very unequal, and few directions have most of the variance.
 
     Sizes follow Zipf's law, as topics of real collections do; the spectrum falls off, as that of encoders does.  Spread
     was chosen so that neighbours are as similar, and as scattered over k-means lists, as those of encoded trivia.
@@ -42,7 +44,7 @@ def synthetic_vectors(path: Path, rows: int, dimension: int, seed: int = 0) -> N
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The vectors to index, the queries, and the exact answers."""
+    """The vectors to index, the queries, and their exact results."""
 
     vectors: StoredVectors
     passages: Vectors
@@ -50,7 +52,7 @@ class Held:
 
     @classmethod
     def load(cls, work: Path) -> Self:
-        """What `hold_out` wrote."""
+        """Read the files of `hold_out`."""
         return cls(open_vectors(work / "vectors.npy"), np.load(work / "passages.npy"), np.load(work / "made.npy"))
 
     @property
@@ -58,11 +60,11 @@ class Held:
         return len(self.vectors)
 
     def queries(self, kind: str) -> Vectors:
-        """The held-out rows ("passages"), or queries made from them ("made")."""
+        """Return the held-out rows ("passages"), or queries made from them ("made")."""
         return self.passages if kind == "passages" else self.made
 
     def recall(self, search: Callable[[Vectors], list[Ranking]], kind: str, allowed: Bitmap | None) -> float:
-        """Mean recall@10; rows that score as the tenth does count as well."""
+        """Compute the mean recall@10; rows with the score of the tenth count, too."""
         queries = self.queries(kind)
         if allowed is not None:
             queries = queries[: len(queries) // 4]
@@ -89,7 +91,7 @@ def _exact(held: Held, kind: str) -> list[Ranking]:
 
 
 def hold_out(source: Path, work: Path) -> Held:
-    """Split the vectors of `source` into queries and a file of the rest, in the folder `work`."""
+    """Split the vectors of `source` into queries and indexed vectors, in `work`."""
     vectors = open_vectors(source)
     held = np.arange(QUERIES) * len(vectors) // QUERIES
     kept = np.ones(len(vectors), dtype=np.bool_)

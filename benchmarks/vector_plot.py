@@ -1,4 +1,4 @@
-"""Recall against latency, as a picture."""
+"""A plot of recall against latency."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def plot(reports: Sequence[dict[str, Any]], rows: int, path: Path) -> None:
-    """Draw the curves of all structures into `path`; the points that Attendex chose are marked."""
+    """Plot the curves of all indexes to `path`; mark the points that Attendex chose."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -25,11 +25,11 @@ def plot(reports: Sequence[dict[str, Any]], rows: int, path: Path) -> None:
             color=colour,
             linestyle="--" if peer else "-",
             marker=".",
-            label=f"{report['name']}, {report['bytes_per_vector']:.0f} bytes a vector",
+            label=f"{report['name']}, {report['bytes_per_vector']:.0f} bytes per vector",
         )
         if not peer:
             axes.plot(report["points"][0]["p50_ms"], report["points"][0]["recall"], "o", color=colour, markersize=9)
-    axes.set(xscale="log", xlabel="milliseconds a query, median, one thread", ylabel="recall@10 of held-out passages")
+    axes.set(xscale="log", xlabel="milliseconds per query, median, one thread", ylabel="recall@10 of held-out passages")
     axes.set_title(f"{rows:,} vectors; circles: what the tuned build uses", fontsize=10)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(fontsize=8)

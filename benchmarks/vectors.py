@@ -1,10 +1,10 @@
-"""Structures over vectors: recall, latency, throughput, memory and build time, beside plain FAISS.
+"""Recall, latency, throughput, memory and build time beside plain FAISS.
 
     python -m benchmarks.vectors VECTORS.npy --plot docs/vectors.svg    # real vectors, (n, d) float16, kept elsewhere
     python -m benchmarks.vectors --synthetic 2000000                    # clustered vectors, made on the spot
 
-Every structure is built, opened and searched in a process of its own, one after the other, so that memory and times do
-not mix.  A thousand evenly spaced rows are held out of the collection; they, and queries made from them, are asked.
+Every index is built, opened and searched in a process of its own, one after the other, so that memory and times do not
+mix.  The queries are a thousand evenly spaced rows, held out of the collection, and queries made from them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from retrieval.index.vectors.vector_search import SegmentVectors, TunedIndex
 from retrieval.types import Bitmap, Ranking, Vectors
 
 K = 10
-BLOCK_ROWS = 1 << 15  # added to a peer at a time
+BLOCK_ROWS = 1 << 15  # added to a peer at once
 SHARES = (0.5, 0.1, 0.01, 0.001)
 CURVE = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)  # times the tuned effort
 Search = Callable[[Vectors], list[Ranking]]
@@ -56,7 +56,10 @@ PEER_EFFORTS = {"IndexHNSWFlat(d, 32)": (32, 64, 128, 256), "IndexIVFFlat": (8, 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One way to search: recall@10 of held-out rows and of made queries, milliseconds and queries a second."""
+    """The measurements of one way to search.
+
+    Recall@10 of held-out rows and of made queries, milliseconds, and queries per second.
+    """
 
     name: str
     recall: float
@@ -69,14 +72,14 @@ class Point:
 
 @dataclass(slots=True)
 class Report:
-    """What was measured of one structure."""
+    """The measurements of one index."""
 
     name: str
     factory: str = "exact"
     bytes_per_vector: float = 0.0
     build_seconds: float = 0.0
     peak_mib: float = 0.0  # above the process without vectors
-    open_seconds: float = 0.0  # to the first answer
+    open_seconds: float = 0.0  # to the first result
     open_mib: float = 0.0  # resident after opening, above the process without vectors
     points: list[Point] = field(default_factory=list)
     curve: list[Point] = field(default_factory=list)
@@ -89,7 +92,7 @@ def main() -> None:
     parser.add_argument("vectors", nargs="?", type=Path, help=".npy file of unit vectors")
     parser.add_argument("--synthetic", type=int, metavar="ROWS", help="make clustered vectors instead")
     parser.add_argument("--dimension", type=int, default=384, help="of synthetic vectors")
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="structures, by the names in the table")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="indexes, by the names in the table")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="for building")
     parser.add_argument("--plot", type=Path, help="draw recall against latency into this file")
     parser.add_argument("--json", type=Path, help="write all numbers into this file")
@@ -135,11 +138,11 @@ def _in_a_process(name: str, work: Path, threads: int) -> Report:
 
 def _measure(name: str, work: Path, threads: int) -> Report:
     faiss.omp_set_num_threads(threads)
-    return _peer(name, Held.load(work)) if name in PEERS else _ours(name, Held.load(work), work)
+    return _measure_peer(name, Held.load(work)) if name in PEERS else _measure_ours(name, Held.load(work), work)
 
 
-def _peer(name: str, held: Held) -> Report:
-    """Plain FAISS over float32, with the parameters that its users choose by hand."""
+def _measure_peer(name: str, held: Held) -> Report:
+    """Measure plain FAISS over float32, with the parameters of a manual setup."""
     before, started = _reset_peak_mib(), time.perf_counter()
     rows, dimension = held.vectors.shape
     lists = 1 << round(np.log2(3 * np.sqrt(rows)))
@@ -151,11 +154,11 @@ def _peer(name: str, held: Held) -> Report:
         index.add(np.ascontiguousarray(held.vectors[start : start + BLOCK_ROWS], dtype=np.float32))
     report = Report(name, factory, build_seconds=time.perf_counter() - started, peak_mib=_peak_mib() - before)
     report.bytes_per_vector = faiss.serialize_index(index).nbytes / rows
-    structure = FaissIndex(index, RowOrder(rows, 0))
+    ann_index = FaissIndex(index, RowOrder(rows, 0))
     for effort in PEER_EFFORTS[name]:
 
         def search(queries: Vectors, effort: int = effort) -> list[Ranking]:
-            found = structure.candidates(queries, Effort(effort, K))
+            found = ann_index.candidates(queries, Effort(effort, K))
             return [Ranking(each, np.zeros(len(each), np.float32)) for each in found]
 
         report.curve.append(_point(f"effort {effort}", held, search))
@@ -164,9 +167,9 @@ def _peer(name: str, held: Held) -> Report:
     return report
 
 
-def _ours(name: str, held: Held, work: Path) -> Report:
+def _measure_ours(name: str, held: Held, work: Path) -> Report:
     if name == "half the dimensions":
-        return _truncated(name, held)
+        return _measure_truncated(name, held)
     before, started = _reset_peak_mib(), time.perf_counter()
     rows, dimension = held.vectors.shape
     settings = VectorSettings(**_formatted(OURS[name], rows))
@@ -182,14 +185,14 @@ def _ours(name: str, held: Held, work: Path) -> Report:
     facts = build_faiss_index(held.vectors, plan, settings.recall, path)
     report = Report(name, plan.factory, facts.bytes_per_vector, time.perf_counter() - started, _peak_mib() - before)
     report.open_seconds, report.open_mib = _opening(path, facts.to_json(), work)
-    structure = open_faiss_index(path, facts)
-    segment = SegmentVectors(FlatVectors(held.vectors), TunedIndex(structure, facts.tuning))
+    ann_index = open_faiss_index(path, facts)
+    segment = SegmentVectors(FlatVectors(held.vectors), TunedIndex(ann_index, facts.tuning))
     effort = facts.tuning.effort(K)
     report.effort = f"explores {effort.explored}, rescores {effort.rescored}"
     report.points = [_point(name, held, lambda queries: segment.search(queries, K))]
     for factor in CURVE:
         tried = Effort(max(1, int(effort.explored * factor)), effort.rescored)
-        report.curve.append(_point(f"× {factor}", held, partial(_with, segment, tried)))
+        report.curve.append(_point(f"× {factor}", held, partial(_search_with, segment, tried)))
     _add_filters(report, held, segment)
     path.unlink()
     return report
@@ -200,14 +203,14 @@ def _formatted(settings: dict[str, Any], rows: int) -> dict[str, Any]:
     return {key: each.format(lists=lists) if key == "structure" else each for key, each in settings.items()}
 
 
-def _with(segment: SegmentVectors, effort: Effort, queries: Vectors) -> list[Ranking]:
+def _search_with(segment: SegmentVectors, effort: Effort, queries: Vectors) -> list[Ranking]:
     assert segment.ann_index is not None
     found = segment.ann_index.index.candidates(queries, effort)
     return [rescored(segment.flat.vectors, query, rows, K) for query, rows in zip(queries, found, strict=True)]
 
 
-def _truncated(name: str, held: Held) -> Report:
-    """Exact search in the first half of the dimensions, against the truth in all of them."""
+def _measure_truncated(name: str, held: Held) -> Report:
+    """Measure exact search in the first half of the dimensions."""
     half = held.vectors.shape[1] // 2
 
     def shortened(vectors: Any) -> Vectors:
@@ -248,7 +251,10 @@ def _point(name: str, held: Held, search: Search, allowed: Bitmap | None = None)
 
 
 def _opening(path: Path, facts: dict[str, Any], work: Path) -> tuple[float, float]:
-    """Seconds from opening to the first answer, and MiB resident before it, in a fresh process."""
+    """Measure opening in a fresh process.
+
+    Return the seconds from opening to the first result, and the resident MiB before it.
+    """
     code = (
         "import json, sys, time, numpy as np\n"
         "from pathlib import Path\n"
@@ -273,19 +279,19 @@ def _opening(path: Path, facts: dict[str, Any], work: Path) -> tuple[float, floa
 
 
 def resident_mib() -> float:
-    """Resident memory of this process now, mapped pages included."""
+    """Return the resident memory of this process, with mapped pages."""
     fields = Path("/proc/self/statm").read_text().split()
     return int(fields[1]) * resource.getpagesize() / 2**20
 
 
 def _reset_peak_mib() -> float:
-    """Start measuring the peak anew; returns what is resident now."""
+    """Reset the peak memory; return the resident memory."""
     Path("/proc/self/clear_refs").write_text("5")
     return _peak_mib()
 
 
 def _peak_mib() -> float:
-    """Most that was resident since the last reset, pages of mapped files included."""
+    """Return the peak of resident memory since the reset, with mapped pages."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
@@ -294,8 +300,8 @@ def _print(reports: Sequence[Report], held: Held) -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, FAISS {faiss.__version__}")
     print(f"{held.rows} vectors of {held.vectors.shape[1]} dimensions; command: {' '.join(sys.argv)}\n")
     print(
-        "| structure | FAISS | effort | recall@10 held out | made | p50 ms | p95 ms | q/s 1 thread | 2 threads "
-        "| bytes a vector | build s | peak MiB | open s | open MiB |"
+        "| index | FAISS | effort | recall@10 held out | made | p50 ms | p95 ms | q/s 1 thread | 2 threads "
+        "| bytes per vector | build s | peak MiB | open s | open MiB |"
     )
     print("| --- " * 14 + "|")
     for each in reports:
@@ -305,7 +311,7 @@ def _print(reports: Sequence[Report], held: Held) -> None:
             f"| {at.p50_ms:.2f} | {at.p95_ms:.2f} | {at.qps_one:.0f} | {at.qps_two:.0f} | {each.bytes_per_vector:.0f} "
             f"| {each.build_seconds:.1f} | {each.peak_mib:.0f} | {each.open_seconds:.2f} | {each.open_mib:.0f} |"
         )
-    print("\n| structure | filter lets through | recall@10 held out | made | p50 ms | p95 ms |\n" + "| --- " * 6 + "|")
+    print("\n| index | filter allows | recall@10 held out | made | p50 ms | p95 ms |\n" + "| --- " * 6 + "|")
     for each in reports:
         for at in each.filters:
             print(

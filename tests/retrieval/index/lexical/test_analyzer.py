@@ -1,4 +1,4 @@
-"""Words and terms: examples that can be checked by eye, and what holds for any text."""
+"""Words and terms: examples, and properties of any text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BM25 with numbers that a calculator checks, and with the statistics of several indexes."""
+"""BM25 with numbers to check by hand, and with statistics of several indexes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vectorized inversion of many texts finds the same terms as the analysis of each text."""
+"""The inversion of many texts finds the same terms as the analysis of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN_TEXTS = st.text(alphabet="aBs9_.'+# \n\x00-\x1f", max_size=30)
 
 
 def placed(text: str) -> tuple[list[tuple[str, int]], int]:
-    """The terms of a text with their positions, word after word, and how many positions the text takes."""
+    """Return the terms of a text with their positions, and the text's width."""
     found, width = [], 0
     for word in ENGLISH.split(text):
         form = ENGLISH.analyze_word(word)

@@ -1,4 +1,4 @@
-"""The lexical index against BM25 in a few lines of plain Python, after any history."""
+"""The lexical index, after any history, against BM25 in plain Python."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PLAIN = LexicalSettings(language="none")
 
 @dataclass
 class Passages:
-    """What an index should hold: live passages by key, and the record of the index itself."""
+    """The expected content of an index: live passages by key, and its record."""
 
     folder: Path
     settings: LexicalSettings = PLAIN
@@ -41,7 +41,7 @@ class Passages:
     record: LexicalRecord | None = None
 
     def change(self, add: list[tuple[str, str]], delete: list[int] = [], *, compact: bool = False) -> None:  # noqa: B006
-        """Add passages, delete some of those that are live (by rank among them), commit."""
+        """Add passages, delete live ones by their rank, and commit."""
         (self.folder / LEXICAL).mkdir(exist_ok=True)
         writer = LexicalWriter(self.folder, self.settings, self.record, UnsyncedFiles())
         for rank in delete:
@@ -61,7 +61,7 @@ class Passages:
         return open_lexical(self.folder, self.record, self.settings, keys, np.isin(keys, list(self.live)))
 
     def brute_force(self, query: str) -> dict[int, float]:
-        """BM25 of the live rows that have a term of the query, by row."""
+        """Compute BM25 of the live rows that have a term of the query, by row."""
         analyzer = Analyzer(self.settings.language)
         k1, weight = self.settings.k1, self.settings.title_weight
         found: dict[int, Counter[str]] = {}
@@ -86,7 +86,7 @@ class Passages:
 
 @contextmanager
 def pruning() -> Iterator[None]:
-    """However few passages there are, not all are scored."""
+    """Use the MaxScore scorer, even for few passages."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bm25, "_EXHAUSTIVE_LIMIT", 0)
         yield
@@ -358,7 +358,7 @@ def test_phrases_as_brute_force(
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1 << 30), k=st.integers(1, 60))
 def test_pruning_loses_nothing(tmp_path_factory: pytest.TempPathFactory, seed: int, k: int) -> None:
-    """Enough passages, with frequent and rare words, that terms are left out; what is found has the same bits."""
+    """Frequent and rare words let the scorer skip terms; the results are bit-equal."""
     random = np.random.default_rng(seed)
     words = np.array([f"w{i}" for i in range(200)])
     odds = 1.0 / np.arange(1, 201)

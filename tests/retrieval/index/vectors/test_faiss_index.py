@@ -1,4 +1,4 @@
-"""Structures: positions and rows, factory strings, files, building, tuning, and search through them."""
+"""FAISS indexes: row order, factory strings, files, building, tuning, search."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GRAPH, TURNED, LISTS, CODES = "HNSW32,SQ8", "PCA28,HNSW16,SQ8", "IVF64,PQ8x4fs",
 
 
 def clustered(rng: np.random.Generator, rows: int) -> NDArray[np.float16]:
-    """Unit vectors around 60 centres, always the same."""
+    """Make unit vectors around 60 fixed centres."""
     centres = np.random.default_rng(42).standard_normal((60, D))
     vectors = centres[rng.integers(60, size=rows)] + 0.7 * rng.standard_normal((rows, D))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
@@ -41,21 +41,21 @@ QUERIES = clustered(np.random.default_rng(1), 100).astype(np.float32)
 
 
 def build(path: Path, factory: str, target: float = 0.95) -> AnnIndexFacts:
-    plan = AnnIndexPlan(factory, ROWS, D, 2000, "as asked")
+    plan = AnnIndexPlan(factory, ROWS, D, 2000, "as set")
     facts = build_faiss_index(VECTORS, plan, target, path)
     return AnnIndexFacts.from_json(json.loads(json.dumps(facts.to_json())))
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Teams of threads only wait for each other where other tests run beside these."""
+    """Use one thread: teams of threads wait for each other beside other tests."""
     with threads_for(1):
         yield
 
 
 @pytest.fixture(scope="module", params=[GRAPH, TURNED, LISTS, CODES])
 def segment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SegmentVectors:
-    path = tmp_path_factory.mktemp("structure") / "structure.faiss"
+    path = tmp_path_factory.mktemp("index") / "vectors.faiss"
     facts = build(path, request.param)
     return SegmentVectors(FlatVectors(VECTORS), TunedIndex(open_faiss_index(path, facts), facts.tuning))
 
@@ -119,7 +119,7 @@ def test_one_query_is_answered_as_among_many(segment: SegmentVectors) -> None:
         np.testing.assert_array_equal(alone.rows, ranking.rows)
 
 
-def test_segments_with_and_without_a_structure_are_merged_by_score(segment: SegmentVectors) -> None:
+def test_segments_with_and_without_an_ann_index_are_merged_by_score(segment: SegmentVectors) -> None:
     small = clustered(np.random.default_rng(9), 300)
     combined = CombinedVectors([SegmentVectors(FlatVectors(small)), segment], D)
     whole = CombinedVectors([SegmentVectors(FlatVectors(np.concatenate((small, VECTORS))))], D)
@@ -136,14 +136,14 @@ def test_segments_with_and_without_a_structure_are_merged_by_score(segment: Segm
 def test_queries_of_the_caller_measure_too(tmp_path: Path) -> None:
     rows = queried_rows(ROWS)
     asked = VECTORS[rows].astype(np.float32)
-    plan = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as asked")
-    facts = build_faiss_index(VECTORS, plan, 0.9, tmp_path / "structure", queries=asked)
+    plan = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as set")
+    facts = build_faiss_index(VECTORS, plan, 0.9, tmp_path / "index", queries=asked)
     assert facts.tuning.made_by == "text"
     assert (facts.held_out, len(rows)) == (200, 100)
 
 
 def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "structure"
+    path = tmp_path / "index"
     facts = build(path, GRAPH, 0.8)
     with pytest.raises(CorruptCollection, match="not 5000 of 32"):
         open_faiss_index(path, replace(facts, rows=5000, held_out=0))
@@ -158,17 +158,17 @@ def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
 def test_rearranging_gives_what_faiss_gives_by_copying(factory: str) -> None:
     order = RowOrder(ROWS, 200)
     positions = np.random.default_rng(3).permutation(order.base)
-    structures = []
+    indexes = []
     for _ in range(2):
         index = make_index(factory, D)
         index.train(VECTORS[:2000].astype(np.float32))
-        structures.append(FaissIndex(index, order))
-        structures[-1].add(VECTORS, positions)
-    structures[0].rearrange(VECTORS, positions)
-    graph = structures[1].index
+        indexes.append(FaissIndex(index, order))
+        indexes[-1].add(VECTORS, positions)
+    indexes[0].rearrange(VECTORS, positions)
+    graph = indexes[1].index
     graph = faiss.downcast_index(graph.index) if factory == TURNED else graph
     graph.permute_entries(np.argsort(positions))
-    one, other = (faiss.serialize_index(each.index) for each in structures)
+    one, other = (faiss.serialize_index(each.index) for each in indexes)
     np.testing.assert_array_equal(one, other)
 
 
@@ -179,8 +179,8 @@ class Interrupted(Exception):
 def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
     monkeypatch.setattr(vector_build, "BLOCK_ROWS", 1000)
-    plan = AnnIndexPlan(LISTS, ROWS, D, 2000, "as asked")
-    path, seen = tmp_path / "structure", []
+    plan = AnnIndexPlan(LISTS, ROWS, D, 2000, "as set")
+    path, seen = tmp_path / "index", []
 
     def interrupt(stage: str, done: int, total: int) -> None:
         assert total == ROWS
@@ -195,16 +195,16 @@ def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     again: list[tuple[str, int, int]] = []
     facts = build_faiss_index(VECTORS, plan, 0.9, path, progress=lambda *step: again.append(step))
     assert again[0] == ("adding", 3000, ROWS)  # the checkpoint after 2000 rows
-    assert [each.name for each in tmp_path.iterdir()] == ["structure"]
-    structure = open_faiss_index(path, facts)
-    found = structure.candidates(VECTORS[:100].astype(np.float32), Effort(64, 20))
+    assert [each.name for each in tmp_path.iterdir()] == ["index"]
+    ann_index = open_faiss_index(path, facts)
+    found = ann_index.candidates(VECTORS[:100].astype(np.float32), Effort(64, 20))
     assert np.mean([row in near for row, near in enumerate(found)]) > 0.95
 
 
 def test_a_graph_goes_on_in_the_order_that_it_was_begun_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
     monkeypatch.setattr(vector_build, "BLOCK_ROWS", 1000)
-    plan, path = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as asked"), tmp_path / "structure"
+    plan, path = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as set"), tmp_path / "index"
 
     def interrupt(*step: object) -> None:
         if step[1] == 2000:
@@ -224,8 +224,8 @@ def test_a_checkpoint_of_something_else_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     monkeypatch.setattr(vector_build, "CHECKPOINT_S", 0.0)
-    plan, path = AnnIndexPlan(CODES, ROWS, D, 2000, "as asked"), tmp_path / "structure"
-    partial, record = tmp_path / "structure.partial", tmp_path / "structure.partial.json"
+    plan, path = AnnIndexPlan(CODES, ROWS, D, 2000, "as set"), tmp_path / "index"
+    partial, record = tmp_path / "index.partial", tmp_path / "index.partial.json"
     other = replace(plan, reason="another") if change == "plan" else plan
     made = make_index(CODES, D)
     made.train(VECTORS.astype(np.float32))
@@ -237,11 +237,11 @@ def test_a_checkpoint_of_something_else_is_not_used(
     seen: list[tuple[str, int, int]] = []
     build_faiss_index(VECTORS, plan, 0.8, path, progress=lambda *step: seen.append(step))
     assert seen[0] == ("training", 0, ROWS)
-    assert [each.name for each in tmp_path.iterdir()] == ["structure"]
+    assert [each.name for each in tmp_path.iterdir()] == ["index"]
 
 
 class FullDisk(Files):
-    """No room after the first megabyte."""
+    """A disk that is full after the first megabyte."""
 
     def __init__(self) -> None:
         self.written = 0
@@ -254,9 +254,9 @@ class FullDisk(Files):
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    plan = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as asked")
-    with pytest.raises(StorageError, match="structure: No space left"):
-        build_faiss_index(VECTORS, plan, 0.5, tmp_path / "structure", files=FullDisk())
+    plan = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as set")
+    with pytest.raises(StorageError, match="index: No space left"):
+        build_faiss_index(VECTORS, plan, 0.5, tmp_path / "index", files=FullDisk())
 
 
 def test_effort_grows_with_depth_and_with_the_strictness_of_a_filter() -> None:

@@ -1,4 +1,4 @@
-"""Which structure a collection gets."""
+"""The choice of the ANN index."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ GIB = 1 << 30
         (500, VectorSettings(structure="IVF64,SQ8"), 8 * GIB, None),  # too few to measure
     ],
 )
-def test_the_structure_follows_from_rows_memory_and_recall(
+def test_the_index_follows_from_rows_memory_and_recall(
     rows: int, settings: VectorSettings, available: int, factory: str | None
 ) -> None:
     plan = choose_ann_index(rows, 384, settings, available)
     assert (plan and plan.factory) == factory
 
 
-def test_dimensions_that_cannot_be_cut_in_fours_still_get_a_structure() -> None:
+def test_dimensions_that_cannot_be_cut_in_fours_still_get_an_index() -> None:
     plan = choose_ann_index(100_000, 130, VectorSettings(memory="small"))
     assert plan is not None
     assert plan.factory == "IVF256,SQ4"

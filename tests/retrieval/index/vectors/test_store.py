@@ -1,4 +1,4 @@
-"""Kept vectors and exact search over them: against numpy's brute force, whatever the segments and the filter."""
+"""Stored vectors, and exact search against numpy's brute force."""
 
 from __future__ import annotations
 
@@ -161,8 +161,9 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 
 
 def test_many_queries_at_once_leave_single_ones_as_fast_as_they_were() -> None:
-    """FAISS decides for the whole process from how many numbers on it multiplies matrices, which is slow for one.
+    """FAISS has one threshold per process for multiplying matrices.
 
+    Multiplying matrices is slow for a single query.
     Its default tells that these are numbers: no one asks as many queries at once.
     """
     code = "import faiss; print(faiss.cvar.distance_compute_blas_threshold)"
