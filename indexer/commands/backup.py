@@ -1,4 +1,4 @@
-"""`attendex snapshot` and `attendex restore`: back up a generation to one file, and restore it."""
+"""`attendex snapshot` and `restore`: back up a generation to a file; restore it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def snapshot(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Back up one generation to a file, and check every byte; writers may continue meanwhile.
+    """Back up one generation to a file, and check every byte.
+
+    The backup is consistent, even if writers continue meanwhile.
 
     Examples:
 

@@ -106,7 +106,7 @@ def show_problems(report: BuildReport) -> None:
 
 
 def show_files(files: FileReport, report: BuildReport) -> None:
-    """Print the counts of files, a table of the files with problems, and other problems."""
+    """Print file counts, a table of the files with problems, and other problems."""
     from rich.table import Table
 
     console = stderr()

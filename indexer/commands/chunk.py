@@ -1,4 +1,4 @@
-"""`attendex chunk`: show the documents and passages of a file, without a collection."""
+"""`attendex chunk`: show the documents and passages of a file."""
 
 from __future__ import annotations
 

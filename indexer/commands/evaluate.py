@@ -61,7 +61,7 @@ class KnownItemOptions:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOptions:
-    """What is measured, and where the results go."""
+    """The measures, slices, gates and output files."""
 
     measures: Annotated[str, typer.Option(help="Measures of ir-measures.", show_default="nDCG@10 R@100 RR@10 AP")] = ""
     slices: Annotated[list[str] | None, typer.Option("--slice", help="length, or a field of the queries.")] = None
@@ -131,7 +131,7 @@ def _evaluate(spec: SystemSpec, source: TaskSource, options: EvaluationOptions) 
 
 
 def _evaluate_known_items(spec: SystemSpec, known: KnownItemOptions, options: EvaluationOptions) -> None:
-    """Draw documents, take a query out of each, and measure whether the documents are found."""
+    """Measure whether the search finds drawn documents by a part of their text."""
     from indexer.evaluation.known_item import CAUTION, collection_without, known_item_task, known_items
     from retrieval.index.storage.manifest import read_manifest
     from retrieval.metrics.measures import depth_needed, parse_measures

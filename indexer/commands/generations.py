@@ -1,4 +1,4 @@
-"""`attendex log`, `rollback`, `merge` and `delete`: list and change the generations of a collection."""
+"""`attendex log`, `rollback`, `merge` and `delete`: list and make generations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @reports_errors
 def log(collection: CollectionArgument, as_json: JsonOption = False) -> None:
-    """List the kept generations, newest first: time, number of documents, size and cause.
+    """List the kept generations, newest first.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`attendex index` and `attendex add`: read documents and commit them as a generation."""
+"""`attendex index` and `add`: read documents and commit them as a generation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _option(panel: str, help: str, *names: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How the command runs and what it reports."""
+    """The conduct and the output of the command."""
 
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip, count and list bad records.")] = False
     sync: Annotated[bool, typer.Option("--sync", help="Delete documents that the sources no longer have.")] = False
@@ -66,7 +66,7 @@ class PassageOptions:
     overlap_tokens: Annotated[int, _option(PASSAGES, "Tokens that a passage repeats from the one before.")] = 32
 
     def settings(self) -> ChunkSettings | None:
-        """Return the settings; None lets the pipeline choose.  A given size means passages."""
+        """Return the settings; None lets the pipeline choose; a size means passages."""
         from retrieval.index.storage.settings import ChunkSettings
 
         if self.chunking == "whole":
@@ -218,9 +218,10 @@ def add(
     wait: WaitOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Add documents, or new versions of documents, to a collection, with its encoder and settings.
+    """Add documents, or new versions of documents, to a collection.
 
-    A document replaces the document with the same id.  An unchanged document is not encoded again.
+    The command uses the encoder and settings of the collection.  A document replaces the document with the same id.
+    An unchanged document is not encoded again.
 
     Examples:
 
@@ -243,7 +244,7 @@ def _build(
     run: RunOptions,
     loading: Future[SentenceEncoder] | None = None,
 ) -> None:
-    """Build and show the result; exit with 1 if `strict` is set and a file cannot be read."""
+    """Build and show the result; exit with 1 if --strict meets an unreadable file."""
     from indexer.building.pipeline import build_collection
     from indexer.readers import FileReport
 

@@ -28,7 +28,7 @@ class ReembedTaskOptions:
     measure: Annotated[str, typer.Option(help="Measure that decides.")] = "nDCG@10"
 
     def read(self) -> EvaluationTask | None:
-        """Return the task; None if no queries are given, wrong usage if one of the files is missing."""
+        """Return the task, or None without queries; wrong usage if one file is missing."""
         from retrieval.metrics.tasks import TaskSource, read_task
 
         if (self.queries is None) != (self.qrels is None):
@@ -109,6 +109,6 @@ def _compare(old: Searcher, new: Searcher, task: EvaluationTask, measure: str) -
 
 
 def _is_worse(comparison: PairedComparison) -> bool:
-    """Check whether the new encoder is significantly worse, or loses more than MAX_LOSS."""
+    """Check whether the new encoder is worse: significantly, or by more than MAX_LOSS."""
     deciding = comparison.deciding
     return deciding.difference < 0 and (deciding.significant or deciding.difference < -MAX_LOSS)

@@ -35,10 +35,11 @@ def tune(
     seed: Seed = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Learn fusion weight, title weight, k1 and b from judged queries, by cross-validation.
+    """Learn the settings of hybrid search from judged queries.
 
-    The reported gain is measured on queries that did not choose the settings.  A significant gain writes the settings
-    into the collection, as a new generation; otherwise the defaults are kept.
+    The settings are fusion weight, title weight, k1 and b.  Cross-validation measures the gain on queries that did not
+    choose the settings.  A significant gain writes the settings into the collection, as a new generation; otherwise
+    the defaults are kept.
 
     Examples:
 
@@ -51,7 +52,7 @@ def tune(
 
     judged = read_task(task.source())
     with progress_bar("settings measured", 0) as watch:
-        tuned = tune_collection(collection, judged, measure, seed=seed, tell=watch)
+        tuned = tune_collection(collection, judged, measure, seed=seed, watch=watch)
     generation = write_tuned(collection, tuned) if tuned.accepted and not dry_run else None
     if as_json:
         print_json(_json(tuned, measure, generation))

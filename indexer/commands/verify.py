@@ -25,9 +25,9 @@ def verify(
     canaries: Annotated[bool, typer.Option(help="Load the encoder and encode the canary texts again.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every byte, count, id and vector of a collection; exit with 1 if anything is wrong.
+    """Check every byte, count, id and vector of a collection.
 
-    The output names the damaged file or record.
+    The output names each damaged file or record, and the exit code is 1 if there is one.
 
     Examples:
 

@@ -1,7 +1,7 @@
-"""MTEB asks the whole pipeline: `mteb.evaluate(AttendexSearch(folder), tasks)` indexes, searches and scores.
+"""MTEB adapter: `mteb.evaluate(AttendexSearch(folder), tasks)` runs the pipeline.
 
-Implements mteb's SearchProtocol.  There must be no method called `predict`: mteb would take this for a cross-encoder.
-Import this module only where mteb is installed (`pip install 'attendex[mteb]'`).
+It implements mteb's SearchProtocol.  It has no method `predict`, since mteb takes such a class for a cross-encoder.
+Import this module only if mteb is installed (`pip install 'attendex[mteb]'`).
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 
 class AttendexSearch:
-    """A pipeline for MTEB: collections are kept under `folder`, one for each corpus, and used again when unchanged.
+    """A search pipeline for MTEB.
 
-    `request` holds the settings of every search: its mode, weight, fusion and so on.
+    `folder` has one collection per corpus; an unchanged collection is used again.  `request` has the settings of every
+    search, such as mode, weight and fusion.
     """
 
     def __init__(self, folder: Path | str, *, encoder: str = DEFAULT, request: SearchRequest | None = None) -> None:
@@ -42,7 +43,7 @@ class AttendexSearch:
         self._searcher: Searcher | None = None
 
     def close(self) -> None:
-        """Let the last collection go."""
+        """Close the last collection."""
         if self._searcher is not None:
             self._searcher.close()
             self._searcher = None
@@ -50,7 +51,10 @@ class AttendexSearch:
     def index(
         self, corpus: Iterable[Mapping[str, Any]], *, task_metadata: Any, hf_split: str, hf_subset: str, **_: Any
     ) -> None:
-        """Index a corpus of `id`, `text` and perhaps `title`, each document as one passage, as published figures do."""
+        """Index a corpus of `id`, `text` and an optional `title`.
+
+        Each document is one passage, as in published results.
+        """
         self.close()
         name = re.sub(r"[^\w.-]+", "-", f"{task_metadata.name}-{hf_subset}-{hf_split}")
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -72,20 +76,25 @@ class AttendexSearch:
         top_ranked: Mapping[str, Sequence[str]] | None = None,
         **_: Any,
     ) -> dict[str, dict[str, float]]:
-        """Query id → document id → score; scores decrease strictly, so that mteb keeps the order of equal ones."""
+        """Return query id → document id → score.
+
+        Scores decrease strictly, so that mteb keeps the order of equal scores.
+        """
         if self._searcher is None:
-            raise InputError("there is no corpus yet: call `index` before `search`")
+            raise InputError("there is no corpus; call `index` before `search`")
         topics = [Topic(str(row["id"]), str(row["text"])) for row in queries]
         depth = min(self._depth(top_k, top_ranked), MAX_DEPTH)
         template = replace(self._request, k=depth, passages_per_document=1)
         rankings = run_queries(self._searcher.search_many, topics, template).run.rankings
         if top_ranked is not None:
-            rankings = {query: _among(ranking, set(top_ranked.get(query, ()))) for query, ranking in rankings.items()}
-        return {query: _table(ranking, top_k) for query, ranking in rankings.items()}
+            rankings = {
+                query: _restrict(ranking, set(top_ranked.get(query, ()))) for query, ranking in rankings.items()
+            }
+        return {query: _scores(ranking, top_k) for query, ranking in rankings.items()}
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
-        """What mteb writes beside the figures; the weights' digest is the revision."""
+        """The model facts for mteb; the revision is the SHA-256 of the weights."""
         try:
             from mteb.models.model_meta import ModelMeta
         except ImportError as error:
@@ -112,7 +121,7 @@ class AttendexSearch:
         )
 
     def _depth(self, top_k: int, top_ranked: Mapping[str, Sequence[str]] | None) -> int:
-        """How deep to search; all documents where only some may be ranked, since those can stand anywhere."""
+        """Return the search depth: `top_k`, or all documents if `top_ranked` is given."""
         assert self._searcher is not None
         documents = int(self._searcher.reader.live_documents.sum())
         if top_ranked is None:
@@ -124,10 +133,10 @@ class AttendexSearch:
         return documents
 
 
-def _among(ranking: RankedDocuments, allowed: set[str]) -> RankedDocuments:
-    places = [place for place, document in enumerate(ranking.ids) if document in allowed]
-    return RankedDocuments(tuple(ranking.ids[place] for place in places), ranking.scores[places])
+def _restrict(ranking: RankedDocuments, allowed: set[str]) -> RankedDocuments:
+    rows = [row for row, document in enumerate(ranking.ids) if document in allowed]
+    return RankedDocuments(tuple(ranking.ids[row] for row in rows), ranking.scores[rows])
 
 
-def _table(ranking: RankedDocuments, top_k: int) -> dict[str, float]:
+def _scores(ranking: RankedDocuments, top_k: int) -> dict[str, float]:
     return dict(zip(ranking.ids[:top_k], strictly_decreasing(ranking.scores[:top_k]).tolist(), strict=True))

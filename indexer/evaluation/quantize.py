@@ -1,4 +1,4 @@
-"""Making an encoder int8 and measuring what that loses: texts in, an encoder folder and numbers out."""
+"""Convert an encoder to int8 and measure the loss in similarity and in nDCG@10."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEPTH = 100  # documents ranked for each query
 
 @dataclass(frozen=True, slots=True)
 class QuantizationLoss:
-    """int8 against float32 over some texts; nDCG@10 of both where there are judgments."""
+    """The loss of int8 against float32, with nDCG@10 if there are judgments."""
 
     name: str
     texts: int
@@ -34,7 +34,10 @@ class QuantizationLoss:
 
 
 def draw_texts(source: Path, count: int, seed: int) -> list[str]:
-    """`count` texts of the source's documents, drawn evenly in one pass; bad and empty ones are left out."""
+    """Draw `count` texts of the source's documents, with equal probability.
+
+    This is reservoir sampling, in one pass.  Bad and empty documents are left out.
+    """
     rng = np.random.default_rng(seed)
     drawn: list[str] = []
     seen = 0
@@ -45,13 +48,13 @@ def draw_texts(source: Path, count: int, seed: int) -> list[str]:
         seen += 1
         if len(drawn) < count:
             drawn.append(text)
-        elif (place := int(rng.integers(seen))) < count:
-            drawn[place] = text
-    return [drawn[place] for place in rng.permutation(len(drawn))]
+        elif (index := int(rng.integers(seen))) < count:
+            drawn[index] = text
+    return [drawn[index] for index in rng.permutation(len(drawn))]
 
 
 def quantize_folder(encoder: str, texts: Sequence[str], out: Path) -> None:
-    """Write the encoder in int8 to the folder `out`."""
+    """Write the encoder in int8 to the new folder `out`."""
     import openvino as ov
 
     from retrieval.encoder.checkpoint.hub import locate
@@ -68,7 +71,7 @@ def quantize_folder(encoder: str, texts: Sequence[str], out: Path) -> None:
 def measure_loss(
     encoder: str, out: Path, held_out: Sequence[str], judged: Sequence[Path], split: str
 ) -> tuple[QuantizationLoss, ...]:
-    """On texts that the calibration did not see, and on each BEIR folder of `judged`."""
+    """Measure the loss on held-out texts and on each BEIR folder of `judged`."""
     f32 = load_encoder(encoder, runtime="openvino", precision="f32")
     int8 = load_encoder(out, precision="int8")
     plain = _loss("held-out documents", f32.encode_passages(held_out), int8.encode_passages(held_out))
@@ -83,12 +86,12 @@ def _loss(name: str, f32: Vectors, int8: Vectors) -> QuantizationLoss:
 def _judged_loss(f32: SentenceEncoder, int8: SentenceEncoder, folder: Path, split: str) -> QuantizationLoss:
     task = read_beir(folder, split)
     documents = [item for item in open_documents(folder) if not isinstance(item, BadDocument)]
-    ids = [each.id for each in documents]
-    texts = [passage_text(each.title, "", each.text) for each in documents]
-    vectors = [each.encode_passages(texts) for each in (f32, int8)]
-    figures = [_ndcg(each, task, ids, some) for each, some in zip((f32, int8), vectors, strict=True)]
+    ids = [document.id for document in documents]
+    texts = [passage_text(document.title, "", document.text) for document in documents]
+    vectors = [encoder.encode_passages(texts) for encoder in (f32, int8)]
+    ndcg = [_ndcg(encoder, task, ids, found) for encoder, found in zip((f32, int8), vectors, strict=True)]
     loss = _loss(str(folder), *vectors)
-    return QuantizationLoss(loss.name, loss.texts, loss.cosine_mean, loss.cosine_min, *figures)
+    return QuantizationLoss(loss.name, loss.texts, loss.cosine_mean, loss.cosine_min, *ndcg)
 
 
 def _ndcg(encoder: SentenceEncoder, task: BeirFolder, ids: Sequence[str], vectors: Vectors) -> float:

@@ -1,8 +1,11 @@
-"""Tuning a collection: its own searches, asked under other settings, measured by judged queries."""
+"""Tune the search settings of a collection by judged queries.
+
+Each combination of settings is measured with the collection's own searches.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,46 +23,45 @@ from retrieval.index.storage.manifest import Manifest, read_manifest
 from retrieval.index.storage.settings import LexicalSettings, SearchDefaults
 from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.measures import depth_needed, parse_measures
-from retrieval.metrics.run_queries import run_queries
+from retrieval.metrics.run_queries import ProgressCallback, run_queries
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.metrics.tuning import QueryValues, Settings, TuningResult, tune
 from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest, Vectors
 
-WEIGHTS = tuple(step / 10 for step in range(11))  # dense share for text that the encoder can read
+WEIGHTS = tuple(step / 10 for step in range(11))  # weight of the dense score for text that the encoder can read
 K1 = (0.6, 0.9, 1.2, 1.5, 2.0, 3.0)
 B = (0.0, 0.25, 0.5, 0.75, 1.0)
 TITLE_WEIGHTS = (0.5, 1.0, 2.0, 3.0, 5.0)
-_SAMPLED = 200  # documents looked at for titles
-
-Tell = Callable[[int], None]  # told how many settings were measured
+_TITLE_SAMPLE = 200  # documents checked for titles
 
 
 def tune_collection(
-    path: Path, task: EvaluationTask, measure: str, *, seed: int = 0, tell: Tell | None = None
+    path: Path, task: EvaluationTask, measure: str, *, seed: int = 0, watch: ProgressCallback | None = None
 ) -> TuningResult:
-    """Search fusion weight, k1, b and title weight for the measure's best; nothing is written.
+    """Find the fusion weight, k1, b and title weight with the best measure.
 
-    Raises InputError for a collection without words, which has nothing to tune, and for too few queries.
+    Nothing is written.  `watch` takes the number of settings measured.  Raises InputError for a collection without a
+    lexical index, and for too few queries.
     """
     manifest = read_manifest(path)
     if manifest.settings.lexical is None:
-        raise InputError(f"{path}: the collection has no words; tuning is of hybrid search")
+        raise InputError(f"{path}: the collection has no lexical index; tuning is for hybrid search")
     defaults = current_settings(manifest)
-    with CollectionObjective(path, task, measure, tell) as bench:
+    with CollectionObjective(path, task, measure, watch) as objective:
         space = {
             "weight": _with(WEIGHTS, defaults["weight"]),
             "k1": _with(K1, defaults["k1"]),
             "b": _with(B, defaults["b"]),
         }
-        if bench.has_titles:
+        if objective.has_titles:
             space["title_weight"] = _with(TITLE_WEIGHTS, defaults["title_weight"])
-        return tune(bench.measured, space, defaults, len(bench.queries), seed=seed)
+        return tune(objective.measure, space, defaults, len(objective.queries), seed=seed)
 
 
 def current_settings(manifest: Manifest) -> dict[str, float]:
-    """What the collection is searched with now."""
+    """Return the settings that searches use now."""
     lexical = manifest.settings.lexical or LexicalSettings()
     weight = manifest.settings.search.weight
     return {
@@ -71,14 +73,14 @@ def current_settings(manifest: Manifest) -> dict[str, float]:
 
 
 def write_tuned(path: Path, tuned: TuningResult) -> int:
-    """Commit the chosen settings; returns the generation.  Going back is `attendex rollback`."""
+    """Commit the chosen settings and return the generation."""
     chosen = dict(tuned.chosen)
     weight = chosen.pop("weight")
     return change_settings(path, SettingsChange(chosen, SearchDefaults(weight=weight)), cause="tune")
 
 
-class _RememberedQueries:
-    """The encoder, with the vectors of queries kept: the same queries are asked under every settings."""
+class _CachingEncoder:
+    """An encoder that caches query vectors, since all settings use the same queries."""
 
     def __init__(self, encoder: SentenceEncoder) -> None:
         self._encoder = encoder
@@ -88,7 +90,7 @@ class _RememberedQueries:
         return getattr(self._encoder, name)
 
     def encode_queries(self, texts: Sequence[str], *, save_cpu: bool = False) -> Vectors:
-        """Vectors in the order of the texts."""
+        """Return the vectors in the order of the texts."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             self._known.update(zip(new, self._encoder.encode_queries(new, save_cpu=save_cpu), strict=True))
@@ -96,14 +98,17 @@ class _RememberedQueries:
 
 
 class CollectionObjective:
-    """The collection under settings that change: one linked copy for each title weight, opened once."""
+    """Measures the queries of a task in a collection under given settings.
 
-    def __init__(self, path: Path, task: EvaluationTask, measure: str, tell: Tell | None) -> None:
+    Each title weight has a linked copy of the collection, which is opened once.
+    """
+
+    def __init__(self, path: Path, task: EvaluationTask, measure: str, watch: ProgressCallback | None) -> None:
         self._path = path
         self._task = task
         self._measure = str(parse_measures(measure)[0])
         self._depth = depth_needed(parse_measures(self._measure))
-        self._tell = tell or (lambda _: None)
+        self._watch = watch or (lambda _: None)
         self._done = 0
         self._exit = ExitStack()
         self._opened: dict[float, Searcher] = {}
@@ -112,7 +117,7 @@ class CollectionObjective:
 
     def __enter__(self) -> CollectionObjective:
         encoder = load_encoder(read_manifest(self._path).encoder.name)
-        self._encoder = cast(SentenceEncoder, _RememberedQueries(encoder))  # it is one but for what it remembers
+        self._encoder = cast(SentenceEncoder, _CachingEncoder(encoder))  # all other attributes are the encoder's
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -120,42 +125,42 @@ class CollectionObjective:
 
     @property
     def has_titles(self) -> bool:
-        """Whether some document has a title, by the first ones."""
+        """Whether one of the first documents has a title."""
         reader = self._searcher(self._own_title_weight).reader
-        rows = np.flatnonzero(reader.live_documents)[:_SAMPLED]
+        rows = np.flatnonzero(reader.live_documents)[:_TITLE_SAMPLE]
         return any(document.title for document in reader.documents(rows))
 
-    def measured(self, settings: Settings) -> QueryValues:
-        """Each query's value under the settings."""
+    def measure(self, settings: Settings) -> QueryValues:
+        """Return the value of each query under the settings."""
         searcher = self._searcher(settings["title_weight"])
-        with _under(searcher, settings):
+        with _temporary_settings(searcher, settings):
             request = SearchRequest("", k=self._depth, mode=Mode.HYBRID, passages_per_document=1)
             run = run_queries(searcher.search_many, self._task.topics, request).run
         self._done += 1
-        self._tell(self._done)
-        found = evaluate(run, self._task.qrels, self._measure, asked=set(self.queries))
-        return found.values[self._measure].per_query
+        self._watch(self._done)
+        evaluation = evaluate(run, self._task.qrels, self._measure, asked=set(self.queries))
+        return evaluation.values[self._measure].per_query
 
     @property
     def _own_title_weight(self) -> float:
         return current_settings(read_manifest(self._path))["title_weight"]
 
     def _searcher(self, title_weight: float) -> Searcher:
-        """The collection with that title weight."""
+        """Return a searcher of the collection with this title weight."""
         if title_weight not in self._opened:
-            place = self._path
+            path = self._path
             if title_weight != self._own_title_weight:
-                place = self._exit.enter_context(linked_copy(self._path))
-                change_settings(place, SettingsChange({"title_weight": title_weight}))
-            self._opened[title_weight] = self._exit.enter_context(open_searcher(place, encoder=self._encoder))
+                path = self._exit.enter_context(linked_copy(self._path))
+                change_settings(path, SettingsChange({"title_weight": title_weight}))
+            self._opened[title_weight] = self._exit.enter_context(open_searcher(path, encoder=self._encoder))
         return self._opened[title_weight]
 
 
 @contextmanager
-def _under(searcher: Searcher, settings: Settings) -> Iterator[None]:
-    """Let the searcher use other weight, k1 and b for a while, as if they stood in its manifest."""
+def _temporary_settings(searcher: Searcher, settings: Settings) -> Iterator[None]:
+    """Let the searcher use another weight, k1 and b, as if its manifest had them."""
     reader = searcher.reader
-    manifest, words = reader.manifest, reader.lexical
+    manifest, lexical = reader.manifest, reader.lexical
     assert manifest.lexical is not None
     assert manifest.settings.lexical is not None
     changed = replace(manifest.settings.lexical, k1=settings["k1"], b=settings["b"])
@@ -165,7 +170,7 @@ def _under(searcher: Searcher, settings: Settings) -> Iterator[None]:
     try:
         yield
     finally:
-        reader.manifest, reader.lexical = manifest, words
+        reader.manifest, reader.lexical = manifest, lexical
 
 
 def _with(values: tuple[float, ...], value: float) -> tuple[float, ...]:

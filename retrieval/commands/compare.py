@@ -1,4 +1,4 @@
-"""`attendex compare` and `attendex report`: measure several systems with the same queries."""
+"""`attendex compare` and `report`: measure several systems with the same queries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ComparedSystems:
-    """The task, the runs and the comparison.  Runs have the short names of their systems."""
+    """The task, the runs by their systems' short names, and the comparison."""
 
     task: EvaluationTask
     runs: tuple[RetrievalRun, ...]
@@ -92,7 +92,9 @@ def report(
     task: TaskOptions,
     comparison: ComparisonOptions,
 ) -> None:
-    """Write a self-contained HTML page: measures, tests, curves, the hardest queries, and the settings.
+    """Write a report of one or more systems as one HTML page.
+
+    The page has the measures, the tests, curves, the hardest queries, and the settings.
 
     Examples:
 
@@ -151,13 +153,13 @@ def compare_systems(systems: Sequence[str], source: TaskSource, options: Compari
 
 
 def short_names(words: Sequence[str]) -> dict[str, str]:
-    """Return word → its last path component, or the whole words if two components are equal."""
+    """Return word → last path component, or whole words if two components are equal."""
     short = {word: word.rstrip("/").rsplit("/", 1)[-1] for word in words}
     return short if len(set(short.values())) == len(words) else {word: word for word in words}
 
 
 def _any_worse(compared: ComparedSystems) -> bool:
-    """Check whether a system is significantly worse than the first in the deciding measure."""
+    """Check whether the deciding measure shows a system worse than the first."""
     first = compared.runs[0].name
     deciding = [pair.deciding for pair in compared.comparison.pairs if pair.a == first]
     return any(difference.significant and difference.difference < 0 for difference in deciding)

@@ -1,4 +1,4 @@
-"""How figures are shown: the JSON and the tables that the measuring commands share."""
+"""Output of the evaluation commands: JSON, tables and progress."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from retrieval.metrics.evaluation import Coverage, Evaluation
     from retrieval.metrics.run_queries import ProgressCallback, RunProvenance
 
-COMPARISON_COLUMNS = 118  # a comparison's table is not squeezed into less
+COMPARISON_COLUMNS = 118  # minimum width of the table of a comparison
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[ProgressCallback]:
-    """A bar on standard error where a person looks on; a total of 0 is unknown."""
+def progress_bar(label: str, total: int) -> Iterator[ProgressCallback]:
+    """Show a progress bar on stderr, only on a terminal; a total of 0 means unknown."""
     from rich.progress import Progress
 
     console = stderr()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        bar = bars.add_task(what, total=total or None)
+        bar = bars.add_task(label, total=total or None)
         yield lambda done: bars.update(bar, completed=done)
 
 
 def evaluation_json(evaluation: Evaluation, provenance: RunProvenance | None, seconds: float) -> dict[str, Any]:
-    """Return an evaluation as JSON; the fields of the collection are null for a run file."""
+    """Return an evaluation as JSON; a run file has null for the collection's fields."""
     from retrieval.metrics.evaluation import confidence_intervals
 
     return {
@@ -49,7 +49,7 @@ def evaluation_json(evaluation: Evaluation, provenance: RunProvenance | None, se
 
 
 def provenance_json(provenance: RunProvenance | None) -> dict[str, Any]:
-    """What gave a run."""
+    """Return the provenance of a run as JSON; every field is null for a run file."""
     if provenance is None:
         return dict.fromkeys(("documents", "collection", "generation", "encoder", "fingerprint", "mode", "settings"))
     return {
@@ -64,7 +64,7 @@ def provenance_json(provenance: RunProvenance | None) -> dict[str, Any]:
 
 
 def show_evaluation(console: Console, evaluation: Evaluation, provenance: RunProvenance | None) -> None:
-    """The table of one evaluation, and what it was averaged over."""
+    """Print the table of one evaluation and its coverage."""
     from retrieval.metrics.evaluation import confidence_intervals
 
     intervals = confidence_intervals(evaluation)
@@ -80,66 +80,66 @@ def show_evaluation(console: Console, evaluation: Evaluation, provenance: RunPro
 
 
 def coverage_lines(coverage: Coverage) -> list[str]:
-    """The denominator, and what counts as 0 or was left aside."""
+    """Return lines on the denominator and on queries that count as 0 or do not count."""
     lines = [
         f"averaged over {coverage.averaged:,} queries; {coverage.judged_at_10:.0%} of the first ten hits are judged"
     ]
-    said = (
-        (coverage.without_results, "of them found nothing (count as 0)"),
+    counts = (
+        (coverage.without_results, "of them have no results (count as 0)"),
         (coverage.without_relevant, "of them have no relevant document (count as 0)"),
-        (coverage.unjudged, "queries without judgments were left aside"),
+        (coverage.unjudged, "queries without judgments are not averaged"),
         (coverage.not_asked, "judged queries were not asked"),
     )
-    return lines + [f"{count:,} {what}" for count, what in said if count]
+    return lines + [f"{count:,} {text}" for count, text in counts if count]
 
 
 def show_slices(console: Console, by: str, slices: Mapping[str, Evaluation]) -> None:
-    """One line a group of queries."""
+    """Print a table with one line per group of queries."""
     table = Table(by, title=f"by {by}", title_justify="left")
     table.add_column("queries", justify="right")
     names = list(next(iter(slices.values())).values)
     for name in names:
         table.add_column(name, justify="right")
     for label, evaluation in slices.items():
-        figures = [_number(evaluation.aggregates[name]) for name in names]
-        table.add_row(label, str(evaluation.coverage.averaged), *figures)
+        values = [_number(evaluation.aggregates[name]) for name in names]
+        table.add_row(label, str(evaluation.coverage.averaged), *values)
     console.print(table)
 
 
-def comparison_json(contest: RunComparison, provenances: Sequence[RunProvenance | None]) -> dict[str, Any]:
-    """A comparison for machines."""
+def comparison_json(comparison: RunComparison, provenances: Sequence[RunProvenance | None]) -> dict[str, Any]:
+    """Return a comparison as JSON."""
     return {
-        "queries": len(contest.evaluations[0].queries),
+        "queries": len(comparison.evaluations[0].queries),
         "systems": [
             {
-                "name": each.run,
-                "measures": each.aggregates,
-                "coverage": asdict(each.coverage),
+                "name": evaluation.run,
+                "measures": evaluation.aggregates,
+                "coverage": asdict(evaluation.coverage),
                 **provenance_json(provenance),
             }
-            for each, provenance in zip(contest.evaluations, provenances, strict=True)
+            for evaluation, provenance in zip(comparison.evaluations, provenances, strict=True)
         ],
-        "comparisons": [pair_json(pair) for pair in contest.pairs],
+        "comparisons": [pair_json(pair) for pair in comparison.pairs],
     }
 
 
 def pair_json(pair: PairedComparison) -> dict[str, Any]:
-    """One pair; a detectable difference without bound is null."""
+    """Return one pair as JSON; an infinite detectable difference is null."""
     differences = {}
-    for name, each in pair.differences.items():
-        record = {key: value for key, value in asdict(each).items() if key != "measure"}
-        record["detectable"] = each.detectable if math.isfinite(each.detectable) else None
-        differences[name] = {**record, "significant": each.significant}
+    for name, difference in pair.differences.items():
+        record = {key: value for key, value in asdict(difference).items() if key != "measure"}
+        record["detectable"] = difference.detectable if math.isfinite(difference.detectable) else None
+        differences[name] = {**record, "significant": difference.significant}
     return {"a": pair.a, "b": pair.b, "verdict": pair.verdict, "measures": differences}
 
 
 def changes_json(changes: Sequence[QueryChange]) -> list[dict[str, Any]]:
-    """Queries that changed most, for machines."""
+    """Return the queries that changed most as JSON."""
     return [{**asdict(change), "difference": change.difference} for change in changes]
 
 
 def show_comparison(console: Console, pair: PairedComparison) -> None:
-    """The verdict and the table of one pair."""
+    """Print the verdict and the table of one pair."""
     from retrieval.metrics.comparison import format_difference, format_p
 
     console.print(pair.verdict, style="bold", markup=False, highlight=False)
@@ -166,13 +166,13 @@ def show_comparison(console: Console, pair: PairedComparison) -> None:
 
 
 def show_changes(console: Console, changes: Sequence[QueryChange], texts: Mapping[str, str]) -> None:
-    """The queries that changed most, with the judged documents that moved."""
+    """Print the queries that changed most, with the rank changes of judged documents."""
     for change in changes:
         head = f"{change.difference:+.3f}  {change.query}  {texts.get(change.query, '')}"
         console.print(head, markup=False, highlight=False)
         for moved in change.moved:
-            places = f"{moved.rank_a or '–'} → {moved.rank_b or '–'}"
-            line = f"        {places:>12}  {moved.document}  (relevance {moved.relevance})"
+            ranks = f"{moved.rank_a or '–'} → {moved.rank_b or '–'}"
+            line = f"        {ranks:>12}  {moved.document}  (relevance {moved.relevance})"
             console.print(line, style="dim", markup=False, highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""`attendex explain`: why a document has its score for a query, word by word."""
+"""`attendex explain`: explain the score of a document for a query, word by word."""
 
 from __future__ import annotations
 
@@ -24,15 +24,22 @@ BAR = 24  # characters
 @reports_errors
 def explain(
     collection: Annotated[Path, typer.Argument(help="Directory of the collection.", show_default=False)],
-    query: Annotated[str, typer.Argument(help="What was looked for.", show_default=False)],
-    document: Annotated[str, typer.Argument(help="Id of any document, found or not.", metavar="ID")],
-    mode: Annotated[str, typer.Option(help="Whose score: dense, lexical or hybrid.", show_default=False)] = "",
+    query: Annotated[str, typer.Argument(help="The query.", show_default=False)],
+    document: Annotated[
+        str, typer.Argument(help="Id of any document, also of one that the search does not find.", metavar="ID")
+    ],
+    mode: Annotated[str, typer.Option(help="Score to explain: dense, lexical or hybrid.", show_default=False)] = "",
     encoder: Annotated[
-        str, typer.Option(help="Encoder to use instead of the recorded one; it must be the same.", show_default=False)
+        str,
+        typer.Option(
+            help="Another path of the collection's encoder; its weights must be the same.", show_default=False
+        ),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Show why a document matches a query: the shares of words in its cosine, and of terms in its BM25.
+    """Explain why a document matches a query.
+
+    The output shows the share of each word in the cosine, and of each term in the BM25 score.
 
     Examples:
 
@@ -81,7 +88,7 @@ def _show_dense(console: Console, dense: DenseExplanation) -> None:
     words = sorted((word for word in dense.passage if word.word), key=lambda word: -word.score)
     console.print(_bars("words of the query", [(word.word, word.score) for word in dense.query if word.word]))
     console.print(
-        _bars("strongest words of the passage", [(_placed(word), word.score) for word in words[:SHOWN_WORDS]])
+        _bars("strongest words of the passage", [(_with_field(word), word.score) for word in words[:SHOWN_WORDS]])
     )
     if dense.exact:
         special = sum(word.score for word in dense.passage if not word.word)
@@ -97,7 +104,7 @@ def _show_lexical(console: Console, lexical: LexicalExplanation) -> None:
     console.print(_bars("terms", [(term.term, term.score) for term in lexical.terms]))
 
 
-def _placed(word: WordPart) -> str:
+def _with_field(word: WordPart) -> str:
     return word.word if word.place == "text" else f"{word.word} ({word.place})"
 
 
@@ -109,8 +116,8 @@ def _bars(title: str, rows: list[tuple[str, float]]) -> Table:
     table.add_column(title)
     table.add_column("", justify="right")
     table.add_column("")
-    most = max((score for _, score in rows), default=0.0)
+    max_score = max((score for _, score in rows), default=0.0)
     for word, score in rows:
-        length = round(BAR * max(0.0, score) / most) if most > 0 else 0
+        length = round(BAR * max(0.0, score) / max_score) if max_score > 0 else 0
         table.add_row(escape(word), f"{score:.4f}", "[cyan]" + "█" * length + "[/cyan]")
     return table

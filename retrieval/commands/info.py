@@ -1,4 +1,4 @@
-"""`attendex info`: what a collection is made of."""
+"""`attendex info`: show the facts of a collection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdo
 if TYPE_CHECKING:
     from retrieval.index.storage.manifest import Manifest
 
-RECALL_K = 10  # results of the queries that recall is measured with
+RECALL_K = 10  # recall is shown at this number of results
 
 
 @reports_errors
@@ -20,7 +20,7 @@ def info(
     collection: Annotated[Path, typer.Argument(help="Directory of the collection.", show_default=False)],
     as_json: JsonOption = False,
 ) -> None:
-    """Show counts, encoder, fields and sizes of a collection.
+    """Show the counts, encoder, fields and sizes of a collection.
 
     Examples:
 
@@ -38,7 +38,7 @@ def info(
 
 
 def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
-    """The facts of a generation, ready for JSON."""
+    """Return the facts of a generation as JSON."""
     from dataclasses import asdict
 
     return {
@@ -91,7 +91,7 @@ def _show(facts: dict[str, Any]) -> None:
         "fields": ", ".join(f"{name} ({kind})" for name, kind in facts["schema"].items()) or "none",
         "words": _settings(facts["lexical"]) or "none",
         "segments": str(len(facts["segments"])),
-        "vectors": "; ".join(_vectors(each) for each in facts["segments"]) or "none",
+        "vectors": "; ".join(_vectors(segment) for segment in facts["segments"]) or "none",
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
@@ -104,16 +104,16 @@ def _settings(values: dict[str, Any] | None) -> str:
 
 
 def _vectors(segment: dict[str, Any]) -> str:
-    """How the vectors of a segment are searched, and what was measured of that."""
+    """Describe the vector index of a segment and its measured recall, size and speed."""
     facts = segment["structure"]
     if facts is None:
         return f"{segment['passages']:,} searched exactly"
     tuning = facts["tuning"]
     recalls = ", ".join(
-        f"{each['recall']:.3f} [{each['low']:.3f}, {each['high']:.3f}] on {each['queries']} {what}"
-        for what, each in (("held-out passages", tuning["passages"]), ("made queries", tuning["queries"]))
+        f"{found['recall']:.3f} [{found['low']:.3f}, {found['high']:.3f}] on {found['queries']} {source}"
+        for source, found in (("held-out passages", tuning["passages"]), ("made queries", tuning["queries"]))
     )
-    fastest = next(each for each in tuning["settings"] if each["k"] == RECALL_K and each["share"] == 1.0)
+    fastest = next(row for row in tuning["settings"] if row["k"] == RECALL_K and row["share"] == 1.0)
     return (
         f"{facts['rows']:,} in {facts['factory']}, recall@{RECALL_K} {recalls} (target {tuning['target']}), "
         f"{facts['size_bytes'] / facts['rows']:.0f} bytes a vector, {fastest['milliseconds']:.2f} ms a query"

@@ -1,4 +1,4 @@
-"""`attendex judge`: a person says what is relevant, one key a document."""
+"""`attendex judge`: judge the documents of a pool, one key per document."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ENDS = (QUIT, "\x03", "\x04", "\x1b", "")  # Ctrl-C, Ctrl-D, Escape, end of inpu
 
 @reports_errors
 def judge(
-    pool: Annotated[Path, typer.Argument(help="A pool that `attendex pool` wrote.", show_default=False)],
+    pool: Annotated[Path, typer.Argument(help="Pool from `attendex pool`.", show_default=False)],
     out: Annotated[
         Path,
-        typer.Option(help="Judgments (TREC; .tsv: BEIR); what is there is kept and gone on with.", show_default=False),
+        typer.Option(help="Judgments (TREC; .tsv: BEIR); judgments in the file are kept.", show_default=False),
     ],
 ) -> None:
-    """Judge the documents of a pool: 0 not relevant, 1 related, 2 relevant, 3 exactly what was asked.
+    """Judge the documents of a pool, one key per document.
 
-    u takes the last one back, s leaves one for later, q stops; every key is saved at once, and the same command goes
-    on where it stopped.
+    Keys: 0 not relevant, 1 related, 2 relevant, 3 exactly what was asked.  Other keys: u undoes the last judgment, s
+    skips a document, q stops.  Every judgment is saved at once, and the same command continues where it stopped.
 
     Examples:
 
@@ -59,7 +59,7 @@ def judge(
 
 
 def _save(judging: JudgingSession, out: Path) -> None:
-    """Write the judgments; where none is left there is no file, since an empty one would not be read."""
+    """Write the judgments, or remove the file: readers refuse an empty one."""
     from retrieval.metrics.files import write_qrels
 
     if judging.qrels().judgments:
@@ -76,13 +76,13 @@ def _key() -> str:
 
 
 def _show(judging: JudgingSession) -> None:
-    each = judging.current
-    assert each is not None
+    item = judging.current
+    assert item is not None
     console = stdout()
     console.rule(f"{judging.total - judging.remaining + 1:,} of {judging.total:,}", style="dim")
-    console.print(each.query, style="bold cyan", markup=False, highlight=False)
-    console.print(each.title or each.document_id, style="bold", markup=False, highlight=False)
-    text = each.text if len(each.text) <= SHOWN_CHARACTERS else each.text[:SHOWN_CHARACTERS] + "…"
+    console.print(item.query, style="bold cyan", markup=False, highlight=False)
+    console.print(item.title or item.document_id, style="bold", markup=False, highlight=False)
+    text = item.text if len(item.text) <= SHOWN_CHARACTERS else item.text[:SHOWN_CHARACTERS] + "…"
     console.print(text, markup=False, highlight=False)
     console.print(_keys(), style="dim", markup=False, highlight=False)
 

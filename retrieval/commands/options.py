@@ -54,7 +54,7 @@ class ComparisonOptions:
 
 
 def named_mode(name: str) -> Mode | None:
-    """Return the mode of `--mode`, or None for an empty name; wrong usage for an unknown name."""
+    """Return the mode of `--mode`; None if it is empty, wrong usage if it is unknown."""
     from retrieval.types import Mode
 
     if name and name not in list(Mode):

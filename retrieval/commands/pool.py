@@ -1,4 +1,4 @@
-"""`attendex pool`: the list of documents that a person should judge."""
+"""`attendex pool`: collect the documents to judge."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 
 @reports_errors
 def pool(
-    collection: Annotated[str, typer.Argument(help="DIR or DIR:mode; asked, and read for texts.", show_default=False)],
+    collection: Annotated[
+        str, typer.Argument(help="DIR or DIR:mode; it is searched, and gives the texts.", show_default=False)
+    ],
     queries: Annotated[Path, typer.Option(help="Queries: .jsonl or id<TAB>text.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The pool to write (TSV).", show_default=False)],
-    runs: Annotated[list[str] | None, typer.Option(help="Further systems: run files, DIR:mode …; repeat it.")] = None,
+    out: Annotated[Path, typer.Option(help="Pool to write (TSV).", show_default=False)],
+    runs: Annotated[list[str] | None, typer.Option(help="Another system: a run file, DIR:mode …; repeatable.")] = None,
     depth: Annotated[int, typer.Option(min=1, help="Documents taken from the top of each ranking.")] = 20,
-    qrels: Annotated[Path | None, typer.Option(help="Judgments there are; what they judge is left out.")] = None,
+    qrels: Annotated[Path | None, typer.Option(help="Judgments; judged documents are left out.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order within a query.")] = 0,
 ) -> None:
-    """Make the list to judge: what the systems found for each query, in an order that tells nothing.
+    """Collect the documents to judge: the top results of the systems for each query.
+
+    The documents of a query are in random order.
 
     Examples:
 
@@ -41,9 +45,11 @@ def pool(
 
     topics = read_topics(queries)
     judged = read_qrels(qrels) if qrels else None
-    with open_texts(parse_system(collection)) as reader:  # before anything is asked
-        asked = _ask([collection, *(runs or [])], topics, depth)
-        found = pool_documents(asked, topics, depth, judged=judged, seed=seed)
+    with open_texts(
+        parse_system(collection)
+    ) as reader:  # opened first, so that a wrong collection fails before the searches
+        pooled = _runs([collection, *(runs or [])], topics, depth)
+        found = pool_documents(pooled, topics, depth, judged=judged, seed=seed)
         ids = {document for documents in found.values() for document in documents}
         filled = fill_pool(found, topics, texts_of(reader, ids))
     write_text(out, pool_lines(filled))
@@ -51,7 +57,7 @@ def pool(
     stderr().print(f"next: attendex judge {out} --out qrels.txt", markup=False)
 
 
-def _ask(systems: Sequence[str], topics: Sequence[Topic], depth: int) -> list[RetrievalRun]:
+def _runs(systems: Sequence[str], topics: Sequence[Topic], depth: int) -> list[RetrievalRun]:
     from retrieval.commands.evaluation_output import progress_bar
     from retrieval.search.evaluated.systems import measure_system, parse_system
 

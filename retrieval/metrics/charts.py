@@ -1,6 +1,7 @@
-"""Pictures of an evaluation as SVG, drawn by matplotlib, in colours that the page decides (dark, light, print).
+"""Charts of an evaluation as SVG, drawn by matplotlib.
 
-matplotlib writes fixed colours.  Marker colours are drawn instead, and replaced in the SVG by the page's variables.
+The page sets the colours: dark, light or print.  matplotlib writes fixed colours.  So the charts use marker colours,
+and the SVG gets the page's variables instead.
 """
 
 from __future__ import annotations
@@ -29,18 +30,20 @@ WIDTH, HEIGHT = 6.4, 3.4  # inches; the SVG scales with the page
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One system's line: its name and its value at each of the places on the horizontal axis."""
+    """The name of a system and its value at each position on the horizontal axis."""
 
     name: str
     values: NDArray[np.float64]
 
 
-def draw_curves(places: Sequence[float], curves: Sequence[Curve], across: str, up: str, *, log: bool = False) -> str:
-    """Lines of one or more systems over the same places."""
+def draw_curves(
+    positions: Sequence[float], curves: Sequence[Curve], x_label: str, y_label: str, *, log: bool = False
+) -> str:
+    """Draw the curves of one or more systems over the same positions."""
     figure, axes = _figure(HEIGHT)
     for i, curve in enumerate(curves):
         axes.plot(
-            places,
+            positions,
             curve.values,
             color=SERIES[i % len(SERIES)],
             linestyle=DASHES[i % len(DASHES)],
@@ -50,46 +53,46 @@ def draw_curves(places: Sequence[float], curves: Sequence[Curve], across: str, u
         )
     if log:
         axes.set_xscale("log")
-        axes.set_xticks(list(places), [f"{place:g}" for place in places])
+        axes.set_xticks(list(positions), [f"{position:g}" for position in positions])
         axes.minorticks_off()
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     if len(curves) > 1:
         axes.legend(frameon=False, labelcolor=INK)
     return _svg(figure)
 
 
 def draw_differences(pair: PairedComparison, values: NDArray[np.float64]) -> str:
-    """A bar for each query's difference, sorted: how many gained, how many lost, and how much."""
+    """Draw the sorted differences of all queries."""
     figure, axes = _figure(HEIGHT)
     ordered = np.sort(values)[::-1]
-    places = np.arange(1, len(ordered) + 1)
-    axes.fill_between(places, ordered, where=(ordered >= 0).tolist(), step="mid", color=SERIES[0], linewidth=0)
-    axes.fill_between(places, ordered, where=(ordered <= 0).tolist(), step="mid", color=SERIES[1], linewidth=0)
+    positions = np.arange(1, len(ordered) + 1)
+    axes.fill_between(positions, ordered, where=(ordered >= 0).tolist(), step="mid", color=SERIES[0], linewidth=0)
+    axes.fill_between(positions, ordered, where=(ordered <= 0).tolist(), step="mid", color=SERIES[1], linewidth=0)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_xlabel("queries, sorted")
-    axes.set_ylabel(f"{pair.deciding.measure}: {_plain(pair.b)} − {_plain(pair.a)}")
+    axes.set_ylabel(f"{pair.deciding.measure}: {_escape(pair.b)} − {_escape(pair.a)}")
     return _svg(figure)
 
 
 def draw_intervals(pairs: Sequence[PairedComparison]) -> str:
-    """Each pair's difference in each measure with its 95 % interval; 0 is "no difference"."""
+    """Draw the difference of each pair in each measure, with its 95 % interval."""
     rows = [(pair, difference) for pair in pairs for difference in pair.differences.values()]
     figure, axes = _figure(max(1.4, 0.5 + 0.34 * len(rows)))
-    for place, (pair, difference) in enumerate(rows):
+    for row, (pair, difference) in enumerate(rows):
         colour = SERIES[pairs.index(pair) % len(SERIES)]
-        axes.plot([difference.low, difference.high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
-        axes.plot([difference.difference], [place], color=colour, marker="o", markersize=5)
+        axes.plot([difference.low, difference.high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot([difference.difference], [row], color=colour, marker="o", markersize=5)
     axes.axvline(0, color=INK, linewidth=0.8)
     several = len(pairs) > 1
     labels = [
-        f"{difference.measure} · {_plain(pair.b)}" if several else difference.measure for pair, difference in rows
+        f"{difference.measure} · {_escape(pair.b)}" if several else difference.measure for pair, difference in rows
     ]
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(
-        f"difference from {_plain(pairs[0].a)}, 95 % interval" if not several else "difference, 95 % interval"
+        f"difference from {_escape(pairs[0].a)}, 95 % interval" if not several else "difference, 95 % interval"
     )
     return _svg(figure)
 
@@ -115,7 +118,7 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure) -> str:
-    """The picture as an element of a page: text stays text, colours are the page's."""
+    """Return the figure as an HTML element with text as text and the page's colours."""
     from matplotlib import rc_context
 
     target = io.StringIO()
@@ -133,6 +136,6 @@ def _variables() -> Mapping[str, str]:
     return {INK: "var(--ink)", RULE: "var(--rule)", **series}
 
 
-def _plain(name: str) -> str:
-    """A name in which matplotlib finds no mathematics."""
+def _escape(name: str) -> str:
+    """Return the name without "$", which starts a formula in matplotlib."""
     return name.replace("$", "＄")

@@ -1,4 +1,4 @@
-"""Compare runs over the same queries: differences, significance tests, a verdict in one sentence."""
+"""Compare runs over the same queries: differences, tests, and a verdict."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class RankChange:
-    """A judged document whose rank changed.  Ranks start at 1; None if it was not found."""
+    """A judged document whose rank changed; ranks start at 1, None means not found."""
 
     document: str
     relevance: int
@@ -124,10 +124,11 @@ def compare_runs(
     rounds: int = ROUNDS,
     seed: int = 0,
 ) -> RunComparison:
-    """Compare each run with the first, or every pair of runs, over the judged queries among `asked`.
+    """Compare each run with the first, or every pair of runs.
 
-    By default these are the queries that at least one run has, since the others hold no information.  A query that a
-    run lacks counts as 0 for it.  Raises InputError for fewer than two runs, and the errors of `evaluate`.
+    The queries are the judged ones among `asked`.  By default these are the queries that at least one run has, since
+    the others hold no information.  A query that a run lacks counts as 0 for it.  Raises InputError for fewer than two
+    runs, and the errors of `evaluate`.
     """
     if len(runs) < 2:
         raise InputError(f"a comparison needs two systems or more, and {len(runs)} is given; name another one")

@@ -1,4 +1,4 @@
-"""Evaluate a run by judgments: measures, coverage, confidence intervals, slices and gates."""
+"""Evaluate a run by judgments: measures, coverage, intervals, slices and gates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_VALUE = "(none)"
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The queries behind the aggregates.  All numbers but `judged_at_10` count queries."""
+    """The queries behind the aggregates; all numbers but `judged_at_10` count queries."""
 
     averaged: int  # the denominator of every mean: judged queries that were asked
     without_results: int  # of those: the run has no hit; they count as 0
@@ -52,10 +52,11 @@ class Evaluation:
 
 
 def evaluate(run: RetrievalRun, qrels: Qrels, measures: str, *, asked: Collection[str] | None = None) -> Evaluation:
-    """Measure a run over the judged queries among `asked`; by default over all judged queries.
+    """Measure a run over the judged queries among `asked`.
 
-    A judged query without hits in the run counts as 0, as with trec_eval's `-c`.  A query without judgments is not
-    averaged.  The coverage counts both.  Raises BadJudgments if no query is left or the run has none of them.
+    By default these are all judged queries.  A judged query without hits in the run counts as 0, as with trec_eval's
+    `-c`.  A query without judgments is not averaged.  The coverage counts both.  Raises BadJudgments if no query is
+    left or the run has none of them.
     """
     queries = tuple(query for query in qrels.judgments if asked is None or query in asked)
     _require_overlap(run, qrels, queries)
@@ -78,7 +79,7 @@ def restrict_evaluation(
 
 
 def judged_share(run: RetrievalRun, qrels: Qrels, queries: Sequence[str], depth: int = 10) -> float:
-    """Return the share of judged documents in the first `depth` hits; 0.0 if there are no hits."""
+    """Return the share of the first `depth` hits that are judged; 0.0 without hits."""
     judged = total = 0
     for query in queries:
         if query in run.rankings:
@@ -111,7 +112,7 @@ def confidence_intervals(evaluation: Evaluation) -> dict[str, list[float]]:
 
 
 def slice_topics(topics: Sequence[Topic], by: str) -> Mapping[str, frozenset[str]]:
-    """Return label → ids of queries, grouped by text length or by a field of the queries.
+    """Return label → ids of queries, grouped by text length or by a field.
 
     Numbers are cut into three groups of about equal size; any other value is a group.  Raises InputError for a field
     that no query has.

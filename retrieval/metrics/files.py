@@ -1,4 +1,6 @@
-"""Read and write run files and qrels files.  The file's name and its first line decide the format.
+"""Read and write run files and qrels files.
+
+The name of the file and its first line decide the format.
 
 .json, .json.gz          query → document → number (ranx, BEIR)
 .tsv with three columns  BEIR qrels
@@ -34,7 +36,10 @@ _NUMBER_START = re.compile(r"[+-]?\.?\d")
 
 
 def read_run(path: Path) -> RetrievalRun:
-    """Read a run from a TREC or JSON file.  Raises BadJudgments, which names the file and the line."""
+    """Read a run from a TREC or JSON file.
+
+    Raises BadJudgments, which names the file and the line.
+    """
     if _is_json(path):
         table = _read_table(path)
         _refuse_judgments(path, table)
@@ -47,7 +52,10 @@ def read_run(path: Path) -> RetrievalRun:
 
 
 def read_qrels(path: Path) -> Qrels:
-    """Read judgments from a TREC, BEIR or JSON file.  Raises BadJudgments, as `read_run` does."""
+    """Read judgments from a TREC, BEIR or JSON file.
+
+    Raises BadJudgments, as `read_run` does.
+    """
     if _is_json(path):
         table = _read_table(path)
         for query, documents in table.items():
@@ -63,7 +71,7 @@ def read_qrels(path: Path) -> Qrels:
 
 
 def write_run(run: RetrievalRun, path: Path) -> None:
-    """Write a run: .json as JSON, any other name as TREC.  A reader finds the same order."""
+    """Write a run: .json as JSON, any other name as TREC; readers find the same order."""
     if _is_json(path):
         table = {
             query: dict(zip(ranking.ids, strictly_decreasing(ranking.scores).tolist(), strict=True))
@@ -86,7 +94,7 @@ def write_qrels(qrels: Qrels, path: Path) -> None:
 
 
 def trec_run_lines(run: RetrievalRun) -> Iterator[str]:
-    """Yield lines whose scores strictly decrease as 32-bit floats, so that no reader reorders ties."""
+    """Yield lines whose scores strictly decrease as 32-bit floats, without ties."""
     tag = run.name or "attendex"
     for query, ranking in run.rankings.items():
         scores = strictly_decreasing(ranking.scores).tolist()
@@ -219,7 +227,7 @@ def _trec_qrels(path: Path, lines: NumberedLines) -> Qrels:
 
 
 def _is_header(number: int, value: str) -> bool:
-    """Check whether line `number` names the columns, by the text in the place of a number.
+    """Check whether line `number` names the columns; `value` should be a number.
 
     A text that starts like a number is a wrong value, not a header.
     """
@@ -241,7 +249,10 @@ def _trec_field(identifier: str) -> str:
 
 
 def _beir_field(identifier: str) -> str:
-    """Return the id.  Raises BadJudgments for an id that a tab-separated file cannot have."""
+    """Return the id.
+
+    Raises BadJudgments for an id that a tab-separated file cannot have.
+    """
     if not identifier or "\t" in identifier or "\n" in identifier or identifier != identifier.strip():
         raise BadJudgments(f"id {identifier!r} cannot stand in a tab-separated file; write a .json file")
     return identifier
@@ -282,7 +293,7 @@ def _distinct_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _refuse_judgments(path: Path, table: Mapping[str, Mapping[str, float]]) -> None:
-    """Raise BadJudgments if all values are small integers: these are grades, since scores are floats."""
+    """Raise BadJudgments if all values are small integers: grades instead of scores."""
     values = [value for documents in table.values() for value in documents.values()]
     if values and all(isinstance(value, int) and 0 <= value <= 4 for value in values):
         raise BadJudgments(f"{path}: every value is a grade from 0 to 4, as in judgments (qrels); write scores as 1.0")

@@ -1,4 +1,4 @@
-"""A report as one self-contained HTML page: no script, no file beside it, readable in print, dark and light."""
+"""Build a self-contained HTML page for screen and print, without scripts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ code { font-size: .85em; overflow-wrap: anywhere; } h3 { font-size: 1rem; margin
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """A cell of a table: its text, whether that is prose, and whether it stands for a relevant document."""
+    """A cell of a table.  `prose` is left-aligned; `relevant` is highlighted."""
 
     text: str
     prose: bool = False
@@ -41,7 +41,7 @@ class TableCell:
 
 
 def html_page(title: str, parts: Iterable[str]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -52,35 +52,35 @@ def html_page(title: str, parts: Iterable[str]) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """A part of the page with its heading."""
+    """Return a section with its heading."""
     return f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>"
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """A paragraph; `kind` is "verdict" or "soft"."""
+    """Return a paragraph; `kind` is "", "verdict" or "soft"."""
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
 def heading(text: str) -> str:
-    """A heading within a section."""
+    """Return a heading within a section."""
     return f"<h3>{escape(text)}</h3>"
 
 
 def figure(svg: str, caption: str) -> str:
-    """A picture and what it shows, which is also what is read out in its place."""
+    """Return a figure; screen readers read its caption."""
     named = svg.replace("<svg", f'<svg role="img" aria-label="{escape(caption)}"', 1)
     return f"<figure>{named}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def table(head: Sequence[TableCell | str], rows: Iterable[Sequence[TableCell | str]]) -> str:
-    """A table; the first column is left-aligned, and so are columns of prose."""
-    top = "".join(_heading(each) for each in head)
+    """Return a table; the first column and prose columns are left-aligned."""
+    top = "".join(map(_heading, head))
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
     return f'<div class="wide"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
 
 
 def facts_table(values: Mapping[str, str]) -> str:
-    """Names and values, such as settings."""
+    """Return a table of names and values, such as settings."""
     return table(("", ""), [(name, TableCell(value, prose=True)) for name, value in values.items()])
 
 

@@ -33,7 +33,7 @@ _SEPARATOR = re.compile(r"[\s,]+(?![^({]*[)}])")  # spaces or commas outside bra
 
 @dataclass(frozen=True, slots=True)
 class MeasureValues:
-    """The values of one measure by query, and their aggregate: a mean, or the sum of a count."""
+    """The values of a measure by query, and their mean (the sum if it is a count)."""
 
     measure: str
     per_query: QueryValues
@@ -41,7 +41,7 @@ class MeasureValues:
 
 
 def parse_measures(text: str) -> tuple[Measure, ...]:
-    """Parse a list such as `nDCG@10 R@100, P(rel=2)@5`, dropping repetitions.  Raises BadMeasure."""
+    """Parse a list such as `nDCG@10 R@100`; drop repetitions.  Raises BadMeasure."""
     names = [name for name in _SEPARATOR.split(text.strip()) if name]
     if not names:
         raise BadMeasure("no measure is named; try nDCG@10")

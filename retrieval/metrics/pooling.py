@@ -62,7 +62,7 @@ def pool_documents(
 def fill_pool(
     pools: Mapping[str, Sequence[str]], topics: Sequence[Topic], texts: Mapping[str, DocumentText]
 ) -> tuple[PooledDocument, ...]:
-    """Return the pool with texts, in the order of the topics; an unknown document has no text."""
+    """Return the pool with texts, by topic; an unknown document has no text."""
     unknown = DocumentText("", "")
     return tuple(
         PooledDocument(topic.id, document, topic.text, shown.title, shown.text)
@@ -87,7 +87,10 @@ def pool_lines(pool: Sequence[PooledDocument]) -> Iterator[str]:
 
 
 def read_pool(path: Path) -> tuple[PooledDocument, ...]:
-    """Read a pool.  Raises BadJudgments for another kind of file, or a pair that occurs twice."""
+    """Read a pool.
+
+    Raises BadJudgments for another kind of file, or a pair that occurs twice.
+    """
     lines = numbered_lines(path)
     _, header = next(lines)
     if tuple(header.split("\t")) != HEADER:

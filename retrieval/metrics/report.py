@@ -1,9 +1,9 @@
-"""What a report of one or more systems shows, part by part."""
+"""The sections of the HTML report of one or more systems."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import isfinite
 
 import numpy as np
@@ -18,13 +18,16 @@ from retrieval.metrics.tasks import EvaluationTask
 
 CUTOFFS = (1, 3, 5, 10, 20, 50, 100)
 RECALLS = tuple(step / 10 for step in range(11))
-WORST = 10  # queries shown with their rankings
+HARDEST = 10  # queries shown with their rankings
 SHOWN = 10  # documents of a ranking
 
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """Everything that a report is made from.  `pairs` is empty for a single system; `titles` may lack documents."""
+    """The data of a report.
+
+    `pairs` is empty for one system; `titles` may lack documents.
+    """
 
     task: EvaluationTask
     runs: tuple[RetrievalRun, ...]
@@ -35,17 +38,20 @@ class ReportData:
     titles: Mapping[str, str]
 
 
-def hardest_queries(report: ReportData, count: int = WORST) -> list[str]:
-    """Queries with the lowest mean of the deciding measure over the systems, those with relevant documents only."""
+def hardest_queries(report: ReportData, count: int = HARDEST) -> list[str]:
+    """Return the queries with the lowest mean of the deciding measure.
+
+    Queries without relevant documents are left out.
+    """
     measure = next(iter(report.evaluations[0].values))
-    values = np.mean([each.values[measure].per_query for each in report.evaluations], axis=0)
+    values = np.mean([evaluation.values[measure].per_query for evaluation in report.evaluations], axis=0)
     queries = report.evaluations[0].queries
-    order = [queries[place] for place in np.argsort(values, kind="stable")]
+    order = [queries[row] for row in np.argsort(values, kind="stable")]
     return [query for query in order if report.task.qrels.relevant(query)][:count]
 
 
 def shown_documents(report: ReportData) -> set[str]:
-    """Ids of the documents in the rankings of the worst queries, for whom titles are useful."""
+    """Return the ids of the documents that the report lists, which need titles."""
     rankings = [
         run.rankings[query] for query in hardest_queries(report) for run in report.runs if query in run.rankings
     ]
@@ -53,7 +59,7 @@ def shown_documents(report: ReportData) -> set[str]:
 
 
 def render_report(report: ReportData) -> str:
-    """The page."""
+    """Return the HTML page."""
     names = " · ".join(run.name for run in report.runs)
     coverage = report.evaluations[0].coverage
     parts = [
@@ -61,15 +67,15 @@ def render_report(report: ReportData) -> str:
         *(paragraph(pair.verdict, "verdict") for pair in report.pairs),
         section("Summary", _summary(report), *_comparisons(report)),
         section("Curves", *_curves(report)),
-        section("Hardest queries", *_worst(report)),
-        section("How this was made", *_made(report)),
+        section("Hardest queries", *_hardest(report)),
+        section("How this was made", *_provenance(report)),
     ]
     return html_page(f"Retrieval quality: {names}", parts)
 
 
 def _summary(report: ReportData) -> str:
     names = list(report.evaluations[0].values)
-    rows = [[each.run, *(f"{value:.4f}" for value in each.aggregates.values())] for each in report.evaluations]
+    rows = [[found.run, *(f"{value:.4f}" for value in found.aggregates.values())] for found in report.evaluations]
     return table(["system", *names], rows)
 
 
@@ -98,12 +104,12 @@ def _comparisons(report: ReportData) -> list[str]:
     parts.append(
         figure(draw_intervals(report.pairs), "Differences with their 95 % bootstrap intervals; 0 is no difference")
     )
-    by_name = {each.run: each for each in report.evaluations}
+    by_name = {evaluation.run: evaluation for evaluation in report.evaluations}
     for pair in report.pairs:
         measure = pair.deciding.measure
         values = by_name[pair.b].values[measure].per_query - by_name[pair.a].values[measure].per_query
         d = pair.deciding
-        caption = f"{measure} of each query, {pair.b} less {pair.a}: {d.wins} won, {d.losses} lost, {d.ties} tied"
+        caption = f"{measure} of each query, {pair.b} minus {pair.a}: {d.wins} won, {d.losses} lost, {d.ties} tied"
         parts.append(figure(draw_differences(pair, values), caption))
     return parts
 
@@ -132,17 +138,18 @@ def _curves(report: ReportData) -> list[str]:
     ]
 
 
-def _worst(report: ReportData) -> list[str]:
+def _hardest(report: ReportData) -> list[str]:
     texts = {topic.id: topic.text for topic in report.task.topics}
     measure = next(iter(report.evaluations[0].values))
-    places = {query: place for place, query in enumerate(report.evaluations[0].queries)}
+    rows = {query: row for row, query in enumerate(report.evaluations[0].queries)}
     parts: list[str] = []
     for query in hardest_queries(report):
-        values = [each.values[measure].per_query[places[query]] for each in report.evaluations]
-        told = ", ".join(f"{each.run} {value:.3f}" for each, value in zip(report.evaluations, values, strict=True))
+        values = [found.values[measure].per_query[rows[query]] for found in report.evaluations]
+        systems = zip(report.evaluations, values, strict=True)
+        text = ", ".join(f"{found.run} {value:.3f}" for found, value in systems)
         parts += [
             heading(f"{query}  {texts.get(query, '')}"),
-            paragraph(f"{measure}: {told}", "soft"),
+            paragraph(f"{measure}: {text}", "soft"),
             _side_by_side(report, query),
         ]
     return parts
@@ -152,12 +159,12 @@ def _side_by_side(report: ReportData, query: str) -> str:
     judged = report.task.qrels.judgments[query]
     columns = [report.runs[i].rankings.get(query) for i in range(len(report.runs))]
     rows: list[list[TableCell | str]] = []
-    for place in range(SHOWN):
-        documents = [None if each is None or place >= len(each) else each.ids[place] for each in columns]
+    for rank in range(SHOWN):
+        documents = [None if ranking is None or rank >= len(ranking) else ranking.ids[rank] for ranking in columns]
         if any(documents):
-            rows.append([str(place + 1), *(_document(each, judged, report.titles) for each in documents)])
-    missed = [doc for doc, relevance in judged.items() if relevance > 0 and not _in_any(doc, columns)]
-    foot = paragraph(f"Relevant, and in no first {SHOWN}: {', '.join(missed[:8])}", "soft") if missed else ""
+            rows.append([str(rank + 1), *(_document(document, judged, report.titles) for document in documents)])
+    missing = [doc for doc, relevance in judged.items() if relevance > 0 and not _in_any(doc, columns)]
+    foot = paragraph(f"Relevant, but in no first {SHOWN}: {', '.join(missing[:8])}", "soft") if missing else ""
     return table(["rank", *(TableCell(run.name, prose=True) for run in report.runs)], rows) + foot
 
 
@@ -174,7 +181,7 @@ def _in_any(document: str, rankings: Sequence[object]) -> bool:
     return any(document in getattr(ranking, "ids", ())[:SHOWN] for ranking in rankings)
 
 
-def _made(report: ReportData) -> list[str]:
+def _provenance(report: ReportData) -> list[str]:
     parts = [facts_table({"command": report.command, "judgments": report.task.qrels.name})]
     for run, provenance, evaluation in zip(report.runs, report.provenances, report.evaluations, strict=True):
         coverage = {name.replace("_", " "): f"{value:g}" for name, value in asdict(evaluation.coverage).items()}
@@ -192,8 +199,3 @@ def _provenance_facts(provenance: RunProvenance) -> dict[str, str]:
         "settings": provenance.settings or "defaults",
     }
     return about | {f"encoder {name}": str(value) for name, value in asdict(provenance.encoder).items()}
-
-
-def with_titles(report: ReportData, titles: Mapping[str, str]) -> ReportData:
-    """The same report with titles to show beside document ids."""
-    return replace(report, titles=titles)

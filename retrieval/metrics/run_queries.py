@@ -46,7 +46,7 @@ class TimedRun:
 def run_queries(
     search: SearchFunction, topics: Sequence[Topic], template: SearchRequest, *, watch: ProgressCallback | None = None
 ) -> TimedRun:
-    """Search for each topic with the settings of `template`; the run keeps the order of the hits."""
+    """Search for each topic with the settings of `template`; return the run."""
     started = time.perf_counter()
     rankings: dict[str, RankedDocuments] = {}
     modes: set[Mode] = set()

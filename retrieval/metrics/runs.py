@@ -18,7 +18,10 @@ from retrieval.errors import BadJudgments
 
 @dataclass(frozen=True, slots=True)
 class RankedDocuments:
-    """The ranking of one query, best first.  `ids` are distinct; `scores` are (n,) float64, finite."""
+    """The ranking of one query, best first.
+
+    `ids` are distinct; `scores` are (n,) float64, finite.
+    """
 
     ids: tuple[str, ...]
     scores: NDArray[np.float64]
@@ -29,7 +32,10 @@ class RankedDocuments:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRun:
-    """The rankings of one system, by query.  `name` is the tag in a run file; it has no spaces."""
+    """The rankings of one system, by query.
+
+    `name` is the tag in a run file; it has no spaces.
+    """
 
     name: str
     rankings: Mapping[str, RankedDocuments]
@@ -47,10 +53,10 @@ class SubtopicJudgment:
 
 @dataclass(frozen=True, slots=True)
 class Qrels:
-    """Judgments: query → document → relevance.  0 means judged and not relevant; so do negative values.
+    """Judgments: query → document → relevance.
 
-    If a document is judged for several aspects, `judgments` has its highest relevance and `subtopics` has all of them.
-    `repeated` counts the lines that repeat an earlier line.
+    0 means judged and not relevant; so do negative values.  If a document is judged for several aspects, `judgments`
+    has its highest relevance and `subtopics` has all of them.  `repeated` counts the lines that repeat an earlier line.
     """
 
     name: str
@@ -65,7 +71,7 @@ class Qrels:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A query of an evaluation; `attributes` are further fields of its record, for slices."""
+    """A query of an evaluation; `attributes` are the other fields of its record."""
 
     id: str
     text: str
@@ -89,7 +95,10 @@ def make_ranking(ids: Sequence[str], scores: Iterable[float], *, where: str = "r
 
 
 def ranking_by_score(ids: Sequence[str], scores: Sequence[float], *, where: str = "ranking") -> RankedDocuments:
-    """Make a ranking in trec_eval's order of the scores.  Raises as `make_ranking` does."""
+    """Make a ranking in trec_eval's order of the scores.
+
+    Raises as `make_ranking` does.
+    """
     given = make_ranking(ids, scores, where=where)
     if decreases_strictly(given.scores):
         return given
@@ -99,7 +108,7 @@ def ranking_by_score(ids: Sequence[str], scores: Sequence[float], *, where: str 
 
 
 def decreases_strictly(scores: NDArray[np.float64]) -> bool:
-    """Check whether the scores keep their order when a reader sorts them as 32-bit floats."""
+    """Check whether the scores decrease as 32-bit floats, so that readers see no ties."""
     compared = _as_float32(scores)
     return bool((compared[1:] < compared[:-1]).all())
 
@@ -133,7 +142,7 @@ def make_run(name: str, results: Mapping[str, Mapping[str, float]]) -> Retrieval
 
 
 def without_identical(run: RetrievalRun) -> RetrievalRun:
-    """Remove the hits whose document id is the query's id, as BEIR does if queries are documents."""
+    """Remove the hits whose document id is the query's id, as BEIR does."""
     return RetrievalRun(run.name, {query: _without(ranking, query) for query, ranking in run.rankings.items()})
 
 

@@ -1,4 +1,4 @@
-"""Significance tests and confidence intervals for paired values: one value per query and system.
+"""Significance tests and confidence intervals for paired values of two systems.
 
 Each function takes differences, (queries, measures) float64, and returns one value per measure.  All measures share the
 same resamples.  The seed is an argument, so that a result can be reproduced.  Sources: Smucker, Allan and Carterette,
@@ -34,7 +34,7 @@ class Intervals:
 
 
 def bootstrap_intervals(values: Matrix, *, rounds: int = ROUNDS, seed: int = 0, level: float = LEVEL) -> Intervals:
-    """Return percentile bootstrap intervals of the mean; queries are drawn with replacement."""
+    """Return percentile bootstrap intervals of the mean over resampled queries."""
     queries, measures = values.shape
     means = np.empty((rounds, measures))
     rng = np.random.default_rng(seed)
@@ -46,7 +46,7 @@ def bootstrap_intervals(values: Matrix, *, rounds: int = ROUNDS, seed: int = 0, 
 
 
 def randomization_p(differences: Matrix, *, rounds: int = ROUNDS, seed: int = 0) -> Column:
-    """Return the two-sided p value of the hypothesis that both systems have the same mean.
+    """Return the two-sided p value of the randomisation test for equal means.
 
     Each round flips the sign of each query's difference at random.  p = (1 + rounds that are as extreme) /
     (1 + rounds), so p is never 0 and never too small for the number of rounds.
@@ -80,7 +80,7 @@ def t_test_p(differences: Matrix) -> Column:
 
 
 def effect_size(differences: Matrix) -> Column:
-    """Return Cohen's d of paired values: mean difference / standard deviation; 0.0 if constant."""
+    """Return Cohen's d: mean difference / standard deviation; 0.0 without differences."""
     mean: Column = differences.mean(axis=0)
     deviation = _deviation(differences)
     effect: Column = np.divide(mean, deviation, out=np.zeros_like(mean), where=deviation > 0)
@@ -102,7 +102,7 @@ def detectable_difference(differences: Matrix, *, power: float = POWER, alpha: f
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Return p values adjusted for multiple comparisons by Holm's method, in the order given."""
+    """Return p values with Holm's correction for multiple comparisons, in input order."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     factors = len(p) - np.arange(len(p))
@@ -112,7 +112,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _deviation(values: Matrix) -> Column:
-    """Return sample standard deviations; exactly 0 if all values are equal, despite rounding."""
+    """Return sample standard deviations; exactly 0 if all values are equal."""
     deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
     return np.asarray(np.where(np.ptp(values, axis=0) == 0, 0.0, deviation), dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""Evaluation tasks: queries and their judgments, from files, a BEIR folder or ir_datasets."""
+"""Evaluation tasks: queries and judgments of files, BEIR folders or ir_datasets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from retrieval.metrics.runs import Qrels, Topic
 
 @dataclass(frozen=True, slots=True)
 class TaskSource:
-    """The source of a task: a folder, a dataset id, or files.  "" and None mean "not given"."""
+    """The source of a task: a folder, a dataset id, or files; "" and None mean none."""
 
     queries: Path | None = None
     qrels: Path | None = None
@@ -42,7 +42,7 @@ class EvaluationTask:
 
 @dataclass(frozen=True, slots=True)
 class BeirFolder:
-    """The judged queries of a split and their judgments.  `unjudged` counts the other queries."""
+    """The judged queries and judgments of a split; `unjudged` counts other queries."""
 
     topics: tuple[Topic, ...]
     qrels: Qrels
@@ -79,9 +79,9 @@ def make_task(name: str, topics: tuple[Topic, ...], qrels: Qrels, unjudged: int 
 
 
 def read_beir(folder: Path, split: str = "test") -> BeirFolder:
-    """Read `queries.jsonl` and `qrels/<split>.tsv` of a BEIR folder; each may end in `.gz`.
+    """Read `queries.jsonl` and `qrels/<split>.tsv` of a BEIR folder.
 
-    Raises BadJudgments; for a missing split the message lists the splits that exist.
+    Both may end in `.gz`.  Raises BadJudgments; for a missing split the message lists the splits that exist.
     """
     if not folder.is_dir():
         raise BadJudgments(f"{folder}: no such folder; check the path")

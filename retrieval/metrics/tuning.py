@@ -101,7 +101,7 @@ def tune(
 
 
 def coordinate_search(objective: Objective, space: SearchSpace, start: Settings, queries: NDArray[np.intp]) -> Settings:
-    """Return the settings with the best mean over `queries`, changing one setting at a time."""
+    """Return the settings with the best mean over `queries` by coordinate ascent."""
     best = dict(start)
     mean = objective(best)[queries].mean()
     for _ in range(MAX_PASSES):

@@ -151,9 +151,9 @@ def test_what_is_asked_was_taken_out(collection: Path) -> None:
         assert len(items) == 5  # all that there are
         assert items == draw_items(reader, 100, "sentence", seed=3)
     for item in items:
-        assert item.query not in item.rest.text
-        assert item.query in TEXTS[item.rest.id][1]
-        assert item.rest.text.strip()
+        assert item.query not in item.document.text
+        assert item.query in TEXTS[item.document.id][1]
+        assert item.document.text.strip()
 
 
 def test_documents_without_a_second_sentence_give_no_item() -> None:

@@ -65,14 +65,14 @@ def tuned(collection: Path, **chosen: float) -> TuningResult:
 def test_what_is_measured_is_what_runs_after_it_was_written(collection: Path) -> None:
     settings = {"weight": 0.2, "k1": 0.6, "b": 0.25, "title_weight": 3.0}
     with CollectionObjective(collection, task(), "RR@10", None) as bench:
-        measured = bench.measured(settings).tolist()
-        before = bench.measured(current_settings(read_manifest(collection))).tolist()
+        measured = bench.measure(settings).tolist()
+        before = bench.measure(current_settings(read_manifest(collection))).tolist()
     assert read_manifest(collection).generation == 1
     assert write_tuned(collection, tuned(collection, **settings)) == 2
     assert current_settings(read_manifest(collection)) == settings
     with CollectionObjective(collection, task(), "RR@10", None) as bench:
-        assert bench.measured(settings).tolist() == measured
-        assert bench.measured({"weight": 0.7, "k1": 1.5, "b": 0.75, "title_weight": 1.0}).tolist() == before
+        assert bench.measure(settings).tolist() == measured
+        assert bench.measure({"weight": 0.7, "k1": 1.5, "b": 0.75, "title_weight": 1.0}).tolist() == before
 
 
 def test_searches_use_what_was_written(collection: Path) -> None:
