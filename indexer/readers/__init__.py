@@ -1,4 +1,4 @@
-"""Read documents from files, folders, standard input and web pages; `open_documents` is the entry point."""
+"""Read documents; `open_documents` is the entry point."""
 
 from indexer.readers.base.options import ReadLimits, ReadOptions, WebOptions
 from indexer.readers.base.outcomes import DocumentOrigin, FileOutcome, FileReport, FileStatus, ReadItem, printable

@@ -1,4 +1,4 @@
-"""Open a source (a file, a folder, standard input or a web page) and yield its documents."""
+"""Open a source (file, folder, standard input, web) and yield its documents."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TEMPORARY_PREFIX = "attendex-read-"
 def open_documents(
     source: Path | str, options: ReadOptions | None = None, on_file: FileListener | None = None
 ) -> Iterator[ReadItem]:
-    """Yield the documents of `source` in a stable order (folders by path) and in bounded memory.
+    """Yield the documents of `source` in a stable order and in bounded memory.
 
     `source` is a file, a folder, "-" for standard input, or a URL if `options.web` allows it. A document that cannot
     be read is yielded as a BadDocument with path and line, and reading goes on. `on_file` gets the outcome of each
@@ -61,7 +61,7 @@ def _ignore_outcome(outcome: FileOutcome) -> None:
 
 
 def _read_standard_input(options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
-    """Copy standard input to a temporary file and read that, since most formats need to seek."""
+    """Read standard input through a temporary file: most formats need to seek."""
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
         path = Path(folder) / "stdin"
         with storage_errors(path), path.open("wb") as file:
@@ -90,7 +90,7 @@ def _read_path(path: Path, options: ReadOptions, on_file: FileListener) -> Itera
 
 @dataclass(slots=True)
 class _QueuedFile:
-    """A file whose items come next: this process reads it, or the pool parses it already."""
+    """A file that this process reads, or that the pool parses already."""
 
     file: FoundFile
     format: str = ""
@@ -124,7 +124,7 @@ def read_files(
 def _submit_ahead(
     files: Iterator[FoundFile], pool: ParserPool, ahead: int, options: ReadOptions
 ) -> Iterator[_QueuedFile]:
-    """Yield the files in order, after the next `ahead` files are submitted to the pool."""
+    """Yield the files in order, with the next `ahead` files in the pool."""
     waiting: deque[_QueuedFile] = deque()
     for file in files:
         chosen = options.format or file.format
@@ -139,7 +139,7 @@ def _submit_ahead(
 
 
 def _line_format(path: Path) -> str:
-    """Return the line-oriented format that the suffix names; "" if the first bytes tell another or there is none."""
+    """Return the line-oriented format of the suffix; "" if the bytes differ."""
     named = format_for_suffix(uncompressed_name(PurePosixPath(path.name)).suffix)
     if named is None or not named.is_line_oriented:
         return ""
@@ -186,7 +186,7 @@ def _items(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> Itera
 
 
 def _read_in_process(queued: _QueuedFile, options: ReadOptions) -> Iterator[ReadItem]:
-    """Yield the items of a line-oriented file. An error of the whole file becomes the last item."""
+    """Yield the items of a line-oriented file; an error of the file comes last."""
     path, origin = queued.file.path, queued.file.origin
     try:
         with open_file(path, options.limits) as stream:

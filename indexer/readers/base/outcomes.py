@@ -1,4 +1,4 @@
-"""Origins of documents, the outcome of each file, and the report that collects outcomes."""
+"""Origins of documents, outcomes of files, and the report of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ReadItem: TypeAlias = Document | BadDocument  # a reader yields a document, or t
 
 
 def printable(name: str) -> str:
-    """Return `name` as valid Unicode. Bytes that are not UTF-8, as in old file names, become `\\\\xe9`."""
+    """Return `name` with bytes that are not UTF-8 (old file names) as `\\\\xe9`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

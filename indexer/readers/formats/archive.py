@@ -1,4 +1,4 @@
-"""Archives (zip, tar): read each member like a file, within the limits of the archive."""
+"""Archives (zip, tar): read each member like a file, within limits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _read_zip_member(
 
 
 def read_tar(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """Yield the documents of all regular files, in the archive's order. Leaves out links and devices."""
+    """Yield the documents of all regular files, in the archive's order."""
     _check_depth(origin, options.limits)
     try:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
@@ -98,7 +98,7 @@ def _check_depth(origin: DocumentOrigin, limits: ReadLimits) -> None:
 
 
 def _is_wanted(name: str, options: ReadOptions) -> bool:
-    """Check a member's name: the rule for hidden files applies, and a name outside the archive is invalid."""
+    """Check that a member is not hidden and its name stays inside the archive."""
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/") or "__MACOSX" in parts:
         return False

@@ -1,4 +1,4 @@
-"""Compressed files: detect gzip, bzip2 and xz by their first bytes, and bound the size of the decompressed data."""
+"""Compressed files (gzip, bzip2, xz), with a bound on the decompressed size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DecompressionBomb(BadDocument):
 
 
 class BoundedStream(io.RawIOBase):
-    """The decompressed bytes of `packed`. Raises DecompressionBomb if they outgrow the bytes read from it."""
+    """The decompressed bytes of `packed`; too many raise DecompressionBomb."""
 
     def __init__(self, unpacked: BinaryIO, packed: BinaryIO, limits: ReadLimits) -> None:
         self._unpacked = unpacked
@@ -54,7 +54,7 @@ class BoundedStream(io.RawIOBase):
 
 
 class XzStream(io.RawIOBase):
-    """The decompressed bytes of one or more xz streams, with a bound on the decoder's memory.
+    """The decompressed bytes of xz streams, with a bound on the decoder's memory.
 
     lzma.LZMAFile has no such bound.
     """
@@ -79,7 +79,7 @@ class XzStream(io.RawIOBase):
         return 0
 
     def _next_stream(self) -> bool:
-        """Go to the next stream, past zeros between streams. Return False if there is none."""
+        """Go to the next stream, past zeros; return False if there is none."""
         rest = self._decoder.unused_data.lstrip(b"\0")
         while not rest:
             if not (data := self._packed.read(BUFFER_BYTES)):
@@ -123,7 +123,7 @@ def open_file(path: Path, limits: ReadLimits) -> Iterator[BinaryIO]:
 
 
 def expanded(packed: BinaryIO, limits: ReadLimits) -> BinaryIO:
-    """Return a stream of the decompressed bytes of `packed`, or `packed` itself if it is not compressed."""
+    """Return a stream of the decompressed bytes, or `packed` if it has none."""
     head = packed.read(MAGIC_BYTES)
     packed.seek(0)
     for magic, open_stream in COMPRESSIONS.values():
@@ -143,7 +143,7 @@ def first_bytes(stream: BinaryIO, max_bytes: int) -> bytes:
 
 
 def read_whole(stream: BinaryIO, limits: ReadLimits) -> bytes:
-    """Read all bytes of `stream`. Raises BadDocument if they exceed the limit of a file."""
+    """Read all bytes; raise BadDocument if they exceed the limit of a file."""
     data = bytearray()
     while part := stream.read(BUFFER_BYTES):  # one large read would allocate a buffer as large as the limit
         data += part

@@ -1,4 +1,4 @@
-"""Detect the format of a file: by its first bytes, then by its suffix, then by the look of its text."""
+"""Detect the format of a file by its first bytes, its suffix, then its text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SkippedFile(InputError):
 
 
 def detect(head: bytes, name: str) -> Format:
-    """Return the format of a file that begins with `head`, as far as these bytes and `name` tell it.
+    """Return the format that the first bytes and the name of a file tell.
 
     Formats in zip archives and OLE files share their magic bytes; `refine` tells them apart. Raises SkippedFile for a
     file of an unknown or unsupported format.
@@ -58,7 +58,7 @@ def has_magic(head: bytes) -> bool:
 
 
 def refine(found: Format, stream: BinaryIO, name: str) -> Format:
-    """Return the format of a document in a zip archive or an OLE file; any other format as it is.
+    """Return the format of a document in a zip archive or an OLE file.
 
     Leaves `stream` at its beginning. Raises SkippedFile for an unsupported format.
     """

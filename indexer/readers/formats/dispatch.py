@@ -1,4 +1,4 @@
-"""Read one file, or one member of an archive, with the reader of its format. Runs in a parser process."""
+"""Read a file or a member of an archive with the reader of its format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OpenedFile:
 
 
 def read_stream(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> OpenedFile:
-    """Begin to read a seekable `stream`. Raises SkippedFile for a file of a format that has no reader."""
+    """Begin to read a seekable `stream`; raise SkippedFile if it has no reader."""
     unpacked = expanded(stream, options.limits)
     name = PurePosixPath(origin.name)
     if unpacked is not stream:
@@ -55,7 +55,7 @@ def named_format(name: str) -> Format:
 
 
 def guarded(items: Iterator[ReadItem], origin: DocumentOrigin) -> Iterator[ReadItem]:
-    """Yield `items`. An exception becomes the last item, so that the rest of an archive or a mailbox is still read."""
+    """Yield `items`; an exception becomes the last one, so that reading goes on."""
     try:
         yield from items
     except MemoryError:  # a process that met its memory limit must exit
@@ -79,14 +79,14 @@ def as_bad_document(error: Exception, origin: DocumentOrigin) -> BadDocument:
 def with_file_metadata(
     document: Document, origin: DocumentOrigin, found: str, size_bytes: int, modified: str
 ) -> Document:
-    """Return `document` with the metadata of its file, to filter by. Metadata of the document itself win."""
+    """Return `document` with the metadata of its file; its own metadata win."""
     times = {"modified": modified} if modified else {}
     about: Metadata = {"path": origin.name, "bytes": float(size_bytes), **times, "format": found}
     return replace(document, metadata={**about, **document.metadata})
 
 
 def utc_date(seconds: float) -> str:
-    """Return seconds since 1970 in ISO 8601; "" for an invalid time, as damaged disks and archives have."""
+    """Return seconds since 1970 in ISO 8601; "" for an invalid time."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):
@@ -94,7 +94,7 @@ def utc_date(seconds: float) -> str:
 
 
 def _add_language(items: Iterator[ReadItem], found: Format) -> Iterator[ReadItem]:
-    """Add format and language to the metadata of documents. Attachments have both already."""
+    """Add format and language to documents that lack them."""
     for item in items:
         if isinstance(item, Document):
             known = "language" in item.metadata or found.is_source_code

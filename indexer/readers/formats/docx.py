@@ -1,4 +1,4 @@
-"""Word documents: paragraphs, headings by outline level, lists, tables as rows, notes at the end."""
+"""Word documents: headings by outline level, lists, tables, notes at the end."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _value(element: Element, path: str) -> str:
 
 
 def _first_title(body: Element, styles: _DocxStyles) -> str:
-    """Return the first paragraph of style Title, else the only heading of level 1, else ""."""
+    """Return the paragraph of style Title, else the only heading of level 1."""
     headings: list[str] = []
     for paragraph in body.iter():
         if local(paragraph) == "p" and (text := one_line(paragraph_text(paragraph))):
@@ -125,7 +125,7 @@ def _has_headings(body: Element, styles: _DocxStyles) -> bool:
 
 
 class _DocxRenderer:
-    """Renders the blocks of a body. If it has no headings, the pages of the last rendering in Word become sections."""
+    """Renders the blocks of a body; without headings, pages become sections."""
 
     def __init__(self, builder: TextBuilder, styles: _DocxStyles, *, numbered_pages: bool) -> None:
         self._builder = builder
@@ -187,7 +187,7 @@ def _clean_lines(text: str) -> str:
 
 
 def paragraph_text(paragraph: Element) -> str:
-    """Return the visible text of a paragraph, with formulas and text boxes, without deleted text and field codes."""
+    """Return the visible text of a paragraph, with formulas and text boxes."""
     parts: list[str] = []
     stack = list(reversed(paragraph))
     while stack:

@@ -1,4 +1,4 @@
-"""EPUB books: chapters in reading order, headings as structure, chapter names from the table of contents."""
+"""EPUB books: chapters in reading order, with headings and chapter names."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _is_nav(item: Element) -> bool:
 
 
 def _chapter_names(archive: ZipFile, package: Element, folder: str) -> dict[str, str]:
-    """Return the name of each chapter: the first entry of the table of contents (EPUB 2 or 3) that links to it."""
+    """Return each chapter's first name in the table of contents of EPUB 2 or 3."""
     found: dict[str, str] = {}
     parts = _manifest(package, folder)
     for item in package.iterfind("./{*}manifest/{*}item"):

@@ -25,7 +25,7 @@ Parser: TypeAlias = Callable[[bytes, ReadOptions], ParsedDocument]
 
 @dataclass(frozen=True, slots=True)
 class Magic:
-    """Bytes that identify a format. They begin at `offset`, or up to `window` bytes later."""
+    """Bytes that identify a format, at `offset` or up to `window` bytes later."""
 
     value: bytes
     offset: int = 0
@@ -56,7 +56,7 @@ class TextPattern:
 
 @dataclass(frozen=True, slots=True)
 class OleContent:
-    """A stream within an OLE file that identifies a format; `suffix` identifies it without the stream."""
+    """The stream, or else the suffix, that identifies a format of OLE files."""
 
     stream: str
     suffix: str = ""
@@ -285,7 +285,7 @@ DEFAULT_ZIP = "zip"  # the format of a zip archive that holds no document of ano
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedFormat:
-    """A format that Attendex recognises and does not read. The outcome of a file shows `kind`."""
+    """A format that Attendex recognises and does not read."""
 
     kind: str
     magic: tuple[Magic, ...] = ()

@@ -1,4 +1,4 @@
-"""HTML pages: remove menus, footers and banners; render the text in blocks; read the page's metadata."""
+"""HTML pages: remove boilerplate, render the text, read the metadata."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CONTENT_TAGS = frozenset(
 LIST_TAGS = frozenset(("ul", "ol", "dl", "div", "section", "table", "tr", "td", "p", "center", "span"))
 ANCHORS = frozenset(("#", "¶", "§", "🔗", "\uf0c1"))  # texts of links from headings to themselves
 HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-LARGE_SHARE = 0.4  # of the page's text; an element with a larger share is content, whatever its name
+LARGE_SHARE = 0.4  # of the page's text; an element with a larger share is content despite its name
 MIN_LINKS = 4  # a link list has at least this number of links
 LINK_SHARE = 0.7  # of a link list's text that its links hold
 MIN_MAIN_SHARE = 0.25  # of the page's text that the main element holds
@@ -76,7 +76,7 @@ def render_html(element: HtmlElement, builder: TextBuilder) -> None:
 
 
 def _title(page: HtmlPage, content: HtmlElement) -> str:
-    """Return the page's title without the site's name, or its first heading if the title contains it."""
+    """Return the title without the site's name, or the heading that it contains."""
     titles = [one_line(title) for title in (page.title, page.meta.get("og:title", "")) if title.strip()]
     heading = content.find("h1") or page.body.find("h1")
     first_heading = one_line(heading.text()) if heading is not None else ""
@@ -98,7 +98,7 @@ def _metadata(page: HtmlPage) -> dict[str, str]:
 
 
 def _iso_date(text: str) -> str:
-    """Return `text` if it begins with an ISO 8601 date, else "": a filter can compare no other date."""
+    """Return `text` if it begins with an ISO 8601 date, which filters need."""
     return text.strip() if re.match(r"\d{4}-\d{2}-\d{2}", text.strip()) else ""
 
 
@@ -196,7 +196,7 @@ def _cell_text(cell: HtmlElement) -> str:
 
 
 def main_content(body: HtmlElement) -> HtmlElement:
-    """Return the page without boilerplate and link lists; the whole page if too little text would stay."""
+    """Return the page without boilerplate, or all of it if too little text stays."""
     page_length = _text_length(body)
     cleaned = _remove_boilerplate(body, page_length)
     main = _main_element(cleaned)
@@ -241,7 +241,7 @@ def _is_boilerplate(element: HtmlElement, parent: HtmlElement, page_length: int)
 
 
 def _main_element(body: HtmlElement) -> HtmlElement:
-    """Return the main element or the only article if it holds a fair share of the text, else `body`."""
+    """Return the main element or only article if it is large, else `body`."""
     page_length = _text_length(body)
     elements = list(body.elements())
     mains = [element for element in elements if element.tag == "main" or element.attributes.get("role") == "main"]

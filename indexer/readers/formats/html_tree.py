@@ -57,7 +57,7 @@ class HtmlElement:
 
 @dataclass(frozen=True, slots=True)
 class LinkedData:
-    """Author and date of a page from its linked data, as the page writes them; "" if missing."""
+    """Author and date in the linked data of a page; "" if missing."""
 
     author: str = ""
     date: str = ""
@@ -109,7 +109,7 @@ def _check_nesting(html: str) -> None:
 
 
 def _copy_tree(node: Any) -> HtmlElement:
-    """Copy the parser's tree without hidden elements. The loop does not recurse, since nesting has no bound."""
+    """Copy the visible elements in a loop, since nesting has no bound."""
     root = HtmlElement(node.tag, {})
     stack = [(node.child, root, 1)]
     while stack:
@@ -130,7 +130,7 @@ def _copy_tree(node: Any) -> HtmlElement:
 
 
 def read_linked_data(scripts: Iterable[str]) -> LinkedData:
-    """Return author and date from schema.org descriptions in JSON-LD; the first description of a page wins."""
+    """Return the first author and date in schema.org descriptions (JSON-LD)."""
     author = date = ""
     for script in scripts:
         for node in _json_objects(_load_script(script)):

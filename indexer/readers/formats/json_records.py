@@ -30,7 +30,7 @@ DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def read_beir(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """Read a BEIR corpus. Keeps documents without a character, since published figures count them."""
+    """Read a BEIR corpus with its empty documents: published figures count them."""
     return read_jsonl(stream, origin, options, allow_empty=True)
 
 
@@ -108,7 +108,7 @@ def _skip_line(stream: BinaryIO, line: bytes) -> None:
 
 
 def read_json(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """Yield a document or an error for each record of the file. The line of an error is the record's number, from 1.
+    """Yield a document or an error for each record; its number is the line.
 
     A file without records is one document: its JSON, indented.
     """
@@ -154,7 +154,7 @@ def _find_records(value: Any, options: ReadOptions) -> Sequence[Any] | None:
 
 
 def _is_record(first: Sequence[Any], options: ReadOptions) -> bool:
-    """Check whether the first value has an id and a text, as the records of a collection do."""
+    """Check whether the first value has an id and a text."""
     return bool(first) and isinstance(first[0], dict) and not fields_problem(list(first[0]), options)
 
 

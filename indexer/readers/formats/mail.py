@@ -1,4 +1,4 @@
-"""Mails (EML) and mailboxes (mbox): subject as title, readable body, attachments as documents of their own."""
+"""Mails (EML) and mailboxes (mbox), with attachments as further documents."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HEADER_ERRORS = (ValueError, LookupError, IndexError, AttributeError, TypeError)
 
 
 def read_mail(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """Yield the mail as one document, then a document for each attachment that has a reader."""
+    """Yield the mail as a document, then the documents of its attachments."""
     yield from _read_message(read_whole(stream, options.limits), origin, options)
 
 
@@ -116,7 +116,7 @@ def _parse_message(message: EmailMessage) -> ParsedDocument:
 
 
 def _bodies(part: EmailMessage, depth: int = 0) -> Iterator[EmailMessage]:
-    """Yield the parts of the body in order. Of alternatives, yield the first that has text, usually plain text."""
+    """Yield the parts of the body; of alternatives, the first that has text."""
     payload = part.get_payload()
     children = [child for child in payload if isinstance(child, EmailMessage)] if isinstance(payload, list) else []
     if part.get_content_maintype() != "multipart":
@@ -142,7 +142,7 @@ def _is_file(part: EmailMessage) -> bool:
 
 
 def _join_flowed(text: str) -> str:
-    """Join lines that end in a space with the next line (RFC 3676), except quotes and the signature separator."""
+    """Join flowed lines (RFC 3676), except quotes and the signature separator."""
     lines: list[str] = []
     for line in text.split("\n"):
         before = lines[-1] if lines else ""

@@ -1,4 +1,4 @@
-"""Markdown (CommonMark with tables): headings become structure, front matter becomes metadata.
+"""Markdown (CommonMark with tables), with front matter as metadata.
 
 Front matter is YAML between two lines of hyphens or TOML between two lines of plus signs, at the very beginning.
 """
@@ -39,7 +39,7 @@ def parse_markdown(data: bytes, options: ReadOptions) -> ParsedDocument:
 
 
 def text_to_parsed(text: str) -> ParsedDocument:
-    """Parse Markdown text. Its title is that of the front matter, else its first heading."""
+    """Parse Markdown; its title is in the front matter or the first heading."""
     front = split_front_matter(text)
     fields = dict(front.fields)
     tokens = create_parser().parse(front.body)
@@ -90,7 +90,7 @@ def _first_heading(tokens: Sequence[Token]) -> str:
 
 
 def _inline_text(token: Token) -> str:
-    """Return the text of a paragraph: link texts and image descriptions, without Markdown marks."""
+    """Return the text of a paragraph with link texts and image descriptions."""
     parts = []
     for child in token.children or ():
         if child.type in ("text", "code_inline"):
@@ -133,7 +133,7 @@ def split_front_matter(text: str) -> FrontMatter:
 
 
 def _parse_yaml(yaml: str) -> dict[str, Any]:
-    """Parse scalars, lists, block scalars, and fields of fields under dotted names. Leaves out deeper values."""
+    """Parse scalars, block scalars, lists, and fields of fields (dotted names)."""
     found: dict[str, Any] = {}
     lines = deque(line for line in yaml.split("\n") if line.strip() and not line.lstrip().startswith("#"))
     name = parent = ""
@@ -158,7 +158,7 @@ def _block_scalar(lines: deque[str], indent: int) -> str:
 
 
 def _append_item(found: dict[str, Any], name: str, item: str) -> None:
-    """Append an item to a list. An item that consists of fields gives the value of its field `name`."""
+    """Append an item to a list; of an item with fields, the field `name`."""
     if field := FIELD.match(item):
         item = field["value"] or "" if field["key"] == "name" else ""
     items = found[name] if isinstance(found[name], list) else []

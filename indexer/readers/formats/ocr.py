@@ -28,7 +28,7 @@ MAX_ERROR_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class OcrResult:
-    """Text of a page. `is_unreadable` is true if the page has marks that are no words of the given languages."""
+    """Text of a page; `is_unreadable` means marks that are no words."""
 
     text: str
     is_unreadable: bool = False
@@ -42,7 +42,7 @@ class _OcrWord:
 
 
 def check_ocr(options: ReadOptions) -> None:
-    """Raise InputError if OCR is on, and tesseract or one of the languages is not installed."""
+    """Raise InputError if OCR lacks tesseract or one of the languages."""
     if not options.ocr:
         return
     if shutil.which(PROGRAM) is None:
@@ -65,7 +65,7 @@ def _installed_languages() -> list[str]:
 
 
 def read_page(page: Any, options: ReadOptions) -> OcrResult:
-    """Read the picture of a PDF page with tesseract. Raises BadDocument if tesseract fails."""
+    """Read the picture of a PDF page; raise BadDocument if tesseract fails."""
     width, height = page.get_size()
     scale = min(DPI / 72, math.sqrt(MAX_PIXELS / max(1.0, width * height)))
     grey = page.render(scale=scale, grayscale=True).to_numpy()
@@ -108,7 +108,7 @@ def _lines(words: Sequence[_OcrWord]) -> Iterator[str]:
 
 
 def _join_words(words: Sequence[str]) -> str:
-    """Join the words of a line. tesseract reports Chinese and Japanese characters one by one; no space joins them."""
+    """Join words with spaces, but single Chinese and Japanese characters without."""
     parts: list[str] = []
     for word in words:
         is_joined = parts and WIDE.match(parts[-1][-1]) and WIDE.match(word)

@@ -1,4 +1,4 @@
-"""OpenDocument texts and presentations: headings by outline level, lists, tables as rows."""
+"""OpenDocument texts and presentations: headings, lists, tables as rows."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ BATCH_ROWS = 1024
 
 
 def read_parquet(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """Yield a document or an error for each row. The line of an error is the row's number, from 1."""
+    """Yield a document or an error for each row; its number is the line."""
     number = 0
     try:
         with pq.ParquetFile(stream) as table:
@@ -36,7 +36,7 @@ def read_parquet(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions)
 
 
 def count_rows(path: Path) -> int:
-    """Return the number of rows; 1 for a file that is not readable, since it gives one error."""
+    """Return the number of rows; 1 for a damaged file, which gives one error."""
     try:
         return int(pq.read_metadata(path).num_rows)
     except (OSError, pa.ArrowException):
@@ -44,7 +44,7 @@ def count_rows(path: Path) -> int:
 
 
 def _read_as_text(table: Any, problem: str, origin: DocumentOrigin, options: ReadOptions) -> ReadItem:
-    """Return a table without records as one document if `options` ask for it, else return `problem` as an error."""
+    """Return the table as one document if `options` allow that, else an error."""
     if not options.tables_as_text:
         return BadDocument(problem, path=origin.path)
     names = table.schema_arrow.names

@@ -1,4 +1,4 @@
-"""PDF: text by page, headings from the outline, and the document information as metadata."""
+"""PDF: text by page, headings from the outline, and metadata."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _render(text: PdfText, outline: Mapping[int, list[OutlineEntry]], builder: T
 
 
 def _render_page(page: str, entries: list[OutlineEntry], builder: TextBuilder) -> None:
-    """Add the paragraphs of a page. A line that equals the next entry of the outline becomes a heading."""
+    """Add the paragraphs of a page; the outline tells which lines are headings."""
     remaining = deque(entries)
     lines: list[str] = []
     for line in page.split("\n"):

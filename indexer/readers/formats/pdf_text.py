@@ -1,4 +1,4 @@
-"""Extract the text of PDF pages: the text layer, form fields and notes, and OCR for pages without a text layer.
+"""Extract the text of PDF pages: text layer, form fields, notes, and OCR.
 
 pdfium extracts the text. This module corrects its known errors and uses pypdf for pages whose fonts pdfium cannot map.
 """
@@ -43,7 +43,7 @@ PLAIN_NAME = re.compile(r"[^\W\d_][\w -]*")  # other names are internal: form1[0
 
 @dataclass(slots=True)
 class PdfText:
-    """Text of every page in order, "" for a page without text, and the largest text of the first page as title."""
+    """Text of each page in order; the title is the largest text of the first."""
 
     pages: list[str] = field(default_factory=list)
     title: str = ""
@@ -53,7 +53,7 @@ class PdfText:
 
 
 def extract_text(document: Any, data: bytes, options: ReadOptions) -> PdfText:
-    """Extract the text of each page. Raises BadDocument for more text or more OCR pages than the limits allow."""
+    """Extract the text of each page; raise BadDocument beyond the limits."""
     if document.get_formtype():
         document.init_forms()  # required before the first page is opened
     fallback = _PypdfFallback(data, options.password)
@@ -95,7 +95,7 @@ def _layer_text(layer: Any) -> str:
 
 
 def _restore_ligatures(text: str, layer: Any) -> str:
-    """Swap the two letters of each lam-alef glyph back. The letters of one glyph share its box."""
+    """Swap the letters of each lam-alef glyph back: letters of a glyph share a box."""
     characters = list(text)
     for match in SWAPPED_LIGATURE.finditer(text):
         alef = match.start()
@@ -109,15 +109,15 @@ def _text_objects(page: Any) -> list[Any]:
 
 
 def _is_suspect(page: Any, layer: Any) -> bool:
-    """Check whether many text objects give no text and have a font that the file names but does not embed.
+    """Check whether many text objects have no text and no embedded font.
 
     Text objects of spaces give no text either. Their fonts have names of Latin fonts, which a file need not embed.
     """
     objects = _text_objects(page)
-    empty = [each for each in objects if pdfium.FPDFTextObj_GetText(each, layer, None, 0) <= NUL_BYTES]
+    empty = [text for text in objects if pdfium.FPDFTextObj_GetText(text, layer, None, 0) <= NUL_BYTES]
     if len(empty) <= EMPTY_SHARE * len(objects):
         return False
-    return sum(_is_foreign_font(pdfium.FPDFTextObj_GetFont(each)) for each in empty) > EMPTY_SHARE * len(objects)
+    return sum(_is_foreign_font(pdfium.FPDFTextObj_GetFont(text)) for text in empty) > EMPTY_SHARE * len(objects)
 
 
 def _is_foreign_font(font: Any) -> bool:
@@ -133,7 +133,7 @@ def _better_text(text: str, other: str) -> str:
 
 
 class _PypdfFallback:
-    """The text of the same file from pypdf, which knows more fonts and takes ten times as long."""
+    """The text from pypdf, which knows more fonts and takes ten times as long."""
 
     def __init__(self, data: bytes, password: str) -> None:
         self._data = data
@@ -161,10 +161,10 @@ class _PypdfFallback:
 def _printed_title(page: Any, layer: Any) -> str:
     """Return the largest text of the page if it has the length of a title, else ""."""
     objects = _text_objects(page)
-    sizes = [round(_font_size(each), 1) for each in objects]
+    sizes = [round(_font_size(text), 1) for text in objects]
     title = ""
     for largest in sorted(set(sizes), reverse=True)[:2]:  # the very largest text may be a space or an initial
-        shown = (_object_text(each, layer) for each, size in zip(objects, sizes, strict=True) if size == largest)
+        shown = (_object_text(text, layer) for text, size in zip(objects, sizes, strict=True) if size == largest)
         if largest and len(title := one_line(" ".join(shown))) > 1:
             break
     is_unusable = _is_spaced_out(title.split()) or ARABIC.search(title)  # text objects have Arabic letters in reverse
@@ -189,7 +189,7 @@ def _object_text(text_object: Any, layer: Any) -> str:
 
 
 def _typed_lines(document: Any, page: Any) -> Iterator[str]:
-    """Yield "label: value" for each form field, and the text of notes on the page. The text layer lacks both."""
+    """Yield form fields and notes, which are not in the text layer."""
     shown_types = {pdfium.FPDF_FORMFIELD_TEXTFIELD, pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX}
     for number in range(min(pdfium.FPDFPage_GetAnnotCount(page), MAX_ANNOTATIONS)):
         annotation = pdfium.FPDFPage_GetAnnot(page, number)
@@ -219,7 +219,7 @@ def _field_line(form: Any, annotation: Any) -> str:
 
 
 def _utf16_string(function: Callable[..., int], *arguments: Any) -> str:
-    """Return a string of pdfium. Two calls are necessary: for its length in bytes, then for its bytes."""
+    """Return a string of pdfium: one call gives its length, one its bytes."""
     length = function(*arguments, None, 0)
     if length <= NUL_BYTES:
         return ""

@@ -1,4 +1,4 @@
-"""Plain text and source code: one document for each file, with pages or definitions as sections."""
+"""Plain text and source code, with pages or definitions as sections."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parse_prose(data: bytes, options: ReadOptions) -> ParsedDocument:
 
 
 def read_code(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """Read a file of source code as one document. Its title is the file name with the suffix."""
+    """Read source code as one document; the file name is the title."""
     return read_parsed(parse_code, stream, origin, options, PurePosixPath(origin.name).name)
 
 

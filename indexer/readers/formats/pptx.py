@@ -1,4 +1,4 @@
-"""Presentations: a section for each slide, its title as heading, tables as rows, then diagrams and notes."""
+"""Presentations: a section for each slide, with tables, diagrams and notes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _root(archive: ZipFile, part: str) -> Element:
 
 
 def _chart_rows(root: Element) -> Iterator[list[str]]:
-    """Yield the title, the names of the series, then the categories. A chart shows its numbers only as a drawing."""
+    """Yield the title, the names of the series, then the categories of a chart."""
     title = root.find("./{*}chart/{*}title")
     if title is not None:
         yield [" ".join(_paragraphs(title))]

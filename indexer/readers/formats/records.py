@@ -1,4 +1,4 @@
-"""Conventions by which a record (a JSON object or a row of a table) becomes a document.
+"""Turn a record (a JSON object or a row of a table) into a document.
 
 Id, title and text are fields of the record. The object under `metadata` and all other fields become metadata; nested
 objects get dotted names. Values keep their type: string, number, boolean, list of strings. Dates stay ISO 8601
@@ -55,7 +55,7 @@ def document_from(record: Mapping[str, Any], options: ReadOptions, *, allow_empt
 
 
 def check_encodable(document: Document) -> None:
-    """Raise BadDocument for text that UTF-8 cannot hold. The index and the encoder would fail later, without a path."""
+    """Raise BadDocument for text that UTF-8 cannot hold, since encoding would fail."""
     try:
         for text in _strings(document):
             text.encode("utf-8")
@@ -74,7 +74,7 @@ def _strings(document: Document) -> Iterator[str]:
 
 
 def _require_text(record: Mapping[str, Any], field: str, title: str) -> None:
-    """Accept a title alone if the text field exists and is empty; refuse a record without title and text."""
+    """Refuse a record without a text field, or with neither title nor text."""
     if record.get(field) is None:
         known = _known_fields(record)
         raise BadDocument(f"no text: field {field!r} is missing (fields: {known}); name another with --text-field")
@@ -109,7 +109,7 @@ def _string(value: object, field: str) -> str:
 
 
 def metadata_from(fields: Mapping[str, Any]) -> dict[str, MetadataValue]:
-    """Return the metadata of a record's remaining fields. A value under `metadata` wins over a field of its name."""
+    """Return a record's other fields as metadata; those under `metadata` win."""
     found: dict[str, MetadataValue] = {}
     nested = fields.get("metadata")
     for key, value in fields.items():
@@ -147,7 +147,7 @@ def _value(key: str, value: Any) -> MetadataValue:
 
 
 def _number(key: str, value: float) -> float:
-    """Check that the number is finite. A whole number stays an integer, since its field may turn out to hold text."""
+    """Check that the number is finite; keep the digits of a whole number."""
     try:
         finite = math.isfinite(value)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""reStructuredText: headings by their underlines, tables as rows, directives by their content, roles by their text."""
+"""reStructuredText: headings by underlines, tables, directives, roles."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def parse_rst(data: bytes, options: ReadOptions) -> ParsedDocument:
 
 @dataclass(slots=True)
 class _RstReader:
-    """Reads the lines once. Each `_take_…` returns whether it has taken the lines at the position."""
+    """Reads the lines once; each `_take_…` returns whether it took lines."""
 
     lines: list[str]
     substitutions: dict[str, str]
@@ -276,7 +276,7 @@ def _grid(lines: Sequence[str], position: int) -> RstTable:
 
 
 def _simple(lines: Sequence[str], position: int) -> RstTable | None:
-    """Read a table with columns under equals signs. A line without a first cell continues the row above."""
+    """Read columns under equals signs; a line without first cell continues a row."""
     borders = [line for line in range(position, len(lines)) if SIMPLE.match(lines[line])]
     ends = [line for line in borders[1:] if line + 1 == len(lines) or not lines[line + 1].strip()]
     if not ends:

@@ -1,4 +1,4 @@
-"""Spreadsheets: a section for each sheet, a line for each row, without empty rows and without empty last columns."""
+"""Spreadsheets: a section for each sheet, a line for each row that has text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parse_sheet(data: bytes, options: ReadOptions) -> ParsedDocument:
 
 
 def _visible_sheets(book: Any) -> list[str]:
-    """Return the names of the visible worksheets, or of all worksheets if none is visible."""
+    """Return the visible worksheets, or all worksheets if none is visible."""
     sheets = [sheet for sheet in book.sheets_metadata if str(sheet.typ).endswith("WorkSheet")]
     visible = [sheet.name for sheet in sheets if str(sheet.visible).endswith(".Visible")]
     return visible or [sheet.name for sheet in sheets]

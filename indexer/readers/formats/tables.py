@@ -95,7 +95,7 @@ def _record(row: TableRow, header: list[str], converters: Mapping[str, Convert])
 
 
 def _read_rows(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[TableRow | BadDocument]:
-    """Yield the rows that are not blank. In a UTF-8 file, a byte that is not UTF-8 makes only its row an error."""
+    """Yield the rows that are not blank; a bad byte makes only its row an error."""
     encoding = encoding_of(first_bytes(stream, SAMPLE_BYTES))
     is_utf8 = encoding.startswith("utf-8")
     text = io.TextIOWrapper(stream, encoding, errors="surrogateescape" if is_utf8 else "replace", newline="")
@@ -141,7 +141,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def delimiter_of(header: str) -> str:
-    """Return the most frequent delimiter of the header line outside quotes; a comma if it has none."""
+    """Return the most frequent delimiter of the header outside quotes."""
     unquoted = re.sub(r'"[^"]*"', "", header)
     return max(DELIMITERS, key=unquoted.count)
 
@@ -179,7 +179,7 @@ def _infer_type(cells: list[str]) -> FieldType:
 
 
 def _number(cell: str) -> float | str:
-    """Return the number in `cell`, or the cell itself: the schema then reports the value that does not fit."""
+    """Return the number, or the cell itself, so that the schema reports it."""
     try:
         return float(cell)
     except ValueError:

@@ -34,7 +34,7 @@ ZIP_DAMAGE = (
 
 
 def open_zip(data: bytes, limits: ReadLimits) -> zipfile.ZipFile:
-    """Open an archive. Raises BadDocument if it is damaged or would expand beyond `limits`.
+    """Open an archive; raise BadDocument if it is damaged or too large.
 
     The declared sizes are binding: reading a member never returns more bytes, and deflate never decompresses more.
     bzip2 and LZMA decompress a whole block before it is cut, within the memory limit of a parser process.
@@ -68,7 +68,7 @@ def read_part(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def parse_xml(data: bytes) -> ElementTree.Element:
-    """Return the root element. Raises BadDocument for XML that is damaged or declares entities."""
+    """Return the root element; raise BadDocument for damaged XML or entities."""
     if ENTITY.search(data):
         raise BadDocument("declares XML entities, which office files do not; refused")
     try:

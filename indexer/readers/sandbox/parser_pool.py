@@ -82,7 +82,7 @@ class PoolClosed(Exception):
 
 
 class ParserPool:
-    """At most `workers` parser processes, started on demand. Close it, or use it as a context manager."""
+    """At most `workers` parser processes, started on demand; a context manager."""
 
     def __init__(self, workers: int, limits: ReadLimits) -> None:
         self._limits = limits
@@ -106,7 +106,7 @@ class ParserPool:
         self._tasks.put(task)
 
     def messages(self, task: ParserTask) -> Iterator[ParserMessage]:
-        """Yield FileStarted if the file has a reader, then its documents and errors, then FileEnded."""
+        """Yield FileStarted (if the file has a reader), its items, then FileEnded."""
         while True:
             message = task.messages.get()
             yield message
@@ -164,7 +164,7 @@ class _ParserThread(threading.Thread):
             self._put(task, BadDocument(str(error), path=task.origin.path))
         except PoolClosed:
             raise
-        except Exception as error:  # the reader waits for FileEnded, whatever bytes a parser sends
+        except Exception as error:  # the reader waits for FileEnded, even after invalid bytes
             self._end_process()
             self._put(task, BadDocument(f"the parser's answer broke off: {error}", path=task.origin.path))
         self._put(task, end)
@@ -237,9 +237,9 @@ class _ParserThread(threading.Thread):
 
 
 class Watchdog(threading.Thread):
-    """Calls `end` once if a single wait takes longer than `seconds`. Time between waits does not count.
+    """Calls `end` once if a single wait takes longer than `seconds`.
 
-    Use it as a context manager. One thread serves any number of waits.
+    Time between waits does not count. Use it as a context manager. One thread serves any number of waits.
     """
 
     def __init__(self, end: Callable[[], None], seconds: float) -> None:
@@ -266,7 +266,7 @@ class Watchdog(threading.Thread):
             self._waiting_since = None
 
     def run(self) -> None:
-        """Sleep until the current wait would be too long, then check whether it still lasts."""
+        """Sleep until the current wait would be too long, then check it."""
         remaining = self._seconds
         while not self._dismissed.wait(remaining):
             since = self._waiting_since
@@ -284,7 +284,7 @@ def _unpack(message: dict[str, Any], origin: DocumentOrigin) -> ReadItem | FileS
 
 
 def _start(scratch: str) -> subprocess.Popen[bytes]:
-    """Start a parser process with `scratch` for its temporary files, and with one thread for each library."""
+    """Start a parser process with one thread for each library."""
     roots = os.pathsep.join([str(Path(__file__).resolve().parents[3]), *filter(None, sys.path)])
     single_thread = dict.fromkeys(SINGLE_THREAD_VARIABLES, "1")
     environment = {**os.environ, **single_thread, "TMPDIR": scratch, "PYTHONPATH": roots, "PYTHONHASHSEED": "0"}

@@ -1,4 +1,4 @@
-"""Messages between this process and a parser process: JSON with a length prefix, so that no code crosses the pipe."""
+"""Messages to and from a parser process: JSON with a length prefix, no code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_frame(stream: BinaryIO, message: dict[str, Any]) -> int:
 
 
 def read_frame(stream: BinaryIO, max_bytes: int) -> dict[str, Any] | None:
-    """Return the next message; None at the end. Raises BadDocument for a message that is too long or invalid."""
+    """Return the next message, None at the end; raise BadDocument if invalid."""
     head = stream.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
@@ -60,7 +60,7 @@ def unpack_document(packed: dict[str, Any]) -> Document:
 
 
 def pack_bad(error: BadDocument, origin: DocumentOrigin) -> dict[str, Any]:
-    """Return `error` as JSON values, its message without the path and line at its beginning."""
+    """Return `error` as JSON values, with path and line out of its message."""
     prefix = f"{error.path}:{error.line}: " if error.line else f"{error.path}: "
     inner_path = str(error.path) if error.path and str(error.path) != origin.path else ""
     return {"message": str(error).removeprefix(prefix), "line": error.line, "path": inner_path}

@@ -73,7 +73,7 @@ def _send_items(path: Path, origin: DocumentOrigin, options: ReadOptions, answer
 
 @dataclass(frozen=True, slots=True)
 class _ProgressReporter:
-    """Tells the pool that work goes on, and renews the CPU limit. Its caller has limits of its own."""
+    """Tells the pool that work goes on, and renews the CPU limit."""
 
     answers: BinaryIO
     limits: ReadLimits

@@ -1,4 +1,4 @@
-"""Folders: select their files, their order and their stable names; find BEIR corpora."""
+"""Folders: select, order and name their files; find BEIR corpora."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEIR_CORPUS_NAMES = ("corpus.jsonl", "corpus.jsonl.gz")
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A regular file to read, or a file that the source cannot give, with the reason in `failed`."""
+    """A regular file to read, or in `failed` the reason why it cannot be read."""
 
     path: Path
     origin: DocumentOrigin
@@ -113,7 +113,7 @@ def _is_wanted_folder(entry: os.DirEntry[str], name: str, rules: tuple[_IgnoreRu
 
 
 def _unreadable(folder: Path, name: str, error: OSError) -> FoundFile:
-    """Return the failure of a folder. Its files are unknown, so the whole folder counts as one failed file."""
+    """Return a folder as one failed file, since its files are unknown."""
     found = Path(error.filename or folder).name
     problem = f"its {found} cannot be read" if found in IGNORE_FILES else "cannot be listed"
     return FoundFile(folder, DocumentOrigin(str(folder), name), failed=f"{problem}: {error.strerror or error}")
@@ -127,7 +127,7 @@ def _checked_spec(patterns: Sequence[str]) -> GitIgnoreSpec | None:
 
 
 def _spec(lines: Iterable[str]) -> GitIgnoreSpec | None:
-    """Return the patterns in `lines`. Leaves out lines that are not patterns, as git does."""
+    """Return the patterns in `lines`, without invalid ones, as git does."""
     from pathspec import GitIgnoreSpec
 
     patterns = [line for line in lines if _is_pattern(line)]
@@ -158,7 +158,7 @@ def _read_ignore_rules(folder: Path, base: str) -> tuple[_IgnoreRules, ...]:
 
 
 def _is_ignored(name: str, rules: tuple[_IgnoreRules, ...]) -> bool:
-    """Check whether the rules ignore `name`. The last matching pattern of the innermost folder decides."""
+    """Check whether the last matching pattern of the innermost folder ignores it."""
     for rule in reversed(rules):
         verdict = rule.verdict(name)
         if verdict is not None:

@@ -1,4 +1,4 @@
-"""Sources as the caller names them: check them, and derive the prefixes of their ids."""
+"""Check the sources of the caller, and derive the prefixes of their ids."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_source(source: Path | str) -> None:
 
 
 def id_prefixes(sources: Sequence[Path | str]) -> list[str]:
-    """Return the id prefix of each source, so that no source overwrites the documents of another.
+    """Return the id prefix of each source, so that the ids of sources differ.
 
     A single path has no prefix. Several paths get the prefixes of `cp -r`: a file has its own name, and the files of
     a folder have the folder's name before theirs. Paths with equal names also get the names of the parent folders
@@ -59,7 +59,7 @@ def id_prefixes(sources: Sequence[Path | str]) -> list[str]:
 
 
 def _path_parts(source: Path | str) -> tuple[str, ...]:
-    """Return the names from the root to `source`. A link keeps its own name, not the name of its target."""
+    """Return the names from the root to `source`, without following links."""
     return Path(os.path.abspath(source)).parts[1:]  # noqa: PTH100
 
 

@@ -1,4 +1,4 @@
-"""Fetch pages and sitemaps over HTTP, from public addresses only, within the rules of robots.txt and size limits.
+"""Fetch pages and sitemaps over HTTP from public addresses, within limits.
 
 The address is checked when the connection is made: after the name is resolved, and again for every redirect. The
 connection goes to the checked address, so that a name that resolves differently a moment later has no effect.
@@ -36,12 +36,12 @@ SITEMAP_BYTES = 2048  # the root of a sitemap is in its first bytes
 MAX_CONNECTIONS = 4
 MAX_DELAY_SECONDS = 10.0
 SITEMAP_ROOTS = ("urlset", "sitemapindex")
-NAT64_PREFIX = IPv6Address("64:ff9b::").packed[:12]
+NAT64_PREFIX = IPv6Address("64:ff9b::").packed[:12]  # RFC 6052
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 
 
 class PublicNetwork(httpcore.SyncBackend):
-    """A network that connects to public addresses only, unless private addresses are allowed."""
+    """A network that connects only to public addresses, unless others are allowed."""
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
@@ -60,7 +60,7 @@ class PublicNetwork(httpcore.SyncBackend):
 
 
 def public_address(host: str, port: int, *, allow_private: bool = False) -> str:
-    """Return an address of `host`. Raises BadDocument if one of its addresses is private and that is not allowed."""
+    """Return an address of `host`; raise BadDocument for a forbidden private one."""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except OSError as error:
@@ -74,10 +74,10 @@ def public_address(host: str, port: int, *, allow_private: bool = False) -> str:
 
 
 def _target_address(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address in an IPv6 address: mapped, compatible (RFC 4291), 6to4 or NAT64 (RFC 6052)."""
+    """Return the mapped, compatible, 6to4 or NAT64 IPv4 address of an IPv6 one."""
     if isinstance(address, IPv4Address):
         return address
-    if address.packed[:12] in (bytes(12), NAT64_PREFIX):
+    if address.packed[:12] in (bytes(12), NAT64_PREFIX):  # zeros: an IPv4-compatible address (RFC 4291)
         return IPv4Address(address.packed[12:])
     return address.ipv4_mapped or address.sixtofour or address
 
@@ -111,7 +111,7 @@ class WebSession:
         self._pool.close()
 
     def pages(self, start: str, folder: Path) -> Iterator[FoundFile]:
-        """Fetch the page `start`, or all pages of the sitemap `start`, save them in `folder`, and yield them.
+        """Fetch `start`, or all pages of the sitemap `start`, and save in `folder`.
 
         A page that cannot be fetched is yielded as a file with the reason of the failure.
         """
@@ -225,7 +225,7 @@ def _modified(response: WebResponse) -> float | None:
 
 
 def _sitemap(fetched: FetchedPage) -> list[str]:
-    """Return the locations of a sitemap or a sitemap index; an empty list for any other page."""
+    """Return the locations of a sitemap or sitemap index, none for other pages."""
     if not any(root.encode() in fetched.body[:SITEMAP_BYTES] for root in SITEMAP_ROOTS):
         return []
     try:

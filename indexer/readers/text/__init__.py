@@ -1,1 +1,1 @@
-"""Text: decode it, detect its language, restore its paragraphs, and build documents of it."""
+"""Decode text, detect its language, restore paragraphs, build documents."""

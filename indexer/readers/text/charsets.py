@@ -1,4 +1,4 @@
-"""Decode bytes: by a byte order mark, as UTF-8, by the declared encoding, else by the likeliest legacy encoding."""
+"""Decode bytes: by mark, as UTF-8, as declared, else by the likeliest encoding."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _decode(data: bytes, encoding: str) -> str:
 
 
 def encoding_of(sample: bytes) -> str:
-    """Return the encoding of a file that begins with `sample`, for readers that decode line by line.
+    """Return the encoding of a file that begins with `sample`.
 
     UTF-8 with a few bad bytes is UTF-8. A text with more bad bytes than good letters beyond ASCII has another encoding.
     """
@@ -68,7 +68,7 @@ def encoding_of(sample: bytes) -> str:
 
 
 def _is_utf8(sample: bytes, min_good: int) -> bool:
-    """Check whether `sample` has at least `min_good` letters beyond ASCII for each bad byte."""
+    """Check for `min_good` letters beyond ASCII for each bad byte."""
     text = sample.decode("utf-8", "replace")
     bad = text[:-1].count("\ufffd")  # the sample may cut the last character
     good = sum(map(len, BEYOND_ASCII.findall(text))) - bad
@@ -82,7 +82,7 @@ def declared_encoding(data: bytes) -> str:
 
 
 def wide_encoding(data: bytes) -> str:
-    """Return the byte order of UTF-16 without a mark: text in which every other byte is zero. Else return ""."""
+    """Return the encoding of UTF-16 without a mark (every other byte is zero)."""
     sample = data[:UTF16_SAMPLE_BYTES]
     zeros = (sample[0::2].count(0), sample[1::2].count(0))
     half = len(sample) // 2

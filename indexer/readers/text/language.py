@@ -1,4 +1,4 @@
-"""Detect the language of a text by its script, then by its most common small words.
+"""Detect the language of a text by its script, then by its small words.
 
 The result is for filters, and for texts of a paragraph or more. A text in no known language gives "" instead of a
 guess.

@@ -1,4 +1,4 @@
-"""Restore running text from the lines of printed pages: paragraphs, split words, repeated headers and footers."""
+"""Restore the running text of printed pages from their lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FULL_LINE = 0.75  # of the usual line length; a shorter line ends on purpose
 
 
 def remove_repeated_edges(pages: Sequence[str]) -> list[str]:
-    """Return the pages without page numbers and without lines that begin or end many pages."""
+    """Return the pages without page numbers, repeated headers and footers."""
     split = [_clean_lines(page) for page in pages]
     counts: Counter[str] = Counter()
     for lines in split:
@@ -37,7 +37,7 @@ def remove_repeated_edges(pages: Sequence[str]) -> list[str]:
 
 
 def _clean_lines(page: str) -> list[str]:
-    """Return the lines with text, without lines of unmapped glyphs, which show as control characters."""
+    """Return lines with text, without unmapped glyphs (control characters)."""
     lines = (line.strip() for line in page.replace("\r", "\n").split("\n"))
     return [line for line in lines if line and len(CONTROL.findall(line)) < 0.2 * len(line)]
 
@@ -65,7 +65,7 @@ def vocabulary(pages: Sequence[str]) -> Counter[str]:
 
 
 def join_words(text: str, words: Counter[str]) -> str:
-    """Return `text` with split words joined. `words` is the vocabulary of the document."""
+    """Return `text` with split words joined; `words` is its vocabulary."""
 
     def joint(match: re.Match[str]) -> str:
         first = FIRST_HALF.search(text, max(0, match.start() - MAX_HALF_CHARACTERS), match.start())
@@ -80,7 +80,7 @@ def has_split_words(text: str) -> bool:
 
 
 def _is_compound(first: str, second: str, words: Counter[str]) -> bool:
-    """Check whether the hyphen stays: the text has the compound elsewhere, or it has both words but not the whole."""
+    """Check whether the text has the compound, or both words but not the whole."""
     whole, compound = (first + second).casefold(), f"{first}-{second}".casefold()
     if words[compound] > words[whole]:
         return True

@@ -72,7 +72,7 @@ class TextBuilder:
         self._section_starts = True
 
     def location(self, name: str, *, clear_headings: bool = False) -> None:
-        """Begin a page, slide or sheet. `clear_headings` drops the headings of the pages before."""
+        """Begin a page, slide or sheet; `clear_headings` drops earlier headings."""
         if clear_headings:
             self._headings.clear()
         self._location = name
@@ -94,7 +94,7 @@ class TextBuilder:
         self.block(one_line(text))
 
     def rows(self, rows: Iterable[Iterable[str]], *, continued: bool = False) -> None:
-        """Add a table: a line for each row, bars between cells. `continued` adds rows to the table before."""
+        """Add a line for each row, bars between cells; `continued` extends a table."""
         first = not continued
         for cells in rows:
             line = " | ".join(cell for cell in map(one_line, cells))
@@ -125,7 +125,7 @@ class TextBuilder:
 
 
 def one_line(text: str) -> str:
-    """Return `text` on one line: each run of white space becomes one space, none at the ends."""
+    """Return `text` on one line, with each run of white space as one space."""
     return " ".join(clean(text).split())
 
 

@@ -10,6 +10,7 @@ import pytest
 from indexer.readers import ReadOptions, open_documents
 from indexer.readers.formats import format_table
 from indexer.readers.formats.format_table import Format, Magic
+from retrieval.errors import BadDocument
 from retrieval.types import Document
 
 
@@ -19,13 +20,24 @@ def read_one(path: Path, options: ReadOptions | None = None) -> Document:
     return document
 
 
+def read_all(source: Path, options: ReadOptions | None = None) -> tuple[list[Document], list[BadDocument]]:
+    items = list(open_documents(source, options))
+    documents = [item for item in items if isinstance(item, Document)]
+    return documents, [item for item in items if isinstance(item, BadDocument)]
+
+
+def write_lines(path: Path, *lines: str | bytes) -> Path:
+    path.write_bytes(b"\n".join(line.encode() if isinstance(line, str) else line for line in lines) + b"\n")
+    return path
+
+
 def headed(document: Document) -> list[tuple[str, str, str]]:
     """Return location, heading and first line of each section."""
     return [(s.location, s.heading, document.text[s.start : s.end].split("\n")[0]) for s in document.sections]
 
 
 def add_format(monkeypatch: pytest.MonkeyPatch, folder: Path, row: str, module: str) -> None:
-    """Add a row to the table of formats, and its module, in this process and in parser processes.
+    """Add a row to the table of formats, here and in parser processes.
 
     `row` is the Python source of a `Format`, `module` that of the module `toy` of the formats.
     """

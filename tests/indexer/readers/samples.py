@@ -1,4 +1,4 @@
-"""Small valid files, made by hand so that a reader can check them by eye."""
+"""Small valid files that a reader can check by eye."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
 
 def packed(parts: dict[str, str]) -> bytes:
-    """A zip archive of these texts."""
+    """Return a zip archive of these texts."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in parts.items():
@@ -23,12 +23,12 @@ def packed(parts: dict[str, str]) -> bytes:
 
 
 def paragraph(text: str, style: str = "") -> str:
-    """A paragraph of a Word document."""
+    """Return a paragraph of a Word document."""
     return f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>'
 
 
 def word_file(body: str) -> bytes:
-    """A Word document with two levels of headings, S1 and S2, and B, which is based on S2."""
+    """Return a Word document with the heading styles S1, S2, and B based on S2."""
     styles = "".join(f'<w:style w:styleId="S{n}"><w:name w:val="heading {n}"/></w:style>' for n in (1, 2))
     based = '<w:style w:styleId="B"><w:basedOn w:val="S2"/></w:style>'
     return packed(
@@ -42,7 +42,7 @@ def word_file(body: str) -> bytes:
 
 
 def pdf_file(pages: list[list[str]], title: str = "") -> bytes:
-    """A PDF of these pages of lines in Helvetica; a page without lines has no text layer."""
+    """Return a PDF of pages of lines; a page without lines has no text layer."""
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
@@ -66,7 +66,7 @@ def pdf_file(pages: list[list[str]], title: str = "") -> bytes:
 
 
 def scanned(pages: list[list[str]], *, turned: bool = False) -> bytes:
-    """A PDF that holds no letters, only pictures of these pages; `turned` upside down, which nobody can read."""
+    """Return a PDF with pictures of these pages; `turned` puts them upside down."""
     import pypdfium2
 
     document = pypdfium2.PdfDocument(pdf_file(pages))
@@ -87,7 +87,7 @@ def scanned(pages: list[list[str]], *, turned: bool = False) -> bytes:
 
 
 def workbook() -> bytes:
-    """A workbook with a sheet that is shown and one that is hidden."""
+    """Return a workbook with a visible and a hidden sheet."""
     spaces = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     cell = '<c r="A1" t="inlineStr"><is><t>%s</t></is></c>'
     sheet = f'<worksheet {spaces}><sheetData><row r="1">{cell}</row></sheetData></worksheet>'
@@ -108,7 +108,7 @@ def workbook() -> bytes:
 
 
 def parquet() -> bytes:
-    """Two records."""
+    """Return a Parquet file of two records."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -118,7 +118,7 @@ def parquet() -> bytes:
 
 
 def tar_file(parts: dict[str, str]) -> bytes:
-    """A tar archive of these texts."""
+    """Return a tar archive of these texts."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, text in parts.items():
@@ -129,7 +129,7 @@ def tar_file(parts: dict[str, str]) -> bytes:
 
 
 def samples() -> dict[str, bytes]:
-    """A valid file of every format, by name."""
+    """Return a valid file of every format, by name."""
     cells = [{"cell_type": "markdown", "source": "# A"}, {"cell_type": "code", "source": "1", "outputs": []}]
     mail = b"From: a@example.org\nSubject: s\nDate: Mon, 01 Jan 2024 10:00:00 +0100\nMIME-Version: 1.0\n\nbody\n"
     package = '<package><manifest><item id="a" href="a.xhtml"/></manifest><spine><itemref idref="a"/></spine></package>'

@@ -1,4 +1,4 @@
-"""A minute of damaged files of every format: the parent lives, nothing hangs, nothing is left behind."""
+"""Read damaged files of every format for a minute, without a crash or a hang."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMITS = ReadLimits(wall_seconds=30, cpu_seconds=10, memory_bytes=1 << 30, text_
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """`data` with bits turned, parts cut out, doubled, shuffled or overwritten."""
+    """Return `data` with random damage: flipped bits, missing and repeated parts."""
     changed = bytearray(data)
     for _ in range(chance.randint(1, 8)):
         at = chance.randrange(len(changed) + 1)
@@ -61,7 +61,7 @@ def test_samples_are_valid(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_damaged_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scratch = tmp_path / "scratch"  # other runs leave theirs in the system's folder
+    scratch = tmp_path / "scratch"  # other runs use the system's folder
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     until = time.monotonic() + SECONDS

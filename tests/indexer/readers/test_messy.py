@@ -1,4 +1,4 @@
-"""Real files, untidy ones: each that has text gives it, at the right place; each other is named with its reason."""
+"""Real, untidy files: each gives its text in the right section, or its error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from indexer.readers import FileOutcome, FileStatus, open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
-# File, a phrase of it as a reader would copy it, and where it stands.
+# File, a phrase as a reader would copy it, and the location of its section.
 PHRASES = [
     ("graphrag.pdf", "Most existing algorithms struggle with population level queries", "p. 3"),
     (
@@ -90,7 +90,7 @@ def read(messy: Path) -> tuple[dict[str, Document], list[BadDocument], list[File
     return documents, [item for item in items if isinstance(item, BadDocument)], outcomes
 
 
-def test_every_file_is_read_or_named(read: tuple[dict[str, Document], list[BadDocument], list[FileOutcome]]) -> None:
+def test_every_file_is_read_or_an_error(read: tuple[dict[str, Document], list[BadDocument], list[FileOutcome]]) -> None:
     documents, bad, outcomes = read
     status = defaultdict(list)
     for outcome in outcomes:
@@ -102,15 +102,15 @@ def test_every_file_is_read_or_named(read: tuple[dict[str, Document], list[BadDo
     assert set(documents) >= PHRASED
 
 
-@pytest.mark.parametrize(("name", "phrase", "place"), PHRASES)
-def test_phrase_and_its_place(
-    read: tuple[dict[str, Document], list[BadDocument], list[FileOutcome]], name: str, phrase: str, place: str
+@pytest.mark.parametrize(("name", "phrase", "location"), PHRASES)
+def test_phrase_and_its_location(
+    read: tuple[dict[str, Document], list[BadDocument], list[FileOutcome]], name: str, phrase: str, location: str
 ) -> None:
     document = read[0][name]
     start = document.text.find(phrase)
     assert start >= 0, document.text[:500]
     found = [section.location for section in document.sections if section.start <= start < section.end]
-    assert not place or (found and place in found[0]), found
+    assert not location or (found and location in found[0]), found
 
 
 @pytest.mark.parametrize("name", MENUS)

@@ -1,4 +1,4 @@
-"""Web pages: their own text, tables as rows, and what they say about themselves."""
+"""HTML pages: text without boilerplate, tables as rows, and metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mails: headers and bodies in any encoding, attachments and forwarded mails as documents of their own."""
+"""Mails: headers and bodies in any encoding, attachments and forwarded mails."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_recipients_with_commas_in_their_names(tmp_path: Path) -> None:
     assert document.metadata["to"] == ("Doe, John <j@example.org>", "b@example.org", "c@example.org")
 
 
-def test_what_a_mail_carries_keeps_its_own_kind(tmp_path: Path) -> None:
+def test_attachments_keep_their_formats(tmp_path: Path) -> None:
     message, inner = mail("outer", "see below"), mail("inner", "forwarded words")
     inner.add_attachment(b"deep", maintype="text", subtype="plain", filename="deep.txt")
     message.add_attachment(
@@ -80,7 +80,7 @@ def test_what_a_mail_carries_keeps_its_own_kind(tmp_path: Path) -> None:
     ]
 
 
-def test_attachments_of_one_name_and_mails_of_parts_alone(tmp_path: Path) -> None:
+def test_attachments_with_equal_names_and_mails_without_a_body(tmp_path: Path) -> None:
     message = EmailMessage()
     for text in ("first", "second"):
         message.add_attachment(text.encode(), maintype="text", subtype="plain", filename="note.txt")
@@ -95,7 +95,7 @@ def test_attachments_of_one_name_and_mails_of_parts_alone(tmp_path: Path) -> Non
 
 
 def test_every_part_of_a_body_is_read(tmp_path: Path) -> None:
-    """Text after an attachment, the footer of a list; HTML where the plain alternative is blank."""
+    """Read the text after an attachment, and HTML if the plain alternative is blank."""
     message = EmailMessage()
     message["Subject"] = "s"
     message.set_content("  ")
@@ -132,7 +132,7 @@ def test_encoded_headers_and_bodies(tmp_path: Path) -> None:
     assert "date" not in document.metadata
 
 
-def test_flowing_text_is_put_together(tmp_path: Path) -> None:
+def test_flowed_text_is_joined(tmp_path: Path) -> None:
     head = b"From: a@b.c\nTo: d@e.f\nSubject: s\nMIME-Version: 1.0\nContent-Type: text/plain; format=flowed\n\n"
     body = b"One paragraph \nover two lines.\n\n> quoted \nNext.\n-- \nAnn\n"
     (tmp_path / "m.eml").write_bytes(head + body)

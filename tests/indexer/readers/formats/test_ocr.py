@@ -1,4 +1,4 @@
-"""Pages that are pictures: read by the real tesseract, and what is said where that cannot be."""
+"""OCR: pages that the real tesseract reads, and the errors without it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tesseract() -> None:
 
 
 @pytest.mark.usefixtures("tesseract")
-def test_scanned_pages_become_text_at_their_places(tmp_path: Path) -> None:
+def test_scanned_pages_become_sections(tmp_path: Path) -> None:
     (tmp_path / "scan.pdf").write_bytes(scanned(PAGES))
     [bad] = open_documents(tmp_path / "scan.pdf")
     assert "has no text layer: its 2 page(s) are pictures; read them with --ocr" in str(bad)
@@ -39,7 +39,7 @@ def test_scanned_pages_become_text_at_their_places(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tesseract")
-def test_what_cannot_be_read_is_no_text(tmp_path: Path) -> None:
+def test_an_unreadable_page_has_no_text(tmp_path: Path) -> None:
     (tmp_path / "turned.pdf").write_bytes(scanned(PAGES[:1], turned=True))
     (tmp_path / "white.pdf").write_bytes(pdf_file([[], []]))
     turned, white = open_documents(tmp_path, OCR)

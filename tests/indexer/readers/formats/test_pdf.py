@@ -1,4 +1,4 @@
-"""PDF: pages, words parted by hyphens, running headers, passwords, pages that are pictures."""
+"""PDF: pages, outline, passwords, form fields, and pages that are pictures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import io
 from pathlib import Path
 
 import pypdf
-import pytest
 
 from indexer.readers import ReadOptions, open_documents
-from indexer.readers.text.reflow import join_paragraphs, join_words, remove_repeated_edges, vocabulary
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from tests.indexer.readers.samples import pdf_file
@@ -64,7 +62,7 @@ def test_pictures_alone(tmp_path: Path) -> None:
     assert "has no text layer: its 2 page(s) are pictures; read them with --ocr" in str(bad)
 
 
-def test_dots_that_lead_to_page_numbers(tmp_path: Path) -> None:
+def test_leader_dots_are_shortened(tmp_path: Path) -> None:
     lines = [
         "1.1 Kettles. . . . . . . . . . . . . . 4",
         "1.2 Pots ........................ 5",
@@ -76,7 +74,7 @@ def test_dots_that_lead_to_page_numbers(tmp_path: Path) -> None:
     assert document.text == "1.1 Kettles … 4 1.2 Pots … 5 And so on... to the end."
 
 
-def test_what_is_typed_into_a_form(tmp_path: Path) -> None:
+def test_form_fields_and_notes(tmp_path: Path) -> None:
     fields = [
         "/Subtype /Widget /FT /Tx /T (surname) /TU (Family name) /V (Kettleworth)",
         "/Subtype /Widget /FT /Tx /T (form1[0].Field2[0]) /V (4 Pot Lane)",
@@ -102,35 +100,7 @@ def test_what_is_typed_into_a_form(tmp_path: Path) -> None:
     assert [line for line in document.text.split("\n") if line] == lines
 
 
-def test_edges() -> None:
-    bodies = ["one apple\nis red", "two pears\nare green", "no plums\nare left", "figs\nand dates"]
-    pages = [f"Journal of Tests {n}\n{body}\n{n}" for n, body in enumerate(bodies, start=3)]
-    assert remove_repeated_edges(pages) == bodies
-    assert remove_repeated_edges(["only\npage"]) == ["only\npage"]
-
-
-@pytest.mark.parametrize(
-    ("text", "joined"),
-    [
-        ("an ef\ufffeficient way", "an efficient way"),
-        ("retrie-\nval works", "retrieval works"),
-        ("a Lucene\ufffeBM25 system", "a Lucene-BM25 system"),
-        ("a dual-encoder; the dual\ufffeencoder", "a dual-encoder; the dual-encoder"),
-        ("minus -\n1", "minus -\n1"),
-    ],
-)
-def test_parted_words(text: str, joined: str) -> None:
-    assert join_words(text, vocabulary([text])) == joined
-
-
-def test_paragraphs() -> None:
-    lines = [
-        "This is a long line of a paragraph that",
-        "goes on and ends.",
-        "The next one begins on its own line",
-        "• item",
-    ]
-    expected = (
-        "This is a long line of a paragraph that goes on and ends.\n\nThe next one begins on its own line\n• item"
-    )
-    assert join_paragraphs("\n".join(lines)) == expected
+def test_a_damaged_file(tmp_path: Path) -> None:
+    (tmp_path / "d.pdf").write_bytes(b"%PDF-1.4")
+    [bad] = open_documents(tmp_path / "d.pdf")
+    assert "damaged" in str(bad)

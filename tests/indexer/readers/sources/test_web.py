@@ -1,4 +1,4 @@
-"""Fetching: only what is allowed, only public addresses, robots and limits respected."""
+"""Fetching: allowed hosts, public addresses, robots.txt, and limits."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_page_that_a_sitemap_lists_twice(site: str) -> None:
 
 
 def test_more_pages_than_are_fetched(site: str) -> None:
-    """What is left out is said, so that nobody takes it for gone; a chain of sitemaps has an end."""
+    """A source beyond the limit is an error, so that --sync deletes no document."""
     few = WebOptions(allow_private=True, delay_seconds=0.0, max_pages=2)
     page, bad = read(f"{site}/sitemap.xml", few)
     assert isinstance(page, Document)

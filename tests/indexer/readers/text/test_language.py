@@ -1,4 +1,4 @@
-"""Languages by script and small words; no answer where nothing is sure."""
+"""Languages by script and small words; no result without evidence."""
 
 from __future__ import annotations
 

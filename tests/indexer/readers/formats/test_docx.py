@@ -1,0 +1,57 @@
+"""Word documents: visible text, headings, and notes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.indexer.readers.reading import headed, read_one
+from tests.indexer.readers.samples import WORD, packed, paragraph, word_file
+
+
+def test_docx(tmp_path: Path) -> None:
+    table = "<w:tbl>" + "".join(
+        f"<w:tr>{''.join(f'<w:tc>{paragraph(cell)}</w:tc>' for cell in row)}</w:tr>" for row in ("ab", "cd")
+    )
+    body = (
+        paragraph("One", "S1")
+        + paragraph("first")
+        + paragraph("Two", "B")
+        + "<w:p><w:r><w:t>kept </w:t></w:r><w:del><w:r><w:delText>gone</w:delText></w:r></w:del>"
+        + "<w:r><w:t>text</w:t><w:tab/><w:t>on</w:t></w:r></w:p>"
+        + f"{table}</w:tbl>"
+    )
+    path = tmp_path / "no-suffix"
+    path.write_bytes(word_file(body))
+    document = read_one(path)
+    assert document.text == "One\n\nfirst\n\nTwo\n\nkept text on\n\na | b\nc | d"
+    assert (document.title, document.metadata["author"], document.metadata["format"]) == ("The title", "Ann", "docx")
+    assert headed(document) == [("One", "One", "One"), ("One › Two", "One › Two", "Two")]
+
+
+def test_docx_has_the_text_that_word_shows(tmp_path: Path) -> None:
+    styles = (
+        f'<w:styles {WORD}><w:style w:styleId="L"><w:name w:val="List Bullet"/><w:pPr><w:numPr/></w:pPr></w:style>'
+        '<w:style w:styleId="T1"><w:name w:val="toc 1"/></w:style></w:styles>'
+    )
+    contents = (
+        '<w:sdt><w:sdtPr><w:docPartObj><w:docPartGallery w:val="Table of Contents"/></w:docPartObj></w:sdtPr>'
+        f"<w:sdtContent>{paragraph('One 1')}</w:sdtContent></w:sdt>"
+    )
+    hidden = "<w:p><w:r><w:t>shown</w:t></w:r><w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r></w:p>"
+    moved = (
+        "<w:p><w:moveFrom><w:r><w:t>from</w:t></w:r></w:moveFrom><w:moveTo><w:r><w:t>to</w:t></w:r></w:moveTo></w:p>"
+    )
+    body = contents + paragraph("Two 2", "T1") + hidden + paragraph("item", "L") + moved
+    document = f"<w:document {WORD}><w:body>{body}</w:body></w:document>"
+    parts = {"[Content_Types].xml": "<Types/>", "word/document.xml": document, "word/styles.xml": styles}
+    (tmp_path / "d.docx").write_bytes(packed(parts))
+    assert read_one(tmp_path / "d.docx").text == "shown\n- item\n\nto"
+
+
+def test_docx_notes_have_no_heading(tmp_path: Path) -> None:
+    note = f'<w:footnotes {WORD}><w:footnote w:id="2">{paragraph("said so")}</w:footnote></w:footnotes>'
+    styles = f'<w:styles {WORD}><w:style w:styleId="S1"><w:name w:val="heading 1"/></w:style></w:styles>'
+    body = f"<w:document {WORD}><w:body>{paragraph('Last', 'S1')}{paragraph('text')}</w:body></w:document>"
+    parts = {"word/document.xml": body, "word/styles.xml": styles, "word/footnotes.xml": note}
+    (tmp_path / "d.docx").write_bytes(packed({"[Content_Types].xml": "<Types/>", **parts}))
+    assert headed(read_one(tmp_path / "d.docx")) == [("Last", "", "Last"), ("notes", "", "said so")]

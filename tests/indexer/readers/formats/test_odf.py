@@ -1,0 +1,57 @@
+"""OpenDocument texts: notes, lists, and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.indexer.readers.reading import read_one
+from tests.indexer.readers.samples import packed
+
+
+def test_odt(tmp_path: Path) -> None:
+    text = 'xmlns:text="t" xmlns:office="o" xmlns:table="b"'
+    body = (
+        '<text:h text:outline-level="1">Head</text:h><text:p>a<text:s text:c="2"/>b<text:tab/>c</text:p>'
+        "<text:list><text:list-item><text:p>item</text:p></text:list-item></text:list>"
+        "<table:table><table:table-row><table:table-cell><text:p>x</text:p></table:table-cell>"
+        "<table:table-cell><text:p>y</text:p></table:table-cell></table:table-row></table:table>"
+    )
+    content = f"<office:c {text}><office:body><office:text>{body}</office:text></office:body></office:c>"
+    parts = {
+        "mimetype": "application/vnd.oasis.opendocument.text",
+        "META-INF/manifest.xml": "<m/>",
+        "content.xml": content,
+    }
+    (tmp_path / "d.odt").write_bytes(packed(parts))
+    assert read_one(tmp_path / "d.odt").text == "Head\n\na  b c\n- item\n\nx | y"
+
+
+def odt(tmp_path: Path, body: str, about: str = "") -> Path:
+    spaces = 'xmlns:text="t" xmlns:office="o" xmlns:table="b" xmlns:meta="m"'
+    parts = {
+        "mimetype": "application/vnd.oasis.opendocument.text",
+        "META-INF/manifest.xml": "<m/>",
+        "content.xml": f"<office:c {spaces}><office:body><office:text>{body}</office:text></office:body></office:c>",
+        "meta.xml": f"<office:m {spaces}>{about}</office:m>",
+    }
+    (tmp_path / "d.odt").write_bytes(packed(parts))
+    return tmp_path / "d.odt"
+
+
+def test_odt_notes_nested_lists_and_tables(tmp_path: Path) -> None:
+    note = (
+        "<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>said so</text:p></text:note-body>"
+    )
+    inner = "<text:list><text:list-item><text:p>inner</text:p></text:list-item></text:list>"
+    cell = "<table:table-cell>{}</table:table-cell>"
+    row = "<table:table-row>{}</table:table-row>"
+    within = f"<table:table>{row.format(cell.format('<text:p>deep</text:p>'))}</table:table>"
+    table = row.format(cell.format("<text:p>a</text:p>") + cell.format(within))
+    body = (
+        f"<text:p>Fact{note}</text:note>.</text:p><text:list><text:list-item><text:p>outer</text:p>{inner}</text:list-item>"
+        f"</text:list><table:table><table:table-header-rows>{table}</table:table-header-rows></table:table>"
+    )
+    about = "<meta:creation-date>2024-01-02T03:04:05.123456789</meta:creation-date>"
+    document = read_one(odt(tmp_path, body, about))
+    assert document.text == "Fact (said so).\n- outer\n- inner\n\na | deep"
+    assert document.metadata["created"] == "2024-01-02T03:04:05"

@@ -1,0 +1,67 @@
+"""Presentations: slides, diagrams, and charts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.indexer.readers.reading import read_one
+from tests.indexer.readers.samples import RELS, packed
+
+DRAW = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+
+
+SLIDE = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
+
+
+def test_pptx(tmp_path: Path) -> None:
+    def slide(title: str, text: str) -> str:
+        shapes = "".join(
+            f'<p:sp><p:nvSpPr><p:nvPr><p:ph type="{kind}"/></p:nvPr></p:nvSpPr>'
+            f"<p:txBody><a:p><a:r><a:t>{words}</a:t></a:r></a:p></p:txBody></p:sp>"
+            for kind, words in (("body", text), ("title", title), ("sldNum", "7"))
+        )
+        return f"<p:sld {SLIDE} {DRAW}><p:cSld><p:spTree>{shapes}</p:spTree></p:cSld></p:sld>"
+
+    ids = '<p:sldId r:id="r2"/><p:sldId r:id="r1"/>'
+    links = "".join(f'<Relationship Id="r{n}" Target="slides/slide{n}.xml"/>' for n in (1, 2))
+    (tmp_path / "s.pptx").write_bytes(
+        packed(
+            {
+                "[Content_Types].xml": "<Types/>",
+                "ppt/presentation.xml": f"<p:show {SLIDE} {RELS}><p:sldIdLst>{ids}</p:sldIdLst></p:show>",
+                "ppt/_rels/presentation.xml.rels": f"<Relationships>{links}</Relationships>",
+                "ppt/slides/slide1.xml": slide("Second", "after"),
+                "ppt/slides/slide2.xml": slide("First", "before"),
+            }
+        )
+    )
+    document = read_one(tmp_path / "s.pptx")
+    assert document.text == "First\n\nbefore\n\nSecond\n\nafter"
+    assert [section.location for section in document.sections] == ["slide 1", "slide 2"]
+    assert document.title == "First"
+
+
+def test_slides_with_diagrams_and_charts(tmp_path: Path) -> None:
+    ids = '<p:sldId r:id="r1"/><p:sldId r:id="r2"/>'
+    title = (
+        '<p:sp><p:nvSpPr><p:nvPr><p:ph type="title"/></p:nvPr></p:nvSpPr><a:p><a:r><a:t>First</a:t></a:r></a:p></p:sp>'
+    )
+    links = '<R><R Id="r1" Target="slides/1.xml"/><R Id="r2" Target="slides/2.xml"/></R>'
+    slides = f"<p:sld {SLIDE} {DRAW}>{title}</p:sld>", f"<p:sld {SLIDE} {DRAW}/>"
+    values = "".join(f"<pt><v>{name}</v></pt>" for name in ("East", "West"))
+    chart = f"<chartSpace><chart><ser><tx><pt><v>Turnover</v></pt></tx><cat>{values}</cat></ser></chart></chartSpace>"
+    relations = '<R><R Id="a" Target="../diagrams/data1.xml"/><R Id="b" Target="../charts/chart1.xml"/></R>'
+    parts = {
+        "[Content_Types].xml": "<Types/>",
+        "ppt/presentation.xml": f"<p:show {SLIDE} {RELS}><p:sldIdLst>{ids}</p:sldIdLst></p:show>",
+        "ppt/_rels/presentation.xml.rels": links,
+        "ppt/slides/1.xml": slides[0],
+        "ppt/slides/2.xml": slides[1],
+        "ppt/slides/_rels/2.xml.rels": relations,
+        "ppt/diagrams/data1.xml": f"<m {DRAW}><a:p><a:t>step one</a:t></a:p><a:p><a:t>step two</a:t></a:p></m>",
+        "ppt/charts/chart1.xml": chart,
+    }
+    (tmp_path / "s.pptx").write_bytes(packed(parts))
+    document = read_one(tmp_path / "s.pptx")
+    assert document.text == "First\n\nstep one\nstep two\n\nTurnover\nEast | West"
+    assert [(s.location, s.heading) for s in document.sections] == [("slide 1", ""), ("slide 2", "")]
