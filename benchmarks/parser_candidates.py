@@ -1,4 +1,4 @@
-"""The candidates of `benchmarks.parsers`: each reads a file of its formats to text, and is imported when asked."""
+"""Candidates of `benchmarks.parsers`: functions that read a file to text."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def notebook_json(path: Path) -> str:
 
 
 def code_attendex(path: Path) -> str:
-    """The text, and a line "def: NAME" for every section."""
+    """Return the text, and a line "def: NAME" for every section."""
     from indexer.readers.base.options import ReadOptions
     from indexer.readers.formats.plain_text import parse_code
 
@@ -282,8 +282,8 @@ def code_ast(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A parser: its distribution, and what it reads."""
+class ParserCandidate:
+    """A parser: its distribution, its function, and the suffixes that it reads."""
 
     distribution: str
     read: Callable[[Path], str]
@@ -293,40 +293,40 @@ class Candidate:
 FORMATS = (".pdf", ".docx", ".html", ".htm", ".pptx", ".epub", ".md", ".eml", ".xlsx", ".odt", ".rst", ".ipynb")
 CODE = (".py", ".js", ".go", ".rs", ".java")
 CANDIDATES = (
-    Candidate("attendex", attendex, FORMATS),
-    Candidate("attendex", code_attendex, CODE),
-    Candidate("pypdfium2", pdf_pypdfium2, (".pdf",)),
-    Candidate("pypdf", pdf_pypdf, (".pdf",)),
-    Candidate("pdfminer.six", pdf_pdfminer, (".pdf",)),
-    Candidate("pdfplumber", pdf_pdfplumber, (".pdf",)),
-    Candidate("pdftext", pdf_pdftext, (".pdf",)),
-    Candidate("PyMuPDF", pdf_pymupdf, (".pdf",)),
-    Candidate("python-docx", docx_python_docx, (".docx",)),
-    Candidate("docx2txt", docx_docx2txt, (".docx",)),
-    Candidate("mammoth", docx_mammoth, (".docx",)),
-    Candidate("docx2python", docx_docx2python, (".docx",)),
-    Candidate("trafilatura", html_trafilatura, (".html", ".htm")),
-    Candidate("readability-lxml", html_readability, (".html", ".htm")),
-    Candidate("Resiliparse", html_resiliparse, (".html", ".htm")),
-    Candidate("jusText", html_justext, (".html", ".htm")),
-    Candidate("beautifulsoup4", html_beautifulsoup, (".html", ".htm")),
-    Candidate("python-pptx", pptx_python_pptx, (".pptx",)),
-    Candidate("EbookLib", epub_ebooklib, (".epub",)),
-    Candidate("mistune", md_mistune, (".md",)),
-    Candidate("plain text", plain, (".md", ".rst", *CODE)),
-    Candidate("mail-parser", eml_mail_parser, (".eml",)),
-    Candidate("python-calamine", sheet_calamine, (".xlsx",)),
-    Candidate("openpyxl", sheet_openpyxl, (".xlsx",)),
-    Candidate("pylightxl", sheet_pylightxl, (".xlsx",)),
-    Candidate("fastexcel", sheet_fastexcel, (".xlsx",)),
-    Candidate("odfpy", odt_odfpy, (".odt",)),
-    Candidate("odfdo", odt_odfdo, (".odt",)),
-    Candidate("docutils", rst_docutils, (".rst",)),
-    Candidate("nbconvert", notebook_nbconvert, (".ipynb",)),
-    Candidate("nbformat", notebook_nbformat, (".ipynb",)),
-    Candidate("json (standard library)", notebook_json, (".ipynb",)),
-    Candidate("tree-sitter", code_tree_sitter, CODE),
-    Candidate("Pygments", code_pygments, CODE),
-    Candidate("ast (standard library)", code_ast, (".py",)),
-    Candidate("kreuzberg", any_kreuzberg, FORMATS),
+    ParserCandidate("attendex", attendex, FORMATS),
+    ParserCandidate("attendex", code_attendex, CODE),
+    ParserCandidate("pypdfium2", pdf_pypdfium2, (".pdf",)),
+    ParserCandidate("pypdf", pdf_pypdf, (".pdf",)),
+    ParserCandidate("pdfminer.six", pdf_pdfminer, (".pdf",)),
+    ParserCandidate("pdfplumber", pdf_pdfplumber, (".pdf",)),
+    ParserCandidate("pdftext", pdf_pdftext, (".pdf",)),
+    ParserCandidate("PyMuPDF", pdf_pymupdf, (".pdf",)),
+    ParserCandidate("python-docx", docx_python_docx, (".docx",)),
+    ParserCandidate("docx2txt", docx_docx2txt, (".docx",)),
+    ParserCandidate("mammoth", docx_mammoth, (".docx",)),
+    ParserCandidate("docx2python", docx_docx2python, (".docx",)),
+    ParserCandidate("trafilatura", html_trafilatura, (".html", ".htm")),
+    ParserCandidate("readability-lxml", html_readability, (".html", ".htm")),
+    ParserCandidate("Resiliparse", html_resiliparse, (".html", ".htm")),
+    ParserCandidate("jusText", html_justext, (".html", ".htm")),
+    ParserCandidate("beautifulsoup4", html_beautifulsoup, (".html", ".htm")),
+    ParserCandidate("python-pptx", pptx_python_pptx, (".pptx",)),
+    ParserCandidate("EbookLib", epub_ebooklib, (".epub",)),
+    ParserCandidate("mistune", md_mistune, (".md",)),
+    ParserCandidate("plain text", plain, (".md", ".rst", *CODE)),
+    ParserCandidate("mail-parser", eml_mail_parser, (".eml",)),
+    ParserCandidate("python-calamine", sheet_calamine, (".xlsx",)),
+    ParserCandidate("openpyxl", sheet_openpyxl, (".xlsx",)),
+    ParserCandidate("pylightxl", sheet_pylightxl, (".xlsx",)),
+    ParserCandidate("fastexcel", sheet_fastexcel, (".xlsx",)),
+    ParserCandidate("odfpy", odt_odfpy, (".odt",)),
+    ParserCandidate("odfdo", odt_odfdo, (".odt",)),
+    ParserCandidate("docutils", rst_docutils, (".rst",)),
+    ParserCandidate("nbconvert", notebook_nbconvert, (".ipynb",)),
+    ParserCandidate("nbformat", notebook_nbformat, (".ipynb",)),
+    ParserCandidate("json (standard library)", notebook_json, (".ipynb",)),
+    ParserCandidate("tree-sitter", code_tree_sitter, CODE),
+    ParserCandidate("Pygments", code_pygments, CODE),
+    ParserCandidate("ast (standard library)", code_ast, (".py",)),
+    ParserCandidate("kreuzberg", any_kreuzberg, FORMATS),
 )

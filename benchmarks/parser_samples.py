@@ -1,4 +1,4 @@
-"""Files for `benchmarks.parsers` where no real ones are at hand: small traps in front, bulk for the clock behind."""
+"""Write sample files for `benchmarks.parsers`: known difficulties, then bulk text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SENTENCE = "The kettle boils at one hundred degrees, as every cook knows from lo
 
 
 def write_samples(folder: Path) -> None:
-    """All samples, the same bytes in content each time."""
+    """Write all samples. Their content is the same each time."""
     folder.mkdir(parents=True)
     _zip(folder / "book.xlsx", _workbook())
     _zip(folder / "text.odt", _text())
@@ -35,7 +35,7 @@ def _zip(path: Path, parts: dict[str, str]) -> None:
 
 
 def _workbook() -> dict[str, str]:
-    """A title over merged cells, rich text, a date, a formula with its value, a far cell, a hidden sheet, many rows."""
+    """Return a workbook with merged cells, a date, a formula, and a hidden sheet."""
     rich = "<si><r><t>rich te</t></r><r><rPr><b/></rPr><t>xt in one cell</t></r></si>"
     strings = f"<sst {SHEET}><si><t>Quarterly sales of kettles</t></si>{rich}</sst>"
     first = (
@@ -82,7 +82,7 @@ def _workbook() -> dict[str, str]:
 
 
 def _text() -> dict[str, str]:
-    """Headings, a note, a remark, deleted words, a list in a list, a table in a table, many paragraphs."""
+    """Return an ODT with a note, a remark, deleted words, and nested tables."""
     spaces = " ".join(
         f'xmlns:{name}="{ODF}:{name}:1.0"' for name in ("office", "text", "table", "meta", "manifest", "style")
     )
@@ -121,7 +121,7 @@ def _text() -> dict[str, str]:
 
 
 def _notebook() -> dict[str, object]:
-    """Text, code, what it printed, a value, a picture, an error in colours, many cells."""
+    """Return a notebook with text, code, outputs, a picture, and an error."""
     picture = {"text/plain": ["<Figure>"], "image/png": "iVBORw0KGgo" * 500}
     outputs: list[dict[str, object]] = [
         {"output_type": "stream", "name": "stdout", "text": ["printed by the cell\n"]},

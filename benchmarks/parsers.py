@@ -1,11 +1,10 @@
-"""Which parser reads best: text quality, speed, licence and size of the candidates for each format.
+"""Compare the parsers of each format: text quality, speed, licence and size.
 
     python -m benchmarks.parsers FOLDER [--format pdf]
 
-FOLDER holds the files that `parser_phrases.tsv` names; those that it names under `made/` are made by
-`benchmarks.parser_samples`.  A phrase counts as found when it stands in the text as a reader
-would copy it, white space aside; one that begins with "!" (a menu, a script) must not stand there.  A candidate that is
-not installed is left out; each runs in a process of its own, its import not timed.
+FOLDER has the files that `parser_phrases.tsv` names; `benchmarks.parser_samples` makes those under `made/`. A phrase is
+found if the text has it, white space aside. A phrase that begins with "!" (a menu, a script) must not occur. Each
+candidate runs in a process of its own; its import is not timed. A candidate that is not installed fails on each file.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parser_candidates import CANDIDATES, CODE, FORMATS, Candidate
+from benchmarks.parser_candidates import CANDIDATES, CODE, FORMATS, ParserCandidate
 from benchmarks.parser_samples import write_samples
 
 PHRASES = Path(__file__).parent / "parser_phrases.tsv"
 FAMILIES: dict[str, tuple[str, ...]] = {suffix[1:]: (suffix,) for suffix in FORMATS if suffix not in (".html", ".htm")}
 FAMILIES |= {"html": (".html", ".htm"), "code": CODE}
-SECONDS = 120  # for one file
+FILE_SECONDS = 120
 
 
 @dataclass(slots=True)
-class Score:
-    """What a candidate did on one format."""
+class ParserScore:
+    """Counts of one candidate for one format."""
 
     files: int = 0
     failed: int = 0
@@ -45,11 +44,11 @@ class Score:
 
 
 def main() -> None:
-    """Run every candidate on every file that it may read, and print a table a format."""
+    """Run every candidate on every file that it reads, and print a table for each format."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--format", default="", help=", ".join(FAMILIES))
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     phrases: dict[str, list[str]] = defaultdict(list)
     with PHRASES.open(encoding="utf-8") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
@@ -57,9 +56,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         write_samples(Path(made) / "made")
         for title, family in FAMILIES.items():
-            if given.format in ("", title):
+            if options.format in ("", title):
                 names = [name for name in phrases if Path(name).suffix in family]
-                files = [(Path(made) if name.startswith("made/") else given.folder) / name for name in names]
+                files = [(Path(made) if name.startswith("made/") else options.folder) / name for name in names]
                 _table(title, files, [phrases[name] for name in names])
 
 
@@ -68,7 +67,7 @@ def _table(title: str, files: list[Path], phrases: list[list[str]]) -> None:
     print("| parser | phrases | failed | MB/s | seconds | licence |")
     print("| --- | --- | --- | --- | --- | --- |")
     for candidate in CANDIDATES:
-        score = Score()
+        score = ParserScore()
         for path, wanted in zip(files, phrases, strict=True):
             if path.suffix in candidate.suffixes:
                 _add(score, candidate, path, wanted)
@@ -85,14 +84,14 @@ def _table(title: str, files: list[Path], phrases: list[list[str]]) -> None:
         print("| " + " | ".join(map(str, (*row, _licence(candidate.distribution)))) + " |")
 
 
-def _add(score: Score, candidate: Candidate, path: Path, wanted: list[str]) -> None:
+def _add(score: ParserScore, candidate: ParserCandidate, path: Path, wanted: list[str]) -> None:
     context = multiprocessing.get_context("spawn")
     answers: Any = context.Queue()
     process = context.Process(target=_read, args=(candidate.read, path, answers))
     process.start()
-    text, seconds = "", float(SECONDS)
+    text, seconds = "", float(FILE_SECONDS)
     with contextlib.suppress(Exception):  # an empty queue: the parser hung or died
-        text, seconds = answers.get(timeout=SECONDS)
+        text, seconds = answers.get(timeout=FILE_SECONDS)
     process.kill()
     process.join()
     score.files += 1
@@ -107,13 +106,13 @@ def _add(score: Score, candidate: Candidate, path: Path, wanted: list[str]) -> N
 
 
 def _read(read: Callable[[Path], str], path: Path, answers: Any) -> None:
-    """In a process of its own: once to import and warm up, once for the time."""
+    """Read a file twice in a process of its own: first to import the parser, then to measure the time."""
     try:
         read(path)
         started = time.perf_counter()
         text = read(path)
         answers.put((text, time.perf_counter() - started))
-    except Exception:  # a candidate may raise anything; it counts as failed
+    except Exception:  # a candidate may raise any exception, and then fails
         answers.put(("", 0.0))
 
 
@@ -125,7 +124,7 @@ def _licence(distribution: str) -> str:
     expression, classifiers, texts = (
         about.get_all(field) or [] for field in ("License-Expression", "Classifier", "License")
     )
-    named = ", ".join(each.rsplit(" :: ", 1)[-1] for each in classifiers if "License" in each)
+    named = ", ".join(name.rsplit(" :: ", 1)[-1] for name in classifiers if "License" in name)
     licence: str = next((text for text in (*expression, named, *texts) if text), "")
     return licence.partition("\n")[0][:60]
 
