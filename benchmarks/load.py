@@ -1,8 +1,10 @@
-"""A closed-loop load generator: each caller sends its next request when the last one is answered.
+"""A closed-loop load generator: a caller waits for its answer, then sends again.
 
-Runs as a process of its own (`python -m benchmarks.load`), so that it does not share the service's interpreter; it
-speaks just enough HTTP/1.1 to cost little beside what it measures.  Reads its orders as JSON from standard input and
-writes what it saw as JSON to standard output.
+Runs in its own process (`python -m benchmarks.load`), so that it does not share the service's interpreter. It
+implements
+just enough of HTTP/1.1 to cost little beside the service. It reads its orders as JSON from standard input and writes
+the
+results as JSON to standard output.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What to send: bodies in turn, for so long, by so many callers."""
+    """The requests to send: bodies in turn, for some seconds, by some callers."""
 
     url: str
     path: str
@@ -29,19 +31,19 @@ class Orders:
     callers: int
     seconds: float
     key: str = ""
-    method: str = "POST"  # GET: bodies are what stands behind the question mark
-    again_s: float = 0.01  # from a refused request to the same caller's next, at least
+    method: str = "POST"  # GET: the bodies are query strings
+    again_s: float = 0.01  # minimum time from a refused request to the caller's next one
 
 
 @dataclass(slots=True)
 class Seen:
-    """What came back."""
+    """The results of a load."""
 
     statuses: dict[str, int] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)  # of answers with 2xx, in order of arrival
     refusals_ms: list[float] = field(default_factory=list)  # of answers with 429
     seconds: float = 0.0
-    sample: str = ""  # one answer, for a look
+    sample: str = ""  # one answer, to look at
 
 
 def run_load(orders: Orders) -> Seen:
@@ -57,7 +59,7 @@ def run_load(orders: Orders) -> Seen:
 
 
 class Connection(asyncio.Protocol):
-    """One caller's connection."""
+    """The connection of one caller."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -82,7 +84,7 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(exc or ConnectionResetError("the service closed the connection"))
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body."""
+        """Return the status and the body of an answer."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -90,7 +92,7 @@ class Connection(asyncio.Protocol):
 
 
 async def generate(orders: Orders) -> Seen:
-    """All callers at once, until the time is over."""
+    """Run all callers until the time is over."""
     address = urlsplit(orders.url)
     assert address.hostname is not None
     host, port = address.hostname, address.port or 80
@@ -137,7 +139,7 @@ def _request(orders: Orders, host: str, body: str) -> bytes:
 
 
 def main() -> None:
-    """Orders in, what was seen out."""
+    """Read the orders, run them, write the results."""
     import uvloop
 
     orders: dict[str, Any] = json.load(sys.stdin)

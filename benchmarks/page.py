@@ -1,10 +1,11 @@
-"""How fast the search page and its explanations are, in a real browser against a real service.
+"""Measure the search page and its explanations, in a real browser.
 
     python -m benchmarks.page COLLECTION --queries QUERIES.jsonl
 
-Prints, for the collection: the weight of the first load and the time until the page can be used; the time from a
-keystroke until its hits are drawn; what an explanation costs beyond the search; and how far the parts of explanations
-are from the scores that they explain.
+Prints, for the collection: the weight of the first load and the time until the page is usable; the time from a
+keystroke
+until its hits are drawn; the cost of an explanation beyond the search; and the distance of the parts of explanations
+from the scores that they explain.
 """
 
 from __future__ import annotations
@@ -73,12 +74,15 @@ def _service(collection: Path) -> Iterator[str]:
 
 
 def _explanations(collection: str, queries: Sequence[str]) -> None:
-    """Cost of explaining one hit, and the distance of the sum of its parts from its score."""
+    """Measure the cost of explaining one hit, and the error of its parts.
+
+    The error is the distance of their sum from the score.
+    """
     plain, explained, distances, remainders = [], [], [], []
     with httpx.Client(timeout=60) as http:
         _search(http, collection, "warm", explain=True)
         for query in queries:
-            _search(http, collection, query, explain=False, k=1)  # so that neither of the two encodes it
+            _search(http, collection, query, explain=False, k=1)  # so that both find its vector in the cache
             plain.append(_search(http, collection, query, explain=False, k=1)[1])
             answer, milliseconds = _search(http, collection, query, explain=True, k=1)
             explained.append(milliseconds)
@@ -109,7 +113,7 @@ def _page(base: str, name: str, queries: Sequence[str]) -> None:
         page = browser.new_page()
         responses: list[Any] = []
         page.on("response", lambda response: responses.append(response))
-        page.goto(f"{base}/livez")  # the browser itself has started
+        page.goto(f"{base}/livez")  # the time of the browser's own start does not count
         responses.clear()
         began = time.perf_counter()
         page.goto(f"{base}/?c={name}")
@@ -120,7 +124,7 @@ def _page(base: str, name: str, queries: Sequence[str]) -> None:
         times = []
         for query in queries:
             times.append(page.evaluate(KEYSTROKE, query))
-            page.wait_for_timeout(400)  # a person reads; marks and facets come
+            page.wait_for_timeout(400)  # like a reader; marks and facets arrive
         times.sort()
         print(f"keystroke to hits: p50 {statistics.median(times):.1f} ms, p95 {times[int(len(times) * 0.95)]:.1f} ms")
         browser.close()

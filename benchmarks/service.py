@@ -1,13 +1,14 @@
-"""How fast is the service over HTTP, and how does it bear too much?
+"""Measure the service over HTTP: speed under load, overload, memory, changes.
 
     python -m benchmarks.service COLLECTION QUERIES.jsonl            # the table of loads
-    python -m benchmarks.service COLLECTION QUERIES.jsonl --overload # ten times what it can do, for 30 s
+    python -m benchmarks.service COLLECTION QUERIES.jsonl --overload # ten times its capacity, for 30 s
     python -m benchmarks.service COLLECTION QUERIES.jsonl --soak 600 # memory and errors over ten minutes
     python -m benchmarks.service COLLECTION QUERIES.jsonl --adding   # searches while documents are added to a copy
 
-Starts `attendex serve` as a process, loads it from a second one on the same machine (see load.py), and prints for each
-load: requests/s, latencies, errors, CPU time a request, and the service's memory before and after.  Every request asks
-another query, so that nothing is answered from memory of earlier ones.
+Starts `attendex serve` as a process, loads it from a second process on the same machine (see load.py), and prints for
+each load: requests/s, latencies, errors, CPU time of a request, and the service's memory before and after. Every
+request
+has another query, so that no cache answers it.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ import psutil
 from benchmarks.load import Orders, Seen, run_load
 
 EMBEDDINGS = "/v1/embeddings"
-ADDED_A_SECOND = 10
+ADDED_PER_SECOND = 10
 FLOOD = 160  # callers
-REQUESTS = 30_000  # of a load, before they repeat
+REQUESTS = 30_000  # of one load, before they repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +62,28 @@ class Service:
     collection: str
 
     def anonymous_mb(self) -> float:
-        """Memory that the process has allocated, in MB; not the files that it maps, which come and go."""
+        """Return the memory that the process has allocated, in MB.
+
+        Mapped files do not count: the system loads and drops them.
+        """
         lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("Anonymous:")).split()[1]) / 1000
 
     def cpu_s(self) -> float:
-        """CPU seconds so far."""
+        """Return the CPU seconds so far."""
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
 
 @contextmanager
 def running(collection: Path, options: Sequence[str]) -> Iterator[Service]:
-    """`attendex serve` as a process, ready; prints how long that took."""
+    """Run `attendex serve` as a process; print the time until it is ready."""
     command = [sys.executable, "-m", "service", "serve", str(collection), "--port", "0", "--set", "log.requests=false"]
     started = time.perf_counter()
     with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         url = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
-        threading.Thread(target=process.stderr.read, daemon=True).start()  # nobody reads it, but it must not fill up
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # empty the pipe, or the service would block
         while not _ready(url):
             time.sleep(0.02)
         print(f"ready after {time.perf_counter() - started:.2f} s")
@@ -97,7 +101,7 @@ def _ready(url: str) -> bool:
 
 
 def loads(collection: str, callers: Sequence[int], modes: Sequence[str]) -> Iterator[Load]:
-    """Each mode with each number of callers, then embeddings."""
+    """Yield each mode with each number of callers, then embeddings."""
     path = f"/v1/collections/{collection}/search"
     for mode in modes:
         for count in callers:
@@ -107,7 +111,10 @@ def loads(collection: str, callers: Sequence[int], modes: Sequence[str]) -> Iter
 
 
 def bodies(load: Load, queries: Sequence[str], number: int) -> list[str]:
-    """Distinct requests: the queries over and over, each time with another of their words in place of the last."""
+    """Return distinct requests.
+
+    The queries repeat; each time another word of theirs replaces the last word.
+    """
     key = "input" if load.path.endswith("/embeddings") else "query"
     written = json.dumps if load.method == "POST" else urlencode
     words = sorted({word for query in queries for word in query.split()})
@@ -144,7 +151,7 @@ HEADER = """
 def table(
     service: Service, queries: Sequence[str], seconds: float, callers: Sequence[int], modes: Sequence[str]
 ) -> None:
-    """Every load, each after a short warm-up."""
+    """Measure every load, each after a short warm-up."""
     print(HEADER)
     for place, load in enumerate(loads(service.collection, callers, modes)):
         warm = bodies(load, queries, 0)
@@ -153,10 +160,10 @@ def table(
 
 
 def overload(service: Service, queries: Sequence[str], seconds: float, mode: str) -> None:
-    """Normal load, ten times that, and normal load again one second later.
+    """Measure normal load, ten times that load, and normal load one second later.
 
-    The flood comes from 160 callers.  One who is refused asks again soon enough for all to ask ten times as often as
-    the service can answer; `Retry-After` would have them wait for a second.
+    160 callers make the flood. A refused caller asks again after a pause that brings ten times the normal rate;
+    `Retry-After` would make it wait for a second.
     """
     path = f"/v1/collections/{service.collection}/search"
     print(HEADER)
@@ -178,7 +185,7 @@ def overload(service: Service, queries: Sequence[str], seconds: float, mode: str
 
 
 def soak(service: Service, queries: Sequence[str], seconds: float, mode: str) -> None:
-    """Mixed load for long; memory is compared with that after the first tenth."""
+    """Measure mixed load for long; compare memory with that after the first tenth."""
     path = f"/v1/collections/{service.collection}/search"
     print(HEADER)
     measured: list[float] = []
@@ -195,15 +202,18 @@ def soak(service: Service, queries: Sequence[str], seconds: float, mode: str) ->
 
 
 def adding(service: Service, queries: Sequence[str], seconds: float, mode: str) -> None:
-    """One caller in peace, and one while ten documents a second come in, each searchable as soon as may be."""
+    """Measure one caller alone, then while ten documents a second are added.
+
+    Each document becomes searchable as soon as possible.
+    """
     path = f"/v1/collections/{service.collection}/search"
-    load = Load("in peace", 1, path, {"mode": mode, "k": 10})
+    load = Load("alone", 1, path, {"mode": mode, "k": 10})
     print(HEADER)
     run_load(Orders(service.url, path, bodies(load, queries, 0), 1, 2.0))
     before = measure(service, load, queries, seconds, 1)
     with (
         httpx.Client() as client,
-        in_the_background(lambda number: add_document(client, service, queries, number), ADDED_A_SECOND) as added,
+        in_the_background(lambda number: add_document(client, service, queries, number), ADDED_PER_SECOND) as added,
     ):
         during = measure(service, Load("while adding", 1, path, load.body), queries, seconds, 2)
     p99 = [np.percentile(seen.latencies_ms, 99) for seen in (before, during)]
@@ -211,7 +221,7 @@ def adding(service: Service, queries: Sequence[str], seconds: float, mode: str) 
 
 
 def add_document(client: httpx.Client, service: Service, queries: Sequence[str], number: int) -> None:
-    """Send a document without waiting for it."""
+    """Send a document and do not wait for its change."""
     document = {"id": f"added-{number}", "text": " ".join(queries[number % len(queries) :][:8])}
     url = f"{service.url}/v1/collections/{service.collection}/documents"
     client.post(url, json={"documents": [document]}).raise_for_status()
@@ -219,7 +229,10 @@ def add_document(client: httpx.Client, service: Service, queries: Sequence[str],
 
 @contextmanager
 def in_the_background(work: Callable[[int], None], rate: float) -> Iterator[list[int]]:
-    """Do numbered work so many times a second while the block runs; yields a list of how often it was done."""
+    """Call `work` with a counter, `rate` times a second, while the block runs.
+
+    Yields a list with the number of calls.
+    """
     done, stop = [0], threading.Event()
 
     def loop() -> None:
@@ -262,7 +275,7 @@ def main() -> None:
 
 
 def start(collection: Path, queries: Sequence[str], arguments: argparse.Namespace) -> None:
-    """Run the service and what was asked for."""
+    """Run the service and the chosen measurement."""
     with running(collection, arguments.serve) as service:
         if arguments.adding:
             adding(service, queries, max(20.0, arguments.seconds), arguments.mode)

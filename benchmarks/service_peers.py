@@ -1,13 +1,14 @@
-"""How fast are other services under the loads of service.py?
+"""Measure other services under the loads of service.py.
 
     python -m venv TXTAI && TXTAI/bin/pip install "txtai[api]==9.14.0"
     python -m venv INFINITY
     INFINITY/bin/pip install "infinity-emb[torch,server]==0.0.78" "optimum>=1.24,<2" "transformers<4.49"
     python -m benchmarks.service_peers COLLECTION SCIFACT --txtai TXTAI --infinity INFINITY --work FOLDER
 
-Each peer runs in a virtual environment of its own, with the packaged encoder and its own defaults; what is asked, by
-whom, and how it is counted are the same.  SCIFACT is a folder in BEIR layout; txtai's index of it is made once, which
-takes minutes, and kept in FOLDER.  Attendex is measured on COLLECTION, the same documents, before and after the peers.
+Each peer runs in its own virtual environment, with the packaged encoder and its own defaults; requests, callers and
+counting are the same. SCIFACT is a folder in BEIR layout. txtai's index of it is made once, which takes minutes, and
+kept
+in FOLDER. Attendex is measured on COLLECTION, the same documents, before and after the peers.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from benchmarks.load import Orders, run_load
 from benchmarks.service import EMBEDDINGS, HEADER, Load, Service, bodies, measure, running
 from retrieval.encoder.checkpoint.hub import DEFAULT, locate
 
-PATIENCE_S = 120.0
+START_TIMEOUT_S = 120.0
 WARM_S = 1.0
 SEARCHERS, EMBEDDERS = (1, 8), (1, 16, 32)  # callers
 INDEX = """
@@ -46,13 +47,13 @@ embeddings.save(index)
 
 @contextmanager
 def serving(command: Sequence[str], port: int, ready: str, environment: Mapping[str, str]) -> Iterator[Service]:
-    """A peer as a process, once it answers `ready`."""
+    """Run a peer as a process, once it answers `ready`."""
     url, started = f"http://127.0.0.1:{port}", time.perf_counter()
     quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", **environment}
     with subprocess.Popen(command, env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             while not _answers(url + ready):
-                if process.poll() is not None or time.perf_counter() > started + PATIENCE_S:
+                if process.poll() is not None or time.perf_counter() > started + START_TIMEOUT_S:
                     raise SystemExit(f"{command[0]} did not start; run it by hand: {' '.join(command)}")
                 time.sleep(0.1)
             yield Service(url, psutil.Process(process.pid), "")
@@ -68,14 +69,17 @@ def _answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def txtai(environment: Path, scifact: Path, work: Path) -> tuple[list[str], dict[str, str], int]:
-    """Command, variables and port of txtai's API over its own index, which is made if it is missing."""
+    """Return command, variables and port of txtai's API over its own index.
+
+    The index is made if it does not exist.
+    """
     index, encoder = work / "txtai-index", str(locate(DEFAULT))
     if not index.exists():
         making = [str(environment / "bin" / "python"), "-c", INDEX, str(scifact / "corpus.jsonl"), encoder, str(index)]
@@ -88,7 +92,7 @@ def txtai(environment: Path, scifact: Path, work: Path) -> tuple[list[str], dict
 
 
 def infinity(environment: Path) -> tuple[list[str], int]:
-    """Command and port of infinity with its torch engine."""
+    """Return command and port of infinity with its torch engine."""
     port = free_port()
     command = [str(environment / "bin" / "infinity_emb"), "v2", "--model-id", str(locate(DEFAULT))]
     command += ["--served-model-name", "default", "--engine", "torch", "--device", "cpu", "--port", str(port)]
@@ -96,7 +100,7 @@ def infinity(environment: Path) -> tuple[list[str], int]:
 
 
 def table(name: str, service: Service, loads: Sequence[Load], queries: Sequence[str], seconds: float) -> None:
-    """The lines of one service, each load after a short one that is not counted."""
+    """Print the lines of one service; a short load that is not counted precedes each."""
     for number, load in enumerate(loads, start=1):
         warm = bodies(load, queries, 0)
         run_load(Orders(service.url, load.path, warm, load.callers, WARM_S, method=load.method))
@@ -105,7 +109,7 @@ def table(name: str, service: Service, loads: Sequence[Load], queries: Sequence[
 
 
 def ours(collection: Path, queries: Sequence[str], seconds: float) -> None:
-    """Attendex under the same loads."""
+    """Measure Attendex under the same loads."""
     with running(collection, []) as service:
         path = f"/v1/collections/{service.collection}/search"
         loads = [Load("search, hybrid", callers, path, {"mode": "hybrid", "k": 10}) for callers in SEARCHERS]
@@ -114,7 +118,7 @@ def ours(collection: Path, queries: Sequence[str], seconds: float) -> None:
 
 
 def main() -> None:
-    """Parse, measure one after the other."""
+    """Parse the arguments; measure one service after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collection", type=Path, help="SciFact, indexed by `attendex index`")
     parser.add_argument("scifact", type=Path, help="folder in BEIR layout")

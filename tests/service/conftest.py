@@ -45,6 +45,14 @@ class Served:
 Serve = Callable[..., AbstractContextManager[Served]]
 
 
+def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until a condition holds that another thread or process brings about."""
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not holds():
+        assert time.monotonic() < deadline, "the condition did not come about in time"
+        pause.wait(0.02)
+
+
 def write_documents(path: Path, documents: list[dict[str, Any]]) -> Path:
     path.write_text("\n".join(json.dumps(each, ensure_ascii=False) for each in documents), encoding="utf-8")
     return path
@@ -52,13 +60,13 @@ def write_documents(path: Path, documents: list[dict[str, Any]]) -> Path:
 
 @pytest.fixture(scope="session")
 def encoders() -> EncoderRegistry:
-    """One loaded encoder for all services of the tests."""
+    """Return one loaded encoder for all services of the tests."""
     return EncoderRegistry("auto", "auto")
 
 
 @pytest.fixture(scope="session")
 def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the collection `small`; tests must not change it."""
+    """Return a folder with the collection `small`; tests must not change it."""
     root = tmp_path_factory.mktemp("collections")
     source = write_documents(tmp_path_factory.mktemp("source") / "documents.jsonl", DOCUMENTS)
     build_collection([source], root / "small")
@@ -67,7 +75,10 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def serve(encoders: EncoderRegistry) -> Serve:
-    """Starts services: `with serve(folder, **{"limits.k": 5}) as served`."""
+    """Return a function that starts services.
+
+    Example: `with serve(folder, **{"limits.k": 5}) as served`.
+    """
 
     @contextmanager
     def serving(root: Path, **flags: Any) -> Iterator[Served]:
@@ -79,8 +90,7 @@ def serve(encoders: EncoderRegistry) -> Serve:
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            while not server.started and thread.is_alive():
-                time.sleep(0.01)
+            eventually(lambda: server.started or not thread.is_alive(), 120)
             assert server.started, "the service did not start; the log says why"
             with httpx.Client(base_url=url, timeout=30) as http:
                 yield Served(url, http, lifecycle, root, server)
@@ -93,6 +103,6 @@ def serve(encoders: EncoderRegistry) -> Serve:
 
 @pytest.fixture(scope="session")
 def small(collections: Path, serve: Serve) -> Iterator[Served]:
-    """The service with default settings, for tests that do not change it."""
+    """Return the service with default settings, for tests that do not change it."""
     with serve(collections) as served:
         yield served

@@ -21,7 +21,7 @@ NEAR = 5e-3  # what batching may change in low precision
 
 @pytest.fixture(scope="module")
 def vectors(encoders: EncoderRegistry) -> np.ndarray[Any, Any]:
-    """What the encoder itself gives for TEXTS."""
+    """Return the encoder's own vectors for TEXTS."""
     return encoders.get("all-MiniLM-L6-v2").encode_passages(TEXTS)
 
 

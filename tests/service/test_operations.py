@@ -1,4 +1,4 @@
-"""What an operator meets: start and end of the process, logs, metrics, settings."""
+"""Operations: start and end of the process, logs, metrics, settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from service.cli import app
 from service.config.settings import Settings, describe, fields_of, load_settings, settings_page
 from service.observability.logs import LOGGER, JsonFormatter, TextFormatter
 from tests.conftest import REPOSITORY
-from tests.service.conftest import Serve, Served
+from tests.service.conftest import Serve, Served, eventually
 from tests.service.test_routes import SEARCH, problem
 
 
@@ -42,15 +42,8 @@ def process(root: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], 
             if url:
                 break
         try:
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    if httpx.get(f"{url}/readyz").status_code == 200:
-                        break
-                except httpx.TransportError:
-                    assert time.monotonic() < deadline
-                    assert running.poll() is None
-                time.sleep(0.05)
+            eventually(lambda: running.poll() is not None or status(f"{url}/readyz") == 200, 120)
+            assert running.poll() is None
             yield running, url
         finally:
             if running.poll() is None:
@@ -58,16 +51,22 @@ def process(root: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], 
             running.stderr.read()
 
 
+def status(url: str) -> int:
+    """Return the status of a GET; 0 if the server does not answer."""
+    try:
+        return httpx.get(url).status_code
+    except httpx.TransportError:
+        return 0
+
+
 def test_sigterm_ends_in_order(collections: Path) -> None:
     with process(collections, "--set", "drain_seconds=0.5") as (running, url), httpx.Client(base_url=url) as http:
         http.get("/livez")
         slow = slow_body(url)
         running.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
-        assert httpx.get(f"{url}/readyz").status_code == 503
-        assert httpx.get(f"{url}/livez").status_code == 200
-        time.sleep(0.6)
-        assert httpx.post(f"{url}/v1/embeddings", json={}).status_code == 503
+        eventually(lambda: status(f"{url}/readyz") == 503)
+        assert status(f"{url}/livez") == 200
+        eventually(lambda: httpx.post(f"{url}/v1/embeddings", json={}).status_code == 503)
         slow.sendall(b'{"query":"cat"}')
         assert slow.recv(65_536).startswith(b"HTTP/1.1 200")
         slow.close()
@@ -81,7 +80,8 @@ def test_it_ends_in_time_although_something_still_runs(collections: Path, tmp_pa
         held = slow_body(url)
         add = httpx.post(f"{url}/v1/collections/small/documents", json={"documents": documents}, timeout=30)
         assert add.status_code == 202
-        time.sleep(0.5)
+        job = f"{url}/v1/collections/small/jobs/{add.json()['id']}"
+        eventually(lambda: httpx.get(job).json()["status"] == "running")
         started = time.monotonic()
         running.send_signal(signal.SIGTERM)
         assert held.recv(65_536).startswith(b"HTTP/1.1 503")
@@ -98,7 +98,7 @@ def test_a_second_signal_ends_at_once(collections: Path) -> None:
     with process(collections, "--set", "drain_seconds=15") as (running, url):
         held = slow_body(url)
         running.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
+        eventually(lambda: status(f"{url}/readyz") == 503)
         assert running.poll() is None
         started = time.monotonic()
         running.send_signal(signal.SIGTERM)
@@ -108,7 +108,7 @@ def test_a_second_signal_ends_at_once(collections: Path) -> None:
 
 
 def slow_body(url: str) -> Any:
-    """A connection whose request is in progress until its body comes."""
+    """Return a connection whose request is in progress until its body comes."""
     import socket
     from urllib.parse import urlsplit
 
@@ -116,7 +116,7 @@ def slow_body(url: str) -> Any:
     connection = socket.create_connection((address.hostname, address.port), timeout=10)
     lines = (f"POST {SEARCH} HTTP/1.1", "host: x", "content-type: application/json", "content-length: 15", "", "")
     connection.sendall("\r\n".join(lines).encode())
-    time.sleep(0.2)
+    eventually(lambda: "attendex_requests_in_progress 1.0" in httpx.get(f"{url}/metrics").text)
     return connection
 
 
@@ -154,16 +154,13 @@ def test_a_collection_that_cannot_be_opened_is_no_missing_one(serve: Serve, tmp_
         problem(served.http.get("/v1/collections/none"), 404, "collection_not_found")
         assert served.http.get("/readyz").status_code == 503
         shutil.rmtree(damaged)
-        deadline = time.monotonic() + 5
-        while served.http.get("/readyz").status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: served.http.get("/readyz").status_code == 200)
         problem(served.http.get("/v1/collections/damaged"), 404, "collection_not_found")
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """What the service's logger writes, as JSON lines."""
+    """Yield a stream to which the service's logger writes JSON lines."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())

@@ -1,4 +1,4 @@
-"""More than the encoder can do: answers by words alone, or refusals, and full speed afterwards."""
+"""Overload: lexical answers or refusals, and full speed afterwards."""
 
 from __future__ import annotations
 

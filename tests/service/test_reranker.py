@@ -18,7 +18,7 @@ TEXTS = ["Cats sleep.", "A much longer text about heat that flows " * 60, "Wings
 
 
 def save(folder: Path, labels: int = 1) -> Path:
-    """A BERT of two small layers with the default encoder's tokenizer."""
+    """Save a BERT of two small layers with the default encoder's tokenizer."""
     torch.manual_seed(0)
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(locate(DEFAULT)))
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}

@@ -1,4 +1,4 @@
-"""Searches refused early: the same answer as elsewhere, and no other request is refused."""
+"""Searches refused early: the same answer as elsewhere, no other refusals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fill(served: Served) -> FullQueue:
 
 @pytest.fixture
 def full(collections: Path, serve: Serve) -> Iterator[Served]:
-    """A service whose search queue is full."""
+    """Yield a service whose search queue is full."""
     with serve(collections) as served:
         fill(served)
         yield served

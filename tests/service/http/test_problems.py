@@ -148,7 +148,7 @@ def test_tei_has_no_body_for_a_missing_key() -> None:
 
 @pytest.fixture
 def app() -> FastAPI:
-    """An application with a route of each kind."""
+    """Return an application with a route of each kind."""
     app = FastAPI()
     openai, tei, native = APIRouter(route_class=OpenAIRoute), APIRouter(route_class=TeiRoute), APIRouter()
     openai.add_api_route("/v1/models/{model:path}", lambda: None)

@@ -1,10 +1,9 @@
-"""Collections that change while they are served: over HTTP, and by another process."""
+"""Collections that change while they are served, here or by another process."""
 
 from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +15,9 @@ from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.search.searcher import Searcher
 from retrieval.types import Document
 from service.app import open_warm
-from service.queues.change_queue import REST_S
 from service.runtime.encoder_registry import EncoderRegistry
 from service.runtime.open_collections import OpenCollections
-from tests.service.conftest import Serve, Served
+from tests.service.conftest import Serve, Served, eventually
 from tests.service.queues.test_search_queue import opened
 from tests.service.test_routes import problem
 
@@ -28,7 +26,7 @@ SMALL = "/v1/collections/small"
 
 @pytest.fixture
 def served(collections: Path, tmp_path: Path, serve: Serve) -> Iterator[Served]:
-    """A service on a copy that tests may change."""
+    """Return a service on a copy that tests may change."""
     shutil.copytree(collections, tmp_path / "collections")
     with serve(tmp_path / "collections", **{"limits.documents": 10}) as served:
         yield served
@@ -64,13 +62,7 @@ def test_a_document_added_with_wait_is_found_at_once(served: Served) -> None:
 def test_without_wait_there_is_a_job_to_ask_about(served: Served) -> None:
     queued = add(served, MOON, wait=False)
     assert queued.status_code == 202
-    job = queued.json()
-    deadline = time.monotonic() + 20
-    while job["status"] in ("queued", "running"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-        job = served.http.get(f"{SMALL}/jobs/{job['id']}").json()
-    assert job["status"] == "done"
+    assert finished(served, queued.json())["status"] == "done"
     assert "moon" in ids(served, "moon")
     problem(served.http.get(f"{SMALL}/jobs/0000"), 404, "job_not_found")
 
@@ -172,10 +164,8 @@ def test_what_another_process_commits_is_served_within_a_second(served: Served, 
                 upserts=(Document(f"news{number}", f"Fresh news number {number} about volcanoes."),)
             )
             apply_changes(served.root / "small", encoders.get("all-MiniLM-L6-v2"), [change])
-            deadline = time.monotonic() + 1
-            while f"news{number}" not in ids(served, f"news number {number} volcanoes"):
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            expected, query = f"news{number}", f"news number {number} volcanoes"
+            eventually(lambda expected=expected, query=query: expected in ids(served, query), 1)
     finally:
         stop.set()
         thread.join()
@@ -187,10 +177,7 @@ def test_a_damaged_generation_is_refused_while_the_last_good_one_is_served(serve
     replacement = manifest.with_name("replacement")
     replacement.write_bytes(manifest.read_bytes().replace(b'"generation": 1', b'"generation": 2', 1))
     replacement.replace(manifest)
-    deadline = time.monotonic() + 5
-    while not served.http.get("/readyz").json()["warnings"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: served.http.get("/readyz").json()["warnings"])
     assert served.http.get("/readyz").status_code == 200
     assert ids(served, "cats", k=1) == ["cat/1"]
     assert 'attendex_index_failed{collection="small"} 1.0' in served.http.get("/metrics").text
@@ -205,25 +192,23 @@ def test_a_read_only_service_takes_no_changes(collections: Path, serve: Serve) -
 
 
 def finished(served: Served, job: dict[str, Any]) -> dict[str, Any]:
-    """The job once it has ended."""
-    deadline = time.monotonic() + 20
-    while job["status"] in ("queued", "running"):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-        job = served.http.get(f"{SMALL}/jobs/{job['id']}").json()
-    return job
+    """Return the job once it has ended."""
+
+    def now() -> dict[str, Any]:
+        return served.http.get(f"{SMALL}/jobs/{job['id']}").json()  # type: ignore[no-any-return]
+
+    eventually(lambda: now()["status"] in ("done", "failed"))
+    return now()
 
 
 def test_a_change_does_not_outlive_the_collection_that_it_was_for(served: Served) -> None:
     first, second, third = (add(served, {**MOON, "id": f"moon {n}"}, wait=False).json() for n in range(3))
-    finished(served, first)  # the writer rests now, since more waits
-    while (dropped := served.http.delete(SMALL)).status_code == 409:  # unless the others were in time
-        time.sleep(0.05)
-    assert dropped.status_code == 204
+    finished(served, first)  # the writer pauses now, since more changes wait
+    eventually(lambda: served.http.delete(SMALL).status_code == 204)  # 409 while the writer applies the others
     assert served.http.put(SMALL, json={}).status_code == 201
     assert {finished(served, job)["status"] for job in (second, third)} <= {"done", "failed"}
-    time.sleep(REST_S)
-    assert served.http.get(f"{SMALL}/documents").json()["total"] == 0
+    assert add(served, MOON).json()["status"] == "done"  # the writer has passed the changes from before
+    assert served.http.get(f"{SMALL}/documents").json()["total"] == 1
 
 
 def test_what_waits_when_the_time_is_over_fails_and_the_rest_is_applied(

@@ -1,4 +1,4 @@
-"""Batches form under load, answers come as they are made, errors stay apart, and a full queue refuses at once."""
+"""Dynamic batching: batches, answers, errors, refusals and load shedding."""
 
 from __future__ import annotations
 

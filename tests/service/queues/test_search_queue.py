@@ -1,4 +1,4 @@
-"""Searches that are answered together do not feel each other, and one request cannot ask for all of the service."""
+"""Searches that are answered together do not affect each other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.service.test_routes import SEARCH, problem
 
 @contextmanager
 def opened(root: Path, encoders: EncoderRegistry, **flags: Any) -> Iterator[Services]:
-    """The service's parts without the server."""
+    """Yield the parts of the service without the server."""
     services = make_services(root, load_settings(flags), Lifecycle(), Metrics(), encoders, None)
     services.collections.refresh()
     try:

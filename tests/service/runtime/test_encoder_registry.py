@@ -1,4 +1,4 @@
-"""EncoderRegistry are loaded beside requests, which do not wait for those that they do not ask for."""
+"""Encoders are loaded beside requests for other encoders; vectors are cached."""
 
 from __future__ import annotations
 

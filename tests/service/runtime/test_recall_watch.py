@@ -29,7 +29,7 @@ WORDS = [
 
 
 def build_approximate(path: Path, encoders: EncoderRegistry) -> None:
-    """A collection whose vectors are searched through a small graph."""
+    """Build a collection whose vectors are searched through a small graph."""
     encoder = encoders.get("all-MiniLM-L6-v2")
     settings = CollectionSettings(
         encoder=encoder.fingerprint,
