@@ -1,4 +1,4 @@
-"""The application: creates every part and connects them; `lifespan` opens and closes them."""
+"""The application: makes, connects, opens and closes every part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, with the errors of each route in its dialect."""
+"""The OpenAPI document: FastAPI's own, with the errors of each route."""
 
 from __future__ import annotations
 

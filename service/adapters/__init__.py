@@ -1,1 +1,1 @@
-"""Attendex inside other frameworks: each module needs the extra of its name."""
+"""Adapters to other frameworks.  Each module needs the extra of its name."""

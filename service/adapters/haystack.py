@@ -1,4 +1,4 @@
-"""Haystack: a document store and a retriever over a collection of a running service.
+"""Haystack: a document store and a retriever over a served collection.
 
 pip install 'attendex[haystack]'
 store = AttendexDocumentStore("papers")
@@ -27,7 +27,7 @@ OPERATORS = {"==": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<="}
 
 
 class AttendexDocumentStore:
-    """A collection as Haystack's document store.  The service embeds documents by itself."""
+    """A collection as Haystack's document store.  The service embeds the documents."""
 
     def __init__(self, collection: str, url: str | None = None, api_key: Secret | None = None) -> None:
         self.collection = collection
@@ -36,41 +36,43 @@ class AttendexDocumentStore:
         self.client = Client(url, self.api_key.resolve_value())
 
     def to_dict(self) -> dict[str, Any]:
-        """The store as Haystack keeps it in pipelines; the key itself is left out."""
+        """Return the store for a saved pipeline, without the key."""
         return default_to_dict(self, collection=self.collection, url=self.url, api_key=self.api_key.to_dict())
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> AttendexDocumentStore:
-        """The store that `to_dict` described."""
+        """Return the store that `to_dict` described."""
         parameters = data["init_parameters"]
         if parameters.get("api_key"):
             parameters["api_key"] = Secret.from_dict(parameters["api_key"])
         return default_from_dict(cls, data)
 
     def count_documents(self) -> int:
-        """How many documents there are."""
+        """Return the number of documents."""
         return self.client.collection(self.collection).documents
 
     def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
-        """Write documents; returns how many were written.  NONE overwrites."""
+        """Write documents and return their number.  NONE overwrites."""
         if not all(isinstance(document, Document) for document in documents):
             raise ValueError("write_documents takes a list of Document")
         if policy in (DuplicatePolicy.SKIP, DuplicatePolicy.FAIL):
-            there = [document for document in documents if self._has(document.id)]
-            if there and policy is DuplicatePolicy.FAIL:
-                raise DuplicateDocumentError(f"document {there[0].id!r} is there already")
-            documents = [document for document in documents if document not in there]
+            known = [document for document in documents if self._has(document.id)]
+            if known and policy is DuplicatePolicy.FAIL:
+                raise DuplicateDocumentError(f"document {known[0].id!r} exists already")
+            documents = [document for document in documents if document not in known]
         self.client.upload(self.collection, map(_record, documents))
         return len(documents)
 
     def delete_documents(self, document_ids: list[str]) -> None:
-        """Delete by ids; those that are not there are passed over."""
+        """Delete by ids; unknown ids are ignored."""
         if document_ids:
             self.client.delete(self.collection, document_ids)
 
     def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
-        """Documents that match the filters, all of them without."""
-        return [_document(each.model_dump()) for each in self.client.documents(self.collection, to_filter(filters))]
+        """Return the matching documents; all of them without filters."""
+        return [
+            _document(document.model_dump()) for document in self.client.documents(self.collection, to_filter(filters))
+        ]
 
     def _has(self, document_id: str) -> bool:
         try:
@@ -84,7 +86,7 @@ class AttendexDocumentStore:
 
 @component
 class AttendexRetriever:
-    """Documents of the store that answer a query, best first."""
+    """Retrieves documents of the store for a query, best first."""
 
     def __init__(
         self,
@@ -102,7 +104,7 @@ class AttendexRetriever:
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
-        """The best documents for the query."""
+        """Return the best documents for the query."""
         options: dict[str, Any] = {"k": top_k or self.top_k, "filter": to_filter(filters or self.filters)}
         if self.mode:
             options["mode"] = self.mode
@@ -110,7 +112,7 @@ class AttendexRetriever:
         return {"documents": [_hit(hit) for hit in found.hits]}
 
     def to_dict(self) -> dict[str, Any]:
-        """The retriever as Haystack keeps it in pipelines."""
+        """Return the retriever for a saved pipeline."""
         return default_to_dict(
             self,
             document_store=self.document_store.to_dict(),
@@ -121,26 +123,28 @@ class AttendexRetriever:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> AttendexRetriever:
-        """The retriever that `to_dict` described."""
+        """Return the retriever that `to_dict` described."""
         parameters = data["init_parameters"]
         parameters["document_store"] = AttendexDocumentStore.from_dict(parameters["document_store"])
         return default_from_dict(cls, data)
 
 
 def to_filter(filters: dict[str, Any] | None) -> str:
-    """Haystack's filters as an expression of the service."""
+    """Return Haystack's filters as an expression of the service."""
     if not filters:
         return ""
     operator = filters.get("operator")
     if "conditions" in filters:
-        inner = [f"({to_filter(each)})" for each in filters["conditions"]]
+        inner = [f"({to_filter(condition)})" for condition in filters["conditions"]]
         if operator in ("AND", "OR") and inner:
             return f" {operator} ".join(inner)
         if operator == "NOT" and inner:
             return f"NOT ({' AND '.join(inner)})"
     elif "field" in filters and "value" in filters:
         return _condition(str(filters["field"]).removeprefix("meta."), operator, filters["value"])
-    raise InputError(f"filters {filters!r} are not in Haystack's form: operator with field and value, or conditions")
+    raise InputError(
+        f"filters {filters!r} are not in Haystack's form; give an operator with field and value, or conditions"
+    )
 
 
 def _condition(field: str, operator: Any, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""LangChain: a retriever and a vector store over a collection of a running service.
+"""LangChain: a retriever and a vector store over a served collection.
 
 pip install 'attendex[langchain]'
 retriever = AttendexRetriever(client=Client(), collection="papers", options={"k": 5})
@@ -27,29 +27,29 @@ except ImportError as error:
 import numpy as np
 from pydantic import Field
 
-NOT_KEPT = "a service searches by text; give the query instead of its vector"
+NO_VECTOR_SEARCH = "a service searches by text; give the query instead of its vector"
 
 
 class AttendexEmbeddings(Embeddings):
-    """The service's encoder."""
+    """The service's encoder as LangChain's embeddings."""
 
     def __init__(self, client: Client, model: str = "default") -> None:
         self._client = client
         self._model = model
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Vectors of passages."""
+        """Return the vectors of passages."""
         return self._client.embed(texts, model=self._model)
 
     def embed_query(self, text: str) -> list[float]:
-        """The vector of a query."""
+        """Return the vector of a query."""
         return self._client.embed([text], model=self._model, queries=True)[0]
 
 
 class AttendexRetriever(BaseRetriever):
-    """Documents of a collection, best first, with their best passage as content.
+    """Retrieves documents of a collection; the content is their best passage.
 
-    `async_client` answers `ainvoke`; without it the client's thread does.  `whole_documents` gives the whole text
+    `async_client` answers `ainvoke`; without it `client` does, on a thread. `whole_documents` returns the whole text
     instead of the best passage.
     """
 
@@ -74,7 +74,10 @@ class AttendexRetriever(BaseRetriever):
 
 
 class AttendexVectorStore(VectorStore):
-    """A collection as LangChain's vector store; the service embeds.  `filter` is an expression: `year > 2000`."""
+    """A collection as LangChain's vector store; the service embeds.
+
+    `filter` is an expression such as `year > 2000`.
+    """
 
     def __init__(self, client: Client, collection: str, *, mode: str | None = None) -> None:
         self._client = client
@@ -96,10 +99,13 @@ class AttendexVectorStore(VectorStore):
         ids: list[str] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Add texts to the collection `collection` of the service `client`, which is made if it is not there."""
+        """Add texts to the collection `collection` of the service `client`.
+
+        Creates the collection if it does not exist.
+        """
         client: Client = kwargs["client"]
         store = cls(client, kwargs["collection"], mode=kwargs.get("mode"))
-        if kwargs["collection"] not in {each.name for each in client.collections()}:
+        if kwargs["collection"] not in {known.name for known in client.collections()}:
             client.create(kwargs["collection"])
         store.add_texts(texts, metadatas, ids=ids)
         return store
@@ -112,7 +118,7 @@ class AttendexVectorStore(VectorStore):
         ids: list[str] | None = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> list[str]:
-        """Add or replace texts; returns their ids, which are made where none are given."""
+        """Add or replace texts and return their ids; without ids, make new ones."""
         texts = list(texts)
         ids = ids or [str(uuid.uuid4()) for _ in texts]
         metadatas = metadatas or [{} for _ in texts]
@@ -121,9 +127,9 @@ class AttendexVectorStore(VectorStore):
         return ids
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
-        """Delete by ids; everything only with `everything=True`."""
+        """Delete by ids; delete all documents only with `everything=True`."""
         if ids is None and not kwargs.get("everything"):
-            raise InputError("delete(None) would delete everything; give ids, or say everything=True")
+            raise InputError("delete(None) would delete all documents; give ids, or everything=True")
         if ids is None:
             details = self._client.collection(self._collection)
             self._client.drop(self._collection)
@@ -132,7 +138,7 @@ class AttendexVectorStore(VectorStore):
         return bool(self._client.delete(self._collection, ids).deleted) if ids else False
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """The documents that are there."""
+        """Return the documents that exist."""
         found = []
         for document_id in ids:
             try:
@@ -145,11 +151,11 @@ class AttendexVectorStore(VectorStore):
         return found
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
-        """The best k documents."""
+        """Return the best k documents."""
         return [document for document, _ in self.similarity_search_with_score(query, k, **kwargs)]
 
     def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
-        """The best k documents and their scores, higher being better."""
+        """Return the best k documents and their scores; higher is better."""
         options: SearchOptions = {"k": k}
         if kwargs.get("filter"):
             options["filter"] = kwargs["filter"]
@@ -159,13 +165,13 @@ class AttendexVectorStore(VectorStore):
         return [(to_document(hit, whole=True), hit.score) for hit in hits]
 
     def similarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
-        """Not served."""
-        raise NotImplementedError(NOT_KEPT)
+        """Raise NotImplementedError: the service searches by text."""
+        raise NotImplementedError(NO_VECTOR_SEARCH)
 
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
-        """k of the best fetch_k documents, different from each other (Carbonell and Goldstein 1998)."""
+        """Return k diverse documents of the best fetch_k (Carbonell and Goldstein 1998)."""
         documents = self.similarity_search(query, fetch_k, **kwargs)
         if not documents:
             return []
@@ -173,14 +179,14 @@ class AttendexVectorStore(VectorStore):
         vectors = encoder.embed_documents([document.page_content for document in documents])
         query_vector = np.array(encoder.embed_query(query), dtype=np.float32)
         chosen = maximal_marginal_relevance(query_vector, vectors, lambda_mult=lambda_mult, k=k)
-        return [documents[place] for place in chosen]
+        return [documents[position] for position in chosen]
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda score: min(1.0, max(0.0, (1 + score) / 2 if self._mode == "dense" else score))
 
 
 def to_document(hit: HitAnswer, *, whole: bool) -> Document:
-    """A hit as LangChain's document: the best passage or the whole text, and where it comes from."""
+    """Return a hit as LangChain's document: its best passage, or the whole text."""
     best = hit.passages[0] if hit.passages and not whole else None
     metadata = {**hit.metadata, "title": hit.title, "score": hit.score}
     if best is not None:

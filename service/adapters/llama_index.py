@@ -1,4 +1,4 @@
-"""LlamaIndex: a retriever over a collection of a running service.
+"""LlamaIndex: a retriever over a served collection.
 
 pip install 'attendex[llama-index]'
 retriever = AttendexRetriever(Client(), "papers", k=5)
@@ -20,7 +20,10 @@ except ImportError as error:
 
 
 class AttendexRetriever(BaseRetriever):
-    """Passages of a collection as nodes, best document first; `async_client` answers `aretrieve`."""
+    """Retrieves passages of a collection as nodes, best document first.
+
+    `async_client` answers `aretrieve`.
+    """
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class AttendexRetriever(BaseRetriever):
 
 
 def _node(hit: HitAnswer) -> NodeWithScore:
-    """The best passage of a hit."""
+    """Return the best passage of a hit."""
     best = hit.passages[0] if hit.passages else None
     metadata = {name: _plain(value) for name, value in hit.metadata.items()}
     node = TextNode(

@@ -1,4 +1,4 @@
-"""The Python client of a running service; needs httpx and pydantic only."""
+"""The Python client of a running service; it imports httpx and pydantic only."""
 
 from service.client.client import AsyncClient, Client, SearchOptions, ServiceError, UploadReport
 

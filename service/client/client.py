@@ -4,8 +4,8 @@
         for hit in client.search("papers", "does aspirin lower the risk of stroke", k=3).hits:
             print(hit.rank, hit.title)
 
-Needs httpx and pydantic only.  Requests refused for lack of room (429, 503) and connections that could not be made, or
-broke, are tried again, later each time; whatever goes wrong is a ServiceError in the end.
+It imports httpx and pydantic only. It tries again, after longer and longer pauses, if the service is overloaded (429,
+503) or a connection fails. Every failure is a ServiceError in the end.
 """
 
 from __future__ import annotations
@@ -45,11 +45,14 @@ from service.schemas.search import SearchAnswer
 __all__ = ["AsyncClient", "Client", "SearchOptions", "ServiceError", "UploadReport"]
 
 T = TypeVar("T")
-JOBS_ON_THEIR_WAY, POLL_S = 4, 0.1
+MAX_JOBS, POLL_S = 4, 0.1  # jobs of one upload that run together
 
 
 class Client:
-    """Asks a service.  `url` and `key` default to ATTENDEX_URL and ATTENDEX_API_KEY.  Safe to share between threads."""
+    """The client of a service.  Thread-safe.
+
+    `url` and `key` default to ATTENDEX_URL and ATTENDEX_API_KEY.
+    """
 
     def __init__(
         self,
@@ -75,37 +78,37 @@ class Client:
         self._http.close()
 
     def collections(self) -> list[CollectionAnswer]:
-        """All collections, by name."""
+        """Return all collections, by name."""
         return self._send(self._calls.collections())
 
     def collection(self, name: str) -> CollectionDetails:
-        """One collection in detail."""
+        """Return the details of a collection."""
         return self._send(self._calls.collection(name))
 
     def create(self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None) -> CollectionDetails:
-        """Make an empty collection."""
+        """Create an empty collection."""
         return self._send(self._calls.create(name, encoder, fields))
 
     def drop(self, name: str) -> None:
-        """Remove a collection and all that is in it."""
+        """Remove a collection and all its documents."""
         self._send(self._calls.drop(name))
 
     def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
-        """Documents that answer the query, best first."""
+        """Return the documents that match the query, best first."""
         return self._send(self._calls.search(collection, query, options))
 
     def search_batch(
         self, collection: str, queries: Sequence[str], **options: Unpack[SearchOptions]
     ) -> list[SearchAnswer]:
-        """Answers in the order of the queries."""
+        """Return the answers in the order of the queries."""
         return self._send(self._calls.search_batch(collection, queries, options))
 
     def document(self, collection: str, document_id: str) -> DocumentAnswer:
-        """One document as it was given."""
+        """Return a document as the user added it."""
         return self._send(self._calls.document(collection, document_id))
 
     def documents(self, collection: str, filter: str = "") -> Iterator[DocumentAnswer]:
-        """All documents, or those that match, fetched page by page."""
+        """Yield all documents, or the matching ones, page by page."""
         offset, total = 0, 1
         while offset < total:
             page = self._send(self._calls.documents(collection, filter, offset))
@@ -113,16 +116,22 @@ class Client:
             offset, total = offset + PAGE_DOCUMENTS, page.total
 
     def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
-        """Add or replace some documents in one request; with `wait` they can be searched afterwards."""
+        """Add or replace documents in one request.
+
+        With `wait`, they are searchable afterwards.
+        """
         job = self._send(self._calls.add(collection, documents, wait))
         return self.finished(job) if wait else job
 
     def upload(self, collection: str, documents: Iterable[Document]) -> UploadReport:
-        """Add or replace any number of documents, streamed in requests of bounded size; waits for the last one."""
+        """Add or replace any number of documents, in requests of bounded size.
+
+        Waits for the last one.
+        """
         report, jobs = UploadReport(), list[JobAnswer]()
         for part in parts_of(documents):
             jobs.append(self.add(collection, part, wait=False))
-            if len(jobs) == JOBS_ON_THEIR_WAY:
+            if len(jobs) == MAX_JOBS:
                 report = report.plus(self.finished(jobs.pop(0)))
         for job in jobs:
             report = report.plus(self.finished(job))
@@ -134,22 +143,22 @@ class Client:
         return self.finished(job) if wait else job
 
     def finished(self, job: JobAnswer) -> JobAnswer:
-        """Wait until a job is done.  Raises ServiceError where it failed."""
+        """Wait until a job ends.  Raises ServiceError if it failed."""
         while job.status in ("queued", "running"):
             time.sleep(POLL_S)
             job = self._send(self._calls.job(job.collection, job.id))
         return done(job)
 
     def embed(self, texts: Texts, *, model: str = "default", queries: bool = False) -> list[list[float]]:
-        """Vectors of length one, in the order of the texts."""
+        """Return vectors of length one, in the order of the texts."""
         return self._send(self._calls.embed(listed(texts), model, queries))
 
     def rerank(self, query: str, documents: Texts, top_n: int | None = None) -> list[CohereResult]:
-        """Places of the documents and their scores, best first."""
+        """Return the positions of the documents and their scores, best first."""
         return self._send(self._calls.rerank(query, listed(documents), top_n))
 
     def ready(self) -> bool:
-        """Whether the service can answer requests now."""
+        """Check whether the service can answer requests now."""
         try:
             return self._http.get("/readyz").is_success
         except httpx.TransportError:
@@ -172,7 +181,7 @@ class Client:
 
 
 class AsyncClient:
-    """The same for asyncio."""
+    """The same client for asyncio."""
 
     def __init__(
         self,
@@ -198,39 +207,39 @@ class AsyncClient:
         await self._http.aclose()
 
     async def collections(self) -> list[CollectionAnswer]:
-        """All collections, by name."""
+        """Return all collections, by name."""
         return await self._send(self._calls.collections())
 
     async def collection(self, name: str) -> CollectionDetails:
-        """One collection in detail."""
+        """Return the details of a collection."""
         return await self._send(self._calls.collection(name))
 
     async def create(
         self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None
     ) -> CollectionDetails:
-        """Make an empty collection."""
+        """Create an empty collection."""
         return await self._send(self._calls.create(name, encoder, fields))
 
     async def drop(self, name: str) -> None:
-        """Remove a collection and all that is in it."""
+        """Remove a collection and all its documents."""
         await self._send(self._calls.drop(name))
 
     async def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
-        """Documents that answer the query, best first."""
+        """Return the documents that match the query, best first."""
         return await self._send(self._calls.search(collection, query, options))
 
     async def search_batch(
         self, collection: str, queries: Sequence[str], **options: Unpack[SearchOptions]
     ) -> list[SearchAnswer]:
-        """Answers in the order of the queries."""
+        """Return the answers in the order of the queries."""
         return await self._send(self._calls.search_batch(collection, queries, options))
 
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
-        """One document as it was given."""
+        """Return a document as the user added it."""
         return await self._send(self._calls.document(collection, document_id))
 
     async def documents(self, collection: str, filter: str = "") -> AsyncIterator[DocumentAnswer]:
-        """All documents, or those that match, fetched page by page."""
+        """Yield all documents, or the matching ones, page by page."""
         offset, total = 0, 1
         while offset < total:
             page = await self._send(self._calls.documents(collection, filter, offset))
@@ -239,16 +248,22 @@ class AsyncClient:
             offset, total = offset + PAGE_DOCUMENTS, page.total
 
     async def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
-        """Add or replace some documents in one request; with `wait` they can be searched afterwards."""
+        """Add or replace documents in one request.
+
+        With `wait`, they are searchable afterwards.
+        """
         job = await self._send(self._calls.add(collection, documents, wait))
         return await self.finished(job) if wait else job
 
     async def upload(self, collection: str, documents: Iterable[Document] | AsyncIterable[Document]) -> UploadReport:
-        """Add or replace any number of documents, streamed in requests of bounded size; waits for the last one."""
+        """Add or replace any number of documents, in requests of bounded size.
+
+        Waits for the last one.
+        """
         report, jobs = UploadReport(), list[JobAnswer]()
         async for part in parts_async(documents):
             jobs.append(await self.add(collection, part, wait=False))
-            if len(jobs) == JOBS_ON_THEIR_WAY:
+            if len(jobs) == MAX_JOBS:
                 report = report.plus(await self.finished(jobs.pop(0)))
         for job in jobs:
             report = report.plus(await self.finished(job))
@@ -260,22 +275,22 @@ class AsyncClient:
         return await self.finished(job) if wait else job
 
     async def finished(self, job: JobAnswer) -> JobAnswer:
-        """Wait until a job is done.  Raises ServiceError where it failed."""
+        """Wait until a job ends.  Raises ServiceError if it failed."""
         while job.status in ("queued", "running"):
             await asyncio.sleep(POLL_S)
             job = await self._send(self._calls.job(job.collection, job.id))
         return done(job)
 
     async def embed(self, texts: Texts, *, model: str = "default", queries: bool = False) -> list[list[float]]:
-        """Vectors of length one, in the order of the texts."""
+        """Return vectors of length one, in the order of the texts."""
         return await self._send(self._calls.embed(listed(texts), model, queries))
 
     async def rerank(self, query: str, documents: Texts, top_n: int | None = None) -> list[CohereResult]:
-        """Places of the documents and their scores, best first."""
+        """Return the positions of the documents and their scores, best first."""
         return await self._send(self._calls.rerank(query, listed(documents), top_n))
 
     async def ready(self) -> bool:
-        """Whether the service can answer requests now."""
+        """Check whether the service can answer requests now."""
         try:
             return (await self._http.get("/readyz")).is_success
         except httpx.TransportError:

@@ -1,4 +1,7 @@
-"""What a service can be asked, apart from how it is sent: requests, answers, errors, pauses between attempts."""
+"""Requests of the client, apart from how they are sent.
+
+Calls, answers, errors, and the pauses between attempts.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,9 @@ from service.schemas.rerank import CohereAnswer, CohereResult
 from service.schemas.search import BatchAnswer, SearchAnswer
 
 T = TypeVar("T")
-Document = Mapping[str, Any]  # id, text, and what else there is: title, metadata, fields
+Document = Mapping[str, Any]  # id and text; title, metadata and further fields
 
-Texts: TypeAlias = str | Sequence[str]  # several, or one
+Texts: TypeAlias = str | Sequence[str]  # one text, or several
 
 URL_VARIABLE, KEY_VARIABLE, DEFAULT_URL = "ATTENDEX_URL", "ATTENDEX_API_KEY", "http://127.0.0.1:8080"
 RETRIED, LONGEST_PAUSE_S = (429, 503), 10.0
@@ -37,7 +40,10 @@ PAGE_DOCUMENTS = 200
 
 
 class ServiceError(Exception):
-    """The service said no: `status` and `code` say how, `problem` is the whole answer where it is one of ours."""
+    """A failed call: `status` and `code` name the error.
+
+    `problem` is the whole problem document, if the service sent one.
+    """
 
     def __init__(self, status: int, detail: str, code: str = "", problem: ProblemAnswer | None = None) -> None:
         super().__init__(f"{status}: {detail}" if status else detail)
@@ -47,7 +53,7 @@ class ServiceError(Exception):
 
 
 class SearchOptions(TypedDict, total=False):
-    """Options of a search; see the service's documentation for each."""
+    """Options of a search; docs/service.md describes them."""
 
     k: int
     offset: int
@@ -68,14 +74,14 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class UploadReport:
-    """What an upload did."""
+    """The result of an upload."""
 
     added: int = 0
     unchanged: int = 0
     generation: int = 0
 
     def plus(self, job: JobAnswer) -> UploadReport:
-        """With what one more job did."""
+        """Return the report with one more job."""
         return UploadReport(
             self.added + job.added, self.unchanged + job.unchanged, max(self.generation, job.generation or 0)
         )
@@ -83,7 +89,7 @@ class UploadReport:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """A request, and how its answer is read."""
+    """A request, and the function that reads its answer."""
 
     method: str
     path: str
@@ -93,7 +99,7 @@ class Call(Generic[T]):
 
 
 class Calls:
-    """What can be asked, apart from how it is sent."""
+    """The requests of the service's interface."""
 
     def collections(self) -> Call[list[CollectionAnswer]]:
         return Call("GET", "/v1/collections", lambda r: CollectionsAnswer.model_validate_json(r.content).collections)
@@ -159,7 +165,7 @@ def _path(collection: str, *parts: str) -> str:
 
 
 def _segments(part: str) -> str:
-    """A part with slashes in it, none of which leads anywhere else."""
+    """Return a quoted path part; slashes in it cannot lead to another path."""
     return "/".join(map(_segment, part.split("/")))
 
 
@@ -169,7 +175,7 @@ def _segment(text: str) -> str:
 
 
 def listed(texts: Texts) -> list[str]:
-    """Texts as a list, also where a single one was given."""
+    """Return the texts as a list, also a single one."""
     return [texts] if isinstance(texts, str) else list(texts)
 
 
@@ -183,7 +189,7 @@ def _page(response: httpx.Response) -> DocumentsAnswer:
 
 def _vectors(response: httpx.Response) -> list[list[float]]:
     found = EmbeddingsAnswer.model_validate_json(response.content).data
-    return [each.embedding for each in found if not isinstance(each.embedding, str)]
+    return [answer.embedding for answer in found if not isinstance(answer.embedding, str)]
 
 
 def done(job: JobAnswer) -> JobAnswer:
@@ -193,37 +199,45 @@ def done(job: JobAnswer) -> JobAnswer:
 
 
 def pauses(retries: int) -> Iterator[float | None]:
-    """Seconds to wait after each attempt, longer each time and never two callers alike; None after the last."""
+    """Yield the seconds to wait after each attempt; None after the last.
+
+    They grow, and are random, so that two callers do not come back together.
+    """
     for attempt in range(retries):
         yield random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, 0.2 * 2.0**attempt)
     yield None
 
 
 def pause_after(response: httpx.Response, pause: float | None) -> float | None:
-    """How long to wait before the next attempt; None for a refusal that will not change."""
+    """Return the seconds until the next attempt; None for a final refusal."""
     if pause is None or response.status_code not in RETRIED or error_of(response).code == "deadline_exceeded":
         return None
-    asked = response.headers.get("retry-after", "")
-    return pause + min(float(asked), LONGEST_PAUSE_S) if asked.isdigit() else pause
+    retry_after = response.headers.get("retry-after", "")
+    return pause + min(float(retry_after), LONGEST_PAUSE_S) if retry_after.isdigit() else pause
 
 
 def pause_without_answer(error: httpx.TransportError, pause: float | None) -> float | None:
-    """The same where no answer came: what took too long once will do so again."""
+    """Return the seconds until the next attempt after a transport error.
+
+    Returns None after a timeout: the same request would take too long again.
+    """
     waited = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout)
     return None if waited else pause
 
 
 def read_answer(call: Call[T], response: httpx.Response) -> T:
-    """What was asked for.  Raises ServiceError where that is not what came."""
+    """Return the answer of a call.  Raises ServiceError if it has another form."""
     try:
         return call.read(response)
     except ValueError as error:
-        detail = f"{response.url} did not answer as the service does; is it another server's address?"
+        detail = (
+            f"{response.url} did not answer as the service does; check that it is not the address of another server"
+        )
         raise ServiceError(response.status_code, detail, "not_understood") from error
 
 
 def error_of(response: httpx.Response) -> ServiceError:
-    """The error of an answer: a problem document, OpenAI's or Cohere's form, or whatever there is."""
+    """Return the error of an answer, in any dialect."""
     try:
         problem = ProblemAnswer.model_validate_json(response.content)
     except ValueError:
@@ -241,12 +255,12 @@ def _foreign_error(response: httpx.Response) -> ServiceError:
 
 
 def no_answer(http: Any, error: httpx.TransportError) -> ServiceError:
-    """The error where there is no answer."""
+    """Return the error for a transport error."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        detail = f"{http.base_url} cannot be reached ({error}); is `attendex serve` running?"
+        detail = f"{http.base_url} cannot be reached ({error}); start it with `attendex serve`, or check the address"
         return ServiceError(0, detail, "unreachable")
     reason = str(error) or type(error).__name__
-    return ServiceError(0, f"{http.base_url} gave no answer ({reason}); timeout_s says how long to wait", "no_answer")
+    return ServiceError(0, f"{http.base_url} gave no answer ({reason}); raise timeout_s to wait longer", "no_answer")
 
 
 class _Part:
@@ -257,7 +271,7 @@ class _Part:
         self._bytes = 0
 
     def take(self, document: Document) -> list[Document] | None:
-        """Add a document; the finished part where it does not fit any more."""
+        """Add a document; return the finished part if the document no longer fits into it."""
         size = len(json.dumps(document, ensure_ascii=False, default=str).encode("utf-8", "replace"))
         full = len(self.documents) == UPLOAD_DOCUMENTS or self._bytes + size > UPLOAD_BYTES
         finished = self.documents if self.documents and full else None

@@ -29,7 +29,9 @@ def add(
         list[str] | None, typer.Option(help="Only this collection; may be given again.", show_default=False)
     ] = None,
 ) -> None:
-    """Make a key and print it.  It cannot be shown again: the file keeps its digest only.
+    """Make a key and print it.
+
+    It cannot be shown again: the file keeps its digest only.
 
     Examples:
 

@@ -21,7 +21,9 @@ def settings(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the effective settings of `attendex serve`, secrets masked, with the source of each.
+    """Print the effective settings of `attendex serve` and the source of each.
+
+    Secrets are masked.
 
     Examples:
 

@@ -1,7 +1,7 @@
-"""Every setting of the service once: its name, default and one sentence of help.
+"""The settings of the service: names, defaults and descriptions.
 
-A setting is taken from the first of: the command line, the environment (`ATTENDEX_LIMITS__K=500`), the settings file
-(`limits.k = 500` in TOML), the default.  `docs/settings.md` is generated from this file.
+A setting comes from the first of: the command line, the environment (`ATTENDEX_LIMITS__K=500`), the settings file
+(`limits.k = 500` in TOML), the default. `docs/settings.md` is generated from this file.
 """
 
 from __future__ import annotations
@@ -43,32 +43,42 @@ class SettingsGroup(BaseModel):
 
 
 class RequestLimits(SettingsGroup):
-    """What one request may ask for; past a limit it is refused with a message that names the limit."""
+    """Limits of one request.  An error message names the limit that a request exceeds."""
 
-    body_bytes: PositiveInt = Field(default=8_000_000, description="Most bytes of a request body.")
-    header_bytes: PositiveInt = Field(default=32_768, description="Most bytes of all request headers together.")
-    query_characters: PositiveInt = Field(
-        default=MAX_QUERY_CHARACTERS, le=MAX_QUERY_CHARACTERS, description="Most characters of a query."
+    body_bytes: PositiveInt = Field(default=8_000_000, description="Maximum size of a request body in bytes.")
+    header_bytes: PositiveInt = Field(
+        default=32_768, description="Maximum size of all request headers together, in bytes."
     )
-    k: PositiveInt = Field(default=1_000, le=MAX_DEPTH, description="Most hits of one answer.")
+    query_characters: PositiveInt = Field(
+        default=MAX_QUERY_CHARACTERS, le=MAX_QUERY_CHARACTERS, description="Maximum length of a query in characters."
+    )
+    k: PositiveInt = Field(default=1_000, le=MAX_DEPTH, description="Maximum number of hits of one answer.")
     depth: PositiveInt = Field(
         default=MAX_DEPTH,
         le=MAX_DEPTH,
-        description="Most hits that paging can reach, offset + k; and of all searches of a batch together.",
+        description="Maximum of offset + k, which paging can reach, and of the hits of a batch together.",
     )
     explained: PositiveInt = Field(
-        default=100, description="Most hits of a search that are explained, or passages that are highlighted."
+        default=100, description="Maximum number of hits to explain, or passages to highlight, in one search."
     )
-    filter_characters: PositiveInt = Field(default=4_000, description="Most characters of a filter expression.")
-    facets: PositiveInt = Field(default=MAX_FACETS, le=MAX_FACETS, description="Most facets of one search.")
-    batch: PositiveInt = Field(default=256, description="Most searches of one batch.")
-    texts: PositiveInt = Field(default=2_048, description="Most texts of one embedding or rerank request.")
-    text_characters: PositiveInt = Field(default=131_072, description="Most characters of one text to embed or rerank.")
-    documents: PositiveInt = Field(default=1_000, description="Most documents of one upload request.")
+    filter_characters: PositiveInt = Field(
+        default=4_000, description="Maximum length of a filter expression in characters."
+    )
+    facets: PositiveInt = Field(
+        default=MAX_FACETS, le=MAX_FACETS, description="Maximum number of facets of one search."
+    )
+    batch: PositiveInt = Field(default=256, description="Maximum number of searches of one batch.")
+    texts: PositiveInt = Field(default=2_048, description="Maximum number of texts of one embedding or rerank request.")
+    text_characters: PositiveInt = Field(
+        default=131_072, description="Maximum length of one text to embed or rerank, in characters."
+    )
+    documents: PositiveInt = Field(default=1_000, description="Maximum number of documents of one upload request.")
     requests: PositiveInt = Field(
-        default=512, description="Most requests in progress; more are refused with 429 at once."
+        default=512, description="Maximum number of requests in progress; the service refuses more with 429 at once."
     )
-    seconds: PositiveFloat = Field(default=30.0, description="Deadline of a request in seconds; then 503.")
+    seconds: PositiveFloat = Field(
+        default=30.0, description="Deadline of a request in seconds; after it the answer is 503."
+    )
 
 
 class QueueSettings(SettingsGroup):
@@ -76,51 +86,55 @@ class QueueSettings(SettingsGroup):
 
     length: PositiveInt = Field(
         default=64,
-        description="Most searches, embedding requests, or calls of other kinds on their way at a time; more get 429, "
-        "and searches and embedding requests, until that has not happened for a second, have a sixth of the room.",
+        description="Capacity of each queue: searches, embedding requests, other calls; more get 429. For a second "
+        "after a refusal, the queues of searches and embedding requests hold a sixth of it.",
     )
-    changes: PositiveInt = Field(default=256, description="Most changes of documents that wait; more get 429.")
-    batch_searches: PositiveInt = Field(default=16, description="Most searches that are answered as one batch.")
-    batch_texts: PositiveInt = Field(default=64, description="Most embedding requests that are answered as one batch.")
-    batch_tokens: PositiveInt = Field(default=4_096, description="Most tokens, roughly, that are encoded as one batch.")
+    changes: PositiveInt = Field(
+        default=256, description="Maximum number of waiting changes; the service refuses more with 429."
+    )
+    batch_searches: PositiveInt = Field(default=16, description="Maximum number of searches of one batch.")
+    batch_texts: PositiveInt = Field(default=64, description="Maximum number of embedding requests of one batch.")
+    batch_tokens: PositiveInt = Field(default=4_096, description="Maximum number of tokens of one batch, estimated.")
     threads: NonNegativeInt = Field(
-        default=0, description="Threads that search with what was encoded; 0: one for every two cores."
+        default=0, description="Threads that search with encoded queries; 0: one for every two cores."
     )
 
     @property
     def searchers(self) -> int:
-        """The threads that this makes."""
+        """The number of threads that search."""
         return self.threads or max(1, cores() // 2)
 
 
 class RateSettings(SettingsGroup):
-    """How often one key, or one address where no key is needed, may call."""
+    """How often one key may call; without keys, one address."""
 
     per_key: str = Field(
-        default="", description="Requests for each key, such as '100/second' or '5000/minute'; empty: any."
+        default="", description="Maximum rate of each key, such as '100/second' or '5000/minute'; empty: no limit."
     )
     failures: str = Field(
         default="30/minute",
-        description="Calls with a wrong key, or with none, that one address may make before it gets 429.",
+        description="Maximum rate of requests with a wrong key or no key from one address; more get 429.",
     )
 
 
 class LogSettings(SettingsGroup):
-    """What is written to standard error."""
+    """The log on standard error."""
 
-    format: Literal["text", "json"] = Field(default="text", description="Form of a log line.")
+    format: Literal["text", "json"] = Field(default="text", description="Format of the log lines.")
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is written."
+        default="info", description="Lowest level that is written."
     )
     requests: bool = Field(default=True, description="Write a line for each request.")
-    queries: bool = Field(default=False, description="Write query texts too; off, because queries may be private.")
+    queries: bool = Field(
+        default=False, description="Write query texts too. Off by default, because queries may be private."
+    )
     slow_ms: NonNegativeFloat = Field(
-        default=1_000.0, description="Requests slower than this are logged as slow; 0: none."
+        default=1_000.0, description="Requests slower than so many milliseconds are logged as slow; 0: none."
     )
 
 
 class Settings(BaseSettings):
-    """The service's settings."""
+    """The settings of the service."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", env_nested_max_split=1, extra="forbid", frozen=True
@@ -128,43 +142,47 @@ class Settings(BaseSettings):
 
     config: Path | None = Field(default=None, description="Settings file (TOML).")
     host: str = Field(
-        default="127.0.0.1", description="Address to listen on; others than this machine's own need a key."
+        default="127.0.0.1", description="Address to listen on; an address that other machines reach needs a key."
     )
-    port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
-    insecure: bool = Field(default=False, description="Listen on other addresses although no key is set.")
+    port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
+    insecure: bool = Field(default=False, description="Listen on an address that other machines reach without a key.")
     keys: Path | None = Field(default=None, description="File of API keys, as `attendex keys` writes it.")
     api_key: SecretStr | None = Field(
-        default=None, description="One key with the role admin, beside those of the file."
+        default=None, description="One key with the role admin, in addition to those of the file."
     )
     writable: bool = Field(
-        default=True, description="Accept changes of collections; off: searching and embedding only."
+        default=True, description="Accept changes of collections; off: only searches and embeddings."
     )
     encoder: str = Field(
-        default="", description="Encoder of the embedding routes; empty: that of the first collection."
+        default="", description="Encoder of the embedding routes; empty: the encoder of the first collection."
     )
-    runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="How the encoder is run.")
+    runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="Runtime of the encoder.")
     precision: Literal["auto", "f32", "bf16", "int8"] = Field(default="auto", description="Precision of the encoder.")
     reranker: str = Field(
-        default="", description="Cross-encoder folder for the rerank routes; empty: the encoder's cosine."
+        default="",
+        description="Folder of the cross-encoder for the rerank routes; empty: cosine of the encoder's vectors.",
     )
     degrade: bool = Field(
-        default=False, description="Answer hybrid searches by words alone while the encoder is overloaded."
+        default=False, description="Under overload, answer hybrid searches from the lexical index alone."
     )
     reload_seconds: PositiveFloat = Field(
-        default=0.5, description="How often collections and keys are looked at for changes."
+        default=0.5, description="Seconds between checks for changed collections and keys."
     )
     grace_seconds: NonNegativeFloat = Field(
-        default=20.0, description="How long running requests and changes may take after SIGTERM."
+        default=20.0, description="Seconds that running requests and changes may take after SIGTERM."
     )
     drain_seconds: NonNegativeFloat = Field(
-        default=1.0, description="How long requests are still taken after SIGTERM, while /readyz says 503."
+        default=1.0, description="Seconds after SIGTERM in which the service accepts requests while /readyz says 503."
     )
     cors_origins: tuple[str, ...] = Field(
-        default=(), description="Origins whose pages may call the service from a browser."
+        default=(), description="Origins of web pages that may call the service from a browser."
     )
     metrics: bool = Field(default=True, description="Serve Prometheus metrics at /metrics, without a key.")
     recall_sample: float = Field(
-        default=0.001, ge=0, le=1, description="Share of live queries repeated exactly to watch the recall; 0: none."
+        default=0.001,
+        ge=0,
+        le=1,
+        description="Share of live queries that are repeated exactly to measure recall; 0: none.",
     )
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Limits of a request.")
     queue: QueueSettings = Field(default_factory=QueueSettings, description="Queues.")
@@ -175,7 +193,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_no_blank(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and key.get_secret_value().split() != [key.get_secret_value()]:
-            raise ValueError("is blank or has spaces in it; a key is one word")
+            raise ValueError("is blank or contains spaces; a key is one word")
         return key
 
     @classmethod
@@ -187,16 +205,16 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line, environment, settings file: the first that has a value wins."""
+        """Return the sources in order: command line, environment, settings file."""
         file = init_settings().get("config") or os.environ.get(f"{PREFIX}CONFIG")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """One setting as it stands: where the value came from, secrets masked."""
+    """The value of one setting and its source; secrets are masked."""
 
-    name: str  # dotted: "limits.k"
+    name: str  # dotted, such as "limits.k"
     variable: str
     value: Any
     source: str
@@ -204,7 +222,10 @@ class EffectiveSetting:
 
 
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
-    """The effective settings; `flags` are those of the command line, by dotted name.  Raises SettingsError."""
+    """Return the effective settings.  Raises SettingsError.
+
+    `flags` are those of the command line, by dotted name.
+    """
     nested = _nested(flags or {})
     file = nested.get("config") or os.environ.get(f"{PREFIX}CONFIG")
     if file and not Path(file).is_file():
@@ -212,14 +233,14 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     try:
         return Settings(**nested)
     except PydanticValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        wrong = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
         raise SettingsError(f"{wrong}. `attendex settings` lists the names and values") from error
     except ValueError as error:  # a settings file that is not TOML
         raise SettingsError(f"the settings cannot be read: {error}") from error
 
 
 def describe(settings: Settings, flags: Mapping[str, Any] | None = None) -> list[EffectiveSetting]:
-    """Every setting with its value and the place it came from, in the order of this file."""
+    """Return every setting with its value and its source, in the order of this file."""
     given = flags or {}
     in_file = _flat(TomlConfigSettingsSource(Settings, toml_file=settings.config)())
     environment = {name.upper() for name in os.environ}
@@ -240,7 +261,7 @@ def describe(settings: Settings, flags: Mapping[str, Any] | None = None) -> list
 
 
 def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Dotted names and fields of all settings, groups opened."""
+    """Yield the dotted name and the field of each setting, those of groups included."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, SettingsGroup):
@@ -250,7 +271,7 @@ def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, F
 
 
 def variable_of(name: str) -> str:
-    """Environment variable of a dotted name."""
+    """Return the environment variable of a dotted name."""
     return PREFIX + name.replace(".", "__").upper()
 
 
@@ -291,13 +312,16 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Flags given as `name=value`; values are read as TOML where they are TOML, else as text.  Raises SettingsError."""
+    """Return the flags of `name=value` assignments.  Raises SettingsError.
+
+    A value is read as TOML if it is TOML, else as text.
+    """
     known = {name for name, _ in fields_of(Settings)}
     flags: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or name not in known:
-            raise SettingsError(f"--set {assignment}: not NAME=VALUE with a name that `attendex settings` lists")
+            raise SettingsError(f"--set {assignment}: is not NAME=VALUE; `attendex settings` lists the names")
         try:
             flags[name] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -309,10 +333,14 @@ INTRODUCTION = """# Settings of the service
 
 <!-- Made by `attendex settings --markdown`; a test compares it with the code. -->
 
-A setting is taken from the first of: the command line (`--host`, or `--set limits.k=500` for any of them), the
-environment (`ATTENDEX_LIMITS__K=500`; lists as JSON), the settings file (`--config attendex.toml`, with
-`limits.k = 500` or a table `[limits]`), the default. `attendex settings` prints the effective ones and where each came
-from.
+This page lists every setting of `attendex serve`, its environment variable and its default.
+
+To print the effective settings and the source of each, run `attendex settings`. A setting comes from the first of:
+
+1. the command line: `--host`, or `--set limits.k=500` for any setting;
+2. the environment: `ATTENDEX_LIMITS__K=500`, a list as JSON;
+3. the settings file: `--config attendex.toml` with `limits.k = 500`, or a table `[limits]`;
+4. the default.
 
 | setting | variable | default | meaning |
 | --- | --- | --- | --- |
@@ -320,7 +348,7 @@ from.
 
 
 def settings_page() -> str:
-    """The page."""
+    """Return the page docs/settings.md."""
     return INTRODUCTION + "".join(_row(name, field) for name, field in fields_of(Settings))
 
 

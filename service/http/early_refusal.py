@@ -1,8 +1,8 @@
-"""Refuse searches early: while the search queue is full, answer 429 before routing.
+"""Refuse searches early: answer 429 before routing while the search queue is full.
 
-A refusal by the handler passes every layer, the router, the schema and the log.  Under a flood, such refusals would
-leave little CPU for the accepted searches.  This outermost layer reads the parsed head and the body, and answers a
-search that needs the encoder.  Every other request goes on to the inner layers.
+A refusal by the handler passes every layer, the router, the schema and the log. Under a flood, such refusals would
+leave little CPU for the accepted searches. This outermost layer reads the parsed head and the body, and answers a
+search that needs the encoder. Every other request goes on to the inner layers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ LEXICAL = b"lexical"  # a body with this word may be a search without the encode
 
 
 class EarlyRefusalMiddleware:
-    """Answers searches with 429 while the search queue is full.  Counts them; does not log them."""
+    """Answers searches with 429 while the search queue is full.
+
+    It counts refusals, and does not log them.
+    """
 
     def __init__(self, app: ASGIApp, *, lifecycle: Lifecycle, keys: KeyRing, metrics: Metrics) -> None:
         self.app = app
@@ -42,14 +45,17 @@ class EarlyRefusalMiddleware:
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Return the awaitable of the inner layers: another request does not pass through a coroutine of this one."""
+        """Return the awaitable of the inner layers.
+
+        A request that goes on does not pass through a coroutine of this layer.
+        """
         gate = self._lifecycle.search_gate
         if gate is None or not gate.full or self._lifecycle.closed or not self._is_refusable(scope):
             return self.app(scope, receive, send)
         return self._refuse(gate, scope, receive, send)
 
     def _is_refusable(self, scope: Scope) -> bool:
-        """Check whether the head is that of a search with a short body, by a caller that may search."""
+        """Check whether the head is that of a short search, by a caller that may search."""
         if scope["type"] != "http" or scope["method"] != "POST" or not _is_search(scope["path"]):
             return False
         length = 0
@@ -61,7 +67,10 @@ class EarlyRefusalMiddleware:
         return 0 < length <= MAX_BODY_BYTES and self._may_search(scope)
 
     def _may_search(self, scope: Scope) -> bool:
-        """Check the caller's key, if keys are needed: requests without one must not start load shedding."""
+        """Check the caller's key, if keys are needed.
+
+        A request without a key must not start load shedding.
+        """
         return self._keys.open or self._keys.caller(presented_key(scope)) is not None
 
     async def _refuse(self, gate: SearchGate, scope: Scope, receive: Receive, send: Send) -> None:

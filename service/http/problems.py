@@ -1,9 +1,9 @@
-"""Errors as HTTP responses: one table from exception to status and code, and one body for each dialect.
+"""Errors as HTTP responses: the status, code and body of each exception.
 
-Native routes answer with RFC 9457 problem documents.  Routes of another protocol answer as the clients of that protocol
-expect: OpenAI's `{"error": {...}}`, TEI's `{"error", "error_type"}`, Cohere's `{"message"}`.  The class of a route
-carries its dialect.  The detail of an internal failure names no file and no stack frame: the log has both, under the
-request's id.
+One table maps exceptions to statuses and codes; each dialect has its own body. Native routes answer with RFC 9457
+problem documents. Routes of another protocol answer as the clients of that protocol expect: OpenAI's
+`{"error": {...}}`, TEI's `{"error", "error_type"}`, Cohere's `{"message"}`. The class of a route carries its dialect.
+The detail of an internal failure names no file and no stack frame: the log has both, under the request's id.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ MAX_FIELD_PROBLEMS = 20  # in one problem document
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """An error in one part of a request: a JSON pointer into the body, or the parameter's name."""
+    """An error in one part of a request.
+
+    `pointer` is a JSON pointer into the body, or the parameter's name.
+    """
 
     pointer: str
     detail: str
@@ -129,11 +132,11 @@ def problem_of_status(status: int, detail: str, headers: Mapping[str, str] | Non
 
 
 def problem_of_validation(found: Sequence[Mapping[str, Any]]) -> Problem:
-    """Return the problem for the validation errors of a request.  It does not repeat the values that were sent."""
+    """Return the problem for validation errors, without the values that were sent."""
     fields = tuple(FieldProblem(_pointer(error["loc"]), _sentence(error)) for error in found[:MAX_FIELD_PROBLEMS])
     if any(error["type"] == "json_invalid" for error in found):
         return Problem(400, "bad_json", f"The request body is not valid JSON: {fields[0].detail}.", fields)
-    named = "; ".join(f"{each.pointer}: {each.detail}" for each in fields[:3])
+    named = "; ".join(f"{problem.pointer}: {problem.detail}" for problem in fields[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return Problem(422, "invalid_request", f"The request does not fit its schema: {named}{more}.", fields)
 
@@ -153,7 +156,10 @@ def _sentence(found: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one protocol writes errors.  `respond` takes a problem, the request's path and the request's id."""
+    """How one protocol writes errors.
+
+    `respond` takes a problem, the request's path and the request's id.
+    """
 
     respond: Callable[[Problem, str, str], Response]
     schema: type[Answer]
@@ -162,7 +168,10 @@ class Dialect:
 
 
 def native_content(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
-    """Return the members of an RFC 9457 document; `code`, `request_id` and `errors` are extension members."""
+    """Return the members of an RFC 9457 document.
+
+    `code`, `request_id` and `errors` are extension members.
+    """
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
@@ -208,7 +217,10 @@ def _cohere_error(problem: Problem, _path: str, request_id: str) -> Response:
 
 
 def _bad_request(problem: Problem) -> Problem:
-    """Return the problem with 400 for 422: OpenAI and Cohere answer so if a body does not fit its schema."""
+    """Return the problem with 400 for 422.
+
+    OpenAI and Cohere answer with 400 if a body does not fit its schema.
+    """
     return replace(problem, status=400) if problem.status == 422 else problem
 
 
@@ -223,9 +235,10 @@ COHERE = Dialect(_cohere_error, CohereErrorAnswer)
 
 
 class DialectTable:
-    """The dialects of paths, read from the routes: for errors that arise before a route is matched.
+    """The dialects of paths, for errors before a route is matched.
 
-    A path that no route matches has the dialect of the route that it continues by whole segments, else the native one.
+    The table is read from the routes. A path that no route matches has the dialect of the route that it continues by
+    whole segments, else the native one.
     """
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:

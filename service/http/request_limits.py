@@ -1,4 +1,4 @@
-"""Limits of requests: how many run, how large their bodies are, how long they take.
+"""Limits of requests: their number, the size of their bodies, their time.
 
 This layer refuses a request within microseconds: before routing and before reading the body.
 """

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn with uvloop and httptools, limits on request heads, and an orderly end."""
+"""The HTTP server: uvicorn with limits on request heads and an orderly end."""
 
 from __future__ import annotations
 

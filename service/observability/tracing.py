@@ -1,4 +1,4 @@
-"""OpenTelemetry traces: a span for each request, and one for each stage of its search.
+"""OpenTelemetry traces: a span for each request and each stage of its search.
 
 The standard variables alone switch traces on (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME`,
 `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER` …). Needs the extra `tracing`. A span continues the trace of the

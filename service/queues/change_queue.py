@@ -112,7 +112,7 @@ class ChangeQueue:
                 raise Overloaded(
                     f"{len(self._waiting)} changes are waiting; try again in a few seconds", retry_after_s=2
                 )
-            job = ChangeJob(collection, change, frozenset(each.id for each in change.upserts))
+            job = ChangeJob(collection, change, frozenset(document.id for document in change.upserts))
             self._jobs[job.id] = job
             while len(self._jobs) > KEPT_JOBS:
                 self._jobs.popitem(last=False)

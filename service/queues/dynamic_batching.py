@@ -66,7 +66,7 @@ class LoadShedding:
 class BatchLimits:
     """Sizes of batches and numbers of threads.
 
-    `cost` is in the caller's unit, such as tokens; a batch holds at least one item whatever it costs.
+    `cost` is in the caller's unit, such as tokens. A batch holds at least one item, even above the cost limit.
     """
 
     items: int
@@ -201,7 +201,10 @@ class Batcher(Generic[T, R]):
         loop.call_soon_threadsafe(_resolve, waiting.future, answer)
 
     def _leaves_second_part(self) -> bool:
-        """Decide whether another thread finishes the batch.  If not, this thread is no longer a worker."""
+        """Decide whether another thread finishes the batch.
+
+        If not, this thread is no longer a worker.
+        """
         with self._lock:
             leaves = self._finishing > 0 or self._is_worthwhile(self._working - 1)
             self._finishing += 1
@@ -229,7 +232,7 @@ class Batcher(Generic[T, R]):
         return batch
 
     def _is_worthwhile(self, working: int) -> bool:
-        """Check whether enough items wait for one more batch beside those of `working` workers."""
+        """Check whether enough items wait for a batch beside `working` workers."""
         if working < self._limits.eager:
             return len(self._queue) > 0
         return len(self._queue) >= self._limits.min_batch and not self._shedding.active  # refusals need a core, too

@@ -1,4 +1,4 @@
-"""Shared by the routes: services, access checks, JSON bodies and answers."""
+"""Shared by the routes: services, authorization, JSON bodies and answers."""
 
 from __future__ import annotations
 
@@ -26,20 +26,26 @@ from service.runtime.recall_watch import RecallWatch
 
 
 class TextRequest(Request):
-    """A request whose JSON is text all through."""
+    """A request whose JSON contains valid text only."""
 
     async def json(self) -> Any:
-        """The body.  Raises JSONDecodeError, also for half a surrogate pair, which nothing further in could store."""
+        """Return the body.
+
+        Raises JSONDecodeError, also for an unpaired surrogate, which no file format could store.
+        """
         return orjson.loads(await self.body())
 
 
 class JsonRoute(APIRoute):
-    """A route whose bodies are JSON.  A subclass for another protocol names the dialect of its errors."""
+    """A route with JSON bodies.
+
+    A subclass for another protocol sets the dialect of its errors.
+    """
 
     dialect: ClassVar[Dialect] = NATIVE
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler."""
+        """Return a handler that gets a TextRequest."""
         handle = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
@@ -50,7 +56,7 @@ class JsonRoute(APIRoute):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that handlers are handed."""
+    """The parts of the application that handlers use."""
 
     settings: Settings
     lifecycle: Lifecycle
@@ -65,11 +71,11 @@ class Services:
     threads: BoundedThreadPool
 
     def visible(self, caller: Caller) -> list[str]:
-        """Names of the collections that the caller may see, in order."""
+        """Return the names of the collections that the caller may access, in order."""
         return [name for name in self.collections.names() if caller.may_access(name)]
 
     def close(self, grace_s: float) -> None:
-        """Finish what is being done, changes within `grace_s`, and let go of everything."""
+        """Finish the running work, changes within `grace_s`, and release all resources."""
         self.searches.close()
         self.embeddings.close()
         self.threads.close()
@@ -79,16 +85,17 @@ class Services:
 
 
 def authorized(request: Request, role: Role, collection: str | None = None) -> Services:
-    """The services, for a caller with at least that role who may see that collection.
+    """Return the services for a caller with `role` and access to the collection.
 
-    Raises Forbidden, or CollectionNotFound for what the caller may not know of.
+    A higher role includes the lower ones. Raises Forbidden; CollectionNotFound for a collection outside the caller's
+    scope.
     """
     caller: Caller | None = getattr(request.state, "caller", None)
-    if caller is None:  # a route that needs a caller stands among those that are open to everybody
-        raise Unauthenticated("this service needs to know who calls")
+    if caller is None:  # the path is among those that need no key, by mistake
+        raise Unauthenticated("this route needs an API key")
     if caller.role < role:
         raise Forbidden(
-            f"the key {caller.name!r} has the role {caller.role.name.lower()}; this needs {role.name.lower()}"
+            f"the key {caller.name!r} has the role {caller.role.name.lower()}; this request needs {role.name.lower()}"
         )
     if collection is not None and not caller.may_access(collection):
         raise CollectionNotFound(no_collection(collection))
@@ -96,19 +103,22 @@ def authorized(request: Request, role: Role, collection: str | None = None) -> S
 
 
 def authorized_to_change(request: Request, role: Role, collection: str) -> Services:
-    """As `authorized`, for changes.  Raises Forbidden where the service is read-only, too."""
+    """Return the services for a change, as `authorized`.
+
+    Raises Forbidden, also if the service is read-only.
+    """
     services = authorized(request, role, collection)
     if not services.settings.writable:
-        raise Forbidden("this service does not take changes (writable = false)")
+        raise Forbidden("this service accepts no changes; set writable = true to allow them")
     return services
 
 
 def services_of(request: Request) -> Services:
-    """The services, for routes that are open to everybody."""
+    """Return the services, for routes that need no key."""
     found: Services = request.state.services
     return found
 
 
 def json_response(content: Any, status: int = 200) -> Response:
-    """`content` (records, mappings, numpy arrays) as JSON."""
+    """Return `content` (records, mappings, numpy arrays) as JSON."""
     return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), status, media_type="application/json")

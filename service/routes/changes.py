@@ -1,4 +1,4 @@
-"""Changing collections: documents in and out, new collections, dropped ones."""
+"""Changes of collections: add and delete documents, create and drop collections."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from service.schemas.collections import (
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
 
-PATIENCE = 0.8  # of the time that a request has
+WAIT_SHARE = 0.8  # of a request's time limit
 
 Wait = Annotated[
-    bool, Query(description="Answer when the change can be searched; with a job only if that takes too long.")
+    bool, Query(description="Answer when the change is searchable; if that takes too long, answer with the job.")
 ]
 NewName = Annotated[str, Path(description="Name of the collection.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-QUEUED: dict[int | str, dict[str, Any]] = {202: {"model": JobAnswer, "description": "The change is on its way."}}
+QUEUED: dict[int | str, dict[str, Any]] = {202: {"model": JobAnswer, "description": "The change is queued or running."}}
 
 
 @router.post("/documents", response_model=JobAnswer, responses=QUEUED, summary="Add or replace documents")
 async def upsert(name: Name, body: DocumentsBody, request: Request, wait: Wait = False) -> Response:
-    """By id.  Documents that the collection holds as they are cost nothing."""
+    """Replace by id.  Documents that the collection holds unchanged cost nothing."""
     services = authorized_to_change(request, Role.WRITE, name)
-    most = services.settings.limits.documents
-    if len(body.documents) > most:
-        raise TooLarge(f"{len(body.documents):,} documents are more than this service takes at once ({most:,})")
+    maximum = services.settings.limits.documents
+    if len(body.documents) > maximum:
+        raise TooLarge(f"{len(body.documents):,} documents are over the limit of {maximum:,}; send them in parts")
     return await _change(services, name, CollectionChange(upserts=tuple(map(_document, body.documents))), wait)
 
 
 @router.post("/documents/delete", response_model=JobAnswer, responses=QUEUED, summary="Delete documents")
 async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait = False) -> Response:
-    """By ids, by a filter, or both; ids that are not there are passed over.
+    """Delete by ids, by a filter, or both; ignore unknown ids.
 
-    A filter sees all changes that were asked for before.
+    A filter sees all changes that were requested before.
     """
     services = authorized_to_change(request, Role.WRITE, name)
     if not body.ids and not body.filter.strip():
@@ -65,24 +65,27 @@ async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait
 
 @router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")
 async def delete(name: Name, document_id: str, request: Request, wait: Wait = False) -> Response:
-    """404 where there is none with that id, nor one on its way."""
+    """Return 404 if neither the collection nor a waiting change has the document."""
     services = authorized_to_change(request, Role.WRITE, name)
-    coming = services.changes.adds_document(name, document_id)  # asked first: what arrives meanwhile is found
+    waiting = services.changes.adds_document(name, document_id)  # before the look-up, so that no change is missed
     with services.collections.lease(name) as searcher:
-        if not coming:
+        if not waiting:
             searcher.reader.document_row(document_id)  # raises DocumentNotFound
     return await _change(services, name, CollectionChange(deletes=(document_id,)), wait)
 
 
-@router.get("/jobs/{job_id}", response_model=JobAnswer, summary="How far a change is")
+@router.get("/jobs/{job_id}", response_model=JobAnswer, summary="Progress of a change")
 async def job(name: Name, job_id: str, request: Request) -> Response:
-    """Jobs are forgotten when the service restarts; what they committed stays."""
+    """Report on a change.  The service forgets jobs, not changes, when it restarts."""
     return json_response(authorized(request, Role.READ, name).changes.job(name, job_id).to_json())
 
 
-@router.put("", response_model=CollectionDetails, status_code=201, summary="Make a collection")
+@router.put("", response_model=CollectionDetails, status_code=201, summary="Create a collection")
 async def create(name: NewName, body: CollectionBody, request: Request) -> Response:
-    """Empty, with an encoder that the service has; 409 where there is one of that name."""
+    """Create it empty, with an encoder of the service.
+
+    409 if a collection of that name exists.
+    """
     services = authorized_to_change(request, Role.ADMIN, name)
     encoder = services.encoders.resolve(body.encoder)
     schema = None if body.fields is None else {field: FieldType(kind) for field, kind in body.fields.items()}
@@ -92,7 +95,10 @@ async def create(name: NewName, body: CollectionBody, request: Request) -> Respo
 
 @router.delete("", status_code=204, summary="Drop a collection")
 async def drop(name: Name, request: Request) -> Response:
-    """With all its generations.  Requests that use it are finished first; changes that wait for it fail."""
+    """Drop it with all its generations.
+
+    Running requests finish first; waiting changes fail.
+    """
     services = authorized_to_change(request, Role.ADMIN, name)
     await services.threads.run(_drop, services, name)
     return Response(status_code=204)
@@ -109,7 +115,7 @@ async def _change(services: Services, name: str, change: CollectionChange, wait:
     if not wait:
         return json_response(job.to_json(), 202)
     try:
-        async with asyncio.timeout(PATIENCE * services.settings.limits.seconds):
+        async with asyncio.timeout(WAIT_SHARE * services.settings.limits.seconds):
             await services.changes.finished(job)
     except TimeoutError:
         return json_response(job.to_json(), 202)
@@ -133,7 +139,7 @@ def _document(body: DocumentBody) -> Document:
 
 
 def _check_filter(services: Services, name: str, expression: str) -> None:
-    """Raise FilterError now rather than when the change's turn comes."""
+    """Raise FilterError now, not when the change is applied."""
     if expression:
         with services.collections.lease(name) as searcher:
             compile_filter(expression, searcher.reader.schema)

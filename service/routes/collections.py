@@ -1,4 +1,4 @@
-"""Which collections there are, and what is in them."""
+"""Collections and their documents: lists, details, overview and map."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ from service.runtime.encoder_registry import shown_name
 from service.schemas.collections import CollectionDetails, CollectionsAnswer, DocumentAnswer, DocumentsAnswer
 from service.schemas.pages import OverviewAnswer, ProjectionAnswer
 
-Filter = Annotated[str, Query(description="Only those that match, such as `year > 2000`.")]
-Id = Annotated[str | None, Query(description="Only the document with this id, whatever characters it has.")]
-Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="How many to skip.")]
-Limit = Annotated[int, Query(ge=1, le=1_000, description="How many to return.")]
+Filter = Annotated[str, Query(description="Return only matching documents, such as `year > 2000`.")]
+Id = Annotated[
+    str | None, Query(description="Return only the document with this id; the id may contain any character.")
+]
+Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="Number of documents to skip.")]
+Limit = Annotated[int, Query(ge=1, le=1_000, description="Number of documents to return.")]
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
 
 @router.get("", response_model=CollectionsAnswer, summary="All collections")
 async def list_collections(request: Request) -> Response:
-    """Names and sizes, in the order of the names."""
+    """Return names and sizes, ordered by name."""
     services = authorized(request, Role.READ)
     return json_response(
         {"collections": await services.threads.run(_summaries, services, services.visible(request.state.caller))}
@@ -42,7 +44,7 @@ async def list_collections(request: Request) -> Response:
 
 @router.get("/{name}", response_model=CollectionDetails, summary="One collection")
 async def collection(name: Name, request: Request) -> Response:
-    """Counts, generation, encoder, fields and sizes."""
+    """Return counts, generation, encoder, fields and sizes."""
     services = authorized(request, Role.READ, name)
     return json_response(await services.threads.run(details, services, name))
 
@@ -51,9 +53,10 @@ async def collection(name: Name, request: Request) -> Response:
 async def documents(
     name: Name, request: Request, id: Id = None, filter: Filter = "", offset: Offset = 0, limit: Limit = 100
 ) -> Response:
-    """In the order in which they were written; a generation that comes in between may shift the pages.
+    """Return them in the order in which they were written.
 
-    With `id`, a page of one document or of none: for ids that a path cannot hold, such as `../report`.
+    A new generation may shift the pages. With `id`, the page has one document or none: for ids that a path cannot hold,
+    such as `../report`.
     """
     services = authorized(request, Role.READ, name)
     check_maximum("the filter's characters", len(filter), services.settings.limits.filter_characters)
@@ -62,7 +65,7 @@ async def documents(
 
 @router.get("/{name}/documents/{document_id:path}", response_model=DocumentAnswer, summary="One document")
 async def document(name: Name, document_id: str, request: Request) -> Response:
-    """The document as it was given.  Slashes in the id need no escaping."""
+    """Return the document as the user added it.  Slashes in the id need no escaping."""
     services = authorized(request, Role.READ, name)
     return json_response(await services.threads.run(_document, services, name, document_id))
 
@@ -87,7 +90,7 @@ def _summary(name: str, searcher: Searcher) -> dict[str, object]:
 
 
 def details(services: Services, name: str) -> dict[str, object]:
-    """What `GET /v1/collections/{name}` answers."""
+    """Return the answer of `GET /v1/collections/{name}`."""
     with services.collections.lease(name) as searcher:
         reader = searcher.reader
         encoder = asdict(reader.manifest.encoder)
@@ -126,19 +129,25 @@ def _document(services: Services, name: str, document_id: str) -> dict[str, obje
         return _shown(searcher.document(document_id))
 
 
-COLOURS = 4  # fields that the map can be coloured by
+MAX_COLOUR_FIELDS = 4  # fields to colour the map by
 
 
 @router.get("/{name}/overview", response_model=OverviewAnswer, summary="Fields and generations")
 async def collection_overview(name: Name, request: Request) -> Response:
-    """Each field with its most frequent values or its extremes; kept generations, newest first."""
+    """Return the fields and the kept generations.
+
+    Each field comes with its most frequent values or its extremes; generations come newest first.
+    """
     services = authorized(request, Role.READ, name)
     return json_response(await services.threads.run(_overview, services, name))
 
 
 @router.get("/{name}/projection", response_model=ProjectionAnswer, summary="A map of the vectors")
 async def projection(name: Name, request: Request) -> Response:
-    """A sample of the passages, placed by the first two principal components of their vectors."""
+    """Return a sample of the passages in two dimensions.
+
+    The first two principal components of the vectors are the axes.
+    """
     services = authorized(request, Role.READ, name)
     return json_response(await services.threads.run(_projection, services, name))
 
@@ -148,14 +157,14 @@ def _overview(services: Services, name: str) -> dict[str, object]:
         fields = overview(searcher.reader)
     generations = [
         {
-            "generation": each.generation,
-            "current": each.current,
-            "committed": each.created,
-            "documents": each.documents,
-            "passages": each.passages,
-            "size_bytes": each.size_bytes,
+            "generation": entry.generation,
+            "current": entry.current,
+            "committed": entry.created,
+            "documents": entry.documents,
+            "passages": entry.passages,
+            "size_bytes": entry.size_bytes,
         }
-        for each in log_entries(services.collections.path(name))
+        for entry in log_entries(services.collections.path(name))
     ]
     return {"fields": fields, "generations": generations}
 
@@ -166,11 +175,13 @@ def _projection(services: Services, name: str) -> dict[str, object]:
         found = project(reader)
         documents = reader.document_of[found.rows]
         shown = reader.documents(documents)
-        fields = {field: field_values(reader, field, documents) for field in countable_fields(reader)[:COLOURS]}
+        fields = {
+            field: field_values(reader, field, documents) for field in countable_fields(reader)[:MAX_COLOUR_FIELDS]
+        }
     return {
         "generation": reader.manifest.generation,
-        "ids": [each.id for each in shown],
-        "titles": [each.title or each.id for each in shown],
+        "ids": [document.id for document in shown],
+        "titles": [document.title or document.id for document in shown],
         "x": found.x.tolist(),
         "y": found.y.tolist(),
         "explained": found.explained,

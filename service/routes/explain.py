@@ -1,4 +1,4 @@
-"""Why a document matched, and where the encoder's attention went."""
+"""Explanations: the parts of a score, and the encoder's attention."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from service.schemas.search import ExplanationAnswer
 router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"], route_class=JsonRoute)
 
 
-@router.post("/explain", response_model=ExplanationAnswer, summary="Why a document matched")
+@router.post("/explain", response_model=ExplanationAnswer, summary="Explain why a document matched")
 async def explain(name: Name, body: ExplainBody, request: Request) -> Response:
-    """The document's scores for the query, taken apart word by word."""
+    """Return the document's scores for the query, divided among the words."""
     services = authorized(request, Role.READ, name)
     return json_response(await services.threads.run(_explain, services, name, body))
 
 
 @router.post("/attention", response_model=AttentionAnswer, summary="The encoder's self-attention")
 async def attention(name: Name, body: AttentionBody, request: Request) -> Response:
-    """One layer's attention weights over the query or the document's best passage, merged to words."""
+    """Return one layer's attention weights, merged to words.
+
+    The text is the query, or the document's best passage.
+    """
     services = authorized(request, Role.READ, name)
     return json_response(await services.threads.run(_attention, services, name, body))
 

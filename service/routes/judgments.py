@@ -1,4 +1,4 @@
-"""Judgments made on the search page: kept with the collection, exported, measured with."""
+"""Judgments of the search page: store, export and evaluate them."""
 
 from __future__ import annotations
 
@@ -23,39 +23,42 @@ TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schem
 
 @router.get("", response_model=JudgmentsAnswer, summary="All judgments")
 async def list_judgments(name: Name, request: Request) -> Response:
-    """In the order in which they were first made."""
+    """Return them in the order in which they were first made."""
     return _listed(await _judgments(authorized(request, Role.READ, name), name))
 
 
 @router.put("", response_model=JudgmentsAnswer, summary="Judge a document")
 async def put_judgment(name: Name, body: JudgmentBody, request: Request) -> Response:
-    """Replaces what was said of the same query and document; answers with all judgments."""
+    """Replace the grade of the same query and document; return all judgments."""
     services = authorized_to_change(request, Role.WRITE, name)
     return _listed(await services.threads.run(_judge, services, name, body))
 
 
-@router.post("/measures", response_model=MeasuresAnswer, summary="What the judgments say so far")
+@router.post("/measures", response_model=MeasuresAnswer, summary="Measures over the judgments")
 async def measures(name: Name, request: Request) -> Response:
-    """nDCG@10 of each mode over the judged queries, and how much of the first ten is judged at all."""
+    """Return nDCG@10 of each mode, and the judged share of the first ten hits."""
     services = authorized(request, Role.READ, name)
     return json_response(await services.threads.run(_measures, services, name))
 
 
 @router.get("/queries.jsonl", response_class=Response, responses=TEXT, summary="Judged queries (BEIR)")
 async def queries_jsonl(name: Name, request: Request) -> Response:
-    """For `attendex evaluate --queries`."""
+    """Return queries for `attendex evaluate --queries`."""
     return _text(topics_lines(await _judgments(authorized(request, Role.READ, name), name)))
 
 
 @router.get("/qrels.tsv", response_class=Response, responses=TEXT, summary="Judgments (BEIR)")
 async def qrels_tsv(name: Name, request: Request) -> Response:
-    """For `attendex evaluate --qrels`."""
+    """Return judgments for `attendex evaluate --qrels`."""
     return _text(beir_qrels_lines(qrels_of(await _judgments(authorized(request, Role.READ, name), name))))
 
 
 @router.get("/qrels.txt", response_class=Response, responses=TEXT, summary="Judgments (TREC)")
 async def qrels_txt(name: Name, request: Request) -> Response:
-    """For `attendex evaluate --qrels` and every other tool of the field; ids with spaces cannot be told so."""
+    """Return judgments for `attendex evaluate --qrels` and other TREC tools.
+
+    The format allows no ids with spaces.
+    """
     return _text(trec_qrels_lines(qrels_of(await _judgments(authorized(request, Role.READ, name), name))))
 
 
@@ -70,7 +73,7 @@ async def _judgments(services: Services, name: str) -> tuple[Judgment, ...]:
 def _judge(services: Services, name: str, body: JudgmentBody) -> tuple[Judgment, ...]:
     with services.collections.lease(name) as searcher:
         if body.grade is not None:
-            searcher.document(body.document)  # DocumentNotFound rather than a judgment of nothing
+            searcher.document(body.document)  # raises DocumentNotFound
     return judge(_path(services, name), body.query, body.document, body.grade)
 
 
@@ -79,7 +82,7 @@ def _measures(services: Services, name: str) -> dict[str, object]:
     with services.collections.lease(name) as searcher:
         modes = searcher.reader.modes
         found = measure_modes(searcher.search_many, judgments, modes) if judgments else []
-    return {"queries": len({each.query for each in judgments}), "judgments": len(judgments), "modes": found}
+    return {"queries": len({judgment.query for judgment in judgments}), "judgments": len(judgments), "modes": found}
 
 
 def _listed(judgments: tuple[Judgment, ...]) -> Response:

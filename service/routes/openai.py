@@ -20,7 +20,7 @@ from service.schemas.openai import EmbeddingsAnswer, EmbeddingsBody, ModelAnswer
 
 
 class OpenAIRoute(JsonRoute):
-    """A route whose errors are OpenAI's."""
+    """A route with OpenAI's errors."""
 
     dialect = OPENAI
 
@@ -30,7 +30,10 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute)
 
 @router.post("/embeddings", response_model=EmbeddingsAnswer, summary="Embed texts (OpenAI)")
 async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
-    """Vectors of length one, in the order of the texts.  What the encoder does not read is cut off."""
+    """Return vectors of length one, in the order of the texts.
+
+    Texts that are too long are truncated.
+    """
     services = authorized(request, Role.READ)
     texts = checked_texts(body.input, services.settings.limits)
     encoder = services.encoders.resolve(body.model)
@@ -41,7 +44,7 @@ async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
 
 @router.get("/models", response_model=ModelsAnswer, summary="EncoderRegistry (OpenAI)")
 async def models(request: Request) -> Response:
-    """The encoders that /v1/embeddings takes; the first one is also `default`."""
+    """Return the encoders for /v1/embeddings; `default` means the first one."""
     return json_response(
         {"object": "list", "data": [_model(name) for name in authorized(request, Role.READ).encoders.names()]}
     )
@@ -49,31 +52,33 @@ async def models(request: Request) -> Response:
 
 @router.get("/models/{model:path}", response_model=ModelAnswer, summary="One encoder (OpenAI)")
 async def model(model: str, request: Request) -> Response:
-    """404 for a model that is not served here."""
+    """Return one encoder; 404 for a model that the service does not have."""
     return json_response(_model(authorized(request, Role.READ).encoders.resolve(model)))
 
 
 def checked_texts(given: str | list[str], limits: RequestLimits) -> tuple[str, ...]:
-    """The texts; EmptyInput where there are none or an empty one, TooLarge beyond a limit."""
+    """Return the texts.  Raises EmptyInput for no or an empty text, TooLarge."""
     texts = (given,) if isinstance(given, str) else tuple(given)
     if not texts or not all(texts):
-        raise EmptyInput("the input is empty, or has an empty text in it; every text needs a character at least")
+        raise EmptyInput("the input has no text or an empty text; give each text at least one character")
     if len(texts) > limits.texts:
-        raise TooLarge(f"{len(texts):,} texts are more than this service takes at once ({limits.texts:,})")
+        raise TooLarge(
+            f"{len(texts):,} texts are more than this service takes at once ({limits.texts:,}); send them in parts"
+        )
     longest = max(map(len, texts))
     if longest > limits.text_characters:
         raise TooLarge(
-            f"a text of {longest:,} characters is longer than this service takes ({limits.text_characters:,})"
+            f"a text of {longest:,} characters is longer than this service takes ({limits.text_characters:,}); split it"
         )
     return texts
 
 
 def shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
-    """The first `dimensions` numbers of each vector, made length one again (Matryoshka)."""
+    """Return the first components of each vector, normalized (Matryoshka)."""
     if dimensions is None:
         return vectors
     if dimensions > vectors.shape[1]:
-        raise InputError(f"dimensions: {dimensions} is more than the encoder's {vectors.shape[1]}")
+        raise InputError(f"dimensions: {dimensions} is more than the encoder has; give at most {vectors.shape[1]}")
     cut = vectors[:, :dimensions]
     lengths = np.linalg.norm(cut, axis=1, keepdims=True)
     return np.ascontiguousarray(cut / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)

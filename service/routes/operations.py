@@ -19,17 +19,17 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/livez", response_model=HealthAnswer, summary="The process is alive")
 async def livez() -> Response:
-    """Depends on nothing; a restart helps where this fails."""
+    """Answer at once.  If this probe fails, a restart helps."""
     return json_response({"status": "ok"})
 
 
 @router.get(
-    "/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}}, summary="Requests can be answered"
+    "/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}}, summary="The service is ready"
 )
 async def readyz(request: Request) -> Response:
-    """503 while a collection cannot be searched, and when the service is shutting down.
+    """Return 503 while a collection cannot be searched, and during shutdown.
 
-    A collection whose newest generation is damaged is a warning as long as its last good one is served.
+    A collection whose newest generation is damaged is a warning while its last good one is served.
     """
     services = services_of(request)
     names, failures = services.collections.names(), services.collections.failures()
@@ -49,10 +49,10 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics")
 async def metrics(request: Request) -> Response:
-    """Counters, histograms and gauges in Prometheus's text format."""
+    """Return counters, histograms and gauges in Prometheus's text format."""
     services = services_of(request)
     if not services.settings.metrics:
-        raise NotFound("metrics are switched off")
+        raise NotFound("metrics are switched off; set metrics = true")
     return Response(services.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -60,7 +60,7 @@ async def metrics(request: Request) -> Response:
     "/healthz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}}, summary="The same as /readyz"
 )
 async def healthz(request: Request) -> Response:
-    """For platforms that look here."""
+    """Answer platforms that use this path."""
     return await readyz(request)
 
 
@@ -68,7 +68,7 @@ BOUNDS = ("recall", "low", "high")
 
 
 def show_state(services: Services, version: str) -> None:
-    """Add the gauges to the metrics of `services`."""
+    """Add the gauges of the service's state to its metrics."""
     services.metrics.families(lambda: _families(services, version))
 
 
@@ -95,17 +95,17 @@ def _families(services: Services, version: str) -> Iterator[GaugeFamily]:
         ("embedding",): services.embeddings.waiting(),
         ("changes",): services.changes.waiting(),
     }
-    yield GaugeFamily("attendex_queue_length", "Requests that wait.", ("queue",), queues)
-    yield GaugeFamily("attendex_index_generation", "Generation that is served.", ("collection",), generations)
+    yield GaugeFamily("attendex_queue_length", "Items that wait.", ("queue",), queues)
+    yield GaugeFamily("attendex_index_generation", "Generation that the service serves.", ("collection",), generations)
     yield GaugeFamily("attendex_index_documents", "Live documents.", ("collection",), documents)
     yield GaugeFamily("attendex_index_passages", "Live passages.", ("collection",), passages)
-    yield GaugeFamily(
-        "attendex_index_failed", "1 where the newest generation cannot be opened.", ("collection",), failed
-    )
+    yield GaugeFamily("attendex_index_failed", "1 if the newest generation cannot be opened.", ("collection",), failed)
     yield GaugeFamily(
         "attendex_ann_recall_ratio",
         "Recall@10 of approximate search on sampled live queries, with its 95 % interval.",
         ("collection", "bound"),
         recalls,
     )
-    yield GaugeFamily("attendex_build_info", "What is running.", ("version", "model", "fingerprint"), builds)
+    yield GaugeFamily(
+        "attendex_build_info", "Version and encoders of the service.", ("version", "model", "fingerprint"), builds
+    )

@@ -1,4 +1,4 @@
-"""The search page and its parts, as the package has them: nothing is built, nothing comes from elsewhere."""
+"""The search page and its files, served from the package without a build step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECURITY = {
 
 
 async def page(request: Request) -> Response:
-    """The frame; which view it shows, its address says."""
+    """Return the frame of all views; its script chooses the view by the address."""
     return _file(request, files("service") / "templates" / "page.html")
 
 
@@ -37,20 +37,20 @@ for _path in PAGES:
 
 @router.get("/static/{name}")
 async def static(name: str, request: Request) -> Response:
-    """A script or a style."""
+    """Return a script or a style sheet."""
     if name not in static_names():
-        raise HTTPException(404, f"there is no {name!r} here")
+        raise HTTPException(404, f"no file {name!r} here")
     return _file(request, files("service") / "static" / name)
 
 
 @cache
 def static_names() -> frozenset[str]:
-    """What may be asked for below /static/."""
-    return frozenset(each.name for each in (files("service") / "static").iterdir() if each.is_file())
+    """Return the names of the files below /static/."""
+    return frozenset(file.name for file in (files("service") / "static").iterdir() if file.is_file())
 
 
 def open_paths() -> frozenset[str]:
-    """What is shown without a key: it holds no document."""
+    """Return the paths that need no key: the page contains no documents."""
     return frozenset({*PAGES, *(f"/static/{name}" for name in static_names())})
 
 

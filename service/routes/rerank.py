@@ -1,4 +1,4 @@
-"""Reranking as Cohere (v1, v2), infinity and TEI offer it."""
+"""Rerank routes of Cohere (v1, v2), infinity and TEI."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from service.runtime.encoder_registry import shown_name
 from service.schemas.rerank import CohereAnswer, InfinityAnswer, RelevantSpansOptions, RerankBody, TextsBody
 from service.schemas.tei import RankedAnswer
 
-MOST_WITH_SPANS = 100  # each costs a look inside the encoder
+MAX_TEXTS_WITH_SPANS = 100  # the spans of each text need the token states
 
 
 class CohereRoute(JsonRoute):
-    """A route whose errors are Cohere's."""
+    """A route with Cohere's errors."""
 
     dialect = COHERE
 
@@ -39,19 +39,19 @@ DEFAULT_SPANS = 5  # of one text
 
 @shared_router.post("/rerank", response_model=list[RankedAnswer] | InfinityAnswer, summary="Rerank (TEI, infinity)")
 async def rerank(body: TextsBody | RerankBody, request: Request) -> Response:
-    """With `texts` the answer is TEI's list, with `documents` infinity's object."""
+    """Return TEI's list for `texts`, infinity's object for `documents`."""
     if isinstance(body, TextsBody):
         ranked = await _rank(request, body.query, tuple(body.texts), raw=body.raw_scores)
-        return json_response([_tei(each, body) for each in ranked])
+        return json_response([_tei(text, body) for text in ranked])
     ranked = (await _rank(request, body.query, body.texts(), raw=body.raw_scores))[: body.top_n]
     texts = body.texts()
     results = [
         {
-            "index": each.index,
-            "relevance_score": each.score,
-            "document": texts[each.index] if body.return_documents else None,
+            "index": text.index,
+            "relevance_score": text.score,
+            "document": texts[text.index] if body.return_documents else None,
         }
-        for each in ranked
+        for text in ranked
     ]
     return json_response(
         {
@@ -67,26 +67,26 @@ async def rerank(body: TextsBody | RerankBody, request: Request) -> Response:
 
 @router.post("/v1/rerank", response_model=CohereAnswer, summary="Rerank (Cohere, version 1)")
 async def rerank_v1(body: RerankBody, request: Request) -> Response:
-    """Texts, best first; `return_documents` repeats them."""
+    """Return the documents, best first; `return_documents` repeats their texts."""
     return await _cohere(body, request, "1")
 
 
 @router.post("/v2/rerank", response_model=CohereAnswer, summary="Rerank (Cohere, version 2)")
 async def rerank_v2(body: RerankBody, request: Request) -> Response:
-    """Texts, best first."""
+    """Return the documents, best first."""
     return await _cohere(body, request, "2")
 
 
 async def _cohere(body: RerankBody, request: Request, version: str) -> Response:
     texts = body.texts()
     ranked = (await _rank(request, body.query, texts, raw=body.raw_scores))[: body.top_n]
-    results: list[dict[str, Any]] = [{"index": each.index, "relevance_score": each.score} for each in ranked]
+    results: list[dict[str, Any]] = [{"index": text.index, "relevance_score": text.score} for text in ranked]
     if body.return_documents:
         for result in results:
             result["document"] = {"text": texts[result["index"]]}
     if body.relevant_spans is not None and body.relevant_spans.mode == "enabled":
         for result, spans in zip(
-            results, await _spans(request, body, [texts[each.index] for each in ranked]), strict=True
+            results, await _spans(request, body, [texts[text.index] for text in ranked]), strict=True
         ):
             result["relevant_spans"] = spans
     meta = {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
@@ -94,16 +94,18 @@ async def _cohere(body: RerankBody, request: Request, version: str) -> Response:
 
 
 async def _spans(request: Request, body: RerankBody, texts: Sequence[str]) -> list[list[Span]]:
-    """The parts of each text that carry its cosine with the query, by the encoder's word pairs."""
+    """Return the spans of each text that carry its cosine, by word pairs."""
     services = authorized(request, Role.READ)
-    wanted = body.relevant_spans or RelevantSpansOptions()
-    if len(texts) > MOST_WITH_SPANS:
-        raise TooLarge(f"spans are marked in at most {MOST_WITH_SPANS} documents; set top_n to that or less")
+    options = body.relevant_spans or RelevantSpansOptions()
+    if len(texts) > MAX_TEXTS_WITH_SPANS:
+        raise TooLarge(
+            f"this service marks spans in at most {MAX_TEXTS_WITH_SPANS} documents; set top_n to that or less"
+        )
 
     def explained() -> list[list[Span]]:
         encoder = services.encoders.get(services.encoders.resolve(""))
-        spans = CosineExplainer(encoder).spans(body.query, texts, max_spans=wanted.max_spans or DEFAULT_SPANS)
-        return [[span for span in each if span.score >= wanted.threshold] for each in spans]
+        spans = CosineExplainer(encoder).spans(body.query, texts, max_spans=options.max_spans or DEFAULT_SPANS)
+        return [[span for span in group if span.score >= options.threshold] for group in spans]
 
     return await services.threads.run(explained)
 

@@ -1,4 +1,4 @@
-"""Searching a collection: by POST, by GET, several at once."""
+"""Search routes: by POST, by GET, several at once."""
 
 from __future__ import annotations
 
@@ -27,35 +27,38 @@ Name = Annotated[str, Path(description="Name of the collection.", max_length=255
 
 @router.post("/search", response_model=SearchAnswer, summary="Search")
 async def search(name: Name, body: SearchBody, request: Request) -> Response:
-    """Documents that answer the query, best first."""
+    """Return the documents that match the query, best first."""
     return await _search(name, to_request(body.query, body), request)
 
 
 @router.get("/search", response_model=SearchAnswer, summary="Search by URL")
 async def search_by_url(name: Name, parameters: Annotated[SearchParameters, Query()], request: Request) -> Response:
-    """The same with URL parameters, `q` being the query."""
+    """Search with URL parameters; `q` is the query."""
     return await _search(name, to_request(parameters.q, parameters), request)
 
 
 @router.post("/search/batch", response_model=BatchAnswer, summary="Several searches at once")
 async def search_batch(name: Name, body: BatchBody, request: Request) -> Response:
-    """Answers in the order of the searches; where one cannot be answered, none is.
+    """Return the answers in the order of the searches.
 
-    A list is let in as a whole, or refused, and has a share of the room at a time.
+    If one search fails, the batch fails. The service accepts or refuses the batch as a whole, and runs a part of it at
+    a time.
     """
     services = authorized(request, Role.READ, name)
-    limits, hits = services.settings.limits, sum(each.k for each in body.searches)
+    limits, hits = services.settings.limits, sum(search.k for search in body.searches)
     if len(body.searches) > limits.batch:
-        raise TooLarge(f"{len(body.searches):,} searches are more than this service answers at once ({limits.batch:,})")
+        raise TooLarge(f"{len(body.searches):,} searches are over the limit of {limits.batch:,}; send them in parts")
     if hits > limits.depth:
-        raise TooLarge(f"the searches ask for {hits:,} hits, more than this service gives at once ({limits.depth:,})")
-    room = asyncio.Semaphore(services.searches.max_concurrent)
+        raise TooLarge(
+            f"the searches ask for {hits:,} hits, more than this service returns at once ({limits.depth:,}); lower k"
+        )
+    slots = asyncio.Semaphore(services.searches.max_concurrent)
 
-    async def one(place: int, each: SearchBody) -> object:
-        async with room:
-            return await services.searches.search(name, to_request(each.query, each), admitted=place > 0)
+    async def run(position: int, search: SearchBody) -> object:
+        async with slots:
+            return await services.searches.search(name, to_request(search.query, search), admitted=position > 0)
 
-    tasks = [asyncio.create_task(one(*each)) for each in enumerate(body.searches)]
+    tasks = [asyncio.create_task(run(*item)) for item in enumerate(body.searches)]
     try:
         return json_response({"results": await asyncio.gather(*tasks)})
     finally:
@@ -63,15 +66,15 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
             task.cancel()
 
 
-async def _search(name: str, asked: SearchRequest, request: Request) -> Response:
-    request.state.query = asked.query
-    result = await authorized(request, Role.READ, name).searches.search(name, asked)
+async def _search(name: str, search_request: SearchRequest, request: Request) -> Response:
+    request.state.query = search_request.query
+    result = await authorized(request, Role.READ, name).searches.search(name, search_request)
     request.state.timings = result.timings_ms
     return json_response(result)
 
 
 def to_request(query: str, options: SearchOptionFields) -> SearchRequest:
-    """The record that the searcher takes."""
+    """Return the searcher's record of a search."""
     return SearchRequest(
         query=query,
         k=options.k,

@@ -1,4 +1,4 @@
-"""Text Embeddings Inference's routes."""
+"""The routes of Text Embeddings Inference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.schemas.tei import EmbedBody, InfoAnswer, SimilarityBody, TokenAnsw
 
 
 class TeiRoute(JsonRoute):
-    """A route whose errors are those of Text Embeddings Inference."""
+    """A route with the errors of Text Embeddings Inference."""
 
     dialect = TEI
 
@@ -31,54 +31,57 @@ router = APIRouter(tags=["tei"], route_class=TeiRoute)
 
 @router.post("/embed", response_model=list[list[float]], summary="Embed texts (TEI)")
 async def embed(body: EmbedBody, request: Request) -> Response:
-    """Vectors of length one, in the order of the texts."""
+    """Return vectors of length one, in the order of the texts."""
     services = authorized(request, Role.READ)
     texts = checked_texts(body.inputs, services.settings.limits)
-    asked = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(body.prompt_name))
-    await _refuse_cuts(services, asked, body)
-    found = await services.embeddings.embed(asked)
+    embedding_request = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(body.prompt_name))
+    await _refuse_cuts(services, embedding_request, body)
+    found = await services.embeddings.embed(embedding_request)
     return json_response(list(shortened(found.vectors, body.dimensions)))
 
 
-@router.post("/", include_in_schema=False)  # the page stands there in the OpenAPI document
+@router.post("/", include_in_schema=False)  # the OpenAPI document has the page at this path
 async def embed_at_root(body: EmbedBody, request: Request) -> Response:
-    """For clients that know the service's address only."""
+    """Answer clients that know only the service's address."""
     return await embed(body, request)
 
 
 @router.post("/embed_all", response_model=list[list[list[float]]], summary="Token states before pooling (TEI)")
 async def embed_all(body: EmbedBody, request: Request) -> Response:
-    """For each text the states of its tokens, special tokens included; not of length one."""
+    """Return the states of each text's tokens, special tokens included.
+
+    They are not normalized.
+    """
     services = authorized(request, Role.READ)
     texts = checked_texts(body.inputs, services.settings.limits)
-    asked = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(body.prompt_name))
-    await _refuse_cuts(services, asked, body)
-    return json_response(await services.embeddings.states(asked))
+    embedding_request = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(body.prompt_name))
+    await _refuse_cuts(services, embedding_request, body)
+    return json_response(await services.embeddings.states(embedding_request))
 
 
 @router.post("/similarity", response_model=list[float], summary="Compare one text with others (TEI)")
 async def similarity(body: SimilarityBody, request: Request) -> Response:
-    """Cosines with the source sentence."""
+    """Return the cosines with the source sentence."""
     services = authorized(request, Role.READ)
     options = body.parameters or Truncation()
     limits = services.settings.limits
     texts = (*checked_texts(body.inputs.source_sentence, limits), *checked_texts(body.inputs.sentences, limits))
-    asked = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(options.prompt_name))
-    await _refuse_cuts(services, asked, options)
-    vectors = (await services.embeddings.embed(asked)).vectors
+    embedding_request = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(options.prompt_name))
+    await _refuse_cuts(services, embedding_request, options)
+    vectors = (await services.embeddings.embed(embedding_request)).vectors
     return json_response(np.clip(vectors[1:] @ vectors[0], -1, 1))
 
 
 @router.post("/tokenize", response_model=list[list[TokenAnswer]], summary="Tokens of texts (TEI)")
 async def tokenize(body: TokenizeBody, request: Request) -> Response:
-    """Every token of each text, also those beyond what the encoder reads."""
+    """Return all tokens of each text, also those that the encoder would not read."""
     services = authorized(request, Role.READ)
     limits = services.settings.limits
     texts = checked_texts(body.inputs, limits)
     total = sum(map(len, texts))
-    if total > limits.text_characters:  # each token becomes an object, hundreds of bytes
+    if total > limits.text_characters:  # each token becomes an object of hundreds of bytes
         raise TooLarge(
-            f"texts of {total:,} characters together are more than are shown at once ({limits.text_characters:,})"
+            f"texts of {total:,} characters together are over the limit of {limits.text_characters:,}; send fewer"
         )
     encoder = await services.threads.run(services.encoders.get, services.encoders.resolve(""))
     prompt = _prompt(encoder, body.prompt_name)
@@ -89,7 +92,7 @@ async def tokenize(body: TokenizeBody, request: Request) -> Response:
 
 @router.get("/info", response_model=InfoAnswer, summary="The encoder and the limits (TEI)")
 async def info(request: Request) -> Response:
-    """What TEI tells, as far as it applies."""
+    """Return TEI's facts, as far as they apply."""
     services = authorized(request, Role.READ)
     name = services.encoders.resolve("")
     encoder = await services.threads.run(services.encoders.get, name)
@@ -117,14 +120,14 @@ async def info(request: Request) -> Response:
 
 @router.get("/health", response_model=HealthAnswer, tags=["operations"], summary="Texts can be embedded (TEI)")
 async def health(request: Request) -> Response:
-    """200 unless the service is shutting down."""
+    """Return 200 unless the service is shutting down."""
     draining = services_of(request).lifecycle.draining
     return json_response({"status": "shutting down" if draining else "ok"}, 503 if draining else 200)
 
 
 def _is_query(prompt_name: str | None) -> bool:
     if prompt_name not in (None, "query", "document", "passage"):
-        raise InputError(f"prompt_name {prompt_name!r} is unknown; the encoder has query and document")
+        raise InputError(f"prompt_name {prompt_name!r} is unknown; use query or document")
     return prompt_name == "query"
 
 
@@ -133,17 +136,19 @@ def _prompt(encoder: SentenceEncoder, prompt_name: str | None) -> str:
     return fingerprint.query_prompt if _is_query(prompt_name) else fingerprint.passage_prompt
 
 
-async def _refuse_cuts(services: Services, asked: EmbeddingRequest, options: Truncation) -> None:
-    """TooLarge where the encoder would cut a text and the caller does not want that, or wants the start cut off."""
+async def _refuse_cuts(services: Services, embedding_request: EmbeddingRequest, options: Truncation) -> None:
+    """Raise TooLarge if the encoder would truncate a text and the caller forbids it."""
     left = options.truncation_direction.lower() == "left"
     if options.truncate is not False and not left:
         return
-    encoder = await services.threads.run(services.encoders.get, asked.encoder)
-    longest = await services.threads.run(lambda: max(len(encoder.tokenizer.spans(text)) for text in asked.texts))
+    encoder = await services.threads.run(services.encoders.get, embedding_request.encoder)
+    longest = await services.threads.run(
+        lambda: max(len(encoder.tokenizer.spans(text)) for text in embedding_request.texts)
+    )
     if longest > encoder.tokenizer.max_tokens:
-        why = "only the end of a text can be cut off here" if left else "truncate is false"
-        most = encoder.tokenizer.max_tokens
-        raise TooLarge(f"a text has {longest:,} tokens, more than the {most:,} that the encoder reads, and {why}")
+        why = "only the end of a text can be removed" if left else "truncate is false"
+        maximum = encoder.tokenizer.max_tokens
+        raise TooLarge(f"a text has {longest:,} tokens, more than the {maximum:,} that the encoder reads, and {why}")
 
 
 def _tokens(encoder: SentenceEncoder, texts: list[str], special: bool) -> list[list[dict[str, Any]]]:

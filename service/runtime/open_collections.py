@@ -69,7 +69,7 @@ class OpenCollections:
 
     @property
     def is_folder(self) -> bool:
-        """Whether `root` is a folder of collections, so that new ones can be created in it."""
+        """Whether `root` is a folder in which new collections can be created."""
         return not is_collection(self.root)
 
     def names(self) -> list[str]:
@@ -106,7 +106,10 @@ class OpenCollections:
                 served.searcher.close()
 
     def refresh(self) -> None:
-        """Open new and changed collections, close removed ones.  Blocks; runs beside requests."""
+        """Open new and changed collections, close removed ones.
+
+        Blocks; runs beside requests.
+        """
         with self._refreshing:
             found = self._on_disk()
             for name, path in found.items():
@@ -190,7 +193,7 @@ class OpenCollections:
             )
 
     def _put(self, name: str, new: _Served | None) -> None:
-        """Serve `new` under the name instead of the present generation; None: serve nothing."""
+        """Serve `new` instead of the present generation; None: serve nothing."""
         with self._lock:
             old = self._state.served.pop(name, None)
             if new is not None:

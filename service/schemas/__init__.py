@@ -1,1 +1,4 @@
-"""What goes over the wire: requests checked on arrival, answers as the client reads them.  Imports pydantic only."""
+"""Wire types: requests that are checked on arrival, and answers.
+
+They import pydantic only.
+"""

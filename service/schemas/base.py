@@ -1,4 +1,4 @@
-"""What all wire types share."""
+"""Base classes of the wire types."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 
 
 def _whole(value: object) -> object:
-    """In JSON, 3.0 is an integer."""
+    """Return an integer for 3.0: JSON does not tell them apart."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_whole)]  # an integer of a request body
+WholeNumber = Annotated[int, BeforeValidator(_whole)]  # in request bodies
 
 
 def examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
-    """Examples of a body for the OpenAPI document."""
+    """Return a configuration with example bodies for the OpenAPI document."""
     return ConfigDict(json_schema_extra={"examples": [*bodies]})
 
 
 class RequestBody(BaseModel):
-    """A request body; unknown names and "3" for 3 are refused, so that no mistake goes unnoticed."""
+    """A request body.  It refuses unknown names, and "3" for 3, so that mistakes show."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Answer(BaseModel):
-    """An answer; a client ignores names that it does not know yet."""
+    """An answer.  A client ignores the names that it does not know yet."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class LenientRequestBody(BaseModel):
-    """A request body of another protocol, whose clients may send more than the service knows."""
+    """A request body of another protocol.  It ignores unknown names."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, protected_namespaces=())

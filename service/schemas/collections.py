@@ -1,4 +1,4 @@
-"""What the service tells about its collections and their documents."""
+"""Collections, their documents and their changes on the wire."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CollectionAnswer(Answer):
 
 
 class EncoderAnswer(Answer):
-    """The encoder that made a collection, and what makes it the same encoder elsewhere."""
+    """The fingerprint of the encoder that made a collection."""
 
     name: str
     weights_sha256: str
@@ -32,11 +32,11 @@ class EncoderAnswer(Answer):
     passage_prompt: str
     max_tokens: int
     dimension: int
-    quantized_from: str = Field(default="", description="Weights that an int8 encoder was made from.")
+    quantized_from: str = Field(default="", description="Digest of the weights that an int8 encoder was made from.")
 
 
 class RecallAnswer(Answer):
-    """How often approximate search found what exact search finds, over a sample of live queries."""
+    """The measured recall of approximate search, over a sample of live queries."""
 
     ratio: float = Field(description="Recall@10.")
     low: float = Field(description="Lower end of the 95 % interval.")
@@ -45,23 +45,25 @@ class RecallAnswer(Answer):
 
 
 class CollectionDetails(CollectionAnswer):
-    """Everything about one collection."""
+    """All facts about one collection."""
 
     fingerprint: EncoderAnswer
     fields: dict[str, str] = Field(description="Metadata fields and their types.")
     modes: list[str] = Field(description="Modes that searches may ask for.")
     size_bytes: int = Field(description="Bytes of the open generation on disk.")
-    recall: RecallAnswer | None = Field(default=None, description="Recall of the vector search, where it is watched.")
+    recall: RecallAnswer | None = Field(
+        default=None, description="Measured recall of the vector search, if it is approximate."
+    )
 
 
 class CollectionsAnswer(Answer):
-    """All collections that the caller may see, by name."""
+    """The collections that the caller may access, by name."""
 
     collections: list[CollectionAnswer]
 
 
 class DocumentAnswer(Answer):
-    """A document as it was given."""
+    """A document as the user added it."""
 
     id: str
     title: str
@@ -80,9 +82,9 @@ FieldName = Annotated[str, Field(min_length=1)]
 
 
 class DocumentBody(RequestBody):
-    """A document to add, or to put in the place of the one with the same id.
+    """A document to add; it replaces a document with the same id.
 
-    Fields beside these become metadata, like those under `metadata`.
+    Further fields become metadata, like those under `metadata`.
     """
 
     id: str = Field(min_length=1, max_length=1_000)
@@ -94,7 +96,7 @@ class DocumentBody(RequestBody):
 
 
 class DocumentsBody(RequestBody):
-    """Documents to add or replace; a later one replaces an earlier one of the same id."""
+    """Documents to add or replace.  Of two with the same id, the later one counts."""
 
     documents: list[DocumentBody] = Field(min_length=1)
 
@@ -108,7 +110,7 @@ class DocumentsBody(RequestBody):
 
 
 class DeleteBody(RequestBody):
-    """Which documents to delete: ids, or a filter, or both."""
+    """The documents to delete: ids, a filter, or both."""
 
     ids: list[str] = Field(default_factory=list, max_length=100_000)
     filter: str = Field(default="", description="Delete every document that matches.")
@@ -117,7 +119,7 @@ class DeleteBody(RequestBody):
 
 
 class CollectionBody(RequestBody):
-    """How a new collection is made."""
+    """The encoder and the schema of a new collection."""
 
     encoder: str = Field(default="default", description="A model of /v1/models.")
     fields: dict[FieldName, Literal["string", "number", "boolean", "date", "strings"]] | None = Field(
@@ -128,14 +130,14 @@ class CollectionBody(RequestBody):
 
 
 class JobAnswer(Answer):
-    """A change on its way, or what became of it."""
+    """A change and its progress."""
 
     id: str
     collection: str
     status: Literal["queued", "running", "done", "failed"]
     generation: int | None = Field(default=None, description="The first generation that shows the change.")
     added: int = Field(default=0, description="Documents written, whether new or replaced.")
-    unchanged: int = Field(default=0, description="Documents that were there already as they are.")
+    unchanged: int = Field(default=0, description="Documents that the collection held already, unchanged.")
     deleted: int = 0
-    code: str = Field(default="", description="What went wrong, for programs.")
-    error: str = Field(default="", description="What went wrong.")
+    code: str = Field(default="", description="Error code, for programs.")
+    error: str = Field(default="", description="Error message.")

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, field_validator
 from service.schemas.base import Answer, LenientRequestBody, WholeNumber
 
 TOKEN_ARRAYS = (
-    "`input` holds token ids, and this service takes text: the ids of another tokenizer mean nothing to its encoder. "
+    "`input` holds token ids, but this service takes text: its encoder has another tokenizer. "
     "With LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False"
 )
 
@@ -19,12 +19,12 @@ class EmbeddingsBody(LenientRequestBody):
 
     input: str | list[str] = Field(description="A text, or up to 2,048 texts; not empty.")
     model: str = Field(description="Name of the encoder, as /v1/models lists it.")
-    encoding_format: Literal["float", "base64"] | None = Field(default="float", description="Form of the vectors.")
+    encoding_format: Literal["float", "base64"] | None = Field(default="float", description="Format of the vectors.")
     dimensions: WholeNumber | None = Field(
-        default=None, ge=1, le=65_536, description="Keep the first so many numbers, and make the length one again."
+        default=None, ge=1, le=65_536, description="Number of leading components to keep; vectors are normalized again."
     )
     input_type: Literal["query", "document"] | None = Field(
-        default=None, description="Which prompt of the encoder is put before the texts; by default the document's."
+        default=None, description="Prompt of the encoder for the texts; default: document."
     )
     user: str | None = Field(default=None, description="Ignored.")
 
@@ -70,7 +70,7 @@ class EmbeddingsAnswer(Answer):
 
 
 class ModelAnswer(Answer):
-    """A model that can be asked for."""
+    """An encoder that requests can name."""
 
     id: str
     object: Literal["model"] = "model"
@@ -79,7 +79,7 @@ class ModelAnswer(Answer):
 
 
 class ModelsAnswer(Answer):
-    """All models."""
+    """All encoders."""
 
     object: Literal["list"] = "list"
     data: list[ModelAnswer]

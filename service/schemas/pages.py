@@ -1,4 +1,4 @@
-"""What the search page asks for beyond searching: reasons, attention, judgments, an overview and a map."""
+"""Wire types of the search page: explanations, judgments, overview, map."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from service.schemas.search import FacetAnswer, MetadataValue, ModeName, QueryTe
 
 
 class ExplainBody(RequestBody):
-    """Why does this document have its score?"""
+    """A request to explain the scores of a document."""
 
     query: QueryText
-    id: str = Field(min_length=1, description="Any document of the collection, found or not.")
-    mode: ModeName | None = Field(default=None, description="Whose score: the same as in a search.")
-    weight: float | None = Field(default=None, ge=0, le=1, description="Accepted as in a search; changes no part.")
+    id: str = Field(min_length=1, description="Any document of the collection, also one that the search did not find.")
+    mode: ModeName | None = Field(default=None, description="Mode of the scores; the default is that of a search.")
+    weight: float | None = Field(default=None, ge=0, le=1, description="Accepted, and ignored.")
     start: WholeNumber | None = Field(
-        default=None, ge=0, le=1_000_000_000, description="Where the passage begins; by default the best passage."
+        default=None, ge=0, le=1_000_000_000, description="Start of the passage; default: the best passage."
     )
 
     model_config = examples({"query": "does aspirin lower the risk of stroke", "id": "pubmed-42"})
 
 
 class AttentionBody(RequestBody):
-    """Where do the words of a text look?"""
+    """A request for the attention between the words of a text."""
 
     query: QueryText
-    id: str = Field(min_length=1, description="A document; its best passage for the query is shown.")
-    side: Literal["passage", "query"] = Field(default="passage", description="Which of the two texts.")
+    id: str = Field(min_length=1, description="A document; the answer shows its best passage for the query.")
+    side: Literal["passage", "query"] = Field(
+        default="passage", description="The text to show: the passage or the query."
+    )
     layer: WholeNumber = Field(default=0, ge=0, le=1_000, description="Layer of the encoder, from 0.")
 
     model_config = examples({"query": "does aspirin lower the risk of stroke", "id": "pubmed-42", "layer": 5})
 
 
 class AttentionWordAnswer(Answer):
-    """A word, and where it stands."""
+    """A word and its position."""
 
     text: str
     place: str
@@ -46,7 +48,7 @@ class AttentionWordAnswer(Answer):
 
 
 class AttentionAnswer(Answer):
-    """One layer's weights: (heads, words, words), each row summing to 1."""
+    """The weights of one layer: (heads, words, words); each row sums to 1."""
 
     words: list[AttentionWordAnswer]
     layers: int
@@ -56,7 +58,10 @@ class AttentionAnswer(Answer):
 
 
 class JudgmentBody(RequestBody):
-    """How well a document answers a query: 0 not at all, 3 just what was asked; null takes it back."""
+    """The grade of a document for a query, 0 (irrelevant) to 3 (perfect).
+
+    A null grade removes the judgment.
+    """
 
     query: QueryText
     document: str = Field(min_length=1)
@@ -75,7 +80,7 @@ class JudgmentAnswer(Answer):
 
 
 class JudgmentsAnswer(Answer):
-    """All judgments, in the order of the first time."""
+    """All judgments, in the order in which they were first made."""
 
     judgments: list[JudgmentAnswer]
 
@@ -88,7 +93,7 @@ class ModeMeasuresAnswer(Answer):
 
 
 class MeasuresAnswer(Answer):
-    """What the judgments so far say of each mode; `queries` is the number averaged over."""
+    """The measures of each mode; `queries` is the number of averaged queries."""
 
     queries: int
     judgments: int
@@ -100,9 +105,9 @@ class FieldAnswer(Answer):
 
     name: str
     type: str
-    documents: int = Field(description="Documents that have it.")
-    different: int = Field(description="Different values.")
-    values: list[FacetAnswer] = Field(description="The most frequent values, where they can be counted.")
+    documents: int = Field(description="Documents that have the field.")
+    different: int = Field(description="Number of different values.")
+    values: list[FacetAnswer] = Field(description="The most frequent values, if the field is countable.")
     least: MetadataValue | None = None
     most: MetadataValue | None = None
 
@@ -119,14 +124,14 @@ class GenerationAnswer(Answer):
 
 
 class OverviewAnswer(Answer):
-    """What a collection holds."""
+    """The fields and generations of a collection."""
 
     fields: list[FieldAnswer]
     generations: list[GenerationAnswer]
 
 
 class ProjectionAnswer(Answer):
-    """A sample of the passages in two dimensions; lists run in parallel."""
+    """A sample of the passages in two dimensions; the lists are parallel."""
 
     generation: int
     ids: list[str]

@@ -8,7 +8,7 @@ from service.schemas.base import Answer
 
 
 class FieldProblemAnswer(Answer):
-    """What is wrong with one part of a request."""
+    """An error in one part of a request."""
 
     pointer: str = Field(description="JSON pointer into the body, or the name of a parameter.")
     detail: str
@@ -22,7 +22,7 @@ class ProblemAnswer(Answer):
     status: int
     detail: str
     instance: str = ""
-    code: str = Field(default="", description="What went wrong, for programs.")
+    code: str = Field(default="", description="Error code, for programs.")
     request_id: str = ""
     errors: list[FieldProblemAnswer] = Field(default_factory=list)
 
@@ -34,14 +34,14 @@ class HealthAnswer(Answer):
 
 
 class CheckAnswer(Answer):
-    """One check that failed."""
+    """A failed check."""
 
     check: str
     detail: str
 
 
 class ReadyAnswer(Answer):
-    """Whether requests can be answered, and what is in the way where not."""
+    """The readiness of the service and its failed checks."""
 
     status: str
     failed: list[CheckAnswer] = Field(default_factory=list)
@@ -49,7 +49,7 @@ class ReadyAnswer(Answer):
 
 
 class OpenAIErrorDetail(Answer):
-    """What went wrong, in OpenAI's words."""
+    """The members of OpenAI's error object."""
 
     message: str
     type: str

@@ -1,4 +1,4 @@
-"""Cohere's rerank (v1 and v2) and infinity's on the wire; TEI's shares their route."""
+"""Rerank requests of Cohere (v1 and v2), infinity and TEI on the wire."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.schemas.base import Answer, LenientRequestBody, WholeNumber, exampl
 
 
 class RelevantSpansOptions(LenientRequestBody):
-    """Cohere: mark the parts of a document that answer the query."""
+    """Cohere's option to mark the relevant parts of a document."""
 
     mode: Literal["enabled", "disabled"] = "disabled"
     threshold: float = Field(default=0.1, ge=0, le=1)
@@ -18,37 +18,37 @@ class RelevantSpansOptions(LenientRequestBody):
 
 
 class DocumentText(Answer):
-    """A document given as an object, or repeated in an answer."""
+    """A document as an object, in a request or an answer."""
 
     text: str
 
 
 class RerankBody(LenientRequestBody):
-    """Documents to order by how well they answer the query."""
+    """Documents to rank for a query."""
 
     query: str = Field(min_length=1)
     documents: list[str | DocumentText] = Field(
-        min_length=1, description="Texts, or objects with a field `text`, as Cohere's first version had them."
+        min_length=1, description="Texts, or objects with a field `text` as in version 1 of Cohere's API."
     )
     model: str = Field(default="", description="Ignored: the service has one reranker.")
-    top_n: WholeNumber | None = Field(default=None, ge=1, le=100_000, description="Only the best so many.")
-    return_documents: bool = Field(default=False, description="Repeat the texts in the answer.")
-    raw_scores: bool = Field(default=False, description="Scores as the model gives them, not brought to 0 … 1.")
-    max_tokens_per_doc: WholeNumber | None = Field(
-        default=None, ge=1, le=1_000_000, description="Ignored beyond the limit."
+    top_n: WholeNumber | None = Field(
+        default=None, ge=1, le=100_000, description="Number of best documents to return; default: all."
     )
+    return_documents: bool = Field(default=False, description="Repeat the texts in the answer.")
+    raw_scores: bool = Field(default=False, description="Return the scores of the model, not scaled to 0 … 1.")
+    max_tokens_per_doc: WholeNumber | None = Field(default=None, ge=1, le=1_000_000, description="Ignored.")
     priority: WholeNumber | None = Field(default=None, ge=-1_000, le=1_000, description="Ignored.")
     relevant_spans: RelevantSpansOptions | None = None
 
     model_config = examples({"query": "what do cats eat", "documents": ["Cats eat mice.", "Wings lift."], "top_n": 1})
 
     def texts(self) -> tuple[str, ...]:
-        """The documents as texts."""
-        return tuple(each if isinstance(each, str) else each.text for each in self.documents)
+        """Return the texts of the documents."""
+        return tuple(document if isinstance(document, str) else document.text for document in self.documents)
 
 
 class TextsBody(LenientRequestBody):
-    """The same as TEI's clients send it."""
+    """Texts to rank for a query, in TEI's form."""
 
     query: str = Field(min_length=1)
     texts: list[str] = Field(min_length=1)

@@ -1,4 +1,7 @@
-"""Searching: `SearchBody` in, `SearchAnswer` out.  The answers mirror the records of retrieval/types.py."""
+"""Searches on the wire: `SearchBody` in, `SearchAnswer` out.
+
+The answers mirror the records of retrieval/types.py.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class WordPartAnswer(Answer):
 
 
 class ScoredSpanAnswer(Answer):
-    """A stretch of a passage's text, in code points, and its share of the score."""
+    """A span of a passage's text, in code points, and its share of the score."""
 
     start: int
     end: int
@@ -30,7 +33,10 @@ class ScoredSpanAnswer(Answer):
 
 
 class DenseExplanationAnswer(Answer):
-    """What a cosine is made of: `exact` says whether the pairs and the remainder add up to the score."""
+    """The parts of a cosine.
+
+    `exact` says whether the pairs and the remainder sum to the score.
+    """
 
     score: float
     exact: bool
@@ -51,14 +57,14 @@ class TermPartAnswer(Answer):
 
 
 class LexicalExplanationAnswer(Answer):
-    """What a BM25 score is made of."""
+    """The parts of a BM25 score."""
 
     score: float
     terms: list[TermPartAnswer]
 
 
 class ExplanationAnswer(Answer):
-    """Why a document matched, told for its best passage."""
+    """The explanation of a document's score, for its best passage."""
 
     start: int
     end: int
@@ -81,14 +87,14 @@ QueryText = Annotated[
     Field(
         min_length=1,
         max_length=20_000,
-        description="What to look for, in plain words.",
+        description="The query, in plain words.",
         json_schema_extra={"pattern": r"[^\s\x1c-\x1f\x85]"},
     ),
     AfterValidator(_not_blank),
 ]
 
 
-_METHODS = ", ".join(f"`{each.name}` is the {each.description}" for each in FUSIONS.values())
+_METHODS = ", ".join(f"`{method.name}` is the {method.description}" for method in FUSIONS.values())
 
 if TYPE_CHECKING:
     FusionName: TypeAlias = str
@@ -97,38 +103,38 @@ else:  # the names of the table
 
 
 def _parameter(name: str, default: float | None, more: str) -> Any:
-    """Return the field of a fusion parameter, with the bounds and the description of the table."""
+    """Return the field of a fusion parameter, as the table describes it."""
     parameter = PARAMETERS[name]
     description = f"{parameter.description[0].upper()}{parameter.description[1:]}{more}"
     return Field(default=default, ge=parameter.low, le=parameter.high, description=description)
 
 
 class SearchOptionFields(BaseModel):
-    """Everything about a search but its query."""
+    """The options of a search, without the query."""
 
-    k: WholeNumber = Field(default=10, ge=1, le=10_000, description="How many documents to return.")
-    offset: WholeNumber = Field(default=0, ge=0, le=10_000, description="How many to skip first, for paging.")
+    k: WholeNumber = Field(default=10, ge=1, le=10_000, description="Number of documents to return.")
+    offset: WholeNumber = Field(default=0, ge=0, le=10_000, description="Number of documents to skip, for paging.")
     mode: ModeName | None = Field(
-        default=None, description="Which retrievers answer; by default hybrid where the collection has words."
+        default=None, description="Retrievers to use; default: hybrid if the collection has a lexical index."
     )
     filter: str = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
     fusion: FusionName = Field(default=DEFAULT_FUSION, description=f"How hybrid joins the rankings: {_METHODS}.")
     weight: float | None = _parameter("weight", None, "; by default chosen for the collection and the query.")
     rrf_k: WholeNumber = _parameter("rrf_k", PARAMETERS["rrf_k"].default, ".")
-    facets: list[str] = Field(default_factory=list, description="Fields whose values are counted over all matches.")
+    facets: list[str] = Field(default_factory=list, description="Fields to count values of, over all matches.")
     sort: str = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
     min_score: float | None = Field(
-        default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Leave out documents that score less."
+        default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Lowest score of a returned document."
     )
     passages_per_document: WholeNumber = Field(
-        default=3, ge=1, le=100, description="Matching passages shown for each hit."
+        default=3, ge=1, le=100, description="Maximum number of passages of each hit."
     )
-    fields: list[str] | None = Field(default=None, description="Metadata fields that come back; by default all.")
+    fields: list[str] | None = Field(default=None, description="Metadata fields to return; default: all.")
     highlight: bool = Field(
-        default=False, description="Mark matched words, and for matches of meaning alone the nearest sentence."
+        default=False, description="Mark matched words; for purely semantic matches, the nearest sentence."
     )
-    exact: bool = Field(default=False, description="Compare with every vector instead of an approximate structure.")
-    explain: bool = Field(default=False, description="Say for each hit why it matched.")
+    exact: bool = Field(default=False, description="Compare the query with every vector; do not use the ANN index.")
+    explain: bool = Field(default=False, description="Explain the score of each hit.")
 
 
 class SearchBody(SearchOptionFields, RequestBody):
@@ -147,7 +153,7 @@ class SearchBody(SearchOptionFields, RequestBody):
 
 
 class SearchParameters(SearchOptionFields, RequestBody):
-    """One search, as URL parameters."""
+    """One search as URL parameters."""
 
     q: QueryText
 
@@ -155,9 +161,9 @@ class SearchParameters(SearchOptionFields, RequestBody):
 
 
 class BatchBody(RequestBody):
-    """Several searches that are answered together."""
+    """Several searches in one request."""
 
-    searches: list[SearchBody] = Field(min_length=1, description="The searches; answers come in the same order.")
+    searches: list[SearchBody] = Field(min_length=1, description="The searches, in the order of the answers.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -167,7 +173,10 @@ class BatchBody(RequestBody):
 
 
 class PassageAnswer(Answer):
-    """A matching passage: `text` is the document's text from `start` to `end`, in Unicode code points."""
+    """A matching passage.
+
+    `text` is the document's text from `start` to `end`, in Unicode code points.
+    """
 
     text: str
     start: int
@@ -178,7 +187,7 @@ class PassageAnswer(Answer):
 
 
 class ScoresAnswer(Answer):
-    """What a score is made of; null where a retriever did not take part."""
+    """The parts of a score; null if a retriever did not take part."""
 
     dense: float | None = None
     lexical: float | None = None
@@ -186,7 +195,7 @@ class ScoresAnswer(Answer):
 
 
 class HitAnswer(Answer):
-    """One document; `rank` counts from 1 over the whole ranking."""
+    """A document of the ranking; `rank` starts at 1."""
 
     rank: int
     id: str
@@ -196,7 +205,7 @@ class HitAnswer(Answer):
     metadata: dict[str, MetadataValue]
     passages: list[PassageAnswer]
     scores: ScoresAnswer = ScoresAnswer()
-    explanation: ExplanationAnswer | None = Field(default=None, description="Where the request asks for it.")
+    explanation: ExplanationAnswer | None = Field(default=None, description="Present if the request asks for it.")
 
 
 class TimingsAnswer(Answer):
@@ -209,14 +218,14 @@ class TimingsAnswer(Answer):
 
 
 class FacetAnswer(Answer):
-    """How many matching documents have a value."""
+    """The number of matching documents with a value."""
 
     value: str | int | float | bool
     count: int
 
 
 class SearchAnswer(Answer):
-    """Hits, best first, and how they were found."""
+    """The hits, best first, with the mode, the timings and the facets."""
 
     query: str
     collection: str
@@ -227,7 +236,7 @@ class SearchAnswer(Answer):
     facets: dict[str, list[FacetAnswer]] = Field(default_factory=dict)
     weight: float | None = None
     weight_reason: str = ""
-    degraded: list[str] = Field(default_factory=list, description="Retrievers left out because of overload.")
+    degraded: list[str] = Field(default_factory=list, description="Retrievers that were skipped because of overload.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -270,6 +279,6 @@ class SearchAnswer(Answer):
 
 
 class BatchAnswer(Answer):
-    """Answers in the order of the searches."""
+    """The answers in the order of the searches."""
 
     results: list[SearchAnswer]

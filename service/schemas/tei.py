@@ -10,27 +10,31 @@ from service.schemas.base import Answer, LenientRequestBody, WholeNumber, exampl
 
 
 class Truncation(LenientRequestBody):
-    """What happens to texts that are longer than the encoder reads."""
+    """The treatment of texts that are longer than the encoder reads."""
 
-    truncate: bool | None = Field(default=None, description="false: refuse texts that would be cut; default: cut.")
-    truncation_direction: Literal["Left", "Right", "left", "right"] = Field(
-        default="right", description="Only `right` is served: the end of a text is cut off."
+    truncate: bool | None = Field(
+        default=None, description="false: refuse texts that are too long; default: truncate them."
     )
-    prompt_name: str | None = Field(default=None, description="`query` or `document`: the encoder's prompt.")
+    truncation_direction: Literal["Left", "Right", "left", "right"] = Field(
+        default="right", description="Only `right` is supported: the end of a text is removed."
+    )
+    prompt_name: str | None = Field(default=None, description="Prompt of the encoder: `query` or `document`.")
 
 
 class EmbedBody(Truncation):
     """Texts to embed."""
 
     inputs: str | list[str] = Field(description="A text, or several.")
-    normalize: bool = Field(default=True, description="Vectors of this service always have length one.")
-    dimensions: WholeNumber | None = Field(default=None, ge=1, le=65_536, description="Keep the first so many numbers.")
+    normalize: bool = Field(default=True, description="Ignored: vectors of this service always have length one.")
+    dimensions: WholeNumber | None = Field(
+        default=None, ge=1, le=65_536, description="Number of leading components to keep."
+    )
 
     model_config = examples({"inputs": ["heat transfer", "boundary layer"]})
 
 
 class SimilarityInputs(LenientRequestBody):
-    """One text and those it is compared with."""
+    """A text and the texts to compare it with."""
 
     source_sentence: str
     sentences: list[str] = Field(min_length=1)
@@ -46,7 +50,7 @@ class SimilarityBody(LenientRequestBody):
 
 
 class TokenizeBody(LenientRequestBody):
-    """Texts to cut into tokens."""
+    """Texts to tokenize."""
 
     inputs: str | list[str]
     add_special_tokens: bool = True
@@ -56,7 +60,7 @@ class TokenizeBody(LenientRequestBody):
 
 
 class TokenAnswer(Answer):
-    """A token and where it stands, in code points; special tokens stand nowhere."""
+    """A token and its offsets in code points; special tokens have none."""
 
     id: int
     text: str
