@@ -34,7 +34,7 @@
     └── MissingExtra               an optional dependency is not installed; has the command
 
 A message has the problem, the value and the next step.  Commands print it and exit with 1; the service maps each
-class to a status in `service/problems.py`.
+class to a status in `service/http/problems.py`.
 """
 
 from __future__ import annotations

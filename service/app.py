@@ -222,10 +222,7 @@ async def repeating(seconds: float, *tasks: Callable[[], None]) -> AsyncIterator
 
 
 async def repeat(seconds: float, tasks: Sequence[Callable[[], None]]) -> None:
-    """Call `tasks` again and again, on a thread.
-
-    Tries a failed task again, and logs each reason once.
-    """
+    """Call `tasks` again and again, on a thread; log each failure reason once."""
     failures: dict[str, str] = {}
     while True:
         await asyncio.sleep(seconds)

@@ -47,10 +47,7 @@ def describe_errors(app: FastAPI) -> Schema:
 
 
 def _name_bounds(schema: Any) -> None:
-    """Rename the bounds of optional numbers.
-
-    Pydantic leaves the bounds of optional `WholeNumber` fields under their Python names.
-    """
+    """Rename bounds that pydantic leaves under their Python names."""
     if isinstance(schema, dict):
         if schema.get("type") == "integer":
             for python, json in (("ge", "minimum"), ("le", "maximum")):

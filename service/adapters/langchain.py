@@ -99,10 +99,7 @@ class AttendexVectorStore(VectorStore):
         ids: list[str] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Add texts to the collection `collection` of the service `client`.
-
-        Creates the collection if it does not exist.
-        """
+        """Add texts to `collection` of the service `client`; create it if needed."""
         client: Client = kwargs["client"]
         store = cls(client, kwargs["collection"], mode=kwargs.get("mode"))
         if kwargs["collection"] not in {known.name for known in client.collections()}:

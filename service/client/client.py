@@ -116,18 +116,12 @@ class Client:
             offset, total = offset + PAGE_DOCUMENTS, page.total
 
     def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
-        """Add or replace documents in one request.
-
-        With `wait`, they are searchable afterwards.
-        """
+        """Add or replace documents in one request; with `wait`, make them searchable."""
         job = self._send(self._calls.add(collection, documents, wait))
         return self.finished(job) if wait else job
 
     def upload(self, collection: str, documents: Iterable[Document]) -> UploadReport:
-        """Add or replace any number of documents, in requests of bounded size.
-
-        Waits for the last one.
-        """
+        """Add or replace any number of documents in bounded requests; wait for all."""
         report, jobs = UploadReport(), list[JobAnswer]()
         for part in parts_of(documents):
             jobs.append(self.add(collection, part, wait=False))
@@ -248,18 +242,12 @@ class AsyncClient:
             offset, total = offset + PAGE_DOCUMENTS, page.total
 
     async def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
-        """Add or replace documents in one request.
-
-        With `wait`, they are searchable afterwards.
-        """
+        """Add or replace documents in one request; with `wait`, make them searchable."""
         job = await self._send(self._calls.add(collection, documents, wait))
         return await self.finished(job) if wait else job
 
     async def upload(self, collection: str, documents: Iterable[Document] | AsyncIterable[Document]) -> UploadReport:
-        """Add or replace any number of documents, in requests of bounded size.
-
-        Waits for the last one.
-        """
+        """Add or replace any number of documents in bounded requests; wait for all."""
         report, jobs = UploadReport(), list[JobAnswer]()
         async for part in parts_async(documents):
             jobs.append(await self.add(collection, part, wait=False))

@@ -1,7 +1,4 @@
-"""Requests of the client, apart from how they are sent.
-
-Calls, answers, errors, and the pauses between attempts.
-"""
+"""Requests of the client: calls, answers, errors, pauses between attempts."""
 
 from __future__ import annotations
 
@@ -199,10 +196,7 @@ def done(job: JobAnswer) -> JobAnswer:
 
 
 def pauses(retries: int) -> Iterator[float | None]:
-    """Yield the seconds to wait after each attempt; None after the last.
-
-    They grow, and are random, so that two callers do not come back together.
-    """
+    """Yield growing, random seconds to wait after attempts; None after the last."""
     for attempt in range(retries):
         yield random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, 0.2 * 2.0**attempt)
     yield None

@@ -81,10 +81,7 @@ def run_service(directory: Path, settings: Settings) -> None:
 
 
 def check_directory(directory: Path) -> None:
-    """Raise NotACollection unless the directory exists.
-
-    An empty folder is allowed: its collections may come later.
-    """
+    """Raise NotACollection unless the directory exists; an empty one may fill later."""
     if not directory.is_dir():
         raise NotACollection(
             f"{directory} is not a directory; make a collection with `attendex index SOURCE --into DIR`"

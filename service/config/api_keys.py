@@ -93,10 +93,7 @@ class KeyRing:
             self._stamp = stamp
 
     def caller(self, presented: str) -> Caller | None:
-        """Return the caller with this key; None for an unknown key.
-
-        Takes the same time for a wrong key as for a right one.
-        """
+        """Return the key's caller or None, in constant time."""
         digest = digest_of(presented)
         found = None
         for key in self._keys:

@@ -222,10 +222,7 @@ class EffectiveSetting:
 
 
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
-    """Return the effective settings.  Raises SettingsError.
-
-    `flags` are those of the command line, by dotted name.
-    """
+    """Return the settings; `flags` have dotted names.  Raises SettingsError."""
     nested = _nested(flags or {})
     file = nested.get("config") or os.environ.get(f"{PREFIX}CONFIG")
     if file and not Path(file).is_file():
@@ -312,10 +309,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Return the flags of `name=value` assignments.  Raises SettingsError.
-
-    A value is read as TOML if it is TOML, else as text.
-    """
+    """Return flags of NAME=VALUE, read as TOML or else text.  Raises SettingsError."""
     known = {name for name, _ in fields_of(Settings)}
     flags: dict[str, Any] = {}
     for assignment in assignments:

@@ -30,10 +30,7 @@ LEXICAL = b"lexical"  # a body with this word may be a search without the encode
 
 
 class EarlyRefusalMiddleware:
-    """Answers searches with 429 while the search queue is full.
-
-    It counts refusals, and does not log them.
-    """
+    """Answers searches with 429 while the search queue is full; does not log them."""
 
     def __init__(self, app: ASGIApp, *, lifecycle: Lifecycle, keys: KeyRing, metrics: Metrics) -> None:
         self.app = app
@@ -67,10 +64,7 @@ class EarlyRefusalMiddleware:
         return 0 < length <= MAX_BODY_BYTES and self._may_search(scope)
 
     def _may_search(self, scope: Scope) -> bool:
-        """Check the caller's key, if keys are needed.
-
-        A request without a key must not start load shedding.
-        """
+        """Check the key: requests without one must not start load shedding."""
         return self._keys.open or self._keys.caller(presented_key(scope)) is not None
 
     async def _refuse(self, gate: SearchGate, scope: Scope, receive: Receive, send: Send) -> None:

@@ -29,10 +29,7 @@ MAX_FIELD_PROBLEMS = 20  # in one problem document
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """An error in one part of a request.
-
-    `pointer` is a JSON pointer into the body, or the parameter's name.
-    """
+    """An error in one part of a request: JSON pointer, or name of a parameter."""
 
     pointer: str
     detail: str
@@ -168,10 +165,7 @@ class Dialect:
 
 
 def native_content(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
-    """Return the members of an RFC 9457 document.
-
-    `code`, `request_id` and `errors` are extension members.
-    """
+    """Return the members of an RFC 9457 document and our three extensions."""
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
@@ -217,10 +211,7 @@ def _cohere_error(problem: Problem, _path: str, request_id: str) -> Response:
 
 
 def _bad_request(problem: Problem) -> Problem:
-    """Return the problem with 400 for 422.
-
-    OpenAI and Cohere answer with 400 if a body does not fit its schema.
-    """
+    """Return 400 for 422, as OpenAI and Cohere answer for invalid bodies."""
     return replace(problem, status=400) if problem.status == 422 else problem
 
 

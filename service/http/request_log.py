@@ -51,10 +51,7 @@ class RequestOutcome:
 
 
 class RequestLogMiddleware:
-    """Gives each request an id; counts, times and logs it.
-
-    Answers with 500 if an inner layer failed.
-    """
+    """Gives each request an id; counts, times and logs it; answers failures."""
 
     def __init__(self, app: ASGIApp, *, settings: LogSettings, metrics: Metrics) -> None:
         self.app = app

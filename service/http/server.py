@@ -96,10 +96,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Ends in order: readiness off, running requests finished, exit code 0.
-
-    A second signal ends the process at once.
-    """
+    """Ends in order, with exit code 0; a second signal ends the process at once."""
 
     def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings) -> None:
         super().__init__(config)
@@ -114,10 +111,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals on the event loop.
-
-        Unlike the base class, do not raise them again after an orderly end.
-        """
+        """Handle signals on the event loop; do not raise them again at the end."""
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread gets signals
             return
@@ -142,10 +136,7 @@ class Server(uvicorn.Server):
         self._ending = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
-        """Serve a moment longer, so that balancers see /readyz change.
-
-        Then refuse new requests and wait for the running ones.
-        """
+        """Serve a moment longer, so that balancers see /readyz; then end in order."""
         lifecycle, grace = self._lifecycle, self._settings.grace_seconds
         await asyncio.sleep(min(self._settings.drain_seconds, grace))
         lifecycle.closed = True
@@ -155,10 +146,7 @@ class Server(uvicorn.Server):
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Return a bound socket, so that the port is known before the service starts.
-
-    Raises SettingsError.
-    """
+    """Return a socket that is bound before the service starts.  Raises SettingsError."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # naming TCP switches Nagle off
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -14,10 +14,7 @@ LOGGER = "attendex.service"
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object for each line.
-
-    Fields given as `extra={"fields": …}` stand beside the message.
-    """
+    """One JSON object for each line; `extra={"fields": …}` adds members."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -25,10 +25,7 @@ STAGES = ("encode", "retrieve", "fetch")
 
 
 def provider_from_environment() -> TracerProvider | None:
-    """Return the provider that the standard variables describe.
-
-    Returns None if no endpoint is set. Raises MissingExtra.
-    """
+    """Return the configured provider; None without endpoint.  Raises MissingExtra."""
     if not any(os.environ.get(name) for name in ENDPOINTS) or os.environ.get("OTEL_SDK_DISABLED") == "true":
         return None
     os.environ.setdefault("OTEL_SERVICE_NAME", "attendex")
@@ -94,10 +91,7 @@ def _describe(span: Span, scope: Scope) -> None:
 
 
 def _add_stages(tracer: Tracer, span: Span, timings: Timings) -> None:
-    """Add child spans from measured durations.
-
-    They follow each other, and the last one ends now.
-    """
+    """Add child spans from measured durations, one after the other."""
     from opentelemetry import trace
 
     context = trace.set_span_in_context(span)

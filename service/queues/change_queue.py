@@ -56,10 +56,7 @@ class ChangeJob:
 
 
 class ChangeQueue:
-    """The queue of changes.
-
-    It remembers the last jobs until the process ends.
-    """
+    """The queue of changes; it remembers the last jobs until the process ends."""
 
     def __init__(self, collections: OpenCollections, queue_length: int) -> None:
         self._collections = collections
@@ -89,10 +86,7 @@ class ChangeQueue:
             )
 
     def forget(self, collection: str) -> None:
-        """Fail the waiting changes of a dropped collection.
-
-        A collection that is created under the same name later is another collection.
-        """
+        """Fail the waiting changes of a dropped collection."""
         with self._woken:
             dropped = [job for job in self._waiting if job.collection == collection]
             self._waiting = deque(job for job in self._waiting if job.collection != collection)
@@ -146,19 +140,13 @@ class ChangeQueue:
             self._rest(jobs[0])
 
     def _rest(self, last: ChangeJob) -> None:
-        """Pause if the next job is for the same collection.
-
-        Searches get the cores meanwhile, and more jobs share the next generation.
-        """
+        """Pause if the next job is for the same collection: searches get the cores."""
         with self._woken:
             if self._waiting and _can_share(self._waiting[0], last):
                 self._woken.wait_for(lambda: self._closes_at is not None, REST_S)
 
     def _next(self) -> list[ChangeJob]:
-        """Return the oldest job and the jobs behind it that can share its generation.
-
-        Returns none if the queue is closed.
-        """
+        """Return the oldest job and those that share its generation; none if closed."""
         with self._woken:
             while not self._waiting:
                 if self._closes_at is not None:
@@ -230,10 +218,7 @@ def _finish(jobs: Iterable[ChangeJob]) -> None:
 
 
 def _can_share(job: ChangeJob, first: ChangeJob) -> bool:
-    """Check whether a job can share a generation.
-
-    A job with a filter cannot: the filter must see the committed changes of the jobs before it.
-    """
+    """Check whether a job can share a generation; a filter must see earlier jobs."""
     return job.collection == first.collection and not (job.change and job.change.filter)
 
 

@@ -201,10 +201,7 @@ class Batcher(Generic[T, R]):
         loop.call_soon_threadsafe(_resolve, waiting.future, answer)
 
     def _leaves_second_part(self) -> bool:
-        """Decide whether another thread finishes the batch.
-
-        If not, this thread is no longer a worker.
-        """
+        """Decide whether another thread finishes the batch, or this one stops working."""
         with self._lock:
             leaves = self._finishing > 0 or self._is_worthwhile(self._working - 1)
             self._finishing += 1
@@ -212,10 +209,7 @@ class Batcher(Generic[T, R]):
         return leaves
 
     def _take(self) -> list[_Waiting[T, R]]:
-        """Return the next batch.  An empty batch tells the worker to exit.
-
-        Items whose callers have gone are dropped.
-        """
+        """Return the next batch.  An empty batch tells the worker to exit."""
         batch: list[_Waiting[T, R]] = []
         cost = 0
         with self._lock:

@@ -31,10 +31,7 @@ CHARACTERS_PER_TOKEN = 4  # an estimate that decides the sizes of batches only
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts for one encoder, all queries or all passages.
-
-    An empty `encoder` means the default encoder of the service.
-    """
+    """Texts for one encoder; an empty `encoder` means the service's default."""
 
     encoder: str
     texts: tuple[str, ...]
@@ -181,10 +178,7 @@ class RerankScorer:
         self._threads = threads
 
     async def rank(self, encoder: str, query: str, texts: tuple[str, ...], *, raw: bool) -> list[RankedText]:
-        """Return all texts by (score descending, index ascending).
-
-        Scores are 0 … 1 unless `raw`.
-        """
+        """Return texts by (score descending, index ascending); 0 … 1 unless `raw`."""
         scores = await self._scores(encoder, query, texts)
         if not raw:
             scores = _sigmoid(scores) if self._reranker else (1 + scores) * np.float32(0.5)

@@ -72,10 +72,7 @@ class SearchQueue:
 
     @property
     def max_concurrent(self) -> int:
-        """The number of searches of one list that may run together.
-
-        A list must not fill the queue.
-        """
+        """The number of searches of one list that may run together."""
         return max(1, min(self._queue.batch_searches, self._queue.length // SHEDDING_SHARE))
 
     @property

@@ -33,10 +33,7 @@ class BoundedThreadPool:
         self._lock = threading.Lock()
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return `function(*arguments)`, run on a thread.
-
-        Raises Overloaded if the pool is full, or the error of the function.
-        """
+        """Return `function(*arguments)`, run on a thread.  Raises Overloaded if full."""
         with self._lock:
             full = self._in_use >= self._capacity
             self._in_use += not full

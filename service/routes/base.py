@@ -29,18 +29,12 @@ class TextRequest(Request):
     """A request whose JSON contains valid text only."""
 
     async def json(self) -> Any:
-        """Return the body.
-
-        Raises JSONDecodeError, also for an unpaired surrogate, which no file format could store.
-        """
+        """Return the body.  Raises JSONDecodeError, also for unpaired surrogates."""
         return orjson.loads(await self.body())
 
 
 class JsonRoute(APIRoute):
-    """A route with JSON bodies.
-
-    A subclass for another protocol sets the dialect of its errors.
-    """
+    """A route with JSON bodies; a subclass sets the dialect of its errors."""
 
     dialect: ClassVar[Dialect] = NATIVE
 
@@ -103,10 +97,7 @@ def authorized(request: Request, role: Role, collection: str | None = None) -> S
 
 
 def authorized_to_change(request: Request, role: Role, collection: str) -> Services:
-    """Return the services for a change, as `authorized`.
-
-    Raises Forbidden, also if the service is read-only.
-    """
+    """Return the services for a change.  Raises Forbidden, also if read-only."""
     services = authorized(request, role, collection)
     if not services.settings.writable:
         raise Forbidden("this service accepts no changes; set writable = true to allow them")

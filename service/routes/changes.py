@@ -82,10 +82,7 @@ async def job(name: Name, job_id: str, request: Request) -> Response:
 
 @router.put("", response_model=CollectionDetails, status_code=201, summary="Create a collection")
 async def create(name: NewName, body: CollectionBody, request: Request) -> Response:
-    """Create it empty, with an encoder of the service.
-
-    409 if a collection of that name exists.
-    """
+    """Create it empty; 409 if a collection of that name exists."""
     services = authorized_to_change(request, Role.ADMIN, name)
     encoder = services.encoders.resolve(body.encoder)
     schema = None if body.fields is None else {field: FieldType(kind) for field, kind in body.fields.items()}
@@ -95,10 +92,7 @@ async def create(name: NewName, body: CollectionBody, request: Request) -> Respo
 
 @router.delete("", status_code=204, summary="Drop a collection")
 async def drop(name: Name, request: Request) -> Response:
-    """Drop it with all its generations.
-
-    Running requests finish first; waiting changes fail.
-    """
+    """Drop it.  Running requests finish first; waiting changes fail."""
     services = authorized_to_change(request, Role.ADMIN, name)
     await services.threads.run(_drop, services, name)
     return Response(status_code=204)

@@ -144,10 +144,7 @@ async def collection_overview(name: Name, request: Request) -> Response:
 
 @router.get("/{name}/projection", response_model=ProjectionAnswer, summary="A map of the vectors")
 async def projection(name: Name, request: Request) -> Response:
-    """Return a sample of the passages in two dimensions.
-
-    The first two principal components of the vectors are the axes.
-    """
+    """Return a sample of the passages on the first two principal components."""
     services = authorized(request, Role.READ, name)
     return json_response(await services.threads.run(_projection, services, name))
 

@@ -25,10 +25,7 @@ async def explain(name: Name, body: ExplainBody, request: Request) -> Response:
 
 @router.post("/attention", response_model=AttentionAnswer, summary="The encoder's self-attention")
 async def attention(name: Name, body: AttentionBody, request: Request) -> Response:
-    """Return one layer's attention weights, merged to words.
-
-    The text is the query, or the document's best passage.
-    """
+    """Return one layer's attention over the query or the passage, by word."""
     services = authorized(request, Role.READ, name)
     return json_response(await services.threads.run(_attention, services, name, body))
 

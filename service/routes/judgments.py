@@ -55,10 +55,7 @@ async def qrels_tsv(name: Name, request: Request) -> Response:
 
 @router.get("/qrels.txt", response_class=Response, responses=TEXT, summary="Judgments (TREC)")
 async def qrels_txt(name: Name, request: Request) -> Response:
-    """Return judgments for `attendex evaluate --qrels` and other TREC tools.
-
-    The format allows no ids with spaces.
-    """
+    """Return judgments for TREC tools; the format allows no ids with spaces."""
     return _text(trec_qrels_lines(qrels_of(await _judgments(authorized(request, Role.READ, name), name))))
 
 

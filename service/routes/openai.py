@@ -30,10 +30,7 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute)
 
 @router.post("/embeddings", response_model=EmbeddingsAnswer, summary="Embed texts (OpenAI)")
 async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
-    """Return vectors of length one, in the order of the texts.
-
-    Texts that are too long are truncated.
-    """
+    """Return vectors of length one; texts that are too long are truncated."""
     services = authorized(request, Role.READ)
     texts = checked_texts(body.input, services.settings.limits)
     encoder = services.encoders.resolve(body.model)

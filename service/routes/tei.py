@@ -48,10 +48,7 @@ async def embed_at_root(body: EmbedBody, request: Request) -> Response:
 
 @router.post("/embed_all", response_model=list[list[list[float]]], summary="Token states before pooling (TEI)")
 async def embed_all(body: EmbedBody, request: Request) -> Response:
-    """Return the states of each text's tokens, special tokens included.
-
-    They are not normalized.
-    """
+    """Return the states of all tokens of each text, not normalized."""
     services = authorized(request, Role.READ)
     texts = checked_texts(body.inputs, services.settings.limits)
     embedding_request = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(body.prompt_name))

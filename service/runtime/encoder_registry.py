@@ -43,10 +43,7 @@ class CachingEncoder(SentenceEncoder):
         return np.stack(cached) if cached else np.zeros((0, self.dimension), dtype=np.float32)
 
     def _cached(self, digest: bytes, text: str, found: dict[bytes, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Return the vector that was cached first.
-
-        Two threads may have encoded the same query.
-        """
+        """Return the vector that was cached first: two threads may encode one query."""
         vector = self._vectors.pop(digest, None)
         if vector is None:
             vector = found[digest].copy() if digest in found else super().encode_queries([text])[0]
@@ -78,10 +75,7 @@ class EncoderRegistry:
         self._loading = threading.Lock()  # held while an encoder is loaded, not to read the loaded ones
 
     def get(self, name: str) -> SentenceEncoder:
-        """Return the encoder of a name from the settings or a manifest.
-
-        Encoders are loaded one at a time. Raises EncoderError.
-        """
+        """Load the named encoder, one at a time, and return it.  Raises EncoderError."""
         name = DEFAULT if name in DEFAULT_NAMES else name
         if name in self._loaded:
             return self._loaded[name]
@@ -114,8 +108,5 @@ class EncoderRegistry:
 
 
 def shown_name(name: str) -> str:
-    """Return an encoder's name as callers see it.
-
-    Of a folder on this machine, callers see the last part only.
-    """
+    """Return an encoder's name for callers: of a local folder, the last part."""
     return Path(name).name if name.startswith((".", "/", "~")) or name.count("/") > 1 else name

@@ -89,10 +89,7 @@ class OpenCollections:
 
     @contextmanager
     def lease(self, name: str) -> Iterator[Searcher]:
-        """Yield the collection's searcher; it stays open until the block ends.
-
-        Raises CollectionNotFound, CollectionError.
-        """
+        """Yield the open searcher.  Raises CollectionNotFound, CollectionError."""
         with self._lock:
             served = self._find(name)
             served.users += 1
@@ -106,10 +103,7 @@ class OpenCollections:
                 served.searcher.close()
 
     def refresh(self) -> None:
-        """Open new and changed collections, close removed ones.
-
-        Blocks; runs beside requests.
-        """
+        """Open new and changed collections, close removed ones.  Blocks."""
         with self._refreshing:
             found = self._on_disk()
             for name, path in found.items():
@@ -128,10 +122,7 @@ class OpenCollections:
         self.refresh()
 
     def drop(self, name: str) -> None:
-        """Remove a collection, also a damaged one, from service and from the disk.
-
-        Raises CollectionNotFound, CollectionLocked.
-        """
+        """Remove a collection.  Raises CollectionNotFound, CollectionLocked."""
         path = self._on_disk().get(name)
         if path is None:
             raise CollectionNotFound(no_collection(name))
@@ -207,10 +198,7 @@ class OpenCollections:
 
 
 def no_collection(name: str) -> str:
-    """Return the error message for an unknown collection.
-
-    A caller gets the same message for a collection outside its key's scope.
-    """
+    """Return the message for a collection that is unknown or out of scope."""
     return f"no collection {name!r} here; GET /v1/collections lists them"
 
 

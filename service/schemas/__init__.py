@@ -1,4 +1,1 @@
-"""Wire types: requests that are checked on arrival, and answers.
-
-They import pydantic only.
-"""
+"""Wire types: requests and answers.  They import pydantic only."""

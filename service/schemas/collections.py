@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from service.schemas.base import Answer, RequestBody
+from service.schemas.base import Answer, RequestBody, examples
 from service.schemas.search import MetadataValue
 
 
@@ -82,10 +82,7 @@ FieldName = Annotated[str, Field(min_length=1)]
 
 
 class DocumentBody(RequestBody):
-    """A document to add; it replaces a document with the same id.
-
-    Further fields become metadata, like those under `metadata`.
-    """
+    """A document to add or replace; further fields become metadata."""
 
     id: str = Field(min_length=1, max_length=1_000)
     text: str
@@ -100,12 +97,8 @@ class DocumentsBody(RequestBody):
 
     documents: list[DocumentBody] = Field(min_length=1)
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"documents": [{"id": "a1", "title": "Aspirin", "text": "Aspirin thins blood.", "year": 2003}]}
-            ]
-        }
+    model_config = examples(
+        {"documents": [{"id": "a1", "title": "Aspirin", "text": "Aspirin thins blood.", "year": 2003}]}
     )
 
 
@@ -115,7 +108,7 @@ class DeleteBody(RequestBody):
     ids: list[str] = Field(default_factory=list, max_length=100_000)
     filter: str = Field(default="", description="Delete every document that matches.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["a1"]}, {"filter": "year < 1990"}]})
+    model_config = examples({"ids": ["a1"]}, {"filter": "year < 1990"})
 
 
 class CollectionBody(RequestBody):
@@ -126,7 +119,7 @@ class CollectionBody(RequestBody):
         default=None, description="Metadata fields and their types; by default inferred from the documents."
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"fields": {"year": "number"}}]})
+    model_config = examples({}, {"fields": {"year": "number"}})
 
 
 class JobAnswer(Answer):

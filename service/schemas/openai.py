@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from service.schemas.base import Answer, LenientRequestBody, WholeNumber
+from service.schemas.base import Answer, LenientRequestBody, WholeNumber, examples
 
 TOKEN_ARRAYS = (
     "`input` holds token ids, but this service takes text: its encoder has another tokenizer. "
@@ -28,13 +28,9 @@ class EmbeddingsBody(LenientRequestBody):
     )
     user: str | None = Field(default=None, description="Ignored.")
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"input": "a short text", "model": "sentence-transformers/all-MiniLM-L6-v2"},
-                {"input": ["one", "two"], "model": "default", "encoding_format": "base64"},
-            ]
-        }
+    model_config = examples(
+        {"input": "a short text", "model": "sentence-transformers/all-MiniLM-L6-v2"},
+        {"input": ["one", "two"], "model": "default", "encoding_format": "base64"},
     )
 
     @field_validator("input", mode="before")

@@ -58,10 +58,7 @@ class AttentionAnswer(Answer):
 
 
 class JudgmentBody(RequestBody):
-    """The grade of a document for a query, 0 (irrelevant) to 3 (perfect).
-
-    A null grade removes the judgment.
-    """
+    """The grade of a document, 0 (irrelevant) to 3 (perfect); null removes it."""
 
     query: QueryText
     document: str = Field(min_length=1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS, PARAMETERS
-from service.schemas.base import Answer, RequestBody, WholeNumber
+from service.schemas.base import Answer, RequestBody, WholeNumber, examples
 
 
 class WordPartAnswer(Answer):
@@ -142,13 +142,9 @@ class SearchBody(SearchOptionFields, RequestBody):
 
     query: QueryText
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"query": "does aspirin lower the risk of stroke"},
-                {"query": "wing in a slipstream", "k": 3, "mode": "hybrid", "explain": False},
-            ]
-        }
+    model_config = examples(
+        {"query": "does aspirin lower the risk of stroke"},
+        {"query": "wing in a slipstream", "k": 3, "mode": "hybrid", "explain": False},
     )
 
 
@@ -165,11 +161,7 @@ class BatchBody(RequestBody):
 
     searches: list[SearchBody] = Field(min_length=1, description="The searches, in the order of the answers.")
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"searches": [{"query": "heat transfer"}, {"query": "boundary layer", "k": 5}]}]
-        }
-    )
+    model_config = examples({"searches": [{"query": "heat transfer"}, {"query": "boundary layer", "k": 5}]})
 
 
 class PassageAnswer(Answer):
