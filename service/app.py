@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from indexer.building.document_changes import remove_dropped
+from indexer.building.collection_lifecycle import remove_dropped
 from retrieval.errors import AttendexError
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.protocols import Reranker

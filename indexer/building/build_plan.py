@@ -1,35 +1,42 @@
-"""What a build will cost, before anything is done: a sample is read, cut and encoded, and scaled up."""
+"""Estimate a build before it runs: count the documents of the sources, and measure a sample."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from indexer.building.chunking import chunk, passage_texts
 from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.pipeline import BuildSettings, chunking_for
-from indexer.building.size_estimate import estimate_sources
-from indexer.readers import open_documents
+from indexer.readers import ReadLimits, ReadOptions, find_beir_corpus, open_documents
+from indexer.readers.formats.compressed import DAMAGE, expanded, uncompressed_name
+from indexer.readers.formats.format_table import format_for_suffix
+from indexer.readers.sources.folders import walk
+from indexer.readers.sources.paths import is_path
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import InputError
+from retrieval.errors import BadDocument, InputError
 from retrieval.index.vectors.index_choice import choose_ann_index
 from retrieval.types import Document
 
+SAMPLED_BYTES = 4 << 20
 SAMPLED_DOCUMENTS = 256
 SAMPLED_PASSAGES = 256
-BASE_MEMORY_BYTES = 700 << 20  # interpreter, libraries, encoder, one block on its way
-PASSAGE_MEMORY_BYTES = 400  # what a writer remembers of each
-WORDS_SHARE = 0.45  # size of the index of words to that of the text
+BASE_MEMORY_BYTES = 700 << 20  # interpreter, libraries, encoder, one block of documents
+PASSAGE_MEMORY_BYTES = 400  # that a writer keeps for each passage
+LEXICAL_SHARE = 0.45  # size of the lexical index, relative to the text
 
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """Expectations for a build.  `structure` is empty for exact search; counts are estimates but the sampled one."""
+    """The estimated cost of a build.
+
+    `structure` names the ANN index; it is empty for exact search.  All counts but `sampled_documents` are estimates.
+    """
 
     sampled_documents: int
     documents: int
@@ -42,21 +49,21 @@ class BuildPlan:
 
 
 def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSettings) -> BuildPlan:
-    """Read a sample of `sources` and say what building will take; nothing is written.
+    """Read, cut and encode a sample of `sources`, and scale the cost up; nothing is written.
 
-    Raises InputError where there is nothing to sample.
+    Raises InputError if there is no document to sample.
     """
     encoder = load_build_encoder(into, settings.encoder, settings.runtime, settings.precision)
     sample = _sample(sources, settings)
-    cut = chunking_for(sources, settings)
-    texts = passage_texts(sample, [chunk(document, encoder.tokenizer, cut) for document in sample])
+    chunking = chunking_for(sources, settings)
+    texts = passage_texts(sample, [chunk(document, encoder.tokenizer, chunking) for document in sample])
     speed = _passages_per_second(encoder, texts)
     size = estimate_sources(sources, settings.read)
     documents = max(size.documents if size else 0, len(sample))
     passages = round(documents * len(texts) / len(sample))
     structure = choose_ann_index(passages, encoder.dimension, settings.vectors)
     structure_bytes = structure.bytes_per_vector * passages if structure else 0.0
-    text_bytes = documents * sum(len(f"{each.title}{each.text}".encode()) for each in sample) / len(sample)
+    text_bytes = documents * sum(len(f"{document.title}{document.text}".encode()) for document in sample) / len(sample)
     vector_bytes = passages * encoder.dimension * np.dtype(settings.vectors.dtype).itemsize
     return BuildPlan(
         sampled_documents=len(sample),
@@ -64,7 +71,7 @@ def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSetting
         passages=passages,
         passages_per_second=speed,
         seconds=passages / speed,
-        disk_bytes=round(text_bytes * (1 + WORDS_SHARE) + vector_bytes + structure_bytes),
+        disk_bytes=round(text_bytes * (1 + LEXICAL_SHARE) + vector_bytes + structure_bytes),
         peak_memory_bytes=round(BASE_MEMORY_BYTES + passages * PASSAGE_MEMORY_BYTES + structure_bytes),
         structure=structure.factory if structure else "",
     )
@@ -74,14 +81,69 @@ def _sample(sources: Sequence[Path | str], settings: BuildSettings) -> list[Docu
     items = chain.from_iterable(open_documents(source, settings.read) for source in sources)
     sample = list(islice((item for item in items if isinstance(item, Document)), SAMPLED_DOCUMENTS))
     if not sample:
-        raise InputError(f"{', '.join(map(str, sources))}: no document could be read")
+        raise InputError(f"{', '.join(map(str, sources))}: no document could be read; name a source with documents")
     return sample
 
 
 def _passages_per_second(encoder: SentenceEncoder, texts: Sequence[str]) -> float:
-    """How fast some of the texts, spread over the sample, are encoded."""
+    """Measure the encoding of some texts, spread over the sample."""
     some = texts[:: max(1, len(texts) // SAMPLED_PASSAGES)]
-    encoder.encode_passages(some[:16])  # the first run of a shape is slower
+    encoder.encode_passages(some[:16])  # warm up: the first run of a shape is slower
     started = time.perf_counter()
     encoder.encode_passages(some)
     return len(some) / (time.perf_counter() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSize:
+    """The estimated documents of sources, and their bytes on disk."""
+
+    documents: int
+    size_bytes: int
+
+
+def estimate_sources(sources: Iterable[Path | str], options: ReadOptions) -> SourceSize | None:
+    """Estimate the number of documents of `sources`; return None for standard input and the web."""
+    sources = list(sources)
+    if not all(map(is_path, sources)):
+        return None
+    files = [path for source in sources for path in _source_files(Path(source), options)]
+    return SourceSize(sum(_count_documents(path) for path in files), sum(map(_size_bytes, files)))
+
+
+def _source_files(source: Path, options: ReadOptions) -> Iterator[Path]:
+    if corpus := find_beir_corpus(source):
+        yield corpus
+    elif source.is_dir():
+        yield from (found.path for found in walk(source, options) if not found.failed)
+    elif source.is_file():
+        yield source
+
+
+def _count_documents(path: Path) -> int:
+    named = format_for_suffix(uncompressed_name(PurePosixPath(path.name)).suffix)
+    if named is not None and named.is_line_oriented:
+        return _count_lines(path)
+    count = named.count_documents(path) if named is not None else None
+    return 1 if count is None else count
+
+
+def _count_lines(path: Path) -> int:
+    """Count the lines of the first mebibytes, and scale their number to the whole file."""
+    try:
+        with path.open("rb") as raw:
+            stream = expanded(raw, ReadLimits())
+            data = stream.read(SAMPLED_BYTES)
+            lines = data.count(b"\n") + (not data.endswith(b"\n"))
+            read = raw.tell()
+    except (OSError, BadDocument, *DAMAGE):
+        return 1  # the build reports the fault
+    whole = len(data) < SAMPLED_BYTES
+    return lines if whole else round(lines * _size_bytes(path) / max(1, read))
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # the file was removed meanwhile

@@ -1,4 +1,4 @@
-"""The encoder of a build, loaded in a thread of its own for whoever has other things to import meanwhile."""
+"""Load the encoder of a build, if wanted in a thread while the caller imports other modules."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from retrieval.index.storage.manifest import read_manifest
 
 
 def load_build_encoder(into: Path, name: str, runtime: str, precision: str) -> SentenceEncoder:
-    """The encoder `name`; where that is "", the one that made the collection, else the default."""
-    return load_encoder(_name_for(into, name), runtime=runtime, precision=precision, bulk=True)
+    """Load the encoder `name`; for "" the one that made the collection, or the default for a new one."""
+    return load_encoder(_resolve_name(into, name), runtime=runtime, precision=precision, bulk=True)
 
 
 @contextmanager
@@ -27,11 +27,11 @@ def preload_encoder(into: Path, name: str, runtime: str, precision: str) -> Iter
     block ends after the thread, because an interpreter that exits while an encoder loads breaks that thread.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="attendex-encoder") as pool:
-        at_hand = is_local(_name_for(into, name))
-        yield pool.submit(load_build_encoder, into, name, runtime, precision) if at_hand else None
+        local = is_local(_resolve_name(into, name))
+        yield pool.submit(load_build_encoder, into, name, runtime, precision) if local else None
 
 
-def _name_for(into: Path, name: str) -> str:
+def _resolve_name(into: Path, name: str) -> str:
     if name:
         return name
     try:

@@ -1,4 +1,7 @@
-"""Where a text may be cut: paragraph, sentence, line and word borders, for scripts with and without spaces."""
+"""Find the boundaries at which a text may be cut: paragraphs, sentences, lines and words.
+
+This works for scripts with and without spaces between words.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +15,27 @@ from numpy.typing import NDArray
 
 
 class BoundaryStrength(IntEnum):
-    """How good a place to cut is."""
+    """How well a boundary suits a cut; a larger value is better."""
 
     WORD = 1
-    CLAUSE = 2  # a line's end, a semicolon or comma
+    CLAUSE = 2  # the end of a line, a semicolon or a comma
     SENTENCE = 3
     PARAGRAPH = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Boundaries:
-    """Places where a text may be cut, ascending: a cut at `offsets[i]` begins a part with that character."""
+    """Boundaries of a text, ascending: after a cut at `offsets[i]` a part begins with that character."""
 
     offsets: NDArray[np.int64]
     strengths: NDArray[np.int8]
 
 
-# One scan finds every border except plain spaces.  The alternatives are tried in this order at each position; a run of
-# stops is entered at its first only and never given back, so that no text takes more than linear time.
+# One scan finds every boundary except plain spaces.  The alternatives are tried in this order at each position.
+# A run of stops is entered at its first stop only and is never given back, so that every text takes linear time.
 CLOSING = "\"'”’»›」』）)\\]】》〉"
 STOPS = ".!?…؟۔։।॥።။"  # of Latin, Arabic, Armenian, Devanagari, Ethiopic and Burmese script
-BORDER = re.compile(
+BOUNDARY = re.compile(
     rf"""
       (?P<paragraph> \n[^\S\n]*\n\s* | \f\s* )
     | (?P<wide> [。！？｡]+ [{CLOSING}]* \s* )                  # Chinese and Japanese: no space follows
@@ -42,7 +45,7 @@ BORDER = re.compile(
     re.VERBOSE,
 )
 WORD = re.compile(r"\s+")
-# Words after which a full stop does not end a sentence.  Lower case, without the stop.
+# A full stop after one of these does not end a sentence.  Lower case, without the stop.
 ABBREVIATIONS = frozenset(
     """
     abbr abs al approx apr art aug bd bzw ca cf ch co corp dec dept dr ed eds eg env eq eqs etc ex feb fig figs ie inc
@@ -54,9 +57,9 @@ LOOK_BACK = 24  # characters; longer than any abbreviation
 
 
 def find_boundaries(text: str) -> Boundaries:
-    """Boundaries within `text`, its two ends left out.  Where two fall together, the stronger counts."""
+    """Find the boundaries inside `text`, without its two ends; of two at one offset, take the stronger."""
     found: dict[int, int] = {match.end(): BoundaryStrength.WORD for match in WORD.finditer(text)}
-    for offset, strength in _marks(text):
+    for offset, strength in _marked_boundaries(text):
         found[offset] = max(strength, found.get(offset, 0))
     found.pop(0, None)
     found.pop(len(text), None)
@@ -64,8 +67,8 @@ def find_boundaries(text: str) -> Boundaries:
     return Boundaries(offsets, np.fromiter((found[offset] for offset in offsets.tolist()), np.int8, len(found)))
 
 
-def _marks(text: str) -> Iterator[tuple[int, BoundaryStrength]]:
-    for match in BORDER.finditer(text):
+def _marked_boundaries(text: str) -> Iterator[tuple[int, BoundaryStrength]]:
+    for match in BOUNDARY.finditer(text):
         kind = match.lastgroup
         if kind == "paragraph":
             yield match.end(), BoundaryStrength.WORD if _is_heading(text, match.start()) else BoundaryStrength.PARAGRAPH
@@ -77,12 +80,12 @@ def _marks(text: str) -> Iterator[tuple[int, BoundaryStrength]]:
 
 
 def _is_heading(text: str, end: int) -> bool:
-    """Whether the line that ends at `end` is a Markdown heading, which belongs to what follows."""
+    """Check whether the line that ends at `end` is a Markdown heading: it belongs to the text after it."""
     return text.startswith("#", text.rfind("\n", 0, end) + 1)
 
 
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:
-    """Whether the stop at `match` ends a sentence, rather than an abbreviation, an initial or a number."""
+    """Check whether the stop at `match` ends a sentence, not an abbreviation, an initial or a number."""
     mark = match.group()
     if not mark.startswith(".") or mark.startswith(".."):
         return True

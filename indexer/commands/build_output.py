@@ -29,7 +29,7 @@ def build_progress(sources: Sequence[Path | str], options: ReadOptions) -> Itera
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    from indexer.building.size_estimate import estimate_sources
+    from indexer.building.build_plan import estimate_sources
 
     size = estimate_sources(sources, options)
     columns = (

@@ -123,7 +123,7 @@ def delete(
 
       attendex delete papers --filter 'year < 1990 AND NOT pinned'
     """
-    from indexer.building.deletion import delete_documents
+    from indexer.building.document_changes import delete_documents
 
     if not ids and not filter:
         raise typer.BadParameter("give ids or --filter", param_hint="IDS")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 
 import numpy as np
@@ -43,7 +44,8 @@ class Writer:
     Readers see nothing of it before `commit`.  `create` makes a missing collection; an existing one must have the same
     encoder.  Leaving the context without a commit drops the pending generation.  Leaving it on an exception keeps
     finished segments, which the next writer resumes (see resume_journal.py).  After `commit` or `rollback` the writer
-    cannot be used.  Raises CollectionLocked if another writer keeps the lock for `wait_s` seconds.
+    cannot be used.  One thread may call `unchanged` and `can_add` while another calls `add`.  Raises CollectionLocked
+    if another writer keeps the lock for `wait_s` seconds.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Writer:
         self._policy = policy or MergePolicy()
         self._files = files or Files()
         self._lock = CollectionLock(self.path, self._files)
+        self._turn = Lock()  # a build looks for changes in the thread that reads ahead, and adds in another
         self._ended = False
 
     def __enter__(self) -> Writer:
@@ -146,15 +149,17 @@ class Writer:
         """
         if not documents:
             return []
-        self._pending.resume()
-        return self._changes.unchanged(self._check(documents))
+        with self._turn:
+            self._pending.resume()
+            return self._changes.unchanged(self._check(documents))
 
     def can_add(self, documents: Sequence[Document]) -> list[bool]:
         """Return for each document whether it can be added, if new fields get the types that suit all of them.
 
         Raises SchemaError if no types suit all.
         """
-        schema = self._infer_schema(documents)
+        with self._turn:
+            schema = self._infer_schema(documents)
         return [can_be_added(document, schema) for document in documents]
 
     def add(
@@ -172,10 +177,11 @@ class Writer:
         """
         if not documents:
             return
-        self._pending.resume()
-        entries = self._entries(documents, passages, vectors, unreadable)
-        self._pending.add(entries)
-        self._changes.added(entries.ids)
+        with self._turn:
+            self._pending.resume()
+            entries = self._entries(documents, passages, vectors, unreadable)
+            self._pending.add(entries)
+            self._changes.added(entries.ids)
 
     def _entries(
         self,

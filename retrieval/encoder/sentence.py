@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +29,18 @@ WARM_UP_LENGTHS = (*range(4, 33, 4), *range(40, 97, 8))  # tokens of single text
 # Tokens of a text, and numbers of such texts in a batch.
 WARM_UP_BATCHES = ((16, range(2, 9)), (24, range(2, 17)), (36, (6, 9)), (60, range(2, 9)))
 
+P = TypeVar("P")
 Positions: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class _Window(Generic[P]):
     """Adjacent blocks whose texts are batched together.
 
     Block i has the texts `bounds[i]` to `bounds[i + 1]`.
     """
 
+    payloads: Sequence[P]
     bounds: Sequence[int]
     batches: Sequence[tuple[Positions, TokenBatch]]
 
@@ -76,11 +78,12 @@ class SentenceEncoder:
         """Encode passages as `encode_queries` does, with the prompt of passages."""
         return self._encode(texts, self.fingerprint.passage_prompt, save_cpu)
 
-    def encode_stream(self, blocks: Iterable[Sequence[str]]) -> Iterator[Vectors]:
-        """Passages block by block: the vectors of each block, in order.
+    def encode_stream(self, blocks: Iterable[tuple[P, Sequence[str]]]) -> Iterator[tuple[P, Vectors]]:
+        """Encode passages block by block, in order.
 
-        `blocks` is read in a thread of its own, at most a few thousand texts ahead, so that reading, tokenising,
-        encoding and what the caller does with the vectors go on at the same time.
+        A block is a payload and texts; the payload comes back with the vectors.  A thread of its own reads `blocks`, at
+        most a few thousand texts ahead, so that reading, tokenising, encoding and the caller's use of the vectors
+        overlap.
         """
         yield from self._stream(blocks, self.fingerprint.passage_prompt)
 
@@ -108,20 +111,20 @@ class SentenceEncoder:
         Few tokens run in the caller's thread, more in parallel threads, a long list through the stream.
         """
         if len(texts) > BLOCK_TEXTS:
-            blocks = (texts[start : start + BLOCK_TEXTS] for start in range(0, len(texts), BLOCK_TEXTS))
-            return np.concatenate(list(self._stream(blocks, prompt)))
-        window = self._window(self._ids(texts, prompt), [0, len(texts)], prompt)
+            blocks = ((None, texts[start : start + BLOCK_TEXTS]) for start in range(0, len(texts), BLOCK_TEXTS))
+            return np.concatenate([vectors for _, vectors in self._stream(blocks, prompt)])
+        window = self._window([None], self._ids(texts, prompt), [0, len(texts)], prompt)
         if len(window.batches) < 2 or self.runtime.streams == 1 or save_cpu:
             return self._assemble(window, [self.runtime.run(batch, save_cpu=save_cpu) for _, batch in window.batches])
         with ThreadPoolExecutor(self.runtime.streams) as pool:
             return self._assemble(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
 
-    def _stream(self, blocks: Iterable[Sequence[str]], prompt: str) -> Iterator[Vectors]:
+    def _stream(self, blocks: Iterable[tuple[P, Sequence[str]]], prompt: str) -> Iterator[tuple[P, Vectors]]:
         """Encode blocks with tokenising and running in parallel.
 
         One thread tokenises windows ahead; `streams` threads run the batches of two windows at a time.
         """
-        running: deque[tuple[_Window, list[Future[Vectors]]]] = deque()
+        running: deque[tuple[_Window[P], list[Future[Vectors]]]] = deque()
         with (
             ThreadPoolExecutor(self.runtime.streams) as pool,
             read_ahead(self._windows(blocks, prompt), WINDOWS_AHEAD) as windows,
@@ -136,33 +139,37 @@ class SentenceEncoder:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _windows(self, blocks: Iterable[Sequence[str]], prompt: str) -> Iterator[_Window]:
+    def _windows(self, blocks: Iterable[tuple[P, Sequence[str]]], prompt: str) -> Iterator[_Window[P]]:
         """Tokenise blocks and group them into windows of whole blocks."""
+        payloads: list[P] = []
         ids: list[list[int]] = []
         bounds = [0]
         limit = WINDOW_BATCHES * self.runtime.budget_tokens
         capacity = 0  # in tokens; 0 so that the first block runs at once, while the cores are idle
-        for texts in blocks:
+        for payload, texts in blocks:
+            payloads.append(payload)
             ids += self._ids(texts, prompt)
             capacity -= sum(map(len, ids[bounds[-1] :]))
             bounds.append(len(ids))
             if capacity <= 0:
-                yield self._window(ids, bounds, prompt)
-                ids, bounds, capacity = [], [0], limit
+                yield self._window(payloads, ids, bounds, prompt)
+                payloads, ids, bounds, capacity = [], [], [0], limit
         if len(bounds) > 1:
-            yield self._window(ids, bounds, prompt)
+            yield self._window(payloads, ids, bounds, prompt)
 
     def _ids(self, texts: Sequence[str], prompt: str) -> list[list[int]]:
         return self.tokenizer.ids([prompt + text for text in texts] if prompt else texts)
 
-    def _window(self, ids: Sequence[Sequence[int]], bounds: Sequence[int], prompt: str) -> _Window:
+    def _window(
+        self, payloads: Sequence[P], ids: Sequence[Sequence[int]], bounds: Sequence[int], prompt: str
+    ) -> _Window[P]:
         skip = 0 if self._include_prompt else self.tokenizer.prompt_tokens(prompt)
         non_empty = [i for i, text_ids in enumerate(ids) if text_ids]
         batches = []
         for batch in self._plan([len(ids[i]) for i in non_empty]):
             positions = [non_empty[i] for i in batch]
             batches.append((np.array(positions), TokenBatch.of([ids[i] for i in positions], skip)))
-        return _Window(bounds, batches)
+        return _Window(payloads, bounds, batches)
 
     def _plan(self, lengths: Sequence[int]) -> Sequence[Sequence[int]]:
         """Plan batches of text positions.
@@ -175,7 +182,7 @@ class SentenceEncoder:
         share = max(MIN_SHARE_TOKENS, -(-total // self.runtime.streams))
         return plan_batches(lengths, min(self.runtime.budget_tokens, share))
 
-    def _assemble(self, window: _Window, answers: Iterable[Vectors]) -> Vectors:
+    def _assemble(self, window: _Window[P], answers: Iterable[Vectors]) -> Vectors:
         """Put vectors in the order of the texts.
 
         A text without tokens, special ones included, gets zeros.
@@ -185,8 +192,8 @@ class SentenceEncoder:
             out[positions] = vectors
         return out
 
-    def _wait_for(self, window: _Window, answers: Sequence[Future[Vectors]]) -> Iterator[Vectors]:
+    def _wait_for(self, window: _Window[P], answers: Sequence[Future[Vectors]]) -> Iterator[tuple[P, Vectors]]:
         """Wait for the batches of a window, and yield the vectors of each block."""
         vectors = self._assemble(window, (answer.result() for answer in answers))
-        for start, end in pairwise(window.bounds):
-            yield vectors[start:end]
+        for payload, (start, end) in zip(window.payloads, pairwise(window.bounds), strict=True):
+            yield payload, vectors[start:end]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from indexer.building.document_changes import create_collection, drop_collection
+from indexer.building.collection_lifecycle import create_collection, drop_collection
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import AttendexError, CollectionError, CollectionExists, CollectionNotFound, InputError
 from retrieval.index.collection.index_reader import manifest_stamp

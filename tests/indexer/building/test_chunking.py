@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from indexer.building import chunking
-from indexer.building.chunking import LEAST_BUDGET, chunk
+from indexer.building.chunking import MIN_BUDGET, chunk
 from indexer.building.text_boundaries import BoundaryStrength, find_boundaries
 from retrieval.index.storage.settings import ChunkSettings
 from retrieval.types import Document, Passage, Section
@@ -54,7 +54,7 @@ def tokens_of(passage: Passage, spans: NDArray[np.int32]) -> int:
 PROSE = st.text(st.sampled_from("ab Z.!?,;\n\t。，你好«»\"'1 \u00a0é…"), max_size=400)
 SETTINGS = st.builds(
     ChunkSettings,
-    max_tokens=st.integers(LEAST_BUDGET, 64),
+    max_tokens=st.integers(MIN_BUDGET, 64),
     overlap_tokens=st.integers(0, 40),
     min_tokens=st.integers(0, 40),
 )

@@ -6,7 +6,7 @@ import os
 import resource
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -19,16 +19,18 @@ from retrieval.errors import StorageError
 from retrieval.types import Vectors
 from tests.indexer.conftest import DIMENSION, vector_of
 
+P = TypeVar("P")
+
 
 class Encoder:
-    """Encodes by hand, and is some blocks ahead of what it hands out."""
+    """An encoder with made-up vectors; it reads up to three blocks ahead."""
 
     dimension = DIMENSION
 
-    def encode_stream(self, blocks: Iterable[Sequence[str]]) -> Iterator[Vectors]:
-        ahead: deque[Vectors] = deque()
-        for block in blocks:
-            ahead.append(np.concatenate([np.empty((0, DIMENSION), np.float32), *map(vector_of, block)]))
+    def encode_stream(self, blocks: Iterable[tuple[P, Sequence[str]]]) -> Iterator[tuple[P, Vectors]]:
+        ahead: deque[tuple[P, Vectors]] = deque()
+        for payload, texts in blocks:
+            ahead.append((payload, np.concatenate([np.empty((0, DIMENSION), np.float32), *map(vector_of, texts)])))
             if len(ahead) == 3:
                 yield ahead.popleft()
         yield from ahead
@@ -45,10 +47,10 @@ def test_every_text_gets_its_vector_however_few_are_remembered(
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED_TEXTS", 7)
     with encode_once() as once:
-        found = list(once.encode(blocks))
+        stream = list(once.encode(enumerate(blocks)))
         size_bytes = os.fstat(once._ring.fileno()).st_size
-    assert len(found) == len(blocks)
-    for block, vectors in zip(blocks, found, strict=True):
+    assert [number for number, _ in stream] == list(range(len(blocks)))
+    for block, (_, vectors) in zip(blocks, stream, strict=True):
         np.testing.assert_array_equal(vectors, np.concatenate([vectors[:0], *map(vector_of, block)]))
     assert size_bytes <= 7 * DIMENSION * 4
 
@@ -56,7 +58,7 @@ def test_every_text_gets_its_vector_however_few_are_remembered(
 def test_what_is_remembered_is_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REMEMBERED_TEXTS", 3)
     with encode_once() as once:
-        list(once.encode([["a", "b", "a"], ["c", "b"], ["d"], ["d", "b", "a"]]))
+        list(once.encode(enumerate([["a", "b", "a"], ["c", "b"], ["d"], ["d", "b", "a"]])))
         assert once.encoded == 5  # "a" was forgotten when "d" came
 
 
@@ -66,6 +68,6 @@ def test_a_full_disk_is_named() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
         with pytest.raises(StorageError, match=r"/.*: File too large"), encode_once() as once:
-            list(once.encode(blocks))
+            list(once.encode(enumerate(blocks)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

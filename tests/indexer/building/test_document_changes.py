@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.building.document_changes import ChangeReport, CollectionChange, apply_changes, create_collection
+from indexer.building.collection_lifecycle import create_collection
+from indexer.building.document_changes import ChangeReport, CollectionChange, apply_changes
 from indexer.maintenance.rollback import log_entries
 from indexer.writing.pending_generation import SegmentLimits
 from indexer.writing.resume_journal import read_journal

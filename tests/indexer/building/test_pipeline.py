@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from indexer.building import pipeline
-from indexer.building.pipeline import BuildSettings, _batched, build_collection
+from indexer.building.pipeline import BuildSettings, build_collection
+from indexer.building.source_reading import batch_documents
 from indexer.readers import ReadOptions
 from retrieval.errors import BadDocument, EncoderMismatch, InputError, NotACollection, SchemaError
 from retrieval.index.collection.index_reader import open_index_reader
@@ -167,7 +168,7 @@ def test_sources_that_are_no_text(tmp_path: Path) -> None:
     (folder / "a.txt").write_text("Some text.")
     assert build_collection([folder], tmp_path / "c").documents == 1
     assert read_manifest(tmp_path / "c").cause == "index caf\\xe9"
-    with pytest.raises(InputError, match=r"caf.xe9: the encoder's path is no UTF-8"):
+    with pytest.raises(InputError, match=r"caf.xe9: the encoder's path is not UTF-8"):
         build_collection([folder], tmp_path / "d", BuildSettings(encoder=str(folder)))
 
 
@@ -251,7 +252,7 @@ def test_more_fields_than_there_can_be_leave_out_the_documents_that_bring_them(t
 def test_blocks_are_bounded_in_titles_and_metadata_too() -> None:
     long = "y" * 400_000
     documents = [Document("a", long), Document("b", "", title=long), Document("c", "", metadata={"f": [long]})] * 2
-    assert [len(block) for block in _batched(documents)] == [3, 3]
+    assert [len(block) for block in batch_documents(documents)] == [3, 3]
 
 
 def test_types_can_be_given_for_some_fields(tmp_path: Path) -> None:
@@ -272,9 +273,12 @@ def test_types_can_be_given_for_some_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (BuildSettings(lexical=LexicalSettings(language="german")), "language is 'english' there, not 'german'"),
-        (BuildSettings(vectors=VectorSettings(dtype="float32")), "dtype is 'float16' there, not 'float32'"),
-        (BuildSettings(chunking=ChunkSettings("whole")), "strategy is 'passages' there, not 'whole'"),
+        (
+            BuildSettings(lexical=LexicalSettings(language="german")),
+            "language is 'english' in the .*, not 'german'",
+        ),
+        (BuildSettings(vectors=VectorSettings(dtype="float32")), "dtype is 'float16' in the collection, not 'float32'"),
+        (BuildSettings(chunking=ChunkSettings("whole")), "strategy is 'passages' in the collection, not 'whole'"),
     ],
 )
 def test_what_a_collection_has_settled_is_not_contradicted(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from indexer.building.document_changes import CollectionChange, apply_changes, create_collection
+from indexer.building.collection_lifecycle import create_collection
+from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.types import Document

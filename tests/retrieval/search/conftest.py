@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.building.document_changes import CollectionChange, apply_changes, create_collection
+from indexer.building.collection_lifecycle import create_collection
+from indexer.building.document_changes import CollectionChange, apply_changes
 from indexer.building.pipeline import build_collection
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer.building.document_changes import CollectionChange, apply_changes, create_collection
+from indexer.building.collection_lifecycle import create_collection
+from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.errors import BadQuery, FilterError
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
 from retrieval.search.searcher import Searcher, open_searcher

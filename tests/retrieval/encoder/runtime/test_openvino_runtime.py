@@ -122,7 +122,9 @@ def test_many_threads_get_the_vectors_of_one_thread(fast: SentenceEncoder, texts
 def test_a_stream_gives_every_block_in_order(fast: SentenceEncoder, texts: Sequence[str]) -> None:
     blocks = [[f"{text} {i}" for text in texts] for i in range(40)]
     blocks.insert(3, [])
-    answers = list(fast.encode_stream(iter(blocks)))
+    stream = list(fast.encode_stream(enumerate(blocks)))
+    assert [number for number, _ in stream] == list(range(len(blocks)))
+    answers = [vectors for _, vectors in stream]
     assert [len(each) for each in answers] == [len(each) for each in blocks]
     for block, vectors in list(zip(blocks, answers, strict=True))[::13]:
         if block:
@@ -130,8 +132,8 @@ def test_a_stream_gives_every_block_in_order(fast: SentenceEncoder, texts: Seque
 
 
 def test_an_error_of_the_reader_comes_out_of_the_stream(fast: SentenceEncoder) -> None:
-    def blocks() -> Iterator[list[str]]:
-        yield ["one"]
+    def blocks() -> Iterator[tuple[str, list[str]]]:
+        yield "payload", ["one"]
         raise OSError("the file went away")
 
     with pytest.raises(OSError, match="the file went away"):
@@ -139,9 +141,9 @@ def test_an_error_of_the_reader_comes_out_of_the_stream(fast: SentenceEncoder) -
 
 
 def test_a_stream_may_be_left(fast: SentenceEncoder) -> None:
-    endless = (["some text", f"text {i}"] for i in iter(int, 1))
+    endless = ((i, ["some text", f"text {i}"]) for i in iter(int, 1))
     stream = fast.encode_stream(endless)
-    assert next(stream).shape == (2, fast.dimension)
+    assert next(stream)[1].shape == (2, fast.dimension)
     stream.close()
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.building.build_plan import plan_build
+from indexer.building.build_plan import estimate_sources, plan_build
 from indexer.building.pipeline import BuildSettings, build_collection
-from indexer.building.size_estimate import estimate_sources
 from indexer.readers import ReadOptions
 from retrieval.errors import InputError
 

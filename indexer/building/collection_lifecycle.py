@@ -1,0 +1,79 @@
+"""Create and drop collections."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from indexer.writing.garbage import LOCK
+from indexer.writing.writer import Writer
+from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.errors import CollectionExists
+from retrieval.index.storage.manifest import MANIFEST
+from retrieval.index.storage.settings import (
+    Canaries,
+    ChunkSettings,
+    CollectionSettings,
+    LexicalSettings,
+    VectorSettings,
+)
+from retrieval.search.encoder_check import CANARY_TEXTS
+from retrieval.types import Schema
+from retrieval.util.files import Files, locked, remove_tree
+
+DROPPED = ".dropped."
+
+
+def new_settings(
+    encoder: SentenceEncoder,
+    *,
+    chunking: ChunkSettings,
+    lexical: LexicalSettings | None,
+    vectors: VectorSettings,
+    schema: Schema | None = None,
+) -> CollectionSettings:
+    """Return the settings of a new collection; encode its canary texts with `encoder`."""
+    return CollectionSettings(
+        encoder=encoder.fingerprint,
+        runtime=encoder.runtime.name,
+        precision=encoder.runtime.precision,
+        canaries=Canaries(CANARY_TEXTS, encoder.encode_passages(CANARY_TEXTS)),
+        schema=schema,
+        chunking=chunking,
+        lexical=lexical,
+        vectors=vectors,
+    )
+
+
+def create_collection(
+    collection: Path,
+    encoder: SentenceEncoder,
+    *,
+    schema: Schema | None = None,
+    lexical: LexicalSettings | None = LexicalSettings(),  # noqa: B008 - it is frozen
+) -> int:
+    """Create an empty collection; return its generation.  Raises CollectionExists."""
+    settings = new_settings(encoder, chunking=ChunkSettings(), lexical=lexical, vectors=VectorSettings(), schema=schema)
+    with Writer(collection, create=settings, cause="create") as writer:
+        if (collection / MANIFEST).exists():
+            raise CollectionExists(f"there is a collection {collection.name!r} already; choose another name")
+        return writer.commit()
+
+
+def drop_collection(collection: Path, *, wait_s: float = 5.0) -> None:
+    """Remove a collection from the disk.  Raises CollectionLocked.
+
+    It is first renamed, atomically: a crash leaves the collection, or a hidden folder that is never served.
+    """
+    files = Files()
+    with locked(collection / LOCK, wait_s=wait_s):
+        dropped = collection.with_name(f".{collection.name}{DROPPED}{secrets.token_hex(4)}")
+        files.rename(collection, dropped)
+        files.sync_directory(collection.parent)
+    remove_tree(files, dropped)
+
+
+def remove_dropped(folder: Path) -> None:
+    """Remove the dropped collections that a crash left in a folder of collections."""
+    for path in folder.glob(f".*{DROPPED}*"):
+        remove_tree(Files(), path)

@@ -1,0 +1,122 @@
+"""Read the documents of a build's sources in batches, and count those that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from indexer.readers import (
+    FileOutcome,
+    FileStatus,
+    ReadOptions,
+    find_beir_corpus,
+    id_prefixes,
+    open_documents,
+    printable,
+)
+from indexer.readers.formats.format_table import format_for_suffix
+from indexer.writing.segment_writer import count_characters
+from retrieval.errors import BadDocument, InputError
+from retrieval.index.collection.index_reader import open_index_reader
+from retrieval.index.storage.manifest import MANIFEST
+from retrieval.types import Document
+
+BATCH_DOCUMENTS = 512
+BATCH_CHARACTERS = 1_000_000
+LISTED_PROBLEMS = 1_000  # further ones are only counted
+
+
+@dataclass(slots=True)
+class BuildTally:
+    """Numbers of documents read, of passages written, and of bad documents."""
+
+    read: int = 0
+    passages: int = 0
+    bad: int = 0
+    problems: list[str] = field(default_factory=list)
+    kept_unseen: bool = False
+
+    def record_bad(self, problem: InputError, *, skip: bool) -> None:
+        """Count a bad document; raise `problem` unless bad documents are skipped."""
+        if not skip:
+            raise problem
+        self.bad += 1
+        if len(self.problems) < LISTED_PROBLEMS:
+            self.problems.append(str(problem))
+
+
+class UnreadFiles:
+    """Records the files of a run that gave no document, and passes every outcome on to `on_file`.
+
+    The collection may hold documents of such a file.  A file that a program writes at the moment is empty or truncated,
+    so that its documents seem to be gone; they must not be deleted.
+    """
+
+    def __init__(self, on_file: Callable[[FileOutcome], None]) -> None:
+        self._on_file = on_file
+        self._failed = 0  # files without an error of their own, such as a table that has lost its rows
+        self._skipped: list[str] = []
+
+    def __call__(self, outcome: FileOutcome) -> None:
+        """Record the outcome of one file."""
+        if outcome.status is FileStatus.SKIPPED:
+            self._skipped.append(outcome.name)
+        elif outcome.status is FileStatus.FAILED and not outcome.bad:
+            self._failed += 1
+        self._on_file(outcome)
+
+    def count_known(self, collection: Path) -> int:
+        """Count the files of which the collection may hold documents."""
+        if not (collection / MANIFEST).exists():
+            return 0
+        with open_index_reader(collection) as reader:
+            known = sum(_has_own_ids(name) or reader.find(name) is not None for name in self._skipped)
+        return self._failed + known
+
+
+def _has_own_ids(name: str) -> bool:
+    """Check whether documents of such a file have ids of their own, so that they cannot be told from its name."""
+    formats = (format_for_suffix(suffix) for suffix in PurePosixPath(name).suffixes[-2:])
+    return any(found is not None and found.has_own_metadata for found in formats)
+
+
+def is_folder_of_files(source: Path | str) -> bool:
+    """Check whether a source is a folder of arbitrary files: a bad one there must not stop the others."""
+    return Path(source).is_dir() and find_beir_corpus(Path(source)) is None
+
+
+def read_documents(
+    sources: Sequence[Path | str],
+    options: ReadOptions,
+    tally: BuildTally,
+    on_file: Callable[[FileOutcome], None],
+    *,
+    skip_bad: bool,
+) -> Iterator[Document]:
+    """Yield the good documents of all sources, in order; record the others in `tally`."""
+    for source, prefix in zip(sources, id_prefixes(sources), strict=True):
+        skip_all = skip_bad or is_folder_of_files(source)
+        source_options = replace(options, id_prefix=options.id_prefix + prefix)
+        for item in open_documents(source, source_options, on_file):
+            if isinstance(item, BadDocument):
+                # One file among several sources, one member of an archive, or one attachment of a mail is skipped.
+                one_of_many = len(sources) > 1 or str(item.path) != printable(str(source))
+                tally.record_bad(item, skip=skip_all or (one_of_many and item.line is None))
+            else:
+                tally.read += 1
+                yield item
+
+
+def batch_documents(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Group documents into batches, bounded in number and in characters."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += count_characters(document)
+        if len(batch) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
