@@ -44,7 +44,7 @@ class ParserScore:
 
 
 def main() -> None:
-    """Run every candidate on every file that it reads, and print a table for each format."""
+    """Run every candidate on its files, and print a table for each format."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--format", default="", help=", ".join(FAMILIES))
@@ -106,7 +106,7 @@ def _add(score: ParserScore, candidate: ParserCandidate, path: Path, wanted: lis
 
 
 def _read(read: Callable[[Path], str], path: Path, answers: Any) -> None:
-    """Read a file twice in a process of its own: first to import the parser, then to measure the time."""
+    """Read a file twice: first to import the parser, then to measure the time."""
     try:
         read(path)
         started = time.perf_counter()

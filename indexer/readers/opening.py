@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from indexer.readers.base.options import ReadOptions, WebOptions
 from indexer.readers.base.outcomes import DocumentOrigin, FileListener, FileOutcome, FileStatus, ReadItem, printable
 from indexer.readers.formats.compressed import DAMAGE, first_bytes, open_file, uncompressed_name
-from indexer.readers.formats.detect import has_magic
+from indexer.readers.formats.detect import starts_with_magic
 from indexer.readers.formats.dispatch import utc_date, with_file_metadata
 from indexer.readers.formats.format_table import FORMATS, format_for_suffix
 from indexer.readers.formats.ocr import check_ocr
@@ -29,7 +29,7 @@ from retrieval.util.files import storage_errors
 
 NO_DOCUMENT = "holds no document"
 MAX_WORKERS = 4
-MAGIC_BYTES = 64  # of a file that this process reads: enough for magic bytes at its beginning
+MAGIC_BYTES = 64  # more than the longest magic bytes
 TEMPORARY_PREFIX = "attendex-read-"
 
 
@@ -125,17 +125,17 @@ def _submit_ahead(
     files: Iterator[FoundFile], pool: ParserPool, ahead: int, options: ReadOptions
 ) -> Iterator[_QueuedFile]:
     """Yield the files in order, with the next `ahead` files in the pool."""
-    waiting: deque[_QueuedFile] = deque()
+    submitted: deque[_QueuedFile] = deque()
     for file in files:
         chosen = options.format or file.format
         queued = _QueuedFile(file, chosen or _line_format(file.path))
         if not file.failed and not (queued.format in FORMATS and FORMATS[queued.format].is_line_oriented):
             queued.task = ParserTask(file.path, file.origin, replace(options, format=chosen))
             pool.submit(queued.task)
-        waiting.append(queued)
-        if len(waiting) > ahead:
-            yield waiting.popleft()
-    yield from waiting
+        submitted.append(queued)
+        if len(submitted) > ahead:
+            yield submitted.popleft()
+    yield from submitted
 
 
 def _line_format(path: Path) -> str:
@@ -149,7 +149,7 @@ def _line_format(path: Path) -> str:
     except OSError:
         return named.name
     is_array = named.array_format and head.lstrip().startswith(b"[")
-    return "" if is_array or has_magic(head) else named.name
+    return "" if is_array or starts_with_magic(head) else named.name
 
 
 def _read_file(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> Iterator[ReadItem | FileOutcome]:

@@ -44,17 +44,18 @@ def detect(head: bytes, name: str) -> Format:
     Formats in zip archives and OLE files share their magic bytes; `refine` tells them apart. Raises SkippedFile for a
     file of an unknown or unsupported format.
     """
-    if has_magic(head):
-        return next(row for row in FORMATS.values() if any(magic.matches(head) for magic in row.magic))
-    for row in UNSUPPORTED:
+    for row in FORMATS.values():
         if any(magic.matches(head) for magic in row.magic):
-            raise SkippedFile.of_kind(row.kind)
+            return row
+    for unsupported in UNSUPPORTED:
+        if any(magic.matches(head) for magic in unsupported.magic):
+            raise SkippedFile.of_kind(unsupported.kind)
     return _detect_text(head[:HEAD_BYTES], name)
 
 
-def has_magic(head: bytes) -> bool:
-    """Check whether `head` has the magic bytes of a format."""
-    return any(magic.matches(head) for row in FORMATS.values() for magic in row.magic)
+def starts_with_magic(head: bytes) -> bool:
+    """Check whether `head` begins with the magic bytes of a format."""
+    return any(head.startswith(magic.value) for row in FORMATS.values() for magic in row.magic if not magic.offset)
 
 
 def refine(found: Format, stream: BinaryIO, name: str) -> Format:

@@ -97,8 +97,8 @@ def _add_language(items: Iterator[ReadItem], found: Format) -> Iterator[ReadItem
     """Add format and language to documents that lack them."""
     for item in items:
         if isinstance(item, Document):
-            known = "language" in item.metadata or found.is_source_code
-            language = "" if known else language_of(item.text)
+            needs_no_language = "language" in item.metadata or found.is_source_code
+            language = "" if needs_no_language else language_of(item.text)
             extra = {"format": found.name, "language": language} if language else {"format": found.name}
             yield replace(item, metadata={**extra, **item.metadata})
         else:
