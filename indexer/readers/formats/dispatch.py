@@ -39,7 +39,7 @@ def read_stream(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) 
     if not head:
         raise SkippedFile("is empty")
     found = named_format(options.format) if options.format else detect(head, name.name)
-    if unpacked is not stream and not found.is_streamed:
+    if unpacked is not stream and not (found.is_streamed or found.is_line_oriented):
         unpacked = io.BytesIO(read_whole(unpacked, options.limits))
     if options.format in ("", DEFAULT_ZIP):
         found = refine(found, unpacked, name.name)

@@ -87,8 +87,8 @@ class Format:
     zip_members: tuple[str, ...] = ()  # members of a zip archive that has the format; a folder ends in "/"
     ole: OleContent | None = None
     array_format: str = ""  # the format of a file with such a suffix that begins with a bracket
-    is_streamed: bool = False  # the reader never seeks, so that a compressed file is not decompressed as a whole
-    is_line_oriented: bool = False  # the standard library reads it line by line, in the main process
+    is_streamed: bool = False  # the reader never seeks, so that no compressed file is decompressed as a whole
+    is_line_oriented: bool = False  # the standard library reads it line by line in this process; it is streamed too
     is_source_code: bool = False  # small words tell no language
     has_own_metadata: bool = False  # its documents have metadata and ids of their own, not those of the file
     extra: str = ""  # the optional dependencies that the parser needs
@@ -159,31 +159,18 @@ MAIL_HEADER = re.compile(
 FORMATS = {
     row.name: row
     for row in (
-        Format("beir", reader="json_records:read_beir", is_streamed=True, is_line_oriented=True, has_own_metadata=True),
+        Format("beir", reader="json_records:read_beir", is_line_oriented=True, has_own_metadata=True),
         Format(
             "jsonl",
             reader="json_records:read_jsonl",
             suffixes=(".jsonl", ".ndjson"),
             array_format="json",
-            is_streamed=True,
             is_line_oriented=True,
             has_own_metadata=True,
         ),
+        Format("csv", reader="tables:read_table", suffixes=(".csv",), is_line_oriented=True, has_own_metadata=True),
         Format(
-            "csv",
-            reader="tables:read_table",
-            suffixes=(".csv",),
-            is_streamed=True,
-            is_line_oriented=True,
-            has_own_metadata=True,
-        ),
-        Format(
-            "tsv",
-            reader="tables:read_table",
-            suffixes=(".tsv", ".tab"),
-            is_streamed=True,
-            is_line_oriented=True,
-            has_own_metadata=True,
+            "tsv", reader="tables:read_table", suffixes=(".tsv", ".tab"), is_line_oriented=True, has_own_metadata=True
         ),
         Format("json", reader="json_records:read_json", suffixes=(".json",), has_own_metadata=True),
         Format(
@@ -263,10 +250,7 @@ FORMATS = {
             text_pattern=TextPattern(MAIL_HEADER, MAIL_HEADER, count=3),
         ),
         Format(
-            "mbox",
-            reader="mail:read_mbox",
-            suffixes=(".mbox",),
-            text_start=re.compile(rb"From \S+.*\d{4}\s*\n[\w-]+:"),
+            "mbox", reader="mail:read_mbox", suffixes=(".mbox",), text_start=re.compile(rb"From \S+.*\d{4}\s*\n[\w-]+:")
         ),
         Format("zip", reader="archive:read_zip", suffixes=(".zip",), magic=(ZIP,), has_own_metadata=True),
         Format(

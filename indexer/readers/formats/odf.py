@@ -12,9 +12,7 @@ from indexer.readers.formats.zip_package import attribute, local, open_zip, pars
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument
 
-SKIPPED_ELEMENTS = frozenset(
-    ("annotation", "tracked-changes", "table-of-content", "sequence-decls", "forms", "changed-region")
-)
+SKIPPED = frozenset(("annotation", "tracked-changes", "table-of-content", "sequence-decls", "forms", "changed-region"))
 METADATA = {
     "title": "title",
     "creator": "author",
@@ -76,7 +74,7 @@ class _OdfRenderer:
                 self._render_item(child, depth)
             elif name == "table":
                 self._render_table(child)
-            elif name not in SKIPPED_ELEMENTS:
+            elif name not in SKIPPED:
                 if name == "page":
                     self._slides += 1
                     self._builder.location(f"slide {self._slides}", clear_headings=True)
@@ -133,7 +131,7 @@ def _text(paragraph: Element) -> str:
             parts.append(f" ({one_line(' '.join(map(_text, _note_paragraphs(child))))})")
         elif name == "line-break":
             parts.append("\n")
-        elif name not in SKIPPED_ELEMENTS:
+        elif name not in SKIPPED:
             parts.append(_text(child))
         parts.append(child.tail or "")
     return "".join(parts)

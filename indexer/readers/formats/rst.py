@@ -24,41 +24,10 @@ LINK = re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?")
 MARKS = re.compile(r"(\*\*|``|\*|`)(?=\S)(.+?)(?<=\S)\1_{0,2}")
 CITED = re.compile(r"\[([#*\w.-]+)\]_(?!\w)")
 SUBSTITUTED = re.compile(r"\|([^|\s](?:[^|\n]*[^|\s])?)\|_{0,2}")
-IGNORED_DIRECTIVES = (
-    "image",
-    "toctree",
-    "include",
-    "literalinclude",
-    "raw",
-    "contents",
-    "index",
-    "highlight",
-    "meta",
-    "replace",
-)
-CODE_DIRECTIVES = (
-    "code-block",
-    "code",
-    "sourcecode",
-    "math",
-    "parsed-literal",
-    "doctest",
-    "testcode",
-    "prompt",
-    "console",
-)
-HIDDEN_ARGUMENT = (
-    *CODE_DIRECTIVES[:3],
-    "only",
-    "ifconfig",
-    "container",
-    "class",
-    "rst-class",
-    "figure",
-    "plot",
-    "tocdepth",
-    "prompt",
-)
+# Directives: without text, with code, and with an argument that is not text.
+IGNORED = ("image", "toctree", "include", "literalinclude", "raw", "contents", "index", "highlight", "meta", "replace")
+CODE = ("code-block", "code", "sourcecode", "math", "parsed-literal", "doctest", "testcode", "prompt", "console")
+NO_ARGUMENT = (*CODE[:3], "only", "ifconfig", "container", "class", "rst-class", "figure", "plot", "tocdepth", "prompt")
 FIELDS = {"author": "author", "authors": "author", "date": "date", "version": "version", "title": "title"}
 GRID = re.compile(r"^\s*\+(?:[-=]+\+)+\s*$")
 SIMPLE = re.compile(r"^\s*=+(?: +=+)+\s*$")
@@ -163,12 +132,12 @@ class _RstReader:
         while self.position < len(self.lines) and (option := OPTION.match(self.lines[self.position])):
             options[option.group(1)] = option.group(2)
             self.position += 1
-        if name in IGNORED_DIRECTIVES:
+        if name in IGNORED:
             self._take_block(indent)
             return
-        if argument and name not in HIDDEN_ARGUMENT:
+        if argument and name not in NO_ARGUMENT:
             self.builder.block(self._inline(argument))
-        if name in CODE_DIRECTIVES:
+        if name in CODE:
             self._verbatim(self._take_block(indent))
         elif name == "list-table":
             self._rows(list_table(self._take_block(indent)))
