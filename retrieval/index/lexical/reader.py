@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -102,11 +102,11 @@ class LexicalReader:
         self._norms: BoundedCache[float, LengthNorms] = BoundedCache(_MAX_CACHED_NORMS)
         self._indexed_terms: BoundedCache[str, _IndexedTerm] = BoundedCache(_MAX_CACHED_TERMS)
         self._term_scores: BoundedCache[tuple[object, ...], TermScores] = BoundedCache(_MAX_CACHED_ROWS)
-        self._norms_for(self._statistics(()).average_length)  # now, not in the first query
+        self._norms_for(self._statistics({}).average_length)  # now, not in the first query
 
     def statistics(self, query: str) -> CollectionStatistics:
         """Count the live passages, and those that contain each term of a query."""
-        return self._statistics(self._count_terms(query))
+        return self._statistics({text: self._indexed_term(text) for text in self._count_terms(query)})
 
     def query(
         self,
@@ -166,8 +166,8 @@ class LexicalReader:
             self._norms.put(average_length, norms, 1)
         return norms
 
-    def _statistics(self, terms: Iterable[str]) -> CollectionStatistics:
-        doc_freq = {text: self._indexed_term(text).doc_freq for text in terms}
+    def _statistics(self, terms: Mapping[str, _IndexedTerm]) -> CollectionStatistics:
+        doc_freq = {text: term.doc_freq for text, term in terms.items()}
         return CollectionStatistics(self._num_live, self._total_length, doc_freq)
 
     def _count_terms(self, query: str) -> Counter[str]:
@@ -176,17 +176,19 @@ class LexicalReader:
     def _terms(self, query: str, statistics: CollectionStatistics | None = None) -> list[TermScores]:
         """Return the distinct terms of a query that the index contains, in its order."""
         counts = self._count_terms(query)
-        statistics = statistics or self._statistics(counts)
-        known = ((text, times) for text, times in counts.items() if self._indexed_term(text).postings)
-        return [self._score_term(text, times, statistics) for text, times in known]
+        found = (self._score_term(text, times, statistics) for text, times in counts.items())
+        return [term for term in found if term is not None]
 
-    def _score_term(self, text: str, times: int, statistics: CollectionStatistics) -> TermScores:
-        key = (text, times, statistics.doc_freq[text], statistics.num_passages, statistics.total_length)
+    def _score_term(self, text: str, times: int, statistics: CollectionStatistics | None) -> TermScores | None:
+        key: tuple[object, ...] = (text, times)
+        if statistics is not None:
+            key += (statistics.doc_freq.get(text), statistics.num_passages, statistics.total_length)
         term = self._term_scores.get(key)
-        if term is None:
+        if term is None and (indexed := self._indexed_term(text)).postings:
+            statistics = statistics or self._statistics({text: indexed})
             weight = times * statistics.idf(text) * (self.settings.k1 + 1.0)
             norms = self._norms_for(statistics.average_length)
-            term = TermScores(text, weight, self._rows, norms, self._indexed_term(text).postings)
+            term = TermScores(text, weight, self._rows, norms, indexed.postings)
             self._term_scores.put(key, term, _ROWS_PER_TERM + term.max_cached_rows)
         return term
 
