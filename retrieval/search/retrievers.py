@@ -97,9 +97,12 @@ class LexicalRetriever:
     def __init__(self, query: RetrieverQuery) -> None:
         assert query.lexical is not None
         self._query = query.lexical
+        self._ranked_k, self._last_score = -1, 0.0  # of the last ranking; 0 when fewer than k rows match
 
     def rank(self, k: int, *, exact: bool = False) -> Ranking:  # noqa: ARG002  always exact
-        return self._query.rank(k)
+        ranking = self._query.rank(k)
+        self._ranked_k, self._last_score = k, float(ranking.scores[-1]) if 0 < len(ranking.scores) == k else 0.0
+        return ranking
 
     def score(self, rows: Rows) -> Scores:
         return self._query.score(rows)
@@ -108,8 +111,12 @@ class LexicalRetriever:
         return self._query.matches()
 
     def upper_bound(self, k: int) -> float:
-        self._query.rank(max(k, self.min_candidates))  # remembered, so that fusion ranks once
-        return self._query.upper_bound(k)
+        if k == 0:
+            scores = self.rank(self.min_candidates).scores  # the query remembers it, so that fusion ranks once
+            return float(scores[0]) if len(scores) else 0.0
+        if k != self._ranked_k:
+            self.rank(k)
+        return self._last_score
 
 
 RETRIEVERS: tuple[RetrieverType, ...] = (DenseRetriever, LexicalRetriever)
