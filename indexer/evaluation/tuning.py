@@ -30,7 +30,6 @@ from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest, Vectors
 
-WEIGHTS = tuple(step / 10 for step in range(11))  # weight of the dense score for text that the encoder can read
 K1 = (0.6, 0.9, 1.2, 1.5, 2.0, 3.0)
 B = (0.0, 0.25, 0.5, 0.75, 1.0)
 TITLE_WEIGHTS = (0.5, 1.0, 2.0, 3.0, 5.0)
@@ -51,13 +50,18 @@ def tune_collection(
     defaults = current_settings(manifest)
     with CollectionObjective(path, task, measure, watch) as objective:
         space = {
-            "weight": _with(WEIGHTS, defaults["weight"]),
+            **{name: _with(values, defaults[name]) for name, values in fusion_values().items()},
             "k1": _with(K1, defaults["k1"]),
             "b": _with(B, defaults["b"]),
         }
         if objective.has_titles:
             space["title_weight"] = _with(TITLE_WEIGHTS, defaults["title_weight"])
         return tune(objective.measure, space, defaults, len(objective.queries), seed=seed)
+
+
+def fusion_values() -> dict[str, tuple[float, ...]]:
+    """Return the values to try of each tuned parameter of the default fusion, for text that the encoder can read."""
+    return {each.name: each.tuned for each in FUSIONS[DEFAULT_FUSION].parameters if each.tuned}
 
 
 def current_settings(manifest: Manifest) -> dict[str, float]:
