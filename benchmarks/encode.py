@@ -1,13 +1,13 @@
-"""How fast texts become vectors, and what each way of doing it loses.
+"""Measure the speed of encoding, and the loss of each precision.
 
     python -m benchmarks.encode [--data ../shared/data] [--documents 600] [--short 3000] [--rounds 3] \
         [--int8 FOLDER] [--json OUT]
 
-Compares, in one run and in turns, sentence-transformers, ONNX Runtime (where onnx and onnxruntime are installed) and
-Attendex in each precision, on SciFact (long texts) and Jeopardy (short ones), and `attendex index` of the same
-documents end to end: start, reading, encoding, writing and commit.  Each system is a process of its own, and the best
-of its rounds counts.  The int8 folder is made from SciFact where none is given.  `--documents 0` takes all of SciFact
-and adds nDCG@10.  Ratios are to sentence-transformers float32 in the same run.
+The script compares, in one run and in turns, sentence-transformers, ONNX Runtime (if onnx and onnxruntime are
+installed) and Attendex in each precision, on SciFact (long texts) and Jeopardy (short ones), and `attendex index` of
+the same documents end to end: start, reading, encoding, writing and commit.  Each system is a process of its own, and
+the best of its rounds counts.  The script makes the int8 folder from SciFact if none is given.  `--documents 0` takes
+all of SciFact and adds nDCG@10.  Ratios are to sentence-transformers float32 in the same run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ INDEXING = {"index-auto": "`attendex index`, auto, end to end", "index-int8": "`
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One system on one set of texts."""
+    """The figures of one system on one set of texts."""
 
     system: str
     texts: str
@@ -58,7 +58,7 @@ class Row:
 
 
 def read_texts(data: Path, kind: str, count: int) -> list[dict[str, Any]]:
-    """The first `count` documents of SciFact ("long", 0 for all) or Jeopardy ("short")."""
+    """Read the first `count` documents of SciFact ("long", 0 for all) or Jeopardy."""
     if kind == "long":
         with (data / "scifact" / "corpus.jsonl").open(encoding="utf-8") as file:
             return [json.loads(line) for line in itertools.islice(file, count or None)]
@@ -67,15 +67,15 @@ def read_texts(data: Path, kind: str, count: int) -> list[dict[str, Any]]:
 
 
 def plain(documents: Sequence[dict[str, Any]]) -> list[str]:
-    return [passage_text(each.get("title") or "", "", each["text"]) for each in documents]
+    return [passage_text(document.get("title") or "", "", document["text"]) for document in documents]
 
 
 def child(name: str, work: Path, model: str, int8: Path | None) -> None:
-    """Encode both sets and print what it took; vectors are left in `work` for the parent."""
+    """Encode both sets, print seconds and memory, and save the vectors in `work`."""
     sets = json.loads((work / "texts.json").read_text(encoding="utf-8"))
     encode = make(name, model, int8)
     for texts in sets.values():
-        encode(texts[:64])  # compiled, loaded, warm
+        encode(texts[:64])  # load and compile first
     seconds = {}
     for kind, texts in sets.items():
         started = time.perf_counter()
@@ -89,7 +89,7 @@ def child(name: str, work: Path, model: str, int8: Path | None) -> None:
 
 
 def run_child(name: str, work: Path, model: str, int8: Path | None) -> dict[str, Any]:
-    """One round of one system."""
+    """Run one round of one system."""
     if name in INDEXING:
         return {kind: _index(name, work, kind, int8) for kind in ("long", "short")}
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.encode", "--one", name, "--work", str(work)]
@@ -99,7 +99,7 @@ def run_child(name: str, work: Path, model: str, int8: Path | None) -> dict[str,
 
 
 def _index(name: str, work: Path, kind: str, int8: Path | None) -> dict[str, float]:
-    """`attendex index` as a user runs it, the start of the process included."""
+    """Run `attendex index` as a user does, the start of the process included."""
     with tempfile.TemporaryDirectory(dir=work) as folder:
         command = [sys.executable, "-m", "service", "index", str(work / kind), "--into", f"{folder}/collection"]
         command += ["--encoder", str(int8)] if name == "index-int8" else []
@@ -111,16 +111,16 @@ def _index(name: str, work: Path, kind: str, int8: Path | None) -> dict[str, flo
 
 
 def flop(model: str, lengths: Sequence[int]) -> float:
-    """Multiplications and additions that the texts need: products with weights, and attention."""
+    """Count the operations of products with weights and of attention."""
     shape = open_folder(locate(model)).architecture
-    assert shape is not None, "a family of our table"
+    assert shape is not None, "the encoder runs on our stack"
     inner = shape.inner * (3 if shape.gated else 2)
     weights = len(shape.layers) * shape.width * (4 * shape.width + inner)
     return sum(2 * weights * n + 4 * len(shape.layers) * shape.width * n * n for n in lengths)
 
 
 def ndcg(work: Path, name: str, data: Path, ids: Sequence[str]) -> float:
-    """nDCG@10 of SciFact's test queries, exact search."""
+    """Compute nDCG@10 of SciFact's test queries with exact search."""
     from retrieval.metrics.evaluation import evaluate
     from retrieval.metrics.runs import RankedDocuments, RetrievalRun
     from retrieval.metrics.tasks import read_beir
@@ -136,14 +136,14 @@ def ndcg(work: Path, name: str, data: Path, ids: Sequence[str]) -> float:
 
 
 def prepare(work: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    """Texts for the children, the same documents as folders for `attendex index`, queries where all are encoded."""
+    """Write texts for the children, folders for `attendex index`, and the queries."""
     documents = {
         "long": read_texts(arguments.data, "long", arguments.documents),
         "short": read_texts(arguments.data, "short", arguments.short),
     }
     for kind, some in documents.items():
         (work / kind).mkdir()
-        lines = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in some)
+        lines = "".join(json.dumps(document, ensure_ascii=False) + "\n" for document in some)
         (work / kind / "corpus.jsonl").write_text(lines, encoding="utf-8")
     (work / "texts.json").write_text(json.dumps({kind: plain(some) for kind, some in documents.items()}))
     queries: list[str] = []
@@ -156,7 +156,7 @@ def prepare(work: Path, arguments: argparse.Namespace) -> dict[str, list[dict[st
 
 
 def measure(work: Path, arguments: argparse.Namespace) -> list[Row]:
-    """All systems, in turns."""
+    """Measure all systems, in turns."""
     documents = prepare(work, arguments)
     int8 = arguments.int8
     if int8 is None:
@@ -171,7 +171,7 @@ def measure(work: Path, arguments: argparse.Namespace) -> list[Row]:
     tokenizer = TextTokenizer(open_folder(locate(arguments.model)))
     rows = []
     for kind, some in documents.items():
-        lengths = [len(one) for one in tokenizer.ids(plain(some))]
+        lengths = [len(ids) for ids in tokenizer.ids(plain(some))]
         base = min(each[kind]["seconds"] for each in rounds[BASE]) if BASE in rounds else float("nan")
         for name in names:
             seconds = min(each[kind]["seconds"] for each in rounds[name])
@@ -195,15 +195,15 @@ def measure(work: Path, arguments: argparse.Namespace) -> list[Row]:
 
 
 def _cosines(work: Path, name: str, kind: str) -> Any:
-    paths = [work / f"{each}.{kind}.npy" for each in (name, BASE)]
+    paths = [work / f"{system}.{kind}.npy" for system in (name, BASE)]
     if not all(path.exists() for path in paths):
         return None
-    mine, base = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in map(np.load, paths))
-    return (mine * base).sum(1)
+    ours, base = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in map(np.load, paths))
+    return (ours * base).sum(1)
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Markdown, as docs/speed.md shows it."""
+    """Print the table of docs/speed.md."""
     print("| texts | how | documents/s | × | tokens/s | of bf16 peak | peak MB | cosine mean, worst | nDCG@10 |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |")
     for row in rows:

@@ -1,10 +1,10 @@
-"""How much memory indexing takes, and how long a search takes as a whole process.
+"""Measure the memory of indexing, and the time of a search as a whole process.
 
     python -m benchmarks.footprint SOURCE "a query"
 
-Indexes SOURCE into a new collection with `attendex index`, watches the process (Linux), and then times
-`attendex search` on what it made.  Resident memory counts mapped files, which the system may take back at any time;
-anonymous memory is what the process itself holds.
+The script indexes SOURCE into a new collection with `attendex index`, samples the memory of the process (Linux), and
+then times `attendex search` on the collection.  Resident memory counts mapped files, which the system may reclaim at
+any time; anonymous memory belongs to the process itself.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="attendex-") as folder:
         collection = f"{folder}/collection"
         started = time.perf_counter()
-        peaks = watched("index", options.source, "--into", collection)
+        peaks = run_and_sample("index", options.source, "--into", collection)
         print(f"index: {time.perf_counter() - started:.1f} s", *(f"{k} {v:.0f} MB" for k, v in peaks.items()), sep=", ")
         started = time.perf_counter()
-        watched("search", collection, options.query)
+        run_and_sample("search", collection, options.query)
         print(f"search, whole process: {time.perf_counter() - started:.2f} s")
 
 
-def watched(*arguments: str) -> dict[str, float]:
-    """Run an attendex command to its end; its peaks of memory by kind, sampled."""
+def run_and_sample(*arguments: str) -> dict[str, float]:
+    """Run an attendex command and return its sampled memory peaks by kind, in MiB."""
     process = subprocess.Popen([sys.executable, "-m", "service", *arguments])
     peaks = {"VmHWM": 0.0, "RssAnon": 0.0}
     while process.poll() is None:

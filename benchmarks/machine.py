@@ -1,4 +1,4 @@
-"""What a benchmark ran on: processor, cores, versions, and how fast it multiplies matrices at most."""
+"""Describe the machine of a benchmark: processor, cores, versions, matrix peak."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ PACKAGES = ("torch", "openvino", "nncf", "onnxruntime", "transformers", "sentenc
 
 
 def processor() -> str:
-    """The processor's own name, with what matters of its instructions."""
+    """Return the name of the processor and its matrix instructions."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor() or platform.machine()
     fields = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
     named = {key.strip(): value.strip() for key, value in fields.items()}
-    kinds = [
-        each
-        for each in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile")
-        if each in named.get("flags", "").split()
+    instructions = [
+        flag
+        for flag in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile")
+        if flag in named.get("flags", "").split()
     ]
-    return f"{named.get('model name', platform.machine())} ({', '.join(kinds)})"
+    return f"{named.get('model name', platform.machine())} ({', '.join(instructions)})"
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of the packages that do the work."""
+    """Return the installed versions of the packages that encode."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -40,7 +40,10 @@ def versions() -> dict[str, str]:
 
 
 def matrix_peak(seconds: float = 2.0) -> dict[str, float]:
-    """Most GFLOP/s of a large matrix product on all cores, in float32 and bfloat16, as torch makes it."""
+    """Measure the peak GFLOP/s of a large matrix product on all cores.
+
+    torch computes it, in float32 and bfloat16.
+    """
     import torch
 
     torch.set_num_threads(cores())
@@ -58,5 +61,5 @@ def matrix_peak(seconds: float = 2.0) -> dict[str, float]:
 
 
 def describe() -> dict[str, object]:
-    """The machine, for the JSON of a benchmark."""
+    """Return the machine, for the JSON of a benchmark."""
     return {"processor": processor(), "cores": cores(), "system": platform.platform(), "versions": versions()}

@@ -1,10 +1,10 @@
-"""How soon one query becomes a vector, and how many do when sixteen callers ask at once.
+"""Measure the latency of encoding a query, and the throughput of sixteen callers.
 
     python -m benchmarks.query [--data ../shared/data] [--queries 200] [--rounds 3] [--callers 16] [--int8 FOLDER] \
         [--json OUT]
 
 Compares sentence-transformers and Attendex in each precision on SciFact's queries (about 20 tokens), a process each, in
-turns.  Callers ask through the service's own batcher, as requests do.  Ratios are to sentence-transformers float32.
+turns.  Callers use the service's batcher, as requests do.  Ratios are to sentence-transformers float32.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ COMPARED = (BASE, "st-bf16", "torch-f32", "ov-f32", "ov-bf16", "ov-int8")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One system: a caller alone, and many at once."""
+    """The figures of one system: a single caller, and many at once."""
 
     system: str
     p50_ms: float
     p99_ms: float
     ratio_p50: float  # to sentence-transformers float32; lower is faster
     alone_per_s: float
-    together_per_s: float | None  # through the service's batcher; None for what does not run in the service
+    together_per_s: float | None  # through the service's batcher; None for systems that do not run in the service
     gain: float | None  # together to alone
 
 
@@ -63,7 +63,7 @@ def _milliseconds(encode: Encode, query: str) -> float:
 
 
 async def _together(encode: Encode, queries: Sequence[str], callers: int) -> float:
-    """Queries a second when each caller sends its next one as soon as it has its answer."""
+    """Measure queries a second; each caller sends its next query on its answer."""
     limits = BatchLimits(items=callers, cost=2_048, workers=max(1, cores() // 2))
     batcher: Batcher[str, Any] = Batcher(
         lambda texts: list(encode(texts)), limits, LoadShedding(4 * callers), name="queries"
@@ -71,7 +71,7 @@ async def _together(encode: Encode, queries: Sequence[str], callers: int) -> flo
     texts = iter([*queries] * 4)
 
     async def caller() -> None:
-        for text in texts:  # one iterator for all: whoever is free takes the next
+        for text in texts:  # the callers share one iterator
             await batcher.submit(text)
 
     started = time.perf_counter()
@@ -81,15 +81,15 @@ async def _together(encode: Encode, queries: Sequence[str], callers: int) -> flo
     return 4 * len(queries) / seconds
 
 
-def summed_up(rounds: dict[str, list[dict[str, Any]]]) -> list[Row]:
-    """The best round of each system, by its median."""
-    best = {name: min(some, key=lambda each: np.median(each["alone_ms"])) for name, some in rounds.items()}
+def summarise(rounds: dict[str, list[dict[str, Any]]]) -> list[Row]:
+    """Return the best round of each system, by its median."""
+    best = {name: min(figures, key=lambda figure: np.median(figure["alone_ms"])) for name, figures in rounds.items()}
     base = float(np.median(best[BASE]["alone_ms"])) if BASE in best else float("nan")
     rows = []
     for name, figures in best.items():
         alone = np.array(figures["alone_ms"])
         p50 = float(np.median(alone))
-        together = max((each["together_per_s"] or 0 for each in rounds[name]), default=0) or None
+        together = max((figure["together_per_s"] or 0 for figure in rounds[name]), default=0) or None
         rows.append(
             Row(
                 system=name,
@@ -105,7 +105,7 @@ def summed_up(rounds: dict[str, list[dict[str, Any]]]) -> list[Row]:
 
 
 def show(rows: Sequence[Row], callers: int) -> None:
-    """Markdown, as docs/speed.md shows it."""
+    """Print the table of docs/speed.md."""
     print(f"| how | p50 ms | p99 ms | × of p50 | alone, queries/s | {callers} callers, queries/s | gain |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for row in rows:
@@ -140,7 +140,7 @@ def main() -> None:
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.query", *sys.argv[1:], "--one", name]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rounds[name].append(json.loads(done.stdout.splitlines()[-1]))
-    rows = summed_up(rounds)
+    rows = summarise(rounds)
     print(f"{processor()}, {cores()} cores")
     print(", ".join(f"{name} {number}" for name, number in versions().items()), end="\n\n")
     show(rows, arguments.callers)

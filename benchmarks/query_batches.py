@@ -1,10 +1,11 @@
-"""What a query costs when it is encoded with others: soon, by several threads, or thriftily, by one.
+"""Measure the cost of a query in batches, for low latency and for little CPU time.
 
     python -m benchmarks.query_batches [--data ../shared/data] [--batches 20] [--rounds 3]
 
-For each size of batch: how long it takes, and the processor milliseconds of each text, both ways, in turns; medians.
-The service begins a second batch beside another when it is large enough to be worth a core (COMPANY in
-service/queues/search_queue.py and service/queues/embedding_queue.py): this is the table that says when.
+For each batch size the script prints the median latency and the processor milliseconds a text, with and without
+`save_cpu`, measured in turns.  The service runs a second batch beside another one only if it is large enough to be
+worth a core (MIN_BATCH in service/queues/search_queue.py and service/queues/embedding_queue.py); this table sets that
+size.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from retrieval.util.cores import cores
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
-def spent(encoder: SentenceEncoder, texts: Sequence[str], *, save_cpu: bool) -> tuple[float, float]:
-    """Milliseconds of one call, and processor milliseconds of each text."""
+def measure_call(encoder: SentenceEncoder, texts: Sequence[str], *, save_cpu: bool) -> tuple[float, float]:
+    """Return the milliseconds of a call and the processor milliseconds a text."""
     started, used = time.perf_counter(), time.process_time()
     encoder.encode_queries(texts, save_cpu=save_cpu)
     return (time.perf_counter() - started) * 1000, (time.process_time() - used) * 1000 / len(texts)
@@ -47,23 +48,23 @@ def main() -> None:
     encoder.warm_up()
     print(f"{processor()}, {cores()} cores")
     print("command:", " ".join(["python -m benchmarks.query_batches", *sys.argv[1:]]))
-    print("\n| texts together | soon, ms | save_cpu, ms | soon, processor ms a text | save_cpu, processor ms a text |")
+    print("\n| texts | latency ms | save_cpu ms | latency, CPU ms a text | save_cpu, CPU ms a text |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     rng = random.Random(0)
     for size in SIZES:
         batches = [rng.sample(queries, size) for _ in range(arguments.batches)]
-        for batch in batches:  # every shape is met
+        for batch in batches:  # compile every shape first
             for save_cpu in (False, True):
-                spent(encoder, batch, save_cpu=save_cpu)
+                measure_call(encoder, batch, save_cpu=save_cpu)
         found = np.array(
             [
-                [spent(encoder, batch, save_cpu=save_cpu) for save_cpu in (False, True)]
+                [measure_call(encoder, batch, save_cpu=save_cpu) for save_cpu in (False, True)]
                 for _ in range(arguments.rounds)
                 for batch in batches
             ]
         )
-        (soon_ms, soon_cpu), (thrifty_ms, thrifty_cpu) = np.median(found, axis=0)
-        print(f"| {size} | {soon_ms:.1f} | {thrifty_ms:.1f} | {soon_cpu:.2f} | {thrifty_cpu:.2f} |", flush=True)
+        (latency_ms, latency_cpu), (saving_ms, saving_cpu) = np.median(found, axis=0)
+        print(f"| {size} | {latency_ms:.1f} | {saving_ms:.1f} | {latency_cpu:.2f} | {saving_cpu:.2f} |", flush=True)
     peak = matrix_peak()
     print(f"\nlarge matrix products: {peak['f32']:.0f} GFLOP/s in float32, {peak['bf16']:.0f} in bfloat16")
 
