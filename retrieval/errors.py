@@ -59,10 +59,7 @@ class FilterError(InputError):
 
 
 class BadDocument(InputError):
-    """A document that cannot be read.
-
-    `path` and `line` (from 1) locate it, if they are known.
-    """
+    """An unreadable document; `path` and `line` (from 1) locate it if known."""
 
     def __init__(self, message: str, *, path: Path | str | None = None, line: int | None = None) -> None:
         where = f"{path}:{line}: " if path and line else f"{path}: " if path else ""

@@ -51,10 +51,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document that the user added.
-
-    `sections` is empty for a document without structure.
-    """
+    """A document that the user added; `sections` may be empty."""
 
     id: str
     text: str
@@ -83,10 +80,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Rows of one query, best first.
-
-    `rows` and `scores` have the same length; rows are distinct.
-    """
+    """Distinct rows of one query, best first, and their scores: (n,) each."""
 
     rows: Rows
     scores: Scores
@@ -179,10 +173,7 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class PassageHit:
-    """A matching passage.
-
-    `text` is `document.text[start:end]`; `highlights` are offsets within `text`.
-    """
+    """A passage, `document.text[start:end]`; `highlights` are offsets in `text`."""
 
     text: str
     start: int
@@ -237,10 +228,7 @@ class DenseExplanation:
 
 @dataclass(frozen=True, slots=True)
 class TermPart:
-    """The share of a query term in a BM25 score.
-
-    `words` are the offsets of the term in the text of the passage.
-    """
+    """The share of a query term in a BM25 score; `words` are offsets in the text."""
 
     term: str
     score: float
@@ -267,10 +255,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A document of an answer.
-
-    `rank` counts from 1 over the whole ranking, not over the page.
-    """
+    """A document of an answer; `rank` counts from 1 over the whole ranking."""
 
     rank: int
     id: str
@@ -303,10 +288,7 @@ class FacetCount:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The answer to a search: hits in order, from one generation.
-
-    `weight` is the dense share of fusion.
-    """
+    """The answer to a search, from one generation; `weight` is the dense share."""
 
     query: str
     collection: str

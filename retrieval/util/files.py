@@ -134,10 +134,7 @@ class _Output(io.RawIOBase):
 
 @contextmanager
 def writing(files: Files, path: Path) -> Iterator[BinaryIO]:
-    """Open a new file with a buffer; fsync it at the end of the block.
-
-    If the block raises, the file is closed without an fsync.
-    """
+    """Open a new buffered file; fsync it if the block ends without an error."""
     raw = _Output(files, path)
     try:
         buffered = io.BufferedWriter(cast(io.RawIOBase, raw), _BUFFER_BYTES)

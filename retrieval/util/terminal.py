@@ -83,10 +83,7 @@ def option_groups(command: Callable[..., T]) -> Callable[..., T]:
 
 
 def _fields(group: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield name, annotation and default of each field.
-
-    The default is `inspect.Parameter.empty` if the field has none.
-    """
+    """Yield name, annotation and default of each field; `Parameter.empty` for none."""
     hints = get_type_hints(group, include_extras=True)
     for field in dataclasses.fields(group):
         missing = field.default is dataclasses.MISSING

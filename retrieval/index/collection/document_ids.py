@@ -32,10 +32,7 @@ def id_digests(ids: Sequence[str]) -> Digests:
 
 
 def content_digests(documents: Sequence[Document]) -> Digests:
-    """Return the digests of complete documents, ids and sections included: (n, 2).
-
-    Metadata must be typed.  Raises BadDocument for half a surrogate pair.
-    """
+    """Return digests of complete documents with typed metadata: (n, 2)."""
     return _stack([_digest(_utf8(_canonical(document), document.id)) for document in documents])
 
 

@@ -61,10 +61,7 @@ BATCHES = np.dtype([("table", "<u1"), ("row", "<u8"), ("byte", "<u8")])
 
 
 def passage_text(title: str, heading: str, text: str) -> str:
-    """Return the text that the encoder reads for a passage.
-
-    A space joins the non-empty parts, as in BEIR.
-    """
+    """Return the encoder's text: non-empty parts joined by a space, as in BEIR."""
     return " ".join(part for part in (title, heading, text) if part)
 
 
@@ -194,10 +191,7 @@ class TableReader:
         return pa.chunked_array([batch.column(name) for batch in self.batches()], kind)
 
     def numbers(self, name: str) -> NDArray[Any]:
-        """Return one whole column of numbers without nulls.
-
-        Arrow's own conversion would import pandas if it is installed.
-        """
+        """Return one column of numbers, without Arrow's conversion via pandas."""
         parts = [np.from_dlpack(batch.column(name)) for batch in self.batches()]
         return np.concatenate(parts) if parts else np.empty(0, self.schema.field(name).type.to_pandas_dtype())
 

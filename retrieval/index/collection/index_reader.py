@@ -135,10 +135,7 @@ class IndexReader:
         return _gather(self.segments, self._row_starts, rows, Segment.passages)
 
     def column(self, field: str) -> pa.ChunkedArray:
-        """Return a metadata field of all documents, live and dead.
-
-        A document without the field has null.  Raises FilterError for an unknown field.
-        """
+        """Return a field of all documents, null where missing.  Raises FilterError."""
         if field not in self.schema:
             known = ", ".join(self.schema) or "none"
             raise FilterError(f"no field {field!r} in {self.name} (fields: {known})")
@@ -168,10 +165,7 @@ def open_index_reader(
 
 
 def manifest_stamp(path: Path) -> tuple[int, int] | None:
-    """Return a value that differs after each commit, or None without a collection.
-
-    The call is cheap enough for ten calls a second.
-    """
+    """Return a value that each commit changes; None without a collection.  Cheap."""
     try:
         status = os.stat(path / MANIFEST)  # noqa: PTH116
     except OSError:

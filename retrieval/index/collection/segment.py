@@ -111,10 +111,7 @@ class Segment:
             )
 
     def reopened(self, collection: Path, record: SegmentRecord) -> Segment:
-        """Return the segment of a later generation.
-
-        If only the deletions differ, both segments share the open files.
-        """
+        """Return the segment of a later generation, with shared files if possible."""
         if record == self.record:
             return self
         if (record.files, record.structure) != (self.record.files, self.record.structure):
@@ -153,10 +150,7 @@ class Segment:
         return IdTable(self._array(IDS))
 
     def find(self, digests: Digests) -> Rows:
-        """Return the document row of each id digest, -1 for an unknown digest.
-
-        Dead documents have rows, too.
-        """
+        """Return the row of each id digest, live or dead; -1 for an unknown digest."""
         return self._ids.find(digests)
 
     def id_digests(self, among: Bitmap) -> Digests:
@@ -164,10 +158,7 @@ class Segment:
         return self._ids.digests(among)
 
     def ids_by_row(self) -> Digests:
-        """Return the id digests of all document rows: (documents, 2).
-
-        A document that was dead when the segment was written has zeros.
-        """
+        """Return id digests by row, (documents, 2); zeros if dead since the merge."""
         return self._ids.by_row(self.record.documents)
 
     def documents(self, rows: Rows) -> list[Document]:
@@ -194,10 +185,7 @@ class Segment:
         return read_passages(self._tables[SegmentTable.PASSAGES], np.asarray(rows, np.int64))
 
     def scan(self, wanted: Bitmap) -> Iterator[PassageTexts]:
-        """Yield title and text of passages in row order, a batch of documents at a time.
-
-        wanted: (passages,), the passages to yield.
-        """
+        """Yield the passages that `wanted`, (passages,), marks, in row order."""
         passages = self._tables[SegmentTable.PASSAGES]
         starts, ends = (passages.numbers(name) for name in ("start", "end"))
         headings = passages.column("heading")

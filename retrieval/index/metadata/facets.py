@@ -21,10 +21,7 @@ def facet_type(field: str, schema: Schema) -> FieldType:
 
 
 def sort_type(field: str, schema: Schema) -> FieldType:
-    """Return the type of a sort field.
-
-    Raises FilterError for an unknown field and for a field of lists.
-    """
+    """Return the type of a sort field.  Raises FilterError, also for lists."""
     kind = known_field(field, schema, "sort")
     if kind is FieldType.STRINGS:
         raise FilterError(
@@ -49,10 +46,7 @@ def count_values(column: pa.ChunkedArray, matching: Bitmap, *, limit: int = MAX_
 
 
 def order_by(column: pa.ChunkedArray, documents: NDArray[np.int64], *, descending: bool) -> NDArray[np.int64]:
-    """Return the ranks of `documents` by their value: (n,).
-
-    Equal values have equal ranks.  Documents without a value have the last rank.
-    """
+    """Return ranks by value, (n,): equal for equal values, last without a value."""
     values = column.take(pa.array(documents)).combine_chunks()
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())

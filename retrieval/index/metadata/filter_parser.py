@@ -32,13 +32,10 @@ MAX_CONDITIONS = 256  # each condition reads a whole column
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A point in time, or a day (UTC) if the expression has no time.
-
-    A day is from `start` up to but without `end`; a point has no `end`.
-    """
+    """A point in time, or a day (UTC) in `[start, end)`."""
 
     start: datetime
-    end: datetime | None = None
+    end: datetime | None = None  # None for a point
 
 
 Value: TypeAlias = str | float | bool | Moment
@@ -124,10 +121,7 @@ class _Token:
 
 
 def parse_filter(expression: str) -> FilterNode:
-    """Return the tree of an expression.
-
-    Raises FilterError, which names the column and the expected syntax.
-    """
+    """Return the tree.  Raises FilterError with the column and expected syntax."""
     if len(expression) > MAX_LENGTH:
         raise FilterError(f"the filter has {len(expression):,} characters; shorten it to {MAX_LENGTH:,}")
     if any("\ud800" <= character <= "\udfff" for character in expression):
@@ -288,10 +282,7 @@ class _Parser:
 
 
 def _number(token: _Token) -> float:
-    """Return a number.
-
-    Raises FilterError for a whole number that a double does not represent: it would match its neighbours.
-    """
+    """Return a number.  Raises FilterError for an integer that no double represents."""
     if token.text.lstrip("+-").isdigit() and not is_exact(int(token.text)):
         raise FilterError(
             f"filter, column {token.column}: a number field cannot represent {token.text} exactly; "

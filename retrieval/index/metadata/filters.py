@@ -56,10 +56,7 @@ class Filter:
     schema: Schema
 
     def documents(self, column: Callable[[str], pa.ChunkedArray], n: int) -> Bitmap:
-        """Return the documents that match: (n,).
-
-        column: returns a field of all n documents, with null for a document without the field.
-        """
+        """Return the matching documents, (n,); `column` reads a field of all n."""
         return self._matches(self.root, column, n)
 
     def _matches(self, node: FilterNode, column: Callable[[str], pa.ChunkedArray], n: int) -> Bitmap:

@@ -61,10 +61,7 @@ def extend_schema(schema: Schema, documents: Iterable[Mapping[str, Any]]) -> Sch
 
 
 def typed_metadata(metadata: Mapping[str, Any], schema: Schema, document_id: str) -> Metadata:
-    """Return the values in the types of their fields, without nulls.
-
-    Raises SchemaError for a value of another type and for an unknown field.
-    """
+    """Return typed values without nulls.  Raises SchemaError for a misfit."""
     values: dict[str, MetadataValue] = {}
     for name, value in metadata.items():
         if value is None:
@@ -137,10 +134,7 @@ def _read_number(value: Any) -> float:
 
 
 def is_exact(value: int) -> bool:
-    """Check whether a double represents a whole number exactly.
-
-    Beyond 2^53, which ids exceed, it does not represent all of them.
-    """
+    """Check whether a double represents a whole number, such as a large id."""
     try:
         return int(float(value)) == value
     except OverflowError:

@@ -23,10 +23,7 @@ REPAIR = "restore the collection, or `attendex rollback` to a good generation"
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """Size and digests of a file of a generation.
-
-    `name` is relative to the directory of the segment, the lexical index or the deletions.
-    """
+    """Size and digests of a file; `name` is relative to its directory."""
 
     name: str
     size_bytes: int
@@ -83,10 +80,7 @@ class CheckedFile:
             raise self.damage(f"cannot be read ({error.strerror})") from error
 
     def require(self, start: int = 0, end: int | None = None) -> None:
-        """Check the blocks that contain the bytes [start, end), each once.
-
-        Raises CorruptCollection.
-        """
+        """Check the blocks of bytes [start, end) once.  Raises CorruptCollection."""
         if not self.record.blocks:
             if not self._checked[0]:
                 self._check(0, self.bytes, bytes.fromhex(self.record.sha256))

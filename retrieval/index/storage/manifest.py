@@ -83,10 +83,7 @@ class SegmentRecord:
 
 @dataclass(frozen=True, slots=True)
 class LexicalRecord:
-    """The lexical index of a generation: a directory in `lexical/`.
-
-    Generations with the same terms share the directory.
-    """
+    """The files in `lexical/<name>/`; generations may share them."""
 
     name: str
     files: tuple[FileRecord, ...]
@@ -210,10 +207,7 @@ def _manifest(body: JsonValue) -> Manifest:
 
 
 def read_manifest(collection: Path, generation: int | None = None) -> Manifest:
-    """Read the manifest of the current generation, or of a kept one.
-
-    Raises NotACollection, CorruptCollection.
-    """
+    """Read a manifest.  Raises NotACollection, CorruptCollection."""
     path = collection / MANIFEST if generation is None else generation_path(collection, generation)
     try:
         return decode_manifest(path.read_bytes(), path)
@@ -288,10 +282,7 @@ def seal(body: dict[str, JsonValue]) -> bytes:
 
 
 def unseal(data: bytes, path: Path) -> dict[str, JsonValue]:
-    """Return the body of a sealed document.
-
-    Raises CorruptCollection if a bit of the document differs.
-    """
+    """Return the body of a sealed document.  Raises CorruptCollection."""
     body, found, _ = data.rpartition(_CHECKSUM)
     if not found:
         raise CorruptCollection(f"is damaged: not a sealed JSON document; {REPAIR}", path=path)
@@ -352,10 +343,7 @@ def _file_from_json(body: JsonValue) -> FileRecord:
 
 
 def _checked_name(name: str) -> str:
-    """Return a file name.  Raises ValueError if it leads out of the collection.
-
-    A backup may come from an untrusted source.
-    """
+    """Return a file name, unless it leads out of the collection (ValueError)."""
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise ValueError(f"{name!r} is not the name of a file")
     return name

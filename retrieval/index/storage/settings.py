@@ -106,10 +106,7 @@ class VectorSettings:
 
     @classmethod
     def from_json(cls, body: Mapping[str, JsonValue]) -> Self:
-        """Return the settings in `body`.
-
-        Missing fields have their defaults; unknown fields are ignored.
-        """
+        """Return the settings; missing fields have defaults, unknown ones are ignored."""
         return cls(**_known_fields(cls, body))
 
 
