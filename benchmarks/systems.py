@@ -1,7 +1,7 @@
-"""The encoders that benchmarks compare, each behind one function from texts to vectors.
+"""The encoders that benchmarks compare, each as a function from texts to vectors.
 
-A system is named in one word ("st-f32", "ov-int8") and made in a process of its own, so that peak memory is its own
-and thread pools do not meet.
+One word names a system ("st-f32", "ov-int8").  Each system runs in its own process, so that its peak memory and its
+thread pool are its own.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ SYSTEMS = {
 
 
 def available(int8: Path | None) -> list[str]:
-    """Systems that can run here."""
+    """Return the names of the systems that this environment can run."""
     onnx = importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx")
     missing = {"onnx-f32": not onnx, "ov-int8": int8 is None}
     return [name for name in SYSTEMS if not missing.get(name)]
 
 
 def make(name: str, model: str, int8: Path | None) -> Encode:
-    """The function of a system."""
+    """Return the encoding function of a system."""
     kind, precision = name.split("-")
     if kind == "st":
         return _sentence_transformers(model, precision)
@@ -69,7 +69,7 @@ def _sentence_transformers(model: str, precision: str) -> Encode:
 
 
 def _onnx(model: str) -> Encode:
-    """Our exported graph, batches as ours are made: what differs is the runtime alone."""
+    """Run Attendex's exported graph and batches, so that only the runtime differs."""
     import onnxruntime
 
     from retrieval.encoder.checkpoint.model_folder import open_folder
@@ -115,8 +115,8 @@ def _export_onnx(folder: Any, path: Path) -> None:
 
 def _run_onnx(session: Any, ids: Sequence[Sequence[int]], dimension: int) -> Vectors:
     out = np.zeros((len(ids), dimension), np.float32)
-    for places in plan_batches([len(one) for one in ids], 8_192):
-        batch = TokenBatch.of([ids[place] for place in places])
+    for rows in plan_batches([len(one) for one in ids], 8_192):
+        batch = TokenBatch.of([ids[row] for row in rows])
         inputs = dict(zip(GRAPH_INPUTS, batch.rows(max(batch.lengths)).inputs(), strict=True))
-        out[places] = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+        out[rows] = session.run(None, {node.name: inputs[node.name] for node in session.get_inputs()})[0]
     return out

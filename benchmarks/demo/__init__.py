@@ -1,1 +1,1 @@
-"""`make demo`: the documentation of Python's standard library, indexed, evaluated and served."""
+"""`make demo`: index, evaluate and serve the standard library's documentation."""

@@ -1,6 +1,6 @@
-"""Index the standard library's documentation, evaluate the index, serve it, ask it.  `make demo` runs this.
+"""The demo of `make demo`: index, evaluate, serve and search a collection.
 
-Everything goes through the commands and the HTTP routes that a user has; each command is printed before it runs.
+The documents are the standard library's documentation.  The demo uses the commands and HTTP routes of a user, and prints each command before it runs.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ SNIPPET_CHARACTERS = 150
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says what to do."""
+    """The demo cannot continue; the message gives the remedy."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; returns the exit code."""
+    """Run the demo and return the exit code."""
     options = _options(arguments)
     console = Console(highlight=False, soft_wrap=True)
     try:
@@ -74,7 +74,7 @@ def _demo(console: Console, folder: Path, port: int, *, once: bool) -> None:
     console.rule("Three questions over HTTP", align="left")
     with _service(console, collection, port) as (base, process):
         for question in EXAMPLES:
-            _ask(console, base, question)
+            _search(console, base, question)
         if not once:
             console.print(f"[bold]Open {base}/ in a browser[/bold], or read {base}/openapi.json.  Ctrl-C stops.")
             process.wait()
@@ -82,16 +82,16 @@ def _demo(console: Console, folder: Path, port: int, *, once: bool) -> None:
 
 def _run(console: Console, *arguments: object) -> None:
     """Run one attendex command in the foreground."""
-    words = [str(each) for each in arguments]
+    words = [str(argument) for argument in arguments]
     console.print("[cyan]$ attendex " + escape(_shell(words)) + "[/cyan]")
     code = subprocess.run([*_attendex(), *words], check=False).returncode
     if code != 0:
-        raise DemoError(f"attendex {words[0]} ended with exit code {code}; what it printed above says why")
+        raise DemoError(f"attendex {words[0]} ended with exit code {code}; see its output above")
     console.print()
 
 
 def _attendex() -> list[str]:
-    """The command of this very environment, also where it is not on the PATH."""
+    """Return the `attendex` command of this environment, which may not be on the PATH."""
     return [str(Path(sys.executable).with_name("attendex"))]
 
 
@@ -100,7 +100,7 @@ def _shell(words: Sequence[str]) -> str:
 
 
 def _check_port(port: int) -> None:
-    """Fail before the work, not after it."""
+    """Raise DemoError before the work if the port is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -114,7 +114,7 @@ def _check_port(port: int) -> None:
 
 @contextmanager
 def _service(console: Console, collection: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """`attendex serve` as long as the block runs; its log goes to a file beside the collection."""
+    """Run `attendex serve` during the block; its log is a file beside the collection."""
     base, log = f"http://{HOST}:{port}", collection.with_name("service.log")
     words = ["serve", str(collection), "--port", str(port)]
     console.print("[cyan]$ attendex " + escape(_shell(words)) + "[/cyan]\n")
@@ -131,17 +131,17 @@ def _wait_until_ready(base: str, process: subprocess.Popen[bytes], log: Path) ->
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise DemoError(f"the service ended with exit code {process.returncode}; {log} says why")
+            raise DemoError(f"the service ended with exit code {process.returncode}; see {log}")
         try:
             if httpx.get(f"{base}/readyz", timeout=2).status_code == 200:
                 return
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise DemoError(f"the service was not ready after {STARTUP_SECONDS} seconds; {log} says why")
+    raise DemoError(f"the service was not ready after {STARTUP_SECONDS} seconds; see {log}")
 
 
-def _ask(console: Console, base: str, question: str) -> None:
+def _search(console: Console, base: str, question: str) -> None:
     response = httpx.post(f"{base}/v1/collections/python/search", json={"query": question, "k": 3}, timeout=30)
     if response.status_code != 200:
         raise DemoError(f"the service answered {response.status_code} to {question!r}: {response.text}")

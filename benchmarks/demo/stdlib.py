@@ -1,15 +1,14 @@
-"""The demo collection: documentation strings of the standard library, read from the interpreter that runs this.
+"""The demo collection: docstrings of the interpreter's standard library.
 
-Every public module is imported, and its public functions, classes, methods and properties give one document each:
+The script imports every public module.  Each public function, class, method and property gives one document:
 
-    id        where a reader of the manual would look it up: `str.rstrip`, `os.path.join`, `asyncio.sleep`
-    title     the id with its signature, where the interpreter knows it
+    id        the name in the manual: `str.rstrip`, `os.path.join`, `asyncio.sleep`
+    title     the id with its signature, if the interpreter knows it
     text      the documentation string
     metadata  `module` and `kind`
 
-An object that is reachable under several names counts once, under the shortest (`asyncio.sleep`, not
-`asyncio.tasks.sleep`).  Modules that cannot be imported here are left out, and so are those that do something on
-import, belong to one platform, or repeat others.
+An object with several names counts once, under the shortest one (`asyncio.sleep`, not `asyncio.tasks.sleep`).  These
+modules are left out: those that fail to import, act on import, belong to one platform, or repeat other modules.
 """
 
 from __future__ import annotations
@@ -29,21 +28,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Import opens a window or a browser, prints, patches, or needs a platform; or the content repeats another module.
+# The import opens a window or a browser, prints, patches, or needs a platform, or the content repeats a module.
 # fmt: off
-LEFT_OUT = frozenset((
+EXCLUDED_MODULES = frozenset((
     "antigravity", "this", "idlelib", "test", "turtledemo", "lib2to3", "distutils", "ensurepip", "pydoc_data",
     "msilib", "msvcrt", "winreg", "winsound", "nt", "ntpath", "nturl2path", "posix", "posixpath", "genericpath",
     "encodings", "sre_compile", "sre_constants", "sre_parse", "imp",
 ))
 # fmt: on
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-MADE_BY_NAMEDTUPLE = re.compile(r"Alias for field number \d+")
+NAMEDTUPLE_DOCSTRING = re.compile(r"Alias for field number \d+")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One documented name."""
+class DocumentedName:
+    """A public name with a docstring."""
 
     id: str
     title: str
@@ -52,14 +51,14 @@ class Entry:
     kind: str
 
     def as_json(self) -> str:
-        """One line of the JSONL file that `attendex index` reads."""
+        """Return the line of the JSONL file that `attendex index` reads."""
         metadata = {"module": self.module, "kind": self.kind}
         return json.dumps({"id": self.id, "title": self.title, "text": self.text, "metadata": metadata})
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A public name and what it stands for."""
+class PublicName:
+    """A public name and its object."""
 
     id: str
     module: str
@@ -67,16 +66,16 @@ class Found:
 
 
 def write_documents(path: Path) -> int:
-    """Write the collection as JSONL, sorted by id; returns the number of documents."""
+    """Write the collection as JSONL, sorted by id, and return the number of documents."""
     entries = standard_library()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(entry.as_json() + "\n" for entry in entries), encoding="utf-8")
     return len(entries)
 
 
-def standard_library() -> list[Entry]:
-    """All documented public names of the standard library, by id."""
-    shortest: dict[object, Found] = {}
+def standard_library() -> list[DocumentedName]:
+    """Return all documented public names of the standard library, by id."""
+    shortest: dict[object, PublicName] = {}
     for found in _public_names():
         key = _identity(found.value)
         if key not in shortest or _preference(found) < _preference(shortest[key]):
@@ -86,8 +85,8 @@ def standard_library() -> list[Entry]:
     return [named[each] for each in sorted(named)]
 
 
-def _without_repeats(entries: list[Entry]) -> Iterator[Entry]:
-    """Special methods that say the same on every class (`Return repr(self).`) are kept once."""
+def _without_repeats(entries: list[DocumentedName]) -> Iterator[DocumentedName]:
+    """Keep one of the special methods with equal docstrings (`Return repr(self).`)."""
     said: set[str] = set()
     for entry in entries:
         if not entry.id.endswith("__"):
@@ -97,24 +96,24 @@ def _without_repeats(entries: list[Entry]) -> Iterator[Entry]:
             yield entry
 
 
-def _preference(found: Found) -> tuple[int, str]:
-    """Which of several names of one object is its id: the one with the fewest dots, then the first by alphabet."""
+def _preference(found: PublicName) -> tuple[int, str]:
+    """Return the sort key of the names of an object: fewest dots, then the alphabet."""
     return found.id.count("."), found.id
 
 
-def _public_names() -> Iterator[Found]:
+def _public_names() -> Iterator[PublicName]:
     for module in _modules():
-        yield Found(module.__name__, module.__name__, module)
+        yield PublicName(module.__name__, module.__name__, module)
         for name, value in _members(module):
             path = name if module.__name__ == "builtins" else f"{module.__name__}.{name}"
-            yield Found(path, module.__name__, value)
+            yield PublicName(path, module.__name__, value)
             if inspect.isclass(value):
                 yield from _class_members(path, module.__name__, value)
 
 
 def _modules() -> Iterator[types.ModuleType]:
-    """Public modules that can be imported here, packages before what is in them."""
-    for name in sorted(sys.stdlib_module_names - LEFT_OUT):
+    """Yield the public modules that import here; packages come before their modules."""
+    for name in sorted(sys.stdlib_module_names - EXCLUDED_MODULES):
         if name.startswith("_") or (module := _imported(name)) is None:
             continue
         yield module
@@ -128,7 +127,7 @@ def _modules() -> Iterator[types.ModuleType]:
 
 
 def _as_os_path(module: types.ModuleType) -> types.ModuleType:
-    """posixpath or ntpath under the name that the manual uses."""
+    """Return posixpath or ntpath under the manual's name, `os.path`."""
     alias = types.ModuleType("os.path", module.__doc__)
     alias.__dict__.update({name: value for name, value in vars(module).items() if not name.startswith("__")})
     alias.__dict__["__all__"] = module.__all__
@@ -136,7 +135,7 @@ def _as_os_path(module: types.ModuleType) -> types.ModuleType:
 
 
 def _imported(name: str) -> types.ModuleType | None:
-    """The module, or None where it fails to import, whatever the reason; what it prints is swallowed."""
+    """Import a module without output; return None if the import fails in any way."""
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),
@@ -150,10 +149,10 @@ def _imported(name: str) -> types.ModuleType | None:
 
 
 def _members(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
-    """Public functions and classes of `module` that belong to the standard library, without other people's modules."""
+    """Yield the public functions and classes that `module` itself has."""
     listed = getattr(module, "__all__", None)
     for name in sorted(listed if listed is not None else vars(module)):
-        value = getattr(module, name, None)  # not vars: some packages load their members when asked
+        value = getattr(module, name, None)  # not vars: some packages load their members on access
         if name.startswith("_") or not (inspect.isroutine(value) or inspect.isclass(value)):
             continue
         if listed is not None or _home(value, module) == module.__name__.partition(".")[0]:
@@ -161,24 +160,30 @@ def _members(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
 
 
 def _home(value: Any, module: types.ModuleType) -> str:
-    """Top-level module that defines `value`; built-in ones without a name of their own count as the asking module's."""
+    """Return the top-level module that defines `value`.
+
+    For a private built-in module it is `module`.
+    """
     home = getattr(value, "__module__", None) or module.__name__
     return module.__name__.partition(".")[0] if home.startswith("_") else str(home).partition(".")[0]
 
 
-def _class_members(path: str, module: str, owner: type) -> Iterator[Found]:
-    """What the class itself defines, not what it inherits."""
+def _class_members(path: str, module: str, owner: type) -> Iterator[PublicName]:
+    """Yield the members that the class itself defines, without the inherited ones."""
     for name, value in sorted(vars(owner).items()):
         private = name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
         if private or name == "__class__" or inspect.isclass(value):
             continue
         plain = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
         if inspect.isroutine(plain) or isinstance(plain, property) or inspect.isdatadescriptor(plain):
-            yield Found(f"{path}.{name}", module, plain)
+            yield PublicName(f"{path}.{name}", module, plain)
 
 
 def _identity(value: Any) -> object:
-    """Equal for two names of the same thing; a bound method counts as its function."""
+    """Return a key that is equal for two names of one object.
+
+    A bound method has the key of its function.
+    """
     plain = getattr(value, "__func__", value)
     owner = getattr(plain, "__self__", None)
     if isinstance(plain, types.BuiltinMethodType) and owner is not None and not inspect.ismodule(owner):
@@ -187,13 +192,13 @@ def _identity(value: Any) -> object:
     return id(plain)
 
 
-def _entry(found: Found) -> Entry | None:
-    """The document of a name, None where it has no documentation string of its own."""
+def _entry(found: PublicName) -> DocumentedName | None:
+    """Return the document of a name; None if it has no docstring of its own."""
     text = getattr(found.value, "__doc__", None)
-    if not isinstance(text, str) or not text.strip() or MADE_BY_NAMEDTUPLE.match(text):
+    if not isinstance(text, str) or not text.strip() or NAMEDTUPLE_DOCSTRING.match(text):
         return None
     text = ADDRESS.sub("", inspect.cleandoc(text))
-    return Entry(found.id, found.id + _signature(found.value), text, found.module, _kind(found))
+    return DocumentedName(found.id, found.id + _signature(found.value), text, found.module, _kind(found))
 
 
 def _signature(value: Any) -> str:
@@ -201,11 +206,11 @@ def _signature(value: Any) -> str:
         return ""
     try:
         return ADDRESS.sub("", str(inspect.signature(value)))
-    except Exception:  # inspect evaluates default values, and some name things that exist only later
+    except Exception:  # inspect evaluates default values, and some of them do not exist yet
         return ""
 
 
-def _kind(found: Found) -> str:
+def _kind(found: PublicName) -> str:
     value = found.value
     if inspect.ismodule(value):
         return "module"

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.demo.__main__ import QUESTIONS, main
-from benchmarks.demo.stdlib import Entry, standard_library, write_documents
+from benchmarks.demo.stdlib import DocumentedName, standard_library, write_documents
 
 
 @pytest.fixture(scope="module")
-def entries() -> dict[str, Entry]:
+def entries() -> dict[str, DocumentedName]:
     return {entry.id: entry for entry in standard_library()}
 
 
@@ -34,7 +34,7 @@ def queries() -> dict[str, str]:
     return {each["_id"]: each["text"] for each in map(json.loads, lines)}
 
 
-def test_ids_are_where_the_manual_has_them(entries: dict[str, Entry]) -> None:
+def test_ids_are_where_the_manual_has_them(entries: dict[str, DocumentedName]) -> None:
     expected = {
         "str.rstrip": "method",
         "itertools.pairwise": "class",
@@ -49,24 +49,24 @@ def test_ids_are_where_the_manual_has_them(entries: dict[str, Entry]) -> None:
     assert {name: entries[name].kind for name in expected} == expected
 
 
-def test_a_document_has_signature_text_and_module(entries: dict[str, Entry]) -> None:
+def test_a_document_has_signature_text_and_module(entries: dict[str, DocumentedName]) -> None:
     entry = entries["str.rstrip"]
     assert entry.title == "str.rstrip(self, chars=None, /)"
     assert entry.text.startswith("Return a copy of the string with trailing whitespace removed.")
     assert entry.module == "builtins"
 
 
-def test_an_object_with_two_names_counts_once(entries: dict[str, Entry]) -> None:
+def test_an_object_with_two_names_counts_once(entries: dict[str, DocumentedName]) -> None:
     assert not {"asyncio.tasks.sleep", "random.Random.choice", "posixpath.join", "bisect.bisect_right"} & entries.keys()
 
 
-def test_nothing_that_acts_on_import_is_there(entries: dict[str, Entry]) -> None:
+def test_nothing_that_acts_on_import_is_there(entries: dict[str, DocumentedName]) -> None:
     modules = {entry.module.partition(".")[0] for entry in entries.values()}
     assert not modules & {"antigravity", "this", "idlelib", "test", "turtledemo"}
     assert len(entries) > 5_000
 
 
-def test_no_memory_address_gets_in(entries: dict[str, Entry]) -> None:
+def test_no_memory_address_gets_in(entries: dict[str, DocumentedName]) -> None:
     assert not [entry.id for entry in entries.values() if re.search(r"0x[0-9a-f]{6,}", entry.title)]
 
 
@@ -79,7 +79,7 @@ def test_every_process_writes_the_same_file(tmp_path: Path) -> None:
     assert write_documents(tmp_path / "c") == len((tmp_path / "c").read_text().splitlines())
 
 
-def test_every_answer_exists(entries: dict[str, Entry], qrels: list[tuple[str, str, int]]) -> None:
+def test_every_answer_exists(entries: dict[str, DocumentedName], qrels: list[tuple[str, str, int]]) -> None:
     assert [document for _, document, _ in qrels if document not in entries] == []
 
 

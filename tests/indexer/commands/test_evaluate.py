@@ -138,7 +138,7 @@ def test_known_items_are_found_and_the_collection_is_untouched(collection: Path,
     assert found["measures"]["Success@10"] == 1.0  # type: ignore[index]
     low, high = found["intervals"]["Success@10"]  # type: ignore[index]
     assert 0.4 < low < high <= 1.0
-    assert "do not say how well real questions are answered" in str(found["caution"])
+    assert "do not show how well real questions are answered" in str(found["caution"])
     assert before == {
         path: path.read_bytes() for path in collection.rglob("*") if path.is_file() and path.name != "lock"
     }
