@@ -1,6 +1,7 @@
 """The demo of `make demo`: index, evaluate, serve and search a collection.
 
-The documents are the standard library's documentation.  The demo uses the commands and HTTP routes of a user, and prints each command before it runs.
+The documents are the standard library's documentation.  The demo uses the commands and HTTP routes of a user, and
+prints each command before it runs.
 """
 
 from __future__ import annotations

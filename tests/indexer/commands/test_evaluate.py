@@ -1,4 +1,4 @@
-"""`attendex evaluate` on a real collection: figures, gates, slices, files, known items, bad input."""
+"""`attendex evaluate` on a real collection: output, files, known items, bad input."""
 
 from __future__ import annotations
 

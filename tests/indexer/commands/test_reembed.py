@@ -1,4 +1,4 @@
-"""`attendex reembed` with real encoders: judgments decide whether the new one is switched to."""
+"""`attendex reembed` with real encoders: judgments decide on the switch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(*arguments: object) -> Result:
 
 
 def variant(folder: Path, file: str, **changes: Any) -> Path:
-    """The default encoder with another configuration."""
+    """Make the default encoder with another configuration."""
     shutil.copytree(locate("all-MiniLM-L6-v2"), folder, symlinks=False, copy_function=_linked)
     path = folder / file
     body = {**json.loads(path.read_text()), **changes}
@@ -55,7 +55,7 @@ def _linked(source: str, target: str) -> None:
 
 @pytest.fixture
 def papers(tmp_path: Path) -> Path:
-    """A collection with a question for each of its documents."""
+    """Build a collection and a question for each of its documents."""
     lines = [{"id": f"d{n}", "text": text} for n, text in enumerate(QUESTIONS.values())]
     (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, lines)))
     asked = [{"_id": f"q{n}", "text": text} for n, text in enumerate(QUESTIONS)]

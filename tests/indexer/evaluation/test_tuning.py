@@ -47,7 +47,7 @@ def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def collection(built: Path) -> Iterator[Path]:
-    """A copy that a test may change."""
+    """Yield a copy that a test may change."""
     with linked_copy(built) as copy:
         yield copy
 

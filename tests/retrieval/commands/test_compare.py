@@ -20,7 +20,7 @@ QUERIES = [f"q{i}" for i in range(30)]
 
 
 def placed(place: int) -> RetrievalRun:
-    """A run with the relevant document at one rank; a few queries differ, so that not all are ties."""
+    """Make a run with the relevant document at one rank; a few queries differ."""
     rankings = {}
     for i, query in enumerate(QUERIES):
         ids = [f"x{j}" for j in range(place - 1 + (i % 3 == 0))] + ["good", "<b>&"]

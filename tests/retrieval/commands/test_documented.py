@@ -1,4 +1,4 @@
-"""What docs/evaluation.md tells a reader to type can be typed."""
+"""The commands and options in docs/evaluation.md exist."""
 
 from __future__ import annotations
 

@@ -7,15 +7,14 @@ import pytest
 
 from retrieval.errors import BadJudgments, InputError
 from retrieval.metrics.comparison import compare_runs, most_changed_queries
-from retrieval.metrics.evaluation import check_gates, parse_gate, slice_topics
-from retrieval.metrics.runs import Qrels, RetrievalRun, Topic, make_ranking, make_run
+from retrieval.metrics.runs import Qrels, RetrievalRun, make_ranking, make_run
 
 QUERIES = [f"q{i}" for i in range(40)]
 QRELS = Qrels("q", {query: {"good": 1, "bad": 0} for query in QUERIES})
 
 
 def placed(name: str, places: dict[str, int]) -> RetrievalRun:
-    """A run that has the relevant document at the given rank of each query."""
+    """Make a run with the relevant document at the given rank of each query."""
     rankings = {}
     for query, place in places.items():
         ids = [f"x{i}" for i in range(place - 1)] + ["good", "bad"]
@@ -109,28 +108,3 @@ def test_bad_input() -> None:
         compare_runs([run], QRELS, "AP")
     with pytest.raises(BadJudgments, match="no query of the runs is judged"):
         compare_runs([run, run], Qrels("q", {"other": {"a": 1}}), "AP")
-
-
-def test_gates() -> None:
-    gates = [parse_gate("nDCG@10=0.70"), parse_gate("P(rel=2)@5=0.1")]
-    results = check_gates(gates, {"nDCG@10": 0.69, "P(rel=2)@5": 0.1})
-    assert [(each.passed, str(each)) for each in results] == [
-        (False, "nDCG@10 0.6900 is below 0.7"),
-        (True, "P(rel=2)@5 0.1000 reaches 0.1"),
-    ]
-    with pytest.raises(InputError, match="write measure=minimum"):
-        parse_gate("nDCG@10")
-
-
-def test_slices() -> None:
-    topics = [
-        Topic(str(i), "x" * (i + 1), {"kind": "even" if i % 2 == 0 else "odd", "year": str(2000 + i)})
-        for i in range(30)
-    ]
-    assert {label: len(ids) for label, ids in slice_topics(topics, "kind").items()} == {"even": 15, "odd": 15}
-    for by in ("length", "year"):
-        groups = slice_topics(topics, by)
-        assert [len(ids) for ids in groups.values()] == [10, 10, 10]
-        assert frozenset().union(*groups.values()) == {topic.id for topic in topics}
-    with pytest.raises(InputError, match="no field 'place' to slice by; there is: length, kind, year"):
-        slice_topics(topics, "place")

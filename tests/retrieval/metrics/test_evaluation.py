@@ -1,4 +1,4 @@
-"""Figures equal trec_eval's, and their denominators are said."""
+"""Measures equal trec_eval's; denominators, slices, gates and intervals are right."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.errors import BadJudgments, BadMeasure
-from retrieval.metrics.evaluation import evaluate
+from retrieval.errors import BadJudgments, BadMeasure, InputError
+from retrieval.metrics.evaluation import check_gates, confidence_intervals, evaluate, parse_gate, slice_topics
 from retrieval.metrics.files import write_run
 from retrieval.metrics.measures import depth_needed, parse_measures
-from retrieval.metrics.runs import Qrels, RetrievalRun, SubtopicJudgment, make_ranking, make_run
+from retrieval.metrics.runs import Qrels, RetrievalRun, SubtopicJudgment, Topic, make_ranking, make_run
+from retrieval.util.intervals import wilson_interval
 
 documents = st.integers(0, 12).map("d{}".format)
 queries = st.integers(0, 5).map("q{}".format)
@@ -188,3 +189,35 @@ def test_a_written_run_means_the_same_to_trec_eval(
     ours = evaluate(run, Qrels("q", qrels), "AP nDCG").aggregates
     assert ours["AP"] == pytest.approx(theirs["q"]["map"], abs=1e-9)
     assert ours["nDCG"] == pytest.approx(theirs["q"]["ndcg"], abs=1e-9)
+
+
+def test_gates() -> None:
+    gates = [parse_gate("nDCG@10=0.70"), parse_gate("P(rel=2)@5=0.1")]
+    results = check_gates(gates, {"nDCG@10": 0.69, "P(rel=2)@5": 0.1})
+    assert [(each.passed, str(each)) for each in results] == [
+        (False, "nDCG@10 0.6900 is below 0.7"),
+        (True, "P(rel=2)@5 0.1000 reaches 0.1"),
+    ]
+    with pytest.raises(InputError, match="write measure=minimum"):
+        parse_gate("nDCG@10")
+
+
+def test_slices() -> None:
+    topics = [
+        Topic(str(i), "x" * (i + 1), {"kind": "even" if i % 2 == 0 else "odd", "year": str(2000 + i)})
+        for i in range(30)
+    ]
+    assert {label: len(ids) for label, ids in slice_topics(topics, "kind").items()} == {"even": 15, "odd": 15}
+    for by in ("length", "year"):
+        groups = slice_topics(topics, by)
+        assert [len(ids) for ids in groups.values()] == [10, 10, 10]
+        assert frozenset().union(*groups.values()) == {topic.id for topic in topics}
+    with pytest.raises(InputError, match="no field 'place' to slice by; there is: length, kind, year"):
+        slice_topics(topics, "place")
+
+
+def test_intervals_are_wilsons_for_yes_or_no_values_and_none_for_counts() -> None:
+    run = make_run("r", {"1": {"a": 1.0}, "2": {"b": 1.0}})
+    evaluation = evaluate(run, Qrels("q", {"1": {"a": 1}, "2": {"a": 1}}), "P@1 NumRet")
+    intervals = confidence_intervals(evaluation)
+    assert intervals == {"P@1": pytest.approx(wilson_interval(0.5, 2))}

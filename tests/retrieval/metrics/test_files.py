@@ -1,4 +1,4 @@
-"""Runs and judgments survive being written and read, in every form; what cannot be used is named."""
+"""Runs and judgments survive a round trip in every format; faults are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of a run is one, whoever reads it."""
+"""The order of a run is the same for every reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests and intervals against scipy's, and against what they promise."""
+"""Tests and intervals agree with scipy and keep their error rates."""
 
 from __future__ import annotations
 

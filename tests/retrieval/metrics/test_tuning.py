@@ -15,7 +15,7 @@ DEFAULTS = {"weight": 0.5, "k1": 1.2}
 
 
 def surface(seed: int, queries: int, height: float):  # type: ignore[no-untyped-def]
-    """Queries that gain up to `height` near weight 0.75 and k1 2.0, each with a will of its own."""
+    """Return noisy query values with a gain up to `height` near weight 0.75 and k1 2.0."""
     own = np.random.default_rng(seed).normal(0, 0.05, (queries, 5, 4))
     base = np.random.default_rng(seed + 1).random(queries)
 
