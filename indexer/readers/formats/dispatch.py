@@ -38,7 +38,12 @@ def read_stream(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) 
     head = first_bytes(unpacked, HEAD_BYTES)
     if not head:
         raise SkippedFile("is empty")
-    found = named_format(options.format) if options.format else detect(head, name.name)
+    try:
+        found = named_format(options.format) if options.format else detect(head, name.name)
+    except SkippedFile:
+        if unpacked is not stream:
+            read_whole(unpacked, options.limits)  # a decompression bomb is a failed file, not a skipped one
+        raise
     if unpacked is not stream and not (found.is_streamed or found.is_line_oriented):
         unpacked = io.BytesIO(read_whole(unpacked, options.limits))
     if options.format in ("", DEFAULT_ZIP):
