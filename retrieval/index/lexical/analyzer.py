@@ -134,10 +134,7 @@ class Analyzer:
 
 
 def _pieces(run: str) -> list[str]:
-    """Split a run without spaces into pairs and characters.
-
-    甲乙丙 becomes 甲乙 甲 乙丙 乙 丙.
-    """
+    """Split a spaceless run into pairs and characters: 甲乙丙 → 甲乙 甲 乙丙 乙 丙."""
     return [piece for i in range(len(run)) for piece in ((run[i : i + 2], run[i]) if i + 1 < len(run) else (run[i],))]
 
 

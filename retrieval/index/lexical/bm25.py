@@ -113,10 +113,7 @@ class TermScores:
 
     @cached_property
     def live_scores(self) -> tuple[Rows, NDArray[np.float64]]:
-        """The live rows that contain the term, and its score for each.
-
-        The property keeps them in memory, at 16 bytes a row.
-        """
+        """The live rows with the term and its scores; kept in memory, 16 bytes a row."""
         found = [part.live_rows(None) for part in self._postings]
         rows = np.concatenate([rows for rows, _ in found])
         return rows, self._score(rows, np.concatenate([frequencies for _, frequencies in found]))

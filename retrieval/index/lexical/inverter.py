@@ -33,10 +33,7 @@ _TITLE_GAP = 1  # positions between title and text, so that no phrase spans both
 
 @dataclass(frozen=True, slots=True)
 class TermTable:
-    """The terms of numbered strings.
-
-    The terms of string i are `terms[first[i] : first[i] + count[i]]`.
-    """
+    """The terms of strings; string i has `terms[first[i] : first[i] + count[i]]`."""
 
     terms: NDArray[np.int32]  # numbers of terms, string by string
     offsets: NDArray[np.int32]  # position of each term, counted from the first position of its string
@@ -45,10 +42,7 @@ class TermTable:
     width: NDArray[np.int32]  # (strings,): number of positions that a string occupies
 
     def join(self, strings: NDArray[np.int32], bounds: NDArray[np.int32]) -> TermTable:
-        """Concatenate strings.
-
-        String i of the result is made of `strings[bounds[i] : bounds[i + 1]]`.
-        """
+        """Concatenate `strings[bounds[i] : bounds[i + 1]]` to the new string i."""
         count = self.count[strings]
         terms = _running_sum(count)
         positions = _running_sum(self.width[strings])
@@ -114,10 +108,7 @@ class Vocabulary(dict[str, int]):
         return pc.ascii_split_whitespace(pa.LargeStringArray.from_buffers(len(plain), offsets, blank))
 
     def _separate_words(self, text: str) -> str:
-        """Put spaces around each word of the parts that are not ASCII.
-
-        No word contains white space.
-        """
+        """Put spaces around each word that is not ASCII; words contain no white space."""
         return " ".join(part if part.isascii() else " ".join(self._analyzer.split(part)) for part in text.split())
 
 
@@ -224,10 +215,7 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def _count_occurrences(found: Occurrences, title_widths: NDArray[np.int32], title_weight: float) -> Arrays:
-    """Make the arrays of a segment from sorted occurrences.
-
-    The caller adds the keys of the passages and the texts of the terms.
-    """
+    """Make the arrays of a segment, without keys of passages and texts of terms."""
     first = np.flatnonzero(_changes(found.term) | _changes(found.passage))
     term, members = found.term[first], found.passage[first]
     counts = np.diff(np.append(first, len(found.term)))
@@ -257,10 +245,7 @@ def _changes(values: NDArray[Any]) -> NDArray[np.bool_]:
 def make_lexicon(
     term: NDArray[np.integer[Any]], counts: NDArray[np.int64], frequencies: NDArray[Any], lengths: NDArray[np.float32]
 ) -> NDArray[np.void]:
-    """Make the TERM records of postings that are sorted by term.
-
-    Each term number from 0 to the greatest has postings.
-    """
+    """Make the TERM records of postings sorted by term, numbered without gaps."""
     first = np.flatnonzero(_changes(term))
     records = np.zeros(len(first) + 1, TERM)
     records["member"] = np.append(first, len(term))

@@ -19,12 +19,9 @@ _POSITION_BITS = 32
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
-    """The parts of a query's text.
+    """The parts of a query's text."""
 
-    `plain` ranks the passages: it contains the phrases, but not the exclusions.
-    """
-
-    plain: str  # without operators
+    plain: str  # ranks the passages: with the phrases, without operators and exclusions
     phrases: tuple[str, ...]
     excluded: tuple[str, ...]
 
@@ -73,10 +70,7 @@ def phrase_passages(postings: Postings, terms: Sequence[tuple[str, int]]) -> NDA
 
 
 def _packed_positions(postings: Postings, term: int, passages: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Return each occurrence of a term in some passages, ascending.
-
-    The upper bits of an occurrence are its passage, the lower _POSITION_BITS its position.
-    """
+    """Return `passage << _POSITION_BITS | position` of each occurrence, ascending."""
     counts = postings.counts_of(term).astype(np.int64)
     wanted = is_member(postings.passages_of(term), passages)
     positions = postings.positions_of(term)[np.repeat(wanted, counts)].astype(np.int64)

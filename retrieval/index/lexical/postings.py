@@ -237,10 +237,7 @@ def write_header(file: BinaryIO | BytesIO, length: int, dtype: DTypeLike) -> Non
 
 
 def compact(values: NDArray[Any]) -> NDArray[Any]:
-    """Convert to the smallest unsigned type that can represent all values.
-
-    If some value is not whole, convert to float32.
-    """
+    """Convert to the smallest unsigned type that fits, or to float32 for fractions."""
     kind = np.min_scalar_type(int(float(values.max(initial=0))))
     narrow = values.astype(kind)
     return narrow if np.array_equal(narrow, values) else values.astype(np.float32)

@@ -46,10 +46,7 @@ class _MergeSource:
 
 @dataclass(frozen=True, slots=True)
 class _MergedRange:
-    """The postings of a range of terms.
-
-    All fields but `term` have the names of the arrays on disk.
-    """
+    """The postings of a range of terms; most fields are named like the files."""
 
     term: NDArray[np.int64]
     members: NDArray[np.uint32]
@@ -88,10 +85,7 @@ def merge_postings(
 
 
 def _number(sources: Sequence[Postings], live: Sequence[Bitmap]) -> tuple[pa.Array, list[_MergeSource]]:
-    """Return the texts of the output's terms, and the sources with new numbers.
-
-    The texts include terms that only deleted passages contain.
-    """
+    """Return the texts of all terms in order, and the sources with new numbers."""
     encoded = pa.concat_arrays([_term_texts(source) for source in sources]).dictionary_encode()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), np.int64)
@@ -172,10 +166,7 @@ def _slice(source: _MergeSource, start: int, stop: int) -> _MergedRange:
 
 
 def _join(slices: Sequence[_MergedRange]) -> _MergedRange:
-    """Join slices, in the order of their segments, and sort them by term.
-
-    The passages of each term ascend.
-    """
+    """Join slices and sort them by term; the passages of each term ascend."""
     term, counts = (np.concatenate([getattr(each, name) for each in slices]) for name in ("term", "counts"))
     order = np.argsort(term, kind="stable")
     position_order = np.argsort(np.repeat(term, counts), kind="stable")
@@ -195,10 +186,7 @@ def _concatenate(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 def _save_lexicon(
     files: Files, folder: Path, segment: str, texts: pa.Array, lexicons: Sequence[NDArray[np.void]]
 ) -> None:
-    """Join the lexicons of the ranges and write them.
-
-    texts: of the terms that a live passage contains.
-    """
+    """Join and write the lexicons; `texts` are those of terms with a live passage."""
     records = np.zeros(len(texts) + 1, TERM)
     at, num_postings, num_positions = 0, 0, 0
     for lexicon in lexicons:

@@ -43,10 +43,7 @@ class LexicalQuery:
         self._ranking = Ranking.empty()
 
     def rank(self, k: int) -> Ranking:
-        """Return the k best allowed rows; fewer if fewer match.
-
-        The order is (score descending, row ascending).
-        """
+        """Return the k best allowed rows by (score descending, row ascending)."""
         if k > self._ranked_k:
             self._ranked_k, self._ranking = k, self._scorer.best(k, self.allowed)
         return Ranking(self._ranking.rows[:k], self._ranking.scores[:k])
@@ -138,10 +135,7 @@ class LexicalReader:
         return self.query(query, allowed).matches()
 
     def term_parts(self, query: str, row: int) -> tuple[TermPart, ...]:
-        """Split the score of a row by the terms of the query, in their order.
-
-        The parts do not name the words of the passage.
-        """
+        """Split the score of a row by the terms of the query, in their order."""
         rows = np.array([row], np.int64)
         terms = self._terms(query)
         return tuple(TermPart(term.text, float(term.score(rows)[0])) for term in terms)

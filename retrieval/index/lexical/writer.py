@@ -51,10 +51,7 @@ class _Batch:
 
 
 class LexicalWriter:
-    """Writes the lexical index of the next generation.
-
-    Readers use the index after a manifest names its record.
-    """
+    """Writes the lexical index of a generation, valid after the manifest names it."""
 
     def __init__(
         self, collection: Path, settings: LexicalSettings, previous: LexicalRecord | None, files: Files
@@ -77,10 +74,7 @@ class LexicalWriter:
         return ~is_member(keys, np.concatenate([np.empty(0, np.uint64), *known]))
 
     def add(self, keys: Sequence[int] | NDArray[np.uint64], titles: Sequence[str], texts: Sequence[str]) -> None:
-        """Add passages.
-
-        Their keys ascend, also from call to call, and are greater than those in the index.
-        """
+        """Add passages.  Their keys ascend, from call to call and above all previous."""
         for start in range(0, len(keys), _BATCH_PASSAGES):
             batch = slice(start, start + _BATCH_PASSAGES)
             self._pending.append(_Batch(np.asarray(keys[batch], np.uint64), titles[batch], texts[batch]))
@@ -162,10 +156,7 @@ class LexicalWriter:
 
 
 def open_segments(collection: Path, record: LexicalRecord) -> list[Postings]:
-    """Open the segments of a lexical index, in the order of their keys.
-
-    Raises CorruptCollection.
-    """
+    """Open the segments in the order of their keys.  Raises CorruptCollection."""
     folder = collection / LEXICAL / record.name
     names = {file.name.partition("-")[0] for file in record.files}
     opened = [

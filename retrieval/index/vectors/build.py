@@ -238,10 +238,7 @@ class _IndexBuild:
 
 
 def open_faiss_index(path: Path, facts: AnnIndexFacts) -> FaissIndex:
-    """Open the file from `build_faiss_index`, after a check of its digest.
-
-    Raises CorruptCollection.
-    """
+    """Open a built index, after its digest is checked.  Raises CorruptCollection."""
     ann_index = read_faiss_index(path, RowOrder(facts.rows, facts.held_out))
     index = ann_index.index
     if index.ntotal != facts.rows or index.d != facts.dimension:

@@ -99,20 +99,14 @@ class SearchedRows:
 
 
 def to_float32(block: StoredVectors, out: Vectors | None = None) -> Vectors:
-    """Convert vectors to float32, in `out` if given and needed.
-
-    FAISS converts with several threads; numpy would use one.
-    """
+    """Convert to float32, in `out` if given, with the threads of FAISS."""
     if block.dtype == np.float32 or len(block) == 0:
         return np.ascontiguousarray(block, dtype=np.float32)
     return np.asarray(flat_view(block).reconstruct_n(0, len(block), out))
 
 
 def rows_as_float32(vectors: StoredVectors, rows: Rows, out: Vectors | None = None) -> Vectors:
-    """Copy some rows as float32, to `out` if given.
-
-    This needs the memory of one more block.
-    """
+    """Copy some rows as float32, to `out` if given, in the memory of one block more."""
     floats = np.empty((len(rows), vectors.shape[1]), np.float32) if out is None else out
     for start in range(0, len(rows), BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)

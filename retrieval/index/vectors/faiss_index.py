@@ -139,10 +139,7 @@ class FaissIndex:
 
 
 def make_index(factory: str, dimension: int) -> faiss.Index:
-    """Make an empty, untrained index from a factory string.
-
-    Raises InputError for an unusable string.
-    """
+    """Make an untrained index.  Raises InputError for an unusable factory string."""
     try:
         index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
@@ -158,18 +155,12 @@ def make_index(factory: str, dimension: int) -> faiss.Index:
 
 
 def is_graph(index: faiss.Index) -> bool:
-    """Check whether the index is a graph.
-
-    A graph returns at most as many candidates as it explores.
-    """
+    """Check for a graph, which returns no more candidates than it explores."""
     return isinstance(_inner(index), faiss.IndexHNSW)
 
 
 def reserve(index: faiss.Index, rows: int) -> None:
-    """Allocate the memory of a graph over `rows` vectors at once.
-
-    Growth by doubling would need up to three times the memory.
-    """
+    """Allocate a graph at once: doubling would need up to three times the memory."""
     index = faiss.downcast_index(index)
     if not isinstance(index, faiss.IndexHNSW):
         return
@@ -184,10 +175,7 @@ def reserve(index: faiss.Index, rows: int) -> None:
 
 
 def mapped_code_bytes(index: faiss.Index) -> int:
-    """Return the size of the codes at the end of a graph's file.
-
-    Opening the file does not read them.
-    """
+    """Return the bytes of codes at the end of a graph's file, which are not read."""
     index = faiss.downcast_index(index)
     if not isinstance(index, faiss.IndexHNSW):
         return 0

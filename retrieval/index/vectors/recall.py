@@ -52,10 +52,7 @@ def estimate(recalls: Sequence[float] | NDArray[np.float64]) -> RecallEstimate:
 
 
 def recall_of(found: Ranking, exact: Ranking) -> float:
-    """Return the recall of one ranking; 1.0 if the exact ranking is empty.
-
-    The scores of both rankings must be exact.
-    """
+    """Return the recall of one ranking, by exact scores; 1.0 without exact results."""
     if len(exact.rows) == 0:
         return 1.0
     hits = int(np.count_nonzero(found.scores >= exact.scores[-1]))

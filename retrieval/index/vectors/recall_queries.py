@@ -33,10 +33,7 @@ def make_queries(passages: Vectors, others: Vectors, rng: np.random.Generator) -
 
 
 def interleave(passages: Vectors, queries: Vectors) -> Vectors:
-    """Alternate passages and queries: (n, d).
-
-    So the first few are of both kinds, too.
-    """
+    """Alternate passages and queries, (n, d): the first few are of both kinds, too."""
     count = min(len(passages), len(queries))
     return np.stack((passages[:count], queries[:count]), axis=1).reshape(KINDS * count, -1)
 

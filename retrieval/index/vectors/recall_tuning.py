@@ -106,10 +106,7 @@ class Tuning:
 
 
 def _power(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Interpolate y at x by power laws between the points (xs ascending, ys).
-
-    Beyond the points, continue the outermost law.
-    """
+    """Interpolate y at x by power laws between points; continue the outermost."""
     if len(xs) == 1:
         return float(ys[0])
     at = min(max(int(np.searchsorted(xs, x)), 1), len(xs) - 1)
@@ -136,10 +133,7 @@ class _RecallCurves:
         return self._known[explored]
 
     def by_depth(self, explored: int, fold: Fold) -> NDArray[np.float64]:
-        """Return the mean recall of a fold by depth: (depth,).
-
-        Of the two kinds of queries, it is the lower recall.
-        """
+        """Return the mean recall of a fold by depth, of the worse kind: (depth,)."""
         curves = self.at(explored)
         kinds = [curves[fold & (_kinds(len(curves)) == kind)] for kind in range(KINDS)]
         return np.asarray(np.min([each.mean(axis=0, dtype=np.float64) for each in kinds], axis=0))
@@ -190,10 +184,7 @@ class Tuner:
         return Tuning(self.target, tuple(settings), exact_share, reports[0], reports[1], made_by)
 
     def _tune_filters(self, settings: list[TunedEffort], queries: Vectors, rng: np.random.Generator) -> float:
-        """Append the tuned effort of each share, until exact search is faster.
-
-        Return the share with equal times of exact and approximate search.
-        """
+        """Append the efforts of shares until exact search wins; return that share."""
         last = replace(settings[0], share=OPEN_SHARE)
         for share in SHARES:
             allowed = self.present & (rng.random(len(self.present)) < share)

@@ -80,10 +80,7 @@ class VectorWriter:
             self._files.unlink(self.path)
 
     def _write_header(self) -> int:
-        """Write the header for the current number of rows.
-
-        numpy pads the header, so that its length does not depend on this number.
-        """
+        """Write the header, whose padded length does not depend on the rows."""
         self._file.seek(0)
         header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, self.dimension)}
         npy.write_array_header_1_0(self._file, header)

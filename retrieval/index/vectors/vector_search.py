@@ -56,10 +56,7 @@ class SegmentVectors:
 
 
 class CombinedVectors:
-    """The vectors of all segments, with consecutive rows.
-
-    Implements protocols.VectorIndex.
-    """
+    """The vectors of all segments, with consecutive rows; a protocols.VectorIndex."""
 
     def __init__(self, segments: Sequence[SegmentVectors], dimension: int) -> None:
         self.segments = tuple(segments)
@@ -154,10 +151,7 @@ def _filtered_search(
 
 
 def _neighbour_shares(ann_index: TunedIndex, queries: Vectors, allowed: Bitmap) -> NDArray[np.float64]:
-    """Return the share of each query's nearest rows that the filter allows.
-
-    This costs as much as an unfiltered search.
-    """
+    """Return the allowed share of each query's neighbours, at an unfiltered cost."""
     explored = ann_index.tuning.effort(TUNED_K).explored
     neighbours = ann_index.index.candidates(queries, Effort(explored, max(explored, 8 * TUNED_K)))
     found = neighbours >= 0
