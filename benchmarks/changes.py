@@ -1,4 +1,4 @@
-"""What does a change cost in a large collection?
+"""Measure the cost of a change in a large collection.
 
     python -m benchmarks.changes                       # 500,000 documents, random vectors of 384 dimensions
     python -m benchmarks.changes --documents 50000 --structure
@@ -41,7 +41,7 @@ WORDS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Documents of a few dozen words that are drawn as natural text draws them, and random unit vectors."""
+    """Documents of a few dozen words with natural frequencies, and random vectors."""
 
     seed: int = 0
 
@@ -73,7 +73,7 @@ def timed(name: str, work: Callable[[], object], times: int = 1) -> float:
 
 
 def settings(*, structure: bool) -> CollectionSettings:
-    """Settings of a collection whose vectors are random."""
+    """Return the settings of a collection whose vectors are random."""
     encoder = EncoderFingerprint("random", "0", "0", "mean", True, "", "", 256, DIMENSION)
     canaries = Canaries((), np.empty((0, DIMENSION), np.float32))
     vectors = VectorSettings() if structure else VectorSettings(memory="exact")
@@ -81,7 +81,7 @@ def settings(*, structure: bool) -> CollectionSettings:
 
 
 def whole(documents: Sequence[Document]) -> list[list[Passage]]:
-    """One passage a document."""
+    """Make one passage of each document."""
     return [[Passage(0, len(each.text))] for each in documents]
 
 
@@ -98,12 +98,12 @@ class Bench:
         self.originals = source.documents(0, count)
 
     def blocks(self) -> Iterator[list[Document]]:
-        """The first documents, some at a time."""
+        """Yield the first documents in blocks."""
         for first in range(0, self.count, BLOCK):
             yield self.originals[first : first + BLOCK]
 
     def index(self) -> None:
-        """The first build, or one in which nothing changed."""
+        """Run the first build, or one without a change."""
         with Writer(self.path, create=self.settings, cause="index") as writer:
             for documents in self.blocks():
                 known = writer.unchanged(documents)
@@ -138,7 +138,7 @@ class Bench:
 
 
 def beside(folder: Path, source: Source, documents: Sequence[Document]) -> None:
-    """The same additions to SQLite's full-text index."""
+    """Measure the same additions to SQLite's full-text index."""
     connection = sqlite3.connect(folder / "peer.db")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("CREATE VIRTUAL TABLE documents USING fts5(id UNINDEXED, text)")

@@ -1,4 +1,6 @@
-"""Which way of cutting long documents ranks best: nDCG@10 of dense retrieval, a document scored by its best passage.
+"""Compare ways of cutting long documents, by nDCG@10 of dense retrieval.
+
+The score of a document is that of its best passage.
 
     python -m benchmarks.chunking BEIR_FOLDER [--documents 1000] [--join 10] [--seed 0]
 
@@ -44,7 +46,7 @@ class Collection:
 
 
 def long_documents(folder: Path, count: int, join: int, seed: int) -> Collection:
-    """The collection that this file's docstring describes."""
+    """Make the collection that the docstring of this module describes."""
     corpus = {each.id: each for each in open_documents(folder) if isinstance(each, Document)}
     queries = {row["_id"]: row["text"] for row in map(json.loads, (folder / "queries.jsonl").open(encoding="utf-8"))}
     judged: dict[str, set[str]] = defaultdict(set)
@@ -74,17 +76,17 @@ def _joined(name: str, parts: list[Document]) -> Document:
 
 
 def passages_of(**sizes: int) -> Cut:
-    """Our own way, with these sizes."""
+    """Cut as the indexer does, with these sizes."""
     return lambda document, tokenizer: chunk(document, tokenizer, ChunkSettings("passages", **sizes))
 
 
 def without_sections(cut: Cut) -> Cut:
-    """The same, blind to headings."""
+    """Cut in the same way, without headings."""
     return lambda document, tokenizer: cut(Document(document.id, document.text), tokenizer)
 
 
 def windows(size: int, step: int) -> Cut:
-    """Windows of so many tokens, wherever they fall: what a cutter does that knows no borders."""
+    """Cut windows of `size` tokens, without regard to boundaries."""
 
     def cut(document: Document, tokenizer: Tokenizer) -> list[Passage]:
         spans = tokenizer.spans(document.text)
@@ -96,10 +98,10 @@ def windows(size: int, step: int) -> Cut:
 
 STRATEGIES: dict[str, Cut] = {
     "whole document (the encoder cuts)": lambda document, _: [Passage(0, len(document.text))],
-    "windows of 254 tokens, step 222, no borders": windows(254, 222),
-    "windows of 128 tokens, step 96, no borders": windows(128, 96),
-    "borders, 254 tokens, overlap 32, no headings": without_sections(passages_of()),
-    "borders, 128 tokens, overlap 32, no headings": without_sections(passages_of(max_tokens=128)),
+    "windows of 254 tokens, step 222, no boundaries": windows(254, 222),
+    "windows of 128 tokens, step 96, no boundaries": windows(128, 96),
+    "boundaries, 254 tokens, overlap 32, no headings": without_sections(passages_of()),
+    "boundaries, 128 tokens, overlap 32, no headings": without_sections(passages_of(max_tokens=128)),
     "headings, 254 tokens, overlap 32 (default)": passages_of(),
     "headings, 254 tokens, overlap 0": passages_of(overlap_tokens=0),
     "headings, 128 tokens, overlap 32": passages_of(max_tokens=128),

@@ -1,4 +1,7 @@
-"""Estimate a build before it runs: count the documents of the sources, and measure a sample."""
+"""Estimate the cost of a build before it runs.
+
+Count the documents of the sources, and measure a sample.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +52,9 @@ class BuildPlan:
 
 
 def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSettings) -> BuildPlan:
-    """Read, cut and encode a sample of `sources`, and scale the cost up; nothing is written.
+    """Read, cut and encode a sample of `sources`, and scale the cost up.
 
-    Raises InputError if there is no document to sample.
+    Nothing is written.  Raises InputError if there is no document to sample.
     """
     encoder = load_build_encoder(into, settings.encoder, settings.runtime, settings.precision)
     sample = _sample(sources, settings)
@@ -103,7 +106,10 @@ class SourceSize:
 
 
 def estimate_sources(sources: Iterable[Path | str], options: ReadOptions) -> SourceSize | None:
-    """Estimate the number of documents of `sources`; return None for standard input and the web."""
+    """Estimate the number of documents of `sources`.
+
+    Return None for standard input and the web.
+    """
     sources = list(sources)
     if not all(map(is_path, sources)):
         return None
@@ -129,7 +135,7 @@ def _count_documents(path: Path) -> int:
 
 
 def _count_lines(path: Path) -> int:
-    """Count the lines of the first mebibytes, and scale their number to the whole file."""
+    """Count the lines of the first mebibytes, scaled to the whole file."""
     try:
         with path.open("rb") as raw:
             stream = expanded(raw, ReadLimits())

@@ -1,7 +1,7 @@
-"""Cut documents into passages at section, sentence and token boundaries, with overlap.
+"""Cut documents into passages at section, sentence and token boundaries.
 
-Sizes are tokens of the encoder in use.  A text is tokenised once, a long one in pieces; the rest is arithmetic on
-offsets.
+Neighbouring passages overlap.  Sizes are tokens of the encoder in use.  A text is tokenised once, a long one in pieces;
+the rest is arithmetic on offsets.
 """
 
 from __future__ import annotations
@@ -85,7 +85,10 @@ class MeasuredText:
         return int(found[0]) if len(found) else None
 
     def first_line(self, after: int, until: int) -> int | None:
-        """Return the first boundary in `(after, until]` at which a line begins, such as a row of a table."""
+        """Return the first boundary in `(after, until]` at which a line begins.
+
+        A row of a table is such a line.
+        """
         found = self._boundaries(after, until, BoundaryStrength.CLAUSE)
         indented = ((int(offset), self.text[max(0, offset - MAX_INDENT) : offset]) for offset in found)
         return next((offset for offset, before in indented if before.rstrip(" \t").endswith("\n")), None)
@@ -126,7 +129,10 @@ def chunk(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> 
 
 
 def passage_texts(documents: Sequence[Document], passages: Sequence[Sequence[Passage]]) -> list[str]:
-    """Return the text that the encoder reads for each passage, document after document."""
+    """Return the text that the encoder reads for each passage.
+
+    Texts come document after document.
+    """
     return [
         passage_text(document.title, passage.heading, document.text[passage.start : passage.end])
         for document, own in zip(documents, passages, strict=True)
@@ -157,7 +163,10 @@ def _edges(text: str) -> list[int]:
 
 
 def _fits_by_length(document: Document, size: int) -> bool:
-    """Check whether the text fits without counting tokens: a token of ASCII text has at least one character."""
+    """Check whether the text fits without counting tokens.
+
+    A token of ASCII text has at least one character.
+    """
     length = len(document.text) + len(document.title) + 1
     return length <= size and document.text.isascii() and document.title.isascii()
 
@@ -176,7 +185,10 @@ class SectionGroup:
 
 
 def _section_groups(document: Document, measured: MeasuredText, min_tokens: int) -> list[SectionGroup]:
-    """Group the sections of one heading; a section with fewer than `min_tokens` joins its neighbour."""
+    """Group the sections of one heading.
+
+    A section with fewer than `min_tokens` joins its neighbour.
+    """
     length = len(document.text)
     sections = document.sections or (Section(0, length, ""),)
     groups: list[list[Section]] = [[sections[0]]]
@@ -195,7 +207,10 @@ def _section_groups(document: Document, measured: MeasuredText, min_tokens: int)
 def _cut_group(
     group: SectionGroup, measured: MeasuredText, size: int, settings: ChunkSettings, tokenizer: Tokenizer
 ) -> Iterator[Passage]:
-    """Yield the passages of a group, each labelled with the section that contains most of it."""
+    """Yield the passages of a group.
+
+    Each gets the heading and location of the section that contains most of it.
+    """
     headings = {section.heading for section in group.sections}
     budget = max(size - max(_count_tokens(heading, tokenizer) for heading in headings), MIN_BUDGET)
     sizes = PassageLimits(budget, min(settings.overlap_tokens, budget // 2), min(settings.min_tokens, budget // 2))
@@ -219,7 +234,10 @@ def _trim(text: str, span: TextSpan) -> TextSpan | None:
 
 
 def measure_text(text: str, spans: NDArray[np.int32]) -> MeasuredText:
-    """Measure a text; `spans` are its tokens, (tokens, 2), as a Tokenizer returns them."""
+    """Find the token starts and the boundaries of a text.
+
+    `spans` are its tokens, (tokens, 2), as a Tokenizer returns them.
+    """
     starts = _skip_spaces(text, spans[:, 0].astype(np.int64))
     starts = np.maximum.accumulate(starts) if len(starts) else starts
     found = find_boundaries(text)
@@ -231,7 +249,10 @@ def measure_text(text: str, spans: NDArray[np.int32]) -> MeasuredText:
 
 
 def _skip_spaces(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Move token starts past the white space that some tokenizers count as part of a token."""
+    """Move token starts past white space.
+
+    Some tokenizers count the white space before a token as part of it.
+    """
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     position = np.where(np.isin(points, SPACES), len(points), np.arange(len(points)))
     following = np.minimum.accumulate(position[::-1])[::-1]  # the next character that is no space
@@ -250,7 +271,10 @@ def passage_spans(measured: MeasuredText, whole: TextSpan, limits: PassageLimits
 
 
 def _passage_end(measured: MeasuredText, start: int, covered: int, limits: PassageLimits) -> int:
-    """Return the end of the passage that begins at `start`: after `covered`, at the best boundary in the budget."""
+    """Return the end of the passage that begins at `start`.
+
+    It is after `covered`, at the best boundary in the budget.
+    """
     first = measured.token_at(start)
     furthest = measured.offset_of(first + limits.budget)
     for strength in sorted(EARLIEST_SHARE, reverse=True):
@@ -262,7 +286,10 @@ def _passage_end(measured: MeasuredText, start: int, covered: int, limits: Passa
 
 
 def _next_start(measured: MeasuredText, before: TextSpan, last: int, limits: PassageLimits) -> int:
-    """Return the start of the passage after `before`, inside the overlap: at a sentence, a line, or a word."""
+    """Return the start of the passage after `before`, inside the overlap.
+
+    It is at a sentence, else at a line, else at a word.
+    """
     stop = measured.token_at(before.end)
     shortfall = limits.minimum - (last - stop)
     if shortfall > limits.overlap:

@@ -52,7 +52,10 @@ def create_collection(
     schema: Schema | None = None,
     lexical: LexicalSettings | None = LexicalSettings(),  # noqa: B008 - it is frozen
 ) -> int:
-    """Create an empty collection; return its generation.  Raises CollectionExists."""
+    """Create an empty collection; return its generation.
+
+    Raises CollectionExists.
+    """
     settings = new_settings(encoder, chunking=ChunkSettings(), lexical=lexical, vectors=VectorSettings(), schema=schema)
     with Writer(collection, create=settings, cause="create") as writer:
         if (collection / MANIFEST).exists():
@@ -61,9 +64,10 @@ def create_collection(
 
 
 def drop_collection(collection: Path, *, wait_s: float = 5.0) -> None:
-    """Remove a collection from the disk.  Raises CollectionLocked.
+    """Remove a collection from the disk.
 
-    It is first renamed, atomically: a crash leaves the collection, or a hidden folder that is never served.
+    Raises CollectionLocked.  It is first renamed, atomically: a crash leaves the collection, or a hidden folder that is
+    never served.
     """
     files = Files()
     with locked(collection / LOCK, wait_s=wait_s):

@@ -1,4 +1,7 @@
-"""Encode equal texts once: remember the texts of a run and where their vectors are."""
+"""Encode equal texts once.
+
+A run remembers its texts, and where their vectors are.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ REMEMBERED_TEXTS = 2_000_000  # the oldest texts beyond it are forgotten; a repe
 
 @dataclass(frozen=True, slots=True)
 class _PlannedBlock(Generic[P]):
-    """A block of texts.  `positions` tells each text's vector: it counts the texts that this run encoded."""
+    """A block of texts.
+
+    `positions` tells each text's vector: it counts the texts that this run encoded.
+    """
 
     payload: P
     first_new: int
@@ -58,7 +64,10 @@ class DeduplicatedEncoder:
             self._ring.close()
 
     def encode(self, blocks: Iterable[tuple[P, Sequence[str]]]) -> Iterator[tuple[P, Vectors]]:
-        """Yield each block's payload with the vectors of its texts, (texts, dimension), in order."""
+        """Yield each block's payload with the vectors of its texts, in order.
+
+        Vectors are (texts, dimension).
+        """
         for block, new in self.encoder.encode_stream(self._plan(payload, texts) for payload, texts in blocks):
             with storage_errors(self._folder):
                 vectors = self._gather(new, block)

@@ -1,4 +1,7 @@
-"""Change an existing collection by documents and ids: several changes in one generation."""
+"""Change an existing collection by documents and ids.
+
+Several changes make one generation.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ class ChangeReport:
 
 @dataclass(frozen=True, slots=True)
 class DeleteReport:
-    """Numbers of deleted documents and of unknown ids, and the current generation afterwards."""
+    """Numbers of deleted documents and of unknown ids.
+
+    `generation` is the current one afterwards.
+    """
 
     deleted: int
     missing: int
@@ -78,7 +84,10 @@ def apply_changes(
 def delete_documents(
     collection: Path, ids: Sequence[str] = (), *, filter: str = "", wait_s: float = 0.0
 ) -> DeleteReport:
-    """Delete the documents with these ids, and those that a filter matches, in one commit."""
+    """Delete the documents with these ids and those that a filter matches.
+
+    Both make one commit.
+    """
     wanted = dict.fromkeys(ids)
     with Writer(collection, wait_s=wait_s) as writer:
         deleted = writer.delete(list(wanted))
@@ -91,15 +100,18 @@ def delete_documents(
 
 
 def matching_rows(reader: IndexReader, expression: str) -> Rows:
-    """Return the rows, ascending, of the live documents that a filter matches; of all if it is blank.
+    """Return the rows of the live documents that a filter matches, ascending.
 
-    Raises FilterError.
+    A blank filter matches all.  Raises FilterError.
     """
     return np.flatnonzero(reader.matching_documents(expression) if expression.strip() else reader.live_documents)
 
 
 def _matching_ids(collection: Path, expression: str) -> list[str]:
-    """Return the ids of the live documents that a filter matches.  Raises FilterError."""
+    """Return the ids of the live documents that a filter matches.
+
+    Raises FilterError.
+    """
     with open_index_reader(collection) as reader:
         return reader.ids(np.flatnonzero(reader.matching_documents(expression)))
 

@@ -1,4 +1,7 @@
-"""Load the encoder of a build, if wanted in a thread while the caller imports other modules."""
+"""Load the encoder of a build.
+
+A thread can load it while the caller imports other modules.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,20 @@ from retrieval.index.storage.manifest import read_manifest
 
 
 def load_build_encoder(into: Path, name: str, runtime: str, precision: str) -> SentenceEncoder:
-    """Load the encoder `name`; for "" the one that made the collection, or the default for a new one."""
+    """Load the encoder `name`.
+
+    An empty name stands for the encoder that made the collection, or the default for a new one.
+    """
     return load_encoder(_resolve_name(into, name), runtime=runtime, precision=precision, bulk=True)
 
 
 @contextmanager
 def preload_encoder(into: Path, name: str, runtime: str, precision: str) -> Iterator[Future[SentenceEncoder] | None]:
-    """Start `load_build_encoder` in a thread and yield its future, which carries its errors.
+    """Start `load_build_encoder` in a thread, and yield its future.
 
-    Yield None if the encoder is not on this machine: a user who mistyped an option must not wait for a download.  The
-    block ends after the thread, because an interpreter that exits while an encoder loads breaks that thread.
+    The future carries its errors.  Yield None if the encoder is not on this machine: a user who mistyped an option must
+    not wait for a download.  The block ends after the thread, because an interpreter that exits while an encoder loads
+    breaks that thread.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="attendex-encoder") as pool:
         local = is_local(_resolve_name(into, name))

@@ -1,6 +1,7 @@
-"""Build a generation from sources: read → compare → chunk → encode → write, as generators.
+"""Build a generation from sources with generators.
 
-No step holds more than a few batches of documents, so that memory does not grow with the sources.
+The steps are: read, compare, chunk, encode, write.  No step holds more than a few batches of documents, so that memory
+does not grow with the sources.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def ignore_file(outcome: FileOutcome) -> None:
 
 @dataclass(frozen=True, slots=True)
 class BuildSettings:
-    """How to build a collection.  For an existing collection they must not contradict its own settings."""
+    """How to build a collection.
+
+    For an existing collection they must not contradict its own settings.
+    """
 
     encoder: str = ""  # "": the collection's own, or the default
     runtime: str = "auto"
@@ -69,9 +73,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """The result of a build.  `documents` and `passages` are those of the collection afterwards.
+    """The result of a build.
 
-    `kept_unseen`: documents that the sources lack were not deleted, because some of the sources could not be read.
+    `documents` and `passages` are those of the collection afterwards.  `kept_unseen`: documents that the sources lack
+    were not deleted, because some of the sources could not be read.
     """
 
     collection: str
@@ -98,7 +103,7 @@ class BuildReport:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Changed documents with their passages, and the text that the encoder reads for each."""
+    """Changed documents, their passages, and the text to encode for each."""
 
     documents: list[Document]
     passages: list[list[Passage]]
@@ -115,13 +120,13 @@ def build_collection(
     wait_s: float = 0.0,
     loading: Future[SentenceEncoder] | None = None,
 ) -> BuildReport:
-    """Index `sources` into the collection `into` and commit one generation; create the collection if needed.
+    """Index `sources` into the collection `into` and commit one generation.
 
-    A source is a file, a folder, "-" or, if `settings.read.web` allows it, a URL.  All sources are looked up first, so
-    that a mistyped name costs nothing.  A file that cannot be read is counted and skipped if it is in a folder or one
-    of several.  A bad record in a named file stops the build, unless `settings.skip_bad`.  Documents that the
-    collection holds unchanged are not encoded again.  `loading` is the encoder that `settings` name, if
-    `preload_encoder` loads it.
+    Create the collection if needed.  A source is a file, a folder, "-" or, if `settings.read.web` allows it, a URL.
+    All sources are looked up first, so that a mistyped name costs nothing.  A file that cannot be read is counted and
+    skipped if it is in a folder or one of several.  A bad record in a named file stops the build, unless
+    `settings.skip_bad`.  Documents that the collection holds unchanged are not encoded again.  `loading` is the encoder
+    that `settings` name, if `preload_encoder` loads it.
 
     Raises InputError for a source that cannot be read and for settings that contradict the collection, EncoderMismatch
     for another encoder, CollectionLocked when another writer keeps the lock for `wait_s` seconds, CollectionError for a
@@ -145,7 +150,10 @@ def build_collection(
 
 
 def _checked(sources: Sequence[Path | str], settings: BuildSettings) -> BuildSettings:
-    """Check that all sources exist; return the settings, with `skip_bad` if all are folders of files."""
+    """Check that all sources exist.
+
+    Return the settings, with `skip_bad` if all are folders of files.
+    """
     for source in sources:
         check_source(source)
     if printable(settings.encoder) != settings.encoder:  # the manifest could not name it, and readers need its name
@@ -167,7 +175,10 @@ def _index_sources(
     on_file: Callable[[FileOutcome], None],
     watch: Callable[[Progress], None] | None,
 ) -> BuildTally:
-    """Add the changed documents of the sources to the writer; with `settings.sync`, delete the others."""
+    """Add the changed documents of the sources to the writer.
+
+    With `settings.sync`, delete the documents that the sources lack.
+    """
     tally, unread, tokenizer = BuildTally(), UnreadFiles(on_file), deduplicated.encoder.tokenizer
     readability = Readability(tokenizer)
     listener = unread if settings.sync else on_file
@@ -187,7 +198,10 @@ def _index_sources(
 
 
 def _delete_unseen(writer: Writer, tally: BuildTally, unread_files: int) -> None:
-    """Delete the documents that the sources lack, unless some of the sources could not be read."""
+    """Delete the documents that the sources lack.
+
+    Delete nothing if some of the sources could not be read.
+    """
     if tally.bad:
         tally.kept_unseen = True
     elif unread_files:
@@ -230,7 +244,10 @@ def _report(
 
 
 def _check_agreement(into: Path, kept: CollectionSettings, given: BuildSettings) -> None:
-    """Raise InputError for a given setting that differs from the collection's: it would have no effect."""
+    """Raise InputError for a given setting that differs from the collection's.
+
+    It would have no effect.
+    """
     differences = [
         *(_differences(given.chunking, None, kept.chunking) if given.chunking else ()),
         *(_differences(given.lexical, LexicalSettings(), kept.lexical) if given.lexical and kept.lexical else ()),
@@ -241,7 +258,10 @@ def _check_agreement(into: Path, kept: CollectionSettings, given: BuildSettings)
 
 
 def _differences(given: S, default: S | None, kept: S) -> Iterator[str]:
-    """Describe the values of `given` that differ from `kept`; a value that equals `default` was not given."""
+    """Describe the values of `given` that differ from `kept`.
+
+    A value that equals `default` was not given.
+    """
     for setting in fields(given):
         value, current = getattr(given, setting.name), getattr(kept, setting.name)
         chosen = default is None or value != getattr(default, setting.name)
@@ -264,7 +284,10 @@ def _cause(sources: Sequence[Path | str]) -> str:
 
 
 def _changed(documents: list[Document], writer: Writer, settings: BuildSettings, tally: BuildTally) -> list[Document]:
-    """Return the documents that the collection does not hold unchanged; record those that cannot be added."""
+    """Return the documents that the collection does not hold unchanged.
+
+    Record those that cannot be added.
+    """
     try:
         known = writer.unchanged(documents)
     except InputError as error:
@@ -277,9 +300,9 @@ def _changed(documents: list[Document], writer: Writer, settings: BuildSettings,
 
 
 def _split_batch(documents: list[Document], writer: Writer) -> list[list[Document]]:
-    """Split a batch that cannot be added: first the documents that fit together, then the others, one by one.
+    """Split a batch that cannot be added.
 
-    So a bad document changes no field's type.
+    The documents that fit together come first, then the others, one by one.  So a bad document changes no field's type.
     """
     try:
         fits = writer.can_add(documents)

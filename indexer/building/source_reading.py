@@ -1,4 +1,7 @@
-"""Read the documents of a build's sources in batches, and count those that cannot be read."""
+"""Read the documents of a build's sources in batches.
+
+Documents that cannot be read are counted.
+"""
 
 from __future__ import annotations
 
@@ -47,10 +50,10 @@ class BuildTally:
 
 
 class UnreadFiles:
-    """Records the files of a run that gave no document, and passes every outcome on to `on_file`.
+    """Records the files of a run that gave no document.
 
-    The collection may hold documents of such a file.  A file that a program writes at the moment is empty or truncated,
-    so that its documents seem to be gone; they must not be deleted.
+    Every outcome is passed on to `on_file`.  The collection may hold documents of such a file.  A file that a program
+    writes at the moment is empty or truncated, so that its documents seem to be gone; they must not be deleted.
     """
 
     def __init__(self, on_file: Callable[[FileOutcome], None]) -> None:
@@ -76,13 +79,19 @@ class UnreadFiles:
 
 
 def _has_own_ids(name: str) -> bool:
-    """Check whether documents of such a file have ids of their own, so that they cannot be told from its name."""
+    """Check whether documents of such a file have ids of their own.
+
+    If so, the file's name does not tell which documents they were.
+    """
     formats = (format_for_suffix(suffix) for suffix in PurePosixPath(name).suffixes[-2:])
     return any(found is not None and found.has_own_metadata for found in formats)
 
 
 def is_folder_of_files(source: Path | str) -> bool:
-    """Check whether a source is a folder of arbitrary files: a bad one there must not stop the others."""
+    """Check whether a source is a folder of arbitrary files.
+
+    A bad file there must not stop the others.
+    """
     return Path(source).is_dir() and find_beir_corpus(Path(source)) is None
 
 

@@ -1,6 +1,6 @@
-"""Find the boundaries at which a text may be cut: paragraphs, sentences, lines and words.
+"""Find the boundaries at which a text may be cut.
 
-This works for scripts with and without spaces between words.
+They are paragraphs, sentences, lines and words.  This works for scripts with and without spaces between words.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ class BoundaryStrength(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Boundaries:
-    """Boundaries of a text, ascending: after a cut at `offsets[i]` a part begins with that character."""
+    """Boundaries of a text, ascending.
+
+    After a cut at `offsets[i]` a part begins with that character.
+    """
 
     offsets: NDArray[np.int64]
     strengths: NDArray[np.int8]
@@ -57,7 +60,10 @@ LOOK_BACK = 24  # characters; longer than any abbreviation
 
 
 def find_boundaries(text: str) -> Boundaries:
-    """Find the boundaries inside `text`, without its two ends; of two at one offset, take the stronger."""
+    """Find the boundaries inside `text`, without its two ends.
+
+    Of two boundaries at one offset, the stronger one counts.
+    """
     found: dict[int, int] = {match.end(): BoundaryStrength.WORD for match in WORD.finditer(text)}
     for offset, strength in _marked_boundaries(text):
         found[offset] = max(strength, found.get(offset, 0))
@@ -80,12 +86,18 @@ def _marked_boundaries(text: str) -> Iterator[tuple[int, BoundaryStrength]]:
 
 
 def _is_heading(text: str, end: int) -> bool:
-    """Check whether the line that ends at `end` is a Markdown heading: it belongs to the text after it."""
+    """Check whether the line that ends at `end` is a Markdown heading.
+
+    A heading belongs to the text after it.
+    """
     return text.startswith("#", text.rfind("\n", 0, end) + 1)
 
 
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:
-    """Check whether the stop at `match` ends a sentence, not an abbreviation, an initial or a number."""
+    """Check whether the stop at `match` ends a sentence.
+
+    Else it belongs to an abbreviation, an initial or a number.
+    """
     mark = match.group()
     if not mark.startswith(".") or mark.startswith(".."):
         return True

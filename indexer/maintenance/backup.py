@@ -1,7 +1,7 @@
-"""Backups: one generation as a `.tar.zst` file, and back.
+"""Save one generation as a `.tar.zst` file, and restore it.
 
-The manifest is the first member and names all others with sizes and digests, so that an archive can hold nothing
-else: no links, no paths that lead elsewhere, no byte more than it says.
+The manifest is the first member.  It names all others with sizes and digests, so that a backup can hold nothing else:
+no links, no paths outside the collection, no additional bytes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ _COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """A generation that was put away or brought back; `size_bytes` is that of its files, uncompressed."""
+    """A generation that was saved or restored.
+
+    `size_bytes` is the size of its files, uncompressed.
+    """
 
     generation: int
     documents: int
@@ -49,52 +52,58 @@ class BackupReport:
 def save_backup(
     collection: Path, target: Path, generation: int | None = None, *, files: Files | None = None
 ) -> BackupReport:
-    """Write a generation, by default the current one, to the file `target`, which appears when it is whole.
+    """Save a generation, by default the current one, as the file `target`.
 
-    Writers may go on meanwhile.  Every byte is checked on the way: a damaged collection makes no backup.  Raises
-    InputError where the directory of `target` is missing.
+    The file appears when it is complete.  Writers may change the collection meanwhile.  Every byte is checked: a
+    damaged collection makes no backup.  Raises InputError if the directory of `target` is missing.
     """
     files = files or Files()
-    _check_place(target)
+    _check_parent(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    held = _hold(collection, generation)
+    opened = _open_generation(collection, generation)
     try:
         with writing(files, temporary) as raw:
-            _write_tar(raw, held)
+            _write_tar(raw, opened)
         files.rename(temporary, target)
     except BaseException:
         with suppress(StorageError):
             files.unlink(temporary)
         raise
     files.sync_directory(target.parent)
-    return _report(held.manifest)
+    return _report(opened.manifest)
 
 
-def _check_place(target: Path) -> None:
+def _check_parent(target: Path) -> None:
     if not target.parent.is_dir():
         raise InputError(f"{target.parent}: no such directory; make it first")
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _OpenGeneration:
     """A generation and its open files, by path in the collection."""
 
     manifest: Manifest
     files: dict[Path, CheckedFile]
 
 
-def _hold(collection: Path, generation: int | None) -> _Held:
-    """Open all files of a generation; they stay readable when a writer removes their names."""
+def _open_generation(collection: Path, generation: int | None) -> _OpenGeneration:
+    """Open all files of a generation.
 
-    def opened(manifest: Manifest) -> _Held:
-        files = {path: CheckedFile((collection / path).parent, each) for path, each in manifest.paths().items()}
-        return _Held(manifest, files)
+    They stay readable when a writer removes them.
+    """
 
-    return with_current_manifest(collection, opened, generation)
+    def open_files(manifest: Manifest) -> _OpenGeneration:
+        files = {path: CheckedFile((collection / path).parent, record) for path, record in manifest.paths().items()}
+        return _OpenGeneration(manifest, files)
+
+    return with_current_manifest(collection, open_files, generation)
 
 
-class _KeptOpen(io.RawIOBase):
-    """A file that closing does not close: the compressor closes what it writes to."""
+class _UnclosedFile(io.RawIOBase):
+    """A file that `close` leaves open.
+
+    The compressor closes its output, and the caller still needs it.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -106,17 +115,17 @@ class _KeptOpen(io.RawIOBase):
         return self._file.write(data)
 
 
-def _write_tar(raw: BinaryIO, held: _Held) -> None:
+def _write_tar(raw: BinaryIO, opened: _OpenGeneration) -> None:
     with (
-        pa.CompressedOutputStream(_KeptOpen(raw), "zstd") as packed,
+        pa.CompressedOutputStream(_UnclosedFile(raw), "zstd") as packed,
         tarfile.open(fileobj=cast(IO[bytes], packed), mode="w|", bufsize=_COPY_BYTES) as tar,
     ):
-        data = encode_manifest(held.manifest)
-        tar.addfile(_member(MANIFEST, len(data), held.manifest), io.BytesIO(data))
-        for path, file in held.files.items():
+        data = encode_manifest(opened.manifest)
+        tar.addfile(_member(MANIFEST, len(data), opened.manifest), io.BytesIO(data))
+        for path, file in opened.files.items():
             file.require()
             content = io.BytesIO(file.bytes) if isinstance(file.bytes, bytes) else file.bytes
-            tar.addfile(_member(path.as_posix(), file.record.size_bytes, held.manifest), cast(IO[bytes], content))
+            tar.addfile(_member(path.as_posix(), file.record.size_bytes, opened.manifest), cast(IO[bytes], content))
 
 
 def _member(name: str, size_bytes: int, manifest: Manifest) -> tarfile.TarInfo:
@@ -127,17 +136,17 @@ def _member(name: str, size_bytes: int, manifest: Manifest) -> tarfile.TarInfo:
 
 
 def restore_backup(archive: Path, target: Path, *, files: Files | None = None) -> BackupReport:
-    """Make the directory `target` of a backup; it appears when it is whole and checked.
+    """Restore a backup as the directory `target`.
 
-    Raises InputError if `target` is there already, CorruptCollection if the archive is damaged or holds anything that
-    its manifest does not name.
+    The directory appears when it is complete and checked.  Raises InputError if `target` exists, CorruptCollection if
+    the backup is damaged or has a file that its manifest does not name.
     """
     files = files or Files()
     if not archive.is_file():
         raise InputError(f"{archive}: no such file; name a backup that `attendex snapshot` wrote")
-    _check_place(target)
+    _check_parent(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target}: is there already; restore into a new directory")
+        raise InputError(f"{target}: exists already; restore into a new directory")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     files.make_directory(temporary)
     try:

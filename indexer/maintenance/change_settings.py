@@ -1,4 +1,7 @@
-"""Change the settings of a collection: a new generation with the same documents, searched in another way."""
+"""Change the settings of a collection.
+
+A new generation has the same documents, searched in another way.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,11 @@ class SettingsChange:
 def change_settings(
     collection: Path, change: SettingsChange, *, cause: str = "adjust", wait_s: float = 60.0, files: Files | None = None
 ) -> int:
-    """Commit a generation with the changed settings; return the number of the current generation.
+    """Commit a generation with the changed settings.
 
-    The lexical index is written again only if the settings need it.  Raises InputError for lexical settings that are
-    out of range or that a collection without a lexical index cannot have, CollectionLocked, StorageError.
+    Return the number of the current generation.  The lexical index is written again only if the settings need it.
+    Raises InputError for lexical settings that are out of range or that a collection without a lexical index cannot
+    have, CollectionLocked, StorageError.
     """
     files = files or Files()
     read_manifest(collection)  # raises before a lock file is made in a directory that is no collection

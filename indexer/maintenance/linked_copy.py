@@ -1,4 +1,7 @@
-"""A collection beside the collection, to try something on: the current generation's files are linked, not copied."""
+"""Make a scratch copy of a collection, for experiments.
+
+The files of the current generation are hard links, not copies.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +21,25 @@ from retrieval.index.storage.manifest import MANIFEST, Manifest, encode_manifest
 
 @contextmanager
 def linked_copy(collection: Path) -> Iterator[Path]:
-    """A copy with the same name, in a folder of its own; gone afterwards, whatever was done to it.
+    """Yield a copy with the same name in a temporary folder.
 
-    Writers may go on meanwhile.  Raises NotACollection, CorruptCollection.
+    The block may change the copy; it is removed afterwards.  Writers may change the collection meanwhile.  Raises
+    NotACollection, CorruptCollection.
     """
     name = collection.resolve().name
-    with tempfile.TemporaryDirectory(dir=_beside(collection), prefix=f".{name}-") as scratch:
+    with tempfile.TemporaryDirectory(dir=_scratch_parent(collection), prefix=f".{name}-") as scratch:
         copy = Path(scratch) / name
         _copy_current(collection, copy)
         yield copy
 
 
-def _beside(collection: Path) -> Path | None:
-    """The folder that holds the collection, where it may be written to; else the system's own for such things."""
+def _scratch_parent(collection: Path) -> Path | None:
+    """Return the parent folder of the collection, or None if it cannot be written to."""
     parent = collection.resolve().parent
     return parent if os.access(parent, os.W_OK) else None
 
 
 def _copy_current(collection: Path, copy: Path) -> None:
-    """The current generation, or the one that follows where its files are removed meanwhile."""
     manifest = with_current_manifest(collection, partial(_link_files, collection, copy))
     data = encode_manifest(manifest)
     for path in (generation_path(copy, manifest.generation), copy / MANIFEST):
@@ -44,7 +47,10 @@ def _copy_current(collection: Path, copy: Path) -> None:
 
 
 def _link_files(collection: Path, copy: Path, manifest: Manifest) -> Manifest:
-    """Link the files that are not linked yet; return `manifest`.  Raises CorruptCollection if a file is missing."""
+    """Link the files that are not linked yet, and return `manifest`.
+
+    Raises CorruptCollection if a file is missing.
+    """
     for name in FOLDERS:
         (copy / name).mkdir(parents=True, exist_ok=True)
     for path in manifest.paths():
@@ -57,7 +63,7 @@ def _link_files(collection: Path, copy: Path, manifest: Manifest) -> Manifest:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Files of a collection never change, so that a link is a copy, and one that is there is the same."""
+    # Files of a collection never change: a link serves as a copy, and an existing target has the same content.
     if target.exists():
         return
     try:

@@ -1,8 +1,9 @@
-"""Re-embed a collection with another encoder, without downtime: same documents and passages, new vectors.
+"""Re-embed a collection with another encoder, without downtime.
 
-Each segment gets a re-embedded copy.  Its files are hard links to the segment's files, except for the vectors and
-facts. The vectors are encoded in blocks of some thousand, each durable, so that an interrupted run can resume.  Writers
-do not wait meanwhile: segments that they add are re-embedded before the one commit that makes all copies current.
+Documents and passages stay; they get new vectors.  Each segment gets a re-embedded copy.  Its files are hard links to
+the segment's files, except for the vectors and facts. The vectors are encoded in blocks of some thousand, each durable,
+so that an interrupted run can resume.  Writers do not wait meanwhile: segments that they add are re-embedded before the
+one commit that makes all copies current.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ AcceptGeneration = Callable[[IndexReader], bool]  # decides on the new generatio
 
 @dataclass(frozen=True, slots=True)
 class ReembedReport:
-    """The result of a run.  Vectors that were not accepted stay for another run, and `switched` is False."""
+    """The result of a run.
+
+    Vectors that were not accepted stay for another run, and `switched` is False.
+    """
 
     switched: bool
     generation: int
@@ -55,9 +59,10 @@ def reembed(
     retention: Retention | None = None,
     files: Files | None = None,
 ) -> ReembedReport:
-    """Encode all passages again with `encoder`, and commit the result if `accept` returns True for it.
+    """Encode all passages again with `encoder`, and commit the result.
 
-    Raises InputError if this encoder made the collection, CollectionLocked if another run is at work.
+    `accept` sees the new generation first; nothing is committed if it returns False.  Raises InputError if this encoder
+    made the collection, CollectionLocked if another run is at work.
     """
     files = files or Files()
     current = read_manifest(collection)
@@ -93,7 +98,10 @@ class _Reembedding:
         self._canaries = Canaries(texts, encoder.encode_passages(texts))
 
     def write_marker(self) -> None:
-        """Protect this encoder's segments from the garbage collector, and no longer those of another encoder."""
+        """Protect this encoder's segments from the garbage collector.
+
+        Those of another encoder are no longer protected.
+        """
         for path in self._collection.glob(f"{REEMBED_PREFIX}*"):
             if path.name != self._marker:
                 self._files.unlink(path)
@@ -102,7 +110,10 @@ class _Reembedding:
         self._files.sync_directory(self._collection)
 
     def manifest(self, current: Manifest) -> Manifest:
-        """Return the generation after `current`; re-embed the segments that are not re-embedded yet."""
+        """Return the generation after `current`.
+
+        Segments that are not re-embedded yet are re-embedded now.
+        """
         for record in current.segments:
             if record.name not in self._records:
                 self._records[record.name] = self._reembed(record, current)
@@ -124,7 +135,10 @@ class _Reembedding:
         )
 
     def commit(self, options: CommitOptions) -> int:
-        """Make the re-embedded segments current once every current segment has one; return the generation."""
+        """Make the re-embedded segments current once every current segment has one.
+
+        Return the generation.
+        """
 
         def change(current: Manifest) -> Manifest | None:
             if any(record.name not in self._records for record in current.segments):
@@ -146,7 +160,10 @@ class _Reembedding:
         return replace(manifest, unreadable_share=float(known.mean(dtype=np.float64)) if len(known) else None)
 
     def _reembed(self, record: SegmentRecord, current: Manifest) -> SegmentRecord:
-        """Make the re-embedded copy of a segment: links, new vectors, new facts, its own ANN index."""
+        """Make the re-embedded copy of a segment.
+
+        It has links, new vectors, new facts, and an ANN index of its own.
+        """
         name = f"{self._marker}-{record.name}"
         if name in self._reusable:
             return self._reusable[name]
@@ -194,7 +211,10 @@ class _Reembedding:
             self._files.unlink(block)
 
     def _encode(self, source: Segment, rows: Rows) -> Vectors:
-        """Encode rows, those of deleted documents included: a rollback may make them live again."""
+        """Encode rows, those of deleted documents included.
+
+        A rollback may make them live again.
+        """
         wanted = np.zeros(len(source), dtype=np.bool_)
         wanted[rows] = True
         texts = [
@@ -206,7 +226,10 @@ class _Reembedding:
         return self._encoder.encode_passages(texts)
 
     def _facts(self, source: Segment) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-        """Copy the facts of the documents, with the share of each text that the new tokenizer cannot read."""
+        """Copy the facts of the documents.
+
+        They get the share of each text that the new tokenizer cannot read.
+        """
         facts = source.facts.copy()
         readability = Readability(self._encoder.tokenizer)
         for start in range(0, len(facts), BLOCK_ROWS):
@@ -216,7 +239,10 @@ class _Reembedding:
 
 
 def _segments_of(collection: Path, encoder: SentenceEncoder) -> dict[str, SegmentRecord]:
-    """Return the segments of kept generations that this encoder made, for example before a rollback."""
+    """Return the segments of kept generations that this encoder made.
+
+    There are some after a rollback, for example.
+    """
     manifests = (readable_manifest(collection, number) for number in kept_generations(collection))
     same = (manifest for manifest in manifests if manifest and not manifest.encoder.differences(encoder.fingerprint))
     return {segment.name: segment for manifest in same for segment in manifest.segments}

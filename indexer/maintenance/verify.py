@@ -1,7 +1,8 @@
-"""Whether a collection is what was written: every byte, every count, every vector (after Lucene's CheckIndex).
+"""Verify every byte, count and vector of a collection.
 
-Nothing is repaired.  A check that cannot be made because an earlier one failed says so.  Writers may go on meanwhile:
-what is wrong with a file or a manifest counts only if it is still kept when that was found.
+Lucene's CheckIndex is the model.  Nothing is repaired.  A check that cannot run because an earlier one failed says so.
+Writers may change the collection meanwhile: a fault of a file or a manifest counts only if the file is still kept after
+the fault was found.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _BLOCK_ROWS = 1 << 14
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question and its answer; `examined` counts what was looked at."""
+    """One check and its result; `examined` counts the objects that it read."""
 
     name: str
     examined: int
@@ -50,7 +51,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `verify` found.  `orphans` are files that belong to no generation: harmless, removed by the next writer."""
+    """The result of `verify`.
+
+    `orphans` are files that belong to no generation.  They do no harm, and the next writer removes them.
+    """
 
     collection: str
     generation: int
@@ -59,76 +63,83 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        return not any(each.problems for each in self.checks)
+        return not any(check.problems for check in self.checks)
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """A check of an open generation: what it finds wrong, and how many things it looks at."""
+class _GenerationCheck:
+    """A check of an open generation.
+
+    `find` yields the faults, and `count` is the number of objects that it reads.
+    """
 
     name: str
-    ask: Callable[[IndexReader], Iterator[str]]
+    find: Callable[[IndexReader], Iterator[str]]
     count: Callable[[IndexReader], int]
 
 
 def verify(collection: Path, *, encoder: Encoder | None = None, sample: int = 200, seed: int = 0) -> Verification:
-    """Check all kept generations' files and everything in the current generation.
+    """Check the files of all kept generations, and the content of the current one.
 
     `sample` passages are searched by their own vectors.  With an `encoder` the canaries are encoded again.  Raises
-    NotACollection when there is nothing to check.
+    NotACollection if there is no collection.
     """
     if not was_committed(collection):
-        read_manifest(collection)  # says what is wrong
-    questions = _questions(encoder, sample, seed)
+        read_manifest(collection)  # raises the error that names the fault
+    generation_checks = _generation_checks(encoder, sample, seed)
     while True:
-        found = _check_manifests(collection)
-        kept, manifests = found.readable, found.check
+        manifest_check = _check_manifests(collection)
+        kept, manifests = manifest_check.readable, manifest_check.check
         files = _check_files(collection, kept)
         if manifests.problems or files.problems:
-            inside = _unanswered(questions, "not reached: the files are damaged")
+            content = _skipped(generation_checks, "not reached: the files are damaged")
             break
-        inside = _answers(collection, kept[0], questions)
-        if kept[0].generation in kept_generations(collection) or not any(each.problems for each in inside):
-            break  # else writers took its files away: the generation that is current now is to be checked
+        content = _run_checks(collection, kept[0], generation_checks)
+        if kept[0].generation in kept_generations(collection) or not any(check.problems for check in content):
+            break  # else a writer removed its files: check the generation that is current now
     orphans = [] if manifests.problems else orphaned_paths(collection, _check_manifests(collection).readable)
-    checks = (manifests, files, *inside)
+    checks = (manifests, files, *content)
     return Verification(str(collection), kept[0].generation if kept else 0, checks, tuple(map(str, orphans)))
 
 
-def _answers(collection: Path, manifest: Manifest, questions: Sequence[_Question]) -> list[Check]:
+def _run_checks(collection: Path, manifest: Manifest, checks: Sequence[_GenerationCheck]) -> list[Check]:
     try:
         reader = IndexReader(collection, manifest)
     except CollectionError as error:
-        return _unanswered(questions, f"not reached: {error}")
+        return _skipped(checks, f"not reached: {error}")
     with reader:
-        return [Check(each.name, each.count(reader), _problems(each, reader)) for each in questions]
+        return [Check(check.name, check.count(reader), _problems(check, reader)) for check in checks]
 
 
-def _unanswered(questions: Sequence[_Question], reason: str) -> list[Check]:
-    return [Check(each.name, 0, (reason,)) for each in questions]
+def _skipped(checks: Sequence[_GenerationCheck], reason: str) -> list[Check]:
+    return [Check(check.name, 0, (reason,)) for check in checks]
 
 
-def _problems(question: _Question, reader: IndexReader) -> tuple[str, ...]:
+def _problems(check: _GenerationCheck, reader: IndexReader) -> tuple[str, ...]:
     try:
-        return tuple(question.ask(reader))
+        return tuple(check.find(reader))
     except AttendexError as error:
         return (str(error),)
 
 
-def _questions(encoder: Encoder | None, sample: int, seed: int) -> list[_Question]:
-    questions = [
-        _Question("counts", _counts, lambda it: len(it.segments)),
-        _Question("keys", _keys, lambda it: it.rows),
-        _Question("ids", _ids, lambda it: len(it.live_documents)),
-        _Question("offsets", _offsets, lambda it: it.rows),
-        _Question("vectors", _vectors, lambda it: it.rows),
-        _Question("own vectors", lambda it: _own_vectors(it, sample, seed), lambda it: min(sample, int(it.live.sum()))),
-        _Question("words", _words, lambda it: int(it.live.sum())),
+def _generation_checks(encoder: Encoder | None, sample: int, seed: int) -> list[_GenerationCheck]:
+    def count_live(reader: IndexReader) -> int:
+        return int(reader.live.sum())
+
+    own_vectors = partial(_own_vectors, sample=sample, seed=seed)
+    checks = [
+        _GenerationCheck("counts", _counts, lambda reader: len(reader.segments)),
+        _GenerationCheck("keys", _keys, lambda reader: reader.rows),
+        _GenerationCheck("ids", _ids, lambda reader: len(reader.live_documents)),
+        _GenerationCheck("offsets", _offsets, lambda reader: reader.rows),
+        _GenerationCheck("vectors", _vectors, lambda reader: reader.rows),
+        _GenerationCheck("own vectors", own_vectors, lambda reader: min(sample, count_live(reader))),
+        _GenerationCheck("words", _words, count_live),
     ]
     if encoder is not None:
-        ask = partial(_canaries, encoder=encoder)
-        questions.append(_Question("canaries", ask, lambda it: len(it.manifest.canaries.texts)))
-    return questions
+        find = partial(_canaries, encoder=encoder)
+        checks.append(_GenerationCheck("canaries", find, lambda reader: len(reader.manifest.canaries.texts)))
+    return checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +171,10 @@ def _check_manifests(collection: Path) -> _Manifests:
 
 
 def _check_files(collection: Path, kept: Sequence[Manifest]) -> Check:
-    """Every byte of every file that a kept generation or an interrupted build names."""
+    """Check every byte of all files in use.
+
+    They belong to a kept generation or an interrupted build.
+    """
     records = _records(collection, kept)
     damaged: dict[Path, str] = {}
     for path, record in records.items():
@@ -176,7 +190,7 @@ def _check_files(collection: Path, kept: Sequence[Manifest]) -> Check:
 
 
 def _records(collection: Path, kept: Sequence[Manifest]) -> dict[Path, FileRecord]:
-    """The files that generations and an interrupted build name, by path in the collection."""
+    """Return the files that generations and an interrupted build name, by path."""
     records = {path: record for manifest in reversed(kept) for path, record in manifest.paths().items()}
     journal = read_journal(collection)
     for segment in journal.segments if journal else ():
@@ -186,7 +200,7 @@ def _records(collection: Path, kept: Sequence[Manifest]) -> dict[Path, FileRecor
 
 def _check_journal(collection: Path) -> Iterator[str]:
     if (collection / JOURNAL).exists() and read_journal(collection) is None and (collection / JOURNAL).exists():
-        yield f"{collection / JOURNAL}: is damaged; the interrupted build cannot be taken over"
+        yield f"{collection / JOURNAL}: is damaged, so the build cannot be resumed; index the sources again"
 
 
 def _counts(reader: IndexReader) -> Iterator[str]:
@@ -196,7 +210,7 @@ def _counts(reader: IndexReader) -> Iterator[str]:
         deletions = segment.record.deletions
         said = (deletions.documents, deletions.passages) if deletions else (0, 0)
         if found != said:
-            yield f"{segment.folder}: {found[0]} dead documents, {found[1]} dead passages; the manifest says {said}"
+            yield f"{segment.folder}: {found[0]} deleted documents, {found[1]} deleted passages; manifest: {said}"
 
 
 def _keys(reader: IndexReader) -> Iterator[str]:
@@ -217,7 +231,7 @@ def _ids(reader: IndexReader) -> Iterator[str]:
             if not np.array_equal(digests[row], known[row]):
                 yield f"{segment.folder}: document {ids[row]!r} (row {row}) cannot be found by its id"
             if ids[row] in seen:
-                yield f"{segment.folder}: document {ids[row]!r} (row {row}) is there twice"
+                yield f"{segment.folder}: document {ids[row]!r} (row {row}) is stored twice"
             seen.add(ids[row])
 
 
@@ -241,7 +255,10 @@ def _vectors(reader: IndexReader) -> Iterator[str]:
 
 
 def _own_vectors(reader: IndexReader, sample: int, seed: int) -> Iterator[str]:
-    """A passage's own vector must find it, or another one with the same vector."""
+    """Check that a passage's own vector finds it.
+
+    Another passage with an equal vector is accepted too.
+    """
     alive = np.flatnonzero(reader.live)
     rows = np.sort(np.random.default_rng(seed).permutation(alive)[:sample])
     for row in rows.tolist():
@@ -261,7 +278,10 @@ def _vector(reader: IndexReader, row: int) -> Vectors:
 
 
 def _words(reader: IndexReader) -> Iterator[str]:
-    """The lexical index must know exactly the passages that are alive, and possibly dead ones."""
+    """Check that the lexical index has every live passage once.
+
+    It may have deleted passages too.
+    """
     record = reader.manifest.lexical
     if record is None:
         return

@@ -1,4 +1,4 @@
-"""Check documents before they are added, and find those that the collection holds unchanged."""
+"""Check documents, and find those that the collection holds unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class CheckedDocuments:
 
 
 def check_documents(documents: Sequence[Document], schema: Schema) -> CheckedDocuments:
-    """Check ids, texts and metadata; raise BadDocument or SchemaError for the first document that fails."""
+    """Check ids, texts and metadata.
+
+    Raise BadDocument or SchemaError for the first document that fails.
+    """
     if any(not document.id for document in documents):
         raise BadDocument("a document has an empty id; give every document one")
     ids = id_digests([document.id for document in documents])
@@ -47,7 +50,10 @@ def can_be_added(document: Document, schema: Schema) -> bool:
 
 
 class ChangeDetector:
-    """Finds the documents that need not be added, because the pending generation holds them unchanged."""
+    """Finds documents that the pending generation holds unchanged.
+
+    They need not be added.
+    """
 
     def __init__(self, pending: PendingGeneration, counts: WriterCounts) -> None:
         self._pending = pending
@@ -76,7 +82,7 @@ class ChangeDetector:
         self._awaited.difference_update(digest.tobytes() for digest in ids)
 
     def _find(self, ids: Digests, contents: Digests) -> Bitmap:
-        """Return for each document whether the base or an interrupted build holds it unchanged."""
+        """Return which documents the base or an interrupted build holds unchanged."""
         found = self._pending.segments.unchanged(ids, contents)
         self._counts.unchanged += int(np.count_nonzero(found))
         claimed = self._pending.segments.claim(ids[~found], contents[~found])

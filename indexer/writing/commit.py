@@ -1,4 +1,7 @@
-"""Commit a generation: change the current manifest under the lock, publish it, collect garbage."""
+"""Commit a generation.
+
+The one commit path: lock, read the current manifest, change it, publish it, collect garbage.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from retrieval.util.files import Files, locked, replace_atomically, write_file
 
 @dataclass(frozen=True, slots=True)
 class CommitOptions:
-    """How to commit: the wait for the lock, the generations to keep, and the file system.
+    """How to commit: lock wait, generations to keep, and file system.
 
     `retention` None leaves the garbage for the caller to collect.
     """
@@ -75,7 +78,10 @@ def commit_change(
 def commit_manifest(
     collection: Path, manifest: Manifest, options: CommitOptions, *, obsolete: Sequence[Path] = ()
 ) -> None:
-    """Publish `manifest`, remove obsolete files, collect garbage.  The caller holds the collection's lock."""
+    """Publish `manifest`, remove obsolete files, collect garbage.
+
+    The caller holds the collection's lock.
+    """
     publish(collection, manifest, options.files)
     for path in obsolete:
         options.files.unlink(path)
@@ -84,7 +90,10 @@ def commit_manifest(
 
 
 def publish(collection: Path, manifest: Manifest, files: Files) -> None:
-    """Make `manifest` the current generation.  Its files must be complete and fsynced."""
+    """Make `manifest` the current generation.
+
+    Its files must be complete and fsynced.
+    """
     for folder in (SEGMENTS, DELETIONS, LEXICAL):
         files.sync_directory(collection / folder)
     data = encode_manifest(manifest)

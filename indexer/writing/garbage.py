@@ -1,4 +1,4 @@
-"""Collect garbage: decide which generations to keep, and remove all files that none of them names.
+"""Decide which generations to keep, and remove all other files.
 
 Readers are not disturbed.  A reader keeps the files that it has opened; a reader that is about to open a generation
 which disappears opens the current one instead.  Manifests are removed before other files, so that a manifest never
@@ -54,10 +54,11 @@ class Retention:
 
 
 def collect_garbage(collection: Path, retention: Retention, files: Files) -> None:
-    """Remove old generations, and all files that neither a kept one nor an interrupted build names.
+    """Remove old generations and orphaned files.
 
-    The manifest is made durable first.  Its writer may have died before it did that, and a power cut would then bring
-    back the generation before, whose files must still exist.
+    Files that a kept generation or an interrupted build names stay.  The manifest is made durable first.  Its writer
+    may have died before it did that, and a power cut would then bring back the generation before, whose files must
+    still exist.
     """
     files.sync_directory(collection)
     kept: list[Manifest] = []
@@ -102,9 +103,10 @@ def readable_manifest(collection: Path, number: int) -> Manifest | None:
 
 
 def orphaned_paths(collection: Path, kept: Sequence[Manifest]) -> list[Path]:
-    """List the files and folders that belong to no generation in `kept` and to no unfinished work.
+    """List the orphaned files and folders.
 
-    `kept` begins with the current generation.  Paths are relative to the collection; a folder comes before its files.
+    They belong to no generation in `kept` and to no unfinished work.  `kept` begins with the current generation.  Paths
+    are relative to the collection; a folder comes before its files.
     """
     named = _named_paths(kept)
     unnamed = [Path(name) for name in _entries(collection) if name not in named]
@@ -131,7 +133,7 @@ def _named_paths(kept: Sequence[Manifest]) -> set[str]:
 
 
 def _resumable_segments(collection: Path, next_key: int) -> set[tuple[str, ...]]:
-    """Return the folders of an interrupted build's segments, if it can still be resumed."""
+    """Return the segment folders of an interrupted build that can be resumed."""
     journal = read_journal(collection)
     if journal is None or journal.base_key != next_key:
         return set()
@@ -139,7 +141,7 @@ def _resumable_segments(collection: Path, next_key: int) -> set[tuple[str, ...]]
 
 
 def _reembed_prefixes(collection: Path, kept: Sequence[Manifest]) -> tuple[str, ...]:
-    """Return the name prefixes of the segments that `attendex reembed` has made so far.
+    """Return the name prefixes of the segments that `attendex reembed` made.
 
     A marker whose segments the current generation uses was left by a run that died after its commit.  It protects
     nothing, unless another run is at work.

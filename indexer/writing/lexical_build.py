@@ -1,4 +1,7 @@
-"""Build the lexical index of a pending generation: it holds the words of live passages only."""
+"""Build the lexical index of a pending generation.
+
+It holds the words of live passages only.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,10 @@ _MAX_WAITING_BLOCKS = 2
 
 
 class BackgroundLexicalBuild:
-    """Indexes the words of added documents in a thread, while the encoder works on the next passages.
+    """Indexes the words of added documents in a thread.
 
-    A commit uses the result only if it holds exactly the passages that the lexical index of the new generation lacks.
+    The encoder works on the next passages meanwhile.  A commit uses the result only if it holds exactly the passages
+    that the lexical index of the new generation lacks.
     """
 
     def __init__(
@@ -36,7 +40,10 @@ class BackgroundLexicalBuild:
         self._running: deque[Future[None]] = deque()
 
     def add(self, documents: Sequence[Document], passages: Sequence[Sequence[Passage]], first_key: int) -> None:
-        """Index passages, whose keys ascend from `first_key`.  Raise the error of an earlier block."""
+        """Index passages, whose keys ascend from `first_key`.
+
+        Raise the error of an earlier block.
+        """
         keys = np.arange(first_key, first_key + sum(map(len, passages)), dtype=np.uint64)
         self._keys.append(keys)
         self._running.append(self._pool.submit(self._index, keys, documents, passages))
@@ -53,7 +60,10 @@ class BackgroundLexicalBuild:
         self._writer.add(keys, [document.title for document, _ in pairs], texts)
 
     def finish(self, missing_keys: NDArray[np.uint64]) -> LexicalWriter | None:
-        """Return the writer with the words of these passages; None if other passages were added."""
+        """Return the writer with the words of these passages.
+
+        Return None if other passages were added.
+        """
         for block in self._running:
             block.result()
         self.close()

@@ -1,7 +1,8 @@
-"""The generation that a writer builds: older segments, resumed segments, new segments, and deletions.
+"""The generation that a writer builds.
 
-Nothing of it is visible to readers.  Finished segments are durable: `pending.json` names them, so that the next writer
-can resume after an interruption (see resume_journal.py).
+It has older segments, resumed segments, new segments, and deletions.  Nothing of it is visible to readers.  Finished
+segments are durable: `pending.json` names them, so that the next writer can resume after an interruption (see
+resume_journal.py).
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ BACKGROUND_LEXICAL_PASSAGES = 256  # a smaller first block does not repay a thre
 
 @dataclass(frozen=True, slots=True)
 class SegmentLimits:
-    """Sizes at which a segment is finished: they bound memory, and the work that an interruption loses.
+    """Sizes at which a segment is finished.
 
-    `merged_passages` bounds the passages of older segments that a commit merges.
+    They bound memory, and the work that an interruption loses.  `merged_passages` bounds the passages of older segments
+    that a commit merges.
     """
 
     passages: int = 1 << 16
@@ -64,7 +66,10 @@ class WriterCounts:
 
 
 class PendingGeneration:
-    """The segments of the next generation, built step by step; `counts` is kept up to date."""
+    """The next generation, built step by step.
+
+    `counts` is kept up to date.
+    """
 
     def __init__(
         self,
@@ -90,13 +95,17 @@ class PendingGeneration:
 
     @property
     def uses_keys(self) -> bool:
-        """Whether it has passages that the base lacks.  Then the journal of an interrupted build is used up."""
+        """Whether it has passages that the base lacks.
+
+        Then the journal of an interrupted build is used up.
+        """
         return bool(self._counts.added or self._counts.resumed)
 
     def resume(self) -> None:
-        """Open the segments that an interrupted writer finished; call it before the first document is added.
+        """Open the segments that an interrupted writer finished.
 
-        A writer that only deletes does not call it, and leaves the segments to another writer.
+        Call it before the first document is added.  A writer that only deletes does not call it, and leaves the
+        segments to another writer.
         """
         if self.resumed:
             return
@@ -152,14 +161,20 @@ class PendingGeneration:
         return deleted
 
     def delete_unseen(self) -> int:
-        """Delete documents of the base that were neither added nor found unchanged; return their number."""
+        """Delete documents of the base that were neither added nor found unchanged.
+
+        Return their number.
+        """
         self._finish_segment()
         deleted = self.segments.delete_unseen()
         self._counts.deleted += deleted
         return deleted
 
     def prepare(self, cause: str, policy: MergePolicy) -> Manifest | None:
-        """Write all files of the generation; return its manifest, None if it equals the base."""
+        """Write all files of the generation.
+
+        Return its manifest, None if it equals the base.
+        """
         self._finish_segment()
         target = self._target
         merge_pending(self.segments, target, policy, self._limits.merged_passages)

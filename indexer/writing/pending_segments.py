@@ -53,12 +53,18 @@ class PendingSegment:
         return len(live)
 
     def find(self, ids: Digests) -> Rows:
-        """Return the rows of the documents with these id digests; leave out ids that are not here."""
+        """Return the rows of the documents with these id digests.
+
+        Leave out ids that are not here.
+        """
         rows = self.segment.find(ids)
         return rows[rows >= 0]
 
     def find_equal(self, ids: Digests, contents: Digests) -> Rows:
-        """Return for each document the row with its id and content, live or deleted; -1 if there is none."""
+        """Return for each document the row with its id and content.
+
+        The document may be deleted.  The row is -1 if there is none.
+        """
         rows = self.segment.find(ids)
         found = np.flatnonzero(rows >= 0)
         differs = np.any(self.segment.facts["content"][rows[found]] != contents[found], axis=1)
@@ -77,7 +83,10 @@ def open_base_segments(collection: Path, records: Sequence[SegmentRecord]) -> li
 
 
 def open_resumed_segments(collection: Path, records: Sequence[SegmentRecord]) -> list[PendingSegment]:
-    """Open the segments that an interrupted writer finished; all their documents count as deleted."""
+    """Open the segments that an interrupted writer finished.
+
+    All their documents count as deleted.
+    """
     segments = [Segment(collection, record) for record in records]
     return [
         PendingSegment(segment, np.zeros(segment.record.documents, dtype=np.bool_), SegmentOrigin.RESUMED)
@@ -87,14 +96,17 @@ def open_resumed_segments(collection: Path, records: Sequence[SegmentRecord]) ->
 
 @dataclass(frozen=True, slots=True)
 class DeletedCounts:
-    """Numbers of deleted documents: in the base generation, and in the segments of this writer."""
+    """Numbers of deleted documents, in the base and in the writer's segments."""
 
     base: int
     own: int
 
 
 class PendingSegments:
-    """The segments in row order.  An id is live in at most one of them."""
+    """The segments in row order.
+
+    An id is live in at most one of them.
+    """
 
     def __init__(self, segments: Sequence[PendingSegment]) -> None:
         self.segments = list(segments)
@@ -121,19 +133,28 @@ class PendingSegments:
         return live
 
     def unreadable_share(self) -> float | None:
-        """Return the mean share of a live document's text that the tokenizer cannot read; None if unknown."""
+        """Return the mean share of a live document's text that the tokenizer cannot read.
+
+        Return None if unknown.
+        """
         shares = [segment.segment.facts["unreadable"][segment.live] for segment in self.segments]
         known = [share[~np.isnan(share)] for share in shares]
         count = sum(map(len, known))
         return float(sum(share.sum(dtype=np.float64) for share in known)) / count if count else None
 
     def delete_unseen(self) -> int:
-        """Delete the documents of the base generation that `unchanged` did not find; return their number."""
+        """Delete the documents of the base generation that `unchanged` did not find.
+
+        Return their number.
+        """
         base = (segment for segment in self.segments if segment.origin is SegmentOrigin.BASE)
         return sum(segment.delete_rows(np.flatnonzero(~segment.seen)) for segment in base)
 
     def unchanged(self, ids: Digests, contents: Digests) -> Bitmap:
-        """Return for each document whether it is live with the same content.  The ids must be distinct."""
+        """Return for each document whether it is live with the same content.
+
+        The ids must be distinct.
+        """
         live = np.zeros(len(ids), dtype=np.bool_)
         for segment in self.segments:
             rows = segment.find_equal(ids, contents)
@@ -143,7 +164,10 @@ class PendingSegments:
         return live
 
     def claim(self, ids: Digests, contents: Digests) -> Bitmap:
-        """Make equal documents of an interrupted writer live; return for each document whether one was found."""
+        """Make equal documents of an interrupted writer live.
+
+        Return for each document whether one was found.
+        """
         claimed = np.zeros(len(ids), dtype=np.bool_)
         for segment in self.segments:
             if segment.origin is SegmentOrigin.RESUMED:

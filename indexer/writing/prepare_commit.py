@@ -1,4 +1,7 @@
-"""Prepare segments for a commit: merge them, build their ANN indexes, write their deletions."""
+"""Prepare segments for a commit.
+
+Merge them, build their ANN indexes, write their deletions.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +46,10 @@ class GenerationTarget:
 
 
 def merge_pending(pending: PendingSegments, target: GenerationTarget, policy: MergePolicy, max_passages: int) -> None:
-    """Merge the writer's own segments into one, and small neighbours as the policy plans.
+    """Merge the writer's own segments into one, then small neighbours.
 
-    Segments without a live document are left out.  A planned merge has at most `max_passages` live passages.
+    `policy` plans the merges of neighbours.  Segments without a live document are left out.  A planned merge has at
+    most `max_passages` live passages.
     """
     segments = pending.segments = [segment for segment in pending.segments if segment.live.any()]
     own = [position for position, segment in enumerate(segments) if segment.origin is not SegmentOrigin.BASE]
@@ -77,7 +81,10 @@ def build_ann_indexes(pending: PendingSegments, target: GenerationTarget, write_
 
 
 def plan_ann_index(segment: Segment, settings: VectorSettings) -> AnnIndexPlan | None:
-    """Choose the ANN index for a segment; None if it has one, or if exact search is the better choice."""
+    """Choose the ANN index for a segment.
+
+    Return None if it has one, or if exact search is the better choice.
+    """
     if segment.record.structure is not None:
         return None
     rows, dimension = segment.vectors.shape
@@ -85,7 +92,7 @@ def plan_ann_index(segment: Segment, settings: VectorSettings) -> AnnIndexPlan |
 
 
 def build_ann_index(segment: Segment, plan: AnnIndexPlan, settings: VectorSettings, files: Files) -> SegmentRecord:
-    """Build the ANN index in the segment's folder, and return the segment's record with it."""
+    """Build the ANN index of a segment, and return the record with it."""
     files.unlink(segment.folder / STRUCTURE)  # a killed writer may have finished the file and not recorded it
     facts = build_faiss_index(segment.vectors, plan, settings.recall, segment.folder / STRUCTURE, files=files)
     files.sync_directory(segment.folder)
@@ -93,7 +100,10 @@ def build_ann_index(segment: Segment, plan: AnnIndexPlan, settings: VectorSettin
 
 
 def segment_records(pending: PendingSegments, target: GenerationTarget) -> tuple[SegmentRecord, ...]:
-    """Return the records of all segments; write the deletions of those whose deletions changed."""
+    """Return the records of all segments, with their deletions.
+
+    Deletions are written only if they changed.
+    """
     return tuple(_record(segment, target) for segment in pending.segments)
 
 

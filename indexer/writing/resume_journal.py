@@ -1,4 +1,4 @@
-"""Record the finished segments of a long build, so that an interrupted build can resume.
+"""Record the finished segments of a long build, to resume it later.
 
 `pending.json` names segments that are complete and durable, but part of no generation.  The next writer reuses a
 document of them that it is given unchanged, instead of encoding it again; it drops the others.  A journal that no
@@ -31,7 +31,10 @@ class ResumeJournal:
     next_key: int
 
     def fits(self, next_key: int, settings: CollectionSettings, schema: Schema) -> bool:
-        """Check whether a writer with this next key, these settings and fields would make the same segments."""
+        """Check whether a new writer would make the same segments.
+
+        `next_key`, `settings` and `schema` are those at its start.
+        """
         same_types = all(self.schema.get(name, kind) == kind for name, kind in schema.items())
         return self.base_key == next_key and same_types and _identity(self.settings) == _identity(settings)
 

@@ -1,8 +1,8 @@
-"""Merge segments: adjacent ones become one without deleted documents, in bounded memory.
+"""Merge adjacent segments into one without deleted documents.
 
-Sizes stay in geometric order (O'Neil et al. 1996, "The Log-Structured Merge-Tree"): eight neighbours of about one size
-become one of the next size.  A document is thus copied a few times in the life of a collection, and a search reads few
-segments.  Rows keep their order, and passages keep their keys.
+Memory is bounded.  Sizes stay in geometric order (O'Neil et al. 1996, "The Log-Structured Merge-Tree"): eight
+neighbours of about one size become one of the next size.  A document is thus copied a few times in the life of a
+collection, and a search reads few segments.  Rows keep their order, and passages keep their keys.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ _BLOCK_ROWS = 1 << 14  # vectors copied at a time
 
 @dataclass(frozen=True, slots=True)
 class MergePolicy:
-    """Merge `fanout` neighbours of about one size, or any segment with too many deleted passages."""
+    """Merge neighbours of about one size, and segments with many deletions.
+
+    `fanout` neighbours make one segment.
+    """
 
     fanout: int = 8
     floor_passages: int = 2048  # smaller segments count as this large
@@ -71,7 +74,10 @@ class MergePolicy:
 
 
 def plan_full_merge(sizes: Sequence[SegmentSize]) -> range | None:
-    """Plan one merge that leaves one segment without deleted passages; None if that is the case already."""
+    """Plan one merge that leaves one segment without deleted passages.
+
+    Return None if that is the case already.
+    """
     needed = len(sizes) > 1 or any(size.live < size.total for size in sizes)
     return range(len(sizes)) if needed else None
 
@@ -143,7 +149,10 @@ def _metadata(segments: Sequence[PendingSegment], schema: Schema) -> Iterator[pa
 
 
 def _metadata_batches(pending: PendingSegment) -> Iterator[pa.RecordBatch]:
-    """Yield the metadata; a segment without fields gives empty batches that stand for as many rows."""
+    """Yield the metadata of a segment.
+
+    A segment without fields gives empty batches that stand for as many rows.
+    """
     table = pending.segment.table(SegmentTable.METADATA)
     if table.schema.names:
         yield from table.batches()

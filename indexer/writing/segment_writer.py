@@ -1,4 +1,4 @@
-"""Write segments: documents, passages and vectors become a folder of fsynced files."""
+"""Write documents, passages and vectors as a folder of fsynced files."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def new_segment_folder(collection: Path, prefix: str, files: Files) -> Path:
 
 
 def count_characters(document: Document) -> int:
-    """Count the characters of a document with its title and metadata: about the bytes it takes in memory."""
+    """Count the characters of a document with its title and metadata.
+
+    It takes about as many bytes in memory.
+    """
     own = sum(map(len, (document.id, document.title, document.text)))
     return own + sum(map(_value_characters, document.metadata.values()))
 
@@ -72,7 +75,10 @@ def _value_characters(value: object) -> int:
 
 
 class SegmentBuilder:
-    """Streams one new segment to disk.  A later document replaces an earlier one with the same id."""
+    """Streams one new segment to disk.
+
+    A later document replaces an earlier one with the same id.
+    """
 
     def __init__(self, folder: Path, dimension: int, dtype: str, files: Files) -> None:
         self.folder = folder
@@ -93,11 +99,17 @@ class SegmentBuilder:
         return len(self._ids)
 
     def content_of(self, id_digest: bytes) -> bytes | None:
-        """Return the content digest of the live document with this id digest; None if it is not here."""
+        """Return the content digest of the live document with this id digest.
+
+        Return None if it is not here.
+        """
         return self._contents.get(id_digest)
 
     def add(self, entries: SegmentEntries, first_key: int) -> int:
-        """Append documents; return the number of them that replaced an earlier one of this segment."""
+        """Append documents.
+
+        Return the number of them that replaced an earlier one of this segment.
+        """
         self._vectors.append(entries.vectors)
         self._add_passages(entries.passages, first_key)
         live_before = len(self._contents)
@@ -173,7 +185,10 @@ def seal_segment(
     passages: int,
     files: Files,
 ) -> SegmentRecord:
-    """Write the remaining tables of a segment, make its folder durable, and digest its files."""
+    """Write the remaining tables of a segment, and make its folder durable.
+
+    All files are digested.
+    """
     rows = np.flatnonzero(live)
     write_file(files, folder / BATCHES_FILE, npy_bytes(batches))
     write_file(files, folder / IDS, npy_bytes(IdTable.build(ids[rows], rows)))

@@ -108,7 +108,10 @@ class Writer:
             self._files.sync_directory(self.path)
 
     def _abort(self, error: BaseException) -> None:
-        """Remove unfinished files, and note in `error` how many finished passages the next writer can resume."""
+        """Remove unfinished files after an error.
+
+        A note in `error` tells how many finished passages the next writer can resume.
+        """
         self._pending.close()
         try:
             collect_garbage(self.path, self._retention, self._files)
@@ -154,9 +157,9 @@ class Writer:
             return self._changes.unchanged(self._check(documents))
 
     def can_add(self, documents: Sequence[Document]) -> list[bool]:
-        """Return for each document whether it can be added, if new fields get the types that suit all of them.
+        """Return for each document whether it can be added.
 
-        Raises SchemaError if no types suit all.
+        New fields get the types that suit all documents.  Raises SchemaError if no types suit all.
         """
         with self._turn:
             schema = self._infer_schema(documents)
@@ -169,11 +172,11 @@ class Writer:
         vectors: Vectors,
         unreadable: NDArray[np.float32] | None = None,
     ) -> None:
-        """Add documents, their passages and the passages' vectors; a later document replaces one with the same id.
+        """Add documents with their passages and the passages' vectors.
 
-        `vectors` is (passages, dimension), document after document.  `unreadable`, (documents,), is the share of each
-        text that the tokenizer cannot read, if known.  Raises BadDocument, SchemaError and EncoderMismatch before
-        anything is written.
+        A later document replaces an earlier one with the same id.  `vectors` is (passages, dimension), document after
+        document.  `unreadable`, (documents,), is the share of each text that the tokenizer cannot read, if known.
+        Raises BadDocument, SchemaError and EncoderMismatch before anything is written.
         """
         if not documents:
             return
@@ -222,11 +225,17 @@ class Writer:
         return self._pending.delete(ids)
 
     def delete_unseen(self) -> int:
-        """Delete older documents that were neither added nor passed to `unchanged`; return their number."""
+        """Delete older documents that were neither added nor passed to `unchanged`.
+
+        Return their number.
+        """
         return self._pending.delete_unseen()
 
     def commit(self) -> int:
-        """Make the pending generation current; return its number.  Without a change nothing is written."""
+        """Make the pending generation current; return its number.
+
+        Without a change nothing is written.
+        """
         manifest = self._pending.prepare(self.cause, self._policy)
         if manifest is not None:
             publish(self.path, manifest, self._files)
@@ -239,7 +248,10 @@ class Writer:
         self._end()
 
     def _end(self) -> None:
-        """Close the generation and collect garbage; leave to the next writer what cannot be removed now."""
+        """Close the generation and collect garbage.
+
+        Leave to the next writer what cannot be removed now.
+        """
         self._pending.close()
         self._ended = True
         try:
@@ -251,7 +263,10 @@ class Writer:
 
 
 def _settings(path: Path, base: Manifest | None, create: CollectionSettings | None) -> CollectionSettings:
-    """Return the settings of the collection; raise EncoderMismatch if `create` contradicts them."""
+    """Return the settings of the collection.
+
+    Raise EncoderMismatch if `create` contradicts them.
+    """
     if base is None:
         assert create is not None
         return create
