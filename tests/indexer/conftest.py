@@ -22,7 +22,7 @@ DIMENSION = 8
 
 
 def vector_of(text: str) -> Vectors:
-    """A unit vector that depends on the text alone: (1, DIMENSION)."""
+    """Return a unit vector that depends on the text alone: (1, DIMENSION)."""
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
     vector = np.random.default_rng(seed).standard_normal((1, DIMENSION)).astype(np.float32)
     return vector / np.linalg.norm(vector)
@@ -40,7 +40,7 @@ class Bench:
         return self.folder / "collection"
 
     def document(self, name: str, text: str | None = None, **metadata: object) -> Document:
-        """A document whose text is `text of <name>` unless given."""
+        """Make a document; its text is `text of <name>` unless given."""
         return Document(name, f"text of {name}" if text is None else text, f"title of {name}", metadata)  # type: ignore[arg-type]
 
     def cut(self, document: Document) -> list[Passage]:
@@ -68,7 +68,7 @@ class Bench:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A place for collections, in memory where that is possible: these tests open and close thousands of them."""
+    """Return a folder for thousands of collections, in memory if possible."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path
@@ -78,7 +78,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def hand_made_settings() -> CollectionSettings:
-    """Settings of a collection whose encoder is `vector_of`."""
+    """Return the settings of a collection whose encoder is `vector_of`."""
     encoder = EncoderFingerprint("hand-made", "w", "t", "mean", True, "", "", 32, DIMENSION)
     texts = ("one", "two")
     canaries = Canaries(texts, np.concatenate([vector_of(text) for text in texts]))

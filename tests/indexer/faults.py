@@ -1,4 +1,4 @@
-"""Operations on small collections, a file system that can be told to fail, and what must hold afterwards."""
+"""Operations on small collections, a file system that fails, and checks."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ State = dict[str, str] | None
 
 
 class Died(BaseException):
-    """The process is dead: nothing that it does afterwards reaches the disk."""
+    """The process is dead: none of its later steps reaches the disk."""
 
 
 class Faulty(Files):
-    """Calls `before(step, path)` ahead of each step; what that raises happens instead.  fsync does nothing."""
+    """A file system that calls `before(step, path)` ahead of each step.
+
+    An error that `before` raises replaces the step.  fsync does nothing.
+    """
 
     def __init__(self, before: Callable[[str, Path], None]) -> None:
         self.before = before
@@ -78,7 +81,7 @@ class Faulty(Files):
 
 
 def index(bench: Any, files: Files) -> None:
-    """A first build of several segments, which are merged at the end."""
+    """Run a first build of several segments, which are merged at the end."""
     with bench.writer(files=files, limits=SegmentLimits(passages=4)) as writer:
         for number in range(6):
             bench.put(writer, [bench.document(f"n{number}", year=number), bench.document("n0", f"again {number}")])
@@ -113,7 +116,7 @@ CHANGES = (add, delete, merge, rollback, garbage)
 
 
 def grown(bench: Any) -> None:
-    """A collection of several segments with a few dead documents and three generations."""
+    """Make three generations of several segments, with a few deleted documents."""
     bench.add(*(bench.document(f"d{n}") for n in range(4)))
     bench.add(*(bench.document(f"d{n}", "a text that becomes two passages") for n in range(3, 8)))
     delete_one = bench.writer()
@@ -123,7 +126,7 @@ def grown(bench: Any) -> None:
 
 
 def state(path: Path) -> State:
-    """What a reader finds, checked in itself; None without a collection."""
+    """Return the documents that a reader finds, checked; None without a collection."""
     try:
         reader = open_index_reader(path)
     except NotACollection:
@@ -140,14 +143,14 @@ def state(path: Path) -> State:
 
 
 def clean(path: Path) -> bool:
-    """Whether nothing lies about that no kept generation names."""
+    """Check that there is no file that no kept generation names."""
     current = read_manifest(path)
     kept = [read_manifest(path, number) for number in kept_generations(path)]
     return kept[-1].generation == current.generation and not orphaned_paths(path, [current, *kept])
 
 
 def copied(bench: Any, name: str) -> Any:
-    """A bench with a copy of the collection."""
+    """Return a bench with a copy of the collection."""
     folder = bench.folder / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -157,7 +160,7 @@ def copied(bench: Any, name: str) -> Any:
 
 
 def steps_of(bench: Any, operation: Operation) -> list[str]:
-    """Run an operation on a copy, undisturbed; the steps that it takes."""
+    """Run an operation on a copy, and return its steps."""
     steps: list[str] = []
     whole = copied(bench, "whole")
     operation(whole, Faulty(lambda step, _: steps.append(step)))
@@ -166,18 +169,21 @@ def steps_of(bench: Any, operation: Operation) -> list[str]:
 
 
 def allowed_states(bench: Any) -> list[State]:
-    """Before the operation and, from the copy that `steps_of` left, after it."""
+    """Return the state before an operation, and after it in the copy of `steps_of`."""
     return [state(bench.path), state(bench.folder / "whole" / "collection")]
 
 
 def bring_in(bench: Any, files: Files | None = None) -> None:
-    """Make a first generation current that is whole, but whose writer died just before: by a rollback, as is said."""
+    """Make a complete first generation current, whose writer died just before that.
+
+    The error message says that a rollback does it.
+    """
     if was_committed(bench.path) and not (bench.path / MANIFEST).exists():
         roll_back(bench.path, files=files)
 
 
 def check_survivor(survivor: Any, allowed: list[State]) -> None:
-    """A reader finds the old or the new state; the next writer works and leaves nothing lying about."""
+    """Check that a reader finds an allowed state, and that the next writer cleans up."""
     bring_in(survivor)
     found = state(survivor.path)
     assert found in allowed
@@ -187,12 +193,12 @@ def check_survivor(survivor: Any, allowed: list[State]) -> None:
 
 
 def nothing_half_done(path: Path) -> bool:
-    """Whether a build that failed left a collection, finished segments for the next one, or nothing at all."""
+    """Check that a failed build left a collection, finished segments, or no directory."""
     return (path / MANIFEST).exists() or (path / JOURNAL).exists() or not path.exists()
 
 
 def dying_at(fatal: int) -> Faulty:
-    """Steps from number `fatal` on do not happen."""
+    """Return a file system in which no step from number `fatal` on happens."""
     numbers = itertools.count()
 
     def before(step: str, path: Path) -> None:

@@ -6,8 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import read_manifest
+from retrieval.util import files as file_steps
 from retrieval.util.files import take_lock
 from service.cli import app
 
@@ -26,7 +25,7 @@ def run(*arguments: object) -> Result:
 
 
 def answer(*arguments: object) -> Any:
-    """The JSON that a command prints."""
+    """Run a command and return the JSON that it prints."""
     result = run(*arguments, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -100,7 +99,7 @@ def test_snapshot_and_restore(papers: Any) -> None:
     assert ids(copy) == ids(papers.path)
     again = run("restore", backup, copy)
     assert again.exit_code == 1
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr
     for arguments in (
         ("restore", papers.folder / "nobody", copy),
         ("snapshot", papers.path, papers.folder / "no" / "b"),
@@ -200,9 +199,8 @@ def test_ctrl_c_leaves_what_was_there(tmp_path: Path) -> None:
     many = write_lines(tmp_path / "many.jsonl", {f"d{n}": f"text {n} " * 100 for n in range(20_000)})
     command = [sys.executable, "-m", "service", "index", str(many), "--into", str(target)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        while not (target / "lock").read_text():  # signed by the one who writes
+        while not (target / "lock").read_text():  # the writer signs it
             assert process.poll() is None
-            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()
     assert (process.returncode, told) == (130, "interrupted; the collection is as it was before\n")
@@ -216,14 +214,15 @@ def test_ctrl_c_in_a_first_build_leaves_nothing(tmp_path: Path) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not (target / "segments").is_dir():
             assert process.poll() is None
-            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()
     assert (process.returncode, told) == (130, "interrupted; the collection is as it was before\n")
     assert not (tmp_path / "deep").exists()
 
 
-def test_indexing_and_adding_wait_for_another_writer_as_long_as_they_are_told(tmp_path: Path) -> None:
+def test_indexing_and_adding_wait_for_another_writer_as_long_as_they_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, target = tmp_path / "corpus.jsonl", tmp_path / "papers"
     answer("index", write_lines(source, {"a": "one"}), "--into", target)
     write_lines(source, {"a": "two"})
@@ -232,5 +231,14 @@ def test_indexing_and_adding_wait_for_another_writer_as_long_as_they_are_told(tm
         refused = run(*command)
         assert refused.exit_code == 1
         assert "held by process" in refused.stderr
-    threading.Timer(2, lock.release).start()
+    try_lock = file_steps._try_lock
+
+    def release_after_one_try(descriptor: int, path: Path) -> bool:
+        locked = try_lock(descriptor, path)
+        if not locked:
+            lock.release()
+            monkeypatch.undo()
+        return locked
+
+    monkeypatch.setattr(file_steps, "_try_lock", release_after_one_try)
     assert answer("index", source, "--into", target, "--wait", 60)["replaced"] == 1

@@ -1,4 +1,4 @@
-"""A writer that dies, or is refused a step, at each step in turn: the old generation or the new one, whole.
+"""A writer dies or fails at each step: the old or the new generation survives.
 
 Every operation runs once to count its steps, and then once for each step: the process dies there (a write may be torn),
 or the file system says that the disk is full from there on, or that this one step failed.
@@ -43,12 +43,15 @@ GROWING = frozenset({"create", "write", "link", "make_directory"})  # what a ful
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The collections that the tests start from need not survive a power cut."""
+    """Skip fsync: the collections at the start need not survive a power cut."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def refusing(fatal: int, code: int, *, for_good: bool) -> Faulty:
-    """Step number `fatal` fails with an operating system's error, and so do all that need space if it is for good."""
+    """Return a file system in which step number `fatal` fails with an error number.
+
+    `for_good` makes all later steps that need space fail too.
+    """
     numbers = itertools.count()
 
     def before(step: str, path: Path) -> None:
@@ -61,7 +64,7 @@ def refusing(fatal: int, code: int, *, for_good: bool) -> Faulty:
 
 
 def refusal(operation: Operation, bench: Any, files: Files) -> str | None:
-    """The error that an operation ends with; None where the step did not matter to it (garbage left for later)."""
+    """Return the error of an operation; None if it did not need the step that failed."""
     try:
         operation(bench, files)
     except StorageError as error:
@@ -90,7 +93,7 @@ def test_dying_at_any_step_of_a_first_build(bench: Any) -> None:
 
 
 def fail(bench: Any, files: Files) -> None:
-    """A first build that meets a bad document before any segment is finished."""
+    """Run a first build with a bad document before any segment is finished."""
     with bench.writer(files=files) as writer:
         bench.put(writer, [bench.document("a")])
         raise BadDocument("is no document")
@@ -115,7 +118,7 @@ CHANGING = frozenset({"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link
 
 
 class Auditor:
-    """Notes, by Python's own audit, which paths under a folder are changed."""
+    """Records, by Python's audit hook, which paths under a folder change."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)

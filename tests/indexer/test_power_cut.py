@@ -1,4 +1,4 @@
-"""A power cut at each step: what was not fsynced is gone, or there in part, and names that were not fsynced are undone.
+"""A power cut at each step: bytes and names that were not fsynced are lost.
 
 The model keeps, beside the real files, what the disk would hold: a file's bytes as of its last fsync, a directory's
 names as of its last fsync.  A cut leaves that, or by chance some of what came later.  (Stricter than file systems are.)
@@ -38,7 +38,7 @@ from tests.indexer.faults import (
 
 
 class Node:
-    """A file or a directory: what was written, and what is sure to survive."""
+    """A file or a directory: the bytes written, and the bytes that survive."""
 
     def __init__(self, *, directory: bool = False, durable: bytes = b"") -> None:
         self.directory = directory
@@ -104,7 +104,7 @@ class Disk(Faulty):
         del self.names[path]
 
     def cut(self, lucky: random.Random | None) -> None:
-        """Leave what the disk holds; of what was not made sure, a part chosen by `lucky`, nothing without it."""
+        """Leave the durable bytes and names, and some others that `lucky` chooses."""
         shutil.rmtree(self.root)
         self.root.mkdir()
         for path in sorted({*self.names, *self.durable_names}):
@@ -126,7 +126,7 @@ def settle(names: dict[Path, Node], path: Path, node: Node | None) -> None:
 
 
 def remains(node: Node) -> list[bytes]:
-    """What may be found of a file; of one that was fsynced, exactly its bytes."""
+    """Return the possible contents of a file; an fsynced one has exactly its bytes."""
     if node.written == node.durable:
         return [node.durable]
     return [node.durable, node.written, node.written[: len(node.written) // 2], bytes(len(node.written))]
@@ -134,7 +134,7 @@ def remains(node: Node) -> list[bytes]:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk is modelled; the real one need not be waited for."""
+    """Skip fsync: the tests model the disk."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
@@ -160,7 +160,7 @@ def test_power_cut(bench: Any, operation: Operation) -> None:
 
 
 def cut_while_the_next_writer_works(bench: Any, operation: Operation, chances: random.Random) -> None:
-    """A writer dies at a step, its machine does not; a power cut then meets the next writer, at a step by chance."""
+    """Kill a writer at each step; cut the power at a random step of the next writer."""
     steps = steps_of(bench, operation)
     allowed = allowed_states(bench)
     allowed += [{**(each or {}), "z": "text of z"} for each in allowed]
@@ -183,7 +183,7 @@ def test_power_cut_while_the_next_writer_works(bench: Any) -> None:
 
 
 def test_nothing_is_collected_before_the_manifest_is_sure(bench: Any) -> None:
-    """A writer dies between replacing the manifest and making that durable; then garbage is collected."""
+    """A writer dies after it replaced the manifest and before that is durable."""
     grown(bench)
     renamed: list[bool] = []
     delete(copied(bench, "whole"), Faulty(lambda step, path: renamed.append((step, path.name) == ("rename", MANIFEST))))

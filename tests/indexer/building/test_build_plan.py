@@ -1,4 +1,4 @@
-"""Counting documents without reading them all, and what a build is expected to take."""
+"""Estimates of a build: the number of documents, and the cost."""
 
 from __future__ import annotations
 

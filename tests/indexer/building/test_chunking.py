@@ -33,7 +33,7 @@ class Words:
 
 
 class SpacedPieces(Words):
-    """Like Words, but a token takes the space before it in, as sentence-piece models have it."""
+    """Words whose tokens include the space before them, as in sentence-piece models."""
 
     def spans(self, text: str) -> NDArray[np.int32]:
         return np.array([match.span() for match in re.finditer(r"\s?\S{1,4}", text)], np.int32).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Changes given as records: those that are at fault fail alone, and what others left is not touched."""
+"""A faulty change fails alone, and the others are applied."""
 
 from __future__ import annotations
 

@@ -11,7 +11,10 @@ from retrieval.errors import EncoderError
 
 
 def test_a_command_that_ends_early_waits_for_the_encoder_that_is_loading(tmp_path: Path) -> None:
-    """An interpreter that ends under the thread would break its loading, and say so after the error that counts."""
+    """The block ends after the thread.
+
+    An interpreter that exits under the thread would break it, and print that after the real error.
+    """
     with pytest.raises(FileNotFoundError), preload_encoder(tmp_path, "", "auto", "auto") as loading:
         raise FileNotFoundError
     assert loading is not None

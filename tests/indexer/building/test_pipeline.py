@@ -97,7 +97,7 @@ def test_documents_that_are_there_twice_are_unchanged_all_the_same(tmp_path: Pat
 def test_the_report_is_of_the_generation_that_was_made(
     plants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody can commit another before it is read."""
+    """No other writer can commit before the report is made."""
     held: list[bool] = []
 
     def read(path: Path) -> Manifest:
@@ -117,8 +117,8 @@ def test_a_bad_line_is_named_and_nothing_is_left(tmp_path: Path) -> None:
         open_index_reader(tmp_path / "c")
 
 
-def test_what_is_bad_in_a_folder_stops_nothing(tmp_path: Path) -> None:
-    """Bad lines and files, and values that do not fit the types that fields have by then."""
+def test_bad_files_in_a_folder_do_not_stop_a_build(tmp_path: Path) -> None:
+    """Bad lines, bad files, and values that do not have the type of their field."""
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.md").write_text("---\nyear: 2024\n---\nThe first.")
@@ -173,7 +173,7 @@ def test_sources_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_sources_keep_their_documents_apart(tmp_path: Path) -> None:
-    """A single source's ids are relative to it; those of several begin with what tells the sources apart."""
+    """Ids are relative to a single source; several sources add a prefix that differs."""
     sources = [tmp_path / name for name in ("one/docs", "two/docs", "notes")]
     for source in sources:
         source.mkdir(parents=True)
@@ -281,7 +281,7 @@ def test_types_can_be_given_for_some_fields(tmp_path: Path) -> None:
         (BuildSettings(chunking=ChunkSettings("whole")), "strategy is 'passages' in the collection, not 'whole'"),
     ],
 )
-def test_what_a_collection_has_settled_is_not_contradicted(
+def test_settings_that_contradict_the_collection_are_refused(
     plants: Path, tmp_path: Path, settings: BuildSettings, words: str
 ) -> None:
     build_collection([plants], tmp_path / "c")

@@ -69,7 +69,7 @@ def test_a_restored_collection_can_be_changed(bench: Any) -> None:
 def test_a_directory_with_something_in_it_is_left_alone(bench: Any) -> None:
     grown(bench)
     save_backup(bench.path, bench.folder / "backup.tar.zst")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         restore_backup(bench.folder / "backup.tar.zst", bench.path)
     (bench.folder / "empty").mkdir()
     restore_backup(bench.folder / "backup.tar.zst", bench.folder / "empty")

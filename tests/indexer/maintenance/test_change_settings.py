@@ -1,4 +1,4 @@
-"""Other settings for the same documents, as a generation that can be gone back from."""
+"""Other settings for the same documents, in a generation that can be rolled back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy to try something on is one whole generation, whatever writers do meanwhile."""
+"""A scratch copy is one complete generation, even while writers commit."""
 
 from __future__ import annotations
 

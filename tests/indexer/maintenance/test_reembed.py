@@ -1,4 +1,4 @@
-"""Another encoder for a collection: built beside it, switched at once, taken up again, rolled back."""
+"""Re-embedding: beside the collection, atomic, resumable, reversible."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER_DIMENSION = 6
 
 
 class Other:
-    """An encoder with other weights and fewer dimensions; stops at passage number `limit`."""
+    """Another encoder with fewer dimensions; it stops at passage number `limit`."""
 
     dimension = OTHER_DIMENSION
     fingerprint = replace(hand_made_settings().encoder, name="other", weights_sha256="o", dimension=OTHER_DIMENSION)
@@ -52,7 +52,7 @@ def _small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check_switched(bench: Any) -> None:
-    """Every live passage is found by the other encoder's vector of what it reads."""
+    """Check that the other encoder's vector of a live passage finds it."""
     assert verify(bench.path).ok, verify(bench.path)
     with open_index_reader(bench.path) as reader:
         assert reader.manifest.encoder == Other.fingerprint

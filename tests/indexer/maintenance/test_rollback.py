@@ -1,4 +1,4 @@
-"""Results do not depend on history: whatever happened to a collection, it ranks like a fresh build of what is alive."""
+"""Results do not depend on history: a collection ranks like a fresh build."""
 
 from __future__ import annotations
 
@@ -288,6 +288,6 @@ def test_a_collector_spares_a_merge_that_begins_while_it_looks(bench: Any, monke
 
 
 def once(step: Any) -> Any:
-    """A merger that stops after one merge."""
+    """Return a step that merges once and then stops."""
     merges = iter([True])
     return lambda merger, plan: step(merger, plan) if next(merges, False) else None

@@ -24,7 +24,7 @@ from retrieval.util.files import Files
 
 @pytest.fixture
 def damaged(bench: Any) -> Any:
-    """A collection of three generations and an interrupted build, to be damaged."""
+    """Make a collection of three generations and an interrupted build."""
     bench.add(bench.document("a", year=1), bench.document("b", "a text that becomes two passages"))
     bench.add(bench.document("c"), bench.document("b"))
     with bench.writer() as writer:
@@ -113,7 +113,7 @@ def test_files_of_another_size_are_found_and_refused(bench: Any, change: str) ->
 
 @pytest.mark.parametrize("step", ["read_manifest", "_check_files", "_answers", "open_segments"])
 def test_writers_that_go_on_meanwhile_do_no_damage(bench: Any, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Just before a step, so many commits come that nothing of what is looked at is kept."""
+    """So many commits come before a step that no verified generation is kept."""
     for number in range(4):
         bench.add(bench.document("a", f"version {number}"))
     original = getattr(module, step)
@@ -178,7 +178,7 @@ def test_two_live_documents_of_one_id_are_found(bench: Any) -> None:
     segments = tuple(replace(each, deletions=None) for each in manifest.segments)
     old = read_manifest(bench.path, 1).segments
     publish(bench.path, replace(manifest, generation=3, segments=(*old, *segments)), Files())
-    assert "document 'a' (row 0) is there twice" in problems(verify(bench.path))
+    assert "document 'a' (row 0) is stored twice" in problems(verify(bench.path))
 
 
 def test_words_that_are_missing_are_found(bench: Any) -> None:

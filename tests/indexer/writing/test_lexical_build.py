@@ -1,4 +1,4 @@
-"""Words that are gathered ahead: the index of them is, byte for byte, the one that is made at the commit."""
+"""A lexical index built in the background equals the one built at the commit."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ALWAYS, NEVER = 0, 1_000_000
 
 
 def lexical_files(bench: Any) -> list[bytes]:
-    """What the newest generation's index of words is made of."""
+    """Return the files of the newest generation's lexical index."""
     newest = max((bench.path / "lexical").iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
     return [path.read_bytes() for path in sorted(newest.iterdir())]
 
 
 def build(bench: Any, folder: Path, *, replaced: bool, deleted: bool) -> list[bytes]:
-    """Two generations, the second from two blocks in two segments."""
+    """Make two generations, the second from two blocks in two segments."""
     bench = replace(bench, folder=folder)
     bench.add(*(bench.document(f"old{n}", f"{LONG} {n}") for n in range(9)))
     with bench.writer(limits=SegmentLimits(passages=8)) as writer:
@@ -50,7 +50,7 @@ def test_ahead_or_at_the_commit_the_files_are_the_same(
     assert found[0] == found[1]
 
 
-def test_only_what_is_wanted_counts(bench: Any) -> None:
+def test_a_background_build_of_other_passages_is_not_used(bench: Any) -> None:
     bench.add()
     document = bench.document("a", LONG)
     ahead = BackgroundLexicalBuild(bench.path, bench.settings.lexical, None, Files())

@@ -1,12 +1,12 @@
-"""What a writer promises: upserts, deletes, nothing visible before the commit, interrupted builds taken over."""
+"""The contract of the writer: upserts, deletes, atomic commits, resumed builds."""
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -29,11 +29,28 @@ from retrieval.errors import (
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.settings import VectorSettings
 from retrieval.types import Document
+from retrieval.util import files as file_steps
 from retrieval.util.files import take_lock
 
 
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Event:
+    """Return an event that is set as soon as a thread waits for a lock."""
+    event = Event()
+    try_lock = file_steps._try_lock
+
+    def try_and_tell(descriptor: int, path: Path) -> bool:
+        locked = try_lock(descriptor, path)
+        if not locked:
+            event.set()
+        return locked
+
+    monkeypatch.setattr(file_steps, "_try_lock", try_and_tell)
+    return event
+
+
 def live_texts(bench: Any) -> dict[str, str]:
-    """Id and text of every live document, as a reader sees them."""
+    """Return the text of every live document by its id, as a reader sees them."""
     with open_index_reader(bench.path) as reader:
         return {each.id: each.text for each in reader.documents(np.flatnonzero(reader.live_documents))}
 
@@ -87,7 +104,7 @@ def test_deleted_documents_are_gone(bench: Any) -> None:
     bench.add(bench.document("a"), bench.document("b"))
     with bench.writer() as writer:
         bench.put(writer, [bench.document("b", "again"), bench.document("c")])
-        assert writer.delete(["b", "c", "nobody", "c"]) == 2
+        assert writer.delete(["b", "c", "unknown", "c"]) == 2
         writer.commit()
     assert live_texts(bench) == {"a": "text of a"}
     with open_index_reader(bench.path) as reader:
@@ -159,7 +176,7 @@ def test_unchanged_keeps_the_order_of_two_versions(bench: Any) -> None:
         assert writer.unchanged([first, second]) == [True, False]
 
 
-def test_what_is_gone_from_the_source_is_deleted(bench: Any) -> None:
+def test_documents_that_the_source_lacks_are_deleted(bench: Any) -> None:
     bench.add(*(bench.document(f"d{n}") for n in range(4)))
     with bench.writer() as writer:
         writer.unchanged([bench.document("d1"), bench.document("d2", "new")])
@@ -169,7 +186,7 @@ def test_what_is_gone_from_the_source_is_deleted(bench: Any) -> None:
     assert live_texts(bench) == {"d1": "text of d1", "d2": "new", "e": "text of e"}
 
 
-def test_an_interrupted_build_is_taken_over(bench: Any) -> None:
+def test_an_interrupted_build_is_resumed(bench: Any) -> None:
     documents = [bench.document(f"d{n}") for n in range(10)]
 
     def interrupted() -> None:
@@ -264,8 +281,8 @@ def test_finished_segments_of_a_first_build_stay_and_are_spoken_of(bench: Any) -
     assert not bench.path.exists()
 
 
-def test_who_waits_for_a_first_build_that_fails_makes_the_collection(bench: Any) -> None:
-    waiting = ThreadPoolExecutor(1)
+def test_a_writer_that_waits_for_a_failing_first_build_makes_the_collection(bench: Any, waiting: Event) -> None:
+    pool = ThreadPoolExecutor(1)
 
     def wait() -> None:
         with bench.writer(wait_s=30) as writer:
@@ -273,18 +290,16 @@ def test_who_waits_for_a_first_build_that_fails_makes_the_collection(bench: Any)
             writer.commit()
 
     with suppress(BadDocument), bench.writer() as writer:
-        done = waiting.submit(wait)
-        while not done.running():
-            time.sleep(0.01)
-        time.sleep(0.1)
+        done = pool.submit(wait)
+        assert waiting.wait(30)
         bench.put(writer, [Document("", "text")])
     done.result()
-    waiting.shutdown()
+    pool.shutdown()
     assert live_texts(bench) == {"b": "text of b"}
     assert verify(bench.path).orphans == ()
 
 
-def test_who_waits_for_a_collection_that_is_dropped_is_told(bench: Any) -> None:
+def test_a_writer_that_waits_for_a_dropped_collection_gets_an_error(bench: Any, waiting: Event) -> None:
     bench.add(bench.document("a"))
     lock = take_lock(bench.path / "lock")
 
@@ -292,9 +307,9 @@ def test_who_waits_for_a_collection_that_is_dropped_is_told(bench: Any) -> None:
         with Writer(bench.path, wait_s=30) as writer:
             writer.delete(["a"])
 
-    with ThreadPoolExecutor(1) as waiting:
-        done = waiting.submit(wait)
-        time.sleep(0.2)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(wait)
+        assert waiting.wait(30)
         bench.path.rename(bench.folder / "dropped")
         lock.release()
         with pytest.raises(NotACollection):
@@ -330,13 +345,13 @@ def test_a_collection_whose_manifest_is_lost_is_not_built_over(bench: Any, gener
     assert live_texts(bench) == {name: f"text of {name}" for name in names}
 
 
-def test_who_waits_for_a_first_build_that_is_cut_in_two_does_not_build_over_it(bench: Any) -> None:
-    """The one that waits looked at the directory when there was nothing in it yet."""
+def test_a_writer_that_waits_for_a_first_build_does_not_overwrite_its_generation(bench: Any, waiting: Event) -> None:
+    """The waiting writer looked at the directory while it was empty."""
     bench.path.mkdir()
     lock = take_lock(bench.path / "lock")
-    with ThreadPoolExecutor(1) as waiting:
-        done = waiting.submit(bench.writer(wait_s=30).__enter__)
-        time.sleep(0.2)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(bench.writer(wait_s=30).__enter__)
+        assert waiting.wait(30)
         made = replace(bench, folder=bench.folder / "elsewhere")
         made.folder.mkdir()
         made.add(made.document("a"))

@@ -1,4 +1,4 @@
-"""Collections whose large segments have an approximate structure: through commit, deletion, merge, damage."""
+"""Segments of a commit: merged, with ANN indexes and deletions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import pytest
 
 from indexer.maintenance.background_merge import merge_collection
 from indexer.writing import prepare_commit as structures
+from indexer.writing.pending_segments import PendingSegments, open_base_segments
+from indexer.writing.prepare_commit import GenerationTarget, merge_pending, segment_records
+from indexer.writing.segment_merge import MergePolicy
 from retrieval.errors import CorruptCollection
+from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.collection.segment import STRUCTURE
 from retrieval.index.storage.manifest import read_manifest
@@ -18,6 +22,7 @@ from retrieval.index.storage.settings import VectorSettings
 from retrieval.index.vectors.build import AnnIndexFacts
 from retrieval.index.vectors.recall import estimate, recall_of
 from retrieval.types import Vectors
+from retrieval.util.files import Files
 from tests.indexer.conftest import Bench, vector_of
 
 DOCUMENTS = 1200
@@ -25,7 +30,7 @@ DOCUMENTS = 1200
 
 @pytest.fixture
 def graphs(bench: Bench) -> Bench:
-    """Collections whose segments of a thousand passages get a graph."""
+    """Make collections whose segments of a thousand passages get a graph."""
     vectors = VectorSettings(structure="HNSW32,SQ8", recall=0.9)
     return replace(bench, settings=replace(bench.settings, vectors=vectors))
 
@@ -35,7 +40,7 @@ def queries() -> Vectors:
 
 
 def recall(path: Path, k: int = 10) -> float:
-    """Recall of the current generation's search against its own exact search, live rows only."""
+    """Return the recall of the current generation against exact search, for live rows."""
     with open_index_reader(path) as reader:
         found = reader.vectors.search(queries(), k, allowed=reader.live)
         exact = reader.vectors.search(queries(), k, allowed=reader.live, exact=True)
@@ -102,3 +107,58 @@ def test_an_interrupted_build_of_a_structure_leaves_the_old_generation(
     monkeypatch.undo()
     graphs.add(*documents)
     assert len(list(graphs.path.glob(f"segments/*/{STRUCTURE}"))) == 1  # the other one was collected
+
+
+@pytest.fixture
+def three_segments(bench: Bench) -> PendingSegments:
+    """Make three segments of the base: a and b, c and d, e and f."""
+    for names in ("ab", "cd", "ef"):
+        bench.add(*(bench.document(name) for name in names))
+    return PendingSegments(open_base_segments(bench.path, read_manifest(bench.path).segments))
+
+
+def target_of(bench: Bench) -> GenerationTarget:
+    return GenerationTarget(bench.path, 4, {}, bench.settings.vectors, Files())
+
+
+def names(pending: PendingSegments) -> list[str]:
+    return [segment.record.name for segment in pending.segments]
+
+
+def test_a_segment_without_live_documents_is_left_out(bench: Bench, three_segments: PendingSegments) -> None:
+    first, _, third = names(three_segments)
+    three_segments.delete(id_digests(["c", "d"]))
+    merge_pending(three_segments, target_of(bench), MergePolicy(), 100)
+    assert names(three_segments) == [first, third]
+
+
+def test_neighbours_are_merged_in_row_order_up_to_the_limit(bench: Bench, three_segments: PendingSegments) -> None:
+    policy = MergePolicy(fanout=3, floor_passages=100)
+    before = names(three_segments)
+    merge_pending(three_segments, target_of(bench), policy, 5)  # six passages: too many
+    assert names(three_segments) == before
+    merge_pending(three_segments, target_of(bench), policy, 6)
+    (merged,) = three_segments.segments
+    assert merged.record.name.startswith("000004-")
+    assert merged.segment.ids(np.arange(6)) == list("abcdef")
+    assert merged.segment.keys.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_merge_drops_deleted_documents(bench: Bench, three_segments: PendingSegments) -> None:
+    three_segments.delete(id_digests(["a"]))
+    merge_pending(three_segments, target_of(bench), MergePolicy(dead_share=0.4), 100)
+    assert three_segments.segments[0].segment.ids(np.arange(1)) == ["b"]  # one of two passages was deleted
+    assert [segment.record.documents for segment in three_segments.segments] == [1, 2, 2]
+
+
+def test_only_changed_deletions_are_written(bench: Bench, three_segments: PendingSegments) -> None:
+    target = target_of(bench)
+    assert segment_records(three_segments, target) == read_manifest(bench.path).segments
+    assert list((bench.path / "deletions").iterdir()) == []
+    three_segments.delete(id_digests(["d"]))
+    first, second, third = segment_records(three_segments, target)
+    assert (first.deletions, third.deletions) == (None, None)
+    assert second.deletions is not None
+    assert (second.deletions.documents, second.deletions.passages) == (1, 1)
+    (path,) = (bench.path / "deletions").iterdir()
+    assert path.name == f"000004-{second.name}.npy"
