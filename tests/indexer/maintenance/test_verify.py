@@ -111,7 +111,7 @@ def test_files_of_another_size_are_found_and_refused(bench: Any, change: str) ->
     assert verify(bench.path).ok
 
 
-@pytest.mark.parametrize("step", ["read_manifest", "_check_files", "_answers", "open_segments"])
+@pytest.mark.parametrize("step", ["read_manifest", "_check_files", "_run_checks", "open_segments"])
 def test_writers_that_go_on_meanwhile_do_no_damage(bench: Any, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """So many commits come before a step that no verified generation is kept."""
     for number in range(4):
