@@ -17,7 +17,7 @@ class RelevantSpansOptions(LenientRequestBody):
     max_spans: WholeNumber | None = Field(default=None, ge=1, le=1_000)
 
 
-class DocumentText(Answer):
+class RerankDocument(Answer):
     """A document as an object, in a request or an answer."""
 
     text: str
@@ -27,7 +27,7 @@ class RerankBody(LenientRequestBody):
     """Documents to rank for a query."""
 
     query: str = Field(min_length=1)
-    documents: list[str | DocumentText] = Field(
+    documents: list[str | RerankDocument] = Field(
         min_length=1, description="Texts, or objects with a field `text` as in version 1 of Cohere's API."
     )
     model: str = Field(default="", description="Ignored: the service has one reranker.")
@@ -73,7 +73,7 @@ class CohereResult(Answer):
 
     index: int
     relevance_score: float
-    document: DocumentText | None = None
+    document: RerankDocument | None = None
     relevant_spans: list[RelevantSpanAnswer] | None = None
 
 
