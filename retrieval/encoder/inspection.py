@@ -49,10 +49,7 @@ class _StatesRuntime(Protocol):
 
 
 class Inspector:
-    """Token states and attention of one encoder, loaded on first use.
-
-    Safe to call from several threads.
-    """
+    """Token states and attention, loaded on first use.  Safe to call from threads."""
 
     def __init__(
         self,
@@ -76,10 +73,7 @@ class Inspector:
 
     @property
     def sums_tokens(self) -> bool:
-        """True if a vector is a weighted sum of token states.
-
-        A cosine is then a sum over token pairs.
-        """
+        """True if a vector is a weighted sum of token states, a cosine one of pairs."""
         head = self._folder.head
         return not head.dense and len(head.poolings) == 1 and head.poolings[0] in SUM_POOLINGS
 

@@ -51,10 +51,7 @@ def _check_choice(option: str, value: str, known: type[RuntimeName] | type[Preci
 
 
 def _choose_precision(folder: EncoderFolder, requested: str) -> str:
-    """Return the precision, int8 by default if the folder has an int8 graph.
-
-    Raises EncoderError if int8 is requested and the folder has none.
-    """
+    """Return int8 by default for an int8 folder; refuse int8 for other folders."""
     if requested == AUTO and folder.int8_graph:
         return Precision.INT8
     if requested == Precision.INT8 and not folder.int8_graph:

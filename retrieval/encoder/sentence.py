@@ -35,10 +35,7 @@ Positions: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _Window(Generic[P]):
-    """Adjacent blocks whose texts are batched together.
-
-    Block i has the texts `bounds[i]` to `bounds[i + 1]`.
-    """
+    """Blocks batched together; block i has the texts `bounds[i]` to `bounds[i + 1]`."""
 
     payloads: Sequence[P]
     bounds: Sequence[int]
@@ -93,10 +90,7 @@ class SentenceEncoder:
         return SentenceEncoder(self.folder, self.tokenizer, self.runtime.background(), self.fingerprint, self.inspector)
 
     def warm_up(self) -> None:
-        """Run the shapes of usual queries.
-
-        The first batch of a shape takes several times as long as the next.
-        """
+        """Run usual shapes: the first batch of a shape takes several times as long."""
         for length in WARM_UP_LENGTHS:
             self.runtime.run(TokenBatch.of([[0] * length]))
         for length, counts in WARM_UP_BATCHES:
@@ -106,10 +100,7 @@ class SentenceEncoder:
                 self.runtime.run(batch, save_cpu=True)
 
     def _encode(self, texts: Sequence[str], prompt: str, save_cpu: bool) -> Vectors:
-        """Encode texts in the way that suits their number.
-
-        Few tokens run in the caller's thread, more in parallel threads, a long list through the stream.
-        """
+        """Encode few tokens in this thread, more in several, long lists as a stream."""
         if len(texts) > BLOCK_TEXTS:
             blocks = ((None, texts[start : start + BLOCK_TEXTS]) for start in range(0, len(texts), BLOCK_TEXTS))
             return np.concatenate([vectors for _, vectors in self._stream(blocks, prompt)])
@@ -120,10 +111,7 @@ class SentenceEncoder:
             return self._assemble(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
 
     def _stream(self, blocks: Iterable[tuple[P, Sequence[str]]], prompt: str) -> Iterator[tuple[P, Vectors]]:
-        """Encode blocks with tokenising and running in parallel.
-
-        One thread tokenises windows ahead; `streams` threads run the batches of two windows at a time.
-        """
+        """Tokenise ahead in a thread; run two windows at a time in `streams` threads."""
         running: deque[tuple[_Window[P], list[Future[Vectors]]]] = deque()
         with (
             ThreadPoolExecutor(self.runtime.streams) as pool,
@@ -172,10 +160,7 @@ class SentenceEncoder:
         return _Window(payloads, bounds, batches)
 
     def _plan(self, lengths: Sequence[int]) -> Sequence[Sequence[int]]:
-        """Plan batches of text positions.
-
-        Few tokens make one batch, more make enough batches to use every core.
-        """
+        """Plan one batch of few tokens, or enough batches to use every core."""
         total = sum(lengths)
         if total <= min(MIN_SHARE_TOKENS, self.runtime.budget_tokens):
             return [range(len(lengths))] if lengths else []
@@ -183,10 +168,7 @@ class SentenceEncoder:
         return plan_batches(lengths, min(self.runtime.budget_tokens, share))
 
     def _assemble(self, window: _Window[P], answers: Iterable[Vectors]) -> Vectors:
-        """Put vectors in the order of the texts.
-
-        A text without tokens, special ones included, gets zeros.
-        """
+        """Put vectors in the order of the texts; a text without any token gets zeros."""
         out = np.zeros((window.bounds[-1], self.dimension), dtype=np.float32)
         for (positions, _), vectors in zip(window.batches, answers, strict=True):
             out[positions] = vectors

@@ -20,10 +20,7 @@ ACTIVATION_NAMES = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "sw
 
 @dataclass(frozen=True, slots=True)
 class CheckpointLayout:
-    """The configuration and the weight names of a family.
-
-    `{i}` stands for the layer's number.
-    """
+    """The configuration and weight names of a family; `{i}` is the layer's number."""
 
     shape: Callable[[Config], Architecture]
     model_weights: Mapping[str, str]  # outside the layers
@@ -32,10 +29,7 @@ class CheckpointLayout:
 
 
 def read_architecture(config: Config) -> Architecture | None:
-    """Return the architecture that a config.json describes.
-
-    None if the family is not in `LAYOUTS`.
-    """
+    """Return the architecture of a config.json; None if its family is not known."""
     layout = LAYOUTS.get(config.get("model_type", ""))
     if layout is None:
         return None
@@ -68,10 +62,7 @@ def _bert(config: Config) -> Architecture:
 
 
 def _after_padding(config: Config, padding: int, **changes: Any) -> Architecture:
-    """Return a BERT architecture with an offset position table.
-
-    The table begins after the padding token's row.
-    """
+    """Return BERT with a position table that begins after the padding token's row."""
     shape = {name: getattr(_bert(config), name) for name in Architecture.__slots__}
     offset = padding + 1
     return Architecture(
@@ -140,10 +131,7 @@ def _modernbert_layer(config: Config, kind: str) -> LayerKind:
 
 
 def _attendex(config: Config) -> Architecture:
-    """Read the configuration of an Attendex encoder.
-
-    It holds the fields of `Architecture`, with "heads" for `num_heads`.
-    """
+    """Read the fields of `Architecture`, with "heads" for `num_heads`."""
     given = dict(config["architecture"])
     layers = tuple(LayerKind(**layer) for layer in given.pop("layers"))
     return Architecture(num_heads=given.pop("heads"), layers=layers, **given)
@@ -231,10 +219,7 @@ LAYOUTS: Mapping[str, CheckpointLayout] = {
 
 
 def checkpoint_names(layout: CheckpointLayout, name: str) -> tuple[str, ...]:
-    """Return the checkpoint's names of our weight `name`, without a prefix.
-
-    A name is, for example, "layers.3.inner.up.bias".
-    """
+    """Return the checkpoint's names of our weight, as "layers.3.inner.up.bias"."""
     if name in layout.model_weights:
         return (layout.model_weights[name],)
     if not layout.layer_weights:

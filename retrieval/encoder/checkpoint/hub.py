@@ -69,10 +69,7 @@ def _from_hub(name: str) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Check that a cached folder has all its weights.
-
-    An interrupted download leaves some of the files.
-    """
+    """Check for all weights: an interrupted download leaves some of the files."""
     described = (folder / "config.json").exists() or (folder / "modules.json").exists()
     folders = {path.parent for path in folder.rglob("model.safetensors*")}
     try:

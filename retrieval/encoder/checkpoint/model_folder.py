@@ -90,10 +90,7 @@ def _parse_json(path: Path) -> Any:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """List the safetensors files of a folder.
-
-    A folder has one file, or the files in the index of a split checkpoint.
-    """
+    """List the safetensors files of a folder: one, or those in a split's index."""
     single = folder / "model.safetensors"
     if single.is_file():
         return [single]
@@ -110,10 +107,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _split_names(index: Path) -> set[str]:
-    """Return the file names in the index of a split checkpoint.
-
-    The set is empty if there is no index.
-    """
+    """Return the file names in the index of a split checkpoint, if there is one."""
     files = read_json(index).get("weight_map", {})
     if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
         raise UnsupportedCheckpoint(f"{index}: weight_map must name a file for each weight; fetch the folder again")
@@ -169,10 +163,7 @@ class _Modules:
 
 
 def _read_modules(path: Path) -> _Modules:
-    """Read the modules of a folder.
-
-    A folder without modules.json is a plain checkpoint, pooled by the mean.
-    """
+    """Read modules.json; a folder without it is a checkpoint pooled by the mean."""
     listed = _listed_modules(path)
     if not listed:
         return _Modules()
@@ -203,10 +194,7 @@ def _listed_modules(path: Path) -> list[dict[str, Any]]:
 
 
 def _kind(path: Path, module: Mapping[str, Any]) -> str:
-    """Return the name of a module's class.
-
-    "sentence_transformers.….Pooling" gives "Pooling".  Other code is refused without importing it.
-    """
+    """Return "Pooling" for "sentence_transformers.….Pooling"; refuse other code."""
     type_name = str(module.get("type", ""))
     if not type_name.startswith("sentence_transformers."):
         raise UnsupportedCheckpoint(
@@ -260,10 +248,7 @@ def _own_config(transformer: Path) -> dict[str, Any]:
 def _max_tokens(
     transformer: Path, own: Mapping[str, Any], config: Mapping[str, Any], shape: Architecture | None
 ) -> int:
-    """Return the maximum number of tokens of a text.
-
-    This is the folder's limit, else the tokenizer's, but at most the model's number of positions.
-    """
+    """Return the limit of the folder, else tokenizer, and at most of the model."""
     stated = own.get("max_seq_length") or read_json(transformer / "tokenizer_config.json").get("model_max_length")
     positions = shape.max_positions if shape else config.get("max_position_embeddings", -1)
     limits = [int(limit) for limit in (stated, positions) if limit and 0 < limit < 1e9]
@@ -271,10 +256,7 @@ def _max_tokens(
 
 
 def _head(path: Path, modules: _Modules, pooling: Mapping[str, Any], outer: Mapping[str, Any]) -> HeadShape:
-    """Describe the steps after the last hidden state.
-
-    Vectors are normalised unless the folder says that its scores are inner products.
-    """
+    """Normalise vectors unless the folder says that scores are inner products."""
     inner_product = str(outer.get("similarity_fn_name") or "cosine").startswith("dot")
     return HeadShape(
         poolings=_poolings(path, pooling),
@@ -315,10 +297,7 @@ def _dense(path: Path, folder: str) -> DenseShape:
 
 
 def _width(config: Mapping[str, Any]) -> int:
-    """Return the hidden size of a model that only transformers knows.
-
-    The key differs by family.
-    """
+    """Return the hidden size, whose key differs among transformers' families."""
     for key in ("hidden_size", "d_model", "dim", "n_embd"):
         if isinstance(config.get(key), int):
             return int(config[key])
@@ -362,10 +341,7 @@ def _tokenizer_digest(folder: EncoderFolder) -> str:
 
 
 def _digest_files(paths: list[Path], root: Path) -> str:
-    """Return the SHA-256 of files.
-
-    For several files it is the digest of the sorted lines "digest  name".
-    """
+    """Return the SHA-256 of one file, or of several files' lines "digest  name"."""
     if len(paths) == 1:
         return _digest_file(paths[0])
     lines = sorted(f"{_digest_file(path)}  {path.relative_to(root).as_posix()}\n" for path in paths)

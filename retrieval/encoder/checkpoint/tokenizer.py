@@ -42,10 +42,7 @@ class Tokens:
 
 
 class TextTokenizer:
-    """The folder's tokenizer.
-
-    Safe to call from several threads.  Batches run in parallel without the GIL.
-    """
+    """The folder's tokenizer.  Safe to call from several threads, without the GIL."""
 
     def __init__(self, folder: EncoderFolder) -> None:
         self._folder = folder
@@ -65,24 +62,15 @@ class TextTokenizer:
 
     @cached_property
     def _untruncated(self) -> Tokenizer:
-        """The same tokenizer without truncation.
-
-        It is loaded on first use, because a big vocabulary takes time.
-        """
+        """The tokenizer without truncation, loaded on first use: big ones take time."""
         return load_tokenizer(self._folder)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text, special tokens included.
-
-        Texts are truncated at the encoder's limit.
-        """
+        """Return the ids of each text, special tokens included, cut at the limit."""
         return self._ids(texts, CHARACTERS_PER_TOKEN if self._keeps_start else ())
 
     def _ids(self, texts: Sequence[str], cuts: Sequence[int]) -> list[list[int]]:
-        """Tokenise the starts of long texts.
-
-        A start that does not fill the limit is tokenised again with the next cut.
-        """
+        """Tokenise the starts of long texts, longer ones if they do not fill the limit."""
         max_tokens = self._folder.max_tokens
         limit = cuts[0] * max_tokens if cuts else None
         found = [encoding.ids for encoding in self._encode([_start(text, limit) for text in texts])]
@@ -93,10 +81,7 @@ class TextTokenizer:
         return found
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
-        """Tokenise few short texts in this thread, more in the library's threads.
-
-        To wake those threads takes longer than to tokenise a few short texts.
-        """
+        """Tokenise few texts in this thread: waking the library's threads takes longer."""
         if sum(map(len, texts)) <= INLINE_CHARACTERS:
             return [self._truncating.encode(text) for text in texts]
         return self._truncating.encode_batch_fast(texts)
@@ -119,18 +104,12 @@ class TextTokenizer:
         return number
 
     def spans(self, text: str) -> NDArray[np.int32]:
-        """Return the code-point offsets of all tokens of `text`: (tokens, 2).
-
-        Special tokens are left out.
-        """
+        """Return offsets of all tokens, special ones left out: (tokens, 2) code points."""
         offsets = self._untruncated.encode(text, add_special_tokens=False).offsets
         return np.array(offsets, dtype=np.int32).reshape(-1, 2)
 
     def prompt_tokens(self, prompt: str) -> int:
-        """Count the tokens of a prompt at the start of a text.
-
-        Leading special tokens count too.
-        """
+        """Count a prompt's tokens in a text, leading special tokens included."""
         if not prompt:
             return 0
         encoded = self._truncating.encode(prompt)
@@ -145,10 +124,7 @@ def _is_cut(text: str, limit: int | None) -> bool:
 
 
 def _start(text: str, limit: int | None) -> str:
-    """Cut a long text at `limit`, at a space if there is one.
-
-    Half a word would give tokens of its own.
-    """
+    """Cut a long text at a space if there is one, since half a word changes tokens."""
     if not _is_cut(text, limit):
         return text
     space = text.rfind(" ", 1, limit)
@@ -177,10 +153,7 @@ def load_tokenizer(folder: EncoderFolder) -> Tokenizer:
 
 
 def _from_vocabulary(folder: Path) -> Tokenizer:
-    """Convert the vocabulary of a folder older than tokenizer.json.
-
-    transformers knows each family's format.
-    """
+    """Convert an old vocabulary; transformers knows each family's format."""
     if not any((folder / name).exists() for name in VOCABULARY_FILES):
         raise UnsupportedCheckpoint(f"{folder}: tokenizer.json is missing; fetch the folder again")
     refuse_remote_code(folder / "tokenizer_config.json", ("AutoTokenizer",))

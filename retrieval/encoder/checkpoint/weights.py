@@ -1,7 +1,4 @@
-"""Load the model from safetensors files.
-
-No other format is read, because a pickle can run code.
-"""
+"""Load the model from safetensors files only, because a pickle can run code."""
 
 from __future__ import annotations
 
@@ -78,10 +75,7 @@ def _without_prefix(tensors: Mapping[str, Tensor], known: str) -> dict[str, Tens
 
 
 def _take(found: dict[str, Tensor], name: str, path: Path) -> Tensor:
-    """Remove a tensor from `found`, and return it.
-
-    Old checkpoints call the parameters of a LayerNorm gamma and beta.
-    """
+    """Take a tensor; old checkpoints call LayerNorm's parameters gamma and beta."""
     old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
     for known in (name, old):
         if known in found:

@@ -23,10 +23,7 @@ LONG_TOKENS = 512  # windowed attention runs block by block on texts above this 
 
 
 def band(queries: Tensor, keys: Tensor, window: int) -> Tensor:
-    """Check which keys are within the window of which queries.
-
-    Positions (n,), (m,) → (n, m).
-    """
+    """Check which keys are in each query's window: positions (n,), (m,) → (n, m)."""
     return (queries[:, None] - keys[None, :]).abs() <= window
 
 
@@ -57,10 +54,7 @@ def attend_plain(
 def attend_packed(
     q: Tensor, k: Tensor, v: Tensor, layout: PackedLayout, *, window: int | None = None, bias: Tensor | None = None
 ) -> Tensor:
-    """Attend to each group of sequences of one length at once, unpadded.
-
-    q, k, v: (T, H, D) → (T, H, D).
-    """
+    """Attend to sequences of one length at once: q, k, v (T, H, D) → (T, H, D)."""
     out = torch.empty_like(q)
     for group in layout.groups:
         shape = (group.count, group.length, *q.shape[1:])
@@ -79,10 +73,7 @@ def _attend_group(qkv: list[Tensor], group: SequenceGroup, window: int | None, b
 
 
 def _attend_blocks(qkv: list[Tensor], window: int, bias: Tensor | None, block: int) -> Tensor:
-    """Attend with a window, block by block.
-
-    Each block of queries meets only the keys within its windows.
-    """
+    """Attend with a window: a block of queries meets the keys in its windows only."""
     q, k, v = qkv
     length = q.shape[2]
     out = torch.empty_like(q)
@@ -143,10 +134,7 @@ class SelfAttention(nn.Module):
         rotation: Rotation | None = None,
         weights: list[list[Tensor]] | None = None,
     ) -> Tensor:
-        """Attend within sequences: x (T, width) → (T, width).
-
-        Appends the attention weights to the list `weights` if it is given.
-        """
+        """Attend: x (T, width) → (T, width).  Appends attention to a list `weights`."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(-3)  # each (T, H, D)
         if rotation is not None:
             q, k = rotation(q), rotation(k)

@@ -38,10 +38,7 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class DenseShape:
-    """A projection after pooling, in `folder`.
-
-    `activation` is the name of a class of torch.nn.
-    """
+    """A projection after pooling, in `folder`; `activation` is a class of torch.nn."""
 
     inputs: int
     outputs: int
@@ -53,10 +50,7 @@ class DenseShape:
 
 @dataclass(frozen=True, slots=True)
 class HeadShape:
-    """The steps after the last hidden state.
-
-    Concatenated poolings, projections, truncation, normalisation.
-    """
+    """The steps after the last hidden state, from pooling to normalisation."""
 
     poolings: tuple[str, ...]
     dense: tuple[DenseShape, ...] = ()

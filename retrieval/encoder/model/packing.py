@@ -19,10 +19,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class SequenceGroup:
-    """Adjacent sequences of one length.
-
-    There are `count` of them with `length` tokens each, from token `start`.
-    """
+    """`count` adjacent sequences of `length` tokens each, from token `start`."""
 
     start: int
     count: int

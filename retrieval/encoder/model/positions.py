@@ -27,10 +27,7 @@ class SinusoidalPositions(nn.Module):
 
 
 class LearnedPositions(nn.Module):
-    """A learned vector for each position.
-
-    RoBERTa's and MPNet's tables start `offset` rows down.
-    """
+    """A learned vector for each position; some tables start `offset` rows down."""
 
     def __init__(self, length: int, width: int, offset: int = 0) -> None:
         super().__init__()

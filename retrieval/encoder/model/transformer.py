@@ -1,7 +1,4 @@
-"""The encoder as a torch module: embeddings and a stack of layers.
-
-It covers the variants of known checkpoints.
-"""
+"""The encoder as a torch module, in the variants of known checkpoints."""
 
 from __future__ import annotations
 
@@ -73,10 +70,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and a feed-forward part.
-
-    Each has a residual and a normalisation.
-    """
+    """Self-attention and a feed-forward part, with residuals and normalisations."""
 
     def __init__(self, shape: Architecture, kind: LayerKind, *, first: bool) -> None:
         super().__init__()

@@ -42,10 +42,7 @@ class Runtime(Protocol):
         ...
 
     def background(self) -> Runtime:
-        """Return a runtime for low-priority work beside this one.
-
-        It uses few cores and small batches.
-        """
+        """Return a runtime for low-priority work: few cores and small batches."""
         ...
 
 

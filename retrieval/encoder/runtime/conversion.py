@@ -45,10 +45,7 @@ class GraphOutput(StrEnum):
 
 
 def cache_folder() -> Path:
-    """Return the folder of converted encoders.
-
-    $ATTENDEX_CACHE, else a folder in the user's cache directory.
-    """
+    """Return the folder of converted encoders, $ATTENDEX_CACHE or a default."""
     chosen = os.environ.get("ATTENDEX_CACHE")
     if chosen:
         return Path(chosen)
@@ -58,10 +55,7 @@ def cache_folder() -> Path:
 def load_graph(
     folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core, output: GraphOutput = GraphOutput.VECTORS
 ) -> ov.Model:
-    """Load the encoder's graph with one output.
-
-    It comes from the cache, or from converting the checkpoint.
-    """
+    """Load the encoder's graph with one output, cached or newly converted."""
     return keep_output(_cached_graph(folder, fingerprint, core), output)
 
 
@@ -132,10 +126,7 @@ def _cache_key(folder: EncoderFolder, fingerprint: EncoderFingerprint) -> str:
 
 
 def read_quantized(path: Path, core: ov.Core) -> ov.Model:
-    """Read a graph that `attendex quantize` wrote.
-
-    Raises EncoderError if an earlier version wrote it.
-    """
+    """Read an int8 graph; raise EncoderError if an earlier version wrote it."""
     graph = core.read_model(path)
     if not graph.has_rt_info(VERSION_KEY) or int(graph.get_rt_info(VERSION_KEY).value) != GRAPH_VERSION:
         raise EncoderError(f"{path} was written by an earlier version; make it again with: attendex quantize ENCODER …")
@@ -143,10 +134,7 @@ def read_quantized(path: Path, core: ov.Core) -> ov.Model:
 
 
 def save_graph(graph: ov.Model, path: Path) -> None:
-    """Write the graph as the folder `path`, complete or not at all.
-
-    A folder that exists already is kept.
-    """
+    """Write the graph as the folder `path`, unless it exists, complete or not at all."""
     import openvino as ov
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,10 +155,7 @@ def save_graph(graph: ov.Model, path: Path) -> None:
 
 
 def export_graph(folder: EncoderFolder) -> ov.Model:
-    """Convert the checkpoint to a graph.
-
-    Its inputs are those of GRAPH_INPUTS, its outputs all of GraphOutput.
-    """
+    """Convert the checkpoint: inputs of GRAPH_INPUTS, all outputs of GraphOutput."""
     import openvino as ov
     import torch
 

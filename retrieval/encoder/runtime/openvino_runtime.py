@@ -42,18 +42,12 @@ LONG_STATES_STEP = 32
 
 
 def round_length(length: int) -> int:
-    """Round a text's length up a little.
-
-    A compiled shape then serves later queries too.
-    """
+    """Round a text's length up, so that a compiled shape serves later queries."""
     return round_up(length, 4 if length <= 32 else 8 if length <= 128 else 16)
 
 
 def pack_small_batch(batch: TokenBatch) -> TokenRows:
-    """Pack a small batch into few rows, in one of few shapes.
-
-    The texts lie side by side.
-    """
+    """Pack a small batch side by side into few rows, in one of few shapes."""
     total, longest = len(batch.ids), max(batch.lengths)
     if len(batch.lengths) == 1:
         return batch.rows(round_length(total))
@@ -97,10 +91,7 @@ class OpenVINORuntime:
         self._compile_first()
 
     def _compile_first(self) -> None:
-        """Compile the forms that the process is sure to need.
-
-        Raises RuntimeError if the graph cannot run on this machine.
-        """
+        """Compile the forms that the process needs first; RuntimeError if it cannot."""
         bulk = [self._throughput] if self._needs_mask else [self._throughput, self._unmasked]
         first = bulk if self._bulk else [self._low_latency, self._throughput]
         with ThreadPoolExecutor(len(first)) as pool:
@@ -119,19 +110,13 @@ class OpenVINORuntime:
         return (self._unmasked if full else self._throughput).requests().infer(batch.rows(length))
 
     def background(self) -> Runtime:
-        """Return a runtime with one request, on the caller's thread.
-
-        The work has the priority of the caller's thread.
-        """
+        """Return a runtime with one request on the caller's thread and priority."""
         one = _CompiledOnce(lambda: InferRequestPool(self._core, self._graph, self.precision, 1, max_requests=1))
         return _BackgroundRuntime(self.precision, one)
 
 
 class _CompiledOnce:
-    """A graph that is compiled on first use.
-
-    The compilation of another graph does not block it.
-    """
+    """A graph compiled on first use; other compilations do not block it."""
 
     def __init__(self, compile_graph: Callable[[], InferRequestPool]) -> None:
         self._compile_graph = compile_graph
@@ -194,10 +179,7 @@ class InferRequestPool:
 
 
 def float_precision(precision: Precision) -> Precision:
-    """Return the precision of floating-point operations.
-
-    In an int8 graph it is bfloat16 if that is native.
-    """
+    """Return the precision of floats; in int8 graphs bfloat16 if it is native."""
     if precision is Precision.INT8:
         return Precision.BF16 if has_bf16() else Precision.F32
     return precision

@@ -29,10 +29,7 @@ FLOAT_OPERATIONS = [f".*/{SCORES}", f".*/{MIXED}"]
 
 
 def quantize(folder: EncoderFolder, graph: ov.Model, texts: Sequence[str]) -> ov.Model:
-    """Quantise the graph of `folder` to int8.
-
-    The activations of `texts` set the ranges.
-    """
+    """Quantise the graph to int8; the activations of `texts` set the ranges."""
     try:
         import nncf
     except ImportError as error:
@@ -66,10 +63,7 @@ def refuse_existing(out: Path) -> None:
 
 
 def write_quantized(folder: EncoderFolder, graph: ov.Model, out: Path) -> None:
-    """Copy `folder` to `out` and add the int8 graph.
-
-    `out` appears complete or not at all.
-    """
+    """Copy `folder` and add the int8 graph; `out` appears complete or not at all."""
     refuse_existing(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
@@ -87,10 +81,7 @@ def write_quantized(folder: EncoderFolder, graph: ov.Model, out: Path) -> None:
 
 
 def _files_left_out(directory: str, names: list[str]) -> list[str]:
-    """Return the files that the copy leaves out.
-
-    Other forms of the weights would differ from the int8 graph, and code never runs.
-    """
+    """Return the files to leave out: other forms of the weights, and code."""
     del directory
     return [
         name for name in names if name in ("onnx", "openvino", INT8_FOLDER) or name.endswith((".bin", ".py", ".pt"))

@@ -15,10 +15,7 @@ TOKENS_PER_PADDING = 10  # to fill whole vector registers, at most one token in 
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Token ids of B texts, end to end.
-
-    The first `skip` tokens of each text are a prompt that pooling leaves out.
-    """
+    """Token ids of B texts, end to end; pooling leaves out `skip` prompt tokens."""
 
     ids: NDArray[np.int32]  # (T,)
     lengths: tuple[int, ...]  # B, each at least 1
@@ -32,10 +29,7 @@ class TokenBatch:
         return cls(ids, lengths, skip)
 
     def rows(self, length: int, *, shared: bool = False) -> TokenRows:
-        """Lay the texts in rows of `length` tokens.
-
-        A row has one text, or as many as fit if `shared`.
-        """
+        """Lay the texts in rows: one text a row, or as many as fit if `shared`."""
         if shared:
             count, starts = pack_rows(self.lengths, length)
         else:
@@ -45,10 +39,7 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True)
 class TokenRows:
-    """The inputs of a graph, all int32 (see `RowLayout`).
-
-    ids, texts, positions: (R, L).  spans: (B, 2).
-    """
+    """The inputs of a graph: ids, texts, positions (R, L), spans (B, 2), int32."""
 
     ids: NDArray[np.int32]
     texts: NDArray[np.int32]

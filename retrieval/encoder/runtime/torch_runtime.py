@@ -108,19 +108,13 @@ def _load_auto_model(folder: EncoderFolder) -> Any:
 
 
 class TorchTokenStates:
-    """Token states and attention weights of our model, in float32.
-
-    Safe to call from several threads.
-    """
+    """Token states and attention in float32.  Safe to call from several threads."""
 
     def __init__(self, folder: EncoderFolder) -> None:
         self._transformer = load_transformer(folder)
 
     def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Return the token states of each text, (t, width), in one batch.
-
-        `texts` holds t token ids a text; no text is empty.
-        """
+        """Return (t, width) for the t ids of each text, in one batch; no text is empty."""
         hidden = self._run(texts, None)
         return [states.numpy() for states in torch.split(hidden, list(map(len, texts)))]
 

@@ -96,7 +96,7 @@ def test_explaining_imports_no_torch(fast: SentenceEncoder) -> None:
         "import sys; from retrieval.encoder.loading import load_encoder;"
         "from retrieval.search.explain.attribution import *;"
         "explainer = CosineExplainer(load_encoder(runtime='openvino'));"
-        "(why,) = explainer.explain('aspirin', [[Part('text', 'Aspirin lowers the risk of stroke.')]], [0.5]);"
+        "(why,) = explainer.explain('aspirin', [[TextPart('text', 'Aspirin lowers the risk of stroke.')]], [0.5]);"
         "assert why.exact;"
         "print(sorted({'torch', 'transformers', 'sentence_transformers', 'nncf'} & set(sys.modules)))"
     )
