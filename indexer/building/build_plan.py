@@ -106,10 +106,7 @@ class SourceSize:
 
 
 def estimate_sources(sources: Iterable[Path | str], options: ReadOptions) -> SourceSize | None:
-    """Estimate the number of documents of `sources`.
-
-    Return None for standard input and the web.
-    """
+    """Estimate the number of documents; return None for standard input and the web."""
     sources = list(sources)
     if not all(map(is_path, sources)):
         return None

@@ -85,10 +85,7 @@ class MeasuredText:
         return int(found[0]) if len(found) else None
 
     def first_line(self, after: int, until: int) -> int | None:
-        """Return the first boundary in `(after, until]` at which a line begins.
-
-        A row of a table is such a line.
-        """
+        """Return the first boundary in `(after, until]` at which a line begins."""
         found = self._boundaries(after, until, BoundaryStrength.CLAUSE)
         indented = ((int(offset), self.text[max(0, offset - MAX_INDENT) : offset]) for offset in found)
         return next((offset for offset, before in indented if before.rstrip(" \t").endswith("\n")), None)
@@ -129,10 +126,7 @@ def chunk(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> 
 
 
 def passage_texts(documents: Sequence[Document], passages: Sequence[Sequence[Passage]]) -> list[str]:
-    """Return the text that the encoder reads for each passage.
-
-    Texts come document after document.
-    """
+    """Return the text to encode for each passage, document after document."""
     return [
         passage_text(document.title, passage.heading, document.text[passage.start : passage.end])
         for document, own in zip(documents, passages, strict=True)
@@ -163,10 +157,7 @@ def _edges(text: str) -> list[int]:
 
 
 def _fits_by_length(document: Document, size: int) -> bool:
-    """Check whether the text fits without counting tokens.
-
-    A token of ASCII text has at least one character.
-    """
+    """Check whether the text fits: a token of ASCII text has a character or more."""
     length = len(document.text) + len(document.title) + 1
     return length <= size and document.text.isascii() and document.title.isascii()
 
@@ -185,10 +176,7 @@ class SectionGroup:
 
 
 def _section_groups(document: Document, measured: MeasuredText, min_tokens: int) -> list[SectionGroup]:
-    """Group the sections of one heading.
-
-    A section with fewer than `min_tokens` joins its neighbour.
-    """
+    """Group sections of one heading; one below `min_tokens` joins its neighbour."""
     length = len(document.text)
     sections = document.sections or (Section(0, length, ""),)
     groups: list[list[Section]] = [[sections[0]]]
@@ -207,10 +195,7 @@ def _section_groups(document: Document, measured: MeasuredText, min_tokens: int)
 def _cut_group(
     group: SectionGroup, measured: MeasuredText, size: int, settings: ChunkSettings, tokenizer: Tokenizer
 ) -> Iterator[Passage]:
-    """Yield the passages of a group.
-
-    Each gets the heading and location of the section that contains most of it.
-    """
+    """Yield passages, each with the heading of the section that has most of it."""
     headings = {section.heading for section in group.sections}
     budget = max(size - max(_count_tokens(heading, tokenizer) for heading in headings), MIN_BUDGET)
     sizes = PassageLimits(budget, min(settings.overlap_tokens, budget // 2), min(settings.min_tokens, budget // 2))
@@ -234,10 +219,7 @@ def _trim(text: str, span: TextSpan) -> TextSpan | None:
 
 
 def measure_text(text: str, spans: NDArray[np.int32]) -> MeasuredText:
-    """Find the token starts and the boundaries of a text.
-
-    `spans` are its tokens, (tokens, 2), as a Tokenizer returns them.
-    """
+    """Measure a text with these tokens, (tokens, 2), as a Tokenizer returns them."""
     starts = _skip_spaces(text, spans[:, 0].astype(np.int64))
     starts = np.maximum.accumulate(starts) if len(starts) else starts
     found = find_boundaries(text)
@@ -249,10 +231,7 @@ def measure_text(text: str, spans: NDArray[np.int32]) -> MeasuredText:
 
 
 def _skip_spaces(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Move token starts past white space.
-
-    Some tokenizers count the white space before a token as part of it.
-    """
+    """Move token starts past white space that some tokenizers count as token text."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     position = np.where(np.isin(points, SPACES), len(points), np.arange(len(points)))
     following = np.minimum.accumulate(position[::-1])[::-1]  # the next character that is no space
@@ -271,10 +250,7 @@ def passage_spans(measured: MeasuredText, whole: TextSpan, limits: PassageLimits
 
 
 def _passage_end(measured: MeasuredText, start: int, covered: int, limits: PassageLimits) -> int:
-    """Return the end of the passage that begins at `start`.
-
-    It is after `covered`, at the best boundary in the budget.
-    """
+    """Return the best end in the budget, after `covered`, for a passage at `start`."""
     first = measured.token_at(start)
     furthest = measured.offset_of(first + limits.budget)
     for strength in sorted(EARLIEST_SHARE, reverse=True):
@@ -286,10 +262,7 @@ def _passage_end(measured: MeasuredText, start: int, covered: int, limits: Passa
 
 
 def _next_start(measured: MeasuredText, before: TextSpan, last: int, limits: PassageLimits) -> int:
-    """Return the start of the passage after `before`, inside the overlap.
-
-    It is at a sentence, else at a line, else at a word.
-    """
+    """Return a start in the overlap with `before`, at a sentence, line or word."""
     stop = measured.token_at(before.end)
     shortfall = limits.minimum - (last - stop)
     if shortfall > limits.overlap:

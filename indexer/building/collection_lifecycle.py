@@ -52,10 +52,7 @@ def create_collection(
     schema: Schema | None = None,
     lexical: LexicalSettings | None = LexicalSettings(),  # noqa: B008 - it is frozen
 ) -> int:
-    """Create an empty collection; return its generation.
-
-    Raises CollectionExists.
-    """
+    """Create an empty collection, or raise CollectionExists; return its generation."""
     settings = new_settings(encoder, chunking=ChunkSettings(), lexical=lexical, vectors=VectorSettings(), schema=schema)
     with Writer(collection, create=settings, cause="create") as writer:
         if (collection / MANIFEST).exists():

@@ -64,10 +64,7 @@ class DeduplicatedEncoder:
             self._ring.close()
 
     def encode(self, blocks: Iterable[tuple[P, Sequence[str]]]) -> Iterator[tuple[P, Vectors]]:
-        """Yield each block's payload with the vectors of its texts, in order.
-
-        Vectors are (texts, dimension).
-        """
+        """Yield each block's payload and vectors, (texts, dimension), in order."""
         for block, new in self.encoder.encode_stream(self._plan(payload, texts) for payload, texts in blocks):
             with storage_errors(self._folder):
                 vectors = self._gather(new, block)

@@ -48,10 +48,7 @@ class ChangeReport:
 
 @dataclass(frozen=True, slots=True)
 class DeleteReport:
-    """Numbers of deleted documents and of unknown ids.
-
-    `generation` is the current one afterwards.
-    """
+    """Numbers of deleted documents and of unknown ids, and the current generation."""
 
     deleted: int
     missing: int
@@ -84,10 +81,7 @@ def apply_changes(
 def delete_documents(
     collection: Path, ids: Sequence[str] = (), *, filter: str = "", wait_s: float = 0.0
 ) -> DeleteReport:
-    """Delete the documents with these ids and those that a filter matches.
-
-    Both make one commit.
-    """
+    """Delete documents by id and those that a filter matches, in one commit."""
     wanted = dict.fromkeys(ids)
     with Writer(collection, wait_s=wait_s) as writer:
         deleted = writer.delete(list(wanted))
@@ -108,10 +102,7 @@ def matching_rows(reader: IndexReader, expression: str) -> Rows:
 
 
 def _matching_ids(collection: Path, expression: str) -> list[str]:
-    """Return the ids of the live documents that a filter matches.
-
-    Raises FilterError.
-    """
+    """Return the ids of matching live documents.  Raises FilterError."""
     with open_index_reader(collection) as reader:
         return reader.ids(np.flatnonzero(reader.matching_documents(expression)))
 

@@ -150,10 +150,7 @@ def build_collection(
 
 
 def _checked(sources: Sequence[Path | str], settings: BuildSettings) -> BuildSettings:
-    """Check that all sources exist.
-
-    Return the settings, with `skip_bad` if all are folders of files.
-    """
+    """Check that all sources exist; set `skip_bad` for folders of files."""
     for source in sources:
         check_source(source)
     if printable(settings.encoder) != settings.encoder:  # the manifest could not name it, and readers need its name
@@ -175,10 +172,7 @@ def _index_sources(
     on_file: Callable[[FileOutcome], None],
     watch: Callable[[Progress], None] | None,
 ) -> BuildTally:
-    """Add the changed documents of the sources to the writer.
-
-    With `settings.sync`, delete the documents that the sources lack.
-    """
+    """Add the changed documents; with `settings.sync`, delete those that are gone."""
     tally, unread, tokenizer = BuildTally(), UnreadFiles(on_file), deduplicated.encoder.tokenizer
     readability = Readability(tokenizer)
     listener = unread if settings.sync else on_file
@@ -198,10 +192,7 @@ def _index_sources(
 
 
 def _delete_unseen(writer: Writer, tally: BuildTally, unread_files: int) -> None:
-    """Delete the documents that the sources lack.
-
-    Delete nothing if some of the sources could not be read.
-    """
+    """Delete the documents that the sources lack, if all sources could be read."""
     if tally.bad:
         tally.kept_unseen = True
     elif unread_files:
@@ -244,10 +235,7 @@ def _report(
 
 
 def _check_agreement(into: Path, kept: CollectionSettings, given: BuildSettings) -> None:
-    """Raise InputError for a given setting that differs from the collection's.
-
-    It would have no effect.
-    """
+    """Raise InputError for a setting that differs from the collection's."""
     differences = [
         *(_differences(given.chunking, None, kept.chunking) if given.chunking else ()),
         *(_differences(given.lexical, LexicalSettings(), kept.lexical) if given.lexical and kept.lexical else ()),
@@ -258,10 +246,7 @@ def _check_agreement(into: Path, kept: CollectionSettings, given: BuildSettings)
 
 
 def _differences(given: S, default: S | None, kept: S) -> Iterator[str]:
-    """Describe the values of `given` that differ from `kept`.
-
-    A value that equals `default` was not given.
-    """
+    """Describe the values that differ from `kept`, without those equal to `default`."""
     for setting in fields(given):
         value, current = getattr(given, setting.name), getattr(kept, setting.name)
         chosen = default is None or value != getattr(default, setting.name)
@@ -284,10 +269,7 @@ def _cause(sources: Sequence[Path | str]) -> str:
 
 
 def _changed(documents: list[Document], writer: Writer, settings: BuildSettings, tally: BuildTally) -> list[Document]:
-    """Return the documents that the collection does not hold unchanged.
-
-    Record those that cannot be added.
-    """
+    """Return the documents to add; record those that cannot be added."""
     try:
         known = writer.unchanged(documents)
     except InputError as error:

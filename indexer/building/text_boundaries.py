@@ -60,10 +60,7 @@ LOOK_BACK = 24  # characters; longer than any abbreviation
 
 
 def find_boundaries(text: str) -> Boundaries:
-    """Find the boundaries inside `text`, without its two ends.
-
-    Of two boundaries at one offset, the stronger one counts.
-    """
+    """Find the boundaries inside `text`; of two at one offset, take the stronger."""
     found: dict[int, int] = {match.end(): BoundaryStrength.WORD for match in WORD.finditer(text)}
     for offset, strength in _marked_boundaries(text):
         found[offset] = max(strength, found.get(offset, 0))
@@ -86,18 +83,12 @@ def _marked_boundaries(text: str) -> Iterator[tuple[int, BoundaryStrength]]:
 
 
 def _is_heading(text: str, end: int) -> bool:
-    """Check whether the line that ends at `end` is a Markdown heading.
-
-    A heading belongs to the text after it.
-    """
+    """Check whether the line before `end` is a heading: it belongs to the next text."""
     return text.startswith("#", text.rfind("\n", 0, end) + 1)
 
 
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:
-    """Check whether the stop at `match` ends a sentence.
-
-    Else it belongs to an abbreviation, an initial or a number.
-    """
+    """Check whether a stop ends a sentence, not an abbreviation, initial or number."""
     mark = match.group()
     if not mark.startswith(".") or mark.startswith(".."):
         return True

@@ -85,10 +85,7 @@ class _Merger:
         self._files = files
 
     def step(self, plan: MergePlan) -> bool | None:
-        """Merge once.
-
-        Return whether the merge was committed, or came too late; None if no merge is due.
-        """
+        """Merge once; return whether it was committed in time, None if nothing is due."""
         with open_index_reader(self._collection) as reader:
             segments = [
                 base_segment(segment) for segment in reader.segments
@@ -125,10 +122,7 @@ class _Merger:
     def _replaced(
         self, current: Manifest, segments: list[PendingSegment], merged: SegmentRecord | None
     ) -> Manifest | None:
-        """Return the current generation with the merged segment.
-
-        Return None if its segments have changed meanwhile.
-        """
+        """Return the generation with the merged segment; None if its segments changed."""
         names = [segment.record.name for segment in segments]
         current_names = [record.name for record in current.segments]
         start = current_names.index(names[0]) if names[0] in current_names else len(current_names)
@@ -143,10 +137,7 @@ class _Merger:
         return replace(current, segments=(*current.segments[:start], *replacement, *current.segments[stop:]))
 
     def _with_deletions(self, generation: int, merged: SegmentRecord | None, live: Bitmap) -> list[SegmentRecord]:
-        """Record the documents that were deleted during the merge.
-
-        Return [] if none is left.
-        """
+        """Record documents that were deleted during the merge; [] if none is left."""
         if merged is None or not live.any():
             return []
         document_of = Segment(self._collection, merged).document_of
@@ -154,10 +145,7 @@ class _Merger:
         return [replace(merged, deletions=deletions)]
 
     def compact_lexical_index(self) -> bool:
-        """Remove the words of deleted passages from the lexical index.
-
-        Return False if there are none.
-        """
+        """Remove the words of deleted passages; return False if there are none."""
 
         def change(current: Manifest) -> Manifest | None:
             segments = open_base_segments(self._collection, current.segments)
@@ -169,10 +157,7 @@ class _Merger:
         return commit_change(self._collection, "merge of words", change, options).committed
 
     def drop_reembedded_segments(self) -> None:
-        """Release the unused segments of another encoder.
-
-        Keep them if `attendex reembed` is making them now.
-        """
+        """Release re-embedded segments, unless `attendex reembed` makes them now."""
         with suppress(CollectionLocked), locked(self._collection / REEMBED_LOCK, wait_s=1.0):
             for marker in self._collection.glob(f"{REEMBED_PREFIX}*"):
                 self._files.unlink(marker)

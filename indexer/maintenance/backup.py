@@ -38,10 +38,7 @@ _COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """A generation that was saved or restored.
-
-    `size_bytes` is the size of its files, uncompressed.
-    """
+    """A saved or restored generation; `size_bytes` is that of its files, uncompressed."""
 
     generation: int
     documents: int
@@ -87,10 +84,7 @@ class _OpenGeneration:
 
 
 def _open_generation(collection: Path, generation: int | None) -> _OpenGeneration:
-    """Open all files of a generation.
-
-    They stay readable when a writer removes them.
-    """
+    """Open all files of a generation, so that a writer may remove them."""
 
     def open_files(manifest: Manifest) -> _OpenGeneration:
         files = {path: CheckedFile((collection / path).parent, record) for path, record in manifest.paths().items()}
@@ -100,10 +94,7 @@ def _open_generation(collection: Path, generation: int | None) -> _OpenGeneratio
 
 
 class _UnclosedFile(io.RawIOBase):
-    """A file that `close` leaves open.
-
-    The compressor closes its output, and the caller still needs it.
-    """
+    """A file that stays open when the compressor closes it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -47,10 +47,7 @@ def _copy_current(collection: Path, copy: Path) -> None:
 
 
 def _link_files(collection: Path, copy: Path, manifest: Manifest) -> Manifest:
-    """Link the files that are not linked yet, and return `manifest`.
-
-    Raises CorruptCollection if a file is missing.
-    """
+    """Link the missing files; return `manifest`.  Raises CorruptCollection."""
     for name in FOLDERS:
         (copy / name).mkdir(parents=True, exist_ok=True)
     for path in manifest.paths():

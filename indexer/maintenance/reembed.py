@@ -40,10 +40,7 @@ AcceptGeneration = Callable[[IndexReader], bool]  # decides on the new generatio
 
 @dataclass(frozen=True, slots=True)
 class ReembedReport:
-    """The result of a run.
-
-    Vectors that were not accepted stay for another run, and `switched` is False.
-    """
+    """The result of a run; vectors that were not accepted stay for another run."""
 
     switched: bool
     generation: int
@@ -98,10 +95,7 @@ class _Reembedding:
         self._canaries = Canaries(texts, encoder.encode_passages(texts))
 
     def write_marker(self) -> None:
-        """Protect this encoder's segments from the garbage collector.
-
-        Those of another encoder are no longer protected.
-        """
+        """Protect this encoder's segments, and no others, from the garbage collector."""
         for path in self._collection.glob(f"{REEMBED_PREFIX}*"):
             if path.name != self._marker:
                 self._files.unlink(path)
@@ -110,10 +104,7 @@ class _Reembedding:
         self._files.sync_directory(self._collection)
 
     def manifest(self, current: Manifest) -> Manifest:
-        """Return the generation after `current`.
-
-        Segments that are not re-embedded yet are re-embedded now.
-        """
+        """Return the generation after `current`; re-embed the segments that it lacks."""
         for record in current.segments:
             if record.name not in self._records:
                 self._records[record.name] = self._reembed(record, current)
@@ -135,10 +126,7 @@ class _Reembedding:
         )
 
     def commit(self, options: CommitOptions) -> int:
-        """Make the re-embedded segments current once every current segment has one.
-
-        Return the generation.
-        """
+        """Commit once every current segment is re-embedded; return the generation."""
 
         def change(current: Manifest) -> Manifest | None:
             if any(record.name not in self._records for record in current.segments):
@@ -160,10 +148,7 @@ class _Reembedding:
         return replace(manifest, unreadable_share=float(known.mean(dtype=np.float64)) if len(known) else None)
 
     def _reembed(self, record: SegmentRecord, current: Manifest) -> SegmentRecord:
-        """Make the re-embedded copy of a segment.
-
-        It has links, new vectors, new facts, and an ANN index of its own.
-        """
+        """Copy a segment: links, new vectors, new facts, and an ANN index of its own."""
         name = f"{self._marker}-{record.name}"
         if name in self._reusable:
             return self._reusable[name]
@@ -211,10 +196,7 @@ class _Reembedding:
             self._files.unlink(block)
 
     def _encode(self, source: Segment, rows: Rows) -> Vectors:
-        """Encode rows, those of deleted documents included.
-
-        A rollback may make them live again.
-        """
+        """Encode rows, also of deleted documents: a rollback may make them live again."""
         wanted = np.zeros(len(source), dtype=np.bool_)
         wanted[rows] = True
         texts = [
@@ -226,10 +208,7 @@ class _Reembedding:
         return self._encoder.encode_passages(texts)
 
     def _facts(self, source: Segment) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-        """Copy the facts of the documents.
-
-        They get the share of each text that the new tokenizer cannot read.
-        """
+        """Copy the facts, with the share of each text that the new tokenizer cannot read."""
         facts = source.facts.copy()
         readability = Readability(self._encoder.tokenizer)
         for start in range(0, len(facts), BLOCK_ROWS):
@@ -239,10 +218,7 @@ class _Reembedding:
 
 
 def _segments_of(collection: Path, encoder: SentenceEncoder) -> dict[str, SegmentRecord]:
-    """Return the segments of kept generations that this encoder made.
-
-    There are some after a rollback, for example.
-    """
+    """Return the segments of kept generations that this encoder made."""
     manifests = (readable_manifest(collection, number) for number in kept_generations(collection))
     same = (manifest for manifest in manifests if manifest and not manifest.encoder.differences(encoder.fingerprint))
     return {segment.name: segment for manifest in same for segment in manifest.segments}

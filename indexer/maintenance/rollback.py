@@ -16,10 +16,7 @@ from retrieval.util.files import Files, locked
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """A kept generation.
-
-    If it cannot be read, `damage` says why, and the numbers are 0.
-    """
+    """A kept generation; if it is damaged, `damage` says how and the numbers are 0."""
 
     generation: int
     current: bool
@@ -87,10 +84,7 @@ def roll_back(
 
 
 def _current(collection: Path) -> Manifest | None:
-    """Read the current manifest.
-
-    Return None if it is damaged or missing, since a rollback repairs that.
-    """
+    """Read the current manifest; None if it is damaged, since a rollback repairs it."""
     if not (collection / MANIFEST).exists():
         return None
     try:

@@ -68,10 +68,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class _GenerationCheck:
-    """A check of an open generation.
-
-    `find` yields the faults, and `count` is the number of objects that it reads.
-    """
+    """A check: `find` yields faults, `count` is the number of objects that it reads."""
 
     name: str
     find: Callable[[IndexReader], Iterator[str]]
@@ -171,10 +168,7 @@ def _check_manifests(collection: Path) -> _Manifests:
 
 
 def _check_files(collection: Path, kept: Sequence[Manifest]) -> Check:
-    """Check every byte of all files in use.
-
-    They belong to a kept generation or an interrupted build.
-    """
+    """Check every byte that a kept generation or an interrupted build names."""
     records = _records(collection, kept)
     damaged: dict[Path, str] = {}
     for path, record in records.items():
@@ -255,10 +249,7 @@ def _vectors(reader: IndexReader) -> Iterator[str]:
 
 
 def _own_vectors(reader: IndexReader, sample: int, seed: int) -> Iterator[str]:
-    """Check that a passage's own vector finds it.
-
-    Another passage with an equal vector is accepted too.
-    """
+    """Check that a passage's own vector finds it, or one with an equal vector."""
     alive = np.flatnonzero(reader.live)
     rows = np.sort(np.random.default_rng(seed).permutation(alive)[:sample])
     for row in rows.tolist():
@@ -278,10 +269,7 @@ def _vector(reader: IndexReader, row: int) -> Vectors:
 
 
 def _words(reader: IndexReader) -> Iterator[str]:
-    """Check that the lexical index has every live passage once.
-
-    It may have deleted passages too.
-    """
+    """Check that the lexical index has every live passage, and none twice."""
     record = reader.manifest.lexical
     if record is None:
         return

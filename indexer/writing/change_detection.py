@@ -24,10 +24,7 @@ class CheckedDocuments:
 
 
 def check_documents(documents: Sequence[Document], schema: Schema) -> CheckedDocuments:
-    """Check ids, texts and metadata.
-
-    Raise BadDocument or SchemaError for the first document that fails.
-    """
+    """Check documents; raise BadDocument or SchemaError for the first bad one."""
     if any(not document.id for document in documents):
         raise BadDocument("a document has an empty id; give every document one")
     ids = id_digests([document.id for document in documents])
@@ -50,10 +47,7 @@ def can_be_added(document: Document, schema: Schema) -> bool:
 
 
 class ChangeDetector:
-    """Finds documents that the pending generation holds unchanged.
-
-    They need not be added.
-    """
+    """Finds documents that need not be added: the pending generation holds them."""
 
     def __init__(self, pending: PendingGeneration, counts: WriterCounts) -> None:
         self._pending = pending

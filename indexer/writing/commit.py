@@ -78,10 +78,7 @@ def commit_change(
 def commit_manifest(
     collection: Path, manifest: Manifest, options: CommitOptions, *, obsolete: Sequence[Path] = ()
 ) -> None:
-    """Publish `manifest`, remove obsolete files, collect garbage.
-
-    The caller holds the collection's lock.
-    """
+    """Publish `manifest`, then collect garbage.  The caller holds the lock."""
     publish(collection, manifest, options.files)
     for path in obsolete:
         options.files.unlink(path)
@@ -90,10 +87,7 @@ def commit_manifest(
 
 
 def publish(collection: Path, manifest: Manifest, files: Files) -> None:
-    """Make `manifest` the current generation.
-
-    Its files must be complete and fsynced.
-    """
+    """Make `manifest` current.  Its files must be complete and fsynced."""
     for folder in (SEGMENTS, DELETIONS, LEXICAL):
         files.sync_directory(collection / folder)
     data = encode_manifest(manifest)

@@ -40,10 +40,7 @@ class BackgroundLexicalBuild:
         self._running: deque[Future[None]] = deque()
 
     def add(self, documents: Sequence[Document], passages: Sequence[Sequence[Passage]], first_key: int) -> None:
-        """Index passages, whose keys ascend from `first_key`.
-
-        Raise the error of an earlier block.
-        """
+        """Index passages with keys from `first_key` up; raise an earlier error."""
         keys = np.arange(first_key, first_key + sum(map(len, passages)), dtype=np.uint64)
         self._keys.append(keys)
         self._running.append(self._pool.submit(self._index, keys, documents, passages))
@@ -60,10 +57,7 @@ class BackgroundLexicalBuild:
         self._writer.add(keys, [document.title for document, _ in pairs], texts)
 
     def finish(self, missing_keys: NDArray[np.uint64]) -> LexicalWriter | None:
-        """Return the writer with the words of these passages.
-
-        Return None if other passages were added.
-        """
+        """Return the writer with exactly these passages; None if others were added."""
         for block in self._running:
             block.result()
         self.close()

@@ -66,10 +66,7 @@ class WriterCounts:
 
 
 class PendingGeneration:
-    """The next generation, built step by step.
-
-    `counts` is kept up to date.
-    """
+    """The next generation, built step by step; it keeps `counts` up to date."""
 
     def __init__(
         self,
@@ -95,10 +92,7 @@ class PendingGeneration:
 
     @property
     def uses_keys(self) -> bool:
-        """Whether it has passages that the base lacks.
-
-        Then the journal of an interrupted build is used up.
-        """
+        """Whether it has new passages, so that an older journal is used up."""
         return bool(self._counts.added or self._counts.resumed)
 
     def resume(self) -> None:
@@ -161,20 +155,14 @@ class PendingGeneration:
         return deleted
 
     def delete_unseen(self) -> int:
-        """Delete documents of the base that were neither added nor found unchanged.
-
-        Return their number.
-        """
+        """Delete base documents that the writer was not given; return their number."""
         self._finish_segment()
         deleted = self.segments.delete_unseen()
         self._counts.deleted += deleted
         return deleted
 
     def prepare(self, cause: str, policy: MergePolicy) -> Manifest | None:
-        """Write all files of the generation.
-
-        Return its manifest, None if it equals the base.
-        """
+        """Write all files; return the manifest, or None if nothing changed."""
         self._finish_segment()
         target = self._target
         merge_pending(self.segments, target, policy, self._limits.merged_passages)

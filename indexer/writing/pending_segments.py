@@ -53,18 +53,12 @@ class PendingSegment:
         return len(live)
 
     def find(self, ids: Digests) -> Rows:
-        """Return the rows of the documents with these id digests.
-
-        Leave out ids that are not here.
-        """
+        """Return the rows of the documents with these id digests, without unknown ids."""
         rows = self.segment.find(ids)
         return rows[rows >= 0]
 
     def find_equal(self, ids: Digests, contents: Digests) -> Rows:
-        """Return for each document the row with its id and content.
-
-        The document may be deleted.  The row is -1 if there is none.
-        """
+        """Return each document's row with its content, live or deleted; -1 if none."""
         rows = self.segment.find(ids)
         found = np.flatnonzero(rows >= 0)
         differs = np.any(self.segment.facts["content"][rows[found]] != contents[found], axis=1)
@@ -83,10 +77,7 @@ def open_base_segments(collection: Path, records: Sequence[SegmentRecord]) -> li
 
 
 def open_resumed_segments(collection: Path, records: Sequence[SegmentRecord]) -> list[PendingSegment]:
-    """Open the segments that an interrupted writer finished.
-
-    All their documents count as deleted.
-    """
+    """Open an interrupted writer's segments; all documents count as deleted."""
     segments = [Segment(collection, record) for record in records]
     return [
         PendingSegment(segment, np.zeros(segment.record.documents, dtype=np.bool_), SegmentOrigin.RESUMED)
@@ -103,10 +94,7 @@ class DeletedCounts:
 
 
 class PendingSegments:
-    """The segments in row order.
-
-    An id is live in at most one of them.
-    """
+    """The segments in row order.  An id is live in at most one of them."""
 
     def __init__(self, segments: Sequence[PendingSegment]) -> None:
         self.segments = list(segments)
@@ -133,28 +121,19 @@ class PendingSegments:
         return live
 
     def unreadable_share(self) -> float | None:
-        """Return the mean share of a live document's text that the tokenizer cannot read.
-
-        Return None if unknown.
-        """
+        """Return the mean unreadable share of a live document's text; None if unknown."""
         shares = [segment.segment.facts["unreadable"][segment.live] for segment in self.segments]
         known = [share[~np.isnan(share)] for share in shares]
         count = sum(map(len, known))
         return float(sum(share.sum(dtype=np.float64) for share in known)) / count if count else None
 
     def delete_unseen(self) -> int:
-        """Delete the documents of the base generation that `unchanged` did not find.
-
-        Return their number.
-        """
+        """Delete base documents that `unchanged` did not find; return their number."""
         base = (segment for segment in self.segments if segment.origin is SegmentOrigin.BASE)
         return sum(segment.delete_rows(np.flatnonzero(~segment.seen)) for segment in base)
 
     def unchanged(self, ids: Digests, contents: Digests) -> Bitmap:
-        """Return for each document whether it is live with the same content.
-
-        The ids must be distinct.
-        """
+        """Return which documents are live with the same content.  Ids must be distinct."""
         live = np.zeros(len(ids), dtype=np.bool_)
         for segment in self.segments:
             rows = segment.find_equal(ids, contents)
@@ -164,10 +143,7 @@ class PendingSegments:
         return live
 
     def claim(self, ids: Digests, contents: Digests) -> Bitmap:
-        """Make equal documents of an interrupted writer live.
-
-        Return for each document whether one was found.
-        """
+        """Make equal documents of an interrupted writer live; return which were found."""
         claimed = np.zeros(len(ids), dtype=np.bool_)
         for segment in self.segments:
             if segment.origin is SegmentOrigin.RESUMED:

@@ -81,10 +81,7 @@ def build_ann_indexes(pending: PendingSegments, target: GenerationTarget, write_
 
 
 def plan_ann_index(segment: Segment, settings: VectorSettings) -> AnnIndexPlan | None:
-    """Choose the ANN index for a segment.
-
-    Return None if it has one, or if exact search is the better choice.
-    """
+    """Choose the ANN index of a segment; None if it has one or needs none."""
     if segment.record.structure is not None:
         return None
     rows, dimension = segment.vectors.shape
@@ -100,10 +97,7 @@ def build_ann_index(segment: Segment, plan: AnnIndexPlan, settings: VectorSettin
 
 
 def segment_records(pending: PendingSegments, target: GenerationTarget) -> tuple[SegmentRecord, ...]:
-    """Return the records of all segments, with their deletions.
-
-    Deletions are written only if they changed.
-    """
+    """Return the records of all segments; write the deletions that changed."""
     return tuple(_record(segment, target) for segment in pending.segments)
 
 

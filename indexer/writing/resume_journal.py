@@ -31,10 +31,7 @@ class ResumeJournal:
     next_key: int
 
     def fits(self, next_key: int, settings: CollectionSettings, schema: Schema) -> bool:
-        """Check whether a new writer would make the same segments.
-
-        `next_key`, `settings` and `schema` are those at its start.
-        """
+        """Check whether a writer that starts with these would make the same segments."""
         same_types = all(self.schema.get(name, kind) == kind for name, kind in schema.items())
         return self.base_key == next_key and same_types and _identity(self.settings) == _identity(settings)
 

@@ -74,10 +74,7 @@ class MergePolicy:
 
 
 def plan_full_merge(sizes: Sequence[SegmentSize]) -> range | None:
-    """Plan one merge that leaves one segment without deleted passages.
-
-    Return None if that is the case already.
-    """
+    """Plan one merge into one segment without deletions; None if not needed."""
     needed = len(sizes) > 1 or any(size.live < size.total for size in sizes)
     return range(len(sizes)) if needed else None
 

@@ -60,10 +60,7 @@ def new_segment_folder(collection: Path, prefix: str, files: Files) -> Path:
 
 
 def count_characters(document: Document) -> int:
-    """Count the characters of a document with its title and metadata.
-
-    It takes about as many bytes in memory.
-    """
+    """Count the characters of a document with metadata: about its bytes in memory."""
     own = sum(map(len, (document.id, document.title, document.text)))
     return own + sum(map(_value_characters, document.metadata.values()))
 
@@ -75,10 +72,7 @@ def _value_characters(value: object) -> int:
 
 
 class SegmentBuilder:
-    """Streams one new segment to disk.
-
-    A later document replaces an earlier one with the same id.
-    """
+    """Streams one segment to disk; a later document replaces one with the same id."""
 
     def __init__(self, folder: Path, dimension: int, dtype: str, files: Files) -> None:
         self.folder = folder
@@ -99,17 +93,11 @@ class SegmentBuilder:
         return len(self._ids)
 
     def content_of(self, id_digest: bytes) -> bytes | None:
-        """Return the content digest of the live document with this id digest.
-
-        Return None if it is not here.
-        """
+        """Return the content digest of the live document with this id digest, or None."""
         return self._contents.get(id_digest)
 
     def add(self, entries: SegmentEntries, first_key: int) -> int:
-        """Append documents.
-
-        Return the number of them that replaced an earlier one of this segment.
-        """
+        """Append documents; return how many replaced an earlier one of this segment."""
         self._vectors.append(entries.vectors)
         self._add_passages(entries.passages, first_key)
         live_before = len(self._contents)
@@ -185,10 +173,7 @@ def seal_segment(
     passages: int,
     files: Files,
 ) -> SegmentRecord:
-    """Write the remaining tables of a segment, and make its folder durable.
-
-    All files are digested.
-    """
+    """Write the remaining tables, make the folder durable, and digest all files."""
     rows = np.flatnonzero(live)
     write_file(files, folder / BATCHES_FILE, npy_bytes(batches))
     write_file(files, folder / IDS, npy_bytes(IdTable.build(ids[rows], rows)))

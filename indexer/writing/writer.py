@@ -108,10 +108,7 @@ class Writer:
             self._files.sync_directory(self.path)
 
     def _abort(self, error: BaseException) -> None:
-        """Remove unfinished files after an error.
-
-        A note in `error` tells how many finished passages the next writer can resume.
-        """
+        """Remove unfinished files; note in `error` what the next writer can resume."""
         self._pending.close()
         try:
             collect_garbage(self.path, self._retention, self._files)
@@ -225,17 +222,11 @@ class Writer:
         return self._pending.delete(ids)
 
     def delete_unseen(self) -> int:
-        """Delete older documents that were neither added nor passed to `unchanged`.
-
-        Return their number.
-        """
+        """Delete older documents that the writer was not given; return their number."""
         return self._pending.delete_unseen()
 
     def commit(self) -> int:
-        """Make the pending generation current; return its number.
-
-        Without a change nothing is written.
-        """
+        """Make the pending generation current, if it has a change; return its number."""
         manifest = self._pending.prepare(self.cause, self._policy)
         if manifest is not None:
             publish(self.path, manifest, self._files)
@@ -248,10 +239,7 @@ class Writer:
         self._end()
 
     def _end(self) -> None:
-        """Close the generation and collect garbage.
-
-        Leave to the next writer what cannot be removed now.
-        """
+        """Close the generation; leave files that cannot be removed to the next writer."""
         self._pending.close()
         self._ended = True
         try:
@@ -263,10 +251,7 @@ class Writer:
 
 
 def _settings(path: Path, base: Manifest | None, create: CollectionSettings | None) -> CollectionSettings:
-    """Return the settings of the collection.
-
-    Raise EncoderMismatch if `create` contradicts them.
-    """
+    """Return the settings; raise EncoderMismatch if `create` contradicts them."""
     if base is None:
         assert create is not None
         return create
