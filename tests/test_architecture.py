@@ -1,4 +1,4 @@
-"""The rules of docs/ARCHITECTURE.md that can be read off the imports, held by reading the imports."""
+"""The rules of docs/ARCHITECTURE.md about imports, names and sizes, checked against the source files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +16,47 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("retrieval", "indexer", "service")  # each may import those before it
-LAYERS = (
-    ("errors",),
-    ("util",),
-    ("types",),
-    ("protocols",),
-    ("encoder", "index", "metrics"),
-    ("search",),
-    ("commands",),
-)
+LAYERS = {  # folders of a package, lowest first: a folder imports its own layer's folder and lower layers only
+    "retrieval": (
+        ("retrieval/util",),
+        ("retrieval/index/storage", "retrieval/encoder/model", "retrieval/metrics"),
+        ("retrieval/index/metadata", "retrieval/encoder/checkpoint"),
+        ("retrieval/index/lexical", "retrieval/index/vectors", "retrieval/encoder/runtime"),
+        ("retrieval/index/collection", "retrieval/encoder"),
+        ("retrieval/search/explain",),
+        ("retrieval/search",),
+        ("retrieval/search/evaluated",),
+        ("retrieval/commands",),
+    ),
+    "indexer": (
+        ("indexer/readers/text",),
+        ("indexer/readers/formats",),
+        ("indexer/readers/sources",),
+        ("indexer/readers/sandbox",),
+        ("indexer/readers",),
+        ("indexer/writing",),
+        ("indexer/maintenance",),
+        ("indexer/building",),
+        ("indexer/evaluation",),
+        ("indexer/commands",),
+    ),
+    "service": (
+        ("service/schemas",),
+        ("service/client", "service/config"),
+        ("service/adapters", "service/observability"),
+        ("service/runtime",),
+        ("service/http",),
+        ("service/queues",),
+        ("service/routes",),
+        ("service/commands",),
+        ("service",),
+    ),
+}
+SEPARATE = ("retrieval/encoder", "retrieval/index", "retrieval/metrics")  # they meet in retrieval/search
+BASE = ("retrieval",)  # errors.py, types.py, protocols.py: every folder may import them
 HOMES = {  # a library, and the only places that may import it
     "faiss": ("retrieval/index/vectors/",),
-    "tantivy": (),  # a peer to measure against, not a part
+    "tantivy": (),  # a peer in the benchmarks, not a part of Attendex
     "torch": ("retrieval/encoder/", "retrieval/search/rerank"),
     "transformers": ("retrieval/encoder/", "retrieval/search/rerank"),
     "openvino": ("retrieval/encoder/", "retrieval/search/rerank", "indexer/evaluation/quantize"),
@@ -57,12 +87,14 @@ DISTRIBUTIONS = {
     "starlette": "fastapi",
     "dateutil": "python-dateutil",
 }
-MOST_LINES = 500
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 50
+SHARED_CLASS_NAMES = {"AttendexRetriever"}  # each adapter names its retriever as its host's users expect
 
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module: `path` says "retrieval/index/vectors/store.py", `module` says "faiss"."""
+    """One imported module: `path` is "retrieval/index/vectors/exact.py", `module` is "faiss"."""
 
     path: str
     line: int
@@ -77,19 +109,24 @@ def sources() -> Iterator[Path]:
         yield from sorted((ROOT / package).rglob("*.py"))
 
 
+def relative(source: Path) -> str:
+    return source.relative_to(ROOT).as_posix()
+
+
+TREES = {relative(source): ast.parse(source.read_text(encoding="utf-8")) for source in sources()}
+MODULES = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in TREES}
+
+
 def imports() -> Iterator[Import]:
-    for source in sources():
-        path = source.relative_to(ROOT).as_posix()
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 yield from (Import(path, node.lineno, alias.name) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{path}:{node.lineno}: relative import; write the whole name"
                 base = node.module or ""
-                if base in PACKAGES:  # `from retrieval import errors` names the module only in the alias
-                    yield from (Import(path, node.lineno, f"{base}.{alias.name}") for alias in node.names)
-                else:
-                    yield Import(path, node.lineno, base)
+                for name in {f"{base}.{alias.name}" for alias in node.names}:
+                    yield Import(path, node.lineno, name if name in MODULES else base)
 
 
 ALL = tuple(imports())
@@ -99,40 +136,109 @@ def top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def layer(module: str) -> int:
-    """Height of a module of `retrieval` among its layers, from 0."""
-    part = module.split(".")[1]
-    return next(height for height, names in enumerate(LAYERS) if part in names)
+def folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
-def ours_inside_retrieval() -> Iterator[tuple[Import, str]]:
-    """Imports from one part of retrieval to another, with the importing module's dotted name."""
+def own_imports() -> Iterator[tuple[Import, str]]:
+    """Imports between modules of the three packages, with the path of the imported module."""
     for each in ALL:
-        if each.path.startswith("retrieval/") and top(each.module) == "retrieval":
-            importer = each.path.removesuffix(".py").replace("/", ".")
-            if importer != "retrieval.__init__" and "." in each.module:
-                yield each, importer
+        if each.module in MODULES and MODULES[each.module] != each.path:
+            yield each, MODULES[each.module]
+
+
+def cycles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """The strongly connected components of more than one node (Tarjan 1972), each sorted."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for target in edges.get(node, ()):
+            if target not in index:
+                visit(target)
+                low[node] = min(low[node], low[target])
+            elif target in stack:
+                low[node] = min(low[node], index[target])
+        if low[node] == index[node]:
+            component = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(component) > 1:
+                found.append(sorted(component))
+
+    for node in edges:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def test_cycles_are_found() -> None:
+    assert cycles({"a": ["b"], "b": ["c"], "c": ["b", "d"], "d": []}) == [["b", "c"]]
 
 
 def test_packages_import_downwards_only() -> None:
     wrong = [
         str(each)
         for each in ALL
-        if top(each.module) in PACKAGES and PACKAGES.index(top(each.module)) > PACKAGES.index(each.path.split("/")[0])
+        if top(each.module) in PACKAGES and PACKAGES.index(top(each.module)) > PACKAGES.index(top_folder(each.path))
     ]
     assert wrong == []
 
 
-def test_parts_of_retrieval_import_downwards_only() -> None:
-    wrong = [str(each) for each, importer in ours_inside_retrieval() if layer(each.module) > layer(importer)]
+def top_folder(path: str) -> str:
+    return path.partition("/")[0]
+
+
+def test_no_modules_import_each_other() -> None:
+    edges = defaultdict(set)
+    for each, target in own_imports():
+        edges[each.path].add(target)
+    assert cycles(edges) == []
+
+
+def layer_of(folder: str) -> int:
+    """The height of a folder in its package; every folder with code must have one."""
+    layers = LAYERS[top_folder(folder)]
+    heights = [height for height, folders in enumerate(layers) if folder in folders]
+    assert heights, f"{folder} has no place in LAYERS; say where it stands"
+    return heights[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_sub_packages_import_downwards_only(package: str) -> None:
+    wrong = []
+    for each, target in own_imports():
+        importer, imported = folder_of(each.path), folder_of(target)
+        inside = top_folder(importer) == top_folder(imported) == package and importer != imported
+        if inside and importer not in BASE and imported not in BASE and layer_of(imported) >= layer_of(importer):
+            wrong.append(str(each))
     assert wrong == []
 
 
-def test_encoder_index_and_metrics_do_not_know_each_other() -> None:
+def test_errors_types_and_protocols_import_upwards_nothing() -> None:
+    order = ("retrieval.errors", "retrieval.util", "retrieval.types", "retrieval.protocols")
+    wrong = []
+    for path, position in (("retrieval/errors.py", 0), ("retrieval/types.py", 2), ("retrieval/protocols.py", 3)):
+        allowed = order[:position]
+        wrong += [
+            str(each)
+            for each in ALL
+            if each.path == path and top(each.module) in PACKAGES and not each.module.startswith(allowed)
+        ]
+    assert wrong == []
+
+
+def test_encoder_index_and_metrics_do_not_import_each_other() -> None:
+    def part(path: str) -> str:
+        return next((folder for folder in SEPARATE if path.startswith(f"{folder}/")), "")
+
     wrong = [
         str(each)
-        for each, importer in ours_inside_retrieval()
-        if layer(each.module) == layer(importer) and each.module.split(".")[1] != importer.split(".")[1]
+        for each, target in own_imports()
+        if part(each.path) and part(target) and part(each.path) != part(target)
     ]
     assert wrong == []
 
@@ -178,24 +284,40 @@ def test_every_library_is_declared() -> None:
 
 
 def test_files_are_short() -> None:
-    lengths = {source.relative_to(ROOT).as_posix(): source.read_text().count("\n") for source in sources()}
-    assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
+    lengths = {relative(source): source.read_text(encoding="utf-8").count("\n") for source in sources()}
+    assert {path: lines for path, lines in lengths.items() if lines > MAX_FILE_LINES} == {}
 
 
-def test_every_module_says_what_it_is() -> None:
-    silent = [
-        source.relative_to(ROOT).as_posix()
-        for source in sources()
-        if not ast.get_docstring(ast.parse(source.read_text(encoding="utf-8")))
-    ]
-    assert silent == []
+def test_functions_are_short() -> None:
+    long = {
+        f"{path}:{node.lineno} {node.name}": node.end_lineno - node.lineno + 1
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno + 1 > MAX_FUNCTION_LINES
+    }
+    assert long == {}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    homes = defaultdict(list)
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name not in SHARED_CLASS_NAMES:
+                homes[node.name].append(f"{path}:{node.lineno}")
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+def test_every_module_has_a_docstring() -> None:
+    assert [path for path, tree in TREES.items() if not ast.get_docstring(tree)] == []
 
 
 def test_no_function_changes_module_state() -> None:
     wrong = [
-        f"{source.relative_to(ROOT)}:{node.lineno}"
-        for source in sources()
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        f"{path}:{node.lineno}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Global)
     ]
     assert wrong == []

@@ -1,4 +1,4 @@
-"""What the pages say is there: files, links, commands, libraries."""
+"""Compare the pages with the repository: files, links, commands, libraries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.cli import app
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 ARCHITECTURE = ROOT / "docs" / "ARCHITECTURE.md"
-FILE_BY_FILE = ("retrieval", "retrieval/encoder", "retrieval/index", "retrieval/search", "indexer", "service")
+PACKAGES = ("retrieval", "indexer", "service")
 
 
 def prose(page: Path) -> str:
@@ -42,26 +42,38 @@ def code_of(page: Path) -> list[str]:
     return [*blocks, *re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))]
 
 
-def test_the_architecture_names_each_file_and_no_other() -> None:
-    missing, named, section = [], set(), ROOT
+def folders_with_code() -> set[str]:
+    files = [
+        path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.suffix in {".py", ".js", ".html"}
+    ]
+    return {path.parent.relative_to(ROOT).as_posix() for path in files}
+
+
+def rows_of_folders() -> list[tuple[list[str], list[str]]]:
+    """The rows of the tables "By directory": the folders of the first cell, and the files that the row names."""
+    rows = []
     for line in prose(ARCHITECTURE).splitlines():
-        if heading := re.match(r"#+ `?(retrieval|indexer|service)/", line):
-            section = ROOT / heading[1]
-        elif line.startswith("#"):
-            section = ROOT
-        folder = section
-        for name in re.findall(r"`([\w*/]+(?:\.(?:py|js|html)|/))`", line):
-            places = [ROOT, section, folder, ROOT / "service" / "static", ROOT / "retrieval"]
-            found = next((place for place in places if any(place.glob(name.rstrip("/")))), None)
-            if found is None:
-                missing.append(name)
-                continue
-            named.update(found.glob(name.rstrip("/")))
-            if "/" in name.rstrip("/"):
-                folder = (found / name).parent  # the names after it in the same line are beside it
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if folders := re.findall(r"`((?:retrieval|indexer|service)[\w/]*)/`", cells[0]):
+            rows.append((folders, re.findall(r"`([\w/]+\.(?:py|js|html))`", line)))
+    return rows
+
+
+def test_the_architecture_describes_each_folder() -> None:
+    described = {folder for folders, _ in rows_of_folders() for folder in folders}
+    assert described == folders_with_code()
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    missing = [
+        (folders[0], name)
+        for folders, names in rows_of_folders()
+        for name in names
+        if not (ROOT / name).is_file() and not any((ROOT / folder / name).is_file() for folder in folders)
+    ]
     assert missing == []
-    files = {path for folder in FILE_BY_FILE for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"}
-    assert sorted(path.relative_to(ROOT).as_posix() for path in files - named) == []
+    named = re.findall(r"`((?:retrieval|indexer|service|benchmarks|tests)/[\w/]+\.\w+)`", prose(ARCHITECTURE))
+    assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
 def test_every_library_has_its_reason() -> None:
