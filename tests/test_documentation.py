@@ -43,16 +43,18 @@ def code_of(page: Path) -> list[str]:
 
 
 def folders_with_code() -> set[str]:
-    files = [
-        path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.suffix in {".py", ".js", ".html"}
-    ]
-    return {path.parent.relative_to(ROOT).as_posix() for path in files}
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.*")]
+    return {
+        path.parent.relative_to(ROOT).as_posix()
+        for path in files
+        if path.suffix in {".py", ".js", ".html"} and path.name != "__init__.py"
+    }
 
 
 def rows_of_folders() -> list[tuple[list[str], list[str]]]:
     """The rows of the tables "By directory": the folders of the first cell, and the files that the row names."""
     rows = []
-    for line in prose(ARCHITECTURE).splitlines():
+    for line in re.findall(r"^\|.*", prose(ARCHITECTURE), re.MULTILINE):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if folders := re.findall(r"`((?:retrieval|indexer|service)[\w/]*)/`", cells[0]):
             rows.append((folders, re.findall(r"`([\w/]+\.(?:py|js|html))`", line)))
