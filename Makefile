@@ -1,13 +1,14 @@
-# The commands of a developer's day.  `make demo` is the place to start.
+# The commands of a developer's day.  Start with `make demo`.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PAGE_LINT := tests/page-lint
 
-.PHONY: help install dev demo check test test-slow clean
+.PHONY: help install dev demo check lint-page test test-slow clean
 .DEFAULT_GOAL := help
 
-help:  ## this list
+help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 install: $(VENV)/.installed  ## the environment with the pinned dependencies; $(VENV)/bin/attendex is the command
@@ -30,16 +31,24 @@ $(VENV)/.dev: $(VENV)/.installed
 demo: install  ## index a real collection, evaluate it, serve it, ask it; ONCE=1 stops after the answers
 	$(BIN)/python -m benchmarks.demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
-check: dev  ## style and types
+check: dev $(if $(shell command -v npm),lint-page)  ## style and types, of Python and of the search page
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@command -v npm >/dev/null || echo "npm is missing: the modules of the search page were not linted"
 
-test: dev  ## the tests, without the slow part
-	$(BIN)/pytest -m "not slow"
+lint-page: $(PAGE_LINT)/node_modules/.package-lock.json
+	npm --prefix $(PAGE_LINT) run --silent lint
 
-test-slow: dev  ## crash storms, fuzzing, soak
+$(PAGE_LINT)/node_modules/.package-lock.json: $(PAGE_LINT)/package-lock.json
+	npm --prefix $(PAGE_LINT) ci --ignore-scripts --silent
+	@touch $@
+
+test: dev  ## the tests, without the slow part; PYTEST_ARGS are passed on
+	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: dev  ## crash storms, power cuts, fuzzing, soak
 	$(BIN)/pytest -m slow
 
-clean:  ## what can be made again
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache
+clean:  ## remove everything that make can build again
+	rm -rf $(VENV) $(PAGE_LINT)/node_modules .demo .mypy_cache .ruff_cache .pytest_cache
