@@ -54,7 +54,7 @@ def comments_and_messages(path: Path) -> Iterator[Text]:
 def prose(page: Path) -> Iterator[Text]:
     """Paragraphs and table cells of a page, without code."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    text = re.sub(r"^    .*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^    .*$|`[^`\n]*`|<!--.*?-->", "", text, flags=re.MULTILINE)
     for number, paragraph in enumerate(re.split(r"\n\s*\n|\n\||\s\| ", text), start=1):
         yield Text(f"{page.relative_to(ROOT)}, paragraph {number}", paragraph.strip())
 
@@ -117,8 +117,8 @@ def test_a_docstring_begins_with_one_short_sentence(package: str) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "docs"], ids=lambda page: page.name)
 def test_a_page_opens_with_its_use(page: Path) -> None:
-    """The first paragraph is one short sentence that names what the reader can do afterwards."""
-    paragraphs = page.read_text(encoding="utf-8").split("\n\n")
-    opening = " ".join(paragraphs[1].split())
-    assert re.match(r"(After reading this page|This page|With this page)", opening), opening
+    """The first sentence says in few words what the reader can do afterwards."""
+    opening = page.read_text(encoding="utf-8").partition("\n\n")[2].partition(". ")[0]
+    opening = " ".join(re.sub(r"<!--.*?-->", "", opening).split())
+    assert re.match(r"(After reading this page|This page)", opening), opening
     assert len(opening.split()) <= 40, opening
