@@ -154,7 +154,7 @@ Guide to kettles
 
 See :func:`~pkg.name`, :doc:`a page </page>` and `a link <http://example.org>`_, or |it|. Said [1]_.
 
-.. remark that nobody sees
+.. remark for the authors
 
 .. [1] So it says in the note.
 .. |it| replace:: the kettle itself

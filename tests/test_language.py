@@ -118,7 +118,7 @@ def test_a_docstring_begins_with_one_short_sentence(package: str) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "docs"], ids=lambda page: page.name)
 def test_a_page_opens_with_its_use(page: Path) -> None:
     """The first sentence says in few words what the reader can do afterwards."""
-    opening = page.read_text(encoding="utf-8").partition("\n\n")[2].partition(". ")[0]
-    opening = " ".join(re.sub(r"<!--.*?-->", "", opening).split())
+    text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8").partition("\n")[2])
+    opening = re.split(r"[.:]\s", " ".join(text.split()))[0]
     assert re.match(r"(After reading this page|This page)", opening), opening
     assert len(opening.split()) <= 40, opening

@@ -60,7 +60,7 @@ def tune_collection(
 
 
 def fusion_values() -> dict[str, tuple[float, ...]]:
-    """Return the values to try of each tuned parameter of the default fusion, for text that the encoder can read."""
+    """Return the values to try of each tuned parameter of the default fusion."""
     return {each.name: each.tuned for each in FUSIONS[DEFAULT_FUSION].parameters if each.tuned}
 
 

@@ -1,1 +1,1 @@
-"""What a generation is made of; each file owns one on-disk format in both directions."""
+"""The files of a collection; each module owns one format, in both directions."""
