@@ -32,7 +32,7 @@ class PooledDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentText:
+class PooledText:
     """Title and text of a document."""
 
     title: str
@@ -60,10 +60,10 @@ def pool_documents(
 
 
 def fill_pool(
-    pools: Mapping[str, Sequence[str]], topics: Sequence[Topic], texts: Mapping[str, DocumentText]
+    pools: Mapping[str, Sequence[str]], topics: Sequence[Topic], texts: Mapping[str, PooledText]
 ) -> tuple[PooledDocument, ...]:
     """Return the pool with texts, by topic; an unknown document has no text."""
-    unknown = DocumentText("", "")
+    unknown = PooledText("", "")
     return tuple(
         PooledDocument(topic.id, document, topic.text, shown.title, shown.text)
         for topic in topics

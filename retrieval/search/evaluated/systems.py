@@ -22,7 +22,7 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, NotFound
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.metrics.files import read_run
-from retrieval.metrics.pooling import DocumentText
+from retrieval.metrics.pooling import PooledText
 from retrieval.metrics.run_queries import (
     ProgressCallback,
     RunProvenance,
@@ -190,10 +190,10 @@ def open_texts(spec: SystemSpec) -> Iterator[IndexReader]:
         yield reader
 
 
-def texts_of(reader: IndexReader, ids: Collection[str]) -> dict[str, DocumentText]:
+def texts_of(reader: IndexReader, ids: Collection[str]) -> dict[str, PooledText]:
     """Return title and text of the documents that the collection has, by id."""
     rows = [row for row in map(reader.find, ids) if row is not None]
-    return {each.id: DocumentText(each.title, each.text) for each in reader.documents(rows)}
+    return {each.id: PooledText(each.title, each.text) for each in reader.documents(rows)}
 
 
 def _exists(path: str) -> bool:

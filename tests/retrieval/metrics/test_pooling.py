@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from retrieval.errors import BadJudgments
 from retrieval.metrics.line_files import write_text
 from retrieval.metrics.pooling import (
-    DocumentText,
     JudgingSession,
     PooledDocument,
+    PooledText,
     fill_pool,
     pool_documents,
     pool_lines,
@@ -52,7 +52,7 @@ def test_pools_join_runs_without_their_order_and_without_what_is_judged() -> Non
 
 
 def test_pools_survive_being_written(tmp_path: Path) -> None:
-    pool = fill_pool({"q1": ["d1"]}, [Topic("q1", "one\ttwo")], {"d1": DocumentText("a\ntitle", "  text\n\nmore ")})
+    pool = fill_pool({"q1": ["d1"]}, [Topic("q1", "one\ttwo")], {"d1": PooledText("a\ntitle", "  text\n\nmore ")})
     write_text(tmp_path / "pool.tsv", pool_lines(pool))
     assert read_pool(tmp_path / "pool.tsv") == (PooledDocument("q1", "d1", "one two", "a title", "text more"),)
 
