@@ -17,10 +17,7 @@ class Tokenizer(Protocol):
     max_tokens: int  # limit of one passage, without special tokens and prompt
 
     def spans(self, text: str) -> NDArray[np.int32]:
-        """Return the code-point offsets of all tokens of `text`: (tokens, 2).
-
-        Special tokens are left out, and the text is not truncated.
-        """
+        """Return the code-point offsets of all tokens but special ones: (tokens, 2)."""
         ...
 
 
@@ -51,7 +48,7 @@ class Retriever(Protocol):
     def rank(self, k: int, *, exact: bool = False) -> Ranking:
         """Return the k best matching rows by (score descending, row ascending).
 
-        The ranking is shorter when fewer rows match.  `exact` bypasses approximate structures.
+        `exact` bypasses approximate structures.
         """
         ...
 
@@ -64,10 +61,7 @@ class Retriever(Protocol):
         ...
 
     def upper_bound(self, k: int) -> float:
-        """Return the highest score that a row which `rank(k)` does not return can have.
-
-        With k = 0, it is the highest score that any row can have.
-        """
+        """Return the highest score of a row outside `rank(k)`; with k = 0, of any row."""
         ...
 
 

@@ -46,7 +46,7 @@ class Section:
     start: int
     end: int
     location: str  # "p. 12", "Install › Linux"
-    heading: str = ""  # heading path that the encoder sees before the passage; "" for none
+    heading: str = ""  # heading path that the encoder reads before the passage; "" for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,6 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """A query of an evaluation."""
-
-    id: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Ranking:
     """Distinct rows of one query, best first, and their scores: (n,) each."""
 
@@ -87,7 +79,6 @@ class Ranking:
 
     @classmethod
     def empty(cls) -> Self:
-        """Return the ranking of no rows."""
         return cls(np.empty(0, np.int64), np.empty(0, np.float32))
 
     @classmethod
@@ -102,10 +93,7 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class EncoderFingerprint:
-    """The identity of an encoder.
-
-    Encoders with equal fingerprints give equal vectors, up to the rounding of the runtime.
-    """
+    """The identity of an encoder; equal ones give equal vectors, but for rounding."""
 
     name: str  # given by the user; not part of the identity
     weights_sha256: str
@@ -124,17 +112,13 @@ class EncoderFingerprint:
         int8 weights count as equal to the float weights that they were made from: their vectors are comparable.
         """
         ignored = {"name", "quantized_from"}
-        if self._origin == other._origin:
+        if (self.quantized_from or self.weights_sha256) == (other.quantized_from or other.weights_sha256):
             ignored.add("weights_sha256")
         return [
-            f"{each.name}: {getattr(self, each.name)!r}, {getattr(other, each.name)!r}"
-            for each in fields(self)
-            if each.name not in ignored and getattr(self, each.name) != getattr(other, each.name)
+            f"{name}: {mine!r}, {theirs!r}"
+            for name in (each.name for each in fields(self) if each.name not in ignored)
+            if (mine := getattr(self, name)) != (theirs := getattr(other, name))
         ]
-
-    @property
-    def _origin(self) -> str:
-        return self.quantized_from or self.weights_sha256
 
 
 class Mode(StrEnum):
@@ -185,10 +169,7 @@ class PassageHit:
 
 @dataclass(frozen=True, slots=True)
 class WordPart:
-    """The share of a word in a score.
-
-    Offsets count within `place`; in "text" they count within the passage, not the document.
-    """
+    """A word's share of a score; offsets in "text" count within the passage."""
 
     word: str
     place: str  # "text", "title", "heading", "prompt", or "special" for tokens without a word

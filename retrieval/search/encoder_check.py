@@ -21,10 +21,7 @@ MIN_COSINE = 0.98  # int8 against float32 stays above; another encoder stays far
 
 
 def check_fingerprint(collection: str, made_by: EncoderFingerprint, given: EncoderFingerprint) -> None:
-    """Check that two fingerprints are equal except for the name.
-
-    Raises EncoderMismatch.
-    """
+    """Raise EncoderMismatch if two fingerprints differ in more than the name."""
     differences = made_by.differences(given)
     if differences:
         raise EncoderMismatch(
@@ -34,10 +31,7 @@ def check_fingerprint(collection: str, made_by: EncoderFingerprint, given: Encod
 
 
 def check_canaries(collection: str, texts: Sequence[str], vectors: Vectors, encoder: Encoder) -> None:
-    """Check that the encoder gives `texts` their recorded vectors.
-
-    Raises EncoderMismatch.
-    """
+    """Raise EncoderMismatch unless the encoder gives `texts` their recorded vectors."""
     if not len(texts):
         return
     cosines = np.einsum("nd,nd->n", encoder.encode_passages(texts), vectors)

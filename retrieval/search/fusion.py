@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -24,16 +24,12 @@ _MIN_BREADTH = 50  # candidates of each retriever in the first round of score fu
 
 @dataclass(frozen=True, slots=True)
 class RowScores:
-    """Scores of some rows, (n,) each.
-
-    `score` orders the rows.  `parts` holds each retriever's scores by its name.  `fused` is None for one retriever.
-    `matching` says which rows match; None when all of them do.
-    """
+    """Scores of some rows, (n,) each; `score` orders the rows."""
 
     score: Scores
-    parts: Mapping[str, Scores]
-    fused: Scores | None = None
-    matching: Bitmap | None = None
+    parts: Mapping[str, Scores]  # of each retriever, by its name
+    fused: Scores | None = None  # None for one retriever
+    matching: Bitmap | None = None  # whether each row matches; None when all do
 
 
 class PassageRanker(Protocol):
@@ -173,10 +169,7 @@ class ReciprocalRankFusion:
 
 
 def convex_sum(scores: Sequence[Values], shares: Sequence[float], max_scores: Sequence[float]) -> Values:
-    """Return `Σ share · score / max_score`, (n,).
-
-    A retriever whose max_score is 0 adds nothing.
-    """
+    """Return `Σ share · score / max_score`, (n,); skip a retriever with max_score 0."""
     total: Values | None = None
     for values, share, max_score in zip(scores, shares, max_scores, strict=True):
         if max_score > 0.0:
@@ -197,10 +190,9 @@ def union(lists: Sequence[Rows]) -> Rows:
     For so few rows, sorting takes a seventh of the time of numpy's own union.
     """
     rows = np.sort(np.concatenate(lists))
-    new = np.empty(len(rows), np.bool_)
-    new[:1] = True
-    np.not_equal(rows[1:], rows[:-1], out=new[1:])
-    return rows[new]
+    first = np.ones(len(rows), np.bool_)
+    np.not_equal(rows[1:], rows[:-1], out=first[1:])
+    return rows[first]
 
 
 def shares_of(weight: float, retrievers: Sequence[Retriever]) -> list[float]:
@@ -214,7 +206,6 @@ def _active(retrievers: Sequence[Retriever], shares: Sequence[float]) -> list[Re
 
 
 def _matches(retrievers: Sequence[Retriever]) -> Bitmap:
-    """Return the rows that any of the retrievers matches."""
     everything = next((each for each in retrievers if each.matches_all), None)
     return everything.matches() if everything else np.logical_or.reduce([each.matches() for each in retrievers])
 
@@ -229,10 +220,7 @@ def _matching(retrievers: Sequence[Retriever], parts: Mapping[str, Scores]) -> B
 
 @dataclass(frozen=True, slots=True)
 class FusionParameter:
-    """A parameter of a fusion method.
-
-    `name` is the field of a search request that sets it.
-    """
+    """A parameter of a fusion method; `name` is its field of a search request."""
 
     name: str
     type: type[int] | type[float]
@@ -243,16 +231,12 @@ class FusionParameter:
     tuned: tuple[float, ...] = ()  # values that `attendex tune` tries; empty when it leaves the parameter alone
 
     def contains(self, value: float) -> bool:
-        """Check whether a value is within the bounds."""
         return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """A fusion method.
-
-    `fuse` gets the retrievers, the allowed live rows and a value for each parameter.
-    """
+    """A fusion method; `fuse` takes retrievers, allowed live rows and parameters."""
 
     name: str
     description: str
@@ -260,7 +244,6 @@ class Fusion:
     fuse: Callable[..., PassageRanker]
 
     def default(self, parameter: str) -> float:
-        """Return the default of a parameter."""
         return next(each.default for each in self.parameters if each.name == parameter)
 
 
@@ -272,24 +255,19 @@ def _fuse_ranks(retrievers: Sequence[Retriever], allowed: Bitmap, *, weight: flo
     return ReciprocalRankFusion(retrievers, shares_of(weight, retrievers), allowed, rrf_k=rrf_k)
 
 
-_WEIGHT = "dense share of the fused score"
+_WEIGHT = FusionParameter("weight", float, 0.7, 0, 1, "dense share of the fused score")
 _TENTHS = tuple(step / 10 for step in range(11))
 
 DEFAULT_FUSION = SearchRequest("").fusion
 FUSIONS: Mapping[str, Fusion] = {
     each.name: each
     for each in (
-        Fusion(
-            "convex",
-            "weighted sum of the scores",
-            (FusionParameter("weight", float, 0.7, 0, 1, _WEIGHT, _TENTHS),),
-            _fuse_scores,
-        ),
+        Fusion("convex", "weighted sum of the scores", (replace(_WEIGHT, tuned=_TENTHS),), _fuse_scores),
         Fusion(
             "rrf",
             "sum of reciprocal ranks",
             (
-                FusionParameter("weight", float, 0.5, 0, 1, _WEIGHT),
+                replace(_WEIGHT, default=0.5),
                 FusionParameter("rrf_k", int, 60, 1, 10_000, "constant of reciprocal rank fusion"),
             ),
             _fuse_ranks,

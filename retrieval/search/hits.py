@@ -40,7 +40,6 @@ def fetch_hits(
 
 
 def _allowed_rows(documents: Rows, ranker: PassageRanker, reader: IndexReader) -> list[Rows]:
-    """Return the allowed passage rows of each document."""
     ends = np.searchsorted(reader.document_of, [documents, documents + 1]).T.tolist()
     rows = [np.arange(first, last, dtype=np.int64) for first, last in ends]
     return rows if ranker.allowed is None else [each[ranker.allowed[each]] for each in rows]
@@ -74,14 +73,14 @@ def _hit(
         title=document.title,
         text=document.text,
         metadata=metadata,
-        passages=tuple(_passage_hit(document, passage, scores.score[position]) for position, passage in passages),
+        passages=tuple(
+            PassageHit(
+                document.text[each.start : each.end], each.start, each.end, float(scores.score[i]), each.location
+            )
+            for i, each in passages
+        ),
         scores=_named_scores(scores, passages[0][0]),
     )
-
-
-def _passage_hit(document: Document, passage: Passage, score: np.float32) -> PassageHit:
-    text = document.text[passage.start : passage.end]
-    return PassageHit(text, passage.start, passage.end, float(score), passage.location)
 
 
 def _named_scores(scores: RowScores, position: int) -> dict[str, float | None]:

@@ -22,17 +22,14 @@ SAMPLE = 2_000  # passages of a map
 
 @dataclass(frozen=True, slots=True)
 class FieldOverview:
-    """One metadata field over the live documents.
-
-    Numbers and dates have `least` and `most`; the other types have `values`, the most frequent first.
-    """
+    """One metadata field over the live documents."""
 
     name: str
     type: FieldType
     documents: int  # with a value in this field
     different: int  # number of distinct values
-    values: tuple[FacetCount, ...] = ()
-    least: MetadataValue | None = None
+    values: tuple[FacetCount, ...] = ()  # the most frequent first; none for numbers and dates
+    least: MetadataValue | None = None  # of numbers and dates
     most: MetadataValue | None = None
 
 
@@ -55,7 +52,6 @@ def _field_overview(reader: IndexReader, name: str, kind: FieldType) -> FieldOve
 
 
 def countable_fields(reader: IndexReader) -> list[str]:
-    """Return the fields whose values can be counted one by one."""
     return [name for name, kind in reader.schema.items() if kind in COUNTED]
 
 
@@ -67,15 +63,12 @@ def field_values(reader: IndexReader, field: str, documents: Rows) -> list[Metad
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Passage rows and their positions: x and y from 0 to 1.
-
-    `explained` is the share of the variance along x and along y.
-    """
+    """Passage rows and their positions: x and y from 0 to 1."""
 
     rows: Rows
     x: NDArray[np.float32]
     y: NDArray[np.float32]
-    explained: tuple[float, float]
+    explained: tuple[float, float]  # share of the variance along x and along y
 
 
 def project(reader: IndexReader, sample: int = SAMPLE, seed: int = 0) -> Projection:
@@ -84,16 +77,18 @@ def project(reader: IndexReader, sample: int = SAMPLE, seed: int = 0) -> Project
     if len(rows) > sample:
         rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
     positions, explained = principal_components(_vectors(reader, rows))
-    scaled = _scale_to_one(positions)
-    return Projection(rows, scaled[:, 0], scaled[:, 1], explained)
+    if len(rows):
+        low, high = positions.min(0), positions.max(0)
+        positions = (positions - low) / np.where(high > low, high - low, 1)
+    x, y = positions.T.astype(np.float32)
+    return Projection(rows, x, y, explained)
 
 
 def principal_components(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[float, float]]:
     """Project (n, d) vectors onto their two directions of most variance.
 
-    Returns the positions, (n, 2), and the share of variance along each direction.
-
-    The largest entry of a direction is positive, so that equal vectors give equal maps.
+    Return the positions, (n, 2), and the share of variance along each direction. The largest entry of a direction is
+    positive, so that equal vectors give equal maps.
     """
     if len(vectors) < 2:
         return np.zeros((len(vectors), 2)), (0.0, 0.0)
@@ -106,7 +101,6 @@ def principal_components(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float
 
 
 def _vectors(reader: IndexReader, rows: Rows) -> NDArray[np.float32]:
-    """Return the stored vectors of ascending rows, (n, dimension)."""
     parts = []
     start = 0
     for segment in reader.segments:
@@ -114,11 +108,3 @@ def _vectors(reader: IndexReader, rows: Rows) -> NDArray[np.float32]:
         parts.append(segment.vectors[own_rows].astype(np.float32))
         start += len(segment.vectors)
     return np.concatenate(parts) if parts else np.empty((0, reader.manifest.encoder.dimension), np.float32)
-
-
-def _scale_to_one(positions: NDArray[np.float64]) -> NDArray[np.float32]:
-    if not len(positions):
-        return positions.astype(np.float32)
-    low, high = positions.min(0), positions.max(0)
-    scaled: NDArray[np.float32] = ((positions - low) / np.where(high > low, high - low, 1)).astype(np.float32)
-    return scaled

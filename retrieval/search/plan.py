@@ -21,17 +21,13 @@ from retrieval.types import Bitmap, Mode, SearchRequest
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A checked request and the way to answer it.
-
-    `text` is the part of the query that the encoder reads.  `allowed`, (rows,), holds the live rows that the filter
-    leaves; None means no filter.  `weight` is the dense share of hybrid fusion; None in the other modes.
-    """
+    """A checked request and the way to answer it."""
 
     request: SearchRequest
     mode: Mode
-    text: str
-    allowed: Bitmap | None
-    weight: DenseWeight | None
+    text: str  # the part of the query that the encoder reads
+    allowed: Bitmap | None  # live rows that the filter leaves, (rows,); None: no filter
+    weight: DenseWeight | None  # dense share of hybrid fusion; None in the other modes
     retrievers: tuple[RetrieverType, ...]
 
 
@@ -49,7 +45,7 @@ def make_plan(
     text = query_text(request.query, mode, reader)
     _check_fields(request, reader)
     weight = _weight(request, reader, readability, text) if mode is Mode.HYBRID else None
-    allowed = _allowed(request.filter, reader)
+    allowed = reader.matching_documents(request.filter)[reader.document_of] if request.filter.strip() else None
     if mode is Mode.DENSE and not readability.can_encode(text):
         allowed = np.zeros(reader.rows, np.bool_)
     chosen = tuple(each for each in retrievers if mode is Mode.HYBRID or each.name == mode)
@@ -75,10 +71,7 @@ def open_ranker(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | N
 
 
 def default_mode(reader: IndexReader) -> Mode:
-    """Return the mode of a request that names none.
-
-    This is hybrid for a collection with a lexical index, else dense.
-    """
+    """Return hybrid for a collection with a lexical index, else dense."""
     return reader.modes[-1]
 
 
@@ -102,7 +95,6 @@ def query_text(query: str, mode: Mode, reader: IndexReader) -> str:
 
 
 def _encoded_text(query: str, mode: Mode) -> str:
-    """Return the query, without its operators in a mode that has operators."""
     return query if mode is Mode.DENSE else parse_query(query).plain
 
 
@@ -127,11 +119,3 @@ def _check_fields(request: SearchRequest, reader: IndexReader) -> None:
         sort_type(request.sort.removeprefix("-"), reader.schema)
     for field in request.fields or ():
         known_field(field, reader.schema, "fields")
-
-
-def _allowed(expression: str, reader: IndexReader) -> Bitmap | None:
-    """Return the live rows whose documents match a filter, (rows,)."""
-    if not expression.strip():
-        return None
-    allowed: Bitmap = reader.matching_documents(expression)[reader.document_of]
-    return allowed

@@ -37,7 +37,8 @@ def rank_by_score(
         grouped = group(ranking, reader.document_of)
         if settled(ranking, grouped, depth, count):
             ordered = order_ties(grouped, reader.ids, depth)
-            return ordered if min_score is None else _at_least(ordered, min_score)
+            kept = ordered.scores >= (-np.inf if min_score is None else min_score)
+            return DocumentRanking(ordered.documents[kept], ordered.scores[kept])
         count *= 2
 
 
@@ -60,10 +61,7 @@ def rank_by_field(
 
 
 def matching_documents(ranker: PassageRanker, reader: IndexReader, min_score: float | None) -> Bitmap:
-    """Return the documents with a matching passage of at least `min_score`.
-
-    Returns a bitmap, (documents,).
-    """
+    """Return the documents with a matching passage of `min_score`, (documents,)."""
     rows = np.flatnonzero(ranker.matches())
     if min_score is not None:
         rows = rows[ranker.score(rows).score >= min_score]
@@ -73,10 +71,7 @@ def matching_documents(ranker: PassageRanker, reader: IndexReader, min_score: fl
 
 
 def group(ranking: Ranking, document_of: NDArray[np.int64]) -> DocumentRanking:
-    """Return the documents of a passage ranking.
-
-    A document has the score of its best passage (MaxP, Dai and Callan 2019).
-    """
+    """Return documents by their best passage (MaxP, Dai and Callan 2019)."""
     documents = document_of[ranking.rows]
     _, first = np.unique(documents, return_index=True)
     first.sort()
@@ -109,10 +104,7 @@ def order_ties(
 
 
 def _document_scores(ranker: PassageRanker, reader: IndexReader, documents: Rows) -> Scores:
-    """Return the score of each document's best matching passage.
-
-    `documents` are in ascending order.
-    """
+    """Return each document's best matching score; `documents` are ascending."""
     wanted = np.zeros(len(reader.live_documents), np.bool_)
     wanted[documents] = True
     rows = np.flatnonzero(wanted[reader.document_of] & ranker.matches())
@@ -120,8 +112,3 @@ def _document_scores(ranker: PassageRanker, reader: IndexReader, documents: Rows
     np.maximum.at(best, reader.document_of[rows], ranker.score(rows).score)
     scores: Scores = best[documents]
     return scores
-
-
-def _at_least(ranking: DocumentRanking, min_score: float) -> DocumentRanking:
-    kept = ranking.scores >= min_score
-    return DocumentRanking(ranking.documents[kept], ranking.scores[kept])

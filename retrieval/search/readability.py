@@ -62,8 +62,6 @@ class DenseWeight:
 
 @dataclass(slots=True)
 class _LetterCounts:
-    """Counts of the words of one script."""
-
     unknown: int = 0  # letters of words with an unknown token
     short: int = 0  # letters of short words
     known: int = 0  # letters of all other words
@@ -165,9 +163,7 @@ def dense_weight(
 ) -> DenseWeight:
     """Return the requested weight; else the tuned or default one, lowered.
 
-    The unreadable shares lower it.
-
-    `query` and `collection` are the unreadable shares, from 0 to 1.
+    `query` and `collection` are the unreadable shares, from 0 to 1, that lower it.
     """
     if requested is not None:
         return DenseWeight(requested, "as requested")

@@ -68,7 +68,6 @@ def _bounds(parameter: FusionParameter) -> str:
 
 
 def _is_text(query: str) -> bool:
-    """Check whether UTF-8 can encode every character."""
     try:
         query.encode()
     except UnicodeEncodeError:
@@ -77,7 +76,6 @@ def _is_text(query: str) -> bool:
 
 
 def _mode(name: str | None) -> Mode | None:
-    """Return the mode of that name; a mode is its own name."""
     try:
         return None if name is None else Mode(name)
     except ValueError:

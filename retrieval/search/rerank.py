@@ -28,10 +28,7 @@ class CrossEncoder:
         self._lock = threading.Lock()  # a tokenizer changes its truncation settings during a call
 
     def score(self, query: str, texts: Sequence[str]) -> Scores:
-        """Return the score of the query with each of `texts`, (n,); higher is better.
-
-        The longer text of a pair that is too long is truncated.
-        """
+        """Return the score of the query with each text, (n,); truncate the longer text."""
         scores = np.zeros(len(texts), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda position: len(texts[position]))
         for start in range(0, len(order), BATCH_PAIRS):

@@ -19,21 +19,16 @@ from retrieval.types import Bitmap, Mode, Ranking, Rows, Scores
 
 @dataclass(frozen=True, slots=True)
 class RetrieverQuery:
-    """The query that a plan hands to its retrievers.
-
-    `allowed`, (rows,), holds the rows that the filter, phrases and exclusions leave; None allows all live rows.
-    `vector`, (dimension,), is None in lexical mode.  `lexical` is None in dense mode.
-    """
+    """The query that a plan hands to its retrievers."""
 
     reader: IndexReader
-    allowed: Bitmap | None
-    vector: NDArray[np.float32] | None
-    lexical: LexicalQuery | None
+    allowed: Bitmap | None  # rows that filter, phrases and exclusions leave, (rows,); None: all live rows
+    vector: NDArray[np.float32] | None  # (dimension,); None in lexical mode
+    lexical: LexicalQuery | None  # None in dense mode
     exact: bool
 
     @property
     def allowed_rows(self) -> Bitmap:
-        """Allowed live rows, (rows,)."""
         return self.reader.live if self.allowed is None else self.allowed & self.reader.live
 
 

@@ -34,28 +34,22 @@ from retrieval.types import Document, Explanation, FacetCount, Hit, Mode, Search
 
 @dataclass(frozen=True, slots=True)
 class EncodedRequest:
-    """A checked request and the embedding of its query.
-
-    `vector`, (dimension,), is None in lexical mode.  `encode_ms` is the time that encoding took, batch included.
-    """
+    """A checked request and the embedding of its query."""
 
     request: SearchRequest
-    vector: NDArray[np.float32] | None
-    encode_ms: float
+    vector: NDArray[np.float32] | None  # (dimension,); None in lexical mode
+    encode_ms: float  # the time that encoding took, batch included
 
 
 class Searcher:
-    """Answers searches over one open generation.  Safe to call from several threads.
-
-    `retrievers` are those that hybrid mode fuses.
-    """
+    """Answers searches over one open generation.  Safe to call from several threads."""
 
     def __init__(
         self, reader: IndexReader, encoder: SentenceEncoder, *, retrievers: Sequence[RetrieverType] = RETRIEVERS
     ) -> None:
         self.reader = reader
         self.encoder = encoder
-        self._retrievers = retrievers
+        self._retrievers = retrievers  # that hybrid mode fuses
         self._explainer = HitExplainer(reader, encoder)
         self._readability = Readability(encoder.tokenizer)
 
@@ -68,7 +62,6 @@ class Searcher:
         self.close()
 
     def close(self) -> None:
-        """Close the generation."""
         self.reader.close()
 
     def search(self, request: SearchRequest) -> SearchResult:
@@ -80,10 +73,7 @@ class Searcher:
         return [self.answer(each) for each in self.encoded([checked(request) for request in requests])]
 
     def encoded(self, requests: Sequence[SearchRequest], *, save_cpu: bool = False) -> list[EncodedRequest]:
-        """Encode the queries of checked requests together.
-
-        `save_cpu` saves processor time; without it, the encoder answers as soon as it can.
-        """
+        """Encode the queries of checked requests together; `save_cpu` is slower."""
         started = time.perf_counter()
         texts = [text_to_encode(request, self.reader) for request in requests]
         nonempty = [text for text in texts if text]
@@ -168,12 +158,10 @@ def open_searcher(
     generation: int | None = None,
     previous: IndexReader | None = None,
 ) -> Searcher:
-    """Open a collection with the encoder that made it.
-
-    If `encoder` is given, check that it is the same one.
+    """Open a collection with the encoder that made it; `encoder` must be that one.
 
     With `previous`, an open earlier generation, only the files that changed are opened, and unchanged canaries are not
-    encoded again.  Raises NotACollection, CorruptCollection, EncoderMismatch.
+    encoded again. Raises NotACollection, CorruptCollection, EncoderMismatch.
     """
     reader = open_index_reader(path, generation, previous=previous)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
@@ -31,15 +31,11 @@ class RemoteCollection:
             self.collection = str(details["name"])
             self.generation = int(details["generation"])
             self.documents = int(details["documents"])
-            self.encoder = EncoderFingerprint(
-                **{key: value for key, value in details["fingerprint"].items() if key in known}
-            )
+            fingerprint = {key: value for key, value in details["fingerprint"].items() if key in known}
+            self.encoder = EncoderFingerprint(**fingerprint)
 
     def answer(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
-        """Answer the requests in their order.
-
-        Raises InputError if the collection changed meanwhile.
-        """
+        """Answer in order.  Raises InputError if the collection changes meanwhile."""
         results: list[SearchResult] = []
         for group in _groups(requests):
             body = {"searches": [_request_json(request) for request in group]}
@@ -54,9 +50,8 @@ class RemoteCollection:
         try:
             response = self._client.request(method, path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RemoteError(
-                f"{self._client.base_url}: {error or type(error).__name__}; is the service up?"
-            ) from error
+            reason = str(error) or type(error).__name__
+            raise RemoteError(f"{self._client.base_url}: {reason}; is the service up?") from error
         if response.is_success:
             with _readable(self._client):
                 return response.json()
@@ -70,11 +65,12 @@ class RemoteCollection:
 
 @contextmanager
 def open_remote(url: str) -> Iterator[RemoteCollection]:
-    """Open the collection that the last part of the URL names.
-
-    The environment variable ATTENDEX_API_KEY holds the key.
-    """
-    parts = _parts(url)
+    """Open the collection at a URL, with the key of ATTENDEX_API_KEY."""
+    try:
+        parts = urlsplit(url)
+        httpx.URL(f"{parts.scheme}://{parts.netloc}")
+    except (ValueError, httpx.InvalidURL) as error:
+        raise RemoteError(f"{url!r} is not an address ({error}); write http://host:port/COLLECTION") from error
     base, _, name = parts.path.rstrip("/").rpartition("/")
     if not name or not parts.netloc or parts.query or parts.fragment:
         raise InputError(f"{url!r} names no collection; write http://host:port/COLLECTION without anything after it")
@@ -85,18 +81,8 @@ def open_remote(url: str) -> Iterator[RemoteCollection]:
         yield RemoteCollection(client, unquote(name))
 
 
-def _parts(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        httpx.URL(f"{parts.scheme}://{parts.netloc}")
-    except (ValueError, httpx.InvalidURL) as error:
-        raise RemoteError(f"{url!r} is not an address ({error}); write http://host:port/COLLECTION") from error
-    return parts
-
-
 @contextmanager
 def _readable(client: httpx.Client) -> Iterator[None]:
-    """Raise RemoteError if the code inside cannot read the answer."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -107,17 +93,13 @@ def _readable(client: httpx.Client) -> Iterator[None]:
 
 
 def _groups(requests: Sequence[SearchRequest]) -> Iterator[Sequence[SearchRequest]]:
-    """Yield the requests in groups.
-
-    The answer to a group is small enough for the service's deadline.
-    """
+    """Yield groups whose answers are small enough for the service's deadline."""
     size = max(1, MAX_BATCH_HITS // max((request.k for request in requests), default=1))
     for start in range(0, len(requests), size):
         yield requests[start : start + size]
 
 
 def _request_json(request: SearchRequest) -> dict[str, object]:
-    """Return the request as JSON, without fields that have their default."""
     default = SearchRequest("")
     given = {each.name: getattr(request, each.name) for each in fields(SearchRequest)}
     return {name: value for name, value in given.items() if value != getattr(default, name)}

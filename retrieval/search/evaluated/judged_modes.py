@@ -20,25 +20,21 @@ MAX_QUERIES = 200  # the newest ones are measured
 
 @dataclass(frozen=True, slots=True)
 class ModeMeasures:
-    """Measures of one mode over the judged queries."""
-
     mode: Mode
     measures: dict[str, float]
 
 
 def query_id(query: str) -> str:
-    """Return an id that depends on the query text alone and is valid in TREC files."""
+    """Return a TREC id that depends on the query text alone."""
     return "q" + hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def topics_of(judgments: Sequence[Judgment]) -> tuple[Topic, ...]:
     """Return the judged queries, in the order of their first judgment."""
-    queries = dict.fromkeys(each.query for each in judgments)
-    return tuple(Topic(query_id(query), query) for query in queries)
+    return tuple(Topic(query_id(query), query) for query in dict.fromkeys(each.query for each in judgments))
 
 
 def qrels_of(judgments: Sequence[Judgment]) -> Qrels:
-    """Return the judgments by query id."""
     table: dict[str, dict[str, int]] = {}
     for each in judgments:
         table.setdefault(query_id(each.query), {})[each.document] = each.grade

@@ -50,10 +50,7 @@ _NEXT_SETTING = re.compile(rf",(?={_NAME}=)")  # no such name follows a comma in
 
 @dataclass(frozen=True, slots=True)
 class SystemSpec:
-    """A system that a word names: a run file, a local collection or a remote one.
-
-    `location` is the path or the URL.
-    """
+    """A run file, a local collection or a remote one; `location` is a path or URL."""
 
     word: str
     location: str
@@ -61,7 +58,6 @@ class SystemSpec:
 
     @property
     def is_url(self) -> bool:
-        """Whether the system is a running service."""
         return self.location.startswith(("http://", "https://"))
 
     @property
@@ -72,37 +68,28 @@ class SystemSpec:
 
 @dataclass(frozen=True, slots=True)
 class OpenSystem:
-    """An open collection: its search function and its identity.
-
-    `searcher` is None for a remote collection.
-    """
+    """An open collection: its search function and its identity."""
 
     answer: SearchFunction
     collection: str
     generation: int
     documents: int
     encoder: EncoderFingerprint
-    searcher: Any = None
+    searcher: Any = None  # None for a remote collection
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSystem:
-    """A system's run.
-
-    `provenance` is None for a run file.  `seconds` is the time of all its answers.
-    """
+    """A system's run."""
 
     label: str
     run: RetrievalRun
-    provenance: RunProvenance | None = None
-    seconds: float = 0.0
+    provenance: RunProvenance | None = None  # None for a run file
+    seconds: float = 0.0  # of all answers
 
 
 def parse_system(word: str) -> SystemSpec:
-    """Parse a word.
-
-    Raises InputError for a setting that does not exist or whose value does not fit.
-    """
+    """Parse a word.  Raises InputError for an unknown or wrong setting."""
     if _exists(word):
         return SystemSpec(word, word, SearchRequest(""))
     match = _SPEC.fullmatch(word)
@@ -159,10 +146,7 @@ def ask_system(
 def measure_system(
     spec: SystemSpec, topics: Sequence[Topic], depth: int, *, watch: ProgressCallback | None = None
 ) -> MeasuredSystem:
-    """Read a run file, or run the queries on a collection.
-
-    Raises InputError if `topics` is empty and the system is a collection.
-    """
+    """Read a run file, or run the queries on a collection.  Raises InputError."""
     if spec.is_run:
         return MeasuredSystem(spec.word, read_run(Path(spec.location)))
     _require_exists(spec)
@@ -179,10 +163,7 @@ def deep(request: SearchRequest, depth: int) -> SearchRequest:
 
 @contextmanager
 def open_texts(spec: SystemSpec) -> Iterator[IndexReader]:
-    """Open the collection that texts are read from.
-
-    Raises InputError if it is not on this machine.
-    """
+    """Open the local collection to read texts from.  Raises InputError."""
     if spec.is_url or spec.is_run:
         raise InputError(f"{spec.word!r} has no texts to read; name a collection's directory")
     _require_exists(spec)
@@ -197,7 +178,6 @@ def texts_of(reader: IndexReader, ids: Collection[str]) -> dict[str, PooledText]
 
 
 def _exists(path: str) -> bool:
-    """Check whether a file, folder or pipe has that name."""
     return os.path.exists(path)  # noqa: PTH110  Path.exists raises for a name that is too long
 
 

@@ -30,16 +30,13 @@ DECIMALS = 7  # of a pair's share; more would only make the answer longer
 
 @dataclass(frozen=True, slots=True)
 class TextAttention:
-    """Attention between the words of a text in one layer.
-
-    `weights`: (heads, words, words); each row sums to 1.
-    """
+    """Attention between the words of a text in one layer."""
 
     words: tuple[AlignedWord, ...]
     layers: int
     heads: int
     layer: int
-    weights: NDArray[np.float32]
+    weights: NDArray[np.float32]  # (heads, words, words); each row sums to 1
 
 
 class CosineExplainer:
@@ -51,10 +48,7 @@ class CosineExplainer:
     def explain(
         self, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]
     ) -> list[DenseExplanation]:
-        """Explain the cosine of the query with each passage.
-
-        A passage is given in the parts that the encoder read.
-        """
+        """Explain the cosine of the query with each passage, given in its parts."""
         inspector = self._encoder.inspector
         if inspector is not None and inspector.sums_tokens:
             return self._token_pairs(inspector, query, passages, scores)
@@ -62,9 +56,8 @@ class CosineExplainer:
 
     def spans(self, query: str, texts: Sequence[str], max_spans: int = MAX_SPANS) -> list[tuple[Span, ...]]:
         """Return the spans of each text that carry most of its cosine, best first."""
-        scores = (
-            self._encoder.encode_passages([text or " " for text in texts]) @ self._encoder.encode_queries([query])[0]
-        )
+        vectors = self._encoder.encode_passages([text or " " for text in texts])
+        scores = vectors @ self._encoder.encode_queries([query])[0]
         explained = self.explain(query, [[TextPart("text", text)] for text in texts], scores.tolist())
         return [best_spans(each.passage, max_spans) for each in explained]
 
@@ -137,7 +130,6 @@ class CosineExplainer:
         )
 
     def _words(self, parts: Sequence[TextPart], *, query: bool) -> list[AlignedWord]:
-        """Return the words that the encoder reads, without prompt and special tokens."""
         prompt = self._prompt(query=query)
         words = align_words(self._encoder.tokenizer.tokens(joined(prompt, parts)), prompt, parts).words
         return [word for word in words if word.place not in (SPECIAL, "prompt")]
@@ -150,10 +142,7 @@ class CosineExplainer:
 def token_pairs(
     query: TokenStates, query_words: AlignedWords, passage: TokenStates, passage_words: AlignedWords, score: float
 ) -> DenseExplanation:
-    """Return the cosine of two texts as a sum over pairs of words.
-
-    `score` is the cosine of the stored vectors.
-    """
+    """Return the cosine `score` of the stored vectors as a sum over pairs of words."""
     # Not a matrix product: the threads of the BLAS library would compete with those of the encoder.
     pairs = np.einsum("id,jd->ij", query_words.sums(_unit_parts(query)), passage_words.sums(_unit_parts(passage)))
     remainder = float(score - pairs.sum())
@@ -197,7 +186,6 @@ def _attention_of_words(words: AlignedWords, weights: NDArray[np.float32]) -> ND
 
 
 def without(parts: Sequence[TextPart], words: Iterable[AlignedWord]) -> list[TextPart]:
-    """Return the parts without the given words."""
     cut: dict[str, list[AlignedWord]] = {}
     for word in words:
         cut.setdefault(word.place, []).append(word)
@@ -237,10 +225,7 @@ def _without_punctuation(words: Sequence[WordPart], start: int, end: int) -> tup
 
 
 def maximal_subsequences(scores: Sequence[float]) -> list[tuple[int, int]]:
-    """Return all maximal scoring subsequences of `scores` as [start, end), in order.
-
-    Takes linear time.
-    """
+    """Return maximal scoring subsequences as [start, end), in order, in linear time."""
     stack: list[tuple[int, int, float, float]] = []  # start, end, total before start, total up to end
     total = 0.0
     for position, score in enumerate(scores):

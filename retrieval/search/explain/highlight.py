@@ -26,17 +26,13 @@ _MAX_SENTENCES = 32  # sentences of a passage that are compared
 class Highlighter:
     """Highlights the shown passages of hits.
 
-    Words need a lexical index, sentences an encoder.  With both, a sentence is for a passage without a matching word.
+    `lexical` highlights words. `encoder` highlights a sentence; with both, only in passages without a matching word.
     """
 
     lexical: LexicalReader | None
     encoder: Encoder | None
 
     def highlight(self, query: str, vector: NDArray[np.float32] | None, hits: Sequence[Hit]) -> tuple[Hit, ...]:
-        """Return the hits with their highlights.
-
-        `vector`, (dimension,), is the query's embedding.
-        """
         texts = [passage.text for hit in hits for passage in hit.passages]
         found: list[Highlights] = [()] * len(texts)
         if self.lexical:
@@ -54,10 +50,7 @@ class Highlighter:
 
 
 def matched_words(analyzer: Analyzer, terms: Set[str], texts: Sequence[str]) -> list[Highlights]:
-    """Return the words of each text that have one of the terms.
-
-    Touching and overlapping words are joined.
-    """
+    """Return the words of each text that have one of the terms; join adjacent ones."""
     known: dict[str, bool] = {}
 
     def matches(word: str) -> bool:
@@ -69,32 +62,18 @@ def matched_words(analyzer: Analyzer, terms: Set[str], texts: Sequence[str]) -> 
 
 
 def nearest_sentences(encoder: Encoder, vector: NDArray[np.float32], texts: Sequence[str]) -> list[Highlights]:
-    """Return each text's sentence with the best cosine to `vector`.
-
-    A text of one sentence has no highlight.
-    """
-    sentences = [_sentences(text) for text in texts]
-    compared = [
-        text[start:end]
-        for text, offsets in zip(texts, sentences, strict=True)
-        for start, end in offsets
-        if len(offsets) > 1
-    ]
+    """Return each text's sentence nearest to `vector`; none if it has only one."""
+    sentences = [[found.span() for found in _SENTENCE.finditer(text)][:_MAX_SENTENCES] for text in texts]
+    several = [(text, spans) for text, spans in zip(texts, sentences, strict=True) if len(spans) > 1]
+    compared = [text[start:end] for text, spans in several for start, end in spans]
     if not compared:
         return [()] * len(texts)
     scores = iter((encoder.encode_passages(compared) @ vector).tolist())
     found: list[Highlights] = []
     for offsets in sentences:
-        if len(offsets) > 1:
-            cosines = [next(scores) for _ in offsets]
-            found.append((offsets[cosines.index(max(cosines))],))
-        else:
-            found.append(())
+        cosines = [next(scores) for _ in offsets] if len(offsets) > 1 else []
+        found.append((offsets[cosines.index(max(cosines))],) if cosines else ())
     return found
-
-
-def _sentences(text: str) -> list[Offsets]:
-    return [match.span() for match in _SENTENCE.finditer(text)][:_MAX_SENTENCES]
 
 
 def _joined(words: Sequence[Offsets]) -> Highlights:

@@ -28,8 +28,6 @@ from retrieval.types import (
 
 @dataclass(frozen=True, slots=True)
 class _ExplainedPassage:
-    """A passage row with its document and its text."""
-
     row: int
     document: Document
     passage: Passage
@@ -70,10 +68,7 @@ class HitExplainer:
     def explain_document(
         self, query: str, text: str, document_id: str, mode: Mode, *, start: int | None = None
     ) -> Explanation:
-        """Explain the passage that begins at `start`, by default the best one.
-
-        Raises DocumentNotFound.
-        """
+        """Explain the passage at `start`, else the best.  Raises DocumentNotFound."""
         vector = None if mode is Mode.LEXICAL else self._vector(text)
         chosen = self._best_passage(query, document_id, vector) if start is None else self._passage(document_id, start)
         return self._explain(query, text, [chosen], mode, vector)[0]
@@ -135,10 +130,7 @@ class HitExplainer:
 
 
 def _explain_bm25(lexical: LexicalReader, query: str, explained: _ExplainedPassage) -> LexicalExplanation:
-    """Split a passage's BM25 into its terms' scores, the greatest first.
-
-    Each term lists the words of the passage that have it.
-    """
+    """Split a passage's BM25 into its terms' scores and their words, greatest first."""
     offsets_of_form: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for word in lexical.analyzer.locate(explained.text):
         offsets_of_form[word.text].append((word.start, word.end))

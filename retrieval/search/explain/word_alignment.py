@@ -26,10 +26,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class AlignedWord:
-    """A word with its offsets within its part.
-
-    All special tokens together are one word without text.
-    """
+    """A word with its offsets within its part; special tokens are one empty word."""
 
     text: str
     place: str
@@ -52,10 +49,7 @@ class AlignedWords:
 
 
 def joined(prompt: str, parts: Sequence[TextPart]) -> str:
-    """Return the text that the encoder reads.
-
-    This is the prompt, then the non-empty parts joined by spaces.
-    """
+    """Return the text that the encoder reads: the prompt and the non-empty parts."""
     return prompt + " ".join(part.text for part in parts if part.text)
 
 
@@ -73,10 +67,9 @@ def align_words(tokens: Tokens, prompt: str, parts: Sequence[TextPart]) -> Align
         if key not in numbers:
             numbers[key] = len(bounds)
             bounds.append((name, start - base, end - base))
-        else:
-            known = bounds[numbers[key]]
-            bounds[numbers[key]] = (name, min(known[1], start - base), max(known[2], end - base))
-        of_token[position] = numbers[key]
+        of_token[position] = word = numbers[key]
+        _, first, last = bounds[word]
+        bounds[word] = (name, min(first, start - base), max(last, end - base))
     texts = {"prompt": prompt, SPECIAL: "", **{part.place: part.text for part in parts}}
     return AlignedWords(tuple(AlignedWord(texts[name][a:b], name, a, b) for name, a, b in bounds), of_token)
 
@@ -93,16 +86,12 @@ def _part_starts(prompt: str, parts: Sequence[TextPart]) -> list[tuple[int, str]
 
 
 def _part_at(starts: Sequence[tuple[int, str]], offset: int) -> tuple[str, int]:
-    """Return the name and the start of the part at an offset of the joined text."""
     start, name = starts[max(0, bisect_right(starts, offset, key=itemgetter(0)) - 1)]
     return name, start
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Leave out spaces at both ends.
-
-    Some tokenizers count the space before a word to the word.
-    """
+    """Leave out the space before a word that some tokenizers count to the word."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
