@@ -1,4 +1,4 @@
-"""The request layer: request ids, the log line and the metrics of each request.
+"""Request ids, and the log line and the metrics of each request.
 
 Logs and labels contain neither query texts nor keys; `log.queries` adds query texts to the log.
 """
@@ -9,7 +9,6 @@ import asyncio
 import logging
 import re
 import secrets
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from service.observability.metrics import Metrics
 
 LOGGED_CHARACTERS = 1_000  # of a path
-
+CLIENT_LEFT = 499  # nginx's status for a request whose client left
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 SECURITY_HEADERS = {
@@ -34,20 +33,6 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
-
-
-@dataclass(slots=True)
-class RequestOutcome:
-    """The facts about a request after its answer."""
-
-    method: str
-    path: str
-    route: str
-    status: int
-    milliseconds: float
-    request_id: str
-    caller: str
-    query: str
 
 
 class RequestLogMiddleware:
@@ -67,8 +52,7 @@ class RequestLogMiddleware:
         if method == "HEAD":  # answered like GET; the server sends no body
             scope = {**scope, "method": "GET"}
         request_id = request_id_of(scope)
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id
+        scope.setdefault("state", {})["request_id"] = request_id
         started = perf_counter()
         status = 0
 
@@ -95,25 +79,26 @@ class RequestLogMiddleware:
             failed = Problem(INTERNAL.status, INTERNAL.code, INTERNAL.detail)
             await render(failed, scope)(scope, receive, sending)
         finally:
-            self._report(_outcome(scope, method, status, (perf_counter() - started) * 1000))
+            self._report(scope, method, status or CLIENT_LEFT, perf_counter() - started)
 
-    def _report(self, outcome: RequestOutcome) -> None:
-        self._metrics.request(outcome.route, outcome.method, outcome.status, outcome.milliseconds / 1000)
-        slow = 0 < self._settings.slow_ms <= outcome.milliseconds
+    def _report(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        self._metrics.request(getattr(scope.get("route"), "path", "unmatched"), method, status, seconds)
+        slow = 0 < self._settings.slow_ms <= seconds * 1000
         if not (self._settings.requests or slow):
             return
+        state = scope["state"]
         fields = {
-            "method": outcome.method,
-            "path": outcome.path[:LOGGED_CHARACTERS],
-            "status": outcome.status,
-            "ms": round(outcome.milliseconds, 1),
-            "request_id": outcome.request_id,
+            "method": method,
+            "path": scope["path"][:LOGGED_CHARACTERS],
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+            "request_id": state["request_id"],
         }
-        if outcome.caller:
-            fields["caller"] = outcome.caller
-        if self._settings.queries and outcome.query:
-            fields["query"] = outcome.query
-        level = logging.WARNING if slow or outcome.status >= 500 else logging.INFO
+        if (caller := state.get("caller")) and caller.name:
+            fields["caller"] = caller.name
+        if self._settings.queries and (query := state.get("query")):
+            fields["query"] = query
+        level = logging.WARNING if slow or status >= 500 else logging.INFO
         self._logger.log(level, "slow request" if slow else "request", extra={"fields": fields})
 
 
@@ -125,25 +110,4 @@ def request_id_of(scope: Scope) -> str:
             if _REQUEST_ID.fullmatch(given):
                 return str(given)
             break
-    return new_request_id()
-
-
-def new_request_id() -> str:
-    """Return a new random id."""
     return secrets.token_hex(8)
-
-
-def _outcome(scope: Scope, method: str, status: int, milliseconds: float) -> RequestOutcome:
-    state = scope["state"]
-    route = getattr(scope.get("route"), "path", "unmatched")
-    caller = state.get("caller")
-    return RequestOutcome(
-        method=method,
-        path=scope["path"],
-        route=route,
-        status=status or 499,  # nginx's status for a request whose client left
-        milliseconds=milliseconds,
-        request_id=state["request_id"],
-        caller=caller.name if caller else "",
-        query=state.get("query", ""),
-    )
