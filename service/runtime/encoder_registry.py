@@ -62,10 +62,7 @@ DEFAULT_ALIASES = frozenset({"", "default"})
 
 
 class EncoderRegistry:
-    """Loads encoders on first use.  Thread-safe.
-
-    Callers can name the encoders of the settings and of the collections, and no others.
-    """
+    """Loads the encoders of settings and collections on first use.  Thread-safe."""
 
     def __init__(self, runtime: str, precision: str, preferred: str = "") -> None:
         self._runtime = runtime
@@ -91,10 +88,7 @@ class EncoderRegistry:
         return list(dict.fromkeys([*([self._preferred] if self._preferred else []), *self._loaded])) or [DEFAULT]
 
     def resolve(self, shown: str) -> str:
-        """Return the encoder's name for the name that a caller sent.
-
-        "default" and the empty name mean the first encoder. Raises NotFound for an unknown name.
-        """
+        """Return the encoder of a caller's name; "default": the first.  Raises NotFound."""
         names = self.names()
         if shown in DEFAULT_ALIASES:
             return names[0]

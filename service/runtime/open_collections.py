@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -50,20 +50,15 @@ class _Failure:
     at: float  # by the monotonic clock
 
 
-@dataclass(slots=True)
-class _State:
-    served: dict[str, _Served] = field(default_factory=dict)
-    failures: dict[str, _Failure] = field(default_factory=dict)
-
-
 class OpenCollections:
     """The collections below `root`, or `root` itself if it is one.  Thread-safe."""
 
     def __init__(self, root: Path, open_collection: Callable[[Path, Searcher | None], Searcher]) -> None:
         self.root = root
         self._open = open_collection
-        self._state = _State()
-        self._lock = threading.Lock()  # guards _state; not held while a collection is opened
+        self._served: dict[str, _Served] = {}
+        self._failures: dict[str, _Failure] = {}
+        self._lock = threading.Lock()  # guards both; not held while a collection is opened
         self._refreshing = threading.Lock()
         self._logger = logging.getLogger(LOGGER)
 
@@ -75,12 +70,12 @@ class OpenCollections:
     def names(self) -> list[str]:
         """Return the names of the served collections, in order."""
         with self._lock:
-            return sorted(self._state.served)
+            return sorted(self._served)
 
     def failures(self) -> dict[str, str]:
         """Return the reason why the newest generation is not served, by collection."""
         with self._lock:
-            return {name: type(failure.error).__name__ for name, failure in self._state.failures.items()}
+            return {name: type(failure.error).__name__ for name, failure in self._failures.items()}
 
     def path(self, name: str) -> Path:
         """Return the directory of a served collection."""
@@ -127,9 +122,7 @@ class OpenCollections:
         if path is None:
             raise CollectionNotFound(no_collection(name))
         if not self.is_folder:
-            raise InputError(
-                "a service of a single collection cannot drop it; stop the service and delete the directory"
-            )
+            raise InputError("a service of one collection cannot drop it; stop the service and delete the directory")
         drop_collection(path)
         self.refresh()
 
@@ -139,8 +132,8 @@ class OpenCollections:
             self._put(name, None)
 
     def _find(self, name: str) -> _Served:
-        served = self._state.served.get(name)
-        if served is None and name in self._state.failures:
+        served = self._served.get(name)
+        if served is None and name in self._failures:
             raise CollectionError(f"collection {name!r} cannot be opened; the service's log names the cause")
         if served is None:
             raise CollectionNotFound(no_collection(name))
@@ -158,7 +151,7 @@ class OpenCollections:
         if stamp is None:  # the collection was dropped after it was listed
             return
         with self._lock:
-            served, failure = self._state.served.get(name), self._state.failures.get(name)
+            served, failure = self._served.get(name), self._failures.get(name)
         if served and served.stamp == stamp:
             return
         if failure and failure.stamp == stamp and time.monotonic() - failure.at < RETRY_S:
@@ -173,23 +166,20 @@ class OpenCollections:
     def _failed(self, name: str, failure: _Failure, before: _Failure | None) -> None:
         """Record the failure.  Log it only if it differs from the last one."""
         with self._lock:
-            self._state.failures[name] = failure
+            self._failures[name] = failure
         if before is None or (before.stamp, str(before.error)) != (failure.stamp, str(failure.error)):
             fields = {"collection": name, "error": str(failure.error)}
             expected = isinstance(failure.error, AttendexError | OSError)
-            self._logger.error(
-                "collection cannot be opened",
-                exc_info=None if expected else failure.error,
-                extra={"fields": fields},
-            )
+            trace = None if expected else failure.error
+            self._logger.error("collection cannot be opened", exc_info=trace, extra={"fields": fields})
 
     def _put(self, name: str, new: _Served | None) -> None:
         """Serve `new` instead of the present generation; None: serve nothing."""
         with self._lock:
-            old = self._state.served.pop(name, None)
+            old = self._served.pop(name, None)
             if new is not None:
-                self._state.served[name] = new
-            self._state.failures.pop(name, None)
+                self._served[name] = new
+            self._failures.pop(name, None)
             close = old is not None and not old.users
             if old is not None:
                 old.retired = True

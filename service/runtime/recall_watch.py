@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from retrieval.errors import CollectionError, CollectionNotFound
 from retrieval.index.vectors.recall import RecallEstimate, RecallMonitor
-from retrieval.search.searcher import Searcher
 from service.observability.logs import LOGGER
 from service.runtime.open_collections import OpenCollections
 from service.runtime.process import lower_priority
@@ -50,15 +48,15 @@ class RecallWatch:
         with self._collections.lease(collection) as searcher:
             if searcher.reader.vectors.is_exact:
                 return
-            monitor = self._monitors.setdefault(collection, RecallMonitor(_target(searcher), self._share))
+            target = searcher.reader.manifest.settings.vectors.recall
+            monitor = self._monitors.setdefault(collection, RecallMonitor(target, self._share))
         with self._lock:
             if self._pending >= BACKLOG or not monitor.wants():
                 return
             self._pending += 1
-        self._thread.submit(self._run_repetition, lambda: self._repeat(collection, query, monitor))
+        self._thread.submit(self._repeat, collection, query, monitor)
 
     def forget(self, collection: str) -> None:
-        """Remove the monitor of a dropped collection."""
         self._monitors.pop(collection, None)
         self._below.discard(collection)
 
@@ -67,14 +65,9 @@ class RecallWatch:
         monitor = self._monitors.get(collection)
         return monitor.estimate() if monitor else None
 
-    def repeated(self, collection: str) -> int:
-        """Return the number of queries repeated since the start."""
-        monitor = self._monitors.get(collection)
-        return monitor.repeated if monitor else 0
-
-    def _run_repetition(self, work: Callable[[], None]) -> None:
+    def _repeat(self, collection: str, query: str, monitor: RecallMonitor) -> None:
         try:
-            work()
+            self._observe(collection, query, monitor)
         except GONE:
             pass  # the collection was dropped meanwhile
         except Exception:
@@ -83,7 +76,7 @@ class RecallWatch:
             with self._lock:
                 self._pending -= 1
 
-    def _repeat(self, collection: str, query: str, monitor: RecallMonitor) -> None:
+    def _observe(self, collection: str, query: str, monitor: RecallMonitor) -> None:
         with self._collections.lease(collection) as searcher:
             reader = searcher.reader
             vectors = searcher.encoder.encode_queries([query])
@@ -100,7 +93,3 @@ class RecallWatch:
             self._below.add(collection)
             fields = {"collection": collection, "recall": str(monitor.estimate()), "target": monitor.target}
             logging.getLogger(LOGGER).warning("recall is below its target", extra={"fields": fields})
-
-
-def _target(searcher: Searcher) -> float:
-    return searcher.reader.manifest.settings.vectors.recall
