@@ -101,10 +101,7 @@ class _QueuedFile:
 def read_files(
     files: Iterator[FoundFile], source: Path, options: ReadOptions, on_file: FileListener
 ) -> Iterator[ReadItem]:
-    """Yield the items of `files` in order, while other processes parse the next files.
-
-    Yields a BadDocument for a source without any item.
-    """
+    """Yield the items of `files` in order, or a BadDocument if there are none."""
     workers = options.workers or max(1, min(MAX_WORKERS, os.cpu_count() or 1))
     empty, reason = True, ""
     with contextlib.closing(ParserPool(workers, options.limits)) as pool:

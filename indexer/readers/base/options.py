@@ -12,10 +12,7 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """Limits of reading.
-
-    A document or a file beyond a limit becomes a `BadDocument`. Reading goes on with the next one.
-    """
+    """Limits of reading; a document or file beyond a limit becomes a BadDocument."""
 
     record_bytes: int = 32 * MEBIBYTE  # one line of JSONL or one row of a table
     file_bytes: int = 1024 * MEBIBYTE  # a file that a parser reads as a whole

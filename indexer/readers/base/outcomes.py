@@ -26,10 +26,7 @@ def printable(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DocumentOrigin:
-    """Place that a document comes from.
-
-    Error messages show `path`. `name` is the stable relative path from which ids are made.
-    """
+    """Origin of a document: the path to show, and the stable name for its id."""
 
     path: str
     name: str
@@ -71,10 +68,7 @@ FileListener: TypeAlias = Callable[[FileOutcome], None]
 
 
 class FileReport:
-    """Listener of `open_documents` that counts outcomes and writes them as JSON lines.
-
-    Use it as a context manager, so that it closes the report file. Raises StorageError if it cannot write that file.
-    """
+    """Counts outcomes and writes them as JSON lines.  Raises StorageError."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
@@ -94,7 +88,6 @@ class FileReport:
             self._file.close()
 
     def __call__(self, outcome: FileOutcome) -> None:
-        """Record the outcome of one file."""
         self.counts[outcome.status] += 1
         self.bad += outcome.bad
         if outcome.reason and len(self.troubled) < MAX_LISTED_FILES:

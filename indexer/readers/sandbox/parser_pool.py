@@ -195,7 +195,6 @@ class _ParserThread(threading.Thread):
                     self._put(task, _unpack(message, task.origin))
 
     def _exit_reason(self, process: subprocess.Popen[bytes], timed_out: bool) -> str:
-        """Return why the process exited."""
         status = _exit_status(process)
         self._process = None
         _close_pipes(process)
@@ -237,10 +236,7 @@ class _ParserThread(threading.Thread):
 
 
 class Watchdog(threading.Thread):
-    """Calls `end` once if a single wait takes longer than `seconds`.
-
-    Time between waits does not count. Use it as a context manager. One thread serves any number of waits.
-    """
+    """Calls `end` once if one wait takes longer than `seconds`; a context manager."""
 
     def __init__(self, end: Callable[[], None], seconds: float) -> None:
         super().__init__(daemon=True, name="attendex-watchdog")

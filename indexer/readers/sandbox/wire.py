@@ -42,7 +42,6 @@ def read_frame(stream: BinaryIO, max_bytes: int) -> dict[str, Any] | None:
 
 
 def pack_document(document: Document) -> dict[str, Any]:
-    """Return `document` as JSON values."""
     return {
         "id": document.id,
         "title": document.title,
@@ -53,7 +52,6 @@ def pack_document(document: Document) -> dict[str, Any]:
 
 
 def unpack_document(packed: dict[str, Any]) -> Document:
-    """Return the document of `pack_document`."""
     metadata = {key: tuple(value) if isinstance(value, list) else value for key, value in packed["metadata"].items()}
     sections = tuple(Section(*section) for section in packed["sections"])
     return Document(packed["id"], packed["text"], packed["title"], metadata, sections)
@@ -67,19 +65,16 @@ def pack_bad(error: BadDocument, origin: DocumentOrigin) -> dict[str, Any]:
 
 
 def unpack_bad(packed: dict[str, Any], origin: DocumentOrigin) -> BadDocument:
-    """Return the error of `pack_bad`."""
     return BadDocument(packed["message"], path=packed["path"] or origin.path, line=packed["line"])
 
 
 def pack_options(options: ReadOptions) -> dict[str, Any]:
-    """Return `options` as JSON values."""
     packed = asdict(replace(options, types=dict(options.types), web=None))
     del packed["report_progress"]  # a function has no meaning in another process
     return packed
 
 
 def unpack_options(packed: dict[str, Any]) -> ReadOptions:
-    """Return the options of `pack_options`."""
     lists = {key: tuple(value) for key, value in packed.items() if isinstance(value, list)}
     types = {key: FieldType(value) for key, value in packed["types"].items()}
     return ReadOptions(**{**packed, **lists, "types": types, "limits": ReadLimits(**packed["limits"])})

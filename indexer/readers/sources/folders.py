@@ -34,11 +34,7 @@ class FoundFile:
 
 
 def find_beir_corpus(source: Path) -> Path | None:
-    """Return the corpus of a folder in BEIR's layout.
-
-    Returns None if there is no corpus or if the folder cannot be read. The documents of a BEIR corpus are indexed
-    whole, as for the published figures.
-    """
+    """Return the corpus of a folder in BEIR's layout; None if there is none to read."""
     with contextlib.suppress(OSError):
         for name in BEIR_CORPUS_NAMES:
             if (source / name).is_file():
@@ -49,8 +45,7 @@ def find_beir_corpus(source: Path) -> Path | None:
 def walk(root: Path, options: ReadOptions) -> Iterator[FoundFile]:
     """Yield the files below `root`, ordered by relative path.
 
-    Never follows or opens symbolic links and special files. Raises InputError at once for an invalid pattern in
-    `options`.
+    Never follows or opens symbolic links and special files. Raises InputError at once for an invalid pattern.
     """
     return _walk(root, "", (), _FilePatterns(options), options)
 

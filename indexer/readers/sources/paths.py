@@ -15,12 +15,10 @@ URL_PREFIXES = ("http://", "https://")
 
 
 def is_url(source: Path | str) -> bool:
-    """Check whether `source` is a URL."""
     return str(source).lower().startswith(URL_PREFIXES)
 
 
 def is_path(source: Path | str) -> bool:
-    """Check whether `source` is a path of the local file system."""
     return source != STDIN and not is_url(source)
 
 

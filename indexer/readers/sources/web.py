@@ -83,13 +83,13 @@ def _target_address(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Add
 
 
 @dataclass(frozen=True, slots=True)
-class FetchedPage:
-    """The page at a URL after redirects."""
+class WebResponse:
+    """The response to one request; names of headers are in lower case."""
 
     url: str
+    status: int
+    headers: dict[str, str]
     body: bytes
-    content_type: str
-    modified: float | None
 
 
 class WebSession:
@@ -111,10 +111,7 @@ class WebSession:
         self._pool.close()
 
     def pages(self, start: str, folder: Path) -> Iterator[FoundFile]:
-        """Fetch `start`, or all pages of the sitemap `start`, and save in `folder`.
-
-        A page that cannot be fetched is yielded as a file with the reason of the failure.
-        """
+        """Save the page `start`, or the pages of a sitemap; a failed page has its reason."""
         pending = deque([start])
         seen = {start}
         for count in range(self._options.max_pages):
@@ -122,22 +119,20 @@ class WebSession:
                 return
             url = pending.popleft()
             try:
-                fetched = self.fetch(url)
-                if locations := _sitemap(fetched):
+                page = self.fetch(url)
+                if locations := _sitemap(page):
                     new = dict.fromkeys(location for location in locations if location not in seen)
                     pending.extend(new)
                     seen.update(new)
                 else:
-                    yield _save_page(fetched, folder / str(count))
+                    yield _save_page(page, folder / str(count))
             except BadDocument as error:
                 yield _failed_page(url, str(error))
         if pending:
-            yield _failed_page(
-                start, f"leads to more than {self._options.max_pages:,} pages and sitemaps; index its parts"
-            )
+            yield _failed_page(start, f"has more than {self._options.max_pages:,} pages and sitemaps; index its parts")
 
-    def fetch(self, url: str) -> FetchedPage:
-        """Return the page at `url`. Raises BadDocument with the reason of a refusal."""
+    def fetch(self, url: str) -> WebResponse:
+        """Return the page at `url`, after redirects. Raises BadDocument."""
         for _ in range(MAX_REDIRECTS + 1):
             self._check(url)
             self._wait(url)
@@ -145,7 +140,7 @@ class WebSession:
             if response.status not in REDIRECT_STATUSES:
                 if response.status != 200:
                     raise BadDocument(f"the server answered {response.status}")
-                return FetchedPage(url, response.body, response.headers.get("content-type", ""), _modified(response))
+                return response
             url = urllib.parse.urljoin(url, response.headers.get("location", ""))
         raise BadDocument(f"redirects more than {MAX_REDIRECTS} times")
 
@@ -194,20 +189,11 @@ class WebSession:
                     if time.monotonic() > deadline:
                         raise BadDocument(f"the page took longer than {self._options.page_seconds:g} s")
                 named = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in response.headers}
-                return WebResponse(response.status, named, bytes(body))
+                return WebResponse(url, response.status, named, bytes(body))
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             raise BadDocument(f"cannot be fetched: {type(error).__name__} {error}".rstrip()) from error
         except (httpcore.UnsupportedProtocol, ValueError, UnicodeError) as error:
             raise BadDocument(f"is not a usable URL: {error}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class WebResponse:
-    """The response to one request; names of headers are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 def _host(url: str) -> str:
@@ -224,12 +210,12 @@ def _modified(response: WebResponse) -> float | None:
         return None
 
 
-def _sitemap(fetched: FetchedPage) -> list[str]:
+def _sitemap(page: WebResponse) -> list[str]:
     """Return the locations of a sitemap or sitemap index, none for other pages."""
-    if not any(root.encode() in fetched.body[:SITEMAP_BYTES] for root in SITEMAP_ROOTS):
+    if not any(root.encode() in page.body[:SITEMAP_BYTES] for root in SITEMAP_ROOTS):
         return []
     try:
-        root = parse_xml(fetched.body)
+        root = parse_xml(page.body)
     except BadDocument:
         return []
     if local(root) not in SITEMAP_ROOTS:
@@ -241,10 +227,10 @@ def _failed_page(url: str, reason: str) -> FoundFile:
     return FoundFile(Path(), DocumentOrigin(url, url), failed=reason)
 
 
-def _save_page(fetched: FetchedPage, path: Path) -> FoundFile:
-    path.write_bytes(fetched.body)
-    if fetched.modified is not None:
-        os.utime(path, (fetched.modified, fetched.modified))
-    url = urllib.parse.urldefrag(fetched.url).url
-    named = format_for_media_type(fetched.content_type.split(";")[0].strip().lower())
+def _save_page(page: WebResponse, path: Path) -> FoundFile:
+    path.write_bytes(page.body)
+    if (modified := _modified(page)) is not None:
+        os.utime(path, (modified, modified))
+    url = urllib.parse.urldefrag(page.url).url
+    named = format_for_media_type(page.headers.get("content-type", "").split(";")[0].strip().lower())
     return FoundFile(path, DocumentOrigin(url, url), format=named.name if named is not None else "")
