@@ -49,10 +49,7 @@ MAX_JOBS, POLL_S = 4, 0.1  # jobs of one upload that run together
 
 
 class Client:
-    """The client of a service.  Thread-safe.
-
-    `url` and `key` default to ATTENDEX_URL and ATTENDEX_API_KEY.
-    """
+    """A thread-safe client; `url`, `key` default to ATTENDEX_URL, ATTENDEX_API_KEY."""
 
     def __init__(
         self,
@@ -74,7 +71,6 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
         self._http.close()
 
     def collections(self) -> list[CollectionAnswer]:
@@ -175,7 +171,7 @@ class Client:
 
 
 class AsyncClient:
-    """The same client for asyncio."""
+    """The client for asyncio; each method does as the method of `Client`."""
 
     def __init__(
         self,
@@ -197,43 +193,34 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._http.aclose()
 
     async def collections(self) -> list[CollectionAnswer]:
-        """Return all collections, by name."""
         return await self._send(self._calls.collections())
 
     async def collection(self, name: str) -> CollectionDetails:
-        """Return the details of a collection."""
         return await self._send(self._calls.collection(name))
 
     async def create(
         self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None
     ) -> CollectionDetails:
-        """Create an empty collection."""
         return await self._send(self._calls.create(name, encoder, fields))
 
     async def drop(self, name: str) -> None:
-        """Remove a collection and all its documents."""
         await self._send(self._calls.drop(name))
 
     async def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
-        """Return the documents that match the query, best first."""
         return await self._send(self._calls.search(collection, query, options))
 
     async def search_batch(
         self, collection: str, queries: Sequence[str], **options: Unpack[SearchOptions]
     ) -> list[SearchAnswer]:
-        """Return the answers in the order of the queries."""
         return await self._send(self._calls.search_batch(collection, queries, options))
 
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
-        """Return a document as the user added it."""
         return await self._send(self._calls.document(collection, document_id))
 
     async def documents(self, collection: str, filter: str = "") -> AsyncIterator[DocumentAnswer]:
-        """Yield all documents, or the matching ones, page by page."""
         offset, total = 0, 1
         while offset < total:
             page = await self._send(self._calls.documents(collection, filter, offset))
@@ -242,12 +229,10 @@ class AsyncClient:
             offset, total = offset + PAGE_DOCUMENTS, page.total
 
     async def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
-        """Add or replace documents in one request; with `wait`, make them searchable."""
         job = await self._send(self._calls.add(collection, documents, wait))
         return await self.finished(job) if wait else job
 
     async def upload(self, collection: str, documents: Iterable[Document] | AsyncIterable[Document]) -> UploadReport:
-        """Add or replace any number of documents in bounded requests; wait for all."""
         report, jobs = UploadReport(), list[JobAnswer]()
         async for part in parts_async(documents):
             jobs.append(await self.add(collection, part, wait=False))
@@ -258,27 +243,22 @@ class AsyncClient:
         return report
 
     async def delete(self, collection: str, ids: Texts = (), *, filter: str = "", wait: bool = True) -> JobAnswer:
-        """Delete documents by id, by filter, or both."""
         job = await self._send(self._calls.delete(collection, listed(ids), filter, wait))
         return await self.finished(job) if wait else job
 
     async def finished(self, job: JobAnswer) -> JobAnswer:
-        """Wait until a job ends.  Raises ServiceError if it failed."""
         while job.status in ("queued", "running"):
             await asyncio.sleep(POLL_S)
             job = await self._send(self._calls.job(job.collection, job.id))
         return done(job)
 
     async def embed(self, texts: Texts, *, model: str = "default", queries: bool = False) -> list[list[float]]:
-        """Return vectors of length one, in the order of the texts."""
         return await self._send(self._calls.embed(listed(texts), model, queries))
 
     async def rerank(self, query: str, documents: Texts, top_n: int | None = None) -> list[CohereResult]:
-        """Return the positions of the documents and their scores, best first."""
         return await self._send(self._calls.rerank(query, listed(documents), top_n))
 
     async def ready(self) -> bool:
-        """Check whether the service can answer requests now."""
         try:
             return (await self._http.get("/readyz")).is_success
         except httpx.TransportError:

@@ -37,10 +37,7 @@ PAGE_DOCUMENTS = 200
 
 
 class ServiceError(Exception):
-    """A failed call: `status` and `code` name the error.
-
-    `problem` is the whole problem document, if the service sent one.
-    """
+    """A failed call: its `status` and `code`, and the `problem` that the service sent."""
 
     def __init__(self, status: int, detail: str, code: str = "", problem: ProblemAnswer | None = None) -> None:
         super().__init__(f"{status}: {detail}" if status else detail)
@@ -78,7 +75,6 @@ class UploadReport:
     generation: int = 0
 
     def plus(self, job: JobAnswer) -> UploadReport:
-        """Return the report with one more job."""
         return UploadReport(
             self.added + job.added, self.unchanged + job.unchanged, max(self.generation, job.generation or 0)
         )
@@ -211,12 +207,9 @@ def pause_after(response: httpx.Response, pause: float | None) -> float | None:
 
 
 def pause_without_answer(error: httpx.TransportError, pause: float | None) -> float | None:
-    """Return the seconds until the next attempt after a transport error.
-
-    Returns None after a timeout: the same request would take too long again.
-    """
+    """Return the seconds until the next attempt; None after a timeout."""
     waited = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout)
-    return None if waited else pause
+    return None if waited else pause  # the same request would take too long again
 
 
 def read_answer(call: Call[T], response: httpx.Response) -> T:
@@ -224,9 +217,7 @@ def read_answer(call: Call[T], response: httpx.Response) -> T:
     try:
         return call.read(response)
     except ValueError as error:
-        detail = (
-            f"{response.url} did not answer as the service does; check that it is not the address of another server"
-        )
+        detail = f"{response.url} did not answer as the service does; check the address"
         raise ServiceError(response.status_code, detail, "not_understood") from error
 
 
