@@ -69,7 +69,6 @@ def _tokenizer(encoder: str) -> Tokenizer:
 
 
 def _describe(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> dict[str, Any]:
-    """Return a document and its passages as JSON."""
     return {
         "id": document.id,
         "title": document.title,

@@ -53,7 +53,7 @@ class KnownItemOptions:
     """Queries made from documents."""
 
     known_item: Annotated[
-        int, typer.Option(help="Make this many queries from documents.", rich_help_panel=KNOWN_ITEM)
+        int, typer.Option(help="Make so many queries from documents.", rich_help_panel=KNOWN_ITEM)
     ] = 0
     known_from: Annotated[str, typer.Option(help="sentence or title.", rich_help_panel=KNOWN_ITEM)] = "sentence"
     seed: Annotated[int, typer.Option(help="Seed of the choice of documents.", rich_help_panel=KNOWN_ITEM)] = 0
@@ -138,9 +138,7 @@ def _evaluate_known_items(spec: SystemSpec, known: KnownItemOptions, options: Ev
     from retrieval.search.evaluated.systems import measure_system
 
     if spec.is_url or spec.is_run or spec.request.filter:
-        raise InputError(
-            "known items are drawn from a collection on this machine, without a filter: name its directory"
-        )
+        raise InputError("known items need a collection on this machine, without a filter: name its directory")
     path = Path(spec.location)
     items = known_items(path, known.known_item, known.known_from, known.seed)
     task = known_item_task(items)
@@ -191,7 +189,6 @@ def _slices(evaluation: Evaluation, measured: MeasuredSystem, task: EvaluationTa
 
 
 def _write_per_query(evaluation: Evaluation, path: Path) -> None:
-    """Write a table with one line per query and one column per measure."""
     from retrieval.metrics.line_files import write_text
 
     rows = ["\t".join(["query-id", *evaluation.values]) + "\n"]

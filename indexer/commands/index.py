@@ -59,9 +59,7 @@ class EncoderOptions:
 class PassageOptions:
     """How documents are cut into passages."""
 
-    chunking: Annotated[
-        str, _option(PASSAGES, "auto, whole or passages; auto keeps the documents of BEIR folders whole.")
-    ] = "auto"
+    chunking: Annotated[str, _option(PASSAGES, "auto, whole or passages; auto keeps BEIR documents whole.")] = "auto"
     passage_tokens: Annotated[int, _option(PASSAGES, "Most tokens in a passage; 0: the encoder's limit.")] = 0
     overlap_tokens: Annotated[int, _option(PASSAGES, "Tokens that a passage repeats from the one before.")] = 32
 
@@ -100,7 +98,7 @@ class ReadingOptions:
     web_host: Annotated[list[str] | None, _option(READING, "Another host to fetch from.")] = None
 
     def types(self) -> Schema:
-        """Return the types of the metadata fields that --schema gives."""
+        """Return the types that --schema gives."""
         if not self.schema:
             return {}
         from retrieval.index.metadata.schema import parse_schema
@@ -111,7 +109,6 @@ class ReadingOptions:
             raise typer.BadParameter(str(error), param_hint="--schema") from error
 
     def read_options(self, types: Schema) -> ReadOptions:
-        """Return the options of the readers."""
         from indexer.readers import ReadOptions, WebOptions
 
         return ReadOptions(
@@ -145,13 +142,11 @@ class StructureOptions:
     keep: Annotated[str, _option(SEARCH, "Storage of vectors: float16 or float32.")] = "float16"
 
     def lexical(self) -> LexicalSettings:
-        """Return the settings of the lexical index."""
         from retrieval.index.storage.settings import LexicalSettings
 
         return LexicalSettings(language=self.language, k1=self.k1, b=self.b, title_weight=self.title_weight)
 
     def vectors(self) -> VectorSettings:
-        """Return the settings of the vector index."""
         from retrieval.index.storage.settings import VectorSettings
 
         return VectorSettings(dtype=self.keep, recall=self.recall, memory=self.memory, structure=self.structure)

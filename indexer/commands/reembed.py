@@ -89,7 +89,6 @@ def reembed(
 
 
 def _compare(old: Searcher, new: Searcher, task: EvaluationTask, measure: str) -> PairedComparison:
-    """Compare both encoders over the judged queries."""
     from retrieval.metrics.comparison import compare_evaluations
     from retrieval.metrics.evaluation import evaluate
     from retrieval.metrics.measures import depth_needed, parse_measures

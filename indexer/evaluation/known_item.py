@@ -44,11 +44,7 @@ class KnownItem:
 
 
 def draw_items(reader: IndexReader, count: int, part: str, seed: int) -> tuple[KnownItem, ...]:
-    """Make items from `count` live documents, drawn without replacement.
-
-    There are fewer items if fewer documents are usable.  Raises InputError if `part` is unknown, or if no document is
-    usable.
-    """
+    """Draw up to `count` live documents, and make an item of each.  Raises InputError."""
     if part not in (SENTENCE, TITLE):
         raise InputError(f"queries are made from {part!r}; choose {SENTENCE} or {TITLE}")
     if count < 1:
@@ -73,7 +69,9 @@ def extract_query(document: Document, part: str, rng: np.random.Generator) -> Kn
         title = document.title.strip()
         usable = bool(title and document.text.strip())
         return KnownItem(title, replace(document, title="", sections=(), metadata={})) if usable else None
-    starts = [0, *sentence_starts(document.text), len(document.text)]
+    boundaries = find_boundaries(document.text)
+    inner_starts = boundaries.offsets[boundaries.strengths >= BoundaryStrength.SENTENCE].tolist()
+    starts = [0, *inner_starts, len(document.text)]
     spans = [(start, end) for start, end in pairwise(starts) if _is_usable(document.text[start:end])]
     if not spans or len(starts) < 3:
         return None
@@ -83,12 +81,6 @@ def extract_query(document: Document, part: str, rng: np.random.Generator) -> Kn
     if not remaining.strip():
         return None
     return KnownItem(query, replace(document, text=remaining, sections=(), metadata={}))
-
-
-def sentence_starts(text: str) -> list[int]:
-    """Return the character offsets of all sentences but the first."""
-    found = find_boundaries(text)
-    return [int(offset) for offset in found.offsets[found.strengths >= BoundaryStrength.SENTENCE]]
 
 
 def known_item_task(items: Sequence[KnownItem]) -> EvaluationTask:
@@ -112,7 +104,7 @@ def collection_without(path: Path, items: Sequence[KnownItem]) -> Iterator[Path]
 
 
 def known_items(path: Path, count: int, part: str, seed: int) -> tuple[KnownItem, ...]:
-    """Draw items from the collection at `path`; see `draw_items`."""
+    """Draw items from the collection at `path`.  Raises NotACollection, InputError."""
     if not path.is_dir():
         raise NotACollection(f"{path}: no collection; known items need the directory of a collection on this machine")
     with open_index_reader(path) as reader:

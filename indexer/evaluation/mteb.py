@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 
 
 class AttendexSearch:
-    """A search pipeline for MTEB.
+    """A search pipeline for MTEB, with one collection for each corpus in `folder`.
 
-    `folder` has one collection per corpus; an unchanged collection is used again.  `request` has the settings of every
-    search, such as mode, weight and fusion.
+    An unchanged collection is used again.  `request` has the settings of every search, such as mode and weight.
     """
 
     def __init__(self, folder: Path | str, *, encoder: str = DEFAULT, request: SearchRequest | None = None) -> None:
@@ -51,10 +50,7 @@ class AttendexSearch:
     def index(
         self, corpus: Iterable[Mapping[str, Any]], *, task_metadata: Any, hf_split: str, hf_subset: str, **_: Any
     ) -> None:
-        """Index a corpus of `id`, `text` and an optional `title`.
-
-        Each document is one passage, as in published results.
-        """
+        """Index rows of `id`, `text` and an optional `title`, each as one passage."""
         self.close()
         name = re.sub(r"[^\w.-]+", "-", f"{task_metadata.name}-{hf_subset}-{hf_split}")
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -76,10 +72,7 @@ class AttendexSearch:
         top_ranked: Mapping[str, Sequence[str]] | None = None,
         **_: Any,
     ) -> dict[str, dict[str, float]]:
-        """Return query id → document id → score.
-
-        Scores decrease strictly, so that mteb keeps the order of equal scores.
-        """
+        """Return query id → document id → score; no scores are equal, to keep the order."""
         if self._searcher is None:
             raise InputError("there is no corpus; call `index` before `search`")
         topics = [Topic(str(row["id"]), str(row["text"])) for row in queries]
@@ -127,9 +120,7 @@ class AttendexSearch:
         if top_ranked is None:
             return min(top_k, documents)
         if documents > MAX_DEPTH:
-            raise InputError(
-                f"reranking tasks need a corpus of at most {MAX_DEPTH:,} documents; this has {documents:,}"
-            )
+            raise InputError(f"reranking tasks need a corpus of at most {MAX_DEPTH:,} documents, not {documents:,}")
         return documents
 
 

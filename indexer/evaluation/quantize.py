@@ -34,10 +34,7 @@ class QuantizationLoss:
 
 
 def draw_texts(source: Path, count: int, seed: int) -> list[str]:
-    """Draw `count` texts of the source's documents, with equal probability.
-
-    This is reservoir sampling, in one pass.  Bad and empty documents are left out.
-    """
+    """Draw texts of usable documents with equal probability, by reservoir sampling."""
     rng = np.random.default_rng(seed)
     drawn: list[str] = []
     seen = 0

@@ -1,7 +1,4 @@
-"""Tune the search settings of a collection by judged queries.
-
-Each combination of settings is measured with the collection's own searches.
-"""
+"""Tune a collection's search settings with judged queries and its own searches."""
 
 from __future__ import annotations
 
@@ -94,7 +91,6 @@ class _CachingEncoder:
         return getattr(self._encoder, name)
 
     def encode_queries(self, texts: Sequence[str], *, save_cpu: bool = False) -> Vectors:
-        """Return the vectors in the order of the texts."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             self._known.update(zip(new, self._encoder.encode_queries(new, save_cpu=save_cpu), strict=True))
@@ -102,10 +98,7 @@ class _CachingEncoder:
 
 
 class CollectionObjective:
-    """Measures the queries of a task in a collection under given settings.
-
-    Each title weight has a linked copy of the collection, which is opened once.
-    """
+    """Measures a task's queries under settings; each title weight has a linked copy."""
 
     def __init__(self, path: Path, task: EvaluationTask, measure: str, watch: ProgressCallback | None) -> None:
         self._path = path
