@@ -166,7 +166,6 @@ def make_services(
     encoders: EncoderRegistry,
     reranker: Reranker | None,
 ) -> Services:
-    """Return the services that handlers use."""
     opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, previous))
     recall = RecallWatch(opened, settings.recall_sample)
     threads = BoundedThreadPool(settings.queue.length, metrics)
@@ -198,10 +197,9 @@ def reranker_of(settings: Settings) -> Reranker | None:
 
 
 def open_warm(path: Path, encoders: EncoderRegistry, previous: Searcher | None = None) -> Searcher:
-    """Return a searcher that has answered one search.
+    """Return a searcher that answered one search, so that its files are mapped.
 
-    The first search of a caller then does not wait for files to be mapped. The searcher takes over the files that
-    `previous`, an earlier generation, holds open.
+    It takes over the files that `previous`, an earlier generation, holds open.
     """
     encoder = encoders.get(read_manifest(path).encoder.name)
     searcher = open_searcher(path, encoder=encoder, previous=previous.reader if previous else None)
@@ -238,7 +236,6 @@ async def repeat(seconds: float, tasks: Sequence[Callable[[], None]]) -> None:
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    """Return the response for an exception that a handler raised."""
     request_id = request.state.request_id
     if isinstance(error, RequestValidationError):
         problem = problem_of_validation(error.errors())

@@ -60,7 +60,6 @@ app.add_typer(keys, name="keys")
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and exit, if wanted."""
     if wanted:
         print(f"attendex {__version__}")
         raise typer.Exit

@@ -48,7 +48,6 @@ class AttendexDocumentStore:
         return default_from_dict(cls, data)
 
     def count_documents(self) -> int:
-        """Return the number of documents."""
         return self.client.collection(self.collection).documents
 
     def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
@@ -104,7 +103,6 @@ class AttendexRetriever:
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
-        """Return the best documents for the query."""
         options: dict[str, Any] = {"k": top_k or self.top_k, "filter": to_filter(filters or self.filters)}
         if self.mode:
             options["mode"] = self.mode
@@ -142,9 +140,7 @@ def to_filter(filters: dict[str, Any] | None) -> str:
             return f"NOT ({' AND '.join(inner)})"
     elif "field" in filters and "value" in filters:
         return _condition(str(filters["field"]).removeprefix("meta."), operator, filters["value"])
-    raise InputError(
-        f"filters {filters!r} are not in Haystack's form; give an operator with field and value, or conditions"
-    )
+    raise InputError(f"filters {filters!r} are not in Haystack's form; give operator, field and value, or conditions")
 
 
 def _condition(field: str, operator: Any, value: Any) -> str:

@@ -38,11 +38,9 @@ class AttendexEmbeddings(Embeddings):
         self._model = model
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Return the vectors of passages."""
         return self._client.embed(texts, model=self._model)
 
     def embed_query(self, text: str) -> list[float]:
-        """Return the vector of a query."""
         return self._client.embed([text], model=self._model, queries=True)[0]
 
 
@@ -74,10 +72,7 @@ class AttendexRetriever(BaseRetriever):
 
 
 class AttendexVectorStore(VectorStore):
-    """A collection as LangChain's vector store; the service embeds.
-
-    `filter` is an expression such as `year > 2000`.
-    """
+    """A collection as LangChain's vector store; `filter` is as `year > 2000`."""
 
     def __init__(self, client: Client, collection: str, *, mode: str | None = None) -> None:
         self._client = client
@@ -86,7 +81,6 @@ class AttendexVectorStore(VectorStore):
 
     @property
     def embeddings(self) -> Embeddings:
-        """The service's encoder."""
         return AttendexEmbeddings(self._client, self._client.collection(self._collection).encoder)
 
     @classmethod
@@ -135,7 +129,6 @@ class AttendexVectorStore(VectorStore):
         return bool(self._client.delete(self._collection, ids).deleted) if ids else False
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """Return the documents that exist."""
         found = []
         for document_id in ids:
             try:
@@ -148,7 +141,6 @@ class AttendexVectorStore(VectorStore):
         return found
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
-        """Return the best k documents."""
         return [document for document, _ in self.similarity_search_with_score(query, k, **kwargs)]
 
     def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:

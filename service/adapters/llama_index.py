@@ -20,10 +20,7 @@ except ImportError as error:
 
 
 class AttendexRetriever(BaseRetriever):
-    """Retrieves passages of a collection as nodes, best document first.
-
-    `async_client` answers `aretrieve`.
-    """
+    """Retrieves passages as nodes, best first; `async_client` answers `aretrieve`."""
 
     def __init__(
         self,
@@ -51,7 +48,6 @@ class AttendexRetriever(BaseRetriever):
 
 
 def _node(hit: HitAnswer) -> NodeWithScore:
-    """Return the best passage of a hit."""
     best = hit.passages[0] if hit.passages else None
     metadata = {name: _plain(value) for name, value in hit.metadata.items()}
     node = TextNode(

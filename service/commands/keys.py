@@ -9,14 +9,10 @@ import typer
 
 from retrieval.util.terminal import JsonOption, print_json, reports_errors, stderr, stdout
 
-KeysFile = Annotated[
-    Path, typer.Argument(help="File of keys, as `attendex serve --keys` takes it.", show_default=False)
-]
+KeysFile = Annotated[Path, typer.Argument(help="File of keys for `attendex serve --keys`.", show_default=False)]
 KeyName = Annotated[str, typer.Argument(help="Name of the key, as the log shows it.", show_default=False)]
 
-keys = typer.Typer(
-    help="API keys of the service.  A running service sees changes of the file within a second.", no_args_is_help=True
-)
+keys = typer.Typer(help="Manage API keys.  A running service reads changes within a second.", no_args_is_help=True)
 
 
 @keys.command("add")
@@ -26,7 +22,7 @@ def add(
     name: KeyName,
     role: Annotated[str, typer.Option(help="read, write or admin; each includes the ones before.")] = "read",
     collection: Annotated[
-        list[str] | None, typer.Option(help="Only this collection; may be given again.", show_default=False)
+        list[str] | None, typer.Option(help="Only this collection; repeatable.", show_default=False)
     ] = None,
 ) -> None:
     """Make a key and print it.

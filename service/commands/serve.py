@@ -32,9 +32,7 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="A setting that `attendex settings` lists.", show_default=False
-        ),
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of `attendex settings`.", show_default=False),
     ] = None,
 ) -> None:
     """Serve collections over HTTP until Ctrl-C or SIGTERM.
@@ -83,9 +81,7 @@ def run_service(directory: Path, settings: Settings) -> None:
 def check_directory(directory: Path) -> None:
     """Raise NotACollection unless the directory exists; an empty one may fill later."""
     if not directory.is_dir():
-        raise NotACollection(
-            f"{directory} is not a directory; make a collection with `attendex index SOURCE --into DIR`"
-        )
+        raise NotACollection(f"{directory} is not a directory; run `attendex index SOURCE --into DIR`")
 
 
 def check_exposure(settings: Settings) -> None:

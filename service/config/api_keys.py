@@ -103,7 +103,6 @@ class KeyRing:
 
 
 def digest_of(key: str) -> str:
-    """Return the digest of a key."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
@@ -119,7 +118,6 @@ def read_keys(file: Path) -> tuple[ApiKey, ...]:
 
 
 def _key(kept: dict[str, Any]) -> ApiKey:
-    """Return a key from a file, after a check of each part."""
     key = ApiKey(**{**kept, "collections": tuple(kept["collections"])})
     texts = (key.name, key.role, key.digest, key.created, *key.collections)
     if not all(isinstance(text, str) for text in texts) or not _DIGEST.fullmatch(key.digest):
@@ -129,10 +127,9 @@ def _key(kept: dict[str, Any]) -> ApiKey:
 
 
 def write_keys(file: Path, keys: Sequence[ApiKey]) -> None:
-    """Replace the file; only its owner can read a new file.
+    """Replace the file in one step; a new file is readable by its owner only.
 
-    A running service sees the old keys or the new keys. The owner and the permissions of the file stay; a link stays a
-    link.
+    The owner and the permissions of the file stay; a link stays a link.
     """
     content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False)
     replace_atomically(file.resolve(), content.encode(), _PrivateFiles(file))
@@ -165,9 +162,7 @@ def add_key(file: Path, name: str, role: str, collections: Sequence[str]) -> str
     created = datetime.now(UTC).isoformat(timespec="seconds")
     with _changing(file) as keys:
         if any(key.name == name for key in keys):
-            raise SettingsError(
-                f"{file} has a key named {name!r} already; choose another name, or remove that key first"
-            )
+            raise SettingsError(f"{file} has a key named {name!r} already; choose another name or remove that key")
         write_keys(file, [*keys, ApiKey(name, role.lower(), digest_of(secret), tuple(collections), created)])
     return secret
 

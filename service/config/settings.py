@@ -46,9 +46,7 @@ class RequestLimits(SettingsGroup):
     """Limits of one request.  An error message names the limit that a request exceeds."""
 
     body_bytes: PositiveInt = Field(default=8_000_000, description="Maximum size of a request body in bytes.")
-    header_bytes: PositiveInt = Field(
-        default=32_768, description="Maximum size of all request headers together, in bytes."
-    )
+    header_bytes: PositiveInt = Field(default=32_768, description="Maximum size of all request headers in bytes.")
     query_characters: PositiveInt = Field(
         default=MAX_QUERY_CHARACTERS, le=MAX_QUERY_CHARACTERS, description="Maximum length of a query in characters."
     )
@@ -61,24 +59,16 @@ class RequestLimits(SettingsGroup):
     explained: PositiveInt = Field(
         default=100, description="Maximum number of hits to explain, or passages to highlight, in one search."
     )
-    filter_characters: PositiveInt = Field(
-        default=4_000, description="Maximum length of a filter expression in characters."
-    )
-    facets: PositiveInt = Field(
-        default=MAX_FACETS, le=MAX_FACETS, description="Maximum number of facets of one search."
-    )
+    filter_characters: PositiveInt = Field(default=4_000, description="Maximum length of a filter in characters.")
+    facets: PositiveInt = Field(default=MAX_FACETS, le=MAX_FACETS, description="Maximum number of facets of a search.")
     batch: PositiveInt = Field(default=256, description="Maximum number of searches of one batch.")
     texts: PositiveInt = Field(default=2_048, description="Maximum number of texts of one embedding or rerank request.")
-    text_characters: PositiveInt = Field(
-        default=131_072, description="Maximum length of one text to embed or rerank, in characters."
-    )
+    text_characters: PositiveInt = Field(default=131_072, description="Maximum length of a text to embed or rerank.")
     documents: PositiveInt = Field(default=1_000, description="Maximum number of documents of one upload request.")
     requests: PositiveInt = Field(
         default=512, description="Maximum number of requests in progress; the service refuses more with 429 at once."
     )
-    seconds: PositiveFloat = Field(
-        default=30.0, description="Deadline of a request in seconds; after it the answer is 503."
-    )
+    seconds: PositiveFloat = Field(default=30.0, description="Deadline of a request in seconds; then it gets 503.")
 
 
 class QueueSettings(SettingsGroup):
@@ -89,15 +79,11 @@ class QueueSettings(SettingsGroup):
         description="Capacity of each queue: searches, embedding requests, other calls; more get 429. For a second "
         "after a refusal, the queues of searches and embedding requests hold a sixth of it.",
     )
-    changes: PositiveInt = Field(
-        default=256, description="Maximum number of waiting changes; the service refuses more with 429."
-    )
+    changes: PositiveInt = Field(default=256, description="Maximum number of waiting changes; more get 429.")
     batch_searches: PositiveInt = Field(default=16, description="Maximum number of searches of one batch.")
     batch_texts: PositiveInt = Field(default=64, description="Maximum number of embedding requests of one batch.")
     batch_tokens: PositiveInt = Field(default=4_096, description="Maximum number of tokens of one batch, estimated.")
-    threads: NonNegativeInt = Field(
-        default=0, description="Threads that search with encoded queries; 0: one for every two cores."
-    )
+    threads: NonNegativeInt = Field(default=0, description="Threads for encoded queries; 0: one for every two cores.")
 
     @property
     def searchers(self) -> int:
@@ -108,9 +94,7 @@ class QueueSettings(SettingsGroup):
 class RateSettings(SettingsGroup):
     """How often one key may call; without keys, one address."""
 
-    per_key: str = Field(
-        default="", description="Maximum rate of each key, such as '100/second' or '5000/minute'; empty: no limit."
-    )
+    per_key: str = Field(default="", description="Maximum rate of each key, such as '100/second'; empty: no limit.")
     failures: str = Field(
         default="30/minute",
         description="Maximum rate of requests with a wrong key or no key from one address; more get 429.",
@@ -121,13 +105,9 @@ class LogSettings(SettingsGroup):
     """The log on standard error."""
 
     format: Literal["text", "json"] = Field(default="text", description="Format of the log lines.")
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Lowest level that is written."
-    )
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Lowest level to write.")
     requests: bool = Field(default=True, description="Write a line for each request.")
-    queries: bool = Field(
-        default=False, description="Write query texts too. Off by default, because queries may be private."
-    )
+    queries: bool = Field(default=False, description="Write query texts too; they may be private.")
     slow_ms: NonNegativeFloat = Field(
         default=1_000.0, description="Requests slower than so many milliseconds are logged as slow; 0: none."
     )
@@ -141,42 +121,28 @@ class Settings(BaseSettings):
     )
 
     config: Path | None = Field(default=None, description="Settings file (TOML).")
-    host: str = Field(
-        default="127.0.0.1", description="Address to listen on; an address that other machines reach needs a key."
-    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on; only a local one needs no key.")
     port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
     insecure: bool = Field(default=False, description="Listen on an address that other machines reach without a key.")
     keys: Path | None = Field(default=None, description="File of API keys, as `attendex keys` writes it.")
-    api_key: SecretStr | None = Field(
-        default=None, description="One key with the role admin, in addition to those of the file."
-    )
-    writable: bool = Field(
-        default=True, description="Accept changes of collections; off: only searches and embeddings."
-    )
-    encoder: str = Field(
-        default="", description="Encoder of the embedding routes; empty: the encoder of the first collection."
-    )
+    api_key: SecretStr | None = Field(default=None, description="One admin key in addition to those of the file.")
+    writable: bool = Field(default=True, description="Accept changes of collections, not only searches.")
+    encoder: str = Field(default="", description="Encoder for embeddings; empty: that of the first collection.")
     runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="Runtime of the encoder.")
     precision: Literal["auto", "f32", "bf16", "int8"] = Field(default="auto", description="Precision of the encoder.")
     reranker: str = Field(
         default="",
         description="Folder of the cross-encoder for the rerank routes; empty: cosine of the encoder's vectors.",
     )
-    degrade: bool = Field(
-        default=False, description="Under overload, answer hybrid searches from the lexical index alone."
-    )
-    reload_seconds: PositiveFloat = Field(
-        default=0.5, description="Seconds between checks for changed collections and keys."
-    )
+    degrade: bool = Field(default=False, description="Under overload, answer hybrid searches from the lexical index.")
+    reload_seconds: PositiveFloat = Field(default=0.5, description="Seconds between checks of collections and keys.")
     grace_seconds: NonNegativeFloat = Field(
         default=20.0, description="Seconds that running requests and changes may take after SIGTERM."
     )
     drain_seconds: NonNegativeFloat = Field(
         default=1.0, description="Seconds after SIGTERM in which the service accepts requests while /readyz says 503."
     )
-    cors_origins: tuple[str, ...] = Field(
-        default=(), description="Origins of web pages that may call the service from a browser."
-    )
+    cors_origins: tuple[str, ...] = Field(default=(), description="Origins of the web pages that may call the service.")
     metrics: bool = Field(default=True, description="Serve Prometheus metrics at /metrics, without a key.")
     recall_sample: float = Field(
         default=0.001,

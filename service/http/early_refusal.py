@@ -42,10 +42,7 @@ class EarlyRefusalMiddleware:
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Return the awaitable of the inner layers.
-
-        A request that goes on does not pass through a coroutine of this layer.
-        """
+        """Return the inner layers' awaitable: a request that goes on costs no coroutine."""
         gate = self._lifecycle.search_gate
         if gate is None or not gate.full or self._lifecycle.closed or not self._is_refusable(scope):
             return self.app(scope, receive, send)

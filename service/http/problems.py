@@ -48,10 +48,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ProblemRule:
-    """Status and code of one exception class.
-
-    `detail` replaces the exception's message if callers must not see that message.
-    """
+    """Status and code of an exception class; `detail` hides the exception's message."""
 
     status: int
     code: str
@@ -114,7 +111,6 @@ INTERNAL = ProblemRule(500, "internal", "The service failed to answer this reque
 
 
 def problem_of(error: Exception) -> Problem:
-    """Return the problem for an exception."""
     rule = next((rule for kind, rule in RULES if isinstance(error, kind)), INTERNAL)
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Overloaded) else {}
     if rule.status == 401:
@@ -153,10 +149,7 @@ def _sentence(found: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one protocol writes errors.
-
-    `respond` takes a problem, the request's path and the request's id.
-    """
+    """How a protocol writes errors: `respond` takes problem, request path and id."""
 
     respond: Callable[[Problem, str, str], Response]
     schema: type[Answer]
@@ -240,7 +233,6 @@ class DialectTable:
                 self._dialects.setdefault(getattr(route, "path", "").partition("/{")[0], dialect)
 
     def of(self, path: str) -> Dialect:
-        """Return the dialect of a path."""
         while path and path not in self._dialects:
             path = path.rpartition("/")[0]
         return self._dialects.get(path, NATIVE)

@@ -1,7 +1,4 @@
-"""Limits of requests: their number, the size of their bodies, their time.
-
-This layer refuses a request within microseconds: before routing and before reading the body.
-"""
+"""Limits of requests: number, body size and time; refusals come before routing."""
 
 from __future__ import annotations
 
@@ -35,10 +32,7 @@ class SearchGate(Protocol):
 
 @dataclass(slots=True)
 class Lifecycle:
-    """The state of the process between start and end.
-
-    The server, the layers and the application change it; the probes read it.  It belongs to one event loop.
-    """
+    """The state of the process between start and end.  Belongs to one event loop."""
 
     draining: bool = False  # a signal came: the service is not ready, and still answers
     closed: bool = False  # new requests are refused

@@ -47,25 +47,16 @@ class Metrics:
             "attendex_request_duration_seconds", "Time from a request's head to the end of its answer.", "route"
         )
         self._refused = self._counter("attendex_refused", "Requests refused, by reason.", "reason")
-        self._in_progress = Gauge(
-            "attendex_requests_in_progress", "Requests that are being answered.", registry=self.registry
-        )
+        self._in_progress = Gauge("attendex_requests_in_progress", "Requests in progress.", registry=self.registry)
 
     def _make_search_metrics(self) -> None:
-        self._stages = self._histogram(
-            "attendex_search_duration_seconds", "Time spent on each stage of a search.", "stage"
-        )
+        self._stages = self._histogram("attendex_search_duration_seconds", "Time of each stage of a search.", "stage")
         self._encode = self._histogram("attendex_encode_duration_seconds", "Time to encode one batch of texts.")
-        self._batches = self._histogram(
-            "attendex_encode_batch_size", "Items answered as one batch.", "queue", buckets=SIZES
-        )
+        self._batches = self._histogram("attendex_encode_batch_size", "Items of each batch.", "queue", buckets=SIZES)
         self._waits = self._histogram("attendex_queue_wait_seconds", "Longest wait of a batch's items.", "queue")
-        self._degraded = self._counter(
-            "attendex_degraded_responses", "Answers given without a retriever, by retriever.", "reason"
-        )
+        self._degraded = self._counter("attendex_degraded_responses", "Answers without a retriever.", "reason")
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count one answered request."""
         key = (route, method if method in METHODS else "other", str(status))
         children = self._children.get(key)
         if children is None:
@@ -75,7 +66,6 @@ class Metrics:
         children[1].observe(seconds)
 
     def search(self, result: SearchResult) -> None:
-        """Record the stages of one search."""
         timings = result.timings_ms
         for stage, child in self._stage_children.items():
             child.observe(getattr(timings, stage) / 1000)
@@ -83,7 +73,6 @@ class Metrics:
             self._degraded.labels(retriever).inc()
 
     def encoded(self, seconds: float) -> None:
-        """Record one encoded batch."""
         self._encode.observe(seconds)
 
     def batch(self, queue: str) -> Callable[[int, float], None]:
@@ -97,7 +86,6 @@ class Metrics:
         return observe
 
     def refused(self, reason: str) -> None:
-        """Count one refusal."""
         self._refused.labels(reason).inc()
 
     def families(self, describe: Callable[[], Iterable[GaugeFamily]]) -> None:

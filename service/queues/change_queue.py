@@ -70,10 +70,7 @@ class ChangeQueue:
         self._thread.start()
 
     def close(self, grace_s: float = 0.0) -> None:
-        """Apply the waiting changes within `grace_s`, then end the thread.
-
-        A change that has not started by then fails.  A change that still runs is left alone.
-        """
+        """Apply the waiting changes within `grace_s`, fail the others, end the thread."""
         with self._woken:
             self._closes_at = time.monotonic() + grace_s
             self._woken.notify()
@@ -90,12 +87,9 @@ class ChangeQueue:
         with self._woken:
             dropped = [job for job in self._waiting if job.collection == collection]
             self._waiting = deque(job for job in self._waiting if job.collection != collection)
-        _fail(
-            dropped, CollectionNotFound(f"{collection!r} was dropped before this change was applied; create it again")
-        )
+        _fail(dropped, CollectionNotFound(f"{collection!r} was dropped before this change; create it again"))
 
     def waiting(self) -> int:
-        """Return the number of changes that wait."""
         return len(self._waiting)
 
     def submit(self, collection: str, change: CollectionChange) -> ChangeJob:
@@ -103,9 +97,7 @@ class ChangeQueue:
         self._collections.path(collection)
         with self._woken:
             if len(self._waiting) >= self._queue_length:
-                raise Overloaded(
-                    f"{len(self._waiting)} changes are waiting; try again in a few seconds", retry_after_s=2
-                )
+                raise Overloaded(f"{len(self._waiting)} changes are waiting; try again in 2 s", retry_after_s=2)
             job = ChangeJob(collection, change, frozenset(document.id for document in change.upserts))
             self._jobs[job.id] = job
             while len(self._jobs) > KEPT_JOBS:
@@ -167,9 +159,7 @@ class ChangeQueue:
 
     def _fail_waiting(self) -> None:
         fields = {"changes": len(self._waiting), "documents": sum(map(_size, self._waiting))}
-        logging.getLogger(LOGGER).error(
-            "waiting changes are lost, because the grace period is over", extra={"fields": fields}
-        )
+        logging.getLogger(LOGGER).error("the grace period is over: waiting changes are lost", extra={"fields": fields})
         _fail(self._waiting, Overloaded("the service ended before it applied the change; send the change again"))
         self._waiting.clear()
 

@@ -36,10 +36,9 @@ Answers: TypeAlias = Iterable[R | BaseException]
 
 
 class LoadShedding:
-    """The number of items that a queue holds, lower after a refusal.
+    """The capacity of a queue, which is a sixth for one second after each refusal.
 
-    The queue holds `capacity` items, or a sixth of them for one second after each refusal. A burst may fill the queue.
-    Under a flood the queue stays short, so that accepted items are answered soon.
+    A burst may fill the queue. Under a flood the queue stays short, so that accepted items are answered soon.
     """
 
     def __init__(self, capacity: int, clock: Callable[[], float] = perf_counter) -> None:
@@ -58,19 +57,15 @@ class LoadShedding:
         return max(1, self._capacity // SHEDDING_SHARE) if self.active else self._capacity
 
     def record_refusal(self) -> None:
-        """Start a second of shedding."""
         self._refused_at = self._clock()
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """Sizes of batches and numbers of threads.
-
-    `cost` is in the caller's unit, such as tokens. A batch holds at least one item, even above the cost limit.
-    """
+    """Sizes of batches and numbers of threads."""
 
     items: int
-    cost: int
+    cost: int  # in the caller's unit, such as tokens; a batch holds one item even above it
     workers: int  # threads that take batches
     eager: int = 1  # workers that take any item; the other workers wait
     min_batch: int = 1  # for so many items

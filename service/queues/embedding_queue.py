@@ -1,8 +1,7 @@
 """The queue of texts to embed, and the rerank scores that are made from it.
 
-Texts of concurrent callers that wait together are encoded together.
-A long list of texts enters the queue in parts, one after the other, so that it shares the encoder fairly with callers
-that have one text each.
+Texts that wait together are encoded together. A long list enters the queue in parts, one after the other, so that it
+shares the encoder fairly with callers that have one text each.
 """
 
 from __future__ import annotations
@@ -40,13 +39,10 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingResult:
-    """Vectors, (n, dimension), and the token count of each text.
-
-    Counts include special tokens, and leave out tokens beyond the encoder's maximum.
-    """
+    """Vectors, (n, dimension), and the token count of each text."""
 
     vectors: Vectors
-    tokens: tuple[int, ...]
+    tokens: tuple[int, ...]  # special tokens included, tokens beyond the encoder's maximum not
 
 
 class EmbeddingQueue:
@@ -73,7 +69,6 @@ class EmbeddingQueue:
         self._batcher.close()
 
     def waiting(self) -> int:
-        """Return the number of requests, or parts of requests, that wait."""
         return len(self._batcher)
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
@@ -92,10 +87,7 @@ class EmbeddingQueue:
         return EmbeddingResult(np.concatenate([result.vectors for result in results]), tokens)
 
     async def states(self, request: EmbeddingRequest) -> list[NDArray[np.float32]]:
-        """Return the token states of each text, (tokens, width).
-
-        Raises InputError if the encoder cannot show them, TooLarge for too many texts.
-        """
+        """Return each text's token states, (tokens, width).  Raises InputError, TooLarge."""
         if len(request.texts) > MAX_TEXTS_WITH_STATES:
             raise TooLarge(
                 f"{len(request.texts)} texts are more than this service shows token states of at once "

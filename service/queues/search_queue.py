@@ -67,7 +67,6 @@ class SearchQueue:
         self._lexical.close()
 
     def waiting(self) -> int:
-        """Return the number of searches that wait."""
         return len(self._encoded) + len(self._lexical)
 
     @property

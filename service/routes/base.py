@@ -79,10 +79,9 @@ class Services:
 
 
 def authorized(request: Request, role: Role, collection: str | None = None) -> Services:
-    """Return the services for a caller with `role` and access to the collection.
+    """Return the services for a caller with `role`, or a higher one, and access.
 
-    A higher role includes the lower ones. Raises Forbidden; CollectionNotFound for a collection outside the caller's
-    scope.
+    Raises Forbidden, or CollectionNotFound for a collection outside the caller's scope.
     """
     caller: Caller | None = getattr(request.state, "caller", None)
     if caller is None:  # the path is among those that need no key, by mistake

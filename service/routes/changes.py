@@ -31,9 +31,7 @@ router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_clas
 
 WAIT_SHARE = 0.8  # of a request's time limit
 
-Wait = Annotated[
-    bool, Query(description="Answer when the change is searchable; if that takes too long, answer with the job.")
-]
+Wait = Annotated[bool, Query(description="Answer when the change is searchable, or with the job if that takes long.")]
 NewName = Annotated[str, Path(description="Name of the collection.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 QUEUED: dict[int | str, dict[str, Any]] = {202: {"model": JobAnswer, "description": "The change is queued or running."}}
 

@@ -24,9 +24,7 @@ from service.schemas.collections import CollectionDetails, CollectionsAnswer, Do
 from service.schemas.pages import OverviewAnswer, ProjectionAnswer
 
 Filter = Annotated[str, Query(description="Return only matching documents, such as `year > 2000`.")]
-Id = Annotated[
-    str | None, Query(description="Return only the document with this id; the id may contain any character.")
-]
+Id = Annotated[str | None, Query(description="Return only the document with this id; it may contain any character.")]
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="Number of documents to skip.")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="Number of documents to return.")]
 
@@ -90,7 +88,6 @@ def _summary(name: str, searcher: Searcher) -> dict[str, object]:
 
 
 def details(services: Services, name: str) -> dict[str, object]:
-    """Return the answer of `GET /v1/collections/{name}`."""
     with services.collections.lease(name) as searcher:
         reader = searcher.reader
         encoder = asdict(reader.manifest.encoder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -59,23 +58,19 @@ async def qrels_txt(name: Name, request: Request) -> Response:
     return _text(trec_qrels_lines(qrels_of(await _judgments(authorized(request, Role.READ, name), name))))
 
 
-def _path(services: Services, name: str) -> Path:
-    return services.collections.path(name)
-
-
 async def _judgments(services: Services, name: str) -> tuple[Judgment, ...]:
-    return await services.threads.run(read_judgments, _path(services, name))
+    return await services.threads.run(read_judgments, services.collections.path(name))
 
 
 def _judge(services: Services, name: str, body: JudgmentBody) -> tuple[Judgment, ...]:
     with services.collections.lease(name) as searcher:
         if body.grade is not None:
             searcher.document(body.document)  # raises DocumentNotFound
-    return judge(_path(services, name), body.query, body.document, body.grade)
+    return judge(services.collections.path(name), body.query, body.document, body.grade)
 
 
 def _measures(services: Services, name: str) -> dict[str, object]:
-    judgments = read_judgments(_path(services, name))
+    judgments = read_judgments(services.collections.path(name))
     with services.collections.lease(name) as searcher:
         modes = searcher.reader.modes
         found = measure_modes(searcher.search_many, judgments, modes) if judgments else []

@@ -59,14 +59,10 @@ def checked_texts(given: str | list[str], limits: RequestLimits) -> tuple[str, .
     if not texts or not all(texts):
         raise EmptyInput("the input has no text or an empty text; give each text at least one character")
     if len(texts) > limits.texts:
-        raise TooLarge(
-            f"{len(texts):,} texts are more than this service takes at once ({limits.texts:,}); send them in parts"
-        )
+        raise TooLarge(f"{len(texts):,} texts are over the limit of {limits.texts:,}; send them in parts")
     longest = max(map(len, texts))
     if longest > limits.text_characters:
-        raise TooLarge(
-            f"a text of {longest:,} characters is longer than this service takes ({limits.text_characters:,}); split it"
-        )
+        raise TooLarge(f"a text of {longest:,} characters is over the limit of {limits.text_characters:,}; split it")
     return texts
 
 

@@ -23,9 +23,7 @@ async def livez() -> Response:
     return json_response({"status": "ok"})
 
 
-@router.get(
-    "/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}}, summary="The service is ready"
-)
+@router.get("/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}}, summary="Service is ready")
 async def readyz(request: Request) -> Response:
     """Return 503 while a collection cannot be searched, and during shutdown.
 
@@ -106,6 +104,4 @@ def _families(services: Services, version: str) -> Iterator[GaugeFamily]:
         ("collection", "bound"),
         recalls,
     )
-    yield GaugeFamily(
-        "attendex_build_info", "Version and encoders of the service.", ("version", "model", "fingerprint"), builds
-    )
+    yield GaugeFamily("attendex_build_info", "Version and encoders.", ("version", "model", "fingerprint"), builds)

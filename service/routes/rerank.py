@@ -98,9 +98,7 @@ async def _spans(request: Request, body: RerankBody, texts: Sequence[str]) -> li
     services = authorized(request, Role.READ)
     options = body.relevant_spans or RelevantSpansOptions()
     if len(texts) > MAX_TEXTS_WITH_SPANS:
-        raise TooLarge(
-            f"this service marks spans in at most {MAX_TEXTS_WITH_SPANS} documents; set top_n to that or less"
-        )
+        raise TooLarge(f"this service marks spans in at most {MAX_TEXTS_WITH_SPANS} documents; lower top_n to that")
 
     def explained() -> list[list[Span]]:
         encoder = services.encoders.get(services.encoders.resolve(""))

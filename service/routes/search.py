@@ -49,9 +49,7 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
     if len(body.searches) > limits.batch:
         raise TooLarge(f"{len(body.searches):,} searches are over the limit of {limits.batch:,}; send them in parts")
     if hits > limits.depth:
-        raise TooLarge(
-            f"the searches ask for {hits:,} hits, more than this service returns at once ({limits.depth:,}); lower k"
-        )
+        raise TooLarge(f"the searches ask for {hits:,} hits, over the limit of {limits.depth:,}; lower k")
     slots = asyncio.Semaphore(services.searches.max_concurrent)
 
     async def run(position: int, search: SearchBody) -> object:

@@ -77,9 +77,7 @@ async def tokenize(body: TokenizeBody, request: Request) -> Response:
     texts = checked_texts(body.inputs, limits)
     total = sum(map(len, texts))
     if total > limits.text_characters:  # each token becomes an object of hundreds of bytes
-        raise TooLarge(
-            f"texts of {total:,} characters together are over the limit of {limits.text_characters:,}; send fewer"
-        )
+        raise TooLarge(f"texts of {total:,} characters are over the limit of {limits.text_characters:,}; send fewer")
     encoder = await services.threads.run(services.encoders.get, services.encoders.resolve(""))
     prompt = _prompt(encoder, body.prompt_name)
     return json_response(

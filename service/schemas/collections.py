@@ -51,9 +51,7 @@ class CollectionDetails(CollectionAnswer):
     fields: dict[str, str] = Field(description="Metadata fields and their types.")
     modes: list[str] = Field(description="Modes that searches may ask for.")
     size_bytes: int = Field(description="Bytes of the open generation on disk.")
-    recall: RecallAnswer | None = Field(
-        default=None, description="Measured recall of the vector search, if it is approximate."
-    )
+    recall: RecallAnswer | None = Field(default=None, description="Measured recall of approximate vector search.")
 
 
 class CollectionsAnswer(Answer):
@@ -97,9 +95,7 @@ class DocumentsBody(RequestBody):
 
     documents: list[DocumentBody] = Field(min_length=1)
 
-    model_config = examples(
-        {"documents": [{"id": "a1", "title": "Aspirin", "text": "Aspirin thins blood.", "year": 2003}]}
-    )
+    model_config = examples({"documents": [{"id": "a1", "title": "Aspirin", "text": "It thins blood.", "year": 2003}]})
 
 
 class DeleteBody(RequestBody):

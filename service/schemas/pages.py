@@ -30,9 +30,7 @@ class AttentionBody(RequestBody):
 
     query: QueryText
     id: str = Field(min_length=1, description="A document; the answer shows its best passage for the query.")
-    side: Literal["passage", "query"] = Field(
-        default="passage", description="The text to show: the passage or the query."
-    )
+    side: Literal["passage", "query"] = Field(default="passage", description="The text to show: passage or query.")
     layer: WholeNumber = Field(default=0, ge=0, le=1_000, description="Layer of the encoder, from 0.")
 
     model_config = examples({"query": "does aspirin lower the risk of stroke", "id": "pubmed-42", "layer": 5})

@@ -31,9 +31,7 @@ class RerankBody(LenientRequestBody):
         min_length=1, description="Texts, or objects with a field `text` as in version 1 of Cohere's API."
     )
     model: str = Field(default="", description="Ignored: the service has one reranker.")
-    top_n: WholeNumber | None = Field(
-        default=None, ge=1, le=100_000, description="Number of best documents to return; default: all."
-    )
+    top_n: WholeNumber | None = Field(default=None, ge=1, le=100_000, description="Documents to return; default: all.")
     return_documents: bool = Field(default=False, description="Repeat the texts in the answer.")
     raw_scores: bool = Field(default=False, description="Return the scores of the model, not scaled to 0 … 1.")
     max_tokens_per_doc: WholeNumber | None = Field(default=None, ge=1, le=1_000_000, description="Ignored.")
@@ -43,7 +41,6 @@ class RerankBody(LenientRequestBody):
     model_config = examples({"query": "what do cats eat", "documents": ["Cats eat mice.", "Wings lift."], "top_n": 1})
 
     def texts(self) -> tuple[str, ...]:
-        """Return the texts of the documents."""
         return tuple(document if isinstance(document, str) else document.text for document in self.documents)
 
 

@@ -1,7 +1,4 @@
-"""Searches on the wire: `SearchBody` in, `SearchAnswer` out.
-
-The answers mirror the records of retrieval/types.py.
-"""
+"""Searches on the wire; the answers mirror the records of retrieval/types.py."""
 
 from __future__ import annotations
 
@@ -33,10 +30,7 @@ class ScoredSpanAnswer(Answer):
 
 
 class DenseExplanationAnswer(Answer):
-    """The parts of a cosine.
-
-    `exact` says whether the pairs and the remainder sum to the score.
-    """
+    """The parts of a cosine; `exact`: pairs and remainder sum to the score."""
 
     score: float
     exact: bool
@@ -114,9 +108,7 @@ class SearchOptionFields(BaseModel):
 
     k: WholeNumber = Field(default=10, ge=1, le=10_000, description="Number of documents to return.")
     offset: WholeNumber = Field(default=0, ge=0, le=10_000, description="Number of documents to skip, for paging.")
-    mode: ModeName | None = Field(
-        default=None, description="Retrievers to use; default: hybrid if the collection has a lexical index."
-    )
+    mode: ModeName | None = Field(default=None, description="Retrievers; default: hybrid if there is a lexical index.")
     filter: str = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
     fusion: FusionName = Field(default=DEFAULT_FUSION, description=f"How hybrid joins the rankings: {_METHODS}.")
     weight: float | None = _parameter("weight", None, "; by default chosen for the collection and the query.")
@@ -126,13 +118,9 @@ class SearchOptionFields(BaseModel):
     min_score: float | None = Field(
         default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Lowest score of a returned document."
     )
-    passages_per_document: WholeNumber = Field(
-        default=3, ge=1, le=100, description="Maximum number of passages of each hit."
-    )
+    passages_per_document: WholeNumber = Field(default=3, ge=1, le=100, description="Maximum passages of each hit.")
     fields: list[str] | None = Field(default=None, description="Metadata fields to return; default: all.")
-    highlight: bool = Field(
-        default=False, description="Mark matched words; for purely semantic matches, the nearest sentence."
-    )
+    highlight: bool = Field(default=False, description="Mark matched words; without any, the nearest sentence.")
     exact: bool = Field(default=False, description="Compare the query with every vector; do not use the ANN index.")
     explain: bool = Field(default=False, description="Explain the score of each hit.")
 
@@ -165,10 +153,7 @@ class BatchBody(RequestBody):
 
 
 class PassageAnswer(Answer):
-    """A matching passage.
-
-    `text` is the document's text from `start` to `end`, in Unicode code points.
-    """
+    """A matching passage: the document's text from `start` to `end`, in code points."""
 
     text: str
     start: int

@@ -12,9 +12,7 @@ from service.schemas.base import Answer, LenientRequestBody, WholeNumber, exampl
 class Truncation(LenientRequestBody):
     """The treatment of texts that are longer than the encoder reads."""
 
-    truncate: bool | None = Field(
-        default=None, description="false: refuse texts that are too long; default: truncate them."
-    )
+    truncate: bool | None = Field(default=None, description="false: refuse long texts; default: truncate them.")
     truncation_direction: Literal["Left", "Right", "left", "right"] = Field(
         default="right", description="Only `right` is supported: the end of a text is removed."
     )
@@ -26,9 +24,7 @@ class EmbedBody(Truncation):
 
     inputs: str | list[str] = Field(description="A text, or several.")
     normalize: bool = Field(default=True, description="Ignored: vectors of this service always have length one.")
-    dimensions: WholeNumber | None = Field(
-        default=None, ge=1, le=65_536, description="Number of leading components to keep."
-    )
+    dimensions: WholeNumber | None = Field(default=None, ge=1, le=65_536, description="Leading components to keep.")
 
     model_config = examples({"inputs": ["heat transfer", "boundary layer"]})
 
