@@ -21,6 +21,7 @@ from indexer.readers.formats.format_table import (
     format_for_suffix,
 )
 from indexer.readers.text.charsets import wide_encoding
+from indexer.readers.text.seven_bit import seven_bit_codec
 from retrieval.errors import InputError
 
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -108,7 +109,8 @@ def _detect_in_ole(stream: BinaryIO, suffix: str) -> Format:
 
 def _detect_text(head: bytes, name: str) -> Format:
     is_utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff")) or bool(wide_encoding(head))
-    if not is_utf16 and len(CONTROLS.findall(head)) > len(head) // 200:
+    has_controls = is_utf16 or bool(seven_bit_codec(head))
+    if not has_controls and len(CONTROLS.findall(head)) > len(head) // 200:
         raise SkippedFile("neither text nor a known format")
     for row in FORMATS.values():
         if row.text_start is not None and row.text_start.match(head):

@@ -1,10 +1,12 @@
-"""Decode bytes: by mark, as UTF-8, as declared, else by the likeliest encoding."""
+"""Decode bytes: by mark, escape sequences, as UTF-8, as declared, else by likelihood."""
 
 from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 
+from indexer.readers.text import seven_bit
 from retrieval.errors import BadDocument
 
 BOMS = (
@@ -14,12 +16,37 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{3,40})""", re.IGNORECASE)
+COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
+XML_DECLARED = re.compile(rb"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9_.:-]{2,40})""")
+META_DECLARED = re.compile(
+    rb"""<meta\s(?=[^>]*?(?:http-equiv\s*=\s*["']?\s*content-type|\scharset\s*=))[^>]*?charset\s*=\s*["']?\s*"""
+    rb"([A-Za-z0-9_.:-]{2,40})",
+    re.IGNORECASE,
+)
 DECLARATION_BYTES = 4096
 SAMPLE_BYTES = 1 << 18
-SUPERSETS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "us-ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030"}
+BYTES_BEFORE = 1000  # of the sample, before its first byte beyond ASCII
+# Codecs that the name of a smaller one often stands for, by Python's names.
+SUPERSETS = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "big5": "big5hkscs",
+}
+CODE_PAGE = re.compile(r"^(?:windows|ibm|dos|cp)[-_]?(\d+)")
+NOT_CHARSETS = frozenset(("idna", "punycode", "unicode_escape", "raw-unicode-escape", "unicode-escape", "undefined"))
+DOS_CODEC = "cp850"
+SIGNS = ("Cc", "Cn", "Co", "So")  # control characters and box drawings: the encoding is another one
 MIN_GOOD_LETTERS = 10  # letters beyond ASCII for each bad byte, in UTF-8 that is cut or mixed
+MAX_BAD_SHARE = 0.01  # of the characters of a text in its declared encoding
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+HIGH_BYTE = re.compile(rb"[\x80-\xff]")
 UTF16_SAMPLE_BYTES = 1024
 
 
@@ -29,28 +56,23 @@ def decode(data: bytes, encoding: str = "", *, declares: bool = False) -> str:
     `encoding` is an encoding that the caller knows. `declares` looks for a declaration in `data`, as HTML and XML have
     it. Raises BadDocument with the position of the first bad byte if no encoding fits.
     """
-    text = _decode(data, encoding or (declared_encoding(data) if declares else ""))
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    codec = codec_of(encoding) or (declared_codec(data) if declares else "")
+    return _decode(data, codec).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _decode(data: bytes, encoding: str) -> str:
-    for mark, name in BOMS:
-        if data.startswith(mark):
-            return data.decode(name, "replace")
-    if wide := wide_encoding(data):
-        return data.decode(wide, "replace")
+def _decode(data: bytes, codec: str) -> str:
+    """Decode by mark, by escape sequences, as UTF-8, as `codec`, else by likelihood."""
+    if certain := _certain_codec(data) or (codec if codec in seven_bit.CODECS and data.isascii() else ""):
+        return data.decode(certain, "replace")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         first_bad = error.start
     if _is_utf8(data + b" ", MIN_GOOD_LETTERS):  # the space completes a character that the data cut
         return data.decode("utf-8", "replace")
-    for name in (encoding, _likeliest_encoding(data)):
-        try:
-            if name:
-                return data.decode(SUPERSETS.get(name.lower(), name))
-        except (UnicodeDecodeError, LookupError):
-            continue
+    for name in (codec, _likeliest_codec(data)):
+        if name and _fits(text := data.decode(name, "replace")):
+            return text
     raise BadDocument(f"invalid UTF-8 at byte {first_bad}, and no other encoding fits; save it as UTF-8")
 
 
@@ -59,12 +81,15 @@ def encoding_of(sample: bytes) -> str:
 
     UTF-8 with a few bad bytes is UTF-8. A text with more bad bytes than good letters beyond ASCII has another encoding.
     """
-    for mark, name in BOMS:
-        if sample.startswith(mark):
-            return name
-    if wide := wide_encoding(sample):
-        return wide
-    return "utf-8" if _is_utf8(sample, 1) else _likeliest_encoding(sample) or "utf-8"
+    if certain := _certain_codec(sample):
+        return certain
+    return "utf-8" if _is_utf8(sample, 1) else _likeliest_codec(sample) or "utf-8"
+
+
+def _certain_codec(data: bytes) -> str:
+    """Return the codec that a mark, zero bytes or escape sequences tell; else ""."""
+    marked = next((name for mark, name in BOMS if data.startswith(mark)), "")
+    return marked or wide_encoding(data) or seven_bit.seven_bit_codec(data)
 
 
 def _is_utf8(sample: bytes, min_good: int) -> bool:
@@ -75,10 +100,34 @@ def _is_utf8(sample: bytes, min_good: int) -> bool:
     return bad * min_good <= good
 
 
-def declared_encoding(data: bytes) -> str:
-    """Return the encoding that an HTML or XML file declares; "" if it declares none."""
-    found = DECLARED.search(data[:DECLARATION_BYTES])
-    return found.group(1).decode("ascii") if found else ""
+def codec_of(label: str) -> str:
+    """Return Python's codec for the name of a charset; "" if it has none.
+
+    Of a charset and its superset, the superset: pages and mails that name the one often contain the other.
+    """
+    label = label.strip().lower().removeprefix("x-").removesuffix("-i")
+    label = "shift_jis" if label == "windows-31j" else label
+    if label.startswith(("iso-2022", "csiso2022", "cp5022")):
+        return seven_bit.ISO_2022
+    for name in (label, CODE_PAGE.sub(r"cp\1", label)):
+        try:
+            codec = codecs.lookup(name).name
+            b"a".decode(codec, "replace")  # fails for codecs from bytes to bytes
+        except (LookupError, ValueError):
+            continue
+        return "" if codec in NOT_CHARSETS else SUPERSETS.get(codec, codec)
+    return ""
+
+
+def declared_codec(data: bytes) -> str:
+    """Return the codec that an HTML or XML file declares; "" if it declares none.
+
+    A declaration that a parser can read byte by byte is not UTF-16, even if it says so (HTML, section 4.2.5.4).
+    """
+    head = COMMENT.sub(b"", data[:DECLARATION_BYTES])
+    found = XML_DECLARED.match(head) or META_DECLARED.search(head)
+    codec = codec_of(found.group(1).decode("ascii")) if found else ""
+    return "" if codec.startswith(("utf-16", "utf-32")) else codec
 
 
 def wide_encoding(data: bytes) -> str:
@@ -91,20 +140,21 @@ def wide_encoding(data: bytes) -> str:
     return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
 
 
-def _likeliest_encoding(data: bytes) -> str:
-    """Return the likeliest legacy encoding of `data`; "" if none fits.
+def _likeliest_codec(data: bytes) -> str:
+    """Return the codec of the likeliest legacy encoding of `data`; "" if none fits."""
+    from chardetng_py import detect
 
-    Windows-1252 wins a tie, because it is by far the most common one. It also wins for a text with few letters beyond
-    ASCII, because such a text gives no other evidence.
-    """
-    from charset_normalizer import from_bytes
+    first = HIGH_BYTE.search(data)
+    start = max(0, first.start() - BYTES_BEFORE) if first else 0
+    sample = data[start : start + SAMPLE_BYTES]
+    label = detect(sample)
+    codec = codec_of("windows-1252" if label == "ISO-8859-4" else label)  # few texts have that one, many look like it
+    return next((name for name in (codec, DOS_CODEC) if _fits(sample.decode(name, "replace"))), "")
 
-    sample = data[:SAMPLE_BYTES]
-    found = list(from_bytes(sample))
-    if not found:
-        return ""
-    best = found[0]
-    western = next((match for match in found if match.encoding == "cp1252"), None)
-    as_good = western and western.chaos <= best.chaos + 0.01 and western.coherence >= best.coherence - 0.02
-    sparse = best.coherence == 0 and sum(byte > 127 for byte in sample) < 0.15 * len(sample)
-    return "cp1252" if as_good or sparse else best.encoding
+
+def _fits(text: str) -> bool:
+    """Check for few bad bytes, and for more letters than other signs beyond ASCII."""
+    bad = text.count("\ufffd")
+    beyond_ascii = "".join(BEYOND_ASCII.findall(text))
+    signs = sum(unicodedata.category(character) in SIGNS for character in beyond_ascii)
+    return bad <= MAX_BAD_SHARE * len(text) and 2 * signs <= len(beyond_ascii)

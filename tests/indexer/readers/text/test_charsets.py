@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from indexer.readers.text.charsets import codec_of, decode
 from tests.indexer.readers.reading import read_one
 
 
@@ -34,3 +35,62 @@ def test_utf8_with_a_bad_byte_is_still_utf8(tmp_path: Path) -> None:
     text = "这是一个简单的中文文本，用于测试编码检测。"
     (tmp_path / "t.txt").write_bytes(text.encode() + b"\xff" + text.encode())
     assert read_one(tmp_path / "t.txt").text == f"{text}\ufffd{text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Die Schlüssel liegen bei Frau Böhm.", "cp1252"),
+        ("La città è più bella di sera.", "cp1252"),
+        ("Lunedì e venerdì chiuso", "cp1252"),
+        ("A reunião da câmara é amanhã às dez horas.", "cp1252"),
+        ("Äiti käy työssä tehtaalla.", "cp1252"),
+        ("España", "cp1252"),
+        ("Wstęp wolny, proszę dzwonić później.", "cp1250"),
+        ("Wstęp wolny, proszę dzwonić później.", "iso8859-2"),
+        ("Şimdi gidiyoruz, görüşürüz", "cp1254"),
+        ("Ключи у сторожа", "cp1251"),
+        ("Ключи у сторожа", "koi8-r"),
+        ("Καλημέρα κόσμε", "cp1253"),
+        ("שלום עולם", "cp1255"),
+        ("こんにちは世界", "euc_jp"),
+        ("图书馆九点开门", "gb18030"),
+        ("안녕하세요 세계", "cp949"),
+        ("Die Schlüssel für die Schleuse liegen bei Frau Böhm.", "cp850"),
+    ],
+)
+def test_short_texts_in_legacy_encodings(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '<script src="a.js" charset="utf-8"></script><meta charset=iso-8859-2>',
+        '<!-- <meta charset="utf-8"> --><meta http-equiv="Content-Type" content="text/html; charset=iso-8859-2">',
+        '<link charset="koi8-r" rel="x"><meta content="text/html; charset=ISO-8859-2" http-equiv=content-type>',
+        '<meta name="about" content="charset=koi8-r"><meta charset="latin2">',
+    ],
+)
+def test_the_declaration_of_a_page_is_in_its_meta_elements(head: str) -> None:
+    page = f"<html><head>{head}</head><body><p>Źródło wody ąę</p></body></html>"
+    assert decode(page.encode("iso8859-2"), declares=True) == page
+
+
+def test_a_declared_encoding_wins_despite_a_bad_byte() -> None:
+    text = "<?xml version='1.0' encoding='Shift_JIS'?><p>" + "来月の予算会議は第二水曜日です。" * 20
+    assert decode(text.encode("cp932") + b"\xa0\xff</p>", declares=True).startswith(text)
+
+
+def test_names_of_charsets() -> None:
+    found = {
+        name: codec_of(name) for name in ("x-sjis", "windows-949", "ISO-8859-8-I", "windows-31j", "punycode", "zlib")
+    }
+    assert found == {
+        "x-sjis": "cp932",
+        "windows-949": "cp949",
+        "ISO-8859-8-I": "iso8859-8",
+        "windows-31j": "cp932",
+        "punycode": "",
+        "zlib": "",
+    }
