@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from indexer.building.collection_lifecycle import remove_dropped
+from indexer.building.collection_lifecycle import remove_leftovers
 from retrieval.errors import AttendexError
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.protocols import Reranker
@@ -97,7 +97,7 @@ def create_app(
     lifecycle = lifecycle or Lifecycle()
     encoders = encoders or EncoderRegistry(settings.runtime, settings.precision, settings.encoder)
     if settings.encoder:
-        encoders.get(settings.encoder)  # a wrong name fails now
+        encoders.get(settings.encoder, fetch=True)  # a wrong name fails now
     reranker = reranker_of(settings)
     keys = KeyRing(settings.keys, settings.api_key.get_secret_value() if settings.api_key else None)
 
@@ -106,7 +106,7 @@ def create_app(
         services = make_services(root, settings, lifecycle, metrics, encoders, reranker)
         try:
             if services.collections.is_folder:
-                await asyncio.to_thread(remove_dropped, root)
+                await asyncio.to_thread(remove_leftovers, root)
             await asyncio.to_thread(services.collections.refresh)
             lifecycle.search_gate = services.searches
             lifecycle.refused = metrics.refused
@@ -176,7 +176,7 @@ def make_services(
         metrics=metrics,
         collections=opened,
         encoders=encoders,
-        changes=ChangeQueue(opened, settings.queue.changes),
+        changes=ChangeQueue(opened, settings.queue.changes, settings.queue.change_bytes),
         searches=SearchQueue(opened, settings, metrics, recall),
         recall=recall,
         embeddings=embeddings,

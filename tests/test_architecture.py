@@ -80,13 +80,11 @@ UNSAFE = ("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "jobl
 DISTRIBUTIONS = {
     "faiss": "faiss-cpu",
     "haystack": "haystack-ai",
-    "httpcore": "httpx",  # its own lower half
     "llama_index": "llama-index-core",
     "markdown_it": "markdown-it-py",
     "opentelemetry": "opentelemetry-sdk",
     "Stemmer": "pystemmer",
     "yaml": "pyyaml",
-    "starlette": "fastapi",
     "dateutil": "python-dateutil",
 }
 MAX_FILE_LINES = 400

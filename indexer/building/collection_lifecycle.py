@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import logging
 from pathlib import Path
 
 from indexer.writing.garbage import LOCK
@@ -19,9 +19,10 @@ from retrieval.index.storage.settings import (
 )
 from retrieval.search.encoder_check import CANARY_TEXTS
 from retrieval.types import Schema
-from retrieval.util.files import Files, locked, remove_tree
+from retrieval.util.files import Files, locked
+from retrieval.util.temporaries import sweep, temporary_path
 
-DROPPED = ".dropped."
+log = logging.getLogger(__name__)
 
 
 def new_settings(
@@ -61,20 +62,25 @@ def create_collection(
 
 
 def drop_collection(collection: Path, *, wait_s: float = 5.0) -> None:
-    """Remove a collection from the disk.
+    """Remove a collection from the disk; of a link, remove the link alone.
 
     Raises CollectionLocked.  It is first renamed, atomically: a crash leaves the collection, or a hidden folder that is
-    never served.
+    never served and that the next `remove_leftovers` removes.
     """
     files = Files()
-    with locked(collection / LOCK, wait_s=wait_s):
-        dropped = collection.with_name(f".{collection.name}{DROPPED}{secrets.token_hex(4)}")
-        files.rename(collection, dropped)
-        files.sync_directory(collection.parent)
-    remove_tree(files, dropped)
+    if collection.is_symlink():
+        files.unlink(collection)
+    else:
+        with locked(collection / LOCK, wait_s=wait_s):
+            files.rename(collection, temporary_path(collection))
+    files.sync_directory(collection.parent)
+    remove_leftovers(collection.parent, collection.name)
 
 
-def remove_dropped(folder: Path) -> None:
-    """Remove the dropped collections that a crash left in a folder of collections."""
-    for path in folder.glob(f".*{DROPPED}*"):
-        remove_tree(Files(), path)
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove the temporaries of dead processes and dropped collections; log failures.
+
+    `folder` is a folder of collections; only the leftovers of the collection `name` are removed, if it is given.
+    """
+    for failure in sweep(folder, name):
+        log.warning("a leftover cannot be removed: %s", failure)

@@ -21,7 +21,7 @@ def snapshot(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Back up one generation to a file, and check every byte.
+    """Back up one generation and the judgments to a file, and check every byte.
 
     The backup is consistent, even if writers continue meanwhile.
 
@@ -37,7 +37,7 @@ def snapshot(
         return
     stderr().print(
         f"{file}: generation {report.generation}, {report.documents:,} documents, "
-        f"{report.files} files of {report.size_bytes:,} bytes",
+        f"{report.files} files of {report.size_bytes:,} bytes, {report.judgments:,} judgments",
         markup=False,
         highlight=False,
     )
@@ -62,5 +62,7 @@ def restore(
         print_json(asdict(report))
         return
     stderr().print(
-        f"{into}: generation {report.generation}, {report.documents:,} documents", markup=False, highlight=False
+        f"{into}: generation {report.generation}, {report.documents:,} documents, {report.judgments:,} judgments",
+        markup=False,
+        highlight=False,
     )

@@ -1,17 +1,17 @@
-"""Save one generation as a `.tar.zst` file, and restore it.
+"""Save one generation, with the judgments, as a `.tar.zst` file, and restore it.
 
-The manifest is the first member.  It names all others with sizes and digests, so that a backup can hold nothing else:
-no links, no paths outside the collection, no additional bytes.
+The manifest is the first member.  It names all others with sizes and digests, except for the judgments, which come last
+if there are any.  A backup can thus hold nothing else: no links, no paths outside the collection, no additional bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import secrets
+import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -20,6 +20,13 @@ import pyarrow as pa
 
 from indexer.writing.garbage import FOLDERS
 from retrieval.errors import CorruptCollection, InputError, StorageError
+from retrieval.index.collection.judgments import (
+    JUDGMENTS,
+    Judgment,
+    decode_judgments,
+    encode_judgments,
+    read_judgments,
+)
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
 from retrieval.index.storage.manifest import (
     GENERATIONS,
@@ -30,9 +37,10 @@ from retrieval.index.storage.manifest import (
     generation_path,
     with_current_manifest,
 )
-from retrieval.util.files import Files, remove_tree, storage_errors, write_file, writing
+from retrieval.util.files import Files, storage_errors, write_file, writing
+from retrieval.util.temporaries import replacing, sweep, temporary_folder
 
-_MAX_MANIFEST_BYTES = 1 << 30
+_JSON_BYTES, _JSON_RATIO = 8 << 20, 32  # largest manifest or file of judgments; more by the bytes of the backup
 _COPY_BYTES = 1 << 20
 
 
@@ -44,6 +52,7 @@ class BackupReport:
     documents: int
     files: int
     size_bytes: int
+    judgments: int
 
 
 def save_backup(
@@ -56,18 +65,12 @@ def save_backup(
     """
     files = files or Files()
     _check_parent(target)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    sweep(target.parent, target.name)
     opened = _open_generation(collection, generation)
-    try:
-        with writing(files, temporary) as raw:
-            _write_tar(raw, opened)
-        files.rename(temporary, target)
-    except BaseException:
-        with suppress(StorageError):
-            files.unlink(temporary)
-        raise
-    files.sync_directory(target.parent)
-    return _report(opened.manifest)
+    judgments = read_judgments(collection)
+    with replacing(target, files) as raw:
+        _write_tar(raw, opened, encode_judgments(judgments) if judgments else b"")
+    return _report(opened.manifest, len(judgments))
 
 
 def _check_parent(target: Path) -> None:
@@ -106,7 +109,7 @@ class _UnclosedFile(io.RawIOBase):
         return self._file.write(data)
 
 
-def _write_tar(raw: BinaryIO, opened: _OpenGeneration) -> None:
+def _write_tar(raw: BinaryIO, opened: _OpenGeneration, judgments: bytes) -> None:
     with (
         pa.CompressedOutputStream(_UnclosedFile(raw), "zstd") as packed,
         tarfile.open(fileobj=cast(IO[bytes], packed), mode="w|", bufsize=_COPY_BYTES) as tar,
@@ -117,6 +120,8 @@ def _write_tar(raw: BinaryIO, opened: _OpenGeneration) -> None:
             file.require()
             content = io.BytesIO(file.bytes) if isinstance(file.bytes, bytes) else file.bytes
             tar.addfile(_member(path.as_posix(), file.record.size_bytes, opened.manifest), cast(IO[bytes], content))
+        if judgments:
+            tar.addfile(_member(JUDGMENTS, len(judgments), opened.manifest), io.BytesIO(judgments))
 
 
 def _member(name: str, size_bytes: int, manifest: Manifest) -> tarfile.TarInfo:
@@ -138,47 +143,91 @@ def restore_backup(archive: Path, target: Path, *, files: Files | None = None) -
     _check_parent(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: exists already; restore into a new directory")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    files.make_directory(temporary)
-    try:
-        with _reading(archive) as tar:
-            manifest = _unpack(archive, tar, temporary, files)
-        files.rename(temporary, target)
-    except BaseException:
-        with suppress(StorageError):
-            remove_tree(files, temporary)
-        raise
+    with temporary_folder(target, files, private=False) as folder:
+        with _reading(archive) as members:
+            report = _unpack(archive, members, folder, files)
+        files.rename(folder, target)
     files.sync_directory(target.parent)
-    return _report(manifest)
+    return report
+
+
+class _Members:
+    """The members of a backup, which are read in order and in bounded memory."""
+
+    def __init__(self, archive: Path, unpacked: IO[bytes]) -> None:
+        self._archive = archive
+        self._unpacked = unpacked
+        self._allowed = _COPY_BYTES  # bytes that may be unpacked before the next member
+        self._tar = tarfile.open(fileobj=cast(IO[bytes], self), mode="r|", bufsize=_COPY_BYTES)  # noqa: SIM115 - it owns no file
+
+    def read(self, size: int) -> bytes:
+        """Unpack bytes for `tarfile`, but no endless header."""
+        data = self._unpacked.read(size)
+        self._allowed -= len(data)
+        if self._allowed < 0:
+            raise tarfile.ReadError("a header is too long")
+        return data
+
+    def next(self) -> tarfile.TarInfo | None:
+        """Return the next member."""
+        self._allowed = 2 * _COPY_BYTES
+        member = self._tar.next()
+        self._allowed += member.size if member else 0
+        return member
+
+    def open(self, member: tarfile.TarInfo) -> IO[bytes]:
+        """Open a regular file."""
+        content = self._tar.extractfile(member)
+        assert content is not None
+        return content
+
+    def read_json(self, member: tarfile.TarInfo) -> bytes:
+        """Return the content of a small member: a small backup must not fill the memory."""
+        limit = _JSON_BYTES + _JSON_RATIO * self._archive.stat().st_size
+        if member.size > limit:
+            raise CorruptCollection(
+                f"holds {member.name!r} of {member.size:,} bytes; at most {limit:,} are right in a backup of this size",
+                path=self._archive,
+            )
+        return self.open(member).read()
 
 
 @contextmanager
-def _reading(archive: Path) -> Iterator[tarfile.TarFile]:
+def _reading(archive: Path) -> Iterator[_Members]:
     with storage_errors(archive):
         raw = archive.open("rb")
     try:
-        with (
-            raw,
-            pa.CompressedInputStream(raw, "zstd") as unpacked,
-            tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r|", bufsize=_COPY_BYTES) as tar,
-        ):
-            yield tar
-    except (tarfile.TarError, OSError, EOFError, pa.ArrowException) as error:
+        with raw, pa.CompressedInputStream(raw, "zstd") as unpacked:
+            yield _Members(archive, cast(IO[bytes], unpacked))
+    except (tarfile.TarError, OSError, EOFError, RecursionError, pa.ArrowException) as error:
         raise CorruptCollection(f"is not a whole backup ({error})", path=archive) from error
 
 
-def _unpack(archive: Path, tar: tarfile.TarFile, folder: Path, files: Files) -> Manifest:
-    manifest = _unpack_manifest(archive, tar)
+def _unpack(archive: Path, members: _Members, folder: Path, files: Files) -> BackupReport:
+    manifest = _unpack_manifest(archive, members)
+    _check_space(manifest, folder)
     for name in FOLDERS:
         files.make_directory(folder / name)
     wanted = {path.as_posix(): record for path, record in manifest.paths().items()}
-    while member := tar.next():
+    judgments: tuple[Judgment, ...] = ()
+    while member := members.next():
         record = wanted.pop(member.name, None)
-        if record is None or not member.isreg() or member.size != record.size_bytes:
+        if record is not None and member.isreg() and member.size == record.size_bytes:
+            _unpack_file(archive, members.open(member), folder / member.name, record, files)
+        elif member.name == JUDGMENTS and member.isreg() and not judgments:
+            judgments = decode_judgments(members.read_json(member), archive)
+        else:
             raise CorruptCollection(f"holds {member.name!r}, which its manifest does not name so", path=archive)
-        _unpack_file(archive, tar.extractfile(member), folder / member.name, record, files)
     if wanted:
         raise CorruptCollection(f"lacks {next(iter(wanted))!r}", path=archive)
+    if judgments:
+        write_file(files, folder / JUDGMENTS, encode_judgments(judgments))
+    _publish(manifest, folder, files)
+    return _report(manifest, len(judgments))
+
+
+def _publish(manifest: Manifest, folder: Path, files: Files) -> None:
+    """Write the manifest after all that it names is durable."""
     for path in sorted(each for each in folder.rglob("*") if each.is_dir()):
         files.sync_directory(path)
     data = encode_manifest(manifest)
@@ -186,19 +235,22 @@ def _unpack(archive: Path, tar: tarfile.TarFile, folder: Path, files: Files) -> 
     files.sync_directory(folder / GENERATIONS)
     write_file(files, folder / MANIFEST, data)
     files.sync_directory(folder)
-    return manifest
 
 
-def _unpack_manifest(archive: Path, tar: tarfile.TarFile) -> Manifest:
-    member = tar.next()
-    content = tar.extractfile(member) if member and member.isreg() and member.name == MANIFEST else None
-    if member is None or content is None or member.size > _MAX_MANIFEST_BYTES:
+def _check_space(manifest: Manifest, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if manifest.size_bytes > free:
+        raise StorageError(f"the files need {manifest.size_bytes:,} bytes, and {free:,} are free", path=folder.parent)
+
+
+def _unpack_manifest(archive: Path, members: _Members) -> Manifest:
+    member = members.next()
+    if member is None or not member.isreg() or member.name != MANIFEST:
         raise CorruptCollection(f"is not a backup: its first member is not {MANIFEST}", path=archive)
-    return decode_manifest(content.read(), archive)
+    return decode_manifest(members.read_json(member), archive)
 
 
-def _unpack_file(archive: Path, content: IO[bytes] | None, path: Path, record: FileRecord, files: Files) -> None:
-    assert content is not None
+def _unpack_file(archive: Path, content: IO[bytes], path: Path, record: FileRecord, files: Files) -> None:
     if not path.parent.exists():
         files.make_directory(path.parent)
     digest = hashlib.sha256()
@@ -210,5 +262,5 @@ def _unpack_file(archive: Path, content: IO[bytes] | None, path: Path, record: F
         raise CorruptCollection(f"{path.name} differs from its digest", path=archive)
 
 
-def _report(manifest: Manifest) -> BackupReport:
-    return BackupReport(manifest.generation, manifest.documents, len(manifest.paths()), manifest.size_bytes)
+def _report(manifest: Manifest, judgments: int) -> BackupReport:
+    return BackupReport(manifest.generation, manifest.documents, len(manifest.paths()), manifest.size_bytes, judgments)

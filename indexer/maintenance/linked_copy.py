@@ -17,6 +17,7 @@ from indexer.writing.garbage import FOLDERS
 from retrieval.errors import CorruptCollection
 from retrieval.index.storage.checksums import REPAIR
 from retrieval.index.storage.manifest import MANIFEST, Manifest, encode_manifest, generation_path, with_current_manifest
+from retrieval.util.temporaries import temporary_folder
 
 
 @contextmanager
@@ -27,16 +28,16 @@ def linked_copy(collection: Path) -> Iterator[Path]:
     NotACollection, CorruptCollection.
     """
     name = collection.resolve().name
-    with tempfile.TemporaryDirectory(dir=_scratch_parent(collection), prefix=f".{name}-") as scratch:
-        copy = Path(scratch) / name
+    with temporary_folder(_scratch_parent(collection) / name) as scratch:
+        copy = scratch / name
         _copy_current(collection, copy)
         yield copy
 
 
-def _scratch_parent(collection: Path) -> Path | None:
-    """Return the parent folder of the collection, or None if it cannot be written to."""
+def _scratch_parent(collection: Path) -> Path:
+    """Return the parent folder of the collection, or the system's if it is read-only."""
     parent = collection.resolve().parent
-    return parent if os.access(parent, os.W_OK) else None
+    return parent if os.access(parent, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def _copy_current(collection: Path, copy: Path) -> None:

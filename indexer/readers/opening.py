@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -20,7 +19,14 @@ from indexer.readers.formats.detect import starts_with_magic
 from indexer.readers.formats.dispatch import utc_date, with_file_metadata
 from indexer.readers.formats.format_table import FORMATS, format_for_suffix
 from indexer.readers.formats.ocr import check_ocr
-from indexer.readers.sandbox.parser_pool import FileEnded, FileStarted, ParserMessage, ParserPool, ParserTask
+from indexer.readers.sandbox.parser_pool import (
+    FileEnded,
+    FileStarted,
+    ParserMessage,
+    ParserPool,
+    ParserTask,
+    scratch_folder,
+)
 from indexer.readers.sources.folders import FoundFile, find_beir_corpus, walk
 from indexer.readers.sources.paths import STDIN, check_source, is_url
 from retrieval.errors import BadDocument
@@ -30,7 +36,6 @@ from retrieval.util.files import storage_errors
 NO_DOCUMENT = "holds no document"
 MAX_WORKERS = 4
 MAGIC_BYTES = 64  # more than the longest magic bytes
-TEMPORARY_PREFIX = "attendex-read-"
 
 
 def open_documents(
@@ -62,8 +67,8 @@ def _ignore_outcome(outcome: FileOutcome) -> None:
 
 def _read_standard_input(options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
     """Read standard input through a temporary file: most formats need to seek."""
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
-        path = Path(folder) / "stdin"
+    with scratch_folder() as folder:
+        path = folder / "stdin"
         with storage_errors(path), path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         found = FoundFile(path, DocumentOrigin("standard input", options.id_prefix + "stdin"))
@@ -74,8 +79,8 @@ def _read_web(url: str, web: WebOptions, options: ReadOptions, on_file: FileList
     """Save a page, or the pages of a sitemap, to temporary files and read those."""
     from indexer.readers.sources.web import WebSession
 
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder, WebSession(web, url) as session:
-        yield from read_files(session.pages(url, Path(folder)), Path(url), options, on_file)
+    with scratch_folder() as folder, WebSession(web, url) as session:
+        yield from read_files(session.pages(url, folder), Path(url), options, on_file)
 
 
 def _read_path(path: Path, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:

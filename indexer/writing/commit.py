@@ -28,7 +28,8 @@ from retrieval.index.storage.manifest import (
 )
 from retrieval.index.storage.npy import npy_bytes
 from retrieval.types import Bitmap, Rows
-from retrieval.util.files import Files, locked, replace_atomically, write_file
+from retrieval.util.files import Files, locked, write_file
+from retrieval.util.temporaries import replace_atomically
 
 
 @dataclass(frozen=True, slots=True)

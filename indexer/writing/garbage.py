@@ -28,6 +28,7 @@ from retrieval.index.storage.manifest import (
     read_manifest,
 )
 from retrieval.util.files import Files, lock_is_held, remove_tree
+from retrieval.util.temporaries import is_abandoned, is_temporary
 
 LOCK = "lock"
 MERGE_LOCK = "merge.lock"
@@ -67,10 +68,8 @@ def collect_garbage(collection: Path, retention: Retention, files: Files) -> Non
         kept = [current, *_keep_older(collection, current, retention, files)]
     for path in orphaned_paths(collection, kept):
         full = collection / path
-        if full.is_dir() and not full.is_symlink():
+        if os.path.lexists(full):  # else it was removed with its folder
             remove_tree(files, full)
-        elif full.exists() or full.is_symlink():  # else it was removed with its folder
-            files.unlink(full)
 
 
 def _keep_older(collection: Path, current: Manifest, retention: Retention, files: Files) -> list[Manifest]:
@@ -119,9 +118,17 @@ def orphaned_paths(collection: Path, kept: Sequence[Manifest]) -> list[Path]:
         in_merge = merging and path.parts[0] == SEGMENTS and path.parts[1].startswith(MERGE_PREFIX)
         resumable = path.parts[:2] in interrupted or (interrupted and path == Path(JOURNAL))
         resumable = resumable or path.parts[:2][-1].startswith(reembedded)
-        if not in_merge and not resumable:
+        if not in_merge and not resumable and _is_own(collection, path):
             orphans.append(path)
     return orphans
+
+
+def _is_own(collection: Path, path: Path) -> bool:
+    """Check whether a writer made an unnamed file; other files stay."""
+    top = path.parts[0]
+    if len(path.parts) == 1 and is_temporary(top):
+        return is_abandoned(collection / path)  # else another process is about to rename it, such as new judgments
+    return top in (*FOLDERS, JOURNAL) or top.startswith(REEMBED_PREFIX)
 
 
 def _named_paths(kept: Sequence[Manifest]) -> set[str]:

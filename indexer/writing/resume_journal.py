@@ -15,7 +15,8 @@ from retrieval.errors import CorruptCollection, InputError
 from retrieval.index.storage.manifest import SegmentRecord, seal, segment_from_json, segment_to_json, unseal
 from retrieval.index.storage.settings import CollectionSettings, settings_from_json, settings_to_json
 from retrieval.types import FieldType, Schema
-from retrieval.util.files import Files, replace_atomically
+from retrieval.util.files import Files
+from retrieval.util.temporaries import replace_atomically
 
 JOURNAL = "pending.json"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from retrieval.errors import BadJudgments
-from retrieval.util.files import replace_atomically, storage_errors
+from retrieval.util.files import storage_errors
+from retrieval.util.temporaries import replace_atomically
 
 
 def read_text(path: Path) -> str:

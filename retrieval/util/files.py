@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ try:
 except ImportError as error:
     raise ImportError("Attendex locks files with fcntl, which Windows lacks; use Linux, macOS or WSL") from error
 
-_BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 20
 _POLL_S = 0.05
 
 
@@ -103,7 +102,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"{reason}; files that were written before are unchanged", path=path) from error
 
 
-class _Output(io.RawIOBase):
+class NewFile(io.RawIOBase):
     """A new file whose writes go through `Files`."""
 
     def __init__(self, files: Files, path: Path) -> None:
@@ -116,6 +115,9 @@ class _Output(io.RawIOBase):
 
     def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
         return self._files.write(self._descriptor, self._path, memoryview(data))
+
+    def fileno(self) -> int:
+        return self._descriptor
 
     def seekable(self) -> bool:
         return True
@@ -135,9 +137,9 @@ class _Output(io.RawIOBase):
 @contextmanager
 def writing(files: Files, path: Path) -> Iterator[BinaryIO]:
     """Open a new buffered file; fsync it if the block ends without an error."""
-    raw = _Output(files, path)
+    raw = NewFile(files, path)
     try:
-        buffered = io.BufferedWriter(cast(io.RawIOBase, raw), _BUFFER_BYTES)
+        buffered = io.BufferedWriter(cast(io.RawIOBase, raw), BUFFER_BYTES)
         yield buffered
         buffered.flush()
         raw.sync()
@@ -151,22 +153,11 @@ def write_file(files: Files, path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def replace_atomically(path: Path, data: bytes, files: Files | None = None) -> None:
-    """Replace a file durably; readers see the old or the new bytes, never a mixture."""
-    files = files or Files()
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        write_file(files, temporary, data)
-        files.rename(temporary, path)
-    except BaseException:
-        with suppress(StorageError):  # report the first error
-            files.unlink(temporary)
-        raise
-    files.sync_directory(path.parent)  # the rename itself must survive a power cut
-
-
 def remove_tree(files: Files, path: Path) -> None:
-    """Remove a directory and its contents.  Links are removed, not followed."""
+    """Remove a file, a link, or a directory and its contents.  No link is followed."""
+    if path.is_symlink() or not path.is_dir():
+        files.unlink(path)
+        return
     with storage_errors(path):
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     for entry in entries:
@@ -219,7 +210,7 @@ def take_lock(path: Path, *, wait_s: float = 0.0) -> FileLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             _wait_for_lock(descriptor, path, deadline)
-            if _is_named(descriptor, path):
+            if is_named(descriptor, path):
                 with storage_errors(path):
                     _write_owner(descriptor)
                 return FileLock(path, descriptor)
@@ -230,13 +221,13 @@ def take_lock(path: Path, *, wait_s: float = 0.0) -> FileLock:
 
 
 def _wait_for_lock(descriptor: int, path: Path, deadline: float) -> None:
-    while not _try_lock(descriptor, path):
+    while not try_lock(descriptor, path):
         if time.monotonic() >= deadline:
             raise CollectionLocked(f"{path}: held by {_read_owner(descriptor)}; wait for it to end, then try again")
         time.sleep(_POLL_S)
 
 
-def _is_named(descriptor: int, path: Path) -> bool:
+def is_named(descriptor: int, path: Path) -> bool:
     """Check whether the open file is the file that has this name now."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
@@ -251,12 +242,19 @@ def lock_is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not _try_lock(descriptor, path)
+        return not try_lock(descriptor, path)
     finally:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int, path: Path) -> bool:
+def share_lock(descriptor: int) -> None:
+    """Hold off `try_lock` until the file is closed, if the file system has locks."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def try_lock(descriptor: int, path: Path) -> bool:
+    """Lock an open file; return False if another process has it.  Raises StorageError."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

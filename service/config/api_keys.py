@@ -22,7 +22,8 @@ from stat import S_IMODE
 from typing import Any
 
 from retrieval.errors import SettingsError
-from retrieval.util.files import Files, locked, replace_atomically
+from retrieval.util.files import Files, locked
+from retrieval.util.temporaries import replace_atomically
 
 PREFIX = "ax_"
 WAIT_S = 10.0  # while another command changes the same file

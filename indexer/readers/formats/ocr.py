@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -14,6 +16,7 @@ from indexer.readers.base.options import ReadOptions
 from indexer.readers.text.reflow import WIDE
 from indexer.readers.text.text_builder import one_line
 from retrieval.errors import BadDocument, InputError
+from retrieval.util.processes import die_with_parent
 
 PROGRAM = "tesseract"
 DPI = 300
@@ -81,7 +84,14 @@ def read_page(page: Any, options: ReadOptions) -> OcrResult:
 def _read_words(picture: bytes, languages: str) -> list[_OcrWord]:
     command = [PROGRAM, "stdin", "stdout", "-l", languages, "tsv"]
     try:
-        done = subprocess.run(command, input=picture, capture_output=True, timeout=PAGE_SECONDS, check=False)
+        done = subprocess.run(
+            command,
+            input=picture,
+            capture_output=True,
+            timeout=PAGE_SECONDS,
+            check=False,
+            preexec_fn=partial(die_with_parent, os.getpid()),  # safe: a parser process has one thread
+        )
     except subprocess.TimeoutExpired as error:
         raise BadDocument(f"tesseract takes more than {PAGE_SECONDS} s for a page") from error
     if done.returncode:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from indexer.readers.sandbox.wire import (
     write_frame,
 )
 from retrieval.errors import BadDocument
+from retrieval.util.temporaries import temporary_folder
 
 MAX_QUEUED_MESSAGES = 64  # of one file
 FILES_PER_PROCESS = 500  # then a new process starts, in case a parser leaks memory
@@ -47,7 +47,14 @@ SINGLE_THREAD_VARIABLES = (
     "ARROW_IO_THREADS",
 )
 
+SCRATCH = "attendex-read"
+
 T = TypeVar("T")
+
+
+def scratch_folder() -> contextlib.AbstractContextManager[Path]:
+    """Return a private folder for temporary files, in the system's folder."""
+    return temporary_folder(Path(tempfile.gettempdir()) / SCRATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,9 @@ class ParserPool:
         self._limits = limits
         self._tasks: queue.SimpleQueue[ParserTask | None] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._scratch = tempfile.mkdtemp(prefix="attendex-read-")
-        self._threads = [_ParserThread(self._tasks, self._closing, self._scratch, limits) for _ in range(workers)]
+        self._scratch = contextlib.ExitStack()
+        scratch = str(self._scratch.enter_context(scratch_folder()))
+        self._threads = [_ParserThread(self._tasks, self._closing, scratch, limits) for _ in range(workers)]
 
     def __enter__(self) -> ParserPool:
         return self
@@ -122,7 +130,7 @@ class ParserPool:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.close()
 
 
 class _ParserThread(threading.Thread):
@@ -285,7 +293,7 @@ def _start(scratch: str) -> subprocess.Popen[bytes]:
     single_thread = dict.fromkeys(SINGLE_THREAD_VARIABLES, "1")
     environment = {**os.environ, **single_thread, "TMPDIR": scratch, "PYTHONPATH": roots, "PYTHONHASHSEED": "0"}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "indexer.readers.sandbox.worker"],
+        [sys.executable, "-P", "-m", "indexer.readers.sandbox.worker", str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,

@@ -1,4 +1,4 @@
-"""Run a parser process: `python -m indexer.readers.sandbox.worker`.
+"""Run a parser process: `python -m indexer.readers.sandbox.worker PARENT`.
 
 The process reads requests (one file each) from its standard input. It writes documents, errors and an end message to
 its standard output. It limits its memory, CPU time, open files and written bytes, so that a hostile file ends this
@@ -21,13 +21,15 @@ from indexer.readers.formats.detect import SkippedFile
 from indexer.readers.formats.dispatch import as_bad_document, read_stream
 from indexer.readers.sandbox.wire import OUT_OF_MEMORY, pack_bad, pack_document, read_frame, unpack_options, write_frame
 from retrieval.errors import BadDocument
+from retrieval.util.processes import die_with_parent
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_OPEN_FILES = 64
 
 
 def main() -> None:
-    """Answer requests until standard input ends."""
+    """Answer requests until standard input ends or the parent process dies."""
+    die_with_parent(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "wb")
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)  # a parser may print; its output must not mix with the answers

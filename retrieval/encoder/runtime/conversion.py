@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 import warnings
 from contextlib import suppress
 from dataclasses import asdict
@@ -22,9 +21,10 @@ from typing import TYPE_CHECKING
 
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder
 from retrieval.encoder.runtime.token_batches import GRAPH_INPUTS, TokenBatch
-from retrieval.errors import EncoderError
+from retrieval.errors import EncoderError, StorageError
 from retrieval.types import EncoderFingerprint
 from retrieval.util.files import sync_path
+from retrieval.util.temporaries import temporary_folder
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -110,7 +110,7 @@ def _cached_graph(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: 
     graph = export_graph(folder)
     try:
         save_graph(graph, path)
-    except OSError as error:
+    except (OSError, StorageError) as error:
         logger.warning("the converted encoder cannot be kept in %s (%s); every start converts it again", path, error)
     return graph
 
@@ -138,20 +138,16 @@ def save_graph(graph: ov.Model, path: Path) -> None:
     import openvino as ov
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    with temporary_folder(path, private=False) as temporary:  # another user may run the service
         try:
             ov.save_model(graph, temporary / MODEL_FILE, compress_to_fp16=False)
         except RuntimeError as error:  # the library's report of a full disk
             raise OSError(str(error)) from error
         for file in (temporary / MODEL_FILE, temporary / WEIGHTS_FILE):
             sync_path(file)
-        temporary.chmod(0o755)  # mkdtemp makes it private; another user may run the service
         with suppress(FileExistsError, OSError):
             temporary.rename(path)  # fails if another process was first; its folder is as good
         sync_path(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def export_graph(folder: EncoderFolder) -> ov.Model:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -20,7 +19,8 @@ from retrieval.encoder.checkpoint.model_folder import INT8_FOLDER, EncoderFolder
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 from retrieval.encoder.runtime.conversion import MIXED, SCORES, save_graph
 from retrieval.encoder.runtime.token_batches import TokenBatch
-from retrieval.errors import EncoderError, InputError, MissingExtra
+from retrieval.errors import EncoderError, InputError, MissingExtra, StorageError
+from retrieval.util.temporaries import temporary_folder
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -66,18 +66,15 @@ def write_quantized(folder: EncoderFolder, graph: ov.Model, out: Path) -> None:
     """Copy `folder` and add the int8 graph; `out` appears complete or not at all."""
     refuse_existing(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
-        shutil.copytree(folder.path, temporary, dirs_exist_ok=True, ignore=_files_left_out)
-        save_graph(graph, temporary / INT8_FOLDER)
-        temporary.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
-    except OSError as error:
+        with temporary_folder(out, private=False) as temporary:
+            shutil.copytree(folder.path, temporary, dirs_exist_ok=True, ignore=_files_left_out)
+            save_graph(graph, temporary / INT8_FOLDER)
+            if out.exists():
+                out.rmdir()
+            temporary.rename(out)
+    except (OSError, StorageError) as error:
         raise EncoderError(f"{out} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _files_left_out(directory: str, names: list[str]) -> list[str]:

@@ -6,12 +6,14 @@ The file belongs to the collection, not to a generation.  Each change replaces i
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from retrieval.errors import CorruptCollection, InputError
-from retrieval.util.files import locked, replace_atomically, storage_errors
+from retrieval.util.files import locked, storage_errors
+from retrieval.util.temporaries import replace_atomically
 
 JUDGMENTS = "judgments.json"
 JUDGMENTS_LOCK = "judgments.lock"
@@ -44,18 +46,29 @@ def read_judgments(collection: Path) -> tuple[Judgment, ...]:
             data = path.read_bytes()
         except FileNotFoundError:
             return ()
+    return decode_judgments(data, path)
+
+
+def decode_judgments(data: bytes, path: Path) -> tuple[Judgment, ...]:
+    """Decode the bytes of the file `path`.  Raises CorruptCollection."""
     try:
         return tuple(Judgment(**record) for record in json.loads(data)["judgments"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CorruptCollection(
             f"is not a file of judgments ({error}); move it away to start a new file", path=path
         ) from error
 
 
+def encode_judgments(judgments: Sequence[Judgment]) -> bytes:
+    """Return judgments as the bytes of their file."""
+    content = {"version": 1, "judgments": [asdict(judgment) for judgment in judgments]}
+    return json.dumps(content, ensure_ascii=False, indent=1).encode()
+
+
 def judge(collection: Path, query: str, document: str, grade: int | None) -> tuple[Judgment, ...]:
     """Set the grade of a document for a query; return all judgments.
 
-    None removes the judgment.      Raises InputError for a grade outside 0 to 3, an empty query or too many judgments.
+    None removes the judgment.  Raises InputError for a grade outside 0 to 3, an empty query or too many judgments.
     """
     query = " ".join(query.split())
     if not query or not document:
@@ -72,6 +85,5 @@ def judge(collection: Path, query: str, document: str, grade: int | None) -> tup
         if len(known) > MAX_JUDGMENTS:
             raise InputError(f"{MAX_JUDGMENTS:,} judgments are the limit; download them and start a new file")
         judgments = tuple(known.values())
-        content = {"version": 1, "judgments": [asdict(judgment) for judgment in judgments]}
-        replace_atomically(collection / JUDGMENTS, json.dumps(content, ensure_ascii=False, indent=1).encode())
+        replace_atomically(collection / JUDGMENTS, encode_judgments(judgments))
     return judgments

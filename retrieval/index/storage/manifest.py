@@ -288,7 +288,10 @@ def unseal(data: bytes, path: Path) -> dict[str, JsonValue]:
         raise CorruptCollection(f"is damaged: not a sealed JSON document; {REPAIR}", path=path)
     if data != body + _checksum(body + _END):
         raise CorruptCollection(f"is damaged: its checksum differs; {REPAIR}", path=path)
-    return json.loads(body + _END)  # type: ignore[no-any-return]
+    try:
+        return json.loads(body + _END)  # type: ignore[no-any-return]
+    except (ValueError, RecursionError) as error:
+        raise CorruptCollection(f"is damaged: not a JSON document ({error}); {REPAIR}", path=path) from error
 
 
 def _checksum(data: bytes) -> bytes:

@@ -39,7 +39,8 @@ from retrieval.index.vectors.recall_queries import interleave, make_queries
 from retrieval.index.vectors.recall_tuning import Tuner, Tuning
 from retrieval.index.vectors.store import StoredVectors
 from retrieval.types import Rows, Vectors
-from retrieval.util.files import Files, replace_atomically
+from retrieval.util.files import Files
+from retrieval.util.temporaries import replace_atomically
 
 HELD_OUT = 1000
 HELD_OUT_SHARE = 0.05  # of a small segment, at most

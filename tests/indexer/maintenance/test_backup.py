@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import pytest
 
 from indexer.maintenance.backup import restore_backup, save_backup
 from indexer.maintenance.verify import verify
-from retrieval.errors import CorruptCollection, InputError
+from retrieval.errors import CorruptCollection, InputError, StorageError
+from retrieval.index.collection.judgments import judge, read_judgments
 from retrieval.index.storage.manifest import read_manifest
 from tests.indexer.faults import grown, state
 
@@ -161,3 +164,85 @@ def test_what_is_not_an_archive_is_refused(bench: Any) -> None:
         with pytest.raises(CorruptCollection, match=r"backup\.tar\.zst"):
             restore_backup(archive, bench.folder / "copy")
         assert not (bench.folder / "copy").exists()
+
+
+def test_judgments_are_saved_with_any_generation(bench: Any) -> None:
+    grown(bench)
+    judge(bench.path, "größe", "a", 3)
+    judge(bench.path, "size", "b", 0)
+    for generation in (None, 2):
+        archive, copy = bench.folder / f"{generation}.tar.zst", bench.folder / f"copy {generation}"
+        assert save_backup(bench.path, archive, generation).judgments == 2
+        assert restore_backup(archive, copy).judgments == 2
+        assert read_judgments(copy) == read_judgments(bench.path)
+        assert verify(copy).ok
+        assert verify(copy).orphans == ()
+
+
+def test_damaged_judgments_are_neither_saved_nor_restored(bench: Any) -> None:
+    grown(bench)
+    judge(bench.path, "size", "a", 3)
+    save_backup(bench.path, bench.folder / "backup.tar.zst")
+    for damage in (b"{", b'{"judgments": [{"query": 1}]}', b"[" * 100_000):
+        members = members_of(bench.folder / "backup.tar.zst")
+        members[-1] = (tarfile.TarInfo("judgments.json"), damage)
+        members[-1][0].size = len(damage)
+        with pytest.raises(CorruptCollection, match=r"changed\.tar\.zst"):
+            restore_backup(write_archive(bench.folder / "changed.tar.zst", members), bench.folder / "copy")
+        (bench.path / "judgments.json").write_bytes(damage)
+        with pytest.raises(CorruptCollection, match="not a file of judgments"):
+            save_backup(bench.path, bench.folder / "other.tar.zst")
+    assert sorted(each.name for each in bench.folder.iterdir()) == ["backup.tar.zst", "changed.tar.zst", "collection"]
+
+
+BOMB_BYTES = 256 << 20
+
+
+def manifest_bomb(members: Members) -> None:
+    members[0] = (tarfile.TarInfo("manifest.json"), bytes(BOMB_BYTES))
+
+
+def judgments_bomb(members: Members) -> None:
+    members.append((tarfile.TarInfo("judgments.json"), b" " * BOMB_BYTES))
+
+
+def header_bomb(members: Members) -> None:
+    member = tarfile.TarInfo("manifest.json")
+    member.type = tarfile.XHDTYPE
+    members.insert(0, (member, b"19 path=manifest.js\n" * (BOMB_BYTES // 20)))
+
+
+def name_bomb(members: Members) -> None:
+    member = tarfile.TarInfo("name")
+    member.type = tarfile.GNUTYPE_LONGNAME
+    members.insert(1, (member, b"n" * BOMB_BYTES))
+
+
+@pytest.mark.parametrize("change", [manifest_bomb, judgments_bomb, header_bomb, name_bomb])
+def test_a_small_backup_cannot_fill_the_memory(bench: Any, change: Callable[[Members], None]) -> None:
+    grown(bench)
+    save_backup(bench.path, bench.folder / "backup.tar.zst")
+    members = members_of(bench.folder / "backup.tar.zst")
+    change(members)
+    for member, data in members:
+        member.size = len(data)
+    archive = write_archive(bench.folder / "bomb.tar.zst", members)
+    assert archive.stat().st_size < 1 << 20
+    del members
+    tracemalloc.start()
+    with pytest.raises(CorruptCollection, match=r"bomb\.tar\.zst"):
+        restore_backup(archive, bench.folder / "copy")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 << 20
+    assert sorted(each.name for each in bench.folder.iterdir()) == ["backup.tar.zst", "bomb.tar.zst", "collection"]
+
+
+def test_a_backup_that_needs_more_space_than_is_free_is_refused(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    grown(bench)
+    save_backup(bench.path, bench.folder / "backup.tar.zst")
+    usage = shutil.disk_usage(bench.folder)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(StorageError, match="and 100 are free"):
+        restore_backup(bench.folder / "backup.tar.zst", bench.folder / "copy")
+    assert sorted(each.name for each in bench.folder.iterdir()) == ["backup.tar.zst", "collection"]

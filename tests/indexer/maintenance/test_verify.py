@@ -20,6 +20,7 @@ from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.types import Passage
 from retrieval.util.files import Files
+from retrieval.util.temporaries import replacing, temporary_path
 
 
 @pytest.fixture
@@ -149,10 +150,22 @@ def test_damage_is_found_beside_writers_too(bench: Any, monkeypatch: pytest.Monk
 def test_orphans_are_listed_and_do_no_harm(bench: Any) -> None:
     bench.add(bench.document("a"))
     (bench.path / "segments" / "000009-ffffffff").mkdir()
-    (bench.path / "notes.txt").write_text("not ours")
+    left = temporary_path(bench.path / "manifest.json")
+    left.write_text("left by a process that died")
     found = verify(bench.path)
     assert found.ok
-    assert found.orphans == ("notes.txt", "segments/000009-ffffffff")
+    assert found.orphans == (left.name, "segments/000009-ffffffff")
+
+
+def test_files_that_no_writer_made_are_no_orphans_and_stay(bench: Any) -> None:
+    bench.add(bench.document("a"))
+    (bench.path / "notes.txt").write_text("not ours")
+    with replacing(bench.path / "judgments.json", Files()) as file:
+        file.write(b'{"version": 1, "judgments": []}')
+        bench.add(bench.document("b"))
+        assert verify(bench.path).orphans == ()
+    assert (bench.path / "notes.txt").read_text() == "not ours"
+    assert (bench.path / "judgments.json").exists()
 
 
 def test_passages_beyond_their_text_are_found(bench: Any) -> None:

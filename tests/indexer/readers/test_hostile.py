@@ -67,7 +67,7 @@ def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def leftovers() -> set[Path]:
     """Return the temporary files of the readers."""
-    return set(Path(tempfile.gettempdir()).glob("attendex-read-*"))
+    return set(Path(tempfile.gettempdir()).glob(".attendex-read.*"))
 
 
 LIMITS = ReadLimits(wall_seconds=60, cpu_seconds=2, memory_bytes=600 << 20, text_bytes=8 << 20)

@@ -17,13 +17,13 @@ from retrieval.util.files import (
     lock_is_held,
     locked,
     remove_tree,
-    replace_atomically,
     storage_errors,
     sync_path,
     take_lock,
     write_file,
     writing,
 )
+from retrieval.util.temporaries import replace_atomically
 
 
 def test_replacing_leaves_the_new_bytes_and_nothing_else(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ class Full(Files):
 def test_a_full_disk_leaves_the_old_bytes_and_names_the_file(tmp_path: Path) -> None:
     target = tmp_path / "file"
     replace_atomically(target, b"old")
-    with pytest.raises(StorageError, match=r"\.file\.[0-9a-f]+: No space left on device"):
+    with pytest.raises(StorageError, match=r"\.file\.[0-9a-f]+\.attendex-tmp: No space left on device"):
         replace_atomically(target, b"new", Full())
     assert target.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
