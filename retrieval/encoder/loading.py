@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_NAMES, DEFAULT_SHA256, locate
+from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_NAMES, DEFAULT_SHA256, locate, recorded_name
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder, compute_fingerprint, open_folder
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 from retrieval.encoder.inspection import Inspector
@@ -34,7 +34,7 @@ def load_encoder(
     _check_choice("precision", precision, Precision)
     folder = open_folder(locate(name))
     precision = _choose_precision(folder, precision)
-    fingerprint = compute_fingerprint(folder, str(name), int8=precision == Precision.INT8)
+    fingerprint = compute_fingerprint(folder, recorded_name(name), int8=precision == Precision.INT8)
     if str(name) in DEFAULT_NAMES:
         _verify_default(fingerprint, folder)
     started = _start_runtime(folder, fingerprint, runtime, precision, bulk=bulk)

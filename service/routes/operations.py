@@ -25,18 +25,14 @@ async def livez() -> Response:
 
 @router.get("/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}}, summary="Service is ready")
 async def readyz(request: Request) -> Response:
-    """Return 503 while a collection cannot be searched, and during shutdown.
+    """Return 503 while no collection can be searched, and during shutdown.
 
-    A collection whose newest generation is damaged is a warning while its last good one is served.
+    A collection that cannot be opened, or whose last good generation is served, is a warning: the others answer.
     """
     services = services_of(request)
     names, failures = services.collections.names(), services.collections.failures()
-    failed = [
-        CheckAnswer(check=f"collection {name}", detail=kind) for name, kind in failures.items() if name not in names
-    ]
-    warnings = [
-        CheckAnswer(check=f"collection {name}", detail=kind) for name, kind in failures.items() if name in names
-    ]
+    checks = [CheckAnswer(check=f"collection {name}", detail=kind) for name, kind in failures.items()]
+    failed, warnings = ([], checks) if names else (checks, [])
     if services.lifecycle.draining:
         failed.append(CheckAnswer(check="shutdown", detail="the service is shutting down"))
     elif not names and not services.collections.is_folder:

@@ -11,15 +11,16 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_NAMES
+from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_NAMES, find_offline, locate, recorded_name
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import NotFound
+from retrieval.errors import EncoderError, NotFound
 from retrieval.types import Vectors
 
 
@@ -61,21 +62,66 @@ CACHED_QUERIES = 4_096
 DEFAULT_ALIASES = frozenset({"", "default"})
 
 
+class HubFetches:
+    """Fetches encoders from the hub on threads of their own.  Thread-safe.
+
+    A hub that does not answer thus delays only the collections that need it.
+    """
+
+    def __init__(self) -> None:
+        self._fetches: dict[str, Future[Path]] = {}
+        self._lock = threading.Lock()
+
+    def require(self, name: str) -> None:
+        """Check that an encoder is on this machine; raise EncoderError while it is not."""
+        with self._lock:
+            fetch = self._fetches.get(name)
+            if fetch is None and find_offline(name) is not None:
+                return
+            fetch = fetch or self._start(name)
+            if not fetch.done():
+                raise EncoderError(
+                    f"the encoder {name!r} is not on this machine and is being fetched from the hub; "
+                    "its collections open when it is here"
+                )
+            del self._fetches[name]
+        fetch.result()
+
+    def _start(self, name: str) -> Future[Path]:
+        fetch = self._fetches[name] = Future[Path]()
+
+        def run() -> None:
+            try:
+                fetch.set_result(locate(name))
+            except Exception as error:
+                fetch.set_exception(error)
+
+        threading.Thread(target=run, name=f"hub-{name}", daemon=True).start()  # a silent hub must not delay the end
+        return fetch
+
+
 class EncoderRegistry:
     """Loads the encoders of settings and collections on first use.  Thread-safe."""
 
     def __init__(self, runtime: str, precision: str, preferred: str = "") -> None:
         self._runtime = runtime
         self._precision = precision
-        self._preferred = preferred
+        self._preferred = recorded_name(preferred) if preferred else ""
         self._loaded: dict[str, SentenceEncoder] = {}
+        self._fetches = HubFetches()
         self._loading = threading.Lock()  # held while an encoder is loaded, not to read the loaded ones
 
-    def get(self, name: str) -> SentenceEncoder:
-        """Load the named encoder, one at a time, and return it.  Raises EncoderError."""
-        name = DEFAULT if name in DEFAULT_NAMES else name
+    def get(self, name: str, *, fetch: bool = False) -> SentenceEncoder:
+        """Load the named encoder, one at a time, and return it.  Raises EncoderError.
+
+        An encoder that only the hub has is fetched in the background, unless `fetch` waits for it: until it is here,
+        the call raises.
+        """
+        name = DEFAULT if name in DEFAULT_NAMES else recorded_name(name)
         if name in self._loaded:
             return self._loaded[name]
+        if not fetch:
+            self._fetches.require(name)
         with self._loading:
             if name not in self._loaded:
                 encoder = load_encoder(name, runtime=self._runtime, precision=self._precision)

@@ -8,6 +8,8 @@ open, the last good one stays in service, and the next attempt follows half a mi
 from __future__ import annotations
 
 import logging
+import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from indexer.building.collection_lifecycle import create_collection, drop_collection
+from indexer.readers import printable
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import AttendexError, CollectionError, CollectionExists, CollectionNotFound, InputError
 from retrieval.index.collection.index_reader import manifest_stamp
@@ -27,7 +30,10 @@ from service.observability.logs import LOGGER
 
 RETRY_S = 30.0  # until the next attempt to open a generation that failed
 
+COLLECTION_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"  # of new collections
+
 Stamp: TypeAlias = tuple[int, int]
+UNREADABLE: Stamp = (0, 0)  # of a manifest that the system does not show
 
 
 @dataclass(slots=True, eq=False)
@@ -141,15 +147,16 @@ class OpenCollections:
 
     def _on_disk(self) -> dict[str, Path]:
         if is_collection(self.root):
-            return {self.root.resolve().name: self.root}
+            return {printable(self.root.resolve().name): self.root}
         if not self.root.is_dir():
             return {}
-        return {path.name: path for path in sorted(self.root.iterdir()) if path.name[0] != "." and is_collection(path)}
+        paths = (path for path in sorted(self.root.iterdir()) if path.name[0] != ".")
+        return {printable(path.name): path for path in paths if _may_be_collection(path)}
 
     def _refresh_one(self, name: str, path: Path) -> None:
-        stamp = manifest_stamp(path)
-        if stamp is None:  # the collection was dropped after it was listed
+        if not os.path.lexists(path):  # the collection was dropped after it was listed
             return
+        stamp = manifest_stamp(path) or UNREADABLE
         with self._lock:
             served, failure = self._served.get(name), self._failures.get(name)
         if served and served.stamp == stamp:
@@ -195,3 +202,15 @@ def no_collection(name: str) -> str:
 def is_collection(path: Path) -> bool:
     """Check whether the directory holds a collection, readable or not."""
     return (path / MANIFEST).is_file()
+
+
+def _may_be_collection(path: Path) -> bool:
+    """Check whether to open a directory.
+
+    A directory that cannot be read is reported if it may be a collection.  No collection has the name `lost+found`, of
+    a directory that only root can read.
+    """
+    try:
+        return is_collection(path)
+    except OSError:
+        return re.fullmatch(COLLECTION_NAME, path.name) is not None

@@ -19,15 +19,28 @@ SKIPPED = ["onnx/*", "openvino/*"]
 
 def locate(name: str | Path) -> Path:
     """Return the folder of an encoder; fetch a hub name unless the hub's cache has it."""
+    return find_offline(name) or _fetch(_hub_name(name))
+
+
+def find_offline(name: str | Path) -> Path | None:
+    """Return the folder of an encoder on this machine; None if the hub may have it.
+
+    Raises EncoderError for a name that no encoder can have.
+    """
     if str(name) in DEFAULT_NAMES:
         return _packaged()
     path = Path(name).expanduser()
     if path.is_dir():
         return path
-    text = str(name)
-    if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
+    if isinstance(name, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise EncoderError(f"{name}: no such encoder folder; check the path")
-    return _from_hub(text if "/" in text else f"sentence-transformers/{text}")
+    return _cached(_hub_name(name))
+
+
+def recorded_name(name: str | Path) -> str:
+    """Return the name for a manifest: of a folder, the absolute path."""
+    path = Path(name).expanduser()
+    return str(path.absolute()) if str(name) not in DEFAULT_NAMES and path.is_dir() else str(name)
 
 
 def is_local(name: str | Path) -> bool:
@@ -44,20 +57,29 @@ def _packaged() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def _from_hub(name: str) -> Path:
+def _hub_name(name: str | Path) -> str:
+    return str(name) if "/" in str(name) else f"sentence-transformers/{name}"
+
+
+def _cached(name: str) -> Path | None:
+    """Return the folder in the hub's cache; None if it is missing or incomplete."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         cached = Path(snapshot_download(name, allow_patterns=FETCHED, ignore_patterns=SKIPPED, local_files_only=True))
-        if _is_whole(cached):
-            return cached
     except LocalEntryNotFoundError:
-        pass  # not in the hub's cache
+        return None
     except HFValidationError as error:
         raise EncoderError(
             f"{name!r} is neither an encoder folder nor a name on the hub ({error}); check it"
         ) from error
+    return cached if _is_whole(cached) else None
+
+
+def _fetch(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
     try:
         return Path(snapshot_download(name, allow_patterns=FETCHED, ignore_patterns=SKIPPED))
     except Exception as error:  # the hub's client raises errors of several libraries

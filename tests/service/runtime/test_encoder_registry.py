@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ import numpy as np
 import pytest
 
 import service.runtime.encoder_registry
+from retrieval.errors import EncoderError
 from service.runtime.encoder_registry import CachingEncoder, EncoderRegistry
+from tests.service.conftest import eventually
 
 
-def test_nobody_waits_while_another_encoder_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_while_another_encoder_is_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    another = tmp_path / "another"
+    another.mkdir()
     encoders = EncoderRegistry("auto", "auto")
     known = encoders.get("all-MiniLM-L6-v2")
     load, loading, go_on = service.runtime.encoder_registry.load_encoder, threading.Event(), threading.Event()
@@ -26,7 +31,7 @@ def test_nobody_waits_while_another_encoder_is_loaded(monkeypatch: pytest.Monkey
         return load("all-MiniLM-L6-v2", **settings)
 
     monkeypatch.setattr(service.runtime.encoder_registry, "load_encoder", slow)
-    thread = threading.Thread(target=encoders.get, args=("/models/another",), daemon=True)
+    thread = threading.Thread(target=encoders.get, args=(str(another),), daemon=True)
     thread.start()
     assert loading.wait(30)
     found: list[object] = []
@@ -40,6 +45,30 @@ def test_nobody_waits_while_another_encoder_is_loaded(monkeypatch: pytest.Monkey
     go_on.set()
     thread.join(30)
     assert [Path(name).name for name in encoders.names()] == ["all-MiniLM-L6-v2", "another"]
+
+
+def test_a_silent_hub_delays_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoders, answers = EncoderRegistry("auto", "auto"), threading.Event()
+
+    def silent(_name: str) -> Path:
+        assert answers.wait(30)
+        raise EncoderError("the hub does not answer")
+
+    monkeypatch.setattr(service.runtime.encoder_registry, "locate", silent)
+    started = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(EncoderError, match="'someone/else' is not on this machine and is being fetched"):
+            encoders.get("someone/else")
+    assert encoders.get("all-MiniLM-L6-v2")
+    assert time.monotonic() - started < 15
+    answers.set()
+    eventually(lambda: "does not answer" in reason(encoders))
+
+
+def reason(encoders: EncoderRegistry) -> str:
+    with pytest.raises(EncoderError) as caught:
+        encoders.get("someone/else")
+    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
