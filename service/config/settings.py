@@ -80,6 +80,9 @@ class QueueSettings(SettingsGroup):
         "after a refusal, the queues of searches and embedding requests hold a sixth of it.",
     )
     changes: PositiveInt = Field(default=256, description="Maximum number of waiting changes; more get 429.")
+    change_bytes: PositiveInt = Field(
+        default=256 << 20, description="Maximum memory of unfinished changes, estimated; more get 429."
+    )
     batch_searches: PositiveInt = Field(default=16, description="Maximum number of searches of one batch.")
     batch_texts: PositiveInt = Field(default=64, description="Maximum number of embedding requests of one batch.")
     batch_tokens: PositiveInt = Field(default=4_096, description="Maximum number of tokens of one batch, estimated.")

@@ -11,10 +11,14 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import chain
+from sys import getsizeof
 
 from indexer.building.document_changes import ChangeReport, CollectionChange, apply_changes
 from retrieval.errors import AttendexError, CollectionNotFound, JobNotFound, Overloaded
-from service.http.problems import problem_of
+from retrieval.types import Document
+from service.http.problems import Problem, problem_of
 from service.observability.logs import LOGGER
 from service.runtime.open_collections import OpenCollections
 from service.runtime.process import lower_priority
@@ -24,6 +28,7 @@ ENDING_S = 0.2  # to wait for a change that is nearly done
 REST_S = 1.0  # between generations under steady change: opening a generation slows searches
 FEW_DOCUMENTS = 64  # up to so many are encoded on one core, beside searches; more take all cores
 SHARED_DOCUMENTS = 2_000  # that one generation takes from waiting jobs
+DOCUMENT_BYTES = 200  # of a document without its parts
 
 
 @dataclass(slots=True, eq=False)
@@ -33,15 +38,15 @@ class ChangeJob:
     collection: str
     change: CollectionChange | None  # None after it was applied: the documents are not kept
     adds: frozenset[str] = frozenset()  # ids of its documents
+    size_bytes: int = 0  # of the memory that the change takes
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     status: str = "queued"
     report: ChangeReport = field(default_factory=ChangeReport)
-    error: Exception | None = None
+    problem: Problem | None = None  # not the exception: its traceback would keep the documents
     done: Future[None] = field(default_factory=Future)
 
     def to_json(self) -> dict[str, object]:
         """Return the job in the form of the HTTP answer."""
-        problem = problem_of(self.error) if self.error else None
         return {
             "id": self.id,
             "collection": self.collection,
@@ -50,17 +55,18 @@ class ChangeJob:
             "added": self.report.added,
             "unchanged": self.report.unchanged,
             "deleted": self.report.deleted,
-            "code": problem.code if problem else "",
-            "error": problem.detail if problem else "",
+            "code": self.problem.code if self.problem else "",
+            "error": self.problem.detail if self.problem else "",
         }
 
 
 class ChangeQueue:
     """The queue of changes; it remembers the last jobs until the process ends."""
 
-    def __init__(self, collections: OpenCollections, queue_length: int) -> None:
+    def __init__(self, collections: OpenCollections, queue_length: int, max_bytes: int) -> None:
         self._collections = collections
         self._queue_length = queue_length
+        self._max_bytes = max_bytes
         self._jobs: OrderedDict[str, ChangeJob] = OrderedDict()
         self._waiting: deque[ChangeJob] = deque()
         self._running: Sequence[ChangeJob] = ()
@@ -93,18 +99,30 @@ class ChangeQueue:
         return len(self._waiting)
 
     def submit(self, collection: str, change: CollectionChange) -> ChangeJob:
-        """Queue a change.  Raises CollectionNotFound, or Overloaded if too many wait."""
+        """Queue a change.
+
+        Raises CollectionNotFound, or Overloaded if too many changes, or changes of too many bytes, are unfinished.
+        """
         self._collections.path(collection)
+        size = memory_bytes(change)
         with self._woken:
-            if len(self._waiting) >= self._queue_length:
-                raise Overloaded(f"{len(self._waiting)} changes are waiting; try again in 2 s", retry_after_s=2)
-            job = ChangeJob(collection, change, frozenset(document.id for document in change.upserts))
+            self._check_capacity(size)
+            job = ChangeJob(collection, change, frozenset(document.id for document in change.upserts), size)
             self._jobs[job.id] = job
             while len(self._jobs) > KEPT_JOBS:
                 self._jobs.popitem(last=False)
             self._waiting.append(job)
             self._woken.notify()
         return job
+
+    def _check_capacity(self, size_bytes: int) -> None:
+        unfinished = sum(job.size_bytes for job in (*self._running, *self._waiting))
+        if len(self._waiting) >= self._queue_length or (unfinished and unfinished + size_bytes > self._max_bytes):
+            raise Overloaded(
+                f"{len(self._waiting)} changes are waiting, and all unfinished ones take {unfinished:,} bytes of "
+                "memory; try again in a few seconds",
+                retry_after_s=2,
+            )
 
     def adds_document(self, collection: str, document_id: str) -> bool:
         """Check whether a change that is not searchable yet adds the document."""
@@ -175,13 +193,12 @@ class ChangeQueue:
                 encoder = encoder.background
             reports = apply_changes(path, encoder, [job.change for job in jobs if job.change])
         except Exception as error:
-            if not isinstance(error, AttendexError):
-                logging.getLogger(LOGGER).exception("a change failed")
+            _log_failure(error)
             reports = [error] * len(jobs)
         self._serve_new_generation()
         for job, report in zip(jobs, reports, strict=True):
             if isinstance(report, Exception):
-                job.error, job.status = report, "failed"
+                job.problem, job.status = problem_of(report), "failed"
             else:
                 job.report, job.status = report, "done"
 
@@ -193,10 +210,33 @@ class ChangeQueue:
             logging.getLogger(LOGGER).error("collections cannot be listed", extra={"fields": {"error": str(error)}})
 
 
+def memory_bytes(change: CollectionChange) -> int:
+    """Estimate the memory that a change takes while it waits."""
+    return sum(map(getsizeof, change.deletes)) + sum(map(document_bytes, change.upserts))
+
+
+def document_bytes(document: Document) -> int:
+    """Estimate the memory that a document takes."""
+    metadata = document.metadata
+    items = chain.from_iterable(value for value in metadata.values() if isinstance(value, tuple))
+    parts = chain((document.id, document.title, document.text, metadata), metadata, metadata.values(), items)
+    return DOCUMENT_BYTES + sum(map(getsizeof, parts))
+
+
+def _log_failure(error: Exception) -> None:
+    """Log what the operator must see: errors of the service, not of the caller."""
+    if problem_of(error).status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        fields = {"error": f"{type(error).__name__}: {error}"}
+        expected = isinstance(error, AttendexError)
+        logging.getLogger(LOGGER).error(
+            "a change failed", exc_info=None if expected else error, extra={"fields": fields}
+        )
+
+
 def _fail(jobs: Iterable[ChangeJob], error: Exception) -> None:
     jobs = list(jobs)
     for job in jobs:
-        job.error, job.status = error, "failed"
+        job.problem, job.status = problem_of(error), "failed"
     _finish(jobs)
 
 

@@ -14,10 +14,13 @@ from retrieval.errors import BadDocument, InputError, TooLarge
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.types import Document, FieldType
 from service.config.api_keys import Role
+from service.http.problems import render
+from service.queues.change_queue import document_bytes
 from service.queues.search_queue import check_maximum
 from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.collections import details
 from service.routes.search import Name
+from service.runtime.open_collections import COLLECTION_NAME
 from service.schemas.collections import (
     CollectionBody,
     CollectionDetails,
@@ -32,7 +35,7 @@ router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_clas
 WAIT_SHARE = 0.8  # of a request's time limit
 
 Wait = Annotated[bool, Query(description="Answer when the change is searchable, or with the job if that takes long.")]
-NewName = Annotated[str, Path(description="Name of the collection.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+NewName = Annotated[str, Path(description="Name of the collection.", pattern=f"^{COLLECTION_NAME}$")]
 QUEUED: dict[int | str, dict[str, Any]] = {202: {"model": JobAnswer, "description": "The change is queued or running."}}
 
 
@@ -43,7 +46,8 @@ async def upsert(name: Name, body: DocumentsBody, request: Request, wait: Wait =
     maximum = services.settings.limits.documents
     if len(body.documents) > maximum:
         raise TooLarge(f"{len(body.documents):,} documents are over the limit of {maximum:,}; send them in parts")
-    return await _change(services, name, CollectionChange(upserts=tuple(map(_document, body.documents))), wait)
+    change = await services.threads.run(_upserts, body, services.settings.queue.change_bytes)
+    return await _change(services, request, name, change, wait)
 
 
 @router.post("/documents/delete", response_model=JobAnswer, responses=QUEUED, summary="Delete documents")
@@ -58,7 +62,7 @@ async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait
     condition = body.filter.strip()
     check_maximum("the filter's characters", len(condition), services.settings.limits.filter_characters)
     _check_filter(services, name, condition)
-    return await _change(services, name, CollectionChange(deletes=tuple(body.ids), filter=condition), wait)
+    return await _change(services, request, name, CollectionChange(deletes=tuple(body.ids), filter=condition), wait)
 
 
 @router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")
@@ -69,7 +73,7 @@ async def delete(name: Name, document_id: str, request: Request, wait: Wait = Fa
     with services.collections.lease(name) as searcher:
         if not waiting:
             searcher.reader.document_row(document_id)  # raises DocumentNotFound
-    return await _change(services, name, CollectionChange(deletes=(document_id,)), wait)
+    return await _change(services, request, name, CollectionChange(deletes=(document_id,)), wait)
 
 
 @router.get("/jobs/{job_id}", response_model=JobAnswer, summary="Progress of a change")
@@ -102,7 +106,7 @@ def _drop(services: Services, name: str) -> None:
     services.recall.forget(name)
 
 
-async def _change(services: Services, name: str, change: CollectionChange, wait: bool) -> Response:
+async def _change(services: Services, request: Request, name: str, change: CollectionChange, wait: bool) -> Response:
     job = services.changes.submit(name, change)
     if not wait:
         return json_response(job.to_json(), 202)
@@ -111,9 +115,21 @@ async def _change(services: Services, name: str, change: CollectionChange, wait:
             await services.changes.finished(job)
     except TimeoutError:
         return json_response(job.to_json(), 202)
-    if job.error:
-        raise job.error
+    if job.problem:
+        return render(job.problem, request.scope)
     return json_response(job.to_json())
+
+
+def _upserts(body: DocumentsBody, max_bytes: int) -> CollectionChange:
+    """Return the change.  Raises TooLarge if it takes more than `max_bytes`."""
+    documents: list[Document] = []
+    size = 0
+    for each in body.documents:
+        documents.append(_document(each))
+        size += document_bytes(documents[-1])
+        if size > max_bytes:
+            raise TooLarge(f"the documents take more than {max_bytes:,} bytes of memory; send them in parts")
+    return CollectionChange(upserts=tuple(documents))
 
 
 def _document(body: DocumentBody) -> Document:

@@ -15,10 +15,12 @@ from typing import Any
 
 from indexer.readers.base.options import ReadOptions
 from retrieval.errors import BadDocument
+from retrieval.index.metadata.schema import MAX_FIELDS, MAX_NAME_CHARACTERS
 from retrieval.types import Document, MetadataValue
 
 MAX_DEPTH = 16  # levels of nested metadata
 MAX_SHOWN_FIELDS = 12  # in an error message
+MAX_SHOWN_CHARACTERS = 80
 UNENCODABLE = "holds half of a surrogate pair, which is not Unicode text"
 
 
@@ -33,8 +35,7 @@ def fields_problem(names: Sequence[str], options: ReadOptions) -> str:
     for wanted, option in ((id_fields, "--id-field"), ((options.text_field,), "--text-field")):
         if not set(wanted) & set(names):
             shown = " or ".join(map(repr, wanted))
-            known = ", ".join(names[:MAX_SHOWN_FIELDS])
-            return f"the header has no column {shown} (columns: {known}); name another with {option}"
+            return f"the header has no column {shown} (columns: {_listed(names)}); name another with {option}"
     return ""
 
 
@@ -91,11 +92,15 @@ def _id(record: Mapping[str, Any], field: str) -> str:
     if value is None or value == "":
         known = _known_fields(record)
         raise BadDocument(f"no id: field {field!r} is missing or empty (fields: {known}); name another with --id-field")
-    raise BadDocument(f"id {value!r} is neither a string nor an integer")
+    raise BadDocument(f"id {_shown(str(value))} is neither a string nor an integer")
 
 
 def _known_fields(record: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(record)[:MAX_SHOWN_FIELDS]) or "none"
+    return _listed(sorted(record))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(name[:MAX_SHOWN_CHARACTERS] for name in names[:MAX_SHOWN_FIELDS]) or "none"
 
 
 def _string(value: object, field: str) -> str:
@@ -109,29 +114,43 @@ def _string(value: object, field: str) -> str:
 
 
 def metadata_from(fields: Mapping[str, Any]) -> dict[str, MetadataValue]:
-    """Return a record's other fields as metadata; those under `metadata` win."""
+    """Return a record's other fields as metadata; those under `metadata` win.
+
+    Raises BadDocument for metadata with too many, too deep or too long names.
+    """
     found: dict[str, MetadataValue] = {}
     nested = fields.get("metadata")
-    for key, value in fields.items():
-        if key != "metadata" or not isinstance(value, Mapping):
-            _put(found, key, value, depth=1)
+    is_nested = isinstance(nested, Mapping)
+    _put_all(found, {key: value for key, value in fields.items() if key != "metadata" or not is_nested}, "", depth=1)
     if isinstance(nested, Mapping):
-        for key, value in nested.items():
-            _put(found, str(key), value, depth=1)
+        _put_all(found, nested, "", depth=1)
     return found
 
 
-def _put(found: dict[str, MetadataValue], key: str, value: Any, depth: int) -> None:
-    """Store `value` under `key`; store the fields of an object under dotted names."""
-    if value is None or isinstance(value, bytes) or not key:
-        return  # bytes are an image or a hash, which no filter uses
-    if isinstance(value, Mapping):
-        if depth == MAX_DEPTH:
-            raise BadDocument(f"metadata {key!r} is nested more than {MAX_DEPTH} levels deep")
-        for name, inner in value.items():
-            _put(found, f"{key}.{name}", inner, depth + 1)
-        return
-    found[key] = _value(key, value)
+def _put_all(found: dict[str, MetadataValue], fields: Mapping[Any, Any], prefix: str, depth: int) -> None:
+    """Store the fields; give those of an inner object bounded, dotted names."""
+    if depth > MAX_DEPTH:
+        raise BadDocument(f"metadata {_shown(prefix)} is nested more than {MAX_DEPTH} levels deep; flatten it")
+    for key, value in fields.items():
+        name = str(key)
+        if value is None or isinstance(value, bytes) or not prefix + name[:1]:
+            continue  # bytes are an image or a hash, which no filter uses
+        if len(prefix) + len(name) > MAX_NAME_CHARACTERS:
+            raise BadDocument(
+                f"the metadata name {_shown(prefix + name[:MAX_SHOWN_CHARACTERS])} has {len(prefix) + len(name):,} "
+                f"characters; {MAX_NAME_CHARACTERS:,} is the limit; shorten it"
+            )
+        if isinstance(value, Mapping):
+            _put_all(found, value, f"{prefix}{name}.", depth + 1)
+        else:
+            found[prefix + name] = _value(prefix + name, value)
+        if len(found) > MAX_FIELDS:
+            raise BadDocument(f"more than {MAX_FIELDS:,} metadata fields; leave some out")
+
+
+def _shown(text: str) -> str:
+    """Return a text of the record for an error message."""
+    return repr(text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…")
 
 
 def _value(key: str, value: Any) -> MetadataValue:
@@ -160,4 +179,7 @@ def _number(key: str, value: float) -> float:
 def _as_text(value: Any) -> str:
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    return json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError as error:
+        raise BadDocument("a list in the metadata is nested too deeply; flatten it") from error

@@ -25,7 +25,9 @@ from retrieval.errors import SchemaError
 from retrieval.types import FieldType, Metadata, MetadataValue, Schema
 
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
-_MAX_FIELDS = 1000
+MAX_FIELDS = 1000
+MAX_NAME_CHARACTERS = 512  # of a new field
+MAX_SHOWN_FIELDS = 12  # in an error message
 _EXACT = 2.0**53  # beyond it a double does not represent every whole number
 
 
@@ -51,11 +53,12 @@ def extend_schema(schema: Schema, documents: Iterable[Mapping[str, Any]]) -> Sch
     for metadata in documents:
         for name, value in metadata.items():
             if value is not None and name not in schema:
+                _check_name(name)
                 kind = _inferred_type(name, value)
                 kinds[name] = _wider(kinds[name], kind) if name in kinds else kind
-    if len(schema) + len(kinds) > _MAX_FIELDS:
+    if len(schema) + len(kinds) > MAX_FIELDS:
         raise SchemaError(
-            f"{len(schema) + len(kinds)} metadata fields; {_MAX_FIELDS} is the limit; give the schema yourself"
+            f"{len(schema) + len(kinds)} metadata fields; {MAX_FIELDS} is the limit; give the schema yourself"
         )
     return {**schema, **dict(sorted(kinds.items()))}
 
@@ -67,7 +70,7 @@ def typed_metadata(metadata: Mapping[str, Any], schema: Schema, document_id: str
         if value is None:
             continue
         if name not in schema:
-            known = ", ".join(schema) or "none"
+            known = ", ".join([*list(schema)[:MAX_SHOWN_FIELDS], *["…"] * (len(schema) > MAX_SHOWN_FIELDS)]) or "none"
             raise SchemaError(f"document {document_id!r}: field {name!r} is not in the schema (fields: {known})")
         try:
             values[name] = _READERS[schema[name]](value)
@@ -77,6 +80,14 @@ def typed_metadata(metadata: Mapping[str, Any], schema: Schema, document_id: str
                 f"correct the value, or give the type with --schema {name}=string"
             ) from error
     return values
+
+
+def _check_name(name: str) -> None:
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise SchemaError(
+            f"the metadata name {_shown(name)} has {len(name):,} characters; {MAX_NAME_CHARACTERS:,} is the limit; "
+            "shorten it"
+        )
 
 
 def _inferred_type(name: str, value: Any) -> FieldType:

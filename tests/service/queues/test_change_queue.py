@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import threading
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.search.searcher import Searcher
 from retrieval.types import Document
+from retrieval.util.files import locked
 from service.app import open_warm
 from service.runtime.encoder_registry import EncoderRegistry
 from service.runtime.open_collections import OpenCollections
@@ -265,9 +267,49 @@ def test_a_collection_that_cannot_be_opened_does_not_hold_up_the_others(
 
 
 def test_what_a_crash_left_of_a_dropped_collection_goes_at_the_next_start(serve: Serve, tmp_path: Path) -> None:
-    leftover = tmp_path / ".papers.dropped.0a1b2c3d"
+    leftover = tmp_path / ".papers.0a1b2c3d.attendex-tmp"
     (leftover / "segments").mkdir(parents=True)
     (leftover / "manifest.json").write_text("{}")
     with serve(tmp_path) as served:
         assert served.http.get("/v1/collections").json()["collections"] == []
         assert not leftover.exists()
+
+
+def test_the_queue_is_bounded_in_bytes(collections: Path, tmp_path: Path, serve: Serve) -> None:
+    shutil.copytree(collections, tmp_path / "collections")
+    with serve(tmp_path / "collections", **{"queue.change_bytes": 100_000}) as served:
+        with locked(tmp_path / "collections" / "small" / "lock"):
+            blob = {"text": "x", "blob": "v" * 30_000}
+            answers = [add(served, {"id": f"d{number}", **blob}, wait=False) for number in range(6)]
+            assert [answer.status_code for answer in answers] == [202, 202, 202, 429, 429, 429]
+            problem(answers[-1], 429, "overloaded")
+            assert answers[-1].headers["Retry-After"] == "2"
+            problem(add(served, *({"id": f"e{number}", **blob} for number in range(4))), 413, "too_large")
+        eventually(lambda: add(served, {"id": "later", **blob}).status_code == 200)
+        assert served.http.get(f"{SMALL}/documents/d2").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({"k" * 10_000: {str(number): 1 for number in range(60_000)}}, "characters; 512 is the limit"),
+        ({"k": {str(number): 1 for number in range(60_000)}}, "more than 1,000 metadata fields"),
+        ({"k": eval("{'a':" * 17 + "1" + "}" * 17)}, "more than 16 levels deep"),
+    ],
+)
+def test_metadata_names_are_bounded(served: Served, metadata: dict[str, Any], says: str) -> None:
+    answer = add(served, {"id": "a", "text": "x", "metadata": metadata})
+    problem(answer, 400, "bad_document")
+    assert says in answer.json()["detail"]
+    assert len(answer.text) < 2_000
+
+
+def test_a_failed_job_keeps_no_documents(served: Served) -> None:
+    document = {"id": "wrong", "text": "Its year is no number.", "year": "soon"}
+    job = add(served, document, wait=False).json()["id"]
+    eventually(lambda: served.http.get(f"{SMALL}/jobs/{job}").json()["status"] == "failed")
+    found = served.http.get(f"{SMALL}/jobs/{job}").json()
+    assert (found["code"], "'year'" in found["error"]) == ("bad_schema", True)
+    problem(add(served, document), 400, "bad_schema")
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Document) and each.id == "wrong"]
