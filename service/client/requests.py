@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
+from typing import Any, Generic, TypeAlias, TypedDict, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -23,7 +23,7 @@ from service.schemas.collections import (
 from service.schemas.openai import EmbeddingsAnswer
 from service.schemas.problems import ProblemAnswer
 from service.schemas.rerank import CohereAnswer, CohereResult
-from service.schemas.search import BatchAnswer, SearchAnswer
+from service.schemas.search import BatchAnswer, FusionName, ModeName, SearchAnswer
 
 T = TypeVar("T")
 Document = Mapping[str, Any]  # id and text; title, metadata and further fields
@@ -51,9 +51,9 @@ class SearchOptions(TypedDict, total=False):
 
     k: int
     offset: int
-    mode: Literal["dense", "lexical", "hybrid"]
+    mode: ModeName
     filter: str
-    fusion: str  # a method of the service; its API description lists them
+    fusion: FusionName
     weight: float
     rrf_k: int
     facets: Sequence[str]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
+from html import escape
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
+
+from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS
 
 router = APIRouter(tags=["pages"], include_in_schema=False)
 
@@ -28,7 +31,7 @@ SECURITY = {
 
 async def page(request: Request) -> Response:
     """Return the frame of all views; its script chooses the view by the address."""
-    return _file(request, files("service") / "templates" / "page.html")
+    return _file(request, "page.html", _page())
 
 
 for _path in PAGES:
@@ -40,7 +43,7 @@ async def static(name: str, request: Request) -> Response:
     """Return a script or a style sheet."""
     if name not in static_names():
         raise HTTPException(404, f"no file {name!r} here")
-    return _file(request, files("service") / "static" / name)
+    return _file(request, name, (files("service") / "static" / name).read_bytes())
 
 
 @cache
@@ -54,11 +57,19 @@ def open_paths() -> frozenset[str]:
     return frozenset({*PAGES, *(f"/static/{name}" for name in static_names())})
 
 
-def _file(request: Request, path: Traversable) -> Response:
-    content = path.read_bytes()
+@cache
+def _page() -> bytes:
+    """Return the page with the bounds and the default of the fusion weight, which its slider needs."""
+    weight = next(each for each in FUSIONS[DEFAULT_FUSION].parameters if each.name == "weight")
+    values = json.dumps({"low": weight.low, "high": weight.high, "default": weight.default})
+    template = (files("service") / "templates" / "page.html").read_text(encoding="utf-8")
+    return template.replace("{{weight}}", escape(values)).encode()
+
+
+def _file(request: Request, name: str, content: bytes) -> Response:
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     headers = {**SECURITY, "ETag": tag, "Cache-Control": "no-cache"}
     if request.headers.get("If-None-Match") == tag:
         return Response(status_code=304, headers=headers)
-    kind = KINDS[path.name[path.name.rindex(".") :]]
+    kind = KINDS[name[name.rindex(".") :]]
     return Response(content, media_type=f"{kind}; charset=utf-8", headers=headers)

@@ -1,5 +1,7 @@
 // The state of the page, kept in its address, so that a link opens the same page.
 
+import { WEIGHT } from "./api.js";
+
 const NAMES = { collection: "c", q: "q", mode: "mode", weight: "w", filter: "f", sort: "sort", page: "p", why: "why" };
 const MAX_CHARACTERS = 8_000; // that servers accept; a longer address leaves the query out
 const PAUSE_MS = 300; // browsers limit how often a page changes its address
@@ -12,7 +14,7 @@ export function read() {
   if (waiting !== null) put(waiting);
   const parameters = new URLSearchParams(location.search);
   const state = Object.fromEntries(Object.entries(NAMES).map(([name, short]) => [name, parameters.get(short) || ""]));
-  const weight = Number(state.weight) >= 0 && Number(state.weight) <= 1 ? state.weight : "";
+  const weight = Number(state.weight) >= WEIGHT.low && Number(state.weight) <= WEIGHT.high ? state.weight : "";
   return { ...state, weight, page: Math.max(1, Number.parseInt(state.page, 10) || 1) };
 }
 

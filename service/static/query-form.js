@@ -1,7 +1,7 @@
 // The query form: query, modes, weight, filter, order, and the switch for judging.
 
 import { h } from "./dom.js";
-import { api } from "./api.js";
+import { WEIGHT, api } from "./api.js";
 
 const MODES = [
   ["", "Both", "Rank by meaning and by words, weighted for this query"],
@@ -51,7 +51,7 @@ export class QueryForm {
   weightControl() {
     const { change } = this.actions;
     this.weight = h("input", {
-      type: "range", min: "0", max: "1", step: "0.05", value: this.state.weight || "0.7",
+      type: "range", min: WEIGHT.low, max: WEIGHT.high, step: "0.05", value: this.state.weight || WEIGHT.default,
       "aria-label": "Share of meaning", oninput: () => change({ weight: this.weight.value }),
     });
     this.weightText = h("output", {}, "auto");

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import json
 import math
+import re
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from retrieval import types
-from retrieval.search.fusion import FUSIONS
+from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS
+from service.client import SearchOptions
 from service.schemas import collections, search
 from service.schemas.collections import CollectionDetails
 from service.schemas.problems import ProblemAnswer
@@ -221,6 +225,18 @@ MIRRORS: list[tuple[type[BaseModel], type]] = [
 @pytest.mark.parametrize(("wire", "record"), MIRRORS, ids=lambda each: each.__name__)
 def test_wire_types_have_the_fields_of_the_records(wire: type[BaseModel], record: type) -> None:
     assert set(wire.model_fields) == {field.name for field in dataclasses.fields(record)}
+
+
+def test_page_has_the_weight_of_the_fusion_table(small: Served) -> None:
+    page = small.http.get("/").text
+    found = re.search(r'data-weight="([^"]*)"', page)
+    assert found is not None
+    weight = FUSIONS[DEFAULT_FUSION].parameters[0]
+    assert json.loads(html.unescape(found[1])) == {"low": weight.low, "high": weight.high, "default": weight.default}
+
+
+def test_client_has_the_options_of_a_search() -> None:
+    assert SearchOptions.__annotations__.keys() == search.SearchOptionFields.model_fields.keys()
 
 
 def test_fusion_is_that_of_the_table() -> None:
