@@ -189,7 +189,7 @@ def _slices(evaluation: Evaluation, measured: MeasuredSystem, task: EvaluationTa
 
 
 def _write_per_query(evaluation: Evaluation, path: Path) -> None:
-    from retrieval.metrics.line_files import write_text
+    from retrieval.metrics.files import write_text
 
     rows = ["\t".join(["query-id", *evaluation.values]) + "\n"]
     for query, values in evaluation.per_query().items():

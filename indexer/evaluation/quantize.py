@@ -15,7 +15,7 @@ from retrieval.errors import BadDocument
 from retrieval.index.collection.document_store import passage_text
 from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.runs import RankedDocuments, RetrievalRun
-from retrieval.metrics.tasks import BeirFolder, read_beir
+from retrieval.metrics.tasks import EvaluationTask, read_beir
 from retrieval.types import Vectors
 
 DEPTH = 100  # documents ranked for each query
@@ -91,7 +91,7 @@ def _judged_loss(f32: SentenceEncoder, int8: SentenceEncoder, folder: Path, spli
     return QuantizationLoss(loss.name, loss.texts, loss.cosine_mean, loss.cosine_min, *ndcg)
 
 
-def _ndcg(encoder: SentenceEncoder, task: BeirFolder, ids: Sequence[str], vectors: Vectors) -> float:
+def _ndcg(encoder: SentenceEncoder, task: EvaluationTask, ids: Sequence[str], vectors: Vectors) -> float:
     queries = encoder.encode_queries([topic.text for topic in task.topics])
     rankings = {}
     for topic, query in zip(task.topics, queries, strict=True):

@@ -37,7 +37,6 @@ class ComparedSystems:
         return {topic.id: topic.text for topic in self.task.topics}
 
     def changes(self, pair: PairedComparison, count: int) -> tuple[QueryChange, ...]:
-        """Return the queries of a pair that changed most."""
         from retrieval.metrics.comparison import most_changed_queries
 
         names = [run.name for run in self.runs]
@@ -102,7 +101,7 @@ def report(
 
       attendex report papers:dense papers:hybrid --queries q.jsonl --qrels test.tsv --html report.html
     """
-    from retrieval.metrics.line_files import write_text
+    from retrieval.metrics.files import write_text
     from retrieval.metrics.report import ReportData, render_report, shown_documents
 
     compared = compare_systems(systems, task.source(), comparison)
@@ -115,10 +114,7 @@ def report(
 
 
 def compare_systems(systems: Sequence[str], source: TaskSource, options: ComparisonOptions) -> ComparedSystems:
-    """Read or search every system and compare them; a single system is only evaluated.
-
-    A system that is named twice is wrong usage.
-    """
+    """Read or search and compare systems; evaluate a single system."""
     from retrieval.metrics.comparison import RunComparison, compare_runs
     from retrieval.metrics.evaluation import evaluate
     from retrieval.metrics.measures import depth_needed, parse_measures
@@ -159,7 +155,6 @@ def short_names(words: Sequence[str]) -> dict[str, str]:
 
 
 def _any_worse(compared: ComparedSystems) -> bool:
-    """Check whether the deciding measure shows a system worse than the first."""
     first = compared.runs[0].name
     deciding = [pair.deciding for pair in compared.comparison.pairs if pair.a == first]
     return any(difference.significant and difference.difference < 0 for difference in deciding)

@@ -107,7 +107,6 @@ def show_slices(console: Console, by: str, slices: Mapping[str, Evaluation]) -> 
 
 
 def comparison_json(comparison: RunComparison, provenances: Sequence[RunProvenance | None]) -> dict[str, Any]:
-    """Return a comparison as JSON."""
     return {
         "queries": len(comparison.evaluations[0].queries),
         "systems": [
@@ -134,13 +133,12 @@ def pair_json(pair: PairedComparison) -> dict[str, Any]:
 
 
 def changes_json(changes: Sequence[QueryChange]) -> list[dict[str, Any]]:
-    """Return the queries that changed most as JSON."""
     return [{**asdict(change), "difference": change.difference} for change in changes]
 
 
 def show_comparison(console: Console, pair: PairedComparison) -> None:
     """Print the verdict and the table of one pair."""
-    from retrieval.metrics.comparison import format_difference, format_p
+    from retrieval.metrics.comparison import format_difference, format_p_value
 
     console.print(pair.verdict, style="bold", markup=False, highlight=False)
     table = Table(box=SIMPLE_HEAD)
@@ -154,8 +152,8 @@ def show_comparison(console: Console, pair: PairedComparison) -> None:
             _number(d.mean_b),
             format_difference(d.difference),
             f"{format_difference(d.low)} – {format_difference(d.high)}",
-            format_p(d.p_adjusted).removeprefix("p = ").removeprefix("p "),
-            format_p(d.p_t).removeprefix("p = ").removeprefix("p "),
+            format_p_value(d.p_adjusted),
+            format_p_value(d.p_t),
             f"{d.effect:+.2f}",
             f"{d.wins} / {d.losses} / {d.ties}",
             f"{d.detectable:.3f}",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from retrieval.types import DenseExplanation, Document, Explanation, LexicalExplanation, WordPart
+    from retrieval.types import DenseExplanation, Document, Explanation
 
 SHOWN_WORDS = 12  # of the passage, strongest first
 BAR = 24  # characters
@@ -78,7 +78,8 @@ def _show(document: Document, found: Explanation) -> None:
     if found.dense is not None:
         _show_dense(console, found.dense)
     if found.lexical is not None:
-        _show_lexical(console, found.lexical)
+        console.print(f"\n[bold]{found.lexical.score:.3f}[/bold]  BM25", highlight=False)
+        console.print(_bars("terms", [(term.term, term.score) for term in found.lexical.terms]))
 
 
 def _show_dense(console: Console, dense: DenseExplanation) -> None:
@@ -87,9 +88,11 @@ def _show_dense(console: Console, dense: DenseExplanation) -> None:
         console.print(dense.note, style="dim", markup=False)
     words = sorted((word for word in dense.passage if word.word), key=lambda word: -word.score)
     console.print(_bars("words of the query", [(word.word, word.score) for word in dense.query if word.word]))
-    console.print(
-        _bars("strongest words of the passage", [(_with_field(word), word.score) for word in words[:SHOWN_WORDS]])
-    )
+    strongest = [
+        (word.word if word.place == "text" else f"{word.word} ({word.place})", word.score)
+        for word in words[:SHOWN_WORDS]
+    ]
+    console.print(_bars("strongest words of the passage", strongest))
     if dense.exact:
         special = sum(word.score for word in dense.passage if not word.word)
         console.print(
@@ -97,15 +100,6 @@ def _show_dense(console: Console, dense: DenseExplanation) -> None:
             f"special tokens, {dense.remainder:+.1e} is rounding.[/dim]",
             highlight=False,
         )
-
-
-def _show_lexical(console: Console, lexical: LexicalExplanation) -> None:
-    console.print(f"\n[bold]{lexical.score:.3f}[/bold]  BM25", highlight=False)
-    console.print(_bars("terms", [(term.term, term.score) for term in lexical.terms]))
-
-
-def _with_field(word: WordPart) -> str:
-    return word.word if word.place == "text" else f"{word.word} ({word.place})"
 
 
 def _bars(title: str, rows: list[tuple[str, float]]) -> Table:

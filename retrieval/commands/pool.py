@@ -37,17 +37,14 @@ def pool(
 
       attendex pool papers:dense --queries queries.jsonl --runs papers:lexical --runs old.run --out pool.tsv
     """
-    from retrieval.metrics.files import read_qrels
-    from retrieval.metrics.line_files import write_text
+    from retrieval.metrics.files import read_qrels, write_text
     from retrieval.metrics.pooling import fill_pool, pool_documents, pool_lines
     from retrieval.metrics.tasks import read_topics
     from retrieval.search.evaluated.systems import open_texts, parse_system, texts_of
 
     topics = read_topics(queries)
     judged = read_qrels(qrels) if qrels else None
-    with open_texts(
-        parse_system(collection)
-    ) as reader:  # opened first, so that a wrong collection fails before the searches
+    with open_texts(parse_system(collection)) as reader:  # first: a wrong collection fails before the searches
         pooled = _runs([collection, *(runs or [])], topics, depth)
         found = pool_documents(pooled, topics, depth, judged=judged, seed=seed)
         ids = {document for documents in found.values() for document in documents}

@@ -23,7 +23,6 @@ _METHODS = " or ".join(f"{each.name} ({each.description})" for each in FUSIONS.v
 
 
 def _parameter_help(name: str) -> str:
-    """Return the description and the bounds of a fusion parameter."""
     parameter = PARAMETERS[name]
     return f"{parameter.description[0].upper()}{parameter.description[1:]}, {parameter.low:,} to {parameter.high:,}"
 
@@ -35,8 +34,7 @@ class RankingOptions:
     k: Annotated[int, typer.Option("-k", help="How many documents to return.")] = 10
     offset: Annotated[int, typer.Option(help="How many documents to skip first, for paging.")] = 0
     mode: Annotated[
-        str,
-        typer.Option(help="dense, lexical or hybrid; default: hybrid; without a lexical index, dense."),
+        str, typer.Option(help="dense, lexical or hybrid; default: hybrid; without a lexical index, dense.")
     ] = ""
     where: Annotated[
         str,
@@ -143,10 +141,7 @@ def _show(result: SearchResult) -> None:
 
 
 def _snippet(hit: Hit) -> str:
-    """Return the best passage as markup, with matches underlined.
-
-    The text is cut to a window that begins near the first match.
-    """
+    """Return a window of the best passage as markup, from near its first match."""
     best = hit.passages[0]
     first = best.highlights[0][0] if best.highlights else 0
     start = max(0, first - SNIPPET_CHARACTERS // 4) if first > SNIPPET_CHARACTERS // 2 else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,6 @@ def draw_curves(
 
 
 def draw_differences(pair: PairedComparison, values: NDArray[np.float64]) -> str:
-    """Draw the sorted differences of all queries."""
     figure, axes = _figure(HEIGHT)
     ordered = np.sort(values)[::-1]
     positions = np.arange(1, len(ordered) + 1)
@@ -85,15 +84,11 @@ def draw_intervals(pairs: Sequence[PairedComparison]) -> str:
         axes.plot([difference.low, difference.high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot([difference.difference], [row], color=colour, marker="o", markersize=5)
     axes.axvline(0, color=INK, linewidth=0.8)
-    several = len(pairs) > 1
-    labels = [
-        f"{difference.measure} · {_escape(pair.b)}" if several else difference.measure for pair, difference in rows
-    ]
+    single = len(pairs) == 1
+    labels = [found.measure if single else f"{found.measure} · {_escape(pair.b)}" for pair, found in rows]
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(
-        f"difference from {_escape(pairs[0].a)}, 95 % interval" if not several else "difference, 95 % interval"
-    )
+    axes.set_xlabel(f"difference{f' from {_escape(pairs[0].a)}' if single else ''}, 95 % interval")
     return _svg(figure)
 
 
@@ -128,12 +123,9 @@ def _svg(figure: Figure) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) (?:height|width)="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg))
-    return re.sub(r"#0102[01][0-9a-f]", lambda found: _variables()[found[0]], svg)
-
-
-def _variables() -> Mapping[str, str]:
-    series = {colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, start=1)}
-    return {INK: "var(--ink)", RULE: "var(--rule)", **series}
+    variables = {INK: "var(--ink)", RULE: "var(--rule)"}
+    variables |= {colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, start=1)}
+    return re.sub(r"#0102[01][0-9a-f]", lambda found: variables[found[0]], svg)
 
 
 def _escape(name: str) -> str:

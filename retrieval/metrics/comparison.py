@@ -48,7 +48,6 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is significant."""
         return self.p_adjusted < ALPHA
 
 
@@ -73,7 +72,6 @@ class QueryChange:
 
     @property
     def difference(self) -> float:
-        """B minus A."""
         return self.value_b - self.value_a
 
 
@@ -88,12 +86,10 @@ class PairedComparison:
 
     @property
     def deciding(self) -> Difference:
-        """The difference in the first measure."""
         return next(iter(self.differences.values()))
 
     @property
     def verdict(self) -> str:
-        """The result as one sentence."""
         d = self.deciding
         if d.significant:
             word = "better" if d.difference > 0 else "worse"
@@ -147,7 +143,7 @@ def compare_evaluations(a: Evaluation, b: Evaluation, *, rounds: int = ROUNDS, s
     names = list(a.values)
     differences = _matrix(b) - _matrix(a)
     differences[np.abs(differences) < TIE_TOLERANCE] = 0.0
-    intervals = bootstrap_intervals(differences, rounds=rounds, seed=seed)
+    low, high = bootstrap_intervals(differences, rounds=rounds, seed=seed)
     p = randomization_p(differences, rounds=rounds, seed=seed)
     p_t, effect, detectable = t_test_p(differences), effect_size(differences), detectable_difference(differences)
     found = {
@@ -156,8 +152,8 @@ def compare_evaluations(a: Evaluation, b: Evaluation, *, rounds: int = ROUNDS, s
             mean_a=float(a.values[name].per_query.mean()),
             mean_b=float(b.values[name].per_query.mean()),
             difference=float(differences[:, i].mean()),
-            low=float(intervals.low[i]),
-            high=float(intervals.high[i]),
+            low=float(low[i]),
+            high=float(high[i]),
             p=float(p[i]),
             p_adjusted=float(p[i]),
             p_t=float(p_t[i]),
@@ -198,6 +194,11 @@ def most_changed_queries(
 def format_p(p: float) -> str:
     """Format a p value, such as `p = 0.034` or `p < 0.001`."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def format_p_value(p: float) -> str:
+    """Format a p value without its name, such as `0.034` or `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def format_difference(value: float) -> str:

@@ -42,7 +42,6 @@ class Evaluation:
 
     @property
     def aggregates(self) -> dict[str, float]:
-        """Measure → its value over all queries."""
         return {name: values.aggregate for name, values in self.values.items()}
 
     def per_query(self) -> dict[str, dict[str, float]]:
@@ -101,10 +100,8 @@ def confidence_intervals(evaluation: Evaluation) -> dict[str, list[float]]:
     }
     if not means:
         return {}
-    bootstrap = bootstrap_intervals(np.stack(list(means.values()), axis=1))
-    intervals = {
-        name: [float(low), float(high)] for name, low, high in zip(means, bootstrap.low, bootstrap.high, strict=True)
-    }
+    lows, highs = bootstrap_intervals(np.stack(list(means.values()), axis=1))
+    intervals = {name: [float(low), float(high)] for name, low, high in zip(means, lows, highs, strict=True)}
     for name, values in means.items():
         if np.isin(values, (0.0, 1.0)).all():
             intervals[name] = list(wilson_interval(float(values.mean()), len(values)))
@@ -114,8 +111,7 @@ def confidence_intervals(evaluation: Evaluation) -> dict[str, list[float]]:
 def slice_topics(topics: Sequence[Topic], by: str) -> Mapping[str, frozenset[str]]:
     """Return label → ids of queries, grouped by text length or by a field.
 
-    Numbers are cut into three groups of about equal size; any other value is a group.  Raises InputError for a field
-    that no query has.
+    Numbers form three groups of about equal size; any other value is a group.  Raises InputError for an unknown field.
     """
     if by == LENGTH:
         return _thirds(topics, lambda topic: float(len(topic.text)), "characters")
@@ -150,7 +146,6 @@ class GateResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the value reaches the minimum."""
         return self.value >= self.gate.minimum
 
     def __str__(self) -> str:

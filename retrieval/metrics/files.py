@@ -1,4 +1,4 @@
-"""Read and write run files and qrels files.
+"""Read and write the files of an evaluation: runs, qrels and plain or `.gz` text.
 
 The name of the file and its first line decide the format.
 
@@ -11,14 +11,16 @@ any other file           TREC; columns are separated by white space:
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
 from retrieval.errors import BadJudgments
-from retrieval.metrics.line_files import NumberedLines, numbered_lines, read_text, write_text
 from retrieval.metrics.runs import (
     Qrels,
     RetrievalRun,
@@ -27,6 +29,8 @@ from retrieval.metrics.runs import (
     ranking_by_score,
     strictly_decreasing,
 )
+from retrieval.util.files import storage_errors
+from retrieval.util.temporaries import replace_atomically
 
 RUN_FIELDS = 6
 QRELS_FIELDS = 4
@@ -34,12 +38,11 @@ BEIR_HEADER = "query-id\tcorpus-id\tscore\n"
 BEIR_COLUMNS = 3
 _NUMBER_START = re.compile(r"[+-]?\.?\d")
 
+NumberedLines: TypeAlias = Iterable[tuple[int, str]]
+
 
 def read_run(path: Path) -> RetrievalRun:
-    """Read a run from a TREC or JSON file.
-
-    Raises BadJudgments, which names the file and the line.
-    """
+    """Read a TREC or JSON run.  Raises BadJudgments, which names file and line."""
     if _is_json(path):
         table = _read_table(path)
         _refuse_judgments(path, table)
@@ -52,10 +55,7 @@ def read_run(path: Path) -> RetrievalRun:
 
 
 def read_qrels(path: Path) -> Qrels:
-    """Read judgments from a TREC, BEIR or JSON file.
-
-    Raises BadJudgments, as `read_run` does.
-    """
+    """Read TREC, BEIR or JSON judgments.  Raises BadJudgments, as `read_run` does."""
     if _is_json(path):
         table = _read_table(path)
         for query, documents in table.items():
@@ -115,7 +115,6 @@ def trec_qrels_lines(qrels: Qrels) -> Iterator[str]:
 
 
 def beir_qrels_lines(qrels: Qrels) -> Iterator[str]:
-    """Yield the header and one line per judgment."""
     yield BEIR_HEADER
     for query, documents in qrels.judgments.items():
         for document, relevance in documents.items():
@@ -227,10 +226,7 @@ def _trec_qrels(path: Path, lines: NumberedLines) -> Qrels:
 
 
 def _is_header(number: int, value: str) -> bool:
-    """Check whether line `number` names the columns; `value` should be a number.
-
-    A text that starts like a number is a wrong value, not a header.
-    """
+    """Check whether line `number` names the columns: no number is in `value`."""
     return number == 1 and _NUMBER_START.match(value) is None
 
 
@@ -249,10 +245,7 @@ def _trec_field(identifier: str) -> str:
 
 
 def _beir_field(identifier: str) -> str:
-    """Return the id.
-
-    Raises BadJudgments for an id that a tab-separated file cannot have.
-    """
+    """Return the id.  Raises BadJudgments for an id that a table cannot have."""
     if not identifier or "\t" in identifier or "\n" in identifier or identifier != identifier.strip():
         raise BadJudgments(f"id {identifier!r} cannot stand in a tab-separated file; write a .json file")
     return identifier
@@ -262,18 +255,11 @@ def _is_json(path: Path) -> bool:
     return path.name.endswith((".json", ".json.gz"))
 
 
-class _RepeatedKey(ValueError):
-    """A key that occurs twice in one JSON object."""
-
-
 def _read_table(path: Path) -> Mapping[str, Mapping[str, float]]:
-    """Read query → document → number.
-
-    NaN and Infinity are read, so that a later check refuses them and names the query.
-    """
+    """Read query → document → number; later checks refuse NaN and name its query."""
     try:
         table = json.loads(read_text(path), object_pairs_hook=_distinct_keys)
-    except (json.JSONDecodeError, _RepeatedKey) as error:
+    except ValueError as error:
         raise BadJudgments(f"{path}: not usable JSON ({error})") from error
     if not isinstance(table, dict) or not table or not all(isinstance(value, dict) for value in table.values()):
         raise BadJudgments(f"{path}: expected one JSON object: query → document → number")
@@ -288,7 +274,7 @@ def _distinct_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     distinct = dict(pairs)
     if len(distinct) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise _RepeatedKey(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice")
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice")
     return distinct
 
 
@@ -297,3 +283,44 @@ def _refuse_judgments(path: Path, table: Mapping[str, Mapping[str, float]]) -> N
     values = [value for documents in table.values() for value in documents.values()]
     if values and all(isinstance(value, int) and 0 <= value <= 4 for value in values):
         raise BadJudgments(f"{path}: every value is a grade from 0 to 4, as in judgments (qrels); write scores as 1.0")
+
+
+def read_text(path: Path) -> str:
+    """Read decompressed UTF-8 text without a byte-order mark.  Raises BadJudgments."""
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+        return data.decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise BadJudgments(f"{path}: no such file; check the path") from error
+    except UnicodeDecodeError as error:
+        raise BadJudgments(f"{path}: not UTF-8 (byte {error.start}); convert it first") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BadJudgments(f"{path}: not a complete gzip file ({error}); fetch or write it again") from error
+    except OSError as error:
+        raise BadJudgments(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield non-blank lines with their numbers from 1.  Raises BadJudgments."""
+    text = read_text(path)
+    if not text.strip():
+        raise BadJudgments(f"{path}: the file is empty; check the path")
+    if "\0" in text:
+        raise BadJudgments(f"{path}: the file has NUL characters; give a text file")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line.rstrip("\r")
+
+
+def write_text(path: Path, pieces: Iterable[str]) -> None:
+    """Write the pieces to a file, compressed if its name ends in `.gz`.
+
+    The new file replaces the old one when it is complete.  Raises StorageError.
+    """
+    data = "".join(pieces).encode()
+    data = gzip.compress(data, mtime=0) if path.suffix == ".gz" else data
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    replace_atomically(path, data)

@@ -41,7 +41,6 @@ class TableCell:
 
 
 def html_page(title: str, parts: Iterable[str]) -> str:
-    """Return the whole page."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -52,7 +51,6 @@ def html_page(title: str, parts: Iterable[str]) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """Return a section with its heading."""
     return f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>"
 
 
@@ -62,7 +60,6 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def heading(text: str) -> str:
-    """Return a heading within a section."""
     return f"<h3>{escape(text)}</h3>"
 
 
@@ -74,7 +71,7 @@ def figure(svg: str, caption: str) -> str:
 
 def table(head: Sequence[TableCell | str], rows: Iterable[Sequence[TableCell | str]]) -> str:
     """Return a table; the first column and prose columns are left-aligned."""
-    top = "".join(map(_heading, head))
+    top = "".join(_cell(cell, "th", ' scope="col"') for cell in head)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
     return f'<div class="wide"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
 
@@ -84,14 +81,8 @@ def facts_table(values: Mapping[str, str]) -> str:
     return table(("", ""), [(name, TableCell(value, prose=True)) for name, value in values.items()])
 
 
-def _heading(cell: TableCell | str) -> str:
-    if isinstance(cell, str):
-        return f'<th scope="col">{escape(cell)}</th>'
-    return f'<th scope="col" class="text">{escape(cell.text)}</th>'
-
-
-def _cell(cell: TableCell | str) -> str:
-    if isinstance(cell, str):
-        return f"<td>{escape(cell)}</td>"
+def _cell(content: TableCell | str, tag: str = "td", attributes: str = "") -> str:
+    cell = TableCell(content) if isinstance(content, str) else content
     classes = " ".join(name for name, on in (("text", cell.prose), ("relevant", cell.relevant)) if on)
-    return f'<td class="{classes}">{escape(cell.text)}</td>' if classes else f"<td>{escape(cell.text)}</td>"
+    attributes += f' class="{classes}"' if classes else ""
+    return f"<{tag}{attributes}>{escape(cell.text)}</{tag}>"

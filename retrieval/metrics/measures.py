@@ -95,13 +95,14 @@ def compute_measures(
     _require_available(measures)
     numbers = {query: str(number) for number, query in enumerate(queries, start=1)}
     answered = [query for query in queries if query in rankings and len(rankings[query])]  # trec_eval needs hits
-    table = {numbers[query]: _descending(rankings[query]) for query in answered}
+    table = {numbers[query]: _ranks_as_scores(rankings[query]) for query in answered}
     values = {measure: np.full(len(queries), float(measure.DEFAULT)) for measure in measures}
     for by_aspect in (False, True):
         group = [measure for measure in measures if (measure.NAME in ASPECT_MEASURES) == by_aspect]
         if not group or not table:
             continue
-        judged: Any = _aspects(qrels, numbers) if by_aspect else _judged(qrels, numbers)
+        grades = {number: dict(qrels.judgments[query]) for query, number in numbers.items()}
+        judged: Any = _aspects(qrels, numbers) if by_aspect else grades
         try:
             results = ir_measures.evaluator(group, judged).iter_calc(table)
             for result in results:
@@ -122,12 +123,8 @@ def aggregate_values(measure: Measure, values: QueryValues) -> float:
     return float(aggregate.result())
 
 
-def _descending(ranking: RankedDocuments) -> dict[str, float]:
+def _ranks_as_scores(ranking: RankedDocuments) -> dict[str, float]:
     return dict(zip(ranking.ids, map(float, range(len(ranking), 0, -1)), strict=True))
-
-
-def _judged(qrels: Qrels, numbers: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    return {number: dict(qrels.judgments[query]) for query, number in numbers.items()}
 
 
 def _aspects(qrels: Qrels, numbers: Mapping[str, str]) -> list[Any]:
@@ -148,7 +145,7 @@ def _require_available(measures: Sequence[Measure]) -> None:
     import ir_measures
 
     for measure in measures:
-        providers = [one for one in ir_measures.DefaultPipeline.providers if one.supports(measure)]
+        providers = [each for each in ir_measures.DefaultPipeline.providers if each.supports(measure)]
         if not providers:
             raise BadMeasure(f"ir-measures cannot compute {measure}; it may need a parameter: {_described(measure)}")
         if not any(provider.is_available() for provider in providers):

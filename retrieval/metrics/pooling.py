@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.errors import BadJudgments, InputError
-from retrieval.metrics.line_files import numbered_lines
+from retrieval.metrics.files import numbered_lines
 from retrieval.metrics.runs import Qrels, RetrievalRun, Topic
 
 HEADER = ("query-id", "corpus-id", "query", "title", "text")
@@ -33,8 +33,6 @@ class PooledDocument:
 
 @dataclass(frozen=True, slots=True)
 class PooledText:
-    """Title and text of a document."""
-
     title: str
     text: str
 
@@ -42,10 +40,7 @@ class PooledText:
 def pool_documents(
     runs: Sequence[RetrievalRun], topics: Sequence[Topic], depth: int, *, judged: Qrels | None = None, seed: int = 0
 ) -> dict[str, list[str]]:
-    """Return query → documents among the first `depth` of any run, in random order.
-
-    Documents that `judged` has are left out.
-    """
+    """Return query → documents that any run's first `depth` has, in random order."""
     if depth < 1:
         raise InputError(f"depth is {depth}; pool at least the first document of each run")
     rng = np.random.default_rng(seed)
@@ -73,10 +68,7 @@ def fill_pool(
 
 
 def pool_lines(pool: Sequence[PooledDocument]) -> Iterator[str]:
-    """Yield a header and one tab-separated line per document.
-
-    White space in a field becomes single spaces, and long texts are cut.
-    """
+    """Yield a header and a tab-separated line per document, with white space joined."""
     yield "\t".join(HEADER) + "\n"
     for item in pool:
         for identifier in (item.query_id, item.document_id):
@@ -87,10 +79,7 @@ def pool_lines(pool: Sequence[PooledDocument]) -> Iterator[str]:
 
 
 def read_pool(path: Path) -> tuple[PooledDocument, ...]:
-    """Read a pool.
-
-    Raises BadJudgments for another kind of file, or a pair that occurs twice.
-    """
+    """Read a pool.  Raises BadJudgments for another kind of file or a repeated pair."""
     lines = numbered_lines(path)
     _, header = next(lines)
     if tuple(header.split("\t")) != HEADER:
@@ -112,10 +101,7 @@ def read_pool(path: Path) -> tuple[PooledDocument, ...]:
 
 
 class JudgingSession:
-    """The state of a person who judges a pool: grade, skip, undo.
-
-    Earlier judgments are kept, also those of other pools.
-    """
+    """A person judges a pool: grade, skip, undo.  Earlier judgments are kept."""
 
     def __init__(self, pool: Sequence[PooledDocument], before: Qrels | None = None) -> None:
         self._judgments = {query: dict(documents) for query, documents in (before.judgments if before else {}).items()}
@@ -130,7 +116,6 @@ class JudgingSession:
 
     @property
     def remaining(self) -> int:
-        """Number of documents in the pool without a judgment."""
         return len(self._waiting)
 
     def grade(self, value: int) -> None:
@@ -142,7 +127,6 @@ class JudgingSession:
         self._done.append(item)
 
     def skip(self) -> None:
-        """Move the current document to the end."""
         self._waiting.append(self._waiting.pop(0))
 
     def undo(self) -> bool:
@@ -158,7 +142,6 @@ class JudgingSession:
         return True
 
     def qrels(self) -> Qrels:
-        """Return all judgments so far."""
         return Qrels("judgments", {query: dict(documents) for query, documents in self._judgments.items()})
 
 

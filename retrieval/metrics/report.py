@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 
 from retrieval.metrics.charts import Curve, draw_curves, draw_differences, draw_intervals
-from retrieval.metrics.comparison import PairedComparison, format_difference, format_p
+from retrieval.metrics.comparison import PairedComparison, format_difference, format_p_value
 from retrieval.metrics.evaluation import Evaluation, evaluate
 from retrieval.metrics.html_report import TableCell, facts_table, figure, heading, html_page, paragraph, section, table
 from retrieval.metrics.run_queries import RunProvenance
@@ -24,25 +24,19 @@ SHOWN = 10  # documents of a ranking
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """The data of a report.
-
-    `pairs` is empty for one system; `titles` may lack documents.
-    """
+    """The data of a report."""
 
     task: EvaluationTask
     runs: tuple[RetrievalRun, ...]
     provenances: tuple[RunProvenance | None, ...]
     evaluations: tuple[Evaluation, ...]
-    pairs: tuple[PairedComparison, ...]
+    pairs: tuple[PairedComparison, ...]  # empty for one system
     command: str
-    titles: Mapping[str, str]
+    titles: Mapping[str, str]  # may lack documents
 
 
 def hardest_queries(report: ReportData, count: int = HARDEST) -> list[str]:
-    """Return the queries with the lowest mean of the deciding measure.
-
-    Queries without relevant documents are left out.
-    """
+    """Return answerable queries with the lowest mean of the deciding measure."""
     measure = next(iter(report.evaluations[0].values))
     values = np.mean([evaluation.values[measure].per_query for evaluation in report.evaluations], axis=0)
     queries = report.evaluations[0].queries
@@ -59,7 +53,6 @@ def shown_documents(report: ReportData) -> set[str]:
 
 
 def render_report(report: ReportData) -> str:
-    """Return the HTML page."""
     names = " · ".join(run.name for run in report.runs)
     coverage = report.evaluations[0].coverage
     parts = [
@@ -92,8 +85,8 @@ def _comparisons(report: ReportData) -> list[str]:
                 f"{d.mean_b:.4f}",
                 format_difference(d.difference),
                 f"{format_difference(d.low)} to {format_difference(d.high)}",
-                format_p(d.p_adjusted).removeprefix("p = ").removeprefix("p "),
-                format_p(d.p_t).removeprefix("p = ").removeprefix("p "),
+                format_p_value(d.p_adjusted),
+                format_p_value(d.p_t),
                 f"{d.effect:+.2f}",
                 f"{d.wins} / {d.losses} / {d.ties}",
                 f"{d.detectable:.3f}" if isfinite(d.detectable) else "none",
@@ -145,8 +138,7 @@ def _hardest(report: ReportData) -> list[str]:
     parts: list[str] = []
     for query in hardest_queries(report):
         values = [found.values[measure].per_query[rows[query]] for found in report.evaluations]
-        systems = zip(report.evaluations, values, strict=True)
-        text = ", ".join(f"{found.run} {value:.3f}" for found, value in systems)
+        text = ", ".join(f"{run.name} {value:.3f}" for run, value in zip(report.runs, values, strict=True))
         parts += [
             heading(f"{query}  {texts.get(query, '')}"),
             paragraph(f"{measure}: {text}", "soft"),
@@ -157,13 +149,14 @@ def _hardest(report: ReportData) -> list[str]:
 
 def _side_by_side(report: ReportData, query: str) -> str:
     judged = report.task.qrels.judgments[query]
-    columns = [report.runs[i].rankings.get(query) for i in range(len(report.runs))]
+    columns = [run.rankings.get(query) for run in report.runs]
     rows: list[list[TableCell | str]] = []
     for rank in range(SHOWN):
         documents = [None if ranking is None or rank >= len(ranking) else ranking.ids[rank] for ranking in columns]
         if any(documents):
             rows.append([str(rank + 1), *(_document(document, judged, report.titles) for document in documents)])
-    missing = [doc for doc, relevance in judged.items() if relevance > 0 and not _in_any(doc, columns)]
+    shown = {document for ranking in columns if ranking for document in ranking.ids[:SHOWN]}
+    missing = [document for document, relevance in judged.items() if relevance > 0 and document not in shown]
     foot = paragraph(f"Relevant, but in no first {SHOWN}: {', '.join(missing[:8])}", "soft") if missing else ""
     return table(["rank", *(TableCell(run.name, prose=True) for run in report.runs)], rows) + foot
 
@@ -175,10 +168,6 @@ def _document(document: str | None, judged: Mapping[str, int], titles: Mapping[s
     relevance = judged.get(document)
     mark = "" if relevance is None else f" [{relevance}]"
     return TableCell(f"{document}{mark} {title}".rstrip(), prose=True, relevant=bool(relevance and relevance > 0))
-
-
-def _in_any(document: str, rankings: Sequence[object]) -> bool:
-    return any(document in getattr(ranking, "ids", ())[:SHOWN] for ranking in rankings)
 
 
 def _provenance(report: ReportData) -> list[str]:

@@ -18,13 +18,10 @@ from retrieval.errors import BadJudgments
 
 @dataclass(frozen=True, slots=True)
 class RankedDocuments:
-    """The ranking of one query, best first.
+    """The ranking of one query, best first."""
 
-    `ids` are distinct; `scores` are (n,) float64, finite.
-    """
-
-    ids: tuple[str, ...]
-    scores: NDArray[np.float64]
+    ids: tuple[str, ...]  # distinct
+    scores: NDArray[np.float64]  # (n,), finite
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -32,12 +29,9 @@ class RankedDocuments:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRun:
-    """The rankings of one system, by query.
+    """The rankings of one system, by query."""
 
-    `name` is the tag in a run file; it has no spaces.
-    """
-
-    name: str
+    name: str  # the tag in a run file; it has no spaces
     rankings: Mapping[str, RankedDocuments]
 
 
@@ -65,7 +59,6 @@ class Qrels:
     repeated: int = 0
 
     def relevant(self, query: str) -> int:
-        """Return the number of documents that are relevant to the query."""
         return sum(relevance > 0 for relevance in self.judgments.get(query, {}).values())
 
 
@@ -95,10 +88,7 @@ def make_ranking(ids: Sequence[str], scores: Iterable[float], *, where: str = "r
 
 
 def ranking_by_score(ids: Sequence[str], scores: Sequence[float], *, where: str = "ranking") -> RankedDocuments:
-    """Make a ranking in trec_eval's order of the scores.
-
-    Raises as `make_ranking` does.
-    """
+    """Make a ranking in trec_eval's order.  Raises as `make_ranking` does."""
     given = make_ranking(ids, scores, where=where)
     if decreases_strictly(given.scores):
         return given

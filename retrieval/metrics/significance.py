@@ -9,7 +9,6 @@ sequentially rejective multiple test procedure" (1979); Cohen, "Statistical powe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -25,24 +24,16 @@ Matrix: TypeAlias = NDArray[np.float64]  # (queries, measures)
 Column: TypeAlias = NDArray[np.float64]  # (measures,)
 
 
-@dataclass(frozen=True, slots=True)
-class Intervals:
-    """Ends of a confidence interval for each measure, (measures,)."""
-
-    low: Column
-    high: Column
-
-
-def bootstrap_intervals(values: Matrix, *, rounds: int = ROUNDS, seed: int = 0, level: float = LEVEL) -> Intervals:
-    """Return percentile bootstrap intervals of the mean over resampled queries."""
+def bootstrap_intervals(values: Matrix, *, rounds: int = ROUNDS, seed: int = 0) -> tuple[Column, Column]:
+    """Return the ends of 95 % bootstrap intervals of the mean over resampled queries."""
     queries, measures = values.shape
     means = np.empty((rounds, measures))
     rng = np.random.default_rng(seed)
     for block in _blocks(rounds, queries * max(measures, 1)):
         drawn = rng.integers(0, queries, size=(block.stop - block.start, queries))
         means[block] = values[drawn].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return Intervals(low, high)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return low, high
 
 
 def randomization_p(differences: Matrix, *, rounds: int = ROUNDS, seed: int = 0) -> Column:
@@ -63,10 +54,7 @@ def randomization_p(differences: Matrix, *, rounds: int = ROUNDS, seed: int = 0)
 
 
 def t_test_p(differences: Matrix) -> Column:
-    """Return the two-sided p value of Student's paired t test.
-
-    It is 1.0 if all differences are 0, and 0.0 if all differences are the same other number.
-    """
+    """Return two-sided p of Student's paired t test; 1.0 if all differences are 0."""
     from scipy.special import stdtr
 
     queries = len(differences)
@@ -88,10 +76,7 @@ def effect_size(differences: Matrix) -> Column:
 
 
 def detectable_difference(differences: Matrix, *, power: float = POWER, alpha: float = ALPHA) -> Column:
-    """Return the smallest true difference that the test detects with the given power.
-
-    It assumes this number of queries and this variance.  It is infinite for a single query.
-    """
+    """Return the smallest true difference that so many queries of this variance show."""
     from scipy.special import stdtrit
 
     queries = len(differences)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retrieval.errors import BadJudgments, InputError, MissingExtra
-from retrieval.metrics.files import beir_qrels, read_qrels
-from retrieval.metrics.line_files import numbered_lines
+from retrieval.metrics.files import beir_qrels, numbered_lines, read_qrels
 from retrieval.metrics.runs import Qrels, Topic
 
 
@@ -27,26 +26,13 @@ class TaskSource:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationTask:
-    """The judged queries and their judgments.
-
-    `topics` is empty if only judgments are given, which is enough for run files.  `unjudged` counts queries without
-    judgments; `without_text` counts judged queries that are not among the queries.  The task has neither of them.
-    """
+    """The judged queries and their judgments."""
 
     name: str
-    topics: tuple[Topic, ...]
+    topics: tuple[Topic, ...]  # empty if only judgments are given, which is enough for run files
     qrels: Qrels
-    unjudged: int = 0
-    without_text: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BeirFolder:
-    """The judged queries and judgments of a split; `unjudged` counts other queries."""
-
-    topics: tuple[Topic, ...]
-    qrels: Qrels
-    unjudged: int
+    unjudged: int = 0  # queries without judgments, which the task leaves out
+    without_text: int = 0  # judged queries that are not among the queries
 
 
 def read_task(source: TaskSource) -> EvaluationTask:
@@ -55,8 +41,7 @@ def read_task(source: TaskSource) -> EvaluationTask:
     if sum(given) != 1:
         raise InputError("give one of: --qrels FILE (with --queries FILE), --beir FOLDER, --dataset ID")
     if source.beir is not None:
-        folder = read_beir(source.beir, source.split)
-        return make_task(f"{source.beir.resolve().name}/{source.split}", folder.topics, folder.qrels, folder.unjudged)
+        return read_beir(source.beir, source.split)
     if source.dataset:
         return read_dataset(source.dataset)
     assert source.qrels is not None
@@ -66,19 +51,18 @@ def read_task(source: TaskSource) -> EvaluationTask:
     return make_task(source.qrels.name, read_topics(source.queries), qrels)
 
 
-def make_task(name: str, topics: tuple[Topic, ...], qrels: Qrels, unjudged: int = 0) -> EvaluationTask:
+def make_task(name: str, topics: tuple[Topic, ...], qrels: Qrels) -> EvaluationTask:
     """Make a task of the judged queries.  Raises BadJudgments if no query is judged."""
     judged = tuple(topic for topic in topics if topic.id in qrels.judgments)
     if not judged:
         raise BadJudgments(
             f"{name}: none of the {len(topics)} queries is judged; queries are named like "
-            f"{_first(topic.id for topic in topics)}, judgments like {_first(iter(qrels.judgments))}"
+            f"{_first([topic.id for topic in topics])}, judgments like {_first(qrels.judgments)}"
         )
-    without_text = len(qrels.judgments) - len(judged)
-    return EvaluationTask(name, judged, qrels, unjudged + len(topics) - len(judged), without_text)
+    return EvaluationTask(name, judged, qrels, len(topics) - len(judged), len(qrels.judgments) - len(judged))
 
 
-def read_beir(folder: Path, split: str = "test") -> BeirFolder:
+def read_beir(folder: Path, split: str = "test") -> EvaluationTask:
     """Read `queries.jsonl` and `qrels/<split>.tsv` of a BEIR folder.
 
     Both may end in `.gz`.  Raises BadJudgments; for a missing split the message lists the splits that exist.
@@ -87,9 +71,7 @@ def read_beir(folder: Path, split: str = "test") -> BeirFolder:
         raise BadJudgments(f"{folder}: no such folder; check the path")
     path = _split_file(folder, split)
     qrels = beir_qrels(path, numbered_lines(path))
-    topics = read_topics(_existing(folder / "queries.jsonl"))
-    judged = tuple(topic for topic in topics if topic.id in qrels.judgments)
-    return BeirFolder(judged, qrels, len(topics) - len(judged))
+    return make_task(f"{folder.resolve().name}/{split}", read_topics(_existing(folder / "queries.jsonl")), qrels)
 
 
 def read_topics(path: Path) -> tuple[Topic, ...]:
@@ -191,5 +173,5 @@ def _fields(query: Any) -> dict[str, str]:
     return {name: str(getattr(query, name)) for name in query._fields if name not in ("query_id", "text")}
 
 
-def _first(ids: Iterator[str]) -> str:
-    return repr(next(ids, ""))
+def _first(ids: Iterable[str]) -> str:
+    return repr(next(iter(ids), ""))

@@ -16,13 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import InputError
-from retrieval.metrics.significance import (
-    ALPHA,
-    ROUNDS,
-    bootstrap_intervals,
-    detectable_difference,
-    randomization_p,
-)
+from retrieval.metrics.significance import ALPHA, bootstrap_intervals, detectable_difference, randomization_p
 
 FOLDS = 5
 MIN_QUERIES = 10  # fewer queries cannot show a difference
@@ -37,16 +31,13 @@ Objective: TypeAlias = Callable[[Settings], QueryValues]
 
 @dataclass(frozen=True, slots=True)
 class TuningResult:
-    """The tuned settings and their held-out gain.
-
-    The held-out mean is over all queries, each measured with settings that the other folds chose.
-    """
+    """The tuned settings and their held-out gain."""
 
     defaults: Settings
     chosen: Settings
     queries: int
     default_mean: float
-    held_out_mean: float
+    held_out_mean: float  # over all queries, each measured with settings that the other folds chose
     low: float  # ends of the 95 % interval of the held-out gain
     high: float
     p: float
@@ -56,7 +47,6 @@ class TuningResult:
 
     @property
     def gain(self) -> float:
-        """Held-out mean minus the mean of the defaults."""
         return self.held_out_mean - self.default_mean
 
     @property
@@ -84,16 +74,16 @@ def tune(
         choices.append(choice)
     before = cached(defaults)
     difference = (held_out - before)[:, np.newaxis]
-    interval = bootstrap_intervals(difference, seed=seed)
+    low, high = bootstrap_intervals(difference, seed=seed)
     return TuningResult(
         defaults=dict(defaults),
         chosen=coordinate_search(cached, space, defaults, order),
         queries=queries,
         default_mean=float(before.mean()),
         held_out_mean=float(held_out.mean()),
-        low=float(interval.low[0]),
-        high=float(interval.high[0]),
-        p=float(randomization_p(difference, rounds=ROUNDS, seed=seed)[0]),
+        low=float(low[0]),
+        high=float(high[0]),
+        p=float(randomization_p(difference, seed=seed)[0]),
         detectable=float(detectable_difference(difference)[0]),
         fold_choices=tuple(choices),
         tried=cached.tried,
@@ -122,15 +112,14 @@ class _CachedObjective:
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._known: dict[tuple[tuple[str, float], ...], QueryValues] = {}
+        self._known: dict[frozenset[tuple[str, float]], QueryValues] = {}
 
     def __call__(self, settings: Settings) -> QueryValues:
-        key = tuple(sorted(settings.items()))
+        key = frozenset(settings.items())
         if key not in self._known:
             self._known[key] = self._objective(settings)
         return self._known[key]
 
     @property
     def tried(self) -> int:
-        """Number of settings measured."""
         return len(self._known)

@@ -87,7 +87,7 @@ def project(reader: IndexReader, sample: int = SAMPLE, seed: int = 0) -> Project
 def principal_components(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[float, float]]:
     """Project (n, d) vectors onto their two directions of most variance.
 
-    Return the positions, (n, 2), and the share of variance along each direction. The largest entry of a direction is
+    Return the positions, (n, 2), and the share of variance along each direction.  The largest entry of a direction is
     positive, so that equal vectors give equal maps.
     """
     if len(vectors) < 2:

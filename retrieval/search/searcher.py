@@ -161,7 +161,7 @@ def open_searcher(
     """Open a collection with the encoder that made it; `encoder` must be that one.
 
     With `previous`, an open earlier generation, only the files that changed are opened, and unchanged canaries are not
-    encoded again. Raises NotACollection, CorruptCollection, EncoderMismatch.
+    encoded again.  Raises NotACollection, CorruptCollection, EncoderMismatch.
     """
     reader = open_index_reader(path, generation, previous=previous)
     try:

@@ -26,7 +26,7 @@ _MAX_SENTENCES = 32  # sentences of a passage that are compared
 class Highlighter:
     """Highlights the shown passages of hits.
 
-    `lexical` highlights words. `encoder` highlights a sentence; with both, only in passages without a matching word.
+    `lexical` highlights words.  `encoder` highlights a sentence; with both, only in passages without a matching word.
     """
 
     lexical: LexicalReader | None

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from retrieval.metrics.files import read_qrels
-from retrieval.metrics.line_files import write_text
+from retrieval.metrics.files import read_qrels, write_text
 from retrieval.metrics.pooling import (
     PooledDocument,
     pool_lines,

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import BadJudgments, StorageError
-from retrieval.metrics.files import read_qrels, read_run, write_qrels, write_run
-from retrieval.metrics.line_files import write_text
+from retrieval.metrics.files import read_qrels, read_run, write_qrels, write_run, write_text
 from retrieval.metrics.runs import Qrels, RetrievalRun, make_run
 
 ids = st.text(alphabet="abcé雪0-_.%", min_size=1, max_size=6)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.errors import BadJudgments
-from retrieval.metrics.line_files import write_text
+from retrieval.metrics.files import write_text
 from retrieval.metrics.pooling import (
     JudgingSession,
     PooledDocument,
