@@ -1,38 +1,5 @@
 """Errors that Attendex raises for its callers.
 
-    AttendexError
-    ├── InputError                 an unusable input of the caller
-    │   ├── BadQuery               query text, k, offset, mode, weight
-    │   ├── FilterError            filter expression or field name
-    │   ├── BadDocument            a document or source file; has path and line
-    │   ├── SchemaError            a metadata value that does not fit its field
-    │   ├── BadJudgments           run or qrels files
-    │   ├── BadMeasure             a measure that ir-measures does not know or compute
-    │   ├── SettingsError          a setting of the service, its value or its place
-    │   ├── EmptyInput             a missing text
-    │   └── TooLarge               a request beyond a limit of the service
-    ├── NotFound
-    │   ├── CollectionNotFound
-    │   ├── DocumentNotFound
-    │   └── JobNotFound
-    ├── EncoderError
-    │   ├── UnsupportedCheckpoint  unknown layout, or one that would need pickle or remote code
-    │   └── EncoderMismatch        an encoder that did not make the collection; names the differences
-    ├── CollectionError
-    │   ├── NotACollection
-    │   ├── CorruptCollection      a file with a wrong size or digest; has the path
-    │   ├── CollectionLocked       another writer has the lock; names it
-    │   ├── CollectionExists       a collection of that name exists
-    │   └── StorageError           an error of the file system (full disk, I/O error); has the path
-    ├── AccessError                the service refuses the caller
-    │   ├── Unauthenticated        no key, or a wrong one
-    │   └── Forbidden              a key without the role or the collection of the request
-    ├── Overloaded                 a queue is full; try again later
-    │   └── RateLimited            the caller sends too many requests
-    ├── DeadlineExceeded           the request took longer than the service allows
-    ├── RemoteError                another service cannot be reached, or answers with an error
-    └── MissingExtra               an optional dependency is not installed; has the command
-
 A message has the problem, the value and the next step.  Commands print it and exit with 1; the service maps each
 class to a status in `service/http/problems.py`.
 """
@@ -51,7 +18,7 @@ class InputError(AttendexError):
 
 
 class BadQuery(InputError):
-    """A search request that cannot be answered."""
+    """A search request with an unusable query text, k, offset, mode or weight."""
 
 
 class FilterError(InputError):
@@ -81,7 +48,7 @@ class BadMeasure(InputError):
 
 
 class SettingsError(InputError):
-    """A setting that does not exist, or a value that it cannot take."""
+    """A setting of the service that does not exist, or a value that it cannot take."""
 
 
 class EmptyInput(InputError):
@@ -113,11 +80,11 @@ class EncoderError(AttendexError):
 
 
 class UnsupportedCheckpoint(EncoderError):
-    """A model folder that cannot be read safely or at all."""
+    """A checkpoint of unknown layout, or one that needs pickle or remote code."""
 
 
 class EncoderMismatch(EncoderError):
-    """The encoder differs from the encoder that made the collection."""
+    """The encoder is not the one that made the collection; names the differences."""
 
 
 class CollectionError(AttendexError):
@@ -137,7 +104,7 @@ class CorruptCollection(CollectionError):
 
 
 class CollectionLocked(CollectionError):
-    """Another writer has the lock."""
+    """Another writer has the lock; names it."""
 
 
 class CollectionExists(CollectionError):
@@ -145,7 +112,7 @@ class CollectionExists(CollectionError):
 
 
 class StorageError(CollectionError):
-    """The file system refused an operation on `path`."""
+    """The file system refused an operation on `path` (full disk, I/O error)."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(f"{path}: {message}")
@@ -185,7 +152,7 @@ class RemoteError(AttendexError):
 
 
 class MissingExtra(AttendexError):
-    """An optional dependency is missing."""
+    """An optional dependency is missing; names the command that installs it."""
 
     def __init__(self, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs an optional part; install it with: pip install 'attendex[{extra}]'")

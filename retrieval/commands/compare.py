@@ -31,11 +31,6 @@ class ComparedSystems:
     provenances: tuple[RunProvenance | None, ...]
     comparison: RunComparison
 
-    @property
-    def texts(self) -> dict[str, str]:
-        """Query id → text; empty if no queries were given."""
-        return {topic.id: topic.text for topic in self.task.topics}
-
     def changes(self, pair: PairedComparison, count: int) -> tuple[QueryChange, ...]:
         from retrieval.metrics.comparison import most_changed_queries
 
@@ -79,7 +74,8 @@ def compare(
         _print(compared, changes, comparison)
     else:
         _show(compared, changes)
-    if fail_if_worse and _any_worse(compared):
+    against_first = [pair.deciding for pair in compared.comparison.pairs if pair.a == compared.runs[0].name]
+    if fail_if_worse and any(found.significant and found.difference < 0 for found in against_first):
         raise typer.Exit(FAILURE)
 
 
@@ -154,12 +150,6 @@ def short_names(words: Sequence[str]) -> dict[str, str]:
     return short if len(set(short.values())) == len(words) else {word: word for word in words}
 
 
-def _any_worse(compared: ComparedSystems) -> bool:
-    first = compared.runs[0].name
-    deciding = [pair.deciding for pair in compared.comparison.pairs if pair.a == first]
-    return any(difference.significant and difference.difference < 0 for difference in deciding)
-
-
 def _print(compared: ComparedSystems, changes: int, options: ComparisonOptions) -> None:
     from retrieval.commands.evaluation_output import changes_json, comparison_json
 
@@ -174,13 +164,14 @@ def _show(compared: ComparedSystems, changes: int) -> None:
 
     console = stdout()
     pairs = compared.comparison.pairs
+    texts = {topic.id: topic.text for topic in compared.task.topics}
     for pair in pairs:
         show_comparison(console, pair)
         changed = compared.changes(pair, changes)
         if changed:
             measure = pair.deciding.measure
             console.print(f"queries that changed most in {measure}, ranks {pair.a} → {pair.b}:", markup=False)
-            show_changes(console, changed, compared.texts)
+            show_changes(console, changed, texts)
     if len(pairs) > 1:
         console.print(f"p is adjusted by Holm's method for {len(pairs)} comparisons", highlight=False)
     for evaluation in compared.comparison.evaluations:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.options import named_mode
+from retrieval.commands.options import CollectionArgument, named_mode
 from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ BAR = 24  # characters
 
 @reports_errors
 def explain(
-    collection: Annotated[Path, typer.Argument(help="Directory of the collection.", show_default=False)],
+    collection: CollectionArgument,
     query: Annotated[str, typer.Argument(help="The query.", show_default=False)],
     document: Annotated[
         str, typer.Argument(help="Id of any document, also of one that the search does not find.", metavar="ID")

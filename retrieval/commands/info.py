@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from retrieval.commands.options import CollectionArgument
 from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ RECALL_K = 10  # recall is shown at this number of results
 
 @reports_errors
 def info(
-    collection: Annotated[Path, typer.Argument(help="Directory of the collection.", show_default=False)],
+    collection: CollectionArgument,
     as_json: JsonOption = False,
 ) -> None:
     """Show the counts, encoder, fields and sizes of a collection.

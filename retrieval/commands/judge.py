@@ -21,8 +21,7 @@ ENDS = (QUIT, "\x03", "\x04", "\x1b", "")  # Ctrl-C, Ctrl-D, Escape, end of inpu
 def judge(
     pool: Annotated[Path, typer.Argument(help="Pool from `attendex pool`.", show_default=False)],
     out: Annotated[
-        Path,
-        typer.Option(help="Judgments (TREC; .tsv: BEIR); judgments in the file are kept.", show_default=False),
+        Path, typer.Option(help="Judgments (TREC; .tsv: BEIR); judgments in the file are kept.", show_default=False)
     ],
 ) -> None:
     """Judge the documents of a pool, one key per document.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.options import named_mode
+from retrieval.commands.options import CollectionArgument, named_mode
 from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.types import SearchRequest
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
@@ -37,8 +36,7 @@ class RankingOptions:
         str, typer.Option(help="dense, lexical or hybrid; default: hybrid; without a lexical index, dense.")
     ] = ""
     where: Annotated[
-        str,
-        typer.Option("--filter", help='Condition on metadata fields: \'year >= 2019 AND topic IN ["nlp", "ir"]\'.'),
+        str, typer.Option("--filter", help='Condition on metadata fields: \'year >= 2019 AND topic IN ["nlp", "ir"]\'.')
     ] = ""
     fusion: Annotated[str, typer.Option(help=f"How hybrid mode joins the rankings: {_METHODS}.")] = DEFAULT_FUSION
     weight: Annotated[
@@ -67,7 +65,7 @@ class AnswerOptions:
 @option_groups
 @reports_errors
 def search(
-    collection: Annotated[Path, typer.Argument(help="Directory of the collection.", show_default=False)],
+    collection: CollectionArgument,
     query: Annotated[str, typer.Argument(help="Words or a question to search for.", show_default=False)],
     ranking: RankingOptions,
     answer: AnswerOptions,

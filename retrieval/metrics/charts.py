@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,29 +27,14 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))  # so that print and c
 WIDTH, HEIGHT = 6.4, 3.4  # inches; the SVG scales with the page
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """The name of a system and its value at each position on the horizontal axis."""
-
-    name: str
-    values: NDArray[np.float64]
-
-
 def draw_curves(
-    positions: Sequence[float], curves: Sequence[Curve], x_label: str, y_label: str, *, log: bool = False
+    positions: Sequence[float], curves: Mapping[str, Sequence[float]], x_label: str, y_label: str, *, log: bool = False
 ) -> str:
-    """Draw the curves of one or more systems over the same positions."""
+    """Draw the curves of systems, by name, over the same positions."""
     figure, axes = _figure(HEIGHT)
-    for i, curve in enumerate(curves):
-        axes.plot(
-            positions,
-            curve.values,
-            color=SERIES[i % len(SERIES)],
-            linestyle=DASHES[i % len(DASHES)],
-            marker="o",
-            markersize=3,
-            label=curve.name,
-        )
+    for i, (name, values) in enumerate(curves.items()):
+        colour, dash = SERIES[i % len(SERIES)], DASHES[i % len(DASHES)]
+        axes.plot(positions, values, color=colour, linestyle=dash, marker="o", markersize=3, label=name)
     if log:
         axes.set_xscale("log")
         axes.set_xticks(list(positions), [f"{position:g}" for position in positions])

@@ -77,17 +77,6 @@ def restrict_evaluation(
     return Evaluation(evaluation.run, kept, values, _coverage(run, qrels, kept, kept))
 
 
-def judged_share(run: RetrievalRun, qrels: Qrels, queries: Sequence[str], depth: int = 10) -> float:
-    """Return the share of the first `depth` hits that are judged; 0.0 without hits."""
-    judged = total = 0
-    for query in queries:
-        if query in run.rankings:
-            top = run.rankings[query].ids[:depth]
-            judged += sum(document in qrels.judgments[query] for document in top)
-            total += len(top)
-    return judged / total if total else 0.0
-
-
 def confidence_intervals(evaluation: Evaluation) -> dict[str, list[float]]:
     """Return measure → ends of the 95 % interval of its mean.
 
@@ -172,13 +161,15 @@ def check_gates(gates: Sequence[Gate], aggregates: Mapping[str, float]) -> tuple
 
 def _coverage(run: RetrievalRun, qrels: Qrels, queries: Sequence[str], asked: Collection[str] | None) -> Coverage:
     found = set(run.rankings)
+    top = [(query, document) for query in queries if query in found for document in run.rankings[query].ids[:10]]
+    judged = sum(document in qrels.judgments[query] for query, document in top)
     return Coverage(
         averaged=len(queries),
         without_results=sum(query not in found or not len(run.rankings[query]) for query in queries),
         without_relevant=sum(not qrels.relevant(query) for query in queries),
         unjudged=len((found if asked is None else found | set(asked)) - set(qrels.judgments)),
         not_asked=len(qrels.judgments) - len(queries),
-        judged_at_10=judged_share(run, qrels, queries),
+        judged_at_10=judged / len(top) if top else 0.0,
     )
 
 

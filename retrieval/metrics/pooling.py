@@ -14,6 +14,7 @@ import numpy as np
 from retrieval.errors import BadJudgments, InputError
 from retrieval.metrics.files import numbered_lines
 from retrieval.metrics.runs import Qrels, RetrievalRun, Topic
+from retrieval.types import Document
 
 HEADER = ("query-id", "corpus-id", "query", "title", "text")
 MAX_CHARACTERS = 4_000  # of a document's text in a pool
@@ -29,12 +30,6 @@ class PooledDocument:
     query: str
     title: str = ""
     text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PooledText:
-    title: str
-    text: str
 
 
 def pool_documents(
@@ -55,15 +50,14 @@ def pool_documents(
 
 
 def fill_pool(
-    pools: Mapping[str, Sequence[str]], topics: Sequence[Topic], texts: Mapping[str, PooledText]
+    pools: Mapping[str, Sequence[str]], topics: Sequence[Topic], texts: Mapping[str, Document]
 ) -> tuple[PooledDocument, ...]:
     """Return the pool with texts, by topic; an unknown document has no text."""
-    unknown = PooledText("", "")
+    pooled = [(topic, identifier) for topic in topics for identifier in pools.get(topic.id, ())]
+    documents = [texts.get(identifier, Document(identifier, "")) for _, identifier in pooled]
     return tuple(
-        PooledDocument(topic.id, document, topic.text, shown.title, shown.text)
-        for topic in topics
-        for document in pools.get(topic.id, ())
-        for shown in (texts.get(document, unknown),)
+        PooledDocument(topic.id, document.id, topic.text, document.title, document.text)
+        for (topic, _), document in zip(pooled, documents, strict=True)
     )
 
 

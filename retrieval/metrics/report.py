@@ -8,7 +8,7 @@ from math import isfinite
 
 import numpy as np
 
-from retrieval.metrics.charts import Curve, draw_curves, draw_differences, draw_intervals
+from retrieval.metrics.charts import draw_curves, draw_differences, draw_intervals
 from retrieval.metrics.comparison import PairedComparison, format_difference, format_p_value
 from retrieval.metrics.evaluation import Evaluation, evaluate
 from retrieval.metrics.html_report import TableCell, facts_table, figure, heading, html_page, paragraph, section, table
@@ -46,9 +46,8 @@ def hardest_queries(report: ReportData, count: int = HARDEST) -> list[str]:
 
 def shown_documents(report: ReportData) -> set[str]:
     """Return the ids of the documents that the report lists, which need titles."""
-    rankings = [
-        run.rankings[query] for query in hardest_queries(report) for run in report.runs if query in run.rankings
-    ]
+    queries = hardest_queries(report)
+    rankings = [run.rankings[query] for query in queries for run in report.runs if query in run.rankings]
     return {document for ranking in rankings for document in ranking.ids[:SHOWN]}
 
 
@@ -99,10 +98,9 @@ def _comparisons(report: ReportData) -> list[str]:
     )
     by_name = {evaluation.run: evaluation for evaluation in report.evaluations}
     for pair in report.pairs:
-        measure = pair.deciding.measure
-        values = by_name[pair.b].values[measure].per_query - by_name[pair.a].values[measure].per_query
         d = pair.deciding
-        caption = f"{measure} of each query, {pair.b} minus {pair.a}: {d.wins} won, {d.losses} lost, {d.ties} tied"
+        values = by_name[pair.b].values[d.measure].per_query - by_name[pair.a].values[d.measure].per_query
+        caption = f"{d.measure} of each query, {pair.b} minus {pair.a}: {d.wins} won, {d.losses} lost, {d.ties} tied"
         parts.append(figure(draw_differences(pair, values), caption))
     return parts
 
@@ -113,16 +111,11 @@ def _curves(report: ReportData) -> list[str]:
     gain, recall = ([f"{name}@{cutoff}" for cutoff in cutoffs] for name in ("nDCG", "R"))
     precision = [f"IPrec@{level:.1f}" for level in RECALLS]
     queries = set(report.evaluations[0].queries)
-    found = [
-        evaluate(run, report.task.qrels, " ".join([*gain, *recall, *precision]), asked=queries).aggregates
-        for run in report.runs
-    ]
+    measures = " ".join([*gain, *recall, *precision])
+    found = {run.name: evaluate(run, report.task.qrels, measures, asked=queries).aggregates for run in report.runs}
 
-    def curves(measures: Sequence[str]) -> list[Curve]:
-        return [
-            Curve(run.name, np.array([figures[name] for name in measures]))
-            for run, figures in zip(report.runs, found, strict=True)
-        ]
+    def curves(names: Sequence[str]) -> dict[str, list[float]]:
+        return {run: [values[name] for name in names] for run, values in found.items()}
 
     return [
         figure(draw_curves(RECALLS, curves(precision), "recall", "precision"), "Interpolated precision at recall"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias
 
@@ -50,7 +50,8 @@ def run_queries(
     started = time.perf_counter()
     rankings: dict[str, RankedDocuments] = {}
     modes: set[Mode] = set()
-    for batch in _batches(topics):
+    for start in range(0, len(topics), BATCH):
+        batch = topics[start : start + BATCH]
         results = search([replace(template, query=topic.text) for topic in batch])
         for topic, result in zip(batch, results, strict=True):
             hits = result.hits
@@ -69,8 +70,3 @@ def describe_settings(request: SearchRequest) -> str:
     ignored = ("query", "k", "offset", "mode", "passages_per_document", "fields", "highlight")
     given = {name: value for name, value in asdict(request).items() if name not in ignored and value != default[name]}
     return ",".join(f"{name}={value}" for name, value in given.items())
-
-
-def _batches(topics: Sequence[Topic]) -> Iterator[Sequence[Topic]]:
-    for start in range(0, len(topics), BATCH):
-        yield topics[start : start + BATCH]

@@ -11,13 +11,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
 from retrieval.types import Document
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 MAX_CHARACTERS = 2_000  # read of a text
 UNKNOWN = ("[UNK]", "<unk>", "<UNK>", "UNK")
@@ -34,20 +37,10 @@ _SYLLABLES = frozenset({"CJK", "HANGUL"})  # a letter of these is a syllable or 
 _SHORT = 2  # letters; every tokenizer spells symbols and initials
 
 
-class TextEncoding(Protocol):
-    """Tokens of one text, as the tokenizers library gives them."""
-
-    @property
-    def ids(self) -> list[int]: ...
-
-    @property
-    def offsets(self) -> list[tuple[int, int]]: ...
-
-
 class WholeTokenizer(Protocol):
     """The part of the encoder's tokenizer that readability needs."""
 
-    def whole_encoding(self, text: str) -> TextEncoding: ...
+    def whole_encoding(self, text: str) -> Encoding: ...
 
     def token_id(self, token: str) -> int | None: ...
 

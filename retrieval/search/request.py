@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from retrieval.errors import BadQuery
-from retrieval.search.fusion import FUSIONS, PARAMETERS, FusionParameter
+from retrieval.search.fusion import FUSIONS, PARAMETERS
 from retrieval.types import Mode, SearchRequest
 
 MAX_DEPTH = 10_000  # offset + k
@@ -59,12 +59,9 @@ def _check_fusion(request: SearchRequest) -> None:
     for parameter in PARAMETERS.values():
         value = getattr(request, parameter.name)
         if value is not None and not parameter.contains(value):
-            raise BadQuery(f"{parameter.name} is {value}; give {_bounds(parameter)}")
-
-
-def _bounds(parameter: FusionParameter) -> str:
-    kind = "a whole number" if parameter.type is int else "a number"
-    return f"{kind} from {parameter.low:,} to {parameter.high:,} ({parameter.description})"
+            kind = "a whole number" if parameter.type is int else "a number"
+            bounds = f"{kind} from {parameter.low:,} to {parameter.high:,} ({parameter.description})"
+            raise BadQuery(f"{parameter.name} is {value}; give {bounds}")
 
 
 def _is_text(query: str) -> bool:

@@ -37,8 +37,10 @@ class RemoteCollection:
     def answer(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         """Answer in order.  Raises InputError if the collection changes meanwhile."""
         results: list[SearchResult] = []
-        for group in _groups(requests):
-            body = {"searches": [_request_json(request) for request in group]}
+        # so few searches that the answer to a batch is ready within the service's deadline
+        size = max(1, MAX_BATCH_HITS // max((request.k for request in requests), default=1))
+        for start in range(0, len(requests), size):
+            body = {"searches": [_request_json(request) for request in requests[start : start + size]]}
             answer = self._call("POST", f"{self._path}/search/batch", body)
             with _readable(self._client):
                 results += [_result(result) for result in answer["results"]]
@@ -90,13 +92,6 @@ def _readable(client: httpx.Client) -> Iterator[None]:
             f"{client.base_url}: the answer is not one of an Attendex service ({type(error).__name__}: {error}); "
             "check the address"
         ) from error
-
-
-def _groups(requests: Sequence[SearchRequest]) -> Iterator[Sequence[SearchRequest]]:
-    """Yield groups whose answers are small enough for the service's deadline."""
-    size = max(1, MAX_BATCH_HITS // max((request.k for request in requests), default=1))
-    for start in range(0, len(requests), size):
-        yield requests[start : start + size]
 
 
 def _request_json(request: SearchRequest) -> dict[str, object]:

@@ -22,7 +22,6 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, NotFound
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.metrics.files import read_run
-from retrieval.metrics.pooling import PooledText
 from retrieval.metrics.run_queries import (
     ProgressCallback,
     RunProvenance,
@@ -34,7 +33,7 @@ from retrieval.metrics.runs import RetrievalRun, Topic
 from retrieval.search.evaluated.http_collection import open_remote
 from retrieval.search.fusion import PARAMETERS
 from retrieval.search.searcher import open_searcher
-from retrieval.types import EncoderFingerprint, Mode, SearchRequest
+from retrieval.types import Document, EncoderFingerprint, Mode, SearchRequest
 
 SETTINGS: Mapping[str, type] = {
     "filter": str,
@@ -82,7 +81,6 @@ class OpenSystem:
 class MeasuredSystem:
     """A system's run."""
 
-    label: str
     run: RetrievalRun
     provenance: RunProvenance | None = None  # None for a run file
     seconds: float = 0.0  # of all answers
@@ -128,19 +126,14 @@ def open_system(spec: SystemSpec, *, encoder: SentenceEncoder | None = None) -> 
 
 
 def ask_system(
-    system: OpenSystem,
-    label: str,
-    request: SearchRequest,
-    topics: Sequence[Topic],
-    *,
-    watch: ProgressCallback | None = None,
+    system: OpenSystem, request: SearchRequest, topics: Sequence[Topic], *, watch: ProgressCallback | None = None
 ) -> MeasuredSystem:
     """Run the queries on an open system; the tag of the run names the system."""
     timed = run_queries(system.answer, topics, request, watch=watch)
     provenance = RunProvenance(
         system.collection, system.generation, system.documents, timed.mode, system.encoder, describe_settings(request)
     )
-    return MeasuredSystem(label, RetrievalRun(provenance.tag, timed.run.rankings), provenance, timed.seconds)
+    return MeasuredSystem(RetrievalRun(provenance.tag, timed.run.rankings), provenance, timed.seconds)
 
 
 def measure_system(
@@ -148,12 +141,12 @@ def measure_system(
 ) -> MeasuredSystem:
     """Read a run file, or run the queries on a collection.  Raises InputError."""
     if spec.is_run:
-        return MeasuredSystem(spec.word, read_run(Path(spec.location)))
+        return MeasuredSystem(read_run(Path(spec.location)))
     _require_exists(spec)
     if not topics:
         raise InputError(f"{spec.word!r} is a collection and needs queries: give --queries FILE or --beir FOLDER")
     with open_system(spec) as system:
-        return ask_system(system, spec.word, deep(spec.request, depth), topics, watch=watch)
+        return ask_system(system, deep(spec.request, depth), topics, watch=watch)
 
 
 def deep(request: SearchRequest, depth: int) -> SearchRequest:
@@ -171,10 +164,10 @@ def open_texts(spec: SystemSpec) -> Iterator[IndexReader]:
         yield reader
 
 
-def texts_of(reader: IndexReader, ids: Collection[str]) -> dict[str, PooledText]:
-    """Return title and text of the documents that the collection has, by id."""
+def texts_of(reader: IndexReader, ids: Collection[str]) -> dict[str, Document]:
+    """Return the documents that the collection has, by id."""
     rows = [row for row in map(reader.find, ids) if row is not None]
-    return {each.id: PooledText(each.title, each.text) for each in reader.documents(rows)}
+    return {document.id: document for document in reader.documents(rows)}
 
 
 def _exists(path: str) -> bool:

@@ -117,7 +117,9 @@ class CosineExplainer:
         query: bool,
     ) -> tuple[WordPart, ...]:
         """Return each word with the loss of cosine with `other` without that word."""
-        words = self._words(parts, query=query)
+        prompt = self._prompt(query=query)
+        aligned = align_words(self._encoder.tokenizer.tokens(joined(prompt, parts)), prompt, parts).words
+        words = [word for word in aligned if word.place not in (SPECIAL, "prompt")]
         group = -(-len(words) // MAX_ENCODED) or 1
         groups = [words[i : i + group] for i in range(0, len(words), group)]
         texts = [joined("", parts), *(joined("", without(parts, each)) or " " for each in groups)]
@@ -128,11 +130,6 @@ class CosineExplainer:
             for share, each in zip(shares, groups, strict=True)
             for word in each
         )
-
-    def _words(self, parts: Sequence[TextPart], *, query: bool) -> list[AlignedWord]:
-        prompt = self._prompt(query=query)
-        words = align_words(self._encoder.tokenizer.tokens(joined(prompt, parts)), prompt, parts).words
-        return [word for word in words if word.place not in (SPECIAL, "prompt")]
 
     def _prompt(self, *, query: bool) -> str:
         fingerprint = self._encoder.fingerprint

@@ -82,7 +82,7 @@ def test_searches_use_what_was_written(collection: Path) -> None:
         assert result.weight == 0.25
         assert "tuned" in result.weight_reason
     with open_system(parse_system(str(collection))) as system:
-        measured = ask_system(system, "x", deep(SearchRequest(""), 10), task().topics)
+        measured = ask_system(system, deep(SearchRequest(""), 10), task().topics)
     assert measured.provenance is not None
     assert measured.provenance.generation == 2
 

@@ -13,13 +13,13 @@ from retrieval.metrics.files import write_text
 from retrieval.metrics.pooling import (
     JudgingSession,
     PooledDocument,
-    PooledText,
     fill_pool,
     pool_documents,
     pool_lines,
     read_pool,
 )
 from retrieval.metrics.runs import Qrels, Topic, make_run
+from retrieval.types import Document
 
 POOL = tuple(PooledDocument("q1", f"d{i}", "a question", f"title {i}", f"text {i}") for i in range(3))
 
@@ -52,7 +52,7 @@ def test_pools_join_runs_without_their_order_and_without_what_is_judged() -> Non
 
 
 def test_pools_survive_being_written(tmp_path: Path) -> None:
-    pool = fill_pool({"q1": ["d1"]}, [Topic("q1", "one\ttwo")], {"d1": PooledText("a\ntitle", "  text\n\nmore ")})
+    pool = fill_pool({"q1": ["d1"]}, [Topic("q1", "one\ttwo")], {"d1": Document("d1", "  text\n\nmore ", "a\ntitle")})
     write_text(tmp_path / "pool.tsv", pool_lines(pool))
     assert read_pool(tmp_path / "pool.tsv") == (PooledDocument("q1", "d1", "one two", "a title", "text more"),)
 
