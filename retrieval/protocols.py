@@ -48,7 +48,7 @@ class Retriever(Protocol):
     def rank(self, k: int, *, exact: bool = False) -> Ranking:
         """Return the k best matching rows by (score descending, row ascending).
 
-        `exact` bypasses approximate structures.
+        `exact` bypasses the ANN indexes.
         """
         ...
 

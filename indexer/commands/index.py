@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, VectorSettings
     from retrieval.types import Schema
 
-READING, PASSAGES, ENCODER, SEARCH = "Reading", "Passages", "Encoder", "Search structures"
+READING, PASSAGES, ENCODER, SEARCH = "Reading", "Passages", "Encoder", "Search indexes"
 
 
 def _option(panel: str, help: str, *names: str) -> Any:

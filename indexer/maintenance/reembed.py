@@ -164,7 +164,7 @@ class _Reembedding:
             self._files.link(source.folder / file.name, folder / file.name)
         self._files.sync_directory(folder)
         new = (record_file(folder, FACTS), record_file(folder, VECTORS))
-        copy = replace(record, name=folder.name, files=(*linked, *new), structure=None)
+        copy = replace(record, name=folder.name, files=(*linked, *new), ann_index=None)
         return self._with_ann_index(copy, current)
 
     def _with_ann_index(self, record: SegmentRecord, current: Manifest) -> SegmentRecord:

@@ -15,9 +15,9 @@ from indexer.writing.commit import write_deletions
 from indexer.writing.pending_segments import PendingSegment, PendingSegments, SegmentOrigin
 from indexer.writing.segment_merge import MergePolicy, merge_segments
 from indexer.writing.segment_writer import new_segment_folder
-from retrieval.index.collection.segment import STRUCTURE, Segment
+from retrieval.index.collection.segment import ANN_INDEX, Segment
 from retrieval.index.storage.checksums import record_file
-from retrieval.index.storage.manifest import SegmentRecord, StructureRecord
+from retrieval.index.storage.manifest import AnnIndexRecord, SegmentRecord
 from retrieval.index.storage.settings import VectorSettings
 from retrieval.index.vectors.build import build_faiss_index
 from retrieval.index.vectors.index_choice import AnnIndexPlan, choose_ann_index
@@ -82,7 +82,7 @@ def build_ann_indexes(pending: PendingSegments, target: GenerationTarget, write_
 
 def plan_ann_index(segment: Segment, settings: VectorSettings) -> AnnIndexPlan | None:
     """Choose the ANN index of a segment; None if it has one or needs none."""
-    if segment.record.structure is not None:
+    if segment.record.ann_index is not None:
         return None
     rows, dimension = segment.vectors.shape
     return choose_ann_index(rows, dimension, settings)
@@ -90,10 +90,10 @@ def plan_ann_index(segment: Segment, settings: VectorSettings) -> AnnIndexPlan |
 
 def build_ann_index(segment: Segment, plan: AnnIndexPlan, settings: VectorSettings, files: Files) -> SegmentRecord:
     """Build the ANN index of a segment, and return the record with it."""
-    files.unlink(segment.folder / STRUCTURE)  # a killed writer may have finished the file and not recorded it
-    facts = build_faiss_index(segment.vectors, plan, settings.recall, segment.folder / STRUCTURE, files=files)
+    files.unlink(segment.folder / ANN_INDEX)  # a killed writer may have finished the file and not recorded it
+    facts = build_faiss_index(segment.vectors, plan, settings.recall, segment.folder / ANN_INDEX, files=files)
     files.sync_directory(segment.folder)
-    return replace(segment.record, structure=StructureRecord(record_file(segment.folder, STRUCTURE), facts.to_json()))
+    return replace(segment.record, ann_index=AnnIndexRecord(record_file(segment.folder, ANN_INDEX), facts.to_json()))
 
 
 def segment_records(pending: PendingSegments, target: GenerationTarget) -> tuple[SegmentRecord, ...]:

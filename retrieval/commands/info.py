@@ -65,7 +65,7 @@ def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
                 "deleted": segment.documents - segment.live_documents,
                 "passages": segment.live_passages,
                 "size_bytes": sum(file.size_bytes for file in segment.files),
-                "structure": dict(segment.structure.facts) if segment.structure else None,
+                "structure": dict(segment.ann_index.facts) if segment.ann_index else None,
             }
             for segment in manifest.segments
         ],

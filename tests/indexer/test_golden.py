@@ -135,7 +135,7 @@ def test_the_golden_collection_records_settings_and_an_approximate_index(golden:
     manifest = read_manifest(golden)
     assert json.loads(encode_manifest(manifest))["settings"]["search"] == {"weight": 0.6}
     first, second = manifest.segments
-    assert (first.structure is not None, second.structure) == (True, None)
+    assert (first.ann_index is not None, second.ann_index) == (True, None)
     assert (manifest.documents, manifest.passages, len(manifest.schema)) == (32, 64, 6)
 
 

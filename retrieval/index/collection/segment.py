@@ -37,7 +37,7 @@ from retrieval.types import Bitmap, Document, Passage, Rows
 VECTORS = "vectors.npy"
 BATCHES_FILE = "batches.npy"  # the batches of the Arrow files, see document_store.BATCHES
 IDS = "ids.npy"  # rows by id digest, see IdTable
-STRUCTURE = "vectors.faiss"  # the ANN index over the vectors, in large segments
+ANN_INDEX = "vectors.faiss"  # the ANN index over the vectors, in large segments
 FACTS = "facts.npy"  # one record per document, see FACTS_TYPE
 
 _PAGE_ROWS = 1 << 10  # a request for so many rows is a page of hits and is cached; longer requests are not
@@ -69,7 +69,7 @@ class Segment:
         self.folder = collection / SEGMENTS / record.name
         self._files = {each.name: CheckedFile(self.folder, each) for each in record.files}
         self._deletions = CheckedFile(collection / DELETIONS, record.deletions.file) if record.deletions else None
-        self._structure = CheckedFile(self.folder, record.structure.file) if record.structure else None
+        self._ann_index = CheckedFile(self.folder, record.ann_index.file) if record.ann_index else None
         batches = self._array(BATCHES_FILE)
         self._tables = {
             table: TableReader(self._files[table.file_name], batches[batches["table"] == table])
@@ -114,7 +114,7 @@ class Segment:
         """Return the segment of a later generation, with shared files if possible."""
         if record == self.record:
             return self
-        if (record.files, record.structure) != (self.record.files, self.record.structure):
+        if (record.files, record.ann_index) != (self.record.files, self.record.ann_index):
             return Segment(collection, record)
         other = copy(self)
         other.record = record
@@ -131,14 +131,14 @@ class Segment:
 
         The digest of an ANN index is checked before FAISS parses the file.
         """
-        if self.record.structure is None or self._structure is None:
+        if self.record.ann_index is None or self._ann_index is None:
             small = self.vectors.dtype == np.float16 and self.vectors.size <= _MAX_FLOAT32_NUMBERS
             return SegmentVectors(FlatVectors(self.vectors, np.array(self.vectors, np.float32) if small else None))
-        facts = AnnIndexFacts.from_json(self.record.structure.facts)
-        self._structure.require(0, facts.parsed_bytes)
-        self._structure.release()  # FAISS maps the file anew
-        structure = open_faiss_index(self._structure.path, facts)
-        return SegmentVectors(FlatVectors(self.vectors), TunedIndex(structure, facts.tuning))
+        facts = AnnIndexFacts.from_json(self.record.ann_index.facts)
+        self._ann_index.require(0, facts.parsed_bytes)
+        self._ann_index.release()  # FAISS maps the file anew
+        ann_index = open_faiss_index(self._ann_index.path, facts)
+        return SegmentVectors(FlatVectors(self.vectors), TunedIndex(ann_index, facts.tuning))
 
     @cached_property
     def facts(self) -> NDArray[np.void]:
@@ -219,7 +219,7 @@ class Segment:
 
     def check_all(self) -> None:
         """Check all files against their digests.  Raises CorruptCollection."""
-        for file in (*self._files.values(), self._structure):
+        for file in (*self._files.values(), self._ann_index):
             if file is not None:
                 file.require()
 

@@ -41,7 +41,7 @@ _DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class StructureRecord:
+class AnnIndexRecord:
     """The ANN index of a segment: its file, its parameters and its measured recall."""
 
     file: FileRecord
@@ -66,7 +66,7 @@ class SegmentRecord:
     passages: int
     files: tuple[FileRecord, ...]
     deletions: DeletionsRecord | None = None
-    structure: StructureRecord | None = None
+    ann_index: AnnIndexRecord | None = None
 
     @property
     def live_documents(self) -> int:
@@ -132,8 +132,8 @@ class Manifest:
             paths.update({folder / each.name: each for each in segment.files})
             if segment.deletions:
                 paths[Path(DELETIONS, segment.deletions.file.name)] = segment.deletions.file
-            if segment.structure:
-                paths[folder / segment.structure.file.name] = segment.structure.file
+            if segment.ann_index:
+                paths[folder / segment.ann_index.file.name] = segment.ann_index.file
         if self.lexical:
             paths.update({Path(LEXICAL, self.lexical.name, each.name): each for each in self.lexical.files})
         return paths
@@ -300,7 +300,7 @@ def _checksum(data: bytes) -> bytes:
 
 def segment_to_json(segment: SegmentRecord) -> JsonValue:
     """Return the record of a segment as JSON values."""
-    deletions, structure = segment.deletions, segment.structure
+    deletions, ann_index = segment.deletions, segment.ann_index
     return {
         "name": segment.name,
         "documents": segment.documents,
@@ -312,13 +312,13 @@ def segment_to_json(segment: SegmentRecord) -> JsonValue:
             "documents": deletions.documents,
             "passages": deletions.passages,
         },
-        "structure": structure and {"file": _file_to_json(structure.file), "facts": dict(structure.facts)},
+        "structure": ann_index and {"file": _file_to_json(ann_index.file), "facts": dict(ann_index.facts)},
     }
 
 
 def segment_from_json(body: JsonValue) -> SegmentRecord:
     """Return the record that `segment_to_json` encoded."""
-    deletions, structure = body["deletions"], body["structure"]
+    deletions, ann_index = body["deletions"], body["structure"]
     return SegmentRecord(
         name=_checked_name(body["name"]),
         documents=int(body["documents"]),
@@ -328,7 +328,7 @@ def segment_from_json(body: JsonValue) -> SegmentRecord:
         and DeletionsRecord(
             _file_from_json(deletions["file"]), int(deletions["documents"]), int(deletions["passages"])
         ),
-        structure=structure and StructureRecord(_file_from_json(structure["file"]), structure["facts"]),
+        ann_index=ann_index and AnnIndexRecord(_file_from_json(ann_index["file"]), ann_index["facts"]),
     )
 
 

@@ -16,7 +16,7 @@ from indexer.writing.segment_merge import MergePolicy
 from retrieval.errors import CorruptCollection
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.index_reader import open_index_reader
-from retrieval.index.collection.segment import STRUCTURE
+from retrieval.index.collection.segment import ANN_INDEX
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import VectorSettings
 from retrieval.index.vectors.build import AnnIndexFacts
@@ -57,16 +57,16 @@ def test_a_large_segment_has_a_structure_through_commits_deletions_and_merges(gr
     documents = [graphs.document(f"d{number:04}") for number in range(DOCUMENTS)]
     graphs.add(*documents)
     segment = read_manifest(graphs.path).segments[0]
-    assert segment.structure is not None
-    facts = AnnIndexFacts.from_json(segment.structure.facts)
+    assert segment.ann_index is not None
+    facts = AnnIndexFacts.from_json(segment.ann_index.facts)
     assert (facts.factory, facts.rows) == ("HNSW32,SQ8", segment.passages)
     assert not is_exact(graphs.path)
     assert recall(graphs.path) >= 0.9
 
     graphs.add(graphs.document("new"))
     first, second = read_manifest(graphs.path).segments
-    assert first.structure == segment.structure
-    assert second.structure is None  # small: exact
+    assert first.ann_index == segment.ann_index
+    assert second.ann_index is None  # small: exact
     with graphs.writer() as writing:
         writing.delete([each.id for each in documents[:100]])
         writing.commit()
@@ -74,8 +74,8 @@ def test_a_large_segment_has_a_structure_through_commits_deletions_and_merges(gr
 
     merge_collection(graphs.path, fully=True)
     (merged,) = read_manifest(graphs.path).segments
-    assert merged.structure is not None
-    assert merged.structure.facts["rows"] == merged.passages
+    assert merged.ann_index is not None
+    assert merged.ann_index.facts["rows"] == merged.passages
     assert recall(graphs.path) >= 0.9
 
 
@@ -87,7 +87,7 @@ def test_a_small_collection_stays_exact(bench: Bench) -> None:
 @pytest.mark.parametrize("place", [0.001, 0.3])
 def test_a_damaged_structure_is_refused_before_it_is_parsed(graphs: Bench, place: float) -> None:
     graphs.add(*(graphs.document(f"d{number:04}") for number in range(DOCUMENTS)))
-    (path,) = graphs.path.glob(f"segments/*/{STRUCTURE}")
+    (path,) = graphs.path.glob(f"segments/*/{ANN_INDEX}")
     data = bytearray(path.read_bytes())
     data[int(len(data) * place)] ^= 1
     path.write_bytes(data)
@@ -106,7 +106,7 @@ def test_an_interrupted_build_of_a_structure_leaves_the_old_generation(
     assert read_manifest(graphs.path).generation == 1
     monkeypatch.undo()
     graphs.add(*documents)
-    assert len(list(graphs.path.glob(f"segments/*/{STRUCTURE}"))) == 1  # the other one was collected
+    assert len(list(graphs.path.glob(f"segments/*/{ANN_INDEX}"))) == 1  # the other one was collected
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pytest
 from retrieval.errors import CorruptCollection, NotACollection
 from retrieval.index.storage.checksums import FileRecord
 from retrieval.index.storage.manifest import (
+    AnnIndexRecord,
     DeletionsRecord,
     LexicalRecord,
     Manifest,
     SegmentRecord,
-    StructureRecord,
     decode_manifest,
     encode_manifest,
     read_manifest,
@@ -42,7 +42,7 @@ def manifest() -> Manifest:
         passages=9,
         files=(FILE, FileRecord("ids.npy", 7, "cd" * 32)),
         deletions=DeletionsRecord(FileRecord("000002-aa.npy", 9, "ef" * 32), 2, 3),
-        structure=StructureRecord(FileRecord("hnsw.faiss", 100, "01" * 32), {"recall": 0.98}),
+        ann_index=AnnIndexRecord(FileRecord("hnsw.faiss", 100, "01" * 32), {"recall": 0.98}),
     )
     return Manifest(
         generation=2,
