@@ -81,10 +81,7 @@ class Files:
 
 
 def sync_path(path: Path, flags: int = 0) -> None:
-    """Make a file's bytes, or a directory's names, survive a power cut.
-
-    Raises OSError.
-    """
+    """Make a file's bytes, or a directory's names, survive a power cut (OSError)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(descriptor)
@@ -187,10 +184,7 @@ class FileLock:
 
 @contextmanager
 def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
-    """Take the lock file `path` for a block.
-
-    Raises CollectionLocked; see `take_lock`.
-    """
+    """Take the lock file `path` for a block, as `take_lock` does."""
     lock = take_lock(path, wait_s=wait_s)
     try:
         yield

@@ -74,10 +74,7 @@ class Analyzer:
         self._cache: BoundedCache[str, tuple[str, ...]] = BoundedCache(_MAX_CACHED_CHARACTERS)
 
     def split(self, text: str) -> list[str]:
-        """Split a text into its words, in order.
-
-        In a script without spaces, a pair of characters comes before its first character.
-        """
+        """Split a text into its words, in order; a pair of characters before its first."""
         if text.isascii():
             return _ASCII_WORD.findall(text)
         words: list[str] = _WORD.findall(unicodedata.normalize("NFKC", text))

@@ -37,10 +37,7 @@ _ROWS_PER_POSTING = 20  # a threshold reads every row: it pays off before a term
 
 @dataclass(frozen=True, slots=True)
 class CollectionStatistics:
-    """Counts of live passages for BM25.
-
-    Add the statistics of several indexes to score their passages as one collection.
-    """
+    """Counts of live passages for BM25; add those of several indexes to score as one."""
 
     num_passages: int
     total_length: float  # of all passages in terms, the title weighted
@@ -83,16 +80,13 @@ class LengthNorms:
 
 
 class TermScores:
-    """The scores of one term of a query.
-
-    weight: n(t, q) · idf(t) · (k1 + 1).  postings: those of the term in each segment that has it, at least one.
-    """
+    """The scores of one term of a query; `postings` has at least one segment."""
 
     def __init__(
         self, text: str, weight: float, rows: LiveRows, norms: LengthNorms, postings: Sequence[TermPostings]
     ) -> None:
         self.text = text
-        self.weight = weight
+        self.weight = weight  # n(t, q) · idf(t) · (k1 + 1)
         self.max_score = weight * max(map(norms.max_saturation, postings)) * _BOUND_MARGIN  # of any passage
         self.num_postings = sum(len(part.passages) for part in postings)
         exhaustive = len(rows) + self.num_postings <= _EXHAUSTIVE_LIMIT
@@ -141,18 +135,10 @@ class Scorer(Protocol):
     """The sum of the scores of a query's terms."""
 
     def best(self, k: int, allowed: Bitmap | None) -> Ranking:
-        """Return the k best allowed rows that contain a term.
-
-        The order is (score descending, row ascending).
-        """
-        ...
+        """Return the k best allowed rows with a term: (score descending, row ascending)."""
 
     def score(self, rows: Rows) -> Scores:
-        """Return the scores of `rows`.
-
-        Terms are added in the order of the query, so that equal passages have equal scores.
-        """
-        ...
+        """Score `rows`; add terms in the query's order, so that equal passages tie."""
 
 
 def make_scorer(terms: Sequence[TermScores], rows: LiveRows) -> Scorer:
@@ -176,8 +162,7 @@ class ExhaustiveScorer:
         return Ranking.top(rows, self._scores[rows], k)
 
     def score(self, rows: Rows) -> Scores:
-        scores: Scores = self._scores[rows]
-        return scores
+        return self._scores[rows]
 
 
 class MaxScoreScorer:

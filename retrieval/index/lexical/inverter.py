@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -192,7 +192,9 @@ class Inverter:
         self._keys, self._title_widths, self._blocks, self.passages, self.occurrences = [], [], [], 0, 0
         arrays = _count_occurrences(occurrences.sorted(), title_widths, self._title_weight)
         arrays["passages"]["key"] = keys
-        _add_texts(arrays, texts)
+        encoded = [text.encode() for text in texts]
+        arrays["lexicon"]["text"] = np.append(0, np.cumsum([len(text) for text in encoded]))
+        arrays["terms"] = np.frombuffer(b"".join(encoded), np.uint8)
         for name, values in arrays.items():
             save_array(files, folder, segment, name, values)
 
@@ -211,10 +213,9 @@ class Inverter:
         return rank, [known[number] for number in used]
 
 
-Arrays: TypeAlias = dict[str, NDArray[Any]]
-
-
-def _count_occurrences(found: Occurrences, title_widths: NDArray[np.int32], title_weight: float) -> Arrays:
+def _count_occurrences(
+    found: Occurrences, title_widths: NDArray[np.int32], title_weight: float
+) -> dict[str, NDArray[Any]]:
     """Make the arrays of a segment, without keys of passages and texts of terms."""
     first = np.flatnonzero(_changes(found.term) | _changes(found.passage))
     term, members = found.term[first], found.passage[first]
@@ -255,9 +256,3 @@ def make_lexicon(
         with np.errstate(divide="ignore"):
             records["sparsest"][:-1] = np.minimum.reduceat(lengths / frequencies, first)
     return records
-
-
-def _add_texts(arrays: Arrays, texts: Sequence[str]) -> None:
-    encoded = [text.encode() for text in texts]
-    arrays["lexicon"]["text"] = np.append(0, np.cumsum([len(text) for text in encoded]))
-    arrays["terms"] = np.frombuffer(b"".join(encoded), np.uint8)

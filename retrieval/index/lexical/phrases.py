@@ -50,10 +50,7 @@ def parse_query(text: str) -> ParsedQuery:
 
 
 def phrase_passages(postings: Postings, terms: Sequence[tuple[str, int]]) -> NDArray[np.int64]:
-    """Return the passages of a segment that contain a phrase, ascending.
-
-    terms: the terms of the phrase with their positions in it.
-    """
+    """Return the passages with a phrase of (term, position in the phrase), ascending."""
     found = {text: postings.find(text) for text, _ in terms}
     if any(number is None for number in found.values()):
         return np.empty(0, np.int64)

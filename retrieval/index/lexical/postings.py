@@ -1,8 +1,6 @@
 """The files of one segment of the lexical index.
 
-A segment is an immutable, memory-mapped inverted index of some passages.
-
-The segment `0001` is seven `.npy` files in the folder of its lexical index:
+A segment is an immutable, memory-mapped inverted index of some passages.  The segment `0001` is seven `.npy` files:
 
     0001-passages.npy     PASSAGE records: key of each passage, ascending, and its length in terms
     0001-lexicon.npy      TERM records: one for each term, in the order of the UTF-8 bytes, and one that ends the last
@@ -21,16 +19,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.lib import format as npy
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
-from retrieval.index.storage.npy import read_header
+from retrieval.index.storage.npy import HEADER_BYTES, array_in, npy_bytes
 from retrieval.types import Bitmap, Rows
 from retrieval.util.arrays import find_sorted
 from retrieval.util.files import Files, write_file
@@ -48,23 +44,18 @@ TERM = np.dtype(
 PER_POSTING = ("members", "frequencies", "counts")  # arrays with one element for each passage of a term
 STREAMED = (*PER_POSTING, "places")  # arrays that are too large to be read whole
 NAMES = ("passages", "lexicon", "terms", *STREAMED)
-_HEADER_BYTES = 4096
 
 
 class CheckedArray:
     """A one-dimensional `.npy` file that checks and reads only requested elements."""
 
     def __init__(self, file: CheckedFile) -> None:
+        file.require(0, min(HEADER_BYTES, file.record.size_bytes))
         self._file = file
-        file.require(0, min(_HEADER_BYTES, file.record.size_bytes))
-        try:
-            header = read_header(BytesIO(bytes(file.bytes[:_HEADER_BYTES])))
-            self._start = header.size_bytes
-            self._array: NDArray[Any] = np.frombuffer(memoryview(file.bytes)[self._start :], dtype=header.dtype)
-            if header.shape != self._array.shape:
-                raise ValueError("unexpected layout")
-        except ValueError as error:
-            raise file.damage(f"is not an array ({error})") from error
+        self._array = array_in(file)
+        self._start = file.record.size_bytes - self._array.nbytes
+        if self._array.ndim != 1:
+            raise file.damage("is not an array (unexpected layout)")
 
     def __len__(self) -> int:
         return len(self._array)
@@ -225,15 +216,7 @@ def file_name(segment: str, array: str) -> str:
 
 def save_array(files: Files, folder: Path, segment: str, array: str, values: NDArray[Any]) -> None:
     """Write the file of one whole array."""
-    out = BytesIO()
-    write_header(out, len(values), values.dtype)
-    write_file(files, folder / file_name(segment, array), out.getvalue() + np.ascontiguousarray(values).tobytes())
-
-
-def write_header(file: BinaryIO | BytesIO, length: int, dtype: DTypeLike) -> None:
-    """Write the header of a one-dimensional `.npy` file, before its elements."""
-    header = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (length,)}
-    npy.write_array_header_1_0(file, header)
+    write_file(files, folder / file_name(segment, array), npy_bytes(values))
 
 
 def compact(values: NDArray[Any]) -> NDArray[Any]:

@@ -18,16 +18,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.index.lexical.inverter import make_lexicon
-from retrieval.index.lexical.postings import (
-    PASSAGE,
-    PER_POSTING,
-    STREAMED,
-    TERM,
-    Postings,
-    file_name,
-    save_array,
-    write_header,
-)
+from retrieval.index.lexical.postings import PASSAGE, PER_POSTING, STREAMED, TERM, Postings, file_name, save_array
+from retrieval.index.storage.npy import write_header
 from retrieval.types import Bitmap
 from retrieval.util.files import Files, writing
 
@@ -58,29 +50,29 @@ class _MergedRange:
 def merge_postings(
     sources: Sequence[Postings], live: Sequence[Bitmap], files: Files, folder: Path, segment: str
 ) -> None:
-    """Write the passages of `sources` that are live as the new segment `segment`.
+    """Write the live passages of `sources`, in the order of their keys, as `segment`.
 
-    sources: in the order of their keys.  live: (passages,) of each source.
+    live: (passages,) of each source.
     """
     texts, numbered = _number(sources, live)
-    sizes = _count(numbered)
+    num_postings, num_positions, postings_of_term = _count(numbered)
     kinds = {name: np.result_type(*(source.arrays[name].dtype for source in sources)) for name in STREAMED}
     with ExitStack() as stack:
         outputs = {}
         for name in STREAMED:
             outputs[name] = stack.enter_context(writing(files, folder / file_name(segment, name)))
-            write_header(outputs[name], sizes.postings if name in PER_POSTING else sizes.positions, kinds[name])
-        passages = _live_passages(numbered)
+            write_header(outputs[name], (num_postings if name in PER_POSTING else num_positions,), kinds[name])
+        passages = np.concatenate([np.empty(0, PASSAGE), *(each.postings.passages[each.live] for each in numbered)])
         lexicons = []
-        used_terms = []
-        for merged in _ranges(numbered, sizes.by_term):
+        used_terms = [np.empty(0, np.int64)]
+        for merged in _ranges(numbered, postings_of_term):
             for name in STREAMED:
                 outputs[name].write(np.ascontiguousarray(getattr(merged, name), dtype=kinds[name]).tobytes())
             terms, dense = np.unique(merged.term, return_inverse=True)
             used_terms.append(terms)
             lengths = passages["length"][merged.members]
             lexicons.append(make_lexicon(dense, merged.counts, merged.frequencies, lengths))
-    _save_lexicon(files, folder, segment, texts.take(pa.array(_concatenate(used_terms))), lexicons)
+    _save_lexicon(files, folder, segment, texts.take(pa.array(np.concatenate(used_terms))), lexicons)
     save_array(files, folder, segment, "passages", passages)
 
 
@@ -108,20 +100,8 @@ def _term_texts(postings: Postings) -> pa.Array:
     )
 
 
-def _live_passages(sources: Sequence[_MergeSource]) -> NDArray[np.void]:
-    return np.concatenate([np.empty(0, PASSAGE), *(source.postings.passages[source.live] for source in sources)])
-
-
-@dataclass(frozen=True, slots=True)
-class _MergedSizes:
-    """The lengths of the output's arrays."""
-
-    postings: int
-    positions: int
-    by_term: NDArray[np.int64]  # (terms,): number of postings, those of deleted passages included
-
-
-def _count(sources: Sequence[_MergeSource]) -> _MergedSizes:
+def _count(sources: Sequence[_MergeSource]) -> tuple[int, int, NDArray[np.int64]]:
+    """Count live postings and positions, and all postings of each term: (terms,)."""
     num_postings = num_positions = 0
     last_terms = (int(source.new_terms[-1]) for source in sources if len(source.new_terms))
     by_term = np.zeros(1 + max(last_terms, default=-1), np.int64)
@@ -133,7 +113,7 @@ def _count(sources: Sequence[_MergeSource]) -> _MergedSizes:
             live = source.live[members.read(start, stop)]
             num_postings += int(np.count_nonzero(live))
             num_positions += int(counts.read(start, stop)[live].sum(dtype=np.int64))
-    return _MergedSizes(num_postings, num_positions, by_term)
+    return num_postings, num_positions, by_term
 
 
 def _ranges(sources: Sequence[_MergeSource], by_term: NDArray[np.int64]) -> Iterator[_MergedRange]:
@@ -177,10 +157,6 @@ def _join(slices: Sequence[_MergedRange]) -> _MergedRange:
         counts[order],
         np.concatenate([each.places for each in slices])[position_order],
     )
-
-
-def _concatenate(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.concatenate([np.empty(0, np.int64), *parts])
 
 
 def _save_lexicon(

@@ -29,10 +29,9 @@ _MAX_CACHED_TERMS = _MAX_CACHED_ROWS // _ROWS_PER_TERM
 
 
 class LexicalQuery:
-    """An analyzed query on an open generation.
+    """An analyzed query on an open generation; caches results, so not thread-safe.
 
-    It remembers its results; use it in one thread only.  `rank` and `matches` read the allowed rows; `score` reads any
-    row.
+    `rank` and `matches` read the allowed rows; `score` reads any row.
     """
 
     def __init__(self, terms: Sequence[TermScores], live_rows: LiveRows, allowed: Bitmap | None) -> None:
@@ -61,10 +60,7 @@ class LexicalQuery:
         return found
 
     def upper_bound(self, k: int) -> float:
-        """Return an upper bound of the scores of allowed rows outside `rank(k)`.
-
-        With k = 0, it is the greatest score of any allowed row.
-        """
+        """Return an upper bound of the scores of allowed rows outside `rank(k)`."""
         last = max(k, 1) - 1
         scores = self.rank(last + 1).scores
         return float(scores[last]) if len(scores) > last else 0.0
@@ -143,8 +139,8 @@ class LexicalReader:
     def telling_terms(self, query: str) -> frozenset[str]:
         """Return the terms of a query that are worth highlighting.
 
-        They exclude terms in more than a quarter of the passages and, in scripts without spaces, single characters of
-        a pair.  If no term is left, they are all terms.
+        They exclude terms in over a quarter of the passages, and single characters of a pair in scripts without spaces.
+        If no term remains, they are all terms.
         """
         words = self.analyzer.split(parse_query(query).plain)
         paired = {character for word in words if self.analyzer.analyze_word(word).width == 0 for character in word}
@@ -207,9 +203,7 @@ class LexicalReader:
         parsed = parse_query(query)
         conditions = len(parsed.phrases) + len(parsed.excluded)
         if conditions > MAX_CONDITIONS:
-            raise BadQuery(
-                f"the query has {conditions} quoted phrases and excluded words; the most is {MAX_CONDITIONS}"
-            )
+            raise BadQuery(f"the query has {conditions} phrases and excluded words; use at most {MAX_CONDITIONS}")
         for remaining in self._remaining_rows(parsed, document_of):
             allowed = remaining if allowed is None else allowed & remaining
         return allowed
@@ -248,5 +242,4 @@ def _rows_of_documents(rows: Bitmap, document_of: Rows) -> Bitmap:
     """Return all rows of the documents that have at least one of `rows`."""
     matching = np.zeros(len(document_of) and int(document_of[-1]) + 1, np.bool_)
     matching[document_of[rows]] = True
-    whole: Bitmap = matching[document_of]
-    return whole
+    return matching[document_of]

@@ -177,10 +177,7 @@ def open_lexical(
 
 
 def _group(num_live: Sequence[int], num_previous: int, *, compact: bool) -> list[range]:
-    """Group the segments so that each group becomes one segment.
-
-    The new segments and the small ones before them form one group.
-    """
+    """Group the new segments with the small ones before them; the others stay alone."""
     start = 0 if compact else num_previous
     total = sum(num_live[start:])
     while 0 < start < len(num_live) and num_live[start - 1] <= _GROWTH * total:
@@ -191,10 +188,7 @@ def _group(num_live: Sequence[int], num_previous: int, *, compact: bool) -> list
 
 
 def _is_due(live: Bitmap, *, compact: bool) -> bool:
-    """Check whether to rewrite a segment alone.
-
-    This is due if more than half of its passages are deleted; when compacting, if any is.
-    """
+    """Check whether over half of a segment is deleted, or, when compacting, anything."""
     deleted = len(live) - int(np.count_nonzero(live))
     return deleted > (0 if compact else len(live) // 2)
 
@@ -206,7 +200,6 @@ def _record_segment(folder: Path, name: str) -> tuple[FileRecord, ...]:
 def _open_segment(folder: Path, name: str, records: Sequence[FileRecord]) -> Postings:
     missing = {file_name(name, array) for array in NAMES} - {record.name for record in records}
     if missing:
-        raise CorruptCollection(
-            f"the manifest lacks {', '.join(sorted(missing))}; restore the manifest or index again", path=folder
-        )
+        names = ", ".join(sorted(missing))
+        raise CorruptCollection(f"the manifest lacks {names}; restore the manifest or index again", path=folder)
     return Postings(folder, name, {record.name: record for record in records})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from retrieval.index.storage.checksums import CheckedFile
+
+HEADER_BYTES = 4096  # no header of a file of a collection is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +25,7 @@ class ArrayHeader:
 
 
 def read_header(file: IO[bytes]) -> ArrayHeader:
-    """Read the header at the start of a file.
-
-    Raises ValueError for another version or layout.
-    """
+    """Read the header at a file's start.  Raises ValueError for another layout."""
     if npy.read_magic(file) != (1, 0):
         raise ValueError("not version 1.0 of the .npy format")
     shape, fortran_order, dtype = npy.read_array_header_1_0(file)
@@ -39,10 +38,16 @@ def array_in(file: CheckedFile) -> NDArray[Any]:
     """Return the array in a checked file, without a copy.  Raises CorruptCollection."""
     data = memoryview(file.bytes)
     try:
-        header = read_header(BytesIO(data[:4096].tobytes()))
+        header = read_header(BytesIO(data[:HEADER_BYTES].tobytes()))
         return np.frombuffer(data[header.size_bytes :], dtype=header.dtype).reshape(header.shape)
     except ValueError as error:
         raise file.damage(f"is not an array ({error})") from error
+
+
+def write_header(file: BinaryIO, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    """Write the header of an array whose elements follow."""
+    header = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(file, header)
 
 
 def npy_bytes(array: NDArray[Any]) -> bytes:

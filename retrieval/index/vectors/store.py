@@ -1,10 +1,9 @@
 """Stored vectors: a plain `.npy` file in each segment.
 
-The build writes the file as a stream; searches read it through a memory map.
-
-`row_scores` computes every score of a vector search from the stored vectors, in float32.  The score of a row depends
-on the row and the query only: not on the other scored rows, the segment of the row, or the ANN index that found it.  So
-equal vectors have bit-equal scores, and the history of a collection does not change its rankings.
+The build writes the file as a stream; searches read it through a memory map.  `row_scores` computes every score of a
+vector search from the stored vectors, in float32.  The score of a row depends on the row and the query only: not on the
+other scored rows, the segment of the row, or the ANN index that found it.  So equal vectors have bit-equal scores, and
+the history of a collection does not change its rankings.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
 from retrieval.errors import CorruptCollection, EncoderError, StorageError
-from retrieval.index.storage.npy import read_header
+from retrieval.index.storage.npy import read_header, write_header
 from retrieval.types import Scores, Vectors
 from retrieval.util.files import Files, writing
 
@@ -31,10 +29,7 @@ StoredVectors = NDArray[np.float16] | NDArray[np.float32]  # (n, dimension)
 
 
 class VectorWriter:
-    """Writes vectors to a `.npy` file, block by block, in the memory of one block.
-
-    After `close`, the file is complete and on disk.  An exception inside the context deletes the file.
-    """
+    """Writes vectors to a `.npy` file in blocks; an error in the context deletes it."""
 
     def __init__(self, path: Path, dimension: int, dtype: DTypeLike = np.float16, files: Files | None = None) -> None:
         self.path = path
@@ -60,7 +55,7 @@ class VectorWriter:
         self.rows += len(block)
 
     def close(self) -> None:
-        """Complete the header and sync the file.  A second call does nothing."""
+        """Complete the header, sync and close the file.  A second call does nothing."""
         if self._file.closed:
             return
         if self._write_header() != self._data_start:
@@ -82,8 +77,7 @@ class VectorWriter:
     def _write_header(self) -> int:
         """Write the header, whose padded length does not depend on the rows."""
         self._file.seek(0)
-        header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, self.dimension)}
-        npy.write_array_header_1_0(self._file, header)
+        write_header(self._file, (self.rows, self.dimension), self.dtype)
         return self._file.tell()
 
 
@@ -113,9 +107,7 @@ def open_vectors(path: Path) -> StoredVectors:
 
 
 def row_scores(query: NDArray[np.float32], vectors: StoredVectors) -> Scores:
-    """Return the inner products of `query` with each row of `vectors`.
-
-    query: (dimension,).  vectors: (n, dimension).
+    """Return the inner products of `query`, (dimension,), with each row of `vectors`.
 
     numpy's pairwise sum along the last axis adds up every row alone and in the same order.  A matrix product groups
     rows, so that the rounding of a row depends on the other rows.

@@ -48,7 +48,7 @@ def test_a_query_at_fault_fails_alone(collections: Path, encoders: EncoderRegist
     with opened(collections, encoders) as services:
         found = together(services, ["cats", "wing", at_fault, "stroke", "heat", at_fault])
     assert [type(each) for each in found] == [*[SearchResult] * 2, BadQuery, *[SearchResult] * 2, BadQuery]
-    assert "the most is 64" in str(found[2])
+    assert "at most 64" in str(found[2])
 
 
 def test_an_unforeseen_failure_reaches_its_own_caller(

@@ -151,7 +151,7 @@ def test_queries_without_words_find_nothing(animals: Passages, query: str) -> No
 
 
 def test_too_many_phrases_are_refused(animals: Passages) -> None:
-    with pytest.raises(BadQuery, match="the most is 64"):
+    with pytest.raises(BadQuery, match="at most 64"):
         animals.open().search(" ".join(f'"cat {i}"' for i in range(100)), 10)
 
 
