@@ -112,18 +112,14 @@ def build_faiss_index(
     them, the build makes queries from vectors.  A long build leaves checkpoints beside `path`, with `.partial` after
     its name; the next build of the same plan continues from them.
     """
-    return _IndexBuild(vectors, plan, path, progress or _ignore_progress, files or Files()).run(target, queries)
-
-
-def _ignore_progress(stage: str, done: int, total: int) -> None:
-    pass
+    progress = progress or (lambda *_: None)
+    return _IndexBuild(vectors, plan, path, progress, files or Files()).run(target, queries)
 
 
 class _Checkpoints:
-    """The checkpoint of a long build.
+    """The checkpoint of a long build: an index, then a record that makes it valid.
 
-    It consists of the file of an index and, written after it, the record that makes it valid. positions: of the build,
-    in the order in which it adds them.
+    positions: in the order in which the build adds them.
     """
 
     def __init__(self, path: Path, plan: AnnIndexPlan, positions: Rows) -> None:
@@ -243,18 +239,13 @@ def open_faiss_index(path: Path, facts: AnnIndexFacts) -> FaissIndex:
     ann_index = read_faiss_index(path, RowOrder(facts.rows, facts.held_out))
     index = ann_index.index
     if index.ntotal != facts.rows or index.d != facts.dimension:
-        raise CorruptCollection(
-            f"has {index.ntotal} vectors of {index.d} dimensions, not {facts.rows} of {facts.dimension}; "
-            "merge to rebuild it",
-            path=path,
-        )
+        found = f"{index.ntotal} vectors of {index.d} dimensions"
+        raise CorruptCollection(f"has {found}, not {facts.rows} of {facts.dimension}; merge to rebuild it", path=path)
     return ann_index
 
 
 def order_by_neighborhood(vectors: StoredVectors, rows: Rows, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the order in which a graph takes vectors.
-
-    It is a permutation of the positions in `rows`.
+    """Return the order in which a graph takes vectors: the positions in `rows`.
 
     Inserting a vector reads its neighbours.  If the previous insertions read them, too, they are in the processor's
     cache; in the order of a collection, hardly any of them are.  So near rows follow each other, cluster by cluster.

@@ -38,8 +38,7 @@ class Candidates:
 class FlatVectors:
     """The stored vectors, (n, dimension), for exact search.
 
-    floats: float32 copies of float16 `vectors`, which score single rows without a conversion.  Scans read `vectors`,
-    which are half as large.
+    floats: float32 copies of float16 `vectors` that score single rows.  Scans read `vectors`, half as large.
     """
 
     def __init__(self, vectors: StoredVectors, floats: Vectors | None = None) -> None:
@@ -175,9 +174,7 @@ def _search_all(searched: SearchedRows, queries: Vectors, k: int) -> list[Rankin
 
 
 def disagreement(queries: Vectors) -> NDArray[np.float32]:
-    """Bound the difference of two ways to compute a score, by query.
-
-    A row of the true k best is at most so far below the k-th candidate's score.
+    """Return how far below the k-th candidate's score a true result may be, by query.
 
     Two ways to add up an inner product of d terms in float32 differ by at most 2 d u |q| |x|, u = 2^-24.  Two rows
     change places only within twice that difference.
@@ -212,10 +209,8 @@ def _merge(left: Candidates, right: Candidates, depth: int) -> Candidates:
 
 @contextmanager
 def threads_for(queries: int) -> Iterator[None]:
-    """Let FAISS use at most as many threads as queries, in the calling thread only.
-
-    For a single query, FAISS would wake a team of threads that then spins beside other requests.
-    """
+    """Let FAISS use at most as many threads as queries, in the calling thread only."""
+    # For a single query, FAISS would wake a team of threads that then spins beside other requests.
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(min(threads, max(1, queries)))
     try:

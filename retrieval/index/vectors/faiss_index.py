@@ -37,10 +37,9 @@ class Effort:
 
 
 class RowOrder:
-    """The positions of `rows` rows, of which `held` rows come last.
+    """The positions of `rows` rows, of which `held` evenly spaced rows come last.
 
-    The held-out rows are evenly spaced.  The other rows have positions equal to their row, if possible: a row of the
-    tail takes the position of a held-out row.
+    The other rows have positions equal to their row, except that the last rows take the positions of held-out rows.
     """
 
     def __init__(self, rows: int, held: int) -> None:
@@ -98,10 +97,7 @@ class FaissIndex:
         return Selection(np.packbits(self.order.by_position(allowed), bitorder="little"))
 
     def candidates(self, queries: Vectors, effort: Effort, selection: Selection | None = None) -> NDArray[np.int64]:
-        """Return the rows of the nearest codes, best first: (queries, at most `rescored`).
-
-        A row of -1 marks a missing candidate.
-        """
+        """Return rows of the nearest codes, best first, -1 for none: (queries, depth)."""
         limit = effort.explored if is_graph(self.index) else self.index.ntotal
         wanted = max(1, min(effort.rescored, limit, self.index.ntotal))
         selector = None if selection is None else selection.selector
@@ -110,16 +106,11 @@ class FaissIndex:
         return self.order.to_rows(positions)
 
     def add(self, vectors: StoredVectors, positions: Rows) -> None:
-        """Add the vectors of some positions.
-
-        After adding them to a graph in another order than ascending, call `rearrange`.
-        """
+        """Add vectors at positions; if they do not ascend, call `rearrange` on a graph."""
         self.index.add(self._read(vectors, positions))
 
     def rearrange(self, vectors: StoredVectors, positions: Rows) -> None:
-        """Move every vector of a graph to its position.
-
-        positions: in the order in which they were added.
+        """Move every vector of a graph to its position; `positions` are in adding order.
 
         FAISS copies the links once.  To make room for the copy, this drops the codes and makes them again, block by
         block.
@@ -148,9 +139,9 @@ def make_index(factory: str, dimension: int) -> faiss.Index:
             f"FAISS cannot make the index {factory!r} for {dimension} dimensions: {reason}; use another --structure"
         ) from error
     if isinstance(faiss.downcast_index(index), faiss.IndexIDMap | faiss.IndexRefine):
-        raise InputError(f"structure {factory!r}: leave out IDMap and refinement; Attendex rescores candidates anyway")
+        raise InputError(f"--structure {factory!r}: leave out IDMap and refinement; Attendex rescores candidates")
     if isinstance(_inner(index), faiss.IndexFastScan):
-        raise InputError(f"structure {factory!r} cannot be filtered; put lists before it, as in 'IVF1024,{factory}'")
+        raise InputError(f"--structure {factory!r} cannot be filtered; put lists before it, as in 'IVF1024,{factory}'")
     return index
 
 
@@ -214,10 +205,8 @@ def _is_graph(path: Path) -> bool:
 def _limits(size_bytes: int) -> Iterator[None]:
     """Limit FAISS's parser: no array in a file can be larger than the file."""
     with _READ_LOCK:
-        bytes_before, loops_before = (
-            faiss.get_deserialization_vector_byte_limit(),
-            faiss.get_deserialization_loop_limit(),
-        )
+        bytes_before = faiss.get_deserialization_vector_byte_limit()
+        loops_before = faiss.get_deserialization_loop_limit()
         faiss.set_deserialization_vector_byte_limit(size_bytes)
         faiss.set_deserialization_loop_limit(_MAX_LOOPS)
         try:
@@ -252,11 +241,8 @@ def _parameters(index: faiss.Index, explored: int, selector: faiss.IDSelector | 
         return faiss.SearchParametersHNSW(efSearch=explored, **selected)
     if not isinstance(index, faiss.IndexIVF):
         return faiss.SearchParameters(**selected)
-    kind = (
-        faiss.IVFRaBitQSearchParameters
-        if isinstance(index, faiss.IndexIVFRaBitQ | faiss.IndexIVFRaBitQFastScan)
-        else faiss.SearchParametersIVF
-    )
+    rabitq = isinstance(index, faiss.IndexIVFRaBitQ | faiss.IndexIVFRaBitQFastScan)
+    kind = faiss.IVFRaBitQSearchParameters if rabitq else faiss.SearchParametersIVF
     if isinstance(faiss.downcast_index(index.quantizer), faiss.IndexHNSW):
         selected["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=max(16, 2 * explored))
     return kind(nprobe=explored, **selected)

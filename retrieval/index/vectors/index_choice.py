@@ -66,22 +66,14 @@ def choose_ann_index(
     lists = list_count(rows)
     is_set = settings.memory == MemoryBudget.SMALL
     reason = "small, as set" if is_set else "a graph would take more than half of the memory"
-    return AnnIndexPlan(_small_factory(dimension, lists), rows, dimension, _training_rows(rows, lists), reason)
+    codes = "SQ4" if dimension % 4 else f"PQ{dimension // 4}x4fs"  # PQ needs equal parts of four dimensions
+    return AnnIndexPlan(f"IVF{lists},{codes}", rows, dimension, _training_rows(rows, lists), reason)
 
 
 def list_count(rows: int) -> int:
-    """Return the number of inverted lists.
-
-    It is the power of two near 3/4 of the square root of the rows.  More lists cost more than they save: FAISS scans
-    codes faster than it compares centroids and enters lists.
-    """
+    """Return the number of inverted lists: the power of two near 3/4 √rows."""
+    # More lists cost more than they save: FAISS scans codes faster than it compares centroids and enters lists.
     return 1 << max(3, round(math.log2(0.75 * math.sqrt(rows))))
-
-
-def _small_factory(dimension: int, lists: int) -> str:
-    if dimension % 4:
-        return f"IVF{lists},SQ4"  # product quantization needs equal parts of a few dimensions
-    return f"IVF{lists},PQ{dimension // 4}x4fs"
 
 
 def _training_rows(rows: int, lists: int) -> int:

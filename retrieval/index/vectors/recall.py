@@ -35,11 +35,10 @@ class RecallEstimate:
 
 
 def estimate(recalls: Sequence[float] | NDArray[np.float64]) -> RecallEstimate:
-    """Return the mean of per-query recalls with its 95 % interval.
+    """Return the mean of per-query recalls, with Wilson's 95 % interval.
 
-    The interval is Wilson's, at the effective sample size.  The effective size is the number of binary trials whose
-    mean has the variance of these recalls.  So the interval follows the real variance, but is never empty, even if all
-    recalls are 1.
+    The interval's sample size is the number of binary trials whose mean has the variance of these recalls.  So the
+    interval follows the real variance, but is never empty, even if all recalls are 1.
     """
     values = np.asarray(recalls, dtype=np.float64)
     if len(values) == 0:
@@ -60,10 +59,7 @@ def recall_of(found: Ranking, exact: Ranking) -> float:
 
 
 class RecallMonitor:
-    """Estimates the recall of live queries by repeating a random share exactly.
-
-    It keeps the recalls of the last `window` repeated queries.  Safe to use from several threads.
-    """
+    """Estimates the recall of the last `window` repeated queries.  Thread-safe."""
 
     def __init__(self, target: float, share: float = 0.01, *, window: int = 2000, seed: int = 0) -> None:
         if not 0 <= share <= 1:

@@ -57,16 +57,12 @@ class Probe:
     def neighbours(self, number: int, k: int) -> NDArray[np.int64]:
         """Return the rows that score at least as high as the k-th neighbour of a query."""
         ranking = self.truth[number]
-        if len(ranking.rows) <= k:
-            return ranking.rows
-        rows: NDArray[np.int64] = ranking.rows[ranking.scores >= ranking.scores[k - 1]]
-        return rows
+        return ranking.rows if len(ranking.rows) <= k else ranking.rows[ranking.scores >= ranking.scores[k - 1]]
 
     def recalls(self, found: NDArray[np.int64], k: int) -> NDArray[np.float32]:
         """Return recall@k by query and number of rescored candidates: (queries, depth).
 
-        found: (queries, depth), candidate rows, best first.  Rescoring is exact, so that it ranks each neighbour among
-        the candidates at its true rank.
+        found: (queries, depth), candidate rows, best first.  Exact rescoring finds each neighbour's true rank.
         """
         hits = np.empty(found.shape, dtype=np.float32)
         for number, rows in enumerate(found):

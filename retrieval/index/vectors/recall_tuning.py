@@ -209,11 +209,10 @@ class Tuner:
             return _median_ms(queries, lambda query: exact_search(FlatVectors(self.vectors), query, TUNED_K, allowed))
 
     def _find_least(self, curves: _RecallCurves, fold: Fold, start: int, margin: float = 1.0) -> MeasuredEffort:
-        """Find the least effort with which both kinds of queries reach the target.
+        """Find the least exploration, then depth, with which both kinds reach the target.
 
-        It has the least exploration, and for that the least depth.  The trials begin with the exploration `start`.  The
-        share of missed neighbours falls about as fast as the exploration grows, which gives the next exploration to
-        try.  margin: share of the allowed misses.
+        The trials begin at `start`.  The share of missed neighbours falls about as fast as the exploration grows, which
+        gives the next exploration to try.  margin: share of the allowed misses.
         """
         max_missed = margin * (1 - self.target)
         low, high = -1, len(self._steps) - 1  # too low; high enough, or the greatest exploration
@@ -241,8 +240,7 @@ class Tuner:
     ) -> tuple[Effort, list[RecallEstimate]]:
         """Return the larger effort of two folds, and the recall of each kind of queries.
 
-        Each query is measured with the effort of the *other* fold.  While a recall is below the target, both efforts
-        increase.
+        Each query takes the effort of the *other* fold.  Both efforts grow while a recall is below the target.
         """
         while True:
             recalls = np.empty(len(curves.probe.queries))
@@ -253,23 +251,23 @@ class Tuner:
             largest = Effort(max(each.explored for each in efforts), max(each.rescored for each in efforts))
             if all(each.recall >= self.target for each in reports) or largest.explored >= self._steps[-1]:
                 return largest, reports
-            efforts = [Effort(self._above(each.explored), each.rescored) for each in efforts]
-
-    def _above(self, explored: int) -> int:
-        return self._steps[min(int(np.searchsorted(self._steps, explored)) + 1, len(self._steps) - 1)]
+            following = [int(np.searchsorted(self._steps, each.explored)) + 1 for each in efforts]
+            efforts = [
+                Effort(self._steps[min(step, len(self._steps) - 1)], each.rescored)
+                for step, each in zip(following, efforts, strict=True)
+            ]
 
     def _tuned_effort(
         self, share: float, reached: MeasuredEffort, queries: Vectors, selection: Selection | None = None
     ) -> TunedEffort:
         effort = reached.effort
-        with threads_for(1):
-            milliseconds = _median_ms(
-                queries[:TIMED_QUERIES], lambda query: self._search(query, reached.k, effort, selection)
-            )
-        return TunedEffort(reached.k, share, effort.explored, effort.rescored, milliseconds, reached.recall)
 
-    def _search(self, query: Vectors, k: int, effort: Effort, selection: Selection | None) -> None:
-        rescored(self.vectors, query[0], self.index.candidates(query, effort, selection)[0], k)
+        def search(query: Vectors) -> None:
+            rescored(self.vectors, query[0], self.index.candidates(query, effort, selection)[0], reached.k)
+
+        with threads_for(1):
+            milliseconds = _median_ms(queries[:TIMED_QUERIES], search)
+        return TunedEffort(reached.k, share, effort.explored, effort.rescored, milliseconds, reached.recall)
 
 
 def _all(curves: _RecallCurves) -> Fold:

@@ -50,10 +50,6 @@ class SegmentVectors:
             return exact_search(self.flat, queries, k, allowed)
         return approximate_search(self.flat, self.ann_index, queries, k, allowed)
 
-    def score(self, query: Vectors, rows: Rows) -> Scores:
-        """Return the exact inner products of one query, (dimension,), with some rows."""
-        return self.flat.score(query, rows)
-
 
 class CombinedVectors:
     """The vectors of all segments, with consecutive rows; a protocols.VectorIndex."""
@@ -73,10 +69,10 @@ class CombinedVectors:
         return all(segment.ann_index is None for segment in self.segments)
 
     def search(self, queries: Vectors, k: int, *, allowed: Bitmap | None = None, exact: bool = False) -> list[Ranking]:
-        """Return the min(k, allowed rows) best rows of each query.
+        """Return the min(k, allowed rows) best rows: (score descending, row ascending).
 
-        The order is (score descending, row ascending).  `exact` bypasses the ANN indexes.  `allowed` must exclude
-        deleted rows.  Raises ValueError for a wrong shape, and BadQuery for a query that is not finite.
+        `exact` bypasses the ANN indexes.  `allowed` must exclude deleted rows.  Raises ValueError for a wrong shape,
+        and BadQuery for a query that is not finite.
         """
         queries = self._check(queries)
         if allowed is not None and len(allowed) != len(self):
@@ -94,12 +90,12 @@ class CombinedVectors:
         """Return the exact inner products of one query, (dimension,), with some rows."""
         query = self._check(query[np.newaxis])[0]
         if len(self.segments) == 1:
-            return self.segments[0].score(query, rows)
+            return self.segments[0].flat.score(query, rows)
         scores = np.empty(len(rows), np.float32)
         segment_numbers = segment_of_row(rows, self._starts)
         for number in np.unique(segment_numbers).tolist():
             selected = segment_numbers == number
-            scores[selected] = self.segments[number].score(query, rows[selected] - self._starts[number])
+            scores[selected] = self.segments[number].flat.score(query, rows[selected] - self._starts[number])
         return scores
 
     def _check(self, queries: Vectors) -> Vectors:

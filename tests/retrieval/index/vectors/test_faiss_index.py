@@ -98,7 +98,7 @@ def test_recall_holds_on_other_queries_for_any_filter(segment: SegmentVectors, k
         assert len(one.rows) == len(other.rows)
         assert len(set(one.rows.tolist())) == len(one.rows)
         assert allowed is None or allowed[one.rows].all()
-        np.testing.assert_array_equal(one.scores, segment.score(query, one.rows))
+        np.testing.assert_array_equal(one.scores, segment.flat.score(query, one.rows))
         np.testing.assert_array_equal(np.lexsort((one.rows, -one.scores)), np.arange(len(one.rows)))
 
 
