@@ -91,7 +91,7 @@ class _Reembedding:
         self._marker = REEMBED_PREFIX + hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
         self._records: dict[str, SegmentRecord] = {}  # by the name of the original segment
         self._reusable = _segments_of(collection, encoder)
-        texts = read_manifest(collection).canaries.texts
+        texts = read_manifest(collection).settings.canaries.texts
         self._canaries = Canaries(texts, encoder.encode_passages(texts))
 
     def write_marker(self) -> None:

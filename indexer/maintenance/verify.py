@@ -135,7 +135,7 @@ def _generation_checks(encoder: Encoder | None, sample: int, seed: int) -> list[
     ]
     if encoder is not None:
         find = partial(_canaries, encoder=encoder)
-        checks.append(_GenerationCheck("canaries", find, lambda reader: len(reader.manifest.canaries.texts)))
+        checks.append(_GenerationCheck("canaries", find, lambda reader: len(reader.manifest.settings.canaries.texts)))
     return checks
 
 
@@ -282,6 +282,6 @@ def _words(reader: IndexReader) -> Iterator[str]:
 
 
 def _canaries(reader: IndexReader, encoder: Encoder) -> Iterator[str]:
-    canaries = reader.manifest.canaries
+    canaries = reader.manifest.settings.canaries
     check_canaries(reader.name, canaries.texts, canaries.vectors, encoder)
     yield from ()

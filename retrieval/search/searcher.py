@@ -165,7 +165,7 @@ def open_searcher(
         made_by = reader.manifest.encoder
         encoder = encoder or load_encoder(made_by.name)
         check_fingerprint(reader.name, made_by, encoder.fingerprint)
-        canaries = reader.manifest.canaries
+        canaries = reader.manifest.settings.canaries
         if previous is None or previous.manifest.encoder != made_by:
             check_canaries(reader.name, canaries.texts, canaries.vectors, encoder)
     except BaseException:

@@ -38,18 +38,14 @@ class BoundedCache(Generic[K, V]):
             if key in self._values:
                 return
             if self._size + size > self._max_size:
-                self._values = {}
-                self._size = 0
+                self._values, self._size = {}, 0
             self._values[key] = value
             self._size += size
 
     def get_all(
         self, keys: Sequence[K], read: Callable[[Sequence[K]], Sequence[V]], size: Callable[[V], int]
     ) -> list[V]:
-        """Return the value of each key.
-
-        One call of `read` fetches the missing values, which are then cached.
-        """
+        """Return the value of each key; one call of `read` fetches the missing values."""
         values = self._values
         found = {key: values[key] for key in keys if key in values}
         missing = [key for key in dict.fromkeys(keys) if key not in found]

@@ -12,20 +12,14 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from retrieval.errors import CorruptCollection, InputError, NotACollection
 from retrieval.index.storage.checksums import REPAIR, FileRecord
-from retrieval.index.storage.settings import (
-    Canaries,
-    CollectionSettings,
-    JsonValue,
-    settings_from_json,
-    settings_to_json,
-)
+from retrieval.index.storage.settings import CollectionSettings, JsonValue, settings_from_json, settings_to_json
 from retrieval.types import EncoderFingerprint, FieldType, Schema
 
 T = TypeVar("T")
@@ -91,28 +85,21 @@ class LexicalRecord:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The description of a generation.
-
-    `segments` are in row order.  `next_key` is the first passage key that no passage ever had.
-    """
+    """The description of a generation."""
 
     generation: int
     created: datetime
     cause: str  # the command that made the generation, for the log: "index corpus.jsonl"
     settings: CollectionSettings
     schema: Schema
-    segments: tuple[SegmentRecord, ...]
+    segments: tuple[SegmentRecord, ...]  # in row order
     lexical: LexicalRecord | None
-    next_key: int
+    next_key: int  # the first passage key that no passage ever had
     unreadable_share: float | None = None  # of the live documents' text, that the encoder's tokenizer cannot read
 
     @property
     def encoder(self) -> EncoderFingerprint:
         return self.settings.encoder
-
-    @property
-    def canaries(self) -> Canaries:
-        return self.settings.canaries
 
     @property
     def documents(self) -> int:
@@ -146,6 +133,7 @@ class Manifest:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return a manifest as the bytes of its file."""
+    lexical = manifest.lexical
     body = {
         "format": FORMAT,
         "generation": manifest.generation,
@@ -154,8 +142,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "settings": settings_to_json(manifest.settings),
         "schema": dict(manifest.schema),
         "segments": [segment_to_json(each) for each in manifest.segments],
-        "lexical": manifest.lexical
-        and {"name": manifest.lexical.name, "files": [_file_to_json(each) for each in manifest.lexical.files]},
+        "lexical": lexical and {"name": lexical.name, "files": [_file_to_json(each) for each in lexical.files]},
         "next_key": manifest.next_key,
         "unreadable_share": manifest.unreadable_share,
     }
@@ -163,10 +150,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(data: bytes, path: Path) -> Manifest:
-    """Return the manifest in `data`, the content of `path`.
-
-    Raises CorruptCollection, and NotACollection for another format.
-    """
+    """Decode a manifest.  Raises CorruptCollection, and NotACollection by its format."""
     body = unseal(data, path)
     _check_format(body.get("format"), path)
     try:
@@ -243,10 +227,7 @@ def with_current_manifest(collection: Path, action: Callable[[Manifest], T], gen
 
 
 def is_collection(path: Path) -> bool:
-    """Check whether a directory has the directories of a collection.
-
-    A collection has them before its first commit, too.
-    """
+    """Check for the directories of a collection, which exist before its first commit."""
     return all((path / name).is_dir() for name in (GENERATIONS, SEGMENTS, DELETIONS))
 
 
@@ -306,12 +287,7 @@ def segment_to_json(segment: SegmentRecord) -> JsonValue:
         "documents": segment.documents,
         "passages": segment.passages,
         "files": [_file_to_json(each) for each in segment.files],
-        "deletions": deletions
-        and {
-            "file": _file_to_json(deletions.file),
-            "documents": deletions.documents,
-            "passages": deletions.passages,
-        },
+        "deletions": deletions and {**asdict(deletions), "file": _file_to_json(deletions.file)},
         "structure": ann_index and {"file": _file_to_json(ann_index.file), "facts": dict(ann_index.facts)},
     }
 

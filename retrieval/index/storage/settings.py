@@ -7,10 +7,9 @@ else changes settings, except the encoder (`attendex reembed`).
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import Stemmer
@@ -47,15 +46,14 @@ class ChunkSettings:
 class LexicalSettings:
     """How words are indexed and scored.
 
-    `language` is a Snowball algorithm or "none".  `k1` and `b` are BM25's parameters (Robertson et al. 1994).  A word
-    in the title counts `title_weight` times.  The length of short passages says little, so that b counts in full only
-    where the average length is well above `short`; 0 for always.
+    `k1` and `b` are BM25's parameters (Robertson et al. 1994).  The length of short passages says little, so that b
+    counts in full only if the average length is well above `short`; 0 for always.
     """
 
-    language: str = "english"
+    language: str = "english"  # a Snowball algorithm, or "none"
     k1: float = 1.5
     b: float = 0.75
-    title_weight: float = 1.0
+    title_weight: float = 1.0  # how many times a word in the title counts
     short: float = 45.0  # terms
     analysis: int = ANALYSIS_VERSION
 
@@ -86,15 +84,12 @@ class MemoryBudget(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VectorSettings:
-    """How a collection stores and searches vectors.
-
-    `recall` is the target of ANN search.  `structure` is a FAISS factory string, for experts.
-    """
+    """How a collection stores and searches vectors."""
 
     dtype: str = "float16"
-    recall: float = 0.98
+    recall: float = 0.98  # the target of ANN search
     memory: str = MemoryBudget.AUTO
-    structure: str = ""
+    structure: str = ""  # a FAISS factory string, for experts
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float16", "float32"):
@@ -104,33 +99,12 @@ class VectorSettings:
         if self.memory not in list(MemoryBudget):
             raise InputError(f"memory is {self.memory!r}; choose one of {', '.join(MemoryBudget)}")
 
-    @classmethod
-    def from_json(cls, body: Mapping[str, JsonValue]) -> Self:
-        """Return the settings; missing fields have defaults, unknown ones are ignored."""
-        return cls(**_known_fields(cls, body))
-
 
 @dataclass(frozen=True, slots=True)
 class SearchDefaults:
-    """Settings of searches that do not choose their own.
+    """Settings of searches that do not choose their own; `attendex tune` finds them."""
 
-    `attendex tune` finds and commits them.  `weight` is the dense share of convex fusion; None means the default.
-    """
-
-    weight: float | None = None
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the settings as JSON values, without those that are None."""
-        return {} if self.weight is None else {"weight": self.weight}
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, JsonValue]) -> Self:
-        """Return the settings in `body`; unknown fields are ignored."""
-        return cls(**_known_fields(cls, body))
-
-
-def _known_fields(record: type[VectorSettings | SearchDefaults], body: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    return {each.name: body[each.name] for each in fields(record) if each.name in body}
+    weight: float | None = None  # the dense share of convex fusion; None means the default
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,19 +117,15 @@ class Canaries:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSettings:
-    """The settings of a collection.
-
-    `schema` is None where the writer infers fields from documents.  `lexical` is None for a collection without a
-    lexical index.
-    """
+    """The settings of a collection."""
 
     encoder: EncoderFingerprint
     runtime: str
     precision: str
     canaries: Canaries
-    schema: Schema | None = None
+    schema: Schema | None = None  # None: the writer infers fields from documents
     chunking: ChunkSettings = ChunkSettings()
-    lexical: LexicalSettings | None = None
+    lexical: LexicalSettings | None = None  # None: no lexical index
     vectors: VectorSettings = VectorSettings()
     search: SearchDefaults = SearchDefaults()
 
@@ -171,15 +141,12 @@ def settings_to_json(settings: CollectionSettings) -> JsonValue:
         "chunking": asdict(settings.chunking),
         "lexical": None if settings.lexical is None else asdict(settings.lexical),
         "vectors": asdict(settings.vectors),
-        "search": settings.search.to_json(),
+        "search": {} if settings.search.weight is None else asdict(settings.search),
     }
 
 
 def settings_from_json(body: JsonValue) -> CollectionSettings:
-    """Return the settings that `settings_to_json` encoded.
-
-    Raises InputError for a value out of its range.
-    """
+    """Decode the values of `settings_to_json`.  Raises InputError out of range."""
     canaries, schema, lexical = body["canaries"], body["schema"], body["lexical"]
     return CollectionSettings(
         encoder=EncoderFingerprint(**body["encoder"]),
@@ -189,9 +156,14 @@ def settings_from_json(body: JsonValue) -> CollectionSettings:
         schema=None if schema is None else {name: FieldType(kind) for name, kind in schema.items()},
         chunking=ChunkSettings(**body["chunking"]),
         lexical=None if lexical is None else LexicalSettings(**lexical),
-        vectors=VectorSettings.from_json(body["vectors"]),
-        search=SearchDefaults.from_json(body.get("search", {})),
+        vectors=VectorSettings(**_known_fields(VectorSettings, body["vectors"])),
+        search=SearchDefaults(**_known_fields(SearchDefaults, body.get("search", {}))),
     )
+
+
+def _known_fields(record: type[VectorSettings | SearchDefaults], body: JsonValue) -> JsonValue:
+    """Return the fields of `record` in `body`; a missing field has its default."""
+    return {each.name: body[each.name] for each in fields(record) if each.name in body}
 
 
 def _vectors_to_json(vectors: Vectors) -> JsonValue:

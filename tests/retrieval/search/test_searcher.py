@@ -126,7 +126,7 @@ def test_documents_by_id(searcher: Searcher) -> None:
 
 
 def test_an_encoder_that_gives_other_vectors_is_found_by_the_canaries(searcher: Searcher) -> None:
-    canaries = searcher.reader.manifest.canaries
+    canaries = searcher.reader.manifest.settings.canaries
     check_canaries("c", canaries.texts, canaries.vectors, searcher.encoder)
     with pytest.raises(EncoderMismatch, match="cosine"):
         check_canaries("c", canaries.texts, np.roll(canaries.vectors, 1, axis=1), searcher.encoder)

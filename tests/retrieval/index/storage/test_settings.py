@@ -73,7 +73,7 @@ def test_chunk_settings_are_checked() -> None:
 @pytest.mark.parametrize("wrong", [{"recall": 1.2}, {"recall": 0.1}, {"memory": "huge"}, {"dtype": "int8"}])
 def test_vector_settings_are_checked(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError, match=str(next(iter(wrong.values())))):
-        VectorSettings.from_json(wrong)
+        VectorSettings(**wrong)
 
 
 @pytest.mark.parametrize(
