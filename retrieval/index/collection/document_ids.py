@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -24,23 +24,18 @@ _BYTES = 16
 
 
 def id_digests(ids: Sequence[str]) -> Digests:
-    """Return the digests of document ids: (n, 2).
-
-    Raises BadDocument for half a surrogate pair.
-    """
-    return _stack([_digest(_utf8(id_, id_)) for id_ in ids])
+    """Return digests of ids: (n, 2).  Raises BadDocument for half a surrogate pair."""
+    return _digests((id_, id_) for id_ in ids)
 
 
 def content_digests(documents: Sequence[Document]) -> Digests:
     """Return digests of complete documents with typed metadata: (n, 2)."""
-    return _stack([_digest(_utf8(_canonical(document), document.id)) for document in documents])
+    return _digests((_canonical(document), document.id) for document in documents)
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=_BYTES).digest()
-
-
-def _stack(digests: list[bytes]) -> Digests:
+def _digests(texts: Iterable[tuple[str, str]]) -> Digests:
+    """Digest the texts of (text, document id)."""
+    digests = [hashlib.blake2b(_utf8(text, id_), digest_size=_BYTES).digest() for text, id_ in texts]
     return np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2).astype(np.uint64)
 
 
@@ -65,11 +60,9 @@ def _plain(value: object) -> object:
 
 
 class IdTable:
-    """Rows by id digest, in a sorted table.
+    """Rows by id digest, in a memory-mapped table that look-ups bisect.
 
     The table is (3, n) uint64: high words, low words and rows, ascending by digest.
-
-    A look-up searches the memory-mapped table by bisection.
     """
 
     def __init__(self, table: NDArray[np.uint64]) -> None:
@@ -82,10 +75,7 @@ class IdTable:
         return np.stack([digests[order, 0], digests[order, 1], rows[order].astype(np.uint64)])
 
     def by_row(self, rows: int) -> Digests:
-        """Return the id digest of each row: (rows, 2).
-
-        A row that is not in the table has zeros.
-        """
+        """Return the id digest of each row, zeros if the table lacks it: (rows, 2)."""
         digests = np.zeros((rows, 2), dtype=np.uint64)
         digests[self._rows.astype(np.int64)] = np.stack([self._high, self._low], axis=1)
         return digests

@@ -77,10 +77,7 @@ def metadata_batch(rows: Sequence[Metadata], schema: Schema) -> pa.RecordBatch:
 
 
 def passages_batch(keys: Keys, documents: Rows, passages: Sequence[Passage]) -> pa.RecordBatch:
-    """Return passages as rows of `passages.arrow`.
-
-    keys: (n,).  documents: (n,), the row of each passage's document in the same segment.
-    """
+    """Return passages as rows of `passages.arrow`, with their document rows."""
     cells = [[getattr(passage, name) for passage in passages] for name in _PASSAGE_FIELDS]
     columns: list[Any] = [keys, documents, *cells]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, _PASSAGES, strict=True)]
@@ -213,16 +210,14 @@ class TableReader:
 
     def _column(self, number: int, name: str) -> pa.Array:
         """Return a column of a batch; cached, since Arrow takes as long as for a cell."""
-        column = self._columns.get((number, name))
-        if column is None:
-            column = self._columns[number, name] = self.batch(number).column(name)
-        return column
+        if (number, name) not in self._columns:
+            self._columns[number, name] = self.batch(number).column(name)
+        return self._columns[number, name]
 
 
 def _is_plain(kind: pa.DataType) -> bool:
     """Check whether Arrow's own Python values are right: for text and whole numbers."""
-    types = pa.types
-    return bool(types.is_large_string(kind) or types.is_string(kind) or types.is_unsigned_integer(kind))
+    return bool(pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_unsigned_integer(kind))
 
 
 def read_documents(documents: TableReader, metadata: TableReader, rows: Rows) -> list[Document]:

@@ -37,9 +37,7 @@ CHECKED_BYTES = 64 << 20  # opening checks all bytes of a generation up to this 
 
 
 class IndexReader:
-    """An open generation.
-
-    Passage rows and document rows count through all its segments, in order.
+    """An open generation, whose passage and document rows count through its segments.
 
     Rows include dead passages and documents; `live` (rows,) and `live_documents` (documents,) mark the live ones.
     `document_of` (rows,) has the document row of each passage.  Safe to use from several threads.
@@ -65,13 +63,9 @@ class IndexReader:
         self.live: Bitmap = self.live_documents[self.document_of]
         self.keys: Keys = _joined([each.keys for each in self.segments], np.uint64)
         self.vectors = CombinedVectors([each.index for each in self.segments], manifest.encoder.dimension)
-        self.lexical: LexicalReader | None = self._open_lexical()
-
-    def _open_lexical(self) -> LexicalReader | None:
-        record, settings = self.manifest.lexical, self.manifest.settings.lexical
-        if record is None or settings is None:
-            return None
-        return open_lexical(self.path, record, settings, self.keys, self.live)
+        self.lexical: LexicalReader | None = None
+        if manifest.lexical is not None and manifest.settings.lexical is not None:
+            self.lexical = open_lexical(path, manifest.lexical, manifest.settings.lexical, self.keys, self.live)
 
     def __enter__(self) -> IndexReader:
         return self
@@ -115,10 +109,7 @@ class IndexReader:
         return row
 
     def matching_documents(self, filter: str) -> Bitmap:
-        """Return which documents are live and match a filter: (documents,).
-
-        Raises FilterError.
-        """
+        """Return which documents are live and match, (documents,).  Raises FilterError."""
         matching = compile_filter(filter, self.schema).documents(self.column, len(self.live_documents))
         return np.asarray(matching & self.live_documents)
 
@@ -144,10 +135,7 @@ class IndexReader:
         return pa.chunked_array(chunks, kind)
 
     def check_all(self) -> None:
-        """Check all files of the segments against their digests.
-
-        Raises CorruptCollection.
-        """
+        """Check all files of the segments.  Raises CorruptCollection."""
         for segment in self.segments:
             segment.check_all()
 
@@ -189,10 +177,7 @@ def _joined(parts: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def _gather(
-    segments: Sequence[Segment],
-    starts: Rows,
-    rows: ArrayLike,
-    read: Callable[[Segment, Rows], list[T]],
+    segments: Sequence[Segment], starts: Rows, rows: ArrayLike, read: Callable[[Segment, Rows], list[T]]
 ) -> list[T]:
     """Read each row from its segment; return the results in the order of `rows`."""
     wanted = np.asarray(rows, dtype=np.int64)

@@ -24,19 +24,16 @@ WAIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """The grade of a document for a query.
-
-    `grade` is from 0 (not relevant) to 3 (a complete answer).  `judged` is the time of the judgment in ISO format.
-    """
+    """The grade of a document for a query."""
 
     query: str
     document: str
-    grade: int
-    judged: str
+    grade: int  # from 0 (not relevant) to 3 (a complete answer)
+    judged: str  # the time of the judgment in ISO format
 
 
 def read_judgments(collection: Path) -> tuple[Judgment, ...]:
-    """Return all judgments, ordered by the first judgment of each pair.
+    """Return all judgments, in the order of each pair's first one.
 
     Raises CorruptCollection, StorageError.
     """
@@ -54,9 +51,8 @@ def decode_judgments(data: bytes, path: Path) -> tuple[Judgment, ...]:
     try:
         return tuple(Judgment(**record) for record in json.loads(data)["judgments"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CorruptCollection(
-            f"is not a file of judgments ({error}); move it away to start a new file", path=path
-        ) from error
+        problem = f"is not a file of judgments ({error}); move it away to start a new file"
+        raise CorruptCollection(problem, path=path) from error
 
 
 def encode_judgments(judgments: Sequence[Judgment]) -> bytes:
@@ -66,9 +62,9 @@ def encode_judgments(judgments: Sequence[Judgment]) -> bytes:
 
 
 def judge(collection: Path, query: str, document: str, grade: int | None) -> tuple[Judgment, ...]:
-    """Set the grade of a document for a query; return all judgments.
+    """Set the grade of a document for a query, or remove it; return all judgments.
 
-    None removes the judgment.  Raises InputError for a grade outside 0 to 3, an empty query or too many judgments.
+    Raises InputError for a grade outside 0 to 3, an empty query or too many judgments.
     """
     query = " ".join(query.split())
     if not query or not document:

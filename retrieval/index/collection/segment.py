@@ -25,7 +25,7 @@ from retrieval.index.collection.document_store import (
     read_passages,
 )
 from retrieval.index.storage.bounded_cache import BoundedCache
-from retrieval.index.storage.checksums import CheckedFile
+from retrieval.index.storage.checksums import REPAIR, CheckedFile
 from retrieval.index.storage.manifest import DELETIONS, SEGMENTS, SegmentRecord
 from retrieval.index.storage.npy import array_in
 from retrieval.index.vectors.build import AnnIndexFacts, open_faiss_index
@@ -50,7 +50,7 @@ FACTS_TYPE = np.dtype([("content", "<u8", (2,)), ("unreadable", "<f4")])  # dige
 
 @dataclass(frozen=True, slots=True)
 class PassageTexts:
-    """Passages as input of the lexical index: keys (n,), titles and texts."""
+    """Passages as input of the lexical index."""
 
     keys: Keys
     titles: Sequence[str]
@@ -104,11 +104,9 @@ class Segment:
         record = self.record
         documents, passages = len(self._tables[SegmentTable.DOCUMENTS]), len(self._tables[SegmentTable.PASSAGES])
         if documents != record.documents or passages != record.passages or len(self.vectors) != passages:
-            raise CorruptCollection(
-                f"{documents} documents, {passages} passages and {len(self.vectors)} vectors do not fit the manifest "
-                f"({record.documents}, {record.passages})",
-                path=self.folder,
-            )
+            found = f"{documents} documents, {passages} passages and {len(self.vectors)} vectors"
+            expected = f"the manifest ({record.documents}, {record.passages})"
+            raise CorruptCollection(f"{found} do not fit {expected}; {REPAIR}", path=self.folder)
 
     def reopened(self, collection: Path, record: SegmentRecord) -> Segment:
         """Return the segment of a later generation, with shared files if possible."""
@@ -127,15 +125,12 @@ class Segment:
 
     @cached_property
     def index(self) -> SegmentVectors:
-        """The searchable vectors; a small segment has them in float32, too.
-
-        The digest of an ANN index is checked before FAISS parses the file.
-        """
+        """The searchable vectors; a small segment has them in float32, too."""
         if self.record.ann_index is None or self._ann_index is None:
             small = self.vectors.dtype == np.float16 and self.vectors.size <= _MAX_FLOAT32_NUMBERS
             return SegmentVectors(FlatVectors(self.vectors, np.array(self.vectors, np.float32) if small else None))
         facts = AnnIndexFacts.from_json(self.record.ann_index.facts)
-        self._ann_index.require(0, facts.parsed_bytes)
+        self._ann_index.require(0, facts.parsed_bytes)  # before FAISS parses the file
         self._ann_index.release()  # FAISS maps the file anew
         ann_index = open_faiss_index(self._ann_index.path, facts)
         return SegmentVectors(FlatVectors(self.vectors), TunedIndex(ann_index, facts.tuning))

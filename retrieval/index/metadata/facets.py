@@ -24,9 +24,7 @@ def sort_type(field: str, schema: Schema) -> FieldType:
     """Return the type of a sort field.  Raises FilterError, also for lists."""
     kind = known_field(field, schema, "sort")
     if kind is FieldType.STRINGS:
-        raise FilterError(
-            f"sort: {field!r} contains lists, which have no order; sort by a field with one value per document"
-        )
+        raise FilterError(f"sort: {field!r} contains lists, which have no order; sort by a field with single values")
     return kind
 
 

@@ -159,10 +159,7 @@ def _unreadable(expression: str, position: int) -> FilterError:
 
 
 class _Parser:
-    """A recursive-descent parser: each method reads one rule of the grammar.
-
-    `current` is the next token that no rule has read.
-    """
+    """A recursive-descent parser: each method reads one rule of the grammar."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
@@ -221,9 +218,8 @@ class _Parser:
         field = _unquoted(self._take())
         if self.current.kind == "operator":
             operator = self._take().text
-            comparison = FieldComparison(
-                field, "=" if operator in ("==", "!=") else operator, self._value(), token.column
-            )
+            symbol = "=" if operator in ("==", "!=") else operator
+            comparison = FieldComparison(field, symbol, self._value(), token.column)
             return Negation(comparison) if operator == "!=" else comparison
         return self._named_condition(field, token.column)
 

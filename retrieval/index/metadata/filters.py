@@ -10,7 +10,7 @@ points.  A date without a time is the whole day, in UTC.  The filter is evaluate
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -85,10 +85,7 @@ def compile_filter(expression: str, schema: Schema) -> Filter:
 
 
 def known_field(name: str, schema: Schema, context: str) -> FieldType:
-    """Return the type of a field.
-
-    Raises FilterError, which names the nearest known field.  `context` starts the message.
-    """
+    """Return a field's type.  Raises FilterError: `context`, then the nearest field."""
     if name in schema:
         return schema[name]
     nearest = difflib.get_close_matches(name, schema, n=1)
@@ -154,7 +151,8 @@ def _shown(value: Value) -> str:
 
 def _condition(node: FieldCondition, kind: FieldType, chunk: pa.Array) -> Bitmap:
     if isinstance(node, FieldExistence):
-        return _exists(kind, chunk)
+        exists = pc.greater(pc.list_value_length(chunk), 0) if kind is FieldType.STRINGS else chunk.is_valid()
+        return _bitmap(exists)
     if kind is not FieldType.STRINGS:
         return _values(node, chunk)
     found = np.zeros(len(chunk), dtype=bool)
@@ -163,25 +161,19 @@ def _condition(node: FieldCondition, kind: FieldType, chunk: pa.Array) -> Bitmap
     return found
 
 
-def _exists(kind: FieldType, chunk: pa.Array) -> Bitmap:
-    if kind is FieldType.STRINGS:
-        return _bitmap(pc.greater(pc.list_value_length(chunk), 0))
-    return _bitmap(chunk.is_valid())
-
-
 def _values(node: FieldComparison | FieldMembership, values: pa.Array) -> Bitmap:
     """Return which values match: (values,)."""
     if isinstance(node, FieldComparison):
         return _compared(values, node.operator, node.value)
     if any(isinstance(value, Moment) for value in node.values):
         return reduce(np.logical_or, (_compared(values, "=", value) for value in node.values))
-    return _bitmap(pc.is_in(values, value_set=_array(node.values, values.type)))
+    return _bitmap(pc.is_in(values, value_set=pa.array(node.values, values.type)))
 
 
 def _compared(values: pa.Array, operator: str, value: Value) -> Bitmap:
     if isinstance(value, Moment):
         return _compared_in_time(values, operator, value)
-    return _bitmap(_COMPARE[operator](values, _array([value], values.type)[0]))
+    return _bitmap(_COMPARE[operator](values, pa.scalar(value, values.type)))
 
 
 def _compared_in_time(values: pa.Array, operator: str, when: Moment) -> Bitmap:
@@ -198,10 +190,6 @@ def _compared_in_time(values: pa.Array, operator: str, when: Moment) -> Bitmap:
         case ">", datetime() as end:
             return against(">=", end)
     return against(operator, when.start)
-
-
-def _array(values: Iterable[Value], kind: pa.DataType) -> pa.Array:
-    return pa.array(list(values), type=kind)
 
 
 def _bitmap(mask: pa.Array) -> Bitmap:

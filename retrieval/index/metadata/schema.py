@@ -37,17 +37,15 @@ def parse_schema(text: str) -> Schema:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, kind = part.partition("=")
         if not name.strip() or kind.strip() not in list(FieldType):
-            kinds = ", ".join(FieldType)
-            raise SchemaError(f"schema {part!r}: write FIELD=TYPE, where TYPE is one of {kinds}")
+            raise SchemaError(f"schema {part!r}: write FIELD=TYPE, where TYPE is one of {', '.join(FieldType)}")
         fields[name.strip()] = FieldType(kind.strip())
     return fields
 
 
 def extend_schema(schema: Schema, documents: Iterable[Mapping[str, Any]]) -> Schema:
-    """Return `schema` with the unknown fields of `documents`.
+    """Add the unknown fields of `documents`, in types that fit all values.
 
-    The inferred type of a field fits all its values.  Raises SchemaError for too many fields and for a value without a
-    type.
+    Raises SchemaError for too many fields and for a value without a type.
     """
     kinds: dict[str, FieldType] = {}
     for metadata in documents:
@@ -56,10 +54,9 @@ def extend_schema(schema: Schema, documents: Iterable[Mapping[str, Any]]) -> Sch
                 _check_name(name)
                 kind = _inferred_type(name, value)
                 kinds[name] = _wider(kinds[name], kind) if name in kinds else kind
-    if len(schema) + len(kinds) > MAX_FIELDS:
-        raise SchemaError(
-            f"{len(schema) + len(kinds)} metadata fields; {MAX_FIELDS} is the limit; give the schema yourself"
-        )
+    count = len(schema) + len(kinds)
+    if count > MAX_FIELDS:
+        raise SchemaError(f"{count} metadata fields; {MAX_FIELDS} is the limit; give the schema yourself")
     return {**schema, **dict(sorted(kinds.items()))}
 
 
