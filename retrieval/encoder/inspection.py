@@ -30,22 +30,16 @@ SUM_POOLINGS = frozenset({"mean", "mean_sqrt_len_tokens", "weightedmean"})
 
 @dataclass(frozen=True, slots=True)
 class TokenStates:
-    """A text's vector before the sum over its tokens.
-
-    `weights @ states` has the direction of the vector.
-
-    weights: (t,), summing to 1, zero for tokens that pooling leaves out.  states: (t, dimension).
-    """
+    """A text's tokens; `weights @ states` has the direction of the text's vector."""
 
     tokens: Tokens
-    weights: NDArray[np.float32]
-    states: NDArray[np.float32]
+    weights: NDArray[np.float32]  # (t,), summing to 1, zero for tokens that pooling leaves out
+    states: NDArray[np.float32]  # (t, dimension)
 
 
 class _StatesRuntime(Protocol):
     def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Return (t, width) for the t token ids of each text; no text is empty."""
-        ...
 
 
 class Inspector:
@@ -73,7 +67,7 @@ class Inspector:
 
     @property
     def sums_tokens(self) -> bool:
-        """True if a vector is a weighted sum of token states, a cosine one of pairs."""
+        """Whether a vector is a weighted sum of token states, so a cosine one of pairs."""
         head = self._folder.head
         return not head.dense and len(head.poolings) == 1 and head.poolings[0] in SUM_POOLINGS
 
@@ -92,10 +86,7 @@ class Inspector:
         return TokenStates(Tokens.of(encoding), (weights / max(1, weights.sum())).astype(np.float32), states)
 
     def attention(self, text: str, prompt: str, layer: int) -> tuple[Tokens, NDArray[np.float32]]:
-        """Return the tokens and one layer's attention weights, (H, t, t).
-
-        Row i holds the weights with which token i attends to each token; they sum to 1.
-        """
+        """Return tokens and one layer's weights, (H, t, t): row i has token i's, sum 1."""
         encoding = self._tokenizer.encoding(prompt + text)
         return Tokens.of(encoding), self._torch_states().attention(encoding.ids, layer)
 

@@ -22,13 +22,12 @@ AUTO = "auto"
 def load_encoder(
     name: str | Path = DEFAULT, *, runtime: str = AUTO, precision: str = AUTO, bulk: bool = False
 ) -> SentenceEncoder:
-    """Load an encoder by its name.
+    """Load the packaged default, a sentence-transformers folder, or a hub name.
 
-    `name` is that of the packaged default, a sentence-transformers folder, or a hub name.  `runtime` is "auto",
-    "torch" or "openvino"; `precision` is "auto", "f32", "bf16" or "int8".  Auto runs on a CUDA device in bf16 if
-    there is one, else on OpenVINO, in bf16 if the processor has it and in f32 otherwise.  A folder that `attendex
-    quantize` wrote runs in int8.  The result's `runtime` tells the choice.  `bulk` prepares the encoder for many
-    texts at once, as indexing needs; a single text then takes longer.
+    `runtime` is "auto", "torch" or "openvino"; `precision` is "auto", "f32", "bf16" or "int8".  Auto runs on a CUDA
+    device in bf16 if there is one, else on OpenVINO, in bf16 if the processor has it and in f32 otherwise.  A folder
+    that `attendex quantize` wrote runs in int8.  The result's `runtime` tells the choice.  `bulk` prepares the encoder
+    for many texts at once, as indexing needs; a single text then takes longer.
     """
     _check_choice("runtime", runtime, RuntimeName)
     _check_choice("precision", precision, Precision)
@@ -55,10 +54,8 @@ def _choose_precision(folder: EncoderFolder, requested: str) -> str:
     if requested == AUTO and folder.int8_graph:
         return Precision.INT8
     if requested == Precision.INT8 and not folder.int8_graph:
-        raise EncoderError(
-            f"{folder.path} holds no int8 weights; make a folder with int8 weights by: "
-            "attendex quantize ENCODER --calibrate DOCUMENTS --out FOLDER"
-        )
+        command = "attendex quantize ENCODER --calibrate DOCUMENTS --out FOLDER"
+        raise EncoderError(f"{folder.path} has no int8 weights; make a folder with int8 weights by: {command}")
     return requested
 
 
@@ -80,10 +77,8 @@ def _start_runtime(
             raise EncoderError("int8 runs on OpenVINO only; leave out --runtime torch, or choose --precision f32")
         return _start_torch(folder, precision)
     if folder.architecture is None:
-        model_type = folder.config.get("model_type")
-        raise EncoderError(
-            f"{folder.path}: model_type {model_type!r} runs through transformers only; use --runtime torch"
-        )
+        kind = folder.config.get("model_type")
+        raise EncoderError(f"{folder.path}: model_type {kind!r} runs through transformers only; use --runtime torch")
     try:
         return _start_openvino(folder, fingerprint, precision, bulk=bulk)
     except (ImportError, RuntimeError) as error:
@@ -106,12 +101,11 @@ def _has_cuda() -> bool:
 def _start_torch(folder: EncoderFolder, precision: str) -> Runtime:
     from retrieval.encoder.runtime.torch_runtime import AutoModelRuntime, TorchRuntime
 
-    cuda = _has_cuda()
-    device = "cuda" if cuda else "cpu"
+    device = "cuda" if _has_cuda() else "cpu"
     if folder.architecture is None:  # float32: the loss of bfloat16 in an unknown family is not measured
         chosen = Precision.F32 if precision == AUTO else Precision(precision)
         return AutoModelRuntime(folder, precision=chosen, device=device)
-    default = Precision.BF16 if cuda or has_bf16() else Precision.F32
+    default = Precision.BF16 if device == "cuda" or has_bf16() else Precision.F32
     return TorchRuntime(folder, precision=default if precision == AUTO else Precision(precision), device=device)
 
 

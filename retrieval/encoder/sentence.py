@@ -43,10 +43,7 @@ class _Window(Generic[P]):
 
 
 class SentenceEncoder:
-    """A loaded encoder.  Safe to call from several threads.
-
-    `inspector` is None if the encoder does not run on our model, so that its token states are not available.
-    """
+    """A loaded encoder.  Safe to call from several threads."""
 
     def __init__(
         self,
@@ -61,8 +58,7 @@ class SentenceEncoder:
         self.runtime = runtime
         self.fingerprint = fingerprint
         self.dimension = fingerprint.dimension
-        self.inspector = inspector
-        self._include_prompt = folder.include_prompt
+        self.inspector = inspector  # None if the encoder does not run on our model
 
     def encode_queries(self, texts: Sequence[str], *, save_cpu: bool = False) -> Vectors:
         """Encode queries: (n, dimension) float32, in the order of `texts`.
@@ -78,9 +74,8 @@ class SentenceEncoder:
     def encode_stream(self, blocks: Iterable[tuple[P, Sequence[str]]]) -> Iterator[tuple[P, Vectors]]:
         """Encode passages block by block, in order.
 
-        A block is a payload and texts; the payload comes back with the vectors.  A thread of its own reads `blocks`, at
-        most a few thousand texts ahead, so that reading, tokenising, encoding and the caller's use of the vectors
-        overlap.
+        A block is a payload and texts; the payload comes back with the vectors.  A thread reads `blocks`, at most a few
+        thousand texts ahead, so that reading, tokenising, encoding and the caller's use of the vectors overlap.
         """
         yield from self._stream(blocks, self.fingerprint.passage_prompt)
 
@@ -151,7 +146,7 @@ class SentenceEncoder:
     def _window(
         self, payloads: Sequence[P], ids: Sequence[Sequence[int]], bounds: Sequence[int], prompt: str
     ) -> _Window[P]:
-        skip = 0 if self._include_prompt else self.tokenizer.prompt_tokens(prompt)
+        skip = 0 if self.folder.include_prompt else self.tokenizer.prompt_tokens(prompt)
         non_empty = [i for i, text_ids in enumerate(ids) if text_ids]
         batches = []
         for batch in self._plan([len(ids[i]) for i in non_empty]):

@@ -36,9 +36,8 @@ def read_architecture(config: Config) -> Architecture | None:
     try:
         shape = layout.shape(config)
     except KeyError as error:
-        raise UnsupportedCheckpoint(
-            f"config.json of a {config['model_type']} model lacks {error}; fetch the folder again"
-        ) from error
+        kind = config["model_type"]
+        raise UnsupportedCheckpoint(f"config.json of a {kind} model lacks {error}; fetch the folder again") from error
     return shape if shape.activation in ACTIVATION_NAMES else None
 
 
@@ -121,10 +120,8 @@ def _modernbert_layer(config: Config, kind: str) -> LayerKind:
     local = kind == "sliding_attention"
     rope = (config.get("rope_parameters") or {}).get(kind) or {}
     if rope.get("rope_type", "default") != "default" or config.get("rope_scaling"):
-        raise UnsupportedCheckpoint(
-            f"rotary positions of type {rope.get('rope_type', 'scaled')!r} are not supported; use a checkpoint with "
-            "'default' ones"
-        )
+        found = rope.get("rope_type", "scaled")
+        raise UnsupportedCheckpoint(f"rotary positions of type {found!r} are not supported; use 'default' ones")
     old_name, default = ("local_rope_theta", 10_000.0) if local else ("global_rope_theta", 160_000.0)
     base = rope.get("rope_theta") or config.get(old_name) or default
     return LayerKind(window=config.get("local_attention", 128) // 2 if local else None, rotary_base=float(base))
@@ -156,12 +153,7 @@ _INNER = {
 }
 
 _BERT_LAYER = {
-    **_linear(
-        "attention.qkv",
-        "encoder.layer.{i}.attention.self.query",
-        "encoder.layer.{i}.attention.self.key",
-        "encoder.layer.{i}.attention.self.value",
-    ),
+    **_linear("attention.qkv", *(f"encoder.layer.{{i}}.attention.self.{part}" for part in ("query", "key", "value"))),
     **_linear("attention.out", "encoder.layer.{i}.attention.output.dense"),
     **_linear("attention_norm", "encoder.layer.{i}.attention.output.LayerNorm"),
     **_INNER,
@@ -200,16 +192,12 @@ _MODERNBERT_LAYER = {
     **_linear("inner_norm", "layers.{i}.mlp_norm"),
 }
 
-_ROBERTA = CheckpointLayout(_roberta, _EMBEDDINGS, _BERT_LAYER)
-
 LAYOUTS: Mapping[str, CheckpointLayout] = {
     "attendex": CheckpointLayout(
         _attendex, {"embeddings.positions.table.weight": "embeddings.places.table.weight"}, {}
     ),
     "bert": CheckpointLayout(_bert, _EMBEDDINGS, _BERT_LAYER),
-    "roberta": _ROBERTA,
-    "xlm-roberta": _ROBERTA,
-    "camembert": _ROBERTA,
+    **dict.fromkeys(("roberta", "xlm-roberta", "camembert"), CheckpointLayout(_roberta, _EMBEDDINGS, _BERT_LAYER)),
     "distilbert": CheckpointLayout(_distilbert, _EMBEDDINGS, _DISTILBERT_LAYER),
     "mpnet": CheckpointLayout(
         _mpnet, {**_EMBEDDINGS, "relative.table.weight": "encoder.relative_attention_bias.weight"}, _MPNET_LAYER

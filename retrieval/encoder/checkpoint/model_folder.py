@@ -38,13 +38,10 @@ INT8_FOLDER = "int8"  # of the graph that `attendex quantize` writes
 
 @dataclass(frozen=True)
 class EncoderFolder:
-    """The configuration of an encoder.
-
-    `transformer` is the folder of the attention stack's config.json and weights.
-    """
+    """The configuration of an encoder."""
 
     path: Path
-    transformer: Path
+    transformer: Path  # the folder of the attention stack's config.json and weights
     config: Mapping[str, Any]
     architecture: Architecture | None  # None: a family that only AutoModelRuntime runs
     head: HeadShape
@@ -69,22 +66,18 @@ class EncoderFolder:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read the object in a JSON file; {} if the file does not exist."""
-    try:
-        value = _parse_json(path)
-    except FileNotFoundError:
-        return {}
+    value = _parse_json(path, missing={})
     if not isinstance(value, dict):
-        raise UnsupportedCheckpoint(
-            f"{path}: holds a {type(value).__name__}, not a JSON object; fetch the folder again"
-        )
+        raise UnsupportedCheckpoint(f"{path}: has a {type(value).__name__}, not a JSON object; fetch the folder again")
     return value
 
 
-def _parse_json(path: Path) -> Any:
+def _parse_json(path: Path, missing: Any) -> Any:
+    """Read a JSON file; return `missing` if the file does not exist."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise
+        return missing
     except (OSError, ValueError, RecursionError) as error:
         raise UnsupportedCheckpoint(f"{path}: not readable as JSON ({error}); fetch the folder again") from error
 
@@ -164,33 +157,24 @@ class _Modules:
 
 def _read_modules(path: Path) -> _Modules:
     """Read modules.json; a folder without it is a checkpoint pooled by the mean."""
-    listed = _listed_modules(path)
-    if not listed:
+    file = path / "modules.json"
+    if not file.exists():
         return _Modules()
+    listed = _parse_json(file, missing=None)
+    if not isinstance(listed, list) or not listed or not all(isinstance(module, dict) for module in listed):
+        raise UnsupportedCheckpoint(f"{file}: not a list of modules; fetch the folder again")
     kept = [(kind, str(module.get("path", ""))) for module in listed if (kind := _kind(path, module)) != "Dropout"]
     kinds, folders = [kind for kind, _ in kept], [folder for _, folder in kept]
     _check_order(path, kinds)
     for folder in folders:
         if not (path / folder).resolve().is_relative_to(path.resolve()):
-            raise UnsupportedCheckpoint(
-                f"{path / 'modules.json'}: the path {folder!r} leads out of the folder; fetch the folder again"
-            )
+            raise UnsupportedCheckpoint(f"{file}: the path {folder!r} leads out of the folder; fetch the folder again")
     return _Modules(
         transformer=folders[0],
         pooling=folders[1],
         dense=tuple(folder for folder, kind in zip(folders, kinds, strict=True) if kind == "Dense"),
         normalize="Normalize" in kinds,
     )
-
-
-def _listed_modules(path: Path) -> list[dict[str, Any]]:
-    file = path / "modules.json"
-    if not file.exists():
-        return []
-    listed = _parse_json(file)
-    if not isinstance(listed, list) or not listed or not all(isinstance(module, dict) for module in listed):
-        raise UnsupportedCheckpoint(f"{file}: not a list of modules; fetch the folder again")
-    return listed
 
 
 def _kind(path: Path, module: Mapping[str, Any]) -> str:
@@ -214,18 +198,16 @@ def _check_order(path: Path, kinds: list[str]) -> None:
 
 
 def refuse_remote_code(file: Path, needed: Collection[str]) -> None:
-    """Refuse a JSON file that names its own Python code for a `needed` class.
+    """Raise UnsupportedCheckpoint if a file names Python code for a `needed` class.
 
-    Raises UnsupportedCheckpoint.  The file may name code for other classes of transformers; many checkpoints of
-    supported families do.
+    Many checkpoints of supported families name code for other classes of transformers.
     """
     named = read_json(file).get("auto_map") or {}
     found = needed if isinstance(named, list) else [name for name in needed if name in named]
     if found:
         raise UnsupportedCheckpoint(
             f"{file}: {', '.join(found)} needs Python code from its own repository (auto_map), which Attendex never "
-            "runs; "
-            "choose a checkpoint whose architecture and tokenizer are part of transformers"
+            "runs; choose a checkpoint whose architecture and tokenizer are part of transformers"
         )
 
 
@@ -305,10 +287,7 @@ def _width(config: Mapping[str, Any]) -> int:
 
 
 def compute_fingerprint(folder: EncoderFolder, name: str, *, int8: bool = False) -> EncoderFingerprint:
-    """Read and hash every file that decides the vectors of the encoder.
-
-    An int8 encoder has the digest of its graph, and keeps the digest of the float weights in `quantized_from`.
-    """
+    """Read and hash every file that decides the vectors of the encoder."""
     weights = weight_files(folder.transformer)
     for dense in folder.head.dense:
         weights += weight_files(folder.path / dense.folder)
@@ -325,7 +304,7 @@ def compute_fingerprint(folder: EncoderFolder, name: str, *, int8: bool = False)
         passage_prompt=folder.passage_prompt,
         max_tokens=folder.max_tokens,
         dimension=folder.dimension,
-        quantized_from=float_digest if graph else "",
+        quantized_from=float_digest if graph else "",  # the digest above is then that of the int8 graph
     )
 
 

@@ -25,13 +25,10 @@ INLINE_CHARACTERS = 2_048  # texts up to this total are tokenised in the caller'
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of a text.
+    """The tokens of a text."""
 
-    spans: code-point offsets (t, 2).  words: the number of each token's word, (t,), -1 for special tokens.
-    """
-
-    spans: NDArray[np.int64]
-    words: NDArray[np.int64]
+    spans: NDArray[np.int64]  # (t, 2), code-point offsets
+    words: NDArray[np.int64]  # (t,), the number of each token's word, -1 for special tokens
 
     @classmethod
     def of(cls, encoding: Encoding) -> Tokens:
@@ -100,8 +97,7 @@ class TextTokenizer:
 
     def token_id(self, token: str) -> int | None:
         """Return the id of a token of the vocabulary."""
-        number: int | None = self._untruncated.token_to_id(token)
-        return number
+        return self._untruncated.token_to_id(token)
 
     def spans(self, text: str) -> NDArray[np.int32]:
         """Return offsets of all tokens, special ones left out: (tokens, 2) code points."""
@@ -140,9 +136,7 @@ def load_tokenizer(folder: EncoderFolder) -> Tokenizer:
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
-            raise UnsupportedCheckpoint(
-                f"{path}: not a readable tokenizer ({error}); fetch the folder again"
-            ) from error
+            raise UnsupportedCheckpoint(f"{path}: no readable tokenizer ({error}); fetch the folder again") from error
     else:
         tokenizer = _from_vocabulary(folder.transformer)
     tokenizer.no_truncation()

@@ -29,9 +29,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         try:
             tensors |= load_file(path)
         except (SafetensorError, OSError) as error:
-            raise UnsupportedCheckpoint(
-                f"{path}: not a readable safetensors file ({error}); fetch the folder again"
-            ) from error
+            raise UnsupportedCheckpoint(f"{path}: unreadable safetensors ({error}); fetch the folder again") from error
     return tensors
 
 

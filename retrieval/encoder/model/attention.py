@@ -30,10 +30,7 @@ def band(queries: Tensor, keys: Tensor, window: int) -> Tensor:
 def attend_plain(
     q: Tensor, k: Tensor, v: Tensor, layout: PackedLayout, *, window: int | None = None, bias: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """Attend by the definition: q, k, v (T, H, D) → (T, H, D).
-
-    Returns also the attention weights of each sequence of t tokens, (H, t, t).
-    """
+    """Attend by the definition: q, k, v (T, H, D) → (T, H, D), weights (H, t, t) each."""
     out = torch.empty_like(q)
     weights: list[Tensor] = []
     start = 0
@@ -138,38 +135,24 @@ class SelfAttention(nn.Module):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(-3)  # each (T, H, D)
         if rotation is not None:
             q, k = rotation(q), rotation(k)
-        return self.out(self._attend(q, k, v, layout, bias, weights).flatten(-2))  # type: ignore[no-any-return]
-
-    def _attend(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        layout: PackedLayout,
-        bias: Tensor | None,
-        weights: list[list[Tensor]] | None,
-    ) -> Tensor:
         if weights is None:
-            return attend_packed(q, k, v, layout, window=self.window, bias=bias)
-        out, layer_weights = attend_plain(q, k, v, layout, window=self.window, bias=bias)
-        weights.append(layer_weights)
-        return out
+            mixed = attend_packed(q, k, v, layout, window=self.window, bias=bias)
+        else:
+            mixed, layer_weights = attend_plain(q, k, v, layout, window=self.window, bias=bias)
+            weights.append(layer_weights)
+        return self.out(mixed.flatten(-2))  # type: ignore[no-any-return]
 
 
 class RowsAttention(nn.Module):
-    """The layer `SelfAttention` for rows, as it is exported.
-
-    It has three projections, so that the graph need not split a product; the scale of the scores is in the first.
-    """
+    """The layer `SelfAttention` for rows, as it is exported."""
 
     def __init__(self, layer: SelfAttention) -> None:
         super().__init__()
         self.num_heads = layer.num_heads
         self.window = layer.window
-        scale = math.sqrt(layer.num_heads / layer.out.in_features)
-        self.queries, self.keys, self.values = (
-            _third(layer.qkv, index, factor) for index, factor in enumerate((scale, 1.0, 1.0))
-        )
+        # Three projections, so that the graph need not split a product; the scale of the scores is in the first.
+        factors = (math.sqrt(layer.num_heads / layer.out.in_features), 1.0, 1.0)
+        self.queries, self.keys, self.values = (_third(layer.qkv, i, factor) for i, factor in enumerate(factors))
         self.out = layer.out
 
     def forward(

@@ -102,9 +102,7 @@ class PackedLayout:
 
 
 class RowLayout:
-    """S texts in B rows of L tokens: token tensors are (B, L, …).
-
-    A row has one or several texts.
+    """S texts in B rows of L tokens, one or more a row: token tensors are (B, L, …).
 
     texts: (B, L), the text of each token, -1 for none.  positions: (B, L), the position of each token in its text.
     spans: (S, 2), the start of each text, counted through all rows, and its number of tokens.  `skip` may be a tensor
@@ -121,11 +119,7 @@ class RowLayout:
 
     @cached_property
     def mask(self) -> Tensor:
-        """Attention mask, (B, 1, L, L) float.
-
-        It is 0 for two tokens of one text, -inf for tokens of different texts.  Tokens without a text attend to
-        each other.
-        """
+        """0 for tokens of one text, or of none; -inf for others: (B, 1, L, L) float."""
         apart = self.texts[:, None, :, None] != self.texts[:, None, None, :]
         return torch.zeros(apart.shape, device=apart.device).masked_fill(apart, -torch.inf)
 

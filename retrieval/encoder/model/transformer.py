@@ -143,10 +143,9 @@ def use_row_attention(transformer: Transformer) -> Transformer:
 
 
 class EncoderGraph(nn.Module):
-    """The whole encoder over rows of tokens, as it is exported.
+    """The whole encoder over rows of tokens, as it is exported; changes `transformer`.
 
-    It changes the transformer given to it.  With `states` it also returns the token states before pooling, which
-    explanations need.
+    With `states` it also returns the token states before pooling, which explanations need.
     """
 
     def __init__(self, transformer: Transformer, head: PoolingHead, *, states: bool = False) -> None:

@@ -39,11 +39,9 @@ class Runtime(Protocol):
 
         `save_cpu` asks for the least processor time, not for the lowest latency.
         """
-        ...
 
     def background(self) -> Runtime:
         """Return a runtime for low-priority work: few cores and small batches."""
-        ...
 
 
 def has_bf16() -> bool:

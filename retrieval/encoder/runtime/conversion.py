@@ -46,8 +46,7 @@ class GraphOutput(StrEnum):
 
 def cache_folder() -> Path:
     """Return the folder of converted encoders, $ATTENDEX_CACHE or a default."""
-    chosen = os.environ.get("ATTENDEX_CACHE")
-    if chosen:
+    if chosen := os.environ.get("ATTENDEX_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attendex"
 
@@ -68,10 +67,7 @@ def keep_output(graph: ov.Model, output: GraphOutput) -> ov.Model:
 
 
 def remove_mask(graph: ov.Model) -> ov.Model:
-    """Copy the graph without the attention mask.
-
-    The copy is for full rows with one text each, and for encoders without windows and relative biases.
-    """
+    """Copy the graph without its mask, for full rows, and no windows or biases."""
     bare = graph.clone()
     for node in bare.get_ordered_ops():
         if node.get_type_name() == "Softmax":
@@ -84,8 +80,8 @@ def remove_mask(graph: ov.Model) -> ov.Model:
 def _decompose_attention(graph: ov.Model) -> None:
     """Replace attention by two products and a softmax.
 
-    The compiler fuses them, and the transposition of the keys with them.  The compiler fuses
-    ScaledDotProductAttention too, but copies the keys in front of it.  Its scale is 1 here.
+    The compiler fuses them with the transposition of the keys; before ScaledDotProductAttention it copies the keys.
+    The scale of ScaledDotProductAttention is 1 here.
     """
     from openvino import opset13
 
@@ -119,10 +115,8 @@ def _cache_key(folder: EncoderFolder, fingerprint: EncoderFingerprint) -> str:
     import openvino as ov
 
     identity = {name: value for name, value in asdict(fingerprint).items() if name != "name"}
-    shape = json.dumps(
-        [GRAPH_VERSION, ov.__version__, identity, dict(folder.config), asdict(folder.head)], sort_keys=True
-    )
-    return hashlib.sha256(shape.encode()).hexdigest()[:32]
+    content = [GRAPH_VERSION, ov.__version__, identity, dict(folder.config), asdict(folder.head)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def read_quantized(path: Path, core: ov.Core) -> ov.Model:

@@ -59,10 +59,8 @@ def pack_small_batch(batch: TokenBatch) -> TokenRows:
 
 
 def threads_per_request(shape: Architecture) -> int:
-    """Return the threads of one request of many tokens.
-
-    One thread is the most efficient, but with a big encoder the caller would wait too long.
-    """
+    """Return the threads of one request of many tokens."""
+    # One thread is the most efficient, but with a big encoder the caller would wait too long.
     inner = shape.inner * (3 if shape.gated else 2)
     weights = len(shape.layers) * shape.width * (4 * shape.width + inner)
     wanted = 1 if weights < 40e6 else 2 if weights < 150e6 else 4
@@ -98,10 +96,7 @@ class OpenVINORuntime:
             list(pool.map(_CompiledOnce.requests, first))
 
     def run(self, batch: TokenBatch, *, save_cpu: bool = False) -> Vectors:
-        """Encode a batch: (B, dimension) float32, in the batch's order.
-
-        A caller waits while all requests are in use.
-        """
+        """Encode a batch as `Runtime.run` does.  A caller waits for a free request."""
         if len(batch.ids) <= SMALL_TOKENS and not self._bulk:
             form = self._throughput if save_cpu else self._low_latency
             return form.requests().infer(pack_small_batch(batch))[: len(batch.lengths)]
@@ -186,10 +181,7 @@ def float_precision(precision: Precision) -> Precision:
 
 
 class OpenVINOTokenStates:
-    """Token states of single texts, each computed on all cores.
-
-    Safe to call from several threads, which take turns.
-    """
+    """Token states of single texts on all cores.  Several threads take turns."""
 
     def __init__(self, core: ov.Core, graph: ov.Model, precision: Precision) -> None:
         self._requests = InferRequestPool(core, graph, precision, cores())

@@ -77,9 +77,7 @@ def write_quantized(folder: EncoderFolder, graph: ov.Model, out: Path) -> None:
         raise EncoderError(f"{out} cannot be written: {error}") from error
 
 
-def _files_left_out(directory: str, names: list[str]) -> list[str]:
+def _files_left_out(_directory: str, names: list[str]) -> list[str]:
     """Return the files to leave out: other forms of the weights, and code."""
-    del directory
-    return [
-        name for name in names if name in ("onnx", "openvino", INT8_FOLDER) or name.endswith((".bin", ".py", ".pt"))
-    ]
+    folders = ("onnx", "openvino", INT8_FOLDER)
+    return [name for name in names if name in folders or name.endswith((".bin", ".py", ".pt"))]

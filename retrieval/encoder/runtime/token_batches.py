@@ -93,21 +93,20 @@ def round_up(number: int, step: int) -> int:
 
 
 def row_length(longest: int) -> int:
-    """Return the row length of a batch of many tokens.
+    """Return the row length of a batch of many tokens, `longest` in its longest text.
 
-    `longest` is the number of tokens of its longest text.  The result is the next multiple of 16 if that adds
-    little padding: a remainder of 16 costs attention more than as much padding does, and fewer row lengths mean
-    fewer shapes.
+    It is the next multiple of 16 if that adds little padding: a remainder of 16 costs attention more than as much
+    padding does, and fewer row lengths mean fewer shapes.
     """
     whole = round_up(longest, SIMD_TOKENS)
     return whole if TOKENS_PER_PADDING * (whole - longest) <= whole else longest
 
 
 def plan_batches(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
-    """Divide texts into batches of similar lengths, longest texts first.
+    """Divide texts into batches of similar lengths: positions, longest texts first.
 
-    Returns positions of texts.  The number of texts of a batch times its row length stays within `budget_tokens`,
-    which bounds padding and memory. A single text above the budget is a batch of its own.
+    The number of texts of a batch times its row length stays within `budget_tokens`, which bounds padding and memory.
+    A single text above the budget is a batch of its own.
     """
     batches: list[list[int]] = []
     capacity = 0  # texts that the last batch can still take

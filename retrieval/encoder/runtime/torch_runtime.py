@@ -100,10 +100,8 @@ def _load_auto_model(folder: EncoderFolder) -> Any:
             str(folder.transformer), local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        model_type = folder.config.get("model_type")
-        raise UnsupportedCheckpoint(
-            f"{folder.transformer}: transformers cannot load model_type {model_type!r}: {error}"
-        ) from error
+        kind = folder.config.get("model_type")
+        raise UnsupportedCheckpoint(f"{folder.transformer}: transformers cannot load {kind!r}: {error}") from error
     return model.get_encoder() if model.config.is_encoder_decoder else model
 
 
@@ -119,10 +117,7 @@ class TorchTokenStates:
         return [states.numpy() for states in torch.split(hidden, list(map(len, texts)))]
 
     def attention(self, ids: Sequence[int], layer: int) -> NDArray[np.float32]:
-        """Return one layer's attention weights, (H, t, t).
-
-        Row i holds the weights with which token i attends to each token; they sum to 1.
-        """
+        """Return one layer's weights, (H, t, t): row i has those of token i, sum 1."""
         weights: list[list[torch.Tensor]] = []
         self._run([ids], weights)
         return weights[layer][0].numpy()

@@ -73,7 +73,7 @@ def test_the_same_record_comes_back(manifest: Manifest) -> None:
     assert read.lexical == manifest.lexical
     assert read.encoder == manifest.encoder
     assert read.created == manifest.created
-    assert np.array_equal(read.canaries.vectors, manifest.settings.canaries.vectors)
+    assert np.array_equal(read.settings.canaries.vectors, manifest.settings.canaries.vectors)
     assert (read.documents, read.passages) == (3, 6)
     assert json.loads(data)["generation"] == 2  # plain JSON for other programs
 
