@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
+from service.schemas.base import Answer
 from service.schemas.collections import (
     CollectionAnswer,
     CollectionDetails,
@@ -26,6 +27,7 @@ from service.schemas.rerank import CohereAnswer, CohereResult
 from service.schemas.search import BatchAnswer, FusionName, ModeName, SearchAnswer
 
 T = TypeVar("T")
+AnswerT = TypeVar("AnswerT", bound=Answer)
 Document = Mapping[str, Any]  # id and text; title, metadata and further fields
 
 Texts: TypeAlias = str | Sequence[str]  # one text, or several
@@ -75,9 +77,8 @@ class UploadReport:
     generation: int = 0
 
     def plus(self, job: JobAnswer) -> UploadReport:
-        return UploadReport(
-            self.added + job.added, self.unchanged + job.unchanged, max(self.generation, job.generation or 0)
-        )
+        generation = max(self.generation, job.generation or 0)
+        return UploadReport(self.added + job.added, self.unchanged + job.unchanged, generation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +99,18 @@ class Calls:
         return Call("GET", "/v1/collections", lambda r: CollectionsAnswer.model_validate_json(r.content).collections)
 
     def collection(self, name: str) -> Call[CollectionDetails]:
-        return Call("GET", _path(name), lambda r: CollectionDetails.model_validate_json(r.content))
+        return Call("GET", _path(name), _reads(CollectionDetails))
 
     def create(self, name: str, encoder: str, fields: Mapping[str, str] | None) -> Call[CollectionDetails]:
         body = {"encoder": encoder, "fields": fields}
-        return Call("PUT", _path(name), lambda r: CollectionDetails.model_validate_json(r.content), body)
+        return Call("PUT", _path(name), _reads(CollectionDetails), body)
 
     def drop(self, name: str) -> Call[None]:
         return Call("DELETE", _path(name), lambda _: None)
 
     def search(self, name: str, query: str, options: SearchOptions) -> Call[SearchAnswer]:
         body = {"query": query, **options}
-        return Call("POST", _path(name, "search"), lambda r: SearchAnswer.model_validate_json(r.content), body)
+        return Call("POST", _path(name, "search"), _reads(SearchAnswer), body)
 
     def search_batch(self, name: str, queries: Sequence[str], options: SearchOptions) -> Call[list[SearchAnswer]]:
         body = {"searches": [{"query": query, **options} for query in queries]}
@@ -118,22 +119,21 @@ class Calls:
         )
 
     def document(self, name: str, document_id: str) -> Call[DocumentAnswer]:
-        return Call(
-            "GET", _path(name, "documents", document_id), lambda r: DocumentAnswer.model_validate_json(r.content)
-        )
+        return Call("GET", _path(name, "documents", document_id), _reads(DocumentAnswer))
 
     def documents(self, name: str, filter_: str, offset: int) -> Call[DocumentsAnswer]:
         params = {"filter": filter_, "offset": offset, "limit": PAGE_DOCUMENTS}
-        return Call("GET", _path(name, "documents"), _page, params=params)
+        return Call("GET", _path(name, "documents"), _reads(DocumentsAnswer), params=params)
 
     def add(self, name: str, documents: Sequence[Document], wait: bool) -> Call[JobAnswer]:
-        return Call("POST", _path(name, "documents"), _job, {"documents": documents}, {"wait": wait})
+        return Call("POST", _path(name, "documents"), _reads(JobAnswer), {"documents": documents}, {"wait": wait})
 
     def delete(self, name: str, ids: Sequence[str], filter_: str, wait: bool) -> Call[JobAnswer]:
-        return Call("POST", _path(name, "documents/delete"), _job, {"ids": ids, "filter": filter_}, {"wait": wait})
+        body = {"ids": ids, "filter": filter_}
+        return Call("POST", _path(name, "documents/delete"), _reads(JobAnswer), body, {"wait": wait})
 
     def job(self, name: str, job_id: str) -> Call[JobAnswer]:
-        return Call("GET", _path(name, "jobs", job_id), _job)
+        return Call("GET", _path(name, "jobs", job_id), _reads(JobAnswer))
 
     def embed(self, texts: Sequence[str], model: str, queries: bool) -> Call[list[list[float]]]:
         body = {"input": texts, "model": model, "input_type": "query" if queries else "document"}
@@ -172,12 +172,8 @@ def listed(texts: Texts) -> list[str]:
     return [texts] if isinstance(texts, str) else list(texts)
 
 
-def _job(response: httpx.Response) -> JobAnswer:
-    return JobAnswer.model_validate_json(response.content)
-
-
-def _page(response: httpx.Response) -> DocumentsAnswer:
-    return DocumentsAnswer.model_validate_json(response.content)
+def _reads(answer: type[AnswerT]) -> Callable[[httpx.Response], AnswerT]:
+    return lambda response: answer.model_validate_json(response.content)
 
 
 def _vectors(response: httpx.Response) -> list[list[float]]:
