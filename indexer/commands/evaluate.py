@@ -52,9 +52,7 @@ class SystemOptions:
 class KnownItemOptions:
     """Queries made from documents."""
 
-    known_item: Annotated[
-        int, typer.Option(help="Make so many queries from documents.", rich_help_panel=KNOWN_ITEM)
-    ] = 0
+    known_item: Annotated[int, typer.Option(help="Queries to make from documents.", rich_help_panel=KNOWN_ITEM)] = 0
     known_from: Annotated[str, typer.Option(help="sentence or title.", rich_help_panel=KNOWN_ITEM)] = "sentence"
     seed: Annotated[int, typer.Option(help="Seed of the choice of documents.", rich_help_panel=KNOWN_ITEM)] = 0
 
@@ -67,12 +65,8 @@ class EvaluationOptions:
     slices: Annotated[list[str] | None, typer.Option("--slice", help="length, or a field of the queries.")] = None
     gates: Annotated[list[str] | None, typer.Option("--min", help="Gate, as nDCG@10=0.70; exit 1 below it.")] = None
     ignore_identical: Annotated[bool, typer.Option(help="Remove hits with the id of the query, as BEIR does.")] = False
-    run_out: Annotated[
-        Path | None, typer.Option(help="Write the run to this file (.json: ranx).", rich_help_panel=OUTPUT)
-    ] = None
-    per_query: Annotated[
-        Path | None, typer.Option(help="Write the values of each query (TSV).", rich_help_panel=OUTPUT)
-    ] = None
+    run_out: Annotated[Path | None, typer.Option(help="File for the run (.json: ranx).", rich_help_panel=OUTPUT)] = None
+    per_query: Annotated[Path | None, typer.Option(help="Values of each query (TSV).", rich_help_panel=OUTPUT)] = None
     as_json: JsonOption = False
 
     def all_measures(self, default: str) -> str:

@@ -89,6 +89,4 @@ def _show(tuned: TuningResult, measure: str, generation: int | None, dry_run: bo
         console.print(f"would write: {chosen}", style="bold", highlight=False)
     else:
         console.print(f"wrote generation {generation}: {chosen}", style="bold", highlight=False)
-    console.print(
-        f"{tuned.tried} settings were measured; best over all queries: {chosen}", style="dim", highlight=False
-    )
+    console.print(f"{tuned.tried} settings measured; best over all queries: {chosen}", style="dim", highlight=False)

@@ -80,9 +80,7 @@ class AttendexSearch:
         template = replace(self._request, k=depth, passages_per_document=1)
         rankings = run_queries(self._searcher.search_many, topics, template).run.rankings
         if top_ranked is not None:
-            rankings = {
-                query: _restrict(ranking, set(top_ranked.get(query, ()))) for query, ranking in rankings.items()
-            }
+            rankings = {query: _restrict(ranking, top_ranked.get(query, ())) for query, ranking in rankings.items()}
         return {query: _scores(ranking, top_k) for query, ranking in rankings.items()}
 
     @property
@@ -124,8 +122,9 @@ class AttendexSearch:
         return documents
 
 
-def _restrict(ranking: RankedDocuments, allowed: set[str]) -> RankedDocuments:
-    rows = [row for row, document in enumerate(ranking.ids) if document in allowed]
+def _restrict(ranking: RankedDocuments, allowed: Sequence[str]) -> RankedDocuments:
+    allowed_ids = set(allowed)
+    rows = [row for row, document in enumerate(ranking.ids) if document in allowed_ids]
     return RankedDocuments(tuple(ranking.ids[row] for row in rows), ranking.scores[rows])
 
 

@@ -96,8 +96,7 @@ def _ndcg(encoder: SentenceEncoder, task: EvaluationTask, ids: Sequence[str], ve
     rankings = {}
     for topic, query in zip(task.topics, queries, strict=True):
         scores = vectors @ query
-        best = sorted(
-            np.argpartition(-scores, min(DEPTH, len(ids) - 1))[:DEPTH], key=lambda row: (-scores[row], ids[row])
-        )
+        nearest = np.argpartition(-scores, min(DEPTH, len(ids) - 1))[:DEPTH]
+        best = sorted(nearest, key=lambda row: (-scores[row], ids[row]))
         rankings[topic.id] = RankedDocuments(tuple(ids[row] for row in best), scores[best].astype(np.float64))
     return evaluate(RetrievalRun(str(encoder.runtime.precision), rankings), task.qrels, "nDCG@10").aggregates["nDCG@10"]

@@ -45,20 +45,16 @@ def tune_collection(
     if manifest.settings.lexical is None:
         raise InputError(f"{path}: the collection has no lexical index; tuning is for hybrid search")
     defaults = current_settings(manifest)
+    fused = [parameter for parameter in FUSIONS[DEFAULT_FUSION].parameters if parameter.tuned]
     with CollectionObjective(path, task, measure, watch) as objective:
         space = {
-            **{name: _with(values, defaults[name]) for name, values in fusion_values().items()},
+            **{parameter.name: _with(parameter.tuned, defaults[parameter.name]) for parameter in fused},
             "k1": _with(K1, defaults["k1"]),
             "b": _with(B, defaults["b"]),
         }
         if objective.has_titles:
             space["title_weight"] = _with(TITLE_WEIGHTS, defaults["title_weight"])
         return tune(objective.measure, space, defaults, len(objective.queries), seed=seed)
-
-
-def fusion_values() -> dict[str, tuple[float, ...]]:
-    """Return the values to try of each tuned parameter of the default fusion."""
-    return {each.name: each.tuned for each in FUSIONS[DEFAULT_FUSION].parameters if each.tuned}
 
 
 def current_settings(manifest: Manifest) -> dict[str, float]:

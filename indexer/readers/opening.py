@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
@@ -50,7 +49,7 @@ def open_documents(
     """
     options = options or ReadOptions()
     check_ocr(options)
-    on_file = on_file or _ignore_outcome
+    on_file = on_file or (lambda _outcome: None)
     if source == STDIN:
         return _read_standard_input(options, on_file)
     if is_url(source):
@@ -59,10 +58,6 @@ def open_documents(
         return _read_web(str(source), options.web, options, on_file)
     check_source(source)
     return _read_path(Path(source), options, on_file)
-
-
-def _ignore_outcome(outcome: FileOutcome) -> None:
-    del outcome
 
 
 def _read_standard_input(options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
@@ -109,7 +104,7 @@ def read_files(
     """Yield the items of `files` in order, or a BadDocument if there are none."""
     workers = options.workers or max(1, min(MAX_WORKERS, os.cpu_count() or 1))
     empty, reason = True, ""
-    with contextlib.closing(ParserPool(workers, options.limits)) as pool:
+    with ParserPool(workers, options.limits) as pool:
         for queued in _submit_ahead(files, pool, 2 * workers, options):
             for item in _read_file(queued, pool, options):
                 if isinstance(item, FileOutcome):
