@@ -36,18 +36,7 @@ from service.queues.change_queue import ChangeQueue
 from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
 from service.queues.thread_pool import BoundedThreadPool
-from service.routes import (
-    changes,
-    collections,
-    explain,
-    judgments,
-    openai,
-    operations,
-    pages,
-    rerank,
-    search,
-    tei,
-)
+from service.routes import changes, collections, explain, judgments, openai, operations, pages, rerank, search, tei
 from service.routes.base import Services
 from service.runtime.encoder_registry import EncoderRegistry
 from service.runtime.open_collections import OpenCollections

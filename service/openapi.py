@@ -84,11 +84,8 @@ def _describe(path: str, operation: Schema, dialect: Dialect) -> None:
     if "changes" in operation.get("tags", ()):
         statuses |= {409, 507}
     for status in sorted(statuses):
-        described: Schema = {
-            "description": HTTPStatus(status).phrase,
-            "content": {dialect.media_type: {"schema": schema}},
-        }
+        answer: Schema = {"description": HTTPStatus(status).phrase, "content": {dialect.media_type: {"schema": schema}}}
         if status in dialect.without_body:
-            del described["content"]
-        responses.setdefault(str(status), described)
+            del answer["content"]
+        responses.setdefault(str(status), answer)
     operation.setdefault("security", [{"key": []}, {}])

@@ -69,9 +69,7 @@ class AttendexDocumentStore:
 
     def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
         """Return the matching documents; all of them without filters."""
-        return [
-            _document(document.model_dump()) for document in self.client.documents(self.collection, to_filter(filters))
-        ]
+        return [_document(found.model_dump()) for found in self.client.documents(self.collection, to_filter(filters))]
 
     def _has(self, document_id: str) -> bool:
         try:
@@ -112,11 +110,7 @@ class AttendexRetriever:
     def to_dict(self) -> dict[str, Any]:
         """Return the retriever for a saved pipeline."""
         return default_to_dict(
-            self,
-            document_store=self.document_store.to_dict(),
-            filters=self.filters,
-            top_k=self.top_k,
-            mode=self.mode,
+            self, document_store=self.document_store.to_dict(), filters=self.filters, top_k=self.top_k, mode=self.mode
         )
 
     @classmethod
@@ -153,19 +147,13 @@ def _condition(field: str, operator: Any, value: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    return (
-        json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool | int | float) else json.dumps(str(value))
-    )
+    return json.dumps(value if isinstance(value, str | bool | int | float) else str(value), ensure_ascii=False)
 
 
 def _record(document: Document) -> dict[str, Any]:
     meta = dict(document.meta)
-    return {
-        "id": document.id,
-        "title": str(meta.pop("title", "") or ""),
-        "text": document.content or "",
-        "metadata": meta,
-    }
+    title = str(meta.pop("title", "") or "")
+    return {"id": document.id, "title": title, "text": document.content or "", "metadata": meta}
 
 
 def _document(found: dict[str, Any]) -> Document:

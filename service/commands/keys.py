@@ -21,9 +21,7 @@ def add(
     file: KeysFile,
     name: KeyName,
     role: Annotated[str, typer.Option(help="read, write or admin; each includes the ones before.")] = "read",
-    collection: Annotated[
-        list[str] | None, typer.Option(help="Only this collection; repeatable.", show_default=False)
-    ] = None,
+    collection: Annotated[list[str] | None, typer.Option(help="Only these collections.", show_default=False)] = None,
 ) -> None:
     """Make a key and print it.
 
@@ -82,13 +80,11 @@ def show(file: KeysFile, as_json: JsonOption = False) -> None:
 
     from service.config.api_keys import read_keys
 
-    found = read_keys(file)
+    kept = read_keys(file)
     if as_json:
-        print_json(
-            [{"name": k.name, "role": k.role, "collections": k.collections, "created": k.created} for k in found]
-        )
+        print_json([{"name": k.name, "role": k.role, "collections": k.collections, "created": k.created} for k in kept])
         return
     table = Table("name", "role", "collections", "created", box=None, pad_edge=False)
-    for key in found:
+    for key in kept:
         table.add_row(key.name, key.role, ", ".join(key.collections) or "all", key.created)
     stdout().print(table, markup=False)

@@ -15,8 +15,7 @@ from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdo
 def settings(
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
     assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting.", show_default=False),
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting.", show_default=False)
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False,
     as_json: JsonOption = False,

@@ -98,10 +98,7 @@ class RateSettings(SettingsGroup):
     """How often one key may call; without keys, one address."""
 
     per_key: str = Field(default="", description="Maximum rate of each key, such as '100/second'; empty: no limit.")
-    failures: str = Field(
-        default="30/minute",
-        description="Maximum rate of requests with a wrong key or no key from one address; more get 429.",
-    )
+    failures: str = Field(default="30/minute", description="Maximum rate of requests without a valid key, by address.")
 
 
 class LogSettings(SettingsGroup):
@@ -133,10 +130,7 @@ class Settings(BaseSettings):
     encoder: str = Field(default="", description="Encoder for embeddings; empty: that of the first collection.")
     runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="Runtime of the encoder.")
     precision: Literal["auto", "f32", "bf16", "int8"] = Field(default="auto", description="Precision of the encoder.")
-    reranker: str = Field(
-        default="",
-        description="Folder of the cross-encoder for the rerank routes; empty: cosine of the encoder's vectors.",
-    )
+    reranker: str = Field(default="", description="Cross-encoder folder for the rerank routes; empty: use cosines.")
     degrade: bool = Field(default=False, description="Under overload, answer hybrid searches from the lexical index.")
     reload_seconds: PositiveFloat = Field(default=0.5, description="Seconds between checks of collections and keys.")
     grace_seconds: NonNegativeFloat = Field(
@@ -148,10 +142,7 @@ class Settings(BaseSettings):
     cors_origins: tuple[str, ...] = Field(default=(), description="Origins of the web pages that may call the service.")
     metrics: bool = Field(default=True, description="Serve Prometheus metrics at /metrics, without a key.")
     recall_sample: float = Field(
-        default=0.001,
-        ge=0,
-        le=1,
-        description="Share of live queries that are repeated exactly to measure recall; 0: none.",
+        default=0.001, ge=0, le=1, description="Share of live queries repeated exactly to measure recall; 0: none."
     )
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Limits of a request.")
     queue: QueueSettings = Field(default_factory=QueueSettings, description="Queues.")
@@ -211,18 +202,16 @@ def describe(settings: Settings, flags: Mapping[str, Any] | None = None) -> list
     in_file = _flat(TomlConfigSettingsSource(Settings, toml_file=settings.config)())
     environment = {name.upper() for name in os.environ}
 
-    def source(name: str, variable: str) -> str:
+    def source(name: str) -> str:
         if name in given:
             return "flag"
-        if variable in environment:
-            return variable
+        if variable_of(name) in environment:
+            return variable_of(name)
         return f"file {settings.config}" if name in in_file else "default"
 
     return [
-        EffectiveSetting(
-            name, variable_of(name), _shown(_value_of(settings, name)), source(name, variable_of(name)), help_text
-        )
-        for name, help_text in ((name, field.description or "") for name, field in fields_of(Settings))
+        EffectiveSetting(name, variable_of(name), _value_of(settings, name), source(name), field.description or "")
+        for name, field in fields_of(Settings)
     ]
 
 
@@ -245,10 +234,6 @@ def _value_of(settings: Settings, name: str) -> Any:
     value: Any = settings
     for part in name.split("."):
         value = getattr(value, part)
-    return value
-
-
-def _shown(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return MASKED
     if isinstance(value, tuple):
@@ -260,10 +245,10 @@ def _nested(flags: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for name, value in flags.items():
         *groups, last = name.split(".")
-        place = nested
+        members = nested
         for group in groups:
-            place = place.setdefault(group, {})
-        place[last] = value
+            members = members.setdefault(group, {})
+        members[last] = value
     return nested
 
 

@@ -55,7 +55,7 @@ class ProblemRule:
     detail: str = ""
 
 
-_OPERATOR = "The operator finds the cause in the service's log under this request's id."
+_HINT = "The operator finds the cause in the service's log under this request's id."
 
 # The first class that fits wins: a subclass stands before its base class.
 RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
@@ -72,29 +72,14 @@ RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
     (errors.NotFound, ProblemRule(404, "not_found")),
     (errors.Unauthenticated, ProblemRule(401, "unauthenticated")),
     (errors.Forbidden, ProblemRule(403, "forbidden")),
-    (
-        errors.UnsupportedCheckpoint,
-        ProblemRule(400, "unsupported_encoder", "That encoder cannot be used here. " + _OPERATOR),
-    ),
-    (
-        errors.EncoderMismatch,
-        ProblemRule(409, "encoder_mismatch", "Another encoder made this collection. " + _OPERATOR),
-    ),
-    (errors.EncoderError, ProblemRule(500, "encoder_failed", "The encoder failed. " + _OPERATOR)),
+    (errors.UnsupportedCheckpoint, ProblemRule(400, "unsupported_encoder", "That encoder cannot be used. " + _HINT)),
+    (errors.EncoderMismatch, ProblemRule(409, "encoder_mismatch", "Another encoder made this collection. " + _HINT)),
+    (errors.EncoderError, ProblemRule(500, "encoder_failed", "The encoder failed. " + _HINT)),
     (errors.CollectionExists, ProblemRule(409, "collection_exists")),
-    (
-        errors.CollectionLocked,
-        ProblemRule(409, "collection_locked", "Another writer is changing this collection; try again."),
-    ),
-    (
-        errors.CorruptCollection,
-        ProblemRule(503, "collection_damaged", "The collection's files are damaged. " + _OPERATOR),
-    ),
-    (
-        errors.StorageError,
-        ProblemRule(507, "storage", "The storage refused the change; nothing was changed. " + _OPERATOR),
-    ),
-    (errors.CollectionError, ProblemRule(503, "collection_unavailable", "The collection cannot be used. " + _OPERATOR)),
+    (errors.CollectionLocked, ProblemRule(409, "collection_locked", "Another writer is active; try again.")),
+    (errors.CorruptCollection, ProblemRule(503, "collection_damaged", "The collection's files are damaged. " + _HINT)),
+    (errors.StorageError, ProblemRule(507, "storage", "The storage refused the change; nothing was changed. " + _HINT)),
+    (errors.CollectionError, ProblemRule(503, "collection_unavailable", "The collection cannot be used. " + _HINT)),
     (errors.RateLimited, ProblemRule(429, "rate_limited")),
     (errors.Overloaded, ProblemRule(429, "overloaded")),
     (errors.DeadlineExceeded, ProblemRule(503, "deadline_exceeded")),
@@ -107,7 +92,7 @@ STATUS_CODES = {  # of the errors that the framework raises
     413: "too_large",
     503: "unavailable",
 }
-INTERNAL = ProblemRule(500, "internal", "The service failed to answer this request. " + _OPERATOR)
+INTERNAL = ProblemRule(500, "internal", "The service failed to answer this request. " + _HINT)
 
 
 def problem_of(error: Exception) -> Problem:

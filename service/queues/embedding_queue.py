@@ -74,10 +74,8 @@ class EmbeddingQueue:
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
         """Return the vectors of the texts.  Raises Overloaded if the queue is full."""
         try:
-            results = [
-                await self._batcher.submit(part, admitted=number > 0)
-                for number, part in enumerate(self._parts(request))
-            ]
+            parts = enumerate(self._parts(request))
+            results = [await self._batcher.submit(part, admitted=number > 0) for number, part in parts]
         except Overloaded:
             self._metrics.refused("embedding_queue")
             raise
@@ -139,10 +137,8 @@ class EmbeddingQueue:
         self._metrics.encoded(perf_counter() - started)
         counts = tuple(map(len, encoder.tokenizer.ids(texts)))
         ends = np.cumsum([len(group) for group in groups]).tolist()
-        return [
-            EmbeddingResult(vectors[end - len(group) : end], counts[end - len(group) : end])
-            for group, end in zip(groups, ends, strict=True)
-        ]
+        own_rows = [slice(end - len(group), end) for group, end in zip(groups, ends, strict=True)]
+        return [EmbeddingResult(vectors[rows], counts[rows]) for rows in own_rows]
 
 
 def _tokens(request: EmbeddingRequest) -> int:

@@ -36,28 +36,19 @@ Step: TypeAlias = Callable[[], SearchResult]
 class SearchQueue:
     """Two bounded queues: one for searches with the encoder, one for lexical searches."""
 
-    def __init__(
-        self,
-        collections: OpenCollections,
-        settings: Settings,
-        metrics: Metrics,
-        recall: RecallWatch,
-    ) -> None:
+    def __init__(self, collections: OpenCollections, settings: Settings, metrics: Metrics, recall: RecallWatch) -> None:
         self._collections = collections
         self._recall = recall
         self._limits = settings.limits
         self._degrade = settings.degrade
         self._metrics = metrics
-        self._queue = queue = settings.queue
-        items = queue.batch_searches
-        self._encoded = self._batcher(
-            BatchLimits.on_all_cores(items=items, cost=items, min_batch=MIN_BATCH, finishing=queue.searchers), "search"
-        )
-        self._lexical = self._batcher(
-            BatchLimits.on_all_cores(items=items, cost=items, min_batch=MIN_LEXICAL_BATCH), "lexical"
-        )
+        self._queue = settings.queue
+        self._encoded = self._batcher("search", MIN_BATCH, finishing=settings.queue.searchers)
+        self._lexical = self._batcher("lexical", MIN_LEXICAL_BATCH, finishing=0)
 
-    def _batcher(self, limits: BatchLimits, name: str) -> Batcher[QueuedSearch, SearchResult]:
+    def _batcher(self, name: str, min_batch: int, *, finishing: int) -> Batcher[QueuedSearch, SearchResult]:
+        items = self._queue.batch_searches
+        limits = BatchLimits.on_all_cores(items=items, cost=items, min_batch=min_batch, finishing=finishing)
         shedding = LoadShedding(self._queue.length)
         return Batcher(self._answers, limits, shedding, name=name, observe=self._metrics.batch(name))
 

@@ -133,13 +133,8 @@ def _upserts(body: DocumentsBody, max_bytes: int) -> CollectionChange:
 
 
 def _document(body: DocumentBody) -> Document:
-    record = {
-        "id": body.id,
-        "title": body.title,
-        "text": body.text,
-        **(body.model_extra or {}),
-        "metadata": body.metadata,
-    }
+    extra = body.model_extra or {}
+    record = {"id": body.id, "title": body.title, "text": body.text, **extra, "metadata": body.metadata}
     try:
         return document_from(record, ReadOptions(id_field="id"))
     except BadDocument as error:

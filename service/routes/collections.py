@@ -35,9 +35,8 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
 async def list_collections(request: Request) -> Response:
     """Return names and sizes, ordered by name."""
     services = authorized(request, Role.READ)
-    return json_response(
-        {"collections": await services.threads.run(_summaries, services, services.visible(request.state.caller))}
-    )
+    visible = services.visible(request.state.caller)
+    return json_response({"collections": await services.threads.run(_summaries, services, visible)})
 
 
 @router.get("/{name}", response_model=CollectionDetails, summary="One collection")
@@ -169,9 +168,8 @@ def _projection(services: Services, name: str) -> dict[str, object]:
         found = project(reader)
         documents = reader.document_of[found.rows]
         shown = reader.documents(documents)
-        fields = {
-            field: field_values(reader, field, documents) for field in countable_fields(reader)[:MAX_COLOUR_FIELDS]
-        }
+        colour_fields = countable_fields(reader)[:MAX_COLOUR_FIELDS]
+        fields = {field: field_values(reader, field, documents) for field in colour_fields}
     return {
         "generation": reader.manifest.generation,
         "ids": [document.id for document in shown],

@@ -39,12 +39,11 @@ async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
     return json_response(_content(found, vectors, body))
 
 
-@router.get("/models", response_model=ModelsAnswer, summary="EncoderRegistry (OpenAI)")
+@router.get("/models", response_model=ModelsAnswer, summary="All encoders (OpenAI)")
 async def models(request: Request) -> Response:
     """Return the encoders for /v1/embeddings; `default` means the first one."""
-    return json_response(
-        {"object": "list", "data": [_model(name) for name in authorized(request, Role.READ).encoders.names()]}
-    )
+    names = authorized(request, Role.READ).encoders.names()
+    return json_response({"object": "list", "data": [_model(name) for name in names]})
 
 
 @router.get("/models/{model:path}", response_model=ModelAnswer, summary="One encoder (OpenAI)")

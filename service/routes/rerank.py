@@ -85,9 +85,8 @@ async def _cohere(body: RerankBody, request: Request, version: str) -> Response:
         for result in results:
             result["document"] = {"text": texts[result["index"]]}
     if body.relevant_spans is not None and body.relevant_spans.mode == "enabled":
-        for result, spans in zip(
-            results, await _spans(request, body, [texts[text.index] for text in ranked]), strict=True
-        ):
+        groups = await _spans(request, body, [texts[text.index] for text in ranked])
+        for result, spans in zip(results, groups, strict=True):
             result["relevant_spans"] = spans
     meta = {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
     return json_response({"id": str(uuid.uuid4()), "results": results, "meta": meta})

@@ -80,9 +80,8 @@ async def tokenize(body: TokenizeBody, request: Request) -> Response:
         raise TooLarge(f"texts of {total:,} characters are over the limit of {limits.text_characters:,}; send fewer")
     encoder = await services.threads.run(services.encoders.get, services.encoders.resolve(""))
     prompt = _prompt(encoder, body.prompt_name)
-    return json_response(
-        await services.threads.run(_tokens, encoder, [prompt + text for text in texts], body.add_special_tokens)
-    )
+    prompted = [prompt + text for text in texts]
+    return json_response(await services.threads.run(_tokens, encoder, prompted, body.add_special_tokens))
 
 
 @router.get("/info", response_model=InfoAnswer, summary="The encoder and the limits (TEI)")
@@ -137,9 +136,8 @@ async def _refuse_cuts(services: Services, embedding_request: EmbeddingRequest, 
     if options.truncate is not False and not left:
         return
     encoder = await services.threads.run(services.encoders.get, embedding_request.encoder)
-    longest = await services.threads.run(
-        lambda: max(len(encoder.tokenizer.spans(text)) for text in embedding_request.texts)
-    )
+    spans = encoder.tokenizer.spans
+    longest = await services.threads.run(lambda: max(len(spans(text)) for text in embedding_request.texts))
     if longest > encoder.tokenizer.max_tokens:
         why = "only the end of a text can be removed" if left else "truncate is false"
         maximum = encoder.tokenizer.max_tokens
