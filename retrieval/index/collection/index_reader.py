@@ -45,7 +45,7 @@ class IndexReader:
 
     def __init__(self, path: Path, manifest: Manifest, previous: IndexReader | None = None) -> None:
         self.path = path
-        self.name = path.resolve().name
+        self.name = os.fsencode(path.resolve().name).decode("utf-8", "backslashreplace")
         self.manifest = manifest
         known = {segment.record.name: segment for segment in previous.segments} if previous else {}
         self.segments: tuple[Segment, ...] = tuple(
