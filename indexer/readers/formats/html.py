@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from indexer.readers.base.options import ReadOptions
+from indexer.readers.formats.front_matter import split_front_matter
 from indexer.readers.formats.html_tree import HtmlElement, HtmlPage, parse_page
-from indexer.readers.formats.markdown import split_front_matter
 from indexer.readers.formats.records import metadata_from
 from indexer.readers.text.charsets import decode
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line

@@ -19,10 +19,20 @@ COMMENT = re.compile(r"^(\s*)\.\.(?: |$)")
 OPTION = re.compile(r"^\s+:([\w-]+):[ \t]*(.*)$")
 ABOUT = re.compile(r"^:([A-Za-z][\w -]*):[ \t]+(.+)$")
 LITERAL_FOLLOWS = re.compile(r"(?:^|\s)::$|(?<=:):$")
-ROLE = re.compile(r":[\w:+.-]+:`([^`]*)`")
-LINK = re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?")
-MARKS = re.compile(r"(\*\*|``|\*|`)(?=\S)(.+?)(?<=\S)\1_{0,2}")
-CITED = re.compile(r"\[([#*\w.-]+)\]_(?!\w)")
+# Inline markup begins and ends beside white space or punctuation; a backslash makes the next character ordinary.
+INLINE = re.compile(
+    r"""
+    \\(?P<escaped>.)
+    | (?<!\w)``(?=\S)(?P<literal>.{1,400}?)(?<=\S)``(?!`)
+    | (?<!\w)(?P<role>:[\w:+.-]{1,60}:)?_?`(?=\S)(?P<interpreted>(?:\\.|[^`\\]){1,400}+)(?<=\S)`
+      (?:__?|:[\w:+.-]{1,60}:)?(?!\w)
+    | (?<![\w*])(?P<stars>\*\*?)(?=[^\s*])(?P<emphasis>(?:\\.|[^\\*]|\*(?=\*?\w)){1,400}?)(?<=\S)(?P=stars)(?![\w*])
+    | \[(?P<cited>[\#*\w.-]{1,60})\]_(?!\w)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+TARGET = re.compile(r"\s*(?<!\\)<[^<>]*>$")
 SUBSTITUTED = re.compile(r"\|([^|\s](?:[^|\n]*[^|\s])?)\|_{0,2}")
 # Directives: without text, with code, and with an argument that is not text.
 IGNORED = ("image", "toctree", "include", "literalinclude", "raw", "contents", "index", "highlight", "meta", "replace")
@@ -206,9 +216,27 @@ def _heading(lines: list[str], position: int) -> _Heading | None:
 
 
 def plain_text(text: str) -> str:
-    """Return `text` without the marks of roles, links and emphasis."""
-    text = ROLE.sub(lambda match: re.sub(r"\s*<[^<>]*>$", "", match.group(1)).lstrip("~!"), text)
-    return MARKS.sub(r"\2", LINK.sub(r"\1", CITED.sub(r"[\1]", text)))
+    """Return `text` without escapes and without the marks of roles, links and emphasis."""
+    return INLINE.sub(_plain_match, text)
+
+
+def _plain_match(match: re.Match[str]) -> str:
+    found = match.groupdict()
+    if found["escaped"]:
+        return _unescaped(match.group())
+    if found["cited"]:
+        return f"[{found['cited']}]"
+    if found["literal"]:
+        return str(found["literal"])
+    if found["emphasis"]:
+        return _unescaped(found["emphasis"])
+    text = TARGET.sub("", found["interpreted"]) or found["interpreted"].strip("<>")
+    return _unescaped(text.lstrip("~!") if found["role"] else text)
+
+
+def _unescaped(text: str) -> str:
+    """Return `text` without backslashes; one before white space removes it too."""
+    return ESCAPE.sub(lambda match: match.group(1).strip(), text)
 
 
 @dataclass(frozen=True, slots=True)

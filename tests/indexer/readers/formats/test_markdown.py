@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import pytest
+
+from indexer.readers.formats.front_matter import split_front_matter
 from tests.indexer.readers.reading import headed, read_one
 
 
@@ -60,3 +64,92 @@ def test_markdown_with_html(tmp_path: Path) -> None:
         "one<br/>two &amp; <b>three</b>\n\n<!-- a <b> comment -->\n\n<p>fish &amp; chips</p>\n"
     )
     assert read_one(tmp_path / "d.md").text == "one\ntwo & three\n\nfish & chips"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("---\n\nA rule: above.\n\n---\n\nBelow.\n", "A rule: above.\n\nBelow."),
+        ("---\n\n# Minutes\n\nPresent: Ann.\n\n---\n\nNext.\n", "Minutes\n\nPresent: Ann.\n\nNext."),
+        ("---\n# Minutes\n\nPresent: Ann.\n\n---\n\nNext.\n", "Minutes\n\nPresent: Ann.\n\nNext."),
+        ("---\nProse, no field.\n---\nThe rest.\n", "Prose, no field.\n\nThe rest."),
+        ("---\nThe notes: of May.\n\nAnn spoke.\n---\nThe rest.\n", "The notes: of May.\n\nAnn spoke.\n\nThe rest."),
+        ("---\n- a\n- b\n---\nThe rest.\n", "- a\n- b\n\nThe rest."),
+    ],
+)
+def test_a_rule_at_the_top_is_no_front_matter(tmp_path: Path, text: str, shown: str) -> None:
+    (tmp_path / "d.md").write_text(text)
+    document = read_one(tmp_path / "d.md")
+    assert document.text == shown
+    assert set(document.metadata) <= {"path", "bytes", "modified", "format", "language"}
+
+
+def test_values_without_quotes_keep_their_text(tmp_path: Path) -> None:
+    lines = ["title: 1984", "isbn: 0451524934", "version: 1.10", "year: 2024", "rate: 4.5", "country: no", "gone: ~"]
+    lines += ["tags: [dystopia, \"war, peace\", 'big brother', 1.10]", "subtitle: 'The last man''s tale'"]
+    lines += [
+        'motto: "caf\\u00e9 \\"noir\\""',
+        "summary: It goes on",
+        "  over a line",
+        "作者: 欧威尔",
+        "when: 2024-01-02",
+    ]
+    (tmp_path / "d.md").write_text("\n".join(["---", *lines, "---", "text"]), "utf-8")
+    document = read_one(tmp_path / "d.md")
+    about = {
+        key: document.metadata[key] for key in document.metadata if key not in ("path", "bytes", "modified", "format")
+    }
+    assert document.title == "1984"
+    assert about == {
+        "isbn": "0451524934",
+        "version": "1.10",
+        "year": 2024,
+        "rate": 4.5,
+        "country": "no",
+        "tags": ("dystopia", "war, peace", "big brother", "1.10"),
+        "subtitle": "The last man's tale",
+        "motto": 'café "noir"',
+        "summary": "It goes on over a line",
+        "作者": "欧威尔",
+        "when": "2024-01-02",
+    }
+
+
+def test_a_damaged_field_stays_as_written(tmp_path: Path) -> None:
+    lines = ["title: Kettles: a study", "by: @ann", "tags:", "- a", "- b", "year: 2024"]
+    (tmp_path / "d.md").write_text("\n".join(["---", *lines, "---", "text"]))
+    document = read_one(tmp_path / "d.md")
+    assert (document.title, document.text) == ("Kettles: a study", "text")
+    assert [document.metadata[name] for name in ("by", "tags", "year")] == ["@ann", ("a", "b"), 2024]
+
+
+def test_front_matter_is_bounded() -> None:
+    laughs = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))
+    for yaml in (f"a0: &a0 [x]\n{laughs}", f"deep: {'[' * 500}{']' * 500}"):
+        started = time.perf_counter()
+        split_front_matter(f"---\n{yaml}\n---\ntext")
+        assert time.perf_counter() - started < 5
+
+
+def test_footnotes(tmp_path: Path) -> None:
+    (tmp_path / "d.md").write_text(
+        "It burnt[^1] twice[^b].\n\n[^1]: By *accident*.\n[^b]: See page 40.\n[^c]: Unused.\n"
+    )
+    shown = "It burnt[1] twice[b].\n[1] By accident.\n[b] See page 40.\n[c] Unused."
+    assert read_one(tmp_path / "d.md").text == shown
+
+
+def test_attributes_in_braces_are_left_out(tmp_path: Path) -> None:
+    text = "# Using {#each} blocks {#using .wide}\n\n"
+    text += "See [it](x){.link} and `x{#y}`.\n{: .note}\n\n## Pots {: #pots }\n\nb\n"
+    (tmp_path / "d.md").write_text(text)
+    document = read_one(tmp_path / "d.md")
+    assert document.title == "Using {#each} blocks"
+    assert document.text == "Using {#each} blocks\n\nSee it and x{#y}.\n\nPots\n\nb"
+
+
+def test_html_within_markdown(tmp_path: Path) -> None:
+    text = "<style>\n.a { b: c }\n</style>\n\n<script>\n\nvar x;\n</script>\n\n"
+    text += "<table><tr><td>a</td><td>b</td></tr></table>\n"
+    (tmp_path / "d.md").write_text(text + "\nInline <script>gone()</script> text.\n")
+    assert read_one(tmp_path / "d.md").text == "a | b\n\nInline  text."

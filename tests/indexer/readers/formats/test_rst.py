@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import pytest
+
+from indexer.readers.formats.rst import plain_text
 from tests.indexer.readers.reading import headed, read_one
 
 
@@ -55,3 +59,26 @@ def test_fields_below_the_title(tmp_path: Path) -> None:
     assert (document.metadata["author"], document.metadata["date"]) == ("Ann", "2024-01-02")
     assert document.text == "Title\n\nText."
     assert headed(document) == [("Title", "", "Title")]
+
+
+@pytest.mark.parametrize(
+    ("markup", "shown"),
+    [
+        (r"H\ :sub:`2`\ O and *re*\ ``Structured``\ Text.", "H2O and reStructuredText."),
+        (r"A \*backslash\* and \`quotes\`.", "A *backslash* and `quotes`."),
+        (r"``a\b`` stays, 2*3*4 too.", r"a\b stays, 2*3*4 too."),
+        ("`2`:sub: and :ref:`the title <target>`.", "2 and the title."),
+        (r"*a \* b* and **strong**", "a * b and strong"),
+        ("The _`target` and `a link`_.", "The target and a link."),
+        ("f(*args, **kwargs)", "f(*args, **kwargs)"),
+    ],
+)
+def test_inline_markup(tmp_path: Path, markup: str, shown: str) -> None:
+    assert read(tmp_path, markup + "\n") == shown
+
+
+def test_open_marks_take_linear_time() -> None:
+    started = time.perf_counter()
+    for mark in ("*a ", "**a ", "`a ", "``a ", "[a "):
+        plain_text(mark * 3_000)
+    assert time.perf_counter() - started < 10
