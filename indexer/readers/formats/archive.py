@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,18 +19,22 @@ from indexer.readers.formats.compressed import DAMAGE, read_whole
 from indexer.readers.formats.detect import SkippedFile
 from indexer.readers.formats.dispatch import guarded, read_stream, utc_date, with_file_metadata
 from indexer.readers.formats.zip_package import ZIP_DAMAGE, open_zip
+from indexer.readers.text.member_names import member_names
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
 ENCRYPTED_FLAG = 1
+UTF8_FLAG = 0x800  # the name of the member is UTF-8
+UNICODE_PATH = 0x7075  # an extra field with the checksum of the raw name, then the name in UTF-8
+EXTRA_HEADER = struct.Struct("<HH")  # kind and size
 
 
 def read_zip(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """Yield the documents of all members, in the archive's order."""
     _check_depth(origin, options.limits)
     with open_zip(read_whole(stream, options.limits), options.limits) as archive:
-        for member in archive.infolist():
-            name = member.filename
+        members = archive.infolist()
+        for member, name in zip(members, member_names([_raw_name(member) for member in members]), strict=True):
             if member.is_dir() or not _is_wanted(name, options):
                 continue
             yield from guarded(_read_zip_member(archive, member, origin.member(name), options), origin.member(name))
@@ -39,6 +45,21 @@ def _read_zip_member(
 ) -> Iterator[ReadItem]:
     data = _member_bytes(archive, member, options.password)
     yield from _read_member(io.BytesIO(data), origin, options, _modified(member))
+
+
+def _raw_name(member: ZipInfo) -> bytes:
+    """Return the bytes of a name; a field of Info-ZIP holds the name in UTF-8."""
+    if member.flag_bits & UTF8_FLAG:
+        return member.filename.encode("utf-8", "surrogatepass")
+    raw = member.filename.encode("cp437", "replace")
+    extra = member.extra
+    while len(extra) >= EXTRA_HEADER.size:
+        kind, size = EXTRA_HEADER.unpack_from(extra)
+        field = extra[EXTRA_HEADER.size :][:size]
+        if kind == UNICODE_PATH and field[1:5] == zlib.crc32(raw).to_bytes(4, "little"):
+            return field[5:]
+        extra = extra[EXTRA_HEADER.size + size :]
+    return raw
 
 
 def read_tar(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
@@ -58,16 +79,16 @@ def read_tar(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> 
 def _read_tar_member(
     archive: tarfile.TarFile, member: tarfile.TarInfo, origin: DocumentOrigin, options: ReadOptions
 ) -> Iterator[ReadItem]:
-    if not member.isreg() or not _is_wanted(member.name, options):
+    [name] = member_names([member.name.encode("utf-8", "surrogateescape")])
+    if not member.isreg() or not _is_wanted(name, options):
         return
+    origin = origin.member(name)
     if member.size > options.limits.file_bytes:
-        yield BadDocument(
-            f"the file is larger than {options.limits.file_bytes:,} bytes", path=origin.member(member.name).path
-        )
+        yield BadDocument(f"the file is larger than {options.limits.file_bytes:,} bytes", path=origin.path)
         return
     file = archive.extractfile(member)
     if file is not None:
-        yield from read_member(io.BytesIO(file.read()), origin.member(member.name), options, utc_date(member.mtime))
+        yield from read_member(io.BytesIO(file.read()), origin, options, utc_date(member.mtime))
 
 
 def read_member(

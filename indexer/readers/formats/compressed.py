@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ from retrieval.errors import BadDocument
 
 XZ_MEMORY_BYTES = 128 << 20
 BUFFER_BYTES = 1 << 20
-MAGIC_BYTES = 6
+MAGIC_BYTES = 10
 
 # The decompressors raise these exceptions for damaged input.
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
@@ -103,10 +104,10 @@ def _open_xz(packed: BinaryIO) -> BinaryIO:
 
 
 # Suffix of a compression: its first bytes, and the function that opens it.
-COMPRESSIONS: dict[str, tuple[bytes, Callable[[BinaryIO], BinaryIO]]] = {
-    ".gz": (b"\x1f\x8b", _open_gzip),
-    ".bz2": (b"BZh", _open_bzip2),
-    ".xz": (b"\xfd7zXZ\x00", _open_xz),
+COMPRESSIONS: dict[str, tuple[re.Pattern[bytes], Callable[[BinaryIO], BinaryIO]]] = {
+    ".gz": (re.compile(rb"\x1f\x8b"), _open_gzip),
+    ".bz2": (re.compile(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)"), _open_bzip2),  # a block, or the end
+    ".xz": (re.compile(rb"\xfd7zXZ\x00"), _open_xz),
 }
 
 
@@ -127,7 +128,7 @@ def expanded(packed: BinaryIO, limits: ReadLimits) -> BinaryIO:
     head = packed.read(MAGIC_BYTES)
     packed.seek(0)
     for magic, open_stream in COMPRESSIONS.values():
-        if head.startswith(magic):
+        if magic.match(head):
             return io.BufferedReader(BoundedStream(open_stream(packed), packed, limits), BUFFER_BYTES)
     return packed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -18,6 +19,7 @@ from indexer.readers.formats.format_table import (
     UNSUPPORTED,
     ZIP,
     Format,
+    UnsupportedFormat,
     format_for_suffix,
 )
 from indexer.readers.text.charsets import wide_encoding
@@ -45,18 +47,43 @@ def detect(head: bytes, name: str) -> Format:
     Formats in zip archives and OLE files share their magic bytes; `refine` tells them apart. Raises SkippedFile for a
     file of an unknown or unsupported format.
     """
-    for row in FORMATS.values():
-        if any(magic.matches(head) for magic in row.magic):
-            return row
-    for unsupported in UNSUPPORTED:
-        if any(magic.matches(head) for magic in unsupported.magic):
-            raise SkippedFile.of_kind(unsupported.kind)
-    return _detect_text(head[:HEAD_BYTES], name)
+    head = head[:HEAD_BYTES]
+    if (found := _detect_binary(head)) is not None:
+        return found
+    if not is_text(head):
+        raise SkippedFile("neither text nor a known format")
+    return _detect_text(head, name)
+
+
+def is_text(head: bytes) -> bool:
+    """Check whether a file that begins with `head` is text: it has few control characters."""
+    return _is_utf16(head) or bool(seven_bit_codec(head)) or len(CONTROLS.findall(head)) <= len(head) // 200
 
 
 def starts_with_magic(head: bytes) -> bool:
     """Check whether `head` begins with the magic bytes of a format."""
     return any(head.startswith(magic.value) for row in FORMATS.values() for magic in row.magic if not magic.offset)
+
+
+def _kinds() -> Iterator[Format | UnsupportedFormat]:
+    yield from FORMATS.values()
+    yield from UNSUPPORTED
+
+
+def _detect_binary(head: bytes) -> Format | None:
+    """Return the format of the magic bytes; those at a fixed place win over those in a window.
+
+    Magic bytes that are letters identify no text: a text may begin with "MZ" or mention "%PDF-1.7".
+    """
+    may_be_printable = not is_text(head)
+    for in_window in (False, True):
+        for row in _kinds():
+            magics = (magic for magic in row.magic if bool(magic.window) == in_window)
+            if any(magic.matches(head) for magic in magics if may_be_printable or not magic.is_printable):
+                if isinstance(row, UnsupportedFormat):
+                    raise SkippedFile.of_kind(row.kind)
+                return row
+    return None
 
 
 def refine(found: Format, stream: BinaryIO, name: str) -> Format:
@@ -107,25 +134,27 @@ def _detect_in_ole(stream: BinaryIO, suffix: str) -> Format:
     raise SkippedFile.of_kind(OLD_OFFICE)
 
 
+def _is_utf16(head: bytes) -> bool:
+    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or bool(wide_encoding(head))
+
+
 def _detect_text(head: bytes, name: str) -> Format:
-    is_utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff")) or bool(wide_encoding(head))
-    has_controls = is_utf16 or bool(seven_bit_codec(head))
-    if not has_controls and len(CONTROLS.findall(head)) > len(head) // 200:
-        raise SkippedFile("neither text nor a known format")
-    for row in FORMATS.values():
-        if row.text_start is not None and row.text_start.match(head):
+    text = head.replace(b"\0", b"") if _is_utf16(head) else head
+    text = text.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+    for row in _kinds():
+        if row.text_start is not None and row.text_start.match(text):
+            if isinstance(row, UnsupportedFormat):
+                raise SkippedFile.of_kind(row.kind)
             return row
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     suffix = PurePosixPath(name).suffix
     named = format_for_suffix(suffix)
-    if named is not None and named.name != DEFAULT_TEXT:
+    if named is not None and named.name != DEFAULT_TEXT and not named.magic:
         return FORMATS[named.array_format] if named.array_format and text.startswith(b"[") else named
-    if is_utf16:
-        text = text.replace(b"\0", b"")
     for row in FORMATS.values():
-        pattern = row.text_pattern
-        if pattern is not None and (pattern.in_utf16 or not is_utf16) and pattern.matches(text):
+        if row.text_pattern is not None and row.text_pattern.matches(text):
             return row
-    if named is None and suffix:
+    if named is not None:  # the suffix of a binary format on a text of no known pattern
+        return named
+    if suffix:
         raise SkippedFile("text of a kind that its name does not tell; name its format with --format to read it")
     return FORMATS[DEFAULT_TEXT]

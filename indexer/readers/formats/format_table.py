@@ -31,6 +31,11 @@ class Magic:
     offset: int = 0
     window: int = 0
 
+    @property
+    def is_printable(self) -> bool:
+        """True if a text can begin with these bytes, so that they identify no text."""
+        return self.value.isascii() and self.value.decode().isprintable()
+
     def matches(self, head: bytes) -> bool:
         """Check whether a file that begins with `head` has these bytes."""
         return self.value in head[self.offset : self.offset + self.window + len(self.value)]
@@ -47,7 +52,6 @@ class TextPattern:
     part: re.Pattern[bytes]
     count: int = 1
     window: int = 2048
-    in_utf16: bool = False  # the reader of the format decodes UTF-16
 
     def matches(self, text: bytes) -> bool:
         """Check whether `text` looks like a file of the format."""
@@ -154,8 +158,15 @@ OFFICE_TYPES = "[Content_Types].xml"
 ODF_TYPE = "application/vnd.oasis.opendocument."
 HTML_TAG = re.compile(rb"<(?:!doctype\s+html|html|head|body|div|table|p|h1)[\s>]", re.IGNORECASE)
 MAIL_HEADER = re.compile(
-    rb"(?:received|return-path|from|to|subject|date|message-id|mime-version|delivered-to|x-[\w-]+):", re.I
+    rb"^(?:received|return-path|from|to|subject|date|message-id|mime-version|delivered-to|x-[\w-]+):", re.I | re.M
 )
+# The line before a mail of a mailbox has a date; "From Rome, in May 1884" is a line of a text.
+MBOX_LINE = (
+    rb"From [^\n]{0,200}?\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +(?:\d{1,2} +)?"
+    rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b[^\n]{0,40}?\d\d?:\d\d[^\n]*\n"
+)
+PDF_START = re.compile(rb"\s*%PDF-\d\.\d\s*(?:%[^\r\n]*[\r\n]\s*)*\d+ \d+ obj\b")  # of a PDF without a binary byte
+XML_WORKBOOK = re.compile(rb"\s*<\?xml[^>]{0,200}\?>\s*(?:<\?mso-application[^>]{0,80}Excel|<(?:\w{1,20}:)?Workbook\b)")
 FORMATS = {
     row.name: row
     for row in (
@@ -202,10 +213,15 @@ FORMATS = {
             parser="html:parse_html",
             suffixes=(".html", ".htm", ".xhtml"),
             media_types=("text/html", "application/xhtml+xml"),
-            text_pattern=TextPattern(re.compile(rb"<"), HTML_TAG, in_utf16=True),
+            text_pattern=TextPattern(re.compile(rb"<"), HTML_TAG),
         ),
         Format(
-            "pdf", parser="pdf:parse_pdf", suffixes=(".pdf",), magic=(Magic(b"%PDF-", window=1024 - 5),), extra="pdf"
+            "pdf",
+            parser="pdf:parse_pdf",
+            suffixes=(".pdf",),
+            magic=(Magic(b"%PDF-"), Magic(b"%PDF-", window=1024 - 5)),
+            text_start=PDF_START,
+            extra="pdf",
         ),
         Format(
             "docx",
@@ -229,6 +245,7 @@ FORMATS = {
             magic=(ZIP, OLE),
             zip_members=(OFFICE_TYPES, "xl/"),
             ole=OleContent("Workbook", ".xls"),
+            text_start=XML_WORKBOOK,
             extra="office",
         ),
         Format("odt", parser="odf:parse_odf", suffixes=(".odt",), media_types=(ODF_TYPE + "text",), magic=(ZIP,)),
@@ -250,14 +267,24 @@ FORMATS = {
             text_pattern=TextPattern(MAIL_HEADER, MAIL_HEADER, count=3),
         ),
         Format(
-            "mbox", reader="mail:read_mbox", suffixes=(".mbox",), text_start=re.compile(rb"From \S+.*\d{4}\s*\n[\w-]+:")
+            "mbox",
+            reader="mail:read_mbox",
+            suffixes=(".mbox",),
+            text_start=re.compile(MBOX_LINE + rb">?[\w-]+:"),
+        ),
+        Format(
+            "calendar",
+            parser="calendar_file:parse_calendar",
+            suffixes=(".ics",),
+            media_types=("text/calendar",),
+            text_pattern=TextPattern(re.compile(rb"BEGIN:VCALENDAR", re.I), re.compile(rb"^BEGIN:V", re.I | re.M)),
         ),
         Format("zip", reader="archive:read_zip", suffixes=(".zip",), magic=(ZIP,), has_own_metadata=True),
         Format(
             "tar",
             reader="archive:read_tar",
             suffixes=(".tar",),
-            magic=(Magic(b"ustar", offset=257),),
+            magic=(Magic(b"ustar\x0000", offset=257), Magic(b"ustar  \0", offset=257)),
             is_streamed=True,
             has_own_metadata=True,
         ),
@@ -273,14 +300,15 @@ class UnsupportedFormat:
 
     kind: str
     magic: tuple[Magic, ...] = ()
+    text_start: re.Pattern[bytes] | None = None
     ole: OleContent | None = None
 
 
 UNSUPPORTED = (
-    UnsupportedFormat("RTF", (Magic(b"{\\rtf"),)),
+    UnsupportedFormat("RTF", text_start=re.compile(rb"\{\\rtf\d?\s*\\")),
     UnsupportedFormat("image", (Magic(b"\x89PNG"), Magic(b"\xff\xd8\xff"), Magic(b"GIF8"))),
     UnsupportedFormat("7z archive", (Magic(b"7z\xbc\xaf\x27\x1c"),)),
-    UnsupportedFormat("RAR archive", (Magic(b"Rar!"),)),
+    UnsupportedFormat("RAR archive", (Magic(b"Rar!\x1a\x07"),)),
     UnsupportedFormat("Zstandard data", (Magic(b"\x28\xb5\x2f\xfd"),)),
     UnsupportedFormat("SQLite database", (Magic(b"SQLite format 3"),)),
     UnsupportedFormat("program", (Magic(b"\x7fELF"), Magic(b"MZ"))),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NoReturn
 
@@ -18,6 +20,7 @@ from retrieval.types import Document
 
 SAMPLE_BYTES = 1 << 20
 SKIP_BYTES = 1 << 20
+BLANK = re.compile(r"\s*")
 BOM = b"\xef\xbb\xbf"
 LIST_FIELDS = ("documents", "data", "items", "records", "rows", "results")  # an object may keep its records in these
 
@@ -110,10 +113,15 @@ def _skip_line(stream: BinaryIO, line: bytes) -> None:
 def read_json(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """Yield a document or an error for each record; its number is the line.
 
-    A file without records is one document: its JSON, indented.
+    A file without records is one document: its JSON, indented. A file whose first line is an object of its own holds
+    JSON lines.
     """
     try:
-        value = load_json(read_whole(stream, options.limits))
+        text = decode(read_whole(stream, options.limits)).strip()
+        if _holds_lines(text):
+            yield from read_jsonl(io.BytesIO(text.encode("utf-8", "replace")), origin, options)
+            return
+        value = parse_json(text)
     except BadDocument as error:
         yield BadDocument(str(error), path=origin.path)
         return
@@ -125,14 +133,38 @@ def read_json(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) ->
         yield _read_record(record, number, origin, options)
 
 
+def _holds_lines(text: str) -> bool:
+    """Check whether the first line is a whole JSON object and another line follows it."""
+    first, _, rest = text.partition("\n")
+    if not rest or not first.startswith("{"):
+        return False
+    with contextlib.suppress(ValueError, RecursionError):
+        return isinstance(DECODER.decode(first), dict)
+    return False
+
+
 def load_json(data: bytes) -> Any:
     """Return the JSON value in `data`. Raises BadDocument for other data."""
+    return parse_json(decode(data).strip())
+
+
+def parse_json(text: str) -> Any:
+    """Return the JSON value in `text`, or the list of the values if several follow each other.
+
+    Raises BadDocument for other text.
+    """
+    values: list[Any] = []
+    position = 0
     try:
-        return DECODER.decode(decode(data).strip())
+        while position < len(text) or not values:
+            value, end = DECODER.raw_decode(text, position)
+            values.append(value)
+            position = BLANK.match(text, end).end()  # type: ignore[union-attr]  # it matches the empty string
     except ValueError as error:
         raise BadDocument(f"not JSON: {error}") from error
     except RecursionError as error:
         raise BadDocument("not usable JSON: nested too deeply") from error
+    return values[0] if len(values) == 1 else values
 
 
 def _find_records(value: Any, options: ReadOptions) -> Sequence[Any] | None:

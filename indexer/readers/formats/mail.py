@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
+import mimetypes
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from email import policy
 from email.message import EmailMessage
-from email.parser import BytesParser
 from email.utils import getaddresses
 from itertools import islice
 from typing import BinaryIO
@@ -16,22 +15,31 @@ from typing import BinaryIO
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.archive import read_member
-from indexer.readers.formats.compressed import read_whole
+from indexer.readers.formats.compressed import first_bytes, read_whole
 from indexer.readers.formats.dispatch import guarded
-from indexer.readers.formats.html import html_to_parsed, render_html
-from indexer.readers.formats.html_tree import parse_page
-from indexer.readers.text.charsets import decode
+from indexer.readers.formats.format_table import HEAD_BYTES, MBOX_LINE
+from indexer.readers.formats.html import html_to_parsed
+from indexer.readers.formats.mail_body import (
+    MAX_PARTS,
+    bodies,
+    is_file,
+    is_html,
+    is_unsplit,
+    part_bytes,
+    part_text,
+    render_body,
+)
+from indexer.readers.formats.mail_bytes import UTF8_MARK, WIDE_MARKS, forwarded_bytes, parse_message
+from indexer.readers.text.charsets import decode, wide_encoding
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
-FROM_LINE = b"From "
+FROM_LINE = re.compile(MBOX_LINE + rb"|From (?:-|\S+@\S+)\s*$")
 ESCAPED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 UNSAFE_CHARACTERS = re.compile(r"[^\w.@+-]+")
 MAX_NAME_CHARACTERS = 100
 MAX_ADDRESSES = 50  # of the recipients in the metadata
-MAX_PARTS = 200
-MAX_PART_DEPTH = 20
 SAVED_FROM = "snapshot-content-location"  # the header of a web page that a browser saved
 HEADER_ERRORS = (ValueError, LookupError, IndexError, AttributeError, TypeError)  # for damaged headers
 
@@ -43,6 +51,9 @@ def read_mail(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) ->
 
 def read_mbox(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """Yield the mails of a mailbox. The number of a mail is its name."""
+    head = first_bytes(stream, HEAD_BYTES)
+    if head.startswith((UTF8_MARK, *WIDE_MARKS)) or wide_encoding(head):
+        stream = io.BytesIO(decode(read_whole(stream, options.limits)).encode("utf-8", "replace"))
     for number, data in enumerate(_split_mbox(stream, options.limits.record_bytes), start=1):
         mail = origin.member(str(number))
         yield from guarded(_read_message(data, mail, options), mail)
@@ -53,7 +64,7 @@ def _split_mbox(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
     lines: list[bytes] = []
     size, after_blank = 0, True
     for line in iter(lambda: stream.readline(max_bytes), b""):
-        if line.startswith(FROM_LINE) and after_blank:
+        if after_blank and FROM_LINE.match(line):
             if lines:
                 yield ESCAPED_FROM.sub(rb"\1", b"".join(lines))
             lines, size = [], 0
@@ -66,8 +77,8 @@ def _split_mbox(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
 
 
 def _read_message(data: bytes, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    message = BytesParser(policy=policy.default.clone(raise_on_defect=False)).parsebytes(data)
-    parsed = _parse_message(message)
+    message = parse_message(data)
+    parsed, problems = _parse_message(message)
     empty = not parsed.text.strip() and not parsed.title
     if not empty:
         yield parsed.document(origin.name, origin.name.rsplit("/", 1)[-1])
@@ -75,82 +86,59 @@ def _read_message(data: bytes, origin: DocumentOrigin, options: ReadOptions) -> 
         for item in _read_attachments(message, origin, options):
             empty = empty and not isinstance(item, Document)
             yield item
+    elif any(_attachments(message)):
+        problems.append(f"its attachments are nested more than {options.limits.depth} deep and left out")
     if empty:
-        yield BadDocument("the mail has neither subject nor text", path=origin.path)
+        problems.append("the mail has neither subject nor text")
+    if problems:
+        yield BadDocument("; ".join(problems), path=origin.path)
 
 
 def _read_attachments(message: EmailMessage, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """Yield the documents of the attachments. Each attachment has a name of its own."""
     used: set[str] = set()
     for number, part in enumerate(_attachments(message), start=1):
-        name = UNSAFE_CHARACTERS.sub("_", part.get_filename() or f"attachment-{number}")[-MAX_NAME_CHARACTERS:]
+        name = UNSAFE_CHARACTERS.sub("_", _file_name(part, number))[-MAX_NAME_CHARACTERS:]
         name = f"{number}-{name}" if name in used else name
         used.add(name)
         if part.get_content_type() == "message/rfc822":
             yield from guarded(_read_forwarded(part, origin.member(name), options), origin.member(name))
         else:
-            yield from read_member(io.BytesIO(_payload(part)), origin.member(name), options)
+            yield from read_member(io.BytesIO(part_bytes(part)), origin.member(name), options)
 
 
 def _read_forwarded(part: EmailMessage, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     for inner in part.get_payload():
         if isinstance(inner, EmailMessage):
-            yield from _read_message(inner.as_bytes(), origin, options)
+            yield from _read_message(forwarded_bytes(part, inner), origin, options)
 
 
-def _parse_message(message: EmailMessage) -> ParsedDocument:
+def _file_name(part: EmailMessage, number: int) -> str:
+    """Return the name of an attachment; its media type gives the suffix of an unnamed one."""
+    if name := part.get_filename():
+        return name
+    is_mail = part.get_content_type() == "message/rfc822"
+    return f"attachment-{number}" + ("" if is_mail else mimetypes.guess_extension(part.get_content_type()) or "")
+
+
+def _parse_message(message: EmailMessage) -> tuple[ParsedDocument, list[str]]:
+    """Return the document of a mail, and the problems that lost its form but not its text."""
     title, url = _header(message, "subject"), _header(message, SAVED_FROM)
-    bodies = list(_bodies(message))
-    if url and bodies and _is_html(bodies[0]):  # a page that a browser saved as one file
-        page = html_to_parsed(_text(bodies[0]))
+    parts = list(bodies(message))
+    problems = [] if message.keys() else ["has no header lines; its raw text is kept"]
+    if any(map(is_unsplit, parts)):
+        problems.append("its parts cannot be told apart, since no line is their boundary; their raw text is kept")
+    if url and parts and is_html(parts[0]):  # a page that a browser saved as one file
+        page = html_to_parsed(part_text(parts[0])[0])
         about = {"url": url, "date": _date(message), **page.metadata, "format": "html"}
-        return replace(page, title=page.title or title, metadata={key: value for key, value in about.items() if value})
+        about = {key: value for key, value in about.items() if value}
+        return replace(page, title=page.title or title, metadata=about), problems
     builder = TextBuilder(title)
-    for body in bodies:
-        text = _text(body)
-        if _is_html(body):
-            render_html(parse_page(text).body, builder)
-        else:
-            builder.block(_join_flowed(text) if body.get_param("format", "") == "flowed" else text)
-    return builder.build(author=_header(message, "from"), to=_recipients(message), date=_date(message))
-
-
-def _bodies(part: EmailMessage, depth: int = 0) -> Iterator[EmailMessage]:
-    """Yield the parts of the body; of alternatives, the first that has text."""
-    payload = part.get_payload()
-    children = [child for child in payload if isinstance(child, EmailMessage)] if isinstance(payload, list) else []
-    if part.get_content_maintype() != "multipart":
-        if part.get_content_type() in ("text/plain", "text/html") and not _is_file(part):
-            yield part
-    elif depth < MAX_PART_DEPTH:
-        found = (list(_bodies(child, depth + 1)) for child in children[:MAX_PARTS])
-        if part.get_content_subtype() == "alternative":
-            yield from next((bodies for bodies in found if any(_text(body).strip() for body in bodies)), [])
-        elif part.get_content_subtype() == "related":
-            yield from next(found, [])
-        else:
-            for bodies in found:
-                yield from bodies
-
-
-def _is_html(part: EmailMessage) -> bool:
-    return part.get_content_type() == "text/html"
-
-
-def _is_file(part: EmailMessage) -> bool:
-    return bool(part.get_filename()) or part.get_content_disposition() == "attachment"
-
-
-def _join_flowed(text: str) -> str:
-    """Join flowed lines (RFC 3676), except quotes and the signature separator."""
-    lines: list[str] = []
-    for line in text.split("\n"):
-        before = lines[-1] if lines else ""
-        if before.endswith(" ") and line and "-- " not in (before, line) and ">" not in (before[0], line[0]):
-            lines[-1] += line
-        else:
-            lines.append(line)
-    return "\n".join(lines)
+    replaced = [render_body(part, builder) for part in parts]
+    if any(replaced):
+        problems.append("some of its bytes fit no encoding and were replaced")
+    author, recipients = _header(message, "from"), _recipients(message)
+    return builder.build(author=author, to=recipients, date=_date(message)), problems
 
 
 def _recipients(message: EmailMessage) -> tuple[str, ...]:
@@ -175,19 +163,11 @@ def _date(message: EmailMessage) -> str:
         return ""
 
 
-def _payload(part: EmailMessage) -> bytes:
-    payload = part.get_payload(decode=True)
-    return payload if isinstance(payload, bytes) else b""
-
-
-def _text(part: EmailMessage) -> str:
-    return decode(_payload(part), part.get_content_charset() or "", declares=_is_html(part))
-
-
 def _attachments(message: EmailMessage) -> Iterator[EmailMessage]:
-    """Yield the attached files and the forwarded mails."""
+    """Yield the attached files, unnamed files of programs and the forwarded mails."""
     for part in islice(_parts(message), MAX_PARTS):
-        if _is_file(part) or part.get_content_type() == "message/rfc822":
+        is_data = part.get_content_maintype() == "application" and bool(part_bytes(part))
+        if is_file(part) or is_data or part.get_content_type() == "message/rfc822":
             yield part
 
 
@@ -200,5 +180,5 @@ def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
             continue
         if part.get_content_maintype() == "multipart" and isinstance(inner := part.get_payload(), list):
             stack.extend(reversed(inner))
-        elif part is not message or part.get_content_type() == "message/rfc822":
+        else:
             yield part

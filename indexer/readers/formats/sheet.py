@@ -10,6 +10,9 @@ from typing import Any
 import python_calamine as calamine
 
 from indexer.readers.base.options import ReadOptions
+from indexer.readers.formats.detect import is_text
+from indexer.readers.formats.format_table import HEAD_BYTES
+from indexer.readers.formats.sheet_text import parse_text_sheet
 from indexer.readers.formats.zip_package import core_properties, open_zip
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 from retrieval.errors import BadDocument
@@ -18,7 +21,9 @@ MAX_WHOLE_FLOAT = 1e15  # a larger float keeps its decimal point
 
 
 def parse_sheet(data: bytes, options: ReadOptions) -> ParsedDocument:
-    """Parse a spreadsheet (xlsx, xlsb, xls, ods)."""
+    """Parse a spreadsheet (xlsx, xlsb, xls, ods), or the text that programs save under these names."""
+    if is_text(data[:HEAD_BYTES]):
+        return parse_text_sheet(data, options)
     about: dict[str, str] = {}
     if data.startswith(b"PK"):
         with open_zip(data, options.limits) as archive:

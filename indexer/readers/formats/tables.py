@@ -17,9 +17,8 @@ from typing import Any, BinaryIO, TypeAlias
 
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
-from indexer.readers.formats.compressed import first_bytes
 from indexer.readers.formats.records import document_from, fields_problem, id_field_of
-from indexer.readers.text.charsets import SAMPLE_BYTES, encoding_of
+from indexer.readers.text.charsets import encoding_of, evidence_in
 from indexer.readers.text.text_builder import TextBuilder
 from retrieval.errors import BadDocument
 from retrieval.types import FieldType
@@ -28,6 +27,7 @@ SAMPLE_ROWS = 1000
 NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d{1,3})?")  # no leading zero: 02134 is a postcode
 BOOLEANS = {"true": True, "false": False}
 DELIMITERS = (",", "\t", ";", "|")
+BLANK_CELLS = ',;|" \t\r\n'  # a line of these has no filled cell
 NAMED_DELIMITER = re.compile(r"sep=(.)\s*$")  # Excel writes it in the first line
 
 Convert: TypeAlias = Callable[[str], Any]
@@ -51,14 +51,15 @@ def read_table(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -
     if isinstance(first, BadDocument):
         yield first
         return
-    header = [name.strip() for name in first.cells]
+    header = _column_names(first.cells)
     if problem := _header_problem(header, options):
         if options.tables_as_text:
             cells = (row.cells for row in rows if isinstance(row, TableRow))
-            yield table_as_text(itertools.chain([header], cells), origin, options)
+            yield table_as_text(itertools.chain([first.cells], cells), origin, options)
         else:
             yield BadDocument(problem, path=path, line=first.line)
         return
+    rows = (_fitted(row, len(header)) for row in rows)
     sample = list(itertools.islice(rows, SAMPLE_ROWS))
     converters = _converters(header, sample, options)
     for row in itertools.chain(sample, rows):
@@ -69,10 +70,17 @@ def table_as_text(rows: Iterator[list[str]], origin: DocumentOrigin, options: Re
     """Return the whole table as one document, a line for each row."""
     builder = TextBuilder(PurePosixPath(origin.name).stem)
     while batch := list(itertools.islice(rows, SAMPLE_ROWS)):
-        builder.rows(batch, continued=builder.length > 0)
+        builder.rows(map(_without_empty_end, batch), continued=builder.length > 0)
         if builder.length > options.limits.text_bytes:
             return BadDocument(f"gives more than {options.limits.text_bytes:,} characters of text", path=origin.path)
     return builder.build().document(origin.name, "")
+
+
+def _without_empty_end(cells: list[str]) -> list[str]:
+    """Return the cells up to the last filled one."""
+    while cells and not cells[-1].strip():
+        cells.pop()
+    return cells
 
 
 def _read_record(
@@ -94,42 +102,86 @@ def _record(row: TableRow, header: list[str], converters: Mapping[str, Convert])
     }
 
 
+def _column_names(cells: list[str]) -> list[str]:
+    """Return the names of the header; a column without a name gets its number."""
+    return [name.strip() or f"column {number}" for number, name in enumerate(cells, start=1)]
+
+
+def _fitted(row: TableRow | BadDocument, width: int) -> TableRow | BadDocument:
+    """Return the row without empty cells beyond the header, which spreadsheets write."""
+    if isinstance(row, BadDocument) or len(row.cells) <= width or any(row.cells[width:]):
+        return row
+    return TableRow(row.cells[:width], row.line)
+
+
 def _read_rows(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[TableRow | BadDocument]:
     """Yield the rows that are not blank; a bad byte makes only its row an error."""
-    encoding = encoding_of(first_bytes(stream, SAMPLE_BYTES))
+    encoding = encoding_of(evidence_in(stream))
     is_utf8 = encoding.startswith("utf-8")
     text = io.TextIOWrapper(stream, encoding, errors="surrogateescape" if is_utf8 else "replace", newline="")
     try:
         max_characters = options.limits.record_bytes
-        start = text.readline(max_characters)
         csv.field_size_limit(max_characters)
-        lines = iter(lambda: text.readline(max_characters), "")
-        if named := NAMED_DELIMITER.match(start):
-            reader = csv.reader(lines, delimiter=named.group(1), strict=True)
-        else:
-            reader = csv.reader(itertools.chain([start], lines), delimiter=delimiter_of(start), strict=True)
-        yield from _checked_rows(reader, path)
+        yield from _checked_rows(_TableLines(iter(lambda: text.readline(max_characters), "")), path)
     finally:
         text.detach()
 
 
-def _checked_rows(reader: Any, path: str) -> Iterator[TableRow | BadDocument]:
+class _TableLines:
+    """The lines of a table, with those of the row that is being read."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self.number = 0  # of the last line
+        self.row: list[str] = []
+
+    def __iter__(self) -> _TableLines:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number += 1
+        self.row.append(line)
+        return line
+
+    def delimiter(self) -> str:
+        """Return the delimiter, from the first line that is not blank; consume a line that names it."""
+        while (start := next(self._lines, "")) and not start.strip(BLANK_CELLS):
+            self.number += 1
+        if named := NAMED_DELIMITER.match(start):
+            self.number += 1
+            return named.group(1)
+        self._lines = itertools.chain([start] if start else [], self._lines)
+        return delimiter_of(start)
+
+
+def _checked_rows(lines: _TableLines, path: str) -> Iterator[TableRow | BadDocument]:
+    """Yield the rows that have a filled cell, and an error for each row that cannot be read."""
+    delimiter = lines.delimiter()
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
+        lines.row.clear()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadDocument(f"not a row: {error}", path=path, line=reader.line_num)
             if "field larger" in str(error) or "unexpected end" in str(error):
+                yield BadDocument(f"not a row: {error}", path=path, line=lines.number)
                 return  # an open quote has taken the rest of the file
-            continue
-        if not cells:
+            cells = _loose_cells(lines.row, delimiter)
+        if not any(cells):
             continue
         if all(cell.isascii() or _is_unicode(cell) for cell in cells):
-            yield TableRow(cells, reader.line_num)
+            yield TableRow(cells, lines.number)
         else:
-            yield BadDocument("invalid UTF-8", path=path, line=reader.line_num)
+            yield BadDocument("invalid UTF-8", path=path, line=lines.number)
+
+
+def _loose_cells(lines: list[str], delimiter: str) -> list[str]:
+    """Return the cells of a row with quotes inside quoted cells, plain or after a backslash."""
+    escape = "\\" if any('\\"' in line for line in lines) else None
+    return next(csv.reader(lines, delimiter=delimiter, escapechar=escape), [])
 
 
 def _is_unicode(text: str) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import io
+import itertools
 import re
 import unicodedata
+from typing import BinaryIO, cast
 
 from indexer.readers.text import seven_bit
 from retrieval.errors import BadDocument
@@ -25,6 +28,7 @@ META_DECLARED = re.compile(
 )
 DECLARATION_BYTES = 4096
 SAMPLE_BYTES = 1 << 18
+SAMPLE_LINES = 1_000  # lines beyond ASCII that tell the encoding of a table
 BYTES_BEFORE = 1000  # of the sample, before its first byte beyond ASCII
 # Codecs that the name of a smaller one often stands for, by Python's names.
 SUPERSETS = {
@@ -84,6 +88,24 @@ def encoding_of(sample: bytes) -> str:
     if certain := _certain_codec(sample):
         return certain
     return "utf-8" if _is_utf8(sample, 1) else _likeliest_codec(sample) or "utf-8"
+
+
+def evidence_in(stream: BinaryIO) -> bytes:
+    """Return the bytes that tell the encoding of `stream`, and leave it at its place.
+
+    They are the first bytes, then the first lines beyond ASCII in the whole stream. For a stream that cannot seek they
+    are the bytes that it has read ahead.
+    """
+    if not stream.seekable():
+        return cast(io.BufferedReader, stream).peek()
+    start = stream.tell()
+    sample = stream.read(SAMPLE_BYTES)
+    if sample.isascii():
+        lines = iter(lambda: stream.readline(SAMPLE_BYTES), b"")
+        found = itertools.islice((line for line in lines if not line.isascii()), SAMPLE_LINES)
+        sample += b"".join(found)[:SAMPLE_BYTES]
+    stream.seek(start)
+    return sample
 
 
 def _certain_codec(data: bytes) -> str:

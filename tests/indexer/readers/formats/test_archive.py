@@ -9,6 +9,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from indexer.readers import open_documents
 from indexer.readers.formats.dispatch import utc_date
 from retrieval.errors import BadDocument
@@ -74,3 +76,18 @@ def test_invalid_dates_are_left_out(tmp_path: Path) -> None:
     assert one.text == "Some text"
     assert "modified" not in other.metadata
     assert [utc_date(seconds) for seconds in (0, 1e12, float("nan"))] == ["1970-01-01T00:00:00+00:00", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"), [("cp437", "Größe.txt"), ("cp932", "報告書.txt"), ("gbk", "水位记录.txt")]
+)
+def test_names_of_members_in_legacy_encodings(tmp_path: Path, encoding: str, name: str) -> None:
+    raw = name.encode(encoding)
+    placeholder = "n" * len(raw)
+    (tmp_path / "z.zip").write_bytes(packed({placeholder: "some words"}).replace(placeholder.encode(), raw))
+    with tarfile.open(tmp_path / "t.tar", "w", encoding=encoding, format=tarfile.GNU_FORMAT) as archive:
+        member = tarfile.TarInfo(name)
+        member.size = 5
+        archive.addfile(member, io.BytesIO(b"hello"))
+    found = [item.id for item in open_documents(tmp_path) if isinstance(item, Document)]
+    assert found == [f"t.tar/{name}", f"z.zip/{name}"]

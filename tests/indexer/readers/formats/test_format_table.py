@@ -22,7 +22,7 @@ from indexer.readers.text.text_builder import ParsedDocument
 
 def parse_toy(data, options):
     is_sandboxed = "indexer.readers.sandbox.worker" in sys.orig_argv
-    return ParsedDocument(data.decode().removeprefix("TOY1"), metadata={"sandboxed": is_sandboxed})
+    return ParsedDocument(data.decode("latin-1").removeprefix("\\x89TOY"), metadata={"sandboxed": is_sandboxed})
 """
 
 
@@ -36,7 +36,7 @@ def check_toy(document: Document) -> None:
     ("row", "name", "data"),
     [
         ('Format("toy", parser="toy:parse_toy", suffixes=(".toy",))', "a.toy", b"some text"),
-        ('Format("toy", parser="toy:parse_toy", magic=(Magic(b"TOY1"),))', "a.bin", b"TOY1some text"),
+        ('Format("toy", parser="toy:parse_toy", magic=(Magic(b"\\x89TOY"),))', "a.bin", b"\x89TOYsome text"),
     ],
     ids=["suffix", "magic"],
 )

@@ -170,3 +170,18 @@ def test_beir_folder_keeps_empty_documents(tmp_path: Path) -> None:
     assert "missing" in str(bad)
     assert find_beir_corpus(tmp_path) == tmp_path / "corpus.jsonl"
     assert find_beir_corpus(tmp_path / "corpus.jsonl") is None
+
+
+@pytest.mark.parametrize("text", ['{"id": "a", "text": "x"}\n\n{"id": "b", "text": "y"}\n', None])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_lines_and_objects_in_a_row_in_a_json_file(tmp_path: Path, text: str | None, encoding: str) -> None:
+    text = text or json.dumps({"id": "a", "text": "x"}, indent=1) + json.dumps({"id": "b", "text": "y"}, indent=1)
+    (tmp_path / "r.json").write_bytes(text.encode(encoding))
+    documents, bad = read_all(tmp_path / "r.json")
+    assert (bad, [(d.id, d.text) for d in documents]) == ([], [("a", "x"), ("b", "y")])
+
+
+def test_a_bad_line_of_a_json_file_is_one_error(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "r.json", '{"id": "a", "text": "x"}', "{", '{"id": "b", "text": "y"}')
+    documents, [bad] = read_all(path)
+    assert ([d.id for d in documents], bad.line) == (["a", "b"], 2)

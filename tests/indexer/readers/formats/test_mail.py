@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import mailbox
+import quopri
 from email.message import EmailMessage
 from pathlib import Path
+
+import pytest
 
 from indexer.readers import open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
+from tests.indexer.readers.reading import read_all
 from tests.indexer.readers.samples import paragraph, word_file
 
 
@@ -138,3 +143,114 @@ def test_flowed_text_is_joined(tmp_path: Path) -> None:
     (tmp_path / "m.eml").write_bytes(head + body)
     [document] = documents(tmp_path / "m.eml")
     assert document.text == "One paragraph over two lines.\n\n> quoted \nNext.\n-- \nAnn"
+
+
+HEAD = "From: Ann <ann@example.org>\r\nTo: b@example.org\r\nSubject: Heron count\r\nMIME-Version: 1.0\r\n"
+SPLIT = HEAD + 'Content-Type: multipart/{kind}; boundary="b"\r\n\r\n{parts}--b--\r\n'
+
+
+def part(kind: str, text: str, headers: str = "") -> str:
+    return f"--b\r\nContent-Type: {kind}\r\n{headers}\r\n{text}\r\n"
+
+
+def read_text_mail(path: Path, text: str | bytes) -> tuple[list[Document], list[BadDocument]]:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_all(path)
+
+
+@pytest.mark.parametrize("start", ["\ufeff", "\r\n\r\n", " \n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+def test_bytes_before_the_headers(tmp_path: Path, start: str, encoding: str) -> None:
+    text = start + HEAD + "Content-Transfer-Encoding: quoted-printable\r\n\r\nEleven =E2=80=93 two more."
+    [document], bad = read_text_mail(tmp_path / "m.eml", text.encode(encoding))
+    assert (document.title, document.text, bad) == ("Heron count", "Eleven – two more.", [])
+    assert document.metadata["author"] == "Ann <ann@example.org>"
+
+
+@pytest.mark.parametrize("encoding", ["base64", "quoted-printable"])
+def test_a_forwarded_mail_that_is_encoded(tmp_path: Path, encoding: str) -> None:
+    inner = b"From: Cal <c@example.org>\r\nSubject: Pump hire\r\n\r\nIt costs 40 = forty.\r\n"
+    packed = base64.encodebytes(inner) if encoding == "base64" else quopri.encodestring(inner)
+    headers = f'Content-Disposition: attachment; filename="fwd.eml"\r\nContent-Transfer-Encoding: {encoding}\r\n'
+    parts = part("text/plain", "See below.") + part("message/rfc822", packed.decode(), headers)
+    documents, bad = read_text_mail(tmp_path / "m.eml", SPLIT.format(kind="mixed", parts=parts))
+    assert [(d.id, d.title, d.text) for d in documents] == [
+        ("m.eml", "Heron count", "See below."),
+        ("m.eml/fwd.eml", "Pump hire", "It costs 40 = forty."),
+    ]
+    assert bad == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts", "text"),
+    [
+        ("related", [("image/png", "x"), ("text/html", "<p>The weir.</p>")], "The weir."),
+        ("alternative", [("text/plain", "You cannot show HTML."), ("text/html", "<p>The upper lock is shut.</p>")], ""),
+        (
+            "alternative",
+            [("text/plain", "The upper lock is shut."), ("text/html", "<b>The lock is shut.</b>")],
+            "",
+        ),
+        ("alternative", [("text/plain", "The upper lock is shut."), ("text/html", "<img src='a.png'>")], ""),
+        ("mixed", [("text/enriched", "The lock"), ("text/plain", "is shut.")], "The lock\n\nis shut."),
+    ],
+)
+def test_the_body_is_the_part_that_tells_the_most(
+    tmp_path: Path, kind: str, parts: list[tuple[str, str]], text: str
+) -> None:
+    mail_text = SPLIT.format(kind=kind, parts="".join(part(*each) for each in parts))
+    [document], bad = read_text_mail(tmp_path / "m.eml", mail_text)
+    assert (document.text, bad) == (text or "The upper lock is shut.", [])
+
+
+def test_an_invitation_is_read(tmp_path: Path) -> None:
+    event = "BEGIN:VEVENT\r\nSUMMARY;LANGUAGE=en:Gate inspection\r\nLOCATION:Upper\r\n  lock\r\nEND:VEVENT\r\n"
+    calendar = f"BEGIN:VCALENDAR\r\n{event}END:VCALENDAR\r\n"
+    parts = part("text/plain", "You are invited.") + part("text/calendar", calendar)
+    [document], _ = read_text_mail(tmp_path / "m.eml", SPLIT.format(kind="alternative", parts=parts))
+    assert document.text == "You are invited.\n\nGate inspection\nUpper lock"
+    [document], _ = read_text_mail(tmp_path / "n.eml", HEAD + "Content-Type: text/calendar\r\n\r\n" + calendar)
+    assert document.text == "Gate inspection\nUpper lock"
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (
+            HEAD + 'Content-Type: multipart/mixed; boundary="x"\r\n\r\n--y\r\n\r\nThe weir leaks.\r\n',
+            "cannot be told apart",
+        ),
+        (HEAD + "Content-Type: multipart/mixed\r\n\r\nThe weir leaks.\r\n", "cannot be told apart"),
+        ("Not a header\r\nThe weir leaks.\r\n", "no header lines"),
+    ],
+)
+def test_a_mail_that_cannot_be_split_keeps_its_text_and_says_so(tmp_path: Path, text: str, word: str) -> None:
+    [document], [bad] = read_text_mail(tmp_path / "m.eml", text)
+    assert "The weir leaks." in document.text
+    assert word in str(bad)
+
+
+def test_charsets_of_bodies_and_headers(tmp_path: Path) -> None:
+    hebrew, plain = "שלום לכולם", "Content-Type: text/plain; charset="
+    [document], bad = read_text_mail(
+        tmp_path / "a.eml", (HEAD + plain + '"iso-8859-8-i"\r\n\r\n').encode() + hebrew.encode("iso8859-8")
+    )
+    assert (document.text, bad) == (hebrew, [])
+    head = HEAD.replace("Heron count", "=?cp-850?Q?M=81ller?=")
+    [document], bad = read_text_mail(
+        tmp_path / "b.eml", (head + plain + "x-none\r\n\r\n").encode() + b"\x81\x8d\x8f\x90\x9d"
+    )
+    assert document.title == "Müller"
+    raw = (HEAD.replace("Heron count", "Schlüssel") + plain + "iso-8859-1\r\n\r\nfür").encode("cp1252")
+    [document], bad = read_text_mail(tmp_path / "c.eml", raw)
+    assert (document.title, document.text, bad) == ("Schlüssel", "für", [])
+
+
+def test_a_line_of_a_mail_that_begins_with_from_splits_no_mailbox(tmp_path: Path) -> None:
+    start = "From a@b.c Mon Jan  1 10:00:00 2024\n"
+    mails = f"{start}Subject: one\n\nWe left.\n\nFrom Naples we sailed.\n\n{start}Subject: two\n\nx\n"
+    documents, bad = read_text_mail(tmp_path / "m.mbox", mails)
+    assert [(d.title, d.text, bad) for d in documents] == [
+        ("one", "We left.\n\nFrom Naples we sailed.", []),
+        ("two", "x", []),
+    ]

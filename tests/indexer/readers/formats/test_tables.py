@@ -110,3 +110,38 @@ def test_an_open_quote_is_an_error_not_a_document(tmp_path: Path) -> None:
     documents, [bad] = read_all(write_lines(tmp_path / "c.csv", "id,text", "1,a", '2,"open', "3,c"))
     assert [d.id for d in documents] == ["1"]
     assert "unexpected end" in str(bad)
+
+
+def test_empty_rows_and_columns_are_no_error(tmp_path: Path) -> None:
+    path = write_lines(
+        tmp_path / "c.csv", "", ",,", ",id,text,,", "0,1,a,,", ",,,,", "1,2,b", ",3,c,,,,", ",,", "2,4,d,x,"
+    )
+    documents, [bad] = read_all(path)
+    assert [(d.id, d.text, d.metadata) for d in documents] == [
+        ("1", "a", {"column 1": 0.0}),
+        ("3", "c", {}),
+        ("4", "d", {"column 1": 2.0, "column 4": "x"}),
+    ]
+    assert (bad.line, "the row has 3 cells, the header 5" in str(bad)) == (6, True)
+
+
+def test_quotes_inside_quoted_cells_lose_no_row(tmp_path: Path) -> None:
+    rows = ('1,"The gate" is shut.', '2,"The ""old"" weir\nleaks."', '3,"An \\"oak\\" gate"', '4,An "open" lock')
+    documents, bad = read_all(write_lines(tmp_path / "c.csv", "id,text", *rows))
+    assert bad == []
+    assert [d.text for d in documents] == [
+        "The gate is shut.",
+        'The "old" weir\nleaks.',
+        'An "oak" gate',
+        'An "open" lock',
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8"])
+def test_the_first_accent_of_a_table_may_come_late(tmp_path: Path, encoding: str) -> None:
+    lines = [f"{number},The keeper writes a line in the book." for number in range(9000)]
+    text = "\n".join(["id,text", *lines, "x,Die Schlüssel für die Schleuse hängen am Brett.", ""])
+    (tmp_path / "c.csv").write_bytes(text.encode(encoding))
+    documents, bad = read_all(tmp_path / "c.csv")
+    assert (bad, len(documents)) == ([], 9001)
+    assert documents[-1].text == "Die Schlüssel für die Schleuse hängen am Brett."

@@ -1,0 +1,70 @@
+"""Bytes of a mail → its parsed message: marks, UTF-16, raw headers, odd labels."""
+
+from __future__ import annotations
+
+import quopri
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+
+from indexer.readers.text.charsets import SAMPLE_BYTES, codec_of, decode, encoding_of, wide_encoding
+from retrieval.errors import BadDocument
+
+WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+UTF8_MARK = b"\xef\xbb\xbf"
+HEAD_END = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
+ENCODED_WORD = re.compile(rb"=\?([\w.:-]{2,40})(?:\*[\w-]{1,20})?(?=\?[bBqQ]\?)")
+CHARSET = re.compile(rb"""charset\s*=\s*["']?([\w.:-]{2,40})""", re.IGNORECASE)
+UNKNOWN_LABEL = "cp1252"  # for a label that no table knows
+POLICY = policy.default.clone(raise_on_defect=False)
+
+
+def parse_message(data: bytes) -> EmailMessage:
+    """Parse a mail; bytes before its headers and raw 8-bit headers are mended."""
+    if data.startswith(WIDE_MARKS) or wide_encoding(data):
+        data = decode(data).encode("utf-8", "replace")
+    data = data.removeprefix(UTF8_MARK).lstrip()
+    end = HEAD_END.search(data)
+    head = data[: end.start()] if end else data
+    return BytesParser(policy=POLICY).parsebytes(_readable_head(head, data) + data[len(head) :])
+
+
+def forwarded_bytes(part: EmailMessage, inner: EmailMessage) -> bytes:
+    """Return the bytes of the mail `inner` in `part`, decoded where the part is encoded.
+
+    The parser takes an encoded mail for a mail without headers.
+    """
+    data = inner.as_bytes()
+    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+    if encoding == "quoted-printable":
+        return quopri.decodestring(data)
+    if encoding != "base64" or inner.keys():
+        return data
+    try:
+        return a2b_base64(data)
+    except Base64Error:
+        return data
+
+
+def lossy_text(data: bytes, label: str, *, declares: bool = False) -> tuple[str, bool]:
+    """Return `data` as text, and whether bytes that fit no encoding were replaced."""
+    try:
+        return decode(data, label, declares=declares), False
+    except BadDocument:
+        return data.decode(codec_of(label) or "utf-8", "replace").replace("\r\n", "\n"), True
+
+
+def _readable_head(head: bytes, data: bytes) -> bytes:
+    """Return the header lines in UTF-8, with labels of encodings that Python knows."""
+    if not head.isascii():
+        declared = CHARSET.search(head)
+        label = declared.group(1).decode() if declared else encoding_of(data[:SAMPLE_BYTES])
+        head = lossy_text(head, label)[0].encode("utf-8", "replace")
+    return ENCODED_WORD.sub(_known_label, head)
+
+
+def _known_label(match: re.Match[bytes]) -> bytes:
+    return b"=?" + (codec_of(match.group(1).decode()) or UNKNOWN_LABEL).encode()
