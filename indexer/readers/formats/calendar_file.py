@@ -1,4 +1,4 @@
-"""Calendars (iCalendar, RFC 5545): a section for each event, task or journal entry."""
+"""Calendars (iCalendar, RFC 5545): a section for each event or task."""
 
 from __future__ import annotations
 

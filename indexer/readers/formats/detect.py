@@ -56,7 +56,7 @@ def detect(head: bytes, name: str) -> Format:
 
 
 def is_text(head: bytes) -> bool:
-    """Check whether a file that begins with `head` is text: it has few control characters."""
+    """Check whether `head` is text: it has few control characters."""
     return _is_utf16(head) or bool(seven_bit_codec(head)) or len(CONTROLS.findall(head)) <= len(head) // 200
 
 
@@ -71,7 +71,7 @@ def _kinds() -> Iterator[Format | UnsupportedFormat]:
 
 
 def _detect_binary(head: bytes) -> Format | None:
-    """Return the format of the magic bytes; those at a fixed place win over those in a window.
+    """Return the format of the magic bytes; fixed places win over windows.
 
     Magic bytes that are letters identify no text: a text may begin with "MZ" or mention "%PDF-1.7".
     """

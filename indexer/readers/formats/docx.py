@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
 
 from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin
+from indexer.readers.formats.archive import read_member
 from indexer.readers.formats.zip_package import (
     attribute,
+    children,
     core_properties,
     local,
     open_zip,
@@ -19,12 +24,14 @@ from indexer.readers.formats.zip_package import (
     xml_part,
 )
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
+from retrieval.types import Document, MetadataValue
 
 HEADING_NAME = re.compile(r"^(?:heading|überschrift|titre|título|заголовок|标题|見出し)\s*(\d)$", re.IGNORECASE)
 CONTENTS_NAME = re.compile(r"^toc (?:\d|heading)$", re.IGNORECASE)
-SKIPPED_ELEMENTS = frozenset(("Fallback", "instrText", "delText", "del", "moveFrom", "pPr", "rPr", "tblPr", "sectPr"))
+SKIPPED_ELEMENTS = frozenset(("instrText", "delText", "del", "moveFrom", "pPr", "rPr", "tblPr", "sectPr"))
 LONG_CELL = 600  # characters; a table with a longer cell lays out the page
 MAX_DEPTH = 60
+LINE_END = Element("br")
 
 
 def parse_docx(data: bytes, options: ReadOptions) -> ParsedDocument:
@@ -32,13 +39,16 @@ def parse_docx(data: bytes, options: ReadOptions) -> ParsedDocument:
     with open_zip(data, options.limits) as archive:
         main = _main_part(archive)
         body = parse_xml(read_part(archive, main)).find("./{*}body")
-        about = core_properties(archive)
+        about: dict[str, MetadataValue] = dict(core_properties(archive))
         styles = _DocxStyles(archive, main)
-        builder = TextBuilder(about.pop("title", ""))
+        builder = TextBuilder(str(about.pop("title", "")))
         if body is not None:
             if not builder.title:
                 builder.title = _first_title(body, styles)
-            _DocxRenderer(builder, styles, numbered_pages=not _has_headings(body, styles)).blocks(body, 0)
+            chunks = _Chunks(archive, targets(archive, main), options)
+            numbered = not _has_headings(body, styles)
+            _DocxRenderer(builder, styles, chunks, numbered_pages=numbered).blocks(body, 0)
+            about |= {"unread_parts": float(chunks.unread)} if chunks.unread else {}
         folder = main.rpartition("/")[0]
         builder.location("notes", clear_headings=True)
         for notes in ("footnotes", "endnotes"):
@@ -124,21 +134,46 @@ def _has_headings(body: Element, styles: _DocxStyles) -> bool:
     return any(local(child) == "p" and styles.level(child) for child in body.iter())
 
 
+class _Chunks:
+    """Embedded files that are parts of the text (`altChunk`): HTML, text or Word."""
+
+    def __init__(self, archive: ZipFile, parts: dict[str, str], options: ReadOptions) -> None:
+        self._archive = archive
+        self._parts = parts
+        limits = options.limits
+        self._options = replace(options, format="", limits=replace(limits, depth=limits.depth - 1))
+        self.unread = 0
+
+    def text(self, identifier: str) -> str:
+        """Return the text of a part; `unread` counts those without any."""
+        name = self._parts.get(identifier, "")
+        found: list[str] = []
+        if name in self._archive.NameToInfo and self._options.limits.depth > 0:
+            stream = io.BytesIO(read_part(self._archive, name))
+            items = read_member(stream, DocumentOrigin(name, name), self._options)
+            found = [item.text for item in items if isinstance(item, Document)]
+        self.unread += not found
+        return "\n\n".join(found)
+
+
 class _DocxRenderer:
     """Renders the blocks of a body; without headings, pages become sections."""
 
-    def __init__(self, builder: TextBuilder, styles: _DocxStyles, *, numbered_pages: bool) -> None:
+    def __init__(self, builder: TextBuilder, styles: _DocxStyles, chunks: _Chunks, *, numbered_pages: bool) -> None:
         self._builder = builder
+        self._chunks = chunks
         self._styles = styles
         self._pages = numbered_pages
         self._page = 1
 
     def blocks(self, parent: Element, depth: int) -> None:
         """Render all blocks below `parent`, in order."""
-        for child in parent if depth < MAX_DEPTH else ():
+        for child in children(parent) if depth < MAX_DEPTH else ():
             name = local(child)
             if name == "p":
                 self._render_paragraph(child)
+            elif name == "altChunk":
+                self._builder.block(self._chunks.text(attribute(child, "id")))
             elif name == "tbl":
                 self._render_table(child, depth)
             elif name not in SKIPPED_ELEMENTS and not _is_contents(child):
@@ -179,7 +214,16 @@ def _table_rows(table: Element) -> Iterator[Element]:
 
 
 def _cell_text(cell: Element) -> str:
-    return "\n".join(paragraph_text(child) for child in cell.iter() if local(child) == "p")
+    """Return the text of the paragraphs in a cell, with their text boxes."""
+    parts: list[str] = []
+    stack = [cell]
+    while stack:
+        element = stack.pop()
+        if local(element) == "p":
+            parts.append(paragraph_text(element))
+        elif local(element) not in SKIPPED_ELEMENTS:
+            stack.extend(reversed(list(children(element))))
+    return "\n".join(parts)
 
 
 def _clean_lines(text: str) -> str:
@@ -189,7 +233,7 @@ def _clean_lines(text: str) -> str:
 def paragraph_text(paragraph: Element) -> str:
     """Return the visible text of a paragraph, with formulas and text boxes."""
     parts: list[str] = []
-    stack = list(reversed(paragraph))
+    stack = list(reversed(list(children(paragraph))))
     while stack:
         element = stack.pop()
         name = local(element)
@@ -204,7 +248,8 @@ def paragraph_text(paragraph: Element) -> str:
         elif name not in SKIPPED_ELEMENTS and not _is_hidden(element):
             if name == "p":  # of a text box
                 parts.append("\n")
-            stack.extend(reversed(element))
+                stack.append(LINE_END)
+            stack.extend(reversed(list(children(element))))
     return "".join(parts)
 
 

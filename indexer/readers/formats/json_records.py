@@ -149,7 +149,7 @@ def load_json(data: bytes) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """Return the JSON value in `text`, or the list of the values if several follow each other.
+    """Return the JSON value in `text`, or the list of several in a row.
 
     Raises BadDocument for other text.
     """

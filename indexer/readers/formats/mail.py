@@ -114,7 +114,7 @@ def _read_forwarded(part: EmailMessage, origin: DocumentOrigin, options: ReadOpt
 
 
 def _file_name(part: EmailMessage, number: int) -> str:
-    """Return the name of an attachment; its media type gives the suffix of an unnamed one."""
+    """Return an attachment's name; its media type gives a missing suffix."""
     if name := part.get_filename():
         return name
     is_mail = part.get_content_type() == "message/rfc822"
@@ -122,7 +122,7 @@ def _file_name(part: EmailMessage, number: int) -> str:
 
 
 def _parse_message(message: EmailMessage) -> tuple[ParsedDocument, list[str]]:
-    """Return the document of a mail, and the problems that lost its form but not its text."""
+    """Return the document of a mail, and the problems of its form."""
     title, url = _header(message, "subject"), _header(message, SAVED_FROM)
     parts = list(bodies(message))
     problems = [] if message.keys() else ["has no header lines; its raw text is kept"]

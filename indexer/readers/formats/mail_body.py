@@ -22,7 +22,7 @@ SHARED_WORDS = 0.5  # of the words of the plain text; a notice about HTML mails 
 
 
 def bodies(part: EmailMessage, depth: int = 0) -> Iterator[EmailMessage]:
-    """Yield the parts of the body in order; of alternatives, the one that tells the most."""
+    """Yield the parts of the body; of alternatives, the one that tells the most."""
     payload = part.get_payload()
     children = [child for child in payload if isinstance(child, EmailMessage)] if isinstance(payload, list) else []
     if part.get_content_maintype() == "text" or is_unsplit(part):
@@ -73,7 +73,7 @@ def part_text(part: EmailMessage) -> tuple[str, bool]:
 
 
 def render_body(part: EmailMessage, builder: TextBuilder) -> bool:
-    """Add the text of a part to `builder`; return whether some of its bytes were replaced."""
+    """Add the text of a part; return whether some of its bytes were replaced."""
     text, is_lossy = part_text(part)
     if is_html(part):
         render_html(parse_page(text).body, builder)
@@ -88,7 +88,7 @@ def render_body(part: EmailMessage, builder: TextBuilder) -> bool:
 
 
 def _root(part: EmailMessage, children: list[EmailMessage], found: list[list[EmailMessage]]) -> list[EmailMessage]:
-    """Return the bodies of the part that `start` names, else of the first part with text."""
+    """Return the bodies of the part that `start` names, else of the first."""
     start = str(part.get_param("start", "") or "").strip("<> ")
     for child, each in zip(children, found, strict=False):
         if start and each and str(child.get("content-id", "")).strip("<> ") == start:
@@ -97,7 +97,7 @@ def _root(part: EmailMessage, children: list[EmailMessage], found: list[list[Ema
 
 
 def _best_alternative(found: list[list[EmailMessage]]) -> list[EmailMessage]:
-    """Return the plain text, or the HTML that tells more; invitations come after either."""
+    """Return the plain text or the HTML that tells more, then the invitation."""
     texts = [each for each in found if each and not all(map(is_calendar, each))]
     calendars = [part for each in found for part in each if all(map(is_calendar, each))]
     filled = [(each, words) for each in texts if (words := _words(each))]

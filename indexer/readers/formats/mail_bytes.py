@@ -33,7 +33,7 @@ def parse_message(data: bytes) -> EmailMessage:
 
 
 def forwarded_bytes(part: EmailMessage, inner: EmailMessage) -> bytes:
-    """Return the bytes of the mail `inner` in `part`, decoded where the part is encoded.
+    """Return the bytes of the mail `inner` in `part`, decoded.
 
     The parser takes an encoded mail for a mail without headers.
     """

@@ -20,6 +20,7 @@ METADATA = {
     "creation-date": "created",
     "language": "language",
 }
+BLANK_LINES = re.compile(r"\n\s*\n")
 MAX_DEPTH = 60
 MAX_SPACES = 80  # of one element that stands for several spaces
 FRACTION = re.compile(r"(?<=:\d\d)\.\d+")  # of a second, with nine digits
@@ -69,7 +70,7 @@ class _OdfRenderer:
             if name == "h":
                 self._builder.heading(int(attribute(child, "outline-level") or 1), _text(child))
             elif name == "p":
-                self._builder.block(_text(child).strip())
+                self._builder.block(BLANK_LINES.sub("\n", _text(child).strip()))
             elif name in ("list-item", "list-header"):
                 self._render_item(child, depth)
             elif name == "table":
@@ -131,6 +132,8 @@ def _text(paragraph: Element) -> str:
             parts.append(f" ({one_line(' '.join(map(_text, _note_paragraphs(child))))})")
         elif name == "line-break":
             parts.append("\n")
+        elif name in ("p", "h"):  # of a text box
+            parts.append(f"\n{_text(child)}\n")
         elif name not in SKIPPED:
             parts.append(_text(child))
         parts.append(child.tail or "")

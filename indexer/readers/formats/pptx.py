@@ -10,17 +10,20 @@ from zipfile import ZipFile
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.zip_package import (
     attribute,
+    children,
     core_properties,
     local,
     open_zip,
     parse_xml,
     read_part,
     targets,
+    unescape,
     xml_part,
 )
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument
 
+VERTICAL_TAB = "\v"  # a line break in PowerPoint
 MAX_CATEGORIES = 200  # of a chart
 PRESENTATION = "ppt/presentation.xml"
 IGNORED_PLACEHOLDERS = frozenset(("dt", "ftr", "sldNum", "hdr", "sldImg"))  # placeholders for date, footer and number
@@ -34,9 +37,11 @@ def parse_pptx(data: bytes, options: ReadOptions) -> ParsedDocument:
         title = about.pop("title", "")
         builder = TextBuilder("" if title.lower() in NO_TITLE else title)
         slides = list(_slides(archive))
-        for number, slide in enumerate(slides, start=1):
+        roots = (parse_xml(read_part(archive, slide)) for slide in slides)
+        shown = [number for number, root in enumerate(roots, start=1) if root.get("show") not in ("0", "false")]
+        for number in shown or range(1, len(slides) + 1):  # a presentation of hidden slides alone is read whole
             builder.location(f"slide {number}", clear_headings=True)
-            _render_slide(archive, slide, builder)
+            _render_slide(archive, slides[number - 1], builder)
     return builder.build(**about, pages=float(len(slides)))
 
 
@@ -52,7 +57,7 @@ def _slides(archive: ZipFile) -> Iterator[str]:
 
 def _render_slide(archive: ZipFile, part: str, builder: TextBuilder) -> None:
     root = parse_xml(read_part(archive, part))
-    shapes = [element for element in root.iter() if local(element) in ("sp", "graphicFrame")]
+    shapes = list(_shapes(root))
     titles = [shape for shape in shapes if _placeholder(shape) in ("title", "ctrTitle")]
     for shape in titles:
         heading = one_line(" ".join(_paragraphs(shape)))
@@ -70,6 +75,17 @@ def _render_slide(archive: ZipFile, part: str, builder: TextBuilder) -> None:
     for name in parts:
         if "/notesSlide" in name:
             _render_notes(_root(archive, name), builder)
+
+
+def _shapes(root: Element) -> Iterator[Element]:
+    """Yield the shapes in order; of alternatives, the chosen ones."""
+    stack = [root]
+    while stack:
+        element = stack.pop()
+        if local(element) in ("sp", "graphicFrame"):
+            yield element
+        else:
+            stack.extend(reversed(list(children(element))))
 
 
 def _root(archive: ZipFile, part: str) -> Element:
@@ -115,9 +131,9 @@ def _render_lines(lines: list[str], builder: TextBuilder) -> None:
 def _paragraphs(shape: Element) -> Iterator[str]:
     for paragraph in shape.iter():
         if local(paragraph) == "p":
-            text = "".join(
-                "\n" if local(run) == "br" else run.text or "" for run in paragraph.iter() if local(run) in "t br"
-            )
+            runs = (run for run in paragraph.iter() if local(run) in ("t", "br"))
+            text = "".join("\n" if local(run) == "br" else unescape(run.text or "") for run in runs)
+            text = text.replace(VERTICAL_TAB, "\n")
             if text.strip():
                 yield text.strip()
 

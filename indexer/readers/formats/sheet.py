@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
+from zipfile import ZipFile
 
 import python_calamine as calamine
 
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.detect import is_text
 from indexer.readers.formats.format_table import HEAD_BYTES
+from indexer.readers.formats.sheet_numbers import NumberFormat, shown_cells
 from indexer.readers.formats.sheet_text import parse_text_sheet
-from indexer.readers.formats.zip_package import core_properties, open_zip
+from indexer.readers.formats.zip_package import core_properties, open_zip, unescape
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 from retrieval.errors import BadDocument
 
-MAX_WHOLE_FLOAT = 1e15  # a larger float keeps its decimal point
+PLAIN = NumberFormat()
 
 
 def parse_sheet(data: bytes, options: ReadOptions) -> ParsedDocument:
-    """Parse a spreadsheet (xlsx, xlsb, xls, ods), or the text that programs save under these names."""
+    """Parse a spreadsheet (xlsx, xlsb, xls, ods), or text under such a name."""
     if is_text(data[:HEAD_BYTES]):
         return parse_text_sheet(data, options)
-    about: dict[str, str] = {}
-    if data.startswith(b"PK"):
-        with open_zip(data, options.limits) as archive:
-            about = core_properties(archive)
+    with contextlib.ExitStack() as stack:
+        archive = stack.enter_context(open_zip(data, options.limits)) if data.startswith(b"PK") else None
+        return _parse_book(data, archive, options)
+
+
+def _parse_book(data: bytes, archive: ZipFile | None, options: ReadOptions) -> ParsedDocument:
+    about = core_properties(archive) if archive else {}
     try:
         book = calamine.load_workbook(io.BytesIO(data))
         builder = TextBuilder(about.pop("title", ""))
@@ -38,7 +44,7 @@ def parse_sheet(data: bytes, options: ReadOptions) -> ParsedDocument:
             sheet = book.get_sheet_by_name(name)
             if sheet.height * sheet.width > remaining:
                 raise BadDocument(f"sheet {name!r} has {sheet.height:,} × {sheet.width:,} cells, too many; split it")
-            builder.rows(_rows(sheet))
+            builder.rows(_rows(sheet, shown_cells(archive, name) if archive else {}))
             remaining = options.limits.text_bytes - builder.length
     except (calamine.CalamineError, ValueError) as error:
         raise BadDocument(f"damaged or protected spreadsheet: {error}") from error
@@ -52,23 +58,35 @@ def _visible_sheets(book: Any) -> list[str]:
     return visible or [sheet.name for sheet in sheets]
 
 
-def _rows(sheet: Any) -> Iterator[list[str]]:
-    for row in sheet.iter_rows():
-        cells = [_cell_text(cell) for cell in row]
+def _rows(sheet: Any, shown: Mapping[tuple[int, int], NumberFormat | str]) -> Iterator[list[str]]:
+    for number, row in enumerate(sheet.iter_rows()):
+        cells = [_cell_text(cell, shown.get((number, column))) for column, cell in enumerate(row)]
         while cells and not cells[-1]:
             cells.pop()
         if cells:
             yield cells
 
 
-def _cell_text(cell: object) -> str:
-    """Return a cell's value as a spreadsheet program shows it."""
+def _cell_text(cell: object, shown: NumberFormat | str | None) -> str:
+    """Return a cell's value as shown; `shown` is its format or its error."""
+    if isinstance(shown, str):
+        return shown
+    if isinstance(cell, bool):
+        return str(cell).upper()
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < MAX_WHOLE_FLOAT else repr(cell)
+        return (shown or PLAIN).show(cell)
     if isinstance(cell, datetime):
         return cell.isoformat(" ").removesuffix(" 00:00:00")
     if isinstance(cell, date | time):
         return cell.isoformat()
     if isinstance(cell, timedelta):
-        return str(cell)
-    return "" if cell is None else str(cell)
+        return _hours(cell)
+    return "" if cell is None else unescape(str(cell))
+
+
+def _hours(length: timedelta) -> str:
+    """Return a length of time in hours, as spreadsheets show it: 42:00."""
+    seconds = round(abs(length.total_seconds()))
+    sign = "-" if length < timedelta(0) else ""
+    rest = f":{seconds % 60:02}" if seconds % 60 else ""
+    return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02}{rest}"

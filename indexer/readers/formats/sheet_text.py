@@ -39,7 +39,7 @@ def parse_text_sheet(data: bytes, options: ReadOptions) -> ParsedDocument:
 
 
 def _cells(row: Element) -> Iterator[str]:
-    """Yield the cells of a row; `Index` and `MergeAcross` tell of cells that are left out."""
+    """Yield the cells of a row; `Index` tells of empty cells before a cell."""
     column = 1
     for cell in row.iterfind("./{*}Cell"):
         index = attribute(cell, "Index")

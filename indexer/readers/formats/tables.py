@@ -145,7 +145,7 @@ class _TableLines:
         return line
 
     def delimiter(self) -> str:
-        """Return the delimiter, from the first line that is not blank; consume a line that names it."""
+        """Return the delimiter of the first filled line; drop a line that names it."""
         while (start := next(self._lines, "")) and not start.strip(BLANK_CELLS):
             self.number += 1
         if named := NAMED_DELIMITER.match(start):
@@ -156,7 +156,7 @@ class _TableLines:
 
 
 def _checked_rows(lines: _TableLines, path: str) -> Iterator[TableRow | BadDocument]:
-    """Yield the rows that have a filled cell, and an error for each row that cannot be read."""
+    """Yield each row with a filled cell, or the error of the row."""
     delimiter = lines.delimiter()
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -179,7 +179,7 @@ def _checked_rows(lines: _TableLines, path: str) -> Iterator[TableRow | BadDocum
 
 
 def _loose_cells(lines: list[str], delimiter: str) -> list[str]:
-    """Return the cells of a row with quotes inside quoted cells, plain or after a backslash."""
+    """Return the cells of a row with quotes inside quoted cells."""
     escape = "\\" if any('\\"' in line for line in lines) else None
     return next(csv.reader(lines, delimiter=delimiter, escapechar=escape), [])
 

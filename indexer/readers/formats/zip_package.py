@@ -7,6 +7,7 @@ import lzma
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from indexer.readers.base.options import ReadLimits
@@ -20,6 +21,7 @@ CORE_PROPERTIES = {
     "language": "language",
     "keywords": "keywords",
 }
+ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 ENTITY = re.compile(rb"<!ENTITY", re.IGNORECASE)
 ZIP_DAMAGE = (
     zipfile.BadZipFile,
@@ -85,6 +87,23 @@ def xml_part(archive: zipfile.ZipFile, name: str) -> ElementTree.Element | None:
 def local(element: ElementTree.Element) -> str:
     """Return the element's name without its namespace; "" for a comment."""
     return element.tag.rsplit("}", 1)[-1] if isinstance(element.tag, str) else ""
+
+
+def children(element: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    """Yield the children; of `mc:AlternateContent`, the first branch with text."""
+    for child in element:
+        if local(child) != "AlternateContent":
+            yield child
+        elif branches := list(child):
+            chosen = next(
+                (branch for branch in branches if any(local(part) == "t" for part in branch.iter())), branches[0]
+            )
+            yield from children(chosen)
+
+
+def unescape(text: str) -> str:
+    """Return `text` of an office file with its escaped characters (`_x000D_`)."""
+    return ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), text) if "_x" in text else text
 
 
 def attribute(element: ElementTree.Element, name: str) -> str:

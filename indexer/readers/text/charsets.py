@@ -1,4 +1,4 @@
-"""Decode bytes: by mark, escape sequences, as UTF-8, as declared, else by likelihood."""
+"""Decode bytes: by mark, escapes, as UTF-8, as declared, else by likelihood."""
 
 from __future__ import annotations
 

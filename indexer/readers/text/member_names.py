@@ -40,7 +40,7 @@ SHORT_RUN = 2  # bytes; longer runs beyond ASCII are words of another script
 
 
 def member_names(raw: Sequence[bytes]) -> list[str]:
-    """Return the names of the members of one archive; those that are not UTF-8 share an encoding."""
+    """Return the names of an archive's members; those not in UTF-8 share a codec."""
     legacy = b"/".join(name for name in raw if not _is_utf8(name))
     encoding = _likeliest(legacy) if legacy else DEFAULT
     return [name.decode("utf-8" if _is_utf8(name) else encoding, "replace") for name in raw]
@@ -65,7 +65,7 @@ def _likeliest(names: bytes) -> str:
 
 
 def _is_western(names: bytes) -> bool:
-    """Check whether the bytes beyond ASCII are single letters in words of ASCII letters."""
+    """Check whether the high bytes are single letters in words of ASCII."""
     runs = HIGH_RUN.findall(names)
     inside = sum(len(run) <= SHORT_RUN and bool(before or after) for before, run, after in runs)
     return inside > 0.6 * len(runs)

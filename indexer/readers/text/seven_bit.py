@@ -1,4 +1,4 @@
-"""Find and decode text in 7-bit encodings: ISO-2022, HZ (RFC 1843) and UTF-7 (RFC 2152).
+"""Decode 7-bit text: ISO-2022, HZ (RFC 1843) and UTF-7 (RFC 2152).
 
 Such a text consists of ASCII bytes, so it is valid UTF-8 too; its escape sequences tell it.
 """

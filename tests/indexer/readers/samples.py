@@ -86,8 +86,8 @@ def scanned(pages: list[list[str]], *, turned: bool = False) -> bytes:
     return b"%PDF-1.4\n" + body + b"trailer << /Root 1 0 R >>\n%%EOF"
 
 
-def workbook() -> bytes:
-    """Return a workbook with a visible and a hidden sheet."""
+def workbook(rows: str = "", formats: str = "", styles: str = "") -> bytes:
+    """Return a workbook with a visible sheet, with `rows` if they are given, and a hidden sheet."""
     spaces = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     cell = '<c r="A1" t="inlineStr"><is><t>%s</t></is></c>'
     sheet = f'<worksheet {spaces}><sheetData><row r="1">{cell}</row></sheetData></worksheet>'
@@ -101,7 +101,10 @@ def workbook() -> bytes:
         "_rels/.rels": f'<Relationships xmlns="{package}">{main}</Relationships>',
         "xl/workbook.xml": f"<workbook {spaces} {RELS}><sheets>{sheets}</sheets></workbook>",
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}">{links}</Relationships>',
-        "xl/worksheets/1.xml": sheet % "seen",
+        "xl/worksheets/1.xml": f"<worksheet {spaces}><sheetData>{rows}</sheetData></worksheet>"
+        if rows
+        else sheet % "seen",
+        "xl/styles.xml": f"<styleSheet {spaces}><numFmts>{formats}</numFmts><cellXfs>{styles}</cellXfs></styleSheet>",
         "xl/worksheets/2.xml": sheet % "unseen",
     }
     return packed(parts)
@@ -176,3 +179,15 @@ def samples() -> dict[str, bytes]:
         "d.zip": packed({"a.txt": "text", "b.md": "# x"}),
         "d.tar": tar_file({"a.txt": "text", "b.md": "# x"}),
     }
+
+
+def with_part(data: bytes, parts: dict[str, bytes]) -> bytes:
+    """Return a zip archive with further parts, and with all namespaces in its main part."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(buffer, "w") as archive:
+        for name in source.namelist():
+            text = source.read(name).replace(WORD.encode(), f'{WORD} {RELS} xmlns:mc="m"'.encode())
+            archive.writestr(name, text)
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.indexer.readers.reading import headed, read_one
-from tests.indexer.readers.samples import WORD, packed, paragraph, word_file
+from tests.indexer.readers.samples import WORD, packed, paragraph, with_part, word_file
 
 
 def test_docx(tmp_path: Path) -> None:
@@ -55,3 +57,44 @@ def test_docx_notes_have_no_heading(tmp_path: Path) -> None:
     parts = {"word/document.xml": body, "word/styles.xml": styles, "word/footnotes.xml": note}
     (tmp_path / "d.docx").write_bytes(packed({"[Content_Types].xml": "<Types/>", **parts}))
     assert headed(read_one(tmp_path / "d.docx")) == [("Last", "", "Last"), ("notes", "", "said so")]
+
+
+BOX = "<w:txbxContent>" + paragraph("Boxed") + paragraph("words") + "</w:txbxContent>"
+CHOICE = f"<mc:AlternateContent><mc:Choice>{BOX}</mc:Choice><mc:Fallback>{BOX}</mc:Fallback></mc:AlternateContent>"
+RUN = "<w:r><w:t>Summary</w:t></w:r>"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (f"<w:p><w:r>{BOX}</w:r>{RUN}</w:p>", "Boxed\nwords\nSummary"),
+        (f"<w:p><w:r>{CHOICE}</w:r>{RUN}</w:p>", "Boxed\nwords\nSummary"),
+        (f"<w:tbl><w:tr><w:tc><w:p>{RUN}<w:r>{CHOICE}</w:r></w:p></w:tc></w:tr></w:tbl>", "Summary Boxed words"),
+        (f"<w:p><w:r>{CHOICE.replace('mc:Choice', 'mc:Fallback')}</w:r></w:p>", "Boxed\nwords"),
+    ],
+)
+def test_text_boxes_are_read_once_and_stand_apart(tmp_path: Path, body: str, text: str) -> None:
+    (tmp_path / "d.docx").write_bytes(with_part(word_file(body), {}))
+    assert read_one(tmp_path / "d.docx").text == text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.html", "<h1>Weir report</h1><p>Mended in May.</p>"),
+        ("a.txt", "Weir report\n\nMended in May."),
+        ("a.mht", "MIME-Version: 1.0\nContent-Type: text/html\n\n<h1>Weir report</h1><p>Mended in May.</p>"),
+        ("a.docx", ""),
+    ],
+)
+def test_embedded_files_are_part_of_the_text(tmp_path: Path, name: str, content: str) -> None:
+    inner = word_file(paragraph("Weir report", "S1") + paragraph("Mended in May."))
+    links = f'<Relationships><Relationship Id="r" Target="/word/{name}"/></Relationships>'
+    parts = {f"word/{name}": content.encode() or inner, "word/_rels/document.xml.rels": links.encode()}
+    (tmp_path / "d.docx").write_bytes(with_part(word_file(f'{paragraph("Before")}<w:altChunk r:id="r"/>'), parts))
+    assert read_one(tmp_path / "d.docx").text == "Before\n\nWeir report\n\nMended in May."
+
+
+def test_an_embedded_file_without_a_reader_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "d.docx").write_bytes(with_part(word_file(f'{paragraph("Before")}<w:altChunk r:id="r"/>'), {}))
+    assert read_one(tmp_path / "d.docx").metadata["unread_parts"] == 1

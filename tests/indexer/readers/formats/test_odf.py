@@ -55,3 +55,9 @@ def test_odt_notes_nested_lists_and_tables(tmp_path: Path) -> None:
     document = read_one(odt(tmp_path, body, about))
     assert document.text == "Fact (said so).\n- outer\n- inner\n\na | deep"
     assert document.metadata["created"] == "2024-01-02T03:04:05"
+
+
+def test_text_boxes_stand_apart(tmp_path: Path) -> None:
+    box = "<text:box><text:p>Boxed</text:p><text:p>words</text:p></text:box>"
+    document = read_one(odt(tmp_path, f"<text:p>{box}Summary</text:p>"))
+    assert document.text == "Boxed\nwords\nSummary"

@@ -65,3 +65,35 @@ def test_slides_with_diagrams_and_charts(tmp_path: Path) -> None:
     document = read_one(tmp_path / "s.pptx")
     assert document.text == "First\n\nstep one\nstep two\n\nTurnover\nEast | West"
     assert [(s.location, s.heading) for s in document.sections] == [("slide 1", ""), ("slide 2", "")]
+
+
+def presentation(*slides: str) -> bytes:
+    links = "".join(f'<R Id="r{number}" Target="slides/{number}.xml"/>' for number in range(len(slides)))
+    ids = "".join(f'<p:sldId r:id="r{number}"/>' for number in range(len(slides)))
+    parts = {f"ppt/slides/{number}.xml": slide for number, slide in enumerate(slides)}
+    show = f"<p:show {SLIDE} {RELS}><p:sldIdLst>{ids}</p:sldIdLst></p:show>"
+    relations = f"<R>{links}</R>"
+    names = {"ppt/presentation.xml": show, "ppt/_rels/presentation.xml.rels": relations}
+    return packed({"[Content_Types].xml": "<Types/>", **names, **parts})
+
+
+def slide_of(body: str, attributes: str = "") -> str:
+    return f'<p:sld {SLIDE} {DRAW} xmlns:mc="m" {attributes}><p:cSld><p:spTree>{body}</p:spTree></p:cSld></p:sld>'
+
+
+def shape(text: str) -> str:
+    return f"<p:sp><p:nvSpPr><p:nvPr/></p:nvSpPr><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:sp>"
+
+
+def test_hidden_slides_alternatives_and_line_breaks(tmp_path: Path) -> None:
+    once = shape("Chosen once")
+    choice = (
+        f"<mc:AlternateContent><mc:Choice>{once}</mc:Choice><mc:Fallback>{once}</mc:Fallback></mc:AlternateContent>"
+    )
+    hidden, seen = slide_of(shape("unseen"), 'show="0"'), slide_of(choice + shape("first_x000B_second"))
+    (tmp_path / "s.pptx").write_bytes(presentation(hidden, seen))
+    document = read_one(tmp_path / "s.pptx")
+    assert document.text == "Chosen once\n\nfirst\nsecond"
+    assert [section.location for section in document.sections] == ["slide 2"]
+    (tmp_path / "h.pptx").write_bytes(presentation(hidden))
+    assert read_one(tmp_path / "h.pptx").text == "unseen"
