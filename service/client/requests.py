@@ -213,7 +213,7 @@ def read_answer(call: Call[T], response: httpx.Response) -> T:
     try:
         return call.read(response)
     except ValueError as error:
-        detail = f"{response.url} did not answer as the service does; check the address"
+        detail = f"{response.url} does not answer as the service does; it may be another server: check the address"
         raise ServiceError(response.status_code, detail, "not_understood") from error
 
 
