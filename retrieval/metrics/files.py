@@ -226,7 +226,7 @@ def _trec_qrels(path: Path, lines: NumberedLines) -> Qrels:
 
 
 def _is_header(number: int, value: str) -> bool:
-    """Check whether line `number` names the columns: no number is in `value`."""
+    """Check whether line 1 names the columns: `value` does not start like a number."""
     return number == 1 and _NUMBER_START.match(value) is None
 
 

@@ -35,7 +35,7 @@ class PooledDocument:
 def pool_documents(
     runs: Sequence[RetrievalRun], topics: Sequence[Topic], depth: int, *, judged: Qrels | None = None, seed: int = 0
 ) -> dict[str, list[str]]:
-    """Return query → documents that any run's first `depth` has, in random order."""
+    """Return query → unjudged documents of the runs' first `depth`, in random order."""
     if depth < 1:
         raise InputError(f"depth is {depth}; pool at least the first document of each run")
     rng = np.random.default_rng(seed)
@@ -95,7 +95,7 @@ def read_pool(path: Path) -> tuple[PooledDocument, ...]:
 
 
 class JudgingSession:
-    """A person judges a pool: grade, skip, undo.  Earlier judgments are kept."""
+    """The judging of a pool: grade, skip, undo.  Earlier judgments are kept."""
 
     def __init__(self, pool: Sequence[PooledDocument], before: Qrels | None = None) -> None:
         self._judgments = {query: dict(documents) for query, documents in (before.judgments if before else {}).items()}

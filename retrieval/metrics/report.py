@@ -36,7 +36,7 @@ class ReportData:
 
 
 def hardest_queries(report: ReportData, count: int = HARDEST) -> list[str]:
-    """Return answerable queries with the lowest mean of the deciding measure."""
+    """Return queries with relevant documents, the lowest mean measure first."""
     measure = next(iter(report.evaluations[0].values))
     values = np.mean([evaluation.values[measure].per_query for evaluation in report.evaluations], axis=0)
     queries = report.evaluations[0].queries

@@ -54,7 +54,7 @@ def randomization_p(differences: Matrix, *, rounds: int = ROUNDS, seed: int = 0)
 
 
 def t_test_p(differences: Matrix) -> Column:
-    """Return two-sided p of Student's paired t test; 1.0 if all differences are 0."""
+    """Return two-sided p of Student's paired t test; 1.0 if all values are 0."""
     from scipy.special import stdtr
 
     queries = len(differences)
@@ -76,7 +76,7 @@ def effect_size(differences: Matrix) -> Column:
 
 
 def detectable_difference(differences: Matrix, *, power: float = POWER, alpha: float = ALPHA) -> Column:
-    """Return the smallest true difference that so many queries of this variance show."""
+    """Return the smallest true difference that so many queries detect with `power`."""
     from scipy.special import stdtrit
 
     queries = len(differences)

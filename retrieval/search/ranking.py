@@ -61,7 +61,7 @@ def rank_by_field(
 
 
 def matching_documents(ranker: PassageRanker, reader: IndexReader, min_score: float | None) -> Bitmap:
-    """Return the documents with a matching passage of `min_score`, (documents,)."""
+    """Return documents with a matching passage of at least `min_score`, (documents,)."""
     rows = np.flatnonzero(ranker.matches())
     if min_score is not None:
         rows = rows[ranker.score(rows).score >= min_score]
