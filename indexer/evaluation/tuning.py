@@ -23,7 +23,7 @@ from retrieval.metrics.measures import depth_needed, parse_measures
 from retrieval.metrics.run_queries import ProgressCallback, run_queries
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.metrics.tuning import QueryValues, Settings, TuningResult, tune
-from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS
+from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest, Vectors
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retrieval.commands.options import CollectionArgument, named_mode
-from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS, PARAMETERS
+from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.types import SearchRequest
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 

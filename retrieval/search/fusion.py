@@ -1,19 +1,16 @@
-"""Fusion: one ranking of passages from one or several retrievers.
-
-`FUSIONS` lists the fusion methods.  Request checks, the wire schema, the command line, tuning and the searcher read it.
-"""
+"""Fusion: one ranking of passages from one or several retrievers; fusion_methods.py lists the methods."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.protocols import Retriever
-from retrieval.types import Bitmap, Mode, Ranking, Rows, Scores, SearchRequest
+from retrieval.types import Bitmap, Mode, Ranking, Rows, Scores
 
 Values = NDArray[np.float64]
 
@@ -216,64 +213,3 @@ def _matching(retrievers: Sequence[Retriever], parts: Mapping[str, Scores]) -> B
         return None
     matching: Bitmap = np.logical_or.reduce([parts[each.name] > 0 for each in retrievers])
     return matching
-
-
-@dataclass(frozen=True, slots=True)
-class FusionParameter:
-    """A parameter of a fusion method; `name` is its field of a search request."""
-
-    name: str
-    type: type[int] | type[float]
-    default: float
-    low: float
-    high: float
-    description: str
-    tuned: tuple[float, ...] = ()  # values that `attendex tune` tries; empty when it leaves the parameter alone
-
-    def contains(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-
-@dataclass(frozen=True, slots=True)
-class Fusion:
-    """A fusion method; `fuse` takes retrievers, allowed live rows and parameters."""
-
-    name: str
-    description: str
-    parameters: tuple[FusionParameter, ...]
-    fuse: Callable[..., PassageRanker]
-
-    def default(self, parameter: str) -> float:
-        return next(each.default for each in self.parameters if each.name == parameter)
-
-
-def _fuse_scores(retrievers: Sequence[Retriever], allowed: Bitmap, *, weight: float) -> PassageRanker:
-    return ConvexFusion(retrievers, shares_of(weight, retrievers), allowed)
-
-
-def _fuse_ranks(retrievers: Sequence[Retriever], allowed: Bitmap, *, weight: float, rrf_k: int) -> PassageRanker:
-    return ReciprocalRankFusion(retrievers, shares_of(weight, retrievers), allowed, rrf_k=rrf_k)
-
-
-_WEIGHT = FusionParameter("weight", float, 0.7, 0, 1, "dense share of the fused score")
-_TENTHS = tuple(step / 10 for step in range(11))
-
-DEFAULT_FUSION = SearchRequest("").fusion
-FUSIONS: Mapping[str, Fusion] = {
-    each.name: each
-    for each in (
-        Fusion("convex", "weighted sum of the scores", (replace(_WEIGHT, tuned=_TENTHS),), _fuse_scores),
-        Fusion(
-            "rrf",
-            "sum of reciprocal ranks",
-            (
-                replace(_WEIGHT, default=0.5),
-                FusionParameter("rrf_k", int, 60, 1, 10_000, "constant of reciprocal rank fusion"),
-            ),
-            _fuse_ranks,
-        ),
-    )
-}
-PARAMETERS: Mapping[str, FusionParameter] = {  # of all methods
-    each.name: each for fusion in FUSIONS.values() for each in fusion.parameters
-}

@@ -13,7 +13,8 @@ from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import parse_query
 from retrieval.index.metadata.facets import facet_type, sort_type
 from retrieval.index.metadata.filters import known_field
-from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS, PassageRanker, SingleRanker
+from retrieval.search.fusion import PassageRanker, SingleRanker
+from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from retrieval.search.readability import DenseWeight, Readability, dense_weight
 from retrieval.search.retrievers import RETRIEVERS, RetrieverQuery, RetrieverType
 from retrieval.types import Bitmap, Mode, SearchRequest

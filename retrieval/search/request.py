@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from retrieval.errors import BadQuery
-from retrieval.search.fusion import FUSIONS, PARAMETERS
+from retrieval.search.fusion_methods import FUSIONS, PARAMETERS
 from retrieval.types import Mode, SearchRequest
 
 MAX_DEPTH = 10_000  # offset + k

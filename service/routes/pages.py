@@ -11,7 +11,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS
+from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 
 router = APIRouter(tags=["pages"], include_in_schema=False)
 

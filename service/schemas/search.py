@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS, PARAMETERS
+from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from service.schemas.base import Answer, RequestBody, WholeNumber, examples
 
 

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from retrieval import types
-from retrieval.search.fusion import DEFAULT_FUSION, FUSIONS
+from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from service.client import SearchOptions
 from service.schemas import collections, search
 from service.schemas.collections import CollectionDetails

@@ -31,7 +31,7 @@ from retrieval.metrics.run_queries import (
 )
 from retrieval.metrics.runs import RetrievalRun, Topic
 from retrieval.search.evaluated.http_collection import open_remote
-from retrieval.search.fusion import PARAMETERS
+from retrieval.search.fusion_methods import PARAMETERS
 from retrieval.search.searcher import open_searcher
 from retrieval.types import Document, EncoderFingerprint, Mode, SearchRequest
 

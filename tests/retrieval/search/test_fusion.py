@@ -8,9 +8,6 @@ import numpy as np
 import pytest
 
 from retrieval.search.fusion import (
-    DEFAULT_FUSION,
-    FUSIONS,
-    PARAMETERS,
     ConvexFusion,
     ReciprocalRankFusion,
     SingleRanker,
@@ -19,7 +16,8 @@ from retrieval.search.fusion import (
     shares_of,
     union,
 )
-from retrieval.types import Bitmap, Ranking, Rows, Scores
+from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
+from retrieval.types import Bitmap, Ranking, Rows, Scores, SearchRequest
 
 
 class ListedRetriever:
@@ -109,6 +107,7 @@ def test_reciprocal_rank_fusion_of_three() -> None:
 
 def test_the_table_names_every_parameter_once() -> None:
     assert list(FUSIONS) == ["convex", "rrf"]
+    assert SearchRequest("").fusion == DEFAULT_FUSION
     assert DEFAULT_FUSION in FUSIONS
     assert list(PARAMETERS) == ["weight", "rrf_k"]
     assert (FUSIONS["convex"].default("weight"), FUSIONS["rrf"].default("weight")) == (0.7, 0.5)
