@@ -20,11 +20,11 @@ from indexer.building.deduplicated_encoding import DeduplicatedEncoder
 from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.source_reading import (
     BuildTally,
+    UnreadFiles,
     batch_documents,
     is_folder_of_files,
     read_documents,
 )
-from indexer.building.sync import UnreadFiles, delete_unseen
 from indexer.readers import FileOutcome, ReadOptions, check_source, find_beir_corpus, printable
 from indexer.writing.pending_generation import WriterCounts
 from indexer.writing.writer import Writer
@@ -187,8 +187,23 @@ def _index_sources(
     if not tally.read and (settings.sync or not writer.generation):
         raise InputError(f"{', '.join(map(str, sources))}: no document could be read, so nothing was changed")
     if settings.sync:
-        delete_unseen(writer, unread, tally)
+        _delete_unseen(writer, tally, unread.count_known(writer.path))
     return tally
+
+
+def _delete_unseen(writer: Writer, tally: BuildTally, unread_files: int) -> None:
+    """Delete the documents that the sources lack, if all sources could be read."""
+    if tally.bad:
+        tally.kept_unseen = True
+    elif unread_files:
+        tally.kept_unseen = True
+        tally.problems.insert(
+            0,
+            f"{unread_files:,} file(s) whose documents may be in the collection gave no document this time; repair "
+            "them, or leave them out with --exclude",
+        )
+    else:
+        writer.delete_unseen()
 
 
 def _report(
@@ -260,7 +275,6 @@ def _changed(documents: list[Document], writer: Writer, settings: BuildSettings,
     except InputError as error:
         if len(documents) == 1:
             tally.record_bad(error, skip=settings.skip_bad)
-            tally.rejected.add(documents[0].id)
             return []
         parts = _split_batch(documents, writer)
         return [document for part in parts for document in _changed(part, writer, settings, tally)]

@@ -90,7 +90,7 @@ def show_build(report: BuildReport) -> None:
         highlight=False,
     )
     if report.kept_unseen:
-        console.print("documents were kept that unreadable files may hold", style="yellow")
+        console.print("nothing was deleted, since some sources could not be read", style="yellow")
     if report.schema:
         fields = ", ".join(f"{name} ({kind})" for name, kind in report.schema.items())
         console.print(f"fields: {fields}", markup=False, highlight=False)

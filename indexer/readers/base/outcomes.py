@@ -75,8 +75,7 @@ class FileReport:
         self._file: TextIO | None = None
         self.counts: Counter[FileStatus] = Counter()
         self.bad = 0  # lines, rows and members of all files
-        self._failed: list[FileOutcome] = []  # the first files that failed or had bad lines
-        self._others: list[FileOutcome] = []  # the first files that were skipped
+        self.troubled: list[FileOutcome] = []  # the first files that were skipped, failed or had bad lines
 
     def __enter__(self) -> FileReport:
         if self._path is not None:
@@ -91,17 +90,11 @@ class FileReport:
     def __call__(self, outcome: FileOutcome) -> None:
         self.counts[outcome.status] += 1
         self.bad += outcome.bad
-        listed = self._others if outcome.status is FileStatus.SKIPPED else self._failed
-        if outcome.reason and len(listed) < MAX_LISTED_FILES:
-            listed.append(outcome)
+        if outcome.reason and len(self.troubled) < MAX_LISTED_FILES:
+            self.troubled.append(outcome)
         if self._path is not None and self._file is not None:
             with storage_errors(self._path):
                 self._file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
-
-    @property
-    def troubled(self) -> list[FileOutcome]:
-        """The first files with a problem: failed ones, those with bad lines, skipped ones."""
-        return sorted(self._failed, key=lambda outcome: outcome.status is not FileStatus.FAILED) + self._others
 
     @property
     def failed(self) -> bool:

@@ -37,7 +37,7 @@ from retrieval.util.files import take_lock
 def waiting(monkeypatch: pytest.MonkeyPatch) -> Event:
     """Return an event that is set as soon as a thread waits for a lock."""
     event = Event()
-    try_lock = file_steps._try_lock
+    try_lock = file_steps.try_lock
 
     def try_and_tell(descriptor: int, path: Path) -> bool:
         locked = try_lock(descriptor, path)
@@ -45,7 +45,7 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> Event:
             event.set()
         return locked
 
-    monkeypatch.setattr(file_steps, "_try_lock", try_and_tell)
+    monkeypatch.setattr(file_steps, "try_lock", try_and_tell)
     return event
 
 
