@@ -92,7 +92,7 @@ def _id(record: Mapping[str, Any], field: str) -> str:
     if value is None or value == "":
         known = _known_fields(record)
         raise BadDocument(f"no id: field {field!r} is missing or empty (fields: {known}); name another with --id-field")
-    raise BadDocument(f"id {_shown(str(value))} is neither a string nor an integer")
+    raise BadDocument(f"id {repr(value)[:MAX_SHOWN_CHARACTERS]} is neither a string nor an integer")
 
 
 def _known_fields(record: Mapping[str, Any]) -> str:
