@@ -60,7 +60,7 @@ def test_a_silent_hub_delays_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(EncoderError, match="'someone/else' is not on this machine and is being fetched"):
             encoders.get("someone/else")
     assert encoders.get("all-MiniLM-L6-v2")
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 25  # the hub is silent for 30 s
     answers.set()
     eventually(lambda: "does not answer" in reason(encoders))
 
