@@ -1,4 +1,4 @@
-"""Fusion: one ranking of passages from one or several retrievers; fusion_methods.py lists the methods."""
+"""Fusion: one ranking of passages from one or several retrievers."""
 
 from __future__ import annotations
 

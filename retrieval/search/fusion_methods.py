@@ -1,6 +1,6 @@
-"""The table of fusion methods: request checks, wire schema, command line, client and tuning read it.
+"""The table of fusion methods.
 
-This module imports no numpy, so that the Python client stays light.
+Request checks, wire schema, command line, client and tuning read it.  This module imports no numpy, so that the Python client stays light.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def open_paths() -> frozenset[str]:
 
 @cache
 def _page() -> bytes:
-    """Return the page with the bounds and the default of the fusion weight, which its slider needs."""
+    """Return the page with the bounds and default of its weight slider."""
     weight = next(each for each in FUSIONS[DEFAULT_FUSION].parameters if each.name == "weight")
     values = json.dumps({"low": weight.low, "high": weight.high, "default": weight.default})
     template = (files("service") / "templates" / "page.html").read_text(encoding="utf-8")

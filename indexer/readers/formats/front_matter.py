@@ -86,7 +86,7 @@ def _parse_each_field(yaml: str) -> dict[str, Any] | None:
 
 
 def _load_yaml(yaml: str) -> Any:
-    """Return the values of a YAML text. Raises ValueError if it is damaged or too large."""
+    """Return the values of a YAML text. Raises ValueError if it is unusable."""
     from yaml import BaseLoader, YAMLError, compose
 
     try:

@@ -216,7 +216,7 @@ def _heading(lines: list[str], position: int) -> _Heading | None:
 
 
 def plain_text(text: str) -> str:
-    """Return `text` without escapes and without the marks of roles, links and emphasis."""
+    """Return `text` without escapes and marks of roles, links and emphasis."""
     return INLINE.sub(_plain_match, text)
 
 
