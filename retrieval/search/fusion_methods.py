@@ -1,6 +1,7 @@
 """The table of fusion methods.
 
-Request checks, wire schema, command line, client and tuning read it.  This module imports no numpy, so that the Python client stays light.
+Request checks, wire schema, command line, client and tuning read it.  This module imports no numpy, so that the Python
+client stays light.
 """
 
 from __future__ import annotations
