@@ -138,7 +138,7 @@ def test_the_service_is_not_asked_before_it_says(visit: Any, site: str) -> None:
     page.wait_for_selector(".hit")
     page.route("**/search", lambda route: route.fulfill(status=429, headers={"Retry-After": "30"}, json=BUSY))
     asked: list[Any] = []
-    page.on("request", lambda request: "flour" in (request.post_data or "") and asked.append(request.url))
+    page.on("request", lambda request: '"query":"flour"' in (request.post_data or "") and asked.append(request.url))
     page.fill("#q", "flour")
     page.wait_for_selector("text=the queue is full")
     page.wait_for_timeout(1500)

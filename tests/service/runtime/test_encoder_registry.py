@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -51,16 +50,14 @@ def test_a_silent_hub_delays_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     encoders, answers = EncoderRegistry("auto", "auto"), threading.Event()
 
     def silent(_name: str) -> Path:
-        assert answers.wait(30)
+        assert answers.wait(60)  # a caller that waited for the hub would wait so long, and then fail
         raise EncoderError("the hub does not answer")
 
     monkeypatch.setattr(service.runtime.encoder_registry, "locate", silent)
-    started = time.monotonic()
     for _ in range(3):
         with pytest.raises(EncoderError, match="'someone/else' is not on this machine and is being fetched"):
             encoders.get("someone/else")
     assert encoders.get("all-MiniLM-L6-v2")
-    assert time.monotonic() - started < 25  # the hub is silent for 30 s
     answers.set()
     eventually(lambda: "does not answer" in reason(encoders))
 
