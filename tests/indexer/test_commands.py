@@ -231,7 +231,7 @@ def test_indexing_and_adding_wait_for_another_writer_as_long_as_they_are_told(
         refused = run(*command)
         assert refused.exit_code == 1
         assert "held by process" in refused.stderr
-    try_lock = file_steps._try_lock
+    try_lock = file_steps.try_lock
 
     def release_after_one_try(descriptor: int, path: Path) -> bool:
         locked = try_lock(descriptor, path)
@@ -240,5 +240,5 @@ def test_indexing_and_adding_wait_for_another_writer_as_long_as_they_are_told(
             monkeypatch.undo()
         return locked
 
-    monkeypatch.setattr(file_steps, "_try_lock", release_after_one_try)
+    monkeypatch.setattr(file_steps, "try_lock", release_after_one_try)
     assert answer("index", source, "--into", target, "--wait", 60)["replaced"] == 1
