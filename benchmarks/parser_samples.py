@@ -6,6 +6,8 @@ import json
 import zipfile
 from pathlib import Path
 
+from benchmarks.html_samples import write_pages
+
 PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 SHEET = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
@@ -19,6 +21,7 @@ SENTENCE = "The kettle boils at one hundred degrees, as every cook knows from lo
 def write_samples(folder: Path) -> None:
     """Write all samples. Their content is the same each time."""
     folder.mkdir(parents=True)
+    write_pages(folder)
     _zip(folder / "book.xlsx", _workbook())
     _zip(folder / "text.odt", _text())
     (folder / "guide.rst").write_text(RST + RST_BULK * REPEATS, "utf-8")

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import html_samples
 from benchmarks.parser_candidates import CANDIDATES, CODE, FORMATS, ParserCandidate
 from benchmarks.parser_samples import write_samples
 
@@ -53,6 +54,7 @@ def main() -> None:
     with PHRASES.open(encoding="utf-8") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             phrases[row["file"]].append(row["phrase"])
+    phrases |= html_samples.phrases()
     with tempfile.TemporaryDirectory() as made:
         write_samples(Path(made) / "made")
         for title, family in FAMILIES.items():

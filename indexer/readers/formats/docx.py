@@ -28,7 +28,7 @@ from retrieval.types import Document, MetadataValue
 
 HEADING_NAME = re.compile(r"^(?:heading|überschrift|titre|título|заголовок|标题|見出し)\s*(\d)$", re.IGNORECASE)
 CONTENTS_NAME = re.compile(r"^toc (?:\d|heading)$", re.IGNORECASE)
-SKIPPED_ELEMENTS = frozenset(("instrText", "delText", "del", "moveFrom", "pPr", "rPr", "tblPr", "sectPr"))
+SKIPPED_ELEMENTS = frozenset(("instrText", "delText", "del", "moveFrom", "pPr", "rPr", "tblPr", "sectPr", "rt"))
 LONG_CELL = 600  # characters; a table with a longer cell lays out the page
 MAX_DEPTH = 60
 LINE_END = Element("br")

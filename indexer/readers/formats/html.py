@@ -1,56 +1,24 @@
-"""HTML pages: remove boilerplate, render the text, read the metadata."""
+"""HTML pages: render the main content, read the metadata."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.front_matter import split_front_matter
-from indexer.readers.formats.html_tree import HtmlElement, HtmlPage, parse_page
+from indexer.readers.formats.html_content import main_content
+from indexer.readers.formats.html_tree import BLOCK_TAGS, HEADINGS, HtmlElement, HtmlPage, parse_page
 from indexer.readers.formats.records import metadata_from
 from indexer.readers.text.charsets import decode
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 
-BLOCK_TAGS = frozenset(
-    """
-    address article aside blockquote body center dd details dialog div dl dt fieldset figcaption figure footer form
-    header hgroup hr html li main nav ol p section summary table tbody td tfoot th thead tr ul caption
-    """.split()  # noqa: SIM905 -- forty quoted words would be harder to read
-)
-HEADINGS = {f"h{level}": level for level in range(1, 7)}
 LONG_CELL = 400  # characters; a table with a longer cell lays out the page
 SITE_SUFFIX = re.compile(r"\s+[|·•–—-]\s+[^|·•–—]{2,40}$")
 SPACE = re.compile(r"\s+")
 EMPTY_LINE = re.compile(r"\n[ \n]*\n")
 AUTHORS = ("author", "article:author", "dc.creator", "citation_author", "parsely-author")
 DATES = ("article:published_time", "date", "dc.date", "citation_publication_date", "publish-date", "last-modified")
-
-# Names of classes and ids of boilerplate.
-BOILERPLATE_NAMES = re.compile(
-    r"(?:^|[\s_-])(?:nav(?:bar|igation|box)?|menu\w*|breadcrumbs?|footer|sidebar|side-bar|cookies?\w*|consent|banner|masthead"
-    r"|share|sharing|social\w*|related\w*|recommend\w*|advert\w*|ads?|promo\w*|sponsor\w*|newsletter|subscribe|signup"
-    r"|comments?|comment-list|disqus\w*|pagination|pager|toc|table-of-contents|skip-?(?:link|nav|to-content)|login|popup"
-    r"|modal|widget|toolbar|mw-editsection|mw-jump-link|reference|reflist|noprint|catlinks|printfooter|metadata"
-    r"|visually-hidden|sr-only|screen-reader-text)(?:$|[\s_-])",
-    re.IGNORECASE,
-)
-BOILERPLATE_ROLES = frozenset(
-    ("navigation", "banner", "contentinfo", "search", "complementary", "dialog", "menu", "menubar", "alert")
-)
-BOILERPLATE_TAGS = frozenset(("nav", "footer", "aside", "menu"))
-CONTENT_TAGS = frozenset(
-    ("html", "body", "main", "article", "pre", "code", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong")
-)
-LIST_TAGS = frozenset(("ul", "ol", "dl", "div", "section", "table", "tr", "td", "p", "center", "span"))
-ANCHORS = frozenset(("#", "¶", "§", "🔗", "\uf0c1"))  # texts of links from headings to themselves
-HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-LARGE_SHARE = 0.4  # of the page's text; an element with a larger share is content despite its name
-MIN_LINKS = 4  # a link list has at least this number of links
-LINK_SHARE = 0.7  # of a link list's text that its links hold
-MIN_MAIN_SHARE = 0.25  # of the page's text that the main element holds
-MIN_KEPT_SHARE = 0.1  # of the page's text that stays after cleaning
 
 
 def parse_html(data: bytes, options: ReadOptions) -> ParsedDocument:
@@ -177,7 +145,7 @@ def _table_rows(table: HtmlElement) -> Iterator[list[str]]:
         if row.tag == "caption":
             yield [row.text()]
         else:
-            yield [_cell_text(cell) for cell in row.children if isinstance(cell, HtmlElement)]
+            yield [cell.text() for cell in row.children if isinstance(cell, HtmlElement)]
 
 
 def _own_rows(element: HtmlElement) -> Iterator[HtmlElement]:
@@ -188,95 +156,3 @@ def _own_rows(element: HtmlElement) -> Iterator[HtmlElement]:
                 yield child
             elif child.tag != "table":
                 yield from _own_rows(child)
-
-
-def _cell_text(cell: HtmlElement) -> str:
-    """Return the text of a cell, with spaces between its blocks."""
-    return " ".join(child if isinstance(child, str) else _cell_text(child) for child in cell.children)
-
-
-def main_content(body: HtmlElement) -> HtmlElement:
-    """Return the page without boilerplate, or all of it if too little text stays."""
-    page_length = _text_length(body)
-    cleaned = _remove_boilerplate(body, page_length)
-    main = _main_element(cleaned)
-    pruned = _prune_link_lists(main).element
-    for candidate in (pruned, main, cleaned):
-        if _text_length(candidate) >= max(1, MIN_KEPT_SHARE * page_length):
-            return candidate
-    return body
-
-
-def _text_length(element: HtmlElement) -> int:
-    return len(element.text().strip())
-
-
-def _remove_boilerplate(element: HtmlElement, page_length: int) -> HtmlElement:
-    """Return a copy without the elements whose tag, role or name marks boilerplate."""
-    kept: list[HtmlElement | str] = []
-    for child in element.children:
-        if isinstance(child, str):
-            kept.append(child)
-        elif not _is_boilerplate(child, element, page_length):
-            kept.append(_remove_boilerplate(child, page_length))
-    return HtmlElement(element.tag, element.attributes, kept)
-
-
-def _is_boilerplate(element: HtmlElement, parent: HtmlElement, page_length: int) -> bool:
-    attributes = element.attributes
-    if element.tag == "a" and element.text().strip() in ANCHORS:
-        return True
-    if "hidden" in attributes or HIDDEN_STYLE.search(attributes.get("style", "")):
-        return True
-    if element.tag in BOILERPLATE_TAGS or attributes.get("role", "").lower() in BOILERPLATE_ROLES:
-        return _text_length(element) < LARGE_SHARE * page_length
-    if element.tag == "header" and parent.tag not in ("article", "section"):
-        return element.find("h1") is None
-    if element.tag in CONTENT_TAGS:
-        return False
-    names = f"{attributes.get('class', '')} {attributes.get('id', '')}"
-    if names == " " or not BOILERPLATE_NAMES.search(names):
-        return False
-    return element.find("h1") is None and _text_length(element) < LARGE_SHARE * page_length
-
-
-def _main_element(body: HtmlElement) -> HtmlElement:
-    """Return the main element or only article if it is large, else `body`."""
-    page_length = _text_length(body)
-    elements = list(body.elements())
-    mains = [element for element in elements if element.tag == "main" or element.attributes.get("role") == "main"]
-    articles = [element for element in elements if element.tag == "article"]
-    for candidates in (mains, articles):
-        if len(candidates) == 1 and _text_length(candidates[0]) >= MIN_MAIN_SHARE * page_length:
-            return candidates[0]
-    return body
-
-
-@dataclass(slots=True)
-class _PrunedElement:
-    """A copy of an element without link lists, and its counts."""
-
-    element: HtmlElement
-    characters: int = 0
-    link_characters: int = 0
-    links: int = 0
-
-
-def _prune_link_lists(element: HtmlElement) -> _PrunedElement:
-    pruned = _PrunedElement(HtmlElement(element.tag, element.attributes))
-    for child in element.children:
-        if isinstance(child, str):
-            pruned.characters += len(child.strip())
-            pruned.element.children.append(child)
-            continue
-        inner = _prune_link_lists(child)
-        is_link_list = inner.links >= MIN_LINKS and inner.link_characters > LINK_SHARE * inner.characters
-        if child.tag in LIST_TAGS and is_link_list:
-            continue
-        pruned.element.children.append(inner.element)
-        pruned.characters += inner.characters
-        pruned.link_characters += inner.link_characters
-        pruned.links += inner.links
-    if element.tag == "a" and "href" in element.attributes:
-        pruned.link_characters, pruned.links = pruned.characters, 1
-    return pruned

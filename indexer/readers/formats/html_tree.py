@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,10 +21,23 @@ SELF_CLOSED = re.compile(
     r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr)[\s/])([A-Za-z][\w:-]*+)"
     r"(\s[^<>]*?|)/>"
 )
+BLOCK_TAGS = frozenset(
+    """
+    address article aside blockquote body center dd details dialog div dl dt fieldset figcaption figure footer form
+    header hgroup hr html li main nav ol p section summary table tbody td tfoot th thead tr ul caption
+    button h1 h2 h3 h4 h5 h6 pre
+    """.split()  # noqa: SIM905 -- forty quoted words would be harder to read
+)
+HEADINGS = {f"h{level}": level for level in range(1, 7)}
 HIDDEN_TAGS = frozenset(
-    ("script", "style", "noscript", "template", "svg", "iframe", "object", "canvas", "audio", "video")
+    "script style noscript template svg iframe object canvas audio video rt rtc rp".split()  # noqa: SIM905
 )
 CONTROL_TAGS = frozenset(("button", "select", "input", "textarea", "datalist", "dialog", "map", "progress"))
+OPENING_ATTRIBUTES = frozenset(("aria-expanded", "aria-controls", "data-toggle", "data-bs-toggle"))
+OPENING_CLASS = re.compile(r"accordion|collaps|expand|toggle|faq|question", re.IGNORECASE)
+TITLE_TAGS = frozenset((*HEADINGS, "dt", "summary", "legend"))
+TITLE_DEPTH = 3  # of a button in a title
+HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 MAX_NODES = 500  # of linked data
 MAX_SCRIPT_CHARACTERS = 1 << 20
 LINKED_DATES = ("datePublished", "dateCreated", "dateModified", "uploadDate")
@@ -47,12 +60,32 @@ class HtmlElement:
                 yield from child.elements()
 
     def text(self) -> str:
-        """Return all text below this element."""
-        return "".join(child if isinstance(child, str) else child.text() for child in self.children)
+        """Return all text below this element, with line ends around blocks."""
+        parts: list[str] = []
+        self._collect(parts)
+        return "".join(parts)
+
+    def _collect(self, parts: list[str]) -> None:
+        for child in self.children:
+            if isinstance(child, str):
+                parts.append(child)
+            elif child.tag == "br":
+                parts.append("\n")
+            elif child.tag in BLOCK_TAGS:
+                _end_line(parts)
+                child._collect(parts)
+                _end_line(parts)
+            else:
+                child._collect(parts)
 
     def find(self, *tags: str) -> HtmlElement | None:
         """Return the first element with one of these tags."""
         return next((element for element in self.elements() if element.tag in tags), None)
+
+
+def _end_line(parts: list[str]) -> None:
+    if parts and not parts[-1].endswith("\n"):
+        parts.append("\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +150,40 @@ def _copy_tree(node: Any) -> HtmlElement:
         while current is not None:
             if current.is_text_node:
                 parent.children.append(current.text_content or "")
-            elif current.is_element_node and current.tag not in HIDDEN_TAGS and current.tag not in CONTROL_TAGS:
+            elif current.is_element_node and current.tag not in HIDDEN_TAGS:
                 attributes = {key: value or "" for key, value in current.attributes.items()}
                 element = HtmlElement(current.tag, attributes)
                 parent.children.append(element)
-                if current.child is not None:
+                if current.child is not None and (current.tag not in CONTROL_TAGS or _opens_text(current)):
                     stack.append((current.next, parent, depth))
                     current, parent, depth = current.child, element if depth < MAX_DEPTH else parent, depth + 1
                     continue
             current = current.next
     return root
+
+
+def _opens_text(node: Any) -> bool:
+    """Check whether a control is a button that opens a text, such as the answer to a question."""
+    if node.tag != "button":
+        return False
+    attributes = node.attributes
+    if OPENING_ATTRIBUTES & attributes.keys() or OPENING_CLASS.search(attributes.get("class") or ""):
+        return True
+    above = node.parent
+    for _ in range(TITLE_DEPTH):
+        if above is not None and above.tag in TITLE_TAGS:
+            return True
+        above = above.parent if above is not None else None
+    after = node.next
+    while after is not None and not after.is_element_node:
+        after = after.next
+    return attributes.get("role") == "tab" or (after is not None and is_hidden(after.attributes))
+
+
+def is_hidden(attributes: Mapping[str, str | None]) -> bool:
+    """Check whether a page hides an element with these attributes, also from its search."""
+    is_closed = "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found"
+    return is_closed or bool(HIDDEN_STYLE.search(attributes.get("style") or ""))
 
 
 def read_linked_data(scripts: Iterable[str]) -> LinkedData:

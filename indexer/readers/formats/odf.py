@@ -12,7 +12,9 @@ from indexer.readers.formats.zip_package import attribute, local, open_zip, pars
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument
 
-SKIPPED = frozenset(("annotation", "tracked-changes", "table-of-content", "sequence-decls", "forms", "changed-region"))
+SKIPPED = frozenset(
+    "annotation tracked-changes table-of-content sequence-decls forms changed-region ruby-text".split()  # noqa: SIM905
+)
 METADATA = {
     "title": "title",
     "creator": "author",
@@ -31,11 +33,12 @@ def parse_odf(data: bytes, options: ReadOptions) -> ParsedDocument:
     with open_zip(data, options.limits) as archive:
         if b"encryption-data" in read_part(archive, "META-INF/manifest.xml"):
             raise BadDocument("is protected by a password; save it without one")
-        body = parse_xml(read_part(archive, "content.xml")).find("./{*}body")
+        content = parse_xml(read_part(archive, "content.xml"))
         about = _metadata(archive)
+    body = content.find("./{*}body")
     builder = TextBuilder(about.pop("title", "") or _only_heading(body))
     if body is not None:
-        _OdfRenderer(builder).blocks(body, 0)
+        _OdfRenderer(builder, _hidden_styles(content)).blocks(body, 0)
     return builder.build(**about)
 
 
@@ -49,6 +52,16 @@ def _metadata(archive: ZipFile) -> dict[str, str]:
     return found
 
 
+def _hidden_styles(content: Element) -> set[str]:
+    """Return the names of the styles of hidden slides."""
+    styles = content.iterfind("./{*}automatic-styles/{*}style")
+    return {
+        attribute(style, "name")
+        for style in styles
+        if any(attribute(each, "visibility") == "hidden" for each in style.iterfind("./{*}drawing-page-properties"))
+    }
+
+
 def _only_heading(body: Element | None) -> str:
     """Return the heading of level 1 if there is only one, else ""."""
     headings = [element for element in (body.iter() if body is not None else ()) if local(element) == "h"]
@@ -59,8 +72,9 @@ def _only_heading(body: Element | None) -> str:
 class _OdfRenderer:
     """Renders blocks in order. A page of drawings is a slide."""
 
-    def __init__(self, builder: TextBuilder) -> None:
+    def __init__(self, builder: TextBuilder, hidden: set[str]) -> None:
         self._builder = builder
+        self._hidden = hidden  # styles of slides that are not shown
         self._slides = 0
 
     def blocks(self, parent: Element, depth: int) -> None:
@@ -78,6 +92,8 @@ class _OdfRenderer:
             elif name not in SKIPPED:
                 if name == "page":
                     self._slides += 1
+                    if attribute(child, "style-name") in self._hidden:
+                        continue
                     self._builder.location(f"slide {self._slides}", clear_headings=True)
                 self.blocks(child, depth + 1)
 

@@ -98,3 +98,10 @@ def test_embedded_files_are_part_of_the_text(tmp_path: Path, name: str, content:
 def test_an_embedded_file_without_a_reader_is_counted(tmp_path: Path) -> None:
     (tmp_path / "d.docx").write_bytes(with_part(word_file(f'{paragraph("Before")}<w:altChunk r:id="r"/>'), {}))
     assert read_one(tmp_path / "d.docx").metadata["unread_parts"] == 1
+
+
+def test_readings_are_left_out(tmp_path: Path) -> None:
+    run = "<w:r><w:t>{}</w:t></w:r>"
+    ruby = f"<w:ruby><w:rt>{run.format('とうきょう')}</w:rt><w:rubyBase>{run.format('東京')}</w:rubyBase></w:ruby>"
+    (tmp_path / "d.docx").write_bytes(word_file(f"<w:p><w:r>{ruby}</w:r>{run.format('の館')}</w:p>"))
+    assert read_one(tmp_path / "d.docx").text == "東京の館"

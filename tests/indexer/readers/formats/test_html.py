@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from benchmarks.html_samples import phrases, write_pages
+from indexer.readers.formats.html import html_to_parsed
 from tests.indexer.readers.reading import read_one
 
 
@@ -86,3 +90,89 @@ def test_charsets_that_lie(tmp_path: Path) -> None:
     for declared, used in (("iso-8859-1", "utf-8"), ("utf-8", "cp1252"), ("iso-8859-1", "cp1252")):
         path.write_bytes((text % declared).encode(used))
         assert read_one(path).text == "schön – “grün”"
+
+
+def shown(body: str) -> str:
+    """Return the text of a page, parsed in this process."""
+    return html_to_parsed(f"<!doctype html><html><body>{body}</body></html>").text
+
+
+WORDS = ("Comments", "Share", "Related", "Navigation", "Sidebar", "Menu", "Cookies", "Login", "Newsletter", "Banner")
+FRAMES = [
+    '<section id="{slug}"><h2>{name}</h2><p>{text}</p></section>',
+    '<div class="section" id="{slug}"><h2>{name}</h2><p>{text}</p></div>',
+    '<div class="{slug}"><h2>{name}</h2><p>{text} See <a href="x">a book</a> and <a href="y">the map</a>.</p></div>',
+    '<div class="{slug}-box"><h3>{name} of the lock</h3><pre>{text}</pre><button>Copy</button></div>',
+    '<div class="{slug}"><p>{text}</p></div>',
+    '<dl class="{slug}"><dt>{name}</dt><dd>{text}</dd></dl>',
+    '<ul id="{slug}"><li>{text}</li><li>See <a class="{slug}" href="z">{name}</a> for more of it.</li></ul>',
+    '<aside class="{slug}"><p>{text}</p></aside>',
+    '<p class="{slug}">{text}</p>',
+]
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("main", ["{}", "<main>{}</main>", '<div role="main">{}</div>'])
+def test_no_text_is_lost_for_a_name(frame: str, main: str) -> None:
+    texts = {name: f"Chapter {number} tells of the weir and its keeper." for number, name in enumerate(WORDS)}
+    chapters = "".join(frame.format(name=name, slug=name.lower(), text=text) for name, text in texts.items())
+    found = shown(main.format(f"<h1>The weir</h1>{chapters}"))
+    assert [text for text in texts.values() if text not in found] == []
+
+
+def test_pages_of_generators(tmp_path: Path) -> None:
+    write_pages(tmp_path)
+    for name, wanted in phrases().items():
+        if name != "made/page-docutils.html":  # its footer is text that nothing marks but a name
+            text = "".join(html_to_parsed((tmp_path / Path(name).name).read_text()).text.split())
+            wrong = [each for each in wanted if ("".join(each.lstrip("!").split()) in text) == each.startswith("!")]
+            assert wrong == [], name
+
+
+def test_answers_that_a_page_hides() -> None:
+    questions = [
+        '<h3><button aria-expanded="false">{q}</button></h3><div hidden><p>{a}</p></div>',
+        '<button class="accordion">{q}</button><div class="panel" style="display: none">{a}</div>',
+        '<button>{q}</button><div style="display:none">{a}</div>',
+        "<dl><dt>{q}</dt><dd hidden>{a}</dd></dl>",
+        '<div class="card"><div class="card-header"><a data-toggle="collapse" href="#c">{q}</a></div>'
+        '<div id="c" class="collapse" style="display:none"><p>{a}</p></div></div>',
+        '<h4>{q}</h4><div hidden="until-found">{a}</div>',
+        "<details><summary>{q}</summary>{a}</details>",
+        '<p onclick="open_it()">{q}</p><p id="menu" style="visibility:hidden">{a}</p>',
+        '<div role="tablist"><button role="tab">{q}</button></div><div role="tabpanel" hidden>{a}</div>',
+    ]
+    for number, markup in enumerate(questions):
+        for around in ("{}", "<main>{}</main>"):
+            body = markup.format(q=f"Open on day {number}?", a=f"Yes, from {number}.")
+            found = shown(around.format(f"<h1>Questions</h1><p>We answer.</p>{body}"))
+            assert f"Open on day {number}?" in found, markup
+            assert f"Yes, from {number}." in found, markup
+
+
+def test_hidden_boilerplate() -> None:
+    body = """<h1>The weir</h1><p>It was built of oak, and the keeper mends it each spring with his own hands.</p>
+      <div class="modal" hidden><p>Join our list of friends today, and never miss a letter from us again.</p></div>
+      <ul hidden><li><a href="a">Home page</a></li><li><a href="b">Contact page</a></li></ul>
+      <form style="display:none"><p>Tell us in a few words why this page did not help you today</p><input></form>
+      <div class="error" hidden>Something went wrong while we sent your message, so please try it again.</div>
+      <table><tr><td><span style="display:none">0007</span>seven</td></tr></table>"""
+    text = shown(body)
+    assert text.endswith("hands.\n\nseven")
+
+
+def test_lines_and_tags_in_titles_and_cells() -> None:
+    body = """<h1>Spring<br>Festival</h1><h2><div>Opening</div><div>Hours</div></h2>
+      <table><tr><th>Substance<br/>or salt</th><th>Note</th></tr>
+      <tr><td>H<sub>2</sub>SO<sub>4</sub></td><td><b>W</b>arning: un<i>break</i>able<p>first</p><p>then</p></td></tr>
+      </table><pre><span>one</span><br><span>two</span></pre>"""
+    lines = ["Spring Festival", "Opening Hours", "Substance or salt | Note"]
+    lines += ["H2SO4 | Warning: unbreakable first then", "one", "two"]
+    assert [line for line in shown(body).split("\n") if line] == lines
+
+
+def test_readings_and_marks_of_notes() -> None:
+    body = "<p><ruby>東<rt>とう</rt>京<rt>きょう</rt></ruby>の<ruby>館<rp>(</rp><rt>かん</rt><rp>)</rp></ruby>は。</p>"
+    assert shown(body) == "東京の館は。"
+    body = '<p>The ducks<sup><a href="#n1">[1]</a></sup> swim<a href="#n2"><sup>2</sup></a> 10 m<sup>2</sup>.</p>'
+    assert shown(body) == "The ducks swim 10 m2."

@@ -61,3 +61,30 @@ def test_text_boxes_stand_apart(tmp_path: Path) -> None:
     box = "<text:box><text:p>Boxed</text:p><text:p>words</text:p></text:box>"
     document = read_one(odt(tmp_path, f"<text:p>{box}Summary</text:p>"))
     assert document.text == "Boxed\nwords\nSummary"
+
+
+def test_readings_are_left_out(tmp_path: Path) -> None:
+    ruby = "<text:ruby><text:ruby-base>東京</text:ruby-base><text:ruby-text>とうきょう</text:ruby-text></text:ruby>"
+    assert read_one(odt(tmp_path, f"<text:p>{ruby}の館</text:p>")).text == "東京の館"
+
+
+def test_hidden_slides_are_left_out(tmp_path: Path) -> None:
+    spaces = 'xmlns:text="t" xmlns:office="o" xmlns:draw="d" xmlns:style="s" xmlns:presentation="p"'
+    style = (
+        '<style:style style:name="dp2"><style:drawing-page-properties presentation:visibility="hidden"/></style:style>'
+    )
+    slides = "".join(
+        f'<draw:page draw:style-name="dp{number}"><draw:text-box><text:p>slide of {word}</text:p></draw:text-box>'
+        "</draw:page>"
+        for number, word in enumerate(("locks", "secrets", "weirs"), start=1)
+    )
+    parts = {
+        "mimetype": "application/vnd.oasis.opendocument.presentation",
+        "META-INF/manifest.xml": "<m/>",
+        "content.xml": f"<office:c {spaces}><office:automatic-styles>{style}</office:automatic-styles><office:body>"
+        f"<office:presentation>{slides}</office:presentation></office:body></office:c>",
+    }
+    (tmp_path / "d.odp").write_bytes(packed(parts))
+    document = read_one(tmp_path / "d.odp")
+    assert document.text == "slide of locks\n\nslide of weirs"
+    assert [section.location for section in document.sections] == ["slide 1", "slide 3"]
