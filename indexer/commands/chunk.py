@@ -37,7 +37,7 @@ def chunk(
 
       attendex chunk notes/ --passage-tokens 128 --json
     """
-    from indexer.readers import ReadOptions, open_documents
+    from indexer.readers import FileOutcome, FileStatus, ReadOptions, open_documents
     from retrieval.index.storage.settings import ChunkSettings
     from retrieval.types import Document
 
@@ -45,7 +45,12 @@ def chunk(
     tokenizer = _tokenizer(encoder)
     options = ReadOptions(format=file_format, password=password, ocr=ocr, ocr_languages=ocr_languages)
     shown, bad = [], 0
-    for item in open_documents(source, options):
+
+    def show_unread(outcome: FileOutcome) -> None:
+        if outcome.reason and not outcome.bad and (outcome.status is FileStatus.READ or outcome.path != source):
+            stderr().print(f"note: {outcome.path}: {outcome.reason}", style="yellow", markup=False, highlight=False)
+
+    for item in open_documents(source, options, show_unread):
         if not isinstance(item, Document):
             bad += 1
             stderr().print(f"error: {item}", style="red", markup=False, highlight=False)

@@ -12,7 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from indexer.readers.base.options import ReadOptions, WebOptions
-from indexer.readers.base.outcomes import DocumentOrigin, FileListener, FileOutcome, FileStatus, ReadItem, printable
+from indexer.readers.base.outcomes import (
+    DocumentOrigin,
+    FileListener,
+    FileOutcome,
+    FileStatus,
+    ReadItem,
+    UnreadPart,
+    printable,
+)
 from indexer.readers.formats.compressed import DAMAGE, first_bytes, open_file, uncompressed_name
 from indexer.readers.formats.detect import starts_with_magic
 from indexer.readers.formats.dispatch import utc_date, with_file_metadata
@@ -150,7 +158,7 @@ def _line_format(path: Path) -> str:
 
 
 def _read_file(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> Iterator[ReadItem | FileOutcome]:
-    """Yield the items of one file, then its outcome."""
+    """Yield the items of one file and the outcomes of its unread parts, then its outcome."""
     file = queued.file
     documents, bad = 0, 0
     reason, skipped, found = "", "", queued.format
@@ -159,6 +167,11 @@ def _read_file(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> I
             found = item.format
         elif isinstance(item, FileEnded):
             skipped = item.skipped
+        elif isinstance(item, UnreadPart):
+            if item.path == file.origin.path:
+                reason = reason or item.reason
+            else:
+                yield FileOutcome(item.path, FileStatus.SKIPPED, reason=item.reason, name=item.name)
         elif isinstance(item, Document):
             documents += 1
             is_record = found in FORMATS and FORMATS[found].has_own_metadata and item.id != file.origin.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from indexer.readers.base.outcomes import DocumentOrigin
 from retrieval.types import FieldType
 
 MEBIBYTE = 1 << 20
@@ -44,6 +45,10 @@ def _ignore_progress() -> None:
     pass
 
 
+def _ignore_unread(_origin: DocumentOrigin, _reason: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """Options for reading sources.
@@ -68,6 +73,8 @@ class ReadOptions:
     ocr: bool = False  # read pages without a text layer with tesseract
     ocr_languages: str = "eng"  # names that tesseract knows, joined by "+"
     report_progress: Callable[[], None] = _ignore_progress  # a parser calls it so that long work is not a hang
+    # A reader calls it for each part of a file that gives no document, with the reason. It is no failure.
+    report_unread: Callable[[DocumentOrigin, str], None] = _ignore_unread
     workers: int = 0  # parser processes; 0 means one for each core, at most four
     web: WebOptions | None = None  # None: fetch nothing
     limits: ReadLimits = ReadLimits()

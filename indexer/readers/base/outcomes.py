@@ -41,6 +41,15 @@ class DocumentOrigin:
         return DocumentOrigin(f"{self.path}/{name}", f"{self.name}/{name}", self.depth + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadPart:
+    """A part of a file that gives no document, or a file whose text may be unusable."""
+
+    path: str
+    name: str
+    reason: str
+
+
 class FileStatus(StrEnum):
     """Status of a file after reading."""
 

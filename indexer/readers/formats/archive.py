@@ -96,7 +96,7 @@ def read_member(
 ) -> Iterator[ReadItem]:
     """Yield the documents of one member or attachment.
 
-    A member of a format without a reader gives no document. A damaged member gives one error.
+    A member of a format without a reader gives no document and is reported. A damaged member gives one error.
     """
     return guarded(_read_member(stream, origin, options, modified), origin)
 
@@ -109,8 +109,8 @@ def _read_member(stream: io.BytesIO, origin: DocumentOrigin, options: ReadOption
             if isinstance(item, Document) and (not file.format.has_own_metadata or item.id == origin.name):
                 item = with_file_metadata(item, origin, file.format.name, size_bytes, modified)
             yield item
-    except SkippedFile:
-        return
+    except SkippedFile as skipped:
+        options.report_unread(origin, str(skipped))
 
 
 def _check_depth(origin: DocumentOrigin, limits: ReadLimits) -> None:

@@ -15,6 +15,7 @@ from indexer.readers.formats.compressed import expanded, first_bytes, read_whole
 from indexer.readers.formats.detect import SkippedFile, detect, refine
 from indexer.readers.formats.format_table import DEFAULT_ZIP, FORMATS, HEAD_BYTES, Format
 from indexer.readers.text.language import language_of
+from indexer.readers.text.legibility import problem_of
 from retrieval.errors import AttendexError, BadDocument
 from retrieval.types import Document, Metadata
 
@@ -49,7 +50,7 @@ def read_stream(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) 
     if options.format in ("", DEFAULT_ZIP):
         found = refine(found, unpacked, name.name)
     items = found.read(unpacked, origin, options)
-    return OpenedFile(found, items if found.has_own_metadata else _add_language(items, found))
+    return OpenedFile(found, items if found.has_own_metadata else _add_language(items, found, origin, options))
 
 
 def named_format(name: str) -> Format:
@@ -98,10 +99,14 @@ def utc_date(seconds: float) -> str:
         return ""
 
 
-def _add_language(items: Iterator[ReadItem], found: Format) -> Iterator[ReadItem]:
-    """Add format and language to documents that lack them."""
+def _add_language(
+    items: Iterator[ReadItem], found: Format, origin: DocumentOrigin, options: ReadOptions
+) -> Iterator[ReadItem]:
+    """Add format and language to documents that lack them; report texts of no language."""
     for item in items:
         if isinstance(item, Document):
+            if not found.is_source_code and item.id == origin.name and (problem := problem_of(item.text)):
+                options.report_unread(origin, f"its text may be unusable: {problem}")
             needs_no_language = "language" in item.metadata or found.is_source_code
             language = "" if needs_no_language else language_of(item.text)
             extra = {"format": found.name, "language": language} if language else {"format": found.name}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeAlias
 
@@ -131,8 +131,9 @@ def read_parsed(
 
     The name of the file is the id. `title` is the title if the parser finds none.
     """
+    inner = replace(options, report_unread=lambda part, reason: options.report_unread(origin.member(part.name), reason))
     try:
-        parsed = parse(read_whole(stream, options.limits), options)
+        parsed = parse(read_whole(stream, options.limits), inner)
     except BadDocument as error:
         yield BadDocument(str(error), path=origin.path)
         return

@@ -13,6 +13,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import DocumentOrigin
 from indexer.readers.formats.pdf_text import PdfText, extract_text
 from indexer.readers.text.reflow import (
     has_split_words,
@@ -22,13 +23,12 @@ from indexer.readers.text.reflow import (
     vocabulary,
 )
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
+from indexer.readers.text.titles import usable_author, usable_title
 from retrieval.errors import BadDocument
 
 MIN_LETTERS = 8  # of a page with a usable text layer
 MAX_OUTLINE_DEPTH = 6
-NO_TITLE = re.compile(
-    r"^(?:untitled.*|microsoft \w+ - .*|doi:.*|\S+\.\w{2,4}|[\d\W_]+|slide \d+|title|document\d*)$", re.I
-)
+MAX_SHOWN_PAGES = 20  # in the report of a problem
 DATE = re.compile(r"D:(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?")
 LEADER = ". . ."
 LEADERS = re.compile(r"[ \t]?(?:\.[ \t]?){5,}")  # the dots before a page number
@@ -38,7 +38,7 @@ LOOK_ALIKES = re.compile("[\u2e80-\u2fdf\uf900-\ufaff\ufb00-\ufb06]+")  # radica
 def parse_pdf(data: bytes, options: ReadOptions) -> ParsedDocument:
     """Parse a PDF file into one document with its pages as sections.
 
-    Raises BadDocument for a file that is protected or consists of pictures.
+    Raises BadDocument for a file that is protected, consists of pictures, or does not tell its characters.
     """
     document = _open_pdf(data, options.password)
     try:
@@ -46,11 +46,11 @@ def parse_pdf(data: bytes, options: ReadOptions) -> ParsedDocument:
         if not any(text.typed) and not any(sum(map(str.isalnum, page)) >= MIN_LETTERS for page in text.pages):
             raise BadDocument(_no_text_reason(text, options))
         about = document.get_metadata_dict()
-        title = one_line(about.get("Title", ""))
-        builder = TextBuilder(title if title and not NO_TITLE.match(title) else text.title)
+        _report_problems(text, options)
+        builder = TextBuilder(usable_title(about.get("Title", "")) or text.title)
         _render(text, _outline(document), builder)
         return builder.build(
-            author=one_line(about.get("Author", "")),
+            author=usable_author(about.get("Author", "")),
             created=_iso_date(about.get("CreationDate", "")),
             keywords=tuple(filter(None, map(one_line, re.split("[;,]", about.get("Keywords", ""))))),
             pages=float(len(text.pages)),
@@ -70,7 +70,21 @@ def _open_pdf(data: bytes, password: str) -> Any:
         raise BadDocument(f"damaged: {error}") from error
 
 
+def _report_problems(text: PdfText, options: ReadOptions) -> None:
+    """Report the pages whose text no query matches; if all are so, the whole text is reported."""
+    if len(text.problems) < len(text.pages):
+        hint = "" if options.ocr else "; read them with --ocr"
+        for reason in sorted(set(text.problems.values())):
+            numbers = [number for number, problem in text.problems.items() if problem == reason]
+            pages = "p. " + ", ".join(map(str, numbers[:MAX_SHOWN_PAGES])) + ("…" if numbers[MAX_SHOWN_PAGES:] else "")
+            options.report_unread(DocumentOrigin(pages, pages), f"unusable text: {reason}{hint}")
+
+
 def _no_text_reason(text: PdfText, options: ReadOptions) -> str:
+    if text.problems:
+        reason = next(iter(text.problems.values()))
+        hint = "tesseract found no words on them" if options.ocr else "read them with --ocr"
+        return f"its fonts do not tell the characters of its {len(text.pages)} page(s) ({reason}); {hint}"
     hint = ", and tesseract found none on them" if options.ocr else "; read them with --ocr"
     if text.unreadable_pages:
         languages = options.ocr_languages

@@ -9,15 +9,17 @@ import ctypes
 import io
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import pypdfium2.raw as pdfium
 
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.ocr import read_page
+from indexer.readers.formats.pdf_glyphs import GlyphNames, has_unmapped_glyphs, join_spaced_letters
+from indexer.readers.formats.pdf_title import NUL_BYTES, first_line, printed_title, text_objects, utf16_string
+from indexer.readers.text.legibility import join_spaced_wide, known_text, problem_of
 from indexer.readers.text.text_builder import one_line
 from retrieval.errors import BadDocument
 
@@ -25,9 +27,7 @@ ARABIC = re.compile("[\u0600-\u06ff]")
 SWAPPED_LIGATURE = re.compile("([\u0622\u0623\u0625\u0627])(\u0644)")  # alef before lam, from one lam-alef glyph
 FIRST_PAGES = range(3)  # checked for suspect fonts
 CHECK_INTERVAL = 16  # so is every 16th page, and each page after the first suspect one
-SAMPLE_OBJECTS = 300  # text objects of a page
 EMPTY_SHARE = 0.15  # of a page's text objects that give no text; with a larger share its fonts are suspect
-NUL_BYTES = 2  # at the end of a UTF-16 string
 MAX_FONT_NAME_BYTES = 128
 LATIN_FONT = re.compile(
     rb"(?:[A-Z]{6}\+)?(?:times|arial|helvetica|courier|calibri|cambria|verdana|georgia|symbol|wingdings|webdings|zapf"
@@ -36,7 +36,6 @@ LATIN_FONT = re.compile(
 )
 MIN_GAIN = 1.2  # letters of pypdf for one letter of pdfium, so that the text of pypdf is used
 OCR_LETTERS = 24  # OCR reads a page with fewer letters
-TITLE_CHARACTERS = range(8, 201)
 MAX_ANNOTATIONS = 2_000  # of one page
 PLAIN_NAME = re.compile(r"[^\W\d_][\w -]*")  # other names are internal: form1[0].TextField2[0]
 
@@ -50,6 +49,7 @@ class PdfText:
     typed: list[list[str]] = field(default_factory=list)  # form fields and notes of each page
     ocr_pages: int = 0
     unreadable_pages: int = 0  # OCR found marks on them and no words
+    problems: dict[int, str] = field(default_factory=dict)  # of the text of pages, by their numbers from 1
 
 
 def extract_text(document: Any, data: bytes, options: ReadOptions) -> PdfText:
@@ -57,19 +57,31 @@ def extract_text(document: Any, data: bytes, options: ReadOptions) -> PdfText:
     if document.get_formtype():
         document.init_forms()  # required before the first page is opened
     fallback = _PypdfFallback(data, options.password)
+    glyphs = GlyphNames()
     found = PdfText()
     remaining = options.limits.text_bytes
     for number in range(len(document)):
         page = document[number]
         layer = page.get_textpage()
-        text = _layer_text(layer)
-        if number == 0:
-            found.title = _printed_title(page, layer)
+        if is_mapped := not has_unmapped_glyphs(layer):
+            text = join_spaced_wide(join_spaced_letters(_layer_text(layer), layer))
+        else:
+            text = glyphs.page_text(layer)
         if (fallback.is_used or number in FIRST_PAGES or number % CHECK_INTERVAL == 0) and _is_suspect(page, layer):
             text = _better_text(text, fallback.page_text(number))
+        if problem := problem_of(text):
+            text = known_text(text)
+        elif number == 0:
+            found.title = printed_title(page, layer) if is_mapped else first_line(text)
         layer.close()
-        if options.ocr and sum(map(str.isalnum, text)) < OCR_LETTERS:
-            text = _ocr_text(page, found, options) or text
+        if (
+            options.ocr
+            and (problem or sum(map(str.isalnum, text)) < OCR_LETTERS)
+            and (read := _ocr_text(page, found, options))
+        ):
+            text, problem = read, ""
+        if problem:
+            found.problems[number + 1] = problem
         found.typed.append([line for line in _typed_lines(document, page) if line])
         page.close()
         remaining -= len(text)
@@ -104,16 +116,12 @@ def _restore_ligatures(text: str, layer: Any) -> str:
     return "".join(characters)
 
 
-def _text_objects(page: Any) -> list[Any]:
-    return list(islice(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_TEXT], max_depth=3), SAMPLE_OBJECTS))
-
-
 def _is_suspect(page: Any, layer: Any) -> bool:
     """Check whether many text objects have no text and no embedded font.
 
     Text objects of spaces give no text either. Their fonts have names of Latin fonts, which a file need not embed.
     """
-    objects = _text_objects(page)
+    objects = text_objects(page)
     empty = [text for text in objects if pdfium.FPDFTextObj_GetText(text, layer, None, 0) <= NUL_BYTES]
     if len(empty) <= EMPTY_SHARE * len(objects):
         return False
@@ -158,36 +166,6 @@ class _PypdfFallback:
             return ""
 
 
-def _printed_title(page: Any, layer: Any) -> str:
-    """Return the largest text of the page if it has the length of a title, else ""."""
-    objects = _text_objects(page)
-    sizes = [round(_font_size(text), 1) for text in objects]
-    title = ""
-    for largest in sorted(set(sizes), reverse=True)[:2]:  # the very largest text may be a space or an initial
-        shown = (_object_text(text, layer) for text, size in zip(objects, sizes, strict=True) if size == largest)
-        if largest and len(title := one_line(" ".join(shown))) > 1:
-            break
-    is_unusable = _is_spaced_out(title.split()) or ARABIC.search(title)  # text objects have Arabic letters in reverse
-    return title if len(title) in TITLE_CHARACTERS and not is_unusable else ""
-
-
-def _is_spaced_out(words: list[str]) -> bool:
-    """Check whether a title is set letter by letter, so that no query matches it."""
-    return sum(len(word) == 1 for word in words) > 0.4 * len(words)
-
-
-def _font_size(text_object: Any) -> float:
-    size = ctypes.c_float()
-    pdfium.FPDFTextObj_GetFontSize(text_object, size)
-    matrix = text_object.get_matrix()
-    is_vertical = abs(matrix.b) > abs(matrix.d)  # a stamp in the margin is not a title
-    return 0.0 if is_vertical else float(size.value * abs(matrix.d))
-
-
-def _object_text(text_object: Any, layer: Any) -> str:
-    return _utf16_string(pdfium.FPDFTextObj_GetText, text_object, layer)
-
-
 def _typed_lines(document: Any, page: Any) -> Iterator[str]:
     """Yield form fields and notes, which are not in the text layer."""
     shown_types = {pdfium.FPDF_FORMFIELD_TEXTFIELD, pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX}
@@ -195,7 +173,7 @@ def _typed_lines(document: Any, page: Any) -> Iterator[str]:
         annotation = pdfium.FPDFPage_GetAnnot(page, number)
         subtype = pdfium.FPDFAnnot_GetSubtype(annotation)
         if subtype == pdfium.FPDF_ANNOT_FREETEXT:
-            yield one_line(_utf16_string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents"))
+            yield one_line(utf16_string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents"))
         elif subtype == pdfium.FPDF_ANNOT_WIDGET and document.formenv:
             form = document.formenv
             if pdfium.FPDFAnnot_GetFormFieldType(form, annotation) in shown_types:
@@ -206,7 +184,7 @@ def _typed_lines(document: Any, page: Any) -> Iterator[str]:
 def _field_line(form: Any, annotation: Any) -> str:
     """Return the label and the value of a field; "" for an empty field."""
     value, name, label = (
-        one_line(_utf16_string(function, form, annotation))
+        one_line(utf16_string(function, form, annotation))
         for function in (
             pdfium.FPDFAnnot_GetFormFieldValue,
             pdfium.FPDFAnnot_GetFormFieldName,
@@ -216,13 +194,3 @@ def _field_line(form: Any, annotation: Any) -> str:
     label = label or name
     has_label = label and (label != name or PLAIN_NAME.fullmatch(name))
     return f"{label}: {value}" if value and has_label else value
-
-
-def _utf16_string(function: Callable[..., int], *arguments: Any) -> str:
-    """Return a string of pdfium: one call gives its length, one its bytes."""
-    length = function(*arguments, None, 0)
-    if length <= NUL_BYTES:
-        return ""
-    buffer = ctypes.create_string_buffer(length)
-    function(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), length)
-    return buffer.raw[: length - NUL_BYTES].decode("utf-16-le", "replace")

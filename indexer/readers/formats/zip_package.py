@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from indexer.readers.base.options import ReadLimits
+from indexer.readers.text.titles import usable_author, usable_title
 from retrieval.errors import BadDocument
 
 CORE_PROPERTIES = {
@@ -21,6 +22,7 @@ CORE_PROPERTIES = {
     "language": "language",
     "keywords": "keywords",
 }
+USABLE = {"title": usable_title, "author": usable_author}
 ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 ENTITY = re.compile(rb"<!ENTITY", re.IGNORECASE)
 ZIP_DAMAGE = (
@@ -119,8 +121,9 @@ def core_properties(archive: zipfile.ZipFile) -> dict[str, str]:
     root = xml_part(archive, "docProps/core.xml")
     found: dict[str, str] = {}
     for element in root if root is not None else ():
-        if (name := CORE_PROPERTIES.get(local(element))) and element.text and element.text.strip():
-            found[name] = element.text.strip()
+        name = CORE_PROPERTIES.get(local(element))
+        if name and (text := USABLE.get(name, str.strip)(element.text or "")):
+            found[name] = text
     return found
 
 

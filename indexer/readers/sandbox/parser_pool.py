@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
 
 from indexer.readers.base.options import ReadLimits, ReadOptions
-from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
+from indexer.readers.base.outcomes import DocumentOrigin, ReadItem, UnreadPart
 from indexer.readers.sandbox.wire import (
     OUT_OF_MEMORY,
     pack_options,
@@ -71,7 +71,7 @@ class FileEnded:
     skipped: str = ""  # the reason why it holds no documents; "" if it was read
 
 
-ParserMessage: TypeAlias = ReadItem | FileStarted | FileEnded
+ParserMessage: TypeAlias = ReadItem | UnreadPart | FileStarted | FileEnded
 
 
 @dataclass(slots=True)
@@ -281,9 +281,11 @@ class Watchdog(threading.Thread):
                 return
 
 
-def _unpack(message: dict[str, Any], origin: DocumentOrigin) -> ReadItem | FileStarted:
+def _unpack(message: dict[str, Any], origin: DocumentOrigin) -> ParserMessage:
     if "begin" in message:
         return FileStarted(**message["begin"])
+    if "unread" in message:
+        return UnreadPart(**message["unread"])
     return unpack_document(message["document"]) if "document" in message else unpack_bad(message["bad"], origin)
 
 

@@ -70,7 +70,7 @@ def unpack_bad(packed: dict[str, Any], origin: DocumentOrigin) -> BadDocument:
 
 def pack_options(options: ReadOptions) -> dict[str, Any]:
     packed = asdict(replace(options, types=dict(options.types), web=None))
-    del packed["report_progress"]  # a function has no meaning in another process
+    del packed["report_progress"], packed["report_unread"]  # a function has no meaning in another process
     return packed
 
 

@@ -49,7 +49,12 @@ def _answer(request: dict[str, Any], answers: BinaryIO) -> None:
     try:
         path = Path(os.fsdecode(bytes.fromhex(request["path"])))
         progress = _ProgressReporter(answers, options.limits)
-        _send_items(path, origin, replace(options, report_progress=progress), answers)
+
+        def report_unread(part: DocumentOrigin, reason: str) -> None:
+            write_frame(answers, {"unread": {"path": part.path, "name": part.name, "reason": reason}})
+
+        options = replace(options, report_progress=progress, report_unread=report_unread)
+        _send_items(path, origin, options, answers)
     except SkippedFile as skipped:
         end["skipped"] = str(skipped)
     except MemoryError:

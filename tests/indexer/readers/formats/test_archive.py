@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import open_documents
+from indexer.readers import FileOutcome, open_documents
 from indexer.readers.formats.dispatch import utc_date
 from retrieval.errors import BadDocument
 from retrieval.types import Document
@@ -36,6 +36,16 @@ def archives(folder: Path) -> Iterator[Path]:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     yield folder / "t.tgz"
+
+
+def test_members_without_a_reader_are_named(tmp_path: Path) -> None:
+    for path in archives(tmp_path):
+        outcomes: list[FileOutcome] = []
+        list(open_documents(path, on_file=outcomes.append))
+        part, whole = outcomes
+        assert (part.path, part.status) == (f"{path}/in/p.png", "skipped")
+        assert part.reason.startswith("text of a kind that its name does not tell")
+        assert whole.status == "read"
 
 
 def test_archives(tmp_path: Path) -> None:
