@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from retrieval.errors import BadJudgments, InputError, MissingExtra
 from retrieval.metrics.files import beir_qrels, numbered_lines, read_qrels
 from retrieval.metrics.runs import Qrels, Topic
+from retrieval.metrics.trec_topics import is_trec_topics, trec_topics
+
+Lines: TypeAlias = Sequence[tuple[int, str]]  # with their numbers from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,18 @@ def read_beir(folder: Path, split: str = "test") -> EvaluationTask:
 
 
 def read_topics(path: Path) -> tuple[Topic, ...]:
-    """Read queries from JSON Lines (.jsonl, .json) or from a tab-separated file.
+    """Read queries from JSON Lines (.jsonl, .json), TREC topics or a tab-separated file.
 
     A JSON record has `_id` or `id`, `text` and further fields.  A table has id and text; a header line that starts with
     "id" or "query-id" names further columns.  Raises BadJudgments for a query without id or text, or an id used twice.
     """
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    lines = list(numbered_lines(path))  # read once, since the file may be a pipe
     read = _json_topics if suffix in (".jsonl", ".json") else _tabular_topics
+    if is_trec_topics(lines[0][1]) or (lines[0][1].startswith("<") and is_trec_topics(_joined(lines))):
+        read = _trec_topics
     topics: dict[str, Topic] = {}
-    for number, topic in read(path):
+    for number, topic in read(path, lines):
         if not topic.id or not topic.text.strip():
             raise BadJudgments(f"{path}:{number}: a query without id or text; give it both")
         if topic.id in topics:
@@ -113,8 +119,18 @@ def read_dataset(identifier: str) -> EvaluationTask:
     return make_task(identifier, topics, Qrels(identifier, judgments))
 
 
-def _json_topics(path: Path) -> Iterator[tuple[int, Topic]]:
-    for number, line in numbered_lines(path):
+def _trec_topics(_path: Path, lines: Lines) -> Iterator[tuple[int, Topic]]:
+    text = _joined(lines)
+    for position, topic in trec_topics(text):
+        yield lines[text.count("\n", 0, position)][0], topic
+
+
+def _joined(lines: Lines) -> str:
+    return "\n".join(line for _, line in lines)
+
+
+def _json_topics(path: Path, lines: Lines) -> Iterator[tuple[int, Topic]]:
+    for number, line in lines:
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
@@ -132,9 +148,9 @@ def _attributes(record: Mapping[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in flat.items() if isinstance(value, str | int | float | bool)}
 
 
-def _tabular_topics(path: Path) -> Iterator[tuple[int, Topic]]:
+def _tabular_topics(path: Path, lines: Lines) -> Iterator[tuple[int, Topic]]:
     names: list[str] = []
-    for number, line in numbered_lines(path):
+    for number, line in lines:
         fields = line.split("\t")
         if number == 1 and fields[0].strip().lower() in ("id", "_id", "qid", "query-id", "query_id"):
             names = [name.strip() for name in fields[2:]]

@@ -168,6 +168,11 @@ MBOX_LINE = (
 )
 PDF_START = re.compile(rb"\s*%PDF-\d\.\d\s*(?:%[^\r\n]*[\r\n]\s*)*\d+ \d+ obj\b")  # of a PDF without a binary byte
 XML_WORKBOOK = re.compile(rb"\s*<\?xml[^>]{0,200}\?>\s*(?:<\?mso-application[^>]{0,80}Excel|<(?:\w{1,20}:)?Workbook\b)")
+TREC_START = re.compile(
+    rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<doc(?:\s[^<>]*)?>\s*(?:<!--.*?-->\s*)?<(?:docno|docid|doc-id)\b"
+    rb"|<doc\s+id\s*=",
+    re.IGNORECASE | re.DOTALL,
+)
 FORMATS = {
     row.name: row
     for row in (
@@ -279,6 +284,14 @@ FORMATS = {
             suffixes=(".ics",),
             media_types=("text/calendar",),
             text_pattern=TextPattern(re.compile(rb"BEGIN:VCALENDAR", re.I), re.compile(rb"^BEGIN:V", re.I | re.M)),
+        ),
+        Format(
+            "trec",
+            reader="trec_documents:read_trec",
+            suffixes=(".trec",),
+            text_start=TREC_START,
+            is_streamed=True,
+            has_own_metadata=True,
         ),
         Format("zip", reader="archive:read_zip", suffixes=(".zip",), magic=(ZIP,), has_own_metadata=True),
         Format(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from retrieval.errors import BadJudgments, InputError
+from retrieval.metrics.files import write_text
 from retrieval.metrics.tasks import TaskSource, read_beir, read_task, read_topics
 
 
@@ -131,3 +132,76 @@ def test_bad_queries_are_named(tmp_path: Path, line: str, message: str) -> None:
 def test_real_folders(shared_data: Path) -> None:
     assert len(read_beir(shared_data / "scifact").topics) == 300
     assert len(read_beir(shared_data / "cranfield").topics) == 225 - 0
+
+
+OLD_TOPICS = """
+<top>
+
+<num> Number: 301
+<title> International Organized Crime
+
+<desc> Description:
+Identify organizations that participate in
+international criminal activity.
+
+<narr> Narrative:
+A relevant document must name it.
+
+</top>
+
+<top>
+<head> Tipster Topic Description
+<num> Number:  051
+<dom> Domain:  International Economics
+<title> Topic:  Airbus &amp; Subsidies
+
+<desc> Description:
+Document will discuss aid.
+<con> Concept(s):
+1. Airbus
+"""
+NEW_TOPICS = """<?xml version="1.0"?>
+<topics task="web">
+  <!-- <topic number="0"><query>left out</query></topic> -->
+  <topic number="1" type="faceted">
+    <query>obama family
+      tree</query>
+    <description>Find information on his family.</description>
+    <subtopic number="1" type="nav">Find the photo essay.</subtopic>
+  </topic>
+  <topic number="2">A woman of 50 years with a cough.</topic>
+  <TOPIC><NUM>3</NUM><DESC>Only a description.</DESC></TOPIC>
+  <top lang="en"><num>C041</num><EN-title>Floods where a < b, and Ä</EN-title><EN-desc>İzmir</EN-desc></top>
+</topics>
+"""
+
+
+@pytest.mark.parametrize("name", ["topics.301-350", "topics.txt", "topics.xml.gz", "topics"])
+def test_old_trec_topics(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, [OLD_TOPICS])
+    first, second = read_topics(tmp_path / name)
+    assert (first.id, first.text) == ("301", "International Organized Crime")
+    assert first.attributes == {
+        "description": "Identify organizations that participate in international criminal activity.",
+        "narrative": "A relevant document must name it.",
+    }
+    assert (second.id, second.text, second.attributes["concepts"]) == ("51", "Airbus & Subsidies", "1. Airbus")
+    assert second.attributes["domain"] == "International Economics"
+
+
+def test_new_trec_topics(tmp_path: Path) -> None:
+    (tmp_path / "topics.xml").write_text(NEW_TOPICS)
+    found = {topic.id: topic for topic in read_topics(tmp_path / "topics.xml")}
+    assert {number: topic.text for number, topic in found.items()} == {
+        "1": "obama family tree",
+        "2": "A woman of 50 years with a cough.",
+        "3": "Only a description.",
+        "C041": "Floods where a < b, and Ä",
+    }
+    assert found["1"].attributes["description"] == "Find information on his family."
+
+
+def test_a_trec_topic_without_a_number_is_named(tmp_path: Path) -> None:
+    (tmp_path / "topics").write_text("<top>\n<num> 1\n<title> a\n</top>\n\n<top>\n<title> b\n</top>\n")
+    with pytest.raises(BadJudgments, match="topics:6: a query without id or text"):
+        read_topics(tmp_path / "topics")
