@@ -26,7 +26,7 @@ Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the resamples
 class TaskOptions:
     """The queries and judgments of an evaluation."""
 
-    queries: Annotated[Path | None, typer.Option(help="Queries: .jsonl or id<TAB>text.", rich_help_panel=DATA)] = None
+    queries: Annotated[Path | None, typer.Option(help="Queries: JSONL, TSV or TREC.", rich_help_panel=DATA)] = None
     qrels: Annotated[Path | None, typer.Option(help="Judgments: TREC, BEIR or JSON.", rich_help_panel=DATA)] = None
     beir: Annotated[Path | None, typer.Option(help="BEIR folder with both.", rich_help_panel=DATA)] = None
     split: Annotated[str, typer.Option(help="Split of the BEIR folder.", rich_help_panel=DATA)] = "test"

@@ -20,7 +20,7 @@ def pool(
     collection: Annotated[
         str, typer.Argument(help="DIR or DIR:mode; it is searched, and gives the texts.", show_default=False)
     ],
-    queries: Annotated[Path, typer.Option(help="Queries: .jsonl or id<TAB>text.", show_default=False)],
+    queries: Annotated[Path, typer.Option(help="Queries: JSONL, TSV or TREC.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Pool to write (TSV).", show_default=False)],
     runs: Annotated[list[str] | None, typer.Option(help="Another system: a run file, DIR:mode …; repeatable.")] = None,
     depth: Annotated[int, typer.Option(min=1, help="Documents taken from the top of each ranking.")] = 20,

@@ -13,13 +13,14 @@ from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.compressed import first_bytes, read_whole
 from indexer.readers.formats.records import check_encodable, document_from, fields_problem
-from indexer.readers.text.charsets import decode
+from indexer.readers.text.charsets import Utf8Stream, decode, wide_codec
 from indexer.readers.text.text_builder import clean
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
 SAMPLE_BYTES = 1 << 20
 SKIP_BYTES = 1 << 20
+HEAD_BYTES = 1024
 BLANK = re.compile(r"\s*")
 BOM = b"\xef\xbb\xbf"
 LIST_FIELDS = ("documents", "data", "items", "records", "rows", "results")  # an object may keep its records in these
@@ -42,6 +43,8 @@ def read_jsonl(
 ) -> Iterator[ReadItem]:
     """Yield a document or an error for each line that is not blank."""
     max_bytes = options.limits.record_bytes
+    if encoding := wide_codec(first_bytes(stream, HEAD_BYTES)):
+        stream = io.BufferedReader(Utf8Stream(stream, encoding), SAMPLE_BYTES)
     if options.tables_as_text and not allow_empty and _holds_no_records(stream, options):
         yield _read_as_text(stream, origin, options)
         return

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 from zipfile import ZipFile
 
 import python_calamine as calamine
 
 from indexer.readers.base.options import ReadOptions
+from indexer.readers.formats import sheet_ods
 from indexer.readers.formats.detect import is_text
 from indexer.readers.formats.format_table import HEAD_BYTES
 from indexer.readers.formats.sheet_numbers import NumberFormat, shown_cells
@@ -34,6 +36,7 @@ def parse_sheet(data: bytes, options: ReadOptions) -> ParsedDocument:
 
 def _parse_book(data: bytes, archive: ZipFile | None, options: ReadOptions) -> ParsedDocument:
     about = core_properties(archive) if archive else {}
+    shown = _shown_by_sheet(archive)
     try:
         book = calamine.load_workbook(io.BytesIO(data))
         builder = TextBuilder(about.pop("title", ""))
@@ -44,11 +47,21 @@ def _parse_book(data: bytes, archive: ZipFile | None, options: ReadOptions) -> P
             sheet = book.get_sheet_by_name(name)
             if sheet.height * sheet.width > remaining:
                 raise BadDocument(f"sheet {name!r} has {sheet.height:,} × {sheet.width:,} cells, too many; split it")
-            builder.rows(_rows(sheet, shown_cells(archive, name) if archive else {}))
+            builder.rows(_rows(sheet, shown(name)))
             remaining = options.limits.text_bytes - builder.length
     except (calamine.CalamineError, ValueError) as error:
         raise BadDocument(f"damaged or protected spreadsheet: {error}") from error
     return builder.build(**about)
+
+
+def _shown_by_sheet(archive: ZipFile | None) -> Callable[[str], Mapping[tuple[int, int], NumberFormat | str]]:
+    """Return the function that gives formats, or shown texts, of the cells of a sheet."""
+    if archive is None:
+        return lambda _name: {}
+    if sheet_ods.CONTENT in archive.NameToInfo:
+        sheets = sheet_ods.shown_cells(archive)
+        return lambda name: sheets.get(name, {})
+    return partial(shown_cells, archive)
 
 
 def _visible_sheets(book: Any) -> list[str]:

@@ -116,15 +116,34 @@ def _fitted(row: TableRow | BadDocument, width: int) -> TableRow | BadDocument:
 
 def _read_rows(stream: BinaryIO, path: str, options: ReadOptions) -> Iterator[TableRow | BadDocument]:
     """Yield the rows that are not blank; a bad byte makes only its row an error."""
-    encoding = encoding_of(evidence_in(stream))
-    is_utf8 = encoding.startswith("utf-8")
-    text = io.TextIOWrapper(stream, encoding, errors="surrogateescape" if is_utf8 else "replace", newline="")
+    evidence = evidence_in(stream)
+    is_late = evidence.isascii() and not stream.seekable()  # a later accent tells the encoding
+    encoding = "latin-1" if is_late else encoding_of(evidence)
+    text = io.TextIOWrapper(stream, encoding, errors=_bad_bytes(encoding), newline="")
     try:
         max_characters = options.limits.record_bytes
         csv.field_size_limit(max_characters)
-        yield from _checked_rows(_TableLines(iter(lambda: text.readline(max_characters), "")), path)
+        lines = iter(lambda: text.readline(max_characters), "")
+        yield from _checked_rows(_TableLines(_decoded_late(lines, stream) if is_late else lines), path)
     finally:
         text.detach()
+
+
+def _bad_bytes(encoding: str) -> str:
+    """Return how bad bytes are decoded: so that they are found, or replaced."""
+    return "surrogateescape" if encoding.startswith("utf-8") else "replace"
+
+
+def _decoded_late(lines: Iterator[str], stream: BinaryIO) -> Iterator[str]:
+    """Decode lines of Latin-1 again, in the encoding that the first accent and the bytes after it tell."""
+    encoding = ""
+    for line in lines:
+        if line.isascii():
+            yield line
+            continue
+        data = line.encode("latin-1")
+        encoding = encoding or encoding_of(data + evidence_in(stream))
+        yield data.decode(encoding, _bad_bytes(encoding))
 
 
 class _TableLines:

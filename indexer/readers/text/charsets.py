@@ -7,7 +7,7 @@ import io
 import itertools
 import re
 import unicodedata
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from indexer.readers.text import seven_bit
 from retrieval.errors import BadDocument
@@ -108,6 +108,28 @@ def evidence_in(stream: BinaryIO) -> bytes:
     return sample
 
 
+class Utf8Stream(io.RawIOBase):
+    """The bytes of a text in UTF-8, whose encoding is another one."""
+
+    def __init__(self, stream: BinaryIO, encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._pending = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = b"-"
+        while data and not self._pending:
+            data = self._stream.read(SAMPLE_BYTES)
+            self._pending = self._decoder.decode(data, final=not data).encode("utf-8", "replace")
+        with memoryview(buffer) as view:
+            part, self._pending = self._pending[: len(view)], self._pending[len(view) :]
+            view[: len(part)] = part
+        return len(part)
+
+
 def _certain_codec(data: bytes) -> str:
     """Return the codec that a mark, zero bytes or escape sequences tell; else ""."""
     marked = next((name for mark, name in BOMS if data.startswith(mark)), "")
@@ -150,6 +172,12 @@ def declared_codec(data: bytes) -> str:
     found = XML_DECLARED.match(head) or META_DECLARED.search(head)
     codec = codec_of(found.group(1).decode("ascii")) if found else ""
     return "" if codec.startswith(("utf-16", "utf-32")) else codec
+
+
+def wide_codec(data: bytes) -> str:
+    """Return the codec of UTF-16 or UTF-32, with or without a mark; else ""."""
+    marked = next((name for mark, name in BOMS if data.startswith(mark)), "")
+    return marked if marked.startswith(("utf-16", "utf-32")) else wide_encoding(data)
 
 
 def wide_encoding(data: bytes) -> str:

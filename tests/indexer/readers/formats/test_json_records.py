@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -185,3 +186,14 @@ def test_a_bad_line_of_a_json_file_is_one_error(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "r.json", '{"id": "a", "text": "x"}', "{", '{"id": "b", "text": "y"}')
     documents, [bad] = read_all(path)
     assert ([d.id for d in documents], bad.line) == (["a", "b"], 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["d.jsonl", "d.jsonl.gz", "d.ndjson"])
+def test_lines_in_wide_encodings(tmp_path: Path, encoding: str, name: str) -> None:
+    lines = [{"id": str(number), "text": f"the weir № {number} 水位"} for number in range(300)]
+    data = "".join(json.dumps(line, ensure_ascii=False) + "\r\n" for line in lines).encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    documents, bad = read_all(tmp_path / name)
+    assert bad == []
+    assert [(document.id, document.text) for document in documents] == [(line["id"], line["text"]) for line in lines]

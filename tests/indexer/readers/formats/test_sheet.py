@@ -8,7 +8,7 @@ import pytest
 
 from indexer.readers.formats.sheet_numbers import parse_number_format
 from tests.indexer.readers.reading import headed, read_one
-from tests.indexer.readers.samples import workbook
+from tests.indexer.readers.samples import packed, workbook
 
 
 def test_hidden_sheets_are_left_out(tmp_path: Path) -> None:
@@ -73,3 +73,34 @@ def test_cells_are_read_as_they_are_shown(tmp_path: Path) -> None:
 def test_spreadsheets_that_are_text(tmp_path: Path, text: str, name: str, encoding: str) -> None:
     (tmp_path / name).write_bytes(text.encode(encoding))
     assert read_one(tmp_path / name).text == "City | Rain\nBergen | 2250"
+
+
+def test_numbers_of_ods_are_shown_in_their_format(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine")
+
+    def cell(kind: str, value: str, shown: str, attributes: str = "") -> str:
+        name = {"time": "time-value", "date": "date-value"}.get(kind, "value")
+        typed = f'office:value-type="{kind}" office:{name}="{value}"'
+        return f"<table:table-cell {typed} {attributes}><text:p>{shown}</text:p></table:table-cell>"
+
+    words = '<table:table-cell office:value-type="string"><text:p>kind</text:p></table:table-cell>'
+    rows = [
+        words + cell("percentage", "0.125", "12.50 %") + cell("currency", "1234.5", "1.234,50 &#8364;"),
+        words + cell("time", "PT42H00M00S", "42:00") + cell("float", "7", "007", 'table:number-columns-repeated="2"'),
+        '<table:table-cell table:number-columns-repeated="2"/>' + cell("date", "2024-04-14", "14. April 2024"),
+    ]
+    table = "".join(f"<table:table-row>{row}</table:table-row>" for row in rows)
+    ns = "urn:oasis:names:tc:opendocument:xmlns"
+    spaces = " ".join(f'xmlns:{name}="{ns}:{name}:1.0"' for name in ("office", "text", "table"))
+    content = (
+        f"<office:document-content {spaces}><office:body><office:spreadsheet>"
+        f'<table:table table:name="A &amp; B">{table}</table:table>'
+        "</office:spreadsheet></office:body></office:document-content>"
+    )
+    parts = {"mimetype": "application/vnd.oasis.opendocument.spreadsheet", "META-INF/manifest.xml": "<m/>"}
+    (tmp_path / "b.ods").write_bytes(packed({**parts, "content.xml": content}))
+    assert read_one(tmp_path / "b.ods").text.split("\n") == [
+        "kind | 12.50 % | 1.234,50 €",
+        "kind | 42:00 | 007 | 007",
+        " |  | 2024-04-14",
+    ]

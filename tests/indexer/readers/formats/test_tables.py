@@ -145,3 +145,16 @@ def test_the_first_accent_of_a_table_may_come_late(tmp_path: Path, encoding: str
     documents, bad = read_all(tmp_path / "c.csv")
     assert (bad, len(documents)) == ([], 9001)
     assert documents[-1].text == "Die Schlüssel für die Schleuse hängen am Brett."
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("cp1252", "Die Schlüssel für die Schleuse"), ("utf-8", "Die Schlüssel 水位"), ("gb18030", "水位报告")],
+)
+def test_an_accent_beyond_the_buffer_of_a_compressed_table(tmp_path: Path, encoding: str, text: str) -> None:
+    rows = "".join(f"{number},the weir of oak and stone number {number}\n" for number in range(60_000))
+    data = f"id,text\n{rows}late,{text}\nlast,{text}\n".encode(encoding)
+    (tmp_path / "d.csv.gz").write_bytes(gzip.compress(data, 1))
+    documents, bad = read_all(tmp_path / "d.csv.gz")
+    assert bad == []
+    assert [document.text for document in documents[-3:]] == ["the weir of oak and stone number 59999", text, text]
