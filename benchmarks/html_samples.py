@@ -1,4 +1,4 @@
-"""Write pages as documentation generators, wikis, blogs and forums make them, for `benchmarks.parsers`.
+"""Write pages as generators of documentation, wikis, blogs and forums make them.
 
 The chapters have headings whose ids and classes look like those of menus, prompts and advertisements. Real menus,
 prompts and advertisements stand around them.

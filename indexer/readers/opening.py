@@ -158,7 +158,7 @@ def _line_format(path: Path) -> str:
 
 
 def _read_file(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> Iterator[ReadItem | FileOutcome]:
-    """Yield the items of one file and the outcomes of its unread parts, then its outcome."""
+    """Yield the items of a file and the outcomes of its unread parts, then its own."""
     file = queued.file
     documents, bad = 0, 0
     reason, skipped, found = "", "", queued.format

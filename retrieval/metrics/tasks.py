@@ -78,7 +78,7 @@ def read_beir(folder: Path, split: str = "test") -> EvaluationTask:
 
 
 def read_topics(path: Path) -> tuple[Topic, ...]:
-    """Read queries from JSON Lines (.jsonl, .json), TREC topics or a tab-separated file.
+    """Read queries from JSON Lines (.jsonl, .json), TREC topics or a table with tabs.
 
     A JSON record has `_id` or `id`, `text` and further fields.  A table has id and text; a header line that starts with
     "id" or "query-id" names further columns.  Raises BadJudgments for a query without id or text, or an id used twice.

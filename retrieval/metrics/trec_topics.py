@@ -1,4 +1,4 @@
-"""Topics of TREC: `<top>` with or without closing tags, and the XML of newer tracks.
+"""Read TREC topics: `<top>`, also without closing tags, and XML.
 
 <top>                                     <topic number="301">
 <num> Number: 301                           <query>organized crime</query>

@@ -102,7 +102,7 @@ def utc_date(seconds: float) -> str:
 def _add_language(
     items: Iterator[ReadItem], found: Format, origin: DocumentOrigin, options: ReadOptions
 ) -> Iterator[ReadItem]:
-    """Add format and language to documents that lack them; report texts of no language."""
+    """Add missing format and language; report texts that are no language."""
     for item in items:
         if isinstance(item, Document):
             if not found.is_source_code and item.id == origin.name and (problem := problem_of(item.text)):

@@ -1,4 +1,4 @@
-"""The main content of an HTML page: everything but menus, banners, prompts and lists of links.
+"""Remove menus, banners, prompts and lists of links from an HTML page.
 
 No element is removed for its name alone, since programs make names from headings: a chapter "Comments" may have the id
 `comments`. A name counts only beside other evidence: the element consists of links, asks for input, or is hidden.
@@ -147,7 +147,7 @@ class _Cleaner:
     has_main: bool  # or an article
 
     def clean(self, element: HtmlElement, *, in_text: bool) -> HtmlElement:
-        """Return a copy; `in_text` means inside of the main element, an article or a quotation."""
+        """Return a copy; `in_text`: inside the main element, an article or a quotation."""
         in_text = in_text or _is_text_parent(element)
         kept: list[HtmlElement | str] = []
         before: HtmlElement | None = None
@@ -233,7 +233,7 @@ def _name_words(element: HtmlElement) -> Iterator[str]:
 
 
 def _is_mark(element: HtmlElement) -> bool:
-    """Check for the number of a note, a link from a heading to itself, or one past the menu."""
+    """Check for the number of a note, the anchor of a heading, or a link past a menu."""
     if element.tag not in ("a", "sup"):
         return False
     text = element.text().strip()

@@ -163,7 +163,7 @@ def _copy_tree(node: Any) -> HtmlElement:
 
 
 def _opens_text(node: Any) -> bool:
-    """Check whether a control is a button that opens a text, such as the answer to a question."""
+    """Check for a button that opens a text, such as the answer to a question."""
     if node.tag != "button":
         return False
     attributes = node.attributes
@@ -181,7 +181,7 @@ def _opens_text(node: Any) -> bool:
 
 
 def is_hidden(attributes: Mapping[str, str | None]) -> bool:
-    """Check whether a page hides an element with these attributes, also from its search."""
+    """Check whether a page hides an element with these attributes, also from search."""
     is_closed = "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found"
     return is_closed or bool(HIDDEN_STYLE.search(attributes.get("style") or ""))
 

@@ -71,7 +71,7 @@ def _open_pdf(data: bytes, password: str) -> Any:
 
 
 def _report_problems(text: PdfText, options: ReadOptions) -> None:
-    """Report the pages whose text no query matches; if all are so, the whole text is reported."""
+    """Report pages without usable text, unless all are so: then the file is reported."""
     if len(text.problems) < len(text.pages):
         hint = "" if options.ocr else "; read them with --ocr"
         for reason in sorted(set(text.problems.values())):

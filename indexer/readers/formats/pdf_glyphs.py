@@ -1,4 +1,4 @@
-"""Correct the characters of a PDF page: glyphs without a character, and words set letter by letter."""
+"""Correct a PDF page: glyphs without a character, words set letter by letter."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def has_unmapped_glyphs(layer: Any) -> bool:
 
 
 class GlyphNames:
-    """The characters of glyphs by the tables of embedded fonts, which name them for other programs."""
+    """The characters of glyphs, by the tables of the embedded fonts."""
 
     def __init__(self) -> None:
         self._fonts: dict[int | None, dict[int, str]] = {}
@@ -65,7 +65,7 @@ def _font_data(font: Any) -> bytes:
 
 
 def _font_characters(data: bytes) -> dict[int, str]:
-    """Return the characters of a font by glyph, or by code if the font has its own encoding."""
+    """Return the characters of a font by glyph, or by code in an encoding of its own."""
     from fontTools import agl
     from fontTools.cffLib import CFFFontSet
     from fontTools.ttLib import TTFont

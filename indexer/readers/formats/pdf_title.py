@@ -1,4 +1,4 @@
-"""The title of a PDF file: its largest text, set together from the pieces in which it is drawn."""
+"""Find the title of a PDF file: its largest text, joined from its pieces."""
 
 from __future__ import annotations
 

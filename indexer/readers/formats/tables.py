@@ -135,7 +135,7 @@ def _bad_bytes(encoding: str) -> str:
 
 
 def _decoded_late(lines: Iterator[str], stream: BinaryIO) -> Iterator[str]:
-    """Decode lines of Latin-1 again, in the encoding that the first accent and the bytes after it tell."""
+    """Decode lines of Latin-1 again, in the encoding that the first accent tells."""
     encoding = ""
     for line in lines:
         if line.isascii():

@@ -1,4 +1,4 @@
-"""Documents of TREC collections: `<DOC>` with `<DOCNO>`, one after the other in a file.
+"""Read the documents of TREC collections: `<DOC>` elements with `<DOCNO>`.
 
 The tags are not those of XML: entities are undefined, and each collection has its own fields.
 """
@@ -36,7 +36,7 @@ SIGNS = {"blank": " ", "hyph": "-", "cir": "°"}  # the others are those of HTML
 
 
 def read_trec(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
-    """Yield a document or an error for each `<DOC>`; its first line is the line of an error."""
+    """Yield a document, or an error with its line, for each `<DOC>`."""
     encoding = encoding_of(evidence_in(stream))
     for line, data in _split(stream, options.limits.record_bytes):
         try:
@@ -48,7 +48,7 @@ def read_trec(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) ->
 
 
 def _split(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the line and the bytes of each document, one byte too many if it is too long."""
+    """Yield line and bytes of each document; one byte too many if it is too long."""
     lines: list[bytes] = []
     size, first = 0, 0
     for number, line in _lines(stream, max_bytes):
@@ -67,7 +67,7 @@ def _split(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines with their numbers; a document that begins within a line begins another one."""
+    """Yield the lines with their numbers; the end of a document ends a line."""
     for number, line in enumerate(iter(lambda: stream.readline(max_bytes), b""), start=1):
         for piece in AFTER_END.split(line):
             yield number, piece
@@ -115,7 +115,7 @@ def _attributes(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _fields(text: str) -> Iterator[tuple[str, str]]:
-    """Yield name and text of the fields of a document; "" names text outside of fields.
+    """Yield name and text of each field; "" names the text outside of fields.
 
     A tag within a field belongs to its text. A field without an end takes the rest.
     """

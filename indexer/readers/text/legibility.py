@@ -1,4 +1,4 @@
-"""Tell text of a language from codes of glyphs, wrong letters and words set letter by letter.
+"""Tell text of a language from glyph codes, wrong letters and spaced letters.
 
 A font without a table of characters, or with a wrong one, gives text that no query matches. The tests here need no
 dictionary: they count signs that no text has, letters by their frequency, and rare characters. They accept every text
@@ -75,7 +75,7 @@ def problem_of(text: str) -> str:
 
 
 def known_text(text: str) -> str:
-    """Return the text without codes of glyphs; "" if it has more of them than of characters."""
+    """Return the text without codes of glyphs; "" if these are the most of it."""
     known = NO_SIGN.sub("", GLYPH_CODE.sub("", text))
     lost = len(NO_SIGN.findall(GLYPH_CODE.sub("\ufffd", text)))
     return known if lost <= len(VISIBLE.findall(known)) else ""
@@ -99,7 +99,7 @@ def _joined_wide(line: str) -> str:
 
 
 def _has_wrong_letters(text: str) -> bool:
-    """Check for capitals within words, and for letters with frequencies of no language."""
+    """Check for capitals within words, and for letter frequencies of no language."""
     words = LONG_WORD.findall(text)
     if len(words) >= MIN_WORDS and sum(map(_has_inner_capital, words)) > MAX_INNER_CAPITALS * len(words):
         return True
