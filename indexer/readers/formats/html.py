@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.front_matter import split_front_matter
 from indexer.readers.formats.html_content import main_content
-from indexer.readers.formats.html_tree import BLOCK_TAGS, HEADINGS, HtmlElement, HtmlPage, parse_page
+from indexer.readers.formats.html_tree import HEADINGS, HtmlElement, HtmlPage, parse_page
 from indexer.readers.formats.records import metadata_from
 from indexer.readers.text.charsets import decode
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
@@ -98,7 +98,7 @@ class _HtmlRenderer:
         elif child.tag == "li":
             self._flush()
             self._item(child)
-        elif child.tag in BLOCK_TAGS:
+        elif child.is_block:
             self._flush()
             self.element(child)
         elif child.attributes.get("epub:type") == "noteref" or child.attributes.get("role") == "doc-noteref":

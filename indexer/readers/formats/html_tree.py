@@ -52,6 +52,11 @@ class HtmlElement:
     attributes: dict[str, str]
     children: list[HtmlElement | str] = field(default_factory=list)
 
+    @property
+    def is_block(self) -> bool:
+        """True if this element begins a line; a control without text stands within one."""
+        return self.tag in BLOCK_TAGS and (bool(self.children) or self.tag not in CONTROL_TAGS)
+
     def elements(self) -> Iterator[HtmlElement]:
         """Yield this element and all elements below it, parents first."""
         yield self
@@ -71,7 +76,7 @@ class HtmlElement:
                 parts.append(child)
             elif child.tag == "br":
                 parts.append("\n")
-            elif child.tag in BLOCK_TAGS:
+            elif child.is_block:
                 _end_line(parts)
                 child._collect(parts)
                 _end_line(parts)

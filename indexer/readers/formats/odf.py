@@ -53,13 +53,14 @@ def _metadata(archive: ZipFile) -> dict[str, str]:
 
 
 def _hidden_styles(content: Element) -> set[str]:
-    """Return the names of the styles of hidden slides."""
-    styles = content.iterfind("./{*}automatic-styles/{*}style")
-    return {
+    """Return the names of the styles of hidden slides; none if all slides are hidden."""
+    hidden = {
         attribute(style, "name")
-        for style in styles
+        for style in content.iterfind("./{*}automatic-styles/{*}style")
         if any(attribute(each, "visibility") == "hidden" for each in style.iterfind("./{*}drawing-page-properties"))
     }
+    slides = content.iterfind("./{*}body/{*}presentation/{*}page")
+    return set() if all(attribute(slide, "style-name") in hidden for slide in slides) else hidden
 
 
 def _only_heading(body: Element | None) -> str:

@@ -176,3 +176,11 @@ def test_readings_and_marks_of_notes() -> None:
     assert shown(body) == "東京の館は。"
     body = '<p>The ducks<sup><a href="#n1">[1]</a></sup> swim<a href="#n2"><sup>2</sup></a> 10 m<sup>2</sup>.</p>'
     assert shown(body) == "The ducks swim 10 m2."
+
+
+def test_controls_stand_within_a_line() -> None:
+    assert (
+        shown("<p>Press <button>OK</button> or <select><option>x</option></select> and wait.</p>")
+        == "Press or and wait."
+    )
+    assert shown("<pre>one<button>Copy</button>\ntwo</pre>") == "one\ntwo"

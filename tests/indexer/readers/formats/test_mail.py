@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import open_documents
+from indexer.readers import FileOutcome, open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from tests.indexer.readers.reading import read_all
@@ -31,7 +31,12 @@ def test_mail_with_attachment(tmp_path: Path) -> None:
     message.add_attachment(b"# Attached\n\nnotes", maintype="text", subtype="markdown", filename="n.md")
     message.add_attachment(b"\x89PNG....", maintype="image", subtype="png", filename="p.png")
     (tmp_path / "m.eml").write_bytes(bytes(message))
-    body, attached = open_documents(tmp_path / "m.eml")
+    outcomes: list[FileOutcome] = []
+    body, attached = open_documents(tmp_path / "m.eml", on_file=outcomes.append)
+    assert [(each.name, each.status, each.reason) for each in outcomes] == [
+        ("m.eml/p.png", "skipped", "image: not a format that is read"),
+        ("m.eml", "read", ""),
+    ]
     assert isinstance(body, Document)
     assert isinstance(attached, Document)
     assert (body.id, body.title, body.text) == ("m.eml", "Grüße", "Hallo")
