@@ -20,7 +20,7 @@ LIST_NAMES = frozenset(
     """.split()  # noqa: SIM905 -- thirty quoted words would be harder to read
 )
 PROMPT_NAMES = frozenset(
-    "cookie cookies consent gdpr newsletter subscribe subscription signup login popup modal search paywall".split()  # noqa: SIM905
+    "cookie cookies consent gdpr newsletter subscribe subscription signup login popup modal search respond".split()  # noqa: SIM905
 )
 NOTICE_NAMES = frozenset("alert error message loading noscript nojs toast overlay tooltip template dialog".split())  # noqa: SIM905
 READER_CLASSES = frozenset(("visually-hidden", "visuallyhidden", "sr-only", "screen-reader-text"))
@@ -44,6 +44,7 @@ NAMED_LINKS = 2  # of a link list whose name says so
 NAMED_LINK_SHARE = 0.5
 MAX_LIST_TEXT = 60  # characters between two links of a named list
 MAX_PROMPT_CHARACTERS = 600
+MAX_TITLED_PROMPT_CHARACTERS = 150  # under a heading that has the same name, as a chapter has
 MAX_READER_WORDS = 6  # of a hint for screen readers
 MIN_HIDDEN_WORDS = 8  # of hidden text without a question before it
 MAX_QUESTION_CHARACTERS = 300
@@ -179,9 +180,9 @@ class _Cleaner:
             if element.tag == "header":
                 return found.longest < MIN_LEAD_CHARACTERS
             return is_list or self.has_main or element.tag == "footer"
-        return self._is_named_boilerplate(element, found)
+        return self._is_named_boilerplate(element, found, in_text=in_text)
 
-    def _is_named_boilerplate(self, element: HtmlElement, found: _Evidence) -> bool:
+    def _is_named_boilerplate(self, element: HtmlElement, found: _Evidence, *, in_text: bool) -> bool:
         """Check for a name of boilerplate, and for links or fields that confirm it."""
         classes = set(element.attributes.get("class", "").split())
         if classes & EDIT_CLASSES:
@@ -193,7 +194,9 @@ class _Cleaner:
         names = set(_name_words(element)) & (LIST_NAMES | PROMPT_NAMES)
         is_from_heading = names <= set(map(str.lower, WORD.findall(found.heading)))
         if names & PROMPT_NAMES and not found.has_code and found.characters <= MAX_PROMPT_CHARACTERS:
-            return found.inputs > 0 or (found.controls > 0 and not is_from_heading)
+            if is_from_heading:
+                return found.inputs > 0 and found.characters <= MAX_TITLED_PROMPT_CHARACTERS
+            return found.inputs > 0 or (found.controls > 0 and not in_text)
         if is_from_heading:  # so is an element without such a name
             return False
         return found.is_list(NAMED_LINKS, NAMED_LINK_SHARE) and found.longest < MAX_LIST_TEXT
