@@ -10,7 +10,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from indexer.readers.formats.html_tree import CONTROL_TAGS, HEADINGS, OPENING_ATTRIBUTES, HtmlElement, is_hidden
+from indexer.readers.formats.html_tree import (
+    CONTROL_TAGS,
+    HEADINGS,
+    OPENING_ATTRIBUTES,
+    QUESTION_MARKS,
+    HtmlElement,
+    is_hidden,
+)
 
 LIST_NAMES = frozenset(
     """
@@ -23,6 +30,7 @@ PROMPT_NAMES = frozenset(
     "cookie cookies consent gdpr newsletter subscribe subscription signup login popup modal search respond".split()  # noqa: SIM905
 )
 NOTICE_NAMES = frozenset("alert error message loading noscript nojs toast overlay tooltip template dialog".split())  # noqa: SIM905
+ANSWER_NAMES = frozenset("answer faq accordion panel collapse collapsed collapsible spoiler tab".split())  # noqa: SIM905
 READER_CLASSES = frozenset(("visually-hidden", "visuallyhidden", "sr-only", "screen-reader-text"))
 EDIT_CLASSES = frozenset(("mw-editsection", "mw-jump-link"))  # links of MediaWiki
 BOILERPLATE_ROLES = frozenset(("navigation", "banner", "contentinfo", "search", "dialog", "menu", "menubar"))
@@ -213,6 +221,8 @@ class _Cleaner:
         names = set(_name_words(element))
         if names & (LIST_NAMES | PROMPT_NAMES | NOTICE_NAMES) or element.attributes.get("role"):
             return False
+        if names & ANSWER_NAMES or "itemprop" in element.attributes:
+            return True
         text = element.text()
         return len(WORD.findall(text)) + len(WIDE_LETTER.findall(text)) >= MIN_HIDDEN_WORDS
 
@@ -220,7 +230,7 @@ class _Cleaner:
         """Check whether an element may open the hidden one after it."""
         if self.evidence[id(element)].characters > MAX_QUESTION_CHARACTERS:
             return False
-        return element.text().strip().endswith(("?", "？", "؟")) or any(
+        return element.text().strip().endswith(QUESTION_MARKS) or any(
             each.tag in QUESTION_TAGS or "aria-expanded" in each.attributes or "onclick" in each.attributes
             for each in element.elements()
         )

@@ -37,6 +37,7 @@ OPENING_ATTRIBUTES = frozenset(("aria-expanded", "aria-controls", "data-toggle",
 OPENING_CLASS = re.compile(r"accordion|collaps|expand|toggle|faq|question", re.IGNORECASE)
 TITLE_TAGS = frozenset((*HEADINGS, "dt", "summary", "legend"))
 TITLE_DEPTH = 3  # of a button in a title
+QUESTION_MARKS = ("?", "？", "؟")
 HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 MAX_NODES = 500  # of linked data
 MAX_SCRIPT_CHARACTERS = 1 << 20
@@ -174,15 +175,23 @@ def _opens_text(node: Any) -> bool:
     attributes = node.attributes
     if OPENING_ATTRIBUTES & attributes.keys() or OPENING_CLASS.search(attributes.get("class") or ""):
         return True
-    above = node.parent
+    if attributes.get("role") == "tab" or (node.text() or "").strip().endswith(QUESTION_MARKS):
+        return True
+    above = node
     for _ in range(TITLE_DEPTH):
-        if above is not None and above.tag in TITLE_TAGS:
-            return True
-        above = above.parent if above is not None else None
+        if above is not None:
+            if above.tag in TITLE_TAGS or _is_before_hidden(above):
+                return True
+            above = above.parent
+    return False
+
+
+def _is_before_hidden(node: Any) -> bool:
+    """Check whether the next element is hidden."""
     after = node.next
     while after is not None and not after.is_element_node:
         after = after.next
-    return attributes.get("role") == "tab" or (after is not None and is_hidden(after.attributes))
+    return after is not None and is_hidden(after.attributes)
 
 
 def is_hidden(attributes: Mapping[str, str | None]) -> bool:

@@ -141,6 +141,10 @@ def test_answers_that_a_page_hides() -> None:
         "<details><summary>{q}</summary>{a}</details>",
         '<p onclick="open_it()">{q}</p><p id="menu" style="visibility:hidden">{a}</p>',
         '<div role="tablist"><button role="tab">{q}</button></div><div role="tabpanel" hidden>{a}</div>',
+        '<div><button class="link"><b>{q}</b></button></div><div style="display:none">{a}</div>',
+        '<div itemscope><b>We open {q}</b><i>!</i><div itemprop="acceptedAnswer" hidden><p>{a}</p></div></div>',
+        '<ul><li><a href="#a" aria-expanded="false">{q}</a><div id="a" hidden>{a}</div></li></ul>',
+        '<table><tr onclick="open_it()"><td>{q}</td></tr><tr style="display:none"><td>{a}</td></tr></table>',
     ]
     for number, markup in enumerate(questions):
         for around in ("{}", "<main>{}</main>"):
