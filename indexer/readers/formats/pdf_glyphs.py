@@ -16,7 +16,7 @@ import pypdfium2.raw as pdfium
 from indexer.readers.text.legibility import is_spaced_out
 
 SAMPLE_CHARACTERS = 96  # of a page, to see whether its fonts tell the characters
-MAX_UNMAPPED = 0.2  # of the characters of a page whose text is used as it is
+MAX_UNMAPPED = 0.3  # of the characters of a page whose text is used as it is
 UNKNOWN = "\ufffd"
 PRIVATE_USE = range(0xE000, 0xF900)
 SPACED_LETTERS = re.compile(r"(?<!\S)(?:[^\W\d_] +){5,}[^\W\d_](?!\S)")
@@ -101,10 +101,17 @@ class _PlacedCharacter:
 
 def join_spaced_letters(text: str, layer: Any) -> str:
     """Return the text of a page with its letter-spaced lines set as words."""
-    by_place = is_spaced_out(text.split())  # pdfium ends a line at a wide gap
-    if not by_place and not SPACED_LETTERS.search(text):
+    if is_spaced_out(text.split()):  # pdfium ends a line at a wide gap
+        return "\n".join(map(_line_text, _placed_lines(layer, by_place=True)))
+    if not SPACED_LETTERS.search(text):
         return text
-    return "\n".join(map(_line_text, _placed_lines(layer, by_place=by_place)))
+    joined = {_letters(line := _line_text(placed)): line for placed in _placed_lines(layer, by_place=False)}
+    lines = text.splitlines()
+    return "\n".join(joined.get(_letters(line), line) if SPACED_LETTERS.search(line) else line for line in lines)
+
+
+def _letters(line: str) -> str:
+    return "".join(line.split())
 
 
 def _placed_lines(layer: Any, *, by_place: bool) -> Iterator[list[_PlacedCharacter]]:

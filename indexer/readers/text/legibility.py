@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from indexer.readers.text.language import language_of
 
-SAMPLE_CHARACTERS = 20_000
+SAMPLE_CHARACTERS = 4_000
 GLYPH_CODE = re.compile(r"\(cid:\d{1,6}\)|/g\d{1,5}\b")  # some programs write glyphs without a character like this
 NO_SIGN = re.compile("[\ufffd\u25a1\ue000-\uf8ff\x00-\x08\x0e-\x1f\x7f-\x9f\U000f0000-\U0010fffd]")
 VISIBLE = re.compile(r"\S")
@@ -31,8 +31,7 @@ MIN_LONG_CORRELATION = 0.55  # of so many letters; languages have 0.7 to 1
 MIN_HAN = 30
 MIN_COMMON_HAN = 0.6  # of the Han characters; texts have 0.95 to 1, wrong ones 0.3
 MIN_WORDS = 12
-LONG_WORD = re.compile(r"[^\W\d_]{3,}")
-MAX_INNER_CAPITALS = 0.3  # of the long words
+MAX_INNER_CAPITALS = 0.3  # of the words of three letters and more
 MAX_SINGLE_LETTERS = 0.6  # of the words
 WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 HAN = re.compile("[\u3400-\u9fff]")
@@ -61,15 +60,18 @@ COMMON_HAN = (("gb2312", range(0xB0, 0xD8)), ("big5", range(0xA4, 0xC7)), ("shif
 def problem_of(text: str) -> str:
     """Return why `text` is no text of a language; "" if it may be one."""
     sample = text[:SAMPLE_CHARACTERS]
-    plain, codes = GLYPH_CODE.subn("\ufffd", sample)
-    visible = len(VISIBLE.findall(plain))
+    codes = 0
+    if "(cid:" in sample or "/g" in sample:
+        sample, codes = GLYPH_CODE.subn("\ufffd", sample)
+    visible = len("".join(sample.split()))
     if visible < MIN_VISIBLE:
         return ""
-    if len(NO_SIGN.findall(plain)) > MAX_NO_SIGNS * visible:
+    if NO_SIGN.search(sample) and len(NO_SIGN.findall(sample)) > MAX_NO_SIGNS * visible:
         return "codes of glyphs instead of characters" if codes else "signs that are no characters"
-    if is_spaced_out(WORD.findall(plain)):
+    words = WORD.findall(sample)
+    if is_spaced_out(words):
         return "words set letter by letter"
-    if _has_wrong_letters(plain) or _has_rare_han(plain):
+    if _has_wrong_letters(sample, {word for word in words if len(word) > 2}) or _has_rare_han(sample):
         return "letters that make no words"
     return ""
 
@@ -98,14 +100,13 @@ def _joined_wide(line: str) -> str:
     return SPACED_WIDE.sub("", line) if len(tokens) > 2 and single > MAX_SINGLE_LETTERS * len(tokens) else line
 
 
-def _has_wrong_letters(text: str) -> bool:
+def _has_wrong_letters(text: str, words: set[str]) -> bool:
     """Check for capitals within words, and for letter frequencies of no language."""
-    words = LONG_WORD.findall(text)
     if len(words) >= MIN_WORDS and sum(map(_has_inner_capital, words)) > MAX_INNER_CAPITALS * len(words):
         return True
-    letters = unicodedata.normalize("NFD", "".join({word.lower() for word in words}))
-    counts = Counter(filter(str.isalpha, letters))
-    total = counts.total()
+    letters = unicodedata.normalize("NFD", "".join(words).lower())
+    counts = Counter(letters)
+    total = sum(count for letter, count in counts.items() if letter.isalpha())
     for frequencies in FREQUENCIES:
         own = [counts[letter] for letter in frequencies]
         if sum(own) >= max(MIN_LETTERS, MIN_SCRIPT_SHARE * total):
@@ -115,6 +116,8 @@ def _has_wrong_letters(text: str) -> bool:
 
 
 def _has_inner_capital(word: str) -> bool:
+    if word.islower() or word.isupper() or word.istitle():
+        return False
     return any(before.islower() and letter.isupper() for before, letter in pairwise(word))
 
 
