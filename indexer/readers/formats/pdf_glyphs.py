@@ -29,7 +29,7 @@ def has_unmapped_glyphs(layer: Any) -> bool:
     count = layer.count_chars()
     sample = range(0, count, max(1, count // SAMPLE_CHARACTERS))
     unmapped = sum(pdfium.FPDFText_HasUnicodeMapError(layer, index) == 1 for index in sample)
-    return unmapped > MAX_UNMAPPED * len(sample)
+    return bool(unmapped > MAX_UNMAPPED * len(sample))
 
 
 class GlyphNames:
