@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +14,7 @@ from retrieval.metrics.runs import Qrels, Topic
 from retrieval.metrics.trec_topics import is_trec_topics, trec_topics
 
 Lines: TypeAlias = Sequence[tuple[int, str]]  # with their numbers from 1
+ReadTopics: TypeAlias = Callable[[Path, Lines], Iterator[tuple[int, Topic]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def read_topics(path: Path) -> tuple[Topic, ...]:
     """
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     lines = list(numbered_lines(path))  # read once, since the file may be a pipe
-    read = _json_topics if suffix in (".jsonl", ".json") else _tabular_topics
+    read: ReadTopics = _json_topics if suffix in (".jsonl", ".json") else _tabular_topics
     if is_trec_topics(lines[0][1]) or (lines[0][1].startswith("<") and is_trec_topics(_joined(lines))):
         read = _trec_topics
     topics: dict[str, Topic] = {}
