@@ -21,6 +21,15 @@ from retrieval.encoder.runtime.token_batches import TokenBatch
 from retrieval.errors import UnsupportedCheckpoint
 from retrieval.types import Vectors
 
+# The encoder halves of encoder-decoder families.  AutoModel would make a decoder that such a folder need not have.
+ENCODER_CLASSES = {
+    "t5": "T5EncoderModel",
+    "mt5": "MT5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+    "longt5": "LongT5EncoderModel",
+    "switch_transformers": "SwitchTransformersEncoderModel",
+    "t5gemma": "T5GemmaEncoderModel",
+}
 CPU_BUDGET_TOKENS = 4_096  # a larger batch is not faster and leaves the processor's caches
 CUDA_BUDGET_TOKENS = 65_536
 
@@ -93,16 +102,29 @@ class AutoModelRuntime:
 
 
 def _load_auto_model(folder: EncoderFolder) -> Any:
-    from transformers import AutoModel
+    """Load the model, or its encoder if it has a decoder.  Raises UnsupportedCheckpoint."""
+    import transformers
 
+    kind = folder.config.get("model_type")
+    only_encoder = ENCODER_CLASSES.get(str(kind))
     try:
-        model = AutoModel.from_pretrained(
-            str(folder.transformer), local_files_only=True, use_safetensors=True, trust_remote_code=False
+        model, found = getattr(transformers, only_encoder or "AutoModel").from_pretrained(
+            str(folder.transformer),
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **({"is_encoder_decoder": False} if only_encoder else {}),
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        kind = folder.config.get("model_type")
         raise UnsupportedCheckpoint(f"{folder.transformer}: transformers cannot load {kind!r}: {error}") from error
-    return model.get_encoder() if model.config.is_encoder_decoder else model
+    missing = sorted(name for name in found["missing_keys"] if "pooler" not in name)  # it would fill them at random
+    if missing:
+        raise UnsupportedCheckpoint(
+            f"{folder.transformer}: the weights lack {missing[0]!r} ({len(missing)} in all); "
+            "use the checkpoint that its config.json describes"
+        )
+    return model.get_encoder() if hasattr(model, "decoder") else model
 
 
 class TorchTokenStates:
