@@ -11,7 +11,7 @@ import numpy as np
 from indexer.readers import open_documents
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import BadDocument
+from retrieval.errors import BadDocument, EncoderError
 from retrieval.index.collection.document_store import passage_text
 from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.runs import RankedDocuments, RetrievalRun
@@ -61,6 +61,13 @@ def quantize_folder(encoder: str, texts: Sequence[str], out: Path) -> None:
 
     refuse_existing(out)
     folder = open_folder(locate(encoder))
+    if folder.static_width:
+        raise EncoderError(f"{encoder} is a static embedding: it has no matrix products to quantise; use it as it is")
+    if folder.architecture is None:
+        kind = folder.config.get("model_type")
+        raise EncoderError(
+            f"{encoder}: model_type {kind!r} runs through transformers only, without int8; use it in f32"
+        )
     graph = load_graph(folder, compute_fingerprint(folder, encoder), ov.Core())
     write_quantized(folder, quantize(folder, graph, texts), out)
 

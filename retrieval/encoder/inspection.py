@@ -1,8 +1,8 @@
 """Token states and attention weights of one text, for explanations.
 
 Token states come from the runtime and the precision of the vectors on OpenVINO, so that they add up to the vectors
-closely.  Attention weights, and token states of encoders on torch, come from our model in float32; only these import
-torch.
+closely; those of a static embedding are its token vectors.  Attention weights, and token states of encoders on torch,
+come from our model in float32; only these import torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer, Tokens
-from retrieval.encoder.runtime.base import Precision, RuntimeName
+from retrieval.encoder.runtime.base import Runtime, RuntimeName
+from retrieval.encoder.runtime.static_runtime import StaticRuntime
 from retrieval.types import EncoderFingerprint
 
 if TYPE_CHECKING:
@@ -39,31 +40,32 @@ class TokenStates:
 
 class _StatesRuntime(Protocol):
     def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Return (t, width) for the t token ids of each text; no text is empty."""
+        """Return (t, width) for the t token ids of each text."""
 
 
 class Inspector:
-    """Token states and attention, loaded on first use.  Safe to call from threads."""
+    """Token states and attention of our model and of static embeddings.
+
+    The states are loaded on first use.  Safe to call from several threads.
+    """
 
     def __init__(
         self,
         folder: EncoderFolder,
         tokenizer: TextTokenizer,
         fingerprint: EncoderFingerprint,
-        runtime: RuntimeName,
-        precision: Precision,
+        runtime: Runtime,
     ) -> None:
-        assert folder.architecture is not None, "only encoders that run on our model can be inspected"
         self._folder = folder
         self._tokenizer = tokenizer
         self._fingerprint = fingerprint
-        self._runtime_name = runtime
-        self._precision = precision
+        self._runtime_name = runtime.name
+        self._precision = runtime.precision
         self._lock = threading.RLock()
         self._torch: TorchTokenStates | None = None
-        self._states_runtime: _StatesRuntime | None = None
-        self.layers = len(folder.architecture.layers)
-        self.num_heads = folder.architecture.num_heads
+        self._states_runtime: _StatesRuntime | None = runtime if isinstance(runtime, StaticRuntime) else None
+        self.layers = len(folder.architecture.layers) if folder.architecture else 0  # 0 without attention
+        self.num_heads = folder.architecture.num_heads if folder.architecture else 0
 
     @property
     def sums_tokens(self) -> bool:
@@ -72,7 +74,7 @@ class Inspector:
         return not head.dense and len(head.poolings) == 1 and head.poolings[0] in SUM_POOLINGS
 
     def states(self, texts: Sequence[str], prompt: str = "") -> list[TokenStates]:
-        """Return the token states of each text; each text has at least one token."""
+        """Return the token states of each text."""
         encodings = [self._tokenizer.encoding(prompt + text) for text in texts]
         skip = 0 if self._folder.include_prompt else self._tokenizer.prompt_tokens(prompt)
         hidden = self._runtime().states([encoding.ids for encoding in encodings])

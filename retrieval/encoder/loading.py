@@ -10,8 +10,9 @@ from retrieval.encoder.checkpoint.model_folder import EncoderFolder, compute_fin
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 from retrieval.encoder.inspection import Inspector
 from retrieval.encoder.runtime.base import Precision, Runtime, RuntimeName, has_bf16, may_have_cuda
+from retrieval.encoder.runtime.static_runtime import StaticRuntime
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import EncoderError
+from retrieval.errors import EncoderError, UnsupportedCheckpoint
 from retrieval.types import EncoderFingerprint
 
 logger = logging.getLogger(__name__)
@@ -26,21 +27,26 @@ def load_encoder(
 
     `runtime` is "auto", "torch" or "openvino"; `precision` is "auto", "f32", "bf16" or "int8".  Auto runs on a CUDA
     device in bf16 if there is one, else on OpenVINO, in bf16 if the processor has it and in f32 otherwise.  A folder
-    that `attendex quantize` wrote runs in int8.  The result's `runtime` tells the choice.  `bulk` prepares the encoder
-    for many texts at once, as indexing needs; a single text then takes longer.
+    that `attendex quantize` wrote runs in int8; a static embedding, without matrix products, always runs on numpy in
+    f32.  The result's `runtime` tells the choice.  `bulk` prepares the encoder for many texts at once, as indexing
+    needs; a single text then takes longer.
     """
     _check_choice("runtime", runtime, RuntimeName)
     _check_choice("precision", precision, Precision)
     folder = open_folder(locate(name))
-    precision = _choose_precision(folder, precision)
+    if not folder.static_width:
+        precision = _choose_precision(folder, precision)
     fingerprint = compute_fingerprint(folder, recorded_name(name), int8=precision == Precision.INT8)
     if str(name) in DEFAULT_NAMES:
         _verify_default(fingerprint, folder)
-    started = _start_runtime(folder, fingerprint, runtime, precision, bulk=bulk)
     tokenizer = TextTokenizer(folder)
+    if folder.static_width:
+        started = _start_static(folder, tokenizer)
+    else:
+        started = _start_runtime(folder, fingerprint, runtime, precision, bulk=bulk)
     inspector = None
-    if folder.architecture is not None:
-        inspector = Inspector(folder, tokenizer, fingerprint, started.name, started.precision)
+    if folder.static_width or folder.architecture is not None:
+        inspector = Inspector(folder, tokenizer, fingerprint, started)
     return SentenceEncoder(folder, tokenizer, started, fingerprint, inspector)
 
 
@@ -67,9 +73,21 @@ def _verify_default(fingerprint: EncoderFingerprint, folder: EncoderFolder) -> N
         )
 
 
+def _start_static(folder: EncoderFolder, tokenizer: TextTokenizer) -> Runtime:
+    static = StaticRuntime(folder)
+    if tokenizer.largest_id() >= static.vocabulary:
+        raise UnsupportedCheckpoint(
+            f"{folder.transformer}: the tokenizer has ids up to {tokenizer.largest_id()}, the weights vectors for "
+            f"{static.vocabulary} ids; use a tokenizer.json and a model.safetensors of one model"
+        )
+    return static
+
+
 def _start_runtime(
     folder: EncoderFolder, fingerprint: EncoderFingerprint, runtime: str, precision: str, *, bulk: bool
 ) -> Runtime:
+    if runtime == RuntimeName.NUMPY:
+        raise EncoderError(f"{folder.path} is no static embedding, which alone runs on numpy; leave out --runtime")
     int8 = precision == Precision.INT8
     cuda = runtime == AUTO and not int8 and _has_cuda()
     if runtime == RuntimeName.TORCH or cuda or (folder.architecture is None and runtime == AUTO):

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from retrieval.encoder.checkpoint.architectures import read_architecture
 from retrieval.encoder.model.model_shape import Architecture, DenseShape, HeadShape
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
@@ -32,6 +34,7 @@ DENSE_ACTIVATIONS = ("Tanh", "Identity", "ReLU", "GELU", "SiLU", "Sigmoid")
 PASSAGE_PROMPTS = ("document", "passage", "corpus")
 PICKLES = ("pytorch_model.bin", "model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt")
 VOCABULARY_FILES = ("vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json")  # without tokenizer.json
+STATIC_TABLES = ("embedding.weight", "embeddings")  # tensor of token vectors: of sentence-transformers, of model2vec
 DEFAULT_MAX_TOKENS = 512
 INT8_FOLDER = "int8"  # of the graph that `attendex quantize` writes
 
@@ -41,15 +44,16 @@ class EncoderFolder:
     """The configuration of an encoder."""
 
     path: Path
-    transformer: Path  # the folder of the attention stack's config.json and weights
+    transformer: Path  # the folder of the attention stack's config.json and weights, or of the static embedding
     config: Mapping[str, Any]
-    architecture: Architecture | None  # None: a family that only AutoModelRuntime runs
+    architecture: Architecture | None  # None: static embeddings, or a family that only AutoModelRuntime runs
     head: HeadShape
     max_tokens: int  # special tokens included
     lower_case: bool
     query_prompt: str
     passage_prompt: str
     include_prompt: bool  # whether a prompt's tokens count in pooling
+    static_width: int = 0  # of the token vectors of a static embedding, which has no attention; 0 for all others
 
     @property
     def int8_graph(self) -> Path | None:
@@ -59,7 +63,7 @@ class EncoderFolder:
 
     @property
     def dimension(self) -> int:
-        width = self.architecture.width if self.architecture else _width(self.config)
+        width = self.architecture.width if self.architecture else self.static_width or _width(self.config)
         full = self.head.dense[-1].outputs if self.head.dense else width * len(self.head.poolings)
         return min(full, self.head.truncate or full)
 
@@ -121,6 +125,8 @@ def open_folder(path: Path) -> EncoderFolder:
 
 def _read_folder(path: Path) -> EncoderFolder:
     modules = _read_modules(path)
+    if modules.static:
+        return _static_folder(path, modules)
     transformer = path / modules.transformer
     config = read_json(transformer / "config.json")
     if not config:
@@ -140,9 +146,41 @@ def _read_folder(path: Path) -> EncoderFolder:
         max_tokens=_max_tokens(transformer, own, config, architecture),
         lower_case=bool(own.get("do_lower_case")),
         query_prompt=prompts.get("query", ""),
-        passage_prompt=next((prompts[name] for name in PASSAGE_PROMPTS if name in prompts), ""),
+        passage_prompt=_passage_prompt(prompts),
         include_prompt=bool(pooling.get("include_prompt", True)),
     )
+
+
+def _static_folder(path: Path, modules: _Modules) -> EncoderFolder:
+    outer = read_json(path / "config_sentence_transformers.json")
+    table = path / modules.transformer
+    truncation = read_json(table / "tokenizer.json").get("truncation") or {}
+    prompts = _prompts(path, outer)
+    return EncoderFolder(
+        path=path,
+        transformer=table,
+        config={},
+        architecture=None,
+        head=_head(path, modules, {}, outer),
+        max_tokens=_least_limit(truncation.get("max_length")),
+        lower_case=False,
+        query_prompt=prompts.get("query", ""),
+        passage_prompt=_passage_prompt(prompts),
+        include_prompt=True,
+        static_width=_static_width(table),
+    )
+
+
+def _static_width(folder: Path) -> int:
+    """Return the width of the table of token vectors, from the header of its file."""
+    for path in weight_files(folder):
+        try:
+            with safe_open(path, "numpy") as file:
+                for name in set(STATIC_TABLES).intersection(file.keys()):
+                    return int(file.get_slice(name).get_shape()[-1])
+        except (SafetensorError, OSError) as error:
+            raise UnsupportedCheckpoint(f"{path}: unreadable safetensors ({error}); fetch the folder again") from error
+    raise UnsupportedCheckpoint(f"{folder}: the weights lack {' or '.join(STATIC_TABLES)}; fetch the folder again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +188,19 @@ class _Modules:
     """The parts that modules.json lists; their folders are relative to it."""
 
     transformer: str = ""
+    static: bool = False  # `transformer` is the folder of a static embedding
     pooling: str | None = None
     dense: tuple[str, ...] = ()
     normalize: bool = False
 
 
 def _read_modules(path: Path) -> _Modules:
-    """Read modules.json; a folder without it is a checkpoint pooled by the mean."""
+    """Read modules.json; a folder without it is of model2vec, or is pooled by the mean."""
     file = path / "modules.json"
     if not file.exists():
-        return _Modules()
+        config = read_json(path / "config.json")
+        static = config.get("model_type") == "model2vec"
+        return _Modules(static=static, normalize=static and bool(config.get("normalize")))
     listed = _parse_json(file, missing=None)
     if not isinstance(listed, list) or not listed or not all(isinstance(module, dict) for module in listed):
         raise UnsupportedCheckpoint(f"{file}: not a list of modules; fetch the folder again")
@@ -169,9 +210,11 @@ def _read_modules(path: Path) -> _Modules:
     for folder in folders:
         if not (path / folder).resolve().is_relative_to(path.resolve()):
             raise UnsupportedCheckpoint(f"{file}: the path {folder!r} leads out of the folder; fetch the folder again")
+    static = kinds[0] == "StaticEmbedding"
     return _Modules(
         transformer=folders[0],
-        pooling=folders[1],
+        static=static,
+        pooling=None if static else folders[1],
         dense=tuple(folder for folder, kind in zip(folders, kinds, strict=True) if kind == "Dense"),
         normalize="Normalize" in kinds,
     )
@@ -183,17 +226,20 @@ def _kind(path: Path, module: Mapping[str, Any]) -> str:
     if not type_name.startswith("sentence_transformers."):
         raise UnsupportedCheckpoint(
             f"{path / 'modules.json'}: the module type {type_name!r} is code of its own, which Attendex never runs; "
-            "use a folder with sentence-transformers' Transformer, Pooling, Dense and Normalize only"
+            "use a folder with sentence-transformers' Transformer, Pooling, Dense, Normalize and StaticEmbedding only"
         )
     return type_name.rpartition(".")[2]
 
 
 def _check_order(path: Path, kinds: list[str]) -> None:
+    if kinds in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
+        return
     middle = kinds[2:-1] if kinds[-1:] == ["Normalize"] else kinds[2:]
     if kinds[:2] != ["Transformer", "Pooling"] or any(kind != "Dense" for kind in middle):
         raise UnsupportedCheckpoint(
             f"{path / 'modules.json'}: the modules ({', '.join(kinds) or 'Dropout only'}) are not supported; "
-            "use a folder with Transformer, Pooling, any number of Dense, and Normalize, in this order"
+            "use a folder with Transformer, Pooling, any number of Dense, and Normalize, in this order, or with "
+            "StaticEmbedding and Normalize"
         )
 
 
@@ -221,6 +267,10 @@ def _prompts(path: Path, outer: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, text in prompts.items() if text}
 
 
+def _passage_prompt(prompts: Mapping[str, str]) -> str:
+    return next((prompts[name] for name in PASSAGE_PROMPTS if name in prompts), "")
+
+
 def _own_config(transformer: Path) -> dict[str, Any]:
     """Read sentence_bert_config.json, which older folders name after their model."""
     paths = sorted(transformer.glob("sentence_*_config.json"))
@@ -233,8 +283,11 @@ def _max_tokens(
     """Return the limit of the folder, else tokenizer, and at most of the model."""
     stated = own.get("max_seq_length") or read_json(transformer / "tokenizer_config.json").get("model_max_length")
     positions = shape.max_positions if shape else config.get("max_position_embeddings", -1)
-    limits = [int(limit) for limit in (stated, positions) if limit and 0 < limit < 1e9]
-    return min(limits, default=DEFAULT_MAX_TOKENS)
+    return _least_limit(stated, positions)
+
+
+def _least_limit(*limits: float | None) -> int:
+    return min((int(limit) for limit in limits if limit and 0 < limit < 1e9), default=DEFAULT_MAX_TOKENS)
 
 
 def _head(path: Path, modules: _Modules, pooling: Mapping[str, Any], outer: Mapping[str, Any]) -> HeadShape:

@@ -47,7 +47,8 @@ class TextTokenizer:
         side = read_json(folder.transformer / "tokenizer_config.json").get("truncation_side", "right")
         self._truncating.enable_truncation(max_length=folder.max_tokens, direction=side)
         self._keeps_start = side == "right"
-        self.special_tokens = self._truncating.num_special_tokens_to_add(is_pair=False)
+        self._adds_special = not folder.static_width  # a static embedding averages the tokens of the text alone
+        self.special_tokens = self._truncating.num_special_tokens_to_add(is_pair=False) if self._adds_special else 0
         # The longer prompt decides, so that a passage is cut alike as a query and as a passage.
         prompt_tokens = max(map(self._content_tokens, (folder.query_prompt, folder.passage_prompt)))
         self.max_tokens = folder.max_tokens - self.special_tokens - prompt_tokens
@@ -80,12 +81,12 @@ class TextTokenizer:
     def _encode(self, texts: list[str]) -> list[Encoding]:
         """Tokenise few texts in this thread: waking the library's threads takes longer."""
         if sum(map(len, texts)) <= INLINE_CHARACTERS:
-            return [self._truncating.encode(text) for text in texts]
-        return self._truncating.encode_batch_fast(texts)
+            return list(map(self.encoding, texts))
+        return self._truncating.encode_batch_fast(texts, add_special_tokens=self._adds_special)
 
     def encoding(self, text: str) -> Encoding:
         """Tokenise one text as `ids` does; the result has offsets and words."""
-        return self._truncating.encode(text)
+        return self._truncating.encode(text, add_special_tokens=self._adds_special)
 
     def tokens(self, text: str) -> Tokens:
         """Return the tokens that `ids` gives for a text, with their offsets and words."""
@@ -93,7 +94,11 @@ class TextTokenizer:
 
     def whole_encoding(self, text: str) -> Encoding:
         """Tokenise one text with special tokens and without truncation."""
-        return self._untruncated.encode(text)
+        return self._untruncated.encode(text, add_special_tokens=self._adds_special)
+
+    def largest_id(self) -> int:
+        """Return the largest id of the vocabulary."""
+        return max(self._truncating.get_vocab().values())
 
     def token_id(self, token: str) -> int | None:
         """Return the id of a token of the vocabulary."""
@@ -108,7 +113,7 @@ class TextTokenizer:
         """Count a prompt's tokens in a text, leading special tokens included."""
         if not prompt:
             return 0
-        encoded = self._truncating.encode(prompt)
+        encoded = self.encoding(prompt)
         return len(encoded.ids) - bool(encoded.special_tokens_mask[-1])
 
     def _content_tokens(self, prompt: str) -> int:

@@ -20,10 +20,11 @@ class Precision(StrEnum):
 
 
 class RuntimeName(StrEnum):
-    """Library that computes the matrix products."""
+    """Library that computes the vectors."""
 
     TORCH = "torch"
     OPENVINO = "openvino"
+    NUMPY = "numpy"  # of static embeddings
 
 
 class Runtime(Protocol):

@@ -72,6 +72,11 @@ class CosineExplainer:
                 "this encoder runs through transformers' own code, which does not return its attention; "
                 "use an encoder whose architecture Attendex implements"
             )
+        if not inspector.layers:
+            raise BadQuery(
+                "this encoder is a static embedding, which has a vector for each token and no attention; "
+                "explain the hit: its pairs of words add up to the score"
+            )
         if not 0 <= layer < inspector.layers:
             raise BadQuery(f"layer is {layer}; this encoder has layers 0 to {inspector.layers - 1}")
         prompt = self._prompt(query=query)
