@@ -162,7 +162,8 @@ def check_gates(gates: Sequence[Gate], aggregates: Mapping[str, float]) -> tuple
 def _coverage(run: RetrievalRun, qrels: Qrels, queries: Sequence[str], asked: Collection[str] | None) -> Coverage:
     found = set(run.rankings)
     top = [(query, document) for query in queries if query in found for document in run.rankings[query].ids[:10]]
-    judged = sum(document in qrels.judgments[query] for query, document in top)
+    known = {query: qrels.judged(query) for query in queries}
+    judged = sum(document in known[query] for query, document in top)
     return Coverage(
         averaged=len(queries),
         without_results=sum(query not in found or not len(run.rankings[query]) for query in queries),

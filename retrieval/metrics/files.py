@@ -4,9 +4,10 @@ The name of the file and its first line decide the format.
 
 .json, .json.gz          query → document → number (ranx, BEIR)
 .tsv with three columns  BEIR qrels
-any other file           TREC; columns are separated by white space:
-    run    qid  iter  docno  rank  sim  run_id     the rank is ignored, as in trec_eval
-    qrels  qid  iter  docno  rel
+any other file           TREC; columns are separated by white space, as trec_eval 9.0.8 reads them:
+    run    qid  iter  docno  rank  sim  run_id     the rank and further fields are ignored
+    qrels  qid  iter  docno  rel                   a negative rel means not judged
+    lines that begin with "#" are comments
 """
 
 from __future__ import annotations
@@ -47,8 +48,7 @@ def read_run(path: Path) -> RetrievalRun:
         table = _read_table(path)
         _refuse_judgments(path, table)
         return make_run(path.name.split(".")[0], table)
-    lines = numbered_lines(path)  # read once, since the file may be a pipe
-    number, first = next(lines)
+    number, first, lines = _first_line(path)
     if "\t" in first and len(first.split("\t")) == BEIR_COLUMNS:
         raise BadJudgments(f"{path}:1: {BEIR_COLUMNS} columns, as BEIR judgments (qrels) have; a run line has 6 fields")
     return _trec_run(path, chain([(number, first)], lines))
@@ -64,8 +64,7 @@ def read_qrels(path: Path) -> Qrels:
                     where = f"{path}: query {query!r}, document {document!r}"
                     raise BadJudgments(f"{where}: relevance {value!r} is no whole number; is this a run?")
         return Qrels(path.name, {query: {doc: int(value) for doc, value in d.items()} for query, d in table.items()})
-    lines = numbered_lines(path)
-    number, first = next(lines)
+    number, first, lines = _first_line(path)
     read = beir_qrels if len(first.split("\t")) == BEIR_COLUMNS else _trec_qrels
     return read(path, chain([(number, first)], lines))
 
@@ -183,7 +182,7 @@ def beir_qrels(path: Path, lines: NumberedLines) -> Qrels:
 def _trec_run(path: Path, lines: NumberedLines) -> RetrievalRun:
     rankings: dict[str, tuple[list[str], list[float]]] = {}
     name = ""
-    for number, line in lines:
+    for number, line in _without_comments(lines):
         fields = line.split()
         _require_run_fields(path, number, fields)
         try:
@@ -204,19 +203,36 @@ def _trec_run(path: Path, lines: NumberedLines) -> RetrievalRun:
     )
 
 
+def _first_line(path: Path) -> tuple[int, str, Iterator[tuple[int, str]]]:
+    """Return number and text of the first line that is no comment, and the later lines.
+
+    The file is read once, since it may be a pipe.
+    """
+    lines = numbered_lines(path)
+    first = next(_without_comments(lines), None)
+    if first is None:
+        raise BadJudgments(f"{path}: comments and no lines; check the file")
+    return (*first, lines)
+
+
+def _without_comments(lines: NumberedLines) -> Iterator[tuple[int, str]]:
+    return ((number, line) for number, line in lines if not line.lstrip().startswith("#"))
+
+
 def _require_run_fields(path: Path, number: int, fields: list[str]) -> None:
     if len(fields) == QRELS_FIELDS:
         raise BadJudgments(
             f"{path}:{number}: {QRELS_FIELDS} fields, as judgments (qrels) have; a run line has {RUN_FIELDS}"
         )
-    if len(fields) != RUN_FIELDS:
-        hint = "; has an id a space?" if len(fields) > RUN_FIELDS else ""
+    shifted = len(fields) > RUN_FIELDS and _NUMBER_START.match(fields[3]) is None  # the rank is no number
+    if len(fields) < RUN_FIELDS or shifted:
+        hint = "; has an id a space?" if shifted else ""
         raise BadJudgments(f"{path}:{number}: {len(fields)} fields where a run line has {RUN_FIELDS}{hint}")
 
 
 def _trec_qrels(path: Path, lines: NumberedLines) -> Qrels:
     builder = QrelsBuilder(path)
-    for number, line in lines:
+    for number, line in _without_comments(lines):
         fields = line.split()
         if len(fields) != QRELS_FIELDS:
             hint = "; this looks like a run" if len(fields) >= RUN_FIELDS else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 DEFAULT_MEASURES = "nDCG@10 R@100 RR@10 AP"
 DEFAULT_DEPTH = 1000  # hits to request if a measure has no cut-off, as TREC and BEIR do
+POOL_MEASURES = ("infAP",)  # these tell a document of the pool that is not judged from one outside the pool
+COUNTS: Mapping[str, Callable[[Measure, Mapping[str, int]], int]] = {  # of the judgments alone, hits or none
+    "NumQ": lambda *_: 1,
+    "NumRel": lambda measure, judged: sum(value >= measure["rel"] for value in judged.values()),
+}
 ASPECT_MEASURES = ("alpha_DCG", "alpha_nDCG", "ERR_IA", "nERR_IA", "NRBP", "nNRBP", "AP_IA", "P_IA", "StRecall")
 
 QueryValues: TypeAlias = NDArray[np.float64]  # (queries,), one value per query
@@ -92,17 +97,13 @@ def compute_measures(
     """
     import ir_measures
 
-    _require_available(measures)
+    computed = [measure for measure in measures if measure.NAME not in COUNTS]
+    _require_available(computed)
     numbers = {query: str(number) for number, query in enumerate(queries, start=1)}
     answered = [query for query in queries if query in rankings and len(rankings[query])]  # trec_eval needs hits
     table = {numbers[query]: _ranks_as_scores(rankings[query]) for query in answered}
-    values = {measure: np.full(len(queries), float(measure.DEFAULT)) for measure in measures}
-    for by_aspect in (False, True):
-        group = [measure for measure in measures if (measure.NAME in ASPECT_MEASURES) == by_aspect]
-        if not group or not table:
-            continue
-        grades = {number: dict(qrels.judgments[query]) for query, number in numbers.items()}
-        judged: Any = _aspects(qrels, numbers) if by_aspect else grades
+    values = {measure: _without_hits(measure, qrels, queries) for measure in measures}
+    for group, judged in _groups(computed, qrels, numbers) if table else ():
         try:
             results = ir_measures.evaluator(group, judged).iter_calc(table)
             for result in results:
@@ -113,6 +114,31 @@ def compute_measures(
     return tuple(
         MeasureValues(str(measure), values[measure], aggregate_values(measure, values[measure])) for measure in measures
     )
+
+
+def _without_hits(measure: Measure, qrels: Qrels, queries: Sequence[str]) -> QueryValues:
+    """Return the value of each query without hits, which is that of all queries for counts."""
+    count = COUNTS.get(measure.NAME)
+    if count is None:
+        return np.full(len(queries), float(measure.DEFAULT))
+    return np.array([count(measure, qrels.judged(query)) for query in queries], dtype=np.float64)
+
+
+def _groups(
+    measures: Sequence[Measure], qrels: Qrels, numbers: Mapping[str, str]
+) -> Iterator[tuple[list[Measure], Any]]:
+    """Yield measures that need the same form of the judgments, and this form."""
+    forms: tuple[tuple[Callable[[str], bool], Callable[[], Any]], ...] = (
+        (ASPECT_MEASURES.__contains__, lambda: _aspects(qrels, numbers)),
+        (POOL_MEASURES.__contains__, lambda: {numbers[query]: dict(qrels.judgments[query]) for query in numbers}),
+        (lambda _: True, lambda: {numbers[query]: qrels.judged(query) for query in numbers}),
+    )
+    waiting = list(measures)
+    for takes, judged in forms:
+        group = [measure for measure in waiting if takes(measure.NAME)]
+        waiting = [measure for measure in waiting if measure not in group]
+        if group:
+            yield group, judged()
 
 
 def aggregate_values(measure: Measure, values: QueryValues) -> float:

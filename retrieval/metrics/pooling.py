@@ -41,7 +41,7 @@ def pool_documents(
     rng = np.random.default_rng(seed)
     pools: dict[str, list[str]] = {}
     for topic in topics:
-        known = judged.judgments.get(topic.id, {}) if judged else {}
+        known = judged.judged(topic.id) if judged else {}
         rankings = [run.rankings[topic.id] for run in runs if topic.id in run.rankings]
         found = sorted({document for ranking in rankings for document in ranking.ids[:depth] if document not in known})
         if found:
@@ -99,7 +99,9 @@ class JudgingSession:
 
     def __init__(self, pool: Sequence[PooledDocument], before: Qrels | None = None) -> None:
         self._judgments = {query: dict(documents) for query, documents in (before.judgments if before else {}).items()}
-        self._waiting = [item for item in pool if item.document_id not in self._judgments.get(item.query_id, {})]
+        self._waiting = [
+            item for item in pool if self._judgments.get(item.query_id, {}).get(item.document_id, -1) < 0
+        ]  # a negative value means not judged
         self._done: list[PooledDocument] = []
         self.total = len(pool)
 

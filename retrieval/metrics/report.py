@@ -141,7 +141,7 @@ def _hardest(report: ReportData) -> list[str]:
 
 
 def _side_by_side(report: ReportData, query: str) -> str:
-    judged = report.task.qrels.judgments[query]
+    judged = report.task.qrels.judged(query)
     columns = [run.rankings.get(query) for run in report.runs]
     rows: list[list[TableCell | str]] = []
     for rank in range(SHOWN):

@@ -49,14 +49,19 @@ class SubtopicJudgment:
 class Qrels:
     """Judgments: query → document → relevance.
 
-    0 means judged and not relevant; so do negative values.  If a document is judged for several aspects, `judgments`
-    has its highest relevance and `subtopics` has all of them.  `repeated` counts the lines that repeat an earlier line.
+    0 means judged and not relevant; a negative value means not judged, as in trec_eval.  If a document is judged for
+    several aspects, `judgments` has its highest relevance and `subtopics` has all of them.  `repeated` counts the lines
+    that repeat an earlier line.
     """
 
     name: str
     judgments: Mapping[str, Mapping[str, int]]
     subtopics: tuple[SubtopicJudgment, ...] = ()
     repeated: int = 0
+
+    def judged(self, query: str) -> dict[str, int]:
+        """Return the relevance of the judged documents of a query."""
+        return {document: value for document, value in self.judgments.get(query, {}).items() if value >= 0}
 
     def relevant(self, query: str) -> int:
         return sum(relevance > 0 for relevance in self.judgments.get(query, {}).values())
