@@ -160,11 +160,13 @@ def _print(compared: ComparedSystems, changes: int, options: ComparisonOptions) 
 
 
 def _show(compared: ComparedSystems, changes: int) -> None:
-    from retrieval.commands.evaluation_output import coverage_lines, show_changes, show_comparison
+    from retrieval.commands.evaluation_output import coverage_lines, show_changes, show_comparison, show_matrix
 
     console = stdout()
     pairs = compared.comparison.pairs
     texts = {topic.id: topic.text for topic in compared.task.topics}
+    if len(pairs) > len(compared.runs) - 1:
+        show_matrix(console, compared.comparison)
     for pair in pairs:
         show_comparison(console, pair)
         changed = compared.changes(pair, changes)

@@ -15,7 +15,7 @@ from rich.table import Table
 from retrieval.util.terminal import stderr
 
 if TYPE_CHECKING:
-    from retrieval.metrics.comparison import PairedComparison, QueryChange, RunComparison
+    from retrieval.metrics.comparison import Difference, PairedComparison, QueryChange, RunComparison
     from retrieval.metrics.evaluation import Coverage, Evaluation
     from retrieval.metrics.run_queries import ProgressCallback, RunProvenance
 
@@ -161,6 +161,31 @@ def show_comparison(console: Console, pair: PairedComparison) -> None:
     console.print(f"A = {pair.a}   B = {pair.b}   {len(pair.queries):,} queries", markup=False, highlight=False)
     console.width = max(console.width, COMPARISON_COLUMNS)
     console.print(table)
+
+
+def show_matrix(console: Console, comparison: RunComparison) -> None:
+    """Print the differences of all pairs of systems in the deciding measure."""
+    from retrieval.metrics.significance import ALPHA
+
+    names = [evaluation.run for evaluation in comparison.evaluations]
+    measure = comparison.pairs[0].deciding.measure
+    cells = {(name, name): "" for name in names}
+    for pair in comparison.pairs:
+        cells[pair.b, pair.a] = _difference_cell(pair.deciding, 1)
+        cells[pair.a, pair.b] = _difference_cell(pair.deciding, -1)
+    table = Table(f"{measure}, row minus column", box=SIMPLE_HEAD)
+    for column in ("mean", *names):
+        table.add_column(column, justify="right")
+    for row, evaluation in zip(names, comparison.evaluations, strict=True):
+        table.add_row(row, _number(evaluation.aggregates[measure]), *(cells[row, column] for column in names))
+    console.print(table)
+    console.print(f"* p < {ALPHA:g}, adjusted by Holm's method for {len(comparison.pairs)} pairs", highlight=False)
+
+
+def _difference_cell(found: Difference, sign: int) -> str:
+    from retrieval.metrics.comparison import format_difference
+
+    return format_difference(sign * found.difference) + ("*" if found.significant else " ")
 
 
 def show_changes(console: Console, changes: Sequence[QueryChange], texts: Mapping[str, str]) -> None:

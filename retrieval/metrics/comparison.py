@@ -94,7 +94,7 @@ class PairedComparison:
         if d.significant:
             word = "better" if d.difference > 0 else "worse"
             gain = f"{format_difference(d.difference)} {d.measure} {format_interval(d.low, d.high)}"
-            return f"{self.b} is {word}: {gain}, {format_p(d.p_adjusted)}"
+            return f"{self.b} is {word} than {self.a}: {gain}, {format_p(d.p_adjusted)}"
         if d.wins == d.losses == 0:
             return f"no difference: {self.b} and {self.a} have the same {d.measure} in all {len(self.queries)} queries"
         count = len(self.queries)
@@ -236,7 +236,7 @@ def _rank_changes(query: str, runs: tuple[RetrievalRun, RetrievalRun], qrels: Qr
     first, second = (_ranks(run.rankings.get(query)) for run in runs)
     moved = [
         RankChange(document, relevance, first.get(document), second.get(document))
-        for document, relevance in qrels.judgments[query].items()
+        for document, relevance in qrels.judged(query).items()
         if first.get(document) != second.get(document)
     ]
     return tuple(sorted(moved, key=_importance, reverse=True)[:MAX_RANK_CHANGES])

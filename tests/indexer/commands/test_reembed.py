@@ -86,7 +86,7 @@ def test_an_encoder_that_is_not_worse_is_switched_to_and_a_worse_one_only_by_for
 
     code, told = reembed(papers, worse)
     assert (code, told["switched"], told["generation"]) == (1, False, 2)
-    assert "worse is worse: −0." in told["verdict"]
+    assert " is worse than " in told["verdict"]
     assert (read_manifest(papers).generation, read_manifest(papers).encoder.pooling) == (2, "mean")
 
     code, told = reembed(papers, worse, "--force")

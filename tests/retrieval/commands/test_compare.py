@@ -47,11 +47,23 @@ def test_a_worse_system_is_called_worse_and_fails_the_gate(files: Path) -> None:
     arguments = ["compare", files / "best.run", files / "worse.run", "--qrels", files / "qrels.txt"]
     code, output = invoke(*arguments)
     assert code == 0
-    assert "worse.run is worse: −0." in output
+    assert "worse.run is worse than best.run: −0." in output
     assert "1 → 4" in output
     assert invoke(*arguments, "--fail-if-worse")[0] == 1
     turned = ["compare", files / "worse.run", files / "best.run", "--qrels", files / "qrels.txt", "--fail-if-worse"]
     assert invoke(*turned)[0] == 0
+
+
+def test_every_pair_is_shown_as_a_matrix_of_systems(files: Path) -> None:
+    """Row minus column, so a cell and its mirror have opposite signs; a star means a significant difference."""
+    runs = [files / f"{name}.run" for name in ("best", "same", "worse")]
+    code, output = invoke("compare", *runs, "--qrels", files / "qrels.txt", "--measures", "RR@10", "--every-pair")
+    assert code == 0
+    head, _, *rows = (line.split() for line in output.splitlines() if line.strip())
+    assert head == ["RR@10,", "row", "minus", "column", "mean", "best.run", "same.run", "worse.run"]
+    assert rows[0] == ["best.run", "0.8333", "0.000", "+0.600*"]
+    assert rows[2] == ["worse.run", "0.2333", "−0.600*", "−0.600*"]
+    assert "row minus column" not in invoke("compare", *runs, "--qrels", files / "qrels.txt")[1]
 
 
 def test_json_holds_everything(files: Path) -> None:

@@ -34,10 +34,10 @@ def test_a_better_system_is_called_better_with_its_interval() -> None:
     assert d.low <= d.difference <= d.high
     assert d.wins + d.losses + d.ties == 40
     assert d.difference == pytest.approx(d.mean_b - d.mean_a)
-    assert pair.verdict.startswith("B is better: +0.")
+    assert pair.verdict.startswith("B is better than A: +0.")
     assert "RR@10 [+0." in pair.verdict
     (turned,) = compare_runs([best, worst], QRELS, "RR@10").pairs
-    assert turned.verdict.startswith("A is worse: −0.")
+    assert turned.verdict.startswith("A is worse than B: −0.")
     assert turned.deciding.p == pytest.approx(d.p, abs=0.01)
 
 
