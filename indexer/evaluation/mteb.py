@@ -50,15 +50,19 @@ class AttendexSearch:
     def index(
         self, corpus: Iterable[Mapping[str, Any]], *, task_metadata: Any, hf_split: str, hf_subset: str, **_: Any
     ) -> None:
-        """Index rows of `id`, `text` and an optional `title`, each as one passage."""
+        """Index rows of `id`, `text` and an optional `title`, each as one passage.
+
+        Rows without both are left out: no search could find them.
+        """
         self.close()
         name = re.sub(r"[^\w.-]+", "-", f"{task_metadata.name}-{hf_subset}-{hf_split}")
         self._folder.mkdir(parents=True, exist_ok=True)
         documents = self._folder / f"{name}.jsonl"
         with documents.open("w", encoding="utf-8") as file:
             for row in corpus:
-                record = {"id": str(row["id"]), "title": row.get("title") or "", "text": row.get("text") or ""}
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                record = {"id": str(row["id"]), "title": _text(row, "title"), "text": _text(row, "text")}
+                if record["title"] or record["text"]:
+                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
         settings = BuildSettings(encoder=self._encoder_name, chunking=ChunkSettings("whole"))
         build_collection([documents], self._folder / name, settings)
         documents.unlink()
@@ -72,16 +76,21 @@ class AttendexSearch:
         top_ranked: Mapping[str, Sequence[str]] | None = None,
         **_: Any,
     ) -> dict[str, dict[str, float]]:
-        """Return query id → document id → score; no scores are equal, to keep the order."""
+        """Return query id → document id → score; no scores are equal, to keep the order.
+
+        A query without text has no hits.
+        """
         if self._searcher is None:
             raise InputError("there is no corpus; call `index` before `search`")
-        topics = [Topic(str(row["id"]), str(row["text"])) for row in queries]
+        texts = {str(row["id"]): _text(row, "text") for row in queries}
+        topics = [Topic(query, text) for query, text in texts.items() if text]
         depth = min(self._depth(top_k, top_ranked), MAX_DEPTH)
         template = replace(self._request, k=depth, passages_per_document=1)
         rankings = run_queries(self._searcher.search_many, topics, template).run.rankings
         if top_ranked is not None:
             rankings = {query: _restrict(ranking, top_ranked.get(query, ())) for query, ranking in rankings.items()}
-        return {query: _scores(ranking, top_k) for query, ranking in rankings.items()}
+        found = {query: _scores(ranking, top_k) for query, ranking in rankings.items()}
+        return {query: found.get(query, {}) for query in texts}
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
@@ -120,6 +129,12 @@ class AttendexSearch:
         if documents > MAX_DEPTH:
             raise InputError(f"reranking tasks need a corpus of at most {MAX_DEPTH:,} documents, not {documents:,}")
         return documents
+
+
+def _text(row: Mapping[str, Any], field: str) -> str:
+    """Return a field of a row as text; "" if it is missing, null or white space."""
+    value = str(row.get(field) or "")
+    return value if value.strip() else ""
 
 
 def _restrict(ranking: RankedDocuments, allowed: Sequence[str]) -> RankedDocuments:

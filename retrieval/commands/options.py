@@ -30,7 +30,7 @@ class TaskOptions:
     qrels: Annotated[Path | None, typer.Option(help="Judgments: TREC, BEIR or JSON.", rich_help_panel=DATA)] = None
     beir: Annotated[Path | None, typer.Option(help="BEIR folder with both.", rich_help_panel=DATA)] = None
     split: Annotated[str, typer.Option(help="Split of the BEIR folder.", rich_help_panel=DATA)] = "test"
-    dataset: Annotated[str, typer.Option(help="ir_datasets id with both.", rich_help_panel=DATA)] = ""
+    dataset: Annotated[str, typer.Option(help="ir_datasets id, or BEIR folder.", rich_help_panel=DATA)] = ""
 
     def source(self) -> TaskSource:
         """Return the source of the task; wrong usage unless exactly one source is given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from retrieval.metrics.trec_topics import is_trec_topics, trec_topics
 
 Lines: TypeAlias = Sequence[tuple[int, str]]  # with their numbers from 1
 ReadTopics: TypeAlias = Callable[[Path, Lines], Iterator[tuple[int, Topic]]]
+
+# Without a network, the defaults of ir_datasets (three tries of 15 s for each mirror) take more than a minute to fail.
+DOWNLOAD_LIMITS = {"IR_DATASETS_DL_TRIES": "2", "IR_DATASETS_DL_TIMEOUT": "5"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ def read_task(source: TaskSource) -> EvaluationTask:
     if source.beir is not None:
         return read_beir(source.beir, source.split)
     if source.dataset:
-        return read_dataset(source.dataset)
+        folder = Path(source.dataset).expanduser()
+        return read_beir(folder, source.split) if _is_beir(folder) else read_dataset(source.dataset)
     assert source.qrels is not None
     qrels = read_qrels(source.qrels)
     if source.queries is None:
@@ -100,7 +105,12 @@ def read_topics(path: Path) -> tuple[Topic, ...]:
 
 
 def read_dataset(identifier: str) -> EvaluationTask:
-    """Read queries and judgments of an ir_datasets id, such as `beir/scifact/test`."""
+    """Read queries and judgments of an ir_datasets id, such as `beir/scifact/test`.
+
+    Raises InputError for a dataset that is not in the cache of ir_datasets and cannot be downloaded.
+    """
+    for name, value in DOWNLOAD_LIMITS.items():
+        os.environ.setdefault(name, value)
     try:
         import ir_datasets
     except ImportError as error:
@@ -113,11 +123,23 @@ def read_dataset(identifier: str) -> EvaluationTask:
         raise InputError(
             f"dataset {identifier!r} has no queries with judgments; name a split, such as {identifier}/test"
         )
+    try:
+        qrels, queries = list(dataset.qrels_iter()), list(dataset.queries_iter())
+    except Exception as error:  # of requests, of archives, of files that need an agreement first
+        reason = str(error).splitlines()[0] if str(error) else "no details"
+        raise InputError(
+            f"dataset {identifier!r} is not complete in {ir_datasets.util.home_path()} and cannot be downloaded "
+            f"({type(error).__name__}: {reason}); connect to a network, or give a local copy with --beir FOLDER"
+        ) from error
     judgments: dict[str, dict[str, int]] = {}
-    for qrel in dataset.qrels_iter():
+    for qrel in qrels:
         judgments.setdefault(qrel.query_id, {})[qrel.doc_id] = int(qrel.relevance)
-    topics = tuple(Topic(query.query_id, _query_text(query), _fields(query)) for query in dataset.queries_iter())
+    topics = tuple(Topic(query.query_id, _query_text(query), _fields(query)) for query in queries)
     return make_task(identifier, topics, Qrels(identifier, judgments))
+
+
+def _is_beir(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("queries.jsonl", "queries.jsonl.gz"))
 
 
 def _trec_topics(_path: Path, lines: Lines) -> Iterator[tuple[int, Topic]]:

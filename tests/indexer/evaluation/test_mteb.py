@@ -100,6 +100,22 @@ def test_reranking_keeps_to_the_candidates(search: AttendexSearch) -> None:
     assert found["q3"] == {}
 
 
+def test_rows_without_text_are_left_out(search: AttendexSearch) -> None:
+    class Named:
+        name = "gaps"
+
+    gaps = [
+        {"id": "e1", "text": ""},
+        {"id": "e2", "title": None, "text": None},
+        {"id": "e3", "title": " ", "text": "\n"},
+    ]
+    index = {"task_metadata": Named(), "hf_split": "test", "hf_subset": "default"}
+    search.index([*gaps, *CORPUS, {"id": "t1", "title": "Only a title about barking"}], **index)
+    found = search.search([*QUERIES, {"id": "q4", "text": ""}, {"id": "q5", "text": None}], top_k=10)
+    assert {document for documents in found.values() for document in documents} == {"d1", "d2", "d3", "d4", "t1"}
+    assert (found["q4"], found["q5"]) == ({}, {})
+
+
 def test_what_mteb_is_told_of_the_model(search: AttendexSearch) -> None:
     meta = search.mteb_model_meta
     assert meta.name == "attendex/all-MiniLM-L6-v2"

@@ -64,6 +64,21 @@ def test_an_unknown_dataset_is_named() -> None:
         read_task(TaskSource(dataset="no/such"))
 
 
+def test_a_dataset_that_cannot_be_downloaded_is_an_error_with_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ir_datasets")
+    monkeypatch.setenv("IR_DATASETS_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # refuses connections, as if there were no network
+    with pytest.raises(InputError, match=r"cannot be downloaded .*--beir FOLDER"):
+        read_task(TaskSource(dataset="beir/scifact/test"))
+
+
+def test_a_local_beir_folder_is_a_dataset_too(tmp_path: Path) -> None:
+    assert read_task(TaskSource(dataset=str(folder(tmp_path)))).topics[0].id == "q1"
+
+
 def test_one_source_must_be_given(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give one of"):
         read_task(TaskSource())
