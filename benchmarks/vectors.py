@@ -30,6 +30,7 @@ import numpy as np
 from benchmarks.vector_data import Held, hold_out, synthetic_vectors
 from retrieval.index.storage.settings import VectorSettings
 from retrieval.index.vectors.build import build_faiss_index, open_faiss_index
+from retrieval.index.vectors.equal_vectors import EqualVectors
 from retrieval.index.vectors.exact import FlatVectors, rescored
 from retrieval.index.vectors.faiss_index import Effort, FaissIndex, RowOrder
 from retrieval.index.vectors.index_choice import choose_ann_index, list_count
@@ -154,7 +155,7 @@ def _measure_peer(name: str, held: Held) -> Report:
         index.add(np.ascontiguousarray(held.vectors[start : start + BLOCK_ROWS], dtype=np.float32))
     report = Report(name, factory, build_seconds=time.perf_counter() - started, peak_mib=_peak_mib() - before)
     report.bytes_per_vector = faiss.serialize_index(index).nbytes / rows
-    ann_index = FaissIndex(index, RowOrder(rows, 0))
+    ann_index = FaissIndex(index, RowOrder(EqualVectors(rows), 0))
     for effort in PEER_EFFORTS[name]:
 
         def search(queries: Vectors, effort: int = effort) -> list[Ranking]:
@@ -182,7 +183,7 @@ def _measure_ours(name: str, held: Held, work: Path) -> Report:
         _add_filters(report, held, SegmentVectors(FlatVectors(held.vectors)))
         return report
     path = work / f"{name}.faiss"
-    facts = build_faiss_index(held.vectors, plan, settings.recall, path)
+    facts = build_faiss_index(held.vectors, EqualVectors(rows), plan, settings.recall, path)
     report = Report(name, plan.factory, facts.bytes_per_vector, time.perf_counter() - started, _peak_mib() - before)
     report.open_seconds, report.open_mib = _opening(path, facts.to_json(), work)
     ann_index = open_faiss_index(path, facts)

@@ -5,6 +5,7 @@ Merge them, build their ANN indexes, write their deletions.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +16,18 @@ from indexer.writing.commit import write_deletions
 from indexer.writing.pending_segments import PendingSegment, PendingSegments, SegmentOrigin
 from indexer.writing.segment_merge import MergePolicy, merge_segments
 from indexer.writing.segment_writer import new_segment_folder
-from retrieval.index.collection.segment import ANN_INDEX, Segment
+from retrieval.index.collection.segment import ANN_INDEX, COPIES, Segment
 from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import AnnIndexRecord, SegmentRecord
+from retrieval.index.storage.npy import npy_bytes
 from retrieval.index.storage.settings import VectorSettings
 from retrieval.index.vectors.build import build_faiss_index
+from retrieval.index.vectors.equal_vectors import EqualVectors, find_equal_vectors
 from retrieval.index.vectors.index_choice import AnnIndexPlan, choose_ann_index
 from retrieval.types import Schema
-from retrieval.util.files import Files
+from retrieval.util.files import Files, write_file
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +85,44 @@ def build_ann_indexes(pending: PendingSegments, target: GenerationTarget, write_
             segment.record = build_ann_index(segment.segment, plan, target.vectors, target.files)
 
 
-def plan_ann_index(segment: Segment, settings: VectorSettings) -> AnnIndexPlan | None:
+@dataclass(frozen=True, slots=True)
+class SegmentIndexPlan:
+    """The plan of a segment's ANN index, over one vector of each group of equal ones."""
+
+    equal: EqualVectors
+    index: AnnIndexPlan
+
+
+def plan_ann_index(segment: Segment, settings: VectorSettings) -> SegmentIndexPlan | None:
     """Choose the ANN index of a segment; None if it has one or needs none."""
-    if segment.record.ann_index is not None:
-        return None
     rows, dimension = segment.vectors.shape
-    return choose_ann_index(rows, dimension, settings)
+    if segment.record.ann_index is not None or choose_ann_index(rows, dimension, settings) is None:
+        return None
+    equal = find_equal_vectors(segment.vectors)
+    index = choose_ann_index(equal.distinct, dimension, settings)
+    return None if index is None else SegmentIndexPlan(equal, index)
 
 
-def build_ann_index(segment: Segment, plan: AnnIndexPlan, settings: VectorSettings, files: Files) -> SegmentRecord:
-    """Build the ANN index of a segment, and return the record with it."""
-    files.unlink(segment.folder / ANN_INDEX)  # a killed writer may have finished the file and not recorded it
-    facts = build_faiss_index(segment.vectors, plan, settings.recall, segment.folder / ANN_INDEX, files=files)
-    files.sync_directory(segment.folder)
-    return replace(segment.record, ann_index=AnnIndexRecord(record_file(segment.folder, ANN_INDEX), facts.to_json()))
+def build_ann_index(segment: Segment, plan: SegmentIndexPlan, settings: VectorSettings, files: Files) -> SegmentRecord:
+    """Build the ANN index of a segment, and return the record with it.
+
+    The segment is searched exactly if the index misses the target recall.
+    """
+    folder = segment.folder
+    for name in (ANN_INDEX, COPIES):
+        files.unlink(folder / name)  # a killed writer may have finished the file and not recorded it
+    facts = build_faiss_index(segment.vectors, plan.equal, plan.index, settings.recall, folder / ANN_INDEX, files=files)
+    if not facts.reaches_target:
+        logger.warning(
+            "segment %s: recall@10 of %s is %.3f, below %g; its %d passages are searched exactly, which takes longer",
+            *(segment.record.name, facts.factory, facts.recall, settings.recall, len(segment)),
+        )
+    copies = None
+    if len(plan.equal):
+        write_file(files, folder / COPIES, npy_bytes(plan.equal.copies))
+        copies = record_file(folder, COPIES)
+    files.sync_directory(folder)
+    return replace(segment.record, ann_index=AnnIndexRecord(record_file(folder, ANN_INDEX), facts.to_json(), copies))
 
 
 def segment_records(pending: PendingSegments, target: GenerationTarget) -> tuple[SegmentRecord, ...]:

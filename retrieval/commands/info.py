@@ -108,12 +108,19 @@ def _vectors(segment: dict[str, Any]) -> str:
     if facts is None:
         return f"{segment['passages']:,} searched exactly"
     tuning = facts["tuning"]
+    recall = min(tuning["passages"]["recall"], tuning["queries"]["recall"])
+    if recall < tuning["target"]:
+        return (
+            f"{segment['passages']:,} searched exactly, since {facts['factory']} reached a recall@{RECALL_K} of only "
+            f"{recall:.3f} (target {tuning['target']})"
+        )
+    copies = f", {facts['copies']:,} equal to one of them" if facts.get("copies") else ""
     recalls = ", ".join(
         f"{found['recall']:.3f} [{found['low']:.3f}, {found['high']:.3f}] on {found['queries']} {source}"
         for source, found in (("held-out passages", tuning["passages"]), ("made queries", tuning["queries"]))
     )
     fastest = next(row for row in tuning["settings"] if row["k"] == RECALL_K and row["share"] == 1.0)
     return (
-        f"{facts['rows']:,} in {facts['factory']}, recall@{RECALL_K} {recalls} (target {tuning['target']}), "
+        f"{facts['rows']:,} in {facts['factory']}{copies}, recall@{RECALL_K} {recalls} (target {tuning['target']}), "
         f"{facts['size_bytes'] / facts['rows']:.0f} bytes a vector, {fastest['milliseconds']:.2f} ms a query"
     )

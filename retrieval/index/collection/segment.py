@@ -38,6 +38,7 @@ VECTORS = "vectors.npy"
 BATCHES_FILE = "batches.npy"  # the batches of the Arrow files, see document_store.BATCHES
 IDS = "ids.npy"  # rows by id digest, see IdTable
 ANN_INDEX = "vectors.faiss"  # the ANN index over the vectors, in large segments
+COPIES = "copies.npy"  # rows with the vector of an earlier row, which the ANN index leaves out, see EqualVectors
 FACTS = "facts.npy"  # one record per document, see FACTS_TYPE
 
 _PAGE_ROWS = 1 << 10  # a request for so many rows is a page of hits and is cached; longer requests are not
@@ -69,7 +70,8 @@ class Segment:
         self.folder = collection / SEGMENTS / record.name
         self._files = {each.name: CheckedFile(self.folder, each) for each in record.files}
         self._deletions = CheckedFile(collection / DELETIONS, record.deletions.file) if record.deletions else None
-        self._ann_index = CheckedFile(self.folder, record.ann_index.file) if record.ann_index else None
+        ann_index_files = record.ann_index.files if record.ann_index else ()
+        self._ann_index = [CheckedFile(self.folder, each) for each in ann_index_files]
         batches = self._array(BATCHES_FILE)
         self._tables = {
             table: TableReader(self._files[table.file_name], batches[batches["table"] == table])
@@ -126,13 +128,18 @@ class Segment:
     @cached_property
     def index(self) -> SegmentVectors:
         """The searchable vectors; a small segment has them in float32, too."""
-        if self.record.ann_index is None or self._ann_index is None:
+        if self.record.ann_index is None:
             small = self.vectors.dtype == np.float16 and self.vectors.size <= _MAX_FLOAT32_NUMBERS
             return SegmentVectors(FlatVectors(self.vectors, np.array(self.vectors, np.float32) if small else None))
         facts = AnnIndexFacts.from_json(self.record.ann_index.facts)
-        self._ann_index.require(0, facts.parsed_bytes)  # before FAISS parses the file
-        self._ann_index.release()  # FAISS maps the file anew
-        ann_index = open_faiss_index(self._ann_index.path, facts)
+        if not facts.reaches_target:
+            return SegmentVectors(FlatVectors(self.vectors))
+        file, *copies = self._ann_index
+        file.require(0, facts.parsed_bytes)  # before FAISS parses the file
+        file.release()  # FAISS maps the file anew
+        for each in copies:
+            each.require()
+        ann_index = open_faiss_index(file.path, facts, *map(array_in, copies))
         return SegmentVectors(FlatVectors(self.vectors), TunedIndex(ann_index, facts.tuning))
 
     @cached_property
@@ -214,9 +221,8 @@ class Segment:
 
     def check_all(self) -> None:
         """Check all files against their digests.  Raises CorruptCollection."""
-        for file in (*self._files.values(), self._ann_index):
-            if file is not None:
-                file.require()
+        for file in (*self._files.values(), *self._ann_index):
+            file.require()
 
 
 def _size_bytes(document: Document) -> int:

@@ -36,10 +36,15 @@ _DIGEST_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class AnnIndexRecord:
-    """The ANN index of a segment: its file, its parameters and its measured recall."""
+    """The ANN index of a segment: its files, its parameters and its measured recall."""
 
     file: FileRecord
     facts: Mapping[str, JsonValue]
+    copies: FileRecord | None = None  # the rows with the vector of an earlier row; None if there are none
+
+    @property
+    def files(self) -> tuple[FileRecord, ...]:
+        return (self.file,) if self.copies is None else (self.file, self.copies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Manifest:
             if segment.deletions:
                 paths[Path(DELETIONS, segment.deletions.file.name)] = segment.deletions.file
             if segment.ann_index:
-                paths[folder / segment.ann_index.file.name] = segment.ann_index.file
+                paths.update({folder / each.name: each for each in segment.ann_index.files})
         if self.lexical:
             paths.update({Path(LEXICAL, self.lexical.name, each.name): each for each in self.lexical.files})
         return paths
@@ -288,8 +293,18 @@ def segment_to_json(segment: SegmentRecord) -> JsonValue:
         "passages": segment.passages,
         "files": [_file_to_json(each) for each in segment.files],
         "deletions": deletions and {**asdict(deletions), "file": _file_to_json(deletions.file)},
-        "structure": ann_index and {"file": _file_to_json(ann_index.file), "facts": dict(ann_index.facts)},
+        "structure": ann_index and _ann_index_to_json(ann_index),
     }
+
+
+def _ann_index_to_json(record: AnnIndexRecord) -> JsonValue:
+    body: dict[str, JsonValue] = {"file": _file_to_json(record.file), "facts": dict(record.facts)}
+    return body if record.copies is None else body | {"copies": _file_to_json(record.copies)}
+
+
+def _ann_index_from_json(body: JsonValue) -> AnnIndexRecord:
+    copies = _file_from_json(body["copies"]) if "copies" in body else None
+    return AnnIndexRecord(_file_from_json(body["file"]), body["facts"], copies)
 
 
 def segment_from_json(body: JsonValue) -> SegmentRecord:
@@ -304,7 +319,7 @@ def segment_from_json(body: JsonValue) -> SegmentRecord:
         and DeletionsRecord(
             _file_from_json(deletions["file"]), int(deletions["documents"]), int(deletions["passages"])
         ),
-        ann_index=ann_index and AnnIndexRecord(_file_from_json(ann_index["file"]), ann_index["facts"]),
+        ann_index=ann_index and _ann_index_from_json(ann_index),
     )
 
 

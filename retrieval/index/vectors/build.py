@@ -1,6 +1,7 @@
 """Build an ANN index over the stored vectors of a segment, and open it.
 
-The build needs bounded memory: the index and some blocks, or the training sample.  It trains the index on a sample,
+The build needs bounded memory: the index and some blocks, or the training sample.  Of equal vectors it takes the first
+only, and keeps the others in a file beside the index (see equal_vectors.py).  It trains the index on a sample,
 adds vectors block by block from the memory map, measures and tunes it, adds the rows held out for the measurement, and
 writes it once.  A long build writes a checkpoint every few minutes; after an interruption, the next build continues
 from it.
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import CorruptCollection
 from retrieval.index.storage.checksums import CheckedFile, FileRecord, record_file
+from retrieval.index.vectors.equal_vectors import EqualVectors
 from retrieval.index.vectors.exact import rows_as_float32
 from retrieval.index.vectors.faiss_index import (
     BLOCK_ROWS,
@@ -71,6 +73,17 @@ class AnnIndexFacts:
     build_seconds: float
     reason: str
     tuning: Tuning
+    copies: int = 0  # rows with the vector of an earlier row, which are not in the index
+
+    @property
+    def recall(self) -> float:
+        """The measured recall@10 of the worse kind of queries."""
+        return min(self.tuning.passages.recall, self.tuning.queries.recall)
+
+    @property
+    def reaches_target(self) -> bool:
+        """Whether approximate search keeps the promised recall; if not, search is exact."""
+        return self.recall >= self.tuning.target
 
     @property
     def bytes_per_vector(self) -> float:
@@ -87,17 +100,18 @@ class AnnIndexFacts:
         return cls(**{**body, "tuning": Tuning.from_json(body["tuning"])})
 
 
-def queried_rows(rows: int) -> Rows:
+def queried_rows(equal: EqualVectors) -> Rows:
     """Return the rows whose texts may give queries to measure an index."""
-    return RowOrder(rows, _num_held_out(rows)).held[1::2]
+    return RowOrder(equal, _num_held_out(equal)).held[1::2]
 
 
-def _num_held_out(rows: int) -> int:
-    return min(HELD_OUT, int(rows * HELD_OUT_SHARE))
+def _num_held_out(equal: EqualVectors) -> int:
+    return min(HELD_OUT, int(equal.distinct * HELD_OUT_SHARE))
 
 
 def build_faiss_index(
     vectors: StoredVectors,
+    equal: EqualVectors,
     plan: AnnIndexPlan,
     target: float,
     path: Path,
@@ -108,12 +122,13 @@ def build_faiss_index(
 ) -> AnnIndexFacts:
     """Build the index of `plan`, tune it, and write it to the new file `path`.
 
-    target: recall@10 that the index must reach. queries: vectors of queries from the texts of `queried_rows`; without
-    them, the build makes queries from vectors.  A long build leaves checkpoints beside `path`, with `.partial` after
-    its name; the next build of the same plan continues from them.
+    equal: the groups of equal vectors; `plan` is for one vector of each group.  target: recall@10 that the index must
+    reach.  queries: vectors of queries from the texts of `queried_rows`; without them, the build makes queries from
+    vectors.  A long build leaves checkpoints beside `path`, with `.partial` after its name; the next build of the same
+    plan continues from them.
     """
     progress = progress or (lambda *_: None)
-    return _IndexBuild(vectors, plan, path, progress, files or Files()).run(target, queries)
+    return _IndexBuild(vectors, equal, plan, path, progress, files or Files()).run(target, queries)
 
 
 class _Checkpoints:
@@ -152,30 +167,36 @@ class _Checkpoints:
 
 class _IndexBuild:
     def __init__(
-        self, vectors: StoredVectors, plan: AnnIndexPlan, path: Path, progress: Progress, files: Files
+        self,
+        vectors: StoredVectors,
+        equal: EqualVectors,
+        plan: AnnIndexPlan,
+        path: Path,
+        progress: Progress,
+        files: Files,
     ) -> None:
         self.vectors = vectors
         self.plan = plan
         self.path = path
         self.progress = progress
         self.files = files
-        self.order = RowOrder(len(vectors), _num_held_out(len(vectors)))
+        self.order = RowOrder(equal, _num_held_out(equal))
 
     def run(self, target: float, queries: Vectors | None) -> AnnIndexFacts:
         started = time.monotonic()
         positions = self._positions()
         checkpoints = _Checkpoints(self.path, self.plan, positions)
         ann_index = self._fill(positions, checkpoints)
-        self.progress("measuring", 0, len(self.vectors))
+        self.progress("measuring", 0, len(self.order))
         tuning = self._tune(ann_index, target, queries)
-        ann_index.add(self.vectors, np.arange(self.order.base, len(self.vectors)))
-        self.progress("adding", len(self.vectors), len(self.vectors))
+        ann_index.add(self.vectors, np.arange(self.order.base, len(self.order)))
+        self.progress("adding", len(self.order), len(self.order))
         write_faiss_index(ann_index.index, self.path, self.files)
         checkpoints.remove(self.files)
         size_bytes = self.path.stat().st_size
         return AnnIndexFacts(
             factory=self.plan.factory,
-            rows=len(self.vectors),
+            rows=len(self.order),
             dimension=self.plan.dimension,
             held_out=len(self.order.held),
             size_bytes=size_bytes,
@@ -184,6 +205,7 @@ class _IndexBuild:
             build_seconds=round(time.monotonic() - started, 3),
             reason=self.plan.reason,
             tuning=tuning,
+            copies=len(self.order.equal),
         )
 
     def _positions(self) -> Rows:
@@ -196,7 +218,7 @@ class _IndexBuild:
     def _fill(self, positions: Rows, checkpoints: _Checkpoints) -> FaissIndex:
         """Make the index of `positions`, from a checkpoint if there is one."""
         ann_index = FaissIndex(checkpoints.read(self.order) or self._train(), self.order)
-        reserve(ann_index.index, len(self.vectors))
+        reserve(ann_index.index, len(self.order))
         self._add(ann_index, positions, checkpoints)
         if is_graph(ann_index.index):
             ann_index.rearrange(self.vectors, positions)
@@ -205,10 +227,11 @@ class _IndexBuild:
     def _train(self) -> faiss.Index:
         index = make_index(self.plan.factory, self.plan.dimension)
         if not index.is_trained:
-            self.progress("training", 0, len(self.vectors))
+            self.progress("training", 0, len(self.order))
             rng = np.random.default_rng(SEED)
-            count = min(self.plan.training_rows, len(self.vectors))
-            index.train(rows_as_float32(self.vectors, np.sort(rng.choice(len(self.vectors), count, replace=False))))
+            count = min(self.plan.training_rows, len(self.order))
+            sample = self.order.to_rows(np.sort(rng.choice(len(self.order), count, replace=False)))
+            index.train(rows_as_float32(self.vectors, sample))
         return index
 
     def _add(self, ann_index: FaissIndex, positions: Rows, checkpoints: _Checkpoints) -> None:
@@ -216,15 +239,15 @@ class _IndexBuild:
         written = time.monotonic()
         for start in range(ann_index.index.ntotal, len(positions), BLOCK_ROWS):
             ann_index.add(self.vectors, positions[start : start + BLOCK_ROWS])
-            self.progress("adding", ann_index.index.ntotal, len(self.vectors))
+            self.progress("adding", ann_index.index.ntotal, len(self.order))
             if time.monotonic() - written > CHECKPOINT_S:
                 checkpoints.write(ann_index.index, self.files)
                 written = time.monotonic()
 
     def _tune(self, ann_index: FaissIndex, target: float, queries: Vectors | None) -> Tuning:
         rng = np.random.default_rng(SEED)
-        present = np.ones(len(self.vectors), dtype=np.bool_)
-        present[self.order.held] = False
+        present = np.zeros(len(self.vectors), dtype=np.bool_)
+        present[self.order.to_rows(np.arange(self.order.base))] = True
         tuner = Tuner(ann_index, self.vectors, present, target)
         held = np.asarray(self.vectors[self.order.held], dtype=np.float32)
         passages, origins = held[0::2], held[1::2]
@@ -234,9 +257,16 @@ class _IndexBuild:
         return tuner.tune(interleave(passages, make_queries(origins, others, rng)), "vectors", rng)
 
 
-def open_faiss_index(path: Path, facts: AnnIndexFacts) -> FaissIndex:
-    """Open a built index, after its digest is checked.  Raises CorruptCollection."""
-    ann_index = read_faiss_index(path, RowOrder(facts.rows, facts.held_out))
+def open_faiss_index(path: Path, facts: AnnIndexFacts, copies: NDArray[np.int64] | None = None) -> FaissIndex:
+    """Open a built index, after its digest is checked.  Raises CorruptCollection.
+
+    copies: those of `EqualVectors`; None if `facts` counts none.
+    """
+    equal = EqualVectors(facts.rows + facts.copies, copies)
+    if len(equal) != facts.copies:
+        found = f"{len(equal)} copies of vectors"
+        raise CorruptCollection(f"comes with {found}, not {facts.copies}; merge to rebuild it", path=path)
+    ann_index = read_faiss_index(path, RowOrder(equal, facts.held_out))
     index = ann_index.index
     if index.ntotal != facts.rows or index.d != facts.dimension:
         found = f"{index.ntotal} vectors of {index.d} dimensions"

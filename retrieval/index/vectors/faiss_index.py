@@ -1,7 +1,7 @@
 """FAISS indexes that find candidates: make, search, write and read them.
 
-A FAISS index numbers vectors by *position*.  Positions are rows, except that the rows held out for measuring recall
-come last: the build adds them after the measurement.  `RowOrder` translates.
+A FAISS index numbers vectors by *position*.  Positions are distinct vectors in row order, except that those held out
+for measuring recall come last: the build adds them after the measurement.  `RowOrder` translates.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import CorruptCollection, InputError
+from retrieval.index.vectors.equal_vectors import EqualVectors
 from retrieval.index.vectors.exact import threads_for, to_float32
 from retrieval.index.vectors.store import StoredVectors
 from retrieval.types import Bitmap, Rows, Vectors
@@ -37,35 +38,42 @@ class Effort:
 
 
 class RowOrder:
-    """The positions of `rows` rows, of which `held` evenly spaced rows come last.
+    """The positions of distinct vectors, of which `held` evenly spaced ones come last.
 
-    The other rows have positions equal to their row, except that the last rows take the positions of held-out rows.
+    The others have positions equal to their numbers among the distinct vectors, except that the last ones take the
+    positions of held-out ones.
     """
 
-    def __init__(self, rows: int, held: int) -> None:
-        self.rows = rows
-        self.held = np.arange(held, dtype=np.int64) * rows // max(1, held)
-        tail = np.arange(rows - held, rows, dtype=np.int64)
-        gaps = self.held[self.held < rows - held]
-        self._positions = np.concatenate((gaps, tail))  # ascending: positions that may differ from their row
-        self._rows = np.concatenate((np.setdiff1d(tail, self.held, assume_unique=True), self.held))
+    def __init__(self, equal: EqualVectors, held: int) -> None:
+        self.equal = equal
+        size = equal.distinct
+        numbers = np.arange(held, dtype=np.int64) * size // max(1, held)
+        self.held = equal.to_rows(numbers)  # rows
+        tail = np.arange(size - held, size, dtype=np.int64)
+        gaps = numbers[numbers < size - held]
+        self._positions = np.concatenate((gaps, tail))  # ascending: positions that may differ from their number
+        self._numbers = np.concatenate((np.setdiff1d(tail, numbers, assume_unique=True), numbers))
+
+    def __len__(self) -> int:
+        return self.equal.distinct
 
     @property
     def base(self) -> int:
-        """The number of positions before the held-out rows."""
-        return self.rows - len(self.held)
+        """The number of positions before the held-out ones."""
+        return len(self) - len(self.held)
 
     def to_rows(self, positions: Rows) -> Rows:
-        """Return the rows at some positions; -1 stays -1."""
+        """Return the rows at some positions, of equal vectors the first; -1 stays -1."""
         if len(self._positions) == 0:
-            return positions
+            return self.equal.to_rows(positions)
         nearest, moved = find_sorted(positions, self._positions)
-        return np.where(moved, self._rows[nearest], positions)
+        return self.equal.to_rows(np.where(moved, self._numbers[nearest], positions))
 
     def by_position(self, allowed: Bitmap) -> Bitmap:
-        """Convert a bitmap of rows to a bitmap of positions."""
-        moved = allowed.copy()
-        moved[self._positions] = allowed[self._rows]
+        """Convert a bitmap of rows to a bitmap of positions, of equal vectors if any row is allowed."""
+        numbered = self.equal.distinct_bitmap(allowed)
+        moved = numbered.copy()
+        moved[self._positions] = numbered[self._numbers]
         return moved
 
 
@@ -97,7 +105,10 @@ class FaissIndex:
         return Selection(np.packbits(self.order.by_position(allowed), bitorder="little"))
 
     def candidates(self, queries: Vectors, effort: Effort, selection: Selection | None = None) -> NDArray[np.int64]:
-        """Return rows of the nearest codes, best first, -1 for none: (queries, depth)."""
+        """Return rows of the nearest codes, best first, -1 for none: (queries, depth).
+
+        A row stands for all rows with an equal vector; with a selection, it may be another of them that is allowed.
+        """
         limit = effort.explored if is_graph(self.index) else self.index.ntotal
         wanted = max(1, min(effort.rescored, limit, self.index.ntotal))
         selector = None if selection is None else selection.selector
@@ -120,7 +131,7 @@ class FaissIndex:
         codes.codes, codes.ntotal = faiss.MaybeOwnedVectorUInt8(), 0
         moved = np.argsort(positions)
         inner.hnsw.permute_entries(faiss.swig_ptr(moved))
-        reserve(self.index, self.order.rows)
+        reserve(self.index, len(self.order))
         for start in range(0, len(positions), BLOCK_ROWS):
             block = self._read(vectors, np.arange(start, min(start + BLOCK_ROWS, len(positions))))
             codes.add(_transformed(self.index, block))

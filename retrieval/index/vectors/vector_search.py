@@ -1,7 +1,7 @@
 """Search the vectors of an open generation.
 
 The search reads each segment exactly or through its ANN index, and merges the results by score.  An ANN index returns
-candidates; the stored vectors give their scores and their order.
+candidates; the stored vectors give their scores and their order.  A candidate stands for all rows with an equal vector.
 
 A filter that allows few rows is answered by exact search, which is then faster.  For other filters, the effort depends
 on the share of the query's own neighbours that the filter allows: a filter may follow the topic of the query, or avoid
@@ -124,7 +124,9 @@ def approximate_search(
     if allowed is None or share >= OPEN_SHARE:
         selection = None if allowed is None or count == len(flat) else ann_index.index.select(allowed)
         found = ann_index.index.candidates(queries, ann_index.tuning.effort(k, share), selection)
-        rankings = [rescored(flat.vectors, query, rows, k) for query, rows in zip(queries, found, strict=True)]
+        rankings = [
+            _best_rows(flat, ann_index, query, rows, k, allowed) for query, rows in zip(queries, found, strict=True)
+        ]
     else:
         rankings = _filtered_search(flat, ann_index, queries, k, allowed)
     return _complete(rankings, flat, queries, min(k, count), allowed)
@@ -142,8 +144,23 @@ def _filtered_search(
             continue
         query = queries[number : number + 1]
         found = ann_index.index.candidates(query, ann_index.tuning.effort(k, share), selection)[0]
-        rankings.append(rescored(flat.vectors, query[0], found, k))
+        rankings.append(_best_rows(flat, ann_index, query[0], found, k, allowed))
     return rankings
+
+
+def _best_rows(
+    flat: FlatVectors,
+    ann_index: TunedIndex,
+    query: NDArray[np.float32],
+    candidates: Rows,
+    k: int,
+    allowed: Bitmap | None,
+) -> Ranking:
+    """Return the k best allowed rows among the candidates and the rows with equal vectors."""
+    equal = ann_index.index.order.equal
+    if not len(equal):
+        return rescored(flat.vectors, query, candidates, k)
+    return equal.expand(rescored(flat.vectors, query, candidates, len(candidates)), k, allowed)
 
 
 def _neighbour_shares(ann_index: TunedIndex, queries: Vectors, allowed: Bitmap) -> NDArray[np.float64]:
@@ -151,7 +168,7 @@ def _neighbour_shares(ann_index: TunedIndex, queries: Vectors, allowed: Bitmap) 
     explored = ann_index.tuning.effort(TUNED_K).explored
     neighbours = ann_index.index.candidates(queries, Effort(explored, max(explored, 8 * TUNED_K)))
     found = neighbours >= 0
-    num_allowed = np.count_nonzero(found & allowed[neighbours], axis=1)
+    num_allowed = np.count_nonzero(found & ann_index.index.order.equal.any_allowed(allowed)[neighbours], axis=1)
     return np.asarray((num_allowed + 0.5) / (np.count_nonzero(found, axis=1) + 1), dtype=np.float64)
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from indexer.maintenance.background_merge import merge_collection
+from indexer.maintenance.verify import verify
 from indexer.writing import prepare_commit as structures
 from indexer.writing.pending_segments import PendingSegments, open_base_segments
 from indexer.writing.prepare_commit import GenerationTarget, merge_pending, segment_records
@@ -16,13 +18,14 @@ from indexer.writing.segment_merge import MergePolicy
 from retrieval.errors import CorruptCollection
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.index_reader import open_index_reader
-from retrieval.index.collection.segment import ANN_INDEX
+from retrieval.index.collection.segment import ANN_INDEX, COPIES
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import VectorSettings
 from retrieval.index.vectors.build import AnnIndexFacts
 from retrieval.index.vectors.recall import estimate, recall_of
 from retrieval.types import Vectors
 from retrieval.util.files import Files
+from service.cli import app
 from tests.indexer.conftest import Bench, vector_of
 
 DOCUMENTS = 1200
@@ -77,6 +80,59 @@ def test_a_large_segment_has_a_structure_through_commits_deletions_and_merges(gr
     assert merged.ann_index is not None
     assert merged.ann_index.facts["rows"] == merged.passages
     assert recall(graphs.path) >= 0.9
+
+
+EQUAL = 400  # documents with one text, so with equal vectors
+
+
+def dense(path: Path, text: str, k: int, *, exact: bool = False) -> list[str]:
+    """Return the ids of the passages' documents for the query, in row order where scores tie."""
+    with open_index_reader(path) as reader:
+        (found,) = reader.vectors.search(vector_of(text), k, allowed=reader.live, exact=exact)
+        return reader.ids(reader.document_of[found.rows])
+
+
+def test_equal_texts_are_found_through_deletions_and_merges(graphs: Bench) -> None:
+    """The index takes one of the equal vectors; an answer has all of them, in row order."""
+    equal = [graphs.document(f"e{number:04}", "the same text") for number in range(EQUAL)]
+    others = [graphs.document(f"d{number:04}") for number in range(DOCUMENTS)]
+    graphs.add(*others[:600], *equal, *others[600:])
+    (segment,) = read_manifest(graphs.path).segments
+    assert segment.ann_index is not None
+    facts = AnnIndexFacts.from_json(segment.ann_index.facts)
+    assert (facts.rows, facts.copies) == (segment.passages - EQUAL + 1, EQUAL - 1)
+    assert dense(graphs.path, "the same text", 20) == [f"e{number:04}" for number in range(20)]
+
+    with graphs.writer() as writing:
+        writing.delete([f"e{number:04}" for number in range(0, EQUAL, 2)])  # the one in the index, too
+        writing.commit()
+    assert not is_exact(graphs.path)
+    odd = [f"e{number:04}" for number in range(1, 40, 2)]
+    assert dense(graphs.path, "the same text", 20) == odd
+    assert recall(graphs.path) >= 0.9
+    assert verify(graphs.path).ok
+
+    merge_collection(graphs.path, fully=True)
+    (merged,) = read_manifest(graphs.path).segments
+    assert merged.ann_index is not None
+    assert merged.ann_index.facts["copies"] == EQUAL // 2 - 1
+    assert dense(graphs.path, "the same text", 20) == odd
+    (file,) = graphs.path.glob(f"segments/{merged.name}/{COPIES}")
+    file.write_bytes(file.read_bytes()[:-8] + bytes(8))
+    with pytest.raises(CorruptCollection, match="digest"):
+        open_index_reader(graphs.path)
+
+
+def test_an_index_that_misses_the_target_is_not_used_and_that_is_said(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = VectorSettings(structure="PCA1,HNSW32,SQ8", recall=0.98)  # one of eight dimensions
+    bench = replace(bench, settings=replace(bench.settings, vectors=vectors))
+    bench.add(*(bench.document(f"d{number:04}") for number in range(DOCUMENTS)))
+    assert is_exact(bench.path)
+    assert "below 0.98; its 1200 passages are searched exactly" in caplog.text
+    shown = " ".join(CliRunner().invoke(app, ["info", str(bench.path)]).stdout.split())
+    assert "1,200 searched exactly, since PCA1,HNSW32,SQ8 reached a recall@10 of only 0." in shown
 
 
 def test_a_small_collection_stays_exact(bench: Bench) -> None:

@@ -233,7 +233,7 @@ def test_an_interrupted_structure_is_gone_on_with(bench: Any, monkeypatch: pytes
     built: list[Path] = []
 
     def interrupted(*arguments: Any, **_: Any) -> None:
-        path = arguments[3]
+        path = arguments[4]
         built.append(path)
         path.with_name(path.name + ".partial").write_bytes(b"what was done so far")
         raise KeyboardInterrupt

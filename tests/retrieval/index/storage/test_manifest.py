@@ -42,7 +42,9 @@ def manifest() -> Manifest:
         passages=9,
         files=(FILE, FileRecord("ids.npy", 7, "cd" * 32)),
         deletions=DeletionsRecord(FileRecord("000002-aa.npy", 9, "ef" * 32), 2, 3),
-        ann_index=AnnIndexRecord(FileRecord("hnsw.faiss", 100, "01" * 32), {"recall": 0.98}),
+        ann_index=AnnIndexRecord(
+            FileRecord("hnsw.faiss", 100, "01" * 32), {"recall": 0.98}, FileRecord("copies.npy", 4, "67" * 32)
+        ),
     )
     return Manifest(
         generation=2,
@@ -82,6 +84,7 @@ def test_every_path_is_named_once(manifest: Manifest) -> None:
     assert sorted(map(str, manifest.paths())) == [
         "deletions/000002-aa.npy",
         "lexical/0011/words",
+        "segments/000001-aa/copies.npy",
         "segments/000001-aa/hnsw.faiss",
         "segments/000001-aa/ids.npy",
         "segments/000001-aa/vectors.npy",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from retrieval.errors import CorruptCollection, InputError, StorageError
 from retrieval.index.vectors import build as vector_build
 from retrieval.index.vectors.build import AnnIndexFacts, build_faiss_index, open_faiss_index, queried_rows
+from retrieval.index.vectors.equal_vectors import EqualVectors, find_equal_vectors
 from retrieval.index.vectors.exact import FlatVectors, threads_for
 from retrieval.index.vectors.faiss_index import Effort, FaissIndex, RowOrder, make_index
 from retrieval.index.vectors.index_choice import AnnIndexPlan
@@ -26,6 +27,7 @@ from retrieval.index.vectors.vector_search import CombinedVectors, SegmentVector
 from retrieval.util.files import Files
 
 ROWS, D = 4000, 32
+ALL = EqualVectors(ROWS)
 GRAPH, TURNED, LISTS, CODES = "HNSW32,SQ8", "PCA28,HNSW16,SQ8", "IVF64,PQ8x4fs", "SQ4"
 
 
@@ -42,7 +44,7 @@ QUERIES = clustered(np.random.default_rng(1), 100).astype(np.float32)
 
 def build(path: Path, factory: str, target: float = 0.95) -> AnnIndexFacts:
     plan = AnnIndexPlan(factory, ROWS, D, 2000, "as set")
-    facts = build_faiss_index(VECTORS, plan, target, path)
+    facts = build_faiss_index(VECTORS, ALL, plan, target, path)
     return AnnIndexFacts.from_json(json.loads(json.dumps(facts.to_json())))
 
 
@@ -63,13 +65,15 @@ def segment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @given(rows=st.integers(1, 200), held=st.integers(0, 200), seed=st.integers(0, 99))
 @settings(max_examples=80, deadline=None)
 def test_positions_are_a_reordering_of_the_rows_with_those_held_out_last(rows: int, held: int, seed: int) -> None:
-    order = RowOrder(rows, min(held, rows))
-    by_position = order.to_rows(np.arange(rows))
-    np.testing.assert_array_equal(np.sort(by_position), np.arange(rows))
+    group = np.random.default_rng(seed).integers(1 + rows * 3 // 2, size=rows)  # of equal vectors
+    equal = find_equal_vectors(group[:, np.newaxis].astype(np.float32))
+    order = RowOrder(equal, min(held, equal.distinct))
+    by_position = order.to_rows(np.arange(len(order)))
+    np.testing.assert_array_equal(np.sort(by_position), np.sort(np.unique(group, return_index=True)[1]))
     np.testing.assert_array_equal(by_position[order.base :], order.held)
     assert order.to_rows(np.array([-1]))[0] == -1
-    allowed = np.random.default_rng(seed).random(rows) < 0.5
-    np.testing.assert_array_equal(order.by_position(allowed), allowed[by_position])
+    allowed = np.random.default_rng(seed + 1).random(rows) < 0.5
+    np.testing.assert_array_equal(order.by_position(allowed), np.isin(group[by_position], group[allowed]))
 
 
 @pytest.mark.parametrize("factory", ["nonsense", "IVF", "PQ7", "IDMap,Flat", "HNSW32,SQ8,RFlat", "PQ8x4fs"])
@@ -134,10 +138,10 @@ def test_segments_with_and_without_an_ann_index_are_merged_by_score(segment: Seg
 
 
 def test_queries_of_the_caller_measure_too(tmp_path: Path) -> None:
-    rows = queried_rows(ROWS)
+    rows = queried_rows(ALL)
     asked = VECTORS[rows].astype(np.float32)
     plan = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as set")
-    facts = build_faiss_index(VECTORS, plan, 0.9, tmp_path / "index", queries=asked)
+    facts = build_faiss_index(VECTORS, ALL, plan, 0.9, tmp_path / "index", queries=asked)
     assert facts.tuning.made_by == "text"
     assert (facts.held_out, len(rows)) == (200, 100)
 
@@ -156,7 +160,7 @@ def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("factory", [GRAPH, TURNED])
 def test_rearranging_gives_what_faiss_gives_by_copying(factory: str) -> None:
-    order = RowOrder(ROWS, 200)
+    order = RowOrder(ALL, 200)
     positions = np.random.default_rng(3).permutation(order.base)
     indexes = []
     for _ in range(2):
@@ -189,11 +193,11 @@ def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        build_faiss_index(VECTORS, plan, 0.9, path, progress=interrupt)
+        build_faiss_index(VECTORS, ALL, plan, 0.9, path, progress=interrupt)
     assert seen == [("training", 0), ("adding", 1000), ("adding", 2000), ("adding", 3000)]
     assert not path.exists()
     again: list[tuple[str, int, int]] = []
-    facts = build_faiss_index(VECTORS, plan, 0.9, path, progress=lambda *step: again.append(step))
+    facts = build_faiss_index(VECTORS, ALL, plan, 0.9, path, progress=lambda *step: again.append(step))
     assert again[0] == ("adding", 3000, ROWS)  # the checkpoint after 2000 rows
     assert [each.name for each in tmp_path.iterdir()] == ["index"]
     ann_index = open_faiss_index(path, facts)
@@ -211,9 +215,9 @@ def test_a_graph_goes_on_in_the_order_that_it_was_begun_in(tmp_path: Path, monke
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        build_faiss_index(VECTORS, plan, 0.9, path, progress=interrupt)
+        build_faiss_index(VECTORS, ALL, plan, 0.9, path, progress=interrupt)
     seen: list[object] = []
-    facts = build_faiss_index(VECTORS, plan, 0.9, path, progress=lambda *step: seen.append(step[1]))
+    facts = build_faiss_index(VECTORS, ALL, plan, 0.9, path, progress=lambda *step: seen.append(step[1]))
     assert seen[0] == 2000  # the checkpoint after 1000 rows
     found = open_faiss_index(path, facts).candidates(VECTORS.astype(np.float32), Effort(64, 20))
     assert np.mean([row in near for row, near in enumerate(found)]) > 0.95
@@ -235,7 +239,7 @@ def test_a_checkpoint_of_something_else_is_not_used(
     if change == "record":
         record.write_text("{}")
     seen: list[tuple[str, int, int]] = []
-    build_faiss_index(VECTORS, plan, 0.8, path, progress=lambda *step: seen.append(step))
+    build_faiss_index(VECTORS, ALL, plan, 0.8, path, progress=lambda *step: seen.append(step))
     assert seen[0] == ("training", 0, ROWS)
     assert [each.name for each in tmp_path.iterdir()] == ["index"]
 
@@ -256,7 +260,7 @@ class FullDisk(Files):
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     plan = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as set")
     with pytest.raises(StorageError, match="index: No space left"):
-        build_faiss_index(VECTORS, plan, 0.5, tmp_path / "index", files=FullDisk())
+        build_faiss_index(VECTORS, ALL, plan, 0.5, tmp_path / "index", files=FullDisk())
 
 
 def test_effort_grows_with_depth_and_with_the_strictness_of_a_filter() -> None:
