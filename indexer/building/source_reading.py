@@ -19,6 +19,7 @@ from indexer.readers import (
     printable,
 )
 from indexer.readers.formats.format_table import format_for_suffix
+from indexer.readers.sources.paths import is_url
 from indexer.writing.segment_writer import count_characters
 from retrieval.errors import BadDocument, InputError
 from retrieval.index.collection.index_reader import open_index_reader
@@ -107,11 +108,15 @@ def read_documents(
     for source, prefix in zip(sources, id_prefixes(sources), strict=True):
         skip_all = skip_bad or is_folder_of_files(source)
         source_options = replace(options, id_prefix=options.id_prefix + prefix)
+        read_before = tally.read
         for item in open_documents(source, source_options, on_file):
             if isinstance(item, BadDocument):
                 # One file among several sources, one member of an archive, or one attachment of a mail is skipped.
-                one_of_many = len(sources) > 1 or str(item.path) != printable(str(source))
-                tally.record_bad(item, skip=skip_all or (one_of_many and item.line is None))
+                is_part = str(item.path) != printable(str(source))
+                one_of_many = (len(sources) > 1 or is_part) and item.line is None
+                # So is a page of a sitemap, and the news that the sitemap has more pages than are fetched.
+                is_page = is_url(source) and (is_part or (tally.read > read_before and item.line is None))
+                tally.record_bad(item, skip=skip_all or one_of_many or is_page)
             else:
                 tally.read += 1
                 yield item

@@ -83,7 +83,7 @@ def _read_web(url: str, web: WebOptions, options: ReadOptions, on_file: FileList
     from indexer.readers.sources.web import WebSession
 
     with scratch_folder() as folder, WebSession(web, url) as session:
-        yield from read_files(session.pages(url, folder), Path(url), options, on_file)
+        yield from read_files(session.pages(url, folder), url, options, on_file)
 
 
 def _read_path(path: Path, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
@@ -107,7 +107,7 @@ class _QueuedFile:
 
 
 def read_files(
-    files: Iterator[FoundFile], source: Path, options: ReadOptions, on_file: FileListener
+    files: Iterator[FoundFile], source: Path | str, options: ReadOptions, on_file: FileListener
 ) -> Iterator[ReadItem]:
     """Yield the items of `files` in order, or a BadDocument if there are none."""
     workers = options.workers or max(1, min(MAX_WORKERS, os.cpu_count() or 1))

@@ -1,85 +1,46 @@
 """Fetch pages and sitemaps over HTTP from public addresses, within limits.
 
-The address is checked when the connection is made: after the name is resolved, and again for every redirect. The
-connection goes to the checked address, so that a name that resolves differently a moment later has no effect.
+Whatever a server sends, a page that cannot be fetched fails alone and has its reason.
 """
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
+import io
 import os
-import socket
+import re
 import time
-import urllib.parse
-import urllib.robotparser
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Any
 
 import httpcore
+import httpx
 
-from indexer.readers.base.options import WebOptions
+from indexer.readers.base.options import ReadLimits, WebOptions
 from indexer.readers.base.outcomes import DocumentOrigin
+from indexer.readers.formats.compressed import DAMAGE, expanded, read_whole
+from indexer.readers.formats.dispatch import as_bad_document
 from indexer.readers.formats.format_table import format_for_media_type
-from indexer.readers.formats.zip_package import local, parse_xml
 from indexer.readers.sources.folders import FoundFile
-from indexer.readers.sources.paths import is_url
+from indexer.readers.sources.public_network import FetchTimeout, PublicNetwork
+from indexer.readers.sources.robots import RobotsRules, parse_robots
+from indexer.readers.sources.sitemap import MAX_LOCATION_CHARACTERS, sitemap_locations
 from retrieval.errors import BadDocument
+from retrieval.util.files import storage_errors
 
 USER_AGENT = "attendex"
 MAX_REDIRECTS = 5
 MAX_ROBOTS_BYTES = 512 << 10
-SITEMAP_BYTES = 2048  # the root of a sitemap is in its first bytes
 MAX_CONNECTIONS = 4
 MAX_DELAY_SECONDS = 10.0
-SITEMAP_ROOTS = ("urlset", "sitemapindex")
-NAT64_PREFIX = IPv6Address("64:ff9b::").packed[:12]  # RFC 6052
+MAX_TIMEOUTS = 5  # in a row; the pages after them are not fetched
+MAX_SHOWN_CHARACTERS = 300  # of an address in a message
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
-
-
-class PublicNetwork(httpcore.SyncBackend):
-    """A network that connects only to public addresses, unless others are allowed."""
-
-    def __init__(self, *, allow_private: bool) -> None:
-        self._allow_private = allow_private
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Resolve the host, check its addresses, and connect to a checked address."""
-        address = public_address(host, port, allow_private=self._allow_private)
-        return super().connect_tcp(address, port, timeout, local_address, socket_options)
-
-
-def public_address(host: str, port: int, *, allow_private: bool = False) -> str:
-    """Return an address of `host`; raise BadDocument for a forbidden private one."""
-    try:
-        found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    except OSError as error:
-        raise BadDocument(f"the host {host!r} cannot be found: {error}") from error
-    for name in found:
-        address = ip_address(name.split("%")[0])
-        target = _target_address(address)
-        if not allow_private and (not target.is_global or target.is_multicast or address.is_multicast):
-            raise BadDocument(f"refused: {host!r} is at {address}, which is not a public address")
-    return min(found, key=lambda name: (":" in name, name))
-
-
-def _target_address(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the mapped, compatible, 6to4 or NAT64 IPv4 address of an IPv6 one."""
-    if isinstance(address, IPv4Address):
-        return address
-    if address.packed[:12] in (bytes(12), NAT64_PREFIX):  # zeros: an IPv4-compatible address (RFC 4291)
-        return IPv4Address(address.packed[12:])
-    return address.ipv4_mapped or address.sixtofour or address
+DEFAULT_PORTS = {"http": 80, "https": 443}
+HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.IGNORECASE)  # a name in ASCII, or an IPv6 address
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +58,11 @@ class WebSession:
 
     def __init__(self, options: WebOptions, start: str) -> None:
         self._options = options
-        self._hosts = {_host(start), *(host.lower() for host in options.hosts)}
-        self._pool = httpcore.ConnectionPool(
-            network_backend=PublicNetwork(allow_private=options.allow_private), max_connections=MAX_CONNECTIONS
-        )
-        self._robots: dict[str, urllib.robotparser.RobotFileParser] = {}
+        self._start = start
+        self._hosts = {host.lower() for host in options.hosts}
+        self._network = PublicNetwork(allow_private=options.allow_private)
+        self._pool = httpcore.ConnectionPool(network_backend=self._network, max_connections=MAX_CONNECTIONS)
+        self._robots: dict[str, RobotsRules | str] = {}  # rules of a host, or the reason why there are none
         self._last_request = 0.0
 
     def __enter__(self) -> WebSession:
@@ -114,123 +75,194 @@ class WebSession:
         """Save the page `start`, or the pages of a sitemap; a failed page has its reason."""
         pending = deque([start])
         seen = {start}
-        for count in range(self._options.max_pages):
-            if not pending:
-                return
+        timeouts = count = 0
+        too_many = False
+        while pending:
             url = pending.popleft()
+            count += 1
             try:
+                if timeouts == MAX_TIMEOUTS:
+                    raise BadDocument(f"not fetched: the {MAX_TIMEOUTS} pages before it took too long")
                 page = self.fetch(url)
-                if locations := _sitemap(page):
-                    new = dict.fromkeys(location for location in locations if location not in seen)
-                    pending.extend(new)
-                    seen.update(new)
-                else:
-                    yield _save_page(page, folder / str(count))
-            except BadDocument as error:
-                yield _failed_page(url, str(error))
-        if pending:
+                locations = self._locations(page)
+            except Exception as error:  # a server may send anything; it must not stop the reading of other pages
+                timeouts += isinstance(error, FetchTimeout)
+                yield _failed_page(url, str(as_bad_document(error, DocumentOrigin("", ""))))
+                continue
+            timeouts = 0
+            if locations is None:
+                yield _save_page(page, folder / str(count))
+                continue
+            new = [location for location in dict.fromkeys(locations) if location not in seen]
+            remaining = self._options.max_pages - len(seen)
+            too_many = too_many or len(new) > remaining
+            pending.extend(new[:remaining])
+            seen.update(new[:remaining])
+        if too_many:
             yield _failed_page(start, f"has more than {self._options.max_pages:,} pages and sitemaps; index its parts")
 
     def fetch(self, url: str) -> WebResponse:
-        """Return the page at `url`, after redirects. Raises BadDocument."""
+        """Return the page at `url`, after redirects, within one deadline. Raises BadDocument."""
+        self._network.start_deadline(self._options.page_seconds)
+        response = self._follow(parse_url(url), self._options.page_bytes, self._permit)
+        if response.status != 200:
+            raise BadDocument(f"the server answered {response.status}")
+        return response
+
+    def _follow(self, url: httpx.URL, max_bytes: int, permit: Callable[[httpx.URL], None]) -> WebResponse:
+        """Send a request, and one for each redirect; `permit` raises BadDocument."""
         for _ in range(MAX_REDIRECTS + 1):
-            self._check(url)
-            self._wait(url)
-            response = self._get(url, self._options.page_bytes)
+            permit(url)
+            response = self._get(url, max_bytes)
             if response.status not in REDIRECT_STATUSES:
-                if response.status != 200:
-                    raise BadDocument(f"the server answered {response.status}")
                 return response
-            url = urllib.parse.urljoin(url, response.headers.get("location", ""))
+            url = parse_url(response.headers.get("location", ""), url)
         raise BadDocument(f"redirects more than {MAX_REDIRECTS} times")
 
-    def _check(self, url: str) -> None:
-        """Raise BadDocument if the scheme, the host or robots.txt forbids `url`."""
-        if not is_url(url):
-            raise BadDocument(f"refused: {url!r} is not http or https")
-        if _host(url) not in self._hosts:
-            raise BadDocument(f"refused: the host {_host(url)!r} is not allowed; add it with --web-host")
-        if self._options.robots and not self._rules(url).can_fetch(USER_AGENT, url):
-            raise BadDocument("refused by the host's robots.txt")
-
-    def _rules(self, url: str) -> urllib.robotparser.RobotFileParser:
-        root = urllib.parse.urljoin(url, "/")
-        if root not in self._robots:
-            rules = urllib.robotparser.RobotFileParser()
-            response = self._get(root + "robots.txt", MAX_ROBOTS_BYTES)
-            if response.status == 200:
-                rules.parse(response.body.decode("utf-8", "replace").splitlines())
-            elif response.status in (401, 403) or response.status >= 500:
-                rules.disallow_all = True  # type: ignore[attr-defined]  # undocumented in the stubs only
-            else:
-                rules.parse([])
-            self._robots[root] = rules
-        return self._robots[root]
-
-    def _wait(self, url: str) -> None:
-        """Wait for the delay of robots.txt, else for the delay of the options."""
-        robots_delay = self._rules(url).crawl_delay(USER_AGENT) if self._options.robots else None
-        delay = min(float(robots_delay or self._options.delay_seconds), MAX_DELAY_SECONDS)
-        time.sleep(max(0.0, self._last_request + delay - time.monotonic()))
+    def _permit(self, url: httpx.URL) -> None:
+        """Check the host and robots.txt, and wait as long as the host asks between requests."""
+        self._permit_host(url)
+        delay = self._options.delay_seconds
+        if self._options.robots:
+            rules = self._rules(url)
+            if not rules.allows(url.raw_path.decode()):
+                raise BadDocument("refused by the host's robots.txt")
+            delay = rules.delay_seconds or delay
+        self._network.pause(max(0.0, self._last_request + min(delay, MAX_DELAY_SECONDS) - time.monotonic()))
         self._last_request = time.monotonic()
 
-    def _get(self, url: str, max_bytes: int) -> WebResponse:
+    def _permit_host(self, url: httpx.URL) -> None:
+        """Allow the hosts of the options, and the source's own at its own port, 80 and 443."""
+        host = _host(url)
+        start = parse_url(self._start)
+        ports = (_port(start), *DEFAULT_PORTS.values())
+        if host in self._hosts or (host == _host(start) and _port(url) in ports):
+            return
+        place = f"port {_port(url)} of {host!r}" if host == _host(start) else f"the host {host!r}"
+        raise BadDocument(f"refused: {place} is not allowed; add it with --web-host")
+
+    def _rules(self, url: httpx.URL) -> RobotsRules:
+        """Return the rules of the host; a robots.txt that cannot be fetched refuses all pages."""
+        root = parse_url("/robots.txt", url)
+        if str(root) not in self._robots:
+            try:
+                self._robots[str(root)] = _robots_rules(self._follow(root, MAX_ROBOTS_BYTES, self._permit_host))
+            except BadDocument as error:
+                reason = f"refused, because the host's robots.txt cannot be read: {error}"
+                self._robots[str(root)] = reason
+                raise type(error)(reason) from error
+        rules = self._robots[str(root)]
+        if isinstance(rules, str):
+            raise BadDocument(rules)
+        return rules
+
+    def _get(self, url: httpx.URL, max_bytes: int) -> WebResponse:
         """Send one request without redirects, within the limits of size and time."""
-        deadline = time.monotonic() + self._options.page_seconds
-        timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._options.page_seconds)
-        headers: dict[bytes | str, bytes | str] = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        headers: dict[bytes | str, bytes | str] = {
+            "Host": url.netloc,
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "identity",
+        }
         try:
-            with self._pool.stream("GET", url, headers=headers, extensions={"timeout": timeouts}) as response:
+            with self._pool.stream("GET", target, headers=headers) as response:
                 body = bytearray()
                 for part in response.iter_stream():
                     body += part
                     if len(body) > max_bytes:
-                        raise BadDocument(f"the page is larger than {max_bytes:,} bytes")
-                    if time.monotonic() > deadline:
-                        raise BadDocument(f"the page took longer than {self._options.page_seconds:g} s")
-                named = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in response.headers}
-                return WebResponse(url, response.status, named, bytes(body))
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+                        raise BadDocument(f"is larger than {max_bytes:,} bytes")
+                named = {key.decode("latin-1").lower(): _header(value) for key, value in response.headers}
+        except httpcore.TimeoutException as error:
+            raise self._network.timeout() from error
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
             raise BadDocument(f"cannot be fetched: {type(error).__name__} {error}".rstrip()) from error
-        except (httpcore.UnsupportedProtocol, ValueError, UnicodeError) as error:
-            raise BadDocument(f"is not a usable URL: {error}") from error
+        decoded = _decoded(bytes(body), named, max_bytes) if response.status == 200 else b""
+        return WebResponse(str(url), response.status, named, decoded)
+
+    def _locations(self, page: WebResponse) -> list[str] | None:
+        """Return the locations of a sitemap, which may be compressed; None for another page."""
+        try:
+            body = _unpacked(page.body, self._options.page_bytes)
+        except BadDocument:
+            return None  # the reader of the page says what is wrong
+        return sitemap_locations(body, self._options.max_pages)
 
 
-def _host(url: str) -> str:
+def parse_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
+    """Return `text`, relative to `base`, as an ASCII address of http or https without a fragment.
+
+    Raises BadDocument.
+    """
+    shown = repr(text[:MAX_SHOWN_CHARACTERS])
+    if len(text) > MAX_LOCATION_CHARACTERS:
+        raise BadDocument(f"is not a usable URL: {shown} is longer than {MAX_LOCATION_CHARACTERS:,} characters")
+    if not text:
+        raise BadDocument("is not a usable URL: it is empty")
     try:
-        return (urllib.parse.urlsplit(url).hostname or "").lower()
-    except ValueError as error:
-        raise BadDocument(f"{url!r} is not a URL: {error}") from error
+        url = base.join(text) if base is not None else httpx.URL(text)
+        host = url.raw_host.decode("ascii")
+    except (httpx.InvalidURL, ValueError) as error:
+        raise BadDocument(f"is not a usable URL: {shown}: {error}") from error
+    if url.scheme not in DEFAULT_PORTS:
+        raise BadDocument(f"refused: {shown} is not http or https")
+    if not HOST.fullmatch(host) or not 0 < _port(url) < 1 << 16:
+        raise BadDocument(f"is not a usable URL: {shown} has no valid host and port")
+    if url.userinfo:
+        raise BadDocument("refused: the URL has a user name, which no request sends; remove it")
+    return url.copy_with(fragment=None)
 
 
-def _modified(response: WebResponse) -> float | None:
+def _host(url: httpx.URL) -> str:
+    return url.raw_host.decode("ascii").lower()
+
+
+def _port(url: httpx.URL) -> int:
+    return url.port if url.port is not None else DEFAULT_PORTS[url.scheme]
+
+
+def _header(value: bytes) -> str:
+    """Decode a header as browsers do: UTF-8, else Latin-1."""
     try:
-        return email.utils.parsedate_to_datetime(response.headers["last-modified"]).timestamp()
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
-def _sitemap(page: WebResponse) -> list[str]:
-    """Return the locations of a sitemap or sitemap index, none for other pages."""
-    if not any(root.encode() in page.body[:SITEMAP_BYTES] for root in SITEMAP_ROOTS):
-        return []
+def _robots_rules(response: WebResponse) -> RobotsRules:
+    if response.status in (401, 403) or response.status >= 500:
+        raise BadDocument(f"answered {response.status}")
+    return parse_robots(response.body.decode("utf-8-sig", "replace") if response.status == 200 else "", USER_AGENT)
+
+
+def _decoded(body: bytes, headers: dict[str, str], max_bytes: int) -> bytes:
+    """Return `body` without its content coding; raise BadDocument if it cannot be undone."""
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding in ("", "identity"):
+        return body
+    if coding not in ("gzip", "x-gzip"):
+        raise BadDocument(f"has the content coding {coding[:MAX_SHOWN_CHARACTERS]!r}, which was not asked for")
+    return _unpacked(body, max_bytes)
+
+
+def _unpacked(body: bytes, max_bytes: int) -> bytes:
+    """Return `body` decompressed, or as it is; raise BadDocument if it is damaged or too large."""
+    limits = ReadLimits(file_bytes=max_bytes)
     try:
-        root = parse_xml(page.body)
-    except BadDocument:
-        return []
-    if local(root) not in SITEMAP_ROOTS:
-        return []
-    return [element.text.strip() for element in root.iter() if local(element) == "loc" and element.text]
+        return read_whole(expanded(io.BytesIO(body), limits), limits)
+    except DAMAGE as error:
+        raise BadDocument(f"damaged compressed data: {error}") from error
 
 
 def _failed_page(url: str, reason: str) -> FoundFile:
-    return FoundFile(Path(), DocumentOrigin(url, url), failed=reason)
+    shown = url if len(url) <= MAX_LOCATION_CHARACTERS else f"{url[:MAX_SHOWN_CHARACTERS]}…"
+    return FoundFile(Path(), DocumentOrigin(shown, shown), failed=reason)
 
 
 def _save_page(page: WebResponse, path: Path) -> FoundFile:
-    path.write_bytes(page.body)
-    if (modified := _modified(page)) is not None:
+    with storage_errors(path):
+        path.write_bytes(page.body)
+    with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError, OSError):
+        modified = email.utils.parsedate_to_datetime(page.headers["last-modified"]).timestamp()
         os.utime(path, (modified, modified))
-    url = urllib.parse.urldefrag(page.url).url
     named = format_for_media_type(page.headers.get("content-type", "").split(";")[0].strip().lower())
-    return FoundFile(path, DocumentOrigin(url, url), format=named.name if named is not None else "")
+    return FoundFile(path, DocumentOrigin(page.url, page.url), format=named.name if named is not None else "")

@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from indexer.readers import ReadOptions, WebOptions, open_documents
-from indexer.readers.sources.web import public_address
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 
@@ -113,31 +112,3 @@ def test_refusals(site: str, path: str, web: WebOptions, reason: str) -> None:
 def test_fetching_is_off_by_default(site: str) -> None:
     with pytest.raises(BadDocument, match="fetching is off; allow it with --web"):
         read(f"{site}/a", None)
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        "localhost",
-        "10.0.0.1",
-        "169.254.169.254",
-        "::1",
-        "::ffff:127.0.0.1",
-        "0.0.0.0",
-        "100.64.0.1",
-        "224.0.0.1",
-        "64:ff9b::127.0.0.1",
-        "64:ff9b::169.254.169.254",
-        "::127.0.0.1",
-        "2002:7f00:1::",
-    ],
-)
-def test_addresses_that_are_not_public(host: str) -> None:
-    with pytest.raises(BadDocument, match="not a public address"):
-        public_address(host, 80)
-
-
-def test_a_public_address_passes() -> None:
-    for address in ("93.184.216.34", "64:ff9b::5db8:d822", "2606:4700::6810:84e5"):
-        assert public_address(address, 80) == address

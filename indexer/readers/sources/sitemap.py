@@ -1,0 +1,77 @@
+"""The locations of a sitemap (sitemaps.org), in bounded memory."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from retrieval.errors import BadDocument
+
+ROOTS = ("urlset", "sitemapindex")
+MAX_LOCATION_CHARACTERS = 8_000
+PIECE_BYTES = 1 << 20
+
+
+class _Locations:
+    """Collects the locations while the parser reads; makes no tree."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self.root = ""  # name of the first element or of the document type, without its namespace
+        self.has_doctype = False
+        self._location_tag = ""
+        self._text: list[str] | None = None
+        self._remaining = 0
+
+    @property
+    def is_sitemap(self) -> bool:
+        return self.root in ROOTS
+
+    def doctype(self, name: str, *_: object) -> None:
+        self.root, self.has_doctype = name, True
+
+    def start(self, tag: str, _attributes: object) -> None:
+        if not self._location_tag:
+            namespace, _, name = tag.rpartition("}")
+            self.root = self.root or name
+            self._location_tag = f"{namespace}}}loc" if namespace else "loc"  # others are of images and videos
+        if tag == self._location_tag:
+            self._text, self._remaining = [], MAX_LOCATION_CHARACTERS + 1
+
+    def data(self, text: str) -> None:
+        if self._text is not None and self._remaining > 0:
+            self._text.append(text[: self._remaining])
+            self._remaining -= len(text)
+
+    def end(self, tag: str) -> None:
+        if self._text is not None and tag == self._location_tag:
+            if location := "".join(self._text).strip():
+                self.found.append(location)
+            self._text = None
+
+
+def sitemap_locations(body: bytes, most: int) -> list[str] | None:
+    """Return the first locations of a sitemap or sitemap index; None for another page.
+
+    Stops soon after more than `most` locations. A location of more than MAX_LOCATION_CHARACTERS is cut behind them.
+    Raises BadDocument for a damaged sitemap, and for one with a document type, which could declare entities.
+    """
+    body = body.lstrip()
+    locations = _Locations()
+    parser = ElementTree.XMLParser(target=locations)
+    try:
+        for start in range(0, len(body), PIECE_BYTES):
+            parser.feed(body[start : start + PIECE_BYTES])
+            if locations.root and (locations.has_doctype or not locations.is_sitemap):
+                break
+            if len(locations.found) > most:
+                return locations.found
+        else:
+            parser.close()
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: an unknown encoding
+        if locations.is_sitemap and not locations.has_doctype:
+            raise BadDocument(f"is a damaged sitemap: {error}") from error
+    if not locations.is_sitemap:
+        return None
+    if locations.has_doctype:
+        raise BadDocument("is a sitemap with a document type, which could declare entities; refused")
+    return locations.found
