@@ -12,7 +12,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY retrieval retrieval
 COPY indexer indexer
 COPY service service
-RUN pip install --constraint constraints.txt .
+RUN pip install --constraint constraints.txt '.[documents]'
 
 FROM python:3.12-slim
 RUN useradd --uid 10001 --create-home attendex && install --directory --owner attendex --group attendex /data

@@ -6,6 +6,8 @@ class to a status in `service/http/problems.py`.
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 
@@ -154,6 +156,20 @@ class RemoteError(AttendexError):
 class MissingExtra(AttendexError):
     """An optional dependency is missing; names the command that installs it."""
 
+    HINT = " needs packages that are not installed; install them with: "
+
     def __init__(self, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs an optional part; install it with: pip install 'attendex[{extra}]'")
+        super().__init__(f"{purpose}{self.HINT}pip install {' '.join(map(shlex.quote, packages_of(extra)))}")
         self.extra = extra
+
+
+def packages_of(extra: str) -> list[str]:
+    """Return the requirements of an extra; a checkout has no `attendex[…]` in any index."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        lines = [line.partition(";") for line in requires("attendex") or ()]
+    except PackageNotFoundError:  # the packages are imported from a checkout that is not installed
+        lines = []
+    found = [package.strip() for package, _, marker in lines if re.search(rf"""extra == ['"]{extra}['"]""", marker)]
+    return found or [f".[{extra}]"]

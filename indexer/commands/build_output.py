@@ -116,6 +116,8 @@ def show_files(files: FileReport, report: BuildReport) -> None:
         table.add_row(*map(_plain, (file.path, file.format, file.status.value, file.reason)))
     if table.row_count:
         console.print(table)
+    for command, count in files.without_parser.items():
+        console.print(f"files without a parser: {count:,}; to read them, run: {command}", style="bold", markup=False)
     others = (problem for problem in report.problems if not any(file.path in problem for file in files.troubled))
     for problem in islice(others, SHOWN_PROBLEMS):
         console.print(f"skipped: {problem}", style="yellow", markup=False, highlight=False)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TextIO, TypeAlias
 
-from retrieval.errors import BadDocument
+from retrieval.errors import BadDocument, MissingExtra
 from retrieval.types import Document
 from retrieval.util.files import storage_errors
 
@@ -85,6 +85,7 @@ class FileReport:
         self.counts: Counter[FileStatus] = Counter()
         self.bad = 0  # lines, rows and members of all files
         self.troubled: list[FileOutcome] = []  # the first files that were skipped, failed or had bad lines
+        self.without_parser: Counter[str] = Counter()  # files that need a package, by the command that installs it
 
     def __enter__(self) -> FileReport:
         if self._path is not None:
@@ -99,6 +100,8 @@ class FileReport:
     def __call__(self, outcome: FileOutcome) -> None:
         self.counts[outcome.status] += 1
         self.bad += outcome.bad
+        if command := outcome.reason.partition(MissingExtra.HINT)[2]:
+            self.without_parser[command] += 1
         if outcome.reason and len(self.troubled) < MAX_LISTED_FILES:
             self.troubled.append(outcome)
         if self._path is not None and self._file is not None:

@@ -14,7 +14,7 @@ from indexer.readers import (
     open_documents,
 )
 from indexer.readers.base.outcomes import MAX_LISTED_FILES
-from retrieval.errors import StorageError
+from retrieval.errors import MissingExtra, StorageError
 from tests.indexer.readers.reading import write_lines
 
 
@@ -55,6 +55,14 @@ def test_a_report_counts_bad_lines_after_many_skipped_files(tmp_path: Path) -> N
     list(open_documents(tmp_path, on_file=report))
     assert (report.summary(), len(report.troubled)) == ("1 read, 1,000 skipped, 0 failed", MAX_LISTED_FILES)
     assert report.failed
+
+
+def test_a_report_counts_files_without_a_parser() -> None:
+    report = FileReport()
+    for name in ("a.pdf", "b.pdf", "c.txt"):
+        reason = f"{name}: {MissingExtra('pdf', 'reading pdf files')}" if name.endswith("pdf") else "damaged"
+        report(FileOutcome(name, FileStatus.FAILED, reason=reason))
+    assert report.without_parser == {"pip install 'pypdf>=6.0' 'pypdfium2>=5.0'": 2}
 
 
 def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:

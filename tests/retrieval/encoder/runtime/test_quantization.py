@@ -84,7 +84,7 @@ def test_a_source_without_words_is_named(make_folder: MakeFolder) -> None:
 def test_a_missing_extra_says_how_to_get_it(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     folder = open_folder(make_folder())
-    with pytest.raises(MissingExtra, match="attendex\\[quantize\\]"):
+    with pytest.raises(MissingExtra, match=r"pip install 'nncf>=3\.0'"):
         quantize(folder, export_graph(folder), CALIBRATION)
 
 
