@@ -59,9 +59,11 @@ def open_paths() -> frozenset[str]:
 
 @cache
 def _page() -> bytes:
-    """Return the page with the bounds and default of its weight slider."""
+    """Return the page with the bounds, the default and the choices of its weight."""
     weight = next(each for each in FUSIONS[DEFAULT_FUSION].parameters if each.name == "weight")
-    values = json.dumps({"low": weight.low, "high": weight.high, "default": weight.default})
+    values = json.dumps(
+        {"low": weight.low, "high": weight.high, "default": weight.default, "choices": list(weight.tuned)}
+    )
     template = (files("service") / "templates" / "page.html").read_text(encoding="utf-8")
     return template.replace("{{weight}}", escape(values)).encode()
 

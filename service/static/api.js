@@ -5,7 +5,7 @@ const TEMPORARY = [0, 429, 503]; // no answer, too many requests, unavailable
 const FIRST_WAIT_MS = 500;
 const MAX_WAIT_MS = 30_000;
 
-/** The bounds and the default of the fusion weight, from the fusion table of the service. */
+/** The bounds, the default and the usual values of the fusion weight, from the fusion table of the service. */
 export const WEIGHT = JSON.parse(document.body.dataset.weight);
 
 let unstored = ""; // the key, if the browser forbids storage

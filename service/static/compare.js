@@ -1,7 +1,7 @@
 // Side by side: one query with two settings or two collections, and lines between the ranks of the same document.
 
 import { debounced, entitle, h, plural, s } from "./dom.js";
-import { Problem, Retry, api } from "./api.js";
+import { Problem, Retry, WEIGHT, api } from "./api.js";
 import * as address from "./address.js";
 import { card, rankChange } from "./hits.js";
 
@@ -9,8 +9,7 @@ const K = 10;
 const KEYSTROKE_MS = 60;
 const PAUSE_MS = 220; // half a filter is an error
 const MODES = [["", "Both"], ["dense", "Meaning"], ["lexical", "Words"]];
-const SHARES = [0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
-const WEIGHTS = [["", "auto weight"], ...SHARES.map((each) => [String(each), `${Math.round(each * 100)} % meaning`])];
+const WEIGHTS = [["", "auto weight"], ...WEIGHT.choices.map((each) => [String(each), `${Math.round(each * 100)} % meaning`])];
 
 export async function open(main, { collection, collections, signal }) {
   const parameters = new URLSearchParams(location.search);
@@ -94,6 +93,7 @@ class Column {
     const names = collections.map((each) => [each.name, each.name]);
     this.weight = choice("weight", "share of meaning", WEIGHTS);
     this.weight.hidden = state.mode !== "";
+    this.filterError = h("p", { class: "error", role: "alert", hidden: true });
     this.list = h("ol", { class: "hits", "aria-label": `${label} hits` });
     this.element = h("section", { class: "side", "aria-label": label },
       h("div", { class: "settings" },
@@ -104,6 +104,7 @@ class Column {
           value: state.filter, dir: "auto", placeholder: "filter", "aria-label": `${label}: filter`,
           autocomplete: "off", oninput: set("filter", filtered),
         })),
+      this.filterError,
       this.list);
   }
 
@@ -122,6 +123,10 @@ class Column {
 
   /** Draw the result of this side; `other` is the result of the other side. */
   draw(answer, other) {
+    const isWrong = answer?.code === "bad_filter"; // it may be half typed: the hits before it stay
+    this.filterError.textContent = isWrong ? answer.message : "";
+    this.filterError.hidden = !isWrong;
+    if (isWrong) return;
     if (answer?.hits) this.list.replaceChildren(...answer.hits.map((hit) => this.item(hit, other)));
     else this.list.replaceChildren(answer ? h("li", { class: "state warn", role: "alert" }, answer.message) : "");
   }

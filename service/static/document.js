@@ -2,7 +2,7 @@
 
 import { h, points, shown } from "./dom.js";
 import { api } from "./api.js";
-import { marked, wordsIn } from "./hits.js";
+import { marked, marksOf } from "./hits.js";
 
 /** `explained` is the explanation of the hit or a promise of it; it may be null. */
 export async function show(collection, hit, explained) {
@@ -18,7 +18,8 @@ export async function show(collection, hit, explained) {
     const [{ documents: [found] }, explanation] = await Promise.all([api.document(collection, hit.id), explained]);
     if (found?.id !== hit.id) throw new Error("This document is no longer in the collection.");
     body.replaceChildren(...content(found, hit, explanation));
-    body.querySelector("mark")?.scrollIntoView({ block: "center" });
+    const place = body.querySelector("mark.best-mark") ?? body.querySelector("mark.best-passage");
+    place?.scrollIntoView({ block: place.matches(".best-mark") ? "center" : "start" });
   } catch (error) {
     body.replaceChildren(h("p", { class: "state warn", role: "alert" }, error.message));
   }
@@ -39,14 +40,16 @@ function closeBeside(dialog) {
 
 function content(found, hit, explanation) {
   const best = hit.passages[0];
-  const inPassage = (offset) => (explanation ? explanation.start : best.start) + offset;
-  const spans = (explanation?.dense?.spans || []).slice(0, 3);
-  const marks = [
-    ...spans.map((span) => ({ start: inPassage(span.start), end: inPassage(span.end), kind: "meaning" })),
-    ...wordsIn(explanation).map(([start, end]) => ({ start: inPassage(start), end: inPassage(end), kind: "word" })),
-  ];
+  const { start, end } = explanation ?? best ?? { start: 0, end: 0 };
+  const explained = points(found.text).slice(start, end).join("");
+  const marks = marksOf(explanation, explained)
+    .map((mark) => ({ ...mark, start: start + mark.start, end: start + mark.end }));
+  if (marks.length) marks.push({ ...marks[0], kind: "best-mark" });
   const several = hit.passages.length && (best.start > 0 || best.end < points(found.text).length);
-  if (several) marks.push(...hit.passages.map(({ start, end }) => ({ start, end, kind: "passage-mark" })));
+  if (several) {
+    marks.push(...hit.passages.map(({ start, end }) => ({ start, end, kind: "passage-mark" })));
+    marks.push({ start: best.start, end: best.end, kind: "best-passage" });
+  }
   const fields = [["id", found.id], ...Object.entries(found.metadata)];
   return [
     h("h2", { dir: "auto" }, found.title || found.id),

@@ -44,10 +44,13 @@ export function entitle(...parts) {
   document.title = [...parts, "Attendex"].map((part) => part.trim().slice(0, 80)).filter(Boolean).join(" · ");
 }
 
+const DATE = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)/; // of ISO 8601
+
 /** A metadata value as text. */
 export function shown(value) {
   if (Array.isArray(value)) return value.join(", ");
-  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT00:00:00/.test(value)) return value.slice(0, 10);
+  const [, date, time] = (typeof value === "string" && DATE.exec(value)) || [];
+  if (date) return time === "00:00" ? date : `${date} ${time}`;
   return String(value);
 }
 

@@ -20,7 +20,10 @@ export function marked(text, marks, from = 0, to = Infinity) {
   return nodes;
 }
 
+const MAX_FIELDS = 6;
 const MAX_CHARACTERS = 420; // shown of a passage
+const MIN_SHARE = 0.05; // of the passage's cosine, for a span to be marked
+const MAX_SPANS = 4;
 const MAX_SHIFT = 40; // characters by which the cut moves to a word border
 
 /** The part of a long passage to show: around its best mark, cut at word borders if there are any. */
@@ -39,19 +42,36 @@ function border(letters, position, step) {
   return position;
 }
 
-/** Positions of the query's words in the passage, without words that add little, such as "of". */
-export function wordsIn(explanation) {
+// Of English, as words and as stems.  In a collection they may be rarer than the words that matter.
+const FUNCTION_WORDS = new Set((
+  "a about an and ani any are as at be been but by can could did do doe does for from had has have he her his how i if in " +
+  "into is it its me my no not of on or our she should so than that the their them then there these they this those to " +
+  "was we were what when where which while who why whi will with would you your"
+).split(" "));
+
+const isTelling = (text) => (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) || []).some((each) => !FUNCTION_WORDS.has(each));
+
+/** Positions of the query's words in the passage, without function words and short words that add little. */
+function wordsIn(explanation) {
   const terms = explanation?.lexical?.terms || [];
-  const most = Math.max(0, ...terms.map((term) => term.score));
-  return terms.filter((term) => term.score > most / 4).flatMap((term) => term.words);
+  const telling = terms.filter(({ term }) => isTelling(term));
+  const most = Math.max(0, ...telling.map(({ score }) => score));
+  return telling.filter(({ term, score }) => term.length > 3 || score > most / 4).flatMap(({ words }) => words);
+}
+
+/** The marks of a passage, the most telling first: [{start, end, kind}]; `text` is that of the passage. */
+export function marksOf(explanation, text) {
+  const letters = points(text);
+  const spans = (explanation?.dense?.spans || [])
+    .filter(({ start, end, score }) => score >= MIN_SHARE && isTelling(letters.slice(start, end).join("")));
+  return [
+    ...spans.slice(0, MAX_SPANS).map((span) => ({ ...span, kind: "meaning" })),
+    ...wordsIn(explanation).map(([start, end]) => ({ start, end, kind: "word" })),
+  ];
 }
 
 export function passageNodes(passage, explanation) {
-  const spans = (explanation?.dense?.spans || []).filter((span) => span.score >= 0.08).slice(0, 3);
-  const marks = [
-    ...spans.map((span) => ({ ...span, kind: "meaning" })),
-    ...wordsIn(explanation).map(([start, end]) => ({ start, end, kind: "word" })),
-  ];
+  const marks = marksOf(explanation, passage.text);
   const letters = points(passage.text);
   const [from, to] = excerpt(letters, marks);
   return [from > 0 ? "… " : null, marked(passage.text, marks, from, to), to < letters.length ? " …" : null];
@@ -79,7 +99,8 @@ export function card(hit, { level = 2, actions = [], onfield, onopen, explanatio
       { class: "foot" },
       best?.location ? h("bdi", { class: "chip place" }, best.location) : null,
       title === hit.id ? null : h("bdi", { class: "chip id" }, hit.id),
-      Object.entries(hit.metadata).slice(0, 6).map(([field, value]) => chips(field, value, onfield)),
+      Object.entries(hit.metadata).filter(([, value]) => value !== hit.id).slice(0, MAX_FIELDS)
+        .map(([field, value]) => chips(field, value, onfield)),
       h("span", { class: "gap" }),
       actions,
     ),

@@ -28,7 +28,8 @@ export class QueryForm {
     this.filter = h("input", {
       id: "filter", dir: "auto", value: state.filter, autocomplete: "off", spellcheck: "false",
       placeholder: "filter, such as year >= 2020", "aria-label": "Filter", "aria-describedby": "filter-error",
-      oninput: () => change({ filter: this.filter.value, page: 1 }, { slowly: true }),
+      oninput: () => change({ filter: this.filter.value, page: 1 }, { typing: true }),
+      onchange: () => change({ filter: this.filter.value, page: 1 }),
       onfocus: () => this.complete(),
     });
     this.filterError = h("p", { id: "filter-error", class: "error", role: "alert", hidden: true });
@@ -36,9 +37,14 @@ export class QueryForm {
     const reorder = () => change({ sort: this.sort.value, page: 1 });
     this.sort = h("select", { "aria-label": "Order", onchange: reorder });
     const judging = h("input", { type: "checkbox", id: "judging", onchange: () => this.actions.judge(judging) });
-    const settings = h("div", { class: "settings" },
-      this.modes, this.weightControl(), h("span", { class: "filter" }, this.filter), this.sort,
-      h("label", { class: "switch", for: "judging" }, judging, " Judge"));
+    this.more = h("button", {
+      type: "button", class: "more", "aria-controls": "options",
+      onclick: () => this.showOptions(this.more.getAttribute("aria-expanded") !== "true"),
+    }, "Options");
+    const settings = h("div", { class: "settings" }, this.modes, this.more,
+      h("div", { class: "options", id: "options" },
+        this.weightControl(), h("span", { class: "filter" }, this.filter), this.sort,
+        h("label", { class: "switch", for: "judging" }, judging, " Judge")));
     const onsubmit = (event) => {
       event.preventDefault();
       this.actions.submit();
@@ -78,6 +84,12 @@ export class QueryForm {
     this.sort.hidden = !sortable.length;
     this.filter.parentElement.hidden = !Object.keys(fields).length;
     this.drawWeight();
+    this.showOptions(Boolean(this.state.filter || this.state.sort || this.state.weight));
+  }
+
+  /** Show the options on a narrow screen, where they are hidden at first. */
+  showOptions(on) {
+    this.more.setAttribute("aria-expanded", String(on));
   }
 
   modeChoice([mode, label, title]) {

@@ -36,6 +36,7 @@ export class Results {
   /** Draw the hits of a search; `request` is its body. */
   draw(result, request) {
     Object.assign(this, { result, request });
+    this.columns.classList.remove("stale");
     this.explanations.clear();
     const focused = this.list.contains(document.activeElement) && document.activeElement.closest(".hit");
     this.list.start = result.hits[0]?.rank || 1;
@@ -77,7 +78,7 @@ export class Results {
     const parts = `encode ${ms.encode.toFixed(1)}, retrieve ${ms.retrieve.toFixed(1)}, fetch ${ms.fetch.toFixed(1)} ms`;
     this.how.replaceChildren(
       h("span", { class: "dim", title: reason || null }, `${how} · `),
-      h("span", { class: "dim", title: parts }, `${ms.total.toFixed(1)} ms · generation ${result.generation}`),
+      h("span", { class: "dim timing", title: parts }, `${ms.total.toFixed(1)} ms · generation ${result.generation}`),
       empty ? "" : legend(mode !== "dense"),
     );
   }
@@ -113,7 +114,14 @@ export class Results {
 
   clear() {
     this.result = this.request = null;
+    this.columns.classList.remove("stale");
     for (const part of [this.list, this.pager, this.facets, this.live, this.how]) part.replaceChildren();
+  }
+
+  /** Keep the hits while the user types a filter that matches nothing so far. */
+  showNothingYet() {
+    this.columns.classList.add("stale");
+    this.live.replaceChildren("Nothing matches this filter so far. The hits below are those before it.");
   }
 
   showError(message, retry) {

@@ -48,21 +48,25 @@ class SearchView {
 
   // --- state
 
-  change(changes, { step = false, slowly = false, focusFirst = false } = {}) {
+  /** `typing`: the filter may be half typed, so that it may be wrong or match nothing. */
+  change(changes, { step = false, typing = false, focusFirst = false } = {}) {
     Object.assign(this.state, changes);
+    this.typing = typing;
     this.results.focusFirst = focusFirst;
     if (step) address.write(this.state, { step });
     else address.putSoon(address.query(this.state));
     this.form.drawWeight();
-    (slowly ? this.searchAfterPause : this.searchSoon)();
+    (typing ? this.searchAfterPause : this.searchSoon)();
   }
 
   setFilter(filter) {
     this.form.filter.value = filter;
+    this.form.showOptions(Boolean(filter));
     this.change({ filter, page: 1, why: "" }, { step: true });
   }
 
   submit() {
+    this.typing = false;
     address.finish(this.state);
     this.searchSoon();
   }
@@ -111,6 +115,9 @@ class SearchView {
     if (signal.aborted) return;
     this.retry.done();
     this.form.showFilterError("");
+    const { results } = this;
+    const isShown = results.request?.query === request.query && results.result.hits.length > 0;
+    if (this.typing && isShown && !found.hits.length) return this.results.showNothingYet();
     const more = found.hits.length > PAGE_SIZE;
     this.results.draw({ ...found, hits: found.hits.slice(0, PAGE_SIZE), more }, request);
     this.pause = setTimeout(() => this.results.decorate(signal), PAUSE_MS);

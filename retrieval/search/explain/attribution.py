@@ -25,6 +25,7 @@ LEAVE_ONE_OUT_NOTE = (
 )
 MAX_ENCODED = 64  # texts that leave-one-out encodes for each side; longer texts lose several words at a time
 MAX_SPANS = 5
+MAX_SPAN_WORDS = 16  # a longer span is split
 DECIMALS = 7  # of a pair's share; more would only make the answer longer
 
 
@@ -203,21 +204,33 @@ def _cut(text: str, words: Iterable[AlignedWord]) -> str:
 def best_spans(passage: Sequence[WordPart], max_spans: int = MAX_SPANS) -> tuple[Span, ...]:
     """Return the spans of the text that carry more than their share, best first.
 
-    These are the maximal scoring subsequences (Ruzzo and Tompa 1999) of the words' scores less their mean.  A span's
-    score is its share of the text's positive scores.
+    These are the maximal scoring subsequences (Ruzzo and Tompa 1999) of the words' scores less their mean; one of more
+    than MAX_SPAN_WORDS is split in the same way.  A span's score is its share of the text's positive scores.
     """
     words = [word for word in passage if word.place == "text" and word.end > word.start]
     positive = sum(max(0.0, word.score) for word in words)
     if positive <= 0:
         return ()
     scores = np.array([word.score for word in words])
-    found = maximal_subsequences((scores - scores.mean()).tolist()) if len(words) > 1 else [(0, 1)]
+    found = _stretches(scores) if len(words) > 1 else [(0, 1)]
     found = [ends for a, b in found if (ends := _without_punctuation(words, a, b))]
     spans = [
         Span(words[a].start, words[b - 1].end, min(1.0, max(0.0, float(scores[a:b].sum()) / positive)))
         for a, b in found
     ]
     return tuple(sorted(spans, key=lambda span: (-span.score, span.start))[:max_spans])
+
+
+def _stretches(scores: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Return the maximal subsequences of the scores less their mean; split a long one in the same way.
+
+    Where half of a passage scores above the mean, one subsequence would be a paragraph.
+    """
+    found = []
+    for start, end in maximal_subsequences((scores - scores.mean()).tolist()):
+        inner = _stretches(scores[start:end]) if end - start > MAX_SPAN_WORDS else []
+        found += [(start + a, start + b) for a, b in inner] or [(start, end)]
+    return found
 
 
 def _without_punctuation(words: Sequence[WordPart], start: int, end: int) -> tuple[int, int] | None:
