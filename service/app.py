@@ -31,7 +31,7 @@ from service.http.request_log import RequestLogMiddleware
 from service.observability.logs import LOGGER
 from service.observability.metrics import Metrics
 from service.observability.tracing import TracingMiddleware
-from service.openapi import allowed_methods, describe_errors
+from service.openapi import allowed_methods, describe
 from service.queues.change_queue import ChangeQueue
 from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
@@ -117,7 +117,7 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     app.state.dialects = DialectTable(route for router in ROUTERS for route in router.routes)
-    app.openapi = lambda: describe_errors(app)  # type: ignore[method-assign]
+    app.openapi = lambda: describe(app, needs_key=not keys.open)  # type: ignore[method-assign]
     return app
 
 

@@ -132,7 +132,7 @@ def _prompt(encoder: SentenceEncoder, prompt_name: str | None) -> str:
 
 async def _refuse_cuts(services: Services, embedding_request: EmbeddingRequest, options: Truncation) -> None:
     """Raise TooLarge if the encoder would truncate a text and the caller forbids it."""
-    left = options.truncation_direction.lower() == "left"
+    left = options.truncation_direction == "left"
     if options.truncate is not False and not left:
         return
     encoder = await services.threads.run(services.encoders.get, embedding_request.encoder)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, model_validator
 
 
 def _whole(value: object) -> object:
@@ -20,7 +20,19 @@ def examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [*bodies]})
 
 
-class RequestBody(BaseModel):
+class _Body(BaseModel):
+    """A request body, or an object in one.  Null for an optional field means "not given"."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or None not in value.values():
+            return value
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {name: each for name, each in value.items() if each is not None or name not in optional}
+
+
+class RequestBody(_Body):
     """A request body.  It refuses unknown names, and "3" for 3, so that mistakes show."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -32,7 +44,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class LenientRequestBody(BaseModel):
+class LenientRequestBody(_Body):
     """A request body of another protocol.  It ignores unknown names."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, protected_namespaces=())

@@ -19,7 +19,7 @@ class EmbeddingsBody(LenientRequestBody):
 
     input: str | list[str] = Field(description="A text, or up to 2,048 texts; not empty.")
     model: str = Field(description="Name of the encoder, as /v1/models lists it.")
-    encoding_format: Literal["float", "base64"] | None = Field(default="float", description="Format of the vectors.")
+    encoding_format: Literal["float", "base64"] = Field(default="float", description="Format of the vectors.")
     dimensions: WholeNumber | None = Field(
         default=None, ge=1, le=65_536, description="Number of leading components to keep; vectors are normalized again."
     )

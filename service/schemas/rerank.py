@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from service.schemas.base import Answer, LenientRequestBody, WholeNumber, examples
+from service.schemas.tei import Direction
 
 
 class RelevantSpansOptions(LenientRequestBody):
@@ -50,7 +51,7 @@ class TextsBody(LenientRequestBody):
     query: str = Field(min_length=1)
     texts: list[str] = Field(min_length=1)
     truncate: bool | None = None
-    truncation_direction: Literal["Left", "Right", "left", "right"] = "right"
+    truncation_direction: Direction = "right"
     raw_scores: bool = False
     return_text: bool = False
 

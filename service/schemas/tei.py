@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from service.schemas.base import Answer, LenientRequestBody, WholeNumber, examples
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Direction = Annotated[  # in any case; two names of an enumeration must not differ by case alone
+    Literal["left", "right"],
+    BeforeValidator(_lower),
+    Field(description="Only `right` is supported: the end of a text is removed."),
+]
 
 
 class Truncation(LenientRequestBody):
     """The treatment of texts that are longer than the encoder reads."""
 
     truncate: bool | None = Field(default=None, description="false: refuse long texts; default: truncate them.")
-    truncation_direction: Literal["Left", "Right", "left", "right"] = Field(
-        default="right", description="Only `right` is supported: the end of a text is removed."
-    )
+    truncation_direction: Direction = "right"
     prompt_name: str | None = Field(default=None, description="Prompt of the encoder: `query` or `document`.")
 
 
