@@ -1,4 +1,4 @@
-"""Limits of requests: number, body size and time; refusals come before routing."""
+"""Limits of requests: number, body size, time, address; refusals come before routing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import unquote_to_bytes
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -79,6 +80,8 @@ class LimitsMiddleware:
         if self._lifecycle.in_progress >= self._limits.requests:
             self._metrics.refused("requests")
             return problem_of(Overloaded(f"{self._limits.requests} requests are in progress; try again in a second"))
+        if not _is_utf8(scope):
+            return problem_of_status(400, "the address is not UTF-8; percent-encode the bytes of its text in UTF-8")
         if _declared_bytes(scope) > self._limits.body_bytes:
             self._metrics.refused("body")
             return problem_of_status(413, _too_large(self._limits.body_bytes), {"Connection": "close"})
@@ -124,6 +127,18 @@ def _declared_bytes(scope: Scope) -> int:
         if name == b"content-length":
             return int(value) if value.isdigit() else 0
     return 0
+
+
+def _is_utf8(scope: Scope) -> bool:
+    """Check the decoded path and query, which the framework would read with replacement characters."""
+    target = scope["raw_path"] + b"?" + scope["query_string"]
+    if b"%" not in target:
+        return True
+    try:
+        unquote_to_bytes(target).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _too_large(body_bytes: int) -> str:
