@@ -8,7 +8,8 @@ The analyzer normalizes a text (NFKC unifies half-width and full-width forms and
 - in scripts without spaces (Chinese, Japanese, Korean, Thai, Lao, Khmer, Burmese), every character and every pair of
   neighbours.
 
-Each word has terms.  The first is the word in lower case, stemmed (Snowball) unless it contains digits or signs.  A
+Each word has terms.  The first is the word in lower case, stemmed (Snowball) unless it contains digits or signs, with
+the letters that `folding.py` makes equal; version 1 of the analysis folds no letters.  A
 word that is composed like code has its parts as terms, too: `np.matrixNorm` has `np.matrixnorm`, `np`, `matrixnorm`,
 `matrix` and `norm`.  There are no stop words: BM25 gives frequent terms little weight, and a query of frequent terms
 only still has results.
@@ -25,8 +26,11 @@ from itertools import accumulate
 import regex
 import Stemmer
 
+from retrieval.index.lexical.folding import Folding
 from retrieval.index.storage.bounded_cache import BoundedCache
+from retrieval.index.storage.settings import ANALYSIS_VERSION
 
+FOLDING_VERSION = 2  # the first version of the analysis that folds letters
 MAX_TERM = 100  # characters; longer terms are cut
 
 _MAX_CACHED_CHARACTERS = 1 << 17  # of words whose terms are cached
@@ -68,7 +72,8 @@ class LocatedWord:
 class Analyzer:
     """Splits texts into words, and words into terms; thread-safe."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, analysis: int = ANALYSIS_VERSION) -> None:
+        self._folding = Folding(language) if analysis >= FOLDING_VERSION else None
         self._stemmer = None if language == "none" else Stemmer.Stemmer(language, 0)
         self._lock = threading.Lock()  # a Snowball stemmer writes to a buffer of its own
         self._cache: BoundedCache[str, tuple[str, ...]] = BoundedCache(_MAX_CACHED_CHARACTERS)
@@ -122,12 +127,17 @@ class Analyzer:
         return terms
 
     def _term(self, part: str) -> str:
-        lowered = part.lower()[:MAX_TERM]
+        folding = self._folding
+        lowered = (part.lower() if folding is None else folding.lower(part))[:MAX_TERM]
+        term = self._stem(lowered) or lowered
+        return term if folding is None else folding.fold(term)
+
+    def _stem(self, lowered: str) -> str:
         if self._stemmer is None or not (lowered.isalpha() or _STEMMABLE.fullmatch(lowered)):
             return lowered
         with self._lock:
             stemmed: str = self._stemmer.stemWord(lowered)
-        return stemmed or lowered
+        return stemmed
 
 
 def _pieces(run: str) -> list[str]:

@@ -88,7 +88,7 @@ class LexicalReader:
         self, segments: Sequence[Postings], settings: LexicalSettings, keys: NDArray[np.uint64], live: Bitmap
     ) -> None:
         self.settings = settings
-        self.analyzer = Analyzer(settings.language)
+        self.analyzer = Analyzer(settings.language, settings.analysis)
         self._rows = LiveRows.of([LiveSegment.locate(segment, keys, live) for segment in segments], len(keys))
         self._num_live = int(np.count_nonzero(self._rows.segment_of >= 0))
         self._total_length = float(self._rows.lengths.sum())

@@ -64,7 +64,7 @@ class LexicalWriter:
         last = max((int(segment.name) for segment in self._segments), default=0)
         self._numbers = count(last + 1)
         self._folder: Path | None = None
-        self._inverter = Inverter(Analyzer(settings.language), settings.title_weight)
+        self._inverter = Inverter(Analyzer(settings.language, settings.analysis), settings.title_weight)
         self._pending: list[_Batch] = []
         self._pending_characters = 0
 

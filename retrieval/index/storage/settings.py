@@ -19,7 +19,7 @@ from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
 
 JsonValue: TypeAlias = Any  # a value that json.loads returns
 
-ANALYSIS_VERSION = 1  # of the rules in lexical/analyzer.py; queries use the rules of the build
+ANALYSIS_VERSION = 2  # of the rules in lexical/analyzer.py; a collection keeps the version of its first build
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ class LexicalSettings:
     def __post_init__(self) -> None:
         if self.language != "none" and self.language not in Stemmer.algorithms():
             raise InputError(f"no stemmer for {self.language!r}; choose none, {', '.join(Stemmer.algorithms())}")
-        if self.analysis != ANALYSIS_VERSION:
+        if self.analysis not in range(1, ANALYSIS_VERSION + 1):
             raise InputError(
-                f"text analysis {self.analysis} is unknown; this Attendex has only {ANALYSIS_VERSION}; "
+                f"text analysis {self.analysis} is unknown; this Attendex has versions 1 to {ANALYSIS_VERSION}; "
                 "index the collection again"
             )
         for name, low, high in (("k1", 0.0, 100.0), ("b", 0.0, 1.0), ("title_weight", 0.1, 100.0), ("short", 0.0, 1e6)):

@@ -49,7 +49,7 @@ def test_the_json_has_all_defaults_of_an_index_and_no_search_default_that_was_no
         ("b", 0.75),
         ("title_weight", 1.0),
         ("short", 45.0),
-        ("analysis", 1),
+        ("analysis", 2),
     ]
     assert body["vectors"] == {"dtype": "float16", "recall": 0.98, "memory": "auto", "structure": ""}
     assert body["search"] == {}
