@@ -20,11 +20,11 @@ from indexer.building.deduplicated_encoding import DeduplicatedEncoder
 from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.source_reading import (
     BuildTally,
-    UnreadFiles,
     batch_documents,
     is_folder_of_files,
     read_documents,
 )
+from indexer.building.sync import UnreadFiles, delete_unseen, remember_record_files
 from indexer.readers import FileOutcome, ReadOptions, check_source, find_beir_corpus, printable
 from indexer.writing.pending_generation import WriterCounts
 from indexer.writing.writer import Writer
@@ -76,7 +76,7 @@ class BuildReport:
     """The result of a build.
 
     `documents` and `passages` are those of the collection afterwards.  `kept_unseen`: documents that the sources lack
-    were not deleted, because some of the sources could not be read.
+    were not deleted, because files that may hold them could not be read.
     """
 
     collection: str
@@ -144,8 +144,10 @@ def build_collection(
     ):
         _check_agreement(into, writer.settings, settings)
         writer.declare_fields(settings.schema or {})
-        tally = _index_sources(sources, writer, deduplicated, settings, on_file, watch)
+        unread, is_new = UnreadFiles(sources, on_file), not writer.generation
+        tally = _index_sources(sources, writer, deduplicated, settings, unread, watch)
         writer.commit()
+        remember_record_files(into, unread, is_new=is_new)
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
 
 
@@ -169,14 +171,13 @@ def _index_sources(
     writer: Writer,
     deduplicated: DeduplicatedEncoder,
     settings: BuildSettings,
-    on_file: Callable[[FileOutcome], None],
+    unread: UnreadFiles,
     watch: Callable[[Progress], None] | None,
 ) -> BuildTally:
     """Add the changed documents; with `settings.sync`, delete those that are gone."""
-    tally, unread, tokenizer = BuildTally(), UnreadFiles(on_file), deduplicated.encoder.tokenizer
+    tally, tokenizer = BuildTally(), deduplicated.encoder.tokenizer
     readability = Readability(tokenizer)
-    listener = unread if settings.sync else on_file
-    documents = read_documents(sources, settings.read, tally, listener, skip_bad=settings.skip_bad)
+    documents = read_documents(sources, settings.read, tally, unread, skip_bad=settings.skip_bad)
     changed = (_changed(batch, writer, settings, tally) for batch in batch_documents(documents))
     blocks = (_chunk_block(batch, tokenizer, writer.settings.chunking) for batch in changed)
     for block, vectors in deduplicated.encode((block, block.texts) for block in blocks):
@@ -186,24 +187,10 @@ def _index_sources(
             watch(Progress(tally.read, tally.passages))
     if not tally.read and (settings.sync or not writer.generation):
         raise InputError(f"{', '.join(map(str, sources))}: no document could be read, so nothing was changed")
+    unread.names |= tally.empty_sources
     if settings.sync:
-        _delete_unseen(writer, tally, unread.count_known(writer.path))
+        delete_unseen(writer, unread.protection(writer.path, tally.rejected), tally)
     return tally
-
-
-def _delete_unseen(writer: Writer, tally: BuildTally, unread_files: int) -> None:
-    """Delete the documents that the sources lack, if all sources could be read."""
-    if tally.bad:
-        tally.kept_unseen = True
-    elif unread_files:
-        tally.kept_unseen = True
-        tally.problems.insert(
-            0,
-            f"{unread_files:,} file(s) whose documents may be in the collection gave no document this time; repair "
-            "them, or leave them out with --exclude",
-        )
-    else:
-        writer.delete_unseen()
 
 
 def _report(
@@ -275,6 +262,7 @@ def _changed(documents: list[Document], writer: Writer, settings: BuildSettings,
     except InputError as error:
         if len(documents) == 1:
             tally.record_bad(error, skip=settings.skip_bad)
+            tally.rejected.add(documents[0].id)
             return []
         parts = _split_batch(documents, writer)
         return [document for part in parts for document in _changed(part, writer, settings, tally)]

@@ -7,23 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from indexer.readers import (
     FileOutcome,
-    FileStatus,
     ReadOptions,
     find_beir_corpus,
     id_prefixes,
     open_documents,
     printable,
 )
-from indexer.readers.formats.format_table import format_for_suffix
 from indexer.readers.sources.paths import is_url
 from indexer.writing.segment_writer import count_characters
 from retrieval.errors import BadDocument, InputError
-from retrieval.index.collection.index_reader import open_index_reader
-from retrieval.index.storage.manifest import MANIFEST
 from retrieval.types import Document
 
 BATCH_DOCUMENTS = 512
@@ -40,6 +36,8 @@ class BuildTally:
     bad: int = 0
     problems: list[str] = field(default_factory=list)
     kept_unseen: bool = False
+    rejected: set[str] = field(default_factory=set)  # ids of documents that were read and could not be added
+    empty_sources: set[str] = field(default_factory=set)  # names of folders without a document
 
     def record_bad(self, problem: InputError, *, skip: bool) -> None:
         """Count a bad document; raise `problem` unless bad documents are skipped."""
@@ -48,44 +46,6 @@ class BuildTally:
         self.bad += 1
         if len(self.problems) < LISTED_PROBLEMS:
             self.problems.append(str(problem))
-
-
-class UnreadFiles:
-    """Records the files of a run that gave no document.
-
-    Every outcome is passed on to `on_file`.  The collection may hold documents of such a file.  A file that a program
-    writes at the moment is empty or truncated, so that its documents seem to be gone; they must not be deleted.
-    """
-
-    def __init__(self, on_file: Callable[[FileOutcome], None]) -> None:
-        self._on_file = on_file
-        self._failed = 0  # files without an error of their own, such as a table that has lost its rows
-        self._skipped: list[str] = []
-
-    def __call__(self, outcome: FileOutcome) -> None:
-        """Record the outcome of one file."""
-        if outcome.status is FileStatus.SKIPPED:
-            self._skipped.append(outcome.name)
-        elif outcome.status is FileStatus.FAILED and not outcome.bad:
-            self._failed += 1
-        self._on_file(outcome)
-
-    def count_known(self, collection: Path) -> int:
-        """Count the files of which the collection may hold documents."""
-        if not (collection / MANIFEST).exists():
-            return 0
-        with open_index_reader(collection) as reader:
-            known = sum(_has_own_ids(name) or reader.find(name) is not None for name in self._skipped)
-        return self._failed + known
-
-
-def _has_own_ids(name: str) -> bool:
-    """Check whether documents of such a file have ids of their own.
-
-    If so, the file's name does not tell which documents they were.
-    """
-    formats = (format_for_suffix(suffix) for suffix in PurePosixPath(name).suffixes[-2:])
-    return any(found is not None and found.has_own_metadata for found in formats)
 
 
 def is_folder_of_files(source: Path | str) -> bool:
@@ -120,6 +80,8 @@ def read_documents(
             else:
                 tally.read += 1
                 yield item
+        if tally.read == read_before and is_folder_of_files(source):
+            tally.empty_sources.add(source_options.id_prefix.rstrip("/"))
 
 
 def batch_documents(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -72,7 +72,7 @@ def show_plan(plan: BuildPlan) -> None:
 
 
 def show_build(report: BuildReport) -> None:
-    """Print a summary line, a warning if --sync deleted nothing, and the fields."""
+    """Print a summary line, a warning if --sync kept documents, and the fields."""
     console = stderr()
     counts = (
         (report.unchanged, "unchanged"),
@@ -90,7 +90,8 @@ def show_build(report: BuildReport) -> None:
         highlight=False,
     )
     if report.kept_unseen:
-        console.print("nothing was deleted, since some sources could not be read", style="yellow")
+        deleted = "some documents were not deleted" if report.deleted else "nothing was deleted"
+        console.print(f"{deleted}, since some sources could not be read", style="yellow")
     if report.schema:
         fields = ", ".join(f"{name} ({kind})" for name, kind in report.schema.items())
         console.print(f"fields: {fields}", markup=False, highlight=False)
@@ -112,7 +113,7 @@ def show_files(files: FileReport, report: BuildReport) -> None:
     console = stderr()
     console.print(f"files: {files.summary()}", highlight=False)
     table = Table("file", "format", "status", "reason", box=None, header_style="dim")
-    for file in files.troubled[:SHOWN_PROBLEMS]:
+    for file in sorted(files.troubled, key=lambda file: file.status.value == "skipped")[:SHOWN_PROBLEMS]:
         table.add_row(*map(_plain, (file.path, file.format, file.status.value, file.reason)))
     if table.row_count:
         console.print(table)

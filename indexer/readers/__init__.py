@@ -4,7 +4,7 @@ from indexer.readers.base.options import ReadLimits, ReadOptions, WebOptions
 from indexer.readers.base.outcomes import DocumentOrigin, FileOutcome, FileReport, FileStatus, ReadItem, printable
 from indexer.readers.opening import open_documents
 from indexer.readers.sources.folders import find_beir_corpus
-from indexer.readers.sources.paths import check_source, id_prefixes
+from indexer.readers.sources.paths import check_source, id_prefixes, is_url
 
 __all__ = [
     "DocumentOrigin",
@@ -18,6 +18,7 @@ __all__ = [
     "check_source",
     "find_beir_corpus",
     "id_prefixes",
+    "is_url",
     "open_documents",
     "printable",
 ]

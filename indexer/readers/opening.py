@@ -160,7 +160,7 @@ def _line_format(path: Path) -> str:
 def _read_file(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> Iterator[ReadItem | FileOutcome]:
     """Yield the items of a file and the outcomes of its unread parts, then its own."""
     file = queued.file
-    documents, bad = 0, 0
+    documents, bad, own_ids = 0, 0, 0
     reason, skipped, found = "", "", queued.format
     for item in _items(queued, pool, options):
         if isinstance(item, FileStarted):
@@ -174,6 +174,7 @@ def _read_file(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> I
                 yield FileOutcome(item.path, FileStatus.SKIPPED, reason=item.reason, name=item.name)
         elif isinstance(item, Document):
             documents += 1
+            own_ids += item.id != file.origin.name and not item.id.startswith(f"{file.origin.name}/")
             is_record = found in FORMATS and FORMATS[found].has_own_metadata and item.id != file.origin.name
             yield item if is_record else _with_metadata(item, file, found)
         else:
@@ -184,7 +185,8 @@ def _read_file(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> I
     reason = skipped or reason or ("" if documents else NO_DOCUMENT)
     seconds = time.perf_counter() - queued.started
     size = 0 if file.failed else _size_bytes(file.path)
-    yield FileOutcome(file.origin.path, status, found, reason, documents, bad, size, seconds, file.origin.name)
+    origin = file.origin
+    yield FileOutcome(origin.path, status, found, reason, documents, bad, size, seconds, origin.name, own_ids)
 
 
 def _items(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> Iterator[ParserMessage]:

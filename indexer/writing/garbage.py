@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from indexer.writing.record_files import RECORD_FILES
 from indexer.writing.resume_journal import JOURNAL, read_journal
 from retrieval.errors import CollectionError
 from retrieval.index.collection.judgments import JUDGMENTS, JUDGMENTS_LOCK
@@ -36,7 +37,8 @@ MERGE_PREFIX = "merge"  # of segments that a background merge writes, without th
 REEMBED_LOCK = "reembed.lock"
 REEMBED_PREFIX = "reembed-"  # of re-embedded segments, and of the empty marker file that protects them until their use
 FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL)
-COLLECTION_ENTRIES = frozenset({MANIFEST, JOURNAL, LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS})
+LASTING_FILES = (MANIFEST, LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS, JUDGMENTS_LOCK, RECORD_FILES)
+COLLECTION_ENTRIES = frozenset({JOURNAL, *LASTING_FILES, *FOLDERS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _is_own(collection: Path, path: Path) -> bool:
 
 
 def _named_paths(kept: Sequence[Manifest]) -> set[str]:
-    named = {MANIFEST, LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS, JUDGMENTS_LOCK, *FOLDERS}
+    named = {*LASTING_FILES, *FOLDERS}
     for manifest in kept:
         for path in (generation_path(Path(), manifest.generation), *manifest.paths()):
             named |= {str(path), str(path.parent)}

@@ -8,7 +8,7 @@ resume_journal.py).
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,6 +160,11 @@ class PendingGeneration:
         deleted = self.segments.delete_unseen()
         self._counts.deleted += deleted
         return deleted
+
+    def unseen(self) -> Iterator[list[Document]]:
+        """Yield the base documents that the writer was not given, in batches."""
+        self._finish_segment()
+        return self.segments.unseen()
 
     def prepare(self, cause: str, policy: MergePolicy) -> Manifest | None:
         """Write all files; return the manifest, or None if nothing changed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -12,7 +12,9 @@ import numpy as np
 from retrieval.index.collection.document_ids import Digests
 from retrieval.index.collection.segment import Segment
 from retrieval.index.storage.manifest import SegmentRecord
-from retrieval.types import Bitmap, Rows
+from retrieval.types import Bitmap, Document, Rows
+
+UNSEEN_BATCH = 512  # documents
 
 
 class SegmentOrigin(Enum):
@@ -131,6 +133,14 @@ class PendingSegments:
         """Delete base documents that `unchanged` did not find; return their number."""
         base = (segment for segment in self.segments if segment.origin is SegmentOrigin.BASE)
         return sum(segment.delete_rows(np.flatnonzero(~segment.seen)) for segment in base)
+
+    def unseen(self) -> Iterator[list[Document]]:
+        """Yield the live base documents that `unchanged` did not find, in batches."""
+        for segment in self.segments:
+            if segment.origin is SegmentOrigin.BASE:
+                rows = np.flatnonzero(~segment.seen & segment.live)
+                for start in range(0, len(rows), UNSEEN_BATCH):
+                    yield segment.segment.documents(rows[start : start + UNSEEN_BATCH])
 
     def unchanged(self, ids: Digests, contents: Digests) -> Bitmap:
         """Return which documents are live with the same content.  Ids must be distinct."""

@@ -12,7 +12,7 @@ segments, and the writer holds the lock and commits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -224,6 +224,10 @@ class Writer:
     def delete_unseen(self) -> int:
         """Delete older documents that the writer was not given; return their number."""
         return self._pending.delete_unseen()
+
+    def unseen(self) -> Iterator[list[Document]]:
+        """Yield the older documents that the writer was not given, in batches."""
+        return self._pending.unseen()
 
     def commit(self) -> int:
         """Make the pending generation current, if it has a change; return its number."""

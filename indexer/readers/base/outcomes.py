@@ -71,6 +71,7 @@ class FileOutcome:
     bytes: int = 0
     seconds: float = 0.0
     name: str = ""  # the ids of its documents are made from this name, unless they bring their own
+    own_ids: int = 0  # documents that bring their own
 
 
 FileListener: TypeAlias = Callable[[FileOutcome], None]
@@ -84,8 +85,8 @@ class FileReport:
         self._file: TextIO | None = None
         self.counts: Counter[FileStatus] = Counter()
         self.bad = 0  # lines, rows and members of all files
-        self.troubled: list[FileOutcome] = []  # the first files that were skipped, failed or had bad lines
         self.without_parser: Counter[str] = Counter()  # files that need a package, by the command that installs it
+        self._troubled: dict[FileStatus, list[FileOutcome]] = {status: [] for status in FileStatus}
 
     def __enter__(self) -> FileReport:
         if self._path is not None:
@@ -102,11 +103,19 @@ class FileReport:
         self.bad += outcome.bad
         if command := outcome.reason.partition(MissingExtra.HINT)[2]:
             self.without_parser[command] += 1
-        if outcome.reason and len(self.troubled) < MAX_LISTED_FILES:
-            self.troubled.append(outcome)
+        listed = self._troubled[outcome.status]
+        if outcome.reason and len(listed) < MAX_LISTED_FILES:
+            listed.append(outcome)
         if self._path is not None and self._file is not None:
             with storage_errors(self._path):
                 self._file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
+
+    @property
+    def troubled(self) -> list[FileOutcome]:
+        """The first files that failed, were skipped or had bad lines; skipped ones give way to others."""
+        failed, bad = self._troubled[FileStatus.FAILED], self._troubled[FileStatus.READ]
+        skipped = self._troubled[FileStatus.SKIPPED][: max(0, MAX_LISTED_FILES - len(failed) - len(bad))]
+        return [*failed, *skipped, *bad][:MAX_LISTED_FILES]
 
     @property
     def failed(self) -> bool:

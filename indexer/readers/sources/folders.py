@@ -84,7 +84,7 @@ def _walk(
         if options.ignore_files:
             rules += _read_ignore_rules(folder, base)
     except OSError as error:
-        yield _unreadable(folder, base, error)
+        yield _unreadable(folder, base, error, options)
         return
     for entry in ordered:
         path, name = Path(entry.path), base + entry.name
@@ -94,7 +94,7 @@ def _walk(
             is_folder = _is_wanted_folder(entry, name, rules)
             is_file = entry.is_file(follow_symlinks=False) and not _is_ignored(name, rules) and patterns.accepts(name)
         except OSError as error:
-            yield _unreadable(path, name, error)
+            yield _unreadable(path, name, error, options)
             continue
         if is_folder:
             yield from _walk(path, f"{name}/", rules, patterns, options)
@@ -107,11 +107,15 @@ def _is_wanted_folder(entry: os.DirEntry[str], name: str, rules: tuple[_IgnoreRu
     return is_folder and not is_collection(Path(entry.path))
 
 
-def _unreadable(folder: Path, name: str, error: OSError) -> FoundFile:
-    """Return a folder as one failed file, since its files are unknown."""
+def _unreadable(folder: Path, name: str, error: OSError, options: ReadOptions) -> FoundFile:
+    """Return a folder as one failed file, since its files are unknown.
+
+    If the cause is no missing permission, the file system fails, and all files of the source are doubtful.
+    """
     found = Path(error.filename or folder).name
     problem = f"its {found} cannot be read" if found in IGNORE_FILES else "cannot be listed"
-    return FoundFile(folder, DocumentOrigin(str(folder), name), failed=f"{problem}: {error.strerror or error}")
+    origin = DocumentOrigin(str(folder), options.id_prefix + (name if isinstance(error, PermissionError) else ""))
+    return FoundFile(folder, origin, failed=f"{problem}: {error.strerror or error}")
 
 
 def _checked_spec(patterns: Sequence[str]) -> GitIgnoreSpec | None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from retrieval.errors import BadDocument
 
-ROOTS = ("urlset", "sitemapindex")
+INDEX = "sitemapindex"
+ROOTS = ("urlset", INDEX)
 MAX_LOCATION_CHARACTERS = 8_000
 PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sitemap:
+    """The locations in a sitemap: pages, or further sitemaps in an index."""
+
+    locations: list[str]
+    is_index: bool
 
 
 class _Locations:
@@ -25,6 +35,9 @@ class _Locations:
     @property
     def is_sitemap(self) -> bool:
         return self.root in ROOTS
+
+    def sitemap(self) -> Sitemap:
+        return Sitemap(self.found, self.root == INDEX)
 
     def doctype(self, name: str, *_: object) -> None:
         self.root, self.has_doctype = name, True
@@ -49,7 +62,7 @@ class _Locations:
             self._text = None
 
 
-def sitemap_locations(body: bytes, most: int) -> list[str] | None:
+def read_sitemap(body: bytes, most: int) -> Sitemap | None:
     """Return the first locations of a sitemap or sitemap index; None for another page.
 
     Stops soon after more than `most` locations. A location of more than MAX_LOCATION_CHARACTERS is cut behind them.
@@ -64,7 +77,7 @@ def sitemap_locations(body: bytes, most: int) -> list[str] | None:
             if locations.root and (locations.has_doctype or not locations.is_sitemap):
                 break
             if len(locations.found) > most:
-                return locations.found
+                return locations.sitemap()
         else:
             parser.close()
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: an unknown encoding
@@ -74,4 +87,4 @@ def sitemap_locations(body: bytes, most: int) -> list[str] | None:
         return None
     if locations.has_doctype:
         raise BadDocument("is a sitemap with a document type, which could declare entities; refused")
-    return locations.found
+    return locations.sitemap()

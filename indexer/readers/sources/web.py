@@ -27,7 +27,7 @@ from indexer.readers.formats.format_table import format_for_media_type
 from indexer.readers.sources.folders import FoundFile
 from indexer.readers.sources.public_network import FetchTimeout, PublicNetwork
 from indexer.readers.sources.robots import RobotsRules, parse_robots
-from indexer.readers.sources.sitemap import MAX_LOCATION_CHARACTERS, sitemap_locations
+from indexer.readers.sources.sitemap import MAX_LOCATION_CHARACTERS, Sitemap, read_sitemap
 from retrieval.errors import BadDocument
 from retrieval.util.files import storage_errors
 
@@ -75,6 +75,7 @@ class WebSession:
         """Save the page `start`, or the pages of a sitemap; a failed page has its reason."""
         pending = deque([start])
         seen = {start}
+        lists = {start}  # pages that are sitemaps, or may be
         timeouts = count = 0
         too_many = False
         while pending:
@@ -84,20 +85,22 @@ class WebSession:
                 if timeouts == MAX_TIMEOUTS:
                     raise BadDocument(f"not fetched: the {MAX_TIMEOUTS} pages before it took too long")
                 page = self.fetch(url)
-                locations = self._locations(page)
+                sitemap = self._sitemap(page)
             except Exception as error:  # a server may send anything; it must not stop the reading of other pages
                 timeouts += isinstance(error, FetchTimeout)
-                yield _failed_page(url, str(as_bad_document(error, DocumentOrigin("", ""))))
+                reason = str(as_bad_document(error, DocumentOrigin("", "")))
+                yield _failed_page(url, reason, name=start if url in lists else url)
                 continue
             timeouts = 0
-            if locations is None:
-                yield _save_page(page, folder / str(count))
+            if sitemap is None:
+                yield _save_page(page, url, folder / str(count))
                 continue
-            new = [location for location in dict.fromkeys(locations) if location not in seen]
+            new = [location for location in dict.fromkeys(sitemap.locations) if location not in seen]
             remaining = self._options.max_pages - len(seen)
             too_many = too_many or len(new) > remaining
             pending.extend(new[:remaining])
             seen.update(new[:remaining])
+            lists.update(new[:remaining] if sitemap.is_index else ())
         if too_many:
             yield _failed_page(start, f"has more than {self._options.max_pages:,} pages and sitemaps; index its parts")
 
@@ -179,13 +182,13 @@ class WebSession:
         decoded = _decoded(bytes(body), named, max_bytes) if response.status == 200 else b""
         return WebResponse(str(url), response.status, named, decoded)
 
-    def _locations(self, page: WebResponse) -> list[str] | None:
+    def _sitemap(self, page: WebResponse) -> Sitemap | None:
         """Return the locations of a sitemap, which may be compressed; None for another page."""
         try:
             body = _unpacked(page.body, self._options.page_bytes)
         except BadDocument:
             return None  # the reader of the page says what is wrong
-        return sitemap_locations(body, self._options.max_pages)
+        return read_sitemap(body, self._options.max_pages)
 
 
 def parse_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
@@ -253,16 +256,17 @@ def _unpacked(body: bytes, max_bytes: int) -> bytes:
         raise BadDocument(f"damaged compressed data: {error}") from error
 
 
-def _failed_page(url: str, reason: str) -> FoundFile:
+def _failed_page(url: str, reason: str, name: str = "") -> FoundFile:
+    """Return a page without its documents; a list of pages has the name of the source."""
     shown = url if len(url) <= MAX_LOCATION_CHARACTERS else f"{url[:MAX_SHOWN_CHARACTERS]}…"
-    return FoundFile(Path(), DocumentOrigin(shown, shown), failed=reason)
+    return FoundFile(Path(), DocumentOrigin(shown, name or shown), failed=reason)
 
 
-def _save_page(page: WebResponse, path: Path) -> FoundFile:
+def _save_page(page: WebResponse, asked: str, path: Path) -> FoundFile:
     with storage_errors(path):
         path.write_bytes(page.body)
     with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError, OSError):
         modified = email.utils.parsedate_to_datetime(page.headers["last-modified"]).timestamp()
         os.utime(path, (modified, modified))
     named = format_for_media_type(page.headers.get("content-type", "").split(";")[0].strip().lower())
-    return FoundFile(path, DocumentOrigin(page.url, page.url), format=named.name if named is not None else "")
+    return FoundFile(path, DocumentOrigin(asked, page.url), format=named.name if named is not None else "")

@@ -17,12 +17,17 @@ from indexer.building.source_reading import BuildTally, read_documents
 from indexer.readers import ReadOptions, WebOptions
 from indexer.readers.sources.folders import FoundFile
 from indexer.readers.sources.robots import parse_robots
-from indexer.readers.sources.sitemap import sitemap_locations
+from indexer.readers.sources.sitemap import read_sitemap
 from indexer.readers.sources.web import MAX_TIMEOUTS, WebSession, parse_url
 from retrieval.errors import BadDocument
 
 PAGE = b"<!doctype html><html><head><title>A page</title></head><body><p>Its text.</p></body></html>"
 UNEXPECTED = "damaged or unreadable"  # the reason of an exception that no code expects
+
+
+def _locations(body: bytes) -> list[str] | None:
+    sitemap = read_sitemap(body, 10)
+    return None if sitemap is None else sitemap.locations
 
 
 def response(body: bytes, *headers: str | bytes, status: str = "200 OK") -> bytes:
@@ -334,7 +339,7 @@ def test_any_robots_file_can_be_read(text: str, path: str) -> None:
 def test_locations_of_images_are_no_pages() -> None:
     images = 'xmlns:i="http://www.google.com/schemas/sitemap-image/1.1"'
     body = f'<urlset xmlns="http://s" {images}><url><loc> http://h/a </loc><i:loc>http://h/b.png</i:loc></url></urlset>'
-    assert sitemap_locations(b"\n " + body.encode(), 10) == ["http://h/a"]
+    assert _locations(b"\n " + body.encode()) == ["http://h/a"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
@@ -344,7 +349,7 @@ def test_a_sitemap_that_declares_entities(encoding: str, name: str) -> None:
     bomb = "".join(f'<!ENTITY e{number} "{f"&e{number - 1};" * 10}">' for number in range(1, 12))
     body = f'<!DOCTYPE {name} [<!ENTITY e0 "x">{bomb}]><urlset><url><loc>&e11;</loc></url></urlset>'.encode(encoding)
     with contextlib.suppress(BadDocument):
-        assert sitemap_locations(body, 10) is None
+        assert _locations(body) is None
 
 
 @pytest.mark.parametrize(
@@ -357,12 +362,12 @@ def test_a_sitemap_that_declares_entities(encoding: str, name: str) -> None:
 )
 def test_damaged_sitemaps(body: bytes) -> None:
     with contextlib.suppress(BadDocument):
-        assert sitemap_locations(body, 10) is None
+        assert _locations(body) is None
 
 
 def test_many_locations_are_read_in_bounds() -> None:
     body = b"<urlset>" + b"<url><loc>http://h/a</loc></url>" * 1_000_000 + b"</urlset>"
-    found = sitemap_locations(body, 10)
+    found = _locations(body)
     assert found is not None
     assert 10 < len(found) < 100_000
 
@@ -375,7 +380,7 @@ def test_many_locations_are_read_in_bounds() -> None:
 )
 def test_any_bytes_are_a_sitemap_or_another_page(body: bytes) -> None:
     with contextlib.suppress(BadDocument):
-        found = sitemap_locations(body, 10)
+        found = _locations(body)
         assert found is None or all(isinstance(location, str) for location in found)
 
 
