@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ Bitmap: TypeAlias = NDArray[np.bool_]  # (rows,), True where a row is allowed
 Rows: TypeAlias = NDArray[np.int64]  # (n,), passage rows of one generation
 Scores: TypeAlias = NDArray[np.float32]  # (n,)
 
-MetadataValue: TypeAlias = str | float | bool | datetime | tuple[str, ...]
+MetadataScalar: TypeAlias = str | float | bool | datetime
+MetadataValue: TypeAlias = MetadataScalar | tuple[MetadataScalar, ...]
 Metadata: TypeAlias = Mapping[str, MetadataValue]
 
 
@@ -34,6 +35,24 @@ class FieldType(StrEnum):
     BOOLEAN = "boolean"
     DATE = "date"
     STRINGS = "strings"
+    NUMBERS = "numbers"
+    BOOLEANS = "booleans"
+    DATES = "dates"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a document has several values in the field."""
+        return self.value.endswith("s")
+
+    @property
+    def element(self) -> FieldType:
+        """The type of one value."""
+        return FieldType(self.value.removesuffix("s"))
+
+    @property
+    def as_list(self) -> FieldType:
+        """The type of lists of such values."""
+        return FieldType(f"{self.element}s")
 
 
 Schema: TypeAlias = Mapping[str, FieldType]  # metadata field → type
@@ -58,6 +77,7 @@ class Document:
     title: str = ""
     metadata: Metadata = field(default_factory=dict)
     sections: tuple[Section, ...] = ()
+    given: str = ""  # JSON of the metadata as the user gave them, if the typed ones differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +263,7 @@ class Hit:
     score: float
     title: str
     text: str
-    metadata: Metadata
+    metadata: Mapping[str, Any]  # as the user gave them
     passages: tuple[PassageHit, ...]
     scores: Mapping[str, float | None] = field(default_factory=dict)  # by retriever, and "fused"; None: no part
     explanation: Explanation | None = None  # if the request asks for it

@@ -10,6 +10,7 @@ import numpy as np
 from indexer.writing.pending_generation import PendingGeneration, WriterCounts
 from retrieval.errors import BadDocument, InputError
 from retrieval.index.collection.document_ids import Digests, content_digests, id_digests
+from retrieval.index.metadata.given import given_json
 from retrieval.index.metadata.schema import typed_metadata
 from retrieval.types import Bitmap, Document, Schema
 
@@ -28,13 +29,14 @@ def check_documents(documents: Sequence[Document], schema: Schema) -> CheckedDoc
     if any(not document.id for document in documents):
         raise BadDocument("a document has an empty id; give every document one")
     ids = id_digests([document.id for document in documents])
-    documents = [
-        replace(document, metadata=typed_metadata(document.metadata, schema, document.id))
-        if document.metadata
-        else document
-        for document in documents
-    ]
+    documents = [_typed(document, schema) if document.metadata else document for document in documents]
     return CheckedDocuments(documents, ids, content_digests(documents))
+
+
+def _typed(document: Document, schema: Schema) -> Document:
+    """Return the document with typed metadata, and the given ones if they differ."""
+    typed = typed_metadata(document.metadata, schema, document.id)
+    return replace(document, metadata=typed, given=document.given or given_json(document.metadata, typed))
 
 
 def can_be_added(document: Document, schema: Schema) -> bool:

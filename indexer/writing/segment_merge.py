@@ -23,6 +23,7 @@ from retrieval.index.collection.document_store import (
     BATCH_ROWS,
     SegmentTable,
     SegmentTableWriter,
+    complete_documents_batch,
     merge_batches,
     metadata_batch,
 )
@@ -111,7 +112,7 @@ def _documents(segments: Sequence[PendingSegment]) -> Iterator[pa.RecordBatch]:
     for pending in segments:
         row = 0
         for batch in pending.segment.table(SegmentTable.DOCUMENTS).batches():
-            yield _filter_rows(batch, pending.live[row : row + batch.num_rows])
+            yield _filter_rows(complete_documents_batch(batch), pending.live[row : row + batch.num_rows])
             row += batch.num_rows
 
 

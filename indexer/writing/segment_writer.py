@@ -61,7 +61,7 @@ def new_segment_folder(collection: Path, prefix: str, files: Files) -> Path:
 
 def count_characters(document: Document) -> int:
     """Count the characters of a document with metadata: about its bytes in memory."""
-    own = sum(map(len, (document.id, document.title, document.text)))
+    own = sum(map(len, (document.id, document.title, document.text, document.given)))
     return own + sum(map(_value_characters, document.metadata.values()))
 
 

@@ -8,6 +8,7 @@ from itertools import accumulate
 import numpy as np
 
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.metadata.given import shown_metadata
 from retrieval.search.fusion import PassageRanker, RowScores
 from retrieval.search.ranking import DocumentRanking
 from retrieval.types import Document, Hit, Mode, Passage, PassageHit, Rows, Scores, SearchRequest
@@ -63,16 +64,13 @@ def _hit(
     scores: RowScores,
     request: SearchRequest,
 ) -> Hit:
-    metadata = document.metadata
-    if request.fields is not None:
-        metadata = {name: value for name, value in metadata.items() if name in request.fields}
     return Hit(
         rank=rank,
         id=document.id,
         score=score,
         title=document.title,
         text=document.text,
-        metadata=metadata,
+        metadata=shown_metadata(document, request.fields),
         passages=tuple(
             PassageHit(
                 document.text[each.start : each.end], each.start, each.end, float(scores.score[i]), each.location

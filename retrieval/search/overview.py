@@ -15,7 +15,7 @@ from retrieval.index.metadata.facets import count_values
 from retrieval.index.metadata.schema import from_scalar
 from retrieval.types import FacetCount, FieldType, MetadataValue, Rows
 
-COUNTED = frozenset({FieldType.STRING, FieldType.STRINGS, FieldType.BOOLEAN})
+COUNTED = frozenset({FieldType.STRING, FieldType.BOOLEAN})  # also in lists
 MAX_VALUES = 50  # of a field
 SAMPLE = 2_000  # passages of a map
 
@@ -41,18 +41,19 @@ def overview(reader: IndexReader) -> list[FieldOverview]:
 def _field_overview(reader: IndexReader, name: str, kind: FieldType) -> FieldOverview:
     column = reader.column(name)
     live = column.filter(pa.array(reader.live_documents))
-    has_value = pc.greater(pc.list_value_length(live), 0) if kind is FieldType.STRINGS else live.is_valid()
+    has_value = pc.greater(pc.list_value_length(live), 0) if kind.is_list else live.is_valid()
     documents = int(pc.sum(has_value).as_py() or 0)
-    if kind in COUNTED:
+    if kind.element in COUNTED:
         counts = count_values(column, reader.live_documents, limit=max(1, len(live)))
         return FieldOverview(name, kind, documents, len(counts), counts[:MAX_VALUES])
-    extremes: Any = pc.min_max(live)
+    values = pc.list_flatten(live) if kind.is_list else live
+    extremes: Any = pc.min_max(values)
     least, most = (from_scalar(extremes[end]) for end in ("min", "max"))
-    return FieldOverview(name, kind, documents, int(pc.count_distinct(live).as_py()), (), least, most)
+    return FieldOverview(name, kind, documents, int(pc.count_distinct(values).as_py()), (), least, most)
 
 
 def countable_fields(reader: IndexReader) -> list[str]:
-    return [name for name, kind in reader.schema.items() if kind in COUNTED]
+    return [name for name, kind in reader.schema.items() if kind.element in COUNTED]
 
 
 def field_values(reader: IndexReader, field: str, documents: Rows) -> list[MetadataValue | None]:

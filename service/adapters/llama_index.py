@@ -61,4 +61,4 @@ def _node(hit: HitAnswer) -> NodeWithScore:
 
 
 def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | float | list) else str(value)
+    return value if isinstance(value, str | int | float | list | dict | None) else str(value)

@@ -219,7 +219,8 @@ def document_bytes(document: Document) -> int:
     """Estimate the memory that a document takes."""
     metadata = document.metadata
     items = chain.from_iterable(value for value in metadata.values() if isinstance(value, tuple))
-    parts = chain((document.id, document.title, document.text, metadata), metadata, metadata.values(), items)
+    texts = (document.id, document.title, document.text, document.given)
+    parts = chain(texts, (metadata,), metadata, metadata.values(), items)
     return DOCUMENT_BYTES + sum(map(getsizeof, parts))
 
 

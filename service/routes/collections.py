@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from indexer.building.document_changes import matching_rows
 from indexer.maintenance.rollback import log_entries
 from retrieval.errors import CollectionNotFound
+from retrieval.index.metadata.given import shown_metadata
 from retrieval.search.overview import countable_fields, field_values, overview, project
 from retrieval.search.searcher import Searcher
 from retrieval.types import Document
@@ -117,7 +118,8 @@ def _page(services: Services, name: str, document_id: str | None, expression: st
 
 
 def _shown(document: Document) -> dict[str, object]:
-    return {"id": document.id, "title": document.title, "text": document.text, "metadata": document.metadata}
+    metadata = shown_metadata(document)
+    return {"id": document.id, "title": document.title, "text": document.text, "metadata": metadata}
 
 
 def _document(services: Services, name: str, document_id: str) -> dict[str, object]:

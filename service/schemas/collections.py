@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from service.schemas.base import Answer, RequestBody, examples
-from service.schemas.search import MetadataValue
 
 
 class CollectionAnswer(Answer):
@@ -66,7 +65,7 @@ class DocumentAnswer(Answer):
     id: str
     title: str
     text: str
-    metadata: dict[str, MetadataValue]
+    metadata: dict[str, Any] = Field(description="Each value as it was given.")
 
 
 class DocumentsAnswer(Answer):
@@ -76,6 +75,7 @@ class DocumentsAnswer(Answer):
     total: int = Field(description="Documents that match, on all pages.")
 
 
+FieldKind = Literal["string", "number", "boolean", "date", "strings", "numbers", "booleans", "dates"]
 FieldName = Annotated[str, Field(min_length=1)]
 
 
@@ -111,7 +111,7 @@ class CollectionBody(RequestBody):
     """The encoder and the schema of a new collection."""
 
     encoder: str = Field(default="default", description="A model of /v1/models.")
-    fields: dict[FieldName, Literal["string", "number", "boolean", "date", "strings"]] | None = Field(
+    fields: dict[FieldName, FieldKind] | None = Field(
         default=None, description="Metadata fields and their types; by default inferred from the documents."
     )
 

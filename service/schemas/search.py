@@ -179,7 +179,7 @@ class HitAnswer(Answer):
     score: float
     title: str
     text: str
-    metadata: dict[str, MetadataValue]
+    metadata: dict[str, Any] = Field(description="Each value as it was given.")
     passages: list[PassageAnswer]
     scores: ScoresAnswer = ScoresAnswer()
     explanation: ExplanationAnswer | None = Field(default=None, description="Present if the request asks for it.")

@@ -9,6 +9,9 @@ const OPERATORS = {
   number: ["=", ">=", "<=", ">", "<"],
   date: [">=", "<", "="],
   boolean: ["= true", "= false"],
+  numbers: ["=", ">=", "<=", ">", "<"],
+  dates: [">=", "<", "="],
+  booleans: ["= true", "= false"],
 };
 const OPEN = String.raw`"(?:[^"\\]|\\.)*`; // quoted text, closed or open
 const FIELD = String.raw`([\p{L}_][\p{L}\p{N}_.-]*|${OPEN}")`;

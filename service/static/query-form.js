@@ -75,7 +75,7 @@ export class QueryForm {
     this.modes.replaceChildren(...possible.map((row) => this.modeChoice(row)));
     this.modes.hidden = possible.length < 2;
     if (possible.length && !this.modes.querySelector(":checked")) this.modes.querySelector("input").checked = true;
-    const sortable = Object.keys(fields).filter((field) => fields[field] !== "strings");
+    const sortable = Object.keys(fields).filter((field) => !fields[field].endsWith("s"));
     const orders = sortable.flatMap((field) => [[field, `${field} ↑`], [`-${field}`, `${field} ↓`]]);
     const option = ([value, label]) => h("option", { value }, label);
     this.sort.replaceChildren(...[["", "best first"], ...orders].map(option));

@@ -6,7 +6,7 @@ import * as address from "./address.js";
 import { card, legend, passageNodes } from "./hits.js";
 
 export const PAGE_SIZE = 10;
-const FACET_TYPES = ["string", "strings", "boolean"];
+const FACET_TYPES = ["string", "strings", "boolean", "booleans"];
 const MAX_FACETS = 6;
 
 export class Results {

@@ -1,20 +1,23 @@
 """Turn a record (a JSON object or a row of a table) into a document.
 
 Id, title and text are fields of the record. The object under `metadata` and all other fields become metadata; nested
-objects get dotted names. Values keep their type: string, number, boolean, list of strings. Dates stay ISO 8601
-strings, which the collection's schema recognises. A null value is a missing value.
+objects get dotted names. Values keep their type: string, number, boolean, list of these. Dates stay ISO 8601 strings,
+which the collection's schema recognises. A null value is a missing value. Where that loses something, the document also
+has its metadata as they were given, in JSON.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
 from indexer.readers.base.options import ReadOptions
 from retrieval.errors import BadDocument
+from retrieval.index.metadata.given import to_json
 from retrieval.index.metadata.schema import MAX_FIELDS, MAX_NAME_CHARACTERS
 from retrieval.types import Document, MetadataValue
 
@@ -52,7 +55,9 @@ def document_from(record: Mapping[str, Any], options: ReadOptions, *, allow_empt
         _require_text(record, options.text_field, title)
     used = (id_field, options.title_field, options.text_field)
     rest = {key: value for key, value in record.items() if key not in used} if len(record) > 2 else {}
-    return Document(_id(record, id_field), text, title, metadata_from(rest) if rest else {})
+    if not rest:
+        return Document(_id(record, id_field), text, title)
+    return Document(_id(record, id_field), text, title, metadata_from(rest), given=_given(rest))
 
 
 def check_encodable(document: Document) -> None:
@@ -65,13 +70,13 @@ def check_encodable(document: Document) -> None:
 
 
 def _strings(document: Document) -> Iterator[str]:
-    yield from (document.id, document.title, document.text)
+    yield from (document.id, document.title, document.text, document.given)
     for key, value in document.metadata.items():
         yield key
         if isinstance(value, str):
             yield value
         elif isinstance(value, tuple):
-            yield from value
+            yield from (item for item in value if isinstance(item, str))
 
 
 def _require_text(record: Mapping[str, Any], field: str, title: str) -> None:
@@ -119,12 +124,33 @@ def metadata_from(fields: Mapping[str, Any]) -> dict[str, MetadataValue]:
     Raises BadDocument for metadata with too many, too deep or too long names.
     """
     found: dict[str, MetadataValue] = {}
-    nested = fields.get("metadata")
-    is_nested = isinstance(nested, Mapping)
-    _put_all(found, {key: value for key, value in fields.items() if key != "metadata" or not is_nested}, "", depth=1)
-    if isinstance(nested, Mapping):
-        _put_all(found, nested, "", depth=1)
+    _put_all(found, _merged(fields), "", depth=1)
     return found
+
+
+def _merged(fields: Mapping[str, Any]) -> Mapping[Any, Any]:
+    nested = fields.get("metadata")
+    if not isinstance(nested, Mapping):
+        return fields
+    return {**{key: value for key, value in fields.items() if key != "metadata"}, **nested}
+
+
+def _given(fields: Mapping[str, Any]) -> str:
+    """Return the metadata in JSON if `metadata_from` loses a part of them, otherwise ""."""
+    merged = _merged(fields)
+    if "" not in merged and all(map(_is_kept, merged.values())):
+        return ""
+    try:
+        return to_json(merged)
+    except RecursionError as error:
+        raise BadDocument("a list in the metadata is nested too deeply; flatten it") from error
+
+
+def _is_kept(value: object) -> bool:
+    """Check whether a value is the same in flat metadata."""
+    if isinstance(value, list | tuple):
+        return all(isinstance(item, str | int | float) for item in value)
+    return value is not None and not isinstance(value, Mapping)
 
 
 def _put_all(found: dict[str, MetadataValue], fields: Mapping[Any, Any], prefix: str, depth: int) -> None:
@@ -159,10 +185,17 @@ def _value(key: str, value: Any) -> MetadataValue:
     if isinstance(value, int | float):
         return _number(key, value)
     if isinstance(value, list | tuple):
-        return tuple(item if isinstance(item, str) else _as_text(item) for item in value if item is not None)
+        return tuple(_item(item) for item in value if item is not None)
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     return str(value)  # a Parquet decimal, UUID or interval
+
+
+def _item(value: Any) -> str | float:
+    """Return an item of a list; one that is no finite number and no boolean becomes text."""
+    if isinstance(value, str | bool) or (isinstance(value, int | float) and abs(value) <= sys.float_info.max):
+        return value
+    return _as_text(value)
 
 
 def _number(key: str, value: float) -> float:

@@ -230,7 +230,7 @@ def _converters(header: list[str], sample: list[TableRow | BadDocument], options
     by_type: dict[FieldType, Convert] = {
         FieldType.NUMBER: _number,
         FieldType.BOOLEAN: lambda cell: BOOLEANS.get(cell.strip().lower(), cell),
-        FieldType.STRINGS: _strings,
+        **{kind: _strings for kind in FieldType if kind.is_list},
     }
     found = {}
     for column, name in enumerate(header):

@@ -52,10 +52,13 @@ def _utf8(text: str, document_id: str) -> bytes:
 def _canonical(document: Document) -> str:
     sections = [[section.start, section.end, section.location, section.heading] for section in document.sections]
     metadata = {name: _plain(value) for name, value in sorted(document.metadata.items())}
-    return json.dumps([document.id, document.title, document.text, metadata, sections], ensure_ascii=False)
+    given = [document.given] if document.given else []
+    return json.dumps([document.id, document.title, document.text, metadata, sections, *given], ensure_ascii=False)
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
     return {"date": value.isoformat()} if isinstance(value, datetime) else value
 
 

@@ -28,7 +28,8 @@ BATCH_BYTES = 1 << 20  # of text; a look-up checks and reads a whole batch
 BATCH_ROWS = 1 << 14
 _TAIL_BYTES = 10  # at the end of a file: length of the footer (4), magic (6)
 
-_DOCUMENTS = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("text", pa.large_string())])
+GIVEN = "given"  # the column of `Document.given`; a file without it comes from before, and has empty texts there
+_DOCUMENTS = pa.schema([(name, pa.large_string()) for name in ("id", "title", "text", GIVEN)])
 _PASSAGES = pa.schema(
     [
         ("key", pa.uint64()),
@@ -69,6 +70,13 @@ def documents_batch(documents: Sequence[Document]) -> pa.RecordBatch:
     """Return documents as rows of `documents.arrow`."""
     columns = [[getattr(document, name) for document in documents] for name in _DOCUMENTS.names]
     return pa.RecordBatch.from_arrays([pa.array(column, pa.large_string()) for column in columns], schema=_DOCUMENTS)
+
+
+def complete_documents_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return rows of any `documents.arrow` with all of today's columns."""
+    if GIVEN in batch.schema.names:
+        return batch
+    return batch.append_column(_DOCUMENTS.field(GIVEN), pa.array([""] * batch.num_rows, pa.large_string()))
 
 
 def metadata_batch(rows: Sequence[Metadata], schema: Schema) -> pa.RecordBatch:
@@ -222,9 +230,9 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 def read_documents(documents: TableReader, metadata: TableReader, rows: Rows) -> list[Document]:
     """Return the documents of `rows`, in that order."""
-    columns = documents.values(_DOCUMENTS.names, rows)
-    cells = zip(*columns, _read_metadata(metadata, rows), strict=True)
-    return [Document(id=id_, title=title, text=text, metadata=values) for id_, title, text, values in cells]
+    names = [name for name in _DOCUMENTS.names if name in documents.schema.names]
+    cells = zip(zip(*documents.values(names, rows), strict=True), _read_metadata(metadata, rows), strict=True)
+    return [Document(**dict(zip(names, texts, strict=True)), metadata=values) for texts, values in cells]
 
 
 def _read_metadata(table: TableReader, rows: Rows) -> list[Metadata]:

@@ -226,4 +226,4 @@ class Segment:
 
 
 def _size_bytes(document: Document) -> int:
-    return sys.getsizeof(document.text) + sys.getsizeof(document.title) + sys.getsizeof(document.metadata)
+    return sum(map(sys.getsizeof, (document.text, document.title, document.metadata, document.given)))

@@ -23,7 +23,7 @@ def facet_type(field: str, schema: Schema) -> FieldType:
 def sort_type(field: str, schema: Schema) -> FieldType:
     """Return the type of a sort field.  Raises FilterError, also for lists."""
     kind = known_field(field, schema, "sort")
-    if kind is FieldType.STRINGS:
+    if kind.is_list:
         raise FilterError(f"sort: {field!r} contains lists, which have no order; sort by a field with single values")
     return kind
 

@@ -287,6 +287,13 @@ def _number(token: _Token) -> float:
     return float(token.text)
 
 
+def number_in(text: str) -> float | str:
+    """Return the number that a text spells, otherwise the text."""
+    token = next(iter(_TOKEN.finditer(text.strip())), None)
+    is_number = token is not None and token.lastgroup == "number" and token.group() == text.strip()
+    return float(text) if is_number else text
+
+
 def _unquoted(token: _Token) -> str:
     return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL) if token.kind == "quoted" else token.text
 

@@ -31,15 +31,15 @@ from retrieval.index.metadata.filter_parser import (
     Moment,
     Negation,
     Value,
+    number_in,
     parse_filter,
     parse_moment,
 )
 from retrieval.types import Bitmap, FieldType, Schema
 
-_ORDERED = frozenset({FieldType.STRING, FieldType.STRINGS, FieldType.NUMBER, FieldType.DATE})
+_ORDERED = frozenset({FieldType.STRING, FieldType.NUMBER, FieldType.DATE})
 _EXPECTED = {
     FieldType.STRING: "text in quotes",
-    FieldType.STRINGS: "text in quotes",
     FieldType.NUMBER: "a number",
     FieldType.BOOLEAN: "TRUE or FALSE",
     FieldType.DATE: "a date such as 2024-05-01",
@@ -109,7 +109,7 @@ def _typed(node: FilterNode, schema: Schema) -> FilterNode:
     kind = known_field(node.field, schema, f"filter, column {node.column}")
     match node:
         case FieldComparison(field, operator, value, column):
-            if operator != "=" and kind not in _ORDERED:
+            if operator != "=" and kind.element not in _ORDERED:
                 raise FilterError(
                     f"filter, column {column}: {field!r} is a {kind} field and has no order; compare it with = or !="
                 )
@@ -120,20 +120,17 @@ def _typed(node: FilterNode, schema: Schema) -> FilterNode:
 
 
 def _fitting(value: Value, kind: FieldType, node: FieldComparison | FieldMembership) -> Value:
-    """Return the value in the field's type; text in a date field is read as a date."""
-    if kind is FieldType.DATE and isinstance(value, str):
+    """Return the value in the field's type; text in a field of dates or numbers is read as one."""
+    if kind.element is FieldType.DATE and isinstance(value, str):
         return parse_moment(value, node.column)
-    fits = {
-        FieldType.STRING: isinstance(value, str),
-        FieldType.STRINGS: isinstance(value, str),
-        FieldType.NUMBER: isinstance(value, float),
-        FieldType.BOOLEAN: isinstance(value, bool),
-        FieldType.DATE: isinstance(value, Moment),
-    }
-    if fits[kind]:
+    if kind.element is FieldType.NUMBER and isinstance(value, str):
+        value = number_in(value)
+    fits = {FieldType.STRING: str, FieldType.NUMBER: float, FieldType.BOOLEAN: bool, FieldType.DATE: Moment}
+    if isinstance(value, fits[kind.element]):
         return value
+    expected = _EXPECTED[kind.element]
     raise FilterError(
-        f"filter, column {node.column}: {node.field!r} is a {kind} field, so it is compared with {_EXPECTED[kind]}, "
+        f"filter, column {node.column}: {node.field!r} is a {kind} field, so it is compared with {expected}, "
         f"not {_shown(value)}"
     )
 
@@ -151,9 +148,8 @@ def _shown(value: Value) -> str:
 
 def _condition(node: FieldCondition, kind: FieldType, chunk: pa.Array) -> Bitmap:
     if isinstance(node, FieldExistence):
-        exists = pc.greater(pc.list_value_length(chunk), 0) if kind is FieldType.STRINGS else chunk.is_valid()
-        return _bitmap(exists)
-    if kind is not FieldType.STRINGS:
+        return _bitmap(pc.greater(pc.list_value_length(chunk), 0) if kind.is_list else chunk.is_valid())
+    if not kind.is_list:
         return _values(node, chunk)
     found = np.zeros(len(chunk), dtype=bool)
     elements = _values(node, pc.list_flatten(chunk))

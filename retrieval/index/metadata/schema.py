@@ -4,11 +4,12 @@
     number    pyarrow.float64()
     boolean   pyarrow.bool_()
     date      pyarrow.timestamp("us", "UTC"); a date without a time zone is in UTC
-    strings   pyarrow.list_(pyarrow.string())
+    strings   pyarrow.list_(pyarrow.string()); numbers, booleans and dates are lists of those types
 
 A missing value and None are null.  A string field also takes numbers and booleans, as text.  The other types take
-values of their type and, for tables without types, the text of such values.  A whole number that a double does not
-represent, such as an id beyond 2^53, makes the inferred type a string.
+values of their type and, for tables without types, the text of such values; blank text is a missing value.  A whole
+number that a double does not represent, such as an id beyond 2^53, makes the inferred type a string.  Blank text and
+empty lists leave the type to other values.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
 
 from retrieval.errors import SchemaError
-from retrieval.types import FieldType, Metadata, MetadataValue, Schema
+from retrieval.types import FieldType, Metadata, MetadataScalar, MetadataValue, Schema
 
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 MAX_FIELDS = 1000
@@ -47,30 +50,30 @@ def extend_schema(schema: Schema, documents: Iterable[Mapping[str, Any]]) -> Sch
 
     Raises SchemaError for too many fields and for a value without a type.
     """
-    kinds: dict[str, FieldType] = {}
+    seen: dict[str, _SeenValues] = {}
     for metadata in documents:
         for name, value in metadata.items():
             if value is not None and name not in schema:
                 _check_name(name)
-                kind = _inferred_type(name, value)
-                kinds[name] = _wider(kinds[name], kind) if name in kinds else kind
+                seen[name] = seen.get(name, _SeenValues()).plus(_seen(name, value))
+    kinds = {name: values.kind for name, values in sorted(seen.items()) if values.kind is not None}
     count = len(schema) + len(kinds)
     if count > MAX_FIELDS:
         raise SchemaError(f"{count} metadata fields; {MAX_FIELDS} is the limit; give the schema yourself")
-    return {**schema, **dict(sorted(kinds.items()))}
+    return {**schema, **kinds}
 
 
 def typed_metadata(metadata: Mapping[str, Any], schema: Schema, document_id: str) -> Metadata:
     """Return typed values without nulls.  Raises SchemaError for a misfit."""
     values: dict[str, MetadataValue] = {}
     for name, value in metadata.items():
-        if value is None:
+        if _is_missing(value, schema.get(name)):
             continue
         if name not in schema:
             known = ", ".join([*list(schema)[:MAX_SHOWN_FIELDS], *["…"] * (len(schema) > MAX_SHOWN_FIELDS)]) or "none"
             raise SchemaError(f"document {document_id!r}: field {name!r} is not in the schema (fields: {known})")
         try:
-            values[name] = _READERS[schema[name]](value)
+            values[name] = _read(value, schema[name])
         except (TypeError, ValueError, OverflowError) as error:
             raise SchemaError(
                 f"document {document_id!r}: field {name!r} is a {schema[name]}, and {_shown(value)} is not; "
@@ -87,6 +90,35 @@ def _check_name(name: str) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _SeenValues:
+    """What the values of a new field tell about its type; `element` None: nothing yet."""
+
+    element: FieldType | None = None
+    is_list: bool = False
+    is_blank: bool = False
+
+    def plus(self, other: _SeenValues) -> _SeenValues:
+        one, two = self.element or other.element, other.element or self.element
+        element = one if one == two else FieldType.STRING
+        return _SeenValues(element, self.is_list or other.is_list, self.is_blank or other.is_blank)
+
+    @property
+    def kind(self) -> FieldType | None:
+        """The narrowest type that takes all values; None if there were only empty lists."""
+        element = self.element or (FieldType.STRING if self.is_blank else None)
+        return element and (element.as_list if self.is_list else element)
+
+
+def _seen(name: str, value: Any) -> _SeenValues:
+    if isinstance(value, list | tuple):
+        items = (_seen(name, each) for each in value if each is not None)
+        return reduce(_SeenValues.plus, items, _SeenValues(is_list=True))
+    if isinstance(value, str) and not value.strip():
+        return _SeenValues(is_blank=True)
+    return _SeenValues(_inferred_type(name, value))
+
+
 def _inferred_type(name: str, value: Any) -> FieldType:
     if isinstance(value, bool):
         return FieldType.BOOLEAN
@@ -98,16 +130,15 @@ def _inferred_type(name: str, value: Any) -> FieldType:
         return FieldType.DATE
     if isinstance(value, str):
         return FieldType.DATE if _is_date(value) else FieldType.STRING
+    raise SchemaError(f"field {name!r}: {_shown(value)} is neither a string, number, boolean, date nor a list of such")
+
+
+def _is_missing(value: Any, kind: FieldType | None) -> bool:
+    """Check for None, an empty list without a list field, and blank text without a text field."""
     if isinstance(value, list | tuple):
-        return FieldType.STRINGS
-    raise SchemaError(f"field {name!r}: {_shown(value)} is neither a string, number, boolean, date nor list of strings")
-
-
-def _wider(one: FieldType, other: FieldType) -> FieldType:
-    """Return the narrowest type that takes the values of both types."""
-    if one == other:
-        return one
-    return FieldType.STRINGS if FieldType.STRINGS in (one, other) else FieldType.STRING
+        return all(each is None for each in value) and (kind is None or not kind.is_list)
+    is_text = kind is None or kind.element is FieldType.STRING
+    return value is None or (isinstance(value, str) and not is_text and not value.strip())
 
 
 def _is_date(text: str) -> bool:
@@ -175,18 +206,20 @@ def _read_date(value: Any) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _read_strings(value: Any) -> tuple[str, ...]:
-    values = value if isinstance(value, list | tuple) else (value,)
-    return tuple(_read_string(each) for each in values)
-
-
-_READERS: Mapping[FieldType, Callable[[Any], MetadataValue]] = {
+_READERS: Mapping[FieldType, Callable[[Any], MetadataScalar]] = {
     FieldType.STRING: _read_string,
     FieldType.NUMBER: _read_number,
     FieldType.BOOLEAN: _read_boolean,
     FieldType.DATE: _read_date,
-    FieldType.STRINGS: _read_strings,
 }
+
+
+def _read(value: Any, kind: FieldType) -> MetadataValue:
+    read = _READERS[kind.element]
+    if not kind.is_list:
+        return read(value)
+    values = value if isinstance(value, list | tuple) else (value,)
+    return tuple(read(each) for each in values if not _is_missing(each, kind.element))
 
 
 def _shown(value: Any) -> str:
@@ -196,13 +229,13 @@ def _shown(value: Any) -> str:
 
 def arrow_type(kind: FieldType) -> pa.DataType:
     """Return the Arrow type of a field."""
-    return {
+    element = {
         FieldType.STRING: pa.string(),
         FieldType.NUMBER: pa.float64(),
         FieldType.BOOLEAN: pa.bool_(),
         FieldType.DATE: pa.timestamp("us", "UTC"),
-        FieldType.STRINGS: pa.list_(pa.string()),
-    }[kind]
+    }[kind.element]
+    return pa.list_(element) if kind.is_list else element
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
@@ -218,11 +251,12 @@ def to_columns(rows: Sequence[Metadata], schema: Schema) -> list[pa.Array]:
 def from_scalar(scalar: pa.Scalar) -> MetadataValue | None:
     """Return the Python value of a cell."""
     value = scalar.as_py()
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC)  # the same instant; Arrow uses another tzinfo
-    return plain_number(value)  # type: ignore[no-any-return]
+    return tuple(map(_from_arrow, value)) if isinstance(value, list) else _from_arrow(value)
+
+
+def _from_arrow(value: Any) -> Any:
+    # Of a date it is the same instant; Arrow uses another tzinfo.
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else plain_number(value)
 
 
 def plain_number(value: Any) -> Any:

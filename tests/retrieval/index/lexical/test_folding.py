@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 import Stemmer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.index.lexical.analyzer import Analyzer
@@ -72,6 +72,7 @@ def test_own_letters_stay_and_other_spellings_become_own_letters(language: str) 
     assert set(SPELLINGS.get(language, {}).values()) <= set(OWN_LETTERS[language])
 
 
+@settings(deadline=None)
 @given(st.sampled_from(LANGUAGES), st.text(max_size=20))
 def test_folding_again_changes_nothing_and_normal_forms_are_equal(language: str, text: str) -> None:
     folding, analyzer = Folding(language), Analyzer(language)
@@ -81,6 +82,7 @@ def test_folding_again_changes_nothing_and_normal_forms_are_equal(language: str,
     assert len(forms) == 1
 
 
+@settings(deadline=None)
 @given(st.sampled_from([each for each in LANGUAGES if each != "turkish"]), st.text(st.characters(max_codepoint=127)))
 def test_plain_letters_have_the_terms_of_version_1(language: str, text: str) -> None:
     assert Analyzer(language).terms(text) == Analyzer(language, 1).terms(text)

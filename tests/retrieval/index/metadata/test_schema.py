@@ -41,6 +41,39 @@ def test_types_are_inferred_from_all_values() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([[2019, 2.5], [2020]], "numbers"),
+        ([[2019], 2020], "numbers"),
+        ([[], [2019]], "numbers"),
+        ([[2019], ["a"]], "strings"),
+        ([[2019, "a"]], "strings"),
+        ([[True, False]], "booleans"),
+        ([[True, 1]], "strings"),
+        ([["2024-05-01", date(2024, 5, 2)]], "dates"),
+        ([["2024-05-01"], "soon"], "strings"),
+        ([[2**60 + 1]], "strings"),
+        ([["2024-05-01", ""]], "dates"),
+        (["2024-05-01", ""], "date"),
+        (["", 3], "number"),
+        (["  ", True], "boolean"),
+        ([True, 1], "string"),
+        ([""], "string"),
+        ([[""]], "strings"),
+        ([[], ""], "strings"),
+        ([[]], None),
+        ([None, [None]], None),
+    ],
+)
+def test_types_of_lists_and_of_blank_text(values: list[Any], kind: str | None) -> None:
+    documents = [{"field": value} for value in values]
+    schema = extend_schema({}, documents)
+    assert schema == ({"field": FieldType(kind)} if kind else {})
+    for document in documents:
+        typed_metadata(document, schema, "d")
+
+
 @pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 1234567890123456789, 10**400])
 def test_whole_numbers_that_a_double_does_not_hold_are_text(number: int) -> None:
     schema = extend_schema({}, [{"id": 1}, {"id": number}])
@@ -80,6 +113,10 @@ def test_what_only_looks_like_a_date_is_a_string(text: str) -> None:
         ("strings", "one", ("one",)),
         ("strings", ["a", 2], ("a", "2")),
         ("strings", [], ()),
+        ("numbers", [1, "2.5"], (1.0, 2.5)),
+        ("numbers", 3, (3.0,)),
+        ("booleans", [True, "no"], (True, False)),
+        ("dates", ["2024-05-01", None], (datetime(2024, 5, 1, tzinfo=UTC),)),
     ],
 )
 def test_values_become_what_their_field_is(kind: str, value: Any, expected: Any) -> None:
@@ -112,6 +149,13 @@ def test_values_that_do_not_fit_name_document_field_and_value(kind: str, value: 
         typed_metadata({"f": value}, {"f": FieldType(kind)}, "d7")
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"), [("number", ""), ("date", " "), ("boolean", ""), ("numbers", ""), ("number", []), ("string", [])]
+)
+def test_blank_text_and_empty_lists_are_missing_values(kind: str, value: Any) -> None:
+    assert typed_metadata({"f": value}, {"f": FieldType(kind)}, "d7") == {}
+
+
 def test_nulls_are_left_out_and_unknown_fields_refused() -> None:
     assert typed_metadata({"a": None, "b": None}, {"a": FieldType.NUMBER}, "d") == {}
     with pytest.raises(SchemaError, match=r"field 'b' is not in the schema \(fields: a\)"):
@@ -126,8 +170,8 @@ VALUES = {
     FieldType.NUMBER: st.floats(allow_nan=False, allow_infinity=False),
     FieldType.BOOLEAN: st.booleans(),
     FieldType.DATE: MOMENTS,
-    FieldType.STRINGS: st.lists(st.text(st.characters(exclude_categories=["Cs"]))).map(tuple),
 }
+VALUES |= {kind.as_list: st.lists(values).map(tuple) for kind, values in VALUES.items()}
 
 
 @settings(deadline=None)
