@@ -181,6 +181,7 @@ FORMATS = {
             "jsonl",
             reader="json_records:read_jsonl",
             suffixes=(".jsonl", ".ndjson"),
+            media_types=("application/jsonl", "application/ndjson", "application/x-ndjson"),
             array_format="json",
             is_line_oriented=True,
             has_own_metadata=True,

@@ -62,7 +62,7 @@ def test_a_report_counts_files_without_a_parser() -> None:
     for name in ("a.pdf", "b.pdf", "c.txt"):
         reason = f"{name}: {MissingExtra('pdf', 'reading pdf files')}" if name.endswith("pdf") else "damaged"
         report(FileOutcome(name, FileStatus.FAILED, reason=reason))
-    assert report.without_parser == {"pip install 'pypdf>=6.0' 'pypdfium2>=5.0'": 2}
+    assert report.without_parser == {"pip install 'fonttools>=4.40' 'pypdf>=6.0' 'pypdfium2>=5.0'": 2}
 
 
 def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:

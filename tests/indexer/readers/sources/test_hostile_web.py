@@ -108,7 +108,7 @@ def only_reason(found: list[FoundFile]) -> str:
         (b"http://\xe2\x92\x88com/", "is not a usable URL"),
         (b"http://\xff\xfe/", "is not allowed"),
         (b"http://user:password@127.0.0.1/", "has a user name"),
-        (b"http://127.0.0.1\\@evil.example/", "the host 'evil.example' is not allowed"),
+        (b"http://127.0.0.1\\@evil.example/", "the URL has a user name"),
         (b"gopher://127.0.0.1/", "is not http or https"),
         (b"//evil.example/", "the host 'evil.example' is not allowed"),
         (b"", "it is empty"),
