@@ -164,7 +164,7 @@ class MissingExtra(AttendexError):
 
 
 def packages_of(extra: str) -> list[str]:
-    """Return the requirements of an extra; a checkout has no `attendex[…]` in any index."""
+    """Return the requirements of an extra; no index has those of a checkout."""
     from importlib.metadata import PackageNotFoundError, requires
 
     try:

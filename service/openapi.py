@@ -78,7 +78,7 @@ def _name_bounds(schema: Any) -> None:
 
 
 def _referenced(part: Any, schemas: Schema) -> set[str]:
-    """Return the names of the schemas that a part of the document uses, directly or not."""
+    """Return the names of all schemas that a part of the document uses."""
     found: set[str] = set()
     pending = [*_references(part)]
     while pending:

@@ -1,4 +1,4 @@
-"""The files of a collection whose documents have ids of their own: `record_files.npy`.
+"""Files whose documents have ids of their own: `record_files.npy` of a segment.
 
 The id of a row of a table, or of a line of JSON, does not tell the file.  So the array has a digest of the name of each
 file that gave such documents, and of each folder and archive above it.  A missing array means that they are unknown.
@@ -22,7 +22,7 @@ NameDigests: TypeAlias = frozenset[int]
 
 
 def with_parents(name: str) -> Iterator[str]:
-    """Yield a name and the names of the archives and folders that hold it, the root "" last."""
+    """Yield a name and the archives and folders that hold it, the root "" last."""
     while name:
         yield name
         name = name.rpartition("/")[0]

@@ -204,7 +204,7 @@ def _trec_run(path: Path, lines: NumberedLines) -> RetrievalRun:
 
 
 def _first_line(path: Path) -> tuple[int, str, Iterator[tuple[int, str]]]:
-    """Return number and text of the first line that is no comment, and the later lines.
+    """Return the first line that is no comment, its number, and the later lines.
 
     The file is read once, since it may be a pipe.
     """

@@ -117,7 +117,7 @@ def compute_measures(
 
 
 def _without_hits(measure: Measure, qrels: Qrels, queries: Sequence[str]) -> QueryValues:
-    """Return the value of each query without hits, which is that of all queries for counts."""
+    """Return the value of a query without hits; for counts, that of all queries."""
     count = COUNTS.get(measure.NAME)
     if count is None:
         return np.full(len(queries), float(measure.DEFAULT))

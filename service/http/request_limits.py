@@ -1,4 +1,4 @@
-"""Limits of requests: number, body size, time, address; refusals come before routing."""
+"""Limits of requests, before routing: number, body size, time, address."""
 
 from __future__ import annotations
 
@@ -130,7 +130,9 @@ def _declared_bytes(scope: Scope) -> int:
 
 
 def _is_utf8(scope: Scope) -> bool:
-    """Check the decoded path and query, which the framework would read with replacement characters."""
+    """Check that the decoded path and query are UTF-8.
+
+    The framework would read other bytes as replacement characters."""
     target = scope["raw_path"] + b"?" + scope["query_string"]
     if b"%" not in target:
         return True

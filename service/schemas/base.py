@@ -21,7 +21,7 @@ def examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
 
 
 class _Body(BaseModel):
-    """A request body, or an object in one.  Null for an optional field means "not given"."""
+    """A request body, or an object in one; null means "not given"."""
 
     @model_validator(mode="before")
     @classmethod

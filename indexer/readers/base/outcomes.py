@@ -112,7 +112,7 @@ class FileReport:
 
     @property
     def troubled(self) -> list[FileOutcome]:
-        """The first files that failed, were skipped or had bad lines; skipped ones give way to others."""
+        """The first files that failed or had bad lines, and as many skipped ones as fit."""
         failed, bad = self._troubled[FileStatus.FAILED], self._troubled[FileStatus.READ]
         skipped = self._troubled[FileStatus.SKIPPED][: max(0, MAX_LISTED_FILES - len(failed) - len(bad))]
         return [*failed, *skipped, *bad][:MAX_LISTED_FILES]

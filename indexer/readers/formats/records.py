@@ -136,7 +136,7 @@ def _merged(fields: Mapping[str, Any]) -> Mapping[Any, Any]:
 
 
 def _given(fields: Mapping[str, Any]) -> str:
-    """Return the metadata in JSON if `metadata_from` loses a part of them, otherwise ""."""
+    """Return the metadata in JSON if `metadata_from` loses a part, otherwise ""."""
     merged = _merged(fields)
     if "" not in merged and all(map(_is_kept, merged.values())):
         return ""
@@ -192,7 +192,7 @@ def _value(key: str, value: Any) -> MetadataValue:
 
 
 def _item(value: Any) -> str | float:
-    """Return an item of a list; one that is no finite number and no boolean becomes text."""
+    """Return an item of a list; text, unless it is a finite number or a boolean."""
     if isinstance(value, str | bool) or (isinstance(value, int | float) and abs(value) <= sys.float_info.max):
         return value
     return _as_text(value)

@@ -1,4 +1,4 @@
-"""Connections to public addresses only, within one deadline for all steps of a fetch.
+"""Connections to public addresses only, within one deadline for a whole fetch.
 
 The address is checked when the connection is made: after the name is resolved, and again for every redirect. The
 connection goes to the checked address, so that a name that resolves differently a moment later has no effect.

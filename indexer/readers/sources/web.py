@@ -105,7 +105,7 @@ class WebSession:
             yield _failed_page(start, f"has more than {self._options.max_pages:,} pages and sitemaps; index its parts")
 
     def fetch(self, url: str) -> WebResponse:
-        """Return the page at `url`, after redirects, within one deadline. Raises BadDocument."""
+        """Return the page at `url`, after redirects.  Raises BadDocument."""
         self._network.start_deadline(self._options.page_seconds)
         response = self._follow(parse_url(url), self._options.page_bytes, self._permit)
         if response.status != 200:
@@ -123,7 +123,7 @@ class WebSession:
         raise BadDocument(f"redirects more than {MAX_REDIRECTS} times")
 
     def _permit(self, url: httpx.URL) -> None:
-        """Check the host and robots.txt, and wait as long as the host asks between requests."""
+        """Check the host and robots.txt, and wait as long as the host asks."""
         self._permit_host(url)
         delay = self._options.delay_seconds
         if self._options.robots:
@@ -135,7 +135,7 @@ class WebSession:
         self._last_request = time.monotonic()
 
     def _permit_host(self, url: httpx.URL) -> None:
-        """Allow the hosts of the options, and the source's own at its own port, 80 and 443."""
+        """Allow the hosts of the options, and the source's own at three ports."""
         host = _host(url)
         start = parse_url(self._start)
         ports = (_port(start), *DEFAULT_PORTS.values())
@@ -145,7 +145,7 @@ class WebSession:
         raise BadDocument(f"refused: {place} is not allowed; add it with --web-host")
 
     def _rules(self, url: httpx.URL) -> RobotsRules:
-        """Return the rules of the host; a robots.txt that cannot be fetched refuses all pages."""
+        """Return the rules of the host; an unknown robots.txt refuses all pages."""
         root = parse_url("/robots.txt", url)
         if str(root) not in self._robots:
             try:
@@ -183,7 +183,7 @@ class WebSession:
         return WebResponse(str(url), response.status, named, decoded)
 
     def _sitemap(self, page: WebResponse) -> Sitemap | None:
-        """Return the locations of a sitemap, which may be compressed; None for another page."""
+        """Return a sitemap, which may be compressed; None for another page."""
         try:
             body = _unpacked(page.body, self._options.page_bytes)
         except BadDocument:
@@ -192,7 +192,7 @@ class WebSession:
 
 
 def parse_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
-    """Return `text`, relative to `base`, as an ASCII address of http or https without a fragment.
+    """Return `text`, relative to `base`, as an ASCII URL without a fragment.
 
     Raises BadDocument.
     """
@@ -238,7 +238,7 @@ def _robots_rules(response: WebResponse) -> RobotsRules:
 
 
 def _decoded(body: bytes, headers: dict[str, str], max_bytes: int) -> bytes:
-    """Return `body` without its content coding; raise BadDocument if it cannot be undone."""
+    """Return `body` without its content coding.  Raises BadDocument."""
     coding = headers.get("content-encoding", "").strip().lower()
     if coding in ("", "identity"):
         return body
@@ -248,7 +248,7 @@ def _decoded(body: bytes, headers: dict[str, str], max_bytes: int) -> bytes:
 
 
 def _unpacked(body: bytes, max_bytes: int) -> bytes:
-    """Return `body` decompressed, or as it is; raise BadDocument if it is damaged or too large."""
+    """Return `body` decompressed, or as it is.  Raises BadDocument."""
     limits = ReadLimits(file_bytes=max_bytes)
     try:
         return read_whole(expanded(io.BytesIO(body), limits), limits)

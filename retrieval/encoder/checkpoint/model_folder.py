@@ -195,7 +195,7 @@ class _Modules:
 
 
 def _read_modules(path: Path) -> _Modules:
-    """Read modules.json; a folder without it is of model2vec, or is pooled by the mean."""
+    """Read modules.json; without it, a folder is of model2vec or pooled by the mean."""
     file = path / "modules.json"
     if not file.exists():
         config = read_json(path / "config.json")

@@ -1,4 +1,4 @@
-"""Static embeddings: a vector for each token, averaged over a text, without attention.
+"""Static embeddings: the average of a vector for each token, without attention.
 
 Folders of sentence-transformers' StaticEmbedding and of model2vec.  With model2vec's optional tensors, token t has the
 vector `embeddings[mapping[t]] * weights[t]`.  The runtime needs numpy alone.
@@ -70,7 +70,7 @@ class StaticRuntime:
 
 
 def _read_tensors(folder: Path) -> dict[str, NDArray[Any]]:
-    """Read the tensors, and check their shapes and values.  Raises UnsupportedCheckpoint."""
+    """Read and check the tensors.  Raises UnsupportedCheckpoint."""
     tensors: dict[str, NDArray[Any]] = {}
     for path in weight_files(folder):
         try:

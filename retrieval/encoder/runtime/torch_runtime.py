@@ -102,7 +102,7 @@ class AutoModelRuntime:
 
 
 def _load_auto_model(folder: EncoderFolder) -> Any:
-    """Load the model, or its encoder if it has a decoder.  Raises UnsupportedCheckpoint."""
+    """Load the model, or only its encoder.  Raises UnsupportedCheckpoint."""
     import transformers
 
     kind = folder.config.get("model_type")

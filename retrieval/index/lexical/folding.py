@@ -113,7 +113,9 @@ class Folding:
         self._after = _Table(language, own)
 
     def lower(self, word: str) -> str:
-        """Return a word in lower case, with the accents that the stemmer reads; a word of signs alone stays."""
+        """Return a word in lower case, with the accents that the stemmer reads.
+
+        A word of signs alone stays."""
         if self._is_turkish:
             word = word.replace("I", "ı")
         if word.isascii():

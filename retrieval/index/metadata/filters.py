@@ -120,7 +120,7 @@ def _typed(node: FilterNode, schema: Schema) -> FilterNode:
 
 
 def _fitting(value: Value, kind: FieldType, node: FieldComparison | FieldMembership) -> Value:
-    """Return the value in the field's type; text in a field of dates or numbers is read as one."""
+    """Return the value in the field's type; read text as a date or a number."""
     if kind.element is FieldType.DATE and isinstance(value, str):
         return parse_moment(value, node.column)
     if kind.element is FieldType.NUMBER and isinstance(value, str):

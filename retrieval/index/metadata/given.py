@@ -55,7 +55,7 @@ def _is_equal(value: Any, typed: Any) -> bool:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """Return a value of JSON; a value that JSON lacks becomes text, and bytes are left out."""
+    """Return a value of JSON: other values as text, bytes left out."""
     if depth > MAX_DEPTH:
         raise RecursionError
     if isinstance(value, Mapping):

@@ -92,7 +92,7 @@ def _check_name(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _SeenValues:
-    """What the values of a new field tell about its type; `element` None: nothing yet."""
+    """The values of a new field so far; `element` is None until one tells the type."""
 
     element: FieldType | None = None
     is_list: bool = False
@@ -134,7 +134,9 @@ def _inferred_type(name: str, value: Any) -> FieldType:
 
 
 def _is_missing(value: Any, kind: FieldType | None) -> bool:
-    """Check for None, an empty list without a list field, and blank text without a text field."""
+    """Check for a value that says nothing: None, an empty list, or blank text.
+
+    A list field keeps an empty list, a text field blank text."""
     if isinstance(value, list | tuple):
         return all(each is None for each in value) and (kind is None or not kind.is_list)
     is_text = kind is None or kind.element is FieldType.STRING

@@ -50,7 +50,7 @@ class EqualVectors:
         return of_group
 
     def expand(self, ranking: Ranking, k: int, allowed: Bitmap | None) -> Ranking:
-        """Return the k best allowed rows, given the ranking of the first rows that a search found."""
+        """Return the k best allowed rows, given the ranking of the first rows."""
         starts, ends = (np.searchsorted(self._firsts, ranking.rows, side) for side in ("left", "right"))
         grouped = ends > starts
         if not grouped.any():
@@ -65,7 +65,7 @@ class EqualVectors:
 
 
 def find_equal_vectors(vectors: StoredVectors) -> EqualVectors:
-    """Find all rows whose bytes are those of an earlier row, in one pass and some blocks."""
+    """Find all rows whose bytes are those of an earlier row."""
     digests = _digests(vectors)
     order = np.argsort(digests, kind="stable")
     new = np.ones(len(order), np.bool_)

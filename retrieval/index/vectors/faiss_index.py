@@ -70,7 +70,7 @@ class RowOrder:
         return self.equal.to_rows(np.where(moved, self._numbers[nearest], positions))
 
     def by_position(self, allowed: Bitmap) -> Bitmap:
-        """Convert a bitmap of rows to a bitmap of positions, of equal vectors if any row is allowed."""
+        """Convert a bitmap of rows to one of positions; any allowed row allows its vector."""
         numbered = self.equal.distinct_bitmap(allowed)
         moved = numbered.copy()
         moved[self._positions] = numbered[self._numbers]

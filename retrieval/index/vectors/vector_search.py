@@ -156,7 +156,7 @@ def _best_rows(
     k: int,
     allowed: Bitmap | None,
 ) -> Ranking:
-    """Return the k best allowed rows among the candidates and the rows with equal vectors."""
+    """Return the k best allowed rows of the candidates and of equal vectors."""
     equal = ann_index.index.order.equal
     if not len(equal):
         return rescored(flat.vectors, query, candidates, k)

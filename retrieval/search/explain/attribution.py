@@ -222,7 +222,9 @@ def best_spans(passage: Sequence[WordPart], max_spans: int = MAX_SPANS) -> tuple
 
 
 def _stretches(scores: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Return the maximal subsequences of the scores less their mean; split a long one in the same way.
+    """Return the maximal subsequences of the scores less their mean.
+
+    A long one is split in the same way.
 
     Where half of a passage scores above the mean, one subsequence would be a paragraph.
     """
