@@ -1,6 +1,8 @@
 // The routes of the service.  Each failure becomes a Problem; a Retry repeats requests after temporary ones.
 
-const KEY = "attendex-key";
+/** The address of the service: a proxy may serve it below a path of its own. */
+export const BASE = new URL("..", import.meta.url);
+const KEY = `attendex-key ${BASE.pathname}`; // another service may share the origin
 const TEMPORARY = [0, 429, 503]; // no answer, too many requests, unavailable
 const FIRST_WAIT_MS = 500;
 const MAX_WAIT_MS = 30_000;
@@ -35,10 +37,10 @@ export function useKey(key) {
   }
 }
 
-const collectionPath = (name) => `/v1/collections/${encodeURIComponent(name)}`;
+const collectionPath = (name) => `v1/collections/${encodeURIComponent(name)}`;
 
 export const api = {
-  collections: (signal) => call("/v1/collections", { signal }),
+  collections: (signal) => call("v1/collections", { signal }),
   collection: (name, signal) => call(collectionPath(name), { signal }),
   search: (name, body, signal) => post(`${collectionPath(name)}/search`, body, signal),
   explain: (name, body, signal) => post(`${collectionPath(name)}/explain`, body, signal),
@@ -72,7 +74,7 @@ async function send(path, { method = "GET", body, signal }) {
   const headers = headersFor(body);
   let response;
   try {
-    response = await fetch(path, { method, headers, signal, body: JSON.stringify(body) });
+    response = await fetch(new URL(path, BASE), { method, headers, signal, body: JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "The service does not answer. It may be restarting; the page tries again.");

@@ -1,7 +1,7 @@
 // The frame of every page: header, theme, key, and the view of the address.
 
 import { h } from "./dom.js";
-import { Problem, Retry, api, keyInUse, useKey } from "./api.js";
+import { BASE, Problem, Retry, api, keyInUse, useKey } from "./api.js";
 import * as address from "./address.js";
 import * as search from "./search.js";
 
@@ -11,9 +11,9 @@ const retry = new Retry();
 let shown = new AbortController(); // aborted when another view replaces this one
 
 const VIEWS = [
-  { path: "/", label: "Search", open: async () => search },
-  { path: "/side-by-side", label: "Side by side", open: () => import("./compare.js") },
-  { path: "/collection", label: "Collection", open: () => import("./collection.js") },
+  { path: BASE.pathname, label: "Search", open: async () => search },
+  { path: `${BASE.pathname}side-by-side`, label: "Side by side", open: () => import("./compare.js") },
+  { path: `${BASE.pathname}collection`, label: "Collection", open: () => import("./collection.js") },
 ];
 
 setTheme(stored(THEME));
@@ -46,7 +46,7 @@ function chosen(collections) {
   if (!collections.length) {
     say("The service has no collection yet. To make one, run ", h("code", {}, "attendex index FILE --into DIR"), ".");
   } else if (wanted && !known) {
-    say(`The service has no collection “${wanted}”.`, " ", h("a", { href: "/" }, "Search another collection."));
+    say(`The service has no collection “${wanted}”.`, " ", h("a", { href: BASE.pathname }, "Search another collection."));
   } else {
     return wanted || collections[0].name;
   }
@@ -72,7 +72,7 @@ function drawHeader(view, collections, current) {
     collections.map((each) => h("option", { value: each.name, selected: each.name === current }, each.name)),
   );
   document.getElementById("top").replaceChildren(...[
-    h("a", { class: "mark", href: "/" }, "Attendex"),
+    h("a", { class: "mark", href: BASE.pathname }, "Attendex"),
     collections.length ? choice : null,
     h("nav", { "aria-label": "Views" }, VIEWS.map(link)),
     h("span", { class: "gap" }),
