@@ -116,7 +116,8 @@ def create_app(
         app.add_exception_handler(kind, on_error)
     for router in ROUTERS:
         app.include_router(router)
-    app.state.dialects = DialectTable(route for router in ROUTERS for route in router.routes)
+    app.state.routes = tuple(route for router in ROUTERS for route in router.routes)
+    app.state.dialects = DialectTable(app.state.routes)
     app.openapi = lambda: describe(app, needs_key=not keys.open)  # type: ignore[method-assign]
     return app
 

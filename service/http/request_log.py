@@ -10,7 +10,6 @@ import logging
 import re
 import secrets
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,9 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.config.settings import LogSettings
 from service.http.problems import INTERNAL, Problem, problem_of_status, render
 from service.observability.logs import LOGGER
-
-if TYPE_CHECKING:
-    from service.observability.metrics import Metrics
+from service.observability.metrics import Metrics, route_label
 
 LOGGED_CHARACTERS = 1_000  # of a path
 CLIENT_LEFT = 499  # nginx's status for a request whose client left
@@ -82,7 +79,7 @@ class RequestLogMiddleware:
             self._report(scope, method, status or CLIENT_LEFT, perf_counter() - started)
 
     def _report(self, scope: Scope, method: str, status: int, seconds: float) -> None:
-        self._metrics.request(getattr(scope.get("route"), "path", "unmatched"), method, status, seconds)
+        self._metrics.request(route_label(scope), method, status, seconds)
         slow = 0 < self._settings.slow_ms <= seconds * 1000
         if not (self._settings.requests or slow):
             return

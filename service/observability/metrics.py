@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.types import Scope
 
 from retrieval.types import SearchResult
 
@@ -24,6 +26,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._make_request_metrics()
         self._make_search_metrics()
         self._children: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
@@ -99,6 +102,15 @@ class Metrics:
     def text(self) -> bytes:
         """Return all metrics in Prometheus's text format."""
         return generate_latest(self.registry)
+
+
+def route_label(scope: Scope) -> str:
+    """Return the template of the request's route, also if a layer refused it before routing."""
+    if "route" not in scope:
+        found = [(route.matches(scope)[0].value, route) for route in scope["app"].state.routes]
+        rank, route = max(found, key=itemgetter(0))  # the first of the full matches, else of the partial ones
+        return route.path if rank else "unmatched"
+    return str(getattr(scope["route"], "path", "unmatched"))
 
 
 @dataclass(frozen=True, slots=True)

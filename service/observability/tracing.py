@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.errors import MissingExtra
 from retrieval.types import Timings
+from service.observability.metrics import route_label
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -78,7 +79,7 @@ class TracingMiddleware:
 
 def _describe(span: Span, scope: Scope) -> None:
     """Set the attributes of a span; none reveals the query."""
-    route = getattr(scope.get("route"), "path", "unmatched")
+    route = route_label(scope)
     span.update_name(f"{scope['method']} {route}")
     span.set_attributes(
         {

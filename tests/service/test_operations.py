@@ -242,9 +242,35 @@ def test_metrics_are_named_as_the_conventions_have_it(small: Served) -> None:
     names = re.findall(r"^# TYPE (\S+) (\S+)$", small.http.get("/metrics").text, re.MULTILINE)
     assert names
     for name, kind in names:
-        assert name.startswith("attendex_")
+        assert name.startswith(("attendex_", "process_"))
         assert name.endswith("_total") == (kind == "counter")
         assert "_ms" not in name
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc, which this system does not have")
+def test_metrics_show_memory_and_files_of_the_process(small: Served) -> None:
+    text = small.http.get("/metrics").text
+    shown = {name: float(value) for name, value in re.findall(r"^(process_\w+) (\S+)$", text, re.MULTILINE)}
+    assert shown["process_resident_memory_bytes"] > 1e7
+    assert 0 < shown["process_open_fds"] < shown["process_max_fds"]
+
+
+def test_refused_requests_are_counted_under_their_route(collections: Path, serve: Serve) -> None:
+    with serve(collections, api_key="key-of-many-characters", **{"rate.per_key": "1/minute"}) as served:
+        headers = {"x-api-key": "key-of-many-characters"}
+        statuses = [
+            served.http.post(SEARCH, json={"query": "cats"}).status_code,
+            served.http.get("/nothing").status_code,
+        ]
+        statuses += [served.http.get("/v1/collections/small", headers=headers).status_code for _ in range(2)]
+        text = served.http.get("/metrics").text
+    assert statuses == [401, 401, 200, 429]
+    for method, route, status in (
+        ("POST", "/v1/collections/{name}/search", 401),
+        ("GET", "unmatched", 401),
+        ("GET", "/v1/collections/{name}", 429),
+    ):
+        assert f'attendex_http_requests_total{{method="{method}",route="{route}",status="{status}"}} 1.0' in text
 
 
 def test_metrics_can_be_switched_off(collections: Path, serve: Serve) -> None:
