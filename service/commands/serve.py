@@ -45,7 +45,7 @@ def serve(
 
       attendex serve papers --set limits.k=100 --set log.format=json
     """
-    from service.runtime.process import set_up_openmp, share_arenas
+    from service.runtime.process import raise_open_files, set_up_openmp, share_arenas
 
     set_up_openmp()
     share_arenas()
@@ -57,6 +57,7 @@ def serve(
     settings = load_settings(parse_assignments(assignments or []) | flags)
     check_directory(directory)
     check_exposure(settings)
+    raise_open_files(2 * settings.limits.connections)
     run_service(directory, settings)
 
 

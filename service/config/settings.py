@@ -43,7 +43,7 @@ class SettingsGroup(BaseModel):
 
 
 class RequestLimits(SettingsGroup):
-    """Limits of one request.  An error message names the limit that a request exceeds."""
+    """Limits of requests and connections.  An error message names the limit that a request exceeds."""
 
     body_bytes: PositiveInt = Field(default=8_000_000, description="Maximum size of a request body in bytes.")
     header_bytes: PositiveInt = Field(default=32_768, description="Maximum size of all request headers in bytes.")
@@ -69,6 +69,17 @@ class RequestLimits(SettingsGroup):
         default=512, description="Maximum number of requests in progress; the service refuses more with 429 at once."
     )
     seconds: PositiveFloat = Field(default=30.0, description="Deadline of a request in seconds; then it gets 503.")
+    connections: PositiveInt = Field(
+        default=2_048,
+        description="Maximum number of connections, at most half of the files that the process may open. A new one "
+        "replaces the one whose client has been silent the longest.",
+    )
+    connections_per_address: PositiveInt = Field(
+        default=256, description="Maximum number of connections of one address (IPv6: of one /64), as above."
+    )
+    unread_bytes: PositiveInt = Field(
+        default=64 << 20, description="Maximum memory of answers that wait until their clients read them."
+    )
 
 
 class QueueSettings(SettingsGroup):

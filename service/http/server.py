@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn with limits on request heads and an orderly end."""
+"""The HTTP server: uvicorn with bounded connections and an orderly end."""
 
 from __future__ import annotations
 
@@ -12,94 +12,31 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from retrieval.errors import SettingsError
 from service.config.settings import Settings
+from service.http.connections import IDLE_SECONDS, BoundedProtocol, Connections
 from service.http.request_limits import Lifecycle
 from service.observability.logs import LOGGER
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-HEAD_SECONDS = 10.0
-HEAD_END = b"\r\n\r\n"
 POLL_SECONDS = 0.05
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """Closes connections whose request heads are too slow (slow loris) or too large."""
-
-    header_bytes = 32_768
-    lifecycle: Lifecycle
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._head_bytes = 0
-        self._head_end = b""  # the last bytes of the head: the next packet may complete HEAD_END
-        self._in_head = True
-        self._head_deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._expect_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._head_done()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            if self._head_deadline is None:
-                self._expect_head()
-            self._count_head(data)
-            if self._head_bytes > self.header_bytes:
-                self._refuse_head()
-                return
-        super().data_received(data)
-
-    def _count_head(self, data: bytes) -> None:
-        """Add the bytes of the data that belong to the head."""
-        known = self._head_end + data
-        end = known.find(HEAD_END)
-        self._head_bytes += len(data) if end < 0 else max(0, end + len(HEAD_END) - len(self._head_end))
-        self._head_end = known[-len(HEAD_END) + 1 :]
-
-    def _refuse_head(self) -> None:
-        if not self.transport.is_closing():
-            logging.getLogger(LOGGER).info(f"a request head of more than {self.header_bytes:,} bytes was refused")
-            self.lifecycle.refused("head")
-            self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
-            self.transport.close()
-
-    def on_headers_complete(self) -> None:
-        self._head_done()
-        self._in_head = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._in_head = True
-        self._head_bytes, self._head_end = 0, b""
-        super().on_message_complete()
-
-    def _expect_head(self) -> None:
-        self._head_deadline = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
-
-    def _head_done(self) -> None:
-        if self._head_deadline is not None:
-            self._head_deadline.cancel()
-            self._head_deadline = None
 
 
 class Server(uvicorn.Server):
     """Ends in order, with exit code 0; a second signal ends the process at once."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings) -> None:
+    def __init__(
+        self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings, connections: Connections
+    ) -> None:
         super().__init__(config)
+        self._connections = connections
         self._lifecycle = lifecycle
         self._settings = settings
         self._ending: asyncio.Task[None] | None = None
@@ -108,6 +45,12 @@ class Server(uvicorn.Server):
         """Start, and exempt all objects made until then from garbage collection."""
         await super().startup(sockets)
         gc.freeze()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is due every tenth of a second; close late connections every second."""
+        if counter % 10 == 0:
+            self._connections.sweep()
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -168,8 +111,8 @@ def url_of(listener: socket.socket) -> str:
 
 def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings) -> Server:
     """Return the server of `app`; `Server.run(sockets=[…])` serves until a signal."""
-    own = {"header_bytes": settings.limits.header_bytes, "lifecycle": lifecycle}
-    protocol = type("Protocol", (BoundedProtocol,), own)
+    connections = Connections(settings.limits, lifecycle, trusted=())
+    protocol = type("Protocol", (BoundedProtocol,), {"open": connections})
     config = uvicorn.Config(
         app,
         http=protocol,
@@ -180,10 +123,10 @@ def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings) -> Serve
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=75,
+        timeout_keep_alive=round(IDLE_SECONDS),
         timeout_graceful_shutdown=1,  # the requests that still run then had the grace period
     )
-    return Server(config, lifecycle, settings)
+    return Server(config, lifecycle, settings, connections)
 
 
 def end_in_time(tracing: TracerProvider | None, remaining_s: float) -> None:

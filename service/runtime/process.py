@@ -1,4 +1,4 @@
-"""Settings of the process: OpenMP threads, memory arenas, thread priority.
+"""Settings of the process: OpenMP threads, memory arenas, open files, thread priority.
 
 glibc gives each thread its own arena, up to eight for each core. Each arena keeps freed memory in pieces, and under
 changing load the number of pieces grows for a long time. With another C library the memory functions do nothing.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import sys
 import threading
 
@@ -35,6 +36,20 @@ def give_back_memory() -> None:
     """Return unused memory from the C library to the system."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
+
+
+def max_open_files() -> int:
+    """Return the number of files and connections that the process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def raise_open_files(wanted: int) -> None:
+    """Let the process open so many files, as far as the system allows it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if allowed > max_open_files():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 LOW_PRIORITY = 10  # as `nice` has it

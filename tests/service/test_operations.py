@@ -30,9 +30,11 @@ from tests.service.test_routes import SEARCH, problem
 
 
 @contextmanager
-def process(root: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`attendex serve` as a process of its own, ready, with its URL."""
+def process(root: Path, *options: str, files: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`attendex serve` as a process of its own, ready, with its URL.  It may open `files`; 0: as many as the tests."""
     command = [sys.executable, "-m", "service", "serve", str(root), "--port", "0", *options]
+    if files:
+        command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *command]
     with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         url = ""
@@ -114,7 +116,14 @@ def slow_body(url: str) -> Any:
 
     address = urlsplit(url)
     connection = socket.create_connection((address.hostname, address.port), timeout=10)
-    lines = (f"POST {SEARCH} HTTP/1.1", "host: x", "content-type: application/json", "content-length: 15", "", "")
+    lines = (
+        f"POST {SEARCH} HTTP/1.1",
+        "host: localhost",
+        "content-type: application/json",
+        "content-length: 15",
+        "",
+        "",
+    )
     connection.sendall("\r\n".join(lines).encode())
     eventually(lambda: "attendex_requests_in_progress 1.0" in httpx.get(f"{url}/metrics").text)
     return connection

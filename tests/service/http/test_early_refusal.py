@@ -91,7 +91,12 @@ def test_requests_that_need_no_encoder_are_answered(full: Served) -> None:
 def request(*headers: str) -> bytes:
     """Return a search in bytes, with further header lines."""
     body = json.dumps({"query": "cats"}).encode()
-    head = [f"POST {SEARCH} HTTP/1.1", "Host: here", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    head = [
+        f"POST {SEARCH} HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
     return "\r\n".join([*head, *headers, "", ""]).encode() + body
 
 

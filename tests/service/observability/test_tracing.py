@@ -36,7 +36,7 @@ def test_a_request_is_a_span_with_its_stages_below(collections: Path, encoders: 
                 await app({**scope, "state": dict(state)}, receive, send)  # type: ignore[arg-type]
 
             transport = httpx.ASGITransport(with_state)  # type: ignore[arg-type]
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 headers = {"traceparent": PARENT}
                 assert (await client.get(SEARCH, params={"q": "private matter"}, headers=headers)).is_success
                 assert (await client.get("/nothing")).status_code == 404

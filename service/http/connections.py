@@ -1,0 +1,205 @@
+"""The open connections: deadlines for slow clients, bounds in number and in unread bytes.
+
+Either a connection waits for its client, or the client waits for the service. A connection that waits has a deadline.
+At a bound, a new connection replaces one that waits: the one whose client has been silent the longest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Container
+from enum import Enum
+from time import monotonic
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.config.settings import RequestLimits
+from service.http.addresses import network_of, plain_address
+from service.http.request_limits import Lifecycle
+from service.observability.logs import LOGGER
+from service.runtime.process import max_open_files
+
+HEAD_SECONDS = 10.0  # for a request head, and for the first request of a connection
+IDLE_SECONDS = 75.0  # between two requests
+UNREAD_SECONDS = 20.0  # in which a client reads UNREAD_BYTES of its answer, or all of it
+UNREAD_BYTES = 65_536
+MAX_PIPELINED = 64  # requests that wait for the answer before theirs
+HEAD_END = b"\r\n\r\n"
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n"
+
+
+class Connections:
+    """The open connections of a server, the one whose client has been silent the longest first."""
+
+    def __init__(self, limits: RequestLimits, lifecycle: Lifecycle, trusted: Container[str]) -> None:
+        self.limits = limits
+        self.lifecycle = lifecycle
+        self._trusted = trusted  # proxies: the bound of an address does not apply to them
+        self._maximum = min(limits.connections, max_open_files() // 2)  # the other half is for collections
+        self._open: dict[BoundedProtocol, str] = {}  # with the network of each client
+        self._by_network: Counter[str] = Counter()
+        if self._maximum < limits.connections:
+            logging.getLogger(LOGGER).warning(
+                f"limits.connections is {limits.connections}, but the limit of open files allows {self._maximum}; "
+                "raise it with `ulimit -n`"
+            )
+
+    def add(self, connection: BoundedProtocol, address: str) -> bool:
+        """Count a new connection; close another one for it at a bound.  False: there is no room."""
+        network = network_of(address)
+        crowded = self._by_network[network] >= self.limits.connections_per_address and address not in self._trusted
+        if crowded or len(self._open) >= self._maximum:
+            self.lifecycle.refused("connections")
+            waiting = (each for each in self._open if each.waits and (not crowded or self._open[each] == network))
+            silent = next(waiting, None)
+            if silent is None:
+                return False
+            self.drop(silent)
+        self._open[connection] = network
+        self._by_network[network] += 1
+        return True
+
+    def discard(self, connection: BoundedProtocol) -> None:
+        """Forget a connection that has ended."""
+        if (network := self._open.pop(connection, None)) is not None:
+            self._by_network[network] -= 1
+            if not self._by_network[network]:
+                del self._by_network[network]
+
+    def drop(self, connection: BoundedProtocol) -> None:
+        """Close a connection at once, with the answers that its client has not read."""
+        self.discard(connection)
+        connection.transport.abort()
+
+    def heard(self, connection: BoundedProtocol) -> None:
+        """Note that the client has sent something."""
+        if (network := self._open.pop(connection, None)) is not None:
+            self._open[connection] = network
+
+    def sweep(self) -> None:
+        """Close the connections whose deadline has passed.  The server calls it every second."""
+        now = monotonic()
+        for connection in list(self._open):
+            if connection.is_late(now):
+                self.drop(connection)
+
+    def bound_unread(self, newest: BoundedProtocol) -> None:
+        """Close connections while the answers that they hold are too large; the newest stays."""
+        sizes = {each: each.transport.get_write_buffer_size() for each in self._open if each.flow.write_paused}
+        excess = sum(sizes.values()) - self.limits.unread_bytes
+        for connection, size in sizes.items():
+            if excess > 0 and connection is not newest:
+                self.lifecycle.refused("unread")
+                self.drop(connection)
+                excess -= size
+
+
+class Phase(Enum):
+    """The part of a request that the client sends next."""
+
+    HEAD = "head"
+    BODY = "body"
+    NOTHING = "nothing"  # the request is complete; the next one may follow
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """An HTTP connection with bounds on the head, on pipelined requests and on the client's time."""
+
+    open: Connections
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._phase = Phase.HEAD
+        self._since = monotonic()
+        self._head_bytes = 0
+        self._head_end = b""  # the last bytes of the head: the next packet may complete HEAD_END
+        self._unread: tuple[int, float] | None = None  # bytes, and the time when they were so few
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.client:
+            self.client = plain_address(self.client[0]), self.client[1]
+        if not self.open.add(self, self.client[0] if self.client else ""):
+            self._refuse(BUSY)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self.open.heard(self)
+        if self._phase is not Phase.BODY:
+            self._count_head(data)
+            if self._head_bytes > self.open.limits.header_bytes:
+                logging.getLogger(LOGGER).info(
+                    f"a request head of more than {self.open.limits.header_bytes:,} bytes was refused"
+                )
+                self.open.lifecycle.refused("head")
+                self._refuse(TOO_LARGE)
+                return
+        super().data_received(data)
+
+    def _count_head(self, data: bytes) -> None:
+        """Add the bytes of the data that belong to the head."""
+        known = self._head_end + data
+        end = known.find(HEAD_END)
+        self._head_bytes += len(data) if end < 0 else max(0, end + len(HEAD_END) - len(self._head_end))
+        self._head_end = known[-len(HEAD_END) + 1 :]
+
+    def _refuse(self, answer: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._enter(Phase.HEAD)
+
+    def on_headers_complete(self) -> None:
+        if sum(name == b"host" for name, _ in self.headers) != 1:
+            raise ValueError("a request needs one Host header")  # the parser answers 400 and closes
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError(f"more than {MAX_PIPELINED} requests wait for an answer")
+        self._enter(Phase.BODY)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._enter(Phase.NOTHING)
+        self._head_bytes, self._head_end = 0, b""
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._since, self._unread = monotonic(), None
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.open.bound_unread(self)
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase, self._since = phase, monotonic()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the service waits for the client: for bytes, or until it reads the answer."""
+        return self._phase is Phase.BODY or self.flow.write_paused or not self._is_answering
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def is_late(self, now: float) -> bool:
+        """Check whether the client has exceeded its time.  `now` is the monotonic clock's."""
+        if unread := self.transport.get_write_buffer_size():
+            if self._unread is None or unread <= self._unread[0] - UNREAD_BYTES:
+                self._unread = unread, now
+            return now - self._unread[1] > UNREAD_SECONDS
+        self._unread = None
+        if self._is_answering:
+            return False  # the request itself has a deadline
+        seconds = {Phase.HEAD: HEAD_SECONDS, Phase.BODY: self.open.limits.seconds, Phase.NOTHING: IDLE_SECONDS}
+        return now - self._since > seconds[self._phase]
