@@ -23,7 +23,7 @@ from retrieval.types import SearchRequest
 from service import __version__
 from service.config.api_keys import KeyRing
 from service.config.settings import Settings
-from service.http.authentication import AuthenticationMiddleware, RateLimiter
+from service.http.authentication import AuthenticationMiddleware, Authenticator
 from service.http.early_refusal import EarlyRefusalMiddleware
 from service.http.problems import DialectTable, problem_of, problem_of_status, problem_of_validation, render
 from service.http.request_limits import Lifecycle, LimitsMiddleware
@@ -131,8 +131,8 @@ def add_layers(
     tracing: TracerProvider | None,
 ) -> None:
     """Add the layers around the handlers, the innermost first."""
-    rates, open_paths = RateLimiter(settings.rate), OPEN_PATHS | pages.open_paths()
-    app.add_middleware(AuthenticationMiddleware, keys=keys, rates=rates, metrics=metrics, open_paths=open_paths)
+    authenticator, open_paths = Authenticator(keys, settings.rate), OPEN_PATHS | pages.open_paths()
+    app.add_middleware(AuthenticationMiddleware, authenticator=authenticator, metrics=metrics, open_paths=open_paths)
     app.add_middleware(LimitsMiddleware, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
     if settings.cors_origins:
         app.add_middleware(
@@ -145,7 +145,7 @@ def add_layers(
     if tracing is not None:
         app.add_middleware(TracingMiddleware, provider=tracing)
     app.add_middleware(RequestLogMiddleware, settings=settings.log, metrics=metrics)
-    app.add_middleware(EarlyRefusalMiddleware, lifecycle=lifecycle, keys=keys, metrics=metrics)
+    app.add_middleware(EarlyRefusalMiddleware, lifecycle=lifecycle, authenticator=authenticator, metrics=metrics)
 
 
 def make_services(

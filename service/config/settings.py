@@ -34,6 +34,7 @@ from retrieval.util.cores import cores
 
 PREFIX = "ATTENDEX_"
 MASKED = "********"
+KEY_CHARACTERS = 16  # at least
 
 
 class SettingsGroup(BaseModel):
@@ -109,7 +110,10 @@ class RateSettings(SettingsGroup):
     """How often one key may call; without keys, one address."""
 
     per_key: str = Field(default="", description="Maximum rate of each key, such as '100/second'; empty: no limit.")
-    failures: str = Field(default="30/minute", description="Maximum rate of requests without a valid key, by address.")
+    failures: str = Field(
+        default="30/minute",
+        description="Maximum rate of wrong keys from one address (IPv6: one /64); then every key from there gets 429.",
+    )
 
 
 class LogSettings(SettingsGroup):
@@ -136,7 +140,9 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
     insecure: bool = Field(default=False, description="Listen on an address that other machines reach without a key.")
     keys: Path | None = Field(default=None, description="File of API keys, as `attendex keys` writes it.")
-    api_key: SecretStr | None = Field(default=None, description="One admin key in addition to those of the file.")
+    api_key: SecretStr | None = Field(
+        default=None, description="One admin key of 16 characters or more, in addition to those of the file."
+    )
     writable: bool = Field(default=True, description="Accept changes of collections, not only searches.")
     encoder: str = Field(default="", description="Encoder for embeddings; empty: that of the first collection.")
     runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="Runtime of the encoder.")
@@ -162,9 +168,14 @@ class Settings(BaseSettings):
 
     @field_validator("api_key")
     @classmethod
-    def _is_no_blank(cls, key: SecretStr | None) -> SecretStr | None:
+    def _is_hard_to_guess(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and key.get_secret_value().split() != [key.get_secret_value()]:
             raise ValueError("is blank or contains spaces; a key is one word")
+        if key is not None and len(key) < KEY_CHARACTERS:
+            raise ValueError(
+                f"has {len(key)} characters, and a key of fewer than {KEY_CHARACTERS} can be guessed; "
+                "`openssl rand -hex 32` makes a good one"
+            )
         return key
 
     @classmethod

@@ -2,61 +2,66 @@
 
 from __future__ import annotations
 
-import math
-import time
-
-from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from retrieval.errors import RateLimited, SettingsError, Unauthenticated
+from retrieval.errors import RateLimited, Unauthenticated
 from service.config.api_keys import ANONYMOUS, Caller, KeyRing
 from service.config.settings import RateSettings
+from service.http.addresses import network_of
 from service.http.problems import problem_of, render
+from service.http.rate_limits import Rate
 from service.http.request_limits import PROBES
 from service.observability.metrics import Metrics
 
 
-class RateLimiter:
-    """Counts the requests of each key, and the wrong keys of each address."""
+class Authenticator:
+    """Finds the caller of a request, at the rates of the settings."""
 
-    def __init__(self, settings: RateSettings) -> None:
-        self._per_key = _parsed("rate.per_key", settings.per_key)
-        self._failures = _parsed("rate.failures", settings.failures)
-        self._windows = SlidingWindowCounterRateLimiter(MemoryStorage())
+    def __init__(self, keys: KeyRing, rates: RateSettings) -> None:
+        self._keys = keys
+        self._requests = Rate("rate.per_key", rates.per_key)  # of each key; without keys, of each network
+        self._failures = Rate("rate.failures", rates.failures, "wrong keys from this address")
 
-    def count(self, caller: str) -> None:
-        """Count a request.  Raises RateLimited."""
-        self._count(self._per_key, "calls", caller)
+    def caller(self, scope: Scope) -> Caller:
+        """Return the caller and count its request.  Raises Unauthenticated, RateLimited."""
+        network = _network(scope)
+        caller = ANONYMOUS if self._keys.open else self._caller_by_key(scope, network)
+        counted = caller.name or network
+        self._requests.check(counted)
+        self._requests.count(counted)
+        return caller
 
-    def count_failure(self, address: str) -> None:
-        """Count a wrong key.  Raises RateLimited."""
-        self._count(self._failures, "failures", address)
+    def may_search(self, scope: Scope) -> bool:
+        """Check the key, without counting the request."""
+        if self._keys.open:
+            return True
+        return not self._failures.wait_s(_network(scope)) and self._keys.caller(presented_key(scope)) is not None
 
-    def _count(self, item: RateLimitItem | None, kind: str, caller: str) -> None:
-        if item is None or self._windows.hit(item, kind, caller):
-            return
-        seconds = max(1, math.ceil(self._windows.get_window_stats(item, kind, caller).reset_time - time.time()))
-        raise RateLimited(f"more requests than {item}; try again in {seconds} s", retry_after_s=seconds)
+    def _caller_by_key(self, scope: Scope, network: str) -> Caller:
+        """Return the caller.  After too many wrong keys, the right one is refused too: a guess learns nothing."""
+        if key := presented_key(scope):
+            self._failures.check(network)
+            if caller := self._keys.caller(key):
+                return caller
+            self._failures.count(network)
+        raise Unauthenticated("this service needs an API key: send `Authorization: Bearer KEY` or `X-API-Key: KEY`")
 
 
 class AuthenticationMiddleware:
     """Finds the caller of each request.  `open_paths` need no key."""
 
     def __init__(
-        self, app: ASGIApp, *, keys: KeyRing, rates: RateLimiter, metrics: Metrics, open_paths: frozenset[str]
+        self, app: ASGIApp, *, authenticator: Authenticator, metrics: Metrics, open_paths: frozenset[str]
     ) -> None:
         self.app = app
-        self._keys = keys
-        self._rates = rates
+        self._authenticator = authenticator
         self._metrics = metrics
         self._open_paths = open_paths | PROBES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_open(scope):
             try:
-                scope["state"]["caller"] = self._authenticate(scope)
+                scope["state"]["caller"] = self._authenticator.caller(scope)
             except (Unauthenticated, RateLimited) as error:
                 self._metrics.refused("rate" if isinstance(error, RateLimited) else "key")
                 await render(problem_of(error), scope)(scope, receive, send)
@@ -65,18 +70,6 @@ class AuthenticationMiddleware:
 
     def _is_open(self, scope: Scope) -> bool:
         return scope["path"] in self._open_paths and scope["method"] in ("GET", "HEAD")
-
-    def _authenticate(self, scope: Scope) -> Caller:
-        address = scope["client"][0] if scope.get("client") else ""
-        if self._keys.open:
-            self._rates.count(address)
-            return ANONYMOUS
-        caller = self._keys.caller(presented_key(scope))
-        if caller is None:
-            self._rates.count_failure(address)
-            raise Unauthenticated("this service needs an API key: send `Authorization: Bearer KEY` or `X-API-Key: KEY`")
-        self._rates.count(caller.name)
-        return caller
 
 
 def presented_key(scope: Scope) -> str:
@@ -91,10 +84,5 @@ def presented_key(scope: Scope) -> str:
     return ""
 
 
-def _parsed(name: str, text: str) -> RateLimitItem | None:
-    if not text:
-        return None
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise SettingsError(f"{name}: {text!r} is not a rate such as '100/second' or '5000/minute'") from error
+def _network(scope: Scope) -> str:
+    return network_of(scope["client"][0] if scope.get("client") else "")

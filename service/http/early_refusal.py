@@ -14,8 +14,7 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.errors import Overloaded
-from service.config.api_keys import KeyRing
-from service.http.authentication import presented_key
+from service.http.authentication import Authenticator
 from service.http.problems import PROBLEM_JSON, native_content, problem_of
 from service.http.request_limits import Lifecycle, SearchGate
 from service.http.request_log import SECURITY_HEADERS, request_id_of
@@ -32,10 +31,10 @@ LEXICAL = b"lexical"  # a body with this word may be a search without the encode
 class EarlyRefusalMiddleware:
     """Answers searches with 429 while the search queue is full; does not log them."""
 
-    def __init__(self, app: ASGIApp, *, lifecycle: Lifecycle, keys: KeyRing, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, lifecycle: Lifecycle, authenticator: Authenticator, metrics: Metrics) -> None:
         self.app = app
         self._lifecycle = lifecycle
-        self._keys = keys
+        self._authenticator = authenticator
         self._metrics = metrics
         self._problem = problem_of(Overloaded("the queue of search is full; try again in a second"))
         headers = {"content-type": PROBLEM_JSON, **SECURITY_HEADERS, **self._problem.headers}
@@ -58,11 +57,8 @@ class EarlyRefusalMiddleware:
                 return False
             if name == b"content-length":
                 length = int(value)
-        return 0 < length <= MAX_BODY_BYTES and self._may_search(scope)
-
-    def _may_search(self, scope: Scope) -> bool:
-        """Check the key: requests without one must not start load shedding."""
-        return self._keys.open or self._keys.caller(presented_key(scope)) is not None
+        # requests without a key must not start load shedding
+        return 0 < length <= MAX_BODY_BYTES and self._authenticator.may_search(scope)
 
     async def _refuse(self, gate: SearchGate, scope: Scope, receive: Receive, send: Send) -> None:
         messages = await _body_messages(receive)

@@ -143,6 +143,8 @@ def slow_body(url: str) -> Any:
         (["serve", ".", "--set", "encoder=/no/such/folder"], "/no/such/folder"),
         (["serve", ".", "--set", "limits.query_characters=50000"], "20000"),
         (["serve", ".", "--set", "api_key=' '"], "api_key"),
+        (["serve", ".", "--set", "api_key='1'"], "has 1 characters"),
+        (["serve", ".", "--set", "api_key=fifteen-letters"], "has 15 characters"),
         (["serve", ".", "--host", "203.0.113.7", "--insecure"], "cannot listen"),
     ],
     ids=str,
@@ -181,15 +183,15 @@ def log() -> Iterator[io.StringIO]:
 
 
 def test_a_request_is_logged_without_its_query_or_key(collections: Path, serve: Serve, log: io.StringIO) -> None:
-    with serve(collections, api_key="secret-key", **{"log.requests": True}) as served:
-        headers = {"x-request-id": "r-1", "authorization": "Bearer secret-key"}
+    with serve(collections, api_key="secret-key-of-a-service", **{"log.requests": True}) as served:
+        headers = {"x-request-id": "r-1", "authorization": "Bearer secret-key-of-a-service"}
         served.http.get(SEARCH, params={"q": "private matter"}, headers=headers)
         served.http.get("/no%0asuch%0apath", headers=headers)
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     [line] = [each for each in lines if each.get("path") == SEARCH]
     assert (line["status"], line["request_id"], line["method"], line["caller"]) == (200, "r-1", "GET", "settings")
     assert "private" not in log.getvalue()
-    assert "secret-key" not in log.getvalue()
+    assert "secret-key-of-a-service" not in log.getvalue()
 
 
 def test_slow_requests_stand_out_and_queries_are_logged_on_request(
@@ -293,7 +295,7 @@ class TestSettings:
         file.write_text('host = "::1"\nport = 1\n[limits]\nk = 2\nfacets = 3\n')
         monkeypatch.setenv("ATTENDEX_LIMITS__K", "7")
         monkeypatch.setenv("ATTENDEX_PORT", "8")
-        monkeypatch.setenv("ATTENDEX_API_KEY", "hush")
+        monkeypatch.setenv("ATTENDEX_API_KEY", "hush-hush-hush-hush")
         flags = {"config": file, "port": 9}
         settings = load_settings(flags)
         assert (settings.port, settings.limits.k, settings.limits.facets, settings.host) == (9, 7, 3, "::1")
@@ -312,7 +314,7 @@ class TestSettings:
             load_settings({"config": file})
 
     def test_the_command_masks_secrets(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("ATTENDEX_API_KEY", "hush-hush")
+        monkeypatch.setenv("ATTENDEX_API_KEY", "hush-hush-hush-hush")
         for options in ([], ["--json"]):
             done = CliRunner().invoke(app, ["settings", *options])
             assert done.exit_code == 0

@@ -274,7 +274,7 @@ def test_answers_carry_security_headers(small: Served) -> None:
 
 
 def test_browsers_of_named_origins_are_let_in(collections: Path, serve: Serve) -> None:
-    with serve(collections, cors_origins=["https://good.example"], api_key="k") as served:
+    with serve(collections, cors_origins=["https://good.example"], api_key="key-of-many-characters") as served:
         asked = "authorization, traceparent, x-stainless-os"
         ask = {"access-control-request-method": "POST", "access-control-request-headers": asked}
         good = served.http.options(SEARCH, headers={"origin": "https://good.example", **ask})

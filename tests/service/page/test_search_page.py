@@ -245,17 +245,17 @@ def test_a_service_that_goes_away_and_comes_back(visit: Any, site: str) -> None:
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab_only(visit: Any, serve: Any, library: Any) -> None:
-    with serve(library, api_key="open-sesame", grace_seconds=0) as served:
+    with serve(library, api_key="open-sesame-open-sesame", grace_seconds=0) as served:
         page = visit(f"{served.url}/?c=python&q=join", expect_trouble=True)
         page.fill("#key", "wrong")
         page.click("text=Use it")
         page.wait_for_selector("#key")
-        page.fill("#key", "open-sesame")
+        page.fill("#key", "open-sesame-open-sesame")
         page.click("text=Use it")
         page.wait_for_selector(".hit")
-        assert page.evaluate("Object.values(sessionStorage)") == ["open-sesame"]
+        assert page.evaluate("Object.values(sessionStorage)") == ["open-sesame-open-sesame"]
         assert page.evaluate("Object.values(localStorage)") == []
-        assert "open-sesame" not in page.url
+        assert "open-sesame-open-sesame" not in page.url
         page.click("text=Forget key")
         page.wait_for_selector("#key")
 

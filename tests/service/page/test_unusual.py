@@ -187,23 +187,23 @@ def test_a_hit_that_has_the_focus_keeps_it(visit: Any, site: str) -> None:
 
 
 def test_storage_may_be_forbidden(visit: Any, serve: Any, library: Any) -> None:
-    with serve(library, api_key="open-sesame", grace_seconds=0) as served:
+    with serve(library, api_key="open-sesame-open-sesame", grace_seconds=0) as served:
         page = visit("about:blank", expect_trouble=True)
         page.add_init_script(NO_STORAGE)
         page.goto(f"{served.url}/?c=unusual&q=bread")
-        page.fill("#key", "open-sesame")
+        page.fill("#key", "open-sesame-open-sesame")
         page.click("text=Use it")
         page.wait_for_selector(".hit")
         page.goto("about:blank")
 
 
 def test_a_key_that_no_header_holds_is_refused(visit: Any, serve: Any, library: Any) -> None:
-    with serve(library, api_key="open-sesame", grace_seconds=0) as served:
+    with serve(library, api_key="open-sesame-open-sesame", grace_seconds=0) as served:
         page = visit(f"{served.url}/?c=unusual&q={quote('bread')}", expect_trouble=True)
-        page.fill("#key", "“open-sesame”")
+        page.fill("#key", "“open-sesame-open-sesame”")
         page.click("text=Use it")
         page.wait_for_selector("text=characters that no key can have")
-        page.fill("#key", "open-sesame")
+        page.fill("#key", "open-sesame-open-sesame")
         page.click("text=Use it")
         page.wait_for_selector(".hit")
         page.goto("about:blank")
