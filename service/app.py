@@ -23,6 +23,7 @@ from retrieval.types import SearchRequest
 from service import __version__
 from service.config.api_keys import KeyRing
 from service.config.settings import Settings
+from service.http.allowed_hosts import AllowedHosts, AllowedHostsMiddleware
 from service.http.authentication import AuthenticationMiddleware, Authenticator
 from service.http.early_refusal import EarlyRefusalMiddleware
 from service.http.problems import DialectTable, problem_of, problem_of_status, problem_of_validation, render
@@ -144,6 +145,7 @@ def add_layers(
         )
     if tracing is not None:
         app.add_middleware(TracingMiddleware, provider=tracing)
+    app.add_middleware(AllowedHostsMiddleware, hosts=AllowedHosts(settings))
     app.add_middleware(RequestLogMiddleware, settings=settings.log, metrics=metrics)
     app.add_middleware(EarlyRefusalMiddleware, lifecycle=lifecycle, authenticator=authenticator, metrics=metrics)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,18 +86,11 @@ def check_directory(directory: Path) -> None:
 
 def check_exposure(settings: Settings) -> None:
     """Raise SettingsError if other machines could use the service without a key."""
-    if settings.insecure or settings.keys or settings.api_key or _is_local(settings.host):
+    from service.http.addresses import is_loopback
+
+    if settings.insecure or settings.has_keys or is_loopback(settings.host):
         return
     raise SettingsError(
         f"host {settings.host} is reachable from other machines, and no key is set. Make a key with `attendex keys add "
         "KEYS_FILE` and give --keys KEYS_FILE, or give --insecure"
     )
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -143,6 +143,11 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         default=None, description="One admin key of 16 characters or more, in addition to those of the file."
     )
+    hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names in the Host header that the service answers to, beside localhost and addresses; empty: "
+        "every name, if it listens on a public address and needs a key.",
+    )
     writable: bool = Field(default=True, description="Accept changes of collections, not only searches.")
     encoder: str = Field(default="", description="Encoder for embeddings; empty: that of the first collection.")
     runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="Runtime of the encoder.")
@@ -177,6 +182,11 @@ class Settings(BaseSettings):
                 "`openssl rand -hex 32` makes a good one"
             )
         return key
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether requests need a key."""
+        return self.keys is not None or self.api_key is not None
 
     @classmethod
     def settings_customise_sources(

@@ -90,6 +90,7 @@ STATUS_CODES = {  # of the errors that the framework raises
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
+    421: "other_host",
     503: "unavailable",
 }
 INTERNAL = ProblemRule(500, "internal", "The service failed to answer this request. " + _HINT)
