@@ -148,6 +148,9 @@ class Settings(BaseSettings):
         description="Names in the Host header that the service answers to, beside localhost and addresses; empty: "
         "every name, if it listens on a public address and needs a key.",
     )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(), description="Addresses or networks of the proxies whose X-Forwarded headers name the caller."
+    )
     writable: bool = Field(default=True, description="Accept changes of collections, not only searches.")
     encoder: str = Field(default="", description="Encoder for embeddings; empty: that of the first collection.")
     runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="Runtime of the encoder.")

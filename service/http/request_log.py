@@ -91,6 +91,8 @@ class RequestLogMiddleware:
             "ms": round(seconds * 1000, 1),
             "request_id": state["request_id"],
         }
+        if scope.get("client"):
+            fields["address"] = scope["client"][0][:LOGGED_CHARACTERS]
         if (caller := state.get("caller")) and caller.name:
             fields["caller"] = caller.name
         if self._settings.queries and (query := state.get("query")):

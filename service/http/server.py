@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from retrieval.errors import SettingsError
 from service.config.settings import Settings
 from service.http.connections import IDLE_SECONDS, BoundedProtocol, Connections
+from service.http.proxies import TrustedProxies
 from service.http.request_limits import Lifecycle
 from service.observability.logs import LOGGER
 
@@ -111,10 +112,11 @@ def url_of(listener: socket.socket) -> str:
 
 def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings) -> Server:
     """Return the server of `app`; `Server.run(sockets=[…])` serves until a signal."""
-    connections = Connections(settings.limits, lifecycle, trusted=())
+    behind_proxies = TrustedProxies(app, settings.trusted_proxies)
+    connections = Connections(settings.limits, lifecycle, behind_proxies)
     protocol = type("Protocol", (BoundedProtocol,), {"open": connections})
     config = uvicorn.Config(
-        app,
+        behind_proxies if settings.trusted_proxies else app,
         http=protocol,
         loop="uvloop",
         ws="none",
