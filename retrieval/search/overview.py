@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.metadata.facets import count_values
+from retrieval.index.metadata.facets import most_frequent, value_counts
 from retrieval.index.metadata.schema import from_scalar
 from retrieval.types import FacetCount, FieldType, MetadataValue, Rows
 
@@ -44,8 +44,8 @@ def _field_overview(reader: IndexReader, name: str, kind: FieldType) -> FieldOve
     has_value = pc.greater(pc.list_value_length(live), 0) if kind.is_list else live.is_valid()
     documents = int(pc.sum(has_value).as_py() or 0)
     if kind.element in COUNTED:
-        counts = count_values(column, reader.live_documents, limit=max(1, len(live)))
-        return FieldOverview(name, kind, documents, len(counts), counts[:MAX_VALUES])
+        counts = value_counts(column, reader.live_documents)
+        return FieldOverview(name, kind, documents, len(counts), most_frequent(counts, MAX_VALUES))
     values = pc.list_flatten(live) if kind.is_list else live
     extremes: Any = pc.min_max(values)
     least, most = (from_scalar(extremes[end]) for end in ("min", "max"))

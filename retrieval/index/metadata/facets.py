@@ -34,13 +34,27 @@ def count_values(column: pa.ChunkedArray, matching: Bitmap, *, limit: int = MAX_
     column: a field of all documents.  matching: (documents,).  A document counts once for each of its values.  Dates
     count by day (UTC), as `2024-05-01`.
     """
-    values = _value_per_row(column.filter(pa.array(matching)))
+    return most_frequent(value_counts(column, matching), limit)
+
+
+def most_frequent(counted: pa.Table, limit: int) -> tuple[FacetCount, ...]:
+    """Return the first values of a table of `value_counts`, as `count_values` orders them."""
+    order = pc.select_k_unstable(counted, limit, sort_keys=[("count", "descending"), ("value", "ascending")])
+    top = counted.take(order)
+    values = top["value"]
     if pa.types.is_timestamp(values.type):
         values = pc.strftime(values, format="%Y-%m-%d")
+    pairs = zip(values.to_pylist(), top["count"].to_pylist(), strict=True)
+    return tuple(FacetCount(plain_number(value), count) for value, count in pairs)
+
+
+def value_counts(column: pa.ChunkedArray, matching: Bitmap) -> pa.Table:
+    """Return the distinct values of matching documents and their counts, unordered."""
+    values = _value_per_row(column.filter(pa.array(matching)))
+    if pa.types.is_timestamp(values.type):
+        values = pc.floor_temporal(values, unit="day")
     counted = pc.value_counts(values.drop_null())
-    pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
-    top = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:limit]
-    return tuple(FacetCount(plain_number(value), count) for value, count in top)
+    return pa.table({"value": counted.field("values"), "count": counted.field("counts")})
 
 
 def order_by(column: pa.ChunkedArray, documents: NDArray[np.int64], *, descending: bool) -> NDArray[np.int64]:
