@@ -174,6 +174,7 @@ def make_services(
         embeddings=embeddings,
         rerank_scorer=RerankScorer(embeddings, reranker, threads),
         threads=threads,
+        large_bodies=asyncio.Lock(),
     )
     operations.show_state(services, __version__)
     return services

@@ -31,6 +31,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from retrieval.errors import SettingsError
 from retrieval.search.request import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
 from retrieval.util.cores import cores
+from service.schemas.base import MAX_CHARACTERS, MAX_DOCUMENTS, MAX_SEARCHES, MAX_TEXTS
 
 PREFIX = "ATTENDEX_"
 MASKED = "********"
@@ -47,6 +48,10 @@ class RequestLimits(SettingsGroup):
     """Limits of requests and connections.  An error message names the limit that a request exceeds."""
 
     body_bytes: PositiveInt = Field(default=8_000_000, description="Maximum size of a request body in bytes.")
+    body_values: PositiveInt = Field(
+        default=120_000,
+        description="Maximum number of values of a request body over 64 KiB: items of lists and members of objects.",
+    )
     header_bytes: PositiveInt = Field(default=32_768, description="Maximum size of all request headers in bytes.")
     query_characters: PositiveInt = Field(
         default=MAX_QUERY_CHARACTERS, le=MAX_QUERY_CHARACTERS, description="Maximum length of a query in characters."
@@ -60,12 +65,20 @@ class RequestLimits(SettingsGroup):
     explained: PositiveInt = Field(
         default=100, description="Maximum number of hits to explain, or passages to highlight, in one search."
     )
-    filter_characters: PositiveInt = Field(default=4_000, description="Maximum length of a filter in characters.")
+    filter_characters: PositiveInt = Field(
+        default=4_000, le=MAX_CHARACTERS, description="Maximum length of a filter in characters."
+    )
     facets: PositiveInt = Field(default=MAX_FACETS, le=MAX_FACETS, description="Maximum number of facets of a search.")
-    batch: PositiveInt = Field(default=256, description="Maximum number of searches of one batch.")
-    texts: PositiveInt = Field(default=2_048, description="Maximum number of texts of one embedding or rerank request.")
-    text_characters: PositiveInt = Field(default=131_072, description="Maximum length of a text to embed or rerank.")
-    documents: PositiveInt = Field(default=1_000, description="Maximum number of documents of one upload request.")
+    batch: PositiveInt = Field(default=256, le=MAX_SEARCHES, description="Maximum number of searches of one batch.")
+    texts: PositiveInt = Field(
+        default=2_048, le=MAX_TEXTS, description="Maximum number of texts of one embedding or rerank request."
+    )
+    text_characters: PositiveInt = Field(
+        default=131_072, le=MAX_CHARACTERS, description="Maximum length of a text to embed or rerank."
+    )
+    documents: PositiveInt = Field(
+        default=1_000, le=MAX_DOCUMENTS, description="Maximum number of documents of one upload request."
+    )
     requests: PositiveInt = Field(
         default=512, description="Maximum number of requests in progress; the service refuses more with 429 at once."
     )

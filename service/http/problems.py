@@ -24,7 +24,10 @@ from service.schemas.problems import CohereErrorAnswer, OpenAIErrorAnswer, Probl
 
 PROBLEM_JSON = "application/problem+json"
 JSON = "application/json"
+ALTERNATIVES = frozenset({"constrained-str", "list[constrained-str]"})  # of a union: in locations, not in the body
 MAX_FIELD_PROBLEMS = 20  # in one problem document
+MAX_PART_CHARACTERS = 300  # of the pointer and the detail of one field
+MAX_DETAIL_CHARACTERS = 4_000  # a detail may repeat a value of the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,13 @@ def problem_of(error: Exception) -> Problem:
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Overloaded) else {}
     if rule.status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
-    return Problem(rule.status, rule.code, rule.detail or str(error), headers=headers)
+    return Problem(rule.status, rule.code, rule.detail or _shortened(str(error)), headers=headers)
+
+
+def _shortened(text: str, maximum: int = MAX_DETAIL_CHARACTERS) -> str:
+    """Return the text without its middle if it is longer than `maximum`."""
+    half = maximum // 2
+    return text if len(text) <= maximum else f"{text[:half]} … {text[-half:]}"
 
 
 def problem_of_status(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Problem:
@@ -121,8 +130,10 @@ def problem_of_validation(found: Sequence[Mapping[str, Any]]) -> Problem:
 
 
 def _pointer(location: Sequence[str | int]) -> str:
-    source, *steps = [str(step).replace("~", "~0").replace("/", "~1") for step in location] or [""]
-    return "#/" + "/".join(steps) if source == "body" else "/".join(steps) or source
+    named = [str(step) for step in location if step not in ALTERNATIVES]
+    source, *steps = [step.replace("~", "~0").replace("/", "~1") for step in named] or [""]
+    pointer = "#/" + "/".join(steps) if source == "body" else "/".join(steps) or source
+    return _shortened(pointer, MAX_PART_CHARACTERS)
 
 
 def _sentence(found: Mapping[str, Any]) -> str:
@@ -130,7 +141,8 @@ def _sentence(found: Mapping[str, Any]) -> str:
         return f"{found['ctx']['error']} at character {found['loc'][-1]}"
     if found["type"] == "model_attributes_type" and tuple(found["loc"]) == ("body",):
         return "must be a JSON object, sent with the header content-type: application/json"
-    return str(found["msg"]).removeprefix("Value error, ").encode("utf-8", "replace").decode()
+    message = _shortened(str(found["msg"]).removeprefix("Value error, "), MAX_PART_CHARACTERS)
+    return message.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)

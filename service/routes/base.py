@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from fastapi.routing import APIRoute
 from retrieval.errors import CollectionNotFound, Forbidden, Unauthenticated
 from service.config.api_keys import Caller, Role
 from service.config.settings import Settings
+from service.http.json_bodies import parse_body
 from service.http.problems import NATIVE, Dialect
 from service.http.request_limits import Lifecycle
 from service.observability.metrics import Metrics
@@ -26,11 +28,15 @@ from service.runtime.recall_watch import RecallWatch
 
 
 class TextRequest(Request):
-    """A request whose JSON contains valid text only."""
+    """A request whose JSON contains valid text only, and a bounded number of values."""
 
     async def json(self) -> Any:
-        """Return the body.  Raises JSONDecodeError, also for unpaired surrogates."""
-        return orjson.loads(await self.body())
+        """Return the body.
+
+        Raises JSONDecodeError, also for unpaired surrogates, and HTTPException for too many values.
+        """
+        services = services_of(self)
+        return await parse_body(await self.body(), services.settings.limits.body_values, services.large_bodies)
 
 
 class JsonRoute(APIRoute):
@@ -63,6 +69,7 @@ class Services:
     rerank_scorer: RerankScorer
     recall: RecallWatch
     threads: BoundedThreadPool
+    large_bodies: asyncio.Lock  # held while a large body is parsed
 
     def visible(self, caller: Caller) -> list[str]:
         """Return the names of the collections that the caller may access, in order."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+# Maxima that hold before the limits of the settings are checked.
+MAX_SEARCHES = 1_024
+MAX_DOCUMENTS = 10_000
+MAX_TEXTS = 16_384
+MAX_IDS = 100_000
+MAX_NAMES = 1_000  # of fields
+MAX_CHARACTERS = 100_000_000  # of a text
+MAX_NAME_CHARACTERS = 1_000  # of a model, a field or a prompt
+MAX_MEMBERS = 50  # of an object without free names: each unknown name would be an error of its own
 
 
 def _whole(value: object) -> object:
@@ -12,7 +22,18 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def items(maximum: int) -> Any:
+    """Return the bound of a list or an object; its validation stops at the first wrong item."""
+    return Field(max_length=maximum, fail_fast=True)
+
+
 WholeNumber = Annotated[int, BeforeValidator(_whole)]  # in request bodies
+
+
+Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
+Texts = Annotated[list[Text], items(MAX_TEXTS)]
+Names = Annotated[list[Name], items(MAX_NAMES)]
 
 
 def examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
@@ -36,6 +57,14 @@ class RequestBody(_Body):
     """A request body.  It refuses unknown names, and "3" for 3, so that mistakes show."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_names(cls, given: Any) -> Any:
+        """Refuse many unknown names with one error."""
+        if cls.model_config.get("extra") == "forbid" and isinstance(given, dict) and len(given) > MAX_MEMBERS:
+            raise ValueError(f"has {len(given):,} names; the names here are {', '.join(cls.model_fields)}")
+        return given
 
 
 class Answer(BaseModel):

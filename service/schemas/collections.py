@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from service.schemas.base import Answer, RequestBody, examples
+from service.schemas.base import MAX_DOCUMENTS, MAX_IDS, MAX_NAMES, Answer, Name, RequestBody, Text, examples, items
 
 
 class CollectionAnswer(Answer):
@@ -76,16 +76,17 @@ class DocumentsAnswer(Answer):
 
 
 FieldKind = Literal["string", "number", "boolean", "date", "strings", "numbers", "booleans", "dates"]
-FieldName = Annotated[str, Field(min_length=1)]
+FieldName = Annotated[Name, Field(min_length=1)]
+FieldKinds = Annotated[dict[FieldName, FieldKind], items(MAX_NAMES)]
 
 
 class DocumentBody(RequestBody):
     """A document to add or replace; further fields become metadata."""
 
     id: str = Field(min_length=1, max_length=1_000)
-    text: str
-    title: str = ""
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    text: Text
+    title: Text = ""
+    metadata: dict[str, Any] = Field(default_factory=dict, max_length=MAX_IDS)
 
     model_config = ConfigDict(extra="allow")
 
@@ -93,7 +94,7 @@ class DocumentBody(RequestBody):
 class DocumentsBody(RequestBody):
     """Documents to add or replace.  Of two with the same id, the later one counts."""
 
-    documents: list[DocumentBody] = Field(min_length=1)
+    documents: Annotated[list[DocumentBody], items(MAX_DOCUMENTS)] = Field(min_length=1)
 
     model_config = examples({"documents": [{"id": "a1", "title": "Aspirin", "text": "It thins blood.", "year": 2003}]})
 
@@ -101,8 +102,8 @@ class DocumentsBody(RequestBody):
 class DeleteBody(RequestBody):
     """The documents to delete: ids, a filter, or both."""
 
-    ids: list[str] = Field(default_factory=list, max_length=100_000)
-    filter: str = Field(default="", description="Delete every document that matches.")
+    ids: Annotated[list[Text], items(MAX_IDS)] = Field(default_factory=list)
+    filter: Text = Field(default="", description="Delete every document that matches.")
 
     model_config = examples({"ids": ["a1"]}, {"filter": "year < 1990"})
 
@@ -110,8 +111,8 @@ class DeleteBody(RequestBody):
 class CollectionBody(RequestBody):
     """The encoder and the schema of a new collection."""
 
-    encoder: str = Field(default="default", description="A model of /v1/models.")
-    fields: dict[FieldName, FieldKind] | None = Field(
+    encoder: Name = Field(default="default", description="A model of /v1/models.")
+    fields: FieldKinds | None = Field(
         default=None, description="Metadata fields and their types; by default inferred from the documents."
     )
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from service.schemas.base import Answer, LenientRequestBody, WholeNumber, examples
+from service.schemas.base import Answer, LenientRequestBody, Name, Text, Texts, WholeNumber, examples
 
 TOKEN_ARRAYS = (
     "`input` holds token ids, but this service takes text: its encoder has another tokenizer. "
@@ -17,8 +17,8 @@ TOKEN_ARRAYS = (
 class EmbeddingsBody(LenientRequestBody):
     """Texts to embed."""
 
-    input: str | list[str] = Field(description="A text, or up to 2,048 texts; not empty.")
-    model: str = Field(description="Name of the encoder, as /v1/models lists it.")
+    input: Text | Texts = Field(description="A text, or up to 2,048 texts; not empty.")
+    model: Name = Field(description="Name of the encoder, as /v1/models lists it.")
     encoding_format: Literal["float", "base64"] = Field(default="float", description="Format of the vectors.")
     dimensions: WholeNumber | None = Field(
         default=None, ge=1, le=65_536, description="Number of leading components to keep; vectors are normalized again."
@@ -26,7 +26,7 @@ class EmbeddingsBody(LenientRequestBody):
     input_type: Literal["query", "document"] | None = Field(
         default=None, description="Prompt of the encoder for the texts; default: document."
     )
-    user: str | None = Field(default=None, description="Ignored.")
+    user: Name | None = Field(default=None, description="Ignored.")
 
     model_config = examples(
         {"input": "a short text", "model": "sentence-transformers/all-MiniLM-L6-v2"},

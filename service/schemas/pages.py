@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, RequestBody, WholeNumber, examples
+from service.schemas.base import Answer, RequestBody, Text, WholeNumber, examples
 from service.schemas.search import FacetAnswer, MetadataValue, ModeName, QueryText
 
 
@@ -15,7 +15,7 @@ class ExplainBody(RequestBody):
     """A request to explain the scores of a document."""
 
     query: QueryText
-    id: str = Field(min_length=1, description="Any document of the collection, also one that the search did not find.")
+    id: Text = Field(min_length=1, description="Any document of the collection, also one that the search did not find.")
     mode: ModeName | None = Field(default=None, description="Mode of the scores; the default is that of a search.")
     weight: float | None = Field(default=None, ge=0, le=1, description="Accepted, and ignored.")
     start: WholeNumber | None = Field(
@@ -29,7 +29,7 @@ class AttentionBody(RequestBody):
     """A request for the attention between the words of a text."""
 
     query: QueryText
-    id: str = Field(min_length=1, description="A document; the answer shows its best passage for the query.")
+    id: Text = Field(min_length=1, description="A document; the answer shows its best passage for the query.")
     side: Literal["passage", "query"] = Field(default="passage", description="The text to show: passage or query.")
     layer: WholeNumber = Field(default=0, ge=0, le=1_000, description="Layer of the encoder, from 0.")
 
@@ -59,7 +59,7 @@ class JudgmentBody(RequestBody):
     """The grade of a document, 0 (irrelevant) to 3 (perfect); null removes it."""
 
     query: QueryText
-    document: str = Field(min_length=1)
+    document: Text = Field(min_length=1)
     grade: Annotated[WholeNumber, Field(ge=0, le=3)] | None
 
     model_config = examples({"query": "aspirin stroke", "document": "pubmed-42", "grade": 3})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, LenientRequestBody, WholeNumber, examples
+from service.schemas.base import MAX_TEXTS, Answer, LenientRequestBody, Name, Text, Texts, WholeNumber, examples, items
 from service.schemas.tei import Direction
 
 
@@ -21,17 +21,17 @@ class RelevantSpansOptions(LenientRequestBody):
 class RerankDocument(Answer):
     """A document as an object, in a request or an answer."""
 
-    text: str
+    text: Text
 
 
 class RerankBody(LenientRequestBody):
     """Documents to rank for a query."""
 
-    query: str = Field(min_length=1)
-    documents: list[str | RerankDocument] = Field(
+    query: Text = Field(min_length=1)
+    documents: Annotated[list[Text | RerankDocument], items(MAX_TEXTS)] = Field(
         min_length=1, description="Texts, or objects with a field `text` as in version 1 of Cohere's API."
     )
-    model: str = Field(default="", description="Ignored: the service has one reranker.")
+    model: Name = Field(default="", description="Ignored: the service has one reranker.")
     top_n: WholeNumber | None = Field(default=None, ge=1, le=100_000, description="Documents to return; default: all.")
     return_documents: bool = Field(default=False, description="Repeat the texts in the answer.")
     raw_scores: bool = Field(default=False, description="Return the scores of the model, not scaled to 0 … 1.")
@@ -48,8 +48,8 @@ class RerankBody(LenientRequestBody):
 class TextsBody(LenientRequestBody):
     """Texts to rank for a query, in TEI's form."""
 
-    query: str = Field(min_length=1)
-    texts: list[str] = Field(min_length=1)
+    query: Text = Field(min_length=1)
+    texts: Texts = Field(min_length=1)
     truncate: bool | None = None
     truncation_direction: Direction = "right"
     raw_scores: bool = False

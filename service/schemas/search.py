@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
-from service.schemas.base import Answer, RequestBody, WholeNumber, examples
+from service.schemas.base import MAX_SEARCHES, Answer, Name, Names, RequestBody, Text, WholeNumber, examples, items
 
 
 class WordPartAnswer(Answer):
@@ -109,17 +109,17 @@ class SearchOptionFields(BaseModel):
     k: WholeNumber = Field(default=10, ge=1, le=10_000, description="Number of documents to return.")
     offset: WholeNumber = Field(default=0, ge=0, le=10_000, description="Number of documents to skip, for paging.")
     mode: ModeName | None = Field(default=None, description="Retrievers; default: hybrid if there is a lexical index.")
-    filter: str = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
+    filter: Text = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
     fusion: FusionName = Field(default=DEFAULT_FUSION, description=f"How hybrid joins the rankings: {_METHODS}.")
     weight: float | None = _parameter("weight", None, "; by default chosen for the collection and the query.")
     rrf_k: WholeNumber = _parameter("rrf_k", PARAMETERS["rrf_k"].default, ".")
-    facets: list[str] = Field(default_factory=list, description="Fields to count values of, over all matches.")
-    sort: str = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
+    facets: Names = Field(default_factory=list, description="Fields to count values of, over all matches.")
+    sort: Name = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
     min_score: float | None = Field(
         default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Lowest score of a returned document."
     )
     passages_per_document: WholeNumber = Field(default=3, ge=1, le=100, description="Maximum passages of each hit.")
-    fields: list[str] | None = Field(default=None, description="Metadata fields to return; default: all.")
+    fields: Names | None = Field(default=None, description="Metadata fields to return; default: all.")
     highlight: bool = Field(default=False, description="Mark matched words; without any, the nearest sentence.")
     exact: bool = Field(default=False, description="Compare the query with every vector; do not use the ANN index.")
     explain: bool = Field(default=False, description="Explain the score of each hit.")
@@ -147,7 +147,9 @@ class SearchParameters(SearchOptionFields, RequestBody):
 class BatchBody(RequestBody):
     """Several searches in one request."""
 
-    searches: list[SearchBody] = Field(min_length=1, description="The searches, in the order of the answers.")
+    searches: Annotated[list[SearchBody], items(MAX_SEARCHES)] = Field(
+        min_length=1, description="The searches, in the order of the answers."
+    )
 
     model_config = examples({"searches": [{"query": "heat transfer"}, {"query": "boundary layer", "k": 5}]})
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from service.schemas.base import Answer, LenientRequestBody, WholeNumber, examples
+from service.schemas.base import Answer, LenientRequestBody, Name, Text, Texts, WholeNumber, examples
 
 
 def _lower(value: object) -> object:
@@ -25,13 +25,13 @@ class Truncation(LenientRequestBody):
 
     truncate: bool | None = Field(default=None, description="false: refuse long texts; default: truncate them.")
     truncation_direction: Direction = "right"
-    prompt_name: str | None = Field(default=None, description="Prompt of the encoder: `query` or `document`.")
+    prompt_name: Name | None = Field(default=None, description="Prompt of the encoder: `query` or `document`.")
 
 
 class EmbedBody(Truncation):
     """Texts to embed."""
 
-    inputs: str | list[str] = Field(description="A text, or several.")
+    inputs: Text | Texts = Field(description="A text, or several.")
     normalize: bool = Field(default=True, description="Ignored: vectors of this service always have length one.")
     dimensions: WholeNumber | None = Field(default=None, ge=1, le=65_536, description="Leading components to keep.")
 
@@ -41,8 +41,8 @@ class EmbedBody(Truncation):
 class SimilarityInputs(LenientRequestBody):
     """A text and the texts to compare it with."""
 
-    source_sentence: str
-    sentences: list[str] = Field(min_length=1)
+    source_sentence: Text
+    sentences: Texts = Field(min_length=1)
 
 
 class SimilarityBody(LenientRequestBody):
@@ -57,9 +57,9 @@ class SimilarityBody(LenientRequestBody):
 class TokenizeBody(LenientRequestBody):
     """Texts to tokenize."""
 
-    inputs: str | list[str]
+    inputs: Text | Texts
     add_special_tokens: bool = True
-    prompt_name: str | None = None
+    prompt_name: Name | None = None
 
     model_config = examples({"inputs": "heat transfer"})
 
