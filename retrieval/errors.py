@@ -149,6 +149,10 @@ class DeadlineExceeded(AttendexError):
     """The request took longer than the service allows."""
 
 
+class WorkCancelled(AttendexError):
+    """No caller waits for the result of the running work any more."""
+
+
 class RemoteError(AttendexError):
     """Another service cannot be reached, or answers with an error."""
 

@@ -20,6 +20,7 @@ from retrieval.index.storage.manifest import read_manifest
 from retrieval.protocols import Reranker
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
+from retrieval.util.cores import cores
 from service import __version__
 from service.config.api_keys import KeyRing
 from service.config.settings import Settings
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 MEMORY_SECONDS = 60.0
+SHORT_CALLS_PER_CORE = 4  # run at once; they wait for the disk
 OPEN_PATHS = frozenset({"/openapi.json"})  # that need no key, beside the probes and the page
 SHOWN_HEADERS = ("Retry-After", "X-Request-ID")  # that pages of allowed origins may read
 ROUTERS = (  # in the order in which a request is matched: the most frequent requests first
@@ -160,8 +162,8 @@ def make_services(
 ) -> Services:
     opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, previous))
     recall = RecallWatch(opened, settings.recall_sample)
-    threads = BoundedThreadPool(settings.queue.length, metrics)
-    embeddings = EmbeddingQueue(encoders, threads, settings.queue, metrics)
+    slow = BoundedThreadPool(max(1, cores() // 2), settings.queue.length, metrics)
+    embeddings = EmbeddingQueue(encoders, slow, settings.queue, metrics)
     services = Services(
         settings=settings,
         lifecycle=lifecycle,
@@ -169,11 +171,12 @@ def make_services(
         collections=opened,
         encoders=encoders,
         changes=ChangeQueue(opened, settings.queue.changes, settings.queue.change_bytes),
-        searches=SearchQueue(opened, settings, metrics, recall),
+        searches=SearchQueue(opened, slow, settings, metrics, recall),
         recall=recall,
         embeddings=embeddings,
-        rerank_scorer=RerankScorer(embeddings, reranker, threads),
-        threads=threads,
+        rerank_scorer=RerankScorer(embeddings, reranker, slow),
+        threads=BoundedThreadPool(SHORT_CALLS_PER_CORE * cores(), settings.queue.length, metrics),
+        slow=slow,
         large_bodies=asyncio.Lock(),
     )
     operations.show_state(services, __version__)

@@ -20,6 +20,7 @@ from retrieval.encoder.runtime.base import Runtime
 from retrieval.encoder.runtime.token_batches import TokenBatch, plan_batches
 from retrieval.types import EncoderFingerprint, Vectors
 from retrieval.util.prefetch import read_ahead
+from retrieval.util.work_budget import checkpoint
 
 WINDOW_BATCHES = 64  # full batches whose texts are sorted by length together: padding stays under 5 % of tokens
 BLOCK_TEXTS = 512  # texts of a block when a long list goes through the stream
@@ -101,9 +102,12 @@ class SentenceEncoder:
             return np.concatenate([vectors for _, vectors in self._stream(blocks, prompt)])
         window = self._window([None], self._ids(texts, prompt), [0, len(texts)], prompt)
         if len(window.batches) < 2 or self.runtime.streams == 1 or save_cpu:
-            return self._assemble(window, [self.runtime.run(batch, save_cpu=save_cpu) for _, batch in window.batches])
+            return self._assemble(window, (self.runtime.run(batch, save_cpu=save_cpu) for _, batch in window.batches))
         with ThreadPoolExecutor(self.runtime.streams) as pool:
-            return self._assemble(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
+            try:
+                return self._assemble(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _stream(self, blocks: Iterable[tuple[P, Sequence[str]]], prompt: str) -> Iterator[tuple[P, Vectors]]:
         """Tokenise ahead in a thread; run two windows at a time in `streams` threads."""
@@ -167,6 +171,7 @@ class SentenceEncoder:
         out = np.zeros((window.bounds[-1], self.dimension), dtype=np.float32)
         for (positions, _), vectors in zip(window.batches, answers, strict=True):
             out[positions] = vectors
+            checkpoint()
         return out
 
     def _wait_for(self, window: _Window[P], answers: Sequence[Future[Vectors]]) -> Iterator[tuple[P, Vectors]]:

@@ -7,11 +7,13 @@ from itertools import accumulate
 
 import numpy as np
 
+from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.metadata.given import shown_metadata
 from retrieval.search.fusion import PassageRanker, RowScores
 from retrieval.search.ranking import DocumentRanking
 from retrieval.types import Document, Hit, Mode, Passage, PassageHit, Rows, Scores, SearchRequest
+from retrieval.util.work_budget import spend_answer_bytes
 
 
 def fetch_hits(
@@ -19,7 +21,8 @@ def fetch_hits(
 ) -> tuple[Hit, ...]:
     """Return the hits of the requested page.
 
-    A hit shows the best of its matching passages, at most `passages_per_document`; ranks count from 1.
+    A hit shows the best of its matching passages, at most `passages_per_document`; ranks count from 1.  Raises TooLarge
+    if the documents do not fit into the answer of the running request.
     """
     page = slice(request.offset, request.offset + request.k)
     documents = ranked.documents[page]
@@ -31,10 +34,12 @@ def fetch_hits(
     if scores.matching is not None:
         shown = [positions[scores.matching[positions]] for positions in shown]
     passages = iter(reader.passages(np.concatenate(rows)[np.concatenate(shown)]))
+    found = reader.documents(documents)
+    spend_answer_bytes(sum(map(document_bytes, found)))
     return tuple(
         _hit(rank, document, float(score), [(position, next(passages)) for position in positions], scores, request)
         for rank, (document, score, positions) in enumerate(
-            zip(reader.documents(documents), ranked.scores[page], map(np.ndarray.tolist, shown), strict=True),
+            zip(found, ranked.scores[page], map(np.ndarray.tolist, shown), strict=True),
             start=request.offset + 1,
         )
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from retrieval.errors import UnsupportedCheckpoint
 from retrieval.types import Scores
+from retrieval.util.work_budget import checkpoint
 
 BATCH_PAIRS = 16  # pairs of similar length
 
@@ -32,6 +33,7 @@ class CrossEncoder:
         scores = np.zeros(len(texts), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda position: len(texts[position]))
         for start in range(0, len(order), BATCH_PAIRS):
+            checkpoint()
             positions = order[start : start + BATCH_PAIRS]
             scores[positions] = self._score_batch(query, [texts[position] for position in positions])
         return scores

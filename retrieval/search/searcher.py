@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sys import getsizeof
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from retrieval.search.readability import Readability
 from retrieval.search.request import checked
 from retrieval.search.retrievers import RETRIEVERS, RetrieverType
 from retrieval.types import Document, Explanation, FacetCount, Hit, Mode, SearchRequest, SearchResult, Timings
+from retrieval.util.work_budget import checkpoint, spend_answer_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Searcher:
 
     def answer(self, encoded: EncodedRequest) -> SearchResult:
         """Rank, count and fetch.  Raises BadQuery and FilterError."""
+        checkpoint()
         request, vector, encode_ms = encoded.request, encoded.vector, encoded.encode_ms
         started = time.perf_counter()
         plan = make_plan(request, self.reader, self._readability, self._retrievers)
@@ -140,7 +143,12 @@ class Searcher:
         if not request.facets:
             return {}
         documents = matching_documents(ranker, self.reader, request.min_score)
-        return {field: count_values(self.reader.column(field), documents) for field in request.facets}
+        counts = {}
+        for field in dict.fromkeys(request.facets):
+            checkpoint()
+            counts[field] = count_values(self.reader.column(field), documents)
+            spend_answer_bytes(sum(getsizeof(each.value) for each in counts[field]))
+        return counts
 
     def _highlighted(self, plan: Plan, vector: NDArray[np.float32] | None, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
         lexical = None if plan.mode is Mode.DENSE else self.reader.lexical

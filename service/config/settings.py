@@ -60,10 +60,16 @@ class RequestLimits(SettingsGroup):
     depth: PositiveInt = Field(
         default=MAX_DEPTH,
         le=MAX_DEPTH,
-        description="Maximum of offset + k, which paging can reach, and of the hits of a batch together.",
+        description="Maximum of offset + k, which paging can reach, also of all searches of a batch together.",
     )
     explained: PositiveInt = Field(
-        default=100, description="Maximum number of hits to explain, or passages to highlight, in one search."
+        default=100, description="Maximum number of hits to explain, or of passages to highlight, in one request."
+    )
+    facet_values: PositiveInt = Field(
+        default=20_000_000, description="Maximum number of values that one request counts: documents times facets."
+    )
+    answer_bytes: PositiveInt = Field(
+        default=32_000_000, description="Maximum size of an answer in bytes, estimated before it is made."
     )
     filter_characters: PositiveInt = Field(
         default=4_000, le=MAX_CHARACTERS, description="Maximum length of a filter in characters."

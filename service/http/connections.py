@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.config.settings import RequestLimits
 from service.http.addresses import network_of, plain_address
-from service.http.request_limits import Lifecycle
+from service.http.request_limits import ON_DISCONNECT, Lifecycle
 from service.observability.logs import LOGGER
 from service.runtime.process import max_open_files
 
@@ -128,6 +128,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open.discard(self)
+        if self.cycle is not None and (leave := self.cycle.scope["state"].get(ON_DISCONNECT)):
+            leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -171,6 +173,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._enter(Phase.NOTHING)
         self._head_bytes, self._head_end = 0, b""
         super().on_message_complete()
+        if not self.pipeline:  # a large body has paused it; only a connection that is read shows that the client left
+            self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
         self._since, self._unread = monotonic(), None

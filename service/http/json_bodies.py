@@ -1,18 +1,25 @@
-"""JSON bodies: a bound of their values, and parsing beside the event loop.
+"""JSON bodies: bounded before they are parsed, large ones beside the event loop.
 
 The parser holds the interpreter until a body is parsed. That takes time and memory by the number of values, hardly by
-the length of texts, so values are counted before.
+the length of texts, so values are counted before. The serializer holds the interpreter too, so a large answer is made
+in parts.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
 
+from retrieval.util.work_budget import checkpoint, spent_answer_bytes
+
 LARGE_BODY_BYTES = 65_536  # smaller bodies are parsed at once: they hold too few values to delay other requests
+LARGE_ANSWER_BYTES = 1_000_000  # smaller answers take less than five milliseconds
+PART_LEVELS = 4  # of an answer whose lists are made item by item, such as the hits of the results of a batch
+OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
 
 async def parse_body(body: bytes, max_values: int, large_bodies: asyncio.Lock) -> Any:
@@ -48,3 +55,32 @@ def has_more_values(body: bytes, maximum: int) -> bool:
 
 def _separators(text: bytes) -> int:
     return sum(map(text.count, (b",", b"[", b"{")))
+
+
+async def dump_answer(content: Any) -> bytes:
+    """Return `content` (records, mappings, numpy arrays) as JSON.
+
+    A large answer is made on a thread.
+    """
+    if spent_answer_bytes() <= LARGE_ANSWER_BYTES:
+        return orjson.dumps(content, option=OPTIONS)
+    return await asyncio.to_thread(lambda: orjson.dumps(_parts(content, PART_LEVELS), option=OPTIONS))
+
+
+def _parts(content: Any, levels: int) -> Any:
+    """Return the content with the items of its lists as JSON.
+
+    Other threads run between two items.
+    """
+    if levels and isinstance(content, dict):
+        return {name: _parts(value, levels - 1) for name, value in content.items()}
+    if levels and is_dataclass(content):
+        return {field.name: _parts(getattr(content, field.name), levels - 1) for field in fields(content)}
+    if levels and isinstance(content, list | tuple):
+        return [_part(item, levels - 1) for item in content]
+    return content
+
+
+def _part(item: Any, levels: int) -> orjson.Fragment:
+    checkpoint()
+    return orjson.Fragment(orjson.dumps(_parts(item, levels), option=OPTIONS))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
@@ -13,10 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.errors import DeadlineExceeded, Overloaded
+from retrieval.util.work_budget import WorkBudget
 from service.config.settings import RequestLimits
 from service.http.problems import Problem, problem_of, problem_of_status, render
 from service.observability.metrics import Metrics
 
+ON_DISCONNECT = "on_disconnect"  # in the state of a scope: what the server calls when the client disconnects
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/health", "/metrics"})  # no limit applies to them
 
 
@@ -98,7 +101,8 @@ class LimitsMiddleware:
         deadline = asyncio.timeout(self._limits.seconds)
         try:
             async with deadline:
-                await self.app(scope, receive, sending)
+                with WorkBudget(self._limits.answer_bytes).applied(), cancelled_on_disconnect(scope):
+                    await self.app(scope, receive, sending)
         except TimeoutError:
             if started or not deadline.expired():
                 raise
@@ -120,6 +124,32 @@ class LimitsMiddleware:
             return message
 
         return receiving
+
+
+@contextmanager
+def cancelled_on_disconnect(scope: Scope) -> Iterator[None]:
+    """Leave the block as soon as the client disconnects.
+
+    The server calls ON_DISCONNECT of the scope's state.
+    """
+    task = asyncio.current_task()
+    assert task is not None, "a request is answered by a task"
+    is_gone = False
+
+    def leave() -> None:
+        nonlocal is_gone
+        is_gone = True
+        task.cancel()
+
+    scope["state"][ON_DISCONNECT] = leave
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not is_gone:
+            raise
+        task.uncancel()
+    finally:
+        del scope["state"][ON_DISCONNECT]
 
 
 def _declared_bytes(scope: Scope) -> int:

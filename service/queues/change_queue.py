@@ -12,12 +12,11 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from itertools import chain
 from sys import getsizeof
 
 from indexer.building.document_changes import ChangeReport, CollectionChange, apply_changes
 from retrieval.errors import AttendexError, CollectionNotFound, JobNotFound, Overloaded
-from retrieval.types import Document
+from retrieval.index.collection.document_store import document_bytes
 from service.http.problems import Problem, problem_of
 from service.observability.logs import LOGGER
 from service.runtime.open_collections import OpenCollections
@@ -28,7 +27,6 @@ ENDING_S = 0.2  # to wait for a change that is nearly done
 REST_S = 1.0  # between generations under steady change: opening a generation slows searches
 FEW_DOCUMENTS = 64  # up to so many are encoded on one core, beside searches; more take all cores
 SHARED_DOCUMENTS = 2_000  # that one generation takes from waiting jobs
-DOCUMENT_BYTES = 200  # of a document without its parts
 
 
 @dataclass(slots=True, eq=False)
@@ -213,15 +211,6 @@ class ChangeQueue:
 def memory_bytes(change: CollectionChange) -> int:
     """Estimate the memory that a change takes while it waits."""
     return sum(map(getsizeof, change.deletes)) + sum(map(document_bytes, change.upserts))
-
-
-def document_bytes(document: Document) -> int:
-    """Estimate the memory that a document takes."""
-    metadata = document.metadata
-    items = chain.from_iterable(value for value in metadata.values() if isinstance(value, tuple))
-    texts = (document.id, document.title, document.text, document.given)
-    parts = chain(texts, (metadata,), metadata, metadata.values(), items)
-    return DOCUMENT_BYTES + sum(map(getsizeof, parts))
 
 
 def _log_failure(error: Exception) -> None:

@@ -20,12 +20,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Generic, TypeAlias, TypeVar
 
 from retrieval.errors import Overloaded
 from retrieval.util.cores import cores
+from retrieval.util.work_budget import WorkBudget
 
 SHEDDING_SECONDS = 1.0  # after a refusal
 SHEDDING_SHARE = 6  # while it sheds load, a queue holds this part of its capacity
@@ -83,6 +85,7 @@ class _Waiting(Generic[T, R]):
     cost: int
     future: asyncio.Future[R]
     since: float
+    context: Context  # of the caller, with its budget
 
 
 class Batcher(Generic[T, R]):
@@ -90,7 +93,8 @@ class Batcher(Generic[T, R]):
 
     A batcher belongs to one event loop, until `close`. `run` does the first part for a batch and returns the answers in
     order: results, or exceptions for the callers. If it returns an iterator, each step does the second part of one
-    item. `observe` gets the size of each batch and the longest wait of its items in seconds.
+    item, in the context of its caller. Work that no caller waits for ends at its next checkpoint. `observe` gets the
+    size of each batch and the longest wait of its items in seconds.
     """
 
     def __init__(
@@ -140,7 +144,7 @@ class Batcher(Generic[T, R]):
             self.record_refusal()
             raise Overloaded(f"the queue of {self._name} is full; try again in a second")
         loop = asyncio.get_running_loop()
-        waiting: _Waiting[T, R] = _Waiting(item, self._cost(item), loop.create_future(), perf_counter())
+        waiting: _Waiting[T, R] = _Waiting(item, self._cost(item), loop.create_future(), perf_counter(), copy_context())
         with self._lock:
             self._queue.append(waiting)
             starts = self._working < self._limits.workers and self._is_worthwhile(self._working)
@@ -168,8 +172,10 @@ class Batcher(Generic[T, R]):
                 return
 
     def _start(self, batch: Sequence[_Waiting[T, R]]) -> Answers[R]:
+        abandoned = WorkBudget(is_cancelled=lambda: all(waiting.future.done() for waiting in batch))
         try:
-            return self._run([waiting.item for waiting in batch])
+            with abandoned.applied():
+                return self._run([waiting.item for waiting in batch])
         except BaseException as failure:
             return [failure] * len(batch)
 
@@ -182,10 +188,19 @@ class Batcher(Generic[T, R]):
 
     def _finish(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting[T, R]], answers: Answers[R]) -> None:
         remaining = deque(batch)
+        steps = iter(answers)
+
+        def step() -> R | BaseException:
+            for answer in steps:
+                return answer
+            raise ValueError("a batch has fewer answers than items")
+
         try:
-            for waiting, answer in zip(batch, answers, strict=True):
+            for waiting in batch:
+                answer = waiting.context.run(step)
                 remaining.popleft()
                 self._deliver(loop, waiting, answer)
+            deque(steps, maxlen=0)  # an iterator does its last part after the last answer
         except BaseException as failure:
             while remaining:
                 self._deliver(loop, remaining.popleft(), failure)

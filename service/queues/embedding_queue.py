@@ -17,6 +17,7 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, Overloaded, TooLarge
 from retrieval.protocols import Reranker
 from retrieval.types import Scores, Vectors
+from retrieval.util.work_budget import NUMBER_BYTES, checkpoint, spend_answer_bytes
 from service.config.settings import QueueSettings
 from service.observability.metrics import Metrics
 from service.queues.dynamic_batching import Batcher, BatchLimits, LoadShedding
@@ -49,10 +50,10 @@ class EmbeddingQueue:
     """A bounded queue in front of the encoders."""
 
     def __init__(
-        self, encoders: EncoderRegistry, threads: BoundedThreadPool, settings: QueueSettings, metrics: Metrics
+        self, encoders: EncoderRegistry, slow: BoundedThreadPool, settings: QueueSettings, metrics: Metrics
     ) -> None:
         self._encoders = encoders
-        self._threads = threads
+        self._slow = slow
         self._metrics = metrics
         self._batch_tokens = settings.batch_tokens
         self._batcher: Batcher[EmbeddingRequest, EmbeddingResult] = Batcher(
@@ -91,14 +92,20 @@ class EmbeddingQueue:
                 f"{len(request.texts)} texts are more than this service shows token states of at once "
                 f"({MAX_TEXTS_WITH_STATES}); send them in parts"
             )
-        return await self._threads.run(self._states, request)
+        return await self._slow.run(self._states, request)
 
     def _states(self, request: EmbeddingRequest) -> list[NDArray[np.float32]]:
         encoder = self._encoders.get(request.encoder)
         if encoder.inspector is None:
             raise InputError("this encoder runs through a library that does not show its token states; use /embed")
         prompt = encoder.fingerprint.query_prompt if request.queries else encoder.fingerprint.passage_prompt
-        return [found.states for found in encoder.inspector.states(request.texts, prompt)]
+        states = []
+        for text in request.texts:
+            checkpoint()
+            spend_answer_bytes(NUMBER_BYTES * encoder.dimension * len(encoder.tokenizer.encoding(prompt + text).ids))
+            (found,) = encoder.inspector.states([text], prompt)
+            states.append(found.states)
+        return states
 
     def _parts(self, request: EmbeddingRequest) -> Iterator[EmbeddingRequest]:
         start, cost = 0, 0
@@ -160,10 +167,10 @@ class RankedText:
 class RerankScorer:
     """Scores texts for a query: with a cross-encoder if given, else by cosine."""
 
-    def __init__(self, embeddings: EmbeddingQueue, reranker: Reranker | None, threads: BoundedThreadPool) -> None:
+    def __init__(self, embeddings: EmbeddingQueue, reranker: Reranker | None, slow: BoundedThreadPool) -> None:
         self._embeddings = embeddings
         self._reranker = reranker
-        self._threads = threads
+        self._slow = slow
 
     async def rank(self, encoder: str, query: str, texts: tuple[str, ...], *, raw: bool) -> list[RankedText]:
         """Return texts by (score descending, index ascending); 0 … 1 unless `raw`."""
@@ -175,7 +182,7 @@ class RerankScorer:
 
     async def _scores(self, encoder: str, query: str, texts: tuple[str, ...]) -> Scores:
         if self._reranker is not None:
-            return await self._threads.run(self._reranker.score, query, texts)
+            return await self._slow.run(self._reranker.score, query, texts)
         query_result = await self._embeddings.embed(EmbeddingRequest(encoder, (query,), queries=True))
         passages = await self._embeddings.embed(EmbeddingRequest(encoder, texts))
         cosines: Scores = np.clip(passages.vectors @ query_result.vectors[0], -1, 1)

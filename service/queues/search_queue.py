@@ -8,17 +8,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
-from retrieval.errors import AttendexError, BadQuery, Overloaded
+from retrieval.errors import AttendexError, Overloaded
 from retrieval.search.request import checked
 from retrieval.search.searcher import EncodedRequest
 from retrieval.types import Mode, SearchRequest, SearchResult
-from service.config.settings import RequestLimits, Settings
+from service.config.settings import Settings
 from service.observability.metrics import Metrics
 from service.queues.dynamic_batching import SHEDDING_SHARE, Answers, Batcher, BatchLimits, LoadShedding
+from service.queues.search_limits import check_limits, check_total, passages_to_encode
+from service.queues.thread_pool import BoundedThreadPool
 from service.runtime.open_collections import OpenCollections
 from service.runtime.recall_watch import RecallWatch
 
 MIN_BATCH = 4  # queries: in a smaller batch, a pass over the encoder's weights costs each query a third more
+FEW_PASSAGES = 50  # to explain or highlight in the queue: a page of the search page has fewer
 MIN_LEXICAL_BATCH = 12  # lexical searches: for fewer, one thread uses the interpreter as well as two threads do
 
 
@@ -34,10 +37,21 @@ Step: TypeAlias = Callable[[], SearchResult]
 
 
 class SearchQueue:
-    """Two bounded queues: one for searches with the encoder, one for lexical searches."""
+    """Two bounded queues: one for searches with the encoder, one for lexical searches.
 
-    def __init__(self, collections: OpenCollections, settings: Settings, metrics: Metrics, recall: RecallWatch) -> None:
+    Searches that explain or highlight many passages take long; they run on the threads for long calls.
+    """
+
+    def __init__(
+        self,
+        collections: OpenCollections,
+        slow: BoundedThreadPool,
+        settings: Settings,
+        metrics: Metrics,
+        recall: RecallWatch,
+    ) -> None:
         self._collections = collections
+        self._slow = slow
         self._recall = recall
         self._limits = settings.limits
         self._degrade = settings.degrade
@@ -82,6 +96,8 @@ class SearchQueue:
         whose first search was accepted: the queue does not refuse it.
         """
         search = QueuedSearch(collection, check_limits(checked(request), self._limits))
+        if request.facets:
+            self.check_total(collection, [request])
         try:
             result = await self._enqueue(search, admitted)
         except Overloaded:
@@ -92,7 +108,14 @@ class SearchQueue:
             self._recall.sample(collection, search.request.query)
         return result
 
+    def check_total(self, collection: str, requests: Sequence[SearchRequest]) -> None:
+        """Raise TooLarge if searches of one HTTP request cost more than it may."""
+        with self._collections.lease(collection) as searcher:
+            check_total(requests, searcher.reader.manifest.documents, self._limits)
+
     async def _enqueue(self, search: QueuedSearch, admitted: bool) -> SearchResult:
+        if passages_to_encode(search.request) > FEW_PASSAGES:
+            return await self._slow.run(self._answer, search)
         if search.request.mode is Mode.LEXICAL:
             return await self._lexical.submit(search, admitted=admitted)
         if self._encoded.full and self._degrade and self._may_degrade(search):
@@ -100,6 +123,10 @@ class SearchQueue:
             lexical = replace(search, request=replace(search.request, mode=Mode.LEXICAL))
             return replace(await self._lexical.submit(lexical, admitted=admitted), degraded=("dense",))
         return await self._encoded.submit(search, admitted=admitted)
+
+    def _answer(self, search: QueuedSearch) -> SearchResult:
+        with self._collections.lease(search.collection) as searcher:
+            return searcher.search(search.request)
 
     def _may_degrade(self, search: QueuedSearch) -> bool:
         with self._collections.lease(search.collection) as searcher:
@@ -146,28 +173,3 @@ def _try(step: Step) -> SearchResult | Exception:
 
 def _fail(error: AttendexError) -> SearchResult:
     raise error
-
-
-def _highlighted(request: SearchRequest) -> int:
-    return request.k * request.passages_per_document if request.highlight else 0
-
-
-def check_limits(request: SearchRequest, limits: RequestLimits) -> SearchRequest:
-    """Return the request.  Raises BadQuery if it exceeds a limit of the service."""
-    for name, value, maximum in (
-        ("the query's characters", len(request.query), limits.query_characters),
-        ("k", request.k, limits.k),
-        ("offset + k", request.offset + request.k, limits.depth),
-        ("the filter's characters", len(request.filter), limits.filter_characters),
-        ("the number of facets", len(request.facets), limits.facets),
-        ("k with explain", request.k * request.explain, limits.explained),
-        ("k · passages_per_document with highlight", _highlighted(request), limits.explained),
-    ):
-        check_maximum(name, value, maximum)
-    return request
-
-
-def check_maximum(name: str, value: int, maximum: int) -> None:
-    """Raise BadQuery if the value is greater than `maximum`."""
-    if value > maximum:
-        raise BadQuery(f"{name}: {value:,} is more than this service allows ({maximum:,}); ask for less")

@@ -1,8 +1,9 @@
-"""A bounded thread pool for calls that must not block the event loop.
+"""Bounded thread pools for calls that must not block the event loop.
 
-Such calls read documents, explain hits and rerank. The pool accepts a limited number of calls, waiting and running, and
-refuses the next one at once. A call whose request is cancelled before the call starts never starts. A running call
-cannot be stopped; it counts until it ends.
+The service has two: one for short calls, which read documents, and one with few threads for long calls, which explain
+hits, rerank or measure, so that long calls delay neither short ones nor searches. A pool accepts a limited number of
+calls, waiting and running, and refuses the next one at once. A call whose request is cancelled before the call starts
+never starts. A running call ends at its next checkpoint (`retrieval/util/work_budget.py`); it counts until it ends.
 """
 
 from __future__ import annotations
@@ -11,13 +12,11 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from retrieval.errors import Overloaded
-from retrieval.util.cores import cores
 from service.observability.metrics import Metrics
-
-THREADS_PER_CORE = 4  # so that short reads do not wait for an explanation
 
 T = TypeVar("T")
 
@@ -25,10 +24,10 @@ T = TypeVar("T")
 class BoundedThreadPool:
     """Runs calls on threads.  Belongs to one event loop, until `close`."""
 
-    def __init__(self, capacity: int, metrics: Metrics) -> None:
+    def __init__(self, threads: int, capacity: int, metrics: Metrics) -> None:
         self._capacity = capacity
         self._metrics = metrics
-        self._threads = ThreadPoolExecutor(THREADS_PER_CORE * cores(), "attendex")
+        self._threads = ThreadPoolExecutor(threads, "attendex")
         self._in_use = 0
         self._lock = threading.Lock()
 
@@ -40,7 +39,7 @@ class BoundedThreadPool:
         if full:
             self._metrics.refused("threads")
             raise Overloaded(f"{self._capacity} calls of this kind are in progress; try again in a second")
-        future = self._threads.submit(function, *arguments)
+        future = self._threads.submit(copy_context().run, function, *arguments)
         future.add_done_callback(self._release)
         return await asyncio.wrap_future(future)
 

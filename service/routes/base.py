@@ -14,8 +14,8 @@ from fastapi.routing import APIRoute
 from retrieval.errors import CollectionNotFound, Forbidden, Unauthenticated
 from service.config.api_keys import Caller, Role
 from service.config.settings import Settings
-from service.http.json_bodies import parse_body
-from service.http.problems import NATIVE, Dialect
+from service.http.json_bodies import OPTIONS, dump_answer, parse_body
+from service.http.problems import JSON, NATIVE, Dialect
 from service.http.request_limits import Lifecycle
 from service.observability.metrics import Metrics
 from service.queues.change_queue import ChangeQueue
@@ -68,7 +68,8 @@ class Services:
     embeddings: EmbeddingQueue
     rerank_scorer: RerankScorer
     recall: RecallWatch
-    threads: BoundedThreadPool
+    threads: BoundedThreadPool  # for short calls
+    slow: BoundedThreadPool  # for long calls
     large_bodies: asyncio.Lock  # held while a large body is parsed
 
     def visible(self, caller: Caller) -> list[str]:
@@ -80,6 +81,7 @@ class Services:
         self.searches.close()
         self.embeddings.close()
         self.threads.close()
+        self.slow.close()
         self.changes.close(grace_s)
         self.recall.close()
         self.collections.close()
@@ -117,5 +119,10 @@ def services_of(request: Request) -> Services:
 
 
 def json_response(content: Any, status: int = 200) -> Response:
-    """Return `content` (records, mappings, numpy arrays) as JSON."""
-    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), status, media_type="application/json")
+    """Return a small `content` (records, mappings, numpy arrays) as JSON."""
+    return Response(orjson.dumps(content, option=OPTIONS), status, media_type=JSON)
+
+
+async def json_answer(content: Any) -> Response:
+    """Return `content` of any size, counted by `spend_answer_bytes`, as JSON."""
+    return Response(await dump_answer(content), media_type=JSON)

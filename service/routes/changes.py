@@ -11,12 +11,12 @@ from indexer.building.document_changes import CollectionChange
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.records import document_from
 from retrieval.errors import BadDocument, InputError, TooLarge
+from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.types import Document, FieldType
 from service.config.api_keys import Role
 from service.http.problems import render
-from service.queues.change_queue import document_bytes
-from service.queues.search_queue import check_maximum
+from service.queues.search_limits import check_maximum
 from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.collections import details
 from service.routes.search import Name

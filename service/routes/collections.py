@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from sys import getsizeof
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,13 +13,15 @@ from fastapi import APIRouter, Query, Request, Response
 from indexer.building.document_changes import matching_rows
 from indexer.maintenance.rollback import log_entries
 from retrieval.errors import CollectionNotFound
+from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.metadata.given import shown_metadata
 from retrieval.search.overview import countable_fields, field_values, overview, project
 from retrieval.search.searcher import Searcher
 from retrieval.types import Document
+from retrieval.util.work_budget import spend_answer_bytes
 from service.config.api_keys import Role
-from service.queues.search_queue import check_maximum
-from service.routes.base import Services, authorized, json_response
+from service.queues.search_limits import check_maximum
+from service.routes.base import Services, authorized, json_answer, json_response
 from service.routes.search import Name
 from service.runtime.encoder_registry import shown_name
 from service.schemas.collections import CollectionDetails, CollectionsAnswer, DocumentAnswer, DocumentsAnswer
@@ -58,7 +61,9 @@ async def documents(
     """
     services = authorized(request, Role.READ, name)
     check_maximum("the filter's characters", len(filter), services.settings.limits.filter_characters)
-    return json_response(await services.threads.run(_page, services, name, id, filter, slice(offset, offset + limit)))
+    return await json_answer(
+        await services.threads.run(_page, services, name, id, filter, slice(offset, offset + limit))
+    )
 
 
 @router.get("/{name}/documents/{document_id:path}", response_model=DocumentAnswer, summary="One document")
@@ -114,6 +119,7 @@ def _page(services: Services, name: str, document_id: str | None, expression: st
         if document_id is not None:
             rows = rows[rows == searcher.reader.find(document_id)]
         found = searcher.reader.documents(rows[page])
+    spend_answer_bytes(sum(map(document_bytes, found)))
     return {"documents": list(map(_shown, found)), "total": len(rows)}
 
 
@@ -137,19 +143,20 @@ async def collection_overview(name: Name, request: Request) -> Response:
     Each field comes with its most frequent values or its extremes; generations come newest first.
     """
     services = authorized(request, Role.READ, name)
-    return json_response(await services.threads.run(_overview, services, name))
+    return await json_answer(await services.slow.run(_overview, services, name))
 
 
 @router.get("/{name}/projection", response_model=ProjectionAnswer, summary="A map of the vectors")
 async def projection(name: Name, request: Request) -> Response:
     """Return a sample of the passages on the first two principal components."""
     services = authorized(request, Role.READ, name)
-    return json_response(await services.threads.run(_projection, services, name))
+    return await json_answer(await services.slow.run(_projection, services, name))
 
 
 def _overview(services: Services, name: str) -> dict[str, object]:
     with services.collections.lease(name) as searcher:
         fields = overview(searcher.reader)
+    spend_answer_bytes(sum(getsizeof(count.value) for field in fields for count in field.values))
     generations = [
         {
             "generation": entry.generation,
@@ -169,13 +176,14 @@ def _projection(services: Services, name: str) -> dict[str, object]:
         reader = searcher.reader
         found = project(reader)
         documents = reader.document_of[found.rows]
-        shown = reader.documents(documents)
+        ids, titles = reader.ids(documents), reader.titles(documents)
+        spend_answer_bytes(sum(map(getsizeof, (*ids, *titles))))
         colour_fields = countable_fields(reader)[:MAX_COLOUR_FIELDS]
         fields = {field: field_values(reader, field, documents) for field in colour_fields}
     return {
         "generation": reader.manifest.generation,
-        "ids": [document.id for document in shown],
-        "titles": [document.title or document.id for document in shown],
+        "ids": ids,
+        "titles": [title or id_ for id_, title in zip(ids, titles, strict=True)],
         "x": found.x.tolist(),
         "y": found.y.tolist(),
         "explained": found.explained,

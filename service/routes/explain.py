@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request, Response
 from retrieval.search.request import checked
 from retrieval.types import Mode, SearchRequest
 from service.config.api_keys import Role
-from service.queues.search_queue import check_limits
-from service.routes.base import JsonRoute, Services, authorized, json_response
+from service.queues.search_limits import check_limits
+from service.routes.base import JsonRoute, Services, authorized, json_answer
 from service.routes.search import Name
 from service.schemas.pages import AttentionAnswer, AttentionBody, ExplainBody
 from service.schemas.search import ExplanationAnswer
@@ -20,14 +20,14 @@ router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"], route_clas
 async def explain(name: Name, body: ExplainBody, request: Request) -> Response:
     """Return the document's scores for the query, divided among the words."""
     services = authorized(request, Role.READ, name)
-    return json_response(await services.threads.run(_explain, services, name, body))
+    return await json_answer(await services.slow.run(_explain, services, name, body))
 
 
 @router.post("/attention", response_model=AttentionAnswer, summary="The encoder's self-attention")
 async def attention(name: Name, body: AttentionBody, request: Request) -> Response:
     """Return one layer's attention over the query or the passage, by word."""
     services = authorized(request, Role.READ, name)
-    return json_response(await services.threads.run(_attention, services, name, body))
+    return await json_answer(await services.slow.run(_attention, services, name, body))
 
 
 def _explain(services: Services, name: str, body: ExplainBody) -> object:

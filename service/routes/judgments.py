@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from retrieval.index.collection.judgments import Judgment, judge, read_judgments
 from retrieval.metrics.files import beir_qrels_lines, trec_qrels_lines
 from retrieval.search.evaluated.judged_modes import measure_modes, qrels_of, topics_lines
+from retrieval.util.work_budget import uncounted_answers
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.search import Name
@@ -37,7 +38,7 @@ async def put_judgment(name: Name, body: JudgmentBody, request: Request) -> Resp
 async def measures(name: Name, request: Request) -> Response:
     """Return nDCG@10 of each mode, and the judged share of the first ten hits."""
     services = authorized(request, Role.READ, name)
-    return json_response(await services.threads.run(_measures, services, name))
+    return json_response(await services.slow.run(_measures, services, name))
 
 
 @router.get("/queries.jsonl", response_class=Response, responses=TEXT, summary="Judged queries (BEIR)")
@@ -71,7 +72,7 @@ def _judge(services: Services, name: str, body: JudgmentBody) -> tuple[Judgment,
 
 def _measures(services: Services, name: str) -> dict[str, object]:
     judgments = read_judgments(services.collections.path(name))
-    with services.collections.lease(name) as searcher:
+    with services.collections.lease(name) as searcher, uncounted_answers():
         modes = searcher.reader.modes
         found = measure_modes(searcher.search_many, judgments, modes) if judgments else []
     return {"queries": len({judgment.query for judgment in judgments}), "judgments": len(judgments), "modes": found}

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Request, Response
 
 from retrieval.errors import EmptyInput, InputError, TooLarge
 from retrieval.types import Vectors
+from retrieval.util.work_budget import NUMBER_BYTES, spend_answer_bytes
 from service.config.api_keys import Role
 from service.config.settings import RequestLimits
 from service.http.problems import OPENAI
 from service.queues.embedding_queue import EmbeddingRequest, EmbeddingResult
-from service.routes.base import JsonRoute, authorized, json_response
+from service.routes.base import JsonRoute, authorized, json_answer, json_response
 from service.runtime.encoder_registry import shown_name
 from service.schemas.openai import EmbeddingsAnswer, EmbeddingsBody, ModelAnswer, ModelsAnswer
 
@@ -36,7 +37,8 @@ async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
     encoder = services.encoders.resolve(body.model)
     found = await services.embeddings.embed(EmbeddingRequest(encoder, texts, queries=body.input_type == "query"))
     vectors = shortened(found.vectors, body.dimensions)
-    return json_response(_content(found, vectors, body))
+    spend_answer_bytes(vectors.size * NUMBER_BYTES)
+    return await json_answer(_content(found, vectors, body))
 
 
 @router.get("/models", response_model=ModelsAnswer, summary="All encoders (OpenAI)")

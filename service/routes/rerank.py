@@ -104,7 +104,7 @@ async def _spans(request: Request, body: RerankBody, texts: Sequence[str]) -> li
         spans = CosineExplainer(encoder).spans(body.query, texts, max_spans=options.max_spans or DEFAULT_SPANS)
         return [[span for span in group if span.score >= options.threshold] for group in spans]
 
-    return await services.threads.run(explained)
+    return await services.slow.run(explained)
 
 
 async def _rank(request: Request, query: str, texts: tuple[str, ...], *, raw: bool) -> list[RankedText]:

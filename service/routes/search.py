@@ -7,10 +7,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from retrieval.errors import TooLarge
 from retrieval.types import Mode, SearchRequest
 from service.config.api_keys import Role
-from service.routes.base import JsonRoute, authorized, json_response
+from service.routes.base import JsonRoute, authorized, json_answer
 from service.schemas.search import (
     BatchAnswer,
     BatchBody,
@@ -45,20 +44,17 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
     a time.
     """
     services = authorized(request, Role.READ, name)
-    limits, hits = services.settings.limits, sum(search.k for search in body.searches)
-    if len(body.searches) > limits.batch:
-        raise TooLarge(f"{len(body.searches):,} searches are over the limit of {limits.batch:,}; send them in parts")
-    if hits > limits.depth:
-        raise TooLarge(f"the searches ask for {hits:,} hits, over the limit of {limits.depth:,}; lower k")
+    searches = [to_request(search.query, search) for search in body.searches]
+    services.searches.check_total(name, searches)
     slots = asyncio.Semaphore(services.searches.max_concurrent)
 
-    async def run(position: int, search: SearchBody) -> object:
+    async def run(position: int, search: SearchRequest) -> object:
         async with slots:
-            return await services.searches.search(name, to_request(search.query, search), admitted=position > 0)
+            return await services.searches.search(name, search, admitted=position > 0)
 
-    tasks = [asyncio.create_task(run(*item)) for item in enumerate(body.searches)]
+    tasks = [asyncio.create_task(run(*item)) for item in enumerate(searches)]
     try:
-        return json_response({"results": await asyncio.gather(*tasks)})
+        return await json_answer({"results": await asyncio.gather(*tasks)})
     finally:
         for task in tasks:
             task.cancel()
@@ -68,7 +64,7 @@ async def _search(name: str, search_request: SearchRequest, request: Request) ->
     request.state.query = search_request.query
     result = await authorized(request, Role.READ, name).searches.search(name, search_request)
     request.state.timings = result.timings_ms
-    return json_response(result)
+    return await json_answer(result)
 
 
 def to_request(query: str, options: SearchOptionFields) -> SearchRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,17 @@ from fastapi import APIRouter, Request, Response
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, TooLarge
 from retrieval.util.cores import cores
+from retrieval.util.work_budget import NUMBER_BYTES, checkpoint, spend_answer_bytes
 from service.config.api_keys import Role
 from service.http.problems import TEI
 from service.queues.embedding_queue import EmbeddingRequest
-from service.routes.base import JsonRoute, Services, authorized, json_response, services_of
+from service.routes.base import JsonRoute, Services, authorized, json_answer, json_response, services_of
 from service.routes.openai import checked_texts, shortened
 from service.runtime.encoder_registry import shown_name
 from service.schemas.problems import HealthAnswer
 from service.schemas.tei import EmbedBody, InfoAnswer, SimilarityBody, TokenAnswer, TokenizeBody, Truncation
+
+TOKEN_BYTES = 90  # of a token in an answer; a character is at most a token
 
 
 class TeiRoute(JsonRoute):
@@ -37,7 +41,9 @@ async def embed(body: EmbedBody, request: Request) -> Response:
     embedding_request = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(body.prompt_name))
     await _refuse_cuts(services, embedding_request, body)
     found = await services.embeddings.embed(embedding_request)
-    return json_response(list(shortened(found.vectors, body.dimensions)))
+    vectors = shortened(found.vectors, body.dimensions)
+    spend_answer_bytes(vectors.size * NUMBER_BYTES)
+    return await json_answer(list(vectors))
 
 
 @router.post("/", include_in_schema=False)  # the OpenAPI document has the page at this path
@@ -53,7 +59,7 @@ async def embed_all(body: EmbedBody, request: Request) -> Response:
     texts = checked_texts(body.inputs, services.settings.limits)
     embedding_request = EmbeddingRequest(services.encoders.resolve(""), texts, queries=_is_query(body.prompt_name))
     await _refuse_cuts(services, embedding_request, body)
-    return json_response(await services.embeddings.states(embedding_request))
+    return await json_answer(await services.embeddings.states(embedding_request))
 
 
 @router.post("/similarity", response_model=list[float], summary="Compare one text with others (TEI)")
@@ -81,7 +87,7 @@ async def tokenize(body: TokenizeBody, request: Request) -> Response:
     encoder = await services.threads.run(services.encoders.get, services.encoders.resolve(""))
     prompt = _prompt(encoder, body.prompt_name)
     prompted = [prompt + text for text in texts]
-    return json_response(await services.threads.run(_tokens, encoder, prompted, body.add_special_tokens))
+    return await json_answer(await services.slow.run(_tokens, encoder, prompted, body.add_special_tokens))
 
 
 @router.get("/info", response_model=InfoAnswer, summary="The encoder and the limits (TEI)")
@@ -136,15 +142,23 @@ async def _refuse_cuts(services: Services, embedding_request: EmbeddingRequest, 
     if options.truncate is not False and not left:
         return
     encoder = await services.threads.run(services.encoders.get, embedding_request.encoder)
-    spans = encoder.tokenizer.spans
-    longest = await services.threads.run(lambda: max(len(spans(text)) for text in embedding_request.texts))
+    longest = await services.slow.run(_most_tokens, encoder, embedding_request.texts)
     if longest > encoder.tokenizer.max_tokens:
         why = "only the end of a text can be removed" if left else "truncate is false"
         maximum = encoder.tokenizer.max_tokens
         raise TooLarge(f"a text has {longest:,} tokens, more than the {maximum:,} that the encoder reads, and {why}")
 
 
+def _most_tokens(encoder: SentenceEncoder, texts: Sequence[str]) -> int:
+    longest = 0
+    for text in texts:
+        checkpoint()
+        longest = max(longest, len(encoder.tokenizer.spans(text)))
+    return longest
+
+
 def _tokens(encoder: SentenceEncoder, texts: list[str], special: bool) -> list[list[dict[str, Any]]]:
+    spend_answer_bytes(TOKEN_BYTES * sum(map(len, texts)))
     return [
         [
             {"id": token, "text": piece, "special": False, "start": start, "stop": stop}

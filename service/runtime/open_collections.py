@@ -26,6 +26,7 @@ from retrieval.index.collection.index_reader import manifest_stamp
 from retrieval.index.storage.manifest import MANIFEST
 from retrieval.search.searcher import Searcher
 from retrieval.types import Schema
+from retrieval.util.work_budget import WorkBudget
 from service.observability.logs import LOGGER
 
 RETRY_S = 30.0  # until the next attempt to open a generation that failed
@@ -104,8 +105,11 @@ class OpenCollections:
                 served.searcher.close()
 
     def refresh(self) -> None:
-        """Open new and changed collections, close removed ones.  Blocks."""
-        with self._refreshing:
+        """Open new and changed collections, close removed ones.  Blocks.
+
+        The end of the request that changed a collection does not cancel this.
+        """
+        with self._refreshing, WorkBudget().applied():
             found = self._on_disk()
             for name, path in found.items():
                 self._refresh_one(name, path)
@@ -119,7 +123,8 @@ class OpenCollections:
         path = self.root / name
         if is_collection(path):
             raise CollectionExists(f"a collection {name!r} exists already; choose another name")
-        create_collection(path, encoder(), schema=schema)
+        with WorkBudget().applied():  # a request that ends leaves no half of a collection
+            create_collection(path, encoder(), schema=schema)
         self.refresh()
 
     def drop(self, name: str) -> None:

@@ -23,7 +23,10 @@ def _whole(value: object) -> object:
 
 
 def items(maximum: int) -> Any:
-    """Return the bound of a list or an object; its validation stops at the first wrong item."""
+    """Return the bound of a list or an object.
+
+    Its validation stops at the first wrong item.
+    """
     return Field(max_length=maximum, fail_fast=True)
 
 

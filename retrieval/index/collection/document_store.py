@@ -10,7 +10,9 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from enum import IntEnum
+from itertools import chain
 from pathlib import Path
+from sys import getsizeof
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -23,9 +25,12 @@ from retrieval.index.storage.checksums import CheckedFile
 from retrieval.types import Document, Metadata, Passage, Rows, Schema
 from retrieval.util.arrays import segment_of_row
 from retrieval.util.files import Files, writing
+from retrieval.util.work_budget import check_answer_bytes
 
 BATCH_BYTES = 1 << 20  # of text; a look-up checks and reads a whole batch
 BATCH_ROWS = 1 << 14
+DOCUMENT_BYTES = 200  # of a document without its parts
+FEW_DOCUMENTS = 16  # are read without a look at their sizes
 _TAIL_BYTES = 10  # at the end of a file: length of the footer (4), magic (6)
 
 GIVEN = "given"  # the column of `Document.given`; a file without it comes from before, and has empty texts there
@@ -204,10 +209,19 @@ class TableReader:
         """Return the cells of some columns, each in the order of `rows`."""
         if not names:  # a table without columns has no batches
             return []
-        numbers = segment_of_row(rows, self._first_rows)
-        inside = (rows - self._first_rows[numbers]).tolist()
-        positions = list(zip(numbers.tolist(), inside, strict=True))
+        positions = self._positions(rows)
         return [self._cells(name, positions) for name in names]
+
+    def text_bytes(self, rows: Rows) -> int:
+        """Return the bytes of the texts and lists of texts in `rows`; do not read them."""
+        names = [field.name for field in self.schema if _is_text(field.type)]
+        positions = self._positions(rows) if names else []
+        return sum(_text_bytes(self._column(number, name)[row]) for name in names for number, row in positions)
+
+    def _positions(self, rows: Rows) -> list[tuple[int, int]]:
+        """Return the batch of each row, and the row in the batch."""
+        numbers = segment_of_row(rows, self._first_rows)
+        return list(zip(numbers.tolist(), (rows - self._first_rows[numbers]).tolist(), strict=True))
 
     def _cells(self, name: str, positions: Sequence[tuple[int, int]]) -> list[Any]:
         """Return the cells of a column at (batch, row in the batch)."""
@@ -223,13 +237,28 @@ class TableReader:
         return self._columns[number, name]
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_list(kind))
+
+
+def _text_bytes(cell: pa.Scalar) -> int:
+    if not cell.is_valid:
+        return 0
+    return int(cell.values.nbytes if pa.types.is_list(cell.type) else cell.as_buffer().size)
+
+
 def _is_plain(kind: pa.DataType) -> bool:
     """Check whether Arrow's own Python values are right: for text and whole numbers."""
     return bool(pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_unsigned_integer(kind))
 
 
 def read_documents(documents: TableReader, metadata: TableReader, rows: Rows) -> list[Document]:
-    """Return the documents of `rows`, in that order."""
+    """Return the documents of `rows`, in that order.
+
+    Raises TooLarge if many documents together do not fit into the answer of the running request.
+    """
+    if len(rows) > FEW_DOCUMENTS:
+        check_answer_bytes(lambda: documents.text_bytes(rows) + metadata.text_bytes(rows))
     names = [name for name in _DOCUMENTS.names if name in documents.schema.names]
     cells = zip(zip(*documents.values(names, rows), strict=True), _read_metadata(metadata, rows), strict=True)
     return [Document(**dict(zip(names, texts, strict=True)), metadata=values) for texts, values in cells]
@@ -242,6 +271,18 @@ def _read_metadata(table: TableReader, rows: Rows) -> list[Metadata]:
         {name: column[index] for name, column in zip(names, columns, strict=True) if column[index] is not None}
         for index in range(len(rows))
     ]
+
+
+def document_bytes(document: Document) -> int:
+    """Estimate the memory that a document takes.
+
+    Its part of an answer takes about as much.
+    """
+    metadata = document.metadata
+    items = chain.from_iterable(value for value in metadata.values() if isinstance(value, tuple))
+    texts = (document.id, document.title, document.text, document.given)
+    parts = chain(texts, (metadata,), metadata, metadata.values(), items)
+    return DOCUMENT_BYTES + sum(map(getsizeof, parts))
 
 
 def read_passages(table: TableReader, rows: Rows) -> list[Passage]:

@@ -121,6 +121,10 @@ class IndexReader:
         """Return ids of documents in the order of `document_rows`."""
         return _gather(self.segments, self._document_starts, document_rows, Segment.ids)
 
+    def titles(self, document_rows: ArrayLike) -> list[str]:
+        """Return titles of documents in the order of `document_rows`."""
+        return _gather(self.segments, self._document_starts, document_rows, Segment.titles)
+
     def passages(self, rows: ArrayLike) -> list[Passage]:
         """Return passages in the order of `rows`."""
         return _gather(self.segments, self._row_starts, rows, Segment.passages)

@@ -19,6 +19,7 @@ JUDGMENTS = "judgments.json"
 JUDGMENTS_LOCK = "judgments.lock"
 GRADES = range(4)
 MAX_JUDGMENTS = 100_000  # each judgment rewrites the file
+MAX_BYTES = 16 << 20  # of the file
 WAIT_S = 5.0
 
 
@@ -81,5 +82,8 @@ def judge(collection: Path, query: str, document: str, grade: int | None) -> tup
         if len(known) > MAX_JUDGMENTS:
             raise InputError(f"{MAX_JUDGMENTS:,} judgments are the limit; download them and start a new file")
         judgments = tuple(known.values())
-        replace_atomically(collection / JUDGMENTS, encode_judgments(judgments))
+        content = encode_judgments(judgments)
+        if len(content) > MAX_BYTES and grade is not None:
+            raise InputError(f"{MAX_BYTES:,} bytes of judgments are the limit; download them and start a new file")
+        replace_atomically(collection / JUDGMENTS, content)
     return judgments

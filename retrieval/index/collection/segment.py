@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from retrieval.index.collection.document_store import (
     Keys,
     SegmentTable,
     TableReader,
+    document_bytes,
     passage_text,
     read_documents,
     read_passages,
@@ -167,7 +167,7 @@ class Segment:
         """Return documents in the order of `rows`; a page of hits is cached."""
         if len(rows) > _PAGE_ROWS:
             return self._read_documents(rows)
-        return self._documents.get_all(rows.tolist(), self._read_documents, _size_bytes)
+        return self._documents.get_all(rows.tolist(), self._read_documents, document_bytes)
 
     def _read_documents(self, rows: Sequence[int] | Rows) -> list[Document]:
         rows = np.asarray(rows, np.int64)
@@ -176,6 +176,10 @@ class Segment:
     def ids(self, rows: Rows) -> list[str]:
         """Return ids of documents in the order of `rows`."""
         return self._tables[SegmentTable.DOCUMENTS].values(["id"], rows)[0]
+
+    def titles(self, rows: Rows) -> list[str]:
+        """Return titles of documents in the order of `rows`."""
+        return self._tables[SegmentTable.DOCUMENTS].values(["title"], rows)[0]
 
     def passages(self, rows: Rows) -> list[Passage]:
         """Return passages in the order of `rows`; a page of hits is cached."""
@@ -223,7 +227,3 @@ class Segment:
         """Check all files against their digests.  Raises CorruptCollection."""
         for file in (*self._files.values(), *self._ann_index):
             file.require()
-
-
-def _size_bytes(document: Document) -> int:
-    return sum(map(sys.getsizeof, (document.text, document.title, document.metadata, document.given)))

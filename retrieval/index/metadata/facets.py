@@ -38,7 +38,7 @@ def count_values(column: pa.ChunkedArray, matching: Bitmap, *, limit: int = MAX_
 
 
 def most_frequent(counted: pa.Table, limit: int) -> tuple[FacetCount, ...]:
-    """Return the first values of a table of `value_counts`, as `count_values` orders them."""
+    """Return the first values of a `value_counts` table, as `count_values` does."""
     order = pc.select_k_unstable(counted, limit, sort_keys=[("count", "descending"), ("value", "ascending")])
     top = counted.take(order)
     values = top["value"]

@@ -36,6 +36,7 @@ from retrieval.index.metadata.filter_parser import (
     parse_moment,
 )
 from retrieval.types import Bitmap, FieldType, Schema
+from retrieval.util.work_budget import checkpoint
 
 _ORDERED = frozenset({FieldType.STRING, FieldType.NUMBER, FieldType.DATE})
 _EXPECTED = {
@@ -68,6 +69,7 @@ class Filter:
             case Disjunction(operands):
                 return reduce(np.logical_or, (self._matches(each, column, n) for each in operands))
             case _:
+                checkpoint()
                 chunks = [_condition(node, self.schema[node.field], chunk) for chunk in column(node.field).chunks]
                 found = np.concatenate(chunks) if chunks else np.zeros(0, dtype=bool)
                 if len(found) != n:

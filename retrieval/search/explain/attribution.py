@@ -7,7 +7,7 @@ are not such sums.  For them, the explainer leaves out each word once and report
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadQuery
 from retrieval.search.explain.word_alignment import SPECIAL, AlignedWord, AlignedWords, TextPart, align_words, joined
 from retrieval.types import DenseExplanation, Span, Vectors, WordPart
+from retrieval.util.work_budget import NUMBER_BYTES, checkpoint, spend_answer_bytes, uncounted_answers
 
 LEAVE_ONE_OUT_NOTE = (
     "This encoder's vectors are not sums over words, so no word has an exact share. The numbers say how much the score "
@@ -50,17 +51,23 @@ class CosineExplainer:
         self, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]
     ) -> list[DenseExplanation]:
         """Explain the cosine of the query with each passage, given in its parts."""
+        return list(self._explained(query, passages, scores))
+
+    def _explained(
+        self, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]
+    ) -> Iterator[DenseExplanation]:
         inspector = self._encoder.inspector
         if inspector is not None and inspector.sums_tokens:
             return self._token_pairs(inspector, query, passages, scores)
-        return [self._leave_one_out(query, parts, score) for parts, score in zip(passages, scores, strict=True)]
+        return (self._leave_one_out(query, parts, score) for parts, score in zip(passages, scores, strict=True))
 
     def spans(self, query: str, texts: Sequence[str], max_spans: int = MAX_SPANS) -> list[tuple[Span, ...]]:
         """Return the spans of each text that carry most of its cosine, best first."""
         vectors = self._encoder.encode_passages([text or " " for text in texts])
         scores = vectors @ self._encoder.encode_queries([query])[0]
-        explained = self.explain(query, [[TextPart("text", text)] for text in texts], scores.tolist())
-        return [best_spans(each.passage, max_spans) for each in explained]
+        explained = self._explained(query, [[TextPart("text", text)] for text in texts], scores.tolist())
+        with uncounted_answers():
+            return [best_spans(each.passage, max_spans) for each in explained]
 
     def attention(self, parts: Sequence[TextPart], layer: int, *, query: bool = False) -> TextAttention:
         """Return the encoder's own self-attention over one text.
@@ -81,7 +88,10 @@ class CosineExplainer:
         if not 0 <= layer < inspector.layers:
             raise BadQuery(f"layer is {layer}; this encoder has layers 0 to {inspector.layers - 1}")
         prompt = self._prompt(query=query)
-        tokens, weights = inspector.attention(joined("", parts), prompt, layer)
+        text = joined("", parts)
+        length = len(self._encoder.tokenizer.encoding(prompt + text).ids)
+        spend_answer_bytes(NUMBER_BYTES * inspector.num_heads * length**2)
+        tokens, weights = inspector.attention(text, prompt, layer)
         words = align_words(tokens, prompt, parts)
         return TextAttention(
             words.words, inspector.layers, inspector.num_heads, layer, _attention_of_words(words, weights)
@@ -89,15 +99,16 @@ class CosineExplainer:
 
     def _token_pairs(
         self, inspector: Inspector, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]
-    ) -> list[DenseExplanation]:
+    ) -> Iterator[DenseExplanation]:
         query_prompt, passage_prompt = self._prompt(query=True), self._prompt(query=False)
         (query_states,) = inspector.states([query], query_prompt)
         query_words = align_words(query_states.tokens, query_prompt, [TextPart("text", query)])
-        passage_states = inspector.states([joined("", parts) for parts in passages], passage_prompt) if passages else []
-        return [
-            token_pairs(query_states, query_words, states, align_words(states.tokens, passage_prompt, parts), score)
-            for parts, score, states in zip(passages, scores, passage_states, strict=True)
-        ]
+        for parts, score in zip(passages, scores, strict=True):
+            checkpoint()
+            (states,) = inspector.states([joined("", parts)], passage_prompt)
+            words = align_words(states.tokens, passage_prompt, parts)
+            spend_answer_bytes(NUMBER_BYTES * len(query_words.words) * len(words.words))
+            yield token_pairs(query_states, query_words, states, words, score)
 
     def _leave_one_out(self, query: str, parts: Sequence[TextPart], score: float) -> DenseExplanation:
         query_vector = self._encoder.encode_queries([query])[0]

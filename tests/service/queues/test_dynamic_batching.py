@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import BadQuery, Overloaded
+from retrieval.util.work_budget import WorkBudget, checkpoint, spend_answer_bytes, spent_answer_bytes
 from service.queues.dynamic_batching import SHEDDING_SECONDS, SHEDDING_SHARE, Batcher, BatchLimits, LoadShedding
 
 LIMITS = BatchLimits(items=8, cost=100, workers=1)
@@ -332,6 +333,55 @@ def test_on_one_core_the_next_batch_begins_while_answers_are_made() -> None:
         [first] = await submit(batcher, 1)
         assert await asyncio.to_thread(answer_begins.wait, 5)  # nothing else waits: the worker makes the answer itself
         assert await asyncio.gather(first, batcher.submit(2)) == [2, 4]
+        batcher.close()
+
+    asyncio.run(main())
+
+
+def test_work_that_no_caller_waits_for_ends() -> None:
+    begun = threading.Event()
+
+    def run(_items: Sequence[int]) -> list[int]:
+        begun.set()
+        while True:
+            checkpoint()
+
+    async def main() -> None:
+        batcher = batcher_of(run)
+        tasks = await submit(batcher, 1)
+        assert await asyncio.to_thread(begun.wait, 10)
+        tasks[0].cancel()
+        await asyncio.to_thread(batcher.close)  # returns because the batch ends
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_the_second_part_runs_on_the_budget_of_its_caller() -> None:
+    def run(items: Sequence[int]) -> Iterator[int]:
+        for item in items:
+            spend_answer_bytes(item)
+            yield item
+
+    async def spent(batcher: Batcher[int, int], number: int) -> int:
+        with WorkBudget().applied():
+            await batcher.submit(number)
+            return spent_answer_bytes()
+
+    async def main() -> list[int]:
+        batcher = batcher_of(run)
+        found = await asyncio.gather(*(spent(batcher, number) for number in range(5)))
+        batcher.close()
+        return found
+
+    assert asyncio.run(main()) == list(range(5))
+
+
+def test_too_few_answers_fail_the_rest_of_a_batch() -> None:
+    async def main() -> None:
+        batcher = batcher_of(lambda _items: iter([]))
+        (task,) = await submit(batcher, 1)
+        with pytest.raises(ValueError, match="fewer answers"):
+            await task
         batcher.close()
 
     asyncio.run(main())

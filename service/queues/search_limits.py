@@ -1,0 +1,60 @@
+"""Limits of searches: of each search, and of all searches of an HTTP request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from retrieval.errors import BadQuery, TooLarge
+from retrieval.types import SearchRequest
+from service.config.settings import RequestLimits
+
+
+def check_limits(request: SearchRequest, limits: RequestLimits) -> SearchRequest:
+    """Return the request.  Raises BadQuery if it exceeds a limit of the service."""
+    for name, value, maximum in (
+        ("the query's characters", len(request.query), limits.query_characters),
+        ("k", request.k, limits.k),
+        ("offset + k", request.offset + request.k, limits.depth),
+        ("the filter's characters", len(request.filter), limits.filter_characters),
+        ("the number of facets", len(request.facets), limits.facets),
+        ("k with explain", _explained(request), limits.explained),
+        ("k · passages_per_document with highlight", _highlighted(request), limits.explained),
+    ):
+        check_maximum(name, value, maximum)
+    return request
+
+
+def check_total(requests: Sequence[SearchRequest], documents: int, limits: RequestLimits) -> None:
+    """Raise TooLarge if searches of one collection cost too much together."""
+    for what, cost, limit in (
+        ("searches", len(requests), "batch"),
+        ("hits (offset + k)", sum(request.offset + request.k for request in requests), "depth"),
+        ("hits to explain", sum(map(_explained, requests)), "explained"),
+        ("passages to highlight", sum(map(_highlighted, requests)), "explained"),
+        ("values to count for facets", sum(len(set(each.facets)) for each in requests) * documents, "facet_values"),
+    ):
+        maximum = getattr(limits, limit)
+        if cost > maximum:
+            raise TooLarge(
+                f"the request costs {cost:,} {what}, over the limit of {maximum:,} (limits.{limit}); "
+                "ask for less, or send it in parts"
+            )
+
+
+def passages_to_encode(request: SearchRequest) -> int:
+    """Return the number of passages that a search explains or highlights."""
+    return _explained(request) + _highlighted(request)
+
+
+def check_maximum(name: str, value: int, maximum: int) -> None:
+    """Raise BadQuery if the value is greater than `maximum`."""
+    if value > maximum:
+        raise BadQuery(f"{name}: {value:,} is more than this service allows ({maximum:,}); ask for less")
+
+
+def _explained(request: SearchRequest) -> int:
+    return request.k * request.explain
+
+
+def _highlighted(request: SearchRequest) -> int:
+    return request.k * request.passages_per_document * request.highlight

@@ -1,0 +1,65 @@
+"""The budget of a request: cancelled work ends, and answers have a maximum size."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import copy_context
+
+import pytest
+
+from retrieval.errors import TooLarge, WorkCancelled
+from retrieval.util.work_budget import (
+    WorkBudget,
+    check_answer_bytes,
+    checkpoint,
+    spend_answer_bytes,
+    spent_answer_bytes,
+)
+
+
+def test_without_a_budget_nothing_is_limited() -> None:
+    checkpoint()
+    spend_answer_bytes(10**12)
+    check_answer_bytes(lambda: pytest.fail("the size is not needed"))
+
+
+def test_work_ends_with_the_block_of_its_budget() -> None:
+    ended, entered = threading.Event(), threading.Event()
+
+    def work() -> None:
+        entered.set()
+        try:
+            while True:
+                checkpoint()
+        except WorkCancelled:
+            ended.set()
+
+    with WorkBudget().applied():
+        checkpoint()
+        thread = threading.Thread(target=copy_context().run, args=(work,))
+        thread.start()
+        assert entered.wait(10)
+    assert ended.wait(10)
+    thread.join()
+    checkpoint()
+
+
+def test_inner_work_may_outlive_its_caller() -> None:
+    with WorkBudget(is_cancelled=lambda: True).applied():
+        with WorkBudget().applied():
+            checkpoint()
+        with pytest.raises(WorkCancelled):
+            checkpoint()
+
+
+def test_the_parts_of_an_answer_share_its_bytes() -> None:
+    with WorkBudget(100).applied():
+        spend_answer_bytes(60)
+        copy_context().run(spend_answer_bytes, 40)
+        assert spent_answer_bytes() == 100
+        check_answer_bytes(lambda: 0)
+        with pytest.raises(TooLarge, match=r"101 bytes or more, over the limit of 100 \(limits.answer_bytes\)"):
+            spend_answer_bytes(1)
+        with pytest.raises(TooLarge):
+            check_answer_bytes(lambda: 1)
+        assert spent_answer_bytes() == 100
