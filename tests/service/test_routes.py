@@ -232,7 +232,8 @@ def test_page_has_the_weight_of_the_fusion_table(small: Served) -> None:
     found = re.search(r'data-weight="([^"]*)"', page)
     assert found is not None
     weight = FUSIONS[DEFAULT_FUSION].parameters[0]
-    assert json.loads(html.unescape(found[1])) == {"low": weight.low, "high": weight.high, "default": weight.default}
+    expected = {"low": weight.low, "high": weight.high, "default": weight.default, "choices": list(weight.tuned)}
+    assert json.loads(html.unescape(found[1])) == expected
 
 
 def test_client_has_the_options_of_a_search() -> None:
