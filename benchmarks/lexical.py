@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import LexicalWriter, open_lexical
 from retrieval.index.storage.manifest import LEXICAL
@@ -63,7 +64,7 @@ def read(source: Path) -> Texts:
 def build_ours(texts: Texts, folder: Path) -> Built:
     (folder / LEXICAL).mkdir(parents=True)
     keys = np.arange(len(texts.texts), dtype=np.uint64)
-    settings = LexicalSettings()
+    settings = LexicalSettings(stop_words="none")  # as tantivy's analyzer here
     started = time.perf_counter()
     writer = LexicalWriter(folder, settings, None, Files())
     writer.add(keys, texts.titles, texts.texts)
@@ -72,7 +73,7 @@ def build_ours(texts: Texts, folder: Path) -> Built:
     reader: LexicalReader = open_lexical(folder, record, settings, keys, np.ones(len(keys), np.bool_))
 
     def search(query: str, k: int, allowed: np.ndarray | None) -> Sequence[int]:
-        return reader.search(query, k, allowed=allowed).rows.tolist()  # type: ignore[no-any-return]
+        return reader.search(ParsedQuery(query), k, allowed=allowed).rows.tolist()  # type: ignore[no-any-return]
 
     return Built(len(keys) / seconds, sum(each.size_bytes for each in record.files), search)
 

@@ -149,6 +149,13 @@ class Mode(StrEnum):
     HYBRID = "hybrid"
 
 
+class Syntax(StrEnum):
+    """The meaning of quotes and dashes in a query."""
+
+    PLAIN = "plain"  # punctuation
+    OPERATORS = "operators"  # "phrases in quotes" and -excluded words, in lexical and hybrid mode
+
+
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
     """A search, as commands, HTTP routes and Python callers pass it to the searcher.
@@ -161,6 +168,7 @@ class SearchRequest:
     k: int = 10
     offset: int = 0
     mode: Mode | None = None  # None: hybrid if the collection has a lexical index, else dense
+    syntax: Syntax = Syntax.PLAIN
     filter: str = ""
     fusion: str = "convex"  # or "rrf"
     weight: float | None = None
@@ -242,6 +250,7 @@ class LexicalExplanation:
 
     score: float
     terms: tuple[TermPart, ...]
+    stop_words: tuple[str, ...] = ()  # of the query, which the score leaves out
 
 
 @dataclass(frozen=True, slots=True)

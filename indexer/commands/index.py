@@ -133,6 +133,9 @@ class StructureOptions:
     """The lexical index and the vector index."""
 
     language: Annotated[str, _option(SEARCH, "Snowball stemmer for the terms, or none.")] = "english"
+    stop_words: Annotated[
+        str, _option(SEARCH, "Words that queries leave out: those of the language, none, or those of a file.")
+    ] = "language"
     k1: Annotated[float, _option(SEARCH, "BM25: weight of a term's repetition.")] = 1.5
     b: Annotated[float, _option(SEARCH, "BM25: penalty for the length of a passage, 0 to 1.")] = 0.75
     title_weight: Annotated[float, _option(SEARCH, "How many times a term in the title counts.")] = 1.0
@@ -142,9 +145,13 @@ class StructureOptions:
     keep: Annotated[str, _option(SEARCH, "Storage of vectors: float16 or float32.")] = "float16"
 
     def lexical(self) -> LexicalSettings:
+        from retrieval.index.lexical.stop_words import read_stop_words
         from retrieval.index.storage.settings import LexicalSettings
 
-        return LexicalSettings(language=self.language, k1=self.k1, b=self.b, title_weight=self.title_weight)
+        words = self.stop_words if self.stop_words in ("language", "none") else read_stop_words(Path(self.stop_words))
+        return LexicalSettings(
+            language=self.language, k1=self.k1, b=self.b, title_weight=self.title_weight, stop_words=words
+        )
 
     def vectors(self) -> VectorSettings:
         from retrieval.index.storage.settings import VectorSettings

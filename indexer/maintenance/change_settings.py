@@ -23,7 +23,7 @@ from retrieval.util.files import Files
 class SettingsChange:
     """Settings to change, by name; the other settings stay."""
 
-    lexical: Mapping[str, float] = field(default_factory=dict)
+    lexical: Mapping[str, Any] = field(default_factory=dict)
     search: SearchDefaults | None = None
 
 
@@ -58,15 +58,14 @@ def _changed(settings: CollectionSettings, change: SettingsChange) -> Collection
             f"the collection has no lexical index, so {', '.join(change.lexical)} cannot be set; "
             "index into a new directory to get one"
         )
-    changes: dict[str, Any] = dict(change.lexical)
-    return replace(settings, search=search, lexical=replace(settings.lexical, **changes))
+    return replace(settings, search=search, lexical=replace(settings.lexical, **change.lexical))
 
 
 def _lexical_index(
     collection: Path, current: Manifest, settings: CollectionSettings, files: Files
 ) -> LexicalRecord | None:
     before, after = current.settings.lexical, settings.lexical
-    if after is None or (before and replace(before, k1=after.k1, b=after.b) == after):  # k1 and b act at search time
+    if after is None or (before and before.same_postings(after)):
         return current.lexical
     segments = open_base_segments(collection, current.segments)
     return write_lexical_index(collection, segments, settings.lexical, None, files)

@@ -51,7 +51,8 @@ def evaluation_json(evaluation: Evaluation, provenance: RunProvenance | None, se
 def provenance_json(provenance: RunProvenance | None) -> dict[str, Any]:
     """Return the provenance of a run as JSON; every field is null for a run file."""
     if provenance is None:
-        return dict.fromkeys(("documents", "collection", "generation", "encoder", "fingerprint", "mode", "settings"))
+        names = ("documents", "collection", "generation", "encoder", "fingerprint", "mode", "syntax", "settings")
+        return dict.fromkeys(names)
     return {
         "documents": provenance.documents,
         "collection": provenance.collection,
@@ -59,6 +60,7 @@ def provenance_json(provenance: RunProvenance | None) -> dict[str, Any]:
         "encoder": provenance.encoder.name,
         "fingerprint": asdict(provenance.encoder),
         "mode": provenance.mode,
+        "syntax": provenance.syntax,
         "settings": provenance.settings,
     }
 
@@ -208,6 +210,7 @@ def _title(evaluation: Evaluation, provenance: RunProvenance | None) -> str:
         f"generation {provenance.generation}",
         f"{provenance.documents:,} documents",
         provenance.mode + settings,
+        f"query syntax {provenance.syntax}",
         provenance.encoder.name,
     )
     return " · ".join(parts)

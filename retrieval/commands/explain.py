@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.options import CollectionArgument, named_mode
+from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def explain(
         str, typer.Argument(help="Id of any document, also of one that the search does not find.", metavar="ID")
     ],
     mode: Annotated[str, typer.Option(help="Score to explain: dense, lexical or hybrid.", show_default=False)] = "",
+    syntax: Annotated[str, typer.Option(help="plain or operators, as in a search.")] = "plain",
     encoder: Annotated[
         str,
         typer.Option(
@@ -51,11 +52,11 @@ def explain(
     from retrieval.search.searcher import open_searcher
     from retrieval.types import SearchRequest
 
-    wanted = named_mode(mode)
+    wanted, meaning = named_mode(mode), named_syntax(syntax)
     chosen = load_encoder(encoder) if encoder else None
     with open_searcher(collection, encoder=chosen) as searcher:
         text = checked(SearchRequest(query)).query
-        found = searcher.explain(text, document, wanted)
+        found = searcher.explain(text, document, wanted, syntax=meaning)
         shown = searcher.document(document)
     if as_json:
         print_json({"query": text, "id": document, **asdict(found)})
@@ -79,6 +80,9 @@ def _show(document: Document, found: Explanation) -> None:
     if found.lexical is not None:
         console.print(f"\n[bold]{found.lexical.score:.3f}[/bold]  BM25", highlight=False)
         console.print(_bars("terms", [(term.term, term.score) for term in found.lexical.terms]))
+        if found.lexical.stop_words:
+            left_out = f"left out as stop words: {', '.join(found.lexical.stop_words)}"
+            console.print(left_out, style="dim", markup=False, highlight=False)
 
 
 def _show_dense(console: Console, dense: DenseExplanation) -> None:

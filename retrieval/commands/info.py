@@ -99,7 +99,10 @@ def _show(facts: dict[str, Any]) -> None:
 
 
 def _settings(values: dict[str, Any] | None) -> str:
-    return ", ".join(f"{name} {value}" for name, value in (values or {}).items())
+    shown = {
+        name: f"a list of {len(value)}" if isinstance(value, tuple) else value for name, value in (values or {}).items()
+    }
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def _vectors(segment: dict[str, Any]) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from retrieval.metrics.tasks import TaskSource
-    from retrieval.types import Mode
+    from retrieval.types import Mode, Syntax
+
+E = TypeVar("E", bound=StrEnum)
 
 DATA, STATISTICS = "Queries and judgments", "Statistics"
 
@@ -57,6 +60,18 @@ def named_mode(name: str) -> Mode | None:
     """Return the mode of `--mode`; None if it is empty, wrong usage if it is unknown."""
     from retrieval.types import Mode
 
-    if name and name not in list(Mode):
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(Mode)}", param_hint="--mode")
-    return Mode(name) if name else None
+    return _named(name, Mode, "--mode") if name else None
+
+
+def named_syntax(name: str) -> Syntax:
+    """Return the syntax of `--syntax`; wrong usage if it is unknown."""
+    from retrieval.types import Syntax
+
+    return _named(name, Syntax, "--syntax")
+
+
+def _named(name: str, kind: type[E], option: str) -> E:
+    try:
+        return kind(name)
+    except ValueError:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(kind)}", param_hint=option) from None

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.options import CollectionArgument, named_mode
+from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
-from retrieval.types import SearchRequest
+from retrieval.types import SearchRequest, Syntax
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ class RankingOptions:
     mode: Annotated[
         str, typer.Option(help="dense, lexical or hybrid; default: hybrid; without a lexical index, dense.")
     ] = ""
+    syntax: Annotated[str, typer.Option(help='plain, or operators: "phrases in quotes" and -excluded words.')] = (
+        Syntax.PLAIN.value
+    )
     where: Annotated[
         str, typer.Option("--filter", help='Condition on metadata fields: \'year >= 2019 AND topic IN ["nlp", "ir"]\'.')
     ] = ""
@@ -76,14 +79,14 @@ def search(
 ) -> None:
     """Search a collection.
 
-    In hybrid and lexical mode, a query can have operators: a passage must contain each "quoted phrase", and a document
-    with an -excluded word is left out.
+    The query is plain text: quotes and dashes are punctuation.  With --syntax operators, a passage must contain each
+    "quoted phrase", and a document with an -excluded word is left out; in hybrid and lexical mode.
 
     Examples:
 
       attendex search papers "does aspirin lower the risk of stroke"
 
-      attendex search papers '"boundary layer" -turbulent' --filter 'year >= 1960' --facet author
+      attendex search papers '"boundary layer" -turbulent' --syntax operators --filter 'year >= 1960' --facet author
 
       attendex search papers "wing in a slipstream" -k 3 --mode dense --json
     """
@@ -106,6 +109,7 @@ def _request(query: str, ranking: RankingOptions, answer: AnswerOptions) -> Sear
         k=ranking.k,
         offset=ranking.offset,
         mode=named_mode(ranking.mode),
+        syntax=named_syntax(ranking.syntax),
         filter=ranking.where,
         fusion=ranking.fusion,
         weight=ranking.weight,

@@ -178,6 +178,7 @@ def _provenance_facts(provenance: RunProvenance) -> dict[str, str]:
         "generation": str(provenance.generation),
         "documents": f"{provenance.documents:,}",
         "mode": provenance.mode,
+        "query syntax": provenance.syntax,
         "settings": provenance.settings or "defaults",
     }
     return about | {f"encoder {name}": str(value) for name, value in asdict(provenance.encoder).items()}

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias
 
 from retrieval.metrics.runs import RankedDocuments, RetrievalRun, Topic, make_ranking
-from retrieval.types import EncoderFingerprint, Mode, SearchRequest, SearchResult
+from retrieval.types import EncoderFingerprint, Mode, SearchRequest, SearchResult, Syntax
 
 BATCH = 32  # queries encoded together
 
@@ -26,6 +26,7 @@ class RunProvenance:
     mode: str
     encoder: EncoderFingerprint
     settings: str = ""  # other than the defaults, as "weight=0.7,exact=True"
+    syntax: Syntax = Syntax.PLAIN  # of the queries; among the settings, too, if it is not the default
 
     @property
     def tag(self) -> str:

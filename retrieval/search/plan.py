@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.lexical.phrases import parse_query
+from retrieval.index.lexical.phrases import ParsedQuery, parse_query
 from retrieval.index.metadata.facets import facet_type, sort_type
 from retrieval.index.metadata.filters import known_field
 from retrieval.search.fusion import PassageRanker, SingleRanker
@@ -26,6 +26,7 @@ class Plan:
 
     request: SearchRequest
     mode: Mode
+    query: ParsedQuery
     text: str  # the part of the query that the encoder reads
     allowed: Bitmap | None  # live rows that the filter leaves, (rows,); None: no filter
     weight: DenseWeight | None  # dense share of hybrid fusion; None in the other modes
@@ -43,14 +44,15 @@ def make_plan(
     Hybrid mode uses all of `retrievers`; another mode, the retriever of its name.
     """
     mode = request.mode or default_mode(reader)
-    text = query_text(request.query, mode, reader)
+    query = parse_query(request.query, request.syntax)
+    text = query_text(request, mode, reader)
     _check_fields(request, reader)
     weight = _weight(request, reader, readability, text) if mode is Mode.HYBRID else None
     allowed = reader.matching_documents(request.filter)[reader.document_of] if request.filter.strip() else None
     if mode is Mode.DENSE and not readability.can_encode(text):
         allowed = np.zeros(reader.rows, np.bool_)
     chosen = tuple(each for each in retrievers if mode is Mode.HYBRID or each.name == mode)
-    return Plan(request, mode, text, allowed, weight, chosen)
+    return Plan(request, mode, query, text, allowed, weight, chosen)
 
 
 def open_ranker(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None) -> PassageRanker:
@@ -60,7 +62,7 @@ def open_ranker(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | N
     """
     allowed, lexical = plan.allowed, None
     if plan.mode is not Mode.DENSE and reader.lexical is not None:
-        lexical = reader.lexical.query(plan.request.query, plan.allowed, reader.document_of)
+        lexical = reader.lexical.query(plan.query, plan.allowed, reader.document_of)
         allowed = lexical.allowed
     query = RetrieverQuery(reader, allowed, vector, lexical, plan.request.exact)
     retrievers = [each(query) for each in plan.retrievers]
@@ -79,24 +81,24 @@ def default_mode(reader: IndexReader) -> Mode:
 def text_to_encode(request: SearchRequest, reader: IndexReader) -> str:
     """Return the text that the encoder reads for a request; empty in lexical mode."""
     mode = request.mode or default_mode(reader)
-    return "" if mode is Mode.LEXICAL else _encoded_text(request.query, mode)
+    return "" if mode is Mode.LEXICAL else _encoded_text(request, mode)
 
 
-def query_text(query: str, mode: Mode, reader: IndexReader) -> str:
-    """Return the text that the encoder reads of a query.
+def query_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:
+    """Return the text that the encoder reads of a request's query.
 
     Raises BadQuery when the collection cannot answer the query in that mode.
     """
     if mode is not Mode.DENSE and reader.lexical is None:
         raise BadQuery(f"{reader.name} has no lexical index, so mode {mode} cannot answer; use mode dense")
-    text = _encoded_text(query, mode)
+    text = _encoded_text(request, mode)
     if not text:
         raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
     return text
 
 
-def _encoded_text(query: str, mode: Mode) -> str:
-    return query if mode is Mode.DENSE else parse_query(query).plain
+def _encoded_text(request: SearchRequest, mode: Mode) -> str:
+    return request.query if mode is Mode.DENSE else parse_query(request.query, request.syntax).plain
 
 
 def _weight(request: SearchRequest, reader: IndexReader, readability: Readability, text: str) -> DenseWeight:

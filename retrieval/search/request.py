@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from enum import StrEnum
+from typing import TypeVar
 
 from retrieval.errors import BadQuery
 from retrieval.search.fusion_methods import FUSIONS, PARAMETERS
-from retrieval.types import Mode, SearchRequest
+from retrieval.types import Mode, SearchRequest, Syntax
+
+E = TypeVar("E", bound=StrEnum)
 
 MAX_DEPTH = 10_000  # offset + k
 MAX_QUERY_CHARACTERS = 20_000
@@ -15,7 +19,7 @@ MAX_FACETS = 16
 
 
 def checked(request: SearchRequest) -> SearchRequest:
-    """Return the request with its query stripped and its mode typed.  Raises BadQuery."""
+    """Return the request with its query stripped, mode and syntax typed.  Raises BadQuery."""
     query = request.query.strip()
     _check_query(query)
     _check_page(request)
@@ -24,10 +28,11 @@ def checked(request: SearchRequest) -> SearchRequest:
         raise BadQuery(f"the request has {len(request.facets)} facets; at most {MAX_FACETS} are counted at once")
     if request.min_score is not None and not math.isfinite(request.min_score):
         raise BadQuery(f"min_score is {request.min_score}; give a finite number")
-    mode = _mode(request.mode)
-    if query == request.query and mode is request.mode:  # a checked request comes back as it is
-        return request
-    return replace(request, query=query, mode=mode)
+    mode = None if request.mode is None else _named("mode", request.mode, Mode)
+    syntax = _named("syntax", request.syntax, Syntax)
+    if query == request.query and mode is request.mode and syntax is request.syntax:
+        return request  # a checked request comes back as it is
+    return replace(request, query=query, mode=mode, syntax=syntax)
 
 
 def _check_query(query: str) -> None:
@@ -72,8 +77,8 @@ def _is_text(query: str) -> bool:
     return True
 
 
-def _mode(name: str | None) -> Mode | None:
+def _named(field: str, name: str, kind: type[E]) -> E:
     try:
-        return None if name is None else Mode(name)
+        return kind(name)
     except ValueError:
-        raise BadQuery(f"mode is {name!r}; it is {', '.join(Mode)}") from None
+        raise BadQuery(f"{field} is {name!r}; it is {', '.join(kind)}") from None

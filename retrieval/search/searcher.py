@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
+from retrieval.index.lexical.phrases import parse_query
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
 from retrieval.search.explain.attribution import TextAttention
@@ -29,7 +30,7 @@ from retrieval.search.ranking import DocumentRanking, matching_documents, rank_b
 from retrieval.search.readability import Readability
 from retrieval.search.request import checked
 from retrieval.search.retrievers import RETRIEVERS, RetrieverType
-from retrieval.types import Document, Explanation, FacetCount, Hit, Mode, SearchRequest, SearchResult, Timings
+from retrieval.types import Document, Explanation, FacetCount, Hit, Mode, SearchRequest, SearchResult, Syntax, Timings
 from retrieval.util.work_budget import checkpoint, spend_answer_bytes
 
 
@@ -99,7 +100,7 @@ class Searcher:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
         if request.explain:
-            hits = self._explainer.explain_hits(request.query, plan.text, hits, plan.mode, vector)
+            hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, vector)
         total_ms = encode_ms + _ms_since(started)
         return SearchResult(
             query=request.query,
@@ -118,7 +119,13 @@ class Searcher:
         return self.reader.documents([self.reader.document_row(document_id)])[0]
 
     def explain(
-        self, query: str, document_id: str, mode: Mode | None = None, *, start: int | None = None
+        self,
+        query: str,
+        document_id: str,
+        mode: Mode | None = None,
+        *,
+        syntax: Syntax = Syntax.PLAIN,
+        start: int | None = None,
     ) -> Explanation:
         """Explain a document's score for a query, also if a search does not find it.
 
@@ -126,8 +133,9 @@ class Searcher:
         (lexical mode: BM25).  Raises BadQuery when a search would.
         """
         mode = mode or default_mode(self.reader)
-        text = query_text(query, mode, self.reader)
-        return self._explainer.explain_document(query, text, document_id, mode, start=start)
+        text = query_text(SearchRequest(query, syntax=syntax), mode, self.reader)
+        parsed = parse_query(query, syntax)
+        return self._explainer.explain_document(parsed, text, document_id, mode, start=start)
 
     def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> TextAttention:
         """Return the self-attention over the query or the document's best passage."""
@@ -153,7 +161,7 @@ class Searcher:
     def _highlighted(self, plan: Plan, vector: NDArray[np.float32] | None, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
         lexical = None if plan.mode is Mode.DENSE else self.reader.lexical
         highlighter = Highlighter(lexical, self.encoder if vector is not None else None)
-        return highlighter.highlight(plan.request.query, vector, hits)
+        return highlighter.highlight(plan.query, vector, hits)
 
 
 def open_searcher(

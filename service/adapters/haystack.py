@@ -91,26 +91,32 @@ class AttendexRetriever:
         filters: dict[str, Any] | None = None,
         top_k: int = 10,
         mode: str | None = None,
+        syntax: str | None = None,
     ) -> None:
         self.document_store = document_store
         self.filters = filters
         self.top_k = top_k
         self.mode = mode
+        self.syntax = syntax
 
     @component.output_types(documents=list[Document])
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
         options: dict[str, Any] = {"k": top_k or self.top_k, "filter": to_filter(filters or self.filters)}
-        if self.mode:
-            options["mode"] = self.mode
+        options |= {name: value for name, value in (("mode", self.mode), ("syntax", self.syntax)) if value}
         found = self.document_store.client.search(self.document_store.collection, query, **options)
         return {"documents": [_hit(hit) for hit in found.hits]}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the retriever for a saved pipeline."""
         return default_to_dict(
-            self, document_store=self.document_store.to_dict(), filters=self.filters, top_k=self.top_k, mode=self.mode
+            self,
+            document_store=self.document_store.to_dict(),
+            filters=self.filters,
+            top_k=self.top_k,
+            mode=self.mode,
+            syntax=self.syntax,
         )
 
     @classmethod

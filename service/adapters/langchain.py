@@ -150,6 +150,8 @@ class AttendexVectorStore(VectorStore):
             options["filter"] = kwargs["filter"]
         if mode := kwargs.get("mode", self._mode):
             options["mode"] = mode
+        if kwargs.get("syntax"):
+            options["syntax"] = kwargs["syntax"]
         hits = self._client.search(self._collection, query, **options).hits
         return [(to_document(hit, whole=True), hit.score) for hit in hits]
 

@@ -24,7 +24,7 @@ from service.schemas.collections import (
 from service.schemas.openai import EmbeddingsAnswer
 from service.schemas.problems import ProblemAnswer
 from service.schemas.rerank import CohereAnswer, CohereResult
-from service.schemas.search import BatchAnswer, FusionName, ModeName, SearchAnswer
+from service.schemas.search import BatchAnswer, FusionName, ModeName, SearchAnswer, SyntaxName
 
 T = TypeVar("T")
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -54,6 +54,7 @@ class SearchOptions(TypedDict, total=False):
     k: int
     offset: int
     mode: ModeName
+    syntax: SyntaxName
     filter: str
     fusion: FusionName
     weight: float

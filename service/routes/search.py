@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from retrieval.types import Mode, SearchRequest
+from retrieval.types import Mode, SearchRequest, Syntax
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.schemas.search import (
@@ -74,6 +74,7 @@ def to_request(query: str, options: SearchOptionFields) -> SearchRequest:
         k=options.k,
         offset=options.offset,
         mode=Mode(options.mode) if options.mode else None,
+        syntax=Syntax(options.syntax),
         filter=options.filter,
         fusion=options.fusion,
         weight=options.weight,

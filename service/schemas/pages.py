@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.schemas.base import Answer, RequestBody, Text, WholeNumber, examples
-from service.schemas.search import FacetAnswer, MetadataValue, ModeName, QueryText
+from service.schemas.search import SYNTAX, FacetAnswer, MetadataValue, ModeName, QueryText, SyntaxName
 
 
 class ExplainBody(RequestBody):
@@ -17,6 +17,7 @@ class ExplainBody(RequestBody):
     query: QueryText
     id: Text = Field(min_length=1, description="Any document of the collection, also one that the search did not find.")
     mode: ModeName | None = Field(default=None, description="Mode of the scores; the default is that of a search.")
+    syntax: SyntaxName = Field(default="plain", description=SYNTAX)
     weight: float | None = Field(default=None, ge=0, le=1, description="Accepted, and ignored.")
     start: WholeNumber | None = Field(
         default=None, ge=0, le=1_000_000_000, description="Start of the passage; default: the best passage."

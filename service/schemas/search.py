@@ -55,6 +55,7 @@ class LexicalExplanationAnswer(Answer):
 
     score: float
     terms: list[TermPartAnswer]
+    stop_words: list[str] = Field(default_factory=list, description="Words of the query that the score leaves out.")
 
 
 class ExplanationAnswer(Answer):
@@ -68,6 +69,7 @@ class ExplanationAnswer(Answer):
 
 MetadataValue = str | int | float | bool | datetime | list[str]
 ModeName = Literal["dense", "lexical", "hybrid"]
+SyntaxName = Literal["plain", "operators"]
 
 
 def _not_blank(text: str) -> str:
@@ -87,6 +89,8 @@ QueryText = Annotated[
     AfterValidator(_not_blank),
 ]
 
+
+SYNTAX = 'Meaning of the query: plain text, or with operators: "phrases in quotes" and -excluded words.'
 
 _METHODS = ", ".join(f"`{method.name}` is the {method.description}" for method in FUSIONS.values())
 
@@ -109,6 +113,7 @@ class SearchOptionFields(BaseModel):
     k: WholeNumber = Field(default=10, ge=1, le=10_000, description="Number of documents to return.")
     offset: WholeNumber = Field(default=0, ge=0, le=10_000, description="Number of documents to skip, for paging.")
     mode: ModeName | None = Field(default=None, description="Retrievers; default: hybrid if there is a lexical index.")
+    syntax: SyntaxName = Field(default="plain", description=SYNTAX)
     filter: Text = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
     fusion: FusionName = Field(default=DEFAULT_FUSION, description=f"How hybrid joins the rankings: {_METHODS}.")
     weight: float | None = _parameter("weight", None, "; by default chosen for the collection and the query.")

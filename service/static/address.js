@@ -2,7 +2,9 @@
 
 import { WEIGHT } from "./api.js";
 
-const NAMES = { collection: "c", q: "q", mode: "mode", weight: "w", filter: "f", sort: "sort", page: "p", why: "why" };
+const NAMES = {
+  collection: "c", q: "q", syntax: "syntax", mode: "mode", weight: "w", filter: "f", sort: "sort", page: "p", why: "why",
+};
 const MAX_CHARACTERS = 8_000; // that servers accept; a longer address leaves the query out
 const PAUSE_MS = 300; // browsers limit how often a page changes its address
 
@@ -15,7 +17,8 @@ export function read() {
   const parameters = new URLSearchParams(location.search);
   const state = Object.fromEntries(Object.entries(NAMES).map(([name, short]) => [name, parameters.get(short) || ""]));
   const weight = Number(state.weight) >= WEIGHT.low && Number(state.weight) <= WEIGHT.high ? state.weight : "";
-  return { ...state, weight, page: Math.max(1, Number.parseInt(state.page, 10) || 1) };
+  const syntax = state.syntax === "operators" ? state.syntax : "";
+  return { ...state, syntax, weight, page: Math.max(1, Number.parseInt(state.page, 10) || 1) };
 }
 
 export function query(state) {

@@ -56,8 +56,8 @@ export const api = {
 };
 
 /** The body of a request that explains a hit of the search `request`. */
-export const explainRequest = ({ query, mode, weight }, hit) => ({
-  query, id: hit.id, ...(mode ? { mode } : {}), ...(weight === undefined ? {} : { weight }),
+export const explainRequest = ({ query, syntax, mode, weight }, hit) => ({
+  query, id: hit.id, ...(syntax ? { syntax } : {}), ...(mode ? { mode } : {}), ...(weight === undefined ? {} : { weight }),
   ...(hit.passages.length ? { start: hit.passages[0].start } : {}),
 });
 

@@ -1,4 +1,4 @@
-// The query form: query, modes, weight, filter, order, and the switch for judging.
+// The query form: query, modes, weight, filter, order, and the switches for operators and judging.
 
 import { h } from "./dom.js";
 import { WEIGHT, api } from "./api.js";
@@ -36,6 +36,13 @@ export class QueryForm {
     this.modes = h("div", { class: "segments", role: "radiogroup", "aria-label": "Rank by" });
     const reorder = () => change({ sort: this.sort.value, page: 1 });
     this.sort = h("select", { "aria-label": "Order", onchange: reorder });
+    this.operators = h("input", {
+      type: "checkbox", id: "operators", checked: state.syntax === "operators",
+      onchange: () => change({ syntax: this.operators.checked ? "operators" : "", page: 1 }),
+    });
+    this.operatorsBox = h("label", {
+      class: "switch", for: "operators", title: 'A "phrase in quotes" must occur, and a -word must not',
+    }, this.operators, " Operators");
     const judging = h("input", { type: "checkbox", id: "judging", onchange: () => this.actions.judge(judging) });
     this.more = h("button", {
       type: "button", class: "more", "aria-controls": "options",
@@ -43,7 +50,7 @@ export class QueryForm {
     }, "Options");
     const settings = h("div", { class: "settings" }, this.modes, this.more,
       h("div", { class: "options", id: "options" },
-        this.weightControl(), h("span", { class: "filter" }, this.filter), this.sort,
+        this.weightControl(), h("span", { class: "filter" }, this.filter), this.sort, this.operatorsBox,
         h("label", { class: "switch", for: "judging" }, judging, " Judge")));
     const onsubmit = (event) => {
       event.preventDefault();
@@ -84,7 +91,7 @@ export class QueryForm {
     this.sort.hidden = !sortable.length;
     this.filter.parentElement.hidden = !Object.keys(fields).length;
     this.drawWeight();
-    this.showOptions(Boolean(this.state.filter || this.state.sort || this.state.weight));
+    this.showOptions(Boolean(this.state.filter || this.state.sort || this.state.weight || this.state.syntax));
   }
 
   /** Show the options on a narrow screen, where they are hidden at first. */
@@ -101,6 +108,7 @@ export class QueryForm {
 
   drawWeight() {
     const { mode, weight } = this.state;
+    this.operatorsBox.hidden = mode === "dense" || !this.details.modes.includes("lexical");
     this.weightBox.hidden = mode !== "" || !this.details.modes.includes("hybrid");
     this.weightAuto.hidden = weight === "";
     this.weightText.value = weight === "" ? "auto" : Number(weight).toFixed(2);
@@ -110,6 +118,7 @@ export class QueryForm {
   show() {
     this.box.value = this.state.q;
     this.filter.value = this.state.filter;
+    this.operators.checked = this.state.syntax === "operators";
     if (this.state.weight) this.weight.value = this.state.weight;
     this.drawChoices();
   }

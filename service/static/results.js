@@ -8,9 +8,10 @@ import { card, legend, passageNodes } from "./hits.js";
 export const PAGE_SIZE = 10;
 const FACET_TYPES = ["string", "strings", "boolean", "booleans"];
 const MAX_FACETS = 6;
+const QUOTED = /"[^"]*[\p{L}\p{N}][^"]*"/u;
 
 export class Results {
-  /** `actions`: `turn(page)`, `setFilter(filter)` and `focusQuery()`. */
+  /** `actions`: `turn(page)`, `setFilter(filter)`, `useOperators()` and `focusQuery()`. */
   constructor(state, collection, details, actions) {
     Object.assign(this, { state, collection, details, actions });
     this.result = null;
@@ -70,9 +71,11 @@ export class Results {
     const how = { dense: "by meaning", lexical: "by words", hybrid: both }[mode];
     const empty = !result.hits.length;
     const onclick = () => this.actions.setFilter("");
+    const quoted = mode !== "dense" && !this.request.syntax && QUOTED.test(this.request.query);
     this.live.replaceChildren(
       this.summary(result),
       empty && this.state.filter ? h("button", { type: "button", onclick }, "Search without the filter") : "",
+      quoted ? h("button", { type: "button", onclick: this.actions.useOperators }, "Search for the exact phrase") : "",
       degraded.length ? h("strong", { class: "warn" }, " Answered by words alone: the encoder is overloaded.") : "",
     );
     const parts = `encode ${ms.encode.toFixed(1)}, retrieve ${ms.retrieve.toFixed(1)}, fetch ${ms.fetch.toFixed(1)} ms`;

@@ -33,6 +33,7 @@ class SearchView {
       turn: (page) => this.change({ page, why: "" }, { step: true, focusFirst: true }),
       setFilter: (filter) => this.setFilter(filter),
       focusQuery: () => this.form.box.focus(),
+      useOperators: () => this.useOperators(),
     });
     main.replaceChildren(
       h("h1", { class: "unseen" }, "Search"), this.form.element, this.results.status, this.results.columns);
@@ -65,6 +66,11 @@ class SearchView {
     this.change({ filter, page: 1, why: "" }, { step: true });
   }
 
+  useOperators() {
+    this.change({ syntax: "operators", page: 1, why: "" }, { step: true, focusFirst: true });
+    this.form.show();
+  }
+
   submit() {
     this.typing = false;
     address.finish(this.state);
@@ -82,8 +88,9 @@ class SearchView {
   // --- searching
 
   request() {
-    const { q, mode, weight, filter, sort, page } = this.state;
-    const request = { query: q, k: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE, filter, sort };
+    const { q, syntax, mode, weight, filter, sort, page } = this.state;
+    const offset = (page - 1) * PAGE_SIZE;
+    const request = { query: q, k: PAGE_SIZE, offset, filter, sort, ...(syntax ? { syntax } : {}) };
     if (mode) return { ...request, mode };
     const weighted = weight && this.details.modes.includes("hybrid");
     return weighted ? { ...request, mode: "hybrid", weight: Number(weight) } : request;

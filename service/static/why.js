@@ -183,7 +183,8 @@ function lexicalTab(lexical) {
     lexical.terms.length
       ? h("table", { class: "bars" }, h("tbody", {}, lexical.terms.map((term) =>
           h("tr", {}, h("th", { scope: "row" }, term.term), h("td", {}, h("span", { class: "bar", style: { "--share": `${(100 * Math.max(0, term.score)) / maxScore}%` } })), h("td", { class: "number" }, term.score.toFixed(3))))))
-      : h("p", {}, "The passage has none of the query's words: it was found by its meaning."));
+      : h("p", {}, "The passage has none of the query's words: it was found by its meaning."),
+    lexical.stop_words.length ? h("p", { class: "dim" }, `Left out as stop words: ${lexical.stop_words.join(", ")}.`) : null);
 }
 
 // --- what if: the ranking without some words of the query

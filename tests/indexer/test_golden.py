@@ -21,7 +21,7 @@ from indexer.writing.writer import Writer
 from retrieval.index.collection.judgments import read_judgments
 from retrieval.index.storage.manifest import MANIFEST, encode_manifest, kept_generations, read_manifest
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import EncoderFingerprint, Mode, Passage, SearchRequest, SearchResult, Vectors
+from retrieval.types import EncoderFingerprint, Mode, Passage, SearchRequest, SearchResult, Syntax, Vectors
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 DIMENSION = 16
@@ -87,7 +87,7 @@ def answer(searcher: Searcher, request: dict[str, Any]) -> SearchResult:
     typed = {name: tuple(value) if isinstance(value, list) else value for name, value in request.items()}
     if "mode" in typed:
         typed["mode"] = Mode(typed["mode"])
-    return searcher.search(SearchRequest(**typed))
+    return searcher.search(SearchRequest(**typed, syntax=Syntax.OPERATORS))  # as when the rankings were recorded
 
 
 def check_rankings(searcher: Searcher, generation: int) -> None:

@@ -11,8 +11,7 @@ The analyzer normalizes a text (NFKC unifies half-width and full-width forms and
 Each word has terms.  The first is the word in lower case, stemmed (Snowball) unless it contains digits or signs, with
 the letters that `folding.py` makes equal; version 1 of the analysis folds no letters.  A
 word that is composed like code has its parts as terms, too: `np.matrixNorm` has `np.matrixnorm`, `np`, `matrixnorm`,
-`matrix` and `norm`.  There are no stop words: BM25 gives frequent terms little weight, and a query of frequent terms
-only still has results.
+`matrix` and `norm`.  Stop words have terms, too: only queries leave them out (`stop_words.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -115,9 +115,13 @@ class Analyzer:
         pairs = list(dict.fromkeys((self._term(part), offset) for part, offset in found))
         return WordTerms(tuple(term for term, _ in pairs), tuple(offset for _, offset in pairs), width=starts[-1])
 
-    def terms(self, text: str) -> list[str]:
-        """Return all terms of a text in order.  The terms of recent words are cached."""
-        return [term for word in self.split(text) for term in self._cached_terms(word)]
+    def lower(self, word: str) -> str:
+        """Return a word in lower case, as its language writes it."""
+        return word.lower() if self._folding is None else self._folding.lower(word)
+
+    def terms(self, words: Iterable[str]) -> list[str]:
+        """Return all terms of words from `split`, in order.  Recent words are cached."""
+        return [term for word in words for term in self._cached_terms(word)]
 
     def _cached_terms(self, word: str) -> tuple[str, ...]:
         terms = self._cache.get(word)
@@ -128,7 +132,7 @@ class Analyzer:
 
     def _term(self, part: str) -> str:
         folding = self._folding
-        lowered = (part.lower() if folding is None else folding.lower(part))[:MAX_TERM]
+        lowered = self.lower(part)[:MAX_TERM]
         term = self._stem(lowered) or lowered
         return term if folding is None else folding.fold(term)
 

@@ -1,16 +1,17 @@
-"""Quoted phrases and excluded words: parse a query, and find a phrase in passages."""
+"""Parse a query, with or without operators, and find a phrase in passages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.lexical.postings import Postings
+from retrieval.types import Syntax
 from retrieval.util.arrays import is_member
 
 _OPERATOR = re.compile(r'(?P<minus>(?<!\S)-)?"(?P<quoted>[^"]*)"|(?<!\S)-(?P<word>[^\W\d]\S*)')
@@ -22,18 +23,18 @@ class ParsedQuery:
     """The parts of a query's text."""
 
     plain: str  # ranks the passages: with the phrases, without operators and exclusions
-    phrases: tuple[str, ...]
-    excluded: tuple[str, ...]
+    phrases: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
-@lru_cache(maxsize=256)  # one search parses its query several times
-def parse_query(text: str) -> ParsedQuery:
-    """Parse "phrases in quotes" and -excluded words or -"phrases".
+def parse_query(text: str, syntax: Syntax) -> ParsedQuery:
+    """Return the whole text in plain syntax, or parse its operators.
 
-    A quote without its closing quote, curly quotes, and a dash without a letter after it are plain text.
+    They are "phrases in quotes" and -excluded words or -"phrases".  A quote without its closing quote, curly quotes,
+    and a dash without a letter after it are plain text.
     """
-    if '"' not in text and "-" not in text:
-        return ParsedQuery(" ".join(text.split()), (), ())
+    if syntax is Syntax.PLAIN:
+        return ParsedQuery(text)
     phrases: dict[str, None] = {}
     excluded: dict[str, None] = {}
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from retrieval.errors import BadQuery
 from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.bm25 import CollectionStatistics, LengthNorms, Scorer, TermScores, make_scorer
-from retrieval.index.lexical.phrases import ParsedQuery, parse_query, phrase_passages
+from retrieval.index.lexical.phrases import ParsedQuery, phrase_passages
 from retrieval.index.lexical.postings import LiveRows, LiveSegment, Postings, TermPostings
+from retrieval.index.lexical.stop_words import StopWords
 from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
@@ -89,6 +90,7 @@ class LexicalReader:
     ) -> None:
         self.settings = settings
         self.analyzer = Analyzer(settings.language, settings.analysis)
+        self.stop_words = StopWords(settings, self.analyzer)
         self._rows = LiveRows.of([LiveSegment.locate(segment, keys, live) for segment in segments], len(keys))
         self._num_live = int(np.count_nonzero(self._rows.segment_of >= 0))
         self._total_length = float(self._rows.lengths.sum())
@@ -97,13 +99,13 @@ class LexicalReader:
         self._term_scores: BoundedCache[tuple[object, ...], TermScores] = BoundedCache(_MAX_CACHED_ROWS)
         self._norms_for(self._statistics({}).average_length)  # now, not in the first query
 
-    def statistics(self, query: str) -> CollectionStatistics:
+    def statistics(self, query: ParsedQuery) -> CollectionStatistics:
         """Count the live passages, and those that contain each term of a query."""
         return self._statistics({text: self._indexed_term(text) for text in self._count_terms(query)})
 
     def query(
         self,
-        query: str,
+        query: ParsedQuery,
         allowed: Bitmap | None = None,
         document_of: Rows | None = None,
         statistics: CollectionStatistics | None = None,
@@ -118,31 +120,31 @@ class LexicalReader:
         terms = self._terms(query, statistics)
         return LexicalQuery(terms, self._rows, self._allowed(query, allowed, document_of))
 
-    def search(self, query: str, k: int, *, allowed: Bitmap | None = None) -> Ranking:
+    def search(self, query: ParsedQuery, k: int, *, allowed: Bitmap | None = None) -> Ranking:
         """Return the k best rows, as `LexicalQuery.rank` does."""
         return self.query(query, allowed).rank(k)
 
-    def score(self, query: str, rows: Rows) -> Scores:
+    def score(self, query: ParsedQuery, rows: Rows) -> Scores:
         """Return the BM25 score of each of `rows`; phrases and exclusions do not matter."""
         return LexicalQuery(self._terms(query), self._rows, None).score(rows)
 
-    def matches(self, query: str, allowed: Bitmap | None = None) -> Bitmap:
+    def matches(self, query: ParsedQuery, allowed: Bitmap | None = None) -> Bitmap:
         """Return the rows that `search` returns for an unlimited k: (rows,)."""
         return self.query(query, allowed).matches()
 
-    def term_parts(self, query: str, row: int) -> tuple[TermPart, ...]:
+    def term_parts(self, query: ParsedQuery, row: int) -> tuple[TermPart, ...]:
         """Split the score of a row by the terms of the query, in their order."""
         rows = np.array([row], np.int64)
         terms = self._terms(query)
         return tuple(TermPart(term.text, float(term.score(rows)[0])) for term in terms)
 
-    def telling_terms(self, query: str) -> frozenset[str]:
+    def telling_terms(self, query: ParsedQuery) -> frozenset[str]:
         """Return the terms of a query that are worth highlighting.
 
         They exclude terms in over a quarter of the passages, and single characters of a pair in scripts without spaces.
         If no term remains, they are all terms.
         """
-        words = self.analyzer.split(parse_query(query).plain)
+        words = self.stop_words.divide(query).ranking
         paired = {character for word in words if self.analyzer.analyze_word(word).width == 0 for character in word}
         terms = self._terms(query)
         limit = max(_ALWAYS_TELLING, self._num_live // 4)
@@ -160,10 +162,10 @@ class LexicalReader:
         doc_freq = {text: term.doc_freq for text, term in terms.items()}
         return CollectionStatistics(self._num_live, self._total_length, doc_freq)
 
-    def _count_terms(self, query: str) -> Counter[str]:
-        return Counter(self.analyzer.terms(parse_query(query).plain))
+    def _count_terms(self, query: ParsedQuery) -> Counter[str]:
+        return Counter(self.analyzer.terms(self.stop_words.divide(query).ranking))
 
-    def _terms(self, query: str, statistics: CollectionStatistics | None = None) -> list[TermScores]:
+    def _terms(self, query: ParsedQuery, statistics: CollectionStatistics | None = None) -> list[TermScores]:
         """Return the distinct terms of a query that the index contains, in its order."""
         counts = self._count_terms(query)
         found = (self._score_term(text, times, statistics) for text, times in counts.items())
@@ -198,22 +200,21 @@ class LexicalReader:
             if term is not None:
                 yield TermPostings(number, segment, term, postings.passages_of(term), postings.frequencies_of(term))
 
-    def _allowed(self, query: str, allowed: Bitmap | None, document_of: Rows | None) -> Bitmap | None:
+    def _allowed(self, query: ParsedQuery, allowed: Bitmap | None, document_of: Rows | None) -> Bitmap | None:
         """Restrict `allowed` by the phrases and the exclusions of a query."""
-        parsed = parse_query(query)
-        conditions = len(parsed.phrases) + len(parsed.excluded)
+        conditions = len(query.phrases) + len(query.excluded)
         if conditions > MAX_CONDITIONS:
             raise BadQuery(f"the query has {conditions} phrases and excluded words; use at most {MAX_CONDITIONS}")
-        for remaining in self._remaining_rows(parsed, document_of):
+        for remaining in self._remaining_rows(query, document_of):
             allowed = remaining if allowed is None else allowed & remaining
         return allowed
 
-    def _remaining_rows(self, parsed: ParsedQuery, document_of: Rows | None) -> Iterator[Bitmap]:
+    def _remaining_rows(self, query: ParsedQuery, document_of: Rows | None) -> Iterator[Bitmap]:
         """Yield the rows that each phrase and each exclusion leaves."""
-        for phrase in parsed.phrases:
+        for phrase in query.phrases:
             if (found := self._phrase_rows(phrase)) is not None:
                 yield found
-        for phrase in parsed.excluded:
+        for phrase in query.excluded:
             if (found := self._phrase_rows(phrase)) is not None:
                 yield ~(found if document_of is None else _rows_of_documents(found, document_of))
 

@@ -7,7 +7,7 @@ else changes settings, except the encoder (`attendex reembed`).
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +19,7 @@ from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
 
 JsonValue: TypeAlias = Any  # a value that json.loads returns
 
+MAX_STOP_WORDS, MAX_STOP_WORD = 10_000, 100  # of a list; characters of a word
 ANALYSIS_VERSION = 2  # of the rules in lexical/analyzer.py; a collection keeps the version of its first build
 
 
@@ -55,11 +56,18 @@ class LexicalSettings:
     b: float = 0.75
     title_weight: float = 1.0  # how many times a word in the title counts
     short: float = 45.0  # terms
+    stop_words: str | tuple[str, ...] = "language"  # or "none", or the words: left out of queries, but indexed
     analysis: int = ANALYSIS_VERSION
 
     def __post_init__(self) -> None:
         if self.language != "none" and self.language not in Stemmer.algorithms():
             raise InputError(f"no stemmer for {self.language!r}; choose none, {', '.join(Stemmer.algorithms())}")
+        if isinstance(self.stop_words, str) and self.stop_words not in ("language", "none"):
+            raise InputError(f"stop words are {self.stop_words!r}; choose language, none, or a list of words")
+        if len(self.stop_words) > MAX_STOP_WORDS or any(len(word) > MAX_STOP_WORD for word in self.stop_words):
+            raise InputError(
+                f"a list of stop words has at most {MAX_STOP_WORDS:,} words of {MAX_STOP_WORD} characters; shorten it"
+            )
         if self.analysis not in range(1, ANALYSIS_VERSION + 1):
             raise InputError(
                 f"text analysis {self.analysis} is unknown; this Attendex has versions 1 to {ANALYSIS_VERSION}; "
@@ -68,6 +76,10 @@ class LexicalSettings:
         for name, low, high in (("k1", 0.0, 100.0), ("b", 0.0, 1.0), ("title_weight", 0.1, 100.0), ("short", 0.0, 1e6)):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be from {low:g} to {high:g}")
+
+    def same_postings(self, other: LexicalSettings) -> bool:
+        """Whether an index with these settings serves `other`, which only searches differently."""
+        return replace(self, k1=other.k1, b=other.b, stop_words=other.stop_words) == other
 
     def b_at(self, average_length: float) -> float:
         """Return b for passages of that average length."""
@@ -139,7 +151,7 @@ def settings_to_json(settings: CollectionSettings) -> JsonValue:
         "canaries": {"texts": list(settings.canaries.texts), "vectors": _vectors_to_json(settings.canaries.vectors)},
         "schema": None if settings.schema is None else dict(settings.schema),
         "chunking": asdict(settings.chunking),
-        "lexical": None if settings.lexical is None else asdict(settings.lexical),
+        "lexical": None if settings.lexical is None else _lexical_to_json(settings.lexical),
         "vectors": asdict(settings.vectors),
         "search": {} if settings.search.weight is None else asdict(settings.search),
     }
@@ -155,10 +167,23 @@ def settings_from_json(body: JsonValue) -> CollectionSettings:
         canaries=Canaries(tuple(canaries["texts"]), _vectors_from_json(canaries["vectors"])),
         schema=None if schema is None else {name: FieldType(kind) for name, kind in schema.items()},
         chunking=ChunkSettings(**body["chunking"]),
-        lexical=None if lexical is None else LexicalSettings(**lexical),
+        lexical=None if lexical is None else _lexical_from_json(lexical),
         vectors=VectorSettings(**_known_fields(VectorSettings, body["vectors"])),
         search=SearchDefaults(**_known_fields(SearchDefaults, body.get("search", {}))),
     )
+
+
+def _lexical_to_json(settings: LexicalSettings) -> JsonValue:
+    """Return the settings; without stop words, as the first collections had them."""
+    body = asdict(settings)
+    if settings.stop_words == "none":
+        del body["stop_words"]
+    return body
+
+
+def _lexical_from_json(body: JsonValue) -> LexicalSettings:
+    words = body.get("stop_words", "none")
+    return LexicalSettings(**{**body, "stop_words": words if isinstance(words, str) else tuple(words)})
 
 
 def _known_fields(record: type[VectorSettings | SearchDefaults], body: JsonValue) -> JsonValue:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ from retrieval.metrics.runs import RetrievalRun, Topic
 from retrieval.search.evaluated.http_collection import open_remote
 from retrieval.search.fusion_methods import PARAMETERS
 from retrieval.search.searcher import open_searcher
-from retrieval.types import Document, EncoderFingerprint, Mode, SearchRequest
+from retrieval.types import Document, EncoderFingerprint, Mode, SearchRequest, Syntax
 
 SETTINGS: Mapping[str, type] = {
+    "syntax": Syntax,
     "filter": str,
     "fusion": str,
     **{each.name: each.type for each in PARAMETERS.values()},
@@ -131,7 +133,13 @@ def ask_system(
     """Run the queries on an open system; the tag of the run names the system."""
     timed = run_queries(system.answer, topics, request, watch=watch)
     provenance = RunProvenance(
-        system.collection, system.generation, system.documents, timed.mode, system.encoder, describe_settings(request)
+        system.collection,
+        system.generation,
+        system.documents,
+        timed.mode,
+        system.encoder,
+        describe_settings(request),
+        request.syntax,
     )
     return MeasuredSystem(RetrievalRun(provenance.tag, timed.run.rankings), provenance, timed.seconds)
 
@@ -186,4 +194,5 @@ def _setting(word: str, name: str, value: str) -> Any:
     try:
         return {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
     except (KeyError, ValueError) as error:
-        raise InputError(f"{word!r}: {value!r} is not a {kind.__name__}, which {name} needs") from error
+        needed = f"one of {', '.join(kind)}" if issubclass(kind, StrEnum) else f"a {kind.__name__}"
+        raise InputError(f"{word!r}: {value!r} is not {needed}, which {name} needs") from error

@@ -11,6 +11,7 @@ import regex
 from numpy.typing import NDArray
 
 from retrieval.index.lexical.analyzer import Analyzer
+from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.protocols import Encoder
 from retrieval.types import Hit
@@ -32,7 +33,7 @@ class Highlighter:
     lexical: LexicalReader | None
     encoder: Encoder | None
 
-    def highlight(self, query: str, vector: NDArray[np.float32] | None, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+    def highlight(self, query: ParsedQuery, vector: NDArray[np.float32] | None, hits: Sequence[Hit]) -> tuple[Hit, ...]:
         texts = [passage.text for hit in hits for passage in hit.passages]
         found: list[Highlights] = [()] * len(texts)
         if self.lexical:

@@ -10,6 +10,7 @@ import numpy as np
 
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.search.explain.attribution import CosineExplainer, TextAttention
 from retrieval.search.explain.word_alignment import TextPart
@@ -48,8 +49,8 @@ class _ExplainedPassage:
 class HitExplainer:
     """Explains scores in one open generation.  Safe to call from several threads.
 
-    Every method takes the user's query; some also take `text`, the part of it that the encoder reads, and `vector`,
-    (dimension,), the embedding of that text, which is None in lexical mode.
+    Explanations take the parsed query, `text`, the part of it that the encoder reads, and `vector`, (dimension,), the
+    embedding of that text, which is None in lexical mode.
     """
 
     def __init__(self, reader: IndexReader, encoder: SentenceEncoder) -> None:
@@ -58,7 +59,7 @@ class HitExplainer:
         self._cosines = CosineExplainer(encoder)
 
     def explain_hits(
-        self, query: str, text: str, hits: Sequence[Hit], mode: Mode, vector: Vectors | None
+        self, query: ParsedQuery, text: str, hits: Sequence[Hit], mode: Mode, vector: Vectors | None
     ) -> tuple[Hit, ...]:
         """Return the hits, each with the explanation of the passage that it shows first."""
         chosen = [self._passage(hit.id, hit.passages[0].start if hit.passages else 0) for hit in hits]
@@ -66,7 +67,7 @@ class HitExplainer:
         return tuple(replace(hit, explanation=each) for hit, each in zip(hits, explanations, strict=True))
 
     def explain_document(
-        self, query: str, text: str, document_id: str, mode: Mode, *, start: int | None = None
+        self, query: ParsedQuery, text: str, document_id: str, mode: Mode, *, start: int | None = None
     ) -> Explanation:
         """Explain the passage at `start`, else the best.  Raises DocumentNotFound."""
         vector = None if mode is Mode.LEXICAL else self._vector(text)
@@ -77,10 +78,11 @@ class HitExplainer:
         """Return the self-attention over the query or the document's best passage."""
         if of_query:
             return self._cosines.attention([TextPart("text", query)], layer, query=True)
-        return self._cosines.attention(self._best_passage(query, document_id, self._vector(query)).parts, layer)
+        best = self._best_passage(ParsedQuery(query), document_id, self._vector(query))
+        return self._cosines.attention(best.parts, layer)
 
     def _explain(
-        self, query: str, text: str, chosen: Sequence[_ExplainedPassage], mode: Mode, vector: Vectors | None
+        self, query: ParsedQuery, text: str, chosen: Sequence[_ExplainedPassage], mode: Mode, vector: Vectors | None
     ) -> list[Explanation]:
         dense = [None] * len(chosen) if vector is None else self._dense(text, vector, chosen)
         lexical = None if mode is Mode.DENSE else self._reader.lexical
@@ -108,14 +110,14 @@ class HitExplainer:
         position = next((i for i, passage in enumerate(passages) if passage.start == start), 0)
         return _ExplainedPassage(int(rows[position]), document, passages[position])
 
-    def _best_passage(self, query: str, document_id: str, vector: Vectors | None) -> _ExplainedPassage:
+    def _best_passage(self, query: ParsedQuery, document_id: str, vector: Vectors | None) -> _ExplainedPassage:
         """Return the passage with the best cosine; without a vector, the best BM25."""
         rows, document = self._rows(document_id)
         lexical = self._reader.lexical
         if vector is None and lexical is not None:
             scores = lexical.score(query, rows)
         else:
-            scores = self._reader.vectors.score(self._vector(query) if vector is None else vector, rows)
+            scores = self._reader.vectors.score(self._vector(query.plain) if vector is None else vector, rows)
         best = int(np.argmax(scores))
         return _ExplainedPassage(int(rows[best]), document, self._reader.passages(rows[best : best + 1])[0])
 
@@ -129,7 +131,7 @@ class HitExplainer:
         return vector
 
 
-def _explain_bm25(lexical: LexicalReader, query: str, explained: _ExplainedPassage) -> LexicalExplanation:
+def _explain_bm25(lexical: LexicalReader, query: ParsedQuery, explained: _ExplainedPassage) -> LexicalExplanation:
     """Split a passage's BM25 into its terms' scores and their words, greatest first."""
     offsets_of_form: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for word in lexical.analyzer.locate(explained.text):
@@ -144,4 +146,5 @@ def _explain_bm25(lexical: LexicalReader, query: str, explained: _ExplainedPassa
         if part.score
     )
     score = float(lexical.score(query, np.array([explained.row], dtype=np.int64))[0])
-    return LexicalExplanation(score, tuple(sorted(terms, key=lambda term: -term.score)))
+    ordered = tuple(sorted(terms, key=lambda term: -term.score))
+    return LexicalExplanation(score, ordered, lexical.stop_words.divide(query).stop_words)

@@ -14,6 +14,7 @@ from indexer.maintenance.rollback import roll_back
 from indexer.writing.writer import Writer
 from retrieval.errors import InputError
 from retrieval.index.collection.index_reader import open_index_reader
+from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import LexicalSettings, SearchDefaults
 from retrieval.types import Document
@@ -39,15 +40,16 @@ def collection(bench: Bench) -> Path:
 def scores(path: Path, query: str) -> list[float]:
     with open_index_reader(path) as reader:
         assert reader.lexical is not None
-        return reader.lexical.score(query, np.arange(reader.rows)).round(5).tolist()
+        return reader.lexical.score(ParsedQuery(query), np.arange(reader.rows)).round(5).tolist()
 
 
 def test_scoring_changes_without_another_index(collection: Path) -> None:
     before, words = scores(collection, "flying"), read_manifest(collection).lexical
-    assert change_settings(collection, SettingsChange({"k1": 0.6, "b": 0.0}), cause="tune") == 2
+    change = SettingsChange({"k1": 0.6, "b": 0.0, "stop_words": ("flying",)})
+    assert change_settings(collection, change, cause="tune") == 2
     manifest = read_manifest(collection)
     assert manifest.lexical == words
-    assert manifest.settings.lexical == LexicalSettings(k1=0.6, b=0.0)
+    assert manifest.settings.lexical == LexicalSettings(k1=0.6, b=0.0, stop_words=("flying",))
     assert manifest.cause == "tune"
     assert scores(collection, "flying") != before
     roll_back(collection)

@@ -22,6 +22,7 @@ from indexer.writing.pending_generation import SegmentLimits
 from indexer.writing.segment_merge import MergePolicy
 from retrieval.errors import NotACollection
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
+from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.storage.manifest import read_manifest
 
 WORDS = ("apple", "pear", "plum", "run", "running", "red", "green", "苹果")
@@ -110,7 +111,7 @@ def rankings(bench: Any, path: Path) -> list[list[tuple[str, float]]]:
         queries = bench.vectors([bench.document("q", word) for word in WORDS])
         dense = reader.vectors.search(queries, max(1, reader.rows), allowed=reader.live)
         assert reader.lexical is not None
-        words = [reader.lexical.search(word, max(1, reader.rows), allowed=reader.live) for word in WORDS]
+        words = [reader.lexical.search(ParsedQuery(word), max(1, reader.rows), allowed=reader.live) for word in WORDS]
         return [ranking(reader, each.rows, each.scores) for each in (*dense, *words)]
 
 

@@ -348,14 +348,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return into
 
 
-OPERATORS = not_yet('words such as -it and 9" count as operators')
-
-
 @pytest.mark.parametrize("mode", ["hybrid", "lexical"])
-@pytest.mark.parametrize(
-    "query",
-    [pytest.param(each, marks=OPERATORS if "by" not in each else ()) for each in QUESTIONS],
-)
+@pytest.mark.parametrize("query", QUESTIONS)
 def test_operators_that_are_none(tools: Path, query: str, mode: str) -> None:
     assert hits(tools, query, "--mode", mode, "-k", "2")[:1] == [QUESTIONS[query]]
 

@@ -58,7 +58,7 @@ def test_every_option_reaches_the_search(papers: Path) -> None:
         "--highlight",
         "--json",
     ]
-    code, output = invoke(papers, '"the wing" -laminar', *options)
+    code, output = invoke(papers, '"the wing" -laminar', "--syntax", "operators", *options)
     assert code == 0
     answer = json.loads(output)
     assert [hit["id"] for hit in answer["hits"]] == ["heat"]

@@ -11,9 +11,9 @@ from retrieval.search.fusion import ConvexFusion, ReciprocalRankFusion, SingleRa
 from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, query_text, text_to_encode
 from retrieval.search.readability import Readability
 from retrieval.search.searcher import Searcher
-from retrieval.types import Mode, SearchRequest
+from retrieval.types import Mode, SearchRequest, Syntax
 
-REQUEST = SearchRequest('"the slipstream" wing -cats')
+REQUEST = SearchRequest('"the slipstream" wing -cats', syntax=Syntax.OPERATORS)
 
 
 def plan_of(small: Searcher, request: SearchRequest) -> Plan:
@@ -44,7 +44,7 @@ def test_the_default_is_hybrid_with_a_lexical_index(small: Searcher) -> None:
 def test_each_mode_has_its_retrievers_and_text(small: Searcher, mode: Mode, retrievers: list[str], text: str) -> None:
     plan = plan_of(small, replace(REQUEST, mode=mode))
     assert [each.name for each in plan.retrievers] == retrievers
-    assert plan.text == query_text(REQUEST.query, mode, small.reader) == text
+    assert plan.text == query_text(REQUEST, mode, small.reader) == text
     assert (plan.weight is None) == (mode is not Mode.HYBRID)
     encoded = text_to_encode(replace(REQUEST, mode=mode), small.reader)
     assert encoded == ("" if mode is Mode.LEXICAL else text)

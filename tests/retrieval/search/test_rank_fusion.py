@@ -10,7 +10,7 @@ from retrieval.search.fusion import LISTED
 from retrieval.search.searcher import Searcher
 from retrieval.types import Mode, SearchRequest
 
-EVERYTHING = SearchRequest("which oak grows in the yard", k=1500, mode=Mode.HYBRID, fusion="rrf")
+EVERYTHING = SearchRequest("the number of an oak that grows in the yard", k=1500, mode=Mode.HYBRID, fusion="rrf")
 
 
 def order(searcher: Searcher, request: SearchRequest) -> list[tuple[str, float]]:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from indexer.building.collection_lifecycle import create_collection
 from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.errors import BadQuery, FilterError
+from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import Bitmap, Document, Hit, Mode, Ranking, Rows, Scores, SearchRequest
+from retrieval.types import Bitmap, Document, Hit, Mode, Ranking, Rows, Scores, SearchRequest, Syntax
 
 FILTERS: dict[str, Any] = {
     "": lambda _: True,
@@ -82,7 +83,7 @@ def brute_force(
         [row in fields and FILTERS[request.filter](fields[row]) for row in reader.document_of.tolist()], dtype=bool
     )
     dense = reader.vectors.score(library.encoder.encode_queries([request.query])[0], everything).astype(float)
-    lexical = words.score(request.query, everything).astype(float)
+    lexical = words.score(ParsedQuery(request.query), everything).astype(float)
     known = {"dense": dense, "lexical": lexical, "number": (reader.document_of % 5).astype(float)}
     if request.mode is Mode.HYBRID:
         scores, matching = fused({each.name: known[each.name] for each in retrievers}, allowed, request)
@@ -216,13 +217,14 @@ def test_phrases_and_exclusions_hold_for_both_retrievers(library: Searcher) -> N
         return [passage.text + hit.title for hit in hits for passage in hit.passages]
 
     for mode in (Mode.LEXICAL, Mode.HYBRID):
-        found = library.search(SearchRequest('trees "bear acorns" -"number 16"', k=40, mode=mode)).hits
+        obeyed = SearchRequest('trees "bear acorns" -"number 16"', k=40, mode=mode, syntax=Syntax.OPERATORS)
+        found = library.search(obeyed).hits
         assert found
         assert all("bear acorns" in text for text in texts(found))
         assert all("number 16" not in text for text in texts(found))
-        assert not any(
-            "Roses" in text for text in texts(library.search(SearchRequest("flowers -roses", 40, mode=mode)).hits)
-        )
+        without = library.search(replace(obeyed, query="flowers -roses")).hits
+        assert without
+        assert not any("Roses" in text for text in texts(without))
 
 
 @pytest.mark.parametrize("mode", [Mode.LEXICAL, Mode.HYBRID])
@@ -240,8 +242,9 @@ def test_an_excluded_word_anywhere_leaves_the_document_out(
     with open_searcher(tmp_path / "table", encoder=library.encoder) as table:
         assert table.reader.rows > 4  # several passages a document
         assert {hit.id for hit in table.search(SearchRequest("crumbs", mode=mode)).hits} == {"with", "without"}
-        assert [hit.id for hit in table.search(SearchRequest(query, mode=mode)).hits] == ["without"]
-        (hit,) = table.search(SearchRequest('crumbs "bitter marmalade"', mode=mode, passages_per_document=9)).hits
+        obeyed = SearchRequest(query, mode=mode, syntax=Syntax.OPERATORS, passages_per_document=9)
+        assert [hit.id for hit in table.search(obeyed).hits] == ["without"]
+        (hit,) = table.search(replace(obeyed, query='crumbs "bitter marmalade"')).hits
         assert all("Bitter marmalade" in passage.text for passage in hit.passages)
         by_words = SearchRequest("marmalade", mode=mode, weight=0.0, passages_per_document=9)
         for fusion in ("convex", "rrf"):  # passages without a word of the query do not match
@@ -307,8 +310,9 @@ def test_modes_may_be_plain_names(library: Searcher) -> None:
     ("options", "error", "words"),
     [
         ({"mode": "words"}, BadQuery, "dense, lexical, hybrid"),
-        ({"query": '"' * 10_000}, BadQuery, "only operators"),
-        ({"query": "-roses"}, BadQuery, "only operators"),
+        ({"query": '"' * 10_000, "syntax": Syntax.OPERATORS}, BadQuery, "only operators"),
+        ({"query": "-roses", "syntax": "operators"}, BadQuery, "only operators"),
+        ({"syntax": "lucene"}, BadQuery, "plain, operators"),
         ({"query": "roses \ud800"}, BadQuery, "surrogate"),
         ({"filter": "year >"}, FilterError, "column 7"),
         ({"filter": "yeer > 3"}, FilterError, "did you mean 'year'"),

@@ -295,3 +295,28 @@ def test_the_first_load_is_light(visit: Any, site: str) -> None:
     assert sum(len(each.body()) for each in responses) <= 100_000
     assert all(each.url.startswith(site) for each in responses)
     assert seconds < 3  # half a second on an idle machine; benchmarks/page.py measures it
+
+
+def test_operators_are_a_switch_that_quotes_suggest(visit: Any, site: str, hits: Hits) -> None:
+    page = visit(f'{site}/?c=python&q=remove "trailing whitespace removed"')
+    page.wait_for_selector(".hit")
+    asked = hits(page)
+    assert len(asked) == 10
+    assert not page.is_checked("#operators")
+    page.click("text=Search for the exact phrase")
+    page.wait_for_function(f"() => document.querySelectorAll('.hit').length < {len(asked)}")
+    assert page.is_checked("#operators")
+    assert "syntax=operators" in page.url
+    assert hits(page)
+    assert page.locator("text=Search for the exact phrase").count() == 0
+    page.uncheck("#operators")
+    page.wait_for_function("() => document.querySelectorAll('.hit').length === 10")
+    assert hits(page) == asked
+    page.click("text=Meaning >> nth=0")
+    page.wait_for_selector("#operators", state="hidden")
+
+
+def test_stop_words_are_named_in_the_explanation(visit: Any, site: str) -> None:
+    page = visit(f"{site}/?c=python&q={QUERY}&why=str.rstrip")
+    page.click("role=tab[name='Words']")
+    assert "Left out as stop words: from, the, of, a." in page.inner_text(".why")

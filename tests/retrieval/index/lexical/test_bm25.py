@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from retrieval.index.lexical import bm25
 from retrieval.index.lexical.bm25 import CollectionStatistics, LengthNorms
+from retrieval.index.lexical.phrases import ParsedQuery
 from tests.retrieval.index.lexical.samples import PLAIN, make_index
 
 TEXTS = ("cat cat dog", "dog", "bird bird bird bird bird", "cat dog bird")  # lengths 3, 1, 5, 3: 3 on average
 
 
 def test_statistics_count_passages_terms_and_frequencies(tmp_path: Path) -> None:
-    found = make_index(tmp_path, TEXTS).statistics("cat bird unicorn")
+    found = make_index(tmp_path, TEXTS).statistics(ParsedQuery("cat bird unicorn"))
     assert found == CollectionStatistics(4, 12.0, {"cat": 2, "bird": 2, "unicorn": 0})
     assert found.average_length == 3.0
     assert found.idf("cat") == math.log(1 + (4 - 2 + 0.5) / (2 + 0.5))  # ln 2
@@ -41,7 +42,7 @@ def test_long_passages_have_greater_norms() -> None:
 
 
 def test_a_score_is_the_formula(tmp_path: Path) -> None:
-    scores = make_index(tmp_path, TEXTS).score("cat", np.arange(4))
+    scores = make_index(tmp_path, TEXTS).score(ParsedQuery("cat"), np.arange(4))
     idf = math.log(2)
     # idf · (k1 + 1) · f / (f + norm); rows 0 and 3 have the average length, so their norm is k1 = 1
     assert scores == pytest.approx([idf * 2 * 2 / (2 + 1), 0, 0, idf * 2 * 1 / (1 + 1)])
@@ -49,19 +50,19 @@ def test_a_score_is_the_formula(tmp_path: Path) -> None:
 
 def test_a_term_counts_as_often_as_the_query_has_it(tmp_path: Path) -> None:
     reader = make_index(tmp_path, TEXTS)
-    once, twice = (reader.score(query, np.arange(4)) for query in ("cat", "cat cat"))
+    once, twice = (reader.score(ParsedQuery(query), np.arange(4)) for query in ("cat", "cat cat"))
     assert twice == pytest.approx(2 * once)
 
 
 def test_no_passage_exceeds_the_bound_of_a_term(tmp_path: Path) -> None:
     reader = make_index(tmp_path, TEXTS)
     for text in ("cat", "dog", "bird"):
-        (term,) = reader.query(text)._terms
+        (term,) = reader.query(ParsedQuery(text))._terms
         assert term.score(np.arange(4)).max() <= term.max_score
 
 
 def test_rank_score_matches_and_bound_agree(tmp_path: Path) -> None:
-    query = make_index(tmp_path, TEXTS).query("cat bird")
+    query = make_index(tmp_path, TEXTS).query(ParsedQuery("cat bird"))
     ranking = query.rank(10)
     assert set(ranking.rows.tolist()) == {0, 2, 3}
     assert query.matches().tolist() == [True, False, True, True]
@@ -85,23 +86,24 @@ def test_two_halves_with_common_statistics_score_as_one_collection(
     folder = tmp_path_factory.mktemp("halves")
     readers = [make_index(folder / str(number), texts) for number, texts in enumerate((left, right))]
     whole = make_index(folder / "whole", left + right)
-    common = readers[0].statistics(query) + readers[1].statistics(query)
-    assert common == whole.statistics(query)
+    parsed = ParsedQuery(query)
+    common = readers[0].statistics(parsed) + readers[1].statistics(parsed)
+    assert common == whole.statistics(parsed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bm25, "_EXHAUSTIVE_LIMIT", 1 << 17 if exhaustive else 0)
         halves = [
-            reader.query(query, statistics=common).score(np.arange(len(texts)))
+            reader.query(parsed, statistics=common).score(np.arange(len(texts)))
             for reader, texts in zip(readers, (left, right), strict=True)
         ]
-        expected = whole.score(query, np.arange(len(left + right)))
+        expected = whole.score(parsed, np.arange(len(left + right)))
         assert np.concatenate(halves).tolist() == expected.tolist()
-        assert whole.query(query, statistics=common).rank(5).rows.tolist() == whole.search(query, 5).rows.tolist()
+        assert whole.query(parsed, statistics=common).rank(5).rows.tolist() == whole.search(parsed, 5).rows.tolist()
 
 
 def test_another_collections_statistics_change_scores_until_they_are_left_out(tmp_path: Path) -> None:
     reader = make_index(tmp_path, TEXTS)
-    before = reader.score("cat", np.arange(4)).tolist()
+    before = reader.score(ParsedQuery("cat"), np.arange(4)).tolist()
     large = CollectionStatistics(1000, 5000.0, {"cat": 1})
-    rare = reader.query("cat", statistics=large).score(np.arange(4)).tolist()
+    rare = reader.query(ParsedQuery("cat"), statistics=large).score(np.arange(4)).tolist()
     assert all(score > low for score, low in zip(rare, before, strict=True) if low)
-    assert reader.score("cat", np.arange(4)).tolist() == before
+    assert reader.score(ParsedQuery("cat"), np.arange(4)).tolist() == before

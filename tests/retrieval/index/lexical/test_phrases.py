@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.index.lexical.phrases import ParsedQuery, parse_query, phrase_passages
+from retrieval.types import Syntax
 from tests.retrieval.index.lexical.samples import make_segment
 
 
@@ -23,7 +24,12 @@ from tests.retrieval.index.lexical.samples import make_segment
     ],
 )
 def test_operators(text: str, parsed: ParsedQuery) -> None:
-    assert parse_query(text) == parsed
+    assert parse_query(text, Syntax.OPERATORS) == parsed
+
+
+@pytest.mark.parametrize("text", ["two  words", 'a "b c" -d', '"', "-a", 'a -"b c"'])
+def test_plain_text_has_no_operators(text: str) -> None:
+    assert parse_query(text, Syntax.PLAIN) == ParsedQuery(text)
 
 
 def test_a_phrase_is_terms_at_their_distances(tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from retrieval.index.lexical import inverter as inversion
 from retrieval.index.lexical import reader as lexical_reader
 from retrieval.index.lexical import writer as lexical
 from retrieval.index.lexical.analyzer import Analyzer
-from retrieval.index.lexical.phrases import parse_query
+from retrieval.index.lexical.phrases import ParsedQuery, parse_query
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import LexicalWriter, open_lexical, open_segments
 from retrieval.index.storage.manifest import LEXICAL, LexicalRecord
 from retrieval.index.storage.settings import LexicalSettings
+from retrieval.types import Syntax
 from tests.retrieval.index.lexical.samples import UnsyncedFiles
 
 PLAIN = LexicalSettings(language="none")
@@ -66,13 +67,13 @@ class Passages:
         k1, weight = self.settings.k1, self.settings.title_weight
         found: dict[int, Counter[str]] = {}
         for key, (title, text) in self.live.items():
-            found[key] = Counter(analyzer.terms(text))
-            for term in analyzer.terms(title):
+            found[key] = Counter(analyzer.terms(analyzer.split(text)))
+            for term in analyzer.terms(analyzer.split(title)):
                 found[key][term] += weight  # type: ignore[assignment]
         average = sum(sum(each.values()) for each in found.values()) / max(1, len(found))
         b = self.settings.b * average**2 / (average**2 + self.settings.short**2) if average else 0.0
         scores: dict[int, float] = {}
-        for term, times in Counter(analyzer.terms(parse_query(query).plain)).items():
+        for term, times in Counter(analyzer.terms(analyzer.split(query))).items():
             frequency = sum(term in each for each in found.values())
             idf = math.log(1 + (len(found) - frequency + 0.5) / (frequency + 0.5))
             for key, each in found.items():
@@ -93,12 +94,17 @@ def pruning() -> Iterator[None]:
 
 
 def ranked(index: LexicalReader, query: str, k: int = 10, allowed: np.ndarray | None = None) -> list[int]:
-    return index.search(query, k, allowed=allowed).rows.tolist()
+    return index.search(ParsedQuery(query), k, allowed=allowed).rows.tolist()
+
+
+def obeyed(index: LexicalReader, query: str) -> list[int]:
+    """Rank with the operators of a query."""
+    return index.search(parse_query(query, Syntax.OPERATORS), 10).rows.tolist()
 
 
 @pytest.fixture
 def animals(tmp_path: Path) -> Passages:
-    passages = Passages(tmp_path, LexicalSettings())
+    passages = Passages(tmp_path, LexicalSettings(stop_words="none"))
     passages.change(
         [
             ("Cats", "A cat sleeps. The cat purrs."),
@@ -125,20 +131,20 @@ def test_words_rank_passages(animals: Passages) -> None:
 
 def test_phrases_and_exclusions(animals: Passages) -> None:
     index = animals.open()
-    assert ranked(index, '"the cat"') == [0, 1]
-    assert ranked(index, '"cat sleeps" dog') == [0]
-    assert ranked(index, '"sleeps cat"') == []
-    assert ranked(index, '"cats a"') == []  # title and text do not touch
-    assert ranked(index, '"not to be"') == [5]
-    assert ranked(index, "“not to be” cat") != [5]  # prose, not an operator
-    assert ranked(index, '"snake case"') == [3]
-    assert ranked(index, '"个体工商户"') == [2]
-    assert ranked(index, '"个工"') == []
-    assert ranked(index, "cat -dogs") == [0]
-    assert ranked(index, 'cat -"cat purrs"') == [1]
-    assert ranked(index, "-cat") == []
-    assert ranked(index, '"cat') == [0, 1]
-    assert ranked(index, '"..." cat') == [0, 1]
+    assert obeyed(index, '"the cat"') == [0, 1]
+    assert obeyed(index, '"cat sleeps" dog') == [0]
+    assert obeyed(index, '"sleeps cat"') == []
+    assert obeyed(index, '"cats a"') == []  # title and text do not touch
+    assert obeyed(index, '"not to be"') == [5]
+    assert obeyed(index, "“not to be” cat") != [5]  # prose, not an operator
+    assert obeyed(index, '"snake case"') == [3]
+    assert obeyed(index, '"个体工商户"') == [2]
+    assert obeyed(index, '"个工"') == []
+    assert obeyed(index, "cat -dogs") == [0]
+    assert obeyed(index, 'cat -"cat purrs"') == [1]
+    assert obeyed(index, "-cat") == []
+    assert obeyed(index, '"cat') == [0, 1]
+    assert obeyed(index, '"..." cat') == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -146,13 +152,13 @@ def test_phrases_and_exclusions(animals: Passages) -> None:
 )
 def test_queries_without_words_find_nothing(animals: Passages, query: str) -> None:
     index = animals.open()
-    assert ranked(index, query) == []
-    assert index.score(query, np.array([0, 1])).tolist() == [0.0, 0.0]
+    assert ranked(index, query) == obeyed(index, query) == []
+    assert index.score(ParsedQuery(query), np.array([0, 1])).tolist() == [0.0, 0.0]
 
 
 def test_too_many_phrases_are_refused(animals: Passages) -> None:
     with pytest.raises(BadQuery, match="at most 64"):
-        animals.open().search(" ".join(f'"cat {i}"' for i in range(100)), 10)
+        obeyed(animals.open(), " ".join(f'"cat {i}"' for i in range(100)))
 
 
 def test_a_word_in_the_title_weighs_more(tmp_path: Path) -> None:
@@ -163,19 +169,21 @@ def test_a_word_in_the_title_weighs_more(tmp_path: Path) -> None:
 
 def test_parts_add_up(animals: Passages) -> None:
     index = animals.open()
-    parts = index.term_parts("the cat str.rstrip cat", 1)
+    query = ParsedQuery("the cat str.rstrip cat")
+    parts = index.term_parts(query, 1)
     assert [part.term for part in parts] == ["the", "cat", "str.rstrip", "str", "rstrip"]
-    assert sum(part.score for part in parts) == pytest.approx(index.score("the cat str.rstrip cat", np.array([1]))[0])
+    assert sum(part.score for part in parts) == pytest.approx(index.score(query, np.array([1]))[0])
 
 
 def test_terms_worth_showing(tmp_path: Path) -> None:
-    passages = Passages(tmp_path, LexicalSettings())
+    passages = Passages(tmp_path, LexicalSettings(stop_words="none"))
     passages.change([("", f"the cat number {i} 个体户") for i in range(90)] + [("", "the dog 体")] * 300)
     index = passages.open()
-    assert index.telling_terms("the cats and dogs") == {"cat"}  # "and" is nowhere, "the" and "dog" nearly everywhere
-    assert index.telling_terms("the") == {"the"}
-    assert index.telling_terms("个体户") == {"个体", "体户"}
-    assert index.telling_terms("个") == {"个"}
+    # "and" is nowhere, "the" and "dog" are nearly everywhere
+    assert index.telling_terms(ParsedQuery("the cats and dogs")) == {"cat"}
+    assert index.telling_terms(ParsedQuery("the")) == {"the"}
+    assert index.telling_terms(ParsedQuery("个体户")) == {"个体", "体户"}
+    assert index.telling_terms(ParsedQuery("个")) == {"个"}
 
 
 def test_terms_are_forgotten_before_they_hold_too_many_rows(animals: Passages, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +243,7 @@ def test_damage_is_noticed(animals: Passages) -> None:
         for place in range(0, len(whole), 37):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
             with pytest.raises(CorruptCollection):
-                animals.open().matches('the cat "the cat"')
+                animals.open().matches(parse_query('the cat "the cat"', Syntax.OPERATORS))
         path.write_bytes(whole[:-1])
         with pytest.raises(CorruptCollection):
             animals.open()
@@ -287,14 +295,14 @@ def test_any_history_scores_as_brute_force(
     expected = passages.brute_force(query)
     everywhere = np.arange(len(passages.given))
     with pruning() if pruned else nullcontext():
-        scores = index.score(query, everywhere)
-        found = index.search(query, k, allowed=allowed)
+        scores = index.score(ParsedQuery(query), everywhere)
+        found = index.search(ParsedQuery(query), k, allowed=allowed)
     assert scores == pytest.approx([expected.get(row, 0.0) for row in everywhere.tolist()], rel=1e-6, abs=1e-9)
     possible = [row for row in expected if allowed is None or allowed[row]]
     best = sorted(possible, key=lambda row: (-scores[row], row))[:k]
     assert found.rows.tolist() == best
     assert found.scores.tolist() == scores[best].tolist()
-    assert np.flatnonzero(index.matches(query, allowed)).tolist() == sorted(possible)
+    assert np.flatnonzero(index.matches(ParsedQuery(query), allowed)).tolist() == sorted(possible)
 
 
 def test_large_additions_are_written_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +360,7 @@ def test_phrases_as_brute_force(
     passages.change(texts)
     wanted = " ".join(phrase)
     expected = [any(f" {wanted} " in f" {part} " for part in pair) for pair in texts]
-    assert passages.open().matches(f'"{wanted}"').tolist() == expected
+    assert passages.open().matches(parse_query(f'"{wanted}"', Syntax.OPERATORS)).tolist() == expected
 
 
 @settings(max_examples=20, deadline=None)
@@ -371,8 +379,8 @@ def test_pruning_loses_nothing(tmp_path_factory: pytest.TempPathFactory, seed: i
     query = " ".join(random.choice(words, 12, replace=False))
     index = passages.open()
     everywhere = np.arange(310)
-    scores, found = index.score(query, everywhere), ranked(index, query, k)
+    scores, found = index.score(ParsedQuery(query), everywhere), ranked(index, query, k)
     with pruning():
-        assert index.score(query, everywhere).tobytes() == scores.tobytes()
+        assert index.score(ParsedQuery(query), everywhere).tobytes() == scores.tobytes()
         assert ranked(index, query, k) == found
     assert found == sorted(passages.brute_force(query), key=lambda row: (-scores[row], row))[:k]

@@ -49,10 +49,26 @@ def test_the_json_has_all_defaults_of_an_index_and_no_search_default_that_was_no
         ("b", 0.75),
         ("title_weight", 1.0),
         ("short", 45.0),
+        ("stop_words", "language"),
         ("analysis", 2),
     ]
     assert body["vectors"] == {"dtype": "float16", "recall": 0.98, "memory": "auto", "structure": ""}
     assert body["search"] == {}
+
+
+@pytest.mark.parametrize("words", ["none", "language", ("the", "of")])
+def test_stop_words_are_recorded_unless_there_are_none(words: str | tuple[str, ...]) -> None:
+    settings = replace(PLAIN, lexical=LexicalSettings(stop_words=words))
+    body = json.loads(json.dumps(settings_to_json(settings)))
+    assert body["lexical"].get("stop_words", "none") == (list(words) if isinstance(words, tuple) else words)
+    assert ("stop_words" in body["lexical"]) == (words != "none")  # earlier versions knew none
+    assert settings_from_json(body).lexical == settings.lexical
+
+
+@pytest.mark.parametrize("words", ["english", ("x",) * 10_001, ("x" * 101,)])
+def test_stop_words_are_bounded(words: str | tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=r"stop words"):
+        LexicalSettings(stop_words=words)
 
 
 def test_what_an_earlier_version_left_out_has_its_default() -> None:

@@ -11,7 +11,7 @@ import pytest
 from indexer.building.pipeline import BuildSettings, build_collection
 from retrieval.errors import BadQuery, DocumentNotFound
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import Mode, SearchRequest
+from retrieval.types import Mode, SearchRequest, Syntax
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -33,9 +33,20 @@ def test_the_parts_of_every_hit_add_up(small: Searcher, mode: Mode) -> None:
                 )
 
 
+def test_stop_words_are_named_and_have_no_share(small: Searcher) -> None:
+    why = small.explain("don't cats sleep at the night?", "cats").lexical
+    assert why is not None
+    assert [term.term for term in why.terms] == ["cat", "sleep", "night"]
+    assert why.stop_words == ("don't", "at", "the")
+    quoted = small.explain('cats "at night"', "cats", syntax=Syntax.OPERATORS).lexical
+    assert quoted is not None
+    assert {term.term for term in quoted.terms} == {"cat", "at", "night"}
+    assert quoted.stop_words == ()
+
+
 def test_what_a_search_refuses_is_not_explained(small: Searcher, tmp_path: Path) -> None:
     with pytest.raises(BadQuery, match="only operators"):
-        small.explain("-cats", "cats", Mode.HYBRID)
+        small.explain("-cats", "cats", Mode.HYBRID, syntax=Syntax.OPERATORS)
     (tmp_path / "documents.jsonl").write_text(json.dumps({"id": "a", "text": "Cats sleep."}))
     build_collection([tmp_path / "documents.jsonl"], tmp_path / "bare", BuildSettings(lexical=None))
     with (
