@@ -37,9 +37,9 @@ def tune(
 ) -> None:
     """Learn the settings of hybrid search from judged queries.
 
-    The settings are fusion weight, title weight, k1 and b.  Cross-validation measures the gain on queries that did not
-    choose the settings.  A significant gain writes the settings into the collection, as a new generation; otherwise
-    the defaults are kept.
+    The settings are fusion weight, stop words, title weight, k1 and b.  Cross-validation measures the gain on queries
+    that did not choose the settings.  A significant gain writes the settings into the collection, as a new generation;
+    otherwise the defaults are kept.
 
     Examples:
 

@@ -29,6 +29,7 @@ from retrieval.types import Mode, SearchRequest, Vectors
 
 K1 = (0.6, 0.9, 1.2, 1.5, 2.0, 3.0)
 B = (0.0, 0.25, 0.5, 0.75, 1.0)
+STOP_WORDS = ("none", "language")
 TITLE_WEIGHTS = (0.5, 1.0, 2.0, 3.0, 5.0)
 _TITLE_SAMPLE = 200  # documents checked for titles
 
@@ -36,7 +37,7 @@ _TITLE_SAMPLE = 200  # documents checked for titles
 def tune_collection(
     path: Path, task: EvaluationTask, measure: str, *, seed: int = 0, watch: ProgressCallback | None = None
 ) -> TuningResult:
-    """Find the fusion weight, k1, b and title weight with the best measure.
+    """Find the weight, k1, b, stop words and title weight with the best measure.
 
     Nothing is written.  `watch` takes the number of settings measured.  Raises InputError for a collection without a
     lexical index, and for too few queries.
@@ -51,13 +52,14 @@ def tune_collection(
             **{parameter.name: _with(parameter.tuned, defaults[parameter.name]) for parameter in fused},
             "k1": _with(K1, defaults["k1"]),
             "b": _with(B, defaults["b"]),
+            "stop_words": tuple(dict.fromkeys((defaults["stop_words"], *STOP_WORDS))),
         }
         if objective.has_titles:
             space["title_weight"] = _with(TITLE_WEIGHTS, defaults["title_weight"])
         return tune(objective.measure, space, defaults, len(objective.queries), seed=seed)
 
 
-def current_settings(manifest: Manifest) -> dict[str, float]:
+def current_settings(manifest: Manifest) -> dict[str, Any]:
     """Return the settings that searches use now."""
     lexical = manifest.settings.lexical or LexicalSettings()
     weight = manifest.settings.search.weight
@@ -65,6 +67,7 @@ def current_settings(manifest: Manifest) -> dict[str, float]:
         "weight": FUSIONS[DEFAULT_FUSION].default("weight") if weight is None else weight,
         "k1": lexical.k1,
         "b": lexical.b,
+        "stop_words": lexical.stop_words,
         "title_weight": lexical.title_weight,
     }
 
@@ -136,7 +139,7 @@ class CollectionObjective:
 
     @property
     def _own_title_weight(self) -> float:
-        return current_settings(read_manifest(self._path))["title_weight"]
+        return float(current_settings(read_manifest(self._path))["title_weight"])
 
     def _searcher(self, title_weight: float) -> Searcher:
         """Return a searcher of the collection with this title weight."""
@@ -151,12 +154,13 @@ class CollectionObjective:
 
 @contextmanager
 def _temporary_settings(searcher: Searcher, settings: Settings) -> Iterator[None]:
-    """Let the searcher use another weight, k1 and b, as if its manifest had them."""
+    """Let the searcher use other settings, as if its manifest had them."""
     reader = searcher.reader
     manifest, lexical = reader.manifest, reader.lexical
     assert manifest.lexical is not None
     assert manifest.settings.lexical is not None
-    changed = replace(manifest.settings.lexical, k1=settings["k1"], b=settings["b"])
+    changes = {name: settings[name] for name in ("k1", "b", "stop_words")}
+    changed = replace(manifest.settings.lexical, **changes)
     search = replace(manifest.settings.search, weight=settings["weight"])
     reader.manifest = replace(manifest, settings=replace(manifest.settings, search=search))
     reader.lexical = open_lexical(reader.path, manifest.lexical, changed, reader.keys, reader.live)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ MIN_QUERIES = 10  # fewer queries cannot show a difference
 MAX_PASSES = 2
 _MIN_GAIN = 1e-9  # of the mean; of equal settings the first is kept, which is the default
 
-Settings: TypeAlias = Mapping[str, float]
-SearchSpace: TypeAlias = Mapping[str, Sequence[float]]  # setting → values to try
+Settings: TypeAlias = Mapping[str, Any]  # setting → a number, a name or words
+SearchSpace: TypeAlias = Mapping[str, Sequence[Any]]  # setting → values to try
 QueryValues: TypeAlias = NDArray[np.float64]  # (queries,)
 Objective: TypeAlias = Callable[[Settings], QueryValues]
 
@@ -112,7 +112,7 @@ class _CachedObjective:
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._known: dict[frozenset[tuple[str, float]], QueryValues] = {}
+        self._known: dict[frozenset[tuple[str, Any]], QueryValues] = {}
 
     def __call__(self, settings: Settings) -> QueryValues:
         key = frozenset(settings.items())

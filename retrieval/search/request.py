@@ -19,7 +19,7 @@ MAX_FACETS = 16
 
 
 def checked(request: SearchRequest) -> SearchRequest:
-    """Return the request with its query stripped, mode and syntax typed.  Raises BadQuery."""
+    """Return the request, its query stripped, its names typed.  Raises BadQuery."""
     query = request.query.strip()
     _check_query(query)
     _check_page(request)

@@ -78,7 +78,7 @@ class LexicalSettings:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be from {low:g} to {high:g}")
 
     def same_postings(self, other: LexicalSettings) -> bool:
-        """Whether an index with these settings serves `other`, which only searches differently."""
+        """Whether an index with these settings serves searches with `other`."""
         return replace(self, k1=other.k1, b=other.b, stop_words=other.stop_words) == other
 
     def b_at(self, average_length: float) -> float:

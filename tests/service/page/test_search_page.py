@@ -312,7 +312,7 @@ def test_operators_are_a_switch_that_quotes_suggest(visit: Any, site: str, hits:
     page.uncheck("#operators")
     page.wait_for_function("() => document.querySelectorAll('.hit').length === 10")
     assert hits(page) == asked
-    page.click("text=Meaning >> nth=0")
+    page.check("input[name=mode][value=dense]")
     page.wait_for_selector("#operators", state="hidden")
 
 
