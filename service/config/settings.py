@@ -45,7 +45,7 @@ class SettingsGroup(BaseModel):
 
 
 class RequestLimits(SettingsGroup):
-    """Limits of requests and connections.  An error message names the limit that a request exceeds."""
+    """Limits of requests and connections; an error names the limit that is exceeded."""
 
     body_bytes: PositiveInt = Field(default=8_000_000, description="Maximum size of a request body in bytes.")
     body_values: PositiveInt = Field(

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 
 def plain_address(address: str) -> str:
-    """Return the IPv4 address that an IPv6 socket shows as ::ffff:a.b.c.d; any other text unchanged."""
+    """Return the IPv4 address in ::ffff:a.b.c.d, and any other text unchanged."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -16,7 +16,7 @@ def plain_address(address: str) -> str:
 
 
 def network_of(address: str) -> str:
-    """Return the network that limits count as one caller: an IPv4 address, or the /64 of an IPv6 address.
+    """Return the network that limits count as one caller: IPv4 address or IPv6 /64.
 
     A network operator gives each subscriber a /64 or more. All texts that are not an address are one caller.
     """

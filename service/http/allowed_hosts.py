@@ -1,4 +1,4 @@
-"""The hosts that requests may name: a web page must not reach the service under a name of its own.
+"""The hosts that requests may name, so that no web page uses a name of its own.
 
 A page of a foreign site can let its own name point to this machine (DNS rebinding). The browser then takes the service
 for a part of that site. It cannot do that with localhost or with an address.
@@ -20,7 +20,7 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d*)?", re.IGNORECA
 
 
 class AllowedHosts:
-    """Decides which Host headers are answered, from the settings `host`, `hosts` and the keys."""
+    """Decides which Host headers are answered, by `host`, `hosts` and the keys."""
 
     def __init__(self, settings: Settings) -> None:
         self._local = is_loopback(settings.host)

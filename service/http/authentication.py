@@ -38,7 +38,9 @@ class Authenticator:
         return not self._failures.wait_s(_network(scope)) and self._keys.caller(presented_key(scope)) is not None
 
     def _caller_by_key(self, scope: Scope, network: str) -> Caller:
-        """Return the caller.  After too many wrong keys, the right one is refused too: a guess learns nothing."""
+        """Return the caller.
+
+        After too many wrong keys the right one is refused too, so that a guess learns nothing."""
         if key := presented_key(scope):
             self._failures.check(network)
             if caller := self._keys.caller(key):

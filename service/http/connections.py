@@ -1,4 +1,4 @@
-"""The open connections: deadlines for slow clients, bounds in number and in unread bytes.
+"""The open connections: deadlines, and bounds in number and unread bytes.
 
 Either a connection waits for its client, or the client waits for the service. A connection that waits has a deadline.
 At a bound, a new connection replaces one that waits: the one whose client has been silent the longest.
@@ -33,7 +33,7 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\
 
 
 class Connections:
-    """The open connections of a server, the one whose client has been silent the longest first."""
+    """The open connections of a server; the longest silent one comes first."""
 
     def __init__(self, limits: RequestLimits, lifecycle: Lifecycle, trusted: Container[str]) -> None:
         self.limits = limits
@@ -49,7 +49,7 @@ class Connections:
             )
 
     def add(self, connection: BoundedProtocol, address: str) -> bool:
-        """Count a new connection; close another one for it at a bound.  False: there is no room."""
+        """Count a new connection; at a bound, close another.  False: no room."""
         network = network_of(address)
         crowded = self._by_network[network] >= self.limits.connections_per_address and address not in self._trusted
         if crowded or len(self._open) >= self._maximum:
@@ -81,14 +81,14 @@ class Connections:
             self._open[connection] = network
 
     def sweep(self) -> None:
-        """Close the connections whose deadline has passed.  The server calls it every second."""
+        """Close the connections whose deadline has passed; called every second."""
         now = monotonic()
         for connection in list(self._open):
             if connection.is_late(now):
                 self.drop(connection)
 
     def bound_unread(self, newest: BoundedProtocol) -> None:
-        """Close connections while the answers that they hold are too large; the newest stays."""
+        """Close connections that hold too large answers; the newest stays."""
         sizes = {each: each.transport.get_write_buffer_size() for each in self._open if each.flow.write_paused}
         excess = sum(sizes.values()) - self.limits.unread_bytes
         for connection, size in sizes.items():
@@ -107,7 +107,7 @@ class Phase(Enum):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """An HTTP connection with bounds on the head, on pipelined requests and on the client's time."""
+    """An HTTP connection with bounds on head, pipelined requests and time."""
 
     open: Connections
 
@@ -189,7 +189,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def waits(self) -> bool:
-        """Whether the service waits for the client: for bytes, or until it reads the answer."""
+        """Whether the service waits for the client to send or to read."""
         return self._phase is Phase.BODY or self.flow.write_paused or not self._is_answering
 
     @property

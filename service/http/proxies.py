@@ -1,4 +1,4 @@
-"""Requests through trusted proxies: the address of the caller, and the path below which a proxy serves.
+"""Requests through trusted proxies: the address of the caller, the path prefix.
 
 A proxy appends the address of its client to X-Forwarded-For. The caller is the last address there that is not itself a
 trusted proxy. Any client can send these headers, so those of other peers are ignored.
@@ -20,7 +20,7 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+){1,20}")
 
 
 class TrustedProxies:
-    """Takes the caller and the scheme from X-Forwarded-For and -Proto, the path from X-Forwarded-Prefix."""
+    """Takes caller, scheme and path prefix from the headers X-Forwarded-…."""
 
     def __init__(self, app: ASGIApp, proxies: Sequence[str]) -> None:
         for each in proxies:

@@ -105,7 +105,7 @@ class Metrics:
 
 
 def route_label(scope: Scope) -> str:
-    """Return the template of the request's route, also if a layer refused it before routing."""
+    """Return the route's template, also of a request refused before routing."""
     if "route" not in scope:
         found = [(route.matches(scope)[0].value, route) for route in scope["app"].state.routes]
         rank, route = max(found, key=itemgetter(0))  # the first of the full matches, else of the partial ones

@@ -1,4 +1,4 @@
-"""Settings of the process: OpenMP threads, memory arenas, open files, thread priority.
+"""Settings of the process: OpenMP threads, memory, open files, thread priority.
 
 glibc gives each thread its own arena, up to eight for each core. Each arena keeps freed memory in pieces, and under
 changing load the number of pieces grows for a long time. With another C library the memory functions do nothing.
