@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
+import logging
 from typing import Annotated
 
 import typer
@@ -22,6 +24,8 @@ from retrieval.commands.info import info
 from retrieval.commands.judge import judge
 from retrieval.commands.pool import pool
 from retrieval.commands.search import search
+from retrieval.util.terminal import ForeignTextGroup
+from retrieval.util.visible_text import VisibleFormatter
 from service import __version__
 from service.commands.keys import keys
 from service.commands.serve import serve
@@ -29,6 +33,7 @@ from service.commands.settings import settings
 
 app = typer.Typer(
     name="attendex",
+    cls=ForeignTextGroup,
     help="Semantic search you can measure: index documents, query them, evaluate the ranking.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -76,6 +81,9 @@ def options(
 
 def main() -> None:
     """Run the `attendex` command."""
+    faulthandler.enable()  # the death by a signal, as by SIGBUS when a mapped file is truncated, is reported
+    if logging.lastResort is not None:  # prints the warnings of every logger that has no handler
+        logging.lastResort.setFormatter(VisibleFormatter())
     try:
         app()
     finally:

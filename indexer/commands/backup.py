@@ -38,8 +38,6 @@ def snapshot(
     stderr().print(
         f"{file}: generation {report.generation}, {report.documents:,} documents, "
         f"{report.files} files of {report.size_bytes:,} bytes, {report.judgments:,} judgments",
-        markup=False,
-        highlight=False,
     )
 
 
@@ -63,6 +61,4 @@ def restore(
         return
     stderr().print(
         f"{into}: generation {report.generation}, {report.documents:,} documents, {report.judgments:,} judgments",
-        markup=False,
-        highlight=False,
     )

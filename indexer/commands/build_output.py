@@ -66,8 +66,9 @@ def show_plan(plan: BuildPlan) -> None:
         "vectors": plan.structure or "searched exactly",
     }
     table = Table(show_header=False, box=None)
-    for name, value in rows.items():
-        table.add_row(f"[dim]{name}[/dim]", value)
+    table.add_column(style="dim")
+    for row in rows.items():
+        table.add_row(*row)
     stdout().print(table)
 
 
@@ -86,22 +87,20 @@ def show_build(report: BuildReport) -> None:
         f"{', '.join(parts)}; {report.collection} generation {report.generation} has {report.documents:,} documents "
         f"in {report.passages:,} passages ({report.seconds:.1f} s, {report.encoder}, {report.runtime}, "
         f"{report.precision})",
-        markup=False,
-        highlight=False,
     )
     if report.kept_unseen:
         deleted = "some documents were not deleted" if report.deleted else "nothing was deleted"
         console.print(f"{deleted}, since some sources could not be read", style="yellow")
     if report.schema:
         fields = ", ".join(f"{name} ({kind})" for name, kind in report.schema.items())
-        console.print(f"fields: {fields}", markup=False, highlight=False)
+        console.print(f"fields: {fields}")
 
 
 def show_problems(report: BuildReport) -> None:
     """Print the skipped records and the reasons."""
     console = stderr()
     for problem in report.problems[:SHOWN_PROBLEMS]:
-        console.print(f"skipped: {problem}", style="yellow", markup=False, highlight=False)
+        console.print(f"skipped: {problem}", style="yellow")
     if report.bad > SHOWN_PROBLEMS:
         console.print(f"… and {report.bad - SHOWN_PROBLEMS:,} more; --json or --report lists them", style="yellow")
 
@@ -111,20 +110,14 @@ def show_files(files: FileReport, report: BuildReport) -> None:
     from rich.table import Table
 
     console = stderr()
-    console.print(f"files: {files.summary()}", highlight=False)
+    console.print(f"files: {files.summary()}")
     table = Table("file", "format", "status", "reason", box=None, header_style="dim")
     for file in sorted(files.troubled, key=lambda file: file.status.value == "skipped")[:SHOWN_PROBLEMS]:
-        table.add_row(*map(_plain, (file.path, file.format, file.status.value, file.reason)))
+        table.add_row(file.path, file.format, file.status.value, file.reason)
     if table.row_count:
         console.print(table)
     for command, count in files.without_parser.items():
-        console.print(f"files without a parser: {count:,}; to read them, run: {command}", style="bold", markup=False)
+        console.print(f"files without a parser: {count:,}; to read them, run: {command}", style="bold")
     others = (problem for problem in report.problems if not any(file.path in problem for file in files.troubled))
     for problem in islice(others, SHOWN_PROBLEMS):
-        console.print(f"skipped: {problem}", style="yellow", markup=False, highlight=False)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+        console.print(f"skipped: {problem}", style="yellow")

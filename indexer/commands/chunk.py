@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retrieval.util.terminal import FAILURE, JsonOption, print_json, reports_errors, stderr, stdout
+from retrieval.util.visible_text import visible
 
 if TYPE_CHECKING:
     from retrieval.index.storage.settings import ChunkSettings
@@ -48,12 +49,12 @@ def chunk(
 
     def show_unread(outcome: FileOutcome) -> None:
         if outcome.reason and not outcome.bad and (outcome.status is FileStatus.READ or outcome.path != source):
-            stderr().print(f"note: {outcome.path}: {outcome.reason}", style="yellow", markup=False, highlight=False)
+            stderr().print(f"note: {outcome.path}: {outcome.reason}", style="yellow")
 
     for item in open_documents(source, options, show_unread):
         if not isinstance(item, Document):
             bad += 1
-            stderr().print(f"error: {item}", style="red", markup=False, highlight=False)
+            stderr().print(f"error: {item}", style="red")
         elif as_json:
             shown.append(_describe(item, tokenizer, settings))
         else:
@@ -99,12 +100,14 @@ def _passages(document: Document, tokenizer: Tokenizer, settings: ChunkSettings)
 
 
 def _show(document: dict[str, Any], whole_text: bool) -> None:
+    from rich.text import Text
+
     console = stdout()
     about = ", ".join(f"{key}={value}" for key, value in document["metadata"].items())
-    console.print(f"{document['id']}  {document['title']}", style="bold", markup=False, highlight=False)
-    console.print(f"  {about}", style="dim", markup=False, highlight=False)
+    console.print(f"{document['id']}  {document['title']}", style="bold")
+    console.print(f"  {about}", style="dim")
     for passage in document["passages"]:
         where = f"{passage['start']}-{passage['end']}  {passage['tokens']} tokens  {passage['location']}"
-        console.print(f"  {where}", style="cyan", markup=False, highlight=False)
+        console.print(f"  {where}", style="cyan")
         text = passage["text"] if whole_text else passage["text"].split("\n")[0][:100]
-        console.print(f"    {text}", markup=False, highlight=False)
+        console.print(Text(f"    {visible(text, lines=True)}"))

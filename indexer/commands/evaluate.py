@@ -220,11 +220,11 @@ def _show(
         return
     show_evaluation(stdout(), evaluation, measured.provenance)
     if caution:
-        stdout().print(caution, style="italic", highlight=False)
+        stdout().print(caution, style="italic")
     for by, groups in slices.items():
         show_slices(stdout(), by, groups)
     for gate in gates:
-        stdout().print(str(gate), style="green" if gate.passed else "red", highlight=False)
+        stdout().print(str(gate), style="green" if gate.passed else "red")
 
 
 def _update_collection(source: TaskSource, into: Path, encoder: str) -> None:

@@ -74,12 +74,10 @@ def _show(report: QuantizationReport) -> None:
     console.print(
         f"{report.out}: {report.encoder} in int8, calibrated on {report.calibrated_on} documents "
         f"({report.seconds:.0f} s)",
-        highlight=False,
     )
     for loss in report.losses:
         ranking = f"; nDCG@10 {loss.ndcg_f32:.4f} → {loss.ndcg_int8:.4f}" if loss.ndcg_f32 is not None else ""
         console.print(
             f"  {loss.name}: cosine to float32 mean {loss.cosine_mean:.4f}, worst {loss.cosine_min:.4f} "
             f"over {loss.texts} texts{ranking}",
-            highlight=False,
         )

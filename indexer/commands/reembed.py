@@ -83,7 +83,7 @@ def reembed(
         kept = "not switched; --force switches to the finished vectors, `attendex merge` removes them"
         state = f"generation {report.generation} is current" if report.switched else kept
         parts = filter(None, (verdict, f"{report.encoded:,} passages encoded", state))
-        stderr().print("; ".join(parts), markup=False, highlight=False)
+        stderr().print("; ".join(parts))
     if not report.switched:
         raise typer.Exit(FAILURE)
 

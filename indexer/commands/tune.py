@@ -71,22 +71,18 @@ def _show(tuned: TuningResult, measure: str, generation: int | None, dry_run: bo
 
     console = stdout()
     interval = f"{format_interval(tuned.low, tuned.high)}, {format_p(tuned.p)}"
-    console.print(
-        f"{measure} {tuned.default_mean:.4f} with the defaults, {tuned.held_out_mean:.4f} held out", highlight=False
-    )
+    console.print(f"{measure} {tuned.default_mean:.4f} with the defaults, {tuned.held_out_mean:.4f} held out")
     console.print(
         f"held-out gain {format_difference(tuned.gain)} {interval}, over {tuned.queries:,} queries",
-        highlight=False,
-        markup=False,
     )
     chosen = ", ".join(f"{name} {value}" for name, value in tuned.chosen.items())
     if not tuned.accepted:
         detects = (
             "" if math.isinf(tuned.detectable) else f"; these queries show a gain of {tuned.detectable:.3f} or more"
         )
-        console.print(f"kept the defaults: no gain is shown{detects}", style="bold", highlight=False)
+        console.print(f"kept the defaults: no gain is shown{detects}", style="bold")
     elif dry_run:
-        console.print(f"would write: {chosen}", style="bold", highlight=False)
+        console.print(f"would write: {chosen}", style="bold")
     else:
-        console.print(f"wrote generation {generation}: {chosen}", style="bold", highlight=False)
-    console.print(f"{tuned.tried} settings measured; best over all queries: {chosen}", style="dim", highlight=False)
+        console.print(f"wrote generation {generation}: {chosen}", style="bold")
+    console.print(f"{tuned.tried} settings measured; best over all queries: {chosen}", style="dim")

@@ -62,9 +62,9 @@ def _show(found: Verification) -> None:
     console = stdout()
     for check in found.checks:
         verdict = "ok" if not check.problems else f"{len(check.problems):,} problems"
-        console.print(f"{check.name}: {verdict} ({check.examined:,} examined)", markup=False, highlight=False)
+        console.print(f"{check.name}: {verdict} ({check.examined:,} examined)")
         for problem in check.problems[:SHOWN_PROBLEMS]:
-            console.print(f"  {problem}", style="red", markup=False, highlight=False)
+            console.print(f"  {problem}", style="red")
     for orphan in found.orphans:
-        console.print(f"in no generation, the next writer removes it: {orphan}", markup=False, highlight=False)
+        console.print(f"in no generation, the next writer removes it: {orphan}")
     console.print(f"{found.collection} generation {found.generation}: {'whole' if found.ok else 'damaged'}")

@@ -106,7 +106,7 @@ def report(
     data = ReportData(compared.task, compared.runs, compared.provenances, found.evaluations, found.pairs, command, {})
     data = replace(data, titles=_titles(systems, shown_documents(data)))
     write_text(html, [render_report(data)])
-    stderr().print(f"wrote {html}", markup=False, highlight=False)
+    stderr().print(f"wrote {html}")
 
 
 def compare_systems(systems: Sequence[str], source: TaskSource, options: ComparisonOptions) -> ComparedSystems:
@@ -172,13 +172,13 @@ def _show(compared: ComparedSystems, changes: int) -> None:
         changed = compared.changes(pair, changes)
         if changed:
             measure = pair.deciding.measure
-            console.print(f"queries that changed most in {measure}, ranks {pair.a} → {pair.b}:", markup=False)
+            console.print(f"queries that changed most in {measure}, ranks {pair.a} → {pair.b}:")
             show_changes(console, changed, texts)
     if len(pairs) > 1:
-        console.print(f"p is adjusted by Holm's method for {len(pairs)} comparisons", highlight=False)
+        console.print(f"p is adjusted by Holm's method for {len(pairs)} comparisons")
     for evaluation in compared.comparison.evaluations:
         line = f"{evaluation.run}: {'; '.join(coverage_lines(evaluation.coverage))}"
-        console.print(line, markup=False, highlight=False)
+        console.print(line)
 
 
 def _titles(systems: list[str], ids: set[str]) -> dict[str, str]:

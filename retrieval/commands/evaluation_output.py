@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from retrieval.util.terminal import stderr
+from retrieval.util.visible_text import visible
 
 if TYPE_CHECKING:
     from retrieval.metrics.comparison import Difference, PairedComparison, QueryChange, RunComparison
@@ -25,11 +26,12 @@ COMPARISON_COLUMNS = 118  # minimum width of the table of a comparison
 @contextmanager
 def progress_bar(label: str, total: int) -> Iterator[ProgressCallback]:
     """Show a progress bar on stderr, only on a terminal; a total of 0 means unknown."""
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = stderr()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        bar = bars.add_task(label, total=total or None)
+    columns = (TextColumn(visible(label), markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("", total=total or None)
         yield lambda done: bars.update(bar, completed=done)
 
 
@@ -78,7 +80,7 @@ def show_evaluation(console: Console, evaluation: Evaluation, provenance: RunPro
         table.add_row(name, _number(value), "" if low is None else f"{low:.4f} – {high:.4f}")
     console.print(table)
     for line in coverage_lines(evaluation.coverage):
-        console.print(line, highlight=False)
+        console.print(line)
 
 
 def coverage_lines(coverage: Coverage) -> list[str]:
@@ -142,7 +144,7 @@ def show_comparison(console: Console, pair: PairedComparison) -> None:
     """Print the verdict and the table of one pair."""
     from retrieval.metrics.comparison import format_difference, format_p_value
 
-    console.print(pair.verdict, style="bold", markup=False, highlight=False)
+    console.print(pair.verdict, style="bold")
     table = Table(box=SIMPLE_HEAD)
     table.add_column("measure", no_wrap=True)
     for column in ("A", "B", "B − A", "95 % interval", "p", "p (t)", "effect", "won / lost / tied", "detectable"):
@@ -160,7 +162,7 @@ def show_comparison(console: Console, pair: PairedComparison) -> None:
             f"{d.wins} / {d.losses} / {d.ties}",
             f"{d.detectable:.3f}",
         )
-    console.print(f"A = {pair.a}   B = {pair.b}   {len(pair.queries):,} queries", markup=False, highlight=False)
+    console.print(f"A = {pair.a}   B = {pair.b}   {len(pair.queries):,} queries")
     console.width = max(console.width, COMPARISON_COLUMNS)
     console.print(table)
 
@@ -181,7 +183,7 @@ def show_matrix(console: Console, comparison: RunComparison) -> None:
     for row, evaluation in zip(names, comparison.evaluations, strict=True):
         table.add_row(row, _number(evaluation.aggregates[measure]), *(cells[row, column] for column in names))
     console.print(table)
-    console.print(f"* p < {ALPHA:g}, adjusted by Holm's method for {len(comparison.pairs)} pairs", highlight=False)
+    console.print(f"* p < {ALPHA:g}, adjusted by Holm's method for {len(comparison.pairs)} pairs")
 
 
 def _difference_cell(found: Difference, sign: int) -> str:
@@ -194,11 +196,11 @@ def show_changes(console: Console, changes: Sequence[QueryChange], texts: Mappin
     """Print the queries that changed most, with the rank changes of judged documents."""
     for change in changes:
         head = f"{change.difference:+.3f}  {change.query}  {texts.get(change.query, '')}"
-        console.print(head, markup=False, highlight=False)
+        console.print(head)
         for moved in change.moved:
             ranks = f"{moved.rank_a or '–'} → {moved.rank_b or '–'}"
             line = f"        {ranks:>12}  {moved.document}  (relevance {moved.relevance})"
-            console.print(line, style="dim", markup=False, highlight=False)
+            console.print(line, style="dim")
 
 
 def _title(evaluation: Evaluation, provenance: RunProvenance | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,14 +11,16 @@ import typer
 
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
+from retrieval.util.visible_text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from retrieval.types import DenseExplanation, Document, Explanation
+    from retrieval.types import DenseExplanation, Document, Explanation, Span
 
 SHOWN_WORDS = 12  # of the passage, strongest first
+SHOWN_SPANS = 3
 BAR = 24  # characters
 
 
@@ -68,27 +72,39 @@ def _show(document: Document, found: Explanation) -> None:
     from rich.text import Text
 
     console = stdout()
-    console.print(Text(document.title or document.id, style="bold"))
+    console.print(document.title or document.id, style="bold")
     text = document.text[found.start : found.end]
-    passage = Text(" ".join(text.split()) if found.dense is None else text)
-    if found.dense is not None:
-        for span in found.dense.spans[:3]:
-            passage.stylize("black on cyan", span.start, span.end)
-    console.print(passage)
-    if found.dense is not None:
+    if found.dense is None:
+        console.print(" ".join(text.split()))
+    else:
+        console.print(Text.assemble(*_marked(text, found.dense.spans[:SHOWN_SPANS])))
         _show_dense(console, found.dense)
     if found.lexical is not None:
-        console.print(f"\n[bold]{found.lexical.score:.3f}[/bold]  BM25", highlight=False)
+        _show_score(console, f"{found.lexical.score:.3f}", "BM25")
         console.print(_bars("terms", [(term.term, term.score) for term in found.lexical.terms]))
         if found.lexical.stop_words:
             left_out = f"left out as stop words: {', '.join(found.lexical.stop_words)}"
             console.print(left_out, style="dim", markup=False, highlight=False)
 
 
+def _marked(text: str, spans: Sequence[Span]) -> Iterator[tuple[str, str]]:
+    """Yield the pieces of a text and their styles; its spans may overlap."""
+    bounds = sorted({0, len(text), *(bound for span in spans for bound in (span.start, span.end))})
+    for start, end in itertools.pairwise(bounds):
+        inside = any(span.start <= start and end <= span.end for span in spans)
+        yield visible(text[start:end], lines=True), "black on cyan" if inside else ""
+
+
+def _show_score(console: Console, score: str, name: str) -> None:
+    console.print()
+    console.print(score, style="bold", end="  ")
+    console.print(name)
+
+
 def _show_dense(console: Console, dense: DenseExplanation) -> None:
-    console.print(f"\n[bold]{dense.score:.4f}[/bold]  cosine", highlight=False)
+    _show_score(console, f"{dense.score:.4f}", "cosine")
     if dense.note:
-        console.print(dense.note, style="dim", markup=False)
+        console.print(dense.note, style="dim")
     words = sorted((word for word in dense.passage if word.word), key=lambda word: -word.score)
     console.print(_bars("words of the query", [(word.word, word.score) for word in dense.query if word.word]))
     strongest = [
@@ -99,22 +115,21 @@ def _show_dense(console: Console, dense: DenseExplanation) -> None:
     if dense.exact:
         special = sum(word.score for word in dense.passage if not word.word)
         console.print(
-            f"[dim]The shares of all {len(dense.passage)} words add up to the cosine; {special:.4f} of it belongs to "
-            f"special tokens, {dense.remainder:+.1e} is rounding.[/dim]",
-            highlight=False,
+            f"The shares of all {len(dense.passage)} words add up to the cosine; {special:.4f} of it belongs to "
+            f"special tokens, {dense.remainder:+.1e} is rounding.",
+            style="dim",
         )
 
 
 def _bars(title: str, rows: list[tuple[str, float]]) -> Table:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, show_header=True, header_style="dim")
     table.add_column(title)
     table.add_column("", justify="right")
-    table.add_column("")
+    table.add_column("", style="cyan")
     max_score = max((score for _, score in rows), default=0.0)
     for word, score in rows:
         length = round(BAR * max(0.0, score) / max_score) if max_score > 0 else 0
-        table.add_row(escape(word), f"{score:.4f}", "[cyan]" + "█" * length + "[/cyan]")
+        table.add_row(word, f"{score:.4f}", "█" * length)
     return table

@@ -74,7 +74,6 @@ def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
 
 def _show(facts: dict[str, Any]) -> None:
     from rich.filesize import decimal
-    from rich.markup import escape
     from rich.table import Table
 
     encoder = facts["encoder"]
@@ -93,8 +92,9 @@ def _show(facts: dict[str, Any]) -> None:
         "vectors": "; ".join(_vectors(segment) for segment in facts["segments"]) or "none",
     }
     table = Table(show_header=False, box=None)
-    for name, value in rows.items():
-        table.add_row(f"[dim]{name}[/dim]", escape(value))
+    table.add_column(style="dim")
+    for row in rows.items():
+        table.add_row(*row)
     stdout().print(table)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retrieval.util.terminal import reports_errors, stdout
+from retrieval.util.visible_text import visible
 
 if TYPE_CHECKING:
     from retrieval.metrics.pooling import JudgingSession
@@ -51,10 +52,8 @@ def judge(
             judging.grade(int(key))
             _save(judging, out)
         else:
-            stdout().print(f"keys: {_keys()}", style="yellow", markup=False)
-    stdout().print(
-        f"{judging.total - judging.remaining:,} of {judging.total:,} judged: {out}", markup=False, highlight=False
-    )
+            stdout().print(f"keys: {_keys()}", style="yellow")
+    stdout().print(f"{judging.total - judging.remaining:,} of {judging.total:,} judged: {out}")
 
 
 def _save(judging: JudgingSession, out: Path) -> None:
@@ -75,15 +74,17 @@ def _key() -> str:
 
 
 def _show(judging: JudgingSession) -> None:
+    from rich.text import Text
+
     item = judging.current
     assert item is not None
     console = stdout()
     console.rule(f"{judging.total - judging.remaining + 1:,} of {judging.total:,}", style="dim")
-    console.print(item.query, style="bold cyan", markup=False, highlight=False)
-    console.print(item.title or item.document_id, style="bold", markup=False, highlight=False)
+    console.print(item.query, style="bold cyan")
+    console.print(item.title or item.document_id, style="bold")
     text = item.text if len(item.text) <= SHOWN_CHARACTERS else item.text[:SHOWN_CHARACTERS] + "…"
-    console.print(text, markup=False, highlight=False)
-    console.print(_keys(), style="dim", markup=False, highlight=False)
+    console.print(Text(visible(text, lines=True)))
+    console.print(_keys(), style="dim")
 
 
 def _keys() -> str:

@@ -50,8 +50,8 @@ def pool(
         ids = {document for documents in found.values() for document in documents}
         filled = fill_pool(found, topics, texts_of(reader, ids))
     write_text(out, pool_lines(filled))
-    stderr().print(f"wrote {len(filled):,} documents to judge for {len(found):,} queries: {out}", markup=False)
-    stderr().print(f"next: attendex judge {out} --out qrels.txt", markup=False)
+    stderr().print(f"wrote {len(filled):,} documents to judge for {len(found):,} queries: {out}")
+    stderr().print(f"next: attendex judge {out} --out qrels.txt")
 
 
 def _runs(systems: Sequence[str], topics: Sequence[Topic], depth: int) -> list[RetrievalRun]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +13,11 @@ from retrieval.commands.options import CollectionArgument, named_mode, named_syn
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.types import SearchRequest, Syntax
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
+from retrieval.util.visible_text import visible
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from retrieval.types import Hit, PassageHit, SearchResult
 
 SNIPPET_CHARACTERS = 240
@@ -126,47 +131,44 @@ def _request(query: str, ranking: RankingOptions, answer: AnswerOptions) -> Sear
 def _show(result: SearchResult) -> None:
     console = stdout()
     for hit in result.hits:
-        console.print(f"{hit.rank:>3}  {hit.score:.4f}  ", end="", highlight=False)
-        console.print(hit.title or hit.id, style="bold", end="", markup=False, highlight=False)
-        console.print(f"  [dim]{_escape(hit.id) if hit.title else ''}[/dim]", highlight=False)
-        console.print("     " + _snippet(hit), highlight=False)
+        console.print(f"{hit.rank:>3}  {hit.score:.4f}  ", end="")
+        console.print(hit.title or hit.id, style="bold", end="")
+        console.print(f"  {hit.id}" if hit.title else "", style="dim")
+        console.print(_snippet(hit))
     if not result.hits:
         console.print("no documents matched")
     for field, counts in result.facets.items():
-        shown = ", ".join(f"{_escape(str(each.value))} [dim]{each.count}[/dim]" for each in counts[:SHOWN_VALUES])
-        console.print(f"[bold]{_escape(field)}[/bold]  {shown or 'no values'}", highlight=False)
+        console.print(field, style="bold", end="  ")
+        console.print(", ".join(f"{each.value} {each.count}" for each in counts[:SHOWN_VALUES]) or "no values")
     weight = f", weight {result.weight:g} ({result.weight_reason})" if result.weight_reason else ""
-    console.print(
-        f"[dim]{len(result.hits)} hits in {result.timings_ms.total:.1f} ms, {result.mode}{weight}[/dim]",
-        highlight=False,
-    )
+    console.print(f"{len(result.hits)} hits in {result.timings_ms.total:.1f} ms, {result.mode}{weight}", style="dim")
 
 
-def _snippet(hit: Hit) -> str:
-    """Return a window of the best passage as markup, from near its first match."""
+def _snippet(hit: Hit) -> Text:
+    """Return a window of the best passage, from near its first match, on one line."""
+    from rich.text import Text
+
     best = hit.passages[0]
     first = best.highlights[0][0] if best.highlights else 0
     start = max(0, first - SNIPPET_CHARACTERS // 4) if first > SNIPPET_CHARACTERS // 2 else 0
     end = start + SNIPPET_CHARACTERS
     location = f"[{best.location}] " if best.location else ""
-    cut = "…" if start else "", "…" if end < len(best.text) else ""
-    return _escape(location) + cut[0] + _marked(best, start, end) + cut[1]
+    before = f"     {location}{'…' if start else ''}"
+    pieces = [(visible(_on_one_line(text)), style) for text, style in _marked(best, start, end)]
+    return Text.assemble(visible(before), *pieces, "…" if end < len(best.text) else "")
 
 
-def _marked(passage: PassageHit, start: int, end: int) -> str:
-    """Return `text[start:end]` on one line, with highlights underlined."""
-    pieces = []
+def _marked(passage: PassageHit, start: int, end: int) -> Iterator[tuple[str, str]]:
+    """Yield the pieces of `text[start:end]` and their styles."""
     position = start
     for first, last in passage.highlights:
         first, last = max(position, first), min(last, end)
         if first < last:
-            marked = _escape(passage.text[first:last])
-            pieces += [_escape(passage.text[position:first]), f"[underline]{marked}[/underline]"]
+            yield passage.text[position:first], ""
+            yield passage.text[first:last], "underline"
             position = last
-    return " ".join("".join([*pieces, _escape(passage.text[position:end])]).split())
+    yield passage.text[position:end], ""
 
 
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+def _on_one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text)

@@ -10,14 +10,19 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from retrieval.errors import AttendexError
+from retrieval.util.visible_text import visible
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,19 +32,54 @@ FAILURE = 1  # typer itself exits with 2 on wrong usage
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 
 
+class ForeignTextConsole(Console):
+    """Prints each string on one line, with `visible`: no markup, no emoji codes.
+
+    A `Text` is printed as it is: its caller applies `visible`.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
 def stdout() -> Console:
     """Return a console on stdout; a new one each time, so that tests can capture it."""
-    return Console(soft_wrap=True)
+    return ForeignTextConsole()
 
 
 def stderr() -> Console:
     """Return a console on stderr."""
-    return Console(stderr=True, soft_wrap=True)
+    return ForeignTextConsole(stderr=True)
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document on stdout, with non-ASCII characters as they are."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False, default=_plain))
+    """Print one JSON document on stdout, with non-ASCII letters and signs as they are."""
+    document = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False, default=_plain)
+    print(visible(document, lines=True))
+
+
+class ForeignTextGroup(TyperGroup):
+    """A group of commands that shows the words of a wrong call with `visible`."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _visible_usage_errors():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _visible_usage_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _visible_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except TyperException as error:
+        error.message = visible(error.message)
+        raise
 
 
 def _plain(value: object) -> str:
@@ -98,7 +138,7 @@ def reports_errors(command: Callable[P, T]) -> Callable[P, T]:
         try:
             return command(*args, **kwargs)
         except AttendexError as error:
-            stderr().print(f"error: {error}", style="red", markup=False, highlight=False)
+            stderr().print(f"error: {error}", style="red")
             _print_notes(error)
             raise typer.Exit(FAILURE) from error
         except KeyboardInterrupt as error:
@@ -111,4 +151,4 @@ def reports_errors(command: Callable[P, T]) -> Callable[P, T]:
 
 def _print_notes(error: BaseException) -> None:
     for note in getattr(error, "__notes__", ()):
-        stderr().print(note, style="yellow", markup=False, highlight=False)
+        stderr().print(note, style="yellow")

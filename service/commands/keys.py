@@ -36,7 +36,7 @@ def add(
     from service.config.api_keys import add_key
 
     print(add_key(file, name, role, collection or []))
-    stderr().print(f"wrote the digest to {file}; this key cannot be shown again", markup=False, highlight=False)
+    stderr().print(f"wrote the digest to {file}; this key cannot be shown again")
 
 
 @keys.command("rotate")
@@ -87,4 +87,4 @@ def show(file: KeysFile, as_json: JsonOption = False) -> None:
     table = Table("name", "role", "collections", "created", box=None, pad_edge=False)
     for key in kept:
         table.add_row(key.name, key.role, ", ".join(key.collections) or "all", key.created)
-    stdout().print(table, markup=False)
+    stdout().print(table)

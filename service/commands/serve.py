@@ -73,7 +73,7 @@ def run_service(directory: Path, settings: Settings) -> None:
     server = make_server(create_app(directory, settings, lifecycle, tracing=tracing), lifecycle, settings)
     with closing(listen(settings)) as listener:
         set_up_logging(settings.log)
-        stderr().print(f"serving {directory} on {url_of(listener)}", markup=False, highlight=False)
+        stderr().print(f"serving {directory} on {url_of(listener)}")
         server.run(sockets=[listener])
     end_in_time(tracing, lifecycle.remaining_s(settings.grace_seconds))
 

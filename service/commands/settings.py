@@ -45,4 +45,4 @@ def settings(
     table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
     for setting in effective:
         table.add_row(setting.name, str(setting.value), setting.source, setting.help)
-    stdout().print(table, markup=False)
+    stdout().print(table)

@@ -8,6 +8,7 @@ import sys
 from time import gmtime, strftime
 from typing import Any
 
+from retrieval.util.visible_text import VisibleFormatter, visible
 from service.config.settings import LogSettings
 
 LOGGER = "attendex.service"
@@ -26,22 +27,19 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return visible(json.dumps(line, ensure_ascii=False, default=str))
 
 
-class TextFormatter(logging.Formatter):
+class TextFormatter(VisibleFormatter):
     """Lines of text, with the fields behind the message."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
 
-    def format(self, record: logging.LogRecord) -> str:
-        fields = getattr(record, "fields", {})
-        # A caller must not forge log lines: `repr` escapes the line breaks of strings.
-        shown = " ".join(
-            f"{name}={value!r}" if isinstance(value, str) else f"{name}={value}" for name, value in fields.items()
-        )
-        return super().format(record) + (f"  {shown}" if shown else "")
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", {}).items()
+        shown = " ".join(f"{name}={value!r}" if isinstance(value, str) else f"{name}={value}" for name, value in fields)
+        return super().formatMessage(record) + (f"  {visible(shown)}" if shown else "")
 
 
 def set_up_logging(settings: LogSettings) -> None:
