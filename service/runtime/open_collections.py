@@ -2,7 +2,8 @@
 
 `refresh` reads the manifests. It opens a newly committed generation beside the one that is served, warms it, and
 swaps them between two requests. The old generation is closed when its last request is done. If a generation fails to
-open, the last good one stays in service, and the next attempt follows half a minute later.
+open, the last good one stays in service, and the next attempt follows half a minute later. A generation with a
+truncated file leaves the service.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ from typing import TypeAlias
 from indexer.building.collection_lifecycle import create_collection, drop_collection
 from indexer.readers import printable
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import AttendexError, CollectionError, CollectionExists, CollectionNotFound, InputError
+from retrieval.errors import (
+    AttendexError,
+    CollectionError,
+    CollectionExists,
+    CollectionNotFound,
+    CorruptCollection,
+    InputError,
+)
 from retrieval.index.collection.index_reader import manifest_stamp
 from retrieval.index.storage.manifest import MANIFEST
 from retrieval.search.searcher import Searcher
@@ -165,6 +173,7 @@ class OpenCollections:
         with self._lock:
             served, failure = self._served.get(name), self._failures.get(name)
         if served and served.stamp == stamp:
+            self._check(name, served)
             return
         if failure and failure.stamp == stamp and time.monotonic() - failure.at < RETRY_S:
             return
@@ -174,6 +183,14 @@ class OpenCollections:
             self._failed(name, _Failure(stamp, error, time.monotonic()), failure)
         else:
             self._put(name, _Served(path, searcher, stamp))
+
+    def _check(self, name: str, served: _Served) -> None:
+        """Stop serving a generation with a truncated file, before a read ends the process."""
+        try:
+            served.searcher.reader.check_sizes()
+        except CorruptCollection as error:
+            self._put(name, None)
+            self._failed(name, _Failure(served.stamp, error, time.monotonic()), None)
 
     def _failed(self, name: str, failure: _Failure, before: _Failure | None) -> None:
         """Record the failure.  Log it only if it differs from the last one."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import tomllib
 
 from typer.testing import CliRunner
@@ -22,3 +25,18 @@ def test_help_names_the_commands() -> None:
     shown = CliRunner().invoke(app, [])
     assert "Semantic search you can measure: index documents" in shown.output
     assert "serve" in shown.output
+
+
+def test_death_by_a_signal_is_reported() -> None:
+    program = """
+import os, signal, sys
+from service.cli import main
+sys.argv = ["attendex", "--version"]
+try:
+    main()
+except SystemExit:
+    os.kill(os.getpid(), signal.SIGBUS)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGBUS
+    assert "Bus error" in ended.stderr

@@ -26,6 +26,7 @@ from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import open_lexical
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.metadata.schema import arrow_type
+from retrieval.index.storage.checksums import check_size
 from retrieval.index.storage.manifest import MANIFEST, Manifest, with_current_manifest
 from retrieval.index.vectors.vector_search import CombinedVectors
 from retrieval.types import Bitmap, Document, Mode, Passage, Rows, Schema
@@ -138,6 +139,16 @@ class IndexReader:
         chunks = [chunk for segment in self.segments for chunk in segment.column(field, kind).chunks]
         return pa.chunked_array(chunks, kind)
 
+    def check_sizes(self) -> None:
+        """Check that no file has another size than when it was written.  Cheap.
+
+        A read beyond the end of a mapped file ends the process (SIGBUS).  A file that cannot be found stays mapped.
+        Raises CorruptCollection.
+        """
+        for name, record in self.manifest.paths().items():
+            with suppress(OSError):
+                check_size(self.path / name, record)
+
     def check_all(self) -> None:
         """Check all files of the segments.  Raises CorruptCollection."""
         for segment in self.segments:
@@ -167,6 +178,7 @@ def manifest_stamp(path: Path) -> tuple[int, int] | None:
 
 def _opened(path: Path, manifest: Manifest, previous: IndexReader | None) -> IndexReader:
     reader = IndexReader(path, manifest, previous)
+    reader.check_sizes()  # also of the files that `previous` opened
     if manifest.size_bytes <= CHECKED_BYTES:
         reader.check_all()
     return reader

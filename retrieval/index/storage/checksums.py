@@ -70,10 +70,8 @@ class CheckedFile:
     def _map(self) -> mmap.mmap | bytes:
         try:
             with self.path.open("rb") as file:
-                size_bytes = os.fstat(file.fileno()).st_size
-                if size_bytes != self.record.size_bytes:
-                    raise self.damage(f"has {size_bytes} bytes, the manifest says {self.record.size_bytes}")
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size_bytes else b""
+                check_size(self.path, self.record, file.fileno())
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.record.size_bytes else b""
         except FileNotFoundError as error:
             raise self.damage("is missing") from error
         except OSError as error:
@@ -104,4 +102,15 @@ class CheckedFile:
 
     def damage(self, problem: str) -> CorruptCollection:
         """Return the error for a file that differs from the written file."""
-        return CorruptCollection(f"{problem}; {REPAIR}", path=self.path)
+        return _damage(self.path, problem)
+
+
+def check_size(path: Path, record: FileRecord, descriptor: int | None = None) -> None:
+    """Raise CorruptCollection if the file, open or not, has not its recorded size."""
+    size_bytes = os.stat(path if descriptor is None else descriptor).st_size  # noqa: PTH116
+    if size_bytes != record.size_bytes:
+        raise _damage(path, f"has {size_bytes} bytes, the manifest says {record.size_bytes}")
+
+
+def _damage(path: Path, problem: str) -> CorruptCollection:
+    return CorruptCollection(f"{problem}; {REPAIR}", path=path)

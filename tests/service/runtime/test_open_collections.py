@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.index.storage.manifest import MANIFEST, seal, unseal
+from retrieval.index.storage.manifest import MANIFEST, read_manifest, seal, unseal
+from service.runtime import open_collections
 from tests.service.conftest import Serve, eventually
 from tests.service.test_routes import problem
 
@@ -88,3 +89,27 @@ def test_a_linked_collection_is_dropped_without_its_target(collections: Path, tm
             assert served.http.get("/v1/collections").json() == {"collections": []}
     assert (target / MANIFEST).is_file()
     assert names(root) == []
+
+
+def test_a_truncated_file_takes_its_collection_out_until_it_is_whole(
+    collections: Path, tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    for name in ("cut", "small"):
+        shutil.copytree(collections / "small", root / name)
+    monkeypatch.setattr(open_collections, "RETRY_S", 0.0)
+    files = [root / "cut" / name for name, record in read_manifest(root / "cut").paths().items() if record.size_bytes]
+    with serve(root) as served:
+
+        def status(collection: str) -> int:
+            return served.http.post(f"/v1/collections/{collection}/search", json=SEARCH).status_code
+
+        for file in files:
+            last = file.read_bytes()[-1:]
+            os.truncate(file, file.stat().st_size - 1)  # no page is lost, so that no read ends the tests
+            eventually(lambda: status("cut") == 503)
+            assert [each["check"] for each in served.http.get("/readyz").json()["warnings"]] == ["collection cut"]
+            assert status("small") == 200
+            with file.open("ab") as cut:
+                cut.write(last)
+            eventually(lambda: status("cut") == 200)
