@@ -1,1 +1,13 @@
-"""Attendex, the library: everything needed to open a collection and rank it."""
+"""Attendex, the library: everything needed to open a collection and rank it.
+
+Importing it switches off the telemetry of its dependencies, so that Attendex contacts only hosts that its user
+names.
+This file runs before any module that imports them.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("DO_NOT_TRACK", "1")  # huggingface_hub and transformers read it
+# Without this module, openvino and nncf use a stub; with it, `import openvino` writes ~/intel and posts to Google.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

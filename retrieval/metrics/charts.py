@@ -7,6 +7,7 @@ and the SVG gets the page's variables instead.
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import MissingExtra
 from retrieval.metrics.comparison import PairedComparison
+from retrieval.util.cache_folder import cache_folder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,6 +79,7 @@ def draw_intervals(pairs: Sequence[PairedComparison]) -> str:
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))  # its list of fonts
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import warnings
 from contextlib import suppress
@@ -23,6 +22,7 @@ from retrieval.encoder.checkpoint.model_folder import EncoderFolder
 from retrieval.encoder.runtime.token_batches import GRAPH_INPUTS, TokenBatch
 from retrieval.errors import EncoderError, StorageError
 from retrieval.types import EncoderFingerprint
+from retrieval.util.cache_folder import cache_folder
 from retrieval.util.files import sync_path
 from retrieval.util.temporaries import temporary_folder
 
@@ -42,13 +42,6 @@ class GraphOutput(StrEnum):
 
     VECTORS = "vectors"  # (S, dimension)
     STATES = "states"  # (B, L, width), of each token before pooling
-
-
-def cache_folder() -> Path:
-    """Return the folder of converted encoders, $ATTENDEX_CACHE or a default."""
-    if chosen := os.environ.get("ATTENDEX_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attendex"
 
 
 def load_graph(
