@@ -54,8 +54,9 @@ def quantize_folder(encoder: str, texts: Sequence[str], out: Path) -> None:
     """Write the encoder in int8 to the new folder `out`."""
     import openvino as ov
 
+    from retrieval.encoder.checkpoint.fingerprint import compute_fingerprint
     from retrieval.encoder.checkpoint.hub import locate
-    from retrieval.encoder.checkpoint.model_folder import compute_fingerprint, open_folder
+    from retrieval.encoder.checkpoint.model_folder import open_folder
     from retrieval.encoder.runtime.conversion import load_graph
     from retrieval.encoder.runtime.quantization import quantize, refuse_existing, write_quantized
 

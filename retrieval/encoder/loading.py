@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
+
+from retrieval.encoder.checkpoint.fingerprint import compute_fingerprint
 from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_NAMES, DEFAULT_SHA256, locate, recorded_name
-from retrieval.encoder.checkpoint.model_folder import EncoderFolder, compute_fingerprint, open_folder
+from retrieval.encoder.checkpoint.model_folder import EncoderFolder, open_folder
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 from retrieval.encoder.inspection import Inspector
 from retrieval.encoder.runtime.base import Precision, Runtime, RuntimeName, has_bf16, may_have_cuda
@@ -18,6 +21,7 @@ from retrieval.types import EncoderFingerprint
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
+TRIAL_TEXT = "a text"
 
 
 def load_encoder(
@@ -37,9 +41,12 @@ def load_encoder(
     if not folder.static_width:
         precision = _choose_precision(folder, precision)
     fingerprint = compute_fingerprint(folder, recorded_name(name), int8=precision == Precision.INT8)
+    tokenizer = TextTokenizer(folder)
     if str(name) in DEFAULT_NAMES:
         _verify_default(fingerprint, folder)
-    tokenizer = TextTokenizer(folder)
+    elif not folder.static_width:
+        size = folder.architecture.vocabulary if folder.architecture else folder.config.get("vocab_size")
+        _check_vocabulary(folder, tokenizer, size)
     if folder.static_width:
         started = _start_static(folder, tokenizer)
     else:
@@ -47,7 +54,36 @@ def load_encoder(
     inspector = None
     if folder.static_width or folder.architecture is not None:
         inspector = Inspector(folder, tokenizer, fingerprint, started)
-    return SentenceEncoder(folder, tokenizer, started, fingerprint, inspector)
+    encoder = SentenceEncoder(folder, tokenizer, started, fingerprint, inspector)
+    _try_out(encoder)
+    return encoder
+
+
+def _check_vocabulary(folder: EncoderFolder, tokenizer: TextTokenizer, size: object) -> None:
+    """Refuse a tokenizer with ids beyond the `size` rows of the table of embeddings."""
+    largest = tokenizer.largest_id()
+    if isinstance(size, int) and largest >= size:
+        raise UnsupportedCheckpoint(
+            f"{folder.transformer}: the tokenizer has ids up to {largest}, the weights vectors for {size} ids; "
+            "use a tokenizer.json and a model.safetensors of one model"
+        )
+
+
+def _try_out(encoder: SentenceEncoder) -> None:
+    """Encode one text.  Raises UnsupportedCheckpoint unless its vector can be used."""
+    path = encoder.folder.path
+    try:
+        vector = encoder.encode_passages([TRIAL_TEXT])[0]
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:  # as the runtime reports a wrong shape
+        raise UnsupportedCheckpoint(
+            f"{path}: the encoder cannot encode a text ({error}); use the checkpoint that its config.json describes"
+        ) from error
+    empty = not encoder.tokenizer.encoding(TRIAL_TEXT).ids  # as a static embedding of another script may find
+    if not np.isfinite(vector).all() or not (vector.any() or empty):
+        raise UnsupportedCheckpoint(
+            f"{path}: the vector of a text is zero or not finite; its weights or its tokenizer are damaged: fetch the "
+            "folder again"
+        )
 
 
 def _check_choice(option: str, value: str, known: type[RuntimeName] | type[Precision]) -> None:
@@ -75,11 +111,7 @@ def _verify_default(fingerprint: EncoderFingerprint, folder: EncoderFolder) -> N
 
 def _start_static(folder: EncoderFolder, tokenizer: TextTokenizer) -> Runtime:
     static = StaticRuntime(folder)
-    if tokenizer.largest_id() >= static.vocabulary:
-        raise UnsupportedCheckpoint(
-            f"{folder.transformer}: the tokenizer has ids up to {tokenizer.largest_id()}, the weights vectors for "
-            f"{static.vocabulary} ids; use a tokenizer.json and a model.safetensors of one model"
-        )
+    _check_vocabulary(folder, tokenizer, static.vocabulary)
     return static
 
 

@@ -16,6 +16,10 @@ from retrieval.errors import UnsupportedCheckpoint
 from retrieval.types import Scores
 from retrieval.util.work_budget import checkpoint
 
+TOKENIZER_FILES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json"),
+    *("spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model"),
+)
 BATCH_PAIRS = 16  # pairs of similar length
 
 
@@ -60,21 +64,32 @@ def load_reranker(folder: Path) -> CrossEncoder:
     """Load the cross-encoder of a transformers folder.  Raises UnsupportedCheckpoint."""
     if not (folder / "config.json").is_file():
         raise UnsupportedCheckpoint(f"{folder}: no cross-encoder: config.json is missing; name a transformers folder")
-    if not list(folder.glob("*.safetensors")):
-        raise UnsupportedCheckpoint(
-            f"{folder}: no safetensors weights; pickled weights are not read. Save the model with safetensors"
-        )
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):  # the library would make an empty tokenizer
+        raise UnsupportedCheckpoint(f"{folder}: tokenizer.json is missing; fetch the folder again")
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    options = {"local_files_only": True, "trust_remote_code": False}
+    from retrieval.encoder.checkpoint.foreign_model import OPTIONS, load_foreign_model
+
+    model = load_foreign_model(folder, AutoModelForSequenceClassification)
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(str(folder), use_safetensors=True, **options).eval()
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), **options)
-    except (OSError, ValueError, KeyError) as error:
-        raise UnsupportedCheckpoint(f"{folder}: the cross-encoder cannot be read ({error}); check its files") from error
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), **OPTIONS)
+    except Exception as error:  # the library raises errors of many classes for damaged files
+        raise UnsupportedCheckpoint(f"{folder}: its tokenizer cannot be read ({error}); check its files") from error
     if model.config.num_labels != 1:
         raise UnsupportedCheckpoint(
             f"{folder}: the model gives {model.config.num_labels} scores for a pair; use a cross-encoder that gives one"
         )
     max_positions = getattr(model.config, "max_position_embeddings", 512)
-    return CrossEncoder(model, tokenizer, min(max_positions, tokenizer.model_max_length, 512))
+    reranker = CrossEncoder(model, tokenizer, min(max_positions, tokenizer.model_max_length, 512))
+    _try_out(reranker, folder)
+    return reranker
+
+
+def _try_out(reranker: CrossEncoder, folder: Path) -> None:
+    """Score one pair.  Raises UnsupportedCheckpoint unless the score can be used."""
+    try:
+        [score] = reranker.score("a query", ["a text"])
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise UnsupportedCheckpoint(f"{folder}: cannot score a pair ({error}); check its files") from error
+    if not np.isfinite(score):
+        raise UnsupportedCheckpoint(f"{folder}: the score of a pair is {score}; its weights are damaged")

@@ -6,8 +6,10 @@ several names are joined along the first dimension (our model has one projection
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from retrieval.encoder.model.model_shape import Architecture, LayerKind
@@ -15,6 +17,9 @@ from retrieval.errors import UnsupportedCheckpoint
 
 Config: TypeAlias = Mapping[str, Any]
 
+MAX_LAYERS = 1_000
+MAX_SIZE = 1 << 24  # of the vocabulary and of all widths
+SIZES = {"vocabulary": 1, "width": 1, "num_heads": 1, "inner": 1, "max_positions": 1, "token_types": 0}  # least values
 ACTIVATION_NAMES = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish")
 
 
@@ -38,7 +43,40 @@ def read_architecture(config: Config) -> Architecture | None:
     except KeyError as error:
         kind = config["model_type"]
         raise UnsupportedCheckpoint(f"config.json of a {kind} model lacks {error}; fetch the folder again") from error
+    _check_shape(shape)
     return shape if shape.activation in ACTIVATION_NAMES else None
+
+
+def check_size(
+    name: str, value: object, *, least: int = 1, most: int = MAX_SIZE, file: str | Path = "config.json"
+) -> int:
+    """Return a size of a file, or raise UnsupportedCheckpoint beyond its bounds."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise UnsupportedCheckpoint(
+            f"{file}: {name} is {value!r}, not a whole number from {least:,} to {most:,}; fetch the folder again"
+        )
+    return value
+
+
+def _check_shape(shape: Architecture) -> None:
+    """Check all numbers, before memory is allocated for them."""
+    check_size("number of layers", len(shape.layers), most=MAX_LAYERS)
+    for name, least in SIZES.items():
+        check_size(name, getattr(shape, name), least=least)
+    head_width, rest = divmod(shape.width, shape.num_heads)
+    if rest or (head_width % 2 and any(layer.rotary_base for layer in shape.layers)):
+        problem = f"a width of {shape.width} cannot be divided among {shape.num_heads} attention heads"
+    elif not (math.isfinite(shape.norm_eps) and shape.norm_eps > 0):
+        problem = f"the epsilon of normalisation is {shape.norm_eps}, not a positive number"
+    elif any(layer.window is not None and layer.window < 0 for layer in shape.layers):
+        problem = "an attention window is negative"
+    else:
+        return
+    raise UnsupportedCheckpoint(f"config.json: {problem}; fetch the folder again")
+
+
+def _layers(config: Config, name: str) -> tuple[LayerKind, ...]:
+    return (LayerKind(),) * check_size(name, config[name], most=MAX_LAYERS)
 
 
 def _bert(config: Config) -> Architecture:
@@ -52,7 +90,7 @@ def _bert(config: Config) -> Architecture:
         width=config["hidden_size"],
         num_heads=config["num_attention_heads"],
         inner=config["intermediate_size"],
-        layers=(LayerKind(),) * config["num_hidden_layers"],
+        layers=_layers(config, "num_hidden_layers"),
         max_positions=config["max_position_embeddings"],
         activation=config.get("hidden_act", "gelu"),
         norm_eps=config.get("layer_norm_eps", 1e-12),
@@ -85,7 +123,7 @@ def _distilbert(config: Config) -> Architecture:
         width=config["dim"],
         num_heads=config["n_heads"],
         inner=config["hidden_dim"],
-        layers=(LayerKind(),) * config["n_layers"],
+        layers=_layers(config, "n_layers"),
         max_positions=config["max_position_embeddings"],
         activation=config.get("activation", "gelu"),
     )
@@ -112,7 +150,8 @@ def _modernbert(config: Config) -> Architecture:
 
 def _modernbert_kinds(config: Config) -> list[str]:
     every = config.get("global_attn_every_n_layers", 3)
-    default = ["sliding_attention" if i % every else "full_attention" for i in range(config["num_hidden_layers"])]
+    layers = len(_layers(config, "num_hidden_layers"))
+    default = ["sliding_attention" if i % every else "full_attention" for i in range(layers)]
     return list(config.get("layer_types") or default)
 
 

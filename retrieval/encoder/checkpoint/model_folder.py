@@ -1,4 +1,4 @@
-"""Read the JSON of a sentence-transformers folder, and its fingerprint.
+"""Read the JSON of a sentence-transformers folder.
 
 The folder has the old or the new format.  This module parses JSON only, so that a process that runs a converted encoder
 never imports torch.  It never imports a Python module that a folder names: it refuses parts whose type name it does not
@@ -7,7 +7,6 @@ know.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,10 +15,9 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from retrieval.encoder.checkpoint.architectures import read_architecture
+from retrieval.encoder.checkpoint.architectures import check_size, read_architecture
 from retrieval.encoder.model.model_shape import Architecture, DenseShape, HeadShape
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
-from retrieval.types import EncoderFingerprint
 
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 OLD_POOLING_KEYS = {  # in the order in which several poolings are concatenated
@@ -35,6 +33,7 @@ PASSAGE_PROMPTS = ("document", "passage", "corpus")
 PICKLES = ("pytorch_model.bin", "model.bin", "pytorch_model.bin.index.json", "pytorch_model.pt")
 VOCABULARY_FILES = ("vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json")  # without tokenizer.json
 STATIC_TABLES = ("embedding.weight", "embeddings")  # tensor of token vectors: of sentence-transformers, of model2vec
+LABEL_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
 DEFAULT_MAX_TOKENS = 512
 INT8_FOLDER = "int8"  # of the graph that `attendex quantize` writes
 
@@ -68,9 +67,11 @@ class EncoderFolder:
         return min(full, self.head.truncate or full)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read the object in a JSON file; {} if the file does not exist."""
-    value = _parse_json(path, missing={})
+def read_json(path: Path, *, required: bool = False) -> dict[str, Any]:
+    """Read the object in a JSON file; {} for a missing file that is not required."""
+    value = _parse_json(path, missing=None if required else {})
+    if value is None and not path.exists():
+        raise UnsupportedCheckpoint(f"{path} is missing; fetch the folder again")
     if not isinstance(value, dict):
         raise UnsupportedCheckpoint(f"{path}: has a {type(value).__name__}, not a JSON object; fetch the folder again")
     return value
@@ -117,7 +118,7 @@ def open_folder(path: Path) -> EncoderFolder:
         raise EncoderError(f"{path}: no such encoder folder; check the path")
     try:
         return _read_folder(path)
-    except (TypeError, AttributeError, KeyError, ValueError) as error:
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
         raise UnsupportedCheckpoint(
             f"{path}: a value in its JSON files has the wrong type ({error}); fetch the folder again"
         ) from error
@@ -132,17 +133,20 @@ def _read_folder(path: Path) -> EncoderFolder:
     if not config:
         raise UnsupportedCheckpoint(f"{transformer}: config.json is missing; give the path of an encoder folder")
     outer = read_json(path / "config_sentence_transformers.json")
+    _refuse_other_heads(path, config, outer)
     architecture = read_architecture(config)
     refuse_remote_code(transformer / "config.json", ("AutoModel",) if architecture else ("AutoModel", "AutoConfig"))
-    pooling = read_json(path / modules.pooling / "config.json") if modules.pooling is not None else {}
+    pooling = read_json(path / modules.pooling / "config.json", required=True) if modules.pooling is not None else {}
     own = _own_config(transformer) if modules.pooling is not None else {}
     prompts = _prompts(path, outer)
+    head = _head(path, modules, pooling, outer)
+    _check_widths(path, architecture.width if architecture else _width(config), head)
     return EncoderFolder(
         path=path,
         transformer=transformer,
         config=config,
         architecture=architecture,
-        head=_head(path, modules, pooling, outer),
+        head=head,
         max_tokens=_max_tokens(transformer, own, config, architecture),
         lower_case=bool(own.get("do_lower_case")),
         query_prompt=prompts.get("query", ""),
@@ -243,6 +247,17 @@ def _check_order(path: Path, kinds: list[str]) -> None:
         )
 
 
+def _refuse_other_heads(path: Path, config: Mapping[str, Any], outer: Mapping[str, Any]) -> None:
+    """Raise UnsupportedCheckpoint for a model that gives labels, not vectors."""
+    whole = (path / "modules.json").exists()  # an encoder may have been trained from such a model
+    named = [str(name) for name in config.get("architectures") or () if not whole and str(name).endswith(LABEL_HEADS)]
+    if named or outer.get("model_type") == "CrossEncoder":
+        raise UnsupportedCheckpoint(
+            f"{path / 'config.json'}: {', '.join(named) or 'a CrossEncoder'} is not an encoder; "
+            "a cross-encoder reranks: give it to `attendex serve --reranker`"
+        )
+
+
 def refuse_remote_code(file: Path, needed: Collection[str]) -> None:
     """Raise UnsupportedCheckpoint if a file names Python code for a `needed` class.
 
@@ -296,9 +311,24 @@ def _head(path: Path, modules: _Modules, pooling: Mapping[str, Any], outer: Mapp
     return HeadShape(
         poolings=_poolings(path, pooling),
         dense=tuple(_dense(path, folder) for folder in modules.dense),
-        truncate=int(outer["truncate_dim"]) if outer.get("truncate_dim") else None,
+        truncate=_truncate_dim(path, outer),
         normalize=modules.normalize or not inner_product,
     )
+
+
+def _truncate_dim(path: Path, outer: Mapping[str, Any]) -> int | None:
+    value = outer.get("truncate_dim")
+    return check_size("truncate_dim", value, file=path / "config_sentence_transformers.json") if value else None
+
+
+def _check_widths(path: Path, width: int, head: HeadShape) -> None:
+    """Check that each projection takes what the part before it gives."""
+    width *= len(head.poolings)
+    for dense in head.dense:
+        file = path / dense.folder / "config.json"
+        if check_size("in_features", dense.inputs, file=file) != width:
+            raise UnsupportedCheckpoint(f"{file}: in_features is {dense.inputs}, not {width}; fetch the folder again")
+        width = check_size("out_features", dense.outputs, file=file)
 
 
 def _poolings(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -314,7 +344,7 @@ def _poolings(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _dense(path: Path, folder: str) -> DenseShape:
-    config = read_json(path / folder / "config.json")
+    config = read_json(path / folder / "config.json", required=True)
     name = str(config.get("activation_function", "Tanh")).rpartition(".")[2]
     if name not in DENSE_ACTIVATIONS or "in_features" not in config or "out_features" not in config:
         raise UnsupportedCheckpoint(
@@ -337,49 +367,3 @@ def _width(config: Mapping[str, Any]) -> int:
         if isinstance(config.get(key), int):
             return int(config[key])
     raise UnsupportedCheckpoint("config.json has no hidden size; add hidden_size, d_model or dim")
-
-
-def compute_fingerprint(folder: EncoderFolder, name: str, *, int8: bool = False) -> EncoderFingerprint:
-    """Read and hash every file that decides the vectors of the encoder."""
-    weights = weight_files(folder.transformer)
-    for dense in folder.head.dense:
-        weights += weight_files(folder.path / dense.folder)
-    float_digest = _digest_files(weights, folder.path)
-    graph = folder.int8_graph if int8 else None
-    pooling = "+".join(folder.head.poolings)
-    return EncoderFingerprint(
-        name=name,
-        weights_sha256=_digest_files([graph, graph.with_suffix(".bin")], folder.path) if graph else float_digest,
-        tokenizer_sha256=_tokenizer_digest(folder),
-        pooling=pooling if folder.include_prompt else f"{pooling} without prompt",
-        normalize=folder.head.normalize,
-        query_prompt=folder.query_prompt,
-        passage_prompt=folder.passage_prompt,
-        max_tokens=folder.max_tokens,
-        dimension=folder.dimension,
-        quantized_from=float_digest if graph else "",  # the digest above is then that of the int8 graph
-    )
-
-
-def _tokenizer_digest(folder: EncoderFolder) -> str:
-    root = folder.transformer
-    whole = (root / "tokenizer.json").exists()
-    names = ("tokenizer.json",) if whole else (*VOCABULARY_FILES, "tokenizer_config.json")
-    found = [root / name for name in names if (root / name).exists()]
-    if not found:
-        raise UnsupportedCheckpoint(f"{root}: tokenizer.json is missing; fetch the folder again")
-    digest = _digest_files(found, root)
-    return f"{digest}+lowercase" if folder.lower_case else digest
-
-
-def _digest_files(paths: list[Path], root: Path) -> str:
-    """Return the SHA-256 of one file, or of several files' lines "digest  name"."""
-    if len(paths) == 1:
-        return _digest_file(paths[0])
-    lines = sorted(f"{_digest_file(path)}  {path.relative_to(root).as_posix()}\n" for path in paths)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _digest_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

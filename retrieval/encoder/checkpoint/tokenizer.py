@@ -54,8 +54,9 @@ class TextTokenizer:
         self.max_tokens = folder.max_tokens - self.special_tokens - prompt_tokens
         if self.max_tokens < 1:
             raise EncoderError(
-                f"{folder.path}: its prompts leave no tokens for text within the limit of {folder.max_tokens}; "
-                "shorten the prompts in config_sentence_transformers.json"
+                f"{folder.path}: the limit of {folder.max_tokens} tokens leaves none for text, beside "
+                f"{self.special_tokens} special tokens and {prompt_tokens} tokens of a prompt; raise max_seq_length in "
+                "sentence_bert_config.json, or shorten the prompts in config_sentence_transformers.json"
             )
 
     @cached_property
@@ -97,8 +98,8 @@ class TextTokenizer:
         return self._untruncated.encode(text, add_special_tokens=self._adds_special)
 
     def largest_id(self) -> int:
-        """Return the largest id of the vocabulary."""
-        return max(self._truncating.get_vocab().values())
+        """Return the largest id of the vocabulary; -1 if it is empty."""
+        return max(self._truncating.get_vocab().values(), default=-1)
 
     def token_id(self, token: str) -> int | None:
         """Return the id of a token of the vocabulary."""
@@ -162,7 +163,7 @@ def _from_vocabulary(folder: Path) -> Tokenizer:
     try:
         found = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         tokenizer: Tokenizer = found.backend_tokenizer
-    except (OSError, ValueError, AttributeError) as error:
+    except Exception as error:  # the library raises errors of many classes for damaged files
         raise UnsupportedCheckpoint(
             f"{folder}: tokenizer.json is missing, and transformers cannot convert the vocabulary: {error}"
         ) from error

@@ -81,10 +81,17 @@ def _take(found: dict[str, Tensor], name: str, path: Path) -> Tensor:
     raise UnsupportedCheckpoint(f"{path}: the weights lack {name!r}; use the checkpoint that its config.json describes")
 
 
+def is_finite(tensor: Tensor) -> bool:
+    """Check that all numbers are finite, in one pass without a copy."""
+    return bool(torch.isfinite(tensor.sum(dtype=torch.float32)))
+
+
 def _checked(tensor: Tensor, expected: Tensor, name: str, path: Path) -> Tensor:
     if tensor.shape != expected.shape:
         raise UnsupportedCheckpoint(
             f"{path}: {name} has the shape {tuple(tensor.shape)}, but config.json asks for {tuple(expected.shape)}; "
             "use the checkpoint that its config.json describes"
         )
+    if not is_finite(tensor):
+        raise UnsupportedCheckpoint(f"{path}: {name} has numbers that are not finite; fetch the weights again")
     return tensor.to(torch.float32)

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from retrieval.encoder.checkpoint.model_folder import EncoderFolder, weight_files
+from retrieval.encoder.checkpoint.foreign_model import load_foreign_model
+from retrieval.encoder.checkpoint.model_folder import EncoderFolder
 from retrieval.encoder.checkpoint.weights import load_head, load_transformer
 from retrieval.encoder.model.packing import PackedLayout, RowLayout
 from retrieval.encoder.runtime.base import Precision, RuntimeName
 from retrieval.encoder.runtime.token_batches import TokenBatch
-from retrieval.errors import UnsupportedCheckpoint
 from retrieval.types import Vectors
 
 # The encoder halves of encoder-decoder families.  AutoModel would make a decoder that such a folder need not have.
@@ -80,7 +80,6 @@ class AutoModelRuntime:
     budget_tokens = CPU_BUDGET_TOKENS
 
     def __init__(self, folder: EncoderFolder, *, precision: Precision = Precision.F32, device: str = "cpu") -> None:
-        weight_files(folder.transformer)  # refuse pickles before transformers opens the folder
         self.precision = precision
         self.device = torch_device(device)
         dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
@@ -105,25 +104,10 @@ def _load_auto_model(folder: EncoderFolder) -> Any:
     """Load the model, or only its encoder.  Raises UnsupportedCheckpoint."""
     import transformers
 
-    kind = folder.config.get("model_type")
-    only_encoder = ENCODER_CLASSES.get(str(kind))
-    try:
-        model, found = getattr(transformers, only_encoder or "AutoModel").from_pretrained(
-            str(folder.transformer),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **({"is_encoder_decoder": False} if only_encoder else {}),
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UnsupportedCheckpoint(f"{folder.transformer}: transformers cannot load {kind!r}: {error}") from error
-    missing = sorted(name for name in found["missing_keys"] if "pooler" not in name)  # it would fill them at random
-    if missing:
-        raise UnsupportedCheckpoint(
-            f"{folder.transformer}: the weights lack {missing[0]!r} ({len(missing)} in all); "
-            "use the checkpoint that its config.json describes"
-        )
+    half = ENCODER_CLASSES.get(str(folder.config.get("model_type")))
+    changes = {"is_encoder_decoder": False} if half else {}
+    model_class = getattr(transformers, half or "AutoModel")
+    model = load_foreign_model(folder.transformer, model_class, unused=("pooler.",), **changes)
     return model.get_encoder() if hasattr(model, "decoder") else model
 
 

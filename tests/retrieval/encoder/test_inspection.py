@@ -61,7 +61,8 @@ def test_states_of_other_families(family: str, make_folder: MakeFolder, texts: S
     torch.manual_seed(0)
     config = getattr(transformers, f"{name}Config")(**settings)
     getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
-    found, expected = (inspector_of(load_encoder(folder, runtime=name, precision="f32")) for name in RuntimeName)
+    runtimes = (RuntimeName.OPENVINO, RuntimeName.TORCH)
+    found, expected = (inspector_of(load_encoder(folder, runtime=name, precision="f32")) for name in runtimes)
     assert_states_agree(found, expected, texts, "search for this: ")
 
 

@@ -144,6 +144,8 @@ def test_pairs_of_words_add_up_to_the_score_and_attention_is_refused(make_model2
     [
         ({"vectors": random(VOCABULARY, WIDTH)}, "embedding.weight or embeddings"),
         ({"embeddings": random(VOCABULARY)}, "shape"),
+        ({"embeddings": random()}, "wrong type"),
+        ({"embeddings": np.zeros((VOCABULARY, WIDTH), np.float32)}, "zero or not finite"),
         ({"embeddings": np.full((VOCABULARY, 2), np.nan, np.float32)}, "not finite"),
         ({"embeddings": random(9, WIDTH)}, "vectors for 9 ids"),
         ({"embeddings": random(VOCABULARY, WIDTH), "weights": np.ones(9, np.float32)}, "vectors for 9 ids"),
