@@ -7,6 +7,7 @@ the rest is arithmetic on offsets.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -197,11 +198,13 @@ def _cut_group(
 ) -> Iterator[Passage]:
     """Yield passages, each with the heading of the section that has most of it."""
     headings = {section.heading for section in group.sections}
+    starts = [section.start for section in group.sections]
     budget = max(size - max(_count_tokens(heading, tokenizer) for heading in headings), MIN_BUDGET)
     sizes = PassageLimits(budget, min(settings.overlap_tokens, budget // 2), min(settings.min_tokens, budget // 2))
     for span in passage_spans(measured, TextSpan(group.start, group.end), sizes):
         if trimmed := _trim(measured.text, span):
-            label = max(group.sections, key=lambda section: _shared_characters(section, trimmed))
+            inside = group.sections[max(0, bisect_right(starts, trimmed.start) - 1) : bisect_left(starts, trimmed.end)]
+            label = max(inside or group.sections[:1], key=lambda section: _shared_characters(section, trimmed))
             yield Passage(trimmed.start, trimmed.end, label.location, label.heading)
 
 

@@ -56,6 +56,7 @@ ABBREVIATIONS = frozenset(
     """.split()  # noqa: SIM905 -- a list of sixty quoted words would be harder to read
 )
 LAST_WORD = re.compile(r"(\w[\w.]*)\W?$")
+MAX_HEADING = 500  # characters of a line that is a heading
 LOOK_BACK = 24  # characters; longer than any abbreviation
 
 
@@ -84,7 +85,9 @@ def _marked_boundaries(text: str) -> Iterator[tuple[int, BoundaryStrength]]:
 
 def _is_heading(text: str, end: int) -> bool:
     """Check whether the line before `end` is a heading: it belongs to the next text."""
-    return text.startswith("#", text.rfind("\n", 0, end) + 1)
+    first = max(0, end - MAX_HEADING)
+    start = text.rfind("\n", first, end) + 1
+    return (start > 0 or first == 0) and text.startswith("#", start)
 
 
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:

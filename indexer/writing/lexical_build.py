@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.writing.pending_segments import PendingSegment
-from retrieval.index.collection.document_store import passage_text
+from retrieval.index.collection.document_store import MAX_TITLE, passage_text
 from retrieval.index.lexical.writer import LexicalWriter
 from retrieval.index.storage.manifest import LexicalRecord
 from retrieval.index.storage.settings import LexicalSettings
@@ -54,7 +54,7 @@ class BackgroundLexicalBuild:
         texts = [
             passage_text("", passage.heading, document.text[passage.start : passage.end]) for document, passage in pairs
         ]
-        self._writer.add(keys, [document.title for document, _ in pairs], texts)
+        self._writer.add(keys, [document.title[:MAX_TITLE] for document, _ in pairs], texts)
 
     def finish(self, missing_keys: NDArray[np.uint64]) -> LexicalWriter | None:
         """Return the writer with exactly these passages; None if others were added."""

@@ -127,11 +127,12 @@ def _words(parts: list[EmailMessage]) -> list[str]:
 
 def _join_flowed(text: str) -> str:
     """Join flowed lines (RFC 3676), except quotes and the signature separator."""
-    lines: list[str] = []
+    lines: list[list[str]] = [[""]]  # the pieces of each line
     for line in text.split("\n"):
-        before = lines[-1] if lines else ""
-        if before.endswith(" ") and line and "-- " not in (before, line) and ">" not in (before[0], line[0]):
-            lines[-1] += line
+        before = lines[-1]
+        is_flowed = before[-1].endswith(" ") and before != ["-- "]
+        if is_flowed and line not in ("", "-- ") and ">" not in (before[0][0], line[0]):
+            before.append(line)
         else:
-            lines.append(line)
-    return "\n".join(lines)
+            lines.append([line])
+    return "\n".join(map("".join, lines[1:]))

@@ -6,9 +6,10 @@ import quopri
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
+from email.policy import EmailPolicy
+from typing import Any, cast
 
 from indexer.readers.text.charsets import SAMPLE_BYTES, codec_of, decode, encoding_of, wide_encoding
 from retrieval.errors import BadDocument
@@ -19,7 +20,18 @@ HEAD_END = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
 ENCODED_WORD = re.compile(rb"=\?([\w.:-]{2,40})(?:\*[\w-]{1,20})?(?=\?[bBqQ]\?)")
 CHARSET = re.compile(rb"""charset\s*=\s*["']?([\w.:-]{2,40})""", re.IGNORECASE)
 UNKNOWN_LABEL = "cp1252"  # for a label that no table knows
-POLICY = policy.default.clone(raise_on_defect=False)
+MAX_HEADER_CHARACTERS = 20_000  # the work of the parser of headers grows with the square of their length
+
+
+class BoundedPolicy(EmailPolicy):
+    """The default policy, which reads the start of a long header only."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        """Return a header's value when it is read."""
+        return super().header_fetch_parse(name, value[:MAX_HEADER_CHARACTERS])
+
+
+POLICY = cast("EmailPolicy[EmailMessage]", BoundedPolicy(raise_on_defect=False))
 
 
 def parse_message(data: bytes) -> EmailMessage:

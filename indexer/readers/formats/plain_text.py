@@ -17,9 +17,10 @@ from retrieval.types import Section
 
 # A definition at the beginning of a line without indentation, in the languages that have such words.
 DEFINITION = re.compile(
-    r"^(?:export\s+|default\s+|pub(?:\([\w:]+\))?\s+|public\s+|private\s+|protected\s+|static\s+|abstract\s+|final\s+|async\s+)*"
-    r"(?:def|defmodule|class|func|fun|fn|function|sub|proc|interface|protocol|struct|enum|trait|impl|type|module|object|record|namespace)\s+"
-    r"(?:\([^)\n]{0,80}\)\s*)?([A-Za-z_]\w*(?:(?:\.|::)\w+)*)",
+    r"^(?:(?:export|default|pub(?:\([\w:]+\))?|public|private|protected|static|abstract|final|async)[ \t]+)*+"
+    r"(?:def|defmodule|class|func|fun|fn|function|sub|proc|interface|protocol|struct|enum|trait|impl|type|module|object|record"
+    r"|namespace)[ \t]+"
+    r"(?:\([^)\n]{0,80}\)[ \t]*)?([A-Za-z_]\w*(?:(?:\.|::)\w+)*)",
     re.MULTILINE,
 )
 

@@ -39,6 +39,7 @@ IGNORED = ("image", "toctree", "include", "literalinclude", "raw", "contents", "
 CODE = ("code-block", "code", "sourcecode", "math", "parsed-literal", "doctest", "testcode", "prompt", "console")
 NO_ARGUMENT = (*CODE[:3], "only", "ifconfig", "container", "class", "rst-class", "figure", "plot", "tocdepth", "prompt")
 FIELDS = {"author": "author", "authors": "author", "date": "date", "version": "version", "title": "title"}
+MAX_ROWS = 2_000  # lines of a table whose end is looked for
 GRID = re.compile(r"^\s*\+(?:[-=]+\+)+\s*$")
 SIMPLE = re.compile(r"^\s*=+(?: +=+)+\s*$")
 UNDERLINE = re.compile(r"^\s*-+(?: +-+)*\s*$")
@@ -165,7 +166,8 @@ class _RstReader:
         return self.lines[start : self.position]
 
     def _next_line(self) -> str:
-        return next((line for line in self.lines[self.position :] if line.strip()), "")
+        lines = map(self.lines.__getitem__, range(self.position, len(self.lines)))
+        return next((line for line in lines if line.strip()), "")
 
     def _rows(self, rows: list[list[str]]) -> None:
         self._flush()
@@ -261,59 +263,64 @@ def _grid(lines: Sequence[str], position: int) -> RstTable:
     end = position
     while end < len(lines) and lines[end].strip()[:1] in ("+", "|"):
         end += 1
-    rows: list[list[str]] = []
-    current: list[str] = []
+    rows: list[_Row] = [_Row()]
     for line in lines[position:end]:
         if line.strip().startswith("+"):
-            rows += [current] if current else []
-            current = []
+            rows.append(_Row())
         else:
-            current = _join_cells(current, line.strip().strip("|").split("|"))
-    return RstTable(rows + ([current] if current else []), end - position)
+            rows[-1].add(line.strip().strip("|").split("|"))
+    return RstTable([row.cells() for row in rows if row.columns], end - position)
 
 
 def _simple(lines: Sequence[str], position: int) -> RstTable | None:
     """Read columns under equals signs; a line without first cell continues a row."""
-    borders = [line for line in range(position, len(lines)) if SIMPLE.match(lines[line])]
-    ends = [line for line in borders[1:] if line + 1 == len(lines) or not lines[line + 1].strip()]
-    if not ends:
+    borders = (line for line in range(position + 1, min(len(lines), position + MAX_ROWS)) if SIMPLE.match(lines[line]))
+    end = next((line for line in borders if line + 1 == len(lines) or not lines[line + 1].strip()), None)
+    if end is None:
         return None
     starts = [match.start() for match in re.finditer("=+", lines[position])]
     edges = [*starts[1:], None]
-    rows: list[list[str]] = []
-    for line in lines[position : ends[0]]:
+    rows: list[_Row] = []
+    for line in lines[position:end]:
         if SIMPLE.match(line) or UNDERLINE.match(line) or not line.strip():
             continue
         cells = [line[start:end].strip() for start, end in zip(starts, edges, strict=True)]
         if cells[0] or not rows:
-            rows.append(cells)
-        else:
-            rows[-1] = _join_cells(rows[-1], cells)
-    return RstTable(rows, ends[0] + 1 - position)
+            rows.append(_Row())
+        rows[-1].add(cells)
+    return RstTable([row.cells() for row in rows], end + 1 - position)
 
 
-def _join_cells(first: list[str], second: Sequence[str]) -> list[str]:
-    """Join two lines of a row."""
-    if not first:
-        return [cell.strip() for cell in second]
-    longer = max(len(first), len(second))
-    pairs = ((line + [""] * (longer - len(line))) for line in (first, list(second)))
-    return [f"{upper} {lower.strip()}".strip() for upper, lower in zip(*pairs, strict=True)]
+@dataclass(slots=True)
+class _Row:
+    """A row of a table that may have several lines."""
+
+    columns: list[list[str]] = field(default_factory=list)  # the lines of each cell
+
+    def add(self, cells: Sequence[str]) -> None:
+        """Add a line with a piece of each cell."""
+        self.columns += [[] for _ in cells[len(self.columns) :]]
+        for column, cell in zip(self.columns, cells, strict=False):
+            column.append(cell.strip())
+
+    def cells(self) -> list[str]:
+        """Return the cells, each on one line."""
+        return [" ".join(filter(None, lines)) for lines in self.columns]
 
 
 def list_table(body: Sequence[str]) -> list[list[str]]:
     """Return the rows of a nested list: `* - a` begins a row, `- b` is its next cell."""
-    rows: list[list[str]] = []
+    rows: list[list[list[str]]] = []  # the lines of each cell
     depth = 0
     for line in body:
         if first := FIRST_CELL.match(line):
-            rows.append([first.group(2)])
+            rows.append([[first.group(2)]])
             depth = len(first.group(1)) + 2
         elif rows and (cell := NEXT_CELL.match(line)) and len(cell.group(1)) == depth:
-            rows[-1].append(cell.group(2))
+            rows[-1].append([cell.group(2)])
         elif rows and line.strip():
-            rows[-1][-1] += f" {line.strip()}"
-    return rows
+            rows[-1][-1].append(line.strip())
+    return [[" ".join(cell) for cell in row] for row in rows]
 
 
 def csv_table(body: Sequence[str], header: str) -> list[list[str]]:

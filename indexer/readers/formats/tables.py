@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -218,7 +219,7 @@ def delimiter_of(header: str) -> str:
 
 
 def _header_problem(header: list[str], options: ReadOptions) -> str:
-    if repeated := {name for name in header if header.count(name) > 1}:
+    if repeated := {name for name, count in Counter(header).items() if count > 1}:
         return f"the header names a column twice: {', '.join(sorted(repeated))}"
     return fields_problem(header, options)
 

@@ -14,7 +14,8 @@ WORD = re.compile(r"\w+(?:-\w+)*")
 SENTENCE_END = re.compile(r"[.!?:;。！？：；؟۔…][\"'”’»)\]]*$")
 BULLET = re.compile(r"^(?:[•◦▪‣·–—*-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
 PAGE_NUMBER = re.compile(
-    r"^(?:page|p\.|seite|第)?\s*[-–—]?\s*(?:\d{1,4}|[ivxlc]{1,6})\s*[-–—]?\s*(?:(?:of|von|/|de)\s*\d+|页)?$", re.I
+    r"^(?:page|p\.|seite|第)?\s*+(?:[-–—]\s*+)?(?:\d{1,4}|[ivxlc]{1,6})\s*+(?:[-–—]\s*+)?(?:(?:of|von|/|de)\s*+\d+|页)?$",
+    re.I,
 )
 DIGITS = re.compile(r"\d+")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")

@@ -10,6 +10,8 @@ from itertools import pairwise
 
 from retrieval.types import Document, MetadataValue, Section
 
+MAX_HEADING = 500  # characters of a heading in the path that each of its sections repeats
+MAX_LEVEL = 16
 PATH_SEPARATOR = " › "
 NARROW = re.compile("[\u00a0\u2007\u202f]")  # no-break spaces; a query has ordinary spaces
 # Escape sequences of terminals, control characters, non-characters, and marks without width, such as soft hyphens and
@@ -63,9 +65,10 @@ class TextBuilder:
 
     def section(self, level: int, heading: str) -> None:
         """Begin a section under `heading` without adding the heading to the text."""
-        heading = one_line(heading)
+        heading = one_line(heading)[:MAX_HEADING]
         if not heading:
             return
+        level = min(level, MAX_LEVEL)
         while self._headings and self._headings[-1][0] >= level:
             self._headings.pop()
         self._headings.append((level, heading))
@@ -116,7 +119,8 @@ class TextBuilder:
 
     def _begin_section(self) -> None:
         path = [text for _, text in self._headings]
-        heading = PATH_SEPARATOR.join(path[1:] if path and path[0] == one_line(self.title) else path)
+        title = one_line(self.title[: 2 * MAX_HEADING])[:MAX_HEADING]
+        heading = PATH_SEPARATOR.join(path[1:] if path and path[0] == title else path)
         location = self._location or PATH_SEPARATOR.join(path)
         if not self._sections and self._length:
             self._sections.append((0, "", ""))

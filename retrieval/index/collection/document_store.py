@@ -31,6 +31,7 @@ BATCH_BYTES = 1 << 20  # of text; a look-up checks and reads a whole batch
 BATCH_ROWS = 1 << 14
 DOCUMENT_BYTES = 200  # of a document without its parts
 FEW_DOCUMENTS = 16  # are read without a look at their sizes
+MAX_TITLE = 2_000  # characters of a title and of a heading that are read again with each passage
 _TAIL_BYTES = 10  # at the end of a file: length of the footer (4), magic (6)
 
 GIVEN = "given"  # the column of `Document.given`; a file without it comes from before, and has empty texts there
@@ -67,8 +68,11 @@ BATCHES = np.dtype([("table", "<u1"), ("row", "<u8"), ("byte", "<u8")])
 
 
 def passage_text(title: str, heading: str, text: str) -> str:
-    """Return the encoder's text: non-empty parts joined by a space, as in BEIR."""
-    return " ".join(part for part in (title, heading, text) if part)
+    """Return the encoder's text: non-empty parts joined by a space, as in BEIR.
+
+    Of a title and a heading the start counts: each passage of a document repeats them.
+    """
+    return " ".join(part for part in (title[:MAX_TITLE], heading[:MAX_TITLE], text) if part)
 
 
 def documents_batch(documents: Sequence[Document]) -> pa.RecordBatch:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from retrieval.errors import CorruptCollection
 from retrieval.index.collection.document_ids import Digests, IdTable
 from retrieval.index.collection.document_store import (
+    MAX_TITLE,
     Keys,
     SegmentTable,
     TableReader,
@@ -207,7 +208,7 @@ class Segment:
                 )
                 yield PassageTexts(
                     keys=self.keys[rows],
-                    titles=[titles[row] for row in inside],
+                    titles=[titles[row][:MAX_TITLE] for row in inside],
                     texts=[passage_text("", heading, texts[row][start:end]) for heading, row, start, end in cells],
                 )
             document += batch.num_rows

@@ -35,6 +35,8 @@ MAX_TERM = 100  # characters; longer terms are cut
 
 _MAX_CACHED_CHARACTERS = 1 << 17  # of words whose terms are cached
 
+MAX_MARKS = 30  # combining marks in a row, as in Unicode's stream-safe format (UAX 15); normalizing sorts them
+
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\u30FC\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _LETTER = rf"[[\w\p{{M}}\u00AD\u200C\u200D]--[{_SPACELESS}]]"
 _ASCII_WORD = re.compile(r"\w+(?:\.\w+)*(?:'[sS](?!\w)|\+\+|#(?!\w))?", re.ASCII)
@@ -44,6 +46,7 @@ _WORD = regex.compile(
 )
 # For bytes.translate: replaces the ASCII characters that are in no word, and decide no end of a word, by spaces.
 BREAKS = bytes(32 if chr(c).isascii() and not (chr(c).isalnum() or chr(c) in "_.'+#") else c for c in range(256))
+_MANY_MARKS = regex.compile(rf"([^\p{{ccc=0}}]{{{MAX_MARKS}}})[^\p{{ccc=0}}]+")
 _SPACELESS_START = regex.compile(rf"[{_SPACELESS}]", regex.V1)
 _STEMMABLE = regex.compile(r"[\p{L}\p{M}]+")
 _POSSESSIVE = re.compile(r"['’][sS]$")
@@ -82,7 +85,7 @@ class Analyzer:
         """Split a text into its words, in order; a pair of characters before its first."""
         if text.isascii():
             return _ASCII_WORD.findall(text)
-        words: list[str] = _WORD.findall(unicodedata.normalize("NFKC", text))
+        words: list[str] = _WORD.findall(_normalize(text))
         return [part for word in words for part in (_pieces(word) if _SPACELESS_START.match(word) else (word,))]
 
     def locate(self, text: str) -> list[LocatedWord]:
@@ -155,15 +158,20 @@ def _name_parts(name: str) -> list[str]:
     return [part for part in parts if any(c.isalnum() for c in part)]
 
 
+def _normalize(text: str) -> str:
+    """Normalize a text by NFKC in linear time, without marks beyond MAX_MARKS."""
+    return unicodedata.normalize("NFKC", _MANY_MARKS.sub(r"\1", text))
+
+
 def _normalize_with_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
     """Normalize a text by NFKC; return the source span of each new character."""
-    if text.isascii() or unicodedata.is_normalized("NFKC", text):
+    if text.isascii() or _normalize(text) == text:
         return text, [(i, i + 1) for i in range(len(text))]
     folded: list[str] = []
     origins: list[tuple[int, int]] = []
     for cluster in regex.finditer(r"\X", text):
         start, end = cluster.span()
-        piece = unicodedata.normalize("NFKC", text[start:end])
+        piece = _normalize(text[start:end])
         folded.append(piece)
         unchanged = piece == text[start:end]
         origins += [(i, i + 1) for i in range(start, end)] if unchanged else [(start, end)] * len(piece)

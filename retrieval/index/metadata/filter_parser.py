@@ -27,6 +27,7 @@ from retrieval.index.metadata.schema import is_exact
 
 MAX_LENGTH = 65_536  # characters of an expression
 MAX_DEPTH = 64  # nested parentheses and NOTs
+MAX_DIGITS = 400  # of a whole number; no double is longer
 MAX_CONDITIONS = 256  # each condition reads a whole column
 
 
@@ -279,10 +280,11 @@ class _Parser:
 
 def _number(token: _Token) -> float:
     """Return a number.  Raises FilterError for an integer that no double represents."""
-    if token.text.lstrip("+-").isdigit() and not is_exact(int(token.text)):
+    digits = token.text.lstrip("+-")
+    if digits.isdigit() and (len(digits) > MAX_DIGITS or not is_exact(int(token.text))):
         raise FilterError(
-            f"filter, column {token.column}: a number field cannot represent {token.text} exactly; "
-            f'if the field is text, quote it: "{token.text}"'
+            f"filter, column {token.column}: a number field cannot represent {token.shown[1:-1]} exactly; "
+            "if the field is text, quote it"
         )
     return float(token.text)
 

@@ -106,3 +106,11 @@ def test_located_words_lie_within_the_text(text: str) -> None:
     if unicodedata.is_normalized("NFKC", text):
         assert all(text[word.start : word.end] == word.text for word in words)
         assert [word.text for word in words] == PLAIN.split(text)
+
+
+@pytest.mark.parametrize("marks", ["\u0300\u0316", "\u0f71\u0f72", "\u0344", "\u3099"])
+def test_many_marks_are_cut_alike_in_words_and_places(marks: str) -> None:
+    text = f"{marks * 40} a{marks * 40}b ガ{marks * 40} \n{marks * 40}"
+    assert [word.text for word in PLAIN.locate(text)] == PLAIN.split(text)
+    short = f"a{marks * 2}"
+    assert PLAIN.split(short) == [unicodedata.normalize("NFKC", short)]

@@ -120,6 +120,7 @@ def test_meaning(expression: str, expected: list[int]) -> None:
         ("topic IN [nlp", "column 14: expected ',' or ']'"),
         ("topic NOT nlp", "column 11: expected IN or EXISTS"),
         ("author = 'Ada", "column 10: the quote ' is never closed"),
+        (f"year = {'1' * 5000}", "column 8: a number field cannot represent 1111"),
         ("year = 9007199254740993", "column 8: a number field cannot represent 9007199254740993 exactly"),
         ("year = 20x9", "column 8: '20x9' is neither a number nor a date"),
         ("year ~ 3", "column 6: unexpected '~'"),
