@@ -84,7 +84,7 @@ def test_a_missing_parser_names_the_extra_to_install(tmp_path: Path, monkeypatch
     (tmp_path / "site" / "toy_format.py").write_text("def __getattr__(name): raise ImportError(name)\n")
     (tmp_path / "a.toy").write_bytes(b"some text")
     [bad] = open_documents(tmp_path / "a.toy")
-    hint = "install them with: pip install 'pypdf>=6.0' 'pypdfium2>=5.0'"
+    hint = "install them with: pip install 'fonttools>=4.40' 'pypdf>=6.0' 'pypdfium2>=5.0'"
     assert str(bad).endswith(f"reading toy files needs packages that are not installed; {hint}")
 
 
