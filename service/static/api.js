@@ -57,7 +57,11 @@ export const api = {
 
 /** The body of a request that explains a hit of the search `request`. */
 export const explainRequest = ({ query, syntax, mode, weight }, hit) => ({
-  query, id: hit.id, ...(syntax ? { syntax } : {}), ...(mode ? { mode } : {}), ...(weight === undefined ? {} : { weight }),
+  query,
+  id: hit.id,
+  ...(syntax ? { syntax } : {}),
+  ...(mode ? { mode } : {}),
+  ...(weight === undefined ? {} : { weight }),
   ...(hit.passages.length ? { start: hit.passages[0].start } : {}),
 });
 

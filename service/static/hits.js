@@ -49,7 +49,10 @@ const FUNCTION_WORDS = new Set((
   "was we were what when where which while who why whi will with would you your"
 ).split(" "));
 
-const isTelling = (text) => (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) || []).some((each) => !FUNCTION_WORDS.has(each));
+const isTelling = (text) => {
+  const words = text.toLowerCase().match(/[\p{L}\p{N}]+/gu) || [];
+  return words.some((each) => !FUNCTION_WORDS.has(each));
+};
 
 /** Positions of the query's words in the passage, without function words and short words that add little. */
 function wordsIn(explanation) {
