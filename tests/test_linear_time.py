@@ -40,7 +40,7 @@ from retrieval.metrics.files import read_qrels, read_run
 from retrieval.metrics.tasks import read_topics
 from retrieval.search.explain.highlight import matched_words, nearest_sentences
 from retrieval.search.readability import Readability
-from retrieval.types import Document, Section, Vectors
+from retrieval.types import Document, Section, Syntax, Vectors
 from retrieval.util.visible_text import visible
 from tests.growth import MAX_EXPONENT, UNITS, growth
 from tests.indexer.readers.samples import packed, paragraph, word_file
@@ -121,7 +121,8 @@ def attempt(call: Callable[..., object], *arguments: object) -> None:
 
 def analyze(text: str, languages: Iterable[str]) -> None:
     for language in languages:
-        Analyzer(language).terms(text)
+        analyzer = Analyzer(language)
+        analyzer.terms(analyzer.split(text))
 
 
 def chunk_sections(text: str) -> None:
@@ -167,7 +168,7 @@ CONSUMERS: dict[str, Consume] = {
     "stemming": lambda text: analyze(text, Stemmer.algorithms()),
     "locating": lambda text: Analyzer("english").locate(text),
     "inverting": lambda text: Vocabulary(Analyzer("english")).analyze([text, text]),
-    "query": lambda text: parse_query.__wrapped__(text),
+    "query": lambda text: parse_query(text, Syntax.OPERATORS),
     "filter": lambda text: attempt(parse_filter, text[:MAX_LENGTH]),
     "marking words": lambda text: matched_words(Analyzer("english"), {"a", "中"}, [text]),
     "finding sentences": find_sentences,
