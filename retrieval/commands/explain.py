@@ -84,7 +84,7 @@ def _show(document: Document, found: Explanation) -> None:
         console.print(_bars("terms", [(term.term, term.score) for term in found.lexical.terms]))
         if found.lexical.stop_words:
             left_out = f"left out as stop words: {', '.join(found.lexical.stop_words)}"
-            console.print(left_out, style="dim", markup=False, highlight=False)
+            console.print(left_out, style="dim")
 
 
 def _marked(text: str, spans: Sequence[Span]) -> Iterator[tuple[str, str]]:
