@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from retrieval.encoder.checkpoint.hub import locate
 from tests.service.conftest import DOCUMENTS, eventually, write_documents
 
 # Python imports `sitecustomize` at each start, also in the processes that a command starts.
@@ -61,7 +62,15 @@ class Home:
         return self.folder / "connections"
 
     def environment(self) -> dict[str, str]:
-        hidden = (*CI, "ATTENDEX_CACHE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "HF_HOME")
+        hidden = (
+            *CI,
+            "ATTENDEX_CACHE",
+            "XDG_CACHE_HOME",
+            "XDG_CONFIG_HOME",
+            "MPLCONFIGDIR",
+            "HF_HOME",
+            "TORCHINDUCTOR_CACHE_DIR",
+        )
         kept = {name: value for name, value in os.environ.items() if name not in hidden}
         path = os.pathsep.join([str(self.folder / "watch"), *sys.path])
         places = {"HOME": self.folder / "home", "TMPDIR": self.folder / "temporary", "CONNECTIONS": self.connections}
@@ -104,8 +113,20 @@ def home(tmp_path: Path) -> Home:
     write_documents(made.work / "queries.jsonl", [{"_id": name, "text": found["text"]} for name, found in queries])
     judged = [f"{name} 0 {found['id']} 1\n" for name, found in queries]
     (made.work / "qrels.txt").write_text("".join(judged))
+    _make_other_encoder(made.work / "other")
     (made.work / "a.run").write_text("q1 Q0 wing 1 0.5 a\n")
     return made
+
+
+def _make_other_encoder(folder: Path) -> None:
+    """Make the default encoder with another limit of tokens."""
+    shutil.copytree(
+        locate("all-MiniLM-L6-v2"), folder, copy_function=lambda source, link: Path(link).symlink_to(source)
+    )
+    path = folder / "sentence_bert_config.json"
+    body = {**json.loads(path.read_text()), "max_seq_length": 128}
+    path.unlink()
+    path.write_text(json.dumps(body))
 
 
 TASK = ("--queries", "queries.jsonl", "--qrels", "qrels.txt")
@@ -135,7 +156,7 @@ def test_commands(home: Home) -> None:
             ("verify", "papers"),
             ("snapshot", "papers", "papers.tar.zst"),
             ("restore", "papers.tar.zst", "copy"),
-            ("reembed", "copy", "--encoder", "all-MiniLM-L6-v2"),
+            ("reembed", "copy", "--encoder", "other"),
             ("settings",),
             ("keys", "add", "keys.json", "reader"),
             ("keys", "list", "keys.json"),
