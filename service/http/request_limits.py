@@ -99,6 +99,7 @@ class LimitsMiddleware:
             await send(message)
 
         deadline = asyncio.timeout(self._limits.seconds)
+        scope["state"]["deadline"] = asyncio.get_running_loop().time() + self._limits.seconds
         try:
             async with deadline:
                 with WorkBudget(self._limits.answer_bytes).applied(), cancelled_on_disconnect(scope):

@@ -32,7 +32,7 @@ from service.schemas.collections import (
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
 
-WAIT_SHARE = 0.8  # of a request's time limit
+ANSWER_SHARE = 0.2  # of a request's time limit, left for the answer after waiting
 
 Wait = Annotated[bool, Query(description="Answer when the change is searchable, or with the job if that takes long.")]
 NewName = Annotated[str, Path(description="Name of the collection.", pattern=f"^{COLLECTION_NAME}$")]
@@ -111,7 +111,8 @@ async def _change(services: Services, request: Request, name: str, change: Colle
     if not wait:
         return json_response(job.to_json(), 202)
     try:
-        async with asyncio.timeout(WAIT_SHARE * services.settings.limits.seconds):
+        reserve = ANSWER_SHARE * services.settings.limits.seconds
+        async with asyncio.timeout_at(request.state.deadline - reserve):
             await services.changes.finished(job)
     except TimeoutError:
         return json_response(job.to_json(), 202)
