@@ -103,6 +103,7 @@ def test_the_options_open_on_a_phone(visit: Any, kitchen: str) -> None:
     assert page.get_attribute(".more", "aria-expanded") == "true"
     page.fill("#filter", 'kind = "guide"')
     page.wait_for_function("() => document.querySelectorAll('.hit').length === 2")
+    page.wait_for_url("**&f=**")
     page.reload()
     page.wait_for_selector(".hit")
     assert page.is_visible("#filter")

@@ -89,7 +89,11 @@ def test_attention_shows_the_layer_chosen_last(visit: Any, site: str) -> None:
 def test_side_by_side_follows_the_side_that_answers(visit: Any, site: str) -> None:
     page = visit(f"{site}/side-by-side?c=unusual&q=bread", expect_trouble=True)
     page.wait_for_selector(".lines path")
-    page.fill("role=textbox[name='Right: filter']", "kind =")
+    wrong = "kind = 'no service'"
+    page.route(
+        "**/search", lambda route: route.abort() if wrong in (route.request.post_data or "") else route.continue_()
+    )
+    page.fill("role=textbox[name='Right: filter']", wrong)
     page.wait_for_selector("[aria-label='Right hits'] .warn")
     page.fill("#q", "flour")
     first = "document.querySelector(\"[aria-label='Left hits'] .hit\")?.dataset.id"

@@ -13,7 +13,7 @@ import pytest
 
 from retrieval.errors import BadQuery
 from retrieval.search.searcher import EncodedRequest, Searcher
-from retrieval.types import SearchRequest, SearchResult
+from retrieval.types import SearchRequest, SearchResult, Syntax
 from service.app import make_services
 from service.config.settings import load_settings
 from service.http.request_limits import Lifecycle
@@ -37,7 +37,9 @@ def opened(root: Path, encoders: EncoderRegistry, **flags: Any) -> Iterator[Serv
 
 def together(services: Services, queries: Sequence[str]) -> list[SearchResult | BaseException]:
     async def main() -> list[SearchResult | BaseException]:
-        searches = (services.searches.search("small", SearchRequest(query)) for query in queries)
+        searches = (
+            services.searches.search("small", SearchRequest(query, syntax=Syntax.OPERATORS)) for query in queries
+        )
         return await asyncio.gather(*searches, return_exceptions=True)
 
     return asyncio.run(main())
