@@ -384,7 +384,6 @@ def test_turkish_letters(turkish: Path, query: str) -> None:
     assert sorted(hits(turkish, query, "--mode", "lexical", "-k", "5")) == list(TURKISH[query])
 
 
-@not_yet("the terminal shows emoji in place of words between colons")
 def test_colons_are_no_emoji(tmp_path: Path) -> None:
     source = FOLDER / "23-terminal-emoji" / "net.jsonl"
     run("index", source, "--into", tmp_path / "c")
@@ -510,7 +509,6 @@ def test_types_of_metadata(served: Served) -> None:
     assert list(found("published >= 2024-05-01")) == ["1"]
 
 
-@not_yet("a folder of an encoder alone is taken for encoder and decoder")
 def test_t5_encoders(tmp_path: Path) -> None:
     shutil.copy(FOLDER / "34-t5-encoder" / "make.py", tmp_path)
     subprocess.run(
