@@ -25,7 +25,9 @@ def load_foreign_model(folder: Path, model_class: Any, *, unused: tuple[str, ...
     Raises UnsupportedCheckpoint.
     """
     from transformers import AutoConfig
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # it would stand between the lines of a command
     files = weight_files(folder)  # refuse pickles before transformers opens the folder
     try:
         stored = _stored_sizes(files)
