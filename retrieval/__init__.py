@@ -1,8 +1,7 @@
 """Attendex, the library: everything needed to open a collection and rank it.
 
-Importing it switches off the telemetry of its dependencies, so that Attendex contacts only hosts that its user
-names.
-This file runs before any module that imports them.
+Importing it switches off the telemetry of its dependencies, so that Attendex contacts only hosts that its user names,
+and keeps their files in its cache.  This file runs before any module that imports them.
 """
 
 import os

@@ -168,7 +168,10 @@ class MissingExtra(AttendexError):
 
 
 def packages_of(extra: str) -> list[str]:
-    """Return the requirements of an extra; no index has those of a checkout."""
+    """Return the requirements of an extra.
+
+    pip can install them anywhere; `attendex[…]` is in no package index if Attendex runs from a checkout.
+    """
     from importlib.metadata import PackageNotFoundError, requires
 
     try:

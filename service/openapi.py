@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from service.http.problems import COHERE, NATIVE, OPENAI, TEI, Dialect
 
 REF = "#/components/schemas/{}"
-COMMON = (400, 401, 403, 413, 422, 429, 503)
+COMMON = (400, 401, 403, 413, 421, 422, 429, 503)
 OPEN_TAGS = frozenset({"operations", "pages"})  # routes without keys and limits
 
 ANNOTATIONS = ("title", "description", "default", "examples")  # the keywords of a schema that refuse no value

@@ -38,6 +38,7 @@ from retrieval.index.metadata.filter_parser import MAX_LENGTH, parse_filter
 from retrieval.index.storage.settings import ChunkSettings
 from retrieval.metrics.files import read_qrels, read_run
 from retrieval.metrics.tasks import read_topics
+from retrieval.metrics.trec_topics import trec_topics
 from retrieval.search.explain.highlight import matched_words, nearest_sentences
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Section, Syntax, Vectors
@@ -59,6 +60,7 @@ WRAPPED: dict[str, Callable[[str], str]] = {  # a text as the content of a file
     "mbox": lambda text: f"From a Mon Jan  1 00:00:00 2001\nSubject: a\n\n{text}",
     "calendar": lambda text: f"BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:{text}\nDESCRIPTION{text}\nEND:VEVENT",
     "html": lambda text: f"<title>{text}</title><p title='{text}'>{text}</p><h1>{text}",
+    "trec": lambda text: f"<DOC>\n<DOCNO>1</DOCNO>\n<TEXT>{text}</TEXT>\n</DOC>",
     "markdown": lambda text: f"---\na: {text}\n---\n# {text}\n\n{text}",
 }
 
@@ -157,6 +159,7 @@ CONSUMERS: dict[str, Consume] = {
     "reading docx": read_word,
     "reading odt": read_odf,
     "reading runs": read_files,
+    "reading topics": lambda text: list(trec_topics(f"<top><num>1<title>{text}")),
     "detecting": lambda text: attempt(detect, text.encode("utf-8", "surrogatepass")[:HEAD_BYTES], "a.txt"),
     "decoding": lambda text: decode(text.encode("utf-8", "surrogatepass"), declares=True),
     "decoding legacy": lambda text: attempt(decode, b"\xe9" + text.encode("utf-16-le", "surrogatepass")),
@@ -200,11 +203,13 @@ FAULTS = (
     ("reading mail", "fields"),
     ("reading rst", "columns"),
     ("reading rst", "literal"),
+    ("reading topics", "comments"),
+    ("reading trec", "comments"),
     ("reflow", "spaces"),
     ("building", "short lines"),
 )
 
 
-@pytest.mark.parametrize(("consumer", "unit"), FAULTS, ids=" of ".join)
+@pytest.mark.parametrize(("consumer", "unit"), FAULTS, ids=[" of ".join(fault) for fault in FAULTS])
 def test_mended_faults(consumer: str, unit: str) -> None:
     assert growth(CONSUMERS[consumer], UNITS[unit]) <= MAX_EXPONENT

@@ -1,4 +1,4 @@
-"""Files whose documents have ids of their own: `record_files.npy` of a segment.
+"""`record_files.npy` of a collection: files whose documents have own ids.
 
 The id of a row of a table, or of a line of JSON, does not tell the file.  So the array has a digest of the name of each
 file that gave such documents, and of each folder and archive above it.  A missing array means that they are unknown.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -143,9 +145,9 @@ def _is_beir(folder: Path) -> bool:
 
 
 def _trec_topics(_path: Path, lines: Lines) -> Iterator[tuple[int, Topic]]:
-    text = _joined(lines)
-    for position, topic in trec_topics(text):
-        yield lines[text.count("\n", 0, position)][0], topic
+    ends = list(accumulate(len(line) + 1 for _, line in lines))  # of the lines in the joined text
+    for position, topic in trec_topics(_joined(lines)):
+        yield lines[bisect_right(ends, position)][0], topic
 
 
 def _joined(lines: Lines) -> str:

@@ -19,7 +19,7 @@ from retrieval.metrics.runs import Topic
 TOPIC = re.compile(r"<(?:topic|top)\b([^<>]*)>", re.IGNORECASE)
 END = re.compile(r"</(?:topic|top)\s*>", re.IGNORECASE)
 TAG = re.compile(r"<(?:[A-Za-z]{2}-)?([A-Za-z]\w*)[^<>]*>((?:[^<]|<(?![A-Za-z/]))*)")  # CLEF: <EN-title>
-COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 NUMBER = re.compile(r"""\b(?:number|num|id|qid)\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
 LABEL = re.compile(
     r"(?:Number|Topic|Title|Query|Description|Summary|Narrative|Domain|Concepts?(?:\(s\))?|Factors?(?:\(s\))?"

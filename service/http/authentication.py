@@ -40,7 +40,8 @@ class Authenticator:
     def _caller_by_key(self, scope: Scope, network: str) -> Caller:
         """Return the caller.
 
-        After too many wrong keys the right one is refused too, so that a guess learns nothing."""
+        After too many wrong keys the right one is refused too, so that a guess learns nothing.
+        """
         if key := presented_key(scope):
             self._failures.check(network)
             if caller := self._keys.caller(key):

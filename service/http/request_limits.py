@@ -163,7 +163,8 @@ def _declared_bytes(scope: Scope) -> int:
 def _is_utf8(scope: Scope) -> bool:
     """Check that the decoded path and query are UTF-8.
 
-    The framework would read other bytes as replacement characters."""
+    The framework would read other bytes as replacement characters.
+    """
     target = scope["raw_path"] + b"?" + scope["query_string"]
     if b"%" not in target:
         return True

@@ -91,7 +91,7 @@ class Home:
         assert ended.returncode == 0, ended.stderr
 
     def check(self) -> None:
-        """Check that nobody was contacted, and that only the encoder's cache is new."""
+        """Check that no host was contacted, and that only the encoder's cache is new."""
         assert not self.connections.exists(), self.connections.read_text()
         home = self.folder / "home"
         assert [

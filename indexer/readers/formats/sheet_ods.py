@@ -21,6 +21,7 @@ NAME = re.compile(rb'table:name="([^"]*)"')
 NUMBER = re.compile(rb'office:value-type="(?:float|percentage|currency|time)"')
 PARAGRAPH = re.compile(rb"\s*<text:p(?:\s[^>]*)?>(.*?)</text:p>", re.DOTALL)
 TAG = re.compile(rb"<[^>]*>")
+MAX_SHOWN_BYTES = 4_096  # of the text of a number
 MAX_COPIES = 1_000  # of a cell that is repeated
 MAX_CELLS = 1_000_000
 
@@ -39,7 +40,7 @@ def shown_cells(archive: ZipFile) -> dict[str, dict[tuple[int, int], str]]:
         elif kind == b"table:table-row":
             row, column, rows = row + rows, 0, count
         else:
-            if NUMBER.search(attributes) and (shown := PARAGRAPH.match(content, part.end())):
+            if NUMBER.search(attributes) and (shown := _paragraph(content, part.end())):
                 text = one_line(html.unescape(TAG.sub(b"", shown.group(1)).decode("utf-8", "replace")))
                 copies = islice(product(range(row, row + rows), range(column, column + count)), MAX_COPIES)
                 found[sheet].update(dict.fromkeys(copies, text))
@@ -48,6 +49,10 @@ def shown_cells(archive: ZipFile) -> dict[str, dict[tuple[int, int], str]]:
                     break
             column += count
     return found
+
+
+def _paragraph(content: bytes, position: int) -> re.Match[bytes] | None:
+    return PARAGRAPH.match(content, position, position + MAX_SHOWN_BYTES)
 
 
 def _repeated(attributes: bytes) -> int:

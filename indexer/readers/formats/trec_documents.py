@@ -23,7 +23,7 @@ END = re.compile(rb"</doc\s*>", re.IGNORECASE)
 AFTER_END = re.compile(rb"(?<=</doc>)", re.IGNORECASE)
 ATTRIBUTES = re.compile(r"<doc(\s[^<>]*)>", re.IGNORECASE)
 ATTRIBUTE = re.compile(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^"'\s]+))""")
-TAG = re.compile(r"<(/?)([A-Za-z][\w-]*)[^<>]*>|<!--.*?-->", re.DOTALL)
+TAG = re.compile(r"<(/?)([A-Za-z][\w-]*)[^<>]*>|<!--.*?(?:-->|\Z)", re.DOTALL)
 IDS = ("docno", "docid", "doc-id")
 TITLES = ("headline", "head", "title", "hl", "ti")
 HTTP_HEADER = "dochdr"  # of a web page: its address, then the header of the answer

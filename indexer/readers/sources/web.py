@@ -135,7 +135,7 @@ class WebSession:
         self._last_request = time.monotonic()
 
     def _permit_host(self, url: httpx.URL) -> None:
-        """Allow the hosts of the options, and the source's own at three ports."""
+        """Allow the hosts of the options, and the source's own at its port, 80 and 443."""
         host = _host(url)
         start = parse_url(self._start)
         ports = (_port(start), *DEFAULT_PORTS.values())
@@ -145,7 +145,10 @@ class WebSession:
         raise BadDocument(f"refused: {place} is not allowed; add it with --web-host")
 
     def _rules(self, url: httpx.URL) -> RobotsRules:
-        """Return the rules of the host; an unknown robots.txt refuses all pages."""
+        """Return the rules of the host.
+
+        If its robots.txt cannot be fetched, no page of the host is read.
+        """
         root = parse_url("/robots.txt", url)
         if str(root) not in self._robots:
             try:

@@ -115,7 +115,8 @@ class Folding:
     def lower(self, word: str) -> str:
         """Return a word in lower case, with the accents that the stemmer reads.
 
-        A word of signs alone stays."""
+        A word of signs alone stays.
+        """
         if self._is_turkish:
             word = word.replace("I", "ı")
         if word.isascii():

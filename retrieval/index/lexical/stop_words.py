@@ -6,7 +6,6 @@ stand together ("don't" has the words "don" and "t"); it is compared with the wo
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,12 +34,11 @@ class StopWords:
 
     def __init__(self, settings: LexicalSettings, analyzer: Analyzer) -> None:
         self._analyzer = analyzer
-        self._entries: defaultdict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)  # by their first word
+        self._entries: dict[tuple[str, ...], str] = {}  # by their words
         for entry in _entries_of(settings):
             if words := tuple(map(self._folded, analyzer.split(entry))):
-                self._entries[words[0]].append((words, entry))
-        for several in self._entries.values():
-            several.sort(key=lambda each: -len(each[0]))
+                self._entries.setdefault(words, entry)
+        self._sizes = sorted(set(map(len, self._entries)), reverse=True)
 
     def divide(self, query: ParsedQuery) -> QueryWords:
         """Separate the stop words of a query.
@@ -72,9 +70,10 @@ class StopWords:
 
     def _entry_at(self, words: Sequence[str], position: int) -> tuple[str, int]:
         """Return the longest entry that begins at a position, and its number of words."""
-        for entry, text in self._entries.get(words[position], ()):
-            if tuple(words[position : position + len(entry)]) == entry:
-                return text, len(entry)
+        for size in self._sizes:
+            following = tuple(words[position : position + size])
+            if entry := self._entries.get(following):
+                return entry, len(following)
         return "", 0
 
 

@@ -136,7 +136,8 @@ def _inferred_type(name: str, value: Any) -> FieldType:
 def _is_missing(value: Any, kind: FieldType | None) -> bool:
     """Check for a value that says nothing: None, an empty list, or blank text.
 
-    A list field keeps an empty list, a text field blank text."""
+    A list field keeps an empty list, a text field blank text.
+    """
     if isinstance(value, list | tuple):
         return all(each is None for each in value) and (kind is None or not kind.is_list)
     is_text = kind is None or kind.element is FieldType.STRING

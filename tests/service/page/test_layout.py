@@ -17,7 +17,7 @@ LONG_TITLE = (
 )
 FILLER = "The committee met on Tuesday and discussed the budget of the library, its opening hours, and a new roof. "
 BAKING = "How do I bake bread at home? Bake the bread in a hot pot with a lid, i.e. a casserole, for half an hour. "
-MENTION = "Somebody baked bread for the meeting, and a member of the board took it home. "
+MENTION = "The baker baked bread for the meeting, and a member of the board took it home. "
 DOCUMENTS = [
     {
         "id": "guides/bread.md",
