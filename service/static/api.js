@@ -83,8 +83,10 @@ async function send(path, { method = "GET", body, signal }) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "The service does not answer. It may be restarting; the page tries again.");
   }
-  if (!response.ok) throw await problemOf(response);
-  return response;
+  if (response.ok) return response;
+  const problem = await problemOf(response);
+  signal?.throwIfAborted(); // the body may be incomplete, and the view no longer waits for it
+  throw problem;
 }
 
 function headersFor(body) {

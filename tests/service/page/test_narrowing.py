@@ -106,3 +106,25 @@ def test_the_filter_is_blamed_for_what_is_wrong_with_it_only(visit: Any, site: s
     page.fill("#q", "flour")
     page.wait_for_selector(".status >> text=too many words")
     assert page.is_hidden("#filter-error")
+
+
+LATE_REFUSAL = """() => {
+    window.fetch = async (address, { signal }) => new Response(new ReadableStream({ start(controller) {
+        signal.addEventListener("abort", () => {
+            controller.error(signal.reason);
+            setTimeout(() => (window.refused = true));
+        });
+    } }), { status: 400 });
+}
+"""
+
+
+def test_the_refusal_of_a_query_that_no_longer_stands_there_is_not_shown(visit: Any, site: str) -> None:
+    page = search(visit, site)
+    page.wait_for_selector("[aria-busy]", state="detached")
+    page.evaluate(LATE_REFUSAL)
+    page.fill("#q", "flour")
+    page.wait_for_selector("main[aria-busy=true]")
+    page.fill("#q", "")
+    page.wait_for_function("() => window.refused")
+    assert "10 documents" in page.inner_text(".status")
