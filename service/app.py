@@ -187,9 +187,9 @@ def reranker_of(settings: Settings) -> Reranker | None:
     """Return the cross-encoder of the settings.  Raises UnsupportedCheckpoint."""
     if not settings.reranker:
         return None
-    from retrieval.search.rerank import load_reranker
+    from retrieval.encoder.cross_encoder import load_cross_encoder
 
-    return load_reranker(Path(settings.reranker))
+    return load_cross_encoder(Path(settings.reranker))
 
 
 def open_warm(path: Path, encoders: EncoderRegistry, previous: Searcher | None = None) -> Searcher:

@@ -59,10 +59,10 @@ BASE = ("retrieval",)  # errors.py, types.py, protocols.py: every folder may imp
 HOMES = {  # a library, and the only places that may import it
     "faiss": ("retrieval/index/vectors/",),
     "tantivy": (),  # a peer in the benchmarks, not a part of Attendex
-    "torch": ("retrieval/encoder/", "retrieval/search/rerank"),
-    "transformers": ("retrieval/encoder/", "retrieval/search/rerank"),
-    "openvino": ("retrieval/encoder/", "retrieval/search/rerank", "indexer/evaluation/quantize"),
-    "nncf": ("retrieval/encoder/", "retrieval/search/rerank", "indexer/evaluation/quantize"),
+    "torch": ("retrieval/encoder/",),
+    "transformers": ("retrieval/encoder/",),
+    "openvino": ("retrieval/encoder/", "indexer/evaluation/quantize"),
+    "nncf": ("retrieval/encoder/", "indexer/evaluation/quantize"),
     "ir_measures": ("retrieval/metrics/",),
     "typer": (
         "retrieval/util/terminal",

@@ -10,6 +10,7 @@ import numpy as np
 from retrieval.encoder.checkpoint.fingerprint import compute_fingerprint
 from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_NAMES, DEFAULT_SHA256, locate, recorded_name
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder, open_folder
+from retrieval.encoder.checkpoint.pair_tokenizer import PairTokenizer
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 from retrieval.encoder.inspection import Inspector
 from retrieval.encoder.runtime.base import Precision, Runtime, RuntimeName, has_bf16, may_have_cuda
@@ -35,18 +36,18 @@ def load_encoder(
     f32.  The result's `runtime` tells the choice.  `bulk` prepares the encoder for many texts at once, as indexing
     needs; a single text then takes longer.
     """
-    _check_choice("runtime", runtime, RuntimeName)
-    _check_choice("precision", precision, Precision)
+    check_choice("runtime", runtime, RuntimeName)
+    check_choice("precision", precision, Precision)
     folder = open_folder(locate(name))
     if not folder.static_width:
-        precision = _choose_precision(folder, precision)
+        precision = choose_precision(folder, precision)
     fingerprint = compute_fingerprint(folder, recorded_name(name), int8=precision == Precision.INT8)
     tokenizer = TextTokenizer(folder)
     if str(name) in DEFAULT_NAMES:
         _verify_default(fingerprint, folder)
     elif not folder.static_width:
         size = folder.architecture.vocabulary if folder.architecture else folder.config.get("vocab_size")
-        _check_vocabulary(folder, tokenizer, size)
+        check_vocabulary(folder, tokenizer, size)
     if folder.static_width:
         started = _start_static(folder, tokenizer)
     else:
@@ -59,7 +60,7 @@ def load_encoder(
     return encoder
 
 
-def _check_vocabulary(folder: EncoderFolder, tokenizer: TextTokenizer, size: object) -> None:
+def check_vocabulary(folder: EncoderFolder, tokenizer: TextTokenizer | PairTokenizer, size: object) -> None:
     """Refuse a tokenizer with ids beyond the `size` rows of the table of embeddings."""
     largest = tokenizer.largest_id()
     if isinstance(size, int) and largest >= size:
@@ -86,12 +87,12 @@ def _try_out(encoder: SentenceEncoder) -> None:
         )
 
 
-def _check_choice(option: str, value: str, known: type[RuntimeName] | type[Precision]) -> None:
+def check_choice(option: str, value: str, known: type[RuntimeName] | type[Precision]) -> None:
     if value != AUTO and value not in list(known):
         raise EncoderError(f"unknown {option} {value!r}; choose one of {AUTO}, {', '.join(known)}")
 
 
-def _choose_precision(folder: EncoderFolder, requested: str) -> str:
+def choose_precision(folder: EncoderFolder, requested: str) -> str:
     """Return int8 by default for an int8 folder; refuse int8 for other folders."""
     if requested == AUTO and folder.int8_graph:
         return Precision.INT8
@@ -111,7 +112,7 @@ def _verify_default(fingerprint: EncoderFingerprint, folder: EncoderFolder) -> N
 
 def _start_static(folder: EncoderFolder, tokenizer: TextTokenizer) -> Runtime:
     static = StaticRuntime(folder)
-    _check_vocabulary(folder, tokenizer, static.vocabulary)
+    check_vocabulary(folder, tokenizer, static.vocabulary)
     return static
 
 
@@ -121,7 +122,7 @@ def _start_runtime(
     if runtime == RuntimeName.NUMPY:
         raise EncoderError(f"{folder.path} is no static embedding, which alone runs on numpy; leave out --runtime")
     int8 = precision == Precision.INT8
-    cuda = runtime == AUTO and not int8 and _has_cuda()
+    cuda = runtime == AUTO and not int8 and has_cuda()
     if runtime == RuntimeName.TORCH or cuda or (folder.architecture is None and runtime == AUTO):
         if int8:
             raise EncoderError("int8 runs on OpenVINO only; leave out --runtime torch, or choose --precision f32")
@@ -140,7 +141,7 @@ def _start_runtime(
         return _start_torch(folder, precision)
 
 
-def _has_cuda() -> bool:
+def has_cuda() -> bool:
     if not may_have_cuda():
         return False
     import torch
@@ -151,7 +152,7 @@ def _has_cuda() -> bool:
 def _start_torch(folder: EncoderFolder, precision: str) -> Runtime:
     from retrieval.encoder.runtime.torch_runtime import AutoModelRuntime, TorchRuntime
 
-    device = "cuda" if _has_cuda() else "cpu"
+    device = "cuda" if has_cuda() else "cpu"
     if folder.architecture is None:  # float32: the loss of bfloat16 in an unknown family is not measured
         chosen = Precision.F32 if precision == AUTO else Precision(precision)
         return AutoModelRuntime(folder, precision=chosen, device=device)

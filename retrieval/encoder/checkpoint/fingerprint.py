@@ -15,6 +15,7 @@ def compute_fingerprint(folder: EncoderFolder, name: str, *, int8: bool = False)
     weights = weight_files(folder.transformer)
     for dense in folder.head.dense:
         weights += weight_files(folder.path / dense.folder)
+    weights = list(dict.fromkeys(weights))  # the projections of a cross-encoder are in the transformer's file
     float_digest = _digest_files(weights, folder.path)
     graph = folder.int8_graph if int8 else None
     pooling = "+".join(folder.head.poolings)

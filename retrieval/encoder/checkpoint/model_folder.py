@@ -137,7 +137,7 @@ def _read_folder(path: Path) -> EncoderFolder:
     architecture = read_architecture(config)
     refuse_remote_code(transformer / "config.json", ("AutoModel",) if architecture else ("AutoModel", "AutoConfig"))
     pooling = read_json(path / modules.pooling / "config.json", required=True) if modules.pooling is not None else {}
-    own = _own_config(transformer) if modules.pooling is not None else {}
+    own = read_own_config(transformer) if modules.pooling is not None else {}
     prompts = _prompts(path, outer)
     head = _head(path, modules, pooling, outer)
     _check_widths(path, architecture.width if architecture else _width(config), head)
@@ -147,7 +147,7 @@ def _read_folder(path: Path) -> EncoderFolder:
         config=config,
         architecture=architecture,
         head=head,
-        max_tokens=_max_tokens(transformer, own, config, architecture),
+        max_tokens=read_max_tokens(transformer, own, config, architecture),
         lower_case=bool(own.get("do_lower_case")),
         query_prompt=prompts.get("query", ""),
         passage_prompt=_passage_prompt(prompts),
@@ -286,13 +286,13 @@ def _passage_prompt(prompts: Mapping[str, str]) -> str:
     return next((prompts[name] for name in PASSAGE_PROMPTS if name in prompts), "")
 
 
-def _own_config(transformer: Path) -> dict[str, Any]:
+def read_own_config(transformer: Path) -> dict[str, Any]:
     """Read sentence_bert_config.json, which older folders name after their model."""
     paths = sorted(transformer.glob("sentence_*_config.json"))
     return read_json(paths[0]) if paths else {}
 
 
-def _max_tokens(
+def read_max_tokens(
     transformer: Path, own: Mapping[str, Any], config: Mapping[str, Any], shape: Architecture | None
 ) -> int:
     """Return the limit of the folder, else tokenizer, and at most of the model."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +19,9 @@ from retrieval.errors import UnsupportedCheckpoint
 
 logger = logging.getLogger(__name__)
 
-TRAINING_HEADS = ("cls.", "lm_head.", "head.", "decoder.", "classifier.", "vocab_", "mlm.")  # no encoder needs them
+TRAINING_HEADS = (  # no encoder needs them
+    *("cls.", "lm_head.", "head.", "decoder.", "classifier.", "pre_classifier.", "vocab_", "mlm."),
+)
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -39,7 +41,7 @@ def load_transformer(folder: EncoderFolder) -> Transformer:
     with torch.device("meta"):  # allocate no memory: the checkpoint's tensors become the weights
         module = Transformer(folder.architecture)
     layout = LAYOUTS[folder.config["model_type"]]
-    found = _without_prefix(read_tensors(folder.transformer), checkpoint_names(layout, "embeddings.words.weight")[0])
+    found = _model_tensors(folder)
     state: dict[str, Tensor] = {}
     for name, parameter in module.state_dict().items():
         parts = [_take(found, part, folder.transformer) for part in checkpoint_names(layout, name)]
@@ -64,6 +66,25 @@ def load_head(folder: EncoderFolder) -> PoolingHead:
         }
         dense.load_state_dict(state, assign=True)
     return head.eval()
+
+
+def load_pair_head(folder: EncoderFolder, tensors: Sequence[str]) -> PoolingHead:
+    """Load the head of a cross-encoder, whose projections have the names `tensors`."""
+    with torch.device("meta"):
+        head = PoolingHead(folder.head)
+    found, path = _model_tensors(folder), folder.transformer
+    for dense, name in zip(head.dense, tensors, strict=True):
+        state = {
+            part: _checked(_take(found, part.replace("linear", name), path), weight, name, path)
+            for part, weight in dense.state_dict().items()
+        }
+        dense.load_state_dict(state, assign=True)
+    return head.eval()
+
+
+def _model_tensors(folder: EncoderFolder) -> dict[str, Tensor]:
+    layout = LAYOUTS[folder.config["model_type"]]
+    return _without_prefix(read_tensors(folder.transformer), checkpoint_names(layout, "embeddings.words.weight")[0])
 
 
 def _without_prefix(tensors: Mapping[str, Tensor], known: str) -> dict[str, Tensor]:

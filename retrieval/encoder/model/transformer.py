@@ -35,11 +35,15 @@ class Embeddings(nn.Module):
         self.positions = _positions(shape)
         self.norm = nn.LayerNorm(shape.width, shape.norm_eps, bias=shape.norm_biased)
 
-    def forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """Embed token ids at their positions: (…,), (…,) → (…, width)."""
+    def forward(self, ids: Tensor, positions: Tensor, types: Tensor | None = None) -> Tensor:
+        """Embed token ids at their positions: (…,), (…,) → (…, width).
+
+        `types`, (…,), tells the two parts of pairs apart; None stands for zeros.
+        """
         x = self.words(ids)
         if self.types is not None:
-            x = x + self.types.weight[0]
+            single = types is None or self.types.num_embeddings == 1
+            x = x + (self.types.weight[0] if single else self.types(types))
         if self.positions is not None:
             x = x + self.positions(positions).to(x.dtype)
         return self.norm(x)  # type: ignore[no-any-return]
@@ -110,13 +114,21 @@ class Transformer(nn.Module):
         self.layers = nn.ModuleList(TransformerLayer(shape, kind, first=i == 0) for i, kind in enumerate(shape.layers))
         self.final_norm = nn.LayerNorm(shape.width, shape.norm_eps, bias=shape.norm_biased) if shape.pre_norm else None
 
-    def forward(self, ids: Tensor, layout: Layout, *, weights: list[list[Tensor]] | None = None) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        layout: Layout,
+        *,
+        types: Tensor | None = None,
+        weights: list[list[Tensor]] | None = None,
+    ) -> Tensor:
         """Run the stack: ids (T,) packed or (B, L) in rows → (T, width) or (B, L, width).
 
+        `types` has the shape of `ids`; a cross-encoder tells the query from the passage by them.
         Appends to the list `weights`, if given, for each layer the attention weights of each sequence, (H, t, t).
         This needs the packed layout, and takes the plain implementation of attention.
         """
-        x = self.embeddings(ids, layout.positions)
+        x = self.embeddings(ids, layout.positions, types)
         bias = self._bias(layout)
         rotations = {base: self._rotation(layout, base) for base in {kind.rotary_base for kind in self.shape.layers}}
         for layer, kind in zip(self.layers, self.shape.layers, strict=True):
@@ -155,14 +167,20 @@ class EncoderGraph(nn.Module):
         self.states = states
 
     def forward(
-        self, ids: Tensor, texts: Tensor, positions: Tensor, spans: Tensor, skip: Tensor
+        self,
+        ids: Tensor,
+        texts: Tensor,
+        positions: Tensor,
+        spans: Tensor,
+        skip: Tensor,
+        types: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Encode rows of tokens.
 
-        ids, texts, positions: (B, L); spans: (S, 2), as in `RowLayout`; skip: (), a number of tokens.  Returns
+        ids, texts, positions, types: (B, L); spans: (S, 2), as in `RowLayout`; skip: (), a number of tokens.  Returns
         vectors (S, dimension), and with `states` also token states (B, L, width).
         """
         layout = RowLayout(texts, positions, spans, skip=skip)
-        states = self.transformer(ids, layout)
+        states = self.transformer(ids, layout, types=types)
         vectors = self.head(states, layout)
         return (vectors, states) if self.states else vectors

@@ -12,6 +12,7 @@ import json
 import logging
 import shutil
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from enum import StrEnum
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder
-from retrieval.encoder.runtime.token_batches import GRAPH_INPUTS, TokenBatch
+from retrieval.encoder.runtime.token_batches import GRAPH_INPUTS, PAIR_INPUTS, TokenBatch
 from retrieval.errors import EncoderError, StorageError
 from retrieval.types import EncoderFingerprint
 from retrieval.util.cache_folder import cache_folder
@@ -29,11 +30,14 @@ from retrieval.util.temporaries import temporary_folder
 if TYPE_CHECKING:
     import openvino as ov
 
+    from retrieval.encoder.model.transformer import EncoderGraph
+
 logger = logging.getLogger(__name__)
 
 GRAPH_VERSION = 4  # raise it when the exported graph changes
 VERSION_KEY = ["attendex", "graph"]  # of the graph's run-time information that holds GRAPH_VERSION
 MODEL_FILE, WEIGHTS_FILE = "model.xml", "model.bin"
+EXAMPLE = ([1] * 9, [1] * 4, [1] * 3)  # token ids of texts in two rows, to trace the graph
 SCORES, MIXED = "scores", "mixed"  # the two products of attention, at the end of their names
 
 
@@ -48,7 +52,12 @@ def load_graph(
     folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core, output: GraphOutput = GraphOutput.VECTORS
 ) -> ov.Model:
     """Load the encoder's graph with one output, cached or newly converted."""
-    return keep_output(_cached_graph(folder, fingerprint, core), output)
+    return keep_output(_cached_graph(folder, fingerprint, core, export_graph), output)
+
+
+def load_pair_graph(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
+    """Load the graph of a cross-encoder, cached or newly converted."""
+    return _cached_graph(folder, fingerprint, core, export_pair_graph)
 
 
 def keep_output(graph: ov.Model, output: GraphOutput) -> ov.Model:
@@ -88,7 +97,12 @@ def _decompose_attention(graph: ov.Model) -> None:
             node.output(0).replace(mixed.output(0))
 
 
-def _cached_graph(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
+def _cached_graph(
+    folder: EncoderFolder,
+    fingerprint: EncoderFingerprint,
+    core: ov.Core,
+    export: Callable[[EncoderFolder], ov.Model],
+) -> ov.Model:
     path = cache_folder() / "encoders" / _cache_key(folder, fingerprint)
     if (path / MODEL_FILE).exists():
         try:
@@ -96,7 +110,7 @@ def _cached_graph(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: 
         except RuntimeError as error:
             logger.warning("%s: the converted encoder cannot be read (%s); converting it again", path, error)
             shutil.rmtree(path, ignore_errors=True)
-    graph = export_graph(folder)
+    graph = export(folder)
     try:
         save_graph(graph, path)
     except (OSError, StorageError) as error:
@@ -139,23 +153,41 @@ def save_graph(graph: ov.Model, path: Path) -> None:
 
 def export_graph(folder: EncoderFolder) -> ov.Model:
     """Convert the checkpoint: inputs of GRAPH_INPUTS, all outputs of GraphOutput."""
-    import openvino as ov
-    import torch
-
     from retrieval.encoder.checkpoint.weights import load_head, load_transformer
     from retrieval.encoder.model.transformer import EncoderGraph
 
-    module = EncoderGraph(load_transformer(folder), load_head(folder), states=True).eval()
-    rows = TokenBatch.of([[1] * 9, [1] * 4, [1] * 3]).rows(9, shared=True)
+    module = EncoderGraph(load_transformer(folder), load_head(folder), states=True)
+    return _converted(module, TokenBatch.of(EXAMPLE), GRAPH_INPUTS, tuple(GraphOutput))
+
+
+def export_pair_graph(folder: EncoderFolder) -> ov.Model:
+    """Convert a cross-encoder: inputs of PAIR_INPUTS, scores (S, 1) as the vectors."""
+    from retrieval.encoder.checkpoint.cross_encoder_folder import HEADS
+    from retrieval.encoder.checkpoint.weights import load_pair_head, load_transformer
+    from retrieval.encoder.model.transformer import EncoderGraph
+
+    head = load_pair_head(folder, HEADS[folder.config["model_type"]].tensors)
+    pairs = TokenBatch.of(EXAMPLE, types=[[0] * len(text) for text in EXAMPLE])
+    return _converted(EncoderGraph(load_transformer(folder), head), pairs, PAIR_INPUTS, (GraphOutput.VECTORS,))
+
+
+def _converted(
+    module: EncoderGraph, example: TokenBatch, inputs: Mapping[str, int], outputs: Sequence[GraphOutput]
+) -> ov.Model:
+    import openvino as ov
+    import torch
+
+    module.eval()
+    rows = example.rows(max(example.lengths), shared=True)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns about shapes that are constants on purpose
         graph = ov.convert_model(module, example_input=tuple(map(torch.from_numpy, rows.inputs())))
     _decompose_attention(graph)
     graph.set_rt_info(GRAPH_VERSION, VERSION_KEY)
-    for port, (name, dimensions) in zip(graph.inputs, GRAPH_INPUTS.items(), strict=True):
+    for port, (name, dimensions) in zip(graph.inputs, inputs.items(), strict=True):
         port.get_tensor().set_names({name})
         port.get_node().set_partial_shape(ov.PartialShape([-1] * dimensions))
-    for port, output in zip(graph.outputs, GraphOutput, strict=True):
+    for port, output in zip(graph.outputs, outputs, strict=True):
         port.get_tensor().set_names({output.value})
     graph.validate_nodes_and_infer_types()
     return graph

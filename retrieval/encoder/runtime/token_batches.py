@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GRAPH_INPUTS = {"ids": 2, "texts": 2, "positions": 2, "spans": 2, "skip": 0}  # name → number of dimensions
+PAIR_INPUTS = {**GRAPH_INPUTS, "types": 2}  # of a cross-encoder
 SIMD_TOKENS = 16  # a vector register of the processor holds so many
 TOKENS_PER_PADDING = 10  # to fill whole vector registers, at most one token in so many is padding
 
@@ -20,13 +21,15 @@ class TokenBatch:
     ids: NDArray[np.int32]  # (T,)
     lengths: tuple[int, ...]  # B, each at least 1
     skip: int = 0
+    types: NDArray[np.int32] | None = None  # (T,), 0 in the first part of a pair and 1 in the second; None: no pairs
 
     @classmethod
-    def of(cls, texts: Sequence[Sequence[int]], skip: int = 0) -> TokenBatch:
-        """Join the token ids of texts."""
+    def of(
+        cls, texts: Sequence[Sequence[int]], skip: int = 0, types: Sequence[Sequence[int]] | None = None
+    ) -> TokenBatch:
+        """Join the token ids of texts, and the types of the tokens of pairs."""
         lengths = tuple(map(len, texts))
-        ids = np.fromiter((token for text in texts for token in text), dtype=np.int32, count=sum(lengths))
-        return cls(ids, lengths, skip)
+        return cls(_joined(texts, lengths), lengths, skip, None if types is None else _joined(types, lengths))
 
     def rows(self, length: int, *, shared: bool = False) -> TokenRows:
         """Lay the texts in rows: one text a row, or as many as fit if `shared`."""
@@ -37,15 +40,20 @@ class TokenBatch:
         return TokenRows.of(self, count, length, starts)
 
 
+def _joined(texts: Sequence[Sequence[int]], lengths: Sequence[int]) -> NDArray[np.int32]:
+    return np.fromiter((token for text in texts for token in text), dtype=np.int32, count=sum(lengths))
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRows:
-    """The inputs of a graph: ids, texts, positions (R, L), spans (B, 2), int32."""
+    """The inputs of a graph: ids, texts, positions, types (R, L), spans (B, 2), int32."""
 
     ids: NDArray[np.int32]
     texts: NDArray[np.int32]
     positions: NDArray[np.int32]
     spans: NDArray[np.int32]
     skip: int
+    types: NDArray[np.int32] | None = None  # of pairs only
 
     @classmethod
     def of(cls, batch: TokenBatch, count: int, length: int, starts: NDArray[np.int64]) -> TokenRows:
@@ -53,13 +61,16 @@ class TokenRows:
         sizes = np.array(batch.lengths)
         text_positions = np.arange(len(batch.ids)) - np.repeat(sizes.cumsum() - sizes, sizes)
         targets = np.repeat(starts, sizes) + text_positions
-        ids, texts, positions = tables = np.zeros((3, count * length), np.int32)
+        ids, texts, positions, types = tables = np.zeros((4, count * length), np.int32)
         texts[:] = -1
         ids[targets] = batch.ids
         texts[targets] = np.repeat(np.arange(len(sizes)), sizes)
         positions[targets] = text_positions
-        ids, texts, positions = tables.reshape(3, count, length)
-        return cls(ids, texts, positions, np.stack((starts, sizes), 1).astype(np.int32), batch.skip)
+        if batch.types is not None:
+            types[targets] = batch.types
+        ids, texts, positions, types = tables.reshape(4, count, length)
+        spans = np.stack((starts, sizes), 1).astype(np.int32)
+        return cls(ids, texts, positions, spans, batch.skip, None if batch.types is None else types)
 
     def with_spans(self, step: int) -> TokenRows:
         """Append empty texts until the number of texts is a multiple of `step`."""
@@ -67,8 +78,9 @@ class TokenRows:
         return replace(self, spans=np.concatenate((self.spans, np.zeros((missing, 2), np.int32))))
 
     def inputs(self) -> list[NDArray[np.int32]]:
-        """Return the arrays in the order of GRAPH_INPUTS."""
-        return [self.ids, self.texts, self.positions, self.spans, np.array(self.skip, np.int32)]
+        """Return the arrays in the order of GRAPH_INPUTS, for pairs of PAIR_INPUTS."""
+        inputs = [self.ids, self.texts, self.positions, self.spans, np.array(self.skip, np.int32)]
+        return inputs if self.types is None else [*inputs, self.types]
 
 
 def pack_rows(lengths: Sequence[int], length: int) -> tuple[int, NDArray[np.int64]]:

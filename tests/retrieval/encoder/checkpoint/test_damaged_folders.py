@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertForSequenceClassification, ElectraConfig, ElectraForSequenceClassification, ElectraModel
 
+from retrieval.encoder.cross_encoder import load_cross_encoder
 from retrieval.encoder.loading import load_encoder
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
-from retrieval.search.rerank import load_reranker
 
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 Damage = Callable[[Path], object]
@@ -159,13 +159,13 @@ def test_damaged_models_of_transformers_are_refused(name: str, make_folder: Make
     folder = make_electra(make_folder, ElectraForSequenceClassification)
     damage(folder)
     with pytest.raises(UnsupportedCheckpoint, match=said):
-        load_reranker(folder)
+        load_cross_encoder(folder)
 
 
 def test_whole_models_of_transformers_are_read(make_folder: MakeFolder) -> None:
     encoder = load_encoder(make_electra(make_folder, ElectraModel))
     assert np.isfinite(encoder.encode_queries(["wing"])).all()
-    reranker = load_reranker(make_electra(make_folder, ElectraForSequenceClassification))
+    reranker = load_cross_encoder(make_electra(make_folder, ElectraForSequenceClassification))
     assert np.isfinite(reranker.score("wing", ["lift", ""])).all()
 
 
@@ -182,7 +182,7 @@ def test_a_cross_encoder_is_no_encoder(make_folder: MakeFolder) -> None:
 def test_an_encoder_is_no_cross_encoder(make_folder: MakeFolder) -> None:
     folder = make_electra(make_folder, ElectraModel)
     with pytest.raises(UnsupportedCheckpoint, match="the weights lack 'classifier"):
-        load_reranker(folder)
+        load_cross_encoder(folder)
 
 
 def test_a_cross_encoder_without_a_tokenizer_is_refused(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -190,8 +190,8 @@ def test_a_cross_encoder_without_a_tokenizer_is_refused(make_folder: MakeFolder,
     config = BertForSequenceClassification.config_class.from_pretrained(folder, num_labels=1)
     BertForSequenceClassification(config).save_pretrained(tmp_path)
     with pytest.raises(UnsupportedCheckpoint, match="tokenizer"):
-        load_reranker(tmp_path)
+        load_cross_encoder(tmp_path)
     shutil.copy(folder / "vocab.txt", tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(UnsupportedCheckpoint, match="tokenizer"):
-        load_reranker(tmp_path)
+        load_cross_encoder(tmp_path)

@@ -1,7 +1,4 @@
-"""Cross-encoders: score a query and a text together (Nogueira and Cho 2019).
-
-Only folders with safetensors weights are read; code in a folder is never run.
-"""
+"""A cross-encoder of a family that only transformers knows, on torch."""
 
 from __future__ import annotations
 
@@ -11,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from retrieval.encoder.checkpoint.cross_encoder_folder import MAX_PAIR_TOKENS, check_labels
+from retrieval.encoder.checkpoint.foreign_model import OPTIONS, load_foreign_model
 from retrieval.errors import UnsupportedCheckpoint
 from retrieval.types import Scores
 from retrieval.util.work_budget import checkpoint
@@ -23,7 +23,7 @@ TOKENIZER_FILES = (
 BATCH_PAIRS = 16  # pairs of similar length
 
 
-class CrossEncoder:
+class ForeignCrossEncoder:
     """A model that scores pairs by its logits.  Safe to call from several threads."""
 
     def __init__(self, model: Any, tokenizer: Any, max_tokens: int) -> None:
@@ -42,9 +42,8 @@ class CrossEncoder:
             scores[positions] = self._score_batch(query, [texts[position] for position in positions])
         return scores
 
+    @torch.inference_mode()
     def _score_batch(self, query: str, texts: list[str]) -> Scores:
-        import torch
-
         with self._lock:
             pairs = self._tokenizer(
                 [query] * len(texts),
@@ -54,42 +53,21 @@ class CrossEncoder:
                 max_length=self._max_tokens,
                 return_tensors="pt",
             )
-        with torch.inference_mode():
-            logits = self._model(**pairs).logits
-        scores: Scores = logits[:, 0].float().numpy()
+        scores: Scores = self._model(**pairs).logits[:, 0].float().numpy()
         return scores
 
 
-def load_reranker(folder: Path) -> CrossEncoder:
+def load_foreign_cross_encoder(path: Path) -> ForeignCrossEncoder:
     """Load the cross-encoder of a transformers folder.  Raises UnsupportedCheckpoint."""
-    if not (folder / "config.json").is_file():
-        raise UnsupportedCheckpoint(f"{folder}: no cross-encoder: config.json is missing; name a transformers folder")
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):  # the library would make an empty tokenizer
-        raise UnsupportedCheckpoint(f"{folder}: tokenizer.json is missing; fetch the folder again")
+    if not any((path / name).is_file() for name in TOKENIZER_FILES):  # the library would make an empty tokenizer
+        raise UnsupportedCheckpoint(f"{path}: tokenizer.json is missing; fetch the folder again")
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from retrieval.encoder.checkpoint.foreign_model import OPTIONS, load_foreign_model
-
-    model = load_foreign_model(folder, AutoModelForSequenceClassification)
+    model = load_foreign_model(path, AutoModelForSequenceClassification)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), **OPTIONS)
+        tokenizer = AutoTokenizer.from_pretrained(str(path), **OPTIONS)
     except Exception as error:  # the library raises errors of many classes for damaged files
-        raise UnsupportedCheckpoint(f"{folder}: its tokenizer cannot be read ({error}); check its files") from error
-    if model.config.num_labels != 1:
-        raise UnsupportedCheckpoint(
-            f"{folder}: the model gives {model.config.num_labels} scores for a pair; use a cross-encoder that gives one"
-        )
-    max_positions = getattr(model.config, "max_position_embeddings", 512)
-    reranker = CrossEncoder(model, tokenizer, min(max_positions, tokenizer.model_max_length, 512))
-    _try_out(reranker, folder)
-    return reranker
-
-
-def _try_out(reranker: CrossEncoder, folder: Path) -> None:
-    """Score one pair.  Raises UnsupportedCheckpoint unless the score can be used."""
-    try:
-        [score] = reranker.score("a query", ["a text"])
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise UnsupportedCheckpoint(f"{folder}: cannot score a pair ({error}); check its files") from error
-    if not np.isfinite(score):
-        raise UnsupportedCheckpoint(f"{folder}: the score of a pair is {score}; its weights are damaged")
+        raise UnsupportedCheckpoint(f"{path}: its tokenizer cannot be read ({error}); check its files") from error
+    check_labels(path, model.config.num_labels)
+    max_positions = getattr(model.config, "max_position_embeddings", MAX_PAIR_TOKENS)
+    return ForeignCrossEncoder(model, tokenizer, min(max_positions, tokenizer.model_max_length, MAX_PAIR_TOKENS))
