@@ -1,8 +1,8 @@
 """Token states and attention weights of one text, for explanations.
 
-Token states come from the runtime and the precision of the vectors on OpenVINO, so that they add up to the vectors
-closely; those of a static embedding are its token vectors.  Attention weights, and token states of encoders on torch,
-come from our model in float32; only these import torch.
+Token states come from the runtime and the precision of the vectors, so that they add up to the vectors closely; those
+of a static embedding are its token vectors.  Attention weights come from the same runtime in float32.  Only encoders on
+torch import torch.
 """
 
 from __future__ import annotations
@@ -43,10 +43,15 @@ class _StatesRuntime(Protocol):
         """Return (t, width) for the t token ids of each text."""
 
 
+class _AttentionRuntime(Protocol):
+    def attention(self, ids: Sequence[int], layer: int) -> NDArray[np.float32]:
+        """Return one layer's weights, (H, t, t), for t token ids."""
+
+
 class Inspector:
     """Token states and attention of our model and of static embeddings.
 
-    The states are loaded on first use.  Safe to call from several threads.
+    States and attention are loaded on first use.  Safe to call from several threads.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Inspector:
         self._precision = runtime.precision
         self._lock = threading.RLock()
         self._torch: TorchTokenStates | None = None
+        self._attention_runtime: _AttentionRuntime | None = None
         self._states_runtime: _StatesRuntime | None = runtime if isinstance(runtime, StaticRuntime) else None
         self.layers = len(folder.architecture.layers) if folder.architecture else 0  # 0 without attention
         self.num_heads = folder.architecture.num_heads if folder.architecture else 0
@@ -90,14 +96,23 @@ class Inspector:
     def attention(self, text: str, prompt: str, layer: int) -> tuple[Tokens, NDArray[np.float32]]:
         """Return tokens and one layer's weights, (H, t, t): row i has token i's, sum 1."""
         encoding = self._tokenizer.encoding(prompt + text)
-        return Tokens.of(encoding), self._torch_states().attention(encoding.ids, layer)
+        return Tokens.of(encoding), self._attention().attention(encoding.ids, layer)
 
     def _runtime(self) -> _StatesRuntime:
         with self._lock:
             if self._states_runtime is None:
-                openvino = self._runtime_name is RuntimeName.OPENVINO
-                self._states_runtime = self._openvino_states() if openvino else self._torch_states()
+                self._states_runtime = self._openvino_states() if self._on_openvino else self._torch_states()
             return self._states_runtime
+
+    def _attention(self) -> _AttentionRuntime:
+        with self._lock:
+            if self._attention_runtime is None:
+                self._attention_runtime = self._openvino_attention() if self._on_openvino else self._torch_states()
+            return self._attention_runtime
+
+    @property
+    def _on_openvino(self) -> bool:
+        return self._runtime_name is RuntimeName.OPENVINO
 
     def _torch_states(self) -> TorchTokenStates:
         with self._lock:
@@ -113,8 +128,21 @@ class Inspector:
         from retrieval.encoder.runtime.conversion import GraphOutput, load_graph
         from retrieval.encoder.runtime.openvino_runtime import OpenVINOTokenStates
 
-        core, fingerprint = ov.Core(), self._fingerprint
-        if fingerprint.quantized_from:  # the float weights explain the int8 encoder that was made from them
-            fingerprint = replace(fingerprint, weights_sha256=fingerprint.quantized_from, quantized_from="")
-        graph = load_graph(self._folder, fingerprint, core, GraphOutput.STATES)
+        core = ov.Core()
+        graph = load_graph(self._folder, self._float_fingerprint(), core, GraphOutput.STATES)
         return OpenVINOTokenStates(core, graph, self._precision)
+
+    def _openvino_attention(self) -> _AttentionRuntime:
+        import openvino as ov
+
+        from retrieval.encoder.runtime.conversion import load_attention_graph
+        from retrieval.encoder.runtime.openvino_runtime import OpenVINOAttention
+
+        core = ov.Core()
+        return OpenVINOAttention(core, load_attention_graph(self._folder, self._float_fingerprint(), core))
+
+    def _float_fingerprint(self) -> EncoderFingerprint:
+        """Return the fingerprint of the float weights, which explain an int8 encoder too."""
+        if not self._fingerprint.quantized_from:
+            return self._fingerprint
+        return replace(self._fingerprint, weights_sha256=self._fingerprint.quantized_from, quantized_from="")

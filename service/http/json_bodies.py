@@ -8,7 +8,9 @@ in parts.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -18,6 +20,7 @@ from retrieval.util.work_budget import checkpoint, spent_answer_bytes
 
 LARGE_BODY_BYTES = 65_536  # smaller bodies are parsed at once: they hold too few values to delay other requests
 LARGE_ANSWER_BYTES = 1_000_000  # smaller answers take less than five milliseconds
+PART_ITEMS = 1_000  # of a list of small items
 PART_LEVELS = 4  # of an answer whose lists are made item by item, such as the hits of the results of a batch
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
@@ -65,6 +68,18 @@ async def dump_answer(content: Any) -> bytes:
     if spent_answer_bytes() <= LARGE_ANSWER_BYTES:
         return orjson.dumps(content, option=OPTIONS)
     return await asyncio.to_thread(lambda: orjson.dumps(_parts(content, PART_LEVELS), option=OPTIONS))
+
+
+def json_list(items: Iterable[object]) -> orjson.Fragment:
+    """Return many small items as a JSON list, made in parts as they come.
+
+    The parts take less memory than the items do, and other threads run between two parts.
+    """
+    remaining, parts = iter(items), []
+    while part := list(islice(remaining, PART_ITEMS)):
+        checkpoint()
+        parts.append(orjson.dumps(part, option=OPTIONS)[1:-1])
+    return orjson.Fragment(b"[" + b",".join(parts) + b"]")
 
 
 def _parts(content: Any, levels: int) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import orjson
 from fastapi import APIRouter, Request, Response
 
 from retrieval.encoder.sentence import SentenceEncoder
@@ -13,6 +14,7 @@ from retrieval.errors import InputError, TooLarge
 from retrieval.util.cores import cores
 from retrieval.util.work_budget import NUMBER_BYTES, checkpoint, spend_answer_bytes
 from service.config.api_keys import Role
+from service.http.json_bodies import json_list
 from service.http.problems import TEI
 from service.queues.embedding_queue import EmbeddingRequest
 from service.routes.base import JsonRoute, Services, authorized, json_answer, json_response, services_of
@@ -20,6 +22,9 @@ from service.routes.openai import checked_texts, shortened
 from service.runtime.encoder_registry import shown_name
 from service.schemas.problems import HealthAnswer
 from service.schemas.tei import EmbedBody, InfoAnswer, SimilarityBody, TokenAnswer, TokenizeBody, Truncation
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 TOKEN_BYTES = 90  # of a token in an answer; a character is at most a token
 
@@ -142,32 +147,37 @@ async def _refuse_cuts(services: Services, embedding_request: EmbeddingRequest, 
     if options.truncate is not False and not left:
         return
     encoder = await services.threads.run(services.encoders.get, embedding_request.encoder)
-    longest = await services.slow.run(_most_tokens, encoder, embedding_request.texts)
-    if longest > encoder.tokenizer.max_tokens:
+    position = await services.slow.run(_first_cut, encoder, embedding_request.texts)
+    if position is not None:
         why = "only the end of a text can be removed" if left else "truncate is false"
-        maximum = encoder.tokenizer.max_tokens
-        raise TooLarge(f"a text has {longest:,} tokens, more than the {maximum:,} that the encoder reads, and {why}")
+        raise TooLarge(
+            f"text {position} has more than the {encoder.tokenizer.max_tokens:,} tokens that the encoder reads, "
+            f"and {why}; shorten it"
+        )
 
 
-def _most_tokens(encoder: SentenceEncoder, texts: Sequence[str]) -> int:
-    longest = 0
-    for text in texts:
+def _first_cut(encoder: SentenceEncoder, texts: Sequence[str]) -> int | None:
+    """Return the position of the first text that the encoder would truncate."""
+    for position, text in enumerate(texts):
         checkpoint()
-        longest = max(longest, len(encoder.tokenizer.spans(text)))
-    return longest
+        if encoder.tokenizer.exceeds_limit(text):
+            return position
+    return None
 
 
-def _tokens(encoder: SentenceEncoder, texts: list[str], special: bool) -> list[list[dict[str, Any]]]:
+def _tokens(encoder: SentenceEncoder, texts: Sequence[str], special: bool) -> list[orjson.Fragment]:
+    """Return the tokens of each text as JSON.
+
+    The objects of all tokens together would take hundreds of megabytes.
+    """
     spend_answer_bytes(TOKEN_BYTES * sum(map(len, texts)))
-    return [
-        [
-            {"id": token, "text": piece, "special": False, "start": start, "stop": stop}
-            if not is_special
-            else {"id": token, "text": piece, "special": True, "start": None, "stop": None}
-            for token, piece, is_special, (start, stop) in zip(
-                found.ids, found.tokens, found.special_tokens_mask, found.offsets, strict=True
-            )
-            if special or not is_special
-        ]
-        for found in map(encoder.tokenizer.whole_encoding, texts)
-    ]
+    return [json_list(_token_objects(encoder.tokenizer.whole_encoding(text), special)) for text in texts]
+
+
+def _token_objects(found: Encoding, special: bool) -> Iterator[dict[str, object]]:
+    columns = zip(found.ids, found.tokens, found.special_tokens_mask, found.offsets, strict=True)
+    for token, piece, is_special, (start, stop) in columns:
+        if not is_special:
+            yield {"id": token, "text": piece, "special": False, "start": start, "stop": stop}
+        elif special:
+            yield {"id": token, "text": piece, "special": True, "start": None, "stop": None}

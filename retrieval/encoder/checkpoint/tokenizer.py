@@ -87,7 +87,7 @@ class TextTokenizer:
 
     def encoding(self, text: str) -> Encoding:
         """Tokenise one text as `ids` does; the result has offsets and words."""
-        return self._truncating.encode(text, add_special_tokens=self._adds_special)
+        return _encode(self._truncating, text, add_special=self._adds_special)
 
     def tokens(self, text: str) -> Tokens:
         """Return the tokens that `ids` gives for a text, with their offsets and words."""
@@ -95,7 +95,7 @@ class TextTokenizer:
 
     def whole_encoding(self, text: str) -> Encoding:
         """Tokenise one text with special tokens and without truncation."""
-        return self._untruncated.encode(text, add_special_tokens=self._adds_special)
+        return _encode(self._untruncated, text, add_special=self._adds_special)
 
     def largest_id(self) -> int:
         """Return the largest id of the vocabulary; -1 if it is empty."""
@@ -107,8 +107,17 @@ class TextTokenizer:
 
     def spans(self, text: str) -> NDArray[np.int32]:
         """Return offsets of all tokens, special ones left out: (tokens, 2) code points."""
-        offsets = self._untruncated.encode(text, add_special_tokens=False).offsets
+        offsets = _encode(self._untruncated, text, add_special=False).offsets
         return np.array(offsets, dtype=np.int32).reshape(-1, 2)
+
+    def exceeds_limit(self, text: str) -> bool:
+        """Check whether a text has more tokens than `max_tokens`.
+
+        The start of a long text decides if it is enough.
+        """
+        limits = [limit * self.max_tokens for limit in CHARACTERS_PER_TOKEN]
+        starts = [*(_start(text, limit) for limit in limits if len(text) > limit), text]
+        return any(len(_encode(self._untruncated, start, add_special=False)) > self.max_tokens for start in starts)
 
     def prompt_tokens(self, prompt: str) -> int:
         """Count a prompt's tokens in a text, leading special tokens included."""
@@ -119,6 +128,16 @@ class TextTokenizer:
 
     def _content_tokens(self, prompt: str) -> int:
         return len(self._truncating.encode(prompt, add_special_tokens=False).ids) if prompt else 0
+
+
+def _encode(tokenizer: Tokenizer, text: str, *, add_special: bool) -> Encoding:
+    """Tokenise one text, a long one without the GIL.
+
+    The library keeps the GIL for a single text and releases it for a list.
+    """
+    if len(text) <= INLINE_CHARACTERS:
+        return tokenizer.encode(text, add_special_tokens=add_special)
+    return tokenizer.encode_batch([text], add_special_tokens=add_special)[0]
 
 
 def _is_cut(text: str, limit: int | None) -> bool:

@@ -68,15 +68,29 @@ def keep_output(graph: ov.Model, output: GraphOutput) -> ov.Model:
     return graph
 
 
+def load_attention_graph(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
+    """Load the encoder's graph with one output a layer: attention, (R, H, L, L)."""
+    graph = _cached_graph(folder, fingerprint, core)
+    outputs = graph.outputs
+    graph.add_outputs([node.output(0) for node in _softmax_nodes(graph)])
+    for port in outputs:
+        graph.remove_result(port.get_node())
+    return graph
+
+
 def remove_mask(graph: ov.Model) -> ov.Model:
     """Copy the graph without its mask, for full rows, and no windows or biases."""
     bare = graph.clone()
-    for node in bare.get_ordered_ops():
-        if node.get_type_name() == "Softmax":
-            masked = node.input_value(0).get_node()
-            node.input(0).replace_source_output(masked.input_value(0))
+    for node in _softmax_nodes(bare):
+        masked = node.input_value(0).get_node()
+        node.input(0).replace_source_output(masked.input_value(0))
     bare.validate_nodes_and_infer_types()
     return bare
+
+
+def _softmax_nodes(graph: ov.Model) -> list[ov.Node]:
+    """Return the operations that make the attention weights, the first layer's first."""
+    return [node for node in graph.get_ordered_ops() if node.get_type_name() == "Softmax"]
 
 
 def _decompose_attention(graph: ov.Model) -> None:

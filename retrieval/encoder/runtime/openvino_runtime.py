@@ -164,11 +164,12 @@ class InferRequestPool:
         for _ in range(count):
             self._free.put(compiled.create_infer_request())
 
-    def infer(self, rows: TokenRows) -> NDArray[np.float32]:
-        """Return the graph's output, (S, …).  Waits for a free request."""
+    def infer(self, rows: TokenRows, output: int = 0) -> NDArray[np.float32]:
+        """Return an output of the graph, (S, …).  Waits for a free request."""
         request = self._free.get()
         try:
-            return np.array(request.infer(rows.inputs(), share_inputs=True)[0], dtype=np.float32)
+            outputs = request.infer(rows.inputs(), share_inputs=True, share_outputs=True)
+            return np.array(outputs[output], dtype=np.float32)
         finally:
             self._free.put(request)
 
@@ -191,6 +192,21 @@ class OpenVINOTokenStates:
         return [self._states(ids) for ids in texts]
 
     def _states(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        size = len(ids)
-        length = round_length(size) if size <= LONG_STATES_TOKENS else round_up(size, LONG_STATES_STEP)
-        return self._requests.infer(TokenBatch.of([ids]).rows(length))[0, :size]
+        return self._requests.infer(_single_row(ids))[0, : len(ids)]
+
+
+class OpenVINOAttention:
+    """Attention weights of single texts in float32.  Several threads take turns."""
+
+    def __init__(self, core: ov.Core, graph: ov.Model) -> None:
+        self._requests = InferRequestPool(core, graph, Precision.F32, cores())
+
+    def attention(self, ids: Sequence[int], layer: int) -> NDArray[np.float32]:
+        """Return one layer's weights, (H, t, t): row i has those of token i, sum 1."""
+        return self._requests.infer(_single_row(ids), layer)[0, :, : len(ids), : len(ids)]
+
+
+def _single_row(ids: Sequence[int]) -> TokenRows:
+    size = len(ids)
+    length = round_length(size) if size <= LONG_STATES_TOKENS else round_up(size, LONG_STATES_STEP)
+    return TokenBatch.of([ids]).rows(length)

@@ -1,4 +1,4 @@
-"""Compare token states of the converted graph with the reference."""
+"""Compare token states and attention of the converted graph with the reference."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,18 @@ def assert_states_agree(found: Inspector, expected: Inspector, texts: Sequence[s
         np.testing.assert_array_equal(left.tokens.spans, right.tokens.spans)
 
 
+def assert_attention_agrees(found: Inspector, expected: Inspector, texts: Sequence[str], prompt: str = "") -> None:
+    for text, layer in product(texts, range(expected.layers)):
+        _, weights = found.attention(text, prompt, layer)
+        np.testing.assert_allclose(weights, expected.attention(text, prompt, layer)[1], atol=2e-5)
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+
+
 def test_states_are_those_of_the_reference(
     fast: SentenceEncoder, encoder: SentenceEncoder, texts: Sequence[str]
 ) -> None:
     assert_states_agree(inspector_of(fast), inspector_of(encoder), texts)
+    assert_attention_agrees(inspector_of(fast), inspector_of(encoder), texts)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -64,6 +73,7 @@ def test_states_of_other_families(family: str, make_folder: MakeFolder, texts: S
     runtimes = (RuntimeName.OPENVINO, RuntimeName.TORCH)
     found, expected = (inspector_of(load_encoder(folder, runtime=name, precision="f32")) for name in runtimes)
     assert_states_agree(found, expected, texts, "search for this: ")
+    assert_attention_agrees(found, expected, texts, "search for this: ")
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("f32", 2e-5), ("bf16", 3e-3)])
@@ -98,7 +108,7 @@ def test_explaining_imports_no_torch(fast: SentenceEncoder) -> None:
         "from retrieval.search.explain.attribution import *;"
         "explainer = CosineExplainer(load_encoder(runtime='openvino'));"
         "(why,) = explainer.explain('aspirin', [[TextPart('text', 'Aspirin lowers the risk of stroke.')]], [0.5]);"
-        "assert why.exact;"
+        "assert why.exact; explainer.attention([TextPart('text', 'Aspirin lowers the risk.')], 3);"
         "print(sorted({'torch', 'transformers', 'sentence_transformers', 'nncf'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

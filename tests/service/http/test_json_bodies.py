@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import service.schemas
-from service.http.json_bodies import has_more_values
+from service.http.json_bodies import PART_ITEMS, has_more_values, json_list
 from service.schemas.base import LenientRequestBody, RequestBody
 from tests.service.conftest import Served
 from tests.service.test_routes import problem
@@ -42,6 +42,12 @@ def separators(value: object) -> int:
 def test_values_are_counted_outside_of_strings(value: object, maximum: int) -> None:
     for text in (orjson.dumps(value), json.dumps(value, indent=1).encode()):
         assert has_more_values(text, maximum) == (separators(value) > maximum)
+
+
+@pytest.mark.parametrize("size", [0, 1, PART_ITEMS, 2 * PART_ITEMS + 1])
+def test_lists_made_in_parts(size: int) -> None:
+    items = [{"id": number} for number in range(size)]
+    assert orjson.loads(orjson.dumps(json_list(iter(items)))) == items
 
 
 def bodies() -> Iterator[type[BaseModel]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,15 @@ from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 
 LIMIT = 256
+LONG_TEXTS = {
+    "words": "word " * 5_000,
+    "longer words": "government " * 500,
+    "long words": "responsibilities " * 500,
+    "one word": "x" * 100_000,
+    "spaces first": " " * 50_000 + "late words",
+    "long word first": "a" * 6_000 + " then words " * 900,
+    "no spaces": "東京" * 9_000,
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +44,33 @@ def test_ids_equal_transformers(text: str, tokenizer: TextTokenizer, theirs: Pre
     assert tokenizer.ids([text])[0] == theirs(text, truncation=True, max_length=LIMIT)["input_ids"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "word " * 5_000,
-        "government " * 500,
-        "responsibilities " * 500,
-        "x" * 100_000,
-        " " * 50_000 + "late words",
-        "a" * 6_000 + " then words " * 900,
-        "東京" * 9_000,
-    ],
-    ids=["words", "longer words", "long words", "one word", "spaces first", "long word first", "no spaces"],
-)
+@pytest.mark.parametrize("text", LONG_TEXTS.values(), ids=LONG_TEXTS)
 def test_cutting_long_texts_early_changes_nothing(
     text: str, tokenizer: TextTokenizer, theirs: PreTrainedTokenizerBase
 ) -> None:
     assert tokenizer.ids([text])[0] == theirs(text, truncation=True, max_length=LIMIT)["input_ids"]
+
+
+@pytest.mark.parametrize("text", [*LONG_TEXTS.values(), "word " * 254, "word " * 255, "", "x " * 3 + " " * 9_000])
+def test_texts_that_exceed_the_limit(text: str, tokenizer: TextTokenizer) -> None:
+    assert tokenizer.exceeds_limit(text) == (len(tokenizer.spans(text)) > tokenizer.max_tokens)
+
+
+def test_a_long_text_is_tokenized_beside_other_threads(tokenizer: TextTokenizer) -> None:
+    text = "heart disease and diet " * 20_000
+    ended = threading.Event()
+
+    def tokenize() -> None:
+        tokenizer.spans(text)
+        ended.set()
+
+    thread = threading.Thread(target=tokenize)
+    thread.start()
+    turns = 0
+    while not ended.is_set():
+        turns += 1
+    thread.join()
+    assert turns > 1_000  # of this thread, while the library held the interpreter it had none
 
 
 def test_spans_are_code_points_and_uncut(tokenizer: TextTokenizer) -> None:
