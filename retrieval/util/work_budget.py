@@ -1,7 +1,7 @@
-"""The budget of a request: cancelled work ends, and the answer has a maximum size.
+"""The budget of a request: cancelled work ends; answers and filters are bounded.
 
 Work is cancelled when no caller waits for its result.  A loop over many units of work calls `checkpoint` between them,
-and a function that makes a large part of an answer calls `spend_answer_bytes` before it does.  Both act on the budget
+and a function that makes a large part of an answer calls `spend_answer_bytes` before it does.  All act on the budget
 of the running context; without one, as in commands, they do nothing.  A thread that works for a request runs in a copy
 of the request's context.
 """
@@ -22,10 +22,17 @@ NUMBER_BYTES = 12  # of a float32 in an answer, on average
 class WorkBudget:
     """The budget of the work for one request.  Safe to use from several threads."""
 
-    def __init__(self, answer_bytes: float = math.inf, is_cancelled: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        answer_bytes: float = math.inf,
+        filter_values: float = math.inf,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.answer_bytes = answer_bytes
+        self.filter_values = filter_values
         self.is_cancelled = is_cancelled
         self.spent = 0
+        self.spent_filter_values = 0
         self._lock = threading.Lock()
 
     @contextmanager
@@ -54,6 +61,17 @@ class WorkBudget:
         with self._lock:
             self.check(size)
             self.spent += size
+
+    def spend_filter_values(self, count: int) -> None:
+        """Count `count` values that filters read.  Raises TooLarge."""
+        with self._lock:
+            total = self.spent_filter_values + count
+            if total > self.filter_values:
+                raise TooLarge(
+                    f"the filters of the request read {total:,} values (documents times conditions) or more, over the "
+                    f"limit of {self.filter_values:,} (limits.filter_values); use fewer conditions or searches at once"
+                )
+            self.spent_filter_values = total
 
 
 _BUDGET: ContextVar[WorkBudget] = ContextVar("budget", default=WorkBudget())  # noqa: B039 -- unlimited, so unchanged
@@ -84,6 +102,11 @@ def checkpoint() -> None:
 def spend_answer_bytes(size: int) -> None:
     """Count `size` bytes of the answer of the running request.  Raises TooLarge."""
     _BUDGET.get().spend(size)
+
+
+def spend_filter_values(count: int) -> None:
+    """Count values that a filter of the running request reads.  Raises TooLarge."""
+    _BUDGET.get().spend_filter_values(count)
 
 
 def check_answer_bytes(size: Callable[[], int]) -> None:

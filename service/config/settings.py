@@ -68,6 +68,10 @@ class RequestLimits(SettingsGroup):
     facet_values: PositiveInt = Field(
         default=20_000_000, description="Maximum number of values that one request counts: documents times facets."
     )
+    filter_values: PositiveInt = Field(
+        default=500_000_000,
+        description="Maximum number of values that the filters of one request read: documents times conditions.",
+    )
     answer_bytes: PositiveInt = Field(
         default=32_000_000, description="Maximum size of an answer in bytes, estimated before it is made."
     )

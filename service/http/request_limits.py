@@ -102,7 +102,7 @@ class LimitsMiddleware:
         scope["state"]["deadline"] = asyncio.get_running_loop().time() + self._limits.seconds
         try:
             async with deadline:
-                with WorkBudget(self._limits.answer_bytes).applied(), cancelled_on_disconnect(scope):
+                with self._budget().applied(), cancelled_on_disconnect(scope):
                     await self.app(scope, receive, sending)
         except TimeoutError:
             if started or not deadline.expired():
@@ -110,6 +110,9 @@ class LimitsMiddleware:
             self._metrics.refused("deadline")
             late = DeadlineExceeded(f"the request took longer than {self._limits.seconds:g} s; ask for less at once")
             await render(problem_of(late), scope)(scope, receive, send)
+
+    def _budget(self) -> WorkBudget:
+        return WorkBudget(self._limits.answer_bytes, self._limits.filter_values)
 
     def _bounded(self, receive: Receive) -> Receive:
         """Return a `receive` that raises 413 if the body becomes larger than the limit."""

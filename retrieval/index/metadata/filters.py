@@ -36,7 +36,7 @@ from retrieval.index.metadata.filter_parser import (
     parse_moment,
 )
 from retrieval.types import Bitmap, FieldType, Schema
-from retrieval.util.work_budget import checkpoint
+from retrieval.util.work_budget import checkpoint, spend_filter_values
 
 _ORDERED = frozenset({FieldType.STRING, FieldType.NUMBER, FieldType.DATE})
 _EXPECTED = {
@@ -57,7 +57,11 @@ class Filter:
     schema: Schema
 
     def documents(self, column: Callable[[str], pa.ChunkedArray], n: int) -> Bitmap:
-        """Return the matching documents, (n,); `column` reads a field of all n."""
+        """Return the matching documents, (n,); `column` reads a field of all n.
+
+        Raises TooLarge if the filters of the running request read too many values.
+        """
+        spend_filter_values(n * _passes(self.root))
         return self._matches(self.root, column, n)
 
     def _matches(self, node: FilterNode, column: Callable[[str], pa.ChunkedArray], n: int) -> Bitmap:
@@ -146,6 +150,18 @@ def _shown(value: Value) -> str:
         case float():
             return f"{value:g}"
     return repr(value)
+
+
+def _passes(node: FilterNode) -> int:
+    """Count the passes over columns; a list of dates takes one for each date."""
+    match node:
+        case Negation(operand):
+            return _passes(operand)
+        case Conjunction(operands) | Disjunction(operands):
+            return sum(map(_passes, operands))
+        case FieldMembership(values=values) if any(isinstance(value, Moment) for value in values):
+            return len(values)
+    return 1
 
 
 def _condition(node: FieldCondition, kind: FieldType, chunk: pa.Array) -> Bitmap:
