@@ -14,7 +14,8 @@ from enum import Enum
 from time import monotonic
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.config.settings import RequestLimits
 from service.http.addresses import network_of, plain_address
@@ -117,6 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._since = monotonic()
         self._head_bytes = 0
         self._head_end = b""  # the last bytes of the head: the next packet may complete HEAD_END
+        self._answered: RequestResponseCycle | None = None  # the request that is being answered
         self._unread: tuple[int, float] | None = None  # bytes, and the time when they were so few
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -128,8 +130,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open.discard(self)
-        if self.cycle is not None and (leave := self.cycle.scope["state"].get(ON_DISCONNECT)):
-            leave()
+        if self._answered is not None:
+            self._answered.disconnected = True  # the server tells the newest request only
+            if leave := self._answered.scope["state"].get(ON_DISCONNECT):
+                leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -168,16 +172,24 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError(f"more than {MAX_PIPELINED} requests wait for an answer")
         self._enter(Phase.BODY)
         super().on_headers_complete()
+        if not self.pipeline:
+            self._answered = self.cycle
+        self.flow.resume_reading()  # only a connection that is read shows that the client left
+
+    def on_body(self, body: bytes) -> None:
+        if self.pipeline and len(self.cycle.body) + len(body) > HIGH_WATER_LIMIT:
+            raise ValueError("a large body follows a request that has no answer yet")
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._enter(Phase.NOTHING)
         self._head_bytes, self._head_end = 0, b""
         super().on_message_complete()
-        if not self.pipeline:  # a large body has paused it; only a connection that is read shows that the client left
-            self.flow.resume_reading()
+        self.flow.resume_reading()  # a large body has paused it
 
     def on_response_complete(self) -> None:
         self._since, self._unread = monotonic(), None
+        self._answered = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
 
     def pause_writing(self) -> None:

@@ -29,7 +29,12 @@ def large(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[Se
         {"id": f"d{i}", "title": f"Plate {i}", "text": text, "kind": "k", "part": f"p{i}"} for i in range(DOCUMENTS)
     ]
     build_collection([write_documents(root / "documents.jsonl", documents)], root / "collections" / "large")
-    limits = {"limits.answer_bytes": 9 * TEXT_BYTES, "limits.explained": 8, "limits.facet_values": 2 * DOCUMENTS}
+    limits = {
+        "limits.answer_bytes": 9 * TEXT_BYTES,
+        "limits.explained": 8,
+        "limits.facet_values": 2 * DOCUMENTS,
+        "limits.filter_values": 5 * DOCUMENTS,
+    }
     with serve(root / "collections", **limits) as served:
         yield served
 
@@ -42,6 +47,7 @@ TOO_COSTLY = {
     "hits to explain": ("/search/batch", batch(3, k=3, explain=True), "9 hits to explain, over the limit of 8"),
     "passages to highlight": ("/search/batch", batch(3, highlight=True), "9 passages to highlight"),
     "facets of a batch": ("/search/batch", batch(2, facets=["kind", "part"]), "80 values to count for facets"),
+    "conditions of a batch": ("/search/batch", batch(3, filter='kind = "k" OR part = "p1"'), "120 values"),
     "hits of a batch": ("/search/batch", batch(3, offset=3_400), "10,203 hits"),
     "bytes of a search": ("/search", {"query": "heat", "k": 20}, "limits.answer_bytes"),
     "bytes of a batch": ("/search/batch", batch(12), "limits.answer_bytes"),
@@ -61,6 +67,7 @@ def test_a_costly_request_is_refused_with_its_cost_and_the_limit(large: Served, 
         ("/search/batch", batch(2, k=3, explain=True)),
         ("/search/batch", batch(2, facets=["kind"] * 16)),
         ("/search/batch", batch(6)),
+        ("/search/batch", batch(5, filter='kind = "k"')),
         ("/search", {"query": "heat", "k": 6}),
     ],
 )
@@ -140,9 +147,11 @@ def check_idle(served: Served) -> None:
     assert batches(served) <= before + 1 + len(statuses)
 
 
-def test_the_work_ends_when_the_client_leaves(collections: Path, serve: Serve) -> None:
+@pytest.mark.parametrize("next_request", [b"", b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n" * 3])
+def test_the_work_ends_when_the_client_leaves(collections: Path, serve: Serve, next_request: bytes) -> None:
     with serve(collections) as served:
         connection = send(served, "/embed", TEXTS)
+        connection.sendall(next_request)
         eventually(lambda: batches(served) > 0)
         connection.close()
         check_idle(served)

@@ -243,3 +243,9 @@ def test_many_requests_in_one_packet_are_bounded(small: Served) -> None:
     last = SMUGGLED.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
     assert answers_to(small, SMUGGLED * connections.MAX_PIPELINED + last) == [b"200"] * (connections.MAX_PIPELINED + 1)
     assert b"400" in answers_to(small, SMUGGLED * (connections.MAX_PIPELINED + 2))
+
+
+def test_a_large_body_behind_a_request_without_an_answer_is_refused(small: Served) -> None:
+    body = b'{"query": "' + b"a" * connections.HIGH_WATER_LIMIT + b'"}'
+    head = f"POST {SEARCH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    assert b"400" in answers_to(small, SMUGGLED + head + body)
