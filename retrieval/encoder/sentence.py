@@ -20,7 +20,7 @@ from retrieval.encoder.runtime.base import Runtime
 from retrieval.encoder.runtime.token_batches import TokenBatch, plan_batches
 from retrieval.types import EncoderFingerprint, Vectors
 from retrieval.util.prefetch import read_ahead
-from retrieval.util.work_budget import checkpoint
+from retrieval.util.work_budget import checkpoint, stoppable
 
 WINDOW_BATCHES = 64  # full batches whose texts are sorted by length together: padding stays under 5 % of tokens
 BLOCK_TEXTS = 512  # texts of a block when a long list goes through the stream
@@ -103,22 +103,24 @@ class SentenceEncoder:
         window = self._window([None], self._ids(texts, prompt), [0, len(texts)], prompt)
         if len(window.batches) < 2 or self.runtime.streams == 1 or save_cpu:
             return self._assemble(window, (self.runtime.run(batch, save_cpu=save_cpu) for _, batch in window.batches))
+        run = stoppable(self.runtime.run)
         with ThreadPoolExecutor(self.runtime.streams) as pool:
             try:
-                return self._assemble(window, pool.map(self.runtime.run, (batch for _, batch in window.batches)))
+                return self._assemble(window, pool.map(run, (batch for _, batch in window.batches)))
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _stream(self, blocks: Iterable[tuple[P, Sequence[str]]], prompt: str) -> Iterator[tuple[P, Vectors]]:
         """Tokenise ahead in a thread; run two windows at a time in `streams` threads."""
         running: deque[tuple[_Window[P], list[Future[Vectors]]]] = deque()
+        run = stoppable(self.runtime.run)
         with (
             ThreadPoolExecutor(self.runtime.streams) as pool,
             read_ahead(self._windows(blocks, prompt), WINDOWS_AHEAD) as windows,
         ):
             try:
                 for window in windows:
-                    running.append((window, [pool.submit(self.runtime.run, batch) for _, batch in window.batches]))
+                    running.append((window, [pool.submit(run, batch) for _, batch in window.batches]))
                     if len(running) > 1:
                         yield from self._wait_for(*running.popleft())
                 while running:

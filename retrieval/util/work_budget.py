@@ -13,10 +13,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 from retrieval.errors import TooLarge, WorkCancelled
 
 NUMBER_BYTES = 12  # of a float32 in an answer, on average
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class WorkBudget:
@@ -47,6 +51,11 @@ class WorkBudget:
         finally:
             _BUDGET.reset(token)
             self.is_cancelled = lambda: True
+
+    def checkpoint(self) -> None:
+        """Raise WorkCancelled if no caller waits for the work."""
+        if self.is_cancelled():
+            raise WorkCancelled("no caller waits for the result")
 
     def check(self, size: int) -> None:
         """Raise TooLarge if `size` further bytes do not fit into the answer."""
@@ -95,8 +104,18 @@ def spent_answer_bytes() -> int:
 
 def checkpoint() -> None:
     """Raise WorkCancelled if no caller waits for the running work."""
-    if _BUDGET.get().is_cancelled():
-        raise WorkCancelled("no caller waits for the result")
+    _BUDGET.get().checkpoint()
+
+
+def stoppable(function: Callable[[T], R]) -> Callable[[T], R]:
+    """Return a function for other threads, with a checkpoint of this context."""
+    budget = _BUDGET.get()
+
+    def call(argument: T) -> R:
+        budget.checkpoint()
+        return function(argument)
+
+    return call
 
 
 def spend_answer_bytes(size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 import pytest
@@ -14,6 +15,7 @@ from retrieval.util.work_budget import (
     checkpoint,
     spend_answer_bytes,
     spent_answer_bytes,
+    stoppable,
 )
 
 
@@ -50,6 +52,15 @@ def test_inner_work_may_outlive_its_caller() -> None:
             checkpoint()
         with pytest.raises(WorkCancelled):
             checkpoint()
+
+
+def test_other_threads_start_no_cancelled_work() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with WorkBudget().applied():
+            double = stoppable(lambda number: 2 * number)
+            assert list(pool.map(double, [1, 2])) == [2, 4]
+        with pytest.raises(WorkCancelled):
+            pool.submit(double, 3).result()
 
 
 def test_the_parts_of_an_answer_share_its_bytes() -> None:
