@@ -184,12 +184,13 @@ def make_services(
 
 
 def reranker_of(settings: Settings) -> Reranker | None:
-    """Return the cross-encoder of the settings.  Raises UnsupportedCheckpoint."""
+    """Return the cross-encoder of the settings.  Raises EncoderError."""
     if not settings.reranker:
         return None
+    from retrieval.encoder.checkpoint.hub import locate_reranker
     from retrieval.encoder.cross_encoder import load_cross_encoder
 
-    return load_cross_encoder(Path(settings.reranker))
+    return load_cross_encoder(locate_reranker(settings.reranker))
 
 
 def open_warm(path: Path, encoders: EncoderRegistry, previous: Searcher | None = None) -> Searcher:

@@ -19,6 +19,7 @@ from indexer.commands.reembed import reembed
 from indexer.commands.tune import tune
 from indexer.commands.verify import verify
 from retrieval.commands.compare import compare, report
+from retrieval.commands.encoders import encoders
 from retrieval.commands.explain import explain
 from retrieval.commands.info import info
 from retrieval.commands.judge import judge
@@ -50,6 +51,7 @@ app.command()(pool)
 app.command()(judge)
 app.command()(info)
 app.command()(quantize)
+app.add_typer(encoders, name="encoders")
 app.command()(serve)
 app.command()(add)
 app.command()(delete)

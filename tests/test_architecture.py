@@ -21,7 +21,12 @@ LAYERS = {  # folders (and single files) of a package, lowest first: each import
         ("retrieval/util",),
         ("retrieval/index/storage", "retrieval/encoder/model", "retrieval/metrics"),
         ("retrieval/index/metadata", "retrieval/encoder/checkpoint"),
-        ("retrieval/index/lexical", "retrieval/index/vectors", "retrieval/encoder/runtime"),
+        (
+            "retrieval/index/lexical",
+            "retrieval/index/vectors",
+            "retrieval/encoder/runtime",
+            "retrieval/encoder/offline",
+        ),
         ("retrieval/index/collection", "retrieval/encoder"),
         ("retrieval/search/explain",),
         ("retrieval/search",),

@@ -28,7 +28,7 @@ class QuantizationReport:
 
 @reports_errors
 def quantize(
-    encoder: Annotated[str, typer.Argument(help="Encoder folder or hub name.", show_default=False)],
+    encoder: Annotated[str, typer.Argument(help="Preset, encoder folder or hub name.", show_default=False)],
     calibrate: Annotated[Path, typer.Option(help="Documents like those to index.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist.", show_default=False)],
     texts: Annotated[int, typer.Option(min=10, help="Documents to calibrate with.")] = 300,

@@ -40,7 +40,7 @@ class ReembedTaskOptions:
 @option_groups
 def reembed(
     collection: CollectionArgument,
-    encoder: Annotated[str, typer.Option(help="sentence-transformers folder or hub name.", show_default=False)],
+    encoder: Annotated[str, typer.Option(help="Preset, sentence-transformers folder or hub name.", show_default=False)],
     judged: ReembedTaskOptions,
     runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, f32, bf16 or int8.")] = "auto",
@@ -57,6 +57,8 @@ def reembed(
     Examples:
 
       attendex reembed papers --encoder models/finetuned
+
+      attendex reembed papers --encoder english
 
       attendex reembed papers --encoder models/finetuned --queries queries.jsonl --qrels qrels.tsv
     """

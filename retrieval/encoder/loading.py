@@ -28,7 +28,7 @@ TRIAL_TEXT = "a text"
 def load_encoder(
     name: str | Path = DEFAULT, *, runtime: str = AUTO, precision: str = AUTO, bulk: bool = False
 ) -> SentenceEncoder:
-    """Load the packaged default, a sentence-transformers folder, or a hub name.
+    """Load the packaged default, a preset, a folder, or a hub name.
 
     `runtime` is "auto", "torch" or "openvino"; `precision` is "auto", "f32", "bf16" or "int8".  Auto runs on a CUDA
     device in bf16 if there is one, else on OpenVINO, in bf16 if the processor has it and in f32 otherwise.  A folder

@@ -27,7 +27,9 @@ def serve(
     degrade: Annotated[
         bool, typer.Option("--degrade", help="Under overload, answer hybrid searches from the lexical index alone.")
     ] = False,
-    reranker: Annotated[str, typer.Option(help="Cross-encoder folder for the rerank routes.", show_default=False)] = "",
+    reranker: Annotated[
+        str, typer.Option(help="Cross-encoder for the rerank routes: a preset or a folder.", show_default=False)
+    ] = "",
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
     assignments: Annotated[
         list[str] | None,

@@ -178,7 +178,9 @@ class Settings(BaseSettings):
     encoder: str = Field(default="", description="Encoder for embeddings; empty: that of the first collection.")
     runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="Runtime of the encoder.")
     precision: Literal["auto", "f32", "bf16", "int8"] = Field(default="auto", description="Precision of the encoder.")
-    reranker: str = Field(default="", description="Cross-encoder folder for the rerank routes; empty: use cosines.")
+    reranker: str = Field(
+        default="", description="Cross-encoder for the rerank routes, a preset or a folder; empty: use cosines."
+    )
     degrade: bool = Field(default=False, description="Under overload, answer hybrid searches from the lexical index.")
     reload_seconds: PositiveFloat = Field(default=0.5, description="Seconds between checks of collections and keys.")
     grace_seconds: NonNegativeFloat = Field(

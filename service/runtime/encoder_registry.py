@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_NAMES, find_offline, locate, recorded_name
+from retrieval.encoder.checkpoint.presets import PRESETS
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import EncoderError, NotFound
@@ -140,6 +141,8 @@ class EncoderRegistry:
             return names[0]
         if shown in DEFAULT_NAMES:
             shown = DEFAULT
+        elif shown in PRESETS:
+            shown = recorded_name(shown)
         for name in names:
             if shown == shown_name(name):
                 return name

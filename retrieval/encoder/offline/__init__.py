@@ -1,0 +1,1 @@
+"""Model folders made from the files of packages, without the hub."""
