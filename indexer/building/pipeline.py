@@ -18,6 +18,7 @@ from indexer.building.chunking import chunk, passage_texts
 from indexer.building.collection_lifecycle import new_settings
 from indexer.building.deduplicated_encoding import DeduplicatedEncoder
 from indexer.building.encoder_loading import load_build_encoder
+from indexer.building.readability_sample import watch_readability
 from indexer.building.source_reading import (
     BuildTally,
     batch_documents,
@@ -42,6 +43,11 @@ S = TypeVar("S", ChunkSettings, LexicalSettings, VectorSettings)
 def ignore_file(outcome: FileOutcome) -> None:
     """Ignore the outcome of a file."""
     del outcome
+
+
+def ignore_share(share: float) -> None:
+    """Ignore the share of text that the encoder cannot read."""
+    del share
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,8 @@ class BuildReport:
     """The result of a build.
 
     `documents` and `passages` are those of the collection afterwards.  `kept_unseen`: documents that the sources lack
-    were not deleted, because files that may hold them could not be read.
+    were not deleted, because files that may hold them could not be read.  `unreadable_share`: the share of the
+    collection's text that the encoder cannot read.
     """
 
     collection: str
@@ -98,6 +105,7 @@ class BuildReport:
     bad: int
     problems: tuple[str, ...]
     schema: Mapping[str, str]
+    unreadable_share: float | None
     seconds: float
 
 
@@ -117,6 +125,7 @@ def build_collection(
     *,
     watch: Callable[[Progress], None] | None = None,
     on_file: Callable[[FileOutcome], None] = ignore_file,
+    on_unreadable: Callable[[float], None] = ignore_share,
     wait_s: float = 0.0,
     loading: Future[SentenceEncoder] | None = None,
 ) -> BuildReport:
@@ -126,7 +135,8 @@ def build_collection(
     All sources are looked up first, so that a mistyped name costs nothing.  A file that cannot be read is counted and
     skipped if it is in a folder or one of several.  A bad record in a named file stops the build, unless
     `settings.skip_bad`.  Documents that the collection holds unchanged are not encoded again.  `loading` is the encoder
-    that `settings` name, if `preload_encoder` loads it.
+    that `settings` name, if `preload_encoder` loads it.  `on_unreadable` gets the unreadable share of the first
+    documents of a new collection, if it is large and the caller named no encoder.
 
     Raises InputError for a source that cannot be read and for settings that contradict the collection, EncoderMismatch
     for another encoder, CollectionLocked when another writer keeps the lock for `wait_s` seconds, CollectionError for a
@@ -145,7 +155,8 @@ def build_collection(
         _check_agreement(into, writer.settings, settings)
         writer.declare_fields(settings.schema or {})
         unread, is_new = UnreadFiles(sources, on_file), not writer.generation
-        tally = _index_sources(sources, writer, deduplicated, settings, unread, watch)
+        notify = on_unreadable if is_new and not settings.encoder else ignore_share
+        tally = _index_sources(sources, writer, deduplicated, settings, unread, watch, notify)
         writer.commit()
         remember_record_files(into, unread, is_new=is_new)
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
@@ -173,13 +184,15 @@ def _index_sources(
     settings: BuildSettings,
     unread: UnreadFiles,
     watch: Callable[[Progress], None] | None,
+    on_unreadable: Callable[[float], None],
 ) -> BuildTally:
     """Add the changed documents; with `settings.sync`, delete those that are gone."""
     tally, tokenizer = BuildTally(), deduplicated.encoder.tokenizer
     readability = Readability(tokenizer)
     documents = read_documents(sources, settings.read, tally, unread, skip_bad=settings.skip_bad)
     changed = (_changed(batch, writer, settings, tally) for batch in batch_documents(documents))
-    blocks = (_chunk_block(batch, tokenizer, writer.settings.chunking) for batch in changed)
+    watched = watch_readability(changed, readability, on_unreadable)
+    blocks = (_chunk_block(batch, tokenizer, writer.settings.chunking) for batch in watched)
     for block, vectors in deduplicated.encode((block, block.texts) for block in blocks):
         writer.add(block.documents, block.passages, vectors, readability.unreadable_shares(block.documents))
         tally.passages += len(vectors)
@@ -217,6 +230,7 @@ def _report(
         bad=tally.bad,
         problems=tuple(tally.problems),
         schema={name: str(kind) for name, kind in manifest.schema.items()},
+        unreadable_share=manifest.unreadable_share,
         seconds=seconds,
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from indexer.commands.build_output import build_progress, show_build, show_files, show_plan, show_problems
+from indexer.commands.encoder_advice import EncoderAdvice
 from retrieval.commands.options import CollectionArgument, WaitOption
 from retrieval.errors import SchemaError
 from retrieval.util.terminal import FAILURE, JsonOption, option_groups, print_json, reports_errors
@@ -49,7 +50,11 @@ class EncoderOptions:
 
     encoder: Annotated[
         str,
-        _option(ENCODER, "sentence-transformers folder or hub name; default: the collection's, or the packaged one."),
+        _option(
+            ENCODER,
+            "english-small, english, multilingual, a sentence-transformers folder or a hub name; default: the "
+            "collection's, or english-small.",
+        ),
     ] = ""
     runtime: Annotated[str, _option(ENCODER, "auto, torch or openvino.")] = "auto"
     precision: Annotated[str, _option(ENCODER, "auto, f32, bf16 or int8.")] = "auto"
@@ -183,6 +188,8 @@ def index(
 
       attendex index ~/papers --into papers --report files.jsonl
 
+      attendex index notes-zh/ --into notes-zh --encoder multilingual
+
       attendex index notes/ report.csv --into notes --schema year=number --skip-bad
 
       attendex index corpus.jsonl.gz --into big --plan
@@ -250,8 +257,18 @@ def _build(
     from indexer.building.pipeline import build_collection
     from indexer.readers import FileReport
 
+    advice = EncoderAdvice(sources, into)
     with FileReport(run.report) as files, build_progress(sources, settings.read) as watch:
-        done = build_collection(sources, into, settings, watch=watch, on_file=files, wait_s=run.wait, loading=loading)
+        done = build_collection(
+            sources,
+            into,
+            settings,
+            watch=watch,
+            on_file=files,
+            on_unreadable=advice.at_start,
+            wait_s=run.wait,
+            loading=loading,
+        )
     if run.as_json:
         print_json({**asdict(done), "files": {status.value: count for status, count in files.counts.items()}})
     else:
@@ -260,6 +277,7 @@ def _build(
             show_files(files, done)
         else:
             show_problems(done)
+    advice.at_end(done)
     if run.strict and files.failed:
         raise typer.Exit(FAILURE)
 
