@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PAGE_LINT := tests/page-lint
 
-.PHONY: help install dev demo check lint-page test test-slow clean
+.PHONY: help install dev demo demo-zh check lint-page test test-slow clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -30,6 +30,9 @@ $(VENV)/.dev: $(VENV)/.installed
 
 demo: install  ## index a real collection, evaluate it, serve it, ask it; ONCE=1 stops after the answers
 	$(BIN)/python -m benchmarks.demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
+
+demo-zh: install  ## index Chinese text with two encoders and compare them; brings `multilingual` to this machine
+	$(BIN)/python -m benchmarks.demo.chinese_demo
 
 check: dev $(if $(shell command -v npm),lint-page)  ## style and types, of Python and of the search page
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.demo.commands import DemoError, attendex, fail, run, show
 from benchmarks.demo.stdlib import write_documents
 
 HOST = "127.0.0.1"
@@ -35,10 +36,6 @@ STARTUP_SECONDS = 120
 SNIPPET_CHARACTERS = 150
 
 
-class DemoError(Exception):
-    """The demo cannot continue; the message gives the remedy."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo and return the exit code."""
     options = _options(arguments)
@@ -47,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_port(options.port)
         _demo(console, options.folder, options.port, once=options.once)
     except DemoError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[red]demo: {escape(str(error))}[/red]", highlight=False)
-        return 1
+        return fail(error)
     except KeyboardInterrupt:
         console.print("\nstopped")
     return 0
@@ -68,10 +64,10 @@ def _demo(console: Console, folder: Path, port: int, *, once: bool) -> None:
     count = write_documents(documents)
     console.print(f"{count:,} documented functions, classes, methods and modules → {documents}\n")
     shutil.rmtree(collection, ignore_errors=True)
-    _run(console, "index", documents, "--into", collection)
+    run(console, "index", documents, "--into", collection)
     console.rule("How good is the ranking?", align="left")
     questions = ["--queries", QUESTIONS / "queries.jsonl", "--qrels", QUESTIONS / "qrels.tsv"]
-    _run(console, "evaluate", collection, *questions, "--measures", "nDCG@10 RR@10 R@100")
+    run(console, "evaluate", collection, *questions, "--measures", "nDCG@10 RR@10 R@100")
     console.rule("Three questions over HTTP", align="left")
     with _service(console, collection, port) as (base, process):
         for question in EXAMPLES:
@@ -79,25 +75,6 @@ def _demo(console: Console, folder: Path, port: int, *, once: bool) -> None:
         if not once:
             console.print(f"[bold]Open {base}/ in a browser[/bold], or read {base}/openapi.json.  Ctrl-C stops.")
             process.wait()
-
-
-def _run(console: Console, *arguments: object) -> None:
-    """Run one attendex command in the foreground."""
-    words = [str(argument) for argument in arguments]
-    console.print("[cyan]$ attendex " + escape(_shell(words)) + "[/cyan]")
-    code = subprocess.run([*_attendex(), *words], check=False).returncode
-    if code != 0:
-        raise DemoError(f"attendex {words[0]} ended with exit code {code}; see its output above")
-    console.print()
-
-
-def _attendex() -> list[str]:
-    """Return the `attendex` command of this environment, which may not be on the PATH."""
-    return [str(Path(sys.executable).with_name("attendex"))]
-
-
-def _shell(words: Sequence[str]) -> str:
-    return " ".join(f'"{word}"' if " " in word else word for word in words)
 
 
 def _check_port(port: int) -> None:
@@ -118,8 +95,9 @@ def _service(console: Console, collection: Path, port: int) -> Iterator[tuple[st
     """Run `attendex serve` during the block; its log is a file beside the collection."""
     base, log = f"http://{HOST}:{port}", collection.with_name("service.log")
     words = ["serve", str(collection), "--port", str(port)]
-    console.print("[cyan]$ attendex " + escape(_shell(words)) + "[/cyan]\n")
-    with log.open("wb") as output, subprocess.Popen([*_attendex(), *words], stderr=output) as process:
+    show(console, words)
+    console.print()
+    with log.open("wb") as output, subprocess.Popen([*attendex(), *words], stderr=output) as process:
         try:
             _wait_until_ready(base, process, log)
             yield base, process
