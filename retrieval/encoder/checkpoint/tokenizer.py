@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,7 +84,8 @@ class TextTokenizer:
         """Tokenise few texts in this thread: waking the library's threads takes longer."""
         if sum(map(len, texts)) <= INLINE_CHARACTERS:
             return list(map(self.encoding, texts))
-        return self._truncating.encode_batch_fast(texts, add_special_tokens=self._adds_special)
+        with _panics_as_errors():
+            return self._truncating.encode_batch_fast(texts, add_special_tokens=self._adds_special)
 
     def encoding(self, text: str) -> Encoding:
         """Tokenise one text as `ids` does; the result has offsets and words."""
@@ -135,9 +137,24 @@ def _encode(tokenizer: Tokenizer, text: str, *, add_special: bool) -> Encoding:
 
     The library keeps the GIL for a single text and releases it for a list.
     """
-    if len(text) <= INLINE_CHARACTERS:
-        return tokenizer.encode(text, add_special_tokens=add_special)
-    return tokenizer.encode_batch([text], add_special_tokens=add_special)[0]
+    with _panics_as_errors():
+        if len(text) <= INLINE_CHARACTERS:
+            return tokenizer.encode(text, add_special_tokens=add_special)
+        return tokenizer.encode_batch([text], add_special_tokens=add_special)[0]
+
+
+@contextmanager
+def _panics_as_errors() -> Iterator[None]:
+    """Raise EncoderError where the library panics.
+
+    It panics if a pattern of tokenizer.json takes too long for a text.
+    """
+    try:
+        yield
+    except BaseException as error:  # the library's class derives from BaseException, and cannot be imported
+        if type(error).__name__ != "PanicException":
+            raise
+        raise EncoderError(f"the tokenizer cannot read a text ({error}); use another encoder") from error
 
 
 def _is_cut(text: str, limit: int | None) -> bool:

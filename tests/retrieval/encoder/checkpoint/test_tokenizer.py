@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from retrieval.encoder.checkpoint.model_folder import open_folder
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
+from retrieval.errors import EncoderError
 
 MakeFolder = Callable[..., Path]  # the fixture of conftest.py
 
@@ -96,3 +98,15 @@ def test_a_folder_with_a_vocabulary_alone(make_folder: MakeFolder, tokenizer: Te
     old = TextTokenizer(open_folder(folder))
     texts = ["Plain WORDS, naïve café", "unaffable 東京"]
     assert old.ids(texts) == tokenizer.ids(texts)
+
+
+@pytest.mark.parametrize("size", [5_000, 1_000])  # in a list, and alone
+def test_a_pattern_that_takes_too_long_is_an_error(make_folder: MakeFolder, size: int) -> None:
+    folder = make_folder()
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    pattern = {"Regex": "(a|a|aa)+$"}
+    tokenizer["pre_tokenizer"] = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+    path.write_text(json.dumps(tokenizer))
+    with pytest.raises(EncoderError, match="the tokenizer cannot read a text"):
+        TextTokenizer(open_folder(folder)).ids(["a" * size + " b"])
