@@ -70,7 +70,7 @@ def keep_output(graph: ov.Model, output: GraphOutput) -> ov.Model:
 
 def load_attention_graph(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
     """Load the encoder's graph with one output a layer: attention, (R, H, L, L)."""
-    graph = _cached_graph(folder, fingerprint, core)
+    graph = _cached_graph(folder, fingerprint, core, export_graph)
     outputs = graph.outputs
     graph.add_outputs([node.output(0) for node in _softmax_nodes(graph)])
     for port in outputs:
