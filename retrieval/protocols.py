@@ -45,6 +45,11 @@ class Retriever(Protocol):
     matches_all: ClassVar[bool]  # whether every allowed row matches
     min_candidates: ClassVar[int]  # the shortest ranking that is worth asking for
 
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """The scores that score fusion maps to 0 and to 1; equal if no row scores."""
+        ...
+
     def rank(self, k: int, *, exact: bool = False) -> Ranking:
         """Return the k best matching rows by (score descending, row ascending).
 

@@ -172,6 +172,7 @@ class SearchRequest:
     filter: str = ""
     fusion: str = "convex"  # or "rrf"
     weight: float | None = None
+    feedback: float | None = None  # weight of the two best passages in the query's vector; None: the searcher's choice
     rrf_k: int = 60
     facets: tuple[str, ...] = ()
     sort: str = ""
@@ -254,6 +255,17 @@ class LexicalExplanation:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedbackExplanation:
+    """The part of dense feedback in a score.
+
+    The dense score of the hit is `factor` times the cosine, plus `score`.
+    """
+
+    factor: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """The reason for a match, for the best passage `document.text[start:end]`."""
 
@@ -261,6 +273,7 @@ class Explanation:
     end: int
     dense: DenseExplanation | None = None
     lexical: LexicalExplanation | None = None
+    feedback: FeedbackExplanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +311,10 @@ class FacetCount:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The answer to a search, from one generation; `weight` is the dense share."""
+    """The answer to a search, from one generation; `weight` is the dense share.
+
+    Convex fusion maps the scores of each retriever, from the first to the second of its `score_ranges`, to 0 to 1.
+    """
 
     query: str
     collection: str
@@ -309,4 +325,6 @@ class SearchResult:
     facets: Mapping[str, tuple[FacetCount, ...]] = field(default_factory=dict)
     weight: float | None = None
     weight_reason: str = ""
+    feedback: float | None = None  # weight of the best passages in the query's vector; None without feedback
+    score_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by retriever
     degraded: tuple[str, ...] = ()  # retrievers that an overloaded service omitted

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from indexer.commands.backup import restore, snapshot
+from indexer.commands.calibrate import calibrate
 from indexer.commands.chunk import chunk
 from indexer.commands.evaluate import evaluate
 from indexer.commands.generations import delete, log, merge, rollback
@@ -62,6 +63,7 @@ app.command()(verify)
 app.command()(snapshot)
 app.command()(restore)
 app.command()(reembed)
+app.command()(calibrate)
 app.command()(settings)
 app.add_typer(keys, name="keys")
 

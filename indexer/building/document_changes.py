@@ -72,7 +72,7 @@ def apply_changes(
             except InputError as error:
                 reports.append(error)
         writer.cause = _cause([report for report in reports if isinstance(report, ChangeReport)])
-        generation = writer.commit()
+        generation = writer.commit(encoder)
     return [
         replace(report, generation=generation) if isinstance(report, ChangeReport) else report for report in reports
     ]

@@ -157,7 +157,7 @@ def build_collection(
         unread, is_new = UnreadFiles(sources, on_file), not writer.generation
         notify = on_unreadable if is_new and not settings.encoder else ignore_share
         tally = _index_sources(sources, writer, deduplicated, settings, unread, watch, notify)
-        writer.commit()
+        writer.commit(encoder)
         remember_record_files(into, unread, is_new=is_new)
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from retrieval.metrics.run_queries import ProgressCallback, run_queries
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.metrics.tuning import QueryValues, Settings, TuningResult, tune
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
+from retrieval.search.plan import default_parameters
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Mode, SearchRequest, Vectors
 
@@ -62,9 +63,10 @@ def tune_collection(
 def current_settings(manifest: Manifest) -> dict[str, Any]:
     """Return the settings that searches use now."""
     lexical = manifest.settings.lexical or LexicalSettings()
-    weight = manifest.settings.search.weight
+    tuned = {name: value for name, value in asdict(manifest.settings.search).items() if value is not None}
     return {
-        "weight": FUSIONS[DEFAULT_FUSION].default("weight") if weight is None else weight,
+        **default_parameters(manifest),
+        **tuned,
         "k1": lexical.k1,
         "b": lexical.b,
         "stop_words": lexical.stop_words,
@@ -75,8 +77,8 @@ def current_settings(manifest: Manifest) -> dict[str, Any]:
 def write_tuned(path: Path, tuned: TuningResult) -> int:
     """Commit the chosen settings and return the generation."""
     chosen = dict(tuned.chosen)
-    weight = chosen.pop("weight")
-    return change_settings(path, SettingsChange(chosen, SearchDefaults(weight=weight)), cause="tune")
+    search = SearchDefaults(weight=chosen.pop("weight"), feedback=chosen.pop("feedback"))
+    return change_settings(path, SettingsChange(chosen, search), cause="tune")
 
 
 class _CachingEncoder:
@@ -161,7 +163,7 @@ def _temporary_settings(searcher: Searcher, settings: Settings) -> Iterator[None
     assert manifest.settings.lexical is not None
     changes = {name: settings[name] for name in ("k1", "b", "stop_words")}
     changed = replace(manifest.settings.lexical, **changes)
-    search = replace(manifest.settings.search, weight=settings["weight"])
+    search = SearchDefaults(weight=settings["weight"], feedback=settings["feedback"])
     reader.manifest = replace(manifest, settings=replace(manifest.settings, search=search))
     reader.lexical = open_lexical(reader.path, manifest.lexical, changed, reader.keys, reader.live)
     try:

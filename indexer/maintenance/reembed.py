@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.writing.calibration import calibrated
 from indexer.writing.commit import CommitOptions, commit_change
 from indexer.writing.garbage import REEMBED_LOCK, REEMBED_PREFIX, Retention, readable_manifest
 from indexer.writing.prepare_commit import build_ann_index, plan_ann_index
@@ -72,7 +73,7 @@ def reembed(
         run.write_marker()
         manifest = run.manifest(current)
         if accept is not None:
-            with IndexReader(collection, manifest) as reader:
+            with IndexReader(collection, run.measured(manifest)) as reader:
                 if not accept(reader):
                     return ReembedReport(False, current.generation, run.encoded)
         generation = run.commit(CommitOptions(wait_s, retention or Retention(), files))
@@ -123,6 +124,7 @@ class _Reembedding:
             settings=settings,
             segments=tuple(segments),
             unreadable_share=None,
+            background=None,
         )
 
     def commit(self, options: CommitOptions) -> int:
@@ -131,7 +133,7 @@ class _Reembedding:
         def change(current: Manifest) -> Manifest | None:
             if any(record.name not in self._records for record in current.segments):
                 return None
-            return self._with_unreadable_share(self.manifest(current))
+            return self.measured(self.manifest(current))
 
         cause = f"reembed with {self._encoder.fingerprint.name}"
         marker = self._collection / self._marker
@@ -141,11 +143,13 @@ class _Reembedding:
                 return outcome.manifest.generation
             self.manifest(outcome.manifest)  # without the lock: encode the segments that a writer added meanwhile
 
-    def _with_unreadable_share(self, manifest: Manifest) -> Manifest:
+    def measured(self, manifest: Manifest) -> Manifest:
+        """Return the manifest with the encoder's share of unreadable text and background."""
         with IndexReader(self._collection, manifest) as reader:
             shares = [segment.facts["unreadable"][segment.live_documents] for segment in reader.segments]
         known = np.concatenate([np.empty(0, np.float32), *shares])
-        return replace(manifest, unreadable_share=float(known.mean(dtype=np.float64)) if len(known) else None)
+        share = float(known.mean(dtype=np.float64)) if len(known) else None
+        return calibrated(self._collection, replace(manifest, unreadable_share=share), self._encoder)
 
     def _reembed(self, record: SegmentRecord, current: Manifest) -> SegmentRecord:
         """Copy a segment: links, new vectors, new facts, and an ANN index of its own."""

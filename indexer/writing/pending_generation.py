@@ -237,4 +237,5 @@ class PendingGeneration:
             lexical=lexical,
             next_key=self._next_key if self.uses_keys or self.base is None else self.base.next_key,
             unreadable_share=self.segments.unreadable_share(),
+            background=self.base.background if self.base else None,
         )

@@ -20,6 +20,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.writing.calibration import calibrated
 from indexer.writing.change_detection import ChangeDetector, CheckedDocuments, can_be_added, check_documents
 from indexer.writing.collection_lock import CollectionLock
 from indexer.writing.commit import publish
@@ -32,6 +33,7 @@ from retrieval.errors import CollectionError, EncoderMismatch, SchemaError, Stor
 from retrieval.index.metadata.schema import extend_schema
 from retrieval.index.storage.manifest import Manifest, read_manifest, was_committed
 from retrieval.index.storage.settings import CollectionSettings
+from retrieval.protocols import Encoder
 from retrieval.types import Document, Passage, Schema, Vectors
 from retrieval.util.files import Files
 
@@ -229,10 +231,15 @@ class Writer:
         """Yield the older documents that the writer was not given, in batches."""
         return self._pending.unseen()
 
-    def commit(self) -> int:
-        """Make the pending generation current, if it has a change; return its number."""
+    def commit(self, encoder: Encoder | None = None) -> int:
+        """Make the pending generation current, if it has a change; return its number.
+
+        `encoder`, the collection's own, calibrates a collection that needs it.
+        """
         manifest = self._pending.prepare(self.cause, self._policy)
         if manifest is not None:
+            if encoder is not None:
+                manifest = calibrated(self.path, manifest, encoder)
             publish(self.path, manifest, self._files)
             self.generation = manifest.generation
         self._end()

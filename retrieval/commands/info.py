@@ -57,6 +57,7 @@ def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
         "lexical": manifest.settings.lexical and asdict(manifest.settings.lexical),
         "vectors": asdict(manifest.settings.vectors),
         "unreadable_share": manifest.unreadable_share,
+        "background": manifest.background and asdict(manifest.background),
         "schema": {name: str(kind) for name, kind in manifest.schema.items()},
         "segments": [
             {
@@ -88,6 +89,7 @@ def _show(facts: dict[str, Any]) -> None:
         "chunking": _settings(facts["chunking"]),
         "fields": ", ".join(f"{name} ({kind})" for name, kind in facts["schema"].items()) or "none",
         "words": _settings(facts["lexical"]) or "none",
+        "cosines": _background(facts["background"]),
         "segments": str(len(facts["segments"])),
         "vectors": "; ".join(_vectors(segment) for segment in facts["segments"]) or "none",
     }
@@ -103,6 +105,12 @@ def _settings(values: dict[str, Any] | None) -> str:
         name: f"a list of {len(value)}" if isinstance(value, tuple) else value for name, value in (values or {}).items()
     }
     return ", ".join(f"{name} {value}" for name, value in shown.items())
+
+
+def _background(facts: dict[str, Any] | None) -> str:
+    if facts is None:
+        return "not calibrated; hybrid search fuses plain cosines"
+    return f"mean {facts['mean']:.3f}, deviation {facts['deviation']:.3f} between unrelated texts"
 
 
 def _vectors(segment: dict[str, Any]) -> str:

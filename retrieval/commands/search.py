@@ -51,6 +51,9 @@ class RankingOptions:
         float | None,
         typer.Option(help=f"{_parameter_help('weight')}; default: chosen, and the answer gives the reason."),
     ] = None
+    feedback: Annotated[
+        float | None, typer.Option(help=f"{_parameter_help('feedback')}; 0 for none; default: chosen.")
+    ] = None
     rrf_k: Annotated[int, typer.Option(help=f"{_parameter_help('rrf_k')}.")] = int(PARAMETERS["rrf_k"].default)
     sort: Annotated[str, typer.Option(help="Field to order by, -FIELD for descending; default: the score.")] = ""
     min_score: Annotated[float | None, typer.Option(help="Leave out documents that score less.")] = None
@@ -118,6 +121,7 @@ def _request(query: str, ranking: RankingOptions, answer: AnswerOptions) -> Sear
         filter=ranking.where,
         fusion=ranking.fusion,
         weight=ranking.weight,
+        feedback=ranking.feedback,
         rrf_k=ranking.rrf_k,
         facets=tuple(answer.facet or ()),
         sort=ranking.sort,

@@ -33,6 +33,7 @@ class PassageRanker(Protocol):
     """Ranks passages for one query, by one retriever or by the fusion of several."""
 
     allowed: Bitmap | None  # (rows,): rows that filter, phrases and exclusions leave; None for all live ones
+    score_ranges: Mapping[str, tuple[float, float]]  # of each retriever whose scores are fused, by its name
 
     def rank(self, k: int) -> Ranking:
         """Return the k best matching rows by (score descending, row ascending)."""
@@ -50,6 +51,7 @@ class SingleRanker:
 
     def __init__(self, retriever: Retriever, allowed: Bitmap | None) -> None:
         self.allowed = allowed
+        self.score_ranges: Mapping[str, tuple[float, float]] = {}
         self._retriever = retriever
 
     def rank(self, k: int) -> Ranking:
@@ -65,11 +67,12 @@ class SingleRanker:
 
 
 class ConvexFusion:
-    """Fuses scores: `Σ share · score / max_score` over the retrievers.
+    """Fuses scores: `Σ share · (score − low) / (high − low)` over the retrievers.
 
-    `max_score` is the query's greatest possible score: 1 for a cosine, for BM25 the greatest among the allowed rows.
-    This is the normalisation by theoretical minimum and maximum of Bruch et al. 2023, "An Analysis of Fusion Functions
-    for Hybrid Retrieval".  A fused score depends on the passage's own scores, never on the list that holds it.
+    `low` and `high` are the retriever's `score_range`: for BM25, 0 and the greatest score among the allowed rows, as in
+    the normalisation of Bruch et al. 2023, "An Analysis of Fusion Functions for Hybrid Retrieval"; for a cosine, the
+    mean of unrelated cosines and 6 of their deviations above it, because each encoder has cosines of its own range.
+    A fused score depends on the passage's own scores, never on the list that holds it.
 
     The first k rows are those of a comparison of all rows, as far as the vector index is exact: the ranker takes more
     and more candidates until no other row can reach the first k (threshold algorithm, Fagin, Lotem and Naor 2001).
@@ -82,7 +85,7 @@ class ConvexFusion:
         self._retrievers = retrievers
         self._active = _active(retrievers, shares)
         self._shares = [share for share in shares if share > 0.0]
-        self._max_scores = [each.upper_bound(0) for each in self._active]
+        self.score_ranges: Mapping[str, tuple[float, float]] = {each.name: each.score_range for each in self._active}
 
     def rank(self, k: int) -> Ranking:
         if len(self._active) == 1:
@@ -112,12 +115,12 @@ class ConvexFusion:
 
     def _fused(self, scores: Sequence[Scores]) -> Scores:
         values = [each.astype(np.float64) for each in scores]
-        return convex_sum(values, self._shares, self._max_scores).astype(np.float32)
+        return convex_sum(values, self._shares, list(self.score_ranges.values())).astype(np.float32)
 
     def _bound(self, counts: Sequence[int]) -> float:
         """Return the highest fused score of a row outside rankings of these lengths."""
-        terms = zip(self._active, counts, self._shares, self._max_scores, strict=True)
-        return sum(share * (each.upper_bound(count) / top) for each, count, share, top in terms if top > 0.0)
+        bounds = [np.array([each.upper_bound(count)]) for each, count in zip(self._active, counts, strict=True)]
+        return float(convex_sum(bounds, self._shares, list(self.score_ranges.values()))[0])
 
 
 class ReciprocalRankFusion:
@@ -135,6 +138,7 @@ class ReciprocalRankFusion:
         self, retrievers: Sequence[Retriever], shares: Sequence[float], allowed: Bitmap, *, rrf_k: int
     ) -> None:
         self.allowed: Bitmap | None = allowed
+        self.score_ranges: Mapping[str, tuple[float, float]] = {}
         self._retrievers = retrievers
         self._active = _active(retrievers, shares)
         self._listed_scores = np.zeros(len(allowed), np.float32)  # 0 for rows in no list
@@ -165,12 +169,13 @@ class ReciprocalRankFusion:
         return np.where(listed > 0.0, listed, np.minimum(first / self._max_score - 1.0, 0.0)).astype(np.float32)
 
 
-def convex_sum(scores: Sequence[Values], shares: Sequence[float], max_scores: Sequence[float]) -> Values:
-    """Return `Σ share · score / max_score`, (n,); skip a retriever with max_score 0."""
+def convex_sum(scores: Sequence[Values], shares: Sequence[float], ranges: Sequence[tuple[float, float]]) -> Values:
+    """Return `Σ share · (score − low) / (high − low)`, (n,); skip an empty range."""
     total: Values | None = None
-    for values, share, max_score in zip(scores, shares, max_scores, strict=True):
-        if max_score > 0.0:
-            term = share * (values if max_score == 1.0 else values / max_score)
+    for values, share, (low, high) in zip(scores, shares, ranges, strict=True):
+        if high > low:
+            shifted = values - low if low else values
+            term = share * (shifted if high - low == 1.0 else shifted / (high - low))
             total = term if total is None else total + term
     return np.zeros(len(scores[0])) if total is None else total
 

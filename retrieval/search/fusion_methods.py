@@ -34,7 +34,10 @@ class FusionParameter:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """A fusion method; `fuse` takes retrievers, allowed live rows and parameters."""
+    """A fusion method; `fuse` takes retrievers, allowed live rows and parameters.
+
+    `feedback` is no parameter of `fuse`: it changes the query's vector before.
+    """
 
     name: str
     description: str
@@ -57,14 +60,18 @@ def _fuse_ranks(retrievers: Sequence[Retriever], allowed: Bitmap, *, weight: flo
     return ReciprocalRankFusion(retrievers, shares_of(weight, retrievers), allowed, rrf_k=rrf_k)
 
 
-_WEIGHT = FusionParameter("weight", float, 0.7, 0, 1, "dense share of the fused score")
+_WEIGHT = FusionParameter("weight", float, 0.6, 0, 1, "dense share of the fused score")
+UNCALIBRATED_WEIGHT = 0.7  # default where the background of cosines is unknown, so that plain cosines are fused
+_FEEDBACK = FusionParameter(
+    "feedback", float, 0.4, 0, 1, "weight of the two best passages in the query's vector", (0.0, 0.2, 0.4)
+)
 _TENTHS = tuple(step / 10 for step in range(11))
 
 DEFAULT_FUSION = "convex"  # of a search request, too
 FUSIONS: Mapping[str, Fusion] = {
     each.name: each
     for each in (
-        Fusion("convex", "weighted sum of the scores", (replace(_WEIGHT, tuned=_TENTHS),), _fuse_scores),
+        Fusion("convex", "weighted sum of the scores", (replace(_WEIGHT, tuned=_TENTHS), _FEEDBACK), _fuse_scores),
         Fusion(
             "rrf",
             "sum of reciprocal ranks",

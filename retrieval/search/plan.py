@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,13 @@ from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import ParsedQuery, parse_query
 from retrieval.index.metadata.facets import facet_type, sort_type
 from retrieval.index.metadata.filters import known_field
+from retrieval.index.storage.manifest import Manifest
+from retrieval.protocols import Retriever
+from retrieval.search.feedback import FEEDBACK_PASSAGES, Feedback, moved_query
 from retrieval.search.fusion import PassageRanker, SingleRanker
-from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
+from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, UNCALIBRATED_WEIGHT
 from retrieval.search.readability import DenseWeight, Readability, dense_weight
-from retrieval.search.retrievers import RETRIEVERS, RetrieverQuery, RetrieverType
+from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
 from retrieval.types import Bitmap, Mode, SearchRequest
 
 
@@ -30,6 +33,7 @@ class Plan:
     text: str  # the part of the query that the encoder reads
     allowed: Bitmap | None  # live rows that the filter leaves, (rows,); None: no filter
     weight: DenseWeight | None  # dense share of hybrid fusion; None in the other modes
+    feedback: float  # weight of the best passages in the query's vector; 0 for none
     retrievers: tuple[RetrieverType, ...]
 
 
@@ -52,11 +56,13 @@ def make_plan(
     if mode is Mode.DENSE and not readability.can_encode(text):
         allowed = np.zeros(reader.rows, np.bool_)
     chosen = tuple(each for each in retrievers if mode is Mode.HYBRID or each.name == mode)
-    return Plan(request, mode, query, text, allowed, weight, chosen)
+    return Plan(request, mode, query, text, allowed, weight, _feedback(request, reader, weight), chosen)
 
 
-def open_ranker(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None) -> PassageRanker:
-    """Open the retrievers of a plan.
+def open_ranker(
+    plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None
+) -> tuple[PassageRanker, Feedback | None]:
+    """Open the retrievers of a plan; return the feedback that the ranking uses, too.
 
     `vector`, (dimension,), is the embedding of `plan.text`; lexical mode needs none.
     """
@@ -67,10 +73,24 @@ def open_ranker(plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | N
     query = RetrieverQuery(reader, allowed, vector, lexical, plan.request.exact)
     retrievers = [each(query) for each in plan.retrievers]
     if plan.weight is None:
-        return SingleRanker(retrievers[0], allowed)
+        return SingleRanker(retrievers[0], allowed), None
+    ranker = _fused(plan, retrievers, query.allowed_rows)
+    if not plan.feedback or vector is None:
+        return ranker, None
+    best = ranker.rank(FEEDBACK_PASSAGES).rows
+    if not len(best):
+        return ranker, None
+    feedback = moved_query(reader, vector, best, plan.feedback)
+    moved = replace(query, vector=feedback.vector)
+    retrievers = [DenseRetriever(moved) if isinstance(each, DenseRetriever) else each for each in retrievers]
+    return _fused(plan, retrievers, query.allowed_rows), feedback
+
+
+def _fused(plan: Plan, retrievers: Sequence[Retriever], allowed: Bitmap) -> PassageRanker:
+    assert plan.weight is not None
     fusion = FUSIONS[plan.request.fusion]
-    values = {each.name: getattr(plan.request, each.name) for each in fusion.parameters}
-    return fusion.fuse(retrievers, query.allowed_rows, **{**values, "weight": plan.weight.value})
+    values = {each.name: getattr(plan.request, each.name) for each in fusion.parameters if each.name != "feedback"}
+    return fusion.fuse(retrievers, allowed, **{**values, "weight": plan.weight.value})
 
 
 def default_mode(reader: IndexReader) -> Mode:
@@ -111,8 +131,28 @@ def _weight(request: SearchRequest, reader: IndexReader, readability: Readabilit
     unreadable = readability.unreadable_share(text)
     manifest = reader.manifest
     tuned = manifest.settings.search.weight if request.fusion == DEFAULT_FUSION else None
-    default = FUSIONS[request.fusion].default("weight")
+    default = default_parameters(manifest, request.fusion)["weight"]
     return dense_weight(request.weight, tuned, default, unreadable, manifest.unreadable_share)
+
+
+def default_parameters(manifest: Manifest, fusion: str = DEFAULT_FUSION) -> dict[str, float]:
+    """Return the parameters of a fusion method for a collection that is not tuned.
+
+    Where the background of cosines is unknown, hybrid search is that of earlier versions.
+    """
+    defaults = {each.name: each.default for each in FUSIONS[fusion].parameters}
+    if manifest.background is None and fusion == DEFAULT_FUSION:
+        defaults |= {"weight": UNCALIBRATED_WEIGHT, "feedback": 0.0}
+    return defaults
+
+
+def _feedback(request: SearchRequest, reader: IndexReader, weight: DenseWeight | None) -> float:
+    """Return the weight of dense feedback; 0 if only one retriever has a share."""
+    if weight is None or not 0.0 < weight.value < 1.0 or request.fusion != DEFAULT_FUSION:
+        return 0.0
+    tuned = reader.manifest.settings.search.feedback
+    chosen = (request.feedback, tuned, default_parameters(reader.manifest)["feedback"])
+    return next(each for each in chosen if each is not None)
 
 
 def _check_fields(request: SearchRequest, reader: IndexReader) -> None:

@@ -41,6 +41,9 @@ class RetrieverType(Protocol):
     def __call__(self, query: RetrieverQuery) -> Retriever: ...
 
 
+BACKGROUND_DEVIATIONS = 6.0  # of unrelated cosines, from their mean to a cosine that score fusion maps to 1
+
+
 class DenseRetriever:
     """Ranks by cosine; every allowed row matches.  Scores each row once."""
 
@@ -54,8 +57,16 @@ class DenseRetriever:
         self._vector = query.vector
         self._allowed = query.allowed_rows
         self._exact = query.exact
+        self._background = query.reader.manifest.background
         self._ranked_k, self._last_score = 0, 1.0  # of the last ranking; 1 is the greatest cosine
         self._known = np.zeros(len(self._vectors), np.float32)  # scores computed so far; 0 for none
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        background = self._background
+        if background is None:
+            return 0.0, 1.0
+        return background.mean, background.mean + BACKGROUND_DEVIATIONS * background.deviation
 
     def rank(self, k: int, *, exact: bool = False) -> Ranking:
         exact = exact or self._exact
@@ -93,6 +104,10 @@ class LexicalRetriever:
         assert query.lexical is not None
         self._query = query.lexical
         self._ranked_k, self._last_score = -1, 0.0  # of the last ranking; 0 when fewer than k rows match
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        return 0.0, self.upper_bound(0)
 
     def rank(self, k: int, *, exact: bool = False) -> Ranking:  # noqa: ARG002  always exact
         ranking = self._query.rank(k)

@@ -23,6 +23,7 @@ from retrieval.search.encoder_check import check_canaries, check_fingerprint
 from retrieval.search.explain.attribution import TextAttention
 from retrieval.search.explain.highlight import Highlighter
 from retrieval.search.explain.hit_explanation import HitExplainer
+from retrieval.search.feedback import with_feedback_parts
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import fetch_hits
 from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, query_text, text_to_encode
@@ -90,7 +91,7 @@ class Searcher:
         request, vector, encode_ms = encoded.request, encoded.vector, encoded.encode_ms
         started = time.perf_counter()
         plan = make_plan(request, self.reader, self._readability, self._retrievers)
-        ranker = open_ranker(plan, self.reader, vector)
+        ranker, feedback = open_ranker(plan, self.reader, vector)
         ranked = self._ranked(ranker, request)
         facets = self._facets(ranker, request)
         retrieve_ms = _ms_since(started)
@@ -101,6 +102,7 @@ class Searcher:
         fetch_ms = _ms_since(fetch_started)
         if request.explain:
             hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, vector)
+            hits = with_feedback_parts(hits, feedback) if feedback else hits
         total_ms = encode_ms + _ms_since(started)
         return SearchResult(
             query=request.query,
@@ -112,6 +114,8 @@ class Searcher:
             facets=facets,
             weight=plan.weight.value if plan.weight else None,
             weight_reason=plan.weight.reason if plan.weight else "",
+            feedback=feedback.weight if feedback else None,
+            score_ranges=ranker.score_ranges,
         )
 
     def document(self, document_id: str) -> Document:

@@ -58,6 +58,7 @@ class SearchOptions(TypedDict, total=False):
     filter: str
     fusion: FusionName
     weight: float
+    feedback: float
     rrf_k: int
     facets: Sequence[str]
     sort: str

@@ -78,6 +78,7 @@ def to_request(query: str, options: SearchOptionFields) -> SearchRequest:
         filter=options.filter,
         fusion=options.fusion,
         weight=options.weight,
+        feedback=options.feedback,
         rrf_k=options.rrf_k,
         facets=tuple(options.facets),
         sort=options.sort,

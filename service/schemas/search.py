@@ -58,6 +58,13 @@ class LexicalExplanationAnswer(Answer):
     stop_words: list[str] = Field(default_factory=list, description="Words of the query that the score leaves out.")
 
 
+class FeedbackExplanationAnswer(Answer):
+    """The part of dense feedback: dense score = `factor` × cosine + `score`."""
+
+    factor: float
+    score: float
+
+
 class ExplanationAnswer(Answer):
     """The explanation of a document's score, for its best passage."""
 
@@ -65,6 +72,7 @@ class ExplanationAnswer(Answer):
     end: int
     dense: DenseExplanationAnswer | None = None
     lexical: LexicalExplanationAnswer | None = None
+    feedback: FeedbackExplanationAnswer | None = None
 
 
 MetadataValue = str | int | float | bool | datetime | list[str]
@@ -117,6 +125,7 @@ class SearchOptionFields(BaseModel):
     filter: Text = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
     fusion: FusionName = Field(default=DEFAULT_FUSION, description=f"How hybrid joins the rankings: {_METHODS}.")
     weight: float | None = _parameter("weight", None, "; by default chosen for the collection and the query.")
+    feedback: float | None = _parameter("feedback", None, "; 0 for none; by default chosen for the collection.")
     rrf_k: WholeNumber = _parameter("rrf_k", PARAMETERS["rrf_k"].default, ".")
     facets: Names = Field(default_factory=list, description="Fields to count values of, over all matches.")
     sort: Name = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
@@ -220,6 +229,10 @@ class SearchAnswer(Answer):
     facets: dict[str, list[FacetAnswer]] = Field(default_factory=dict)
     weight: float | None = None
     weight_reason: str = ""
+    feedback: float | None = Field(default=None, description="Weight of the two best passages in the query's vector.")
+    score_ranges: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="Scores of each retriever that convex fusion maps to 0 and to 1."
+    )
     degraded: list[str] = Field(default_factory=list, description="Retrievers that were skipped because of overload.")
 
     model_config = ConfigDict(
@@ -255,6 +268,8 @@ class SearchAnswer(Answer):
                     "facets": {},
                     "weight": None,
                     "weight_reason": "",
+                    "feedback": None,
+                    "score_ranges": {},
                     "degraded": [],
                 }
             ]

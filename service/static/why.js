@@ -39,12 +39,18 @@ function equation(hit, result, dense, lexical) {
   const weight = result.weight;
   if (typeof fused !== "number" || typeof cosine !== "number" || typeof weight !== "number")
     return h("p", { class: "equation" }, h("b", {}, hit.score.toFixed(3)), " = ", parts.flatMap((part, place) => (place ? [" and ", part] : [part])));
-  const mine = weight * cosine;
+  const [low, high] = result.score_ranges?.dense || [0, 1];
+  const scaled = (cosine - low) / (high - low);
+  const mine = weight * scaled;
   return h("p", { class: "equation" },
-    h("b", {}, fused.toFixed(3)), " = ", h("b", {}, mine.toFixed(3)), h("span", { class: "dim" }, ` (${weight.toFixed(2)} × `), parts[0], h("span", { class: "dim" }, ")"),
+    h("b", {}, fused.toFixed(3)), " = ", h("b", {}, mine.toFixed(3)), h("span", { class: "dim" }, ` (${weight.toFixed(2)} × ${scaled.toFixed(3)}: `), parts[0], h("span", { class: "dim" }, `${moved(result)}${against(low)})`),
     " + ", h("b", {}, (fused - mine).toFixed(3)), h("span", { class: "dim" }, ` (${(1 - weight).toFixed(2)} × `), parts[1] || "words", h("span", { class: "dim" }, " as a share of the query's best)"),
     result.weight_reason ? h("span", { class: "dim" }, `; weight: ${result.weight_reason}`) : null);
 }
+
+const moved = ({ feedback }) => (feedback ? `, with ${Math.round(100 * feedback)} % of the two best passages in the query` : "");
+
+const against = (low) => (low ? `, against ${low.toFixed(3)} between unrelated texts` : "");
 
 function tabbed(tabs) {
   const id = `why-${++panels}`;

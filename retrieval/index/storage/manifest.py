@@ -89,6 +89,19 @@ class LexicalRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CosineBackground:
+    """Cosines of unrelated queries and passages of a collection.
+
+    `deviation` is that of the cosines of one query, on average.  `passages` is the number of live passages that the
+    collection had when they were measured.
+    """
+
+    mean: float
+    deviation: float
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The description of a generation."""
 
@@ -101,6 +114,7 @@ class Manifest:
     lexical: LexicalRecord | None
     next_key: int  # the first passage key that no passage ever had
     unreadable_share: float | None = None  # of the live documents' text, that the encoder's tokenizer cannot read
+    background: CosineBackground | None = None  # None in few passages, and in a collection of an earlier version
 
     @property
     def encoder(self) -> EncoderFingerprint:
@@ -151,6 +165,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "next_key": manifest.next_key,
         "unreadable_share": manifest.unreadable_share,
     }
+    if manifest.background is not None:
+        body["background"] = asdict(manifest.background)
     return seal(body)
 
 
@@ -192,6 +208,7 @@ def _manifest(body: JsonValue) -> Manifest:
         and LexicalRecord(_checked_name(lexical["name"]), tuple(_file_from_json(each) for each in lexical["files"])),
         next_key=int(body["next_key"]),
         unreadable_share=body["unreadable_share"],
+        background=CosineBackground(**body["background"]) if "background" in body else None,
     )
 
 

@@ -117,6 +117,7 @@ class SearchDefaults:
     """Settings of searches that do not choose their own; `attendex tune` finds them."""
 
     weight: float | None = None  # the dense share of convex fusion; None means the default
+    feedback: float | None = None  # weight of the two best passages in the query's vector; None means the default
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +154,7 @@ def settings_to_json(settings: CollectionSettings) -> JsonValue:
         "chunking": asdict(settings.chunking),
         "lexical": None if settings.lexical is None else _lexical_to_json(settings.lexical),
         "vectors": asdict(settings.vectors),
-        "search": {} if settings.search.weight is None else asdict(settings.search),
+        "search": {name: value for name, value in asdict(settings.search).items() if value is not None},
     }
 
 

@@ -98,6 +98,15 @@ class CombinedVectors:
             scores[selected] = self.segments[number].flat.score(query, rows[selected] - self._starts[number])
         return scores
 
+    def rows(self, rows: Rows) -> Vectors:
+        """Return the stored vectors of some rows as float32, (n, dimension)."""
+        vectors = np.empty((len(rows), self.dimension), np.float32)
+        segment_numbers = segment_of_row(rows, self._starts)
+        for number in np.unique(segment_numbers).tolist():
+            selected = segment_numbers == number
+            vectors[selected] = self.segments[number].flat.vectors[rows[selected] - self._starts[number]]
+        return vectors
+
     def _check(self, queries: Vectors) -> Vectors:
         if queries.ndim != 2 or queries.shape[1] != self.dimension:
             raise ValueError(f"queries have shape {queries.shape}; the index has {self.dimension} dimensions")

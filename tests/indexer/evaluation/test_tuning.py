@@ -64,7 +64,7 @@ def tuned(collection: Path, **chosen: Any) -> TuningResult:
 
 
 def test_what_is_measured_is_what_runs_after_it_was_written(collection: Path) -> None:
-    settings = {"weight": 0.2, "k1": 0.6, "b": 0.25, "stop_words": "none", "title_weight": 3.0}
+    settings = {"weight": 0.2, "feedback": 0.4, "k1": 0.6, "b": 0.25, "stop_words": "none", "title_weight": 3.0}
     with CollectionObjective(collection, task(), "RR@10", None) as bench:
         measured = bench.measure(settings).tolist()
         before = bench.measure(current_settings(read_manifest(collection))).tolist()
@@ -73,7 +73,7 @@ def test_what_is_measured_is_what_runs_after_it_was_written(collection: Path) ->
     assert current_settings(read_manifest(collection)) == settings
     with CollectionObjective(collection, task(), "RR@10", None) as bench:
         assert bench.measure(settings).tolist() == measured
-        first = {"weight": 0.7, "k1": 1.5, "b": 0.75, "stop_words": "language", "title_weight": 1.0}
+        first = {"weight": 0.7, "feedback": 0.0, "k1": 1.5, "b": 0.75, "stop_words": "language", "title_weight": 1.0}
         assert bench.measure(first).tolist() == before
 
 

@@ -26,6 +26,10 @@ class ListedRetriever:
     matches_all: ClassVar[bool] = False
     min_candidates: ClassVar[int] = 1
 
+    @property
+    def score_range(self) -> tuple[float, float]:
+        return 0.0, self.upper_bound(0)
+
     def __init__(self, name: str, *scores: float) -> None:
         self.name = name  # type: ignore[misc]  # a class variable of real retrievers
         self.scores = np.array(scores, np.float32)
@@ -50,13 +54,14 @@ LEXICAL = ListedRetriever("lexical", 0.0, 10.0, 5.0, 0.0)
 THIRD = ListedRetriever("third", 0.0, 0.0, 0.0, 4.0)
 
 
-def test_convex_is_the_weighted_sum_of_scores_divided_by_their_maximum() -> None:
+def test_convex_is_the_weighted_sum_of_scores_scaled_to_their_ranges() -> None:
     scores = [np.array([0.5, 0.2]), np.array([0.0, 10.0])]
-    assert convex_sum(scores, [0.7, 0.3], [1.0, 10.0]) == pytest.approx([0.35, 0.44])
+    assert convex_sum(scores, [0.7, 0.3], [(0.0, 1.0), (0.0, 10.0)]) == pytest.approx([0.35, 0.44])
+    assert convex_sum(scores, [0.6, 0.4], [(0.2, 0.8), (0.0, 10.0)]) == pytest.approx([0.3, 0.4])
 
 
 def test_convex_without_any_match_of_a_retriever() -> None:
-    assert convex_sum([np.array([0.5]), np.array([0.0])], [0.7, 0.3], [1.0, 0.0]) == pytest.approx([0.35])
+    assert convex_sum([np.array([0.5]), np.array([0.0])], [0.7, 0.3], [(0.0, 1.0), (0.0, 0.0)]) == pytest.approx([0.35])
 
 
 def test_equal_scores_share_a_rank() -> None:
@@ -109,7 +114,7 @@ def test_the_table_names_every_parameter_once() -> None:
     assert list(FUSIONS) == ["convex", "rrf"]
     assert SearchRequest("").fusion == DEFAULT_FUSION
     assert DEFAULT_FUSION in FUSIONS
-    assert list(PARAMETERS) == ["weight", "rrf_k"]
-    assert (FUSIONS["convex"].default("weight"), FUSIONS["rrf"].default("weight")) == (0.7, 0.5)
+    assert list(PARAMETERS) == ["weight", "feedback", "rrf_k"]
+    assert (FUSIONS["convex"].default("weight"), FUSIONS["rrf"].default("weight")) == (0.6, 0.5)
     assert all(each.contains(each.default) for fusion in FUSIONS.values() for each in fusion.parameters)
     assert not PARAMETERS["weight"].contains(float("nan"))

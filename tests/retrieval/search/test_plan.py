@@ -89,7 +89,8 @@ def test_a_dense_query_without_a_known_token_matches_nothing(small: Searcher) ->
 def test_a_plan_opens_its_ranker(small: Searcher, options: dict[str, object], ranker: type) -> None:
     plan = plan_of(small, replace(REQUEST, **options))
     vector = None if plan.mode is Mode.LEXICAL else small.encoder.encode_queries([plan.text])[0]
-    opened = open_ranker(plan, small.reader, vector)
+    opened, feedback = open_ranker(plan, small.reader, vector)
+    assert feedback is None  # by default only with a calibrated collection
     assert type(opened) is ranker
     ids = [small.reader.ids(small.reader.document_of[[row]])[0] for row in opened.rank(3).rows]
     assert ids == (["wing", "cats", "aspirin"] if plan.mode is Mode.DENSE else ["wing"])  # the phrase leaves one

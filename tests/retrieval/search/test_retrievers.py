@@ -17,6 +17,7 @@ from indexer.building.collection_lifecycle import create_collection
 from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.errors import BadQuery, FilterError
 from retrieval.index.lexical.phrases import ParsedQuery
+from retrieval.index.storage.manifest import CosineBackground
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Bitmap, Document, Hit, Mode, Ranking, Rows, Scores, SearchRequest, Syntax
@@ -51,6 +52,10 @@ class DocumentNumberRetriever:
     matches_all: ClassVar[bool] = False
     min_candidates: ClassVar[int] = 2
 
+    @property
+    def score_range(self) -> tuple[float, float]:
+        return 0.0, self.upper_bound(0)
+
     def __init__(self, query: RetrieverQuery) -> None:
         self._scores = (query.reader.document_of % 5).astype(np.float32)
         self._allowed = query.allowed_rows
@@ -82,11 +87,18 @@ def brute_force(
     allowed = np.array(
         [row in fields and FILTERS[request.filter](fields[row]) for row in reader.document_of.tolist()], dtype=bool
     )
-    dense = reader.vectors.score(library.encoder.encode_queries([request.query])[0], everything).astype(float)
+    query = library.encoder.encode_queries([request.query])[0]
+    dense = reader.vectors.score(query, everything).astype(float)
     lexical = words.score(ParsedQuery(request.query), everything).astype(float)
     known = {"dense": dense, "lexical": lexical, "number": (reader.document_of % 5).astype(float)}
     if request.mode is Mode.HYBRID:
-        scores, matching = fused({each.name: known[each.name] for each in retrievers}, allowed, request)
+        parts = {each.name: known[each.name] for each in retrievers}
+        scores, matching = fused(parts, allowed, request, reader.manifest.background)
+        if request.fusion == "convex" and request.weight not in (0.0, 1.0):
+            best = sorted(np.flatnonzero(matching), key=lambda row: (-np.float32(scores[row]), row))[:2]
+            moved = query + 0.4 * reader.vectors.rows(np.array(best)).mean(axis=0) if best else query
+            parts["dense"] = reader.vectors.score(moved / np.linalg.norm(moved), everything).astype(float)
+            scores, matching = fused(parts, allowed, request, reader.manifest.background)
     else:
         scores = dense if request.mode is Mode.DENSE else lexical
         matching = allowed if request.mode is Mode.DENSE else allowed & (lexical > 0)
@@ -98,16 +110,21 @@ def brute_force(
     return sorted(((score, name) for name, score in best.items()), key=lambda pair: (-pair[0], pair[1]))
 
 
-def fused(scores: dict[str, np.ndarray], allowed: np.ndarray, request: SearchRequest) -> tuple[np.ndarray, np.ndarray]:
+def fused(
+    scores: dict[str, np.ndarray], allowed: np.ndarray, request: SearchRequest, background: CosineBackground | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the fused score of every row, and which rows match, by definition."""
+    assert background is not None
     convex = request.fusion == "convex"
-    weight = (0.7 if convex else 0.5) if request.weight is None else request.weight
+    weight = (0.6 if convex else 0.5) if request.weight is None else request.weight
     total, matching = np.zeros(len(allowed)), np.zeros(len(allowed), bool)
     for name, values in scores.items():
         share = weight if name == "dense" else (1 - weight) / (len(scores) - 1)
         matches = allowed & ((values > 0) | (name == "dense"))
-        if convex:
-            total += share * values / (1.0 if name == "dense" else values[allowed].max(initial=0.0) or 1.0)
+        if convex and name == "dense":
+            total += share * (values - background.mean) / (6 * background.deviation)
+        elif convex:
+            total += share * values / (values[allowed].max(initial=0.0) or 1.0)
         else:
             for row in np.flatnonzero(matches):
                 total[row] += len(scores) * share / (request.rrf_k + 1 + np.sum(values[allowed] > values[row]))
@@ -201,13 +218,15 @@ def test_min_score(library: Searcher, mode: Mode) -> None:
 
 def test_scores_of_both_retrievers_are_shown(library: Searcher) -> None:
     result = library.search(SearchRequest("squirrels", k=40))
-    assert (result.mode, result.weight, result.weight_reason) == (Mode.HYBRID, 0.7, "the default of 0.7")
+    assert (result.mode, result.weight, result.weight_reason) == (Mode.HYBRID, 0.6, "the default of 0.6")
+    low, high = result.score_ranges["dense"]
     best = max(hit.scores["lexical"] or 0 for hit in result.hits)
     for hit in result.hits:
         assert hit.scores["dense"] is not None
         assert hit.scores["lexical"] is not None
         assert hit.score == hit.scores["fused"] == hit.passages[0].score
-        assert hit.score == pytest.approx(0.7 * hit.scores["dense"] + 0.3 * hit.scores["lexical"] / best, abs=1e-6)
+        meaning = (hit.scores["dense"] - low) / (high - low)
+        assert hit.score == pytest.approx(0.6 * meaning + 0.4 * hit.scores["lexical"] / best, abs=1e-6)
     (first, *_) = library.search(SearchRequest("squirrels", mode=Mode.LEXICAL)).hits
     assert (first.scores["dense"], first.scores["fused"], first.scores["lexical"]) == (None, None, first.score)
 

@@ -109,10 +109,10 @@ def test_the_filter_is_blamed_for_what_is_wrong_with_it_only(visit: Any, site: s
 
 
 LATE_REFUSAL = """() => {
-    window.fetch = async (address, { signal }) => new Response(new ReadableStream({ start(controller) {
+    window.fetch = async (address, { signal, body }) => new Response(new ReadableStream({ start(controller) {
         signal.addEventListener("abort", () => {
             controller.error(signal.reason);
-            setTimeout(() => (window.refused = true));
+            if (body?.includes("flour")) setTimeout(() => (window.refused = true));
         });
     } }), { status: 400 });
 }

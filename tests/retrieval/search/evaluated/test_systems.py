@@ -51,7 +51,10 @@ def test_what_is_there_is_taken_as_it_is_named(tmp_path: Path) -> None:
         ("papers:exact=maybe", "'maybe' is not a bool, which exact needs"),
         ("papers:lexcial", "there is no mode 'lexcial'; modes: dense, lexical, hybrid"),
         ("papers:hybridweight=0.3", "there is no setting 'hybridweight'"),
-        ("papers:k1=0.9", "no setting 'k1'; the settings are syntax, filter, fusion, weight, rrf_k, exact, min_score"),
+        (
+            "papers:k1=0.9",
+            "no setting 'k1'; the settings are syntax, filter, fusion, weight, feedback, rrf_k, exact, min_score",
+        ),
         ("papers:syntax=lucene", "'lucene' is not one of plain, operators, which syntax needs"),
         ("papers:hybrid,weight=0.5,k1=0.9", "there is no setting 'k1'"),
     ],

@@ -1,0 +1,113 @@
+"""Measure the cosines of unrelated texts, by which fusion scales cosines.
+
+Each encoder has cosines of its own range: unrelated texts have cosines near 0.1 with one, near 0.8 with another.
+Pieces of passages stand for queries here, because a collection knows no real ones when it is built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from indexer.writing.commit import CommitOptions, commit_change
+from retrieval.errors import InputError
+from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.storage.manifest import CosineBackground, Manifest
+from retrieval.index.storage.settings import SearchDefaults
+from retrieval.protocols import Encoder
+from retrieval.search.retrievers import BACKGROUND_DEVIATIONS
+from retrieval.types import Rows
+
+MIN_PASSAGES = 32  # fewer passages say too little
+_QUERIES = 64
+_QUERY_TOKENS = 48  # their deviation is within 7 % of that of the real queries of five collections
+_PASSAGES = 2_048  # compared with each query
+_NEAR = 8  # rows from a query's own passage to the first that counts as unrelated
+_GROWTH = 2  # a collection that grew or shrank by this factor is measured again
+
+
+def calibrate(collection: Path, encoder: Encoder, *, wait_s: float = 60.0) -> Manifest:
+    """Measure the background of a collection now, and commit it.
+
+    Raises InputError for a collection of too few passages, CollectionLocked, StorageError.
+    """
+
+    def change(current: Manifest) -> Manifest:
+        if current.passages < MIN_PASSAGES:
+            raise InputError(
+                f"{collection}: {current.passages} passages are too few to calibrate; "
+                f"with {MIN_PASSAGES} or more, indexing calibrates the collection"
+            )
+        return _measured(collection, current, encoder)
+
+    return commit_change(collection, "calibrate", change, CommitOptions(wait_s)).manifest
+
+
+def calibrated(collection: Path, manifest: Manifest, encoder: Encoder) -> Manifest:
+    """Return the manifest with a new background if its own is outdated.
+
+    The files of the generation must be complete.
+    """
+    known, passages = manifest.background, manifest.passages
+    if passages < MIN_PASSAGES:
+        return manifest
+    if known is not None and known.passages / _GROWTH < passages < known.passages * _GROWTH:
+        return manifest
+    return _measured(collection, manifest, encoder)
+
+
+def measure_background(reader: IndexReader, encoder: Encoder) -> CosineBackground | None:
+    """Measure cosines of unrelated queries and passages; None if too few have text."""
+    live = np.flatnonzero(reader.live)
+    asked, compared = _spread(live, _QUERIES), _spread(live, _PASSAGES)
+    texts = [_middle(text, encoder) for text in _passage_texts(reader, asked)]
+    usable = np.array([bool(text.strip()) for text in texts])
+    if np.count_nonzero(usable) < _QUERIES // 4:
+        return None
+    queries = encoder.encode_queries([text for text in texts if text.strip()])
+    cosines = (queries @ reader.vectors.rows(compared).T).astype(np.float64)
+    cosines[np.abs(asked[usable][:, np.newaxis] - compared) <= _NEAR] = np.nan
+    deviation = float(np.nanstd(cosines, axis=1).mean())
+    return CosineBackground(float(np.nanmean(cosines)), deviation, len(live)) if deviation > 0.0 else None
+
+
+def _measured(collection: Path, manifest: Manifest, encoder: Encoder) -> Manifest:
+    with IndexReader(collection, manifest) as reader:
+        background = measure_background(reader, encoder)
+    if background is None:
+        return manifest
+    search = manifest.settings.search
+    if manifest.background is None and search.weight is not None:
+        search = _of_calibrated(search.weight, background)
+    settings = replace(manifest.settings, search=search)
+    return replace(manifest, settings=settings, background=background)
+
+
+def _of_calibrated(weight: float, background: CosineBackground) -> SearchDefaults:
+    """Return the settings that rank as a tuned `weight` of plain cosines did."""
+    dense = weight * BACKGROUND_DEVIATIONS * background.deviation
+    return SearchDefaults(weight=dense / (dense + 1.0 - weight), feedback=0.0)
+
+
+def _spread(rows: Rows, count: int) -> Rows:
+    """Return up to `count` rows at equal distances."""
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+
+
+def _passage_texts(reader: IndexReader, rows: Rows) -> list[str]:
+    """Return the text of each passage; its document's title if it has no text."""
+    texts = []
+    for row, passage in zip(rows, reader.passages(rows), strict=True):
+        (document,) = reader.documents([reader.document_of[row]])
+        texts.append(document.text[passage.start : passage.end].strip() or document.title)
+    return texts
+
+
+def _middle(text: str, encoder: Encoder) -> str:
+    """Return the tokens in the middle of a text, as many as stand for a query."""
+    spans = encoder.tokenizer.spans(text)
+    first = max(0, (len(spans) - _QUERY_TOKENS) // 2)
+    spans = spans[first : first + _QUERY_TOKENS]
+    return text[spans[0, 0] : spans[-1, 1]] if len(spans) else ""
