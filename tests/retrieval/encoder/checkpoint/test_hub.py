@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,26 @@ def test_loading_imports_nothing_heavy_by_itself() -> None:
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_hub_that_cannot_be_connected_is_reported_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    with socket.socket() as free:  # bound and not listening: a connection is refused
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        with pytest.raises(EncoderError, match=r"the hub \(http://127\.0\.0\.1:\d+\) cannot be reached"):
+            hub.fetch_revision("someone/model", "0" * 40)
+
+
+def test_a_revision_in_the_cache_needs_no_network(
+    default_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://hub.invalid")
+    snapshot = tmp_path / "models--someone--model" / "snapshots" / ("1" * 40)
+    shutil.copytree(default_folder, snapshot)
+    assert hub.fetch_revision("someone/model", "1" * 40) == snapshot

