@@ -157,6 +157,19 @@ class Syntax(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RerankOptions:
+    """How a search reranks its first documents.
+
+    `model` is a name that the searcher knows, "" its first; None stands for the default.  `weight` is the share of the
+    reranker in a score, from 0 to 1.
+    """
+
+    model: str = ""
+    depth: int | None = None  # documents
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SearchRequest:
     """A search, as commands, HTTP routes and Python callers pass it to the searcher.
 
@@ -182,6 +195,7 @@ class SearchRequest:
     highlight: bool = False  # mark the spans of a passage that match
     exact: bool = False  # bypass ANN indexes
     explain: bool = False
+    rerank: RerankOptions | None = None  # None: do not rerank
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +280,17 @@ class FeedbackExplanation:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankExplanation:
+    """The parts of a reranked score: `(1 - weight) · first + weight · rescaled`."""
+
+    model: str
+    score: float  # of the model: its logit
+    weight: float
+    first: float  # score before reranking
+    rescaled: float  # score of the model on the scale of `first`
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """The reason for a match, for the best passage `document.text[start:end]`."""
 
@@ -274,6 +299,7 @@ class Explanation:
     dense: DenseExplanation | None = None
     lexical: LexicalExplanation | None = None
     feedback: FeedbackExplanation | None = None
+    rerank: RerankExplanation | None = None  # of a document that a search reranked
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +313,7 @@ class Hit:
     text: str
     metadata: Mapping[str, Any]  # as the user gave them
     passages: tuple[PassageHit, ...]
-    scores: Mapping[str, float | None] = field(default_factory=dict)  # by retriever, and "fused"; None: no part
+    scores: Mapping[str, float | None] = field(default_factory=dict)  # by retriever, "fused", "rerank"; None: no part
     explanation: Explanation | None = None  # if the request asks for it
 
 
@@ -299,6 +325,7 @@ class Timings:
     retrieve: float
     fetch: float
     total: float
+    rerank: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,4 +354,4 @@ class SearchResult:
     weight_reason: str = ""
     feedback: float | None = None  # weight of the best passages in the query's vector; None without feedback
     score_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by retriever
-    degraded: tuple[str, ...] = ()  # retrievers that an overloaded service omitted
+    degraded: tuple[str, ...] = ()  # retrievers that an overloaded service omitted; "rerank": reranked fewer documents

@@ -17,7 +17,6 @@ from starlette.middleware.cors import CORSMiddleware
 from indexer.building.collection_lifecycle import remove_leftovers
 from retrieval.errors import AttendexError
 from retrieval.index.storage.manifest import read_manifest
-from retrieval.protocols import Reranker
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
 from retrieval.util.cores import cores
@@ -44,6 +43,7 @@ from service.runtime.encoder_registry import EncoderRegistry
 from service.runtime.open_collections import OpenCollections
 from service.runtime.process import give_back_memory
 from service.runtime.recall_watch import RecallWatch
+from service.runtime.reranker_registry import RerankerRegistry, load_rerankers
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -90,12 +90,12 @@ def create_app(
     encoders = encoders or EncoderRegistry(settings.runtime, settings.precision, settings.encoder)
     if settings.encoder:
         encoders.get(settings.encoder, fetch=True)  # a wrong name fails now
-    reranker = reranker_of(settings)
+    rerankers = load_rerankers(settings.rerankers, settings.runtime, settings.precision)
     keys = KeyRing(settings.keys, settings.api_key.get_secret_value() if settings.api_key else None)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        services = make_services(root, settings, lifecycle, metrics, encoders, reranker)
+        services = make_services(root, settings, lifecycle, metrics, encoders, rerankers)
         try:
             if services.collections.is_folder:
                 await asyncio.to_thread(remove_leftovers, root)
@@ -158,9 +158,9 @@ def make_services(
     lifecycle: Lifecycle,
     metrics: Metrics,
     encoders: EncoderRegistry,
-    reranker: Reranker | None,
+    rerankers: RerankerRegistry,
 ) -> Services:
-    opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, previous))
+    opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, rerankers, previous))
     recall = RecallWatch(opened, settings.recall_sample)
     slow = BoundedThreadPool(max(1, cores() // 2), settings.queue.length, metrics)
     embeddings = EmbeddingQueue(encoders, slow, settings.queue, metrics)
@@ -171,10 +171,10 @@ def make_services(
         collections=opened,
         encoders=encoders,
         changes=ChangeQueue(opened, settings.queue.changes, settings.queue.change_bytes),
-        searches=SearchQueue(opened, slow, settings, metrics, recall),
+        searches=SearchQueue(opened, rerankers, slow, settings, metrics, recall),
         recall=recall,
         embeddings=embeddings,
-        rerank_scorer=RerankScorer(embeddings, reranker, slow),
+        rerank_scorer=RerankScorer(embeddings, rerankers, slow),
         threads=BoundedThreadPool(SHORT_CALLS_PER_CORE * cores(), settings.queue.length, metrics),
         slow=slow,
         large_bodies=asyncio.Lock(),
@@ -183,23 +183,16 @@ def make_services(
     return services
 
 
-def reranker_of(settings: Settings) -> Reranker | None:
-    """Return the cross-encoder of the settings.  Raises EncoderError."""
-    if not settings.reranker:
-        return None
-    from retrieval.encoder.checkpoint.hub import locate_reranker
-    from retrieval.encoder.cross_encoder import load_cross_encoder
-
-    return load_cross_encoder(locate_reranker(settings.reranker))
-
-
-def open_warm(path: Path, encoders: EncoderRegistry, previous: Searcher | None = None) -> Searcher:
+def open_warm(
+    path: Path, encoders: EncoderRegistry, rerankers: RerankerRegistry, previous: Searcher | None = None
+) -> Searcher:
     """Return a searcher that answered one search, so that its files are mapped.
 
     It takes over the files that `previous`, an earlier generation, holds open.
     """
     encoder = encoders.get(read_manifest(path).encoder.name)
-    searcher = open_searcher(path, encoder=encoder, previous=previous.reader if previous else None)
+    earlier = previous.reader if previous else None
+    searcher = open_searcher(path, encoder=encoder, previous=earlier, rerankers=rerankers)
     searcher.search(SearchRequest("warm", k=1))
     return searcher
 

@@ -11,7 +11,8 @@ import typer
 
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
-from retrieval.types import SearchRequest, Syntax
+from retrieval.search.rerank_limits import RERANK_DEPTH, RERANK_WEIGHT
+from retrieval.types import RerankOptions, SearchRequest, Syntax
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 from retrieval.util.visible_text import visible
 
@@ -61,6 +62,30 @@ class RankingOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankingOptions:
+    """Options that rank the first documents again, by a cross-encoder."""
+
+    rerank: Annotated[
+        str, typer.Option(help="Cross-encoder, a preset or a folder; default: do not rerank.", show_default=False)
+    ] = ""
+    rerank_depth: Annotated[
+        int | None, typer.Option(help="How many documents to rerank.", show_default=str(RERANK_DEPTH))
+    ] = None
+    rerank_weight: Annotated[
+        float | None,
+        typer.Option(help="Share of the cross-encoder in the score, 0 to 1.", show_default=str(RERANK_WEIGHT)),
+    ] = None
+
+    def record(self) -> RerankOptions | None:
+        """Return the options for a search request; None if they ask for nothing."""
+        if not self.rerank:
+            if self.rerank_depth is not None or self.rerank_weight is not None:
+                raise typer.BadParameter("give --rerank too", param_hint="--rerank-depth, --rerank-weight")
+            return None
+        return RerankOptions(self.rerank, self.rerank_depth, self.rerank_weight)
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerOptions:
     """Options that choose the contents of the answer."""
 
@@ -79,6 +104,7 @@ def search(
     collection: CollectionArgument,
     query: Annotated[str, typer.Argument(help="Words or a question to search for.", show_default=False)],
     ranking: RankingOptions,
+    reranking: RerankingOptions,
     answer: AnswerOptions,
     encoder: Annotated[
         str, typer.Option(help="Encoder to use instead of the recorded one; it must be the same.", show_default=False)
@@ -97,11 +123,13 @@ def search(
       attendex search papers '"boundary layer" -turbulent' --syntax operators --filter 'year >= 1960' --facet author
 
       attendex search papers "wing in a slipstream" -k 3 --mode dense --json
+
+      attendex search papers "wing in a slipstream" --rerank reranker-english --rerank-depth 20
     """
     from retrieval.encoder.loading import load_encoder
     from retrieval.search.searcher import open_searcher
 
-    request = _request(query, ranking, answer)
+    request = _request(query, ranking, reranking, answer)
     chosen = load_encoder(encoder) if encoder else None
     with open_searcher(collection, encoder=chosen) as searcher:
         result = searcher.search(request)
@@ -111,7 +139,7 @@ def search(
         _show(result)
 
 
-def _request(query: str, ranking: RankingOptions, answer: AnswerOptions) -> SearchRequest:
+def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, answer: AnswerOptions) -> SearchRequest:
     return SearchRequest(
         query,
         k=ranking.k,
@@ -129,6 +157,7 @@ def _request(query: str, ranking: RankingOptions, answer: AnswerOptions) -> Sear
         fields=tuple(answer.field) if answer.field else None,
         highlight=answer.highlight,
         exact=ranking.exact,
+        rerank=reranking.record(),
     )
 
 

@@ -68,6 +68,9 @@ def run_queries(
 def describe_settings(request: SearchRequest) -> str:
     """Return the ranking settings of a request that differ from the defaults, as text."""
     default = asdict(SearchRequest(""))
-    ignored = ("query", "k", "offset", "mode", "passages_per_document", "fields", "highlight")
+    ignored = ("query", "k", "offset", "mode", "passages_per_document", "fields", "highlight", "rerank")
     given = {name: value for name, value in asdict(request).items() if name not in ignored and value != default[name]}
+    if rerank := request.rerank:
+        reranking = {"rerank": rerank.model, "depth": rerank.depth, "rerank_weight": rerank.weight}
+        given |= {name: value for name, value in reranking.items() if value is not None}
     return ",".join(f"{name}={value}" for name, value in given.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
@@ -14,6 +15,30 @@ from retrieval.search.fusion import PassageRanker, RowScores
 from retrieval.search.ranking import DocumentRanking
 from retrieval.types import Document, Hit, Mode, Passage, PassageHit, Rows, Scores, SearchRequest
 from retrieval.util.work_budget import spend_answer_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenPassages:
+    """The allowed passages of documents, their scores, and the best positions."""
+
+    rows: Rows  # (passages,), those of one document after the other
+    scores: RowScores
+    shown: list[Rows]  # positions in `rows` of each document's best matching passages, best first
+
+    def rows_shown(self) -> list[Rows]:
+        """Return the rows of each document's best matching passages, best first."""
+        return [self.rows[positions] for positions in self.shown]
+
+
+def choose_passages(documents: Rows, ranker: PassageRanker, reader: IndexReader, count: int) -> ChosenPassages:
+    """Return the `count` best matching passages of each document; there is a document."""
+    rows = _allowed_rows(documents, ranker, reader)
+    joined = np.concatenate(rows)
+    scores = ranker.score(joined)
+    shown = _best_positions(scores.score, [len(each) for each in rows], count)
+    if scores.matching is not None:
+        shown = [positions[scores.matching[positions]] for positions in shown]
+    return ChosenPassages(joined, scores, shown)
 
 
 def fetch_hits(
@@ -28,18 +53,16 @@ def fetch_hits(
     documents = ranked.documents[page]
     if not len(documents):
         return ()
-    rows = _allowed_rows(documents, ranker, reader)
-    scores = ranker.score(np.concatenate(rows))
-    shown = _best_positions(scores.score, [len(each) for each in rows], request.passages_per_document)
-    if scores.matching is not None:
-        shown = [positions[scores.matching[positions]] for positions in shown]
-    passages = iter(reader.passages(np.concatenate(rows)[np.concatenate(shown)]))
+    chosen = choose_passages(documents, ranker, reader, request.passages_per_document)
+    passages = iter(reader.passages(np.concatenate(chosen.rows_shown())))
     found = reader.documents(documents)
     spend_answer_bytes(sum(map(document_bytes, found)))
     return tuple(
-        _hit(rank, document, float(score), [(position, next(passages)) for position in positions], scores, request)
+        _hit(
+            rank, document, float(score), [(position, next(passages)) for position in positions], chosen.scores, request
+        )
         for rank, (document, score, positions) in enumerate(
-            zip(found, ranked.scores[page], map(np.ndarray.tolist, shown), strict=True),
+            zip(found, ranked.scores[page], map(np.ndarray.tolist, chosen.shown), strict=True),
             start=request.offset + 1,
         )
     )

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from retrieval.errors import BadQuery
 from retrieval.search.fusion_methods import FUSIONS, PARAMETERS
-from retrieval.types import Mode, SearchRequest, Syntax
+from retrieval.search.rerank_limits import MAX_RERANK_DEPTH
+from retrieval.types import Mode, RerankOptions, SearchRequest, Syntax
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -24,6 +25,8 @@ def checked(request: SearchRequest) -> SearchRequest:
     _check_query(query)
     _check_page(request)
     _check_fusion(request)
+    if request.rerank is not None:
+        _check_rerank(request, request.rerank)
     if len(request.facets) > MAX_FACETS:
         raise BadQuery(f"the request has {len(request.facets)} facets; at most {MAX_FACETS} are counted at once")
     if request.min_score is not None and not math.isfinite(request.min_score):
@@ -67,6 +70,15 @@ def _check_fusion(request: SearchRequest) -> None:
             kind = "a whole number" if parameter.type is int else "a number"
             bounds = f"{kind} from {parameter.low:,} to {parameter.high:,} ({parameter.description})"
             raise BadQuery(f"{parameter.name} is {value}; give {bounds}")
+
+
+def _check_rerank(request: SearchRequest, options: RerankOptions) -> None:
+    if options.depth is not None and not 1 <= options.depth <= MAX_RERANK_DEPTH:
+        raise BadQuery(f"the depth of reranking is {options.depth}; give a number from 1 to {MAX_RERANK_DEPTH}")
+    if options.weight is not None and not 0 <= options.weight <= 1:
+        raise BadQuery(f"the weight of reranking is {options.weight}; give a number from 0 to 1")
+    if request.sort:
+        raise BadQuery(f"the search orders by {request.sort!r}, which leaves nothing to rerank; give sort or rerank")
 
 
 def _is_text(query: str) -> bool:

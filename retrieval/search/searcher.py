@@ -1,10 +1,11 @@
 """Searcher: a collection and its encoder, put together to answer queries.
 
-A search takes these steps: encode → plan → rank → count facets → fetch hits → highlight → explain.
+A search takes these steps: encode → plan → rank → count facets → rerank → fetch hits → highlight → explain.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, qu
 from retrieval.search.ranking import DocumentRanking, matching_documents, rank_by_field, rank_by_score
 from retrieval.search.readability import Readability
 from retrieval.search.request import checked
+from retrieval.search.rerank import DocumentReranker
+from retrieval.search.rerank_limits import depth_of
+from retrieval.search.rerankers import RerankerFolders, Rerankers
 from retrieval.search.retrievers import RETRIEVERS, RetrieverType
 from retrieval.types import Document, Explanation, FacetCount, Hit, Mode, SearchRequest, SearchResult, Syntax, Timings
 from retrieval.util.work_budget import checkpoint, spend_answer_bytes
@@ -48,13 +52,19 @@ class Searcher:
     """Answers searches over one open generation.  Safe to call from several threads."""
 
     def __init__(
-        self, reader: IndexReader, encoder: SentenceEncoder, *, retrievers: Sequence[RetrieverType] = RETRIEVERS
+        self,
+        reader: IndexReader,
+        encoder: SentenceEncoder,
+        *,
+        retrievers: Sequence[RetrieverType] = RETRIEVERS,
+        rerankers: Rerankers | None = None,
     ) -> None:
         self.reader = reader
         self.encoder = encoder
         self._retrievers = retrievers  # that hybrid mode fuses
         self._explainer = HitExplainer(reader, encoder)
         self._readability = Readability(encoder.tokenizer)
+        self._reranker = DocumentReranker(reader, rerankers or RerankerFolders())
 
     def __enter__(self) -> Searcher:
         return self
@@ -65,9 +75,12 @@ class Searcher:
     def close(self) -> None:
         self.reader.close()
 
-    def search(self, request: SearchRequest) -> SearchResult:
-        """Answer one request.  Raises BadQuery and FilterError."""
-        return self.search_many([request])[0]
+    def search(self, request: SearchRequest, *, rerank_ms: float = math.inf) -> SearchResult:
+        """Answer one request, with a time budget for reranking.
+
+        Raises BadQuery and FilterError.
+        """
+        return self.answer(self.encoded([checked(request)])[0], rerank_ms=rerank_ms)
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         """Answer requests in their order; the encoder reads their queries together."""
@@ -85,8 +98,8 @@ class Searcher:
             for request, text in zip(requests, texts, strict=True)
         ]
 
-    def answer(self, encoded: EncodedRequest) -> SearchResult:
-        """Rank, count and fetch.  Raises BadQuery and FilterError."""
+    def answer(self, encoded: EncodedRequest, *, rerank_ms: float = math.inf) -> SearchResult:
+        """Rank, rerank, count and fetch.  Raises BadQuery and FilterError."""
         checkpoint()
         request, vector, encode_ms = encoded.request, encoded.vector, encoded.encode_ms
         started = time.perf_counter()
@@ -95,14 +108,17 @@ class Searcher:
         ranked = self._ranked(ranker, request)
         facets = self._facets(ranker, request)
         retrieve_ms = _ms_since(started)
+        reranking = self._reranker.rerank(request, plan.text, ranked, ranker, rerank_ms)
         fetch_started = time.perf_counter()
-        hits = fetch_hits(request, ranked, ranker, self.reader)
+        rerank_used_ms = (fetch_started - started) * 1000 - retrieve_ms
+        hits = fetch_hits(request, reranking.ranked, ranker, self.reader)
         if request.highlight:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
         if request.explain:
             hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, vector)
             hits = with_feedback_parts(hits, feedback) if feedback else hits
+        hits = reranking.applied(hits, request)
         total_ms = encode_ms + _ms_since(started)
         return SearchResult(
             query=request.query,
@@ -110,12 +126,13 @@ class Searcher:
             generation=self.reader.manifest.generation,
             mode=plan.mode,
             hits=hits,
-            timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, total_ms),
+            timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, total_ms, rerank_used_ms if request.rerank else 0.0),
             facets=facets,
             weight=plan.weight.value if plan.weight else None,
             weight_reason=plan.weight.reason if plan.weight else "",
             feedback=feedback.weight if feedback else None,
             score_ranges=ranker.score_ranges,
+            degraded=("rerank",) if reranking.shortened else (),
         )
 
     def document(self, document_id: str) -> Document:
@@ -146,7 +163,7 @@ class Searcher:
         return self._explainer.attention(query, document_id, layer, of_query=of_query)
 
     def _ranked(self, ranker: PassageRanker, request: SearchRequest) -> DocumentRanking:
-        depth = request.offset + request.k
+        depth = max(request.offset + request.k, depth_of(request.rerank))
         if request.sort:
             return rank_by_field(ranker, self.reader, depth, request.min_score, request.sort)
         return rank_by_score(ranker, self.reader, depth, request.min_score)
@@ -174,11 +191,13 @@ def open_searcher(
     encoder: SentenceEncoder | None = None,
     generation: int | None = None,
     previous: IndexReader | None = None,
+    rerankers: Rerankers | None = None,
 ) -> Searcher:
     """Open a collection with the encoder that made it; `encoder` must be that one.
 
     With `previous`, an open earlier generation, only the files that changed are opened, and unchanged canaries are not
-    encoded again.  Raises NotACollection, CorruptCollection, EncoderMismatch.
+    encoded again.  `rerankers` finds rerankers by name; by default, names are folders.  Raises NotACollection,
+    CorruptCollection, EncoderMismatch.
     """
     reader = open_index_reader(path, generation, previous=previous)
     try:
@@ -191,7 +210,7 @@ def open_searcher(
     except BaseException:
         reader.close()
         raise
-    return Searcher(reader, encoder)
+    return Searcher(reader, encoder, rerankers=rerankers)
 
 
 def _ms_since(started: float) -> float:

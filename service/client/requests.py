@@ -48,6 +48,14 @@ class ServiceError(Exception):
         self.problem = problem
 
 
+class RerankRequest(TypedDict, total=False):
+    """Options of reranking; without any, the service's first reranker and defaults."""
+
+    model: str
+    depth: int
+    weight: float
+
+
 class SearchOptions(TypedDict, total=False):
     """Options of a search; docs/service.md describes them."""
 
@@ -68,6 +76,7 @@ class SearchOptions(TypedDict, total=False):
     highlight: bool
     exact: bool
     explain: bool
+    rerank: RerankRequest
 
 
 @dataclass(frozen=True, slots=True)

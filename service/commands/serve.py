@@ -28,8 +28,11 @@ def serve(
         bool, typer.Option("--degrade", help="Under overload, answer hybrid searches from the lexical index alone.")
     ] = False,
     reranker: Annotated[
-        str, typer.Option(help="Cross-encoder for the rerank routes: a preset or a folder.", show_default=False)
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER", help="Cross-encoder that searches can name, a preset or a folder; repeatable."
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
     assignments: Annotated[
         list[str] | None,
@@ -53,7 +56,7 @@ def serve(
     from service.config.settings import load_settings, parse_assignments
 
     given: dict[str, Any] = {"host": host, "port": port, "keys": keys, "config": config}
-    given |= {"insecure": insecure or None, "degrade": degrade or None, "reranker": reranker or None}
+    given |= {"insecure": insecure or None, "degrade": degrade or None, "rerankers": reranker or None}
     flags = {name: value for name, value in given.items() if value is not None}
     settings = load_settings(parse_assignments(assignments or []) | flags)
     check_directory(directory)

@@ -65,6 +65,9 @@ class RequestLimits(SettingsGroup):
     explained: PositiveInt = Field(
         default=100, description="Maximum number of hits to explain, or of passages to highlight, in one request."
     )
+    reranked: PositiveInt = Field(
+        default=200, description="Maximum number of documents that the searches of one request rerank."
+    )
     facet_values: PositiveInt = Field(
         default=20_000_000, description="Maximum number of values that one request counts: documents times facets."
     )
@@ -178,8 +181,14 @@ class Settings(BaseSettings):
     encoder: str = Field(default="", description="Encoder for embeddings; empty: that of the first collection.")
     runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="Runtime of the encoder.")
     precision: Literal["auto", "f32", "bf16", "int8"] = Field(default="auto", description="Precision of the encoder.")
-    reranker: str = Field(
-        default="", description="Cross-encoder for the rerank routes, a preset or a folder; empty: use cosines."
+    rerankers: tuple[str, ...] = Field(
+        default=(),
+        description="Cross-encoders for searches and rerank routes, each a preset, FOLDER or NAME=FOLDER; the first "
+        "is the default. Without any, rerank routes use cosines.",
+    )
+    rerank_ms: PositiveFloat = Field(
+        default=1_000.0,
+        description="Milliseconds that a search may wait for and spend on reranking; too few shorten the depth.",
     )
     degrade: bool = Field(default=False, description="Under overload, answer hybrid searches from the lexical index.")
     reload_seconds: PositiveFloat = Field(default=0.5, description="Seconds between checks of collections and keys.")

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, Overloaded, TooLarge
-from retrieval.protocols import Reranker
 from retrieval.types import Scores, Vectors
 from retrieval.util.work_budget import NUMBER_BYTES, checkpoint, spend_answer_bytes
 from service.config.settings import QueueSettings
@@ -23,6 +22,7 @@ from service.observability.metrics import Metrics
 from service.queues.dynamic_batching import Batcher, BatchLimits, LoadShedding
 from service.queues.thread_pool import BoundedThreadPool
 from service.runtime.encoder_registry import EncoderRegistry
+from service.runtime.reranker_registry import RerankerRegistry
 
 MIN_BATCH = 8  # requests: one core encodes so many with less work; fewer are ready sooner on two cores
 MAX_TEXTS_WITH_STATES = 32  # the token states of a text take hundreds of kilobytes
@@ -165,24 +165,30 @@ class RankedText:
 
 
 class RerankScorer:
-    """Scores texts for a query: with a cross-encoder if given, else by cosine."""
+    """Scores texts for a query: with a cross-encoder if there is one, else by cosine."""
 
-    def __init__(self, embeddings: EmbeddingQueue, reranker: Reranker | None, slow: BoundedThreadPool) -> None:
+    def __init__(self, embeddings: EmbeddingQueue, rerankers: RerankerRegistry, slow: BoundedThreadPool) -> None:
         self._embeddings = embeddings
-        self._reranker = reranker
+        self._rerankers = rerankers
         self._slow = slow
 
-    async def rank(self, encoder: str, query: str, texts: tuple[str, ...], *, raw: bool) -> list[RankedText]:
-        """Return texts by (score descending, index ascending); 0 … 1 unless `raw`."""
-        scores = await self._scores(encoder, query, texts)
-        if not raw:
-            scores = _sigmoid(scores) if self._reranker else (1 + scores) * np.float32(0.5)
+    async def rank(
+        self, encoder: str, model: str, query: str, texts: tuple[str, ...], *, raw: bool
+    ) -> list[RankedText]:
+        """Return texts by (score descending, index ascending); 0 … 1 unless `raw`.
+
+        `model` names a reranker; a service without rerankers ignores it.  Raises NotFound for an unknown one.
+        """
+        if self._rerankers:
+            logits = await self._slow.run(self._rerankers.get(model).score, query, texts)
+            scores = logits if raw else _sigmoid(logits)
+        else:
+            cosines = await self._cosines(encoder, query, texts)
+            scores = cosines if raw else (1 + cosines) * np.float32(0.5)
         order = np.argsort(-scores, kind="stable")
         return [RankedText(int(index), float(scores[index])) for index in order]
 
-    async def _scores(self, encoder: str, query: str, texts: tuple[str, ...]) -> Scores:
-        if self._reranker is not None:
-            return await self._slow.run(self._reranker.score, query, texts)
+    async def _cosines(self, encoder: str, query: str, texts: tuple[str, ...]) -> Scores:
         query_result = await self._embeddings.embed(EmbeddingRequest(encoder, (query,), queries=True))
         passages = await self._embeddings.embed(EmbeddingRequest(encoder, texts))
         cosines: Scores = np.clip(passages.vectors @ query_result.vectors[0], -1, 1)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from retrieval.errors import BadQuery, TooLarge
+from retrieval.search.rerank_limits import depth_of
 from retrieval.types import SearchRequest
 from service.config.settings import RequestLimits
 
 
 def check_limits(request: SearchRequest, limits: RequestLimits) -> SearchRequest:
     """Return the request.  Raises BadQuery if it exceeds a limit of the service."""
+    reranked = depth_of(request.rerank)
     for name, value, maximum in (
         ("the query's characters", len(request.query), limits.query_characters),
         ("k", request.k, limits.k),
         ("offset + k", request.offset + request.k, limits.depth),
         ("the filter's characters", len(request.filter), limits.filter_characters),
         ("the number of facets", len(request.facets), limits.facets),
+        ("the depth of reranking", reranked, limits.reranked),
         ("k with explain", _explained(request), limits.explained),
         ("k · passages_per_document with highlight", _highlighted(request), limits.explained),
     ):
@@ -29,6 +32,7 @@ def check_total(requests: Sequence[SearchRequest], documents: int, limits: Reque
     for what, cost, limit in (
         ("searches", len(requests), "batch"),
         ("hits (offset + k)", sum(request.offset + request.k for request in requests), "depth"),
+        ("documents to rerank", sum(depth_of(request.rerank) for request in requests), "reranked"),
         ("hits to explain", sum(map(_explained, requests)), "explained"),
         ("passages to highlight", sum(map(_highlighted, requests)), "explained"),
         ("values to count for facets", sum(len(set(each.facets)) for each in requests) * documents, "facet_values"),

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from time import perf_counter
 from typing import TypeAlias
 
 from retrieval.errors import AttendexError, Overloaded
 from retrieval.search.request import checked
+from retrieval.search.rerank_limits import depth_of
 from retrieval.search.searcher import EncodedRequest
 from retrieval.types import Mode, SearchRequest, SearchResult
 from service.config.settings import Settings
@@ -19,6 +21,7 @@ from service.queues.search_limits import check_limits, check_total, passages_to_
 from service.queues.thread_pool import BoundedThreadPool
 from service.runtime.open_collections import OpenCollections
 from service.runtime.recall_watch import RecallWatch
+from service.runtime.reranker_registry import RerankerRegistry
 
 MIN_BATCH = 4  # queries: in a smaller batch, a pass over the encoder's weights costs each query a third more
 FEW_PASSAGES = 50  # to explain or highlight in the queue: a page of the search page has fewer
@@ -39,18 +42,21 @@ Step: TypeAlias = Callable[[], SearchResult]
 class SearchQueue:
     """Two bounded queues: one for searches with the encoder, one for lexical searches.
 
-    Searches that explain or highlight many passages take long; they run on the threads for long calls.
+    Searches that rerank, or explain or highlight many passages, take long; they run on the threads for long calls.
     """
 
     def __init__(
         self,
         collections: OpenCollections,
+        rerankers: RerankerRegistry,
         slow: BoundedThreadPool,
         settings: Settings,
         metrics: Metrics,
         recall: RecallWatch,
     ) -> None:
         self._collections = collections
+        self._rerankers = rerankers
+        self._rerank_ms = settings.rerank_ms
         self._slow = slow
         self._recall = recall
         self._limits = settings.limits
@@ -92,10 +98,12 @@ class SearchQueue:
     async def search(self, collection: str, request: SearchRequest, *, admitted: bool = False) -> SearchResult:
         """Return the result of a search.
 
-        Raises Overloaded at once if the queue is full, or the searcher's errors. An `admitted` search belongs to a list
-        whose first search was accepted: the queue does not refuse it.
+        Raises Overloaded at once if the queue is full, NotFound for an unknown reranker, or the searcher's errors. An
+        `admitted` search belongs to a list whose first search was accepted: the queue does not refuse it.
         """
         search = QueuedSearch(collection, check_limits(checked(request), self._limits))
+        if request.rerank is not None:
+            self._rerankers.get(request.rerank.model)  # an unknown one fails now
         if request.facets:
             self.check_total(collection, [request])
         try:
@@ -114,6 +122,8 @@ class SearchQueue:
             check_total(requests, searcher.reader.manifest.documents, self._limits)
 
     async def _enqueue(self, search: QueuedSearch, admitted: bool) -> SearchResult:
+        if search.request.offset < depth_of(search.request.rerank):
+            return await self._slow.run(self._answer_reranked, search, perf_counter())
         if passages_to_encode(search.request) > FEW_PASSAGES:
             return await self._slow.run(self._answer, search)
         if search.request.mode is Mode.LEXICAL:
@@ -127,6 +137,12 @@ class SearchQueue:
     def _answer(self, search: QueuedSearch) -> SearchResult:
         with self._collections.lease(search.collection) as searcher:
             return searcher.search(search.request)
+
+    def _answer_reranked(self, search: QueuedSearch, queued_at: float) -> SearchResult:
+        """Answer within the time for reranking, of which waiting took a part."""
+        waited_ms = (perf_counter() - queued_at) * 1000
+        with self._collections.lease(search.collection) as searcher:
+            return searcher.search(search.request, rerank_ms=max(0.0, self._rerank_ms - waited_ms))
 
     def _may_degrade(self, search: QueuedSearch) -> bool:
         with self._collections.lease(search.collection) as searcher:

@@ -41,9 +41,9 @@ DEFAULT_SPANS = 5  # of one text
 async def rerank(body: TextsBody | RerankBody, request: Request) -> Response:
     """Return TEI's list for `texts`, infinity's object for `documents`."""
     if isinstance(body, TextsBody):
-        ranked = await _rank(request, body.query, tuple(body.texts), raw=body.raw_scores)
+        ranked = await _rank(request, "", body.query, tuple(body.texts), raw=body.raw_scores)
         return json_response([_tei(text, body) for text in ranked])
-    ranked = (await _rank(request, body.query, body.texts(), raw=body.raw_scores))[: body.top_n]
+    ranked = (await _rank(request, body.model, body.query, body.texts(), raw=body.raw_scores))[: body.top_n]
     texts = body.texts()
     results = [
         {
@@ -79,7 +79,7 @@ async def rerank_v2(body: RerankBody, request: Request) -> Response:
 
 async def _cohere(body: RerankBody, request: Request, version: str) -> Response:
     texts = body.texts()
-    ranked = (await _rank(request, body.query, texts, raw=body.raw_scores))[: body.top_n]
+    ranked = (await _rank(request, body.model, body.query, texts, raw=body.raw_scores))[: body.top_n]
     results: list[dict[str, Any]] = [{"index": text.index, "relevance_score": text.score} for text in ranked]
     if body.return_documents:
         for result in results:
@@ -107,13 +107,13 @@ async def _spans(request: Request, body: RerankBody, texts: Sequence[str]) -> li
     return await services.slow.run(explained)
 
 
-async def _rank(request: Request, query: str, texts: tuple[str, ...], *, raw: bool) -> list[RankedText]:
+async def _rank(request: Request, model: str, query: str, texts: tuple[str, ...], *, raw: bool) -> list[RankedText]:
     services = authorized(request, Role.READ)
     if not query.strip():
         raise EmptyInput("the query is blank; give at least one word")
     for given in (query, [text or " " for text in texts]):
         checked_texts(given, services.settings.limits)
-    return await services.rerank_scorer.rank(services.encoders.resolve(""), query, texts, raw=raw)
+    return await services.rerank_scorer.rank(services.encoders.resolve(""), model, query, texts, raw=raw)
 
 
 def _tei(ranked: RankedText, body: TextsBody) -> dict[str, Any]:

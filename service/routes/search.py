@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from retrieval.types import Mode, SearchRequest, Syntax
+from retrieval.types import Mode, RerankOptions, SearchRequest, Syntax
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.schemas.search import (
@@ -15,7 +15,6 @@ from service.schemas.search import (
     BatchBody,
     SearchAnswer,
     SearchBody,
-    SearchOptionFields,
     SearchParameters,
 )
 
@@ -67,8 +66,9 @@ async def _search(name: str, search_request: SearchRequest, request: Request) ->
     return await json_answer(result)
 
 
-def to_request(query: str, options: SearchOptionFields) -> SearchRequest:
+def to_request(query: str, options: SearchBody | SearchParameters) -> SearchRequest:
     """Return the searcher's record of a search."""
+    rerank = options.rerank_options()
     return SearchRequest(
         query=query,
         k=options.k,
@@ -88,4 +88,5 @@ def to_request(query: str, options: SearchOptionFields) -> SearchRequest:
         highlight=options.highlight,
         exact=options.exact,
         explain=options.explain,
+        rerank=None if rerank is None else RerankOptions(rerank.model, rerank.depth, rerank.weight),
     )

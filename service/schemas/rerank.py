@@ -31,7 +31,7 @@ class RerankBody(LenientRequestBody):
     documents: Annotated[list[Text | RerankDocument], items(MAX_TEXTS)] = Field(
         min_length=1, description="Texts, or objects with a field `text` as in version 1 of Cohere's API."
     )
-    model: Name = Field(default="", description="Ignored: the service has one reranker.")
+    model: Name = Field(default="", description="Name of a reranker; ignored by a service without rerankers.")
     top_n: WholeNumber | None = Field(default=None, ge=1, le=100_000, description="Documents to return; default: all.")
     return_documents: bool = Field(default=False, description="Repeat the texts in the answer.")
     raw_scores: bool = Field(default=False, description="Return the scores of the model, not scaled to 0 … 1.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
+from retrieval.search.rerank_limits import MAX_RERANK_DEPTH, RERANK_DEPTH, RERANK_WEIGHT
 from service.schemas.base import MAX_SEARCHES, Answer, Name, Names, RequestBody, Text, WholeNumber, examples, items
 
 
@@ -65,6 +66,16 @@ class FeedbackExplanationAnswer(Answer):
     score: float
 
 
+class RerankExplanationAnswer(Answer):
+    """The parts of a reranked score: (1 - weight) · first + weight · rescaled."""
+
+    model: str
+    score: float = Field(description="Score of the reranker, without scaling.")
+    weight: float
+    first: float = Field(description="Score before reranking.")
+    rescaled: float = Field(description="Score of the reranker on the scale of `first`.")
+
+
 class ExplanationAnswer(Answer):
     """The explanation of a document's score, for its best passage."""
 
@@ -73,6 +84,7 @@ class ExplanationAnswer(Answer):
     dense: DenseExplanationAnswer | None = None
     lexical: LexicalExplanationAnswer | None = None
     feedback: FeedbackExplanationAnswer | None = None
+    rerank: RerankExplanationAnswer | None = Field(default=None, description="Present if the search reranked it.")
 
 
 MetadataValue = str | int | float | bool | datetime | list[str]
@@ -139,10 +151,30 @@ class SearchOptionFields(BaseModel):
     explain: bool = Field(default=False, description="Explain the score of each hit.")
 
 
+_RERANK_MODEL = "Name of a reranker of the service; empty or `default`: the first."
+_RERANK_DEPTH = f"Documents to rerank; default: {RERANK_DEPTH}."
+_RERANK_WEIGHT = f"Share of the reranker in the score; default: {RERANK_WEIGHT}."
+RerankDepth = Annotated[WholeNumber | None, Field(ge=1, le=MAX_RERANK_DEPTH, description=_RERANK_DEPTH)]
+RerankWeight = Annotated[float | None, Field(ge=0, le=1, description=_RERANK_WEIGHT)]
+
+
+class RerankOptionsBody(RequestBody):
+    """How to rerank the first documents of a search."""
+
+    model: Name = Field(default="", description=_RERANK_MODEL)
+    depth: RerankDepth = None
+    weight: RerankWeight = None
+
+
 class SearchBody(SearchOptionFields, RequestBody):
     """One search."""
 
     query: QueryText
+    rerank: RerankOptionsBody | None = Field(default=None, description="Rerank the first documents; default: do not.")
+
+    def rerank_options(self) -> RerankOptionsBody | None:
+        """Return the options of reranking, if any."""
+        return self.rerank
 
     model_config = examples(
         {"query": "does aspirin lower the risk of stroke"},
@@ -154,6 +186,15 @@ class SearchParameters(SearchOptionFields, RequestBody):
     """One search as URL parameters."""
 
     q: QueryText
+    rerank: Name = Field(default="", description="Name of a reranker, or `default`; empty: do not rerank.")
+    rerank_depth: RerankDepth = None
+    rerank_weight: RerankWeight = None
+
+    def rerank_options(self) -> RerankOptionsBody | None:
+        """Return the options of reranking, if any."""
+        if not self.rerank:
+            return None
+        return RerankOptionsBody(model=self.rerank, depth=self.rerank_depth, weight=self.rerank_weight)
 
     model_config = ConfigDict(strict=False)  # everything in a URL is text
 
@@ -185,6 +226,7 @@ class ScoresAnswer(Answer):
     dense: float | None = None
     lexical: float | None = None
     fused: float | None = None
+    rerank: float | None = None
 
 
 class HitAnswer(Answer):
@@ -208,6 +250,7 @@ class TimingsAnswer(Answer):
     retrieve: float
     fetch: float
     total: float
+    rerank: float = 0.0
 
 
 class FacetAnswer(Answer):
@@ -233,7 +276,10 @@ class SearchAnswer(Answer):
     score_ranges: dict[str, tuple[float, float]] = Field(
         default_factory=dict, description="Scores of each retriever that convex fusion maps to 0 and to 1."
     )
-    degraded: list[str] = Field(default_factory=list, description="Retrievers that were skipped because of overload.")
+    degraded: list[str] = Field(
+        default_factory=list,
+        description="Retrievers that overload left out; `rerank` if fewer documents were reranked, for lack of time.",
+    )
 
     model_config = ConfigDict(
         json_schema_extra={

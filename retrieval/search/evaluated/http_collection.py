@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
 from retrieval.errors import CollectionNotFound, InputError, Overloaded, RemoteError
+from retrieval.search.rerank_limits import depth_of
 from retrieval.types import EncoderFingerprint, Hit, Mode, SearchRequest, SearchResult, Timings
 
 KEY_VARIABLE = "ATTENDEX_API_KEY"
 TIMEOUT_S = 120.0  # of one batch of searches
 MAX_BATCH_HITS = 5_000  # hits carry whole texts
+MAX_BATCH_RERANKED = 200  # documents: the default of limits.reranked
 
 
 class RemoteCollection:
@@ -39,6 +41,8 @@ class RemoteCollection:
         results: list[SearchResult] = []
         # so few searches that the answer to a batch is ready within the service's deadline
         size = max(1, MAX_BATCH_HITS // max((request.k for request in requests), default=1))
+        if reranked := max((depth_of(request.rerank) for request in requests), default=0):
+            size = max(1, min(size, MAX_BATCH_RERANKED // reranked))
         for start in range(0, len(requests), size):
             body = {"searches": [_request_json(request) for request in requests[start : start + size]]}
             answer = self._call("POST", f"{self._path}/search/batch", body)
@@ -97,7 +101,8 @@ def _readable(client: httpx.Client) -> Iterator[None]:
 def _request_json(request: SearchRequest) -> dict[str, object]:
     default = SearchRequest("")
     given = {each.name: getattr(request, each.name) for each in fields(SearchRequest)}
-    return {name: value for name, value in given.items() if value != getattr(default, name)}
+    changed = {name: value for name, value in given.items() if value != getattr(default, name)}
+    return changed | ({"rerank": asdict(request.rerank)} if request.rerank else {})
 
 
 def _result(answer: dict[str, Any]) -> SearchResult:

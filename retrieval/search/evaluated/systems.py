@@ -5,6 +5,7 @@ A word on the command line names a system:
 run.trec                     a run file
 papers                       a collection, searched with its defaults
 papers:hybrid,weight=0.7     the same with a mode and settings of a search request
+papers:hybrid,rerank=NAME,depth=20  the same with the first documents reranked
 http://host:8080/papers:dense  a collection of a running service
 """
 
@@ -34,7 +35,7 @@ from retrieval.metrics.runs import RetrievalRun, Topic
 from retrieval.search.evaluated.http_collection import open_remote
 from retrieval.search.fusion_methods import PARAMETERS
 from retrieval.search.searcher import open_searcher
-from retrieval.types import Document, EncoderFingerprint, Mode, SearchRequest, Syntax
+from retrieval.types import Document, EncoderFingerprint, Mode, RerankOptions, SearchRequest, Syntax
 
 SETTINGS: Mapping[str, type] = {
     "syntax": Syntax,
@@ -44,6 +45,7 @@ SETTINGS: Mapping[str, type] = {
     "exact": bool,
     "min_score": float,
 }
+RERANK_SETTINGS: Mapping[str, type] = {"rerank": str, "depth": int, "rerank_weight": float}
 _NAME = "[a-z_][a-z0-9_]*"
 _SPEC = re.compile(rf"(?P<location>.+?)(?::(?P<mode>[A-Za-z]+)?(?P<settings>(?:(?:(?<=:)|,){_NAME}=.*)?))?", re.DOTALL)
 _NEXT_SETTING = re.compile(rf",(?={_NAME}=)")  # no such name follows a comma in the list of a filter
@@ -99,12 +101,13 @@ def parse_system(word: str) -> SystemSpec:
         )
     if match["mode"] and match["mode"] not in list(Mode):
         raise InputError(f"{word!r}: there is no mode {match['mode']!r}; modes: {', '.join(Mode)}")
-    settings = {}
+    settings: dict[str, Any] = {}
     for pair in filter(None, _NEXT_SETTING.split((match["settings"] or "").removeprefix(","))):
         name, _, value = pair.partition("=")
         settings[name] = _setting(word, name, value)
     mode = Mode(match["mode"]) if match["mode"] else None
-    return SystemSpec(word, match["location"], replace(SearchRequest("", mode=mode), **settings))
+    request = replace(SearchRequest("", mode=mode), rerank=_rerank(word, settings), **settings)
+    return SystemSpec(word, match["location"], request)
 
 
 @contextmanager
@@ -187,10 +190,19 @@ def _require_exists(spec: SystemSpec) -> None:
         raise NotFound(f"{spec.location}: neither a run file nor a collection has that name; check the path")
 
 
+def _rerank(word: str, settings: dict[str, Any]) -> RerankOptions | None:
+    """Take the settings of reranking out of `settings`."""
+    name, depth, weight = (settings.pop(each, None) for each in RERANK_SETTINGS)
+    if name is None and (depth is not None or weight is not None):
+        raise InputError(f"{word!r}: depth and rerank_weight need a reranker; add rerank=NAME")
+    return None if name is None else RerankOptions(name, depth, weight)
+
+
 def _setting(word: str, name: str, value: str) -> Any:
-    if name not in SETTINGS:
-        raise InputError(f"{word!r}: there is no setting {name!r}; the settings are {', '.join(SETTINGS)}")
-    kind = SETTINGS[name]
+    known = {**SETTINGS, **RERANK_SETTINGS}
+    if name not in known:
+        raise InputError(f"{word!r}: there is no setting {name!r}; the settings are {', '.join(known)}")
+    kind = known[name]
     try:
         return {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
     except (KeyError, ValueError) as error:

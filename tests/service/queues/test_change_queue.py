@@ -19,6 +19,7 @@ from retrieval.util.files import locked
 from service.app import open_warm
 from service.runtime.encoder_registry import EncoderRegistry
 from service.runtime.open_collections import OpenCollections
+from service.runtime.reranker_registry import RerankerRegistry
 from tests.service.conftest import Serve, Served, eventually
 from tests.service.queues.test_search_queue import opened
 from tests.service.test_routes import problem
@@ -251,7 +252,7 @@ def test_a_collection_that_cannot_be_opened_does_not_hold_up_the_others(
     def opening(path: Path, previous: Searcher | None) -> Searcher:
         if path.name == "first" and reasons:
             raise reasons.pop()
-        return open_warm(path, encoders, previous)
+        return open_warm(path, encoders, RerankerRegistry({}), previous)
 
     served = OpenCollections(tmp_path, opening)
     served.refresh()

@@ -58,10 +58,10 @@ def test_an_unforeseen_failure_reaches_its_own_caller(
 ) -> None:
     answer = Searcher.answer
 
-    def failing(self: Searcher, encoded: EncodedRequest) -> SearchResult:
+    def failing(self: Searcher, encoded: EncodedRequest, **options: float) -> SearchResult:
         if encoded.request.query == "heat":
             raise ZeroDivisionError
-        return answer(self, encoded)
+        return answer(self, encoded, **options)
 
     monkeypatch.setattr(Searcher, "answer", failing)
     with opened(collections, encoders) as services:

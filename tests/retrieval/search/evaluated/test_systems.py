@@ -46,14 +46,14 @@ def test_what_is_there_is_taken_as_it_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("papers:dense,depth=3", "there is no setting 'depth'"),
+        ("papers:dense,depth=3", "depth and rerank_weight need a reranker; add rerank=NAME"),
         ("papers:weight=much", "'much' is not a float, which weight needs"),
         ("papers:exact=maybe", "'maybe' is not a bool, which exact needs"),
         ("papers:lexcial", "there is no mode 'lexcial'; modes: dense, lexical, hybrid"),
         ("papers:hybridweight=0.3", "there is no setting 'hybridweight'"),
         (
             "papers:k1=0.9",
-            "no setting 'k1'; the settings are syntax, filter, fusion, weight, feedback, rrf_k, exact, min_score",
+            "no setting 'k1'; the settings are syntax, filter, fusion, weight, feedback, rrf_k, exact",
         ),
         ("papers:syntax=lucene", "'lucene' is not one of plain, operators, which syntax needs"),
         ("papers:hybrid,weight=0.5,k1=0.9", "there is no setting 'k1'"),

@@ -1,0 +1,127 @@
+"""Rerank the first documents of a search by a cross-encoder.
+
+The reranker reads the best passage of each of the first `depth` documents.  Both scores of a document, that of the
+first stage and that of the reranker, lie above the least of the candidates; the reranker's are scaled to the deviation
+of the first stage, because a model's logits have no common scale:
+
+    score = (1 - weight) · first + weight · rescaled
+    rescaled = low + σ(first) / σ(logits) · (logit - lowest logit),  low: the least `first`
+
+Deviations are those over the candidates.  No score falls below `low`, so the documents beyond the depth keep their
+scores and follow; every page is a part of one ranking.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.index.collection.document_store import passage_text
+from retrieval.index.collection.index_reader import IndexReader
+from retrieval.search.fusion import PassageRanker
+from retrieval.search.hits import choose_passages
+from retrieval.search.ranking import DocumentRanking
+from retrieval.search.rerank_limits import RERANK_WEIGHT, depth_of
+from retrieval.search.rerankers import Rerankers
+from retrieval.types import Hit, RerankExplanation, Rows, Scores, SearchRequest
+from retrieval.util.work_budget import checkpoint
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Scores of the candidates, (n,) each: mixed, and the reranker's part rescaled."""
+
+    mixed: Scores
+    rescaled: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """A ranking whose first documents were reranked; `parts` explains their scores."""
+
+    ranked: DocumentRanking
+    parts: tuple[RerankExplanation, ...]  # of the reranked documents, best first
+    shortened: bool  # whether the time was too short for the depth
+
+    def applied(self, hits: Sequence[Hit], request: SearchRequest) -> tuple[Hit, ...]:
+        """Return the hits with the reranker's scores, and explanations if requested."""
+        return tuple(self._applied(hit) for hit in hits) if request.rerank else tuple(hits)
+
+    def _applied(self, hit: Hit) -> Hit:
+        part = self.parts[hit.rank - 1] if hit.rank <= len(self.parts) else None
+        scores = {**hit.scores, "rerank": None if part is None else part.score}
+        explanation = hit.explanation and replace(hit.explanation, rerank=part)
+        return replace(hit, scores=scores, explanation=explanation)
+
+
+class DocumentReranker:
+    """Reranks rankings of one open generation.  Safe to call from several threads."""
+
+    def __init__(self, reader: IndexReader, rerankers: Rerankers) -> None:
+        self._reader = reader
+        self._rerankers = rerankers
+
+    def rerank(
+        self, request: SearchRequest, query: str, ranked: DocumentRanking, ranker: PassageRanker, budget_ms: float
+    ) -> Reranking:
+        """Rerank the first documents of a ranking that is deep enough.
+
+        A budget that is too short for the depth shortens it.  Raises BadQuery for an unknown reranker.
+        """
+        options = request.rerank
+        if options is None:
+            return Reranking(ranked, (), shortened=False)
+        reranker = self._rerankers.get(options.model)
+        depth = min(depth_of(options), len(ranked.documents))
+        if request.offset >= depth:  # the page has none of the candidates
+            return Reranking(ranked, (), shortened=False)
+        texts = self._texts(ranked.documents[:depth], ranker)
+        count = reranker.affordable(query, texts, budget_ms)
+        logits = reranker.score(query, texts[:count])
+        weight = RERANK_WEIGHT if options.weight is None else options.weight
+        return self._reordered(ranked, logits, reranker.name, weight, shortened=count < depth)
+
+    def _texts(self, documents: Rows, ranker: PassageRanker) -> list[str]:
+        """Return the best passage of each document, as the encoder reads it."""
+        checkpoint()
+        chosen = choose_passages(documents, ranker, self._reader, 1)
+        passages = self._reader.passages(np.concatenate(chosen.rows_shown()))
+        return [
+            passage_text(document.title, passage.heading, document.text[passage.start : passage.end])
+            for document, passage in zip(self._reader.documents(documents), passages, strict=True)
+        ]
+
+    def _reordered(
+        self, ranked: DocumentRanking, logits: Scores, name: str, weight: float, *, shortened: bool
+    ) -> Reranking:
+        count = len(logits)
+        first = ranked.scores[:count]
+        mixture = mix_scores(first, logits, weight)
+        ids = self._reader.ids(ranked.documents[:count])
+        order = sorted(range(count), key=lambda i: (-mixture.mixed[i], ids[i]))
+        documents, scores = ranked.documents.copy(), ranked.scores.copy()
+        documents[:count], scores[:count] = documents[order], mixture.mixed[order]
+        parts = tuple(
+            RerankExplanation(name, float(logits[i]), weight, float(first[i]), float(mixture.rescaled[i]))
+            for i in order
+        )
+        return Reranking(DocumentRanking(documents, scores), parts, shortened)
+
+
+def mix_scores(first: Scores, logits: Scores, weight: float) -> Mixture:
+    """Mix scores of both stages, (n,) each, as the module describes."""
+    if not len(first):
+        return Mixture(first, np.empty(0))
+    stage, model = first.astype(np.float64), logits.astype(np.float64)
+    low = stage.min()
+    spread = model.std()
+    scale = (stage.std() or 1.0) / spread if spread > 0.0 and math.isfinite(spread) else 0.0
+    above = scale * (model - model.min())
+    mixed = low + (1.0 - weight) * (stage - low) + weight * above
+    return Mixture(mixed.astype(np.float32), low + above)
