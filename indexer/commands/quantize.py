@@ -12,17 +12,19 @@ from retrieval.errors import InputError
 from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
-    from indexer.evaluation.quantize import QuantizationLoss
+    from collections.abc import Sequence
+
+    from indexer.evaluation.quantize import QuantizationLoss, RerankerLoss
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizationReport:
-    """The encoder written, and its loss against float32."""
+    """The encoder or cross-encoder written, and its loss against float32."""
 
     encoder: str
     out: str
     calibrated_on: int
-    losses: tuple[QuantizationLoss, ...]
+    losses: tuple[QuantizationLoss | RerankerLoss, ...]
     seconds: float
 
 
@@ -40,7 +42,7 @@ def quantize(
     seed: Annotated[int, typer.Option(help="Seed of the choice of documents.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Convert an encoder to int8 matrix products, and measure the loss.
+    """Convert an encoder or a cross-encoder to int8 products, and measure the loss.
 
     You can index and search with the new folder as with any encoder.  A collection of the int8 encoder also takes
     queries of the float encoder.
@@ -50,23 +52,44 @@ def quantize(
       attendex quantize all-MiniLM-L6-v2 --calibrate corpus.jsonl --out encoders/minilm-int8
 
       attendex quantize all-MiniLM-L6-v2 --calibrate data/scifact --beir data/scifact --out minilm-int8
+
+      attendex quantize models/reranker --calibrate corpus.jsonl --out models/reranker-int8
     """
     import time
 
-    from indexer.evaluation.quantize import draw_texts, measure_loss, quantize_folder
+    from indexer.evaluation.quantize import draw_texts
 
     started = time.perf_counter()
     drawn = draw_texts(calibrate, texts + held_out, seed)
     if len(drawn) < 2:
         raise InputError(f"{calibrate}: {len(drawn)} documents; give two or more, to calibrate and to measure")
     held_back = min(held_out, len(drawn) // 2)
-    quantize_folder(encoder, drawn[held_back:], out)
-    losses = measure_loss(encoder, out, drawn[:held_back], beir or [], split)
+    losses = _quantize(encoder, drawn[held_back:], drawn[:held_back], out, beir or [], split)
     report = QuantizationReport(encoder, str(out), len(drawn) - held_back, losses, time.perf_counter() - started)
     if as_json:
         print_json(asdict(report))
     else:
         _show(report)
+
+
+def _quantize(
+    encoder: str, calibration: Sequence[str], held_out: Sequence[str], out: Path, beir: Sequence[Path], split: str
+) -> tuple[QuantizationLoss | RerankerLoss, ...]:
+    from indexer.evaluation.quantize import measure_loss, measure_reranker_loss, quantize_folder, quantize_reranker
+    from retrieval.encoder.checkpoint.cross_encoder_folder import is_cross_encoder
+    from retrieval.encoder.checkpoint.hub import locate, locate_reranker
+    from retrieval.encoder.checkpoint.presets import PresetKind, parse_preset
+
+    preset = parse_preset(encoder)
+    is_reranker = preset is not None and preset.preset.kind is PresetKind.RERANKER
+    folder = locate_reranker(encoder) if is_reranker else locate(encoder)
+    if not is_cross_encoder(folder):
+        quantize_folder(encoder, calibration, out)
+        return measure_loss(encoder, out, held_out, beir, split)
+    if beir:
+        raise InputError("--beir measures encoders; evaluate COLLECTION:hybrid,rerank=FOLDER measures a cross-encoder")
+    quantize_reranker(folder, calibration, out)
+    return (measure_reranker_loss(folder, out, held_out),)
 
 
 def _show(report: QuantizationReport) -> None:
@@ -76,8 +99,4 @@ def _show(report: QuantizationReport) -> None:
         f"({report.seconds:.0f} s)",
     )
     for loss in report.losses:
-        ranking = f"; nDCG@10 {loss.ndcg_f32:.4f} → {loss.ndcg_int8:.4f}" if loss.ndcg_f32 is not None else ""
-        console.print(
-            f"  {loss.name}: cosine to float32 mean {loss.cosine_mean:.4f}, worst {loss.cosine_min:.4f} "
-            f"over {loss.texts} texts{ranking}",
-        )
+        console.print(f"  {loss.summary}")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.readers import open_documents
+from retrieval.encoder.cross_encoder import load_cross_encoder
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, EncoderError
@@ -19,6 +20,7 @@ from retrieval.metrics.tasks import EvaluationTask, read_beir
 from retrieval.types import Vectors
 
 DEPTH = 100  # documents ranked for each query
+QUERY_WORDS = 12  # of a text, to calibrate a cross-encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,28 @@ class QuantizationLoss:
     cosine_min: float
     ndcg_f32: float | None = None
     ndcg_int8: float | None = None
+
+    @property
+    def summary(self) -> str:
+        """The loss as a line of text."""
+        ranking = f"; nDCG@10 {self.ndcg_f32:.4f} → {self.ndcg_int8:.4f}" if self.ndcg_f32 is not None else ""
+        cosines = f"cosine to float32 mean {self.cosine_mean:.4f}, worst {self.cosine_min:.4f}"
+        return f"{self.name}: {cosines} over {self.texts} texts{ranking}"
+
+
+@dataclass(frozen=True, slots=True)
+class RerankerLoss:
+    """The loss of an int8 cross-encoder against float32, over pairs."""
+
+    pairs: int
+    correlation: float  # of the scores
+    mean_difference: float  # of the scores, as a share of their deviation
+
+    @property
+    def summary(self) -> str:
+        """The loss as a line of text."""
+        differences = f"mean difference {self.mean_difference:.3f} deviations"
+        return f"held-out pairs: correlation with float32 {self.correlation:.4f}, {differences} over {self.pairs} pairs"
 
 
 def draw_texts(source: Path, count: int, seed: int) -> list[str]:
@@ -71,6 +95,39 @@ def quantize_folder(encoder: str, texts: Sequence[str], out: Path) -> None:
         )
     graph = load_graph(folder, compute_fingerprint(folder, encoder), ov.Core())
     write_quantized(folder, quantize(folder, graph, texts), out)
+
+
+def quantize_reranker(reranker: Path, texts: Sequence[str], out: Path) -> None:
+    """Write the cross-encoder in int8 to the new folder `out`."""
+    import openvino as ov
+
+    from retrieval.encoder.checkpoint.cross_encoder_folder import open_cross_encoder
+    from retrieval.encoder.checkpoint.fingerprint import compute_fingerprint
+    from retrieval.encoder.runtime.conversion import load_pair_graph
+    from retrieval.encoder.runtime.quantization import quantize_cross_encoder, refuse_existing, write_quantized
+
+    refuse_existing(out)
+    folder = open_cross_encoder(reranker)
+    if folder is None:
+        raise EncoderError(f"{reranker} runs through transformers only, without int8; use it in f32")
+    graph = load_pair_graph(folder, compute_fingerprint(folder, str(reranker)), ov.Core())
+    write_quantized(folder, quantize_cross_encoder(folder, graph, pairs_of(texts)), out)
+
+
+def pairs_of(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair the first words of each text with that text and with the next one."""
+    queries = [" ".join(text.split()[:QUERY_WORDS]) for text in texts]
+    return [pair for i, query in enumerate(queries) for pair in ((query, texts[i]), (query, texts[i - 1]))]
+
+
+def measure_reranker_loss(reranker: Path, out: Path, held_out: Sequence[str]) -> RerankerLoss:
+    """Measure the loss on pairs of held-out texts."""
+    f32 = load_cross_encoder(reranker, runtime="openvino", precision="f32")
+    int8 = load_cross_encoder(out, precision="int8")
+    pairs = pairs_of(held_out)
+    exact, rounded = (np.array([each.score(query, [text])[0] for query, text in pairs]) for each in (f32, int8))
+    correlation = float(np.corrcoef(exact, rounded)[0, 1])
+    return RerankerLoss(len(pairs), correlation, float(np.abs(exact - rounded).mean() / exact.std()))
 
 
 def measure_loss(

@@ -53,6 +53,15 @@ def open_cross_encoder(path: Path) -> EncoderFolder | None:
         ) from error
 
 
+def is_cross_encoder(path: Path) -> bool:
+    """Check whether a folder describes a model that scores pairs or gives labels."""
+    if read_json(path / "config_sentence_transformers.json").get("model_type") == "CrossEncoder":
+        return True
+    named = read_json(path / "config.json").get("architectures") or ()
+    whole = (path / "modules.json").exists()  # an encoder may have been trained from such a model
+    return not whole and any(str(name).endswith("ForSequenceClassification") for name in named)
+
+
 def check_labels(path: Path, labels: int) -> None:
     """Raise UnsupportedCheckpoint unless the model gives one score for a pair."""
     if labels != 1:

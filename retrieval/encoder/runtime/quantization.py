@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.encoder.checkpoint.model_folder import INT8_FOLDER, EncoderFolder
+from retrieval.encoder.checkpoint.pair_tokenizer import PairTokenizer
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 from retrieval.encoder.runtime.conversion import MIXED, SCORES, save_graph
 from retrieval.encoder.runtime.token_batches import TokenBatch
@@ -30,11 +31,20 @@ FLOAT_OPERATIONS = [f".*/{SCORES}", f".*/{MIXED}"]
 
 def quantize(folder: EncoderFolder, graph: ov.Model, texts: Sequence[str]) -> ov.Model:
     """Quantise the graph to int8; the activations of `texts` set the ranges."""
+    return _quantize(graph, _samples(folder, texts))
+
+
+def quantize_cross_encoder(folder: EncoderFolder, graph: ov.Model, pairs: Sequence[tuple[str, str]]) -> ov.Model:
+    """Quantise the graph of a cross-encoder; pairs of query and text set the ranges."""
+    return _quantize(graph, _pair_samples(folder, pairs))
+
+
+def _quantize(graph: ov.Model, inputs: Iterator[list[Any]]) -> ov.Model:
     try:
         import nncf
     except ImportError as error:
         raise MissingExtra("quantize", "attendex quantize") from error
-    samples = list(_samples(folder, texts))
+    samples = list(inputs)
     if not samples:
         raise InputError("no text to calibrate with: the documents hold no words; give a source with text")
     logging.getLogger("nncf").setLevel(logging.WARNING)
@@ -54,6 +64,13 @@ def _samples(folder: EncoderFolder, texts: Sequence[str]) -> Iterator[list[Any]]
     for ids in TextTokenizer(folder).ids([folder.passage_prompt + text for text in texts]):
         if ids:
             yield TokenBatch.of([ids]).rows(len(ids)).inputs()
+
+
+def _pair_samples(folder: EncoderFolder, pairs: Sequence[tuple[str, str]]) -> Iterator[list[Any]]:
+    tokenizer = PairTokenizer(folder)
+    for query, text in pairs:
+        [pair] = tokenizer.pairs(query, [text])
+        yield TokenBatch.of([pair.ids], types=[pair.types]).rows(len(pair.ids)).inputs()
 
 
 def refuse_existing(out: Path) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from indexer.evaluation.quantize import draw_texts
+from retrieval.encoder.cross_encoder import CrossEncoder, load_cross_encoder
 from service.cli import app
+from tests.retrieval.encoder.cross_encoders import save_cross_encoder
 
 
 def corpus(path: Path, count: int) -> Path:
@@ -49,3 +52,23 @@ def test_int8_keeps_the_ranking(shared_data: Path, tmp_path: Path) -> None:
     plain, judged = json.loads(done.stdout)["losses"]
     assert plain["cosine_mean"] > 0.99
     assert abs(judged["ndcg_f32"] - judged["ndcg_int8"]) <= 0.005
+
+
+def test_an_int8_cross_encoder_scores_as_its_floats_do(tmp_path: Path) -> None:
+    source, out = corpus(tmp_path / "some.jsonl", 40), tmp_path / "int8"
+    model = save_cross_encoder(tmp_path / "model")
+    done = CliRunner().invoke(
+        app, ["quantize", str(model), "--calibrate", str(source), "--out", str(out), "--held-out", "10", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    [loss] = json.loads(done.stdout)["losses"]
+    assert loss["pairs"] == 20
+    assert loss["correlation"] > 0.9
+    made = load_cross_encoder(out)  # in int8 by default
+    assert isinstance(made, CrossEncoder)
+    assert made.runtime.precision == "int8"
+    np.testing.assert_allclose(
+        load_cross_encoder(out, precision="f32").score("cats", ["heat"]),
+        load_cross_encoder(model, precision="f32").score("cats", ["heat"]),
+        atol=1e-5,
+    )
