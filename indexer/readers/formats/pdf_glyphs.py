@@ -19,7 +19,8 @@ SAMPLE_CHARACTERS = 96  # of a page, to see whether its fonts tell the character
 MAX_UNMAPPED = 0.3  # of the characters of a page whose text is used as it is
 UNKNOWN = "\ufffd"
 PRIVATE_USE = range(0xE000, 0xF900)
-SPACED_LETTERS = re.compile(r"(?<!\S)(?:[^\W\d_] +){5,}[^\W\d_](?!\S)")
+MIN_SPACED_LETTERS = 6
+SPACED_LETTERS = re.compile(rf"(?<!\S)(?:[^\W\d_] +){{{MIN_SPACED_LETTERS - 1},}}[^\W\d_](?!\S)")
 MIN_SPACED = 0.1  # usual gap between spaced letters, in heights of a line
 WORD_GAP = 1.8  # usual gaps between the letters of a line
 
@@ -101,7 +102,10 @@ class _PlacedCharacter:
 
 def join_spaced_letters(text: str, layer: Any) -> str:
     """Return the text of a page with its letter-spaced lines set as words."""
-    if is_spaced_out(text.split()):  # pdfium ends a line at a wide gap
+    words = text.split()
+    if list(map(len, words)).count(1) < MIN_SPACED_LETTERS:
+        return text
+    if is_spaced_out(words):  # pdfium ends a line at a wide gap
         return "\n".join(map(_line_text, _placed_lines(layer, by_place=True)))
     if not SPACED_LETTERS.search(text):
         return text

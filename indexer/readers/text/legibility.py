@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 
 from indexer.readers.text.language import language_of
 
-SAMPLE_CHARACTERS = 4_000
+SAMPLE_CHARACTERS = 2_000
 GLYPH_CODE = re.compile(r"\(cid:\d{1,6}\)|/g\d{1,5}\b")  # some programs write glyphs without a character like this
 NO_SIGN = re.compile("[\ufffd\u25a1\ue000-\uf8ff\x00-\x08\x0e-\x1f\x7f-\x9f\U000f0000-\U0010fffd]")
+PRINTABLE_NO_SIGNS = "\ufffd\u25a1\x1c\x1d\x1e\x1f"  # the last four are white space to Python
 VISIBLE = re.compile(r"\S")
 MIN_VISIBLE = 12
 MAX_NO_SIGNS = 0.2  # of the visible characters
@@ -63,10 +63,10 @@ def problem_of(text: str) -> str:
     codes = 0
     if "(cid:" in sample or "/g" in sample:
         sample, codes = GLYPH_CODE.subn("\ufffd", sample)
-    visible = len("".join(sample.split()))
-    if visible < MIN_VISIBLE:
+    visible = "".join(sample.split())
+    if len(visible) < MIN_VISIBLE:
         return ""
-    if NO_SIGN.search(sample) and len(NO_SIGN.findall(sample)) > MAX_NO_SIGNS * visible:
+    if _may_have_no_signs(sample, visible) and len(NO_SIGN.findall(sample)) > MAX_NO_SIGNS * len(visible):
         return "codes of glyphs instead of characters" if codes else "signs that are no characters"
     words = WORD.findall(sample)
     if is_spaced_out(words):
@@ -74,6 +74,11 @@ def problem_of(text: str) -> str:
     if _has_wrong_letters(sample, {word for word in words if len(word) > 2}) or _has_rare_han(sample):
         return "letters that make no words"
     return ""
+
+
+def _may_have_no_signs(text: str, visible: str) -> bool:
+    """Check fast for characters of NO_SIGN; it may find others."""
+    return not visible.isprintable() or any(sign in text for sign in PRINTABLE_NO_SIGNS)
 
 
 def known_text(text: str) -> str:
@@ -85,13 +90,17 @@ def known_text(text: str) -> str:
 
 def is_spaced_out(words: list[str]) -> bool:
     """Check whether most of the words are single letters of an alphabet."""
-    single = sum(len(word) == 1 and not WIDE.match(word) for word in words)
-    return len(words) >= MIN_WORDS and single > MAX_SINGLE_LETTERS * len(words)
+    limit = MAX_SINGLE_LETTERS * len(words)
+    if len(words) < MIN_WORDS or list(map(len, words)).count(1) <= limit:
+        return False
+    return sum(len(word) == 1 and not WIDE.match(word) for word in words) > limit
 
 
 def join_spaced_wide(text: str) -> str:
     """Join Chinese and Japanese characters that spaces set apart, line by line."""
-    return "\n".join(map(_joined_wide, text.split("\n"))) if SPACED_WIDE.search(text) else text
+    if text.isascii() or not SPACED_WIDE.search(text):
+        return text
+    return "\n".join(map(_joined_wide, text.split("\n")))
 
 
 def _joined_wide(line: str) -> str:
@@ -105,10 +114,9 @@ def _has_wrong_letters(text: str, words: set[str]) -> bool:
     if len(words) >= MIN_WORDS and sum(map(_has_inner_capital, words)) > MAX_INNER_CAPITALS * len(words):
         return True
     letters = unicodedata.normalize("NFD", "".join(words).lower())
-    counts = Counter(letters)
-    total = sum(count for letter, count in counts.items() if letter.isalpha())
+    total = len(letters) if letters.isascii() else sum(map(str.isalpha, letters))
     for frequencies in FREQUENCIES:
-        own = [counts[letter] for letter in frequencies]
+        own = [letters.count(letter) for letter in frequencies]
         if sum(own) >= max(MIN_LETTERS, MIN_SCRIPT_SHARE * total):
             least = MIN_LONG_CORRELATION if sum(own) >= MANY_LETTERS else MIN_CORRELATION
             return _correlation(own, frequencies.values()) < least and not language_of(text)
@@ -132,7 +140,7 @@ def _correlation(first: Iterable[float], second: Iterable[float]) -> float:
 
 def _has_rare_han(text: str) -> bool:
     """Check for many Han characters beyond the common ones of China, Taiwan and Japan."""
-    found = HAN.findall(text)
+    found = () if text.isascii() else HAN.findall(text)
     return len(found) >= MIN_HAN and sum(map(_is_common, found)) < MIN_COMMON_HAN * len(found)
 
 

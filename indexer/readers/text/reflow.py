@@ -62,7 +62,10 @@ def _is_edge(line: str, repeated: set[str]) -> bool:
 
 def vocabulary(pages: Sequence[str]) -> Counter[str]:
     """Count the unsplit words of the text, in lower case."""
-    return Counter(word for page in pages for word in WORD.findall(page.casefold()))
+    counts: Counter[str] = Counter()
+    for page in pages:
+        counts.update(WORD.findall(page.casefold()))
+    return counts
 
 
 def join_words(text: str, words: Counter[str]) -> str:
