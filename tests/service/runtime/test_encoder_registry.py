@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import service.runtime.encoder_registry
-from retrieval.errors import EncoderError
+from retrieval.errors import EncoderError, NotFound
 from service.runtime.encoder_registry import CachingEncoder, EncoderRegistry
 from tests.service.conftest import eventually
 
@@ -95,3 +95,14 @@ def test_only_the_last_queries_are_kept(plain: CachingEncoder) -> None:
         remembering.encode_queries([text])
     assert list(remembering._vectors) == [hashlib.sha256(text.encode()).digest() for text in ("one", "three" * 10_000)]
     assert remembering.encode_queries(["a", "b", "c", "d"]).shape == (4, 384)
+
+
+def test_a_preset_is_asked_for_with_and_without_its_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ATTENDEX_CACHE", str(tmp_path))
+    (tmp_path / "presets" / "english@hub").mkdir(parents=True)
+    encoders = EncoderRegistry("auto", "auto", preferred="english")
+    assert encoders.names() == ["english@hub"]
+    assert [encoders.resolve(name) for name in ("english", "english@hub", "default")] == ["english@hub"] * 3
+    with pytest.raises(NotFound, match="no model 'multilingual' here"):
+        encoders.resolve("multilingual")
+    assert EncoderRegistry("auto", "auto", preferred="english-small").names() == ["all-MiniLM-L6-v2"]
