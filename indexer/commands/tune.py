@@ -14,6 +14,7 @@ from retrieval.commands.options import DATA, CollectionArgument, Seed, TaskOptio
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
+    from retrieval.metrics.tasks import EvaluationTask
     from retrieval.metrics.tuning import TuningResult
 
 
@@ -31,6 +32,10 @@ def tune(
     collection: CollectionArgument,
     task: TrainingTaskOptions,
     measure: Annotated[str, typer.Option(help="Measure to improve.")] = "nDCG@10",
+    rerank: Annotated[
+        str,
+        typer.Option(help="Preset or folder of a cross-encoder: decide whether it helps.", show_default=False),
+    ] = "",
     dry_run: Annotated[bool, typer.Option(help="Report only; change nothing.")] = False,
     seed: Seed = 0,
     as_json: JsonOption = False,
@@ -46,6 +51,8 @@ def tune(
       attendex tune papers --queries queries.jsonl --qrels train.tsv
 
       attendex tune scifact --beir data/scifact --split train
+
+      attendex tune scifact --beir data/scifact --split train --rerank reranker-english
     """
     from indexer.evaluation.tuning import tune_collection, write_tuned
     from retrieval.metrics.tasks import read_task
@@ -54,10 +61,33 @@ def tune(
     with progress_bar("settings measured", 0) as watch:
         tuned = tune_collection(collection, judged, measure, seed=seed, watch=watch)
     generation = write_tuned(collection, tuned) if tuned.accepted and not dry_run else None
+    reranked = _tuned_reranker(collection, judged, measure, rerank, seed) if rerank else None
     if as_json:
-        print_json(_json(tuned, measure, generation))
+        print_json(_json(tuned, measure, generation) | ({"rerank": _json(reranked, measure, None)} if reranked else {}))
+        return
+    _show(tuned, measure, generation, dry_run)
+    if reranked:
+        _show_reranker(reranked, rerank)
+
+
+def _tuned_reranker(collection: Path, judged: EvaluationTask, measure: str, rerank: str, seed: int) -> TuningResult:
+    from indexer.evaluation.rerank_tuning import tune_reranker
+
+    with progress_bar("settings of the reranker measured", 0) as watch:
+        return tune_reranker(collection, judged, measure, rerank, seed=seed, watch=watch)
+
+
+def _show_reranker(tuned: TuningResult, rerank: str) -> None:
+    from retrieval.metrics.comparison import format_difference, format_interval, format_p
+
+    console = stdout()
+    interval = f"{format_interval(tuned.low, tuned.high)}, {format_p(tuned.p)}"
+    console.print(f"reranker: held-out gain {format_difference(tuned.gain)} {interval}")
+    if tuned.accepted:
+        options = f"--rerank-depth {tuned.chosen['depth']} --rerank-weight {tuned.chosen['rerank_weight']}"
+        console.print(f"the reranker helps: search with --rerank {rerank} {options}", style="bold")
     else:
-        _show(tuned, measure, generation, dry_run)
+        console.print("leave the reranker out: no gain is shown", style="bold")
 
 
 def _json(tuned: TuningResult, measure: str, generation: int | None) -> dict[str, Any]:
