@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+WORKERS ?= auto
 PAGE_LINT := tests/page-lint
 
 .PHONY: help install dev demo demo-zh check lint-page test test-slow clean
@@ -47,8 +48,8 @@ $(PAGE_LINT)/node_modules/.package-lock.json: $(PAGE_LINT)/package-lock.json
 	npm --prefix $(PAGE_LINT) ci --ignore-scripts --silent
 	@touch $@
 
-test: dev  ## the tests, without the slow part; PYTEST_ARGS are passed on
-	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+test: dev  ## the tests, without the slow part, on all cores (WORKERS); PYTEST_ARGS are passed on
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-slow: dev  ## crash storms, power cuts, fuzzing, soak
 	$(BIN)/pytest -m slow

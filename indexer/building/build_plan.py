@@ -38,7 +38,7 @@ LEXICAL_SHARE = 0.45  # size of the lexical index, relative to the text
 class BuildPlan:
     """The estimated cost of a build.
 
-    `structure` names the ANN index; it is empty for exact search.  All counts but `sampled_documents` are estimates.
+    `ann_index` names it; it is empty for exact search.  All counts but `sampled_documents` are estimates.
     """
 
     sampled_documents: int
@@ -48,7 +48,7 @@ class BuildPlan:
     seconds: float
     disk_bytes: int
     peak_memory_bytes: int
-    structure: str
+    ann_index: str  # a FAISS factory string
 
 
 def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSettings) -> BuildPlan:
@@ -64,8 +64,8 @@ def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSetting
     size = estimate_sources(sources, settings.read)
     documents = max(size.documents if size else 0, len(sample))
     passages = round(documents * len(texts) / len(sample))
-    structure = choose_ann_index(passages, encoder.dimension, settings.vectors)
-    structure_bytes = structure.bytes_per_vector * passages if structure else 0.0
+    ann_index = choose_ann_index(passages, encoder.dimension, settings.vectors)
+    index_bytes = ann_index.bytes_per_vector * passages if ann_index else 0.0
     text_bytes = documents * sum(len(f"{document.title}{document.text}".encode()) for document in sample) / len(sample)
     vector_bytes = passages * encoder.dimension * np.dtype(settings.vectors.dtype).itemsize
     return BuildPlan(
@@ -74,9 +74,9 @@ def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSetting
         passages=passages,
         passages_per_second=speed,
         seconds=passages / speed,
-        disk_bytes=round(text_bytes * (1 + LEXICAL_SHARE) + vector_bytes + structure_bytes),
-        peak_memory_bytes=round(BASE_MEMORY_BYTES + passages * PASSAGE_MEMORY_BYTES + structure_bytes),
-        structure=structure.factory if structure else "",
+        disk_bytes=round(text_bytes * (1 + LEXICAL_SHARE) + vector_bytes + index_bytes),
+        peak_memory_bytes=round(BASE_MEMORY_BYTES + passages * PASSAGE_MEMORY_BYTES + index_bytes),
+        ann_index=ann_index.factory if ann_index else "",
     )
 
 

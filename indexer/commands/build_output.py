@@ -63,7 +63,7 @@ def show_plan(plan: BuildPlan) -> None:
         "time": f"about {minutes} min {seconds:02d} s, at {plan.passages_per_second:,.0f} passages a second",
         "disk": f"about {decimal(plan.disk_bytes)}",
         "peak memory": f"about {decimal(plan.peak_memory_bytes)}",
-        "vectors": plan.structure or "searched exactly",
+        "vectors": plan.ann_index or "searched exactly",
     }
     table = Table(show_header=False, box=None)
     table.add_column(style="dim")

@@ -134,7 +134,7 @@ class ReadingOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class StructureOptions:
+class IndexOptions:
     """The lexical index and the vector index."""
 
     language: Annotated[str, _option(SEARCH, "Snowball stemmer for the terms, or none.")] = "english"
@@ -175,7 +175,7 @@ def index(
     encoder: EncoderOptions,
     passages: PassageOptions,
     reading: ReadingOptions,
-    structures: StructureOptions,
+    indexes: IndexOptions,
 ) -> None:
     """Index documents into a collection and commit them as one generation.
 
@@ -203,12 +203,12 @@ def index(
         settings = BuildSettings(
             **asdict(encoder),
             chunking=passages.settings(),
-            lexical=structures.lexical(),
+            lexical=indexes.lexical(),
             schema=types,
             read=reading.read_options(types),
             skip_bad=run.skip_bad,
             sync=run.sync,
-            vectors=structures.vectors(),
+            vectors=indexes.vectors(),
         )
         if run.plan:
             _plan(sources, into, settings, as_json=run.as_json)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.verify import verify
-from indexer.writing import prepare_commit as structures
+from indexer.writing import prepare_commit
 from indexer.writing.pending_segments import PendingSegments, open_base_segments
 from indexer.writing.prepare_commit import GenerationTarget, merge_pending, segment_records
 from indexer.writing.segment_merge import MergePolicy
@@ -56,7 +56,7 @@ def is_exact(path: Path) -> bool:
         return reader.vectors.is_exact
 
 
-def test_a_large_segment_has_a_structure_through_commits_deletions_and_merges(graphs: Bench) -> None:
+def test_a_large_segment_has_an_ann_index_through_commits_deletions_and_merges(graphs: Bench) -> None:
     documents = [graphs.document(f"d{number:04}") for number in range(DOCUMENTS)]
     graphs.add(*documents)
     segment = read_manifest(graphs.path).segments[0]
@@ -155,7 +155,7 @@ def test_an_interrupted_build_of_a_structure_leaves_the_old_generation(
     graphs: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graphs.add(graphs.document("first"))
-    monkeypatch.setattr(structures, "record_file", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(prepare_commit, "record_file", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     documents = [graphs.document(f"d{number:04}") for number in range(DOCUMENTS)]
     with pytest.raises(KeyboardInterrupt):
         graphs.add(*documents)

@@ -15,7 +15,7 @@ import pytest
 from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.rollback import roll_back
 from indexer.maintenance.verify import verify
-from indexer.writing import prepare_commit as structures
+from indexer.writing import prepare_commit
 from indexer.writing.pending_generation import SegmentLimits
 from indexer.writing.writer import Writer
 from retrieval.errors import (
@@ -226,7 +226,7 @@ def test_deleting_and_merging_leave_an_interrupted_build_alone(bench: Any) -> No
     assert live_texts(bench) == {"b": "text of b", "z": "text of z"}
 
 
-def test_an_interrupted_structure_is_gone_on_with(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_ann_index_is_gone_on_with(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(bench.settings, vectors=VectorSettings(structure="HNSW8,SQ8", recall=0.8))
     bench = replace(bench, settings=settings)
     documents = [bench.document(f"d{n}", f"short {n}") for n in range(1100)]
@@ -238,11 +238,11 @@ def test_an_interrupted_structure_is_gone_on_with(bench: Any, monkeypatch: pytes
         path.with_name(path.name + ".partial").write_bytes(b"what was done so far")
         raise KeyboardInterrupt
 
-    build = structures.build_faiss_index
-    monkeypatch.setattr(structures, "build_faiss_index", interrupted)
+    build = prepare_commit.build_faiss_index
+    monkeypatch.setattr(prepare_commit, "build_faiss_index", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench.add(*documents)
-    monkeypatch.setattr(structures, "build_faiss_index", build)
+    monkeypatch.setattr(prepare_commit, "build_faiss_index", build)
     with bench.writer() as writer:
         assert all(writer.unchanged(documents))
         assert built[0].with_name(built[0].name + ".partial").exists()
