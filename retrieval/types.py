@@ -156,6 +156,27 @@ class Syntax(StrEnum):
     OPERATORS = "operators"  # "phrases in quotes" and -excluded words, in lexical and hybrid mode
 
 
+class Matching(StrEnum):
+    """The documents that facets, totals and sorting count."""
+
+    RELEVANT = "relevant"  # those that score well enough beside the best; see search/match_set.py
+    ALL = "all"  # all that match in any way: in dense and hybrid mode, all that the filter allows
+
+
+class TotalRelation(StrEnum):
+    """Whether a total is exact."""
+
+    EXACT = "exact"
+    AT_LEAST = "at_least"
+
+
+class Confidence(StrEnum):
+    """Whether the best document is close to the query."""
+
+    NORMAL = "normal"
+    LOW = "low"
+
+
 @dataclass(frozen=True, slots=True)
 class RerankOptions:
     """How a search reranks its first documents.
@@ -189,6 +210,8 @@ class SearchRequest:
     rrf_k: int = 60
     facets: tuple[str, ...] = ()
     sort: str = ""
+    matching: Matching = Matching.RELEVANT
+    count: bool = False  # count all matches, also beyond the page
     min_score: float | None = None
     passages_per_document: int = 3
     fields: tuple[str, ...] | None = None  # metadata fields of the hits; None: all
@@ -337,6 +360,14 @@ class FacetCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Total:
+    """The number of documents in the match set."""
+
+    value: int
+    relation: TotalRelation
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """The answer to a search, from one generation; `weight` is the dense share.
 
@@ -349,6 +380,8 @@ class SearchResult:
     mode: Mode
     hits: tuple[Hit, ...]
     timings_ms: Timings
+    total: Total = Total(0, TotalRelation.AT_LEAST)
+    confidence: Confidence = Confidence.NORMAL
     facets: Mapping[str, tuple[FacetCount, ...]] = field(default_factory=dict)
     weight: float | None = None
     weight_reason: str = ""

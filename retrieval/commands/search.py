@@ -12,7 +12,7 @@ import typer
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import RERANK_DEPTH, RERANK_WEIGHT
-from retrieval.types import RerankOptions, SearchRequest, Syntax
+from retrieval.types import Confidence, Matching, RerankOptions, SearchRequest, Syntax, TotalRelation
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 from retrieval.util.visible_text import visible
 
@@ -56,6 +56,10 @@ class RankingOptions:
         float | None, typer.Option(help=f"{_parameter_help('feedback')}; 0 for none; default: chosen.")
     ] = None
     rrf_k: Annotated[int, typer.Option(help=f"{_parameter_help('rrf_k')}.")] = int(PARAMETERS["rrf_k"].default)
+    matching: Annotated[str, typer.Option(help="Documents that facets, totals and sorting count: relevant or all.")] = (
+        Matching.RELEVANT.value
+    )
+    count: Annotated[bool, typer.Option("--count", help="Count all matches, also beyond those returned.")] = False
     sort: Annotated[str, typer.Option(help="Field to order by, -FIELD for descending; default: the score.")] = ""
     min_score: Annotated[float | None, typer.Option(help="Leave out documents that score less.")] = None
     exact: Annotated[bool, typer.Option("--exact", help="Compare the query with every vector.")] = False
@@ -153,6 +157,8 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         rrf_k=ranking.rrf_k,
         facets=tuple(answer.facet or ()),
         sort=ranking.sort,
+        matching=ranking.matching,  # type: ignore[arg-type]  # the searcher checks the name
+        count=ranking.count,
         min_score=ranking.min_score,
         fields=tuple(answer.field) if answer.field else None,
         highlight=answer.highlight,
@@ -173,8 +179,12 @@ def _show(result: SearchResult) -> None:
     for field, counts in result.facets.items():
         console.print(field, style="bold", end="  ")
         console.print(", ".join(f"{each.value} {each.count}" for each in counts[:SHOWN_VALUES]) or "no values")
+    if result.confidence is Confidence.LOW:
+        console.print("nothing close: the best document is far from the query", style="dim")
     weight = f", weight {result.weight:g} ({result.weight_reason})" if result.weight_reason else ""
-    console.print(f"{len(result.hits)} hits in {result.timings_ms.total:.1f} ms, {result.mode}{weight}", style="dim")
+    more = " or more" if result.total.relation is TotalRelation.AT_LEAST else ""
+    found = f"{len(result.hits)} hits, {result.total.value:,}{more} relevant"
+    console.print(f"{found}, in {result.timings_ms.total:.1f} ms, {result.mode}{weight}", style="dim")
 
 
 def _snippet(hit: Hit) -> Text:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from retrieval.errors import BadQuery
 from retrieval.search.fusion_methods import FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import MAX_RERANK_DEPTH
-from retrieval.types import Mode, RerankOptions, SearchRequest, Syntax
+from retrieval.types import Matching, Mode, RerankOptions, SearchRequest, Syntax
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -33,9 +33,10 @@ def checked(request: SearchRequest) -> SearchRequest:
         raise BadQuery(f"min_score is {request.min_score}; give a finite number")
     mode = None if request.mode is None else _named("mode", request.mode, Mode)
     syntax = _named("syntax", request.syntax, Syntax)
-    if query == request.query and mode is request.mode and syntax is request.syntax:
-        return request  # a checked request comes back as it is
-    return replace(request, query=query, mode=mode, syntax=syntax)
+    matching = _named("matching", request.matching, Matching)
+    typed = replace(request, query=query, mode=mode, syntax=syntax, matching=matching)
+    same = (mode is request.mode, syntax is request.syntax, matching is request.matching, query == request.query)
+    return request if all(same) else typed  # a checked request comes back as it is
 
 
 def _check_query(query: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sys import getsizeof
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from retrieval.search.explain.hit_explanation import HitExplainer
 from retrieval.search.feedback import with_feedback_parts
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import fetch_hits
+from retrieval.search.match_set import confidence, matches_from, relevance_cut, total_of_page
 from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, query_text, text_to_encode
 from retrieval.search.ranking import DocumentRanking, matching_documents, rank_by_field, rank_by_score
 from retrieval.search.readability import Readability
@@ -35,8 +37,23 @@ from retrieval.search.rerank import DocumentReranker
 from retrieval.search.rerank_limits import depth_of
 from retrieval.search.rerankers import RerankerFolders, Rerankers
 from retrieval.search.retrievers import RETRIEVERS, RetrieverType
-from retrieval.types import Document, Explanation, FacetCount, Hit, Mode, SearchRequest, SearchResult, Syntax, Timings
+from retrieval.types import (
+    Bitmap,
+    Document,
+    Explanation,
+    FacetCount,
+    Hit,
+    Mode,
+    SearchRequest,
+    SearchResult,
+    Syntax,
+    Timings,
+    Total,
+    TotalRelation,
+)
 from retrieval.util.work_budget import checkpoint, spend_answer_bytes
+
+Facets: TypeAlias = dict[str, tuple[FacetCount, ...]]  # by field
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +122,7 @@ class Searcher:
         started = time.perf_counter()
         plan = make_plan(request, self.reader, self._readability, self._retrievers)
         ranker, feedback = open_ranker(plan, self.reader, vector)
-        ranked = self._ranked(ranker, request)
-        facets = self._facets(ranker, request)
+        ranked, total, facets = self._matched(plan, ranker)
         retrieve_ms = _ms_since(started)
         reranking = self._reranker.rerank(request, plan.text, ranked, ranker, rerank_ms)
         fetch_started = time.perf_counter()
@@ -127,6 +143,8 @@ class Searcher:
             mode=plan.mode,
             hits=hits,
             timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, total_ms, rerank_used_ms if request.rerank else 0.0),
+            total=total,
+            confidence=confidence(plan, self.reader, vector, ranked),
             facets=facets,
             weight=plan.weight.value if plan.weight else None,
             weight_reason=plan.weight.reason if plan.weight else "",
@@ -162,16 +180,24 @@ class Searcher:
         """Return the self-attention over the query or the document's best passage."""
         return self._explainer.attention(query, document_id, layer, of_query=of_query)
 
-    def _ranked(self, ranker: PassageRanker, request: SearchRequest) -> DocumentRanking:
+    def _matched(self, plan: Plan, ranker: PassageRanker) -> tuple[DocumentRanking, Total, Facets]:
+        """Rank the documents; count the match set and the values of its facets."""
+        request, reader = plan.request, self.reader
         depth = max(request.offset + request.k, depth_of(request.rerank))
+        if not (request.sort or request.facets or request.count):
+            ranked = rank_by_score(ranker, reader, depth, request.min_score)
+            best = float(ranked.scores[0]) if len(ranked.scores) else 0.0
+            return ranked, total_of_page(ranked, depth, relevance_cut(plan, reader, best)), {}
+        lowest = matches_from(plan, reader, ranker)
         if request.sort:
-            return rank_by_field(ranker, self.reader, depth, request.min_score, request.sort)
-        return rank_by_score(ranker, self.reader, depth, request.min_score)
+            ranked = rank_by_field(ranker, reader, depth, lowest, request.sort)
+        else:
+            ranked = rank_by_score(ranker, reader, depth, request.min_score)
+        documents = matching_documents(ranker, reader, lowest)
+        total = Total(int(np.count_nonzero(documents)), TotalRelation.EXACT)
+        return ranked, total, self._facets(request, documents)
 
-    def _facets(self, ranker: PassageRanker, request: SearchRequest) -> dict[str, tuple[FacetCount, ...]]:
-        if not request.facets:
-            return {}
-        documents = matching_documents(ranker, self.reader, request.min_score)
+    def _facets(self, request: SearchRequest, documents: Bitmap) -> Facets:
         counts = {}
         for field in dict.fromkeys(request.facets):
             checkpoint()

@@ -24,7 +24,7 @@ from service.schemas.collections import (
 from service.schemas.openai import EmbeddingsAnswer
 from service.schemas.problems import ProblemAnswer
 from service.schemas.rerank import CohereAnswer, CohereResult
-from service.schemas.search import BatchAnswer, FusionName, ModeName, SearchAnswer, SyntaxName
+from service.schemas.search import BatchAnswer, FusionName, MatchingName, ModeName, SearchAnswer, SyntaxName
 
 T = TypeVar("T")
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -69,6 +69,8 @@ class SearchOptions(TypedDict, total=False):
     feedback: float
     rrf_k: int
     facets: Sequence[str]
+    matching: MatchingName
+    count: bool
     sort: str
     min_score: float
     passages_per_document: int

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from retrieval.types import Mode, RerankOptions, SearchRequest, Syntax
+from retrieval.types import Matching, Mode, RerankOptions, SearchRequest, Syntax
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.schemas.search import (
@@ -82,6 +82,8 @@ def to_request(query: str, options: SearchBody | SearchParameters) -> SearchRequ
         rrf_k=options.rrf_k,
         facets=tuple(options.facets),
         sort=options.sort,
+        matching=Matching(options.matching),
+        count=options.count,
         min_score=options.min_score,
         passages_per_document=options.passages_per_document,
         fields=None if options.fields is None else tuple(options.fields),

@@ -90,6 +90,7 @@ class ExplanationAnswer(Answer):
 MetadataValue = str | int | float | bool | datetime | list[str]
 ModeName = Literal["dense", "lexical", "hybrid"]
 SyntaxName = Literal["plain", "operators"]
+MatchingName = Literal["relevant", "all"]
 
 
 def _not_blank(text: str) -> str:
@@ -140,6 +141,11 @@ class SearchOptionFields(BaseModel):
     feedback: float | None = _parameter("feedback", None, "; 0 for none; by default chosen for the collection.")
     rrf_k: WholeNumber = _parameter("rrf_k", PARAMETERS["rrf_k"].default, ".")
     facets: Names = Field(default_factory=list, description="Fields to count values of, over all matches.")
+    matching: MatchingName = Field(
+        default="relevant",
+        description="Documents that facets, `total` and sorting count: the relevant ones, or all with any score.",
+    )
+    count: bool = Field(default=False, description="Count all matches, also beyond the page.")
     sort: Name = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
     min_score: float | None = Field(
         default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Lowest score of a returned document."
@@ -260,6 +266,13 @@ class FacetAnswer(Answer):
     count: int
 
 
+class TotalAnswer(Answer):
+    """The number of documents in the match set."""
+
+    value: int
+    relation: Literal["exact", "at_least"]
+
+
 class SearchAnswer(Answer):
     """The hits, best first, with the mode, the timings and the facets."""
 
@@ -269,6 +282,10 @@ class SearchAnswer(Answer):
     mode: ModeName
     hits: list[HitAnswer]
     timings_ms: TimingsAnswer
+    total: TotalAnswer
+    confidence: Literal["normal", "low"] = Field(
+        default="normal", description="Low if the best document is close to the query in neither meaning nor words."
+    )
     facets: dict[str, list[FacetAnswer]] = Field(default_factory=dict)
     weight: float | None = None
     weight_reason: str = ""
@@ -311,6 +328,8 @@ class SearchAnswer(Answer):
                         }
                     ],
                     "timings_ms": {"encode": 1.6, "retrieve": 0.3, "fetch": 0.2, "total": 2.1},
+                    "total": {"value": 1, "relation": "at_least"},
+                    "confidence": "normal",
                     "facets": {},
                     "weight": None,
                     "weight_reason": "",

@@ -74,6 +74,7 @@ export class Results {
     const quoted = mode !== "dense" && !this.request.syntax && QUOTED.test(this.request.query);
     this.live.replaceChildren(
       this.summary(result),
+      result.confidence === "low" && !empty ? h("strong", { class: "warn" }, " Nothing close to the query. ") : "",
       empty && this.state.filter ? h("button", { type: "button", onclick }, "Search without the filter") : "",
       quoted ? h("button", { type: "button", onclick: this.actions.useOperators }, "Search for the exact phrase") : "",
       degraded.length ? h("strong", { class: "warn" }, " Answered by words alone: the encoder is overloaded.") : "",
@@ -86,10 +87,11 @@ export class Results {
     );
   }
 
-  summary({ hits, more }) {
+  summary({ hits, more, total }) {
     if (!hits.length) return h("strong", {}, this.state.page > 1 ? "No more hits. " : "Nothing matched. ");
-    if (!more && this.state.page === 1) return plural(hits.length, "hit");
-    return `hits ${hits[0].rank} to ${hits.at(-1).rank}`;
+    const relevant = total.relation === "exact" && total.value < hits.at(-1).rank ? `, ${total.value} relevant` : "";
+    if (!more && this.state.page === 1) return plural(hits.length, "hit") + relevant;
+    return `hits ${hits[0].rank} to ${hits.at(-1).rank}${relevant}`;
   }
 
   card(hit) {

@@ -138,6 +138,11 @@ class LexicalReader:
         terms = self._terms(query)
         return tuple(TermPart(term.text, float(term.score(rows)[0])) for term in terms)
 
+    def has_all_terms(self, query: ParsedQuery, row: int) -> bool:
+        """Check whether a row has every term of the query, and the query has terms."""
+        found = {part.term for part in self.term_parts(query, row) if part.score}
+        return bool(found) and found == set(self._count_terms(query))
+
     def telling_terms(self, query: ParsedQuery) -> frozenset[str]:
         """Return the terms of a query that are worth highlighting.
 

@@ -20,7 +20,7 @@ from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.storage.manifest import CosineBackground
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import Bitmap, Document, Hit, Mode, Ranking, Rows, Scores, SearchRequest, Syntax
+from retrieval.types import Bitmap, Document, Hit, Matching, Mode, Ranking, Rows, Scores, SearchRequest, Syntax
 
 FILTERS: dict[str, Any] = {
     "": lambda _: True,
@@ -173,7 +173,9 @@ def test_a_third_retriever_is_one_class_and_one_entry(library: Searcher, request
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize("expression", sorted(FILTERS))
 def test_facets_count_all_matches(library: Searcher, mode: Mode, expression: str) -> None:
-    request = SearchRequest("baking flowers", k=1, mode=mode, filter=expression, facets=("tags", "year"))
+    request = SearchRequest(
+        "baking flowers", k=1, mode=mode, filter=expression, facets=("tags", "year"), matching=Matching.ALL
+    )
     names = {name for _, name in brute_force(library, request)}
     fields = [document.metadata for document in live(library).values() if document.id in names]
     facets = library.search(request).facets
@@ -186,7 +188,7 @@ def test_facets_count_all_matches(library: Searcher, mode: Mode, expression: str
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize("sort", ["year", "-year", "author", "-date"])
 def test_sorting(library: Searcher, mode: Mode, sort: str) -> None:
-    request = SearchRequest("roses and oaks", k=9, mode=mode, sort=sort)
+    request = SearchRequest("roses and oaks", k=9, mode=mode, sort=sort, matching=Matching.ALL)
     scores = {name: score for score, name in brute_force(library, request)}
     name, descending = sort.removeprefix("-"), sort.startswith("-")
 
