@@ -237,7 +237,7 @@ def test_page_has_the_weight_of_the_fusion_table(small: Served) -> None:
 
 
 def test_client_has_the_options_of_a_search() -> None:
-    assert SearchOptions.__annotations__.keys() == search.SearchOptionFields.model_fields.keys()
+    assert SearchOptions.__annotations__.keys() == search.SearchBody.model_fields.keys() - {"query"}
 
 
 def test_fusion_is_that_of_the_table() -> None:
