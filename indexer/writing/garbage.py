@@ -29,7 +29,7 @@ from retrieval.index.storage.manifest import (
     read_manifest,
 )
 from retrieval.util.files import Files, lock_is_held, remove_tree
-from retrieval.util.temporaries import is_abandoned, is_temporary
+from retrieval.util.temporaries import is_abandoned, is_temporary, remove_abandoned
 
 LOCK = "lock"
 MERGE_LOCK = "merge.lock"
@@ -70,7 +70,11 @@ def collect_garbage(collection: Path, retention: Retention, files: Files) -> Non
         kept = [current, *_keep_older(collection, current, retention, files)]
     for path in orphaned_paths(collection, kept):
         full = collection / path
-        if os.path.lexists(full):  # else it was removed with its folder
+        if not os.path.lexists(full):  # it was removed with its folder
+            continue
+        if is_temporary(path.parts[0]):
+            remove_abandoned(full, files)
+        else:
             remove_tree(files, full)
 
 

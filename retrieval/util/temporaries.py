@@ -91,11 +91,20 @@ def sweep(folder: Path, target: str = "") -> list[StorageError]:
     failures = []
     for path in temporaries(folder, target):
         try:
-            if is_abandoned(path):
-                remove_tree(Files(), path)
+            remove_abandoned(path, Files())
         except StorageError as error:
             failures.append(error)
     return failures
+
+
+def remove_abandoned(path: Path, files: Files) -> None:
+    """Remove a temporary if its process is dead.
+
+    The lock is kept meanwhile: a process that has just made the temporary waits for it, and then makes another one.
+    """
+    with _unclaimed(path) as is_garbage:
+        if is_garbage:
+            remove_tree(files, path)
 
 
 def temporaries(folder: Path, target: str = "") -> list[Path]:
@@ -113,16 +122,28 @@ def is_temporary(name: str) -> bool:
 
 def is_abandoned(path: Path) -> bool:
     """Check whether the process that made a temporary is dead.  If in doubt, it lives."""
+    with _unclaimed(path) as is_garbage:
+        return is_garbage
+
+
+@contextmanager
+def _unclaimed(path: Path) -> Iterator[bool]:
+    """Yield whether no process has claimed a temporary; none can meanwhile."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return False
+        yield False
+        return
     try:
-        return try_lock(descriptor, path)
-    except StorageError:
-        return False
+        yield _can_lock(descriptor, path)
     finally:
         os.close(descriptor)
+
+
+def _can_lock(descriptor: int, path: Path) -> bool:
+    with suppress(StorageError):  # the file system has no locks
+        return try_lock(descriptor, path) and is_named(descriptor, path)
+    return False
 
 
 def _new_file(target: Path, files: Files) -> tuple[Path, NewFile]:
@@ -138,13 +159,21 @@ def _new_folder(target: Path, files: Files, *, private: bool) -> tuple[Path, int
     while True:
         path = temporary_path(target)
         files.make_directory(path)
-        with storage_errors(path):
-            if private:
-                path.chmod(0o700)
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = _open_folder(path, private=private)
+        if descriptor is None:
+            continue
         if _claim(descriptor, path):
             return path, descriptor
         os.close(descriptor)
+
+
+def _open_folder(path: Path, *, private: bool) -> int | None:
+    """Open a new folder; return None if another process has removed it."""
+    with storage_errors(path), suppress(FileNotFoundError):
+        if private:
+            path.chmod(0o700)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return None
 
 
 def _claim(descriptor: int, path: Path) -> bool:

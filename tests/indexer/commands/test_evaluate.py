@@ -172,7 +172,7 @@ def test_documents_without_a_second_sentence_give_no_item() -> None:
         (["{collection}", "--beir", "{beir}", "--split", "dev"], "splits there: test"),
         (["{collection}", "--qrels", "{beir}/qrels/test.tsv"], "needs queries"),
         (["{collection}:sideways", "--beir", "{beir}"], "sideways"),
-        (["{collection}:dense,depth=3", "--beir", "{beir}"], "there is no setting 'depth'"),
+        (["{collection}:dense,breadth=3", "--beir", "{beir}"], "there is no setting 'breadth'"),
         (["{collection}", "--beir", "{beir}", "--measures", "nDGC"], "there is no measure 'nDGC'"),
         (["{collection}", "--beir", "{beir}", "--min", "nDCG@10"], "write measure=minimum"),
         (["{collection}", "--beir", "{beir}", "--slice", "age"], "no field 'age'"),

@@ -91,7 +91,7 @@ class History:
             return
         elif isinstance(step, Merge):
             report = merge_collection(self.bench.path, fully=step.fully, policy=POLICY, retention=MANY)
-            self.states[report.generation] = now
+            self.states |= dict.fromkeys(range(max(self.states) + 1, report.generation + 1), now)  # one for each merge
         else:
             target = max(1, max(self.states) - step.steps)
             self.states[roll_back(self.bench.path, target, retention=MANY)] = self.states[target]

@@ -107,6 +107,26 @@ def test_files_are_replaced_beside_a_sweeper(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file"]
 
 
+def test_folders_are_made_beside_a_sweeper(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def sweep_on() -> None:
+        while not stop.is_set():
+            sweep(tmp_path)
+
+    thread = threading.Thread(target=sweep_on)
+    thread.start()
+    try:
+        for number in range(300):
+            with temporary_folder(tmp_path / "copy") as folder:
+                (folder / "file").write_text(str(number))
+                assert (folder / "file").read_text() == str(number)
+    finally:
+        stop.set()
+        thread.join()
+    assert names(tmp_path) == []
+
+
 def test_a_failed_replacement_leaves_the_old_file(tmp_path: Path) -> None:
     replace_atomically(tmp_path / "file", b"old")
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "file", Files()):

@@ -40,8 +40,8 @@ def test_importing_it_loads_no_heavy_library() -> None:
     program = f"import sys, service.client; print(*[name for name in {heavy} if name in sys.modules], *{own})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     switches = ["retrieval.util", "retrieval.util.cache_folder"]  # of the dependencies: set before any is imported
-    table = ["retrieval.search", "retrieval.search.fusion_methods"]
-    assert sorted(done.stdout.split()) == sorted(switches + table)
+    tables = ["retrieval.search", "retrieval.search.fusion_methods", "retrieval.search.rerank_limits"]
+    assert sorted(done.stdout.split()) == sorted(switches + tables)
 
 
 def test_searching(client: Client) -> None:
