@@ -69,7 +69,8 @@ class RequestLimits(SettingsGroup):
         default=200, description="Maximum number of documents that the searches of one request rerank."
     )
     facet_values: PositiveInt = Field(
-        default=20_000_000, description="Maximum number of values that one request counts: documents times facets."
+        default=20_000_000,
+        description="Maximum number of values that one request counts or sorts: documents times facets.",
     )
     filter_values: PositiveInt = Field(
         default=500_000_000,

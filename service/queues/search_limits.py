@@ -35,7 +35,7 @@ def check_total(requests: Sequence[SearchRequest], documents: int, limits: Reque
         ("documents to rerank", sum(depth_of(request.rerank) for request in requests), "reranked"),
         ("hits to explain", sum(map(_explained, requests)), "explained"),
         ("passages to highlight", sum(map(_highlighted, requests)), "explained"),
-        ("values to count for facets", sum(len(set(each.facets)) for each in requests) * documents, "facet_values"),
+        ("values to count or sort", sum(map(_counted, requests)) * documents, "facet_values"),
     ):
         maximum = getattr(limits, limit)
         if cost > maximum:
@@ -43,6 +43,16 @@ def check_total(requests: Sequence[SearchRequest], documents: int, limits: Reque
                 f"the request costs {cost:,} {what}, over the limit of {maximum:,} (limits.{limit}); "
                 "ask for less, or send it in parts"
             )
+
+
+def scores_all_documents(request: SearchRequest) -> bool:
+    """Check whether a search scores every document, not only the best."""
+    return bool(request.facets or request.sort or request.count)
+
+
+def _counted(request: SearchRequest) -> int:
+    """Return the number of values per document: its score, and one for each facet."""
+    return len(set(request.facets)) + scores_all_documents(request)
 
 
 def passages_to_encode(request: SearchRequest) -> int:

@@ -17,7 +17,7 @@ from retrieval.types import Mode, SearchRequest, SearchResult
 from service.config.settings import Settings
 from service.observability.metrics import Metrics
 from service.queues.dynamic_batching import SHEDDING_SHARE, Answers, Batcher, BatchLimits, LoadShedding
-from service.queues.search_limits import check_limits, check_total, passages_to_encode
+from service.queues.search_limits import check_limits, check_total, passages_to_encode, scores_all_documents
 from service.queues.thread_pool import BoundedThreadPool
 from service.runtime.open_collections import OpenCollections
 from service.runtime.recall_watch import RecallWatch
@@ -104,7 +104,7 @@ class SearchQueue:
         search = QueuedSearch(collection, check_limits(checked(request), self._limits))
         if request.rerank is not None:
             self._rerankers.get(request.rerank.model)  # an unknown one fails now
-        if request.facets:
+        if scores_all_documents(request):
             self.check_total(collection, [request])
         try:
             result = await self._enqueue(search, admitted)

@@ -32,21 +32,23 @@ def large(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[Se
     limits = {
         "limits.answer_bytes": 9 * TEXT_BYTES,
         "limits.explained": 8,
-        "limits.facet_values": 2 * DOCUMENTS,
+        "limits.facet_values": 4 * DOCUMENTS,
         "limits.filter_values": 5 * DOCUMENTS,
     }
     with serve(root / "collections", **limits) as served:
         yield served
 
 
-def batch(count: int, **options: Any) -> dict[str, Any]:
+def batch(count: int, /, **options: Any) -> dict[str, Any]:
     return {"searches": [{"query": f"heat {i}", "mode": "lexical", "k": 1} | options for i in range(count)]}
 
 
 TOO_COSTLY = {
     "hits to explain": ("/search/batch", batch(3, k=3, explain=True), "9 hits to explain, over the limit of 8"),
     "passages to highlight": ("/search/batch", batch(3, highlight=True), "9 passages to highlight"),
-    "facets of a batch": ("/search/batch", batch(2, facets=["kind", "part"]), "80 values to count for facets"),
+    "facets of a batch": ("/search/batch", batch(2, facets=["kind", "part"]), "120 values to count or sort"),
+    "totals of a batch": ("/search/batch", batch(5, count=True), "100 values to count or sort"),
+    "orders of a batch": ("/search/batch", batch(5, sort="kind"), "100 values to count or sort"),
     "conditions of a batch": ("/search/batch", batch(3, filter='kind = "k" OR part = "p1"'), "120 values"),
     "hits of a batch": ("/search/batch", batch(3, offset=3_400), "10,203 hits"),
     "bytes of a search": ("/search", {"query": "heat", "k": 20}, "limits.answer_bytes"),

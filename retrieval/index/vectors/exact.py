@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from retrieval.index.vectors.store import LONGEST, StoredVectors, row_scores
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
+from retrieval.util.work_budget import checkpoint
 
 FEW_ROWS = 128  # up to so many rows, scoring all is faster than a candidate search
 MANY_QUERIES = 12  # from so many queries on, converting blocks to float32 once for all queries is faster
@@ -49,8 +50,18 @@ class FlatVectors:
         return len(self.vectors)
 
     def score(self, query: NDArray[np.float32], rows: Rows) -> Scores:
-        """Return the exact inner products of `query`, (dimension,), with some rows."""
-        return row_scores(query, self.floats[rows])
+        """Return the exact inner products of `query`, (dimension,), with some rows.
+
+        The rows are copied in blocks, so that scoring a whole collection takes the memory of one block.
+        """
+        if len(rows) <= BLOCK_ROWS:
+            return row_scores(query, self.floats[rows])
+        scores = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), BLOCK_ROWS):
+            checkpoint()
+            block = slice(start, start + BLOCK_ROWS)
+            scores[block] = row_scores(query, self.floats[rows[block]])
+        return scores
 
     @cached_property
     def scan(self) -> faiss.Index:
