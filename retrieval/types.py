@@ -190,6 +190,9 @@ class RerankOptions:
     weight: float | None = None
 
 
+ALL_DOCUMENTS = "*"  # the query that matches every document
+
+
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
     """A search, as commands, HTTP routes and Python callers pass it to the searcher.
@@ -219,6 +222,11 @@ class SearchRequest:
     exact: bool = False  # bypass ANN indexes
     explain: bool = False
     rerank: RerankOptions | None = None  # None: do not rerank
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether it lists documents and ranks none."""
+        return self.query == ALL_DOCUMENTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,25 @@ class SingleRanker:
         return self._retriever.matches()
 
 
+class UnrankedRows:
+    """All allowed rows, in their order; each has a score of 0."""
+
+    def __init__(self, allowed: Bitmap) -> None:
+        self.allowed: Bitmap | None = allowed
+        self.score_ranges: Mapping[str, tuple[float, float]] = {}
+        self._allowed = allowed
+
+    def rank(self, k: int) -> Ranking:
+        rows = np.flatnonzero(self._allowed)[:k]
+        return Ranking(rows, np.zeros(len(rows), np.float32))
+
+    def score(self, rows: Rows) -> RowScores:
+        return RowScores(np.zeros(len(rows), np.float32), {})
+
+    def matches(self) -> Bitmap:
+        return self._allowed
+
+
 class ConvexFusion:
     """Fuses scores: `Σ share · (score − low) / (high − low)` over the retrievers.
 

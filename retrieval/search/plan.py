@@ -16,7 +16,7 @@ from retrieval.index.metadata.filters import known_field
 from retrieval.index.storage.manifest import Manifest
 from retrieval.protocols import Retriever
 from retrieval.search.feedback import FEEDBACK_PASSAGES, Feedback, moved_query
-from retrieval.search.fusion import PassageRanker, SingleRanker
+from retrieval.search.fusion import PassageRanker, SingleRanker, UnrankedRows
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, UNCALIBRATED_WEIGHT
 from retrieval.search.readability import DenseWeight, Readability, dense_weight
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
@@ -48,11 +48,13 @@ def make_plan(
     Hybrid mode uses all of `retrievers`; another mode, the retriever of its name.
     """
     mode = request.mode or default_mode(reader)
+    _check_fields(request, reader)
+    allowed = reader.matching_documents(request.filter)[reader.document_of] if request.filter.strip() else None
+    if request.lists_all:
+        return Plan(request, mode, ParsedQuery(""), "", allowed, None, 0.0, ())
     query = parse_query(request.query, request.syntax)
     text = query_text(request, mode, reader)
-    _check_fields(request, reader)
     weight = _weight(request, reader, readability, text) if mode is Mode.HYBRID else None
-    allowed = reader.matching_documents(request.filter)[reader.document_of] if request.filter.strip() else None
     if mode is Mode.DENSE and not readability.can_encode(text):
         allowed = np.zeros(reader.rows, np.bool_)
     chosen = tuple(each for each in retrievers if mode is Mode.HYBRID or each.name == mode)
@@ -66,6 +68,8 @@ def open_ranker(
 
     `vector`, (dimension,), is the embedding of `plan.text`; lexical mode needs none.
     """
+    if plan.request.lists_all:
+        return UnrankedRows(reader.live if plan.allowed is None else plan.allowed & reader.live), None
     allowed, lexical = plan.allowed, None
     if plan.mode is not Mode.DENSE and reader.lexical is not None:
         lexical = reader.lexical.query(plan.query, plan.allowed, reader.document_of)
@@ -101,7 +105,7 @@ def default_mode(reader: IndexReader) -> Mode:
 def text_to_encode(request: SearchRequest, reader: IndexReader) -> str:
     """Return the text that the encoder reads for a request; empty in lexical mode."""
     mode = request.mode or default_mode(reader)
-    return "" if mode is Mode.LEXICAL else _encoded_text(request, mode)
+    return "" if mode is Mode.LEXICAL or request.lists_all else _encoded_text(request, mode)
 
 
 def query_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:

@@ -60,6 +60,12 @@ def rank_by_field(
     return DocumentRanking(documents[order], scores[order])
 
 
+def unranked(documents: Bitmap, depth: int) -> DocumentRanking:
+    """Return the first `depth` of the documents, in the order of the collection."""
+    first = np.flatnonzero(documents)[:depth]
+    return DocumentRanking(first, np.zeros(len(first), np.float32))
+
+
 def matching_documents(ranker: PassageRanker, reader: IndexReader, min_score: float | None) -> Bitmap:
     """Return documents with a matching passage of at least `min_score`, (documents,)."""
     rows = np.flatnonzero(ranker.matches())

@@ -10,7 +10,7 @@ from typing import TypeVar
 from retrieval.errors import BadQuery
 from retrieval.search.fusion_methods import FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import MAX_RERANK_DEPTH
-from retrieval.types import Matching, Mode, RerankOptions, SearchRequest, Syntax
+from retrieval.types import ALL_DOCUMENTS, Matching, Mode, RerankOptions, SearchRequest, Syntax
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -41,7 +41,7 @@ def checked(request: SearchRequest) -> SearchRequest:
 
 def _check_query(query: str) -> None:
     if not query:
-        raise BadQuery("the query is empty; give at least one word")
+        raise BadQuery(f"the query is empty; give at least one word, or {ALL_DOCUMENTS} for all documents")
     if not _is_text(query):
         raise BadQuery("the query has half of a surrogate pair, which is not a character; send valid Unicode")
     if len(query) > MAX_QUERY_CHARACTERS:
@@ -74,6 +74,8 @@ def _check_fusion(request: SearchRequest) -> None:
 
 
 def _check_rerank(request: SearchRequest, options: RerankOptions) -> None:
+    if request.query.strip() == ALL_DOCUMENTS:
+        raise BadQuery(f"the query {ALL_DOCUMENTS} lists documents, which leaves nothing to rerank; give it words")
     if options.depth is not None and not 1 <= options.depth <= MAX_RERANK_DEPTH:
         raise BadQuery(f"the depth of reranking is {options.depth}; give a number from 1 to {MAX_RERANK_DEPTH}")
     if options.weight is not None and not 0 <= options.weight <= 1:

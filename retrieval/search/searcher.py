@@ -30,7 +30,7 @@ from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import fetch_hits
 from retrieval.search.match_set import confidence, matches_from, relevance_cut, total_of_page
 from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, query_text, text_to_encode
-from retrieval.search.ranking import DocumentRanking, matching_documents, rank_by_field, rank_by_score
+from retrieval.search.ranking import DocumentRanking, matching_documents, rank_by_field, rank_by_score, unranked
 from retrieval.search.readability import Readability
 from retrieval.search.request import checked
 from retrieval.search.rerank import DocumentReranker
@@ -184,16 +184,18 @@ class Searcher:
         """Rank the documents; count the match set and the values of its facets."""
         request, reader = plan.request, self.reader
         depth = max(request.offset + request.k, depth_of(request.rerank))
-        if not (request.sort or request.facets or request.count):
+        if not (request.sort or request.facets or request.count or request.lists_all):
             ranked = rank_by_score(ranker, reader, depth, request.min_score)
             best = float(ranked.scores[0]) if len(ranked.scores) else 0.0
             return ranked, total_of_page(ranked, depth, relevance_cut(plan, reader, best)), {}
         lowest = matches_from(plan, reader, ranker)
+        documents = matching_documents(ranker, reader, lowest)
         if request.sort:
             ranked = rank_by_field(ranker, reader, depth, lowest, request.sort)
+        elif request.lists_all:
+            ranked = unranked(documents, depth)
         else:
             ranked = rank_by_score(ranker, reader, depth, request.min_score)
-        documents = matching_documents(ranker, reader, lowest)
         total = Total(int(np.count_nonzero(documents)), TotalRelation.EXACT)
         return ranked, total, self._facets(request, documents)
 

@@ -112,7 +112,7 @@ class SearchQueue:
             self._metrics.refused("search_queue")
             raise
         self._metrics.search(result)
-        if result.mode is not Mode.LEXICAL and not search.request.exact:
+        if result.mode is not Mode.LEXICAL and not search.request.exact and not search.request.lists_all:
             self._recall.sample(collection, search.request.query)
         return result
 

@@ -111,6 +111,19 @@ QueryText = Annotated[
 ]
 
 
+ALL_DOCUMENTS = "*"  # that of retrieval/types.py, which imports numpy
+
+
+def _all_if_blank(text: str) -> str:
+    return text if text.strip() else ALL_DOCUMENTS
+
+
+SearchText = Annotated[
+    str,
+    Field(max_length=20_000, description="The query, in plain words; empty or `*` lists all documents."),
+    AfterValidator(_all_if_blank),
+]
+
 SYNTAX = 'Meaning of the query: plain text, or with operators: "phrases in quotes" and -excluded words.'
 
 _METHODS = ", ".join(f"`{method.name}` is the {method.description}" for method in FUSIONS.values())
@@ -175,7 +188,7 @@ class RerankOptionsBody(RequestBody):
 class SearchBody(SearchOptionFields, RequestBody):
     """One search."""
 
-    query: QueryText
+    query: SearchText
     rerank: RerankOptionsBody | None = Field(default=None, description="Rerank the first documents; default: do not.")
 
     def rerank_options(self) -> RerankOptionsBody | None:
@@ -191,7 +204,7 @@ class SearchBody(SearchOptionFields, RequestBody):
 class SearchParameters(SearchOptionFields, RequestBody):
     """One search as URL parameters."""
 
-    q: QueryText
+    q: SearchText
     rerank: Name = Field(default="", description="Name of a reranker, or `default`; empty: do not rerank.")
     rerank_depth: RerankDepth = None
     rerank_weight: RerankWeight = None

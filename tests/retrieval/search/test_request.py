@@ -47,7 +47,7 @@ def test_a_value_at_its_limit_passes(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"query": " "}, "the query is empty; give at least one word"),
+        ({"query": " "}, "the query is empty; give at least one word, or \\* for all documents"),
         ({"query": "x" * 20_001}, "the query has 20,001 characters; at most 20,000 are allowed"),
         ({"k": 0}, "k is 0; ask for at least 1 hit"),
         ({"offset": -1}, "offset is -1; it counts from 0"),
