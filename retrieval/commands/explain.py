@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from retrieval.types import DenseExplanation, Document, Explanation, Span
+    from retrieval.explanations import DenseExplanation, Explanation, Span
+    from retrieval.types import Document
 
 SHOWN_WORDS = 12  # of the passage, strongest first
 SHOWN_SPANS = 3

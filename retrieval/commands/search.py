@@ -12,7 +12,7 @@ import typer
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import RERANK_DEPTH, RERANK_WEIGHT
-from retrieval.types import Confidence, Matching, RerankOptions, SearchRequest, Syntax, TotalRelation
+from retrieval.types import Confidence, Included, Matching, RerankOptions, SearchRequest, Syntax, TotalRelation
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 from retrieval.util.visible_text import visible
 
@@ -99,6 +99,7 @@ class AnswerOptions:
     field: Annotated[
         list[str] | None, typer.Option(help="Metadata field to return; repeatable.  Default: all fields.")
     ] = None
+    text: Annotated[bool, typer.Option("--text", help="Return the whole text of the documents, with --json.")] = False
     highlight: Annotated[bool, typer.Option("--highlight", help="Mark the matches in the passages.")] = False
 
 
@@ -161,6 +162,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         count=ranking.count,
         min_score=ranking.min_score,
         fields=tuple(answer.field) if answer.field else None,
+        include=(Included.TEXT,) if answer.text else (),
         highlight=answer.highlight,
         exact=ranking.exact,
         rerank=reranking.record(),

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.explanations import Explanation, FeedbackExplanation
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.types import Explanation, FeedbackExplanation, Hit, Mode, Rows
+from retrieval.types import Hit, Mode, Rows
 
 FEEDBACK_PASSAGES = 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from sys import getsizeof
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.metadata.given import shown_metadata
 from retrieval.search.fusion import PassageRanker, RowScores
 from retrieval.search.ranking import DocumentRanking
-from retrieval.types import Document, Hit, Mode, Passage, PassageHit, Rows, Scores, SearchRequest
+from retrieval.types import Document, Hit, Included, Mode, Passage, PassageHit, Rows, Scores, SearchRequest
 from retrieval.util.work_budget import spend_answer_bytes
 
 
@@ -54,18 +55,25 @@ def fetch_hits(
     if not len(documents):
         return ()
     chosen = choose_passages(documents, ranker, reader, request.passages_per_document)
-    passages = iter(reader.passages(np.concatenate(chosen.rows_shown())))
+    read = iter(reader.passages(np.concatenate(chosen.rows_shown())))
+    passages = [[(position, next(read)) for position in positions.tolist()] for positions in chosen.shown]
     found = reader.documents(documents)
-    spend_answer_bytes(sum(map(document_bytes, found)))
+    spend_answer_bytes(sum(_answer_bytes(*each, request) for each in zip(found, passages, strict=True)))
     return tuple(
-        _hit(
-            rank, document, float(score), [(position, next(passages)) for position in positions], chosen.scores, request
-        )
-        for rank, (document, score, positions) in enumerate(
-            zip(found, ranked.scores[page], map(np.ndarray.tolist, chosen.shown), strict=True),
-            start=request.offset + 1,
+        _hit(rank, document, float(score), shown, chosen.scores, request)
+        for rank, (document, score, shown) in enumerate(
+            zip(found, ranked.scores[page], passages, strict=True), start=request.offset + 1
         )
     )
+
+
+def _answer_bytes(document: Document, passages: Sequence[tuple[int, Passage]], request: SearchRequest) -> int:
+    """Estimate the size of a hit in an answer."""
+    if Included.TEXT in request.include:
+        return document_bytes(document)
+    text_bytes = getsizeof(document.text)
+    shown = sum(each.end - each.start for _, each in passages) / max(1, len(document.text))
+    return document_bytes(document) - text_bytes + round(shown * text_bytes)
 
 
 def _allowed_rows(documents: Rows, ranker: PassageRanker, reader: IndexReader) -> list[Rows]:
@@ -97,7 +105,7 @@ def _hit(
         id=document.id,
         score=score,
         title=document.title,
-        text=document.text,
+        text=document.text if Included.TEXT in request.include else "",
         metadata=shown_metadata(document, request.fields),
         passages=tuple(
             PassageHit(

@@ -10,7 +10,7 @@ from typing import TypeVar
 from retrieval.errors import BadQuery
 from retrieval.search.fusion_methods import FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import MAX_RERANK_DEPTH
-from retrieval.types import ALL_DOCUMENTS, Matching, Mode, RerankOptions, SearchRequest, Syntax
+from retrieval.types import ALL_DOCUMENTS, Included, Matching, Mode, RerankOptions, SearchRequest, Syntax
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -34,6 +34,8 @@ def checked(request: SearchRequest) -> SearchRequest:
     mode = None if request.mode is None else _named("mode", request.mode, Mode)
     syntax = _named("syntax", request.syntax, Syntax)
     matching = _named("matching", request.matching, Matching)
+    for each in request.include:
+        _named("include", each, Included)
     typed = replace(request, query=query, mode=mode, syntax=syntax, matching=matching)
     same = (mode is request.mode, syntax is request.syntax, matching is request.matching, query == request.query)
     return request if all(same) else typed  # a checked request comes back as it is

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.explanations import Explanation
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.lexical.phrases import parse_query
 from retrieval.index.metadata.facets import count_values
@@ -40,7 +41,6 @@ from retrieval.search.retrievers import RETRIEVERS, RetrieverType
 from retrieval.types import (
     Bitmap,
     Document,
-    Explanation,
     FacetCount,
     Hit,
     Mode,

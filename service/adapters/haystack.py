@@ -104,6 +104,7 @@ class AttendexRetriever:
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
         options: dict[str, Any] = {"k": top_k or self.top_k, "filter": to_filter(filters or self.filters)}
+        options["include"] = ["text"]
         options |= {name: value for name, value in (("mode", self.mode), ("syntax", self.syntax)) if value}
         found = self.document_store.client.search(self.document_store.collection, query, **options)
         return {"documents": [_hit(hit) for hit in found.hits]}

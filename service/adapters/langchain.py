@@ -57,8 +57,12 @@ class AttendexRetriever(BaseRetriever):
     options: dict[str, Any] = Field(default_factory=dict)
     whole_documents: bool = False
 
+    @property
+    def _search_options(self) -> dict[str, Any]:
+        return {**self.options, "include": ["text"]} if self.whole_documents else self.options
+
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:  # noqa: ARG002
-        found = self.client.search(self.collection, query, **self.options)
+        found = self.client.search(self.collection, query, **self._search_options)
         return [to_document(hit, whole=self.whole_documents) for hit in found.hits]
 
     async def _aget_relevant_documents(
@@ -67,7 +71,7 @@ class AttendexRetriever(BaseRetriever):
         if self.async_client is None:
             return await super()._aget_relevant_documents(query, run_manager=run_manager)
         client: AsyncClient = self.async_client
-        found = await client.search(self.collection, query, **self.options)
+        found = await client.search(self.collection, query, **self._search_options)
         return [to_document(hit, whole=self.whole_documents) for hit in found.hits]
 
 
@@ -145,7 +149,7 @@ class AttendexVectorStore(VectorStore):
 
     def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
         """Return the best k documents and their scores; higher is better."""
-        options: SearchOptions = {"k": k}
+        options: SearchOptions = {"k": k, "include": ["text"]}
         if kwargs.get("filter"):
             options["filter"] = kwargs["filter"]
         if mode := kwargs.get("mode", self._mode):

@@ -24,7 +24,15 @@ from service.schemas.collections import (
 from service.schemas.openai import EmbeddingsAnswer
 from service.schemas.problems import ProblemAnswer
 from service.schemas.rerank import CohereAnswer, CohereResult
-from service.schemas.search import BatchAnswer, FusionName, MatchingName, ModeName, SearchAnswer, SyntaxName
+from service.schemas.search import (
+    BatchAnswer,
+    FusionName,
+    IncludedName,
+    MatchingName,
+    ModeName,
+    SearchAnswer,
+    SyntaxName,
+)
 
 T = TypeVar("T")
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -75,6 +83,7 @@ class SearchOptions(TypedDict, total=False):
     min_score: float
     passages_per_document: int
     fields: Sequence[str]
+    include: Sequence[IncludedName]
     highlight: bool
     exact: bool
     explain: bool

@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from retrieval.errors import EmptyInput, TooLarge
+from retrieval.explanations import Span
 from retrieval.search.explain.attribution import CosineExplainer
-from retrieval.types import Span
 from service.config.api_keys import Role
 from service.http.problems import COHERE
 from service.queues.embedding_queue import RankedText

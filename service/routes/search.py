@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from retrieval.types import Matching, Mode, RerankOptions, SearchRequest, Syntax
+from retrieval.types import Included, Matching, Mode, RerankOptions, SearchRequest, Syntax
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.schemas.search import (
@@ -87,6 +87,7 @@ def to_request(query: str, options: SearchBody | SearchParameters) -> SearchRequ
         min_score=options.min_score,
         passages_per_document=options.passages_per_document,
         fields=None if options.fields is None else tuple(options.fields),
+        include=tuple(map(Included, options.include)),
         highlight=options.highlight,
         exact=options.exact,
         explain=options.explain,

@@ -91,6 +91,7 @@ MetadataValue = str | int | float | bool | datetime | list[str]
 ModeName = Literal["dense", "lexical", "hybrid"]
 SyntaxName = Literal["plain", "operators"]
 MatchingName = Literal["relevant", "all"]
+IncludedName = Literal["text"]
 
 
 def _not_blank(text: str) -> str:
@@ -165,6 +166,9 @@ class SearchOptionFields(BaseModel):
     )
     passages_per_document: WholeNumber = Field(default=3, ge=1, le=100, description="Maximum passages of each hit.")
     fields: Names | None = Field(default=None, description="Metadata fields to return; default: all.")
+    include: Annotated[list[IncludedName], items(1)] = Field(
+        default_factory=list, description="`text`: the whole text of each document; by default its passages only."
+    )
     highlight: bool = Field(default=False, description="Mark matched words; without any, the nearest sentence.")
     exact: bool = Field(default=False, description="Compare the query with every vector; do not use the ANN index.")
     explain: bool = Field(default=False, description="Explain the score of each hit.")
@@ -255,7 +259,7 @@ class HitAnswer(Answer):
     id: str
     score: float
     title: str
-    text: str
+    text: str = Field(description="The whole text; empty unless the request includes it.")
     metadata: dict[str, Any] = Field(description="Each value as it was given.")
     passages: list[PassageAnswer]
     scores: ScoresAnswer = ScoresAnswer()

@@ -51,8 +51,8 @@ TOO_COSTLY = {
     "orders of a batch": ("/search/batch", batch(5, sort="kind"), "100 values to count or sort"),
     "conditions of a batch": ("/search/batch", batch(3, filter='kind = "k" OR part = "p1"'), "120 values"),
     "hits of a batch": ("/search/batch", batch(3, offset=3_400), "10,203 hits"),
-    "bytes of a search": ("/search", {"query": "heat", "k": 20}, "limits.answer_bytes"),
-    "bytes of a batch": ("/search/batch", batch(12), "limits.answer_bytes"),
+    "bytes of a search": ("/search", {"query": "heat", "k": 20, "include": ["text"]}, "limits.answer_bytes"),
+    "bytes of a batch": ("/search/batch", batch(12, include=["text"]), "limits.answer_bytes"),
     "weights of attention": ("/attention", {"query": "heat", "id": "d1"}, "limits.answer_bytes"),
 }
 
@@ -70,7 +70,8 @@ def test_a_costly_request_is_refused_with_its_cost_and_the_limit(large: Served, 
         ("/search/batch", batch(2, facets=["kind"] * 16)),
         ("/search/batch", batch(6)),
         ("/search/batch", batch(5, filter='kind = "k"')),
-        ("/search", {"query": "heat", "k": 6}),
+        ("/search", {"query": "heat", "k": 6, "include": ["text"]}),
+        ("/search", {"query": "heat", "k": 20, "passages_per_document": 1}),  # without the texts of the documents
     ],
 )
 def test_a_request_within_its_budget_is_answered(large: Served, path: str, body: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from retrieval import types
+from retrieval import explanations, types
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from service.client import SearchOptions
 from service.schemas import collections, search
@@ -211,12 +211,12 @@ MIRRORS: list[tuple[type[BaseModel], type]] = [
     (search.TimingsAnswer, types.Timings),
     (search.FacetAnswer, types.FacetCount),
     (search.SearchBody, types.SearchRequest),
-    (search.ExplanationAnswer, types.Explanation),
-    (search.DenseExplanationAnswer, types.DenseExplanation),
-    (search.LexicalExplanationAnswer, types.LexicalExplanation),
-    (search.TermPartAnswer, types.TermPart),
-    (search.WordPartAnswer, types.WordPart),
-    (search.ScoredSpanAnswer, types.Span),
+    (search.ExplanationAnswer, explanations.Explanation),
+    (search.DenseExplanationAnswer, explanations.DenseExplanation),
+    (search.LexicalExplanationAnswer, explanations.LexicalExplanation),
+    (search.TermPartAnswer, explanations.TermPart),
+    (search.WordPartAnswer, explanations.WordPart),
+    (search.ScoredSpanAnswer, explanations.Span),
 ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery
+from retrieval.explanations import TermPart
 from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.bm25 import CollectionStatistics, LengthNorms, Scorer, TermScores, make_scorer
 from retrieval.index.lexical.phrases import ParsedQuery, phrase_passages
@@ -18,7 +19,7 @@ from retrieval.index.lexical.postings import LiveRows, LiveSegment, Postings, Te
 from retrieval.index.lexical.stop_words import StopWords
 from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.settings import LexicalSettings
-from retrieval.types import Bitmap, Ranking, Rows, Scores, TermPart
+from retrieval.types import Bitmap, Ranking, Rows, Scores
 
 MAX_CONDITIONS = 64  # phrases and exclusions of one query; each of them costs a search
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from retrieval.encoder.inspection import Inspector, TokenStates
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadQuery
+from retrieval.explanations import DenseExplanation, Span, WordPart
 from retrieval.search.explain.word_alignment import SPECIAL, AlignedWord, AlignedWords, TextPart, align_words, joined
-from retrieval.types import DenseExplanation, Span, Vectors, WordPart
+from retrieval.types import Vectors
 from retrieval.util.work_budget import NUMBER_BYTES, checkpoint, spend_answer_bytes, uncounted_answers
 
 LEAVE_ONE_OUT_NOTE = (

@@ -9,22 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.explanations import DenseExplanation, Explanation, LexicalExplanation
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.search.explain.attribution import CosineExplainer, TextAttention
 from retrieval.search.explain.word_alignment import TextPart
-from retrieval.types import (
-    DenseExplanation,
-    Document,
-    Explanation,
-    Hit,
-    LexicalExplanation,
-    Mode,
-    Passage,
-    Rows,
-    Vectors,
-)
+from retrieval.types import Document, Hit, Mode, Passage, Rows, Vectors
 
 
 @dataclass(frozen=True, slots=True)

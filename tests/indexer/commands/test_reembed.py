@@ -76,8 +76,7 @@ def reembed(papers: Path, encoder: Path, *options: str) -> tuple[int, Any]:
 @pytest.mark.slow
 def test_an_encoder_that_is_not_worse_is_switched_to_and_a_worse_one_only_by_force(papers: Path) -> None:
     same = variant(papers.parent / "same", "sentence_bert_config.json", max_seq_length=128)
-    largest = {"pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}
-    worse = variant(papers.parent / "worse", "1_Pooling/config.json", **largest)
+    worse = variant(papers.parent / "worse", "sentence_bert_config.json", max_seq_length=4)  # two words
 
     code, told = reembed(papers, same)
     assert (code, told["switched"], told["generation"], told["encoded"]) == (0, True, 2, len(QUESTIONS))
@@ -87,14 +86,14 @@ def test_an_encoder_that_is_not_worse_is_switched_to_and_a_worse_one_only_by_for
     code, told = reembed(papers, worse)
     assert (code, told["switched"], told["generation"]) == (1, False, 2)
     assert " is worse than " in told["verdict"]
-    assert (read_manifest(papers).generation, read_manifest(papers).encoder.pooling) == (2, "mean")
+    assert (read_manifest(papers).generation, read_manifest(papers).encoder.max_tokens) == (2, 128)
 
     code, told = reembed(papers, worse, "--force")
     assert (code, told["switched"], told["generation"], told["encoded"]) == (0, True, 3, 0)  # made by the run before
-    assert read_manifest(papers).encoder.pooling == "max"
+    assert read_manifest(papers).encoder.max_tokens == 4
 
     assert run("rollback", papers).exit_code == 0
-    assert (read_manifest(papers).generation, read_manifest(papers).encoder.pooling) == (4, "mean")
+    assert (read_manifest(papers).generation, read_manifest(papers).encoder.max_tokens) == (4, 128)
     assert run("verify", papers).exit_code == 0
     found = json.loads(run("search", papers, "hypertension", "--json").stdout)
     assert found["hits"][0]["id"] == "d2"

@@ -16,7 +16,7 @@ from retrieval.index.collection.document_store import passage_text
 from retrieval.index.storage.settings import ChunkSettings
 from retrieval.search.encoder_check import check_canaries
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import Mode, SearchRequest
+from retrieval.types import Included, Mode, SearchRequest
 
 TOPICS = {
     "rose": "Roses are thorny shrubs. Their flowers smell sweet. Gardeners prune them in late winter.",
@@ -43,10 +43,21 @@ def dense(query: str, **options: object) -> SearchRequest:
     return replace(SearchRequest(query, mode=Mode.DENSE), **options)
 
 
+def test_a_hit_has_the_text_of_its_document_only_if_asked(searcher: Searcher) -> None:
+    request = dense("acorns", k=len(TOPICS))
+    lean = searcher.search(request).hits
+    full = searcher.search(replace(request, include=(Included.TEXT,))).hits
+    assert {hit.text for hit in lean} == {""}
+    assert [hit.text for hit in full] == [searcher.document(hit.id).text for hit in full]
+    assert [replace(hit, text="") for hit in full] == list(lean)
+    with pytest.raises(BadQuery, match="include is 'vectors'; it is text"):
+        searcher.search(replace(request, include=("vectors",)))
+
+
 def test_a_document_scores_as_its_best_passage_does(searcher: Searcher) -> None:
     query = "which animals hide the seeds of trees"
     vector = searcher.encoder.encode_queries([query])[0]
-    hits = searcher.search(dense(query, k=len(TOPICS))).hits
+    hits = searcher.search(dense(query, k=len(TOPICS), include=(Included.TEXT,))).hits
     assert {hit.id for hit in hits} == {f"{name}.txt" for name in TOPICS}
     for hit in hits:
         for passage in hit.passages:

@@ -15,10 +15,10 @@ from retrieval.encoder.checkpoint.hub import locate
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadQuery
+from retrieval.explanations import DenseExplanation, WordPart
 from retrieval.index.collection.document_store import passage_text
 from retrieval.search.explain.attribution import CosineExplainer, best_spans, maximal_subsequences, without
 from retrieval.search.explain.word_alignment import SPECIAL, AlignedWord, TextPart, joined
-from retrieval.types import DenseExplanation, WordPart
 
 WORDS = st.lists(
     st.sampled_from(

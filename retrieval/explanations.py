@@ -1,0 +1,97 @@
+"""Records of explanations: the parts of a score, which add up to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WordPart:
+    """A word's share of a score; offsets in "text" count within the passage."""
+
+    word: str
+    place: str  # "text", "title", "heading", "prompt", or "special" for tokens without a word
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span of a passage's text, with its share of the score, from 0 to 1."""
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class DenseExplanation:
+    """The parts of a cosine.
+
+    If `exact`, the score is the sum of `pairs`, whose row and column sums are the scores of the words of the query and
+    the passage.  `remainder` is the rounding error of the score, spread evenly over the pairs: vectors are stored in
+    float16, and a lower precision may have computed them.  Otherwise the score of a word is the loss of cosine without
+    that word, there are no pairs, and the scores need not add up; `note` says so.
+    """
+
+    score: float
+    exact: bool
+    query: tuple[WordPart, ...]
+    passage: tuple[WordPart, ...]
+    pairs: tuple[tuple[float, ...], ...]  # (query words, passage words)
+    remainder: float
+    spans: tuple[Span, ...]  # of the passage's text, largest scores first
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TermPart:
+    """The share of a query term in a BM25 score; `words` are offsets in the text."""
+
+    term: str
+    score: float
+    words: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalExplanation:
+    """The parts of a BM25 score, which is the sum of its terms' scores."""
+
+    score: float
+    terms: tuple[TermPart, ...]
+    stop_words: tuple[str, ...] = ()  # of the query, which the score leaves out
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackExplanation:
+    """The part of dense feedback in a score.
+
+    The dense score of the hit is `factor` times the cosine, plus `score`.
+    """
+
+    factor: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RerankExplanation:
+    """The parts of a reranked score: `(1 - weight) · first + weight · rescaled`."""
+
+    model: str
+    score: float  # of the model: its logit
+    weight: float
+    first: float  # score before reranking
+    rescaled: float  # score of the model on the scale of `first`
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The reason for a match, for the best passage `document.text[start:end]`."""
+
+    start: int
+    end: int
+    dense: DenseExplanation | None = None
+    lexical: LexicalExplanation | None = None
+    feedback: FeedbackExplanation | None = None
+    rerank: RerankExplanation | None = None  # of a document that a search reranked
