@@ -30,13 +30,15 @@ class Feedback:
     vector: NDArray[np.float32]
     weight: float
     factor: float
+    best_cosine: float  # of the best passages with the query itself
 
 
 def moved_query(reader: IndexReader, vector: NDArray[np.float32], rows: Rows, weight: float) -> Feedback:
     """Return the query's vector, moved towards the mean of the passages in `rows`."""
-    moved = vector + np.float32(weight) * reader.vectors.rows(rows).mean(axis=0)
+    passages = reader.vectors.rows(rows)
+    moved = vector + np.float32(weight) * passages.mean(axis=0)
     length = float(np.linalg.norm(moved)) or 1.0
-    return Feedback(moved / np.float32(length), weight, 1.0 / length)
+    return Feedback(moved / np.float32(length), weight, 1.0 / length, float((passages @ vector).max()))
 
 
 def with_feedback_parts(hits: Sequence[Hit], feedback: Feedback) -> tuple[Hit, ...]:

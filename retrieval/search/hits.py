@@ -17,6 +17,8 @@ from retrieval.search.ranking import DocumentRanking
 from retrieval.types import Document, Hit, Included, Mode, Passage, PassageHit, Rows, Scores, SearchRequest
 from retrieval.util.work_budget import spend_answer_bytes
 
+_SHORT_TEXT = 2_000  # characters; the exact size of shorter texts is not worth its computation
+
 
 @dataclass(frozen=True, slots=True)
 class ChosenPassages:
@@ -68,8 +70,8 @@ def fetch_hits(
 
 
 def _answer_bytes(document: Document, passages: Sequence[tuple[int, Passage]], request: SearchRequest) -> int:
-    """Estimate the size of a hit in an answer."""
-    if Included.TEXT in request.include:
+    """Estimate the size of a hit in an answer; a short text counts in any case."""
+    if len(document.text) <= _SHORT_TEXT or Included.TEXT in request.include:
         return document_bytes(document)
     text_bytes = getsizeof(document.text)
     shown = sum(each.end - each.start for _, each in passages) / max(1, len(document.text))

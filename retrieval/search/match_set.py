@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.search.feedback import Feedback
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.plan import Plan
 from retrieval.search.ranking import DocumentRanking
@@ -47,20 +48,27 @@ def total_of_page(ranked: DocumentRanking, depth: int, cut: float | None) -> Tot
 
 
 def confidence(
-    plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None, ranked: DocumentRanking
+    plan: Plan,
+    reader: IndexReader,
+    vector: NDArray[np.float32] | None,
+    ranked: DocumentRanking,
+    feedback: Feedback | None,
 ) -> Confidence:
-    """Judge the best document: low if it is close in no way.
+    """Judge the best documents: low if they are close in no way.
 
-    That is, no passage of it has a cosine well above those of unrelated texts, and it lacks a term of the query.
+    That is, no passage has a cosine well above those of unrelated texts, and the best document lacks a term of the
+    query.  With feedback, the passages that moved the query are judged.
     """
     background = reader.manifest.background
     if background is None or vector is None:
         return Confidence.NORMAL
     if not len(ranked.documents):
         return Confidence.LOW
+    close = background.mean + CLOSE_DEVIATIONS * background.deviation
+    if feedback is not None and feedback.best_cosine >= close:
+        return Confidence.NORMAL
     first, last = np.searchsorted(reader.document_of, [ranked.documents[0], ranked.documents[0] + 1])
     rows = np.arange(first, last, dtype=np.int64)
-    close = background.mean + CLOSE_DEVIATIONS * background.deviation
     if float(reader.vectors.score(vector, rows).max()) >= close:
         return Confidence.NORMAL
     lexical = reader.lexical
