@@ -24,6 +24,7 @@ MIN_PASSAGES = 32  # fewer passages say too little
 _QUERIES = 64
 _QUERY_TOKENS = 48  # their deviation is within 7 % of that of the real queries of five collections
 _PASSAGES = 2_048  # compared with each query
+_MAX_CHARACTERS = 20_000  # tokenized of a passage: a whole document may be one
 _NEAR = 8  # rows from a query's own passage to the first that counts as unrelated
 _GROWTH = 2  # a collection that grew or shrank by this factor is measured again
 
@@ -31,16 +32,18 @@ _GROWTH = 2  # a collection that grew or shrank by this factor is measured again
 def calibrate(collection: Path, encoder: Encoder, *, wait_s: float = 60.0) -> Manifest:
     """Measure the background of a collection now, and commit it.
 
-    Raises InputError for a collection of too few passages, CollectionLocked, StorageError.
+    Nothing is committed if the passages have too little text.  Raises InputError for a collection of too few passages,
+    CollectionLocked, StorageError.
     """
 
-    def change(current: Manifest) -> Manifest:
+    def change(current: Manifest) -> Manifest | None:
         if current.passages < MIN_PASSAGES:
             raise InputError(
                 f"{collection}: {current.passages} passages are too few to calibrate; "
                 f"with {MIN_PASSAGES} or more, indexing calibrates the collection"
             )
-        return _measured(collection, current, encoder)
+        measured = _measured(collection, current, encoder)
+        return None if measured is current else measured
 
     return commit_change(collection, "calibrate", change, CommitOptions(wait_s)).manifest
 
@@ -107,6 +110,8 @@ def _passage_texts(reader: IndexReader, rows: Rows) -> list[str]:
 
 def _middle(text: str, encoder: Encoder) -> str:
     """Return the tokens in the middle of a text, as many as stand for a query."""
+    start = max(0, (len(text) - _MAX_CHARACTERS) // 2)
+    text = text[start : start + _MAX_CHARACTERS]
     spans = encoder.tokenizer.spans(text)
     first = max(0, (len(spans) - _QUERY_TOKENS) // 2)
     spans = spans[first : first + _QUERY_TOKENS]

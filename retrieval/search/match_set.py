@@ -52,12 +52,13 @@ def confidence(
     reader: IndexReader,
     vector: NDArray[np.float32] | None,
     ranked: DocumentRanking,
+    ranker: PassageRanker,
     feedback: Feedback | None,
 ) -> Confidence:
     """Judge the best documents: low if they are close in no way.
 
     That is, no passage has a cosine well above those of unrelated texts, and the best document lacks a term of the
-    query.  With feedback, the passages that moved the query are judged.
+    query.  With feedback, the passages that moved the query are judged, too.
     """
     background = reader.manifest.background
     if background is None or vector is None:
@@ -67,7 +68,9 @@ def confidence(
     close = background.mean + CLOSE_DEVIATIONS * background.deviation
     if feedback is not None and feedback.best_cosine >= close:
         return Confidence.NORMAL
-    first, last = np.searchsorted(reader.document_of, [ranked.documents[0], ranked.documents[0] + 1])
+    by_field = bool(plan.request.sort)  # then the best document is not the first one
+    best = reader.document_of[ranker.rank(1).rows[0]] if by_field else ranked.documents[0]
+    first, last = np.searchsorted(reader.document_of, [best, best + 1])
     rows = np.arange(first, last, dtype=np.int64)
     if float(reader.vectors.score(vector, rows).max()) >= close:
         return Confidence.NORMAL

@@ -144,7 +144,7 @@ class Searcher:
             hits=hits,
             timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, total_ms, rerank_used_ms if request.rerank else 0.0),
             total=total,
-            confidence=confidence(plan, self.reader, vector, ranked, feedback),
+            confidence=confidence(plan, self.reader, vector, ranked, ranker, feedback),
             facets=facets,
             weight=plan.weight.value if plan.weight else None,
             weight_reason=plan.weight.reason if plan.weight else "",

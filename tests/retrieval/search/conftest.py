@@ -70,7 +70,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
     path = tmp_path_factory.mktemp("library") / "library"
     encoder = load_encoder(DEFAULT)
     create_collection(path, encoder)
-    stale = [Document(f"d{i:02}", "Roses and bread that nobody should find.") for i in (3, 8)]
+    stale = [Document(f"d{i:02}", "Roses and bread that no search should find.") for i in (3, 8)]
     apply_changes(path, encoder, [CollectionChange(upserts=(*stale, Document("gone", "Roses that were deleted")))])
     apply_changes(path, encoder, [CollectionChange(upserts=tuple(documents()), deletes=("gone",))])
     with open_searcher(path, encoder=encoder) as opened:

@@ -80,6 +80,18 @@ def test_a_query_with_nothing_close_says_so(library: Searcher, query: str, confi
     assert library.search(SearchRequest(query)).confidence is confidence
 
 
+@pytest.mark.parametrize("mode", [Mode.DENSE, Mode.HYBRID])
+@pytest.mark.parametrize("query", ["roses that smell sweet", "asdfghjkl qwertz", "number 7"])
+@pytest.mark.parametrize("feedback", [None, 0.0])
+def test_an_order_by_a_field_has_the_same_confidence(
+    library: Searcher, mode: Mode, query: str, feedback: float | None
+) -> None:
+    request = SearchRequest(query, mode=mode, feedback=feedback)
+    expected = library.search(request).confidence
+    for field in ("year", "-year", "date"):
+        assert library.search(replace(request, sort=field)).confidence is expected
+
+
 def test_min_score_and_the_match_set_hold_together(library: Searcher) -> None:
     request = SearchRequest("baking bread", k=40, count=True)
     scores = np.array([score for _, score in everything(library, request)])

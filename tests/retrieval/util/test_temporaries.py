@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -88,42 +90,38 @@ def test_a_folder_may_be_renamed_to_its_target(tmp_path: Path) -> None:
     assert names(tmp_path) == ["copy"]
 
 
-def test_files_are_replaced_beside_a_sweeper(tmp_path: Path) -> None:
+@contextmanager
+def sweeping(folder: Path) -> Iterator[None]:
+    """Sweep the folder again and again in another thread while the block runs."""
     stop = threading.Event()
 
     def sweep_on() -> None:
         while not stop.is_set():
-            sweep(tmp_path)
+            sweep(folder)
 
     thread = threading.Thread(target=sweep_on)
     thread.start()
     try:
-        for number in range(300):
-            replace_atomically(tmp_path / "file", b"%d" % number)
+        yield
     finally:
         stop.set()
         thread.join()
+
+
+def test_files_are_replaced_beside_a_sweeper(tmp_path: Path) -> None:
+    with sweeping(tmp_path):
+        for number in range(300):
+            replace_atomically(tmp_path / "file", b"%d" % number)
     assert (tmp_path / "file").read_bytes() == b"299"
     assert names(tmp_path) == ["file"]
 
 
 def test_folders_are_made_beside_a_sweeper(tmp_path: Path) -> None:
-    stop = threading.Event()
-
-    def sweep_on() -> None:
-        while not stop.is_set():
-            sweep(tmp_path)
-
-    thread = threading.Thread(target=sweep_on)
-    thread.start()
-    try:
+    with sweeping(tmp_path):
         for number in range(300):
             with temporary_folder(tmp_path / "copy") as folder:
                 (folder / "file").write_text(str(number))
                 assert (folder / "file").read_text() == str(number)
-    finally:
-        stop.set()
-        thread.join()
     assert names(tmp_path) == []
 
 
