@@ -1,4 +1,4 @@
-"""Measure match sets: their share of the documents, and the relevant documents that they keep.
+"""Measure match sets: their share of the documents, and what they keep.
 
     python -m benchmarks.match_sets papers --beir data/papers
 
