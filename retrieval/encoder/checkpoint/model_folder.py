@@ -35,6 +35,7 @@ VOCABULARY_FILES = ("vocab.txt", "vocab.json", "merges.txt", "special_tokens_map
 STATIC_TABLES = ("embedding.weight", "embeddings")  # tensor of token vectors: of sentence-transformers, of model2vec
 LABEL_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
 DEFAULT_MAX_TOKENS = 512
+PYLATE_DENSE = "pylate.models.Dense.Dense"  # has the format of the Dense of sentence-transformers
 INT8_FOLDER = "int8"  # of the graph that `attendex quantize` writes
 
 
@@ -53,6 +54,7 @@ class EncoderFolder:
     passage_prompt: str
     include_prompt: bool  # whether a prompt's tokens count in pooling
     static_width: int = 0  # of the token vectors of a static embedding, which has no attention; 0 for all others
+    markers: tuple[str, ...] = ()  # texts that the tokenizer reads as one token each, if its vocabulary has them
 
     @property
     def int8_graph(self) -> Path | None:
@@ -138,9 +140,9 @@ def _read_folder(path: Path) -> EncoderFolder:
     refuse_remote_code(transformer / "config.json", ("AutoModel",) if architecture else ("AutoModel", "AutoConfig"))
     pooling = read_json(path / modules.pooling / "config.json", required=True) if modules.pooling is not None else {}
     own = read_own_config(transformer) if modules.pooling is not None else {}
-    prompts = _prompts(path, outer)
+    prompts = read_prompts(path, outer)
     head = _head(path, modules, pooling, outer)
-    _check_widths(path, architecture.width if architecture else _width(config), head)
+    check_widths(path, architecture.width if architecture else _width(config), head)
     return EncoderFolder(
         path=path,
         transformer=transformer,
@@ -150,7 +152,7 @@ def _read_folder(path: Path) -> EncoderFolder:
         max_tokens=read_max_tokens(transformer, own, config, architecture),
         lower_case=bool(own.get("do_lower_case")),
         query_prompt=prompts.get("query", ""),
-        passage_prompt=_passage_prompt(prompts),
+        passage_prompt=passage_prompt(prompts),
         include_prompt=bool(pooling.get("include_prompt", True)),
     )
 
@@ -159,7 +161,7 @@ def _static_folder(path: Path, modules: _Modules) -> EncoderFolder:
     outer = read_json(path / "config_sentence_transformers.json")
     table = path / modules.transformer
     truncation = read_json(table / "tokenizer.json").get("truncation") or {}
-    prompts = _prompts(path, outer)
+    prompts = read_prompts(path, outer)
     return EncoderFolder(
         path=path,
         transformer=table,
@@ -169,7 +171,7 @@ def _static_folder(path: Path, modules: _Modules) -> EncoderFolder:
         max_tokens=_least_limit(truncation.get("max_length")),
         lower_case=False,
         query_prompt=prompts.get("query", ""),
-        passage_prompt=_passage_prompt(prompts),
+        passage_prompt=passage_prompt(prompts),
         include_prompt=True,
         static_width=_static_width(table),
     )
@@ -185,6 +187,14 @@ def _static_width(folder: Path) -> int:
         except (SafetensorError, OSError) as error:
             raise UnsupportedCheckpoint(f"{path}: unreadable safetensors ({error}); fetch the folder again") from error
     raise UnsupportedCheckpoint(f"{folder}: the weights lack {' or '.join(STATIC_TABLES)}; fetch the folder again")
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A part that modules.json lists, and its folder, relative to that file."""
+
+    kind: str
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,15 +215,9 @@ def _read_modules(path: Path) -> _Modules:
         config = read_json(path / "config.json")
         static = config.get("model_type") == "model2vec"
         return _Modules(static=static, normalize=static and bool(config.get("normalize")))
-    listed = _parse_json(file, missing=None)
-    if not isinstance(listed, list) or not listed or not all(isinstance(module, dict) for module in listed):
-        raise UnsupportedCheckpoint(f"{file}: not a list of modules; fetch the folder again")
-    kept = [(kind, str(module.get("path", ""))) for module in listed if (kind := _kind(path, module)) != "Dropout"]
-    kinds, folders = [kind for kind, _ in kept], [folder for _, folder in kept]
+    listed = list_modules(path)
+    kinds, folders = [module.kind for module in listed], [module.folder for module in listed]
     _check_order(path, kinds)
-    for folder in folders:
-        if not (path / folder).resolve().is_relative_to(path.resolve()):
-            raise UnsupportedCheckpoint(f"{file}: the path {folder!r} leads out of the folder; fetch the folder again")
     static = kinds[0] == "StaticEmbedding"
     return _Modules(
         transformer=folders[0],
@@ -224,10 +228,25 @@ def _read_modules(path: Path) -> _Modules:
     )
 
 
+def list_modules(path: Path) -> list[Module]:
+    """Return the parts in modules.json but Dropout.  Raises UnsupportedCheckpoint."""
+    file = path / "modules.json"
+    listed = _parse_json(file, missing=None)
+    if not isinstance(listed, list) or not listed or not all(isinstance(module, dict) for module in listed):
+        raise UnsupportedCheckpoint(f"{file}: not a list of modules; fetch the folder again")
+    kept = [Module(kind, str(each.get("path", ""))) for each in listed if (kind := _kind(path, each)) != "Dropout"]
+    for module in kept:
+        if not (path / module.folder).resolve().is_relative_to(path.resolve()):
+            raise UnsupportedCheckpoint(
+                f"{file}: the path {module.folder!r} leads out of the folder; fetch the folder again"
+            )
+    return kept
+
+
 def _kind(path: Path, module: Mapping[str, Any]) -> str:
     """Return "Pooling" for "sentence_transformers.….Pooling"; refuse other code."""
     type_name = str(module.get("type", ""))
-    if not type_name.startswith("sentence_transformers."):
+    if type_name != PYLATE_DENSE and not type_name.startswith("sentence_transformers."):
         raise UnsupportedCheckpoint(
             f"{path / 'modules.json'}: the module type {type_name!r} is code of its own, which Attendex never runs; "
             "use a folder with sentence-transformers' Transformer, Pooling, Dense, Normalize and StaticEmbedding only"
@@ -272,7 +291,8 @@ def refuse_remote_code(file: Path, needed: Collection[str]) -> None:
         )
 
 
-def _prompts(path: Path, outer: Mapping[str, Any]) -> dict[str, str]:
+def read_prompts(path: Path, outer: Mapping[str, Any]) -> dict[str, str]:
+    """Return the prompts of a folder by name, without empty ones."""
     prompts = outer.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise UnsupportedCheckpoint(
@@ -282,7 +302,8 @@ def _prompts(path: Path, outer: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, text in prompts.items() if text}
 
 
-def _passage_prompt(prompts: Mapping[str, str]) -> str:
+def passage_prompt(prompts: Mapping[str, str]) -> str:
+    """Return the prompt of passages, which has several names."""
     return next((prompts[name] for name in PASSAGE_PROMPTS if name in prompts), "")
 
 
@@ -310,7 +331,7 @@ def _head(path: Path, modules: _Modules, pooling: Mapping[str, Any], outer: Mapp
     inner_product = str(outer.get("similarity_fn_name") or "cosine").startswith("dot")
     return HeadShape(
         poolings=_poolings(path, pooling),
-        dense=tuple(_dense(path, folder) for folder in modules.dense),
+        dense=tuple(read_dense(path, folder) for folder in modules.dense),
         truncate=_truncate_dim(path, outer),
         normalize=modules.normalize or not inner_product,
     )
@@ -321,9 +342,12 @@ def _truncate_dim(path: Path, outer: Mapping[str, Any]) -> int | None:
     return check_size("truncate_dim", value, file=path / "config_sentence_transformers.json") if value else None
 
 
-def _check_widths(path: Path, width: int, head: HeadShape) -> None:
-    """Check that each projection takes what the part before it gives."""
-    width *= len(head.poolings)
+def check_widths(path: Path, width: int, head: HeadShape) -> None:
+    """Check that each projection takes what the part before it gives.
+
+    Without poolings the projections take the state of each token.
+    """
+    width *= len(head.poolings) or 1
     for dense in head.dense:
         file = path / dense.folder / "config.json"
         if check_size("in_features", dense.inputs, file=file) != width:
@@ -343,9 +367,10 @@ def _poolings(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     return chosen
 
 
-def _dense(path: Path, folder: str) -> DenseShape:
+def read_dense(path: Path, folder: str, activation: str = "Tanh") -> DenseShape:
+    """Read the configuration of a projection; `activation` is the default."""
     config = read_json(path / folder / "config.json", required=True)
-    name = str(config.get("activation_function", "Tanh")).rpartition(".")[2]
+    name = str(config.get("activation_function", activation)).rpartition(".")[2]
     if name not in DENSE_ACTIVATIONS or "in_features" not in config or "out_features" not in config:
         raise UnsupportedCheckpoint(
             f"{path / folder}: the activation is {name!r}; a Dense needs in_features, out_features and an activation "

@@ -185,7 +185,18 @@ def load_tokenizer(folder: EncoderFolder) -> Tokenizer:
     tokenizer.no_padding()
     if folder.lower_case:
         _add_lower_case(tokenizer)
+    _add_markers(tokenizer, folder.markers)
     return tokenizer
+
+
+def _add_markers(tokenizer: Tokenizer, markers: Sequence[str]) -> None:
+    """Keep each marker, or its first word, whole if it is in the vocabulary."""
+    from tokenizers import AddedToken
+
+    for marker in markers:
+        known = (text for text in (marker, marker.split(None, 1)[0]) if tokenizer.token_to_id(text) is not None)
+        if (token := next(known, None)) and tokenizer.encode(token, add_special_tokens=False).tokens != [token]:
+            tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True)])
 
 
 def _from_vocabulary(folder: Path) -> Tokenizer:

@@ -106,11 +106,15 @@ class RowLayout:
 
     texts: (B, L), the text of each token, -1 for none.  positions: (B, L), the position of each token in its text.
     spans: (S, 2), the start of each text, counted through all rows, and its number of tokens.  `skip` may be a tensor
-    without dimensions, so that an exported graph takes it as an input.
+    without dimensions, so that an exported graph takes it as an input.  keys: (B, L), the text whose tokens attend to a
+    token; by default `texts`.
     """
 
-    def __init__(self, texts: Tensor, positions: Tensor, spans: Tensor, *, skip: int | Tensor = 0) -> None:
+    def __init__(
+        self, texts: Tensor, positions: Tensor, spans: Tensor, *, skip: int | Tensor = 0, keys: Tensor | None = None
+    ) -> None:
         self.texts = texts
+        self.keys = texts if keys is None else keys
         self.positions = positions
         self.starts = spans[:, 0]
         self.sizes = spans[:, 1]
@@ -120,7 +124,7 @@ class RowLayout:
     @cached_property
     def mask(self) -> Tensor:
         """0 for tokens of one text, or of none; -inf for others: (B, 1, L, L) float."""
-        apart = self.texts[:, None, :, None] != self.texts[:, None, None, :]
+        apart = self.texts[:, None, :, None] != self.keys[:, None, None, :]
         return torch.zeros(apart.shape, device=apart.device).masked_fill(apart, -torch.inf)
 
     @cached_property

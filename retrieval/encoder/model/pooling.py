@@ -92,8 +92,11 @@ class PoolingHead(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         """Pool hidden states of either layout: → (B, dimension), float32."""
-        pooled = torch.cat([pool(x, layout).float() for pool in self.poolings], dim=-1)
+        return self.project(torch.cat([pool(x, layout).float() for pool in self.poolings], dim=-1))
+
+    def project(self, x: Tensor) -> Tensor:
+        """Apply the steps after pooling: (…, width) → (…, dimension)."""
         for dense in self.dense:
-            pooled = dense(pooled)
-        pooled = pooled[:, : self.shape.truncate]
-        return F.normalize(pooled, dim=-1) if self.shape.normalize else pooled
+            x = dense(x)
+        x = x[..., : self.shape.truncate]
+        return F.normalize(x, dim=-1) if self.shape.normalize else x

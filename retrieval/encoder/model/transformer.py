@@ -184,3 +184,20 @@ class EncoderGraph(nn.Module):
         states = self.transformer(ids, layout, types=types)
         vectors = self.head(states, layout)
         return (vectors, states) if self.states else vectors
+
+
+class TokenVectorGraph(nn.Module):
+    """A late-interaction model over rows, as it is exported; changes `transformer`."""
+
+    def __init__(self, transformer: Transformer, head: PoolingHead) -> None:
+        super().__init__()
+        self.transformer = use_row_attention(transformer)
+        self.head = head
+
+    def forward(self, ids: Tensor, texts: Tensor, positions: Tensor, keys: Tensor) -> Tensor:
+        """Return the vector of each token: (B, L) each → (B, L, dimension), float32.
+
+        `texts` and `keys` are those of `RowLayout`: no token attends to one whose key is no text.
+        """
+        layout = RowLayout(texts, positions, texts.new_zeros((0, 2)), keys=keys)
+        return self.head.project(self.transformer(ids, layout).float())

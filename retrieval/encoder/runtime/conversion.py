@@ -19,8 +19,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.encoder.checkpoint.late_interaction_folder import STANFORD_PROJECTION, LateInteractionFolder
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder
-from retrieval.encoder.runtime.token_batches import GRAPH_INPUTS, PAIR_INPUTS, TokenBatch
+from retrieval.encoder.runtime.token_batches import (
+    GRAPH_INPUTS,
+    PAIR_INPUTS,
+    TOKEN_INPUTS,
+    TextTokens,
+    TokenBatch,
+    TokenVectorRows,
+)
 from retrieval.errors import EncoderError, StorageError
 from retrieval.types import EncoderFingerprint
 from retrieval.util.cache_folder import cache_folder
@@ -29,8 +40,9 @@ from retrieval.util.temporaries import temporary_folder
 
 if TYPE_CHECKING:
     import openvino as ov
+    from torch import nn
 
-    from retrieval.encoder.model.transformer import EncoderGraph
+    from retrieval.encoder.model.transformer import TokenVectorGraph
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +70,11 @@ def load_graph(
 def load_pair_graph(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
     """Load the graph of a cross-encoder, cached or newly converted."""
     return _cached_graph(folder, fingerprint, core, export_pair_graph)
+
+
+def load_token_graph(folder: LateInteractionFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
+    """Load the graph of a late-interaction model, cached or newly converted."""
+    return _cached_graph(folder.encoder, fingerprint, core, lambda _: export_token_graph(folder))
 
 
 def keep_output(graph: ov.Model, output: GraphOutput) -> ov.Model:
@@ -185,17 +202,39 @@ def export_pair_graph(folder: EncoderFolder) -> ov.Model:
     return _converted(EncoderGraph(load_transformer(folder), head), pairs, PAIR_INPUTS, (GraphOutput.VECTORS,))
 
 
+def token_vector_module(folder: LateInteractionFolder) -> TokenVectorGraph:
+    """Load a late-interaction model as a torch module, in float32."""
+    from retrieval.encoder.checkpoint.weights import load_head, load_pair_head, load_transformer
+    from retrieval.encoder.model.transformer import TokenVectorGraph
+
+    inner = folder.encoder
+    head = load_pair_head(inner, [STANFORD_PROJECTION]) if folder.inline_projection else load_head(inner)
+    return TokenVectorGraph(load_transformer(inner), head).eval()
+
+
+def export_token_graph(folder: LateInteractionFolder) -> ov.Model:
+    """Convert a late-interaction model: inputs of TOKEN_INPUTS, vectors (B, L, dim)."""
+    rows = TokenVectorRows.of([TextTokens(text, len(text) - 1) for text in EXAMPLE], len(EXAMPLE[0]))
+    return _traced(token_vector_module(folder), rows.inputs(), TOKEN_INPUTS, (GraphOutput.VECTORS,))
+
+
 def _converted(
-    module: EncoderGraph, example: TokenBatch, inputs: Mapping[str, int], outputs: Sequence[GraphOutput]
+    module: nn.Module, example: TokenBatch, inputs: Mapping[str, int], outputs: Sequence[GraphOutput]
+) -> ov.Model:
+    rows = example.rows(max(example.lengths), shared=True)
+    return _traced(module, rows.inputs(), inputs, outputs)
+
+
+def _traced(
+    module: nn.Module, example: Sequence[NDArray[np.int32]], inputs: Mapping[str, int], outputs: Sequence[GraphOutput]
 ) -> ov.Model:
     import openvino as ov
     import torch
 
     module.eval()
-    rows = example.rows(max(example.lengths), shared=True)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns about shapes that are constants on purpose
-        graph = ov.convert_model(module, example_input=tuple(map(torch.from_numpy, rows.inputs())))
+        graph = ov.convert_model(module, example_input=tuple(map(torch.from_numpy, example)))
     _decompose_attention(graph)
     graph.set_rt_info(GRAPH_VERSION, VERSION_KEY)
     for port, (name, dimensions) in zip(graph.inputs, inputs.items(), strict=True):

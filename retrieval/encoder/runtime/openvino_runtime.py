@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import LifoQueue
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,12 @@ class _BackgroundRuntime:
         return self
 
 
+class GraphInputs(Protocol):
+    """The inputs of a graph."""
+
+    def inputs(self) -> list[NDArray[np.int32]]: ...  # in their order
+
+
 class InferRequestPool:
     """A compiled graph and its inference requests.  Safe to call from any thread.
 
@@ -164,7 +170,7 @@ class InferRequestPool:
         for _ in range(count):
             self._free.put(compiled.create_infer_request())
 
-    def infer(self, rows: TokenRows, output: int = 0) -> NDArray[np.float32]:
+    def infer(self, rows: GraphInputs, output: int = 0) -> NDArray[np.float32]:
         """Return an output of the graph, (S, …).  Waits for a free request."""
         request = self._free.get()
         try:

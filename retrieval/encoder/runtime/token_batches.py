@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 GRAPH_INPUTS = {"ids": 2, "texts": 2, "positions": 2, "spans": 2, "skip": 0}  # name → number of dimensions
 PAIR_INPUTS = {**GRAPH_INPUTS, "types": 2}  # of a cross-encoder
+TOKEN_INPUTS = {"ids": 2, "texts": 2, "positions": 2, "keys": 2}  # of a late-interaction model
+HIDDEN = -2  # the key of a token that other tokens do not attend to
 SIMD_TOKENS = 16  # a vector register of the processor holds so many
 TOKENS_PER_PADDING = 10  # to fill whole vector registers, at most one token in so many is padding
 
@@ -81,6 +83,37 @@ class TokenRows:
         """Return the arrays in the order of GRAPH_INPUTS, for pairs of PAIR_INPUTS."""
         inputs = [self.ids, self.texts, self.positions, self.spans, np.array(self.skip, np.int32)]
         return inputs if self.types is None else [*inputs, self.types]
+
+
+@dataclass(frozen=True, slots=True)
+class TextTokens:
+    """The token ids of a text; tokens attend to the first `attended` only."""
+
+    ids: Sequence[int]
+    attended: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenVectorRows:
+    """The inputs of `TokenVectorGraph`, one text a row: (B, L) int32 each."""
+
+    ids: NDArray[np.int32]
+    texts: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    keys: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, texts: Sequence[TextTokens], length: int) -> TokenVectorRows:
+        """Lay each text in a row of `length` tokens."""
+        rows = TokenBatch.of([text.ids for text in texts]).rows(length)
+        keys = rows.texts.copy()
+        for row, text in enumerate(texts):
+            keys[row, text.attended : len(text.ids)] = HIDDEN
+        return cls(rows.ids, rows.texts, rows.positions, keys)
+
+    def inputs(self) -> list[NDArray[np.int32]]:
+        """Return the arrays in the order of the graph's inputs."""
+        return [self.ids, self.texts, self.positions, self.keys]
 
 
 def pack_rows(lengths: Sequence[int], length: int) -> tuple[int, NDArray[np.int64]]:
