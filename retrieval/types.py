@@ -143,6 +143,17 @@ class EncoderFingerprint:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    """The weights of the terms of a text: (n,) each, above 0, terms ascending."""
+
+    terms: NDArray[np.int32]  # numbers in the vocabulary of the sparse encoder
+    weights: NDArray[np.float32]
+
+
+TermWeights: TypeAlias = Mapping[str, float]  # weight of each term of a query, by its text
+
+
 class Mode(StrEnum):
     """The retrievers that answer a search."""
 

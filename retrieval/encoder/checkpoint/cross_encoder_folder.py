@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.encoder.checkpoint.architectures import read_architecture
+from retrieval.encoder.checkpoint.folder_json import read_json
 from retrieval.encoder.checkpoint.model_folder import (
     EncoderFolder,
-    read_json,
     read_max_tokens,
     read_own_config,
     refuse_remote_code,

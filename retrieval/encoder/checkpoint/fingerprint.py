@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from retrieval.encoder.checkpoint.model_folder import VOCABULARY_FILES, EncoderFolder, weight_files
+from retrieval.encoder.checkpoint.sparse_folder import SparseFolder
 from retrieval.errors import UnsupportedCheckpoint
 from retrieval.types import EncoderFingerprint
 
@@ -30,6 +31,28 @@ def compute_fingerprint(folder: EncoderFolder, name: str, *, int8: bool = False)
         max_tokens=folder.max_tokens,
         dimension=folder.dimension,
         quantized_from=float_digest if graph else "",  # the digest above is then that of the int8 graph
+    )
+
+
+def compute_sparse_fingerprint(folder: SparseFolder, name: str) -> EncoderFingerprint:
+    """Read and hash every file that decides the weights of terms."""
+    passages, queries = folder.passages, folder.static_queries
+    weights, tokenizer = weight_files(passages.transformer), _tokenizer_digest(passages)
+    pooling = f"splade {folder.splade.pooling}{' log' if folder.splade.log_twice else ''}"
+    if queries is not None:
+        weights += weight_files(queries.transformer)
+        tokenizer = f"{tokenizer}+{_tokenizer_digest(queries)}"
+        pooling = f"{pooling}, queries from a table"
+    return EncoderFingerprint(
+        name=name,
+        weights_sha256=_digest_files(weights, folder.path),
+        tokenizer_sha256=tokenizer,
+        pooling=pooling,
+        normalize=False,
+        query_prompt=passages.query_prompt,
+        passage_prompt=passages.passage_prompt,
+        max_tokens=passages.max_tokens,
+        dimension=folder.vocabulary,
     )
 
 

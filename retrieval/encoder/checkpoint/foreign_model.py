@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from retrieval.encoder.checkpoint.model_folder import read_json, weight_files
+from retrieval.encoder.checkpoint.folder_json import read_json
+from retrieval.encoder.checkpoint.model_folder import weight_files
 from retrieval.encoder.checkpoint.weights import is_finite
 from retrieval.errors import UnsupportedCheckpoint
 

@@ -1,6 +1,7 @@
 """Read the JSON of a late-interaction model.
 
-Such a model gives a vector for each token (Khattab and Zaharia 2020).  Three formats are read: `MultiVectorEncoder` of sentence-transformers 6, PyLate, and the ColBERT of Stanford.
+Such a model gives a vector for each token (Khattab and Zaharia 2020).  Three formats are read: `MultiVectorEncoder` of
+sentence-transformers 6, PyLate, and the ColBERT of Stanford.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.encoder.checkpoint.architectures import check_size, read_architecture
+from retrieval.encoder.checkpoint.folder_json import list_modules, read_json
 from retrieval.encoder.checkpoint.model_folder import (
     EncoderFolder,
     check_widths,
-    list_modules,
     passage_prompt,
     read_dense,
-    read_json,
     read_max_tokens,
     read_own_config,
     read_prompts,

@@ -7,7 +7,6 @@ know.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from retrieval.encoder.checkpoint.architectures import check_size, read_architecture
+from retrieval.encoder.checkpoint.folder_json import list_modules, read_json
 from retrieval.encoder.model.model_shape import Architecture, DenseShape, HeadShape
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 
@@ -34,8 +34,11 @@ PICKLES = ("pytorch_model.bin", "model.bin", "pytorch_model.bin.index.json", "py
 VOCABULARY_FILES = ("vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json")  # without tokenizer.json
 STATIC_TABLES = ("embedding.weight", "embeddings")  # tensor of token vectors: of sentence-transformers, of model2vec
 LABEL_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
+OTHER_MODELS = {  # of sentence-transformers, by model_type in config_sentence_transformers.json
+    "CrossEncoder": "a cross-encoder reranks: give it to `attendex serve --reranker`",
+    "SparseEncoder": "it gives weights of terms: give it to `attendex index --sparse`",
+}
 DEFAULT_MAX_TOKENS = 512
-PYLATE_DENSE = "pylate.models.Dense.Dense"  # has the format of the Dense of sentence-transformers
 INT8_FOLDER = "int8"  # of the graph that `attendex quantize` writes
 
 
@@ -67,26 +70,6 @@ class EncoderFolder:
         width = self.architecture.width if self.architecture else self.static_width or _width(self.config)
         full = self.head.dense[-1].outputs if self.head.dense else width * len(self.head.poolings)
         return min(full, self.head.truncate or full)
-
-
-def read_json(path: Path, *, required: bool = False) -> dict[str, Any]:
-    """Read the object in a JSON file; {} for a missing file that is not required."""
-    value = _parse_json(path, missing=None if required else {})
-    if value is None and not path.exists():
-        raise UnsupportedCheckpoint(f"{path} is missing; fetch the folder again")
-    if not isinstance(value, dict):
-        raise UnsupportedCheckpoint(f"{path}: has a {type(value).__name__}, not a JSON object; fetch the folder again")
-    return value
-
-
-def _parse_json(path: Path, missing: Any) -> Any:
-    """Read a JSON file; return `missing` if the file does not exist."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return missing
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnsupportedCheckpoint(f"{path}: not readable as JSON ({error}); fetch the folder again") from error
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -127,6 +110,8 @@ def open_folder(path: Path) -> EncoderFolder:
 
 
 def _read_folder(path: Path) -> EncoderFolder:
+    outer = read_json(path / "config_sentence_transformers.json")
+    _refuse_other_models(path, outer)
     modules = _read_modules(path)
     if modules.static:
         return _static_folder(path, modules)
@@ -134,8 +119,7 @@ def _read_folder(path: Path) -> EncoderFolder:
     config = read_json(transformer / "config.json")
     if not config:
         raise UnsupportedCheckpoint(f"{transformer}: config.json is missing; give the path of an encoder folder")
-    outer = read_json(path / "config_sentence_transformers.json")
-    _refuse_other_heads(path, config, outer)
+    _refuse_label_heads(path, config)
     architecture = read_architecture(config)
     refuse_remote_code(transformer / "config.json", ("AutoModel",) if architecture else ("AutoModel", "AutoConfig"))
     pooling = read_json(path / modules.pooling / "config.json", required=True) if modules.pooling is not None else {}
@@ -190,14 +174,6 @@ def _static_width(folder: Path) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Module:
-    """A part that modules.json lists, and its folder, relative to that file."""
-
-    kind: str
-    folder: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Modules:
     """The parts that modules.json lists; their folders are relative to it."""
 
@@ -228,32 +204,6 @@ def _read_modules(path: Path) -> _Modules:
     )
 
 
-def list_modules(path: Path) -> list[Module]:
-    """Return the parts in modules.json but Dropout.  Raises UnsupportedCheckpoint."""
-    file = path / "modules.json"
-    listed = _parse_json(file, missing=None)
-    if not isinstance(listed, list) or not listed or not all(isinstance(module, dict) for module in listed):
-        raise UnsupportedCheckpoint(f"{file}: not a list of modules; fetch the folder again")
-    kept = [Module(kind, str(each.get("path", ""))) for each in listed if (kind := _kind(path, each)) != "Dropout"]
-    for module in kept:
-        if not (path / module.folder).resolve().is_relative_to(path.resolve()):
-            raise UnsupportedCheckpoint(
-                f"{file}: the path {module.folder!r} leads out of the folder; fetch the folder again"
-            )
-    return kept
-
-
-def _kind(path: Path, module: Mapping[str, Any]) -> str:
-    """Return "Pooling" for "sentence_transformers.….Pooling"; refuse other code."""
-    type_name = str(module.get("type", ""))
-    if type_name != PYLATE_DENSE and not type_name.startswith("sentence_transformers."):
-        raise UnsupportedCheckpoint(
-            f"{path / 'modules.json'}: the module type {type_name!r} is code of its own, which Attendex never runs; "
-            "use a folder with sentence-transformers' Transformer, Pooling, Dense, Normalize and StaticEmbedding only"
-        )
-    return type_name.rpartition(".")[2]
-
-
 def _check_order(path: Path, kinds: list[str]) -> None:
     if kinds in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
         return
@@ -266,14 +216,20 @@ def _check_order(path: Path, kinds: list[str]) -> None:
         )
 
 
-def _refuse_other_heads(path: Path, config: Mapping[str, Any], outer: Mapping[str, Any]) -> None:
+def _refuse_other_models(path: Path, outer: Mapping[str, Any]) -> None:
+    """Raise UnsupportedCheckpoint for a folder of another class of models."""
+    kind = outer.get("model_type")
+    if kind in OTHER_MODELS:
+        raise UnsupportedCheckpoint(f"{path}: a {kind} is not an encoder of vectors; {OTHER_MODELS[kind]}")
+
+
+def _refuse_label_heads(path: Path, config: Mapping[str, Any]) -> None:
     """Raise UnsupportedCheckpoint for a model that gives labels, not vectors."""
     whole = (path / "modules.json").exists()  # an encoder may have been trained from such a model
     named = [str(name) for name in config.get("architectures") or () if not whole and str(name).endswith(LABEL_HEADS)]
-    if named or outer.get("model_type") == "CrossEncoder":
+    if named:
         raise UnsupportedCheckpoint(
-            f"{path / 'config.json'}: {', '.join(named) or 'a CrossEncoder'} is not an encoder; "
-            "a cross-encoder reranks: give it to `attendex serve --reranker`"
+            f"{path / 'config.json'}: {', '.join(named)} is not an encoder; {OTHER_MODELS['CrossEncoder']}"
         )
 
 

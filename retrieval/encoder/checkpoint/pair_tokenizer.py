@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from retrieval.encoder.checkpoint.model_folder import EncoderFolder, read_json
+from retrieval.encoder.checkpoint.folder_json import read_json
+from retrieval.encoder.checkpoint.model_folder import EncoderFolder
 from retrieval.encoder.checkpoint.tokenizer import CHARACTERS_PER_TOKEN, load_tokenizer
 
 if TYPE_CHECKING:

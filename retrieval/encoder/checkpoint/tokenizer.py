@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.encoder.checkpoint.model_folder import VOCABULARY_FILES, EncoderFolder, read_json, refuse_remote_code
+from retrieval.encoder.checkpoint.folder_json import read_json
+from retrieval.encoder.checkpoint.model_folder import VOCABULARY_FILES, EncoderFolder, refuse_remote_code
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 
 if TYPE_CHECKING:
@@ -101,7 +102,12 @@ class TextTokenizer:
 
     def largest_id(self) -> int:
         """Return the largest id of the vocabulary; -1 if it is empty."""
-        return max(self._truncating.get_vocab().values(), default=-1)
+        return max(self.vocabulary().values(), default=-1)
+
+    def vocabulary(self) -> dict[str, int]:
+        """Return the id of each token."""
+        found: dict[str, int] = self._truncating.get_vocab()
+        return found
 
     def token_id(self, token: str) -> int | None:
         """Return the id of a token of the vocabulary."""

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from retrieval.encoder.checkpoint.architectures import LAYOUTS, checkpoint_names
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder, weight_files
+from retrieval.encoder.checkpoint.sparse_folder import PREDICTION_HEADS, SparseFolder
 from retrieval.encoder.model.pooling import PoolingHead
+from retrieval.encoder.model.splade import SpladeHead
 from retrieval.encoder.model.transformer import Transformer
 from retrieval.errors import UnsupportedCheckpoint
 
@@ -79,6 +81,28 @@ def load_pair_head(folder: EncoderFolder, tensors: Sequence[str]) -> PoolingHead
             for part, weight in dense.state_dict().items()
         }
         dense.load_state_dict(state, assign=True)
+    return head.eval()
+
+
+def load_splade_head(folder: SparseFolder) -> SpladeHead:
+    """Load the prediction head; its output may share the table of words."""
+    encoder = folder.passages
+    assert encoder.architecture is not None
+    with torch.device("meta"):
+        head = SpladeHead(encoder.architecture, folder.splade)
+    found, path = _model_tensors(encoder), encoder.transformer
+    names = PREDICTION_HEADS[encoder.config["model_type"]]
+    if encoder.config.get("tie_word_embeddings", True):
+        words = checkpoint_names(LAYOUTS[encoder.config["model_type"]], "embeddings.words.weight")[0]
+        found[f"{names.output}.weight"] = found[words]
+    bias = next((name for name in names.biases if name in found), f"{names.output}.bias")
+    parts = {"projection": names.projection, "norm": names.norm, "output": names.output}
+    state = {}
+    for name, parameter in head.state_dict().items():
+        module, _, kind = name.partition(".")
+        stored = bias if name == "output.bias" else f"{parts[module]}.{kind}"
+        state[name] = _checked(_take(found, stored, path), parameter, stored, path)
+    head.load_state_dict(state, assign=True)
     return head.eval()
 
 

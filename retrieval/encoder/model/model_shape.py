@@ -49,6 +49,21 @@ class DenseShape:
 
 
 @dataclass(frozen=True, slots=True)
+class SpladeShape:
+    """The steps from the last hidden state to a weight for each token.
+
+    First comes the head of a masked language model: a projection with an activation, a normalisation, and the scores of
+    all tokens.  The weight of a token is `log(1 + max(0, score))`, pooled over the text.
+    """
+
+    activation: str
+    pooling: str  # "max" or "sum"
+    log_twice: bool = False  # log(1 + weight) in place of the weight
+    projection_biased: bool = True
+    norm_biased: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class HeadShape:
     """The steps after the last hidden state, from pooling to normalisation."""
 

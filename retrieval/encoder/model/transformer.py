@@ -157,10 +157,11 @@ def use_row_attention(transformer: Transformer) -> Transformer:
 class EncoderGraph(nn.Module):
     """The whole encoder over rows of tokens, as it is exported; changes `transformer`.
 
-    With `states` it also returns the token states before pooling, which explanations need.
+    `head` turns token states and their layout into the result.  With `states` the graph also returns the token states
+    before pooling, which explanations need.
     """
 
-    def __init__(self, transformer: Transformer, head: PoolingHead, *, states: bool = False) -> None:
+    def __init__(self, transformer: Transformer, head: nn.Module, *, states: bool = False) -> None:
         super().__init__()
         self.transformer = use_row_attention(transformer)
         self.head = head

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.checkpoint.late_interaction_folder import STANFORD_PROJECTION, LateInteractionFolder
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder
+from retrieval.encoder.checkpoint.sparse_folder import SparseFolder
 from retrieval.encoder.runtime.token_batches import (
     GRAPH_INPUTS,
     PAIR_INPUTS,
@@ -75,6 +76,11 @@ def load_pair_graph(folder: EncoderFolder, fingerprint: EncoderFingerprint, core
 def load_token_graph(folder: LateInteractionFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
     """Load the graph of a late-interaction model, cached or newly converted."""
     return _cached_graph(folder.encoder, fingerprint, core, lambda _: export_token_graph(folder))
+
+
+def load_splade_graph(folder: SparseFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
+    """Load the graph of a SPLADE model, cached or newly converted."""
+    return _cached_graph(folder.passages, fingerprint, core, lambda _: export_splade_graph(folder))
 
 
 def keep_output(graph: ov.Model, output: GraphOutput) -> ov.Model:
@@ -216,6 +222,15 @@ def export_token_graph(folder: LateInteractionFolder) -> ov.Model:
     """Convert a late-interaction model: inputs of TOKEN_INPUTS, vectors (B, L, dim)."""
     rows = TokenVectorRows.of([TextTokens(text, len(text) - 1) for text in EXAMPLE], len(EXAMPLE[0]))
     return _traced(token_vector_module(folder), rows.inputs(), TOKEN_INPUTS, (GraphOutput.VECTORS,))
+
+
+def export_splade_graph(folder: SparseFolder) -> ov.Model:
+    """Convert a SPLADE model: weights (S, vocabulary) as the vectors."""
+    from retrieval.encoder.checkpoint.weights import load_splade_head, load_transformer
+    from retrieval.encoder.model.transformer import EncoderGraph
+
+    module = EncoderGraph(load_transformer(folder.passages), load_splade_head(folder))
+    return _converted(module, TokenBatch.of(EXAMPLE), GRAPH_INPUTS, (GraphOutput.VECTORS,))
 
 
 def _converted(

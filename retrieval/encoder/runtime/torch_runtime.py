@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from retrieval.encoder.checkpoint.foreign_model import load_foreign_model
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder
@@ -52,13 +53,16 @@ class TorchRuntime:
     name = RuntimeName.TORCH
     streams = 1
 
-    def __init__(self, folder: EncoderFolder, *, precision: Precision, device: str = "cpu") -> None:
+    def __init__(
+        self, folder: EncoderFolder, head: nn.Module | None = None, *, precision: Precision, device: str = "cpu"
+    ) -> None:
+        """Load the folder; `head` takes the place of its pooling and projections."""
         self.precision = precision
         self.device = torch_device(device)
         self.budget_tokens = CUDA_BUDGET_TOKENS if self.device.type == "cuda" else CPU_BUDGET_TOKENS
         dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
         self._transformer = load_transformer(folder).to(self.device, dtype)
-        self._head = load_head(folder).to(self.device)  # pooling and projections stay in float32
+        self._head = (head or load_head(folder)).to(self.device)  # pooling and projections stay in float32
 
     @torch.inference_mode()
     def run(self, batch: TokenBatch, *, save_cpu: bool = False) -> Vectors:  # noqa: ARG002
