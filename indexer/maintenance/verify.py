@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow.compute as pc
 
 from indexer.writing.garbage import orphaned_paths
+from indexer.writing.record_files import RECORD_FILES, decode_record_files
 from indexer.writing.resume_journal import JOURNAL, read_journal
-from retrieval.errors import AttendexError, CollectionError
+from retrieval.errors import AttendexError, CollectionError, CorruptCollection
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import SegmentTable
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.collection.judgments import JUDGMENTS, decode_judgments
 from retrieval.index.lexical.writer import open_segments
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
 from retrieval.index.storage.manifest import (
@@ -168,7 +170,7 @@ def _check_manifests(collection: Path) -> _Manifests:
 
 
 def _check_files(collection: Path, kept: Sequence[Manifest]) -> Check:
-    """Check every byte that a kept generation or an interrupted build names."""
+    """Check every byte of generations, an interrupted build, and other files."""
     records = _records(collection, kept)
     damaged: dict[Path, str] = {}
     for path, record in records.items():
@@ -179,7 +181,7 @@ def _check_files(collection: Path, kept: Sequence[Manifest]) -> Check:
     if damaged:
         now = _records(collection, _check_manifests(collection).readable)
         damaged = {path: problem for path, problem in damaged.items() if path in now}
-    problems = [*_check_journal(collection), *damaged.values()]
+    problems = [*_check_journal(collection), *_check_sealed_files(collection), *damaged.values()]
     return Check("files", len(records), tuple(problems))
 
 
@@ -195,6 +197,20 @@ def _records(collection: Path, kept: Sequence[Manifest]) -> dict[Path, FileRecor
 def _check_journal(collection: Path) -> Iterator[str]:
     if (collection / JOURNAL).exists() and read_journal(collection) is None and (collection / JOURNAL).exists():
         yield f"{collection / JOURNAL}: is damaged, so the build cannot be resumed; index the sources again"
+
+
+def _check_sealed_files(collection: Path) -> Iterator[str]:
+    """Check the files that no generation names: each has a digest of its own."""
+    for name, decode in ((JUDGMENTS, decode_judgments), (RECORD_FILES, decode_record_files)):
+        path = collection / name
+        try:
+            decode(path.read_bytes(), path)
+        except FileNotFoundError:
+            continue
+        except CorruptCollection as error:
+            yield str(error)
+        except OSError as error:
+            yield f"{path}: cannot be read ({error.strerror}); check its permissions"
 
 
 def _counts(reader: IndexReader) -> Iterator[str]:

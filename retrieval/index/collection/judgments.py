@@ -1,6 +1,7 @@
 """Relevance judgments that users give in the search page: `judgments.json`.
 
-The file belongs to the collection, not to a generation.  Each change replaces it atomically.
+The file belongs to the collection, not to a generation.  Each change replaces it atomically.  It ends with a checksum:
+no manifest names it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from retrieval.errors import CorruptCollection, InputError
+from retrieval.index.storage.manifest import seal, unseal
 from retrieval.util.files import locked, storage_errors
 from retrieval.util.temporaries import replace_atomically
 
@@ -21,6 +23,7 @@ GRADES = range(4)
 MAX_JUDGMENTS = 100_000  # each judgment rewrites the file
 MAX_BYTES = 16 << 20  # of the file
 WAIT_S = 5.0
+_REPAIR = "restore a copy, or move the file away to start a new one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +51,22 @@ def read_judgments(collection: Path) -> tuple[Judgment, ...]:
 
 
 def decode_judgments(data: bytes, path: Path) -> tuple[Judgment, ...]:
-    """Decode the bytes of the file `path`.  Raises CorruptCollection."""
+    """Decode the bytes of the file `path`.  Raises CorruptCollection.
+
+    Files of earlier versions have no digest.
+    """
     try:
-        return tuple(Judgment(**record) for record in json.loads(data)["judgments"])
+        content = json.loads(data)
+        if set(content) != {"version", "judgments"}:  # an earlier version wrote no checksum
+            content = unseal(data, path, _REPAIR)
+        return tuple(Judgment(**record) for record in content["judgments"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        problem = f"is not a file of judgments ({error}); move it away to start a new file"
-        raise CorruptCollection(problem, path=path) from error
+        raise CorruptCollection(f"is not a file of judgments ({error}); {_REPAIR}", path=path) from error
 
 
 def encode_judgments(judgments: Sequence[Judgment]) -> bytes:
     """Return judgments as the bytes of their file."""
-    content = {"version": 1, "judgments": [asdict(judgment) for judgment in judgments]}
-    return json.dumps(content, ensure_ascii=False, indent=1).encode()
+    return seal({"version": 1, "judgments": [asdict(judgment) for judgment in judgments]})
 
 
 def judge(collection: Path, query: str, document: str, grade: int | None) -> tuple[Judgment, ...]:

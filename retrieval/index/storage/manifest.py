@@ -284,17 +284,20 @@ def seal(body: dict[str, JsonValue]) -> bytes:
     return data[: -len(_END)] + _checksum(data)
 
 
-def unseal(data: bytes, path: Path) -> dict[str, JsonValue]:
-    """Return the body of a sealed document.  Raises CorruptCollection."""
+def unseal(data: bytes, path: Path, repair: str = REPAIR) -> dict[str, JsonValue]:
+    """Return the body of a sealed document.
+
+    Raises CorruptCollection, whose message ends with the advice `repair`.
+    """
     body, found, _ = data.rpartition(_CHECKSUM)
     if not found:
-        raise CorruptCollection(f"is damaged: not a sealed JSON document; {REPAIR}", path=path)
+        raise CorruptCollection(f"is damaged: not a sealed JSON document; {repair}", path=path)
     if data != body + _checksum(body + _END):
-        raise CorruptCollection(f"is damaged: its checksum differs; {REPAIR}", path=path)
+        raise CorruptCollection(f"is damaged: its checksum differs; {repair}", path=path)
     try:
         return json.loads(body + _END)  # type: ignore[no-any-return]
     except (ValueError, RecursionError) as error:
-        raise CorruptCollection(f"is damaged: not a JSON document ({error}); {REPAIR}", path=path) from error
+        raise CorruptCollection(f"is damaged: not a JSON document ({error}); {repair}", path=path) from error
 
 
 def _checksum(data: bytes) -> bytes:

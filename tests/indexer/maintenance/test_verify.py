@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +15,26 @@ import pytest
 from indexer.maintenance import verify as module
 from indexer.maintenance.verify import Verification, verify
 from indexer.writing.commit import publish
+from indexer.writing.garbage import COLLECTION_ENTRIES
 from indexer.writing.pending_generation import SegmentLimits
+from indexer.writing.record_files import name_digests, write_record_files
 from retrieval.errors import CorruptCollection, NotACollection
 from retrieval.index.collection.index_reader import open_index_reader
+from retrieval.index.collection.judgments import judge
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.types import Passage
 from retrieval.util.files import Files
 from retrieval.util.temporaries import replacing, temporary_path
 
+# Every entry of a collection that holds data; the others are locks, which are empty.
+WITH_CONTENT = {each for each in COLLECTION_ENTRIES if "lock" not in each}
+
 
 @pytest.fixture
 def damaged(bench: Any) -> Any:
-    """Make a collection of three generations and an interrupted build."""
-    bench.add(bench.document("a", year=1), bench.document("b", "a text that becomes two passages"))
+    """Make a collection of three generations, an interrupted build and the files that no generation names."""
+    others = (bench.document(f"a{number}") for number in range(8))
+    bench.add(bench.document("a", year=1), bench.document("b", "a text that becomes two passages"), *others)
     bench.add(bench.document("c"), bench.document("b"))
     with bench.writer() as writer:
         writer.delete(["c"])
@@ -34,6 +42,9 @@ def damaged(bench: Any) -> Any:
     with suppress(KeyboardInterrupt), bench.writer(limits=SegmentLimits(passages=1)) as writer:
         bench.put(writer, [bench.document("d")])
         raise KeyboardInterrupt
+    judge(bench.path, "größe", "b", 3)
+    write_record_files(bench.path, name_digests(["rows.jsonl", "folder/rows.jsonl"]))
+    assert {path.relative_to(bench.path).parts[0] for path in data_files(bench)} == WITH_CONTENT
     return bench
 
 
@@ -71,9 +82,23 @@ def test_any_flipped_bit_is_found(damaged: Any) -> None:
     assert verify(damaged.path).ok
 
 
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: data[:-7], lambda _: b""]
+)
+def test_any_file_of_another_size_is_found(damaged: Any, change: Callable[[bytes], bytes]) -> None:
+    for path in data_files(damaged):
+        data = path.read_bytes()
+        path.write_bytes(change(data))
+        assert path.name in problems(verify(damaged.path)), path
+        path.write_bytes(data)
+    assert verify(damaged.path).ok
+
+
 @pytest.mark.slow
 def test_every_flipped_bit_is_found(bench: Any) -> None:
     bench.add(bench.document("a", year=1))
+    judge(bench.path, "q", "a", 1)
+    write_record_files(bench.path, name_digests(["rows.jsonl"]))
     tried = 0
     for path in data_files(bench):
         for bit in range(path.stat().st_size * 8):
