@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from service.config.settings import RequestLimits
 from service.http.addresses import network_of, plain_address
+from service.http.lingering_close import LingeringTransport
 from service.http.request_limits import ON_DISCONNECT, Lifecycle
 from service.observability.logs import LOGGER
 from service.runtime.process import max_open_files
@@ -111,6 +112,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """An HTTP connection with bounds on head, pipelined requests and time."""
 
     open: Connections
+    transport: LingeringTransport  # type: ignore[assignment]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -122,7 +124,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread: tuple[int, float] | None = None  # bytes, and the time when they were so few
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(LingeringTransport(transport, self._is_sending))  # type: ignore[arg-type]
         if self.client:
             self.client = plain_address(self.client[0]), self.client[1]
         if not self.open.add(self, self.client[0] if self.client else ""):
@@ -138,6 +140,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self.open.heard(self)
+        if self.transport.lingers:
+            self.transport.discard(data)
+            return
         if self._phase is not Phase.BODY:
             self._count_head(data)
             if self._head_bytes > self.open.limits.header_bytes:
@@ -155,6 +160,11 @@ class BoundedProtocol(HttpToolsProtocol):
         end = known.find(HEAD_END)
         self._head_bytes += len(data) if end < 0 else max(0, end + len(HEAD_END) - len(self._head_end))
         self._head_end = known[-len(HEAD_END) + 1 :]
+
+    def _is_sending(self) -> bool:
+        """Check whether the client is in the middle of a request that has its answer."""
+        is_in_head = self._phase is Phase.HEAD and self._head_bytes > 0
+        return (is_in_head or self._phase is Phase.BODY) and not self._is_answering
 
     def _refuse(self, answer: bytes) -> None:
         if not self.transport.is_closing():
@@ -210,6 +220,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def is_late(self, now: float) -> bool:
         """Check whether the client has exceeded its time.  `now` is the monotonic clock's."""
+        if self.transport.lingers:
+            return self.transport.is_late(now)
         if unread := self.transport.get_write_buffer_size():
             if self._unread is None or unread <= self._unread[0] - UNREAD_BYTES:
                 self._unread = unread, now

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks.load import Orders, run_load
-from service.http import connections
+from service.http import connections, lingering_close
 from tests.service.conftest import Serve, Served, eventually
 from tests.service.test_operations import process
 from tests.service.test_routes import SEARCH
@@ -73,6 +73,7 @@ HELD: dict[str, tuple[bytes, Callable[[socket.socket], None] | None]] = {
         search_head(0).replace(b"content-length: 0", b"transfer-encoding: chunked") + b"ff\r\n",
         after_answer(b"x"),
     ),
+    "a refused body that never ends": (search_head(100_000_000), after_answer(b"x")),
     "a key, a body that never comes": (search_head(1_000, AUTHORIZED), None),
     "a key, a byte of the body after the 503": (search_head(1_000, AUTHORIZED), after_answer(b"x")),
     "a probe with a body": (GET + b"content-length: 1000\r\n\r\n", after_answer(b"x")),
@@ -90,6 +91,7 @@ def impatient(collections: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) 
     """Yield a service that waits for clients for less than a second."""
     for name in ("HEAD_SECONDS", "IDLE_SECONDS", "UNREAD_SECONDS"):
         monkeypatch.setattr(connections, name, 0.5)
+    monkeypatch.setattr(lingering_close, "LINGER_SECONDS", 0.5)
     with serve(collections, api_key=KEY, **{"limits.seconds": 0.5}) as served:
         yield served
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from service.http import connections
+from service.http import connections, lingering_close
 from tests.service.conftest import Serve, Served, eventually
 from tests.service.test_routes import SEARCH, problem
 
@@ -65,11 +65,37 @@ def test_a_body_without_a_length_is_counted(tight: Served) -> None:
         for _ in range(1_000):
             yield b" " * 1_000
 
-    try:
-        response = tight.http.post(SEARCH, content=endless(), headers=JSON)
-    except httpx.WriteError:  # the answer came while the body was still being sent
-        return
-    problem(response, 413, "too_large")
+    problem(tight.http.post(SEARCH, content=endless(), headers=JSON), 413, "too_large")
+
+
+LARGE = bytes(30_000_000)  # more than the buffers of both sockets
+
+
+def test_a_client_that_sends_a_too_large_body_reads_the_answer(tight: Served) -> None:
+    problem(tight.http.post(SEARCH, content=LARGE, headers=JSON), 413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [
+        (head(len(LARGE)), b"413"),
+        (head(0).replace(b"content-length: 0", b"transfer-encoding: chunked") + b"1c9c380\r\n", b"413"),
+        (head(len(LARGE)).replace(b"host", b"server"), b"400"),
+        (b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-long: ", b"431"),
+    ],
+)
+def test_a_client_that_sends_everything_first_reads_the_answer(
+    tight: Served, request_head: bytes, status: bytes
+) -> None:
+    with connect(tight) as connection:
+        connection.sendall(request_head + LARGE)
+        assert all_of(connection).startswith(b"HTTP/1.1 " + status)
+
+
+def test_what_follows_a_refusal_is_bounded(tight: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lingering_close, "LINGER_BYTES", 1_000_000)
+    with connect(tight) as connection, pytest.raises(ConnectionError):
+        connection.sendall(head(len(LARGE)) + LARGE)
 
 
 def test_a_body_that_never_ends_runs_into_the_deadline(tight: Served) -> None:
