@@ -107,7 +107,7 @@ class AnswerOptions:
 @reports_errors
 def search(
     collection: CollectionArgument,
-    query: Annotated[str, typer.Argument(help="Words or a question to search for.", show_default=False)],
+    query: Annotated[str, typer.Argument(help="Words or a question; * lists all documents.", show_default=False)],
     ranking: RankingOptions,
     reranking: RerankingOptions,
     answer: AnswerOptions,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.metadata.facets import order_by
+from retrieval.index.metadata.facets import order_by, sort_type
 from retrieval.search.fusion import PassageRanker
 from retrieval.types import Bitmap, Ranking, Rows, Scores
 
@@ -58,6 +58,17 @@ def rank_by_field(
     ids = reader.ids(documents)
     order = sorted(range(len(documents)), key=lambda i: (ranks[i], -scores[i], ids[i]))[:depth]
     return DocumentRanking(documents[order], scores[order])
+
+
+def ordered_by_field(reader: IndexReader, documents: Rows, sort: str) -> Rows:
+    """Return documents by (field, position in the collection), as `rank_by_field`.
+
+    Documents without the field come last.  Raises FilterError.
+    """
+    field = sort.removeprefix("-")
+    sort_type(field, reader.schema)
+    ranks = order_by(reader.column(field), documents, descending=sort.startswith("-"))
+    return documents[np.lexsort((documents, ranks))]
 
 
 def unranked(documents: Bitmap, depth: int) -> DocumentRanking:

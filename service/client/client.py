@@ -103,11 +103,11 @@ class Client:
         """Return a document as the user added it."""
         return self._send(self._calls.document(collection, document_id))
 
-    def documents(self, collection: str, filter: str = "") -> Iterator[DocumentAnswer]:
+    def documents(self, collection: str, filter: str = "", *, sort: str = "") -> Iterator[DocumentAnswer]:
         """Yield all documents, or the matching ones, page by page."""
         offset, total = 0, 1
         while offset < total:
-            page = self._send(self._calls.documents(collection, filter, offset))
+            page = self._send(self._calls.documents(collection, filter, sort, offset))
             yield from page.documents
             offset, total = offset + PAGE_DOCUMENTS, page.total
 
@@ -220,10 +220,10 @@ class AsyncClient:
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
         return await self._send(self._calls.document(collection, document_id))
 
-    async def documents(self, collection: str, filter: str = "") -> AsyncIterator[DocumentAnswer]:
+    async def documents(self, collection: str, filter: str = "", *, sort: str = "") -> AsyncIterator[DocumentAnswer]:
         offset, total = 0, 1
         while offset < total:
-            page = await self._send(self._calls.documents(collection, filter, offset))
+            page = await self._send(self._calls.documents(collection, filter, sort, offset))
             for document in page.documents:
                 yield document
             offset, total = offset + PAGE_DOCUMENTS, page.total

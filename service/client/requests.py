@@ -143,8 +143,8 @@ class Calls:
     def document(self, name: str, document_id: str) -> Call[DocumentAnswer]:
         return Call("GET", _path(name, "documents", document_id), _reads(DocumentAnswer))
 
-    def documents(self, name: str, filter_: str, offset: int) -> Call[DocumentsAnswer]:
-        params = {"filter": filter_, "offset": offset, "limit": PAGE_DOCUMENTS}
+    def documents(self, name: str, filter_: str, sort: str, offset: int) -> Call[DocumentsAnswer]:
+        params = {"filter": filter_, "sort": sort, "offset": offset, "limit": PAGE_DOCUMENTS}
         return Call("GET", _path(name, "documents"), _reads(DocumentsAnswer), params=params)
 
     def add(self, name: str, documents: Sequence[Document], wait: bool) -> Call[JobAnswer]:

@@ -37,12 +37,21 @@ def check_total(requests: Sequence[SearchRequest], documents: int, limits: Reque
         ("passages to highlight", sum(map(_highlighted, requests)), "explained"),
         ("values to count or sort", sum(map(_counted, requests)) * documents, "facet_values"),
     ):
-        maximum = getattr(limits, limit)
-        if cost > maximum:
-            raise TooLarge(
-                f"the request costs {cost:,} {what}, over the limit of {maximum:,} (limits.{limit}); "
-                "ask for less, or send it in parts"
-            )
+        _check_cost(what, cost, limit, limits)
+
+
+def check_values(values: int, limits: RequestLimits) -> None:
+    """Raise TooLarge if a request sorts too many values."""
+    _check_cost("values to count or sort", values, "facet_values", limits)
+
+
+def _check_cost(what: str, cost: int, limit: str, limits: RequestLimits) -> None:
+    maximum = getattr(limits, limit)
+    if cost > maximum:
+        raise TooLarge(
+            f"the request costs {cost:,} {what}, over the limit of {maximum:,} (limits.{limit}); "
+            "ask for less, or send it in parts"
+        )
 
 
 def scores_all_documents(request: SearchRequest) -> bool:

@@ -22,6 +22,7 @@ from service.routes.collections import details
 from service.routes.search import Name
 from service.runtime.open_collections import COLLECTION_NAME
 from service.schemas.collections import (
+    ChangeParameters,
     CollectionBody,
     CollectionDetails,
     DeleteBody,
@@ -34,24 +35,24 @@ router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_clas
 
 ANSWER_SHARE = 0.2  # of a request's time limit, left for the answer after waiting
 
-Wait = Annotated[bool, Query(description="Answer when the change is searchable, or with the job if that takes long.")]
+Parameters = Annotated[ChangeParameters, Query()]
 NewName = Annotated[str, Path(description="Name of the collection.", pattern=f"^{COLLECTION_NAME}$")]
 QUEUED: dict[int | str, dict[str, Any]] = {202: {"model": JobAnswer, "description": "The change is queued or running."}}
 
 
 @router.post("/documents", response_model=JobAnswer, responses=QUEUED, summary="Add or replace documents")
-async def upsert(name: Name, body: DocumentsBody, request: Request, wait: Wait = False) -> Response:
+async def upsert(name: Name, body: DocumentsBody, parameters: Parameters, request: Request) -> Response:
     """Replace by id.  Documents that the collection holds unchanged cost nothing."""
     services = authorized_to_change(request, Role.WRITE, name)
     maximum = services.settings.limits.documents
     if len(body.documents) > maximum:
         raise TooLarge(f"{len(body.documents):,} documents are over the limit of {maximum:,}; send them in parts")
     change = await services.threads.run(_upserts, body, services.settings.queue.change_bytes)
-    return await _change(services, request, name, change, wait)
+    return await _change(services, request, name, change, parameters.wait)
 
 
 @router.post("/documents/delete", response_model=JobAnswer, responses=QUEUED, summary="Delete documents")
-async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait = False) -> Response:
+async def delete_many(name: Name, body: DeleteBody, parameters: Parameters, request: Request) -> Response:
     """Delete by ids, by a filter, or both; ignore unknown ids.
 
     A filter sees all changes that were requested before.
@@ -62,18 +63,20 @@ async def delete_many(name: Name, body: DeleteBody, request: Request, wait: Wait
     condition = body.filter.strip()
     check_maximum("the filter's characters", len(condition), services.settings.limits.filter_characters)
     _check_filter(services, name, condition)
-    return await _change(services, request, name, CollectionChange(deletes=tuple(body.ids), filter=condition), wait)
+    return await _change(
+        services, request, name, CollectionChange(deletes=tuple(body.ids), filter=condition), parameters.wait
+    )
 
 
 @router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")
-async def delete(name: Name, document_id: str, request: Request, wait: Wait = False) -> Response:
+async def delete(name: Name, document_id: str, parameters: Parameters, request: Request) -> Response:
     """Return 404 if neither the collection nor a waiting change has the document."""
     services = authorized_to_change(request, Role.WRITE, name)
     waiting = services.changes.adds_document(name, document_id)  # before the look-up, so that no change is missed
     with services.collections.lease(name) as searcher:
         if not waiting:
             searcher.reader.document_row(document_id)  # raises DocumentNotFound
-    return await _change(services, request, name, CollectionChange(deletes=(document_id,)), wait)
+    return await _change(services, request, name, CollectionChange(deletes=(document_id,)), parameters.wait)
 
 
 @router.get("/jobs/{job_id}", response_model=JobAnswer, summary="Progress of a change")

@@ -16,21 +16,23 @@ from retrieval.errors import CollectionNotFound
 from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.metadata.given import shown_metadata
 from retrieval.search.overview import countable_fields, field_values, overview, project
+from retrieval.search.ranking import ordered_by_field
 from retrieval.search.searcher import Searcher
 from retrieval.types import Document
 from retrieval.util.work_budget import spend_answer_bytes
 from service.config.api_keys import Role
-from service.queues.search_limits import check_maximum
+from service.queues.search_limits import check_maximum, check_values
 from service.routes.base import Services, authorized, json_answer, json_response
 from service.routes.search import Name
 from service.runtime.encoder_registry import shown_name
-from service.schemas.collections import CollectionDetails, CollectionsAnswer, DocumentAnswer, DocumentsAnswer
+from service.schemas.collections import (
+    CollectionDetails,
+    CollectionsAnswer,
+    DocumentAnswer,
+    DocumentsAnswer,
+    DocumentsParameters,
+)
 from service.schemas.pages import OverviewAnswer, ProjectionAnswer
-
-Filter = Annotated[str, Query(description="Return only matching documents, such as `year > 2000`.")]
-Id = Annotated[str | None, Query(description="Return only the document with this id; it may contain any character.")]
-Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="Number of documents to skip.")]
-Limit = Annotated[int, Query(ge=1, le=1_000, description="Number of documents to return.")]
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
@@ -51,19 +53,15 @@ async def collection(name: Name, request: Request) -> Response:
 
 
 @router.get("/{name}/documents", response_model=DocumentsAnswer, summary="Documents, page by page")
-async def documents(
-    name: Name, request: Request, id: Id = None, filter: Filter = "", offset: Offset = 0, limit: Limit = 100
-) -> Response:
-    """Return them in the order in which they were written.
+async def documents(name: Name, parameters: Annotated[DocumentsParameters, Query()], request: Request) -> Response:
+    """Return them in the order in which they were written, or ordered by a field.
 
     A new generation may shift the pages. With `id`, the page has one document or none: for ids that a path cannot hold,
     such as `../report`.
     """
     services = authorized(request, Role.READ, name)
-    check_maximum("the filter's characters", len(filter), services.settings.limits.filter_characters)
-    return await json_answer(
-        await services.threads.run(_page, services, name, id, filter, slice(offset, offset + limit))
-    )
+    check_maximum("the filter's characters", len(parameters.filter), services.settings.limits.filter_characters)
+    return await json_answer(await services.threads.run(_page, services, name, parameters))
 
 
 @router.get("/{name}/documents/{document_id:path}", response_model=DocumentAnswer, summary="One document")
@@ -113,12 +111,16 @@ def _recall(services: Services, name: str) -> dict[str, object] | None:
     return {"ratio": found.recall, "low": found.low, "high": found.high, "queries": found.queries}
 
 
-def _page(services: Services, name: str, document_id: str | None, expression: str, page: slice) -> dict[str, object]:
+def _page(services: Services, name: str, wanted: DocumentsParameters) -> dict[str, object]:
     with services.collections.lease(name) as searcher:
-        rows = matching_rows(searcher.reader, expression)
-        if document_id is not None:
-            rows = rows[rows == searcher.reader.find(document_id)]
-        found = searcher.reader.documents(rows[page])
+        reader = searcher.reader
+        rows = matching_rows(reader, wanted.filter)
+        if wanted.id is not None:
+            rows = rows[rows == reader.find(wanted.id)]
+        if wanted.sort:
+            check_values(len(rows), services.settings.limits)
+            rows = ordered_by_field(reader, rows, wanted.sort)
+        found = reader.documents(rows[wanted.offset : wanted.offset + wanted.limit])
     spend_answer_bytes(sum(map(document_bytes, found)))
     return {"documents": list(map(_shown, found)), "total": len(rows)}
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import difflib
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 # Maxima that hold before the limits of the settings are checked.
 MAX_SEARCHES = 1_024
@@ -68,6 +79,39 @@ class RequestBody(_Body):
         if cls.model_config.get("extra") == "forbid" and isinstance(given, dict) and len(given) > MAX_MEMBERS:
             raise ValueError(f"has {len(given):,} names; the names here are {', '.join(cls.model_fields)}")
         return given
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _suggests_names(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Name the nearest known name in the error of each unknown one."""
+        try:
+            return validate(given)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+            if not any(_is_unknown(each["type"], each["loc"]) for each in found):
+                raise
+            details = [_with_suggestion(each, list(cls.model_fields)) for each in found]
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
+
+
+def _is_unknown(kind: str, location: tuple[int | str, ...]) -> bool:
+    return kind == "extra_forbidden" and len(location) == 1
+
+
+def _with_suggestion(found: Any, known: list[str]) -> InitErrorDetails:
+    message = found["msg"]
+    if _is_unknown(found["type"], found["loc"]):
+        nearest = difflib.get_close_matches(str(found["loc"][0])[:MAX_NAME_CHARACTERS], known, 1)
+        names = f"did you mean {nearest[0]}?" if nearest else f"the names here are {', '.join(known)}"
+        message = f"is no known name; {names}"
+    kind = PydanticCustomError(found["type"], message)
+    return InitErrorDetails(type=kind, loc=found["loc"], input=found["input"])
+
+
+class UrlParameters(RequestBody):
+    """The parameters of a URL, which are all text.  It refuses unknown names, too."""
+
+    model_config = ConfigDict(strict=False)
 
 
 class Answer(BaseModel):

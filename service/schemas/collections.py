@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from service.schemas.base import MAX_DOCUMENTS, MAX_IDS, MAX_NAMES, Answer, Name, RequestBody, Text, examples, items
+from service.schemas.base import (
+    MAX_DOCUMENTS,
+    MAX_IDS,
+    MAX_NAMES,
+    Answer,
+    Name,
+    RequestBody,
+    Text,
+    UrlParameters,
+    examples,
+    items,
+)
 
 
 class CollectionAnswer(Answer):
@@ -66,6 +77,26 @@ class DocumentAnswer(Answer):
     title: str
     text: str
     metadata: dict[str, Any] = Field(description="Each value as it was given.")
+
+
+class DocumentsParameters(UrlParameters):
+    """A page of documents, as URL parameters."""
+
+    id: str | None = Field(
+        default=None, description="Return only the document with this id; it may contain any character."
+    )
+    filter: str = Field(default="", description="Return only matching documents, such as `year > 2000`.")
+    sort: Name = Field(default="", description="Field to order by, `-field` for descending; empty: as written.")
+    offset: int = Field(default=0, ge=0, le=1_000_000_000, description="Number of documents to skip.")
+    limit: int = Field(default=100, ge=1, le=1_000, description="Number of documents to return.")
+
+
+class ChangeParameters(UrlParameters):
+    """How to answer a change, as URL parameters."""
+
+    wait: bool = Field(
+        default=False, description="Answer when the change is searchable, or with the job if that takes long."
+    )
 
 
 class DocumentsAnswer(Answer):

@@ -9,7 +9,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import MAX_RERANK_DEPTH, RERANK_DEPTH, RERANK_WEIGHT
-from service.schemas.base import MAX_SEARCHES, Answer, Name, Names, RequestBody, Text, WholeNumber, examples, items
+from service.schemas.base import (
+    MAX_SEARCHES,
+    Answer,
+    Name,
+    Names,
+    RequestBody,
+    Text,
+    UrlParameters,
+    WholeNumber,
+    examples,
+    items,
+)
 
 
 class WordPartAnswer(Answer):
@@ -205,7 +216,7 @@ class SearchBody(SearchOptionFields, RequestBody):
     )
 
 
-class SearchParameters(SearchOptionFields, RequestBody):
+class SearchParameters(SearchOptionFields, UrlParameters):
     """One search as URL parameters."""
 
     q: SearchText
@@ -218,8 +229,6 @@ class SearchParameters(SearchOptionFields, RequestBody):
         if not self.rerank:
             return None
         return RerankOptionsBody(model=self.rerank, depth=self.rerank_depth, weight=self.rerank_weight)
-
-    model_config = ConfigDict(strict=False)  # everything in a URL is text
 
 
 class BatchBody(RequestBody):

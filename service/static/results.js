@@ -8,6 +8,7 @@ import { card, legend, passageNodes } from "./hits.js";
 export const PAGE_SIZE = 10;
 const FACET_TYPES = ["string", "strings", "boolean", "booleans"];
 const MAX_FACETS = 6;
+const MAX_PAGE = 1_000; // the service returns the first 10,000 hits
 const QUOTED = /"[^"]*[\p{L}\p{N}][^"]*"/u;
 
 export class Results {
@@ -53,14 +54,20 @@ export class Results {
     this.focusFirst = false;
   }
 
-  drawPager({ more }) {
+  /** The pages of the relevant hits have numbers once their total is known; less relevant hits follow. */
+  drawPager({ more, total }) {
     const { page } = this.state;
-    const step = (label, to, rel) =>
-      h("button", { type: "button", rel, onclick: () => this.actions.turn(to) }, label);
+    const step = (label, to, attributes) =>
+      h("button", { type: "button", ...attributes, onclick: () => this.actions.turn(to) }, label);
+    const last = total.relation === "exact" ? Math.min(Math.ceil(total.value / PAGE_SIZE), MAX_PAGE) : 0;
+    const numbered = (number) => step(String(number), number, {
+      "aria-current": number === page ? "page" : null, "aria-label": `Page ${number}`,
+    });
+    const numbers = pagesAround(page, last).map((number) => (number ? numbered(number) : h("span", {}, "…")));
     const parts = [
-      page > 1 ? step("← Better hits", page - 1, "prev") : h("span", {}),
-      h("span", { class: "dim" }, `page ${page}`),
-      more ? step("More hits →", page + 1, "next") : h("span", {}),
+      page > 1 ? step("← Better hits", page - 1, { rel: "prev" }) : h("span", {}),
+      h("span", { class: "pages dim" }, numbers.length > 1 ? numbers : `page ${page}`),
+      more ? step("More hits →", page + 1, { rel: "next" }) : h("span", {}),
     ];
     this.pager.replaceChildren(...(page > 1 || more ? parts : []));
   }
@@ -114,7 +121,8 @@ export class Results {
       h("span", { class: "dim" }, `, encoded by ${encoder}. `));
     this.how.replaceChildren(
       h("span", { class: "dim keys" }, h("kbd", {}, "/"), " goes to the query, ", h("kbd", {}, "↓"), " ",
-        h("kbd", {}, "↑"), " move through the hits, ", h("kbd", {}, "Enter"), " explains a hit"));
+        h("kbd", {}, "↑"), " move through the hits, ", h("kbd", {}, "Enter"), " explains a hit, ",
+        h("kbd", {}, "*"), " as the query lists all documents"));
   }
 
   clear() {
@@ -135,9 +143,9 @@ export class Results {
     this.live.replaceChildren(h("strong", { class: "warn" }, message), " ", again);
   }
 
-  // --- marks and facets, which follow when typing pauses
+  // --- marks, facets and the total, which follow when typing pauses
 
-  /** Mark the meaning in each visible hit, one hit after the other, and draw the facets. */
+  /** Mark the meaning in each visible hit, one hit after the other; draw the facets and the numbers of the pages. */
   async decorate(signal) {
     const waiting = [];
     let busy = false;
@@ -157,7 +165,7 @@ export class Results {
       explain();
     });
     for (const article of this.articles()) this.observer.observe(article);
-    if (this.facetFields.length) await this.drawFacets(signal);
+    if (this.facetFields.length || this.result.total.relation !== "exact") await this.drawCounts(signal);
   }
 
   async mark(article, signal) {
@@ -173,12 +181,13 @@ export class Results {
     }
   }
 
-  async drawFacets(signal) {
+  async drawCounts(signal) {
     try {
       const { draw } = await import("./facets.js");
-      const request = { ...this.request, k: 1, offset: 0, facets: this.facetFields };
-      const { facets = {} } = await api.search(this.collection, request, signal);
+      const request = { ...this.request, k: 1, offset: 0, facets: this.facetFields, count: true };
+      const { facets = {}, total } = await api.search(this.collection, request, signal);
       if (signal.aborted) return;
+      this.drawPager({ ...this.result, total });
       draw(this.facets, facets, { filter: this.state.filter, narrow: (field, value) => this.narrow(field, value) });
     } catch (error) {
       if (error.name !== "AbortError" && error.status !== 0) this.facets.replaceChildren();
@@ -247,4 +256,12 @@ export class Results {
       article.querySelector(".judging").replaceChildren(...(grades ? [grades] : []));
     }
   }
+}
+
+/** The numbers of the first and last page and of those near `page`; 0 for a gap.  Empty for a page beyond the last. */
+function pagesAround(page, last) {
+  if (page > last) return [];
+  const near = [page - 2, page - 1, page, page + 1, page + 2].filter((number) => number > 1 && number < last);
+  const numbers = [...new Set([1, ...near, last])];
+  return numbers.flatMap((number, i) => (i && number > numbers[i - 1] + 1 ? [0, number] : [number]));
 }

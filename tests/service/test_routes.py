@@ -90,6 +90,33 @@ def test_a_page_without_the_document_asked_for_is_empty(small: Served, parameter
     assert found == {"documents": [], "total": 0}
 
 
+def test_documents_are_listed_in_the_order_of_a_field(small: Served) -> None:
+    pages = [
+        small.http.get("/v1/collections/small/documents", params={"sort": "-year", "offset": offset, "limit": 2}).json()
+        for offset in (0, 2, 4)
+    ]
+    years = [each["metadata"]["year"] for page in pages for each in page["documents"]]
+    assert years == sorted((each["year"] for each in DOCUMENTS), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "says"),
+    [
+        ("search", "q=cat&ofset=3", "did you mean offset?"),
+        ("documents", "ofset=3", "did you mean offset?"),
+        ("documents", "page=3", "the names here are id, filter, sort, offset, limit"),
+    ],
+)
+def test_unknown_parameters_name_the_nearest(small: Served, path: str, parameter: str, says: str) -> None:
+    found = problem(small.http.get(f"/v1/collections/small/{path}?{parameter}"), 422, "invalid_request")
+    assert says in found.detail
+
+
+def test_documents_cannot_be_ordered_by_an_unknown_field(small: Served) -> None:
+    found = problem(small.http.get("/v1/collections/small/documents?sort=yaer"), 400, "bad_filter")
+    assert "did you mean 'year'?" in found.detail
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "says"),
     [
@@ -100,6 +127,14 @@ def test_a_page_without_the_document_asked_for_is_empty(small: Served, parameter
         ({"query": "cat", "k": 10, "offset": 9_999}, 400, "bad_query", "10,000"),
         ({"query": "cat", "mode": "magic"}, 422, "invalid_request", "mode"),
         ({"query": "cat", "topk": 3}, 422, "invalid_request", "topk"),
+        ({"query": "cat", "facet": ["year"]}, 422, "invalid_request", "did you mean facets?"),
+        (
+            {"query": "cat", "rerank": {"dept": 3}},
+            422,
+            "invalid_request",
+            "rerank/dept: is no known name; did you mean",
+        ),
+        ({"query": "cat", "zzzzzz": 3, "k": 0}, 422, "invalid_request", "the names here are"),
         ({"query": "cat", "filter": "year >"}, 400, "bad_filter", ""),
         ({"query": "\ud800"}, 400, "bad_json", "surrogate"),
         ({"query": "cat", "facets": [f"f{n}" for n in range(50)]}, 400, "bad_query", "facets"),

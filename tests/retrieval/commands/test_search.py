@@ -36,6 +36,11 @@ def invoke(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def test_all_documents_in_the_order_of_a_field(papers: Path) -> None:
+    code, output = invoke(papers, "*", "--sort", "-year", "--json")
+    assert (code, [hit["id"] for hit in json.loads(output)["hits"]]) == (0, ["flow", "heat", "wing"])
+
+
 def test_hybrid_is_the_default_and_says_its_weight(papers: Path) -> None:
     code, output = invoke(papers, "wing", "-k", 2)
     assert code == 0

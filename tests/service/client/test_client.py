@@ -78,7 +78,7 @@ def test_changing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "PAGE_DOCUMENTS", 10)
     monkeypatch.setattr(client_calls, "PAGE_DOCUMENTS", 10)
     assert [each.id for each in client.documents("new")] == [f"d/{n}" for n in range(1, 30)]
-    assert [each.metadata["number"] for each in client.documents("new", "number < 3")] == [1, 2]
+    assert [each.metadata["number"] for each in client.documents("new", "number < 3", sort="-number")] == [2, 1]
     client.drop("new")
 
 

@@ -74,6 +74,16 @@ def test_a_page_step_focuses_its_first_hit(visit: Any, site: str) -> None:
     assert page.inner_text(".status [role=status]") == "hits 11 to 20"
 
 
+def test_pages_of_all_documents_have_numbers(visit: Any, site: str) -> None:
+    page = visit(f"{site}/?c=python&q=*")
+    page.click(".pages button >> text=3")
+    page.wait_for_function("() => document.activeElement.querySelector?.('.rank')?.textContent === '21'")
+    page.wait_for_selector(".pages button[aria-current=page] >> text=3")
+    last = page.locator(".pages button").last
+    last.click()
+    page.wait_for_selector("text=More hits", state="detached")
+
+
 @pytest.mark.parametrize("width", [320, 1280])
 @pytest.mark.parametrize("path", ["/?c=unusual&q=bread", "/side-by-side?c=unusual&q=bread", "/collection?c=unusual"])
 def test_nothing_is_wider_than_the_screen(visit: Any, site: str, path: str, width: int) -> None:
