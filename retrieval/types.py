@@ -207,6 +207,22 @@ class Included(StrEnum):
     """A part of a hit that an answer has only if the request asks for it."""
 
     TEXT = "text"  # the whole text of the document, beside its best passages
+    TOKENS = "tokens"  # the number of tokens of each passage
+
+
+class Detail(StrEnum):
+    """How much of a document a hit has."""
+
+    IDS = "ids"  # id and score alone
+    PASSAGES = "passages"  # title, metadata and the best passages
+    FULL = "full"  # the whole text, too
+
+
+class GroupBy(StrEnum):
+    """The unit of a ranking: each hit is one."""
+
+    DOCUMENT = "document"
+    NONE = "none"  # a passage; the hits of one document need not follow each other
 
 
 ALL_DOCUMENTS = "*"  # the query that matches every document
@@ -235,9 +251,13 @@ class SearchRequest:
     matching: Matching = Matching.RELEVANT
     count: bool = False  # count all matches, also beyond the page
     min_score: float | None = None
-    passages_per_document: int = 3
+    passages_per_document: int = 2
     fields: tuple[str, ...] | None = None  # metadata fields of the hits; None: all
     include: tuple[Included, ...] = ()
+    detail: Detail = Detail.PASSAGES
+    group_by: GroupBy = GroupBy.DOCUMENT
+    neighbours: int = 0  # passages of the document whose text comes before and after each passage
+    max_tokens: int | None = None  # of the passages of an answer together, in tokens of the encoder; None: no limit
     highlight: bool = False  # mark the spans of a passage that match
     exact: bool = False  # bypass ANN indexes
     explain: bool = False
@@ -248,10 +268,18 @@ class SearchRequest:
         """Whether it lists documents and ranks none."""
         return self.query == ALL_DOCUMENTS
 
+    @property
+    def has_whole_texts(self) -> bool:
+        """Whether a hit has the whole text of its document."""
+        return self.detail is Detail.FULL or Included.TEXT in self.include
+
 
 @dataclass(frozen=True, slots=True)
 class PassageHit:
-    """A passage, `document.text[start:end]`; `highlights` are offsets in `text`."""
+    """A passage, `document.text[start:end]`; `highlights` are offsets in `text`.
+
+    `number` counts the passages of the document from 1; `previous` and `next` are the numbers around it.
+    """
 
     text: str
     start: int
@@ -259,11 +287,17 @@ class PassageHit:
     score: float
     location: str = ""
     highlights: tuple[tuple[int, int], ...] = ()
+    number: int = 1
+    previous: int | None = None
+    next: int | None = None
+    tokens: int | None = None  # of `text`, if the request asks for them
+    before: str = ""  # text of the document before `start`, if the request asks for neighbours
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A document of an answer; `rank` counts from 1 over the whole ranking.
+    """A document of an answer, or a passage; `rank` counts from 1 over the ranking.
 
     `text` is empty unless the request includes it.
     """
@@ -300,7 +334,7 @@ class FacetCount:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The number of documents in the match set."""
+    """The number of documents, or passages, in the match set."""
 
     value: int
     relation: TotalRelation
@@ -326,4 +360,6 @@ class SearchResult:
     weight_reason: str = ""
     feedback: float | None = None  # weight of the best passages in the query's vector; None without feedback
     score_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by retriever
+    truncated: bool = False  # whether `max_tokens` left out text of this page
+    next_offset: int | None = None  # of the search that goes on after a truncated answer
     degraded: tuple[str, ...] = ()  # retrievers that an overloaded service omitted; "rerank": reranked fewer documents

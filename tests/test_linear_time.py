@@ -17,7 +17,6 @@ import pytest
 import Stemmer
 
 from indexer.building.chunking import chunk, passage_texts
-from indexer.building.text_boundaries import find_boundaries
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin
 from indexer.readers.formats.detect import SkippedFile, detect
@@ -42,6 +41,7 @@ from retrieval.metrics.trec_topics import trec_topics
 from retrieval.search.explain.highlight import matched_words, nearest_sentences
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Section, Syntax, Vectors
+from retrieval.util.text_boundaries import find_boundaries
 from retrieval.util.visible_text import visible
 from tests.growth import MAX_EXPONENT, UNITS, growth
 from tests.indexer.readers.samples import packed, paragraph, word_file

@@ -15,11 +15,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.building.text_boundaries import Boundaries, BoundaryStrength, find_boundaries
 from retrieval.index.collection.document_store import passage_text
 from retrieval.index.storage.settings import ChunkSettings
 from retrieval.protocols import Tokenizer
 from retrieval.types import Document, Passage, Section
+from retrieval.util.text_boundaries import Boundaries, BoundaryStrength, find_boundaries
 
 PIECE_CHARACTERS = 1 << 19  # a piece that is tokenised at once has at least this many, and at most twice as many
 _PIECE_ENDS = (re.compile(r"(?<=\w)(?=\s)"), re.compile(r"(?<=\S)(?=\s)"))  # the better one first

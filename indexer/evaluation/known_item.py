@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from indexer.building.pipeline import build_collection
-from indexer.building.text_boundaries import BoundaryStrength, find_boundaries
 from indexer.maintenance.linked_copy import linked_copy
 from retrieval.errors import InputError, NotACollection
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.metrics.runs import Qrels, Topic
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.types import Document
+from retrieval.util.text_boundaries import BoundaryStrength, find_boundaries
 
 SENTENCE, TITLE = "sentence", "title"
 MIN_WORDS = 5  # in a sentence that becomes a query; a non-ASCII word counts half a word per character

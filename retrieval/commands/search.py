@@ -12,7 +12,17 @@ import typer
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import RERANK_DEPTH, RERANK_WEIGHT
-from retrieval.types import Confidence, Included, Matching, RerankOptions, SearchRequest, Syntax, TotalRelation
+from retrieval.types import (
+    Confidence,
+    Detail,
+    GroupBy,
+    Included,
+    Matching,
+    RerankOptions,
+    SearchRequest,
+    Syntax,
+    TotalRelation,
+)
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 from retrieval.util.visible_text import visible
 
@@ -100,6 +110,12 @@ class AnswerOptions:
         list[str] | None, typer.Option(help="Metadata field to return; repeatable.  Default: all fields.")
     ] = None
     text: Annotated[bool, typer.Option("--text", help="Return the whole text of the documents, with --json.")] = False
+    detail: Annotated[str, typer.Option(help="Contents of a hit: ids, passages or full.")] = Detail.PASSAGES.value
+    group_by: Annotated[str, typer.Option(help="A hit is a document, or with none a passage.")] = GroupBy.DOCUMENT.value
+    neighbours: Annotated[int, typer.Option(help="Passages before and after each passage to return, with --json.")] = 0
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Tokens of all passages together; default: no limit.", show_default=False)
+    ] = None
     highlight: Annotated[bool, typer.Option("--highlight", help="Mark the matches in the passages.")] = False
 
 
@@ -163,6 +179,10 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         min_score=ranking.min_score,
         fields=tuple(answer.field) if answer.field else None,
         include=(Included.TEXT,) if answer.text else (),
+        detail=answer.detail,  # type: ignore[arg-type]  # as matching
+        group_by=answer.group_by,  # type: ignore[arg-type]  # as matching
+        neighbours=answer.neighbours,
+        max_tokens=answer.max_tokens,
         highlight=answer.highlight,
         exact=ranking.exact,
         rerank=reranking.record(),
@@ -175,12 +195,15 @@ def _show(result: SearchResult) -> None:
         console.print(f"{hit.rank:>3}  {hit.score:.4f}  ", end="")
         console.print(hit.title or hit.id, style="bold", end="")
         console.print(f"  {hit.id}" if hit.title else "", style="dim")
-        console.print(_snippet(hit))
+        if hit.passages:
+            console.print(_snippet(hit))
     if not result.hits:
         console.print("no documents matched")
     for field, counts in result.facets.items():
         console.print(field, style="bold", end="  ")
         console.print(", ".join(f"{each.value} {each.count}" for each in counts[:SHOWN_VALUES]) or "no values")
+    if result.truncated:
+        console.print(f"shortened to --max-tokens; go on with --offset {result.next_offset}", style="dim")
     if result.confidence is Confidence.LOW:
         console.print("nothing close: the best document is far from the query", style="dim")
     weight = f", weight {result.weight:g} ({result.weight_reason})" if result.weight_reason else ""

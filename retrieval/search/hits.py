@@ -13,8 +13,9 @@ from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.metadata.given import shown_metadata
 from retrieval.search.fusion import PassageRanker, RowScores
+from retrieval.search.located_passages import LocatedPassage, locate_passages
 from retrieval.search.ranking import DocumentRanking
-from retrieval.types import Document, Hit, Included, Mode, Passage, PassageHit, Rows, Scores, SearchRequest
+from retrieval.types import Detail, Document, Hit, Mode, PassageHit, Rows, Scores, SearchRequest
 from retrieval.util.work_budget import spend_answer_bytes
 
 _SHORT_TEXT = 2_000  # characters; the exact size of shorter texts is not worth its computation
@@ -44,6 +45,11 @@ def choose_passages(documents: Rows, ranker: PassageRanker, reader: IndexReader,
     return ChosenPassages(joined, scores, shown)
 
 
+def _each_alone(rows: Rows, ranker: PassageRanker) -> ChosenPassages:
+    """Return passages that are hits of their own."""
+    return ChosenPassages(rows, ranker.score(rows), list(np.arange(len(rows), dtype=np.int64)[:, np.newaxis]))
+
+
 def fetch_hits(
     request: SearchRequest, ranked: DocumentRanking, ranker: PassageRanker, reader: IndexReader
 ) -> tuple[Hit, ...]:
@@ -56,10 +62,16 @@ def fetch_hits(
     documents = ranked.documents[page]
     if not len(documents):
         return ()
-    chosen = choose_passages(documents, ranker, reader, request.passages_per_document)
-    read = iter(reader.passages(np.concatenate(chosen.rows_shown())))
-    passages = [[(position, next(read)) for position in positions.tolist()] for positions in chosen.shown]
-    found = reader.documents(documents)
+    if request.detail is Detail.IDS:
+        return _bare_hits(reader.ids(documents), ranked.scores[page], request.offset + 1)
+    if ranked.rows is None:
+        chosen = choose_passages(documents, ranker, reader, request.passages_per_document)
+        found = reader.documents(documents)
+    else:
+        chosen = _each_alone(ranked.rows[page], ranker)
+        found = _read_once(documents, reader)
+    located = locate_passages(np.concatenate(chosen.rows_shown()), reader, request.neighbours)
+    passages = [[(position, next(located)) for position in positions.tolist()] for positions in chosen.shown]
     spend_answer_bytes(sum(_answer_bytes(*each, request) for each in zip(found, passages, strict=True)))
     return tuple(
         _hit(rank, document, float(score), shown, chosen.scores, request)
@@ -69,12 +81,26 @@ def fetch_hits(
     )
 
 
-def _answer_bytes(document: Document, passages: Sequence[tuple[int, Passage]], request: SearchRequest) -> int:
+def _bare_hits(ids: Sequence[str], scores: Scores, first_rank: int) -> tuple[Hit, ...]:
+    return tuple(
+        Hit(rank, id_, score, "", "", {}, ())
+        for rank, (id_, score) in enumerate(zip(ids, scores.tolist(), strict=True), start=first_rank)
+    )
+
+
+def _read_once(documents: Rows, reader: IndexReader) -> list[Document]:
+    """Read documents that may occur several times."""
+    distinct, positions = np.unique(documents, return_inverse=True)
+    found = reader.documents(distinct)
+    return [found[position] for position in positions.tolist()]
+
+
+def _answer_bytes(document: Document, passages: Sequence[tuple[int, LocatedPassage]], request: SearchRequest) -> int:
     """Estimate the size of a hit in an answer; a short text counts in any case."""
-    if len(document.text) <= _SHORT_TEXT or Included.TEXT in request.include:
+    if len(document.text) <= _SHORT_TEXT or request.has_whole_texts:
         return document_bytes(document)
     text_bytes = getsizeof(document.text)
-    shown = sum(each.end - each.start for _, each in passages) / max(1, len(document.text))
+    shown = sum(each.end - each.start for _, each in passages) / len(document.text)
     return document_bytes(document) - text_bytes + round(shown * text_bytes)
 
 
@@ -98,7 +124,7 @@ def _hit(
     rank: int,
     document: Document,
     score: float,
-    passages: Sequence[tuple[int, Passage]],
+    passages: Sequence[tuple[int, LocatedPassage]],
     scores: RowScores,
     request: SearchRequest,
 ) -> Hit:
@@ -107,15 +133,26 @@ def _hit(
         id=document.id,
         score=score,
         title=document.title,
-        text=document.text if Included.TEXT in request.include else "",
+        text=document.text if request.has_whole_texts else "",
         metadata=shown_metadata(document, request.fields),
-        passages=tuple(
-            PassageHit(
-                document.text[each.start : each.end], each.start, each.end, float(scores.score[i]), each.location
-            )
-            for i, each in passages
-        ),
+        passages=tuple(_passage_hit(document.text, each, float(scores.score[i])) for i, each in passages),
         scores=_named_scores(scores, passages[0][0]),
+    )
+
+
+def _passage_hit(text: str, located: LocatedPassage, score: float) -> PassageHit:
+    passage = located.passage
+    return PassageHit(
+        text[passage.start : passage.end],
+        passage.start,
+        passage.end,
+        score,
+        passage.location,
+        number=located.number,
+        previous=located.previous,
+        next=located.next,
+        before=text[located.start : passage.start],
+        after=text[passage.end : located.end],
     )
 
 

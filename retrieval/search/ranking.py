@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,14 @@ _SPARE_PASSAGES = 10  # passages in the first round beyond the number of documen
 
 @dataclass(frozen=True, slots=True)
 class DocumentRanking:
-    """Document rows, best first, each with the score of its best passage."""
+    """Document rows, best first, each with the score of its best passage.
+
+    A ranking of passages has their rows, too; then a document has a place for each of its passages.
+    """
 
     documents: NDArray[np.int64]
     scores: Scores
+    rows: Rows | None = None
 
 
 def rank_by_score(
@@ -40,6 +45,30 @@ def rank_by_score(
             kept = ordered.scores >= (-np.inf if min_score is None else min_score)
             return DocumentRanking(ordered.documents[kept], ordered.scores[kept])
         count *= 2
+
+
+def rank_passages(
+    ranker: PassageRanker, reader: IndexReader, depth: int, min_score: float | None = None
+) -> DocumentRanking:
+    """Return the first `depth` passages by (score descending, id, row ascending)."""
+
+    def places(rows: Rows) -> list[tuple[str, int]]:
+        return list(zip(reader.ids(reader.document_of[rows]), rows.tolist(), strict=True))
+
+    count = depth + _SPARE_PASSAGES
+    while True:
+        ranking = ranker.rank(count)
+        each_alone = DocumentRanking(ranking.rows, ranking.scores)
+        if settled(ranking, each_alone, depth, count):
+            ordered = order_ties(each_alone, places, depth)
+            kept = ordered.scores >= (-np.inf if min_score is None else min_score)
+            return passage_ranking(ordered.documents[kept], ordered.scores[kept], reader)
+        count *= 2
+
+
+def passage_ranking(rows: Rows, scores: Scores, reader: IndexReader) -> DocumentRanking:
+    """Return a ranking of passages."""
+    return DocumentRanking(reader.document_of[rows], scores, rows)
 
 
 def rank_by_field(
@@ -77,11 +106,25 @@ def unranked(documents: Bitmap, depth: int) -> DocumentRanking:
     return DocumentRanking(first, np.zeros(len(first), np.float32))
 
 
+def unranked_passages(rows: Rows, reader: IndexReader, depth: int) -> DocumentRanking:
+    """Return the first `depth` of the passages, in the order of the collection."""
+    first = rows[:depth]
+    return passage_ranking(first, np.zeros(len(first), np.float32), reader)
+
+
 def matching_documents(ranker: PassageRanker, reader: IndexReader, min_score: float | None) -> Bitmap:
     """Return documents with a matching passage of at least `min_score`, (documents,)."""
+    return documents_of(matching_passages(ranker, min_score), reader)
+
+
+def matching_passages(ranker: PassageRanker, min_score: float | None) -> Rows:
+    """Return the matching rows with a score of at least `min_score`, ascending."""
     rows = np.flatnonzero(ranker.matches())
-    if min_score is not None:
-        rows = rows[ranker.score(rows).score >= min_score]
+    return rows if min_score is None else rows[ranker.score(rows).score >= min_score]
+
+
+def documents_of(rows: Rows, reader: IndexReader) -> Bitmap:
+    """Return the live documents of passages, (documents,)."""
     found = np.zeros(len(reader.live_documents), np.bool_)
     found[reader.document_of[rows]] = True
     return found & reader.live_documents
@@ -106,7 +149,7 @@ def settled(ranking: Ranking, grouped: DocumentRanking, depth: int, count: int) 
 
 
 def order_ties(
-    grouped: DocumentRanking, ids_of: Callable[[NDArray[np.int64]], Sequence[str]], depth: int
+    grouped: DocumentRanking, ids_of: Callable[[NDArray[np.int64]], Sequence[Any]], depth: int
 ) -> DocumentRanking:
     """Return the first `depth` documents by (score descending, id ascending)."""
     end = len(grouped.scores)

@@ -8,11 +8,23 @@ from enum import StrEnum
 from typing import TypeVar
 
 from retrieval.errors import BadQuery
+from retrieval.search.answer_contents import check_contents
 from retrieval.search.fusion_methods import FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import MAX_RERANK_DEPTH
-from retrieval.types import ALL_DOCUMENTS, Included, Matching, Mode, RerankOptions, SearchRequest, Syntax
+from retrieval.types import (
+    ALL_DOCUMENTS,
+    Detail,
+    GroupBy,
+    Included,
+    Matching,
+    Mode,
+    RerankOptions,
+    SearchRequest,
+    Syntax,
+)
 
 E = TypeVar("E", bound=StrEnum)
+_NAMED = ("mode", "syntax", "matching", "detail", "group_by")  # fields whose values have names
 
 MAX_DEPTH = 10_000  # offset + k
 MAX_QUERY_CHARACTERS = 20_000
@@ -34,11 +46,15 @@ def checked(request: SearchRequest) -> SearchRequest:
     mode = None if request.mode is None else _named("mode", request.mode, Mode)
     syntax = _named("syntax", request.syntax, Syntax)
     matching = _named("matching", request.matching, Matching)
+    detail = _named("detail", request.detail, Detail)
+    group_by = _named("group_by", request.group_by, GroupBy)
     for each in request.include:
         _named("include", each, Included)
-    typed = replace(request, query=query, mode=mode, syntax=syntax, matching=matching)
-    same = (mode is request.mode, syntax is request.syntax, matching is request.matching, query == request.query)
-    return request if all(same) else typed  # a checked request comes back as it is
+    typed = replace(request, query=query, mode=mode, syntax=syntax, matching=matching, detail=detail, group_by=group_by)
+    same = all(getattr(request, each) is getattr(typed, each) for each in _NAMED) and query == request.query
+    checked_request = request if same else typed  # a checked request comes back as it is
+    check_contents(checked_request)
+    return checked_request
 
 
 def _check_query(query: str) -> None:

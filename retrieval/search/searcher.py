@@ -22,6 +22,7 @@ from retrieval.explanations import Explanation
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.lexical.phrases import parse_query
 from retrieval.index.metadata.facets import count_values
+from retrieval.search.answer_size import FittedHits, fit_hits, with_token_counts
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
 from retrieval.search.explain.attribution import TextAttention
 from retrieval.search.explain.highlight import Highlighter
@@ -31,7 +32,16 @@ from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import fetch_hits
 from retrieval.search.match_set import confidence, matches_from, relevance_cut, total_of_page
 from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, query_text, text_to_encode
-from retrieval.search.ranking import DocumentRanking, matching_documents, rank_by_field, rank_by_score, unranked
+from retrieval.search.ranking import (
+    DocumentRanking,
+    documents_of,
+    matching_passages,
+    rank_by_field,
+    rank_by_score,
+    rank_passages,
+    unranked,
+    unranked_passages,
+)
 from retrieval.search.readability import Readability
 from retrieval.search.request import checked
 from retrieval.search.rerank import DocumentReranker
@@ -42,7 +52,9 @@ from retrieval.types import (
     Bitmap,
     Document,
     FacetCount,
+    GroupBy,
     Hit,
+    Included,
     Mode,
     SearchRequest,
     SearchResult,
@@ -127,7 +139,8 @@ class Searcher:
         reranking = self._reranker.rerank(request, plan.text, ranked, ranker, rerank_ms)
         fetch_started = time.perf_counter()
         rerank_used_ms = (fetch_started - started) * 1000 - retrieve_ms
-        hits = fetch_hits(request, reranking.ranked, ranker, self.reader)
+        fitted = self._fitted(request, fetch_hits(request, reranking.ranked, ranker, self.reader))
+        hits = fitted.hits
         if request.highlight:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
@@ -150,6 +163,8 @@ class Searcher:
             weight_reason=plan.weight.reason if plan.weight else "",
             feedback=feedback.weight if feedback else None,
             score_ranges=ranker.score_ranges,
+            truncated=fitted.truncated,
+            next_offset=request.offset + len(hits) if fitted.truncated else None,
             degraded=("rerank",) if reranking.shortened else (),
         )
 
@@ -184,19 +199,22 @@ class Searcher:
         """Rank the documents; count the match set and the values of its facets."""
         request, reader = plan.request, self.reader
         depth = max(request.offset + request.k, depth_of(request.rerank))
+        by_document = request.group_by is GroupBy.DOCUMENT
+        rank = rank_by_score if by_document else rank_passages
         if not (request.sort or request.facets or request.count or request.lists_all):
-            ranked = rank_by_score(ranker, reader, depth, request.min_score)
+            ranked = rank(ranker, reader, depth, request.min_score)
             best = float(ranked.scores[0]) if len(ranked.scores) else 0.0
             return ranked, total_of_page(ranked, depth, relevance_cut(plan, reader, best)), {}
         lowest = matches_from(plan, reader, ranker)
-        documents = matching_documents(ranker, reader, lowest)
+        rows = matching_passages(ranker, lowest)
+        documents = documents_of(rows, reader)
         if request.sort:
             ranked = rank_by_field(ranker, reader, depth, lowest, request.sort)
         elif request.lists_all:
-            ranked = unranked(documents, depth)
+            ranked = unranked(documents, depth) if by_document else unranked_passages(rows, reader, depth)
         else:
-            ranked = rank_by_score(ranker, reader, depth, request.min_score)
-        total = Total(int(np.count_nonzero(documents)), TotalRelation.EXACT)
+            ranked = rank(ranker, reader, depth, request.min_score)
+        total = Total(int(np.count_nonzero(documents)) if by_document else len(rows), TotalRelation.EXACT)
         return ranked, total, self._facets(request, documents)
 
     def _facets(self, request: SearchRequest, documents: Bitmap) -> Facets:
@@ -206,6 +224,14 @@ class Searcher:
             counts[field] = count_values(self.reader.column(field), documents)
             spend_answer_bytes(sum(getsizeof(each.value) for each in counts[field]))
         return counts
+
+    def _fitted(self, request: SearchRequest, hits: tuple[Hit, ...]) -> FittedHits:
+        """Cut the hits to `max_tokens`, or count the tokens of their passages."""
+        if request.max_tokens is not None:
+            return fit_hits(hits, request.max_tokens, self.encoder.tokenizer)
+        if Included.TOKENS in request.include:
+            hits = with_token_counts(hits, self.encoder.tokenizer)
+        return FittedHits(hits, truncated=False)
 
     def _highlighted(self, plan: Plan, vector: NDArray[np.float32] | None, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
         lexical = None if plan.mode is Mode.DENSE else self.reader.lexical

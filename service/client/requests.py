@@ -26,7 +26,9 @@ from service.schemas.problems import ProblemAnswer
 from service.schemas.rerank import CohereAnswer, CohereResult
 from service.schemas.search import (
     BatchAnswer,
+    DetailName,
     FusionName,
+    GroupByName,
     IncludedName,
     MatchingName,
     ModeName,
@@ -84,6 +86,10 @@ class SearchOptions(TypedDict, total=False):
     passages_per_document: int
     fields: Sequence[str]
     include: Sequence[IncludedName]
+    detail: DetailName
+    group_by: GroupByName
+    neighbours: int
+    max_tokens: int
     highlight: bool
     exact: bool
     explain: bool

@@ -10,8 +10,8 @@ from service.config.api_keys import Role
 from service.queues.search_limits import check_limits
 from service.routes.base import JsonRoute, Services, authorized, json_answer
 from service.routes.search import Name
+from service.schemas.explanations import ExplanationAnswer
 from service.schemas.pages import AttentionAnswer, AttentionBody, ExplainBody
-from service.schemas.search import ExplanationAnswer
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"], route_class=JsonRoute)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from retrieval.types import Included, Matching, Mode, RerankOptions, SearchRequest, Syntax
+from retrieval.types import Detail, GroupBy, Included, Matching, Mode, RerankOptions, SearchRequest, Syntax
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.schemas.search import (
@@ -88,6 +88,10 @@ def to_request(query: str, options: SearchBody | SearchParameters) -> SearchRequ
         passages_per_document=options.passages_per_document,
         fields=None if options.fields is None else tuple(options.fields),
         include=tuple(map(Included, options.include)),
+        detail=Detail(options.detail),
+        group_by=GroupBy(options.group_by),
+        neighbours=options.neighbours,
+        max_tokens=options.max_tokens,
         highlight=options.highlight,
         exact=options.exact,
         explain=options.explain,

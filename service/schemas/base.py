@@ -15,7 +15,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 # Maxima that hold before the limits of the settings are checked.
 MAX_SEARCHES = 1_024
@@ -98,14 +97,13 @@ def _is_unknown(kind: str, location: tuple[int | str, ...]) -> bool:
     return kind == "extra_forbidden" and len(location) == 1
 
 
-def _with_suggestion(found: Any, known: list[str]) -> InitErrorDetails:
-    message = found["msg"]
+def _with_suggestion(found: Any, known: list[str]) -> Any:
+    message = found["msg"].removeprefix("Value error, ")
     if _is_unknown(found["type"], found["loc"]):
         nearest = difflib.get_close_matches(str(found["loc"][0])[:MAX_NAME_CHARACTERS], known, 1)
         names = f"did you mean {nearest[0]}?" if nearest else f"the names here are {', '.join(known)}"
         message = f"is no known name; {names}"
-    kind = PydanticCustomError(found["type"], message)
-    return InitErrorDetails(type=kind, loc=found["loc"], input=found["input"])
+    return {"type": "value_error", "loc": found["loc"], "input": found["input"], "ctx": {"error": ValueError(message)}}
 
 
 class UrlParameters(RequestBody):

@@ -21,88 +21,15 @@ from service.schemas.base import (
     examples,
     items,
 )
-
-
-class WordPartAnswer(Answer):
-    """A word's share of a score; `place` is text, title, heading, prompt or special."""
-
-    word: str
-    place: str
-    start: int
-    end: int
-    score: float
-
-
-class ScoredSpanAnswer(Answer):
-    """A span of a passage's text, in code points, and its share of the score."""
-
-    start: int
-    end: int
-    score: float
-
-
-class DenseExplanationAnswer(Answer):
-    """The parts of a cosine; `exact`: pairs and remainder sum to the score."""
-
-    score: float
-    exact: bool
-    query: list[WordPartAnswer]
-    passage: list[WordPartAnswer]
-    pairs: list[list[float]] = Field(description="(query words, passage words)")
-    remainder: float
-    spans: list[ScoredSpanAnswer]
-    note: str = ""
-
-
-class TermPartAnswer(Answer):
-    """A query term's share of a BM25 score."""
-
-    term: str
-    score: float
-    words: list[tuple[int, int]]
-
-
-class LexicalExplanationAnswer(Answer):
-    """The parts of a BM25 score."""
-
-    score: float
-    terms: list[TermPartAnswer]
-    stop_words: list[str] = Field(default_factory=list, description="Words of the query that the score leaves out.")
-
-
-class FeedbackExplanationAnswer(Answer):
-    """The part of dense feedback: dense score = `factor` × cosine + `score`."""
-
-    factor: float
-    score: float
-
-
-class RerankExplanationAnswer(Answer):
-    """The parts of a reranked score: (1 - weight) · first + weight · rescaled."""
-
-    model: str
-    score: float = Field(description="Score of the reranker, without scaling.")
-    weight: float
-    first: float = Field(description="Score before reranking.")
-    rescaled: float = Field(description="Score of the reranker on the scale of `first`.")
-
-
-class ExplanationAnswer(Answer):
-    """The explanation of a document's score, for its best passage."""
-
-    start: int
-    end: int
-    dense: DenseExplanationAnswer | None = None
-    lexical: LexicalExplanationAnswer | None = None
-    feedback: FeedbackExplanationAnswer | None = None
-    rerank: RerankExplanationAnswer | None = Field(default=None, description="Present if the search reranked it.")
-
+from service.schemas.explanations import ExplanationAnswer
 
 MetadataValue = str | int | float | bool | datetime | list[str]
 ModeName = Literal["dense", "lexical", "hybrid"]
 SyntaxName = Literal["plain", "operators"]
 MatchingName = Literal["relevant", "all"]
-IncludedName = Literal["text"]
+IncludedName = Literal["text", "tokens"]
+DetailName = Literal["ids", "passages", "full"]
+GroupByName = Literal["document", "none"]
 
 
 def _not_blank(text: str) -> str:
@@ -175,10 +102,21 @@ class SearchOptionFields(BaseModel):
     min_score: float | None = Field(
         default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Lowest score of a returned document."
     )
-    passages_per_document: WholeNumber = Field(default=3, ge=1, le=100, description="Maximum passages of each hit.")
+    passages_per_document: WholeNumber = Field(default=2, ge=1, le=100, description="Maximum passages of each hit.")
     fields: Names | None = Field(default=None, description="Metadata fields to return; default: all.")
-    include: Annotated[list[IncludedName], items(1)] = Field(
-        default_factory=list, description="`text`: the whole text of each document; by default its passages only."
+    include: Annotated[list[IncludedName], items(2)] = Field(
+        default_factory=list,
+        description="`text`: the whole text, as with `detail` `full`; `tokens`: the tokens of each passage.",
+    )
+    detail: DetailName = Field(
+        default="passages", description="Contents of a hit: its id and score, its best passages, or its whole text too."
+    )
+    group_by: GroupByName = Field(default="document", description="A hit is a document, or a passage: `none`.")
+    neighbours: WholeNumber = Field(
+        default=0, ge=0, le=10, description="Passages whose text to return before and after each passage."
+    )
+    max_tokens: WholeNumber | None = Field(
+        default=None, ge=1, le=100_000, description="Maximum tokens of all passages together; default: no limit."
     )
     highlight: bool = Field(default=False, description="Mark matched words; without any, the nearest sentence.")
     exact: bool = Field(default=False, description="Compare the query with every vector; do not use the ANN index.")
@@ -250,6 +188,12 @@ class PassageAnswer(Answer):
     score: float
     location: str = ""
     highlights: list[tuple[int, int]] = Field(default_factory=list, description="Matching words: offsets in `text`.")
+    number: int = Field(default=1, description="Its number among the passages of the document, from 1.")
+    previous: int | None = Field(default=None, description="Number of the passage before; null for the first.")
+    next: int | None = Field(default=None, description="Number of the passage after; null for the last.")
+    tokens: int | None = Field(default=None, description="Tokens of `text`; null unless the request asks for them.")
+    before: str = Field(default="", description="Text before the passage, from `neighbours` passages.")
+    after: str = Field(default="", description="Text after the passage, from `neighbours` passages.")
 
 
 class ScoresAnswer(Answer):
@@ -262,7 +206,7 @@ class ScoresAnswer(Answer):
 
 
 class HitAnswer(Answer):
-    """A document of the ranking; `rank` starts at 1."""
+    """A document of the ranking, or a passage; `rank` starts at 1."""
 
     rank: int
     id: str
@@ -293,7 +237,7 @@ class FacetAnswer(Answer):
 
 
 class TotalAnswer(Answer):
-    """The number of documents in the match set."""
+    """The number of documents, or of passages, in the match set."""
 
     value: int
     relation: Literal["exact", "at_least"]
@@ -318,6 +262,10 @@ class SearchAnswer(Answer):
     feedback: float | None = Field(default=None, description="Weight of the two best passages in the query's vector.")
     score_ranges: dict[str, tuple[float, float]] = Field(
         default_factory=dict, description="Scores of each retriever that convex fusion maps to 0 and to 1."
+    )
+    truncated: bool = Field(default=False, description="Whether `max_tokens` left out text of this page.")
+    next_offset: int | None = Field(
+        default=None, description="The offset of the search that goes on; null if nothing was left out."
     )
     degraded: list[str] = Field(
         default_factory=list,
@@ -348,6 +296,12 @@ class SearchAnswer(Answer):
                                     "score": 0.71,
                                     "location": "",
                                     "highlights": [],
+                                    "number": 1,
+                                    "previous": None,
+                                    "next": None,
+                                    "tokens": None,
+                                    "before": "",
+                                    "after": "",
                                 }
                             ],
                             "scores": {"dense": 0.71, "lexical": None, "fused": None},
@@ -361,6 +315,8 @@ class SearchAnswer(Answer):
                     "weight_reason": "",
                     "feedback": None,
                     "score_ranges": {},
+                    "truncated": False,
+                    "next_offset": None,
                     "degraded": [],
                 }
             ]

@@ -45,7 +45,7 @@ def batch(count: int, /, **options: Any) -> dict[str, Any]:
 
 TOO_COSTLY = {
     "hits to explain": ("/search/batch", batch(3, k=3, explain=True), "9 hits to explain, over the limit of 8"),
-    "passages to highlight": ("/search/batch", batch(3, highlight=True), "9 passages to highlight"),
+    "passages to highlight": ("/search/batch", batch(5, highlight=True), "10 passages to highlight"),
     "facets of a batch": ("/search/batch", batch(2, facets=["kind", "part"]), "120 values to count or sort"),
     "totals of a batch": ("/search/batch", batch(5, count=True), "100 values to count or sort"),
     "orders of a batch": ("/search/batch", batch(5, sort="kind"), "100 values to count or sort"),

@@ -16,6 +16,7 @@ from retrieval import explanations, types
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from service.client import SearchOptions
 from service.schemas import collections, search
+from service.schemas import explanations as wire_explanations
 from service.schemas.collections import CollectionDetails
 from service.schemas.problems import ProblemAnswer
 from service.schemas.search import SearchAnswer
@@ -97,6 +98,15 @@ def test_documents_are_listed_in_the_order_of_a_field(small: Served) -> None:
     ]
     years = [each["metadata"]["year"] for page in pages for each in page["documents"]]
     assert years == sorted((each["year"] for each in DOCUMENTS), reverse=True)
+
+
+def test_an_answer_is_as_lean_as_asked_for(small: Served) -> None:
+    body = {"query": "risk of stroke", "k": 3, "max_tokens": 4, "group_by": "none"}
+    found = SearchAnswer.model_validate(small.http.post(SEARCH, json=body).json(), extra="forbid")
+    assert (len(found.hits), found.truncated, found.next_offset) == (1, True, 1)
+    assert found.hits[0].passages[0].tokens == 4
+    by_url = small.http.get(SEARCH, params={"q": "risk of stroke", "k": 2, "detail": "ids"}).json()
+    assert [each["passages"] for each in by_url["hits"]] == [[], []]
 
 
 @pytest.mark.parametrize(
@@ -246,12 +256,12 @@ MIRRORS: list[tuple[type[BaseModel], type]] = [
     (search.TimingsAnswer, types.Timings),
     (search.FacetAnswer, types.FacetCount),
     (search.SearchBody, types.SearchRequest),
-    (search.ExplanationAnswer, explanations.Explanation),
-    (search.DenseExplanationAnswer, explanations.DenseExplanation),
-    (search.LexicalExplanationAnswer, explanations.LexicalExplanation),
-    (search.TermPartAnswer, explanations.TermPart),
-    (search.WordPartAnswer, explanations.WordPart),
-    (search.ScoredSpanAnswer, explanations.Span),
+    (wire_explanations.ExplanationAnswer, explanations.Explanation),
+    (wire_explanations.DenseExplanationAnswer, explanations.DenseExplanation),
+    (wire_explanations.LexicalExplanationAnswer, explanations.LexicalExplanation),
+    (wire_explanations.TermPartAnswer, explanations.TermPart),
+    (wire_explanations.WordPartAnswer, explanations.WordPart),
+    (wire_explanations.ScoredSpanAnswer, explanations.Span),
 ]
 
 

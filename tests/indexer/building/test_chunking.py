@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from indexer.building import chunking
 from indexer.building.chunking import MIN_BUDGET, chunk
-from indexer.building.text_boundaries import BoundaryStrength, find_boundaries
 from retrieval.index.storage.settings import ChunkSettings
 from retrieval.types import Document, Passage, Section
+from retrieval.util.text_boundaries import BoundaryStrength, find_boundaries
 
 
 class Words:

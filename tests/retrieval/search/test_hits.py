@@ -58,8 +58,9 @@ def passages_of(request: SearchRequest, ranker: FixedRanker) -> list[list[str]]:
 
 
 def test_a_hit_shows_its_best_passages_first() -> None:
-    assert passages_of(SearchRequest("q"), FixedRanker()) == [["two", "three", "one"], ["four"]]
-    assert passages_of(SearchRequest("q", passages_per_document=2), FixedRanker()) == [["two", "three"], ["four"]]
+    assert passages_of(SearchRequest("q"), FixedRanker()) == [["two", "three"], ["four"]]
+    three = SearchRequest("q", passages_per_document=3)
+    assert passages_of(three, FixedRanker()) == [["two", "three", "one"], ["four"]]
 
 
 def test_passages_that_are_not_allowed_are_not_shown() -> None:
@@ -78,7 +79,8 @@ def test_ranks_count_over_the_whole_ranking() -> None:
 
 
 def test_scores_are_those_of_the_best_passage_by_name() -> None:
-    (hit, _) = fetch_hits(SearchRequest("q", fields=("year",)), RANKED, FixedRanker(), READER)  # type: ignore[arg-type]
+    request = SearchRequest("q", fields=("year",), passages_per_document=3)
+    (hit, _) = fetch_hits(request, RANKED, FixedRanker(), READER)  # type: ignore[arg-type]
     assert hit.scores == {"dense": None, "lexical": 3.0, "fused": np.float32(0.9)}
     assert (hit.passages[0].start, hit.passages[0].end, hit.passages[0].score) == (4, 7, np.float32(0.9))
     assert hit.passages[2].location == "p. 1"

@@ -1,0 +1,52 @@
+"""The place of passages in their documents, and the passages around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from retrieval.index.collection.index_reader import IndexReader
+from retrieval.types import Passage, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedPassage:
+    """A passage, and its number among the `count` passages of its document, from 1.
+
+    `start` and `end` are those of the document's text with the passages around.
+    """
+
+    passage: Passage
+    number: int
+    count: int
+    start: int
+    end: int
+
+    @property
+    def previous(self) -> int | None:
+        """The number of the passage before; None for the first."""
+        return self.number - 1 or None
+
+    @property
+    def next(self) -> int | None:
+        """The number of the passage after; None for the last."""
+        return self.number + 1 if self.number < self.count else None
+
+
+def locate_passages(rows: Rows, reader: IndexReader, neighbours: int) -> Iterator[LocatedPassage]:
+    """Yield the passages of `rows`, with up to `neighbours` passages on each side."""
+    documents = reader.document_of[rows]
+    first = np.searchsorted(reader.document_of, documents)
+    last = np.searchsorted(reader.document_of, documents, side="right") - 1
+    passages = reader.passages(rows)
+    before = after = passages
+    if neighbours:
+        around = reader.passages(
+            np.concatenate([np.maximum(first, rows - neighbours), np.minimum(last, rows + neighbours)])
+        )
+        before, after = around[: len(rows)], around[len(rows) :]
+    numbers, counts = (rows - first + 1).tolist(), (last - first + 1).tolist()
+    for passage, number, count, earlier, later in zip(passages, numbers, counts, before, after, strict=True):
+        yield LocatedPassage(passage, number, count, earlier.start, later.end)

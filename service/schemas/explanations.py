@@ -1,0 +1,82 @@
+"""Explanations on the wire; they mirror the records of retrieval/explanations.py."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from service.schemas.base import Answer
+
+
+class WordPartAnswer(Answer):
+    """A word's share of a score; `place` is text, title, heading, prompt or special."""
+
+    word: str
+    place: str
+    start: int
+    end: int
+    score: float
+
+
+class ScoredSpanAnswer(Answer):
+    """A span of a passage's text, in code points, and its share of the score."""
+
+    start: int
+    end: int
+    score: float
+
+
+class DenseExplanationAnswer(Answer):
+    """The parts of a cosine; `exact`: pairs and remainder sum to the score."""
+
+    score: float
+    exact: bool
+    query: list[WordPartAnswer]
+    passage: list[WordPartAnswer]
+    pairs: list[list[float]] = Field(description="(query words, passage words)")
+    remainder: float
+    spans: list[ScoredSpanAnswer]
+    note: str = ""
+
+
+class TermPartAnswer(Answer):
+    """A query term's share of a BM25 score."""
+
+    term: str
+    score: float
+    words: list[tuple[int, int]]
+
+
+class LexicalExplanationAnswer(Answer):
+    """The parts of a BM25 score."""
+
+    score: float
+    terms: list[TermPartAnswer]
+    stop_words: list[str] = Field(default_factory=list, description="Words of the query that the score leaves out.")
+
+
+class FeedbackExplanationAnswer(Answer):
+    """The part of dense feedback: dense score = `factor` × cosine + `score`."""
+
+    factor: float
+    score: float
+
+
+class RerankExplanationAnswer(Answer):
+    """The parts of a reranked score: (1 - weight) · first + weight · rescaled."""
+
+    model: str
+    score: float = Field(description="Score of the reranker, without scaling.")
+    weight: float
+    first: float = Field(description="Score before reranking.")
+    rescaled: float = Field(description="Score of the reranker on the scale of `first`.")
+
+
+class ExplanationAnswer(Answer):
+    """The explanation of a document's score, for its best passage."""
+
+    start: int
+    end: int
+    dense: DenseExplanationAnswer | None = None
+    lexical: LexicalExplanationAnswer | None = None
+    feedback: FeedbackExplanationAnswer | None = None
+    rerank: RerankExplanationAnswer | None = Field(default=None, description="Present if the search reranked it.")
