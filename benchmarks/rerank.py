@@ -26,7 +26,7 @@ from benchmarks.load import Orders, run_load
 from benchmarks.machine import describe
 from benchmarks.modes import drawn_queries
 from benchmarks.service import running
-from indexer.evaluation.rerank_tuning import CachingReranker
+from indexer.evaluation.option_tuning import CachingReranker
 from retrieval.encoder.cross_encoder import load_cross_encoder
 from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.run_queries import run_queries

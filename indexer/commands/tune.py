@@ -14,7 +14,6 @@ from retrieval.commands.options import DATA, CollectionArgument, Seed, TaskOptio
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
-    from retrieval.metrics.tasks import EvaluationTask
     from retrieval.metrics.tuning import TuningResult
 
 
@@ -36,64 +35,96 @@ def tune(
         str,
         typer.Option(help="Preset or folder of a cross-encoder: decide whether it helps.", show_default=False),
     ] = "",
+    budget: Annotated[
+        float,
+        typer.Option(help="Minutes after which no further settings are measured; 0 for no limit.", min=0),
+    ] = 0,
     dry_run: Annotated[bool, typer.Option(help="Report only; change nothing.")] = False,
     seed: Seed = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Learn the settings of hybrid search from judged queries.
 
-    The settings are fusion weight, stop words, title weight, k1 and b.  Cross-validation measures the gain on queries
-    that did not choose the settings.  A significant gain writes the settings into the collection, as a new generation;
-    otherwise the defaults are kept.
+    The settings are fusion weight, feedback, stop words, title weight, k1 and b.  Cross-validation measures the gain on
+    queries that did not choose the settings.  A significant gain writes the settings into the collection, as a new
+    generation; otherwise the defaults are kept.  Then the options of a search are judged in the same way, and
+    recommended or not: operators, if a query has any, and the reranker of --rerank.
 
     Examples:
 
       attendex tune papers --queries queries.jsonl --qrels train.tsv
 
-      attendex tune scifact --beir data/scifact --split train
+      attendex tune scifact --beir data/scifact --split train --budget 10
 
       attendex tune scifact --beir data/scifact --split train --rerank reranker-english
     """
+    from indexer.evaluation.option_tuning import tune_options
     from indexer.evaluation.tuning import tune_collection, write_tuned
     from retrieval.metrics.tasks import read_task
+    from retrieval.metrics.tuning import TimeBudget
 
     judged = read_task(task.source())
+    time_budget = TimeBudget(budget * 60 or math.inf)
     with progress_bar("settings measured", 0) as watch:
-        tuned = tune_collection(collection, judged, measure, seed=seed, watch=watch)
+        tuned = tune_collection(collection, judged, measure, seed=seed, watch=watch, budget=time_budget)
     generation = write_tuned(collection, tuned) if tuned.accepted and not dry_run else None
-    reranked = _tuned_reranker(collection, judged, measure, rerank, seed) if rerank else None
+    with progress_bar("options of a search measured", 0) as watch:
+        options = tune_options(collection, judged, measure, rerank, seed=seed, watch=watch, budget=time_budget)
     if as_json:
-        print_json(_json(tuned, measure, generation) | ({"rerank": _json(reranked, measure, None)} if reranked else {}))
+        answer = _json(tuned, measure) | {"generation": generation}
+        print_json(answer | ({"options": _json(options, measure)} if options else {}))
         return
     _show(tuned, measure, generation, dry_run)
-    if reranked:
-        _show_reranker(reranked, rerank)
+    if options:
+        _show_options(options, rerank)
 
 
-def _tuned_reranker(collection: Path, judged: EvaluationTask, measure: str, rerank: str, seed: int) -> TuningResult:
-    from indexer.evaluation.rerank_tuning import tune_reranker
-
-    with progress_bar("settings of the reranker measured", 0) as watch:
-        return tune_reranker(collection, judged, measure, rerank, seed=seed, watch=watch)
-
-
-def _show_reranker(tuned: TuningResult, rerank: str) -> None:
+def _show_options(tuned: TuningResult, reranker: str) -> None:
     from retrieval.metrics.comparison import format_difference, format_interval, format_p
 
     console = stdout()
     interval = f"{format_interval(tuned.low, tuned.high)}, {format_p(tuned.p)}"
-    console.print(f"reranker: held-out gain {format_difference(tuned.gain)} {interval}")
+    console.print(f"options of a search: held-out gain {format_difference(tuned.gain)} {interval}")
     if tuned.accepted:
-        options = f"--rerank-depth {tuned.chosen['depth']} --rerank-weight {tuned.chosen['rerank_weight']}"
-        console.print(f"the reranker helps: search with --rerank {rerank} {options}", style="bold")
+        _show_effects(tuned)
+        console.print(f"they help: search with {_search_options(tuned, reranker)}", style="bold")
     else:
-        console.print("leave the reranker out: no gain is shown", style="bold")
+        console.print(f"leave them out ({', '.join(tuned.defaults)}): no gain is shown", style="bold")
+    _warn_of_budget(tuned)
 
 
-def _json(tuned: TuningResult, measure: str, generation: int | None) -> dict[str, Any]:
+def _search_options(tuned: TuningResult, reranker: str) -> str:
+    """Return the chosen options as those of `attendex search`."""
+    words = []
+    if tuned.chosen.get("rerank"):
+        depth, weight = tuned.chosen["rerank"]
+        words.append(f"--rerank {reranker} --rerank-depth {depth} --rerank-weight {weight}")
+    if tuned.chosen.get("syntax", "plain") != "plain":
+        words.append(f"--syntax {tuned.chosen['syntax']}")
+    return " ".join(words)
+
+
+def _show_effects(tuned: TuningResult) -> None:
+    """Print the part of each changed setting in the gain."""
+    from retrieval.metrics.comparison import format_difference, format_p
+
+    for effect in tuned.effects:
+        stdout().print(
+            f"  {effect.name}: {effect.default} → {effect.chosen}, alone worth {format_difference(effect.gain)}, "
+            f"{format_p(effect.p)}",
+            style="dim",
+        )
+
+
+def _warn_of_budget(tuned: TuningResult) -> None:
+    if not tuned.complete:
+        stdout().print("the budget was spent before all settings were measured; a larger --budget may find more")
+
+
+def _json(tuned: TuningResult, measure: str) -> dict[str, Any]:
     answer = asdict(tuned) | {"measure": measure, "gain": tuned.gain, "accepted": tuned.accepted}
     answer["detectable"] = tuned.detectable if math.isfinite(tuned.detectable) else None
-    return answer | {"generation": generation}
+    return answer
 
 
 def _show(tuned: TuningResult, measure: str, generation: int | None, dry_run: bool) -> None:
@@ -105,6 +136,7 @@ def _show(tuned: TuningResult, measure: str, generation: int | None, dry_run: bo
     console.print(
         f"held-out gain {format_difference(tuned.gain)} {interval}, over {tuned.queries:,} queries",
     )
+    _show_effects(tuned)
     chosen = ", ".join(f"{name} {value}" for name, value in tuned.chosen.items())
     if not tuned.accepted:
         detects = (
@@ -116,3 +148,4 @@ def _show(tuned: TuningResult, measure: str, generation: int | None, dry_run: bo
     else:
         console.print(f"wrote generation {generation}: {chosen}", style="bold")
     console.print(f"{tuned.tried} settings measured; best over all queries: {chosen}", style="dim")
+    _warn_of_budget(tuned)

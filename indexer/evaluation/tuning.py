@@ -22,7 +22,7 @@ from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.measures import depth_needed, parse_measures
 from retrieval.metrics.run_queries import ProgressCallback, run_queries
 from retrieval.metrics.tasks import EvaluationTask
-from retrieval.metrics.tuning import QueryValues, Settings, TuningResult, tune
+from retrieval.metrics.tuning import QueryValues, Settings, TimeBudget, TuningResult, tune
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from retrieval.search.plan import default_parameters
 from retrieval.search.searcher import Searcher, open_searcher
@@ -36,12 +36,18 @@ _TITLE_SAMPLE = 200  # documents checked for titles
 
 
 def tune_collection(
-    path: Path, task: EvaluationTask, measure: str, *, seed: int = 0, watch: ProgressCallback | None = None
+    path: Path,
+    task: EvaluationTask,
+    measure: str,
+    *,
+    seed: int = 0,
+    watch: ProgressCallback | None = None,
+    budget: TimeBudget | None = None,
 ) -> TuningResult:
-    """Find the weight, k1, b, stop words and title weight with the best measure.
+    """Find the settings of hybrid search with the best measure.
 
-    Nothing is written.  `watch` takes the number of settings measured.  Raises InputError for a collection without a
-    lexical index, and for too few queries.
+    They are weight, feedback, k1, b, stop words and title weight.  Nothing is written.  `watch` takes the number of
+    settings measured.  Raises InputError for a collection without a lexical index, and for too few queries.
     """
     manifest = read_manifest(path)
     if manifest.settings.lexical is None:
@@ -57,7 +63,7 @@ def tune_collection(
         }
         if objective.has_titles:
             space["title_weight"] = _with(TITLE_WEIGHTS, defaults["title_weight"])
-        return tune(objective.measure, space, defaults, len(objective.queries), seed=seed)
+        return tune(objective.measure, space, defaults, len(objective.queries), seed=seed, budget=budget)
 
 
 def current_settings(manifest: Manifest) -> dict[str, Any]:

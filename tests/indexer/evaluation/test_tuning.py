@@ -108,6 +108,11 @@ def test_the_command_says_what_it_did(collection: Path, tmp_path: Path) -> None:
     assert answer["queries"] == 10
     assert answer["accepted"] == (answer["p"] < 0.05 and answer["gain"] > 0 and answer["chosen"] != answer["defaults"])
     assert (answer["generation"] is not None) == answer["accepted"]
+    assert [each["name"] for each in answer["effects"]] == sorted(
+        (name for name in answer["chosen"] if answer["chosen"][name] != answer["defaults"][name]),
+        key=lambda name: -next(each["gain"] for each in answer["effects"] if each["name"] == name),
+    )
+    assert "options" not in answer  # no query has operators, and no reranker is named
     queries.write_text("cat\ta cat\n")
     few = CliRunner().invoke(app, arguments)
     assert few.exit_code == 1

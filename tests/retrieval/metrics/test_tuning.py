@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import InputError
-from retrieval.metrics.tuning import coordinate_search, tune
+from retrieval.metrics.tuning import TimeBudget, coordinate_search, tune
 
 SPACE = {"weight": [0.0, 0.25, 0.5, 0.75, 1.0], "k1": [0.9, 1.2, 1.5, 2.0]}
 DEFAULTS = {"weight": 0.5, "k1": 1.2}
@@ -69,3 +69,37 @@ def test_each_settings_is_measured_once() -> None:
 def test_too_few_queries_are_refused() -> None:
     with pytest.raises(InputError, match="too few for tuning"):
         tune(lambda _: np.zeros(3), SPACE, DEFAULTS, 3)
+
+
+def test_effects_add_up_when_settings_do_not_depend_on_each_other() -> None:
+    parts = {"weight": {0.5: 0.0, 0.75: 0.25}, "k1": {1.2: 0.0, 2.0: 0.125}}
+    space = {name: list(values) for name, values in parts.items()}
+    noise = np.random.default_rng(0).normal(0, 0.01, 40)
+    tuned = tune(lambda s: noise + sum(parts[name][value] for name, value in s.items()), space, DEFAULTS, 40)
+    assert [(each.name, each.default, each.chosen) for each in tuned.effects] == [
+        ("weight", 0.5, 0.75),
+        ("k1", 1.2, 2.0),
+    ]
+    assert [each.gain for each in tuned.effects] == pytest.approx([0.25, 0.125])
+    assert all(each.p < 0.01 for each in tuned.effects)
+    assert tuned.complete
+
+
+def test_no_more_is_measured_than_the_budget_allows() -> None:
+    """The clock advances by one second for each measurement."""
+    values = surface(1, 200, 0.3)
+    unlimited = tune(values, SPACE, DEFAULTS, 200)
+    for seconds in range(20):
+        measured: list[Mapping[str, float]] = []
+
+        def measure(settings: Mapping[str, float], measured: list[Mapping[str, float]] = measured) -> np.ndarray:
+            measured.append(settings)
+            return values(settings)
+
+        budget = TimeBudget(seconds, lambda measured=measured: float(len(measured)))  # type: ignore[misc]
+        tuned = tune(measure, SPACE, DEFAULTS, 200, budget=budget)
+        needed = 1 + len(tuned.effects)  # the defaults, and the chosen settings without each change
+        assert tuned.tried == len(measured) <= seconds + needed
+        assert tuned == unlimited if tuned.complete else tuned.tried < unlimited.tried
+        assert tuned.complete or seconds < unlimited.tried
+        assert seconds or tuned.chosen == DEFAULTS

@@ -10,16 +10,23 @@ import numpy as np
 import pytest
 
 from indexer.building.pipeline import build_collection
-from indexer.evaluation.rerank_tuning import UNUSED, CachingReranker, RerankObjective
+from indexer.evaluation.option_tuning import (
+    RERANK,
+    SYNTAX,
+    CachingReranker,
+    OptionObjective,
+    options_space,
+    tune_options,
+)
 from retrieval.metrics.runs import Qrels, Topic
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.metrics.tuning import tune
 from retrieval.search.rerankers import TimedReranker
 from retrieval.search.searcher import open_searcher
-from retrieval.types import Scores
+from retrieval.types import Scores, Syntax
 
 NUMBERS = 24
-SPACE = {"depth": (0, 5), "rerank_weight": (0.3, 1.0)}
+SPACE = {RERANK: (None, (5, 0.3), (5, 1.0))}
 
 
 class Marked:
@@ -62,10 +69,28 @@ def test_only_a_significant_gain_chooses_a_reranker(
     collection: Path, task: EvaluationTask, word: str, helps: bool
 ) -> None:
     with open_searcher(collection, rerankers=Marked(word)) as searcher:
-        objective = RerankObjective(searcher, task, "RR@10", "marked", lambda _: None)
-        tuned = tune(objective.measure, SPACE, UNUSED, NUMBERS)
+        objective = OptionObjective(searcher, task, "RR@10", "marked", lambda _: None)
+        tuned = tune(objective.measure, SPACE, {RERANK: None}, NUMBERS)
     assert tuned.accepted is helps
-    assert (tuned.chosen["depth"] > 0) is helps
+    assert (tuned.chosen[RERANK] is not None) is helps
+
+
+def test_operators_are_tried_when_a_query_has_some() -> None:
+    def space(*texts: str) -> set[str]:
+        return set(options_space([Topic(text, text) for text in texts], ""))
+
+    assert space("an old report", "docker run -it") == {SYNTAX}
+    assert space("an old report", 'a "careful answer"') == {SYNTAX}
+    assert space("an old report", "a well-known answer") == set()
+    assert space("an old report", "-report") == set()  # with operators, this query would have no word to look for
+
+
+def test_operators_that_exclude_the_relevant_document_are_refused(collection: Path, task: EvaluationTask) -> None:
+    topics = tuple(Topic(topic.id, f"{topic.text} -careful") for topic in task.topics)
+    tuned = tune_options(collection, EvaluationTask("marked", topics, task.qrels), "RR@10")
+    assert tuned is not None
+    assert tuned.chosen == {SYNTAX: Syntax.PLAIN}
+    assert not tuned.accepted
 
 
 def test_a_pair_is_scored_once() -> None:
