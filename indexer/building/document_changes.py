@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.building.chunking import chunk, passage_texts
+from indexer.building.token_encoding import TokenEncoder, TokenEncoders
 from indexer.writing.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError
@@ -56,19 +57,26 @@ class DeleteReport:
 
 
 def apply_changes(
-    collection: Path, encoder: SentenceEncoder, changes: Sequence[CollectionChange], *, wait_s: float = 30.0
+    collection: Path,
+    encoder: SentenceEncoder,
+    changes: Sequence[CollectionChange],
+    *,
+    wait_s: float = 30.0,
+    token_encoders: TokenEncoders | None = None,
 ) -> list[ChangeReport | InputError]:
     """Apply the changes in order and commit them as one generation.
 
-    A change that cannot be applied gets its InputError and changes nothing; the others are applied.  Raises
-    CollectionLocked after `wait_s` seconds, EncoderMismatch, StorageError: then nothing has changed.
+    `token_encoders` keeps late-interaction models for later calls.  A change that cannot be applied gets its InputError
+    and changes nothing; the others are applied.  Raises CollectionLocked after `wait_s` seconds, EncoderMismatch,
+    StorageError: then nothing has changed.
     """
     reports: list[ChangeReport | InputError] = []
     with Writer(collection, wait_s=wait_s) as writer:
         check_fingerprint(collection.name, writer.settings.encoder, encoder.fingerprint)
+        encoders = _Encoders(encoder, (token_encoders or TokenEncoders()).encoder(collection, writer.settings.tokens))
         for change in changes:
             try:
-                reports.append(_apply(writer, encoder, change))
+                reports.append(_apply(writer, encoders, change))
             except InputError as error:
                 reports.append(error)
         writer.cause = _cause([report for report in reports if isinstance(report, ChangeReport)])
@@ -107,14 +115,25 @@ def _matching_ids(collection: Path, expression: str) -> list[str]:
         return reader.ids(np.flatnonzero(reader.matching_documents(expression)))
 
 
-def _apply(writer: Writer, encoder: SentenceEncoder, change: CollectionChange) -> ChangeReport:
+@dataclass(frozen=True, slots=True)
+class _Encoders:
+    """The encoders of passages, and of their tokens if the collection stores them."""
+
+    passages: SentenceEncoder
+    tokens: TokenEncoder | None
+
+
+def _apply(writer: Writer, encoders: _Encoders, change: CollectionChange) -> ChangeReport:
+    encoder = encoders.passages
     deletes = (*change.deletes, *(_matching_ids(writer.path, change.filter) if change.filter else ()))
     id_digests(deletes)  # raises for an invalid id before anything is added
     known = writer.unchanged(change.upserts)
     changed = [document for document, same in zip(change.upserts, known, strict=True) if not same]
     passages = [chunk(document, encoder.tokenizer, writer.settings.chunking) for document in changed]
     unreadable = Readability(encoder.tokenizer).unreadable_shares(changed)
-    writer.add(changed, passages, _encode(encoder, passage_texts(changed, passages)), unreadable)
+    texts = passage_texts(changed, passages)
+    tokens = encoders.tokens.codes(texts, save_cpu=True) if encoders.tokens else None
+    writer.add(changed, passages, _encode(encoder, texts), unreadable, tokens)
     deleted = writer.delete(deletes) if deletes else 0
     unchanged = len({document.id for document in change.upserts}) - len(changed)
     return ChangeReport(added=len(changed), unchanged=unchanged, deleted=deleted)

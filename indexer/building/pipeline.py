@@ -26,6 +26,7 @@ from indexer.building.source_reading import (
     read_documents,
 )
 from indexer.building.sync import UnreadFiles, delete_unseen, remember_record_files
+from indexer.building.token_encoding import TokenEncoder, TokenEncoders, check_tokens
 from indexer.readers import FileOutcome, ReadOptions, check_source, find_beir_corpus, printable
 from indexer.writing.pending_generation import WriterCounts
 from indexer.writing.writer import Writer
@@ -67,6 +68,8 @@ class BuildSettings:
     skip_bad: bool = False  # count and list bad records, and do not stop at the first
     sync: bool = False  # delete the collection's documents that the sources lack
     vectors: VectorSettings = field(default_factory=VectorSettings)
+    late_interaction: str = ""  # the model whose token vectors are stored; "": the collection's own, or none
+    token_bits: int = 4  # of a dimension of a token vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +148,24 @@ def build_collection(
     started = time.perf_counter()
     settings = _checked(sources, settings or BuildSettings())
     encoder = loading.result() if loading else _load_encoder(into, settings)
-    create = new_settings(
-        encoder, chunking=chunking_for(sources, settings), lexical=settings.lexical, vectors=settings.vectors
+    token_encoders = TokenEncoders()
+    create = replace(
+        new_settings(
+            encoder, chunking=chunking_for(sources, settings), lexical=settings.lexical, vectors=settings.vectors
+        ),
+        tokens=token_encoders.settings(settings.late_interaction, settings.token_bits),
     )
     with (
         Writer(into, create=create, cause=_cause(sources), wait_s=wait_s) as writer,
         DeduplicatedEncoder(encoder) as deduplicated,
     ):
         _check_agreement(into, writer.settings, settings)
+        check_tokens(into, writer.settings.tokens, create.tokens)
+        token_encoder = token_encoders.encoder(into, writer.settings.tokens)
         writer.declare_fields(settings.schema or {})
         unread, is_new = UnreadFiles(sources, on_file), not writer.generation
         notify = on_unreadable if is_new and not settings.encoder else ignore_share
-        tally = _index_sources(sources, writer, deduplicated, settings, unread, watch, notify)
+        tally = _index_sources(sources, writer, deduplicated, token_encoder, settings, unread, watch, notify)
         writer.commit(encoder)
         remember_record_files(into, unread, is_new=is_new)
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
@@ -181,6 +190,7 @@ def _index_sources(
     sources: Sequence[Path | str],
     writer: Writer,
     deduplicated: DeduplicatedEncoder,
+    token_encoder: TokenEncoder | None,
     settings: BuildSettings,
     unread: UnreadFiles,
     watch: Callable[[Progress], None] | None,
@@ -194,7 +204,9 @@ def _index_sources(
     watched = watch_readability(changed, readability, on_unreadable)
     blocks = (_chunk_block(batch, tokenizer, writer.settings.chunking) for batch in watched)
     for block, vectors in deduplicated.encode((block, block.texts) for block in blocks):
-        writer.add(block.documents, block.passages, vectors, readability.unreadable_shares(block.documents))
+        tokens = token_encoder.codes(block.texts) if token_encoder else None
+        shares = readability.unreadable_shares(block.documents)
+        writer.add(block.documents, block.passages, vectors, shares, tokens)
         tally.passages += len(vectors)
         if watch:
             watch(Progress(tally.read, tally.passages))

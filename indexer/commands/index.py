@@ -148,6 +148,10 @@ class IndexOptions:
     memory: Annotated[str, _option(SEARCH, "auto, small or exact.")] = "auto"
     structure: Annotated[str, _option(SEARCH, "FAISS factory string, for experts.")] = ""
     keep: Annotated[str, _option(SEARCH, "Storage of vectors: float16 or float32.")] = "float16"
+    late_interaction: Annotated[
+        str, _option(SEARCH, "Store token vectors of this model, as colbert-english, for reranking.")
+    ] = ""
+    token_bits: Annotated[int, _option(SEARCH, "Bits of a dimension of a token vector: 4 or 1.")] = 4
 
     def lexical(self) -> LexicalSettings:
         from retrieval.index.lexical.stop_words import read_stop_words
@@ -209,6 +213,8 @@ def index(
             skip_bad=run.skip_bad,
             sync=run.sync,
             vectors=indexes.vectors(),
+            late_interaction=indexes.late_interaction,
+            token_bits=indexes.token_bits,
         )
         if run.plan:
             _plan(sources, into, settings, as_json=run.as_json)

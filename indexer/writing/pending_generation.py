@@ -32,6 +32,8 @@ from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.segment import Segment
 from retrieval.index.storage.manifest import SEGMENTS, LexicalRecord, Manifest, SegmentRecord
 from retrieval.index.storage.settings import CollectionSettings
+from retrieval.index.vectors.token_codes import TokenCodec
+from retrieval.index.vectors.token_store import TokenWriter
 from retrieval.types import Document, Passage, Schema
 from retrieval.util.files import Files
 
@@ -201,8 +203,13 @@ class PendingGeneration:
         return GenerationTarget(self._collection, number, self.schema, self.settings.vectors, self._files)
 
     def _start_segment(self) -> SegmentBuilder:
-        target = self._target
-        self._builder = SegmentBuilder(target.new_folder(), self.settings.encoder.dimension, target.dtype, self._files)
+        target, settings = self._target, self.settings
+        folder = target.new_folder()
+        tokens = None
+        if settings.tokens is not None:
+            dimension = settings.tokens.encoder.dimension
+            tokens = TokenWriter(folder, dimension, TokenCodec(dimension, settings.tokens.bits).width, self._files)
+        self._builder = SegmentBuilder(folder, settings.encoder.dimension, target.dtype, self._files, tokens)
         return self._builder
 
     def _finish_segment(self) -> None:

@@ -31,10 +31,12 @@ from retrieval.index.collection.segment import VECTORS
 from retrieval.index.metadata.schema import arrow_schema
 from retrieval.index.storage.manifest import SegmentRecord
 from retrieval.index.vectors.store import VectorWriter
+from retrieval.index.vectors.token_store import TOKEN_FILES, TokenWriter
 from retrieval.types import Bitmap, Schema
 from retrieval.util.files import Files
 
 _BLOCK_ROWS = 1 << 14  # vectors copied at a time
+_TOKEN_ROWS = 1 << 10  # passages whose token codes are copied at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,10 @@ def merge_segments(
     """Write the live documents of the segments as one new segment into `folder`."""
     batches = _merge_tables(segments, folder, schema, files)
     passages = _merge_vectors(segments, folder / VECTORS, dtype, files)
+    token_files = _merge_tokens(segments, folder, files)
     ids = np.concatenate([pending.segment.ids_by_row()[pending.live] for pending in segments])
     facts = np.concatenate([pending.segment.facts[pending.live] for pending in segments])
-    return seal_segment(folder, batches, ids, np.ones(len(facts), dtype=np.bool_), facts, passages, files)
+    return seal_segment(folder, batches, ids, np.ones(len(facts), dtype=np.bool_), facts, passages, files, token_files)
 
 
 def _merge_tables(segments: Sequence[PendingSegment], folder: Path, schema: Schema, files: Files) -> NDArray[np.void]:
@@ -169,3 +172,22 @@ def _merge_vectors(segments: Sequence[PendingSegment], path: Path, dtype: str, f
             for start in range(0, len(rows), _BLOCK_ROWS):
                 writer.append(np.asarray(pending.segment.vectors[rows[start : start + _BLOCK_ROWS]], dtype=np.float32))
         return writer.rows
+
+
+def _merge_tokens(segments: Sequence[PendingSegment], folder: Path, files: Files) -> Sequence[str]:
+    """Copy the token codes of live passages; return the names of the files, if any."""
+    first = segments[0].segment.tokens
+    if first is None:
+        return ()
+    writer = TokenWriter(folder, first.dimension, first.width, files)
+    try:
+        for pending in segments:
+            assert pending.segment.tokens is not None, "all segments of a collection store token vectors, or none"
+            rows = np.flatnonzero(pending.live[pending.segment.document_of])
+            for start in range(0, len(rows), _TOKEN_ROWS):
+                writer.append(pending.segment.tokens.take(rows[start : start + _TOKEN_ROWS]))
+        writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
+    return TOKEN_FILES

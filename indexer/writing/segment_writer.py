@@ -25,6 +25,8 @@ from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import SEGMENTS, SegmentRecord
 from retrieval.index.storage.npy import npy_bytes
 from retrieval.index.vectors.store import VectorWriter
+from retrieval.index.vectors.token_codes import TokenCodes
+from retrieval.index.vectors.token_store import TOKEN_FILES, TokenWriter
 from retrieval.types import Bitmap, Document, Metadata, Passage, Schema, Vectors
 from retrieval.util.files import Files, write_file
 
@@ -41,6 +43,7 @@ class SegmentEntries:
     vectors: Vectors  # (passages, dimension), document after document
     ids: Digests
     contents: Digests
+    tokens: TokenCodes | None  # of the passages; None: the collection stores no token vectors
     unreadable: NDArray[np.float32]  # share of each text that the tokenizer cannot read; NaN if unknown
 
 
@@ -74,13 +77,16 @@ def _value_characters(value: object) -> int:
 class SegmentBuilder:
     """Streams one segment to disk; a later document replaces one with the same id."""
 
-    def __init__(self, folder: Path, dimension: int, dtype: str, files: Files) -> None:
+    def __init__(
+        self, folder: Path, dimension: int, dtype: str, files: Files, tokens: TokenWriter | None = None
+    ) -> None:
         self.folder = folder
         self.passages = 0
         self.text_bytes = 0
         self._files = files
         self._text = SegmentTableWriter(folder, files)
         self._vectors = VectorWriter(folder / VECTORS, dimension, dtype, files)
+        self._tokens = tokens
         self._buffer: list[Document] = []  # not yet written
         self._buffer_bytes = 0
         self._metadata: list[Metadata] = []  # of all documents: only the last one settles the columns
@@ -99,6 +105,8 @@ class SegmentBuilder:
     def add(self, entries: SegmentEntries, first_key: int) -> int:
         """Append documents; return how many replaced an earlier one of this segment."""
         self._vectors.append(entries.vectors)
+        if self._tokens is not None and entries.tokens is not None:
+            self._tokens.append(entries.tokens)
         self._add_passages(entries.passages, first_key)
         live_before = len(self._contents)
         ids = [digest.tobytes() for digest in entries.ids]
@@ -146,9 +154,13 @@ class SegmentBuilder:
             self._text.write(SegmentTable.METADATA, metadata_batch(self._metadata[start : start + BATCH_ROWS], schema))
         batches = self._text.finish()
         self._vectors.close()
+        if self._tokens is not None:
+            self._tokens.close()
         live = self._live()
         ids = np.frombuffer(b"".join(self._ids), dtype=np.uint64).reshape(-1, 2)
-        record = seal_segment(self.folder, batches, ids, live, np.concatenate(self._facts), self.passages, self._files)
+        names = TOKEN_FILES if self._tokens is not None else ()
+        facts = np.concatenate(self._facts)
+        record = seal_segment(self.folder, batches, ids, live, facts, self.passages, self._files, names)
         return FinishedSegment(record, live)
 
     def _live(self) -> Bitmap:
@@ -162,6 +174,8 @@ class SegmentBuilder:
         """Close the unfinished files."""
         self._text.abandon()
         self._vectors.__exit__(GeneratorExit, GeneratorExit(), None)
+        if self._tokens is not None:
+            self._tokens.abandon()
 
 
 def seal_segment(
@@ -172,6 +186,7 @@ def seal_segment(
     facts: NDArray[np.void],
     passages: int,
     files: Files,
+    token_files: Sequence[str] = (),
 ) -> SegmentRecord:
     """Write the remaining tables, make the folder durable, and digest all files."""
     rows = np.flatnonzero(live)
@@ -179,5 +194,5 @@ def seal_segment(
     write_file(files, folder / IDS, npy_bytes(IdTable.build(ids[rows], rows)))
     write_file(files, folder / FACTS, npy_bytes(facts))
     files.sync_directory(folder)
-    records = tuple(record_file(folder, name) for name in SEGMENT_FILES)
+    records = tuple(record_file(folder, name) for name in (*SEGMENT_FILES, *token_files))
     return SegmentRecord(name=folder.name, documents=len(live), passages=passages, files=records)

@@ -33,6 +33,7 @@ from retrieval.errors import CollectionError, EncoderMismatch, SchemaError, Stor
 from retrieval.index.metadata.schema import extend_schema
 from retrieval.index.storage.manifest import Manifest, read_manifest, was_committed
 from retrieval.index.storage.settings import CollectionSettings
+from retrieval.index.vectors.token_codes import TokenCodec, TokenCodes
 from retrieval.protocols import Encoder
 from retrieval.types import Document, Passage, Schema, Vectors
 from retrieval.util.files import Files
@@ -170,18 +171,20 @@ class Writer:
         passages: Sequence[Sequence[Passage]],
         vectors: Vectors,
         unreadable: NDArray[np.float32] | None = None,
+        tokens: TokenCodes | None = None,
     ) -> None:
         """Add documents with their passages and the passages' vectors.
 
         A later document replaces an earlier one with the same id.  `vectors` is (passages, dimension), document after
         document.  `unreadable`, (documents,), is the share of each text that the tokenizer cannot read, if known.
+        `tokens` are the codes of the passages' token vectors, for a collection that stores them.
         Raises BadDocument, SchemaError and EncoderMismatch before anything is written.
         """
         if not documents:
             return
         with self._turn:
             self._pending.resume()
-            entries = self._entries(documents, passages, vectors, unreadable)
+            entries = self._entries(documents, passages, vectors, unreadable, tokens)
             self._pending.add(entries)
             self._changes.added(entries.ids)
 
@@ -191,6 +194,7 @@ class Writer:
         passages: Sequence[Sequence[Passage]],
         vectors: Vectors,
         unreadable: NDArray[np.float32] | None,
+        tokens: TokenCodes | None,
     ) -> SegmentEntries:
         count, dimension = sum(map(len, passages)), self.settings.encoder.dimension
         if len(passages) != len(documents) or len(vectors) != count:
@@ -202,10 +206,22 @@ class Writer:
                 f"{self.path}: vectors of {vectors.shape[-1]} dimensions for a collection of {dimension}; "
                 f"use the encoder that made it, {self.settings.encoder.name!r}"
             )
+        self._check_tokens(tokens, count)
         checked = self._check(documents)
         if unreadable is None:
             unreadable = np.full(len(documents), np.nan, dtype=np.float32)
-        return SegmentEntries(checked.documents, passages, vectors, checked.ids, checked.contents, unreadable)
+        return SegmentEntries(checked.documents, passages, vectors, checked.ids, checked.contents, tokens, unreadable)
+
+    def _check_tokens(self, tokens: TokenCodes | None, passages: int) -> None:
+        settings = self.settings.tokens
+        if settings is None and tokens is None:
+            return
+        if settings is None or tokens is None:
+            stored = f"the token vectors of {settings.encoder.name!r}" if settings else "no token vectors"
+            raise EncoderMismatch(f"{self.path}: stores {stored}; give the writer those of each passage, or none")
+        width = TokenCodec(settings.encoder.dimension, settings.bits).width
+        if len(tokens) != passages or tokens.codes.shape != (int(tokens.counts.sum()), width):
+            raise ValueError(f"token codes {tokens.codes.shape} of {len(tokens)} passages; {passages} are added")
 
     def _check(self, documents: Sequence[Document]) -> CheckedDocuments:
         """Check documents, and add their new fields to the schema."""

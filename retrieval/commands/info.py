@@ -56,6 +56,7 @@ def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
         "chunking": asdict(manifest.settings.chunking),
         "lexical": manifest.settings.lexical and asdict(manifest.settings.lexical),
         "vectors": asdict(manifest.settings.vectors),
+        "tokens": _tokens(manifest),
         "unreadable_share": manifest.unreadable_share,
         "background": manifest.background and asdict(manifest.background),
         "schema": {name: str(kind) for name, kind in manifest.schema.items()},
@@ -70,6 +71,24 @@ def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
             }
             for segment in manifest.segments
         ],
+    }
+
+
+def _tokens(manifest: Manifest) -> dict[str, Any] | None:
+    """Return the settings of stored token vectors, and their bytes for each passage."""
+    from dataclasses import asdict
+
+    from retrieval.index.vectors.token_store import TOKEN_FILES
+
+    if manifest.settings.tokens is None:
+        return None
+    files = [file for segment in manifest.segments for file in segment.files if file.name in TOKEN_FILES]
+    passages = sum(segment.passages for segment in manifest.segments)
+    size_bytes = sum(file.size_bytes for file in files)
+    return {
+        **asdict(manifest.settings.tokens),
+        "size_bytes": size_bytes,
+        "bytes_per_passage": round(size_bytes / passages) if passages else 0,
     }
 
 
@@ -90,6 +109,7 @@ def _show(facts: dict[str, Any]) -> None:
         "fields": ", ".join(f"{name} ({kind})" for name, kind in facts["schema"].items()) or "none",
         "words": _settings(facts["lexical"]) or "none",
         "cosines": _background(facts["background"]),
+        **_token_row(facts["tokens"]),
         "segments": str(len(facts["segments"])),
         "vectors": "; ".join(_vectors(segment) for segment in facts["segments"]) or "none",
     }
@@ -98,6 +118,14 @@ def _show(facts: dict[str, Any]) -> None:
     for row in rows.items():
         table.add_row(*row)
     stdout().print(table)
+
+
+def _token_row(facts: dict[str, Any] | None) -> dict[str, str]:
+    if facts is None:
+        return {}
+    encoder = facts["encoder"]
+    size = f"{encoder['dimension']} dimensions of {facts['bits']} bits, {facts['bytes_per_passage']:,} bytes a passage"
+    return {"token vectors": f"{encoder['name']}, {size}"}
 
 
 def _settings(values: dict[str, Any] | None) -> str:

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from sys import getsizeof
 
 from indexer.building.document_changes import ChangeReport, CollectionChange, apply_changes
+from indexer.building.token_encoding import TokenEncoders
 from retrieval.errors import AttendexError, CollectionNotFound, JobNotFound, Overloaded
 from retrieval.index.collection.document_store import document_bytes
 from service.http.problems import Problem, problem_of
@@ -68,6 +69,7 @@ class ChangeQueue:
         self._jobs: OrderedDict[str, ChangeJob] = OrderedDict()
         self._waiting: deque[ChangeJob] = deque()
         self._running: Sequence[ChangeJob] = ()
+        self._token_encoders = TokenEncoders()
         self._woken = threading.Condition()
         self._closes_at: float | None = None  # by the monotonic clock
         self._thread = threading.Thread(target=self._work, name="attendex-writer")
@@ -189,7 +191,8 @@ class ChangeQueue:
                 path, encoder = searcher.reader.path, searcher.encoder
             if sum(map(_size, jobs)) <= FEW_DOCUMENTS:
                 encoder = encoder.background
-            reports = apply_changes(path, encoder, [job.change for job in jobs if job.change])
+            changes = [job.change for job in jobs if job.change]
+            reports = apply_changes(path, encoder, changes, token_encoders=self._token_encoders)
         except Exception as error:
             _log_failure(error)
             reports = [error] * len(jobs)

@@ -68,9 +68,18 @@ def is_local(name: str | Path) -> bool:
 
 
 def locate_reranker(name: str | Path) -> Path:
-    """Return the folder of a reranker: a path, or the name of a preset."""
+    """Return the folder of a reranker of any kind: a path, or the name of a preset."""
+    return _preset_or_path(name, PresetKind.RERANKER, PresetKind.LATE_INTERACTION)
+
+
+def locate_late_interaction(name: str | Path) -> Path:
+    """Return the folder of a late-interaction model: a path, or the name of a preset."""
+    return _preset_or_path(name, PresetKind.LATE_INTERACTION)
+
+
+def _preset_or_path(name: str | Path, *kinds: PresetKind) -> Path:
     preset = parse_preset(name)
-    return preset.required_folder(PresetKind.RERANKER) if preset else Path(name).expanduser()
+    return preset.required_folder(*kinds) if preset else Path(name).expanduser()
 
 
 def installed_preset(preset: Preset) -> Path | None:

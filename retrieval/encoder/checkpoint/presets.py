@@ -22,6 +22,7 @@ class PresetKind(StrEnum):
 
     ENCODER = "encoder"
     RERANKER = "reranker"
+    LATE_INTERACTION = "late interaction"
 
 
 class PackageFormat(StrEnum):
@@ -225,14 +226,14 @@ class PresetName:
         sources = [self.source] if self.source else [HUB, self.preset.package.label]
         return next((folder for folder in map(self.preset.folder, sources) if folder.is_dir()), None)
 
-    def required_folder(self, kind: PresetKind) -> Path:
+    def required_folder(self, *kinds: PresetKind) -> Path:
         """Return the folder in the cache.
 
         Raises EncoderError if it is missing, or if the preset is of another kind.
         """
-        name = self.preset.name
-        if self.preset.kind is not kind:
-            raise EncoderError(f"{name} is a preset of the kind {self.preset.kind}; choose one of {names_of(kind)}")
+        name, kind = self.preset.name, self.preset.kind
+        if kind not in kinds:
+            raise EncoderError(f"{name} is a preset of the kind {kind}; choose one of {names_of(*kinds)}")
         folder = self.folder()
         if folder is None:
             options = {"": "", HUB: f" --from {HUB}"}.get(self.source, " --from pip")
@@ -276,6 +277,6 @@ def nearest_preset(name: str) -> str:
     return next(iter(difflib.get_close_matches(name.lower(), PRESETS, n=1)), "")
 
 
-def names_of(kind: PresetKind) -> str:
-    """List the presets of a kind for a message."""
-    return ", ".join(name for name, preset in PRESETS.items() if preset.kind is kind)
+def names_of(*kinds: PresetKind) -> str:
+    """List the presets of some kinds for a message."""
+    return ", ".join(name for name, preset in PRESETS.items() if preset.kind in kinds)

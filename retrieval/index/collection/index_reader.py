@@ -28,6 +28,7 @@ from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.metadata.schema import arrow_type
 from retrieval.index.storage.checksums import check_size
 from retrieval.index.storage.manifest import MANIFEST, Manifest, with_current_manifest
+from retrieval.index.vectors.token_codes import TokenCodes
 from retrieval.index.vectors.vector_search import CombinedVectors
 from retrieval.types import Bitmap, Document, Mode, Passage, Rows, Schema
 from retrieval.util.arrays import segment_of_row
@@ -129,6 +130,13 @@ class IndexReader:
     def passages(self, rows: ArrayLike) -> list[Passage]:
         """Return passages in the order of `rows`."""
         return _gather(self.segments, self._row_starts, rows, Segment.passages)
+
+    def token_codes(self, rows: ArrayLike) -> list[TokenCodes]:
+        """Return the token codes of each passage, in the order of `rows`.
+
+        The collection must store token vectors.
+        """
+        return _gather(self.segments, self._row_starts, rows, Segment.token_codes)
 
     def column(self, field: str) -> pa.ChunkedArray:
         """Return a field of all documents, null where missing.  Raises FilterError."""

@@ -32,6 +32,8 @@ from retrieval.index.storage.npy import array_in
 from retrieval.index.vectors.build import AnnIndexFacts, open_faiss_index
 from retrieval.index.vectors.exact import FlatVectors
 from retrieval.index.vectors.store import StoredVectors, open_vectors
+from retrieval.index.vectors.token_codes import TokenCodes
+from retrieval.index.vectors.token_store import TOKEN_CODES, TOKEN_ENDS, TOKEN_MEANS, StoredTokens
 from retrieval.index.vectors.vector_search import SegmentVectors, TunedIndex
 from retrieval.types import Bitmap, Document, Passage, Rows
 
@@ -63,7 +65,8 @@ class Segment:
     """The open files of one segment.  Safe to use from several threads.
 
     Opening checks the sizes of all files and the digests of the arrays that locate data.  Text is checked batch by
-    batch before its first use.  Vectors are plain numbers that no parser reads; only `check_all` checks them.
+    batch before its first use.  Vectors and token codes are plain numbers that no parser reads; only `check_all` checks
+    them.
     """
 
     def __init__(self, collection: Path, record: SegmentRecord) -> None:
@@ -82,6 +85,7 @@ class Segment:
         self.keys: Keys = self._tables[SegmentTable.PASSAGES].numbers("key")
         self.document_of: Rows = self._tables[SegmentTable.PASSAGES].numbers("document").astype(np.int64)
         self.vectors: StoredVectors = self._vectors()
+        self.tokens: StoredTokens | None = self._tokens()  # None: the collection stores no token vectors
         self._check_counts()
         self._documents: BoundedCache[int, Document] = BoundedCache(_TEXT_BYTES)
         self._passages: BoundedCache[int, Passage] = BoundedCache(_CACHED_PASSAGES)
@@ -102,6 +106,15 @@ class Segment:
         file = self._files[VECTORS]
         file.require(0, min(4096, file.record.size_bytes))
         return open_vectors(file.path)
+
+    def _tokens(self) -> StoredTokens | None:
+        if TOKEN_CODES not in self._files:
+            return None
+        codes, means = (array_in(self._files[name]) for name in (TOKEN_CODES, TOKEN_MEANS))
+        tokens = StoredTokens(codes, means, self._array(TOKEN_ENDS))
+        if not tokens.fits(self.record.passages):
+            raise CorruptCollection(f"the files of token vectors do not fit each other; {REPAIR}", path=self.folder)
+        return tokens
 
     def _check_counts(self) -> None:
         record = self.record
@@ -190,6 +203,11 @@ class Segment:
 
     def _read_passages(self, rows: Sequence[int] | Rows) -> list[Passage]:
         return read_passages(self._tables[SegmentTable.PASSAGES], np.asarray(rows, np.int64))
+
+    def token_codes(self, rows: Rows) -> list[TokenCodes]:
+        """Return the token codes of each passage, in the order of `rows`."""
+        assert self.tokens is not None, "the caller knows that the collection stores token vectors"
+        return [self.tokens.take(rows[i : i + 1]) for i in range(len(rows))]
 
     def scan(self, wanted: Bitmap) -> Iterator[PassageTexts]:
         """Yield the passages that `wanted`, (passages,), marks, in row order."""

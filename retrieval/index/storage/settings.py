@@ -20,6 +20,7 @@ from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
 JsonValue: TypeAlias = Any  # a value that json.loads returns
 
 MAX_STOP_WORDS, MAX_STOP_WORD = 10_000, 100  # of a list; characters of a word
+TOKEN_BITS = (4, 1)  # of a dimension of a token vector
 ANALYSIS_VERSION = 2  # of the rules in lexical/analyzer.py; a collection keeps the version of its first build
 
 
@@ -113,6 +114,18 @@ class VectorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """How a collection stores the token vectors of a late-interaction model."""
+
+    encoder: EncoderFingerprint
+    bits: int = 4  # of a dimension
+
+    def __post_init__(self) -> None:
+        if self.bits not in TOKEN_BITS:
+            raise InputError(f"token vectors cannot have {self.bits} bits; choose {' or '.join(map(str, TOKEN_BITS))}")
+
+
+@dataclass(frozen=True, slots=True)
 class SearchDefaults:
     """Settings of searches that do not choose their own; `attendex tune` finds them."""
 
@@ -141,11 +154,14 @@ class CollectionSettings:
     lexical: LexicalSettings | None = None  # None: no lexical index
     vectors: VectorSettings = VectorSettings()
     search: SearchDefaults = SearchDefaults()
+    tokens: TokenSettings | None = None  # None: no token vectors
 
 
 def settings_to_json(settings: CollectionSettings) -> JsonValue:
     """Return the settings as JSON values."""
+    tokens = {"tokens": asdict(settings.tokens)} if settings.tokens else {}
     return {
+        **tokens,
         "encoder": asdict(settings.encoder),
         "runtime": settings.runtime,
         "precision": settings.precision,
@@ -171,7 +187,12 @@ def settings_from_json(body: JsonValue) -> CollectionSettings:
         lexical=None if lexical is None else _lexical_from_json(lexical),
         vectors=VectorSettings(**_known_fields(VectorSettings, body["vectors"])),
         search=SearchDefaults(**_known_fields(SearchDefaults, body.get("search", {}))),
+        tokens=_tokens_from_json(body["tokens"]) if "tokens" in body else None,
     )
+
+
+def _tokens_from_json(body: JsonValue) -> TokenSettings:
+    return TokenSettings(EncoderFingerprint(**body["encoder"]), int(body["bits"]))
 
 
 def _lexical_to_json(settings: LexicalSettings) -> JsonValue:
