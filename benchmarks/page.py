@@ -27,7 +27,7 @@ from typing import Any
 import httpx
 
 PORT = 8129
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "chromium-headless-shell")
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 KEYSTROKE = """(text) => new Promise((done) => {
   const box = document.getElementById("q");

