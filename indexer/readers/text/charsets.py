@@ -10,6 +10,7 @@ import unicodedata
 from typing import Any, BinaryIO, cast
 
 from indexer.readers.text import seven_bit
+from indexer.readers.text.alphabets import fits_a_language
 from retrieval.errors import BadDocument
 
 BOMS = (
@@ -46,6 +47,8 @@ SUPERSETS = {
 CODE_PAGE = re.compile(r"^(?:windows|ibm|dos|cp)[-_]?(\d+)")
 NOT_CHARSETS = frozenset(("idna", "punycode", "unicode_escape", "raw-unicode-escape", "unicode-escape", "undefined"))
 DOS_CODEC = "cp850"
+LATIN_CODECS = ("cp1252", "cp1250", "cp1257", "cp1254", "iso8859-2")
+MAX_DOUBTFUL_LETTERS = 50  # letters beyond ASCII; the detector is right about more of them
 SIGNS = ("Cc", "Cn", "Co", "So")  # control characters and box drawings: the encoding is another one
 MIN_GOOD_LETTERS = 10  # letters beyond ASCII for each bad byte, in UTF-8 that is cut or mixed
 MAX_BAD_SHARE = 0.01  # of the characters of a text in its declared encoding
@@ -199,7 +202,14 @@ def _likeliest_codec(data: bytes) -> str:
     sample = data[start : start + SAMPLE_BYTES]
     label = detect(sample)
     codec = codec_of("windows-1252" if label == "ISO-8859-4" else label)  # few texts have that one, many look like it
+    if codec in LATIN_CODECS and len(HIGH_BYTE.findall(sample)) <= MAX_DOUBTFUL_LETTERS:
+        codec = next((name for name in (codec, *LATIN_CODECS) if _is_latin_text(sample, name)), codec)
     return next((name for name in (codec, DOS_CODEC) if _fits(sample.decode(name, "replace"))), "")
+
+
+def _is_latin_text(sample: bytes, codec: str) -> bool:
+    text = sample.decode(codec, "replace")
+    return _fits(text) and fits_a_language(text)
 
 
 def _fits(text: str) -> bool:
