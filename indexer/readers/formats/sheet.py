@@ -7,13 +7,13 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 from zipfile import ZipFile
 
 import python_calamine as calamine
 
 from indexer.readers.base.options import ReadOptions
-from indexer.readers.formats import sheet_ods
+from indexer.readers.formats import sheet_ods, sheet_xls
 from indexer.readers.formats.detect import is_text
 from indexer.readers.formats.format_table import HEAD_BYTES
 from indexer.readers.formats.sheet_numbers import NumberFormat, shown_cells
@@ -21,6 +21,8 @@ from indexer.readers.formats.sheet_text import parse_text_sheet
 from indexer.readers.formats.zip_package import core_properties, open_zip, unescape
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 from retrieval.errors import BadDocument
+
+ShownCell: TypeAlias = NumberFormat | str
 
 PLAIN = NumberFormat()
 
@@ -36,7 +38,7 @@ def parse_sheet(data: bytes, options: ReadOptions) -> ParsedDocument:
 
 def _parse_book(data: bytes, archive: ZipFile | None, options: ReadOptions) -> ParsedDocument:
     about = core_properties(archive) if archive else {}
-    shown = _shown_by_sheet(archive)
+    shown = _shown_by_sheet(data, archive)
     try:
         book = calamine.load_workbook(io.BytesIO(data))
         builder = TextBuilder(about.pop("title", ""))
@@ -54,14 +56,16 @@ def _parse_book(data: bytes, archive: ZipFile | None, options: ReadOptions) -> P
     return builder.build(**about)
 
 
-def _shown_by_sheet(archive: ZipFile | None) -> Callable[[str], Mapping[tuple[int, int], NumberFormat | str]]:
+def _shown_by_sheet(data: bytes, archive: ZipFile | None) -> Callable[[str], Mapping[tuple[int, int], ShownCell]]:
     """Return the function that gives formats, or shown texts, of the cells of a sheet."""
+    sheets: Mapping[str, Mapping[tuple[int, int], ShownCell]]
     if archive is None:
-        return lambda _name: {}
-    if sheet_ods.CONTENT in archive.NameToInfo:
+        sheets = sheet_xls.shown_cells(data)
+    elif sheet_ods.CONTENT in archive.NameToInfo:
         sheets = sheet_ods.shown_cells(archive)
-        return lambda name: sheets.get(name, {})
-    return partial(shown_cells, archive)
+    else:
+        return partial(shown_cells, archive)
+    return lambda name: sheets.get(name, {})
 
 
 def _visible_sheets(book: Any) -> list[str]:
@@ -71,22 +75,23 @@ def _visible_sheets(book: Any) -> list[str]:
     return visible or [sheet.name for sheet in sheets]
 
 
-def _rows(sheet: Any, shown: Mapping[tuple[int, int], NumberFormat | str]) -> Iterator[list[str]]:
+def _rows(sheet: Any, shown: Mapping[tuple[int, int], ShownCell]) -> Iterator[list[str]]:
+    first_column = sheet.start[1] if sheet.start else 0  # rows begin there, and with row 0
     for number, row in enumerate(sheet.iter_rows()):
-        cells = [_cell_text(cell, shown.get((number, column))) for column, cell in enumerate(row)]
+        cells = [_cell_text(cell, shown.get((number, column))) for column, cell in enumerate(row, first_column)]
         while cells and not cells[-1]:
             cells.pop()
         if cells:
             yield cells
 
 
-def _cell_text(cell: object, shown: NumberFormat | str | None) -> str:
+def _cell_text(cell: object, shown: ShownCell | None) -> str:
     """Return a cell's value as shown; `shown` is its format or its error."""
     if isinstance(shown, str):
         return shown
     if isinstance(cell, bool):
         return str(cell).upper()
-    if isinstance(cell, float):
+    if isinstance(cell, int | float):
         return (shown or PLAIN).show(cell)
     if isinstance(cell, datetime):
         return cell.isoformat(" ").removesuffix(" 00:00:00")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+import xlwt
 
 from indexer.readers.formats.sheet_numbers import parse_number_format
 from tests.indexer.readers.reading import headed, read_one
@@ -38,16 +40,35 @@ def test_numbers_are_shown_in_their_format(code: str, value: float, shown: str) 
     assert parse_number_format(code).show(value) == shown
 
 
-def test_cells_are_read_as_they_are_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("places", ["A1 B1 C1 D1 E1 F1", "C4 D4 E4 F4 G4 H4"])
+def test_cells_are_read_as_they_are_shown(tmp_path: Path, places: str) -> None:
     pytest.importorskip("python_calamine")
     cells = (
         '<c r="A1" s="1"><v>0.125</v></c><c r="B1" s="2"><f>A1*14</f><v>1.75</v></c><c r="C1" t="e"><v>#N/A</v></c>'
         '<c r="D1" t="b"><v>1</v></c><c r="E1" t="str"><v>one_x000D_ line</v></c><c r="F1" s="3"><v>7</v></c>'
     )
+    for letter, place in zip("ABCDEF", places.split(), strict=True):
+        cells = cells.replace(f'r="{letter}1"', f'r="{place}"')
     formats = '<numFmt numFmtId="165" formatCode="[h]:mm"/><numFmt numFmtId="166" formatCode="000"/>'
     styles = "".join(f'<xf numFmtId="{number}" applyNumberFormat="1"/>' for number in (0, 9, 165, 166))
-    (tmp_path / "b.xlsx").write_bytes(workbook(f'<row r="1">{cells}</row>', formats, styles))
+    (tmp_path / "b.xlsx").write_bytes(workbook(f'<row r="{places[1]}">{cells}</row>', formats, styles))
     assert read_one(tmp_path / "b.xlsx").text == "12.5% | 42:00 | #N/A | TRUE | one line | 007"
+
+
+def test_cells_of_xls_are_read_as_they_are_shown(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine")
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Prices")
+    cells = ((0.125, "0.0%"), (7, "000"), (5, '0.0" kg"'), (1.75, "[h]:mm"), (12, "General"), (9.5, '"$"#,##0.00'))
+    for column, (value, code) in enumerate(cells, start=1):
+        sheet.write(2, column, value, xlwt.easyxf(num_format_str=code))
+    sheet.row(2).set_cell_error(8, 0x2A)  # N/A
+    sheet.write(3, 1, datetime(2024, 4, 14), xlwt.easyxf(num_format_str="D. MMM YYYY"))
+    sheet.write(3, 2, True)
+    book.add_sheet("Hidden").write(0, 0, "not shown")
+    book.get_sheet(1).visibility = 1
+    book.save(str(tmp_path / "b.xls"))
+    assert read_one(tmp_path / "b.xls").text == ("12.5% | 007 | 5 kg | 42:00 | 12 | $9.5 |  | #N/A\n2024-04-14 | TRUE")
 
 
 @pytest.mark.parametrize(
