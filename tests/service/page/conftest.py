@@ -1,7 +1,8 @@
 """A real browser in front of a real service.
 
-The browser is a Chromium of the system: `CHROMIUM` names it, or it is found on the PATH; the headless shell takes a third
-less time than the whole browser.  Without one, or without playwright, these tests are skipped.  With `ARTEFACTS` set to a folder, screenshots are kept there.
+The browser is a Chromium of the system: `CHROMIUM` names it, or it is found on the PATH; the headless shell takes a
+third less time than the whole browser.  Without one, or without playwright, these tests are skipped.  With `ARTEFACTS`
+set to a folder, screenshots are kept there.
 """
 
 from __future__ import annotations
