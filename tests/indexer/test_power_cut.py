@@ -31,7 +31,6 @@ from tests.indexer.faults import (
     garbage,
     grown,
     index,
-    merge,
     state,
     steps_of,
 )
