@@ -55,12 +55,23 @@ class TermPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """A word of a query for which other terms stand: a typing error, or a prefix."""
+
+    word: str
+    text: str  # the word as it should be written, which the encoder reads
+    terms: tuple[str, ...]  # of the index, the likeliest first
+    reason: str  # "typo" or "prefix"
+
+
+@dataclass(frozen=True, slots=True)
 class LexicalExplanation:
     """The parts of a BM25 score, which is the sum of its terms' scores."""
 
     score: float
     terms: tuple[TermPart, ...]
     stop_words: tuple[str, ...] = ()  # of the query, which the score leaves out
+    replacements: tuple[Replacement, ...] = ()  # words of the query for which other terms stand
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.explanations import Explanation
+from retrieval.explanations import Explanation, Replacement
 
 Vectors: TypeAlias = NDArray[np.float32]  # (n, dimension), each of length one
 Bitmap: TypeAlias = NDArray[np.bool_]  # (rows,), True where a row is allowed
@@ -169,6 +169,13 @@ class Syntax(StrEnum):
     OPERATORS = "operators"  # "phrases in quotes" and -excluded words, in lexical and hybrid mode
 
 
+class Prefix(StrEnum):
+    """The words of a query that may be unfinished."""
+
+    NONE = "none"
+    LAST = "last"  # the last word is the start of a word, for search as you type
+
+
 class Matching(StrEnum):
     """The documents that facets, totals and sorting count."""
 
@@ -241,6 +248,8 @@ class SearchRequest:
     offset: int = 0
     mode: Mode | None = None  # None: hybrid if the collection has a lexical index, else dense
     syntax: Syntax = Syntax.PLAIN
+    typos: bool = True  # words that the collection lacks stand for the nearest ones, in lexical and hybrid mode
+    prefix: Prefix = Prefix.NONE
     filter: str = ""
     fusion: str = "convex"  # or "rrf"
     weight: float | None = None
@@ -360,6 +369,7 @@ class SearchResult:
     weight_reason: str = ""
     feedback: float | None = None  # weight of the best passages in the query's vector; None without feedback
     score_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by retriever
+    replacements: tuple[Replacement, ...] = ()  # words of the query for which others stand
     truncated: bool = False  # whether `max_tokens` left out text of this page
     next_offset: int | None = None  # of the search that goes on after a truncated answer
     degraded: tuple[str, ...] = ()  # retrievers that an overloaded service omitted; "rerank": reranked fewer documents

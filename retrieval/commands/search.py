@@ -18,6 +18,7 @@ from retrieval.types import (
     GroupBy,
     Included,
     Matching,
+    Prefix,
     RerankOptions,
     SearchRequest,
     Syntax,
@@ -54,6 +55,10 @@ class RankingOptions:
     syntax: Annotated[str, typer.Option(help='plain, or operators: "phrases in quotes" and -excluded words.')] = (
         Syntax.PLAIN.value
     )
+    typos: Annotated[
+        bool, typer.Option(help="Match words that the collection lacks to the nearest ones; not in mode dense.")
+    ] = True
+    prefix: Annotated[str, typer.Option(help="last: the last word is the start of a word.")] = Prefix.NONE.value
     where: Annotated[
         str, typer.Option("--filter", help='Condition on metadata fields: \'year >= 2019 AND topic IN ["nlp", "ir"]\'.')
     ] = ""
@@ -167,6 +172,8 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         offset=ranking.offset,
         mode=named_mode(ranking.mode),
         syntax=named_syntax(ranking.syntax),
+        typos=ranking.typos,
+        prefix=ranking.prefix,  # type: ignore[arg-type]  # as matching
         filter=ranking.where,
         fusion=ranking.fusion,
         weight=ranking.weight,
@@ -202,6 +209,9 @@ def _show(result: SearchResult) -> None:
     for field, counts in result.facets.items():
         console.print(field, style="bold", end="  ")
         console.print(", ".join(f"{each.value} {each.count}" for each in counts[:SHOWN_VALUES]) or "no values")
+    for word in result.replacements:
+        if word.reason == "typo":
+            console.print(f"searched for {word.text} instead of {word.word}, which no document has", style="dim")
     if result.truncated:
         console.print(f"shortened to --max-tokens; go on with --offset {result.next_offset}", style="dim")
     if result.confidence is Confidence.LOW:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,16 +11,15 @@ from retrieval.index.collection.index_reader import IndexReader
 from retrieval.types import Passage, Rows
 
 
-@dataclass(frozen=True, slots=True)
-class LocatedPassage:
-    """A passage, and its number among the `count` passages of its document, from 1.
+class LocatedPassage(NamedTuple):
+    """A passage, and its number among the `total` passages of its document, from 1.
 
     `start` and `end` are those of the document's text with the passages around.
     """
 
     passage: Passage
     number: int
-    count: int
+    total: int
     start: int
     end: int
 
@@ -32,7 +31,7 @@ class LocatedPassage:
     @property
     def next(self) -> int | None:
         """The number of the passage after; None for the last."""
-        return self.number + 1 if self.number < self.count else None
+        return self.number + 1 if self.number < self.total else None
 
 
 def locate_passages(rows: Rows, reader: IndexReader, neighbours: int) -> Iterator[LocatedPassage]:
@@ -47,6 +46,6 @@ def locate_passages(rows: Rows, reader: IndexReader, neighbours: int) -> Iterato
             np.concatenate([np.maximum(first, rows - neighbours), np.minimum(last, rows + neighbours)])
         )
         before, after = around[: len(rows)], around[len(rows) :]
-    numbers, counts = (rows - first + 1).tolist(), (last - first + 1).tolist()
-    for passage, number, count, earlier, later in zip(passages, numbers, counts, before, after, strict=True):
-        yield LocatedPassage(passage, number, count, earlier.start, later.end)
+    numbers, totals = (rows - first + 1).tolist(), (last - first + 1).tolist()
+    for passage, number, total, earlier, later in zip(passages, numbers, totals, before, after, strict=True):
+        yield LocatedPassage(passage, number, total, earlier.start, later.end)

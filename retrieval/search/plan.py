@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import ParsedQuery, parse_query
+from retrieval.index.lexical.query_terms import with_options
 from retrieval.index.metadata.facets import facet_type, sort_type
 from retrieval.index.metadata.filters import known_field
 from retrieval.index.storage.manifest import Manifest
@@ -20,7 +21,7 @@ from retrieval.search.fusion import PassageRanker, SingleRanker, UnrankedRows
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, UNCALIBRATED_WEIGHT
 from retrieval.search.readability import DenseWeight, Readability, dense_weight
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
-from retrieval.types import Bitmap, Mode, SearchRequest
+from retrieval.types import Bitmap, Mode, Prefix, SearchRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def make_plan(
     allowed = reader.matching_documents(request.filter)[reader.document_of] if request.filter.strip() else None
     if request.lists_all:
         return Plan(request, mode, ParsedQuery(""), "", allowed, None, 0.0, ())
-    query = parse_query(request.query, request.syntax)
+    query = parsed(request)
     text = query_text(request, mode, reader)
     weight = _weight(request, reader, readability, text) if mode is Mode.HYBRID else None
     if mode is Mode.DENSE and not readability.can_encode(text):
@@ -105,7 +106,13 @@ def default_mode(reader: IndexReader) -> Mode:
 def text_to_encode(request: SearchRequest, reader: IndexReader) -> str:
     """Return the text that the encoder reads for a request; empty in lexical mode."""
     mode = request.mode or default_mode(reader)
-    return "" if mode is Mode.LEXICAL or request.lists_all else _encoded_text(request, mode)
+    return "" if mode is Mode.LEXICAL or request.lists_all else _encoded_text(request, mode, reader)
+
+
+def parsed(request: SearchRequest) -> ParsedQuery:
+    """Parse the query of a request for lexical and hybrid mode."""
+    query = parse_query(request.query, request.syntax)
+    return with_options(query, typos=request.typos, prefix=request.prefix is Prefix.LAST)
 
 
 def query_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:
@@ -115,14 +122,16 @@ def query_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:
     """
     if mode is not Mode.DENSE and reader.lexical is None:
         raise BadQuery(f"{reader.name} has no lexical index, so mode {mode} cannot answer; use mode dense")
-    text = _encoded_text(request, mode)
+    text = _encoded_text(request, mode, reader)
     if not text:
         raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
     return text
 
 
-def _encoded_text(request: SearchRequest, mode: Mode) -> str:
-    return request.query if mode is Mode.DENSE else parse_query(request.query, request.syntax).plain
+def _encoded_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:
+    if mode is Mode.DENSE or reader.lexical is None:
+        return request.query
+    return reader.lexical.corrected(parsed(request))
 
 
 def _weight(request: SearchRequest, reader: IndexReader, readability: Readability, text: str) -> DenseWeight:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from retrieval.errors import BadQuery
 from retrieval.search.answer_contents import check_contents
@@ -18,13 +19,20 @@ from retrieval.types import (
     Included,
     Matching,
     Mode,
+    Prefix,
     RerankOptions,
     SearchRequest,
     Syntax,
 )
 
 E = TypeVar("E", bound=StrEnum)
-_NAMED = ("mode", "syntax", "matching", "detail", "group_by")  # fields whose values have names
+_KINDS: Mapping[str, type[StrEnum]] = {
+    "syntax": Syntax,
+    "prefix": Prefix,
+    "matching": Matching,
+    "detail": Detail,
+    "group_by": GroupBy,
+}
 
 MAX_DEPTH = 10_000  # offset + k
 MAX_QUERY_CHARACTERS = 20_000
@@ -43,18 +51,24 @@ def checked(request: SearchRequest) -> SearchRequest:
         raise BadQuery(f"the request has {len(request.facets)} facets; at most {MAX_FACETS} are counted at once")
     if request.min_score is not None and not math.isfinite(request.min_score):
         raise BadQuery(f"min_score is {request.min_score}; give a finite number")
-    mode = None if request.mode is None else _named("mode", request.mode, Mode)
-    syntax = _named("syntax", request.syntax, Syntax)
-    matching = _named("matching", request.matching, Matching)
-    detail = _named("detail", request.detail, Detail)
-    group_by = _named("group_by", request.group_by, GroupBy)
     for each in request.include:
         _named("include", each, Included)
-    typed = replace(request, query=query, mode=mode, syntax=syntax, matching=matching, detail=detail, group_by=group_by)
-    same = all(getattr(request, each) is getattr(typed, each) for each in _NAMED) and query == request.query
-    checked_request = request if same else typed  # a checked request comes back as it is
-    check_contents(checked_request)
-    return checked_request
+    typed = _typed(request, query)
+    if typed.prefix is Prefix.LAST and typed.mode is Mode.DENSE:
+        raise BadQuery("prefix completes words, which mode dense does not compare; use mode lexical or hybrid")
+    check_contents(typed)
+    return typed
+
+
+def _typed(request: SearchRequest, query: str) -> SearchRequest:
+    """Return the request with typed names; itself if it has them."""
+    kinds: Mapping[str, type[StrEnum]] = _KINDS if request.mode is None else {**_KINDS, "mode": Mode}
+    changed: dict[str, Any] = {} if query == request.query else {"query": query}
+    for name, kind in kinds.items():
+        given = getattr(request, name)
+        if not isinstance(given, kind):
+            changed[name] = _named(name, given, kind)
+    return replace(request, **changed) if changed else request
 
 
 def _check_query(query: str) -> None:

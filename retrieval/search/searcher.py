@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.explanations import Explanation
+from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
-from retrieval.index.lexical.phrases import parse_query
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.answer_size import FittedHits, fit_hits, with_token_counts
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
@@ -31,7 +30,7 @@ from retrieval.search.feedback import with_feedback_parts
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import fetch_hits
 from retrieval.search.match_set import confidence, matches_from, relevance_cut, total_of_page
-from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, query_text, text_to_encode
+from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, parsed, query_text, text_to_encode
 from retrieval.search.ranking import (
     DocumentRanking,
     documents_of,
@@ -48,6 +47,7 @@ from retrieval.search.rerank import DocumentReranker
 from retrieval.search.rerank_limits import depth_of
 from retrieval.search.rerankers import RerankerFolders, Rerankers
 from retrieval.search.retrievers import RETRIEVERS, RetrieverType
+from retrieval.search.suggestions import Suggestions, suggest
 from retrieval.types import (
     Bitmap,
     Document,
@@ -56,6 +56,7 @@ from retrieval.types import (
     Hit,
     Included,
     Mode,
+    Prefix,
     SearchRequest,
     SearchResult,
     Syntax,
@@ -163,6 +164,7 @@ class Searcher:
             weight_reason=plan.weight.reason if plan.weight else "",
             feedback=feedback.weight if feedback else None,
             score_ranges=ranker.score_ranges,
+            replacements=self._replacements(plan),
             truncated=fitted.truncated,
             next_offset=request.offset + len(hits) if fitted.truncated else None,
             degraded=("rerank",) if reranking.shortened else (),
@@ -179,6 +181,8 @@ class Searcher:
         mode: Mode | None = None,
         *,
         syntax: Syntax = Syntax.PLAIN,
+        typos: bool = True,
+        prefix: Prefix = Prefix.NONE,
         start: int | None = None,
     ) -> Explanation:
         """Explain a document's score for a query, also if a search does not find it.
@@ -187,9 +191,13 @@ class Searcher:
         (lexical mode: BM25).  Raises BadQuery when a search would.
         """
         mode = mode or default_mode(self.reader)
-        text = query_text(SearchRequest(query, syntax=syntax), mode, self.reader)
-        parsed = parse_query(query, syntax)
-        return self._explainer.explain_document(parsed, text, document_id, mode, start=start)
+        request = SearchRequest(query, syntax=syntax, typos=typos, prefix=prefix)
+        text = query_text(request, mode, self.reader)
+        return self._explainer.explain_document(parsed(request), text, document_id, mode, start=start)
+
+    def suggest(self, query: str, count: int = 5) -> Suggestions:
+        """Complete a query that is being typed.  Raises BadQuery."""
+        return suggest(self.reader, query, count)
 
     def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> TextAttention:
         """Return the self-attention over the query or the document's best passage."""
@@ -224,6 +232,11 @@ class Searcher:
             counts[field] = count_values(self.reader.column(field), documents)
             spend_answer_bytes(sum(getsizeof(each.value) for each in counts[field]))
         return counts
+
+    def _replacements(self, plan: Plan) -> tuple[Replacement, ...]:
+        lexical = self.reader.lexical
+        has_words = plan.mode is not Mode.DENSE and not plan.request.lists_all
+        return lexical.terms_of(plan.query).replacements if lexical is not None and has_words else ()
 
     def _fitted(self, request: SearchRequest, hits: tuple[Hit, ...]) -> FittedHits:
         """Cut the hits to `max_tokens`, or count the tokens of their passages."""

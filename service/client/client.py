@@ -40,7 +40,7 @@ from service.client.requests import (
 )
 from service.schemas.collections import CollectionAnswer, CollectionDetails, DocumentAnswer, JobAnswer
 from service.schemas.rerank import CohereResult
-from service.schemas.search import SearchAnswer
+from service.schemas.search import SearchAnswer, SuggestAnswer
 
 __all__ = ["AsyncClient", "Client", "SearchOptions", "ServiceError", "UploadReport"]
 
@@ -98,6 +98,10 @@ class Client:
     ) -> list[SearchAnswer]:
         """Return the answers in the order of the queries."""
         return self._send(self._calls.search_batch(collection, queries, options))
+
+    def suggest(self, collection: str, query: str, k: int = 5) -> SuggestAnswer:
+        """Return words and titles for a query that is being typed."""
+        return self._send(self._calls.suggest(collection, query, k))
 
     def document(self, collection: str, document_id: str) -> DocumentAnswer:
         """Return a document as the user added it."""
@@ -216,6 +220,9 @@ class AsyncClient:
         self, collection: str, queries: Sequence[str], **options: Unpack[SearchOptions]
     ) -> list[SearchAnswer]:
         return await self._send(self._calls.search_batch(collection, queries, options))
+
+    async def suggest(self, collection: str, query: str, k: int = 5) -> SuggestAnswer:
+        return await self._send(self._calls.suggest(collection, query, k))
 
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
         return await self._send(self._calls.document(collection, document_id))

@@ -32,7 +32,9 @@ from service.schemas.search import (
     IncludedName,
     MatchingName,
     ModeName,
+    PrefixName,
     SearchAnswer,
+    SuggestAnswer,
     SyntaxName,
 )
 
@@ -73,6 +75,8 @@ class SearchOptions(TypedDict, total=False):
     offset: int
     mode: ModeName
     syntax: SyntaxName
+    typos: bool
+    prefix: PrefixName
     filter: str
     fusion: FusionName
     weight: float
@@ -145,6 +149,9 @@ class Calls:
         return Call(
             "POST", _path(name, "search/batch"), lambda r: BatchAnswer.model_validate_json(r.content).results, body
         )
+
+    def suggest(self, name: str, query: str, k: int) -> Call[SuggestAnswer]:
+        return Call("GET", _path(name, "suggest"), _reads(SuggestAnswer), params={"q": query, "k": k})
 
     def document(self, name: str, document_id: str) -> Call[DocumentAnswer]:
         return Call("GET", _path(name, "documents", document_id), _reads(DocumentAnswer))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from retrieval.search.request import checked
-from retrieval.types import Mode, SearchRequest, Syntax
+from retrieval.types import Mode, Prefix, SearchRequest, Syntax
 from service.config.api_keys import Role
 from service.queues.search_limits import check_limits
 from service.routes.base import JsonRoute, Services, authorized, json_answer
@@ -34,7 +34,15 @@ def _explain(services: Services, name: str, body: ExplainBody) -> object:
     with services.collections.lease(name) as searcher:
         mode = Mode(body.mode) if body.mode else None
         query = _query(body.query, services)
-        return searcher.explain(query, body.id, mode, syntax=Syntax(body.syntax), start=body.start)
+        return searcher.explain(
+            query,
+            body.id,
+            mode,
+            syntax=Syntax(body.syntax),
+            typos=body.typos,
+            prefix=Prefix(body.prefix),
+            start=body.start,
+        )
 
 
 def _attention(services: Services, name: str, body: AttentionBody) -> dict[str, object]:

@@ -7,15 +7,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from retrieval.types import Detail, GroupBy, Included, Matching, Mode, RerankOptions, SearchRequest, Syntax
+from retrieval.types import Detail, GroupBy, Included, Matching, Mode, Prefix, RerankOptions, SearchRequest, Syntax
 from service.config.api_keys import Role
-from service.routes.base import JsonRoute, authorized, json_answer
+from service.routes.base import JsonRoute, Services, authorized, json_answer
 from service.schemas.search import (
     BatchAnswer,
     BatchBody,
     SearchAnswer,
     SearchBody,
     SearchParameters,
+    SuggestAnswer,
+    SuggestParameters,
 )
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["search"], route_class=JsonRoute)
@@ -33,6 +35,13 @@ async def search(name: Name, body: SearchBody, request: Request) -> Response:
 async def search_by_url(name: Name, parameters: Annotated[SearchParameters, Query()], request: Request) -> Response:
     """Search with URL parameters; `q` is the query."""
     return await _search(name, to_request(parameters.q, parameters), request)
+
+
+@router.get("/suggest", response_model=SuggestAnswer, summary="Complete a query")
+async def suggest(name: Name, parameters: Annotated[SuggestParameters, Query()], request: Request) -> Response:
+    """Return words and titles for a query that is being typed."""
+    services = authorized(request, Role.READ, name)
+    return await json_answer(await services.threads.run(_suggestions, services, name, parameters))
 
 
 @router.post("/search/batch", response_model=BatchAnswer, summary="Several searches at once")
@@ -66,6 +75,11 @@ async def _search(name: str, search_request: SearchRequest, request: Request) ->
     return await json_answer(result)
 
 
+def _suggestions(services: Services, name: str, parameters: SuggestParameters) -> object:
+    with services.collections.lease(name) as searcher:
+        return searcher.suggest(parameters.q, parameters.k)
+
+
 def to_request(query: str, options: SearchBody | SearchParameters) -> SearchRequest:
     """Return the searcher's record of a search."""
     rerank = options.rerank_options()
@@ -75,6 +89,8 @@ def to_request(query: str, options: SearchBody | SearchParameters) -> SearchRequ
         offset=options.offset,
         mode=Mode(options.mode) if options.mode else None,
         syntax=Syntax(options.syntax),
+        typos=options.typos,
+        prefix=Prefix(options.prefix),
         filter=options.filter,
         fusion=options.fusion,
         weight=options.weight,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from service.schemas.base import Answer
@@ -46,12 +48,24 @@ class TermPartAnswer(Answer):
     words: list[tuple[int, int]]
 
 
+class ReplacementAnswer(Answer):
+    """A word of the query for which other terms stand."""
+
+    word: str
+    text: str = Field(description="The word as it should be written, which the encoder reads.")
+    terms: list[str] = Field(description="Terms of the collection, the likeliest first.")
+    reason: Literal["typo", "prefix"]
+
+
 class LexicalExplanationAnswer(Answer):
     """The parts of a BM25 score."""
 
     score: float
     terms: list[TermPartAnswer]
     stop_words: list[str] = Field(default_factory=list, description="Words of the query that the score leaves out.")
+    replacements: list[ReplacementAnswer] = Field(
+        default_factory=list, description="Words of the query for which other terms stand."
+    )
 
 
 class FeedbackExplanationAnswer(Answer):

@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.schemas.base import Answer, RequestBody, Text, WholeNumber, examples
-from service.schemas.search import SYNTAX, FacetAnswer, MetadataValue, ModeName, QueryText, SyntaxName
+from service.schemas.search import (
+    PREFIX,
+    SYNTAX,
+    TYPOS,
+    FacetAnswer,
+    MetadataValue,
+    ModeName,
+    PrefixName,
+    QueryText,
+    SyntaxName,
+)
 
 
 class ExplainBody(RequestBody):
@@ -18,6 +28,8 @@ class ExplainBody(RequestBody):
     id: Text = Field(min_length=1, description="Any document of the collection, also one that the search did not find.")
     mode: ModeName | None = Field(default=None, description="Mode of the scores; the default is that of a search.")
     syntax: SyntaxName = Field(default="plain", description=SYNTAX)
+    typos: bool = TYPOS
+    prefix: PrefixName = PREFIX
     weight: float | None = Field(default=None, ge=0, le=1, description="Accepted, and ignored.")
     start: WholeNumber | None = Field(
         default=None, ge=0, le=1_000_000_000, description="Start of the passage; default: the best passage."

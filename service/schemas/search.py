@@ -21,11 +21,12 @@ from service.schemas.base import (
     examples,
     items,
 )
-from service.schemas.explanations import ExplanationAnswer
+from service.schemas.explanations import ExplanationAnswer, ReplacementAnswer
 
 MetadataValue = str | int | float | bool | datetime | list[str]
 ModeName = Literal["dense", "lexical", "hybrid"]
 SyntaxName = Literal["plain", "operators"]
+PrefixName = Literal["none", "last"]
 MatchingName = Literal["relevant", "all"]
 IncludedName = Literal["text", "tokens"]
 DetailName = Literal["ids", "passages", "full"]
@@ -65,6 +66,11 @@ SearchText = Annotated[
 
 SYNTAX = 'Meaning of the query: plain text, or with operators: "phrases in quotes" and -excluded words.'
 
+TYPOS: Any = Field(
+    default=True, description="Match words that the collection lacks to the nearest ones; not in mode dense."
+)
+PREFIX: Any = Field(default="none", description="`last`: the last word is the start of a word.")
+
 _METHODS = ", ".join(f"`{method.name}` is the {method.description}" for method in FUSIONS.values())
 
 if TYPE_CHECKING:
@@ -87,6 +93,8 @@ class SearchOptionFields(BaseModel):
     offset: WholeNumber = Field(default=0, ge=0, le=10_000, description="Number of documents to skip, for paging.")
     mode: ModeName | None = Field(default=None, description="Retrievers; default: hybrid if there is a lexical index.")
     syntax: SyntaxName = Field(default="plain", description=SYNTAX)
+    typos: bool = TYPOS
+    prefix: PrefixName = PREFIX
     filter: Text = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
     fusion: FusionName = Field(default=DEFAULT_FUSION, description=f"How hybrid joins the rankings: {_METHODS}.")
     weight: float | None = _parameter("weight", None, "; by default chosen for the collection and the query.")
@@ -167,6 +175,13 @@ class SearchParameters(SearchOptionFields, UrlParameters):
         if not self.rerank:
             return None
         return RerankOptionsBody(model=self.rerank, depth=self.rerank_depth, weight=self.rerank_weight)
+
+
+class SuggestParameters(UrlParameters):
+    """A query that is being typed."""
+
+    q: str = Field(min_length=1, max_length=200, description="The start of a query; its last word may be unfinished.")
+    k: int = Field(default=5, ge=1, le=20, description="Maximum number of words, and of titles.")
 
 
 class BatchBody(RequestBody):
@@ -263,6 +278,9 @@ class SearchAnswer(Answer):
     score_ranges: dict[str, tuple[float, float]] = Field(
         default_factory=dict, description="Scores of each retriever that convex fusion maps to 0 and to 1."
     )
+    replacements: list[ReplacementAnswer] = Field(
+        default_factory=list, description="Words of the query for which others stand, because of an error or a prefix."
+    )
     truncated: bool = Field(default=False, description="Whether `max_tokens` left out text of this page.")
     next_offset: int | None = Field(
         default=None, description="The offset of the search that goes on; null if nothing was left out."
@@ -315,6 +333,7 @@ class SearchAnswer(Answer):
                     "weight_reason": "",
                     "feedback": None,
                     "score_ranges": {},
+                    "replacements": [],
                     "truncated": False,
                     "next_offset": None,
                     "degraded": [],
@@ -322,6 +341,20 @@ class SearchAnswer(Answer):
             ]
         }
     )
+
+
+class SuggestedTitleAnswer(Answer):
+    """A document whose title has the words of the query."""
+
+    id: str
+    title: str
+
+
+class SuggestAnswer(Answer):
+    """Completions of a query."""
+
+    words: list[str] = Field(description="Words that begin with the last one, frequent ones first.")
+    titles: list[SuggestedTitleAnswer]
 
 
 class BatchAnswer(Answer):

@@ -109,11 +109,32 @@ def test_an_answer_is_as_lean_as_asked_for(small: Served) -> None:
     assert [each["passages"] for each in by_url["hits"]] == [[], []]
 
 
+def test_unknown_words_are_matched_to_the_nearest(small: Served) -> None:
+    body = {"query": "asprin", "mode": "lexical", "explain": True}
+    found = SearchAnswer.model_validate(small.http.post(SEARCH, json=body).json(), extra="forbid")
+    assert [hit.id for hit in found.hits] == ["aspirin"]
+    assert [(each.word, each.text, each.reason) for each in found.replacements] == [("asprin", "aspirin", "typo")]
+    off = small.http.get(SEARCH, params={"q": "asprin", "mode": "lexical", "typos": False}).json()
+    assert (off["hits"], off["replacements"]) == ([], [])
+    explained = small.http.post("/v1/collections/small/explain", json={"query": "asprin", "id": "aspirin"}).json()
+    assert explained["lexical"]["replacements"][0]["text"] == "aspirin"
+    typed = small.http.get(SEARCH, params={"q": "propel", "mode": "lexical", "prefix": "last"}).json()
+    assert [hit["id"] for hit in typed["hits"]] == ["wing"]
+
+
+def test_words_and_titles_complete_a_query(small: Served) -> None:
+    found = small.http.get("/v1/collections/small/suggest", params={"q": "wi"}).json()
+    assert found == {"words": ["wing"], "titles": [{"id": "wing", "title": "Wings"}]} or "wings" in found["words"]
+    problem(small.http.get("/v1/collections/small/suggest", params={"q": "a", "k": 21}), 422, "invalid_request")
+    problem(small.http.get("/v1/collections/none/suggest", params={"q": "a"}), 404, "collection_not_found")
+
+
 @pytest.mark.parametrize(
     ("path", "parameter", "says"),
     [
         ("search", "q=cat&ofset=3", "did you mean offset?"),
         ("documents", "ofset=3", "did you mean offset?"),
+        ("suggest", "q=a&query=b", "the names here are q, k"),
         ("documents", "page=3", "the names here are id, filter, sort, offset, limit"),
     ],
 )

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -121,6 +121,25 @@ class Analyzer:
     def lower(self, word: str) -> str:
         """Return a word in lower case, as its language writes it."""
         return word.lower() if self._folding is None else self._folding.lower(word)
+
+    def folded(self, word: str) -> str:
+        """Return a word in lower case with its letters folded, without stemming."""
+        lowered = self.lower(word)
+        return lowered if self._folding is None else self._folding.fold(lowered)
+
+    def has_letters_only(self, word: str) -> bool:
+        """Check whether a word from `split` is of letters, in a script with spaces."""
+        return word.isalpha() and not _SPACELESS_START.match(word)
+
+    def stems(self, words: Sequence[str]) -> list[str]:
+        """Return the term of each word, which is of letters in lower case."""
+        if self._stemmer is None:
+            stemmed: Sequence[str] = words
+        else:
+            with self._lock:
+                stemmed = self._stemmer.stemWords(words)
+        folding = self._folding
+        return [term if folding is None else folding.fold(term) for term in stemmed]
 
     def terms(self, words: Iterable[str]) -> list[str]:
         """Return all terms of words from `split`, in order.  Recent words are cached."""

@@ -25,6 +25,8 @@ class ParsedQuery:
     plain: str  # ranks the passages: with the phrases, without operators and exclusions
     phrases: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    typos: bool = False  # words that the index lacks stand for the nearest terms
+    prefix: bool = False  # the last word is the start of a word
 
 
 def parse_query(text: str, syntax: Syntax) -> ParsedQuery:

@@ -95,8 +95,12 @@ class Postings:
     def find(self, term: str) -> int | None:
         """Return the number of a term in this segment; None if no passage contains it."""
         wanted = term.encode()
-        number = bisect_left(range(self.num_terms), wanted, key=self._text)
-        return number if number < self.num_terms and self._text(number) == wanted else None
+        number = self.position(wanted)
+        return number if number < self.num_terms and self.text(number) == wanted else None
+
+    def position(self, text: bytes) -> int:
+        """Return the number of terms before `text` in the order of the bytes."""
+        return bisect_left(range(self.num_terms), text, key=self.text)
 
     def passages_of(self, term: int) -> NDArray[np.uint32]:
         """Return the passages that contain a term, ascending: (n,)."""
@@ -117,7 +121,8 @@ class Postings:
     def _span(self, field: str, term: int) -> tuple[int, int]:
         return int(self.lexicon[field][term]), int(self.lexicon[field][term + 1])
 
-    def _text(self, term: int) -> bytes:
+    def text(self, term: int) -> bytes:
+        """Return the bytes of a term by its number."""
         return self._texts[self._text_ends[term] : self._text_ends[term + 1]].tobytes()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,8 @@ from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.bm25 import CollectionStatistics, LengthNorms, Scorer, TermScores, make_scorer
 from retrieval.index.lexical.phrases import ParsedQuery, phrase_passages
 from retrieval.index.lexical.postings import LiveRows, LiveSegment, Postings, TermPostings
+from retrieval.index.lexical.query_terms import QueryAnalyzer, QueryTerms
+from retrieval.index.lexical.spelling import Speller
 from retrieval.index.lexical.stop_words import StopWords
 from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.settings import LexicalSettings
@@ -27,6 +28,7 @@ _ALWAYS_TELLING = 100  # a term in so few passages is worth showing
 _MAX_CACHED_ROWS = 1 << 21  # of terms whose scores of all rows are kept from query to query: 32 MB
 _ROWS_PER_TERM = 1 << 8  # memory of a cached term besides its rows, expressed in rows
 _MAX_CACHED_NORMS = 2  # 12 bytes a row: of this index, and of the collection that it is a shard of
+_MAX_CACHED_CHARACTERS = 1 << 18  # of queries whose terms are kept; a search reads them several times
 _MAX_CACHED_TERMS = _MAX_CACHED_ROWS // _ROWS_PER_TERM
 
 
@@ -99,10 +101,28 @@ class LexicalReader:
         self._indexed_terms: BoundedCache[str, _IndexedTerm] = BoundedCache(_MAX_CACHED_TERMS)
         self._term_scores: BoundedCache[tuple[object, ...], TermScores] = BoundedCache(_MAX_CACHED_ROWS)
         self._norms_for(self._statistics({}).average_length)  # now, not in the first query
+        self.speller = Speller(segments, self.analyzer, settings.language)
+        self._analyzed: BoundedCache[ParsedQuery, QueryTerms] = BoundedCache(_MAX_CACHED_CHARACTERS)
+        self._queries = QueryAnalyzer(
+            self.analyzer, self.stop_words, self.speller, lambda term: bool(self._indexed_term(term).postings)
+        )
 
     def statistics(self, query: ParsedQuery) -> CollectionStatistics:
         """Count the live passages, and those that contain each term of a query."""
-        return self._statistics({text: self._indexed_term(text) for text in self._count_terms(query)})
+        return self._statistics({text: self._indexed_term(text) for text in self.terms_of(query).counts})
+
+    def terms_of(self, query: ParsedQuery) -> QueryTerms:
+        """Return the terms that rank for a query."""
+        found = self._analyzed.get(query)
+        if found is None:
+            found = self._queries.analyze(query)
+            self._analyzed.put(query, found, len(query.plain) + 64)
+        return found
+
+    def corrected(self, query: ParsedQuery) -> str:
+        """Return the text of a query, with errors in its words corrected."""
+        replacements = self.terms_of(query).replacements
+        return self._queries.corrected(query, replacements) if replacements else query.plain
 
     def query(
         self,
@@ -133,6 +153,11 @@ class LexicalReader:
         """Return the rows that `search` returns for an unlimited k: (rows,)."""
         return self.query(query, allowed).matches()
 
+    def first_row(self, term: str) -> int | None:
+        """Return the first live row with a term; None for a term without rows."""
+        rows = (part.live_rows(None)[0] for part in self._indexed_term(term).postings)
+        return next((int(found[0]) for found in rows if len(found)), None)
+
     def term_parts(self, query: ParsedQuery, row: int) -> tuple[TermPart, ...]:
         """Split the score of a row by the terms of the query, in their order."""
         rows = np.array([row], np.int64)
@@ -142,7 +167,7 @@ class LexicalReader:
     def has_all_terms(self, query: ParsedQuery, row: int) -> bool:
         """Check whether a row has every term of the query, and the query has terms."""
         found = {part.term for part in self.term_parts(query, row) if part.score}
-        return bool(found) and found == set(self._count_terms(query))
+        return bool(found) and self.terms_of(query).are_all_in(found)
 
     def telling_terms(self, query: ParsedQuery) -> frozenset[str]:
         """Return the terms of a query that are worth highlighting.
@@ -168,16 +193,13 @@ class LexicalReader:
         doc_freq = {text: term.doc_freq for text, term in terms.items()}
         return CollectionStatistics(self._num_live, self._total_length, doc_freq)
 
-    def _count_terms(self, query: ParsedQuery) -> Counter[str]:
-        return Counter(self.analyzer.terms(self.stop_words.divide(query).ranking))
-
     def _terms(self, query: ParsedQuery, statistics: CollectionStatistics | None = None) -> list[TermScores]:
         """Return the distinct terms of a query that the index contains, in its order."""
-        counts = self._count_terms(query)
+        counts = self.terms_of(query).counts
         found = (self._score_term(text, times, statistics) for text, times in counts.items())
         return [term for term in found if term is not None]
 
-    def _score_term(self, text: str, times: int, statistics: CollectionStatistics | None) -> TermScores | None:
+    def _score_term(self, text: str, times: float, statistics: CollectionStatistics | None) -> TermScores | None:
         key: tuple[object, ...] = (text, times)
         if statistics is not None:
             key += (statistics.doc_freq.get(text), statistics.num_passages, statistics.total_length)

@@ -138,4 +138,5 @@ def _explain_bm25(lexical: LexicalReader, query: ParsedQuery, explained: _Explai
     )
     score = float(lexical.score(query, np.array([explained.row], dtype=np.int64))[0])
     ordered = tuple(sorted(terms, key=lambda term: -term.score))
-    return LexicalExplanation(score, ordered, lexical.stop_words.divide(query).stop_words)
+    read = lexical.terms_of(query)
+    return LexicalExplanation(score, ordered, read.stop_words, read.replacements)

@@ -41,6 +41,13 @@ def test_all_documents_in_the_order_of_a_field(papers: Path) -> None:
     assert (code, [hit["id"] for hit in json.loads(output)["hits"]]) == (0, ["flow", "heat", "wing"])
 
 
+def test_errors_in_words_are_corrected_and_told(papers: Path) -> None:
+    code, output = invoke(papers, "slipsteam", "--mode", "lexical")
+    assert code == 0
+    assert "searched for slipstream instead of slipsteam" in output
+    assert "no documents matched" in invoke(papers, "slipsteam", "--mode", "lexical", "--no-typos")[1]
+
+
 def test_hybrid_is_the_default_and_says_its_weight(papers: Path) -> None:
     code, output = invoke(papers, "wing", "-k", 2)
     assert code == 0

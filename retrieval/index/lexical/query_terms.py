@@ -1,0 +1,98 @@
+"""The terms that rank for a query: its own, and those that stand for its words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from retrieval.explanations import Replacement
+from retrieval.index.lexical.analyzer import Analyzer
+from retrieval.index.lexical.phrases import ParsedQuery
+from retrieval.index.lexical.spelling import Speller
+from retrieval.index.lexical.stop_words import StopWords
+
+TYPO_WEIGHT = 0.8  # of the likeliest term for a word with an error; others weigh in proportion to their likelihood
+COMPLETION_WEIGHT = 0.5
+MAX_REPLACED = 16  # words of a query
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTerms:
+    """The terms of a query, each with the number of times that it counts."""
+
+    counts: Mapping[str, float]
+    stop_words: tuple[str, ...] = ()
+    replacements: tuple[Replacement, ...] = ()
+
+    def are_all_in(self, found: set[str]) -> bool:
+        """Check whether `found` has each word's term, or one that stands for it."""
+        standing = {term for each in self.replacements for term in each.terms}
+        return all(term in found for term in self.counts if term not in standing) and all(
+            not found.isdisjoint(each.terms) for each in self.replacements
+        )
+
+
+class QueryAnalyzer:
+    """Finds the terms of queries for one index.  Safe to call from several threads."""
+
+    def __init__(
+        self, analyzer: Analyzer, stop_words: StopWords, speller: Speller, is_known: Callable[[str], bool]
+    ) -> None:
+        self._analyzer = analyzer
+        self._stop_words = stop_words
+        self._speller = speller
+        self._is_known = is_known
+
+    def analyze(self, query: ParsedQuery) -> QueryTerms:
+        words = self._stop_words.divide(query)
+        counts: dict[str, float] = dict(Counter(self._analyzer.terms(words.ranking)))
+        replacements: list[Replacement] = []
+        if query.prefix and words.ranking and self._analyzer.split(query.plain)[-1] == words.ranking[-1]:
+            replacements += self._complete(words.ranking[-1], counts)
+        if query.typos:
+            completed = {each.word for each in replacements}
+            for word in dict.fromkeys(words.ranking):
+                if word not in completed and len(replacements) < MAX_REPLACED:
+                    replacements += self._correct(word, counts)
+        return QueryTerms(counts, words.stop_words, tuple(replacements))
+
+    def corrected(self, query: ParsedQuery, replacements: tuple[Replacement, ...]) -> str:
+        """Return the query's text with the replaced words as they should be written."""
+        texts = {each.word: each.text for each in replacements if each.text != each.word}
+        text = query.plain
+        for word in reversed(self._analyzer.locate(text) if texts else []):
+            if word.text in texts:
+                text = f"{text[: word.start]}{texts[word.text]}{text[word.end :]}"
+        return text
+
+    def _correct(self, word: str, counts: dict[str, float]) -> list[Replacement]:
+        """Replace the term of a word that the index lacks by the nearest terms."""
+        terms = self._analyzer.terms((word,))
+        if len(terms) != 1 or self._is_known(terms[0]):
+            return []
+        nearest = self._speller.nearest(word)
+        if not nearest:
+            return []
+        times = counts.pop(terms[0])
+        for near in nearest:
+            weight = TYPO_WEIGHT * near.likelihood / nearest[0].likelihood
+            counts[near.term] = counts.get(near.term, 0.0) + times * weight
+        return [Replacement(word, nearest[0].text, tuple(near.term for near in nearest), "typo")]
+
+    def _complete(self, word: str, counts: dict[str, float]) -> list[Replacement]:
+        """Add the terms that begin with the last word; keep its own term, if known."""
+        completions = self._speller.completions(word)
+        if not completions:
+            return []
+        for term in self._analyzer.terms((word,)):
+            if not self._is_known(term):
+                counts.pop(term, None)
+        for term in completions:
+            counts.setdefault(term, COMPLETION_WEIGHT)
+        return [Replacement(word, word, completions, "prefix")]
+
+
+def with_options(query: ParsedQuery, *, typos: bool, prefix: bool) -> ParsedQuery:
+    """Return a query whose words may stand for other terms."""
+    return replace(query, typos=typos, prefix=prefix)
