@@ -94,6 +94,7 @@ class RerankExplanation:
     weight: float
     first: float  # score before reranking
     rescaled: float  # score of the model on the scale of `first`
+    words: DenseExplanation | None = None  # `score` as a sum over pairs of words, of late interaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Rerank the first documents of a search by a cross-encoder.
+"""Rerank the first documents of a search with another model.
 
-The reranker reads the best passage of each of the first `depth` documents.  Both scores of a document, that of the
-first stage and that of the reranker, lie above the least of the candidates; the reranker's are scaled to the deviation
-of the first stage, because a model's logits have no common scale:
+A cross-encoder reads the best passage of each of the first `depth` documents; a late-interaction model takes its stored
+token vectors, or reads it too.  Both scores of a document, that of the first stage and that of the reranker, lie above
+the least of the candidates; the reranker's are scaled to the deviation of the first stage, because a model's logits
+have no common scale:
 
     score = (1 - weight) · first + weight · rescaled
     rescaled = low + σ(first) / σ(logits) · (logit - lowest logit),  low: the least `first`
@@ -25,6 +26,7 @@ from retrieval.index.collection.document_store import passage_text
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import choose_passages
+from retrieval.search.late_interaction import LateReranker
 from retrieval.search.ranking import DocumentRanking
 from retrieval.search.rerank_limits import RERANK_WEIGHT, depth_of
 from retrieval.search.rerankers import Rerankers
@@ -49,6 +51,7 @@ class Reranking:
     ranked: DocumentRanking
     parts: tuple[RerankExplanation, ...]  # of the reranked documents, best first
     shortened: bool  # whether the time was too short for the depth
+    late: LateReranker | None = None  # the reranker, if its scores are sums over tokens
 
     def applied(self, hits: Sequence[Hit], request: SearchRequest) -> tuple[Hit, ...]:
         """Return the hits with the reranker's scores, and explanations if requested."""
@@ -82,17 +85,20 @@ class DocumentReranker:
         depth = min(depth_of(options), len(ranked.documents))
         if request.offset >= depth:  # the page has none of the candidates
             return Reranking(ranked, (), shortened=False)
-        texts = self._texts(ranked.documents[:depth], ranker)
-        count = reranker.affordable(query, texts, budget_ms)
-        logits = reranker.score(query, texts[:count])
-        weight = RERANK_WEIGHT if options.weight is None else options.weight
-        return self._reordered(ranked, logits, reranker.name, weight, shortened=count < depth)
-
-    def _texts(self, documents: Rows, ranker: PassageRanker) -> list[str]:
-        """Return the best passage of each document, as the encoder reads it."""
+        documents = ranked.documents[:depth]
+        rows = np.concatenate(choose_passages(documents, ranker, self._reader, 1).rows_shown())
         checkpoint()
-        chosen = choose_passages(documents, ranker, self._reader, 1)
-        passages = self._reader.passages(np.concatenate(chosen.rows_shown()))
+        logits = reranker.score_stored(query, self._reader, rows, budget_ms)
+        if logits is None:
+            texts = self._texts(documents, rows)
+            logits = reranker.score(query, texts[: reranker.affordable(query, texts, budget_ms)])
+        weight = RERANK_WEIGHT if options.weight is None else options.weight
+        reordered = self._reordered(ranked, logits, reranker.name, weight, shortened=len(logits) < depth)
+        return replace(reordered, late=reranker.late)
+
+    def _texts(self, documents: Rows, rows: Rows) -> list[str]:
+        """Return the passage of each document as the encoder reads it."""
+        passages = self._reader.passages(rows)
         return [
             passage_text(document.title, passage.heading, document.text[passage.start : passage.end])
             for document, passage in zip(self._reader.documents(documents), passages, strict=True)

@@ -29,6 +29,7 @@ from retrieval.search.explain.hit_explanation import HitExplainer
 from retrieval.search.feedback import with_feedback_parts
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import fetch_hits
+from retrieval.search.late_explanation import with_late_words
 from retrieval.search.match_set import confidence, matches_from, relevance_cut, total_of_page
 from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, parsed, query_text, text_to_encode
 from retrieval.search.ranking import (
@@ -149,6 +150,8 @@ class Searcher:
             hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, vector)
             hits = with_feedback_parts(hits, feedback) if feedback else hits
         hits = reranking.applied(hits, request)
+        if request.explain and reranking.late is not None:
+            hits = with_late_words(plan.text, hits, reranking.late, self.reader, self._explainer)
         total_ms = encode_ms + _ms_since(started)
         return SearchResult(
             query=request.query,

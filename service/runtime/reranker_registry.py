@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from retrieval.encoder.checkpoint.hub import locate_reranker
-from retrieval.encoder.cross_encoder import load_cross_encoder
 from retrieval.errors import NotFound, SettingsError
-from retrieval.search.rerankers import TimedReranker
+from retrieval.search.rerankers import TimedReranker, load_reranker
 from service.runtime.encoder_registry import DEFAULT_ALIASES
 
 
@@ -57,7 +55,7 @@ def load_rerankers(words: Sequence[str], runtime: str, precision: str) -> Rerank
         folders[name] = folder
     return RerankerRegistry(
         {
-            name: TimedReranker(name, load_cross_encoder(locate_reranker(folder), runtime=runtime, precision=precision))
+            name: TimedReranker(name, load_reranker(folder, runtime=runtime, precision=precision))
             for name, folder in folders.items()
         }
     )

@@ -83,6 +83,9 @@ class RerankExplanationAnswer(Answer):
     weight: float
     first: float = Field(description="Score before reranking.")
     rescaled: float = Field(description="Score of the reranker on the scale of `first`.")
+    words: DenseExplanationAnswer | None = Field(
+        default=None, description="`score` as a sum over pairs of words; of late interaction only."
+    )
 
 
 class ExplanationAnswer(Answer):

@@ -163,11 +163,11 @@ def token_pairs(
     remainder = float(score - pairs.sum())
     counted = np.outer(query_words.sums(query.weights > 0), passage_words.sums(passage.weights > 0))
     pairs = (pairs + counted * (remainder / max(1, counted.sum()))).round(DECIMALS)
-    passage_parts = _parts(passage_words, pairs.sum(0))
+    passage_parts = word_parts(passage_words, pairs.sum(0))
     return DenseExplanation(
         score=float(score),
         exact=True,
-        query=_parts(query_words, pairs.sum(1)),
+        query=word_parts(query_words, pairs.sum(1)),
         passage=passage_parts,
         pairs=tuple(map(tuple, pairs.tolist())),
         remainder=remainder,
@@ -182,7 +182,8 @@ def _unit_parts(text: TokenStates) -> NDArray[np.float64]:
     return parts / length if length > 0 else parts
 
 
-def _parts(words: AlignedWords, scores: NDArray[np.float64]) -> tuple[WordPart, ...]:
+def word_parts(words: AlignedWords, scores: NDArray[np.float64]) -> tuple[WordPart, ...]:
+    """Return the words with their shares, (words,)."""
     return tuple(
         WordPart(word.text, word.place, word.start, word.end, round(float(score), DECIMALS))
         for word, score in zip(words.words, scores, strict=True)

@@ -19,7 +19,9 @@ from retrieval.types import Document, Hit, Mode, Passage, Rows, Vectors
 
 
 @dataclass(frozen=True, slots=True)
-class _ExplainedPassage:
+class ExplainedPassage:
+    """A passage to explain."""
+
     row: int
     document: Document
     passage: Passage
@@ -53,9 +55,13 @@ class HitExplainer:
         self, query: ParsedQuery, text: str, hits: Sequence[Hit], mode: Mode, vector: Vectors | None
     ) -> tuple[Hit, ...]:
         """Return the hits, each with the explanation of the passage that it shows first."""
-        chosen = [self._passage(hit.id, hit.passages[0].start if hit.passages else 0) for hit in hits]
+        chosen = self.shown_passages(hits)
         explanations = self._explain(query, text, chosen, mode, vector)
         return tuple(replace(hit, explanation=each) for hit, each in zip(hits, explanations, strict=True))
+
+    def shown_passages(self, hits: Sequence[Hit]) -> list[ExplainedPassage]:
+        """Return the passage that each hit shows first."""
+        return [self._passage(hit.id, hit.passages[0].start if hit.passages else 0) for hit in hits]
 
     def explain_document(
         self, query: ParsedQuery, text: str, document_id: str, mode: Mode, *, start: int | None = None
@@ -73,7 +79,7 @@ class HitExplainer:
         return self._cosines.attention(best.parts, layer)
 
     def _explain(
-        self, query: ParsedQuery, text: str, chosen: Sequence[_ExplainedPassage], mode: Mode, vector: Vectors | None
+        self, query: ParsedQuery, text: str, chosen: Sequence[ExplainedPassage], mode: Mode, vector: Vectors | None
     ) -> list[Explanation]:
         dense = [None] * len(chosen) if vector is None else self._dense(text, vector, chosen)
         lexical = None if mode is Mode.DENSE else self._reader.lexical
@@ -88,20 +94,20 @@ class HitExplainer:
         ]
 
     def _dense(
-        self, text: str, vector: Vectors, chosen: Sequence[_ExplainedPassage]
+        self, text: str, vector: Vectors, chosen: Sequence[ExplainedPassage]
     ) -> Sequence[DenseExplanation | None]:
         rows = np.array([each.row for each in chosen], dtype=np.int64)
         scores = self._reader.vectors.score(vector, rows)
         return self._cosines.explain(text, [each.parts for each in chosen], scores.tolist())
 
-    def _passage(self, document_id: str, start: int) -> _ExplainedPassage:
+    def _passage(self, document_id: str, start: int) -> ExplainedPassage:
         """Return the passage that begins at `start`; by default the first passage."""
         rows, document = self._rows(document_id)
         passages = self._reader.passages(rows)
         position = next((i for i, passage in enumerate(passages) if passage.start == start), 0)
-        return _ExplainedPassage(int(rows[position]), document, passages[position])
+        return ExplainedPassage(int(rows[position]), document, passages[position])
 
-    def _best_passage(self, query: ParsedQuery, document_id: str, vector: Vectors | None) -> _ExplainedPassage:
+    def _best_passage(self, query: ParsedQuery, document_id: str, vector: Vectors | None) -> ExplainedPassage:
         """Return the passage with the best cosine; without a vector, the best BM25."""
         rows, document = self._rows(document_id)
         lexical = self._reader.lexical
@@ -110,7 +116,7 @@ class HitExplainer:
         else:
             scores = self._reader.vectors.score(self._vector(query.plain) if vector is None else vector, rows)
         best = int(np.argmax(scores))
-        return _ExplainedPassage(int(rows[best]), document, self._reader.passages(rows[best : best + 1])[0])
+        return ExplainedPassage(int(rows[best]), document, self._reader.passages(rows[best : best + 1])[0])
 
     def _rows(self, document_id: str) -> tuple[Rows, Document]:
         number = self._reader.document_row(document_id)
@@ -122,7 +128,7 @@ class HitExplainer:
         return vector
 
 
-def _explain_bm25(lexical: LexicalReader, query: ParsedQuery, explained: _ExplainedPassage) -> LexicalExplanation:
+def _explain_bm25(lexical: LexicalReader, query: ParsedQuery, explained: ExplainedPassage) -> LexicalExplanation:
     """Split a passage's BM25 into its terms' scores and their words, greatest first."""
     offsets_of_form: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for word in lexical.analyzer.locate(explained.text):
