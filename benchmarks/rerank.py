@@ -1,12 +1,13 @@
-"""Measure a cross-encoder: time of pairs, of searches, and ranking quality.
+"""Measure a reranker: time of pairs, of searches, and ranking quality.
 
     python -m benchmarks.rerank MODEL                                     # ms per pair at 64, 128 and 256 tokens
     python -m benchmarks.rerank MODEL --collection papers                 # and p50 of searches that rerank 20 documents
     python -m benchmarks.rerank MODEL --collection papers --callers 8     # and the service under so many callers
     python -m benchmarks.rerank MODEL --collection papers --beir FOLDER   # and nDCG@10 by depth and weight
 
-MODEL is a folder; one that `attendex quantize` wrote runs in int8 and, for comparison, in float precision.  Texts are
-words drawn from the tokenizer's vocabulary, one token each.
+MODEL is a folder or a preset; a folder that `attendex quantize` wrote runs in int8 and, for comparison, in float
+precision.  Texts are words drawn from the tokenizer's vocabulary, one token each.  Of a late-interaction model whose
+token vectors the collection stores, the encoding of queries and the scoring of passages are timed apart, too.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from benchmarks.machine import describe
 from benchmarks.modes import drawn_queries
 from benchmarks.service import running
 from indexer.evaluation.option_tuning import CachingReranker
-from retrieval.encoder.cross_encoder import load_cross_encoder
+from retrieval.encoder.checkpoint.hub import locate_reranker
 from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.run_queries import run_queries
 from retrieval.metrics.significance import randomization_p
 from retrieval.metrics.tasks import EvaluationTask, read_beir
 from retrieval.protocols import Reranker
-from retrieval.search.rerankers import TimedReranker
+from retrieval.search.late_interaction import LateReranker
+from retrieval.search.rerankers import TimedReranker, load_reranker
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import RerankOptions, SearchRequest
 from service.runtime.reranker_registry import RerankerRegistry
@@ -81,6 +83,29 @@ def show_searches(searcher: Searcher, queries: Sequence[str]) -> None:
         print(f"| search, depth {depth} | {p50:.1f} | {p99:.1f} |")
 
 
+def show_stored(searcher: Searcher, reranker: LateReranker, queries: Sequence[str]) -> None:
+    """Print p50 and p99 of encoding a query, and of scoring stored passages."""
+    reader, rng = searcher.reader, np.random.default_rng(0)
+    times: dict[str, list[float]] = {}
+
+    def note(name: str, started: float) -> None:
+        times.setdefault(name, []).append((time.perf_counter() - started) * 1000)
+
+    for query in queries:
+        started = time.perf_counter()
+        vectors = reranker.encoder.encode_query(query)
+        note("encode a query", started)
+        for depth in (20, 50):
+            rows = rng.choice(np.flatnonzero(reader.live), min(depth, reader.rows), replace=False)
+            started = time.perf_counter()
+            reranker.score_vectors(vectors, reader, rows)
+            note(f"score {depth} stored passages", started)
+    counts = [int(each.counts[0]) for each in reader.token_codes(np.flatnonzero(reader.live))]
+    print(f"{np.mean(counts):.0f} token vectors a passage")
+    for name, each in times.items():
+        print(f"| {name} | {np.percentile(each, 50):.1f} | {np.percentile(each, 99):.1f} |")
+
+
 def show_service(model: Path, collection: Path, queries: Sequence[str], callers: int, seconds: float) -> None:
     """Print the latencies of a service whose callers all rerank."""
     with running(collection, ["--reranker", f"model={model}"]) as service:
@@ -111,7 +136,7 @@ def show_quality(searcher: Searcher, task: EvaluationTask, depths: Sequence[int]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model")
     parser.add_argument("--precision", default="auto", help="f32, bf16 or int8")
     parser.add_argument("--collection", type=Path)
     parser.add_argument("--queries", type=int, default=60)
@@ -122,23 +147,27 @@ def main() -> None:
     parser.add_argument("--depths", type=int, nargs="+", default=[10, 20])
     options = parser.parse_args()
     print(json.dumps(describe()))
-    reranker = load_cross_encoder(options.model, precision=options.precision)
+    reranker = load_reranker(options.model, precision=options.precision)
+    folder = locate_reranker(options.model)
     print("| precision | tokens of a pair | ms per pair | ms for 20 pairs | CPU ms for 20 |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    show_pairs(options.model, reranker, options.precision)
+    show_pairs(folder, reranker, options.precision)
     if options.collection is None:
         return
-    rerankers = RerankerRegistry({"model": TimedReranker("model", CachingReranker(reranker))})
+    late = reranker if isinstance(reranker, LateReranker) else None
+    rerankers = RerankerRegistry({"model": TimedReranker("model", late or CachingReranker(reranker))})
     with open_searcher(options.collection, rerankers=rerankers) as searcher:
         queries = drawn_queries(searcher, options.queries, QUERY_TOKENS)
         if options.beir is None:
             show_searches(searcher, queries)
+            if late and late.is_stored(searcher.reader):
+                show_stored(searcher, late, queries)
         else:
             task = read_beir(options.beir, "test")
             chosen = np.random.default_rng(0).permutation(len(task.topics))[: options.limit or None]
             show_quality(searcher, replace(task, topics=tuple(task.topics[i] for i in chosen)), options.depths)
     if options.callers:
-        show_service(options.model, options.collection, queries, options.callers, options.seconds)
+        show_service(folder, options.collection, queries, options.callers, options.seconds)
 
 
 if __name__ == "__main__":

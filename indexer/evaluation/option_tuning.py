@@ -85,7 +85,8 @@ class _OneReranker:
     """The reranker of that name; it remembers the scores of pairs."""
 
     def __init__(self, name: str) -> None:
-        self._timed = TimedReranker(name, CachingReranker(RerankerFolders().get(name)))
+        loaded = RerankerFolders().get(name)
+        self._timed = loaded if loaded.late else TimedReranker(name, CachingReranker(loaded))
 
     def get(self, name: str) -> TimedReranker:  # noqa: ARG002
         return self._timed

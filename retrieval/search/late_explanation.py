@@ -45,12 +45,13 @@ def explain_late(
 ) -> list[DenseExplanation]:
     """Explain the score of the query with each passage."""
     encoder = reranker.encoder
+    vectors = encoder.encode_query(query)
     texts = [joined("", each.parts) for each in passages]
     if reranker.is_stored(reader):
         rows = np.array([each.row for each in passages], dtype=np.int64)
-        similarities = reranker.stored_similarities(query, reader, rows)
+        similarities = reranker.stored_similarities(vectors, reader, rows)
     else:
-        similarities = reranker.text_similarities(query, texts)
+        similarities = reranker.text_similarities(vectors, texts)
     prompts = encoder.folder.encoder
     query_words = align_words(encoder.query_tokens(query), prompts.query_prompt, [TextPart("text", query)])
     found = []

