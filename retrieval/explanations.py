@@ -86,6 +86,19 @@ class FeedbackExplanation:
 
 
 @dataclass(frozen=True, slots=True)
+class ExamplePart:
+    """The share of the query's text, of a vector or of an example in a cosine.
+
+    `weight` is that in the query's vector; the scores of all parts add up to the cosine.
+    """
+
+    source: str  # "query", "vector", "like" or "unlike"
+    id: str  # of an example; "" for others
+    weight: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class RerankExplanation:
     """The parts of a reranked score: `(1 - weight) · first + weight · rescaled`."""
 
@@ -106,4 +119,5 @@ class Explanation:
     dense: DenseExplanation | None = None
     lexical: LexicalExplanation | None = None
     feedback: FeedbackExplanation | None = None
+    examples: tuple[ExamplePart, ...] = ()  # of a search with examples, instead of `dense`
     rerank: RerankExplanation | None = None  # of a document that a search reranked

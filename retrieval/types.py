@@ -246,6 +246,9 @@ class SearchRequest:
     query: str
     k: int = 10
     offset: int = 0
+    like: tuple[str, ...] = ()  # ids of documents that the hits should be like, beside or instead of the query
+    unlike: tuple[str, ...] = ()
+    vector: tuple[float, ...] | None = None  # of the encoder's dimension; of any length
     mode: Mode | None = None  # None: hybrid if the collection has a lexical index, else dense
     syntax: Syntax = Syntax.PLAIN
     typos: bool = True  # words that the collection lacks stand for the nearest ones, in lexical and hybrid mode
@@ -275,7 +278,17 @@ class SearchRequest:
     @property
     def lists_all(self) -> bool:
         """Whether it lists documents and ranks none."""
-        return self.query == ALL_DOCUMENTS
+        return self.query == ALL_DOCUMENTS and not self.has_examples
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether documents or a vector take part in the query."""
+        return bool(self.like or self.unlike) or self.vector is not None
+
+    @property
+    def words(self) -> str:
+        """The query without the sign for all documents; empty for examples alone."""
+        return "" if self.query == ALL_DOCUMENTS else self.query
 
     @property
     def has_whole_texts(self) -> bool:

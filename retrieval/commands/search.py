@@ -49,6 +49,12 @@ class RankingOptions:
 
     k: Annotated[int, typer.Option("-k", help="How many documents to return.")] = 10
     offset: Annotated[int, typer.Option(help="How many documents to skip first, for paging.")] = 0
+    like: Annotated[
+        list[str] | None, typer.Option(help="Id of a document that the hits should be like; repeatable.")
+    ] = None
+    unlike: Annotated[
+        list[str] | None, typer.Option(help="Id of a document that the hits should not be like; repeatable.")
+    ] = None
     mode: Annotated[
         str, typer.Option(help="dense, lexical or hybrid; default: hybrid; without a lexical index, dense.")
     ] = ""
@@ -150,6 +156,8 @@ def search(
 
       attendex search papers "wing in a slipstream" -k 3 --mode dense --json
 
+      attendex search papers "*" --like pubmed-42 --unlike pubmed-7
+
       attendex search papers "wing in a slipstream" --rerank reranker-english --rerank-depth 20
     """
     from retrieval.encoder.loading import load_encoder
@@ -170,6 +178,8 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         query,
         k=ranking.k,
         offset=ranking.offset,
+        like=tuple(ranking.like or ()),
+        unlike=tuple(ranking.unlike or ()),
         mode=named_mode(ranking.mode),
         syntax=named_syntax(ranking.syntax),
         typos=ranking.typos,

@@ -16,12 +16,13 @@ from retrieval.index.metadata.facets import facet_type, sort_type
 from retrieval.index.metadata.filters import known_field
 from retrieval.index.storage.manifest import Manifest
 from retrieval.protocols import Retriever
+from retrieval.search.examples import Examples, VectorPart, read_examples
 from retrieval.search.feedback import FEEDBACK_PASSAGES, Feedback, moved_query
 from retrieval.search.fusion import PassageRanker, SingleRanker, UnrankedRows
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, UNCALIBRATED_WEIGHT
 from retrieval.search.readability import DenseWeight, Readability, dense_weight
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
-from retrieval.types import Bitmap, Mode, Prefix, SearchRequest
+from retrieval.types import Bitmap, Mode, Prefix, Rows, SearchRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Plan:
     weight: DenseWeight | None  # dense share of hybrid fusion; None in the other modes
     feedback: float  # weight of the best passages in the query's vector; 0 for none
     retrievers: tuple[RetrieverType, ...]
+    examples: Examples | None = None
 
 
 def make_plan(
@@ -55,11 +57,28 @@ def make_plan(
         return Plan(request, mode, ParsedQuery(""), "", allowed, None, 0.0, ())
     query = parsed(request)
     text = query_text(request, mode, reader)
-    weight = _weight(request, reader, readability, text) if mode is Mode.HYBRID else None
-    if mode is Mode.DENSE and not readability.can_encode(text):
+    examples = read_examples(request, reader, mode) if request.has_examples else None
+    if examples is not None:
+        query = replace(query, terms=examples.terms)
+        allowed = _without(examples.documents, allowed, reader)
+    weight = _weight(request, reader, readability, text, examples) if mode is Mode.HYBRID else None
+    if mode is Mode.DENSE and examples is None and not readability.can_encode(text):
         allowed = np.zeros(reader.rows, np.bool_)
     chosen = tuple(each for each in retrievers if mode is Mode.HYBRID or each.name == mode)
-    return Plan(request, mode, query, text, allowed, weight, _feedback(request, reader, weight), chosen)
+    return Plan(request, mode, query, text, allowed, weight, _feedback(request, reader, weight), chosen, examples)
+
+
+def query_parts(plan: Plan, vector: NDArray[np.float32] | None) -> tuple[VectorPart, ...]:
+    """Return the parts of the query's vector; `vector` is the embedding of its text."""
+    parts = () if vector is None else (VectorPart("query", "", 1.0, vector),)
+    return parts if plan.examples is None else (*parts, *plan.examples.parts)
+
+
+def _without(documents: Rows, allowed: Bitmap | None, reader: IndexReader) -> Bitmap:
+    kept = np.ones(len(reader.live_documents), np.bool_)
+    kept[documents] = False
+    rows: Bitmap = kept[reader.document_of]
+    return rows if allowed is None else rows & allowed
 
 
 def open_ranker(
@@ -111,7 +130,7 @@ def text_to_encode(request: SearchRequest, reader: IndexReader) -> str:
 
 def parsed(request: SearchRequest) -> ParsedQuery:
     """Parse the query of a request for lexical and hybrid mode."""
-    query = parse_query(request.query, request.syntax)
+    query = parse_query(request.words, request.syntax)
     return with_options(query, typos=request.typos, prefix=request.prefix is Prefix.LAST)
 
 
@@ -123,23 +142,27 @@ def query_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:
     if mode is not Mode.DENSE and reader.lexical is None:
         raise BadQuery(f"{reader.name} has no lexical index, so mode {mode} cannot answer; use mode dense")
     text = _encoded_text(request, mode, reader)
-    if not text:
+    if not text and not request.has_examples:
         raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
     return text
 
 
 def _encoded_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:
     if mode is Mode.DENSE or reader.lexical is None:
-        return request.query
+        return request.words
     return reader.lexical.corrected(parsed(request))
 
 
-def _weight(request: SearchRequest, reader: IndexReader, readability: Readability, text: str) -> DenseWeight:
+def _weight(
+    request: SearchRequest, reader: IndexReader, readability: Readability, text: str, examples: Examples | None
+) -> DenseWeight:
     """Return the dense share of fusion.
 
     A tuned weight of the collection holds for the default fusion only.
     """
-    if not readability.can_encode(text):
+    if examples is not None and not text and not examples.terms:
+        return DenseWeight(1.0, "the request has no words")
+    if examples is None and not readability.can_encode(text):
         return DenseWeight(0.0, "the encoder knows no token of the query")
     unreadable = readability.unreadable_share(text)
     manifest = reader.manifest
@@ -161,7 +184,7 @@ def default_parameters(manifest: Manifest, fusion: str = DEFAULT_FUSION) -> dict
 
 def _feedback(request: SearchRequest, reader: IndexReader, weight: DenseWeight | None) -> float:
     """Return the weight of dense feedback; 0 if only one retriever has a share."""
-    if weight is None or not 0.0 < weight.value < 1.0 or request.fusion != DEFAULT_FUSION:
+    if weight is None or not 0.0 < weight.value < 1.0 or request.fusion != DEFAULT_FUSION or request.has_examples:
         return 0.0
     tuned = reader.manifest.settings.search.feedback
     chosen = (request.feedback, tuned, default_parameters(reader.manifest)["feedback"])

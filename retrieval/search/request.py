@@ -37,12 +37,14 @@ _KINDS: Mapping[str, type[StrEnum]] = {
 MAX_DEPTH = 10_000  # offset + k
 MAX_QUERY_CHARACTERS = 20_000
 MAX_FACETS = 16
+MAX_EXAMPLES = 32  # documents to be like or unlike
 
 
 def checked(request: SearchRequest) -> SearchRequest:
     """Return the request, its query stripped, its names typed.  Raises BadQuery."""
     query = request.query.strip()
-    _check_query(query)
+    _check_query(query, request)
+    _check_examples(request)
     _check_page(request)
     _check_fusion(request)
     if request.rerank is not None:
@@ -71,13 +73,27 @@ def _typed(request: SearchRequest, query: str) -> SearchRequest:
     return replace(request, **changed) if changed else request
 
 
-def _check_query(query: str) -> None:
-    if not query:
+def _check_query(query: str, request: SearchRequest) -> None:
+    if not query and not request.has_examples:
         raise BadQuery(f"the query is empty; give at least one word, or {ALL_DOCUMENTS} for all documents")
     if not _is_text(query):
         raise BadQuery("the query has half of a surrogate pair, which is not a character; send valid Unicode")
     if len(query) > MAX_QUERY_CHARACTERS:
         raise BadQuery(f"the query has {len(query):,} characters; at most {MAX_QUERY_CHARACTERS:,} are allowed")
+
+
+def _check_examples(request: SearchRequest) -> None:
+    examples = len(request.like) + len(request.unlike)
+    if examples > MAX_EXAMPLES:
+        raise BadQuery(f"like and unlike name {examples} documents; name at most {MAX_EXAMPLES}")
+    both = set(request.like) & set(request.unlike)
+    if both:
+        raise BadQuery(f"like and unlike both name {min(both)!r}; name it in one of them")
+    only_unlike = request.unlike and not request.like and request.vector is None
+    if only_unlike and request.query.strip() in ("", ALL_DOCUMENTS):
+        raise BadQuery("unlike needs something to start from; give a query, like or vector too")
+    if request.vector is not None and request.mode == Mode.LEXICAL:
+        raise BadQuery("mode lexical compares words, not vectors; use mode dense or hybrid for a vector")
 
 
 def _check_page(request: SearchRequest) -> None:
@@ -106,8 +122,8 @@ def _check_fusion(request: SearchRequest) -> None:
 
 
 def _check_rerank(request: SearchRequest, options: RerankOptions) -> None:
-    if request.query.strip() == ALL_DOCUMENTS:
-        raise BadQuery(f"the query {ALL_DOCUMENTS} lists documents, which leaves nothing to rerank; give it words")
+    if request.query.strip() in ("", ALL_DOCUMENTS):
+        raise BadQuery("the query has no words, which leaves nothing to rerank; give it words")
     if options.depth is not None and not 1 <= options.depth <= MAX_RERANK_DEPTH:
         raise BadQuery(f"the depth of reranking is {options.depth}; give a number from 1 to {MAX_RERANK_DEPTH}")
     if options.weight is not None and not 0 <= options.weight <= 1:

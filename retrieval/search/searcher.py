@@ -23,6 +23,7 @@ from retrieval.index.collection.index_reader import IndexReader, open_index_read
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.answer_size import FittedHits, fit_hits, with_token_counts
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
+from retrieval.search.examples import joined_vector, with_example_parts
 from retrieval.search.explain.attribution import TextAttention
 from retrieval.search.explain.highlight import Highlighter
 from retrieval.search.explain.hit_explanation import HitExplainer
@@ -31,7 +32,16 @@ from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import fetch_hits
 from retrieval.search.late_explanation import with_late_words
 from retrieval.search.match_set import confidence, matches_from, relevance_cut, total_of_page
-from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, parsed, query_text, text_to_encode
+from retrieval.search.plan import (
+    Plan,
+    default_mode,
+    make_plan,
+    open_ranker,
+    parsed,
+    query_parts,
+    query_text,
+    text_to_encode,
+)
 from retrieval.search.ranking import (
     DocumentRanking,
     documents_of,
@@ -135,6 +145,9 @@ class Searcher:
         request, vector, encode_ms = encoded.request, encoded.vector, encoded.encode_ms
         started = time.perf_counter()
         plan = make_plan(request, self.reader, self._readability, self._retrievers)
+        parts = query_parts(plan, vector) if plan.examples is not None else ()
+        if parts:
+            vector = joined_vector(parts)
         ranker, feedback = open_ranker(plan, self.reader, vector)
         ranked, total, facets = self._matched(plan, ranker)
         retrieve_ms = _ms_since(started)
@@ -147,7 +160,8 @@ class Searcher:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
         if request.explain:
-            hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, vector)
+            hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, None if parts else vector)
+            hits = with_example_parts(hits, parts, self.reader) if parts else hits
             hits = with_feedback_parts(hits, feedback) if feedback else hits
         hits = reranking.applied(hits, request)
         if request.explain and reranking.late is not None:

@@ -99,6 +99,10 @@ class Client:
         """Return the answers in the order of the queries."""
         return self._send(self._calls.search_batch(collection, queries, options))
 
+    def similar(self, collection: str, document_id: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
+        """Return the documents that are most like a document, without it."""
+        return self._send(self._calls.similar(collection, document_id, options))
+
     def suggest(self, collection: str, query: str, k: int = 5) -> SuggestAnswer:
         """Return words and titles for a query that is being typed."""
         return self._send(self._calls.suggest(collection, query, k))
@@ -220,6 +224,9 @@ class AsyncClient:
         self, collection: str, queries: Sequence[str], **options: Unpack[SearchOptions]
     ) -> list[SearchAnswer]:
         return await self._send(self._calls.search_batch(collection, queries, options))
+
+    async def similar(self, collection: str, document_id: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
+        return await self._send(self._calls.similar(collection, document_id, options))
 
     async def suggest(self, collection: str, query: str, k: int = 5) -> SuggestAnswer:
         return await self._send(self._calls.suggest(collection, query, k))

@@ -73,6 +73,9 @@ class SearchOptions(TypedDict, total=False):
 
     k: int
     offset: int
+    like: Sequence[str]
+    unlike: Sequence[str]
+    vector: Sequence[float]
     mode: ModeName
     syntax: SyntaxName
     typos: bool
@@ -149,6 +152,10 @@ class Calls:
         return Call(
             "POST", _path(name, "search/batch"), lambda r: BatchAnswer.model_validate_json(r.content).results, body
         )
+
+    def similar(self, name: str, document_id: str, options: SearchOptions) -> Call[SearchAnswer]:
+        like = [document_id, *options.get("like", ())]
+        return self.search(name, "", {**options, "like": like})
 
     def suggest(self, name: str, query: str, k: int) -> Call[SuggestAnswer]:
         return Call("GET", _path(name, "suggest"), _reads(SuggestAnswer), params={"q": query, "k": k})

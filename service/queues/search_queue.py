@@ -25,6 +25,7 @@ from service.runtime.reranker_registry import RerankerRegistry
 
 MIN_BATCH = 4  # queries: in a smaller batch, a pass over the encoder's weights costs each query a third more
 FEW_PASSAGES = 50  # to explain or highlight in the queue: a page of the search page has fewer
+FEW_EXAMPLES = 4  # documents whose words the queue reads; each takes up to 5 ms
 MIN_LEXICAL_BATCH = 12  # lexical searches: for fewer, one thread uses the interpreter as well as two threads do
 
 
@@ -42,7 +43,8 @@ Step: TypeAlias = Callable[[], SearchResult]
 class SearchQueue:
     """Two bounded queues: one for searches with the encoder, one for lexical searches.
 
-    Searches that rerank, or explain or highlight many passages, take long; they run on the threads for long calls.
+    Searches that rerank, explain or highlight many passages, or have many examples, take long; they run on the threads
+    for long calls.
     """
 
     def __init__(
@@ -112,7 +114,8 @@ class SearchQueue:
             self._metrics.refused("search_queue")
             raise
         self._metrics.search(result)
-        if result.mode is not Mode.LEXICAL and not search.request.exact and not search.request.lists_all:
+        sampled = not (search.request.exact or search.request.lists_all or search.request.has_examples)
+        if result.mode is not Mode.LEXICAL and sampled:
             self._recall.sample(collection, search.request.query)
         return result
 
@@ -124,7 +127,8 @@ class SearchQueue:
     async def _enqueue(self, search: QueuedSearch, admitted: bool) -> SearchResult:
         if search.request.offset < depth_of(search.request.rerank):
             return await self._slow.run(self._answer_reranked, search, perf_counter())
-        if passages_to_encode(search.request) > FEW_PASSAGES:
+        examples = len(search.request.like) + len(search.request.unlike)
+        if passages_to_encode(search.request) > FEW_PASSAGES or examples > FEW_EXAMPLES:
             return await self._slow.run(self._answer, search)
         if search.request.mode is Mode.LEXICAL:
             return await self._lexical.submit(search, admitted=admitted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -16,6 +17,7 @@ from service.schemas.search import (
     SearchAnswer,
     SearchBody,
     SearchParameters,
+    SimilarParameters,
     SuggestAnswer,
     SuggestParameters,
 )
@@ -35,6 +37,15 @@ async def search(name: Name, body: SearchBody, request: Request) -> Response:
 async def search_by_url(name: Name, parameters: Annotated[SearchParameters, Query()], request: Request) -> Response:
     """Search with URL parameters; `q` is the query."""
     return await _search(name, to_request(parameters.q, parameters), request)
+
+
+@router.get("/documents/{document_id:path}/similar", response_model=SearchAnswer, summary="Similar documents")
+async def similar(
+    name: Name, document_id: str, parameters: Annotated[SimilarParameters, Query()], request: Request
+) -> Response:
+    """Return the documents that are most like a document, without it."""
+    wanted = to_request("", parameters)
+    return await _search(name, replace(wanted, like=(document_id, *wanted.like)), request)
 
 
 @router.get("/suggest", response_model=SuggestAnswer, summary="Complete a query")
@@ -80,13 +91,16 @@ def _suggestions(services: Services, name: str, parameters: SuggestParameters) -
         return searcher.suggest(parameters.q, parameters.k)
 
 
-def to_request(query: str, options: SearchBody | SearchParameters) -> SearchRequest:
+def to_request(query: str, options: SearchBody | SearchParameters | SimilarParameters) -> SearchRequest:
     """Return the searcher's record of a search."""
     rerank = options.rerank_options()
     return SearchRequest(
         query=query,
         k=options.k,
         offset=options.offset,
+        like=tuple(options.like),
+        unlike=tuple(options.unlike),
+        vector=None if options.vector is None else tuple(options.vector),
         mode=Mode(options.mode) if options.mode else None,
         syntax=Syntax(options.syntax),
         typos=options.typos,

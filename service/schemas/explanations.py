@@ -75,6 +75,15 @@ class FeedbackExplanationAnswer(Answer):
     score: float
 
 
+class ExamplePartAnswer(Answer):
+    """The share of the query's text, of a vector or of an example in a cosine."""
+
+    source: Literal["query", "vector", "like", "unlike"]
+    id: str = Field(description="Id of the example; empty for others.")
+    weight: float = Field(description="Weight in the query's vector.")
+    score: float
+
+
 class RerankExplanationAnswer(Answer):
     """The parts of a reranked score: (1 - weight) · first + weight · rescaled."""
 
@@ -96,4 +105,7 @@ class ExplanationAnswer(Answer):
     dense: DenseExplanationAnswer | None = None
     lexical: LexicalExplanationAnswer | None = None
     feedback: FeedbackExplanationAnswer | None = None
+    examples: list[ExamplePartAnswer] = Field(
+        default_factory=list, description="Parts of the cosine of a search with examples, instead of `dense`."
+    )
     rerank: RerankExplanationAnswer | None = Field(default=None, description="Present if the search reranked it.")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import MAX_RERANK_DEPTH, RERANK_DEPTH, RERANK_WEIGHT
@@ -86,11 +86,19 @@ def _parameter(name: str, default: float | None, more: str) -> Any:
     return Field(default=default, ge=parameter.low, le=parameter.high, description=description)
 
 
+Examples = Annotated[list[Text], items(32)]
+
+
 class SearchOptionFields(BaseModel):
     """The options of a search, without the query."""
 
     k: WholeNumber = Field(default=10, ge=1, le=10_000, description="Number of documents to return.")
     offset: WholeNumber = Field(default=0, ge=0, le=10_000, description="Number of documents to skip, for paging.")
+    like: Examples = Field(default_factory=list, description="Ids of documents that the hits should be like.")
+    unlike: Examples = Field(default_factory=list, description="Ids of documents that the hits should not be like.")
+    vector: Annotated[list[float], items(65_536)] | None = Field(
+        default=None, description="A vector of the collection's dimension, beside the query or instead of it."
+    )
     mode: ModeName | None = Field(default=None, description="Retrievers; default: hybrid if there is a lexical index.")
     syntax: SyntaxName = Field(default="plain", description=SYNTAX)
     typos: bool = TYPOS
@@ -149,12 +157,18 @@ class RerankOptionsBody(RequestBody):
 class SearchBody(SearchOptionFields, RequestBody):
     """One search."""
 
-    query: SearchText
+    query: SearchText = Field(default=ALL_DOCUMENTS, validate_default=False)
     rerank: RerankOptionsBody | None = Field(default=None, description="Rerank the first documents; default: do not.")
 
     def rerank_options(self) -> RerankOptionsBody | None:
         """Return the options of reranking, if any."""
         return self.rerank
+
+    @model_validator(mode="after")
+    def _has_a_query(self) -> Self:
+        if "query" not in self.model_fields_set and not self.like and self.vector is None:
+            raise ValueError("has no query; give query, like or vector")
+        return self
 
     model_config = examples(
         {"query": "does aspirin lower the risk of stroke"},
@@ -175,6 +189,14 @@ class SearchParameters(SearchOptionFields, UrlParameters):
         if not self.rerank:
             return None
         return RerankOptionsBody(model=self.rerank, depth=self.rerank_depth, weight=self.rerank_weight)
+
+
+class SimilarParameters(SearchOptionFields, UrlParameters):
+    """The options of a search for similar documents, as URL parameters."""
+
+    def rerank_options(self) -> RerankOptionsBody | None:
+        """Return None: there is no query to rerank by."""
+        return None
 
 
 class SuggestParameters(UrlParameters):

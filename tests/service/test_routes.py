@@ -122,6 +122,40 @@ def test_unknown_words_are_matched_to_the_nearest(small: Served) -> None:
     assert [hit["id"] for hit in typed["hits"]] == ["wing"]
 
 
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+def test_documents_like_another_are_found(small: Served, mode: str) -> None:
+    posted = small.http.post(SEARCH, json={"like": ["cat/1"], "mode": mode, "filter": "year > 1960"}).json()
+    got = small.http.get(
+        "/v1/collections/small/documents/cat/1/similar", params={"mode": mode, "filter": "year > 1960"}
+    )
+    assert [hit["id"] for hit in got.json()["hits"]] == [hit["id"] for hit in posted["hits"]]
+    assert not {"cat/1", "wing"} & {hit["id"] for hit in posted["hits"]}
+
+
+def test_examples_and_vectors_join_the_query(small: Served) -> None:
+    [vector] = [each["embedding"] for each in small.http.post("/v1/embeddings", json=EMBEDDING).json()["data"]]
+    found = small.http.post(SEARCH, json={"vector": vector, "unlike": ["heat"], "explain": True}).json()
+    assert found["hits"][0]["id"] == "cat/1"
+    assert {each["source"] for each in found["hits"][0]["explanation"]["examples"]} == {"vector", "unlike"}
+
+
+EMBEDDING = {"model": "default", "input": "how do cats sleep", "input_type": "query"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "says"),
+    [
+        ({"like": ["none"]}, 404, "document_not_found", "'none'"),
+        ({"vector": [1, 2, 3]}, 400, "bad_query", "vector has 3 numbers"),
+        ({"unlike": ["heat"]}, 422, "invalid_request", "give query, like or vector"),
+        ({"query": "", "unlike": ["heat"]}, 400, "bad_query", "something to start from"),
+        ({"query": "x", "lik": ["heat"]}, 422, "invalid_request", "did you mean like?"),
+    ],
+)
+def test_unusable_examples_are_refused(small: Served, body: dict[str, Any], status: int, code: str, says: str) -> None:
+    assert says in problem(small.http.post(SEARCH, json=body), status, code).detail
+
+
 def test_words_and_titles_complete_a_query(small: Served) -> None:
     found = small.http.get("/v1/collections/small/suggest", params={"q": "wi"}).json()
     assert found == {"words": ["wing"], "titles": [{"id": "wing", "title": "Wings"}]} or "wings" in found["words"]
@@ -280,6 +314,8 @@ MIRRORS: list[tuple[type[BaseModel], type]] = [
     (wire_explanations.ExplanationAnswer, explanations.Explanation),
     (wire_explanations.DenseExplanationAnswer, explanations.DenseExplanation),
     (wire_explanations.LexicalExplanationAnswer, explanations.LexicalExplanation),
+    (wire_explanations.ReplacementAnswer, explanations.Replacement),
+    (wire_explanations.ExamplePartAnswer, explanations.ExamplePart),
     (wire_explanations.TermPartAnswer, explanations.TermPart),
     (wire_explanations.WordPartAnswer, explanations.WordPart),
     (wire_explanations.ScoredSpanAnswer, explanations.Span),

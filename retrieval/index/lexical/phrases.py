@@ -27,6 +27,7 @@ class ParsedQuery:
     excluded: tuple[str, ...] = ()
     typos: bool = False  # words that the index lacks stand for the nearest terms
     prefix: bool = False  # the last word is the start of a word
+    terms: tuple[str, ...] = ()  # further terms that rank, as the index has them
 
 
 def parse_query(text: str, syntax: Syntax) -> ParsedQuery:

@@ -55,6 +55,8 @@ class QueryAnalyzer:
             for word in dict.fromkeys(words.ranking):
                 if word not in completed and len(replacements) < MAX_REPLACED:
                     replacements += self._correct(word, counts)
+        for term in query.terms:
+            counts[term] = counts.get(term, 0.0) + 1.0
         return QueryTerms(counts, words.stop_words, tuple(replacements))
 
     def corrected(self, query: ParsedQuery, replacements: tuple[Replacement, ...]) -> str:

@@ -153,6 +153,14 @@ class LexicalReader:
         """Return the rows that `search` returns for an unlimited k: (rows,)."""
         return self.query(query, allowed).matches()
 
+    def ranking_terms(self, text: str) -> list[str]:
+        """Return the terms of a text, in order, without those of stop words."""
+        return self.analyzer.terms(self.stop_words.divide(ParsedQuery(text)).ranking)
+
+    def idf(self, term: str) -> float:
+        """Return the inverse document frequency of a term."""
+        return self._statistics({term: self._indexed_term(term)}).idf(term)
+
     def first_row(self, term: str) -> int | None:
         """Return the first live row with a term; None for a term without rows."""
         rows = (part.live_rows(None)[0] for part in self._indexed_term(term).postings)

@@ -48,6 +48,11 @@ def test_errors_in_words_are_corrected_and_told(papers: Path) -> None:
     assert "no documents matched" in invoke(papers, "slipsteam", "--mode", "lexical", "--no-typos")[1]
 
 
+def test_documents_like_another(papers: Path) -> None:
+    code, output = invoke(papers, "*", "--like", "heat", "--json")
+    assert (code, {hit["id"] for hit in json.loads(output)["hits"]}) == (0, {"wing", "flow"})
+
+
 def test_hybrid_is_the_default_and_says_its_weight(papers: Path) -> None:
     code, output = invoke(papers, "wing", "-k", 2)
     assert code == 0

@@ -51,6 +51,7 @@ def test_searching(client: Client) -> None:
     several = client.search_batch("small", ["cats", "heat"], k=1)
     assert [each.hits[0].id for each in several] == ["cat/1", "heat"]
     assert client.document("small", "cat/1").title == "Cats"
+    assert "cat/1" not in [hit.id for hit in client.similar("small", "cat/1", k=2).hits]
     assert client.suggest("small", "ca").titles[0].id == "cat/1"
     assert [each.name for each in client.collections()] == ["small"]
     assert client.collection("small").documents == 5
