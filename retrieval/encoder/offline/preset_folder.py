@@ -17,6 +17,7 @@ from retrieval.encoder.checkpoint.presets import HUB, PackageFormat, Preset, Pre
 from retrieval.encoder.offline.bert_folder import (
     write_config,
     write_json,
+    write_late_modules,
     write_prompts,
     write_sentence_modules,
     write_tokenizer_config,
@@ -79,10 +80,12 @@ def convert(preset: Preset, files: list[Path], folder: Path) -> None:
     write_weights(folder, weights)
     write_config(folder, preset, weights, epsilon)
     write_tokenizer_config(folder, preset, tokenizer)
+    width = next(values.shape[1] for name, values in weights.items() if name.endswith("word_embeddings.weight"))
     if preset.kind is PresetKind.ENCODER:
-        width = next(values.shape[1] for name, values in weights.items() if name.endswith("word_embeddings.weight"))
         write_sentence_modules(folder, preset, width)
         write_prompts(folder, preset)
+    elif preset.kind is PresetKind.LATE_INTERACTION:
+        write_late_modules(folder, preset, width)
 
 
 def _copy_tokenizer(source: Path, target: Path) -> None:

