@@ -75,6 +75,24 @@ class LexicalExplanation:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightedTerm:
+    """The share of a term in a sparse score: its weight in the query × in the passage."""
+
+    term: str
+    score: float
+    query_weight: float
+    passage_weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class SparseExplanation:
+    """The parts of a sparse score, which is the sum of its terms' scores."""
+
+    score: float
+    terms: tuple[WeightedTerm, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FeedbackExplanation:
     """The part of dense feedback in a score.
 
@@ -118,6 +136,7 @@ class Explanation:
     end: int
     dense: DenseExplanation | None = None
     lexical: LexicalExplanation | None = None
+    sparse: SparseExplanation | None = None
     feedback: FeedbackExplanation | None = None
     examples: tuple[ExamplePart, ...] = ()  # of a search with examples, instead of `dense`
     rerank: RerankExplanation | None = None  # of a document that a search reranked

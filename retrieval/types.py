@@ -2,8 +2,9 @@
 
 Ids are strings that the user chooses; they are unique among the live documents of a collection.  A *row* is the
 position of a passage in one open generation, from 0; rows never leave the process.  Offsets count Unicode code
-points, `[start, end)`.  Scores are comparable within one answer only: cosines in dense mode, BM25 in lexical mode, the
-scale of the fusion in hybrid mode.  Rankings are ordered by (score descending, document id ascending).
+points, `[start, end)`.  Scores are comparable within one answer only: cosines in dense mode, BM25 in lexical mode, dot
+products of term weights in sparse mode, the scale of the fusion in hybrid mode.  Rankings are ordered by (score
+descending, document id ascending).
 """
 
 from __future__ import annotations
@@ -159,6 +160,7 @@ class Mode(StrEnum):
 
     DENSE = "dense"
     LEXICAL = "lexical"
+    SPARSE = "sparse"
     HYBRID = "hybrid"
 
 
@@ -166,7 +168,7 @@ class Syntax(StrEnum):
     """The meaning of quotes and dashes in a query."""
 
     PLAIN = "plain"  # punctuation
-    OPERATORS = "operators"  # "phrases in quotes" and -excluded words, in lexical and hybrid mode
+    OPERATORS = "operators"  # "phrases in quotes" and -excluded words, in all modes but dense
 
 
 class Prefix(StrEnum):
@@ -257,6 +259,7 @@ class SearchRequest:
     fusion: str = "convex"  # or "rrf"
     weight: float | None = None
     feedback: float | None = None  # weight of the two best passages in the query's vector; None: the searcher's choice
+    sparse_weight: float | None = None  # sparse part of what `weight` leaves; None: the searcher's choice
     rrf_k: int = 60
     facets: tuple[str, ...] = ()
     sort: str = ""
@@ -381,6 +384,7 @@ class SearchResult:
     weight: float | None = None
     weight_reason: str = ""
     feedback: float | None = None  # weight of the best passages in the query's vector; None without feedback
+    sparse_weight: float | None = None  # sparse part of what the dense weight leaves; None without such a part
     score_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by retriever
     replacements: tuple[Replacement, ...] = ()  # words of the query for which others stand
     truncated: bool = False  # whether `max_tokens` left out text of this page

@@ -190,9 +190,13 @@ def open_warm(
 
     It takes over the files that `previous`, an earlier generation, holds open.
     """
-    encoder = encoders.get(read_manifest(path).encoder.name)
+    settings = read_manifest(path).settings
+    encoder = encoders.get(settings.encoder.name)
+    sparse_encoder = encoders.sparse(settings.sparse.encoder.name) if settings.sparse else None
     earlier = previous.reader if previous else None
-    searcher = open_searcher(path, encoder=encoder, previous=earlier, rerankers=rerankers)
+    searcher = open_searcher(
+        path, encoder=encoder, previous=earlier, rerankers=rerankers, sparse_encoder=sparse_encoder
+    )
     searcher.search(SearchRequest("warm", k=1))
     return searcher
 

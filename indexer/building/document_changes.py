@@ -15,6 +15,7 @@ from indexer.building.chunking import chunk, passage_texts
 from indexer.building.token_encoding import TokenEncoder, TokenEncoders
 from indexer.writing.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import InputError
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
@@ -61,14 +62,16 @@ def apply_changes(
     encoder: SentenceEncoder,
     changes: Sequence[CollectionChange],
     *,
+    sparse_encoder: SparseEncoder | None = None,
     wait_s: float = 30.0,
     token_encoders: TokenEncoders | None = None,
 ) -> list[ChangeReport | InputError]:
     """Apply the changes in order and commit them as one generation.
 
-    `token_encoders` keeps late-interaction models for later calls.  A change that cannot be applied gets its InputError
-    and changes nothing; the others are applied.  Raises CollectionLocked after `wait_s` seconds, EncoderMismatch,
-    StorageError: then nothing has changed.
+    `sparse_encoder` is that of a collection with a sparse index; without it, the writer loads it.  `token_encoders`
+    keeps late-interaction models for later calls.  A change that cannot be applied gets its InputError and changes
+    nothing; the others are applied.  Raises CollectionLocked after `wait_s` seconds, EncoderMismatch, StorageError:
+    then nothing has changed.
     """
     reports: list[ChangeReport | InputError] = []
     with Writer(collection, wait_s=wait_s) as writer:
@@ -80,7 +83,7 @@ def apply_changes(
             except InputError as error:
                 reports.append(error)
         writer.cause = _cause([report for report in reports if isinstance(report, ChangeReport)])
-        generation = writer.commit(encoder)
+        generation = writer.commit(encoder, sparse_encoder)
     return [
         replace(report, generation=generation) if isinstance(report, ChangeReport) else report for report in reports
     ]

@@ -29,8 +29,10 @@ from indexer.building.sync import UnreadFiles, delete_unseen, remember_record_fi
 from indexer.building.token_encoding import TokenEncoder, TokenEncoders, check_tokens
 from indexer.readers import FileOutcome, ReadOptions, check_source, find_beir_corpus, printable
 from indexer.writing.pending_generation import WriterCounts
+from indexer.writing.sparse_build import sparse_settings
 from indexer.writing.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.encoder.sparse import load_sparse_encoder
 from retrieval.errors import InputError, SchemaError
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import ChunkSettings, CollectionSettings, LexicalSettings, VectorSettings
@@ -63,6 +65,7 @@ class BuildSettings:
     precision: str = "auto"
     chunking: ChunkSettings | None = None  # None: whole documents for BEIR folders, passages for other sources
     lexical: LexicalSettings | None = field(default_factory=LexicalSettings)  # None: no lexical index
+    sparse: str = ""  # sparse encoder; "": the collection's own, if it has a sparse index
     schema: Schema | None = None  # types of fields; the types of other fields are inferred
     read: ReadOptions = field(default_factory=ReadOptions)
     skip_bad: bool = False  # count and list bad records, and do not stop at the first
@@ -149,11 +152,13 @@ def build_collection(
     settings = _checked(sources, settings or BuildSettings())
     encoder = loading.result() if loading else _load_encoder(into, settings)
     token_encoders = TokenEncoders()
+    sparse_encoder = load_sparse_encoder(settings.sparse) if settings.sparse else None
     create = replace(
         new_settings(
             encoder, chunking=chunking_for(sources, settings), lexical=settings.lexical, vectors=settings.vectors
         ),
         tokens=token_encoders.settings(settings.late_interaction, settings.token_bits),
+        sparse=sparse_settings(sparse_encoder) if sparse_encoder else None,
     )
     with (
         Writer(into, create=create, cause=_cause(sources), wait_s=wait_s) as writer,
@@ -166,7 +171,7 @@ def build_collection(
         unread, is_new = UnreadFiles(sources, on_file), not writer.generation
         notify = on_unreadable if is_new and not settings.encoder else ignore_share
         tally = _index_sources(sources, writer, deduplicated, token_encoder, settings, unread, watch, notify)
-        writer.commit(encoder)
+        writer.commit(encoder, sparse_encoder)
         remember_record_files(into, unread, is_new=is_new)
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
 

@@ -31,7 +31,7 @@ class SystemOptions:
     encoder: Annotated[str, typer.Option(help="Encoder for --into.", show_default=False)] = ""
     url: Annotated[str, typer.Option(help="Search in a running service; needs --collection.")] = ""
     collection: Annotated[str, typer.Option(help="Name of the service's collection.")] = ""
-    mode: Annotated[str, typer.Option(help="dense, lexical or hybrid; default: the collection's.")] = ""
+    mode: Annotated[str, typer.Option(help="dense, lexical, sparse or hybrid; default: the collection's.")] = ""
 
     def spec(self, system: str) -> SystemSpec:
         """Return the one system that the argument and the options name."""

@@ -152,6 +152,15 @@ class IndexOptions:
         str, _option(SEARCH, "Store token vectors of this model, as colbert-english, for reranking.")
     ] = ""
     token_bits: Annotated[int, _option(SEARCH, "Bits of a dimension of a token vector: 4 or 1.")] = 4
+    sparse: Annotated[
+        str,
+        _option(SEARCH, "Sparse encoder for a third index: sparse-english, or the folder of a SparseEncoder."),
+    ] = ""
+
+    def settings(self) -> dict[str, Any]:
+        """Return the fields of `BuildSettings` by name."""
+        models = {name: getattr(self, name) for name in ("late_interaction", "token_bits", "sparse")}
+        return {"lexical": self.lexical(), "vectors": self.vectors(), **models}
 
     def lexical(self) -> LexicalSettings:
         from retrieval.index.lexical.stop_words import read_stop_words
@@ -197,6 +206,8 @@ def index(
       attendex index notes/ report.csv --into notes --schema year=number --skip-bad
 
       attendex index corpus.jsonl.gz --into big --plan
+
+      attendex index corpus.jsonl --into papers --sparse sparse-english
     """
     from indexer.building.encoder_loading import preload_encoder
 
@@ -207,14 +218,11 @@ def index(
         settings = BuildSettings(
             **asdict(encoder),
             chunking=passages.settings(),
-            lexical=indexes.lexical(),
+            **indexes.settings(),
             schema=types,
             read=reading.read_options(types),
             skip_bad=run.skip_bad,
             sync=run.sync,
-            vectors=indexes.vectors(),
-            late_interaction=indexes.late_interaction,
-            token_bits=indexes.token_bits,
         )
         if run.plan:
             _plan(sources, into, settings, as_json=run.as_json)

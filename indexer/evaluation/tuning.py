@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +32,7 @@ K1 = (0.6, 0.9, 1.2, 1.5, 2.0, 3.0)
 B = (0.0, 0.25, 0.5, 0.75, 1.0)
 STOP_WORDS = ("none", "language")
 TITLE_WEIGHTS = (0.5, 1.0, 2.0, 3.0, 5.0)
+_FUSED = tuple(field.name for field in fields(SearchDefaults))
 _TITLE_SAMPLE = 200  # documents checked for titles
 
 
@@ -53,7 +54,7 @@ def tune_collection(
     if manifest.settings.lexical is None:
         raise InputError(f"{path}: the collection has no lexical index; tuning is for hybrid search")
     defaults = current_settings(manifest)
-    fused = [parameter for parameter in FUSIONS[DEFAULT_FUSION].parameters if parameter.tuned]
+    fused = [each for each in FUSIONS[DEFAULT_FUSION].parameters if each.tuned and each.name in defaults]
     with CollectionObjective(path, task, measure, watch) as objective:
         space = {
             **{parameter.name: _with(parameter.tuned, defaults[parameter.name]) for parameter in fused},
@@ -83,7 +84,9 @@ def current_settings(manifest: Manifest) -> dict[str, Any]:
 def write_tuned(path: Path, tuned: TuningResult) -> int:
     """Commit the chosen settings and return the generation."""
     chosen = dict(tuned.chosen)
-    search = SearchDefaults(weight=chosen.pop("weight"), feedback=chosen.pop("feedback"))
+    search = _search_defaults(chosen)
+    for name in _FUSED:
+        chosen.pop(name, None)
     return change_settings(path, SettingsChange(chosen, search), cause="tune")
 
 
@@ -169,13 +172,17 @@ def _temporary_settings(searcher: Searcher, settings: Settings) -> Iterator[None
     assert manifest.settings.lexical is not None
     changes = {name: settings[name] for name in ("k1", "b", "stop_words")}
     changed = replace(manifest.settings.lexical, **changes)
-    search = SearchDefaults(weight=settings["weight"], feedback=settings["feedback"])
+    search = _search_defaults(settings)
     reader.manifest = replace(manifest, settings=replace(manifest.settings, search=search))
     reader.lexical = open_lexical(reader.path, manifest.lexical, changed, reader.keys, reader.live)
     try:
         yield
     finally:
         reader.manifest, reader.lexical = manifest, lexical
+
+
+def _search_defaults(settings: Mapping[str, Any]) -> SearchDefaults:
+    return SearchDefaults(**{name: settings[name] for name in _FUSED if name in settings})
 
 
 def _with(values: tuple[float, ...], value: float) -> tuple[float, ...]:

@@ -28,6 +28,7 @@ from indexer.writing.pending_segments import PendingSegment, SegmentSize, base_s
 from indexer.writing.prepare_commit import build_ann_index, plan_ann_index
 from indexer.writing.segment_merge import MergePolicy, merge_segments, plan_full_merge
 from indexer.writing.segment_writer import new_segment_folder
+from indexer.writing.sparse_build import write_sparse_index
 from retrieval.errors import CollectionLocked
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.collection.segment import Segment
@@ -70,7 +71,7 @@ def merge_collection(
         while (committed := merger.step(plan)) is not None:
             merges += committed
         if fully:
-            merges += merger.compact_lexical_index()
+            merges += merger.compact_inverted_indexes()
             merger.drop_reembedded_segments()
         merger.collect_garbage()
     manifest = read_manifest(collection)
@@ -144,14 +145,18 @@ class _Merger:
         deletions = write_deletions(self._collection, generation, merged, live, document_of, self._files)
         return [replace(merged, deletions=deletions)]
 
-    def compact_lexical_index(self) -> bool:
-        """Remove the words of deleted passages; return False if there are none."""
+    def compact_inverted_indexes(self) -> bool:
+        """Remove the terms of deleted passages; return False if there are none."""
 
         def change(current: Manifest) -> Manifest | None:
             segments = open_base_segments(self._collection, current.segments)
             settings, previous = current.settings.lexical, current.lexical
             lexical = write_lexical_index(self._collection, segments, settings, previous, self._files, compact=True)
-            return None if lexical == previous else replace(current, lexical=lexical)
+            sparse = write_sparse_index(
+                self._collection, segments, current.settings.sparse, current.sparse, self._files, compact=True
+            )
+            changed = replace(current, lexical=lexical, sparse=sparse)
+            return None if changed == current else changed
 
         options = CommitOptions(self._wait_s, None, self._files)
         return commit_change(self._collection, "merge of words", change, options).committed

@@ -14,7 +14,7 @@ from indexer.writing.commit import CommitOptions, commit_change
 from indexer.writing.lexical_build import write_lexical_index
 from indexer.writing.pending_segments import open_base_segments
 from retrieval.errors import InputError
-from retrieval.index.storage.manifest import LexicalRecord, Manifest, read_manifest
+from retrieval.index.storage.manifest import Manifest, PostingsRecord, read_manifest
 from retrieval.index.storage.settings import CollectionSettings, SearchDefaults
 from retrieval.util.files import Files
 
@@ -63,7 +63,7 @@ def _changed(settings: CollectionSettings, change: SettingsChange) -> Collection
 
 def _lexical_index(
     collection: Path, current: Manifest, settings: CollectionSettings, files: Files
-) -> LexicalRecord | None:
+) -> PostingsRecord | None:
     before, after = current.settings.lexical, settings.lexical
     if after is None or (before and before.same_postings(after)):
         return current.lexical

@@ -23,11 +23,12 @@ from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import SegmentTable
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.collection.judgments import JUDGMENTS, decode_judgments
-from retrieval.index.lexical.writer import open_segments
+from retrieval.index.lexical.postings_writer import open_segments
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
 from retrieval.index.storage.manifest import (
     SEGMENTS,
     Manifest,
+    PostingsRecord,
     generation_path,
     kept_generations,
     read_manifest,
@@ -285,16 +286,20 @@ def _vector(reader: IndexReader, row: int) -> Vectors:
 
 
 def _words(reader: IndexReader) -> Iterator[str]:
-    """Check that the lexical index has every live passage, and none twice."""
-    record = reader.manifest.lexical
-    if record is None:
-        return
+    """Check that each inverted index has every live passage, and none twice."""
+    indexes = {"lexical": reader.manifest.lexical, "sparse": reader.manifest.sparse}
+    for name, record in indexes.items():
+        if record is not None:
+            yield from _indexed_passages(reader, name, record)
+
+
+def _indexed_passages(reader: IndexReader, name: str, record: PostingsRecord) -> Iterator[str]:
     known = [each.passages["key"] for each in open_segments(reader.path, record)]
     keys = np.concatenate([np.empty(0, np.uint64), *known])
     if len(np.unique(keys)) != len(keys):
-        yield "the lexical index has a passage twice"
+        yield f"the {name} index has a passage twice"
     for row in np.flatnonzero(reader.live & ~np.isin(reader.keys, keys)).tolist():
-        yield f"passage row {row} (key {reader.keys[row]}) has no words in the lexical index"
+        yield f"passage row {row} (key {reader.keys[row]}) is not in the {name} index"
 
 
 def _canaries(reader: IndexReader, encoder: Encoder) -> Iterator[str]:

@@ -6,19 +6,20 @@ It holds the words of live passages only.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.writing.needed_passages import NeededPassages
 from indexer.writing.pending_segments import PendingSegment
 from retrieval.index.collection.document_store import MAX_TITLE, passage_text
 from retrieval.index.lexical.writer import LexicalWriter
-from retrieval.index.storage.manifest import LexicalRecord
+from retrieval.index.storage.manifest import PostingsRecord
 from retrieval.index.storage.settings import LexicalSettings
-from retrieval.types import Bitmap, Document, Passage
+from retrieval.types import Document, Passage
 from retrieval.util.files import Files
 
 _MAX_WAITING_BLOCKS = 2
@@ -32,7 +33,7 @@ class BackgroundLexicalBuild:
     """
 
     def __init__(
-        self, collection: Path, settings: LexicalSettings, previous: LexicalRecord | None, files: Files
+        self, collection: Path, settings: LexicalSettings, previous: PostingsRecord | None, files: Files
     ) -> None:
         self._writer = LexicalWriter(collection, settings, previous, files)
         self._keys: list[NDArray[np.uint64]] = []
@@ -72,12 +73,12 @@ def write_lexical_index(
     collection: Path,
     segments: Sequence[PendingSegment],
     settings: LexicalSettings | None,
-    previous: LexicalRecord | None,
+    previous: PostingsRecord | None,
     files: Files,
     *,
     background: BackgroundLexicalBuild | None = None,
     compact: bool = False,
-) -> LexicalRecord | None:
+) -> PostingsRecord | None:
     """Add the live passages that `previous` lacks, and leave out deleted ones.
 
     `compact` also removes the words of deleted passages from the disk.  Return None for a collection without a lexical
@@ -86,28 +87,9 @@ def write_lexical_index(
     if settings is None:
         return None
     writer = LexicalWriter(collection, settings, previous, files)
-    live = [segment.live[segment.segment.document_of] for segment in segments]
-    missing = [_missing_rows(segment, rows, writer) for segment, rows in zip(segments, live, strict=True)]
-    live_keys = _keys(segments, live)
-    ready = background.finish(_keys(segments, missing)) if background else None
+    needed = NeededPassages.of(segments, writer.missing)
+    ready = background.finish(needed.missing_keys) if background else None
     if ready is None:
-        _add_passages(writer, segments, missing)
-    return (ready or writer).commit(live_keys, compact=compact)
-
-
-def _keys(segments: Iterable[PendingSegment], rows: Iterable[Bitmap]) -> NDArray[np.uint64]:
-    keys = [segment.segment.keys[mask] for segment, mask in zip(segments, rows, strict=True)]
-    return np.concatenate([np.empty(0, np.uint64), *keys])
-
-
-def _missing_rows(segment: PendingSegment, live: Bitmap, writer: LexicalWriter) -> Bitmap:
-    missing = live.copy()
-    missing[live] = writer.missing(segment.segment.keys[live])
-    return missing
-
-
-def _add_passages(writer: LexicalWriter, segments: Sequence[PendingSegment], rows: Sequence[Bitmap]) -> None:
-    for segment, mask in zip(segments, rows, strict=True):
-        if mask.any():
-            for texts in segment.segment.scan(mask):
-                writer.add(texts.keys, texts.titles, texts.texts)
+        for texts in needed.scan_missing():
+            writer.add(texts.keys, texts.titles, texts.texts)
+    return (ready or writer).commit(needed.live_keys, compact=compact)

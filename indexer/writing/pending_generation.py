@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,10 +27,12 @@ from indexer.writing.prepare_commit import GenerationTarget, build_ann_indexes, 
 from indexer.writing.resume_journal import ResumeJournal, read_journal, write_journal
 from indexer.writing.segment_merge import MergePolicy
 from indexer.writing.segment_writer import SegmentBuilder, SegmentEntries
+from indexer.writing.sparse_build import write_sparse_index
+from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import CorruptCollection
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.segment import Segment
-from retrieval.index.storage.manifest import SEGMENTS, LexicalRecord, Manifest, SegmentRecord
+from retrieval.index.storage.manifest import SEGMENTS, Manifest, SegmentRecord
 from retrieval.index.storage.settings import CollectionSettings
 from retrieval.index.vectors.token_codes import TokenCodec
 from retrieval.index.vectors.token_store import TokenWriter
@@ -168,14 +170,17 @@ class PendingGeneration:
         self._finish_segment()
         return self.segments.unseen()
 
-    def prepare(self, cause: str, policy: MergePolicy) -> Manifest | None:
-        """Write all files; return the manifest, or None if nothing changed."""
+    def prepare(self, cause: str, policy: MergePolicy, sparse_encoder: SparseEncoder | None = None) -> Manifest | None:
+        """Write all files; return the manifest, or None if nothing changed.
+
+        `sparse_encoder` is that of the settings; without it, passages to encode load it.
+        """
         self._finish_segment()
         target = self._target
         merge_pending(self.segments, target, policy, self._limits.merged_passages)
         build_ann_indexes(self.segments, target, self._write_journal)
         records = segment_records(self.segments, target)
-        if self.base is not None and records == self.base.segments:
+        if self.base is not None and (records, self.settings) == (self.base.segments, self.base.settings):
             return None
         previous = self.base.lexical if self.base else None
         lexical = write_lexical_index(
@@ -186,7 +191,15 @@ class PendingGeneration:
             self._files,
             background=self._lexical,
         )
-        return self._manifest(cause, records, lexical)
+        sparse = write_sparse_index(
+            self._collection,
+            self.segments.segments,
+            self.settings.sparse,
+            self.base.sparse if self.base else None,
+            self._files,
+            encoder=sparse_encoder,
+        )
+        return replace(self._manifest(cause, records), lexical=lexical, sparse=sparse)
 
     def close(self) -> None:
         """Stop the lexical thread, and drop the unfinished segment."""
@@ -233,7 +246,8 @@ class PendingGeneration:
         journal = ResumeJournal(base_key, self.settings, self.schema, records, self._next_key)
         write_journal(self._collection, journal, self._files)
 
-    def _manifest(self, cause: str, records: tuple[SegmentRecord, ...], lexical: LexicalRecord | None) -> Manifest:
+    def _manifest(self, cause: str, records: tuple[SegmentRecord, ...]) -> Manifest:
+        """Return the manifest without inverted indexes."""
         return Manifest(
             generation=self._target.generation,
             created=datetime.now(UTC),
@@ -241,7 +255,7 @@ class PendingGeneration:
             settings=self.settings,
             schema=self.schema,
             segments=records,
-            lexical=lexical,
+            lexical=None,
             next_key=self._next_key if self.uses_keys or self.base is None else self.base.next_key,
             unreadable_share=self.segments.unreadable_share(),
             background=self.base.background if self.base else None,

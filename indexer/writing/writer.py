@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -29,10 +30,11 @@ from indexer.writing.pending_generation import PendingGeneration, SegmentLimits,
 from indexer.writing.resume_journal import JOURNAL, read_journal
 from indexer.writing.segment_merge import MergePolicy
 from indexer.writing.segment_writer import SegmentEntries
+from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import CollectionError, EncoderMismatch, SchemaError, StorageError
 from retrieval.index.metadata.schema import extend_schema
 from retrieval.index.storage.manifest import Manifest, read_manifest, was_committed
-from retrieval.index.storage.settings import CollectionSettings
+from retrieval.index.storage.settings import CollectionSettings, SparseSettings
 from retrieval.index.vectors.token_codes import TokenCodec, TokenCodes
 from retrieval.protocols import Encoder
 from retrieval.types import Document, Passage, Schema, Vectors
@@ -247,12 +249,13 @@ class Writer:
         """Yield the older documents that the writer was not given, in batches."""
         return self._pending.unseen()
 
-    def commit(self, encoder: Encoder | None = None) -> int:
+    def commit(self, encoder: Encoder | None = None, sparse_encoder: SparseEncoder | None = None) -> int:
         """Make the pending generation current, if it has a change; return its number.
 
-        `encoder`, the collection's own, calibrates a collection that needs it.
+        `encoder`, the collection's own, calibrates a collection that needs it.  `sparse_encoder`, the collection's
+        own, encodes new passages for the sparse index; without it, the writer loads it.
         """
-        manifest = self._pending.prepare(self.cause, self._policy)
+        manifest = self._pending.prepare(self.cause, self._policy, sparse_encoder)
         if manifest is not None:
             if encoder is not None:
                 manifest = calibrated(self.path, manifest, encoder)
@@ -287,4 +290,17 @@ def _settings(path: Path, base: Manifest | None, create: CollectionSettings | No
             f"{path}: made by the encoder {base.encoder.name!r}, not {create.encoder.name!r} "
             f"({'; '.join(differences)}); use that one, or index into a new directory"
         )
-    return base.settings
+    return _with_sparse_index(path, base.settings, create.sparse) if create and create.sparse else base.settings
+
+
+def _with_sparse_index(path: Path, settings: CollectionSettings, sparse: SparseSettings) -> CollectionSettings:
+    """Add a sparse index; EncoderMismatch if the collection has another."""
+    if settings.sparse is None:
+        return replace(settings, sparse=sparse)
+    known = settings.sparse.encoder
+    if differences := known.differences(sparse.encoder):
+        raise EncoderMismatch(
+            f"{path}: has a sparse index of the encoder {known.name!r}, not {sparse.encoder.name!r} "
+            f"({'; '.join(differences)}); leave out --sparse, or index into a new directory"
+        )
+    return settings

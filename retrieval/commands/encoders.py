@@ -73,9 +73,13 @@ def get(
     if as_json:
         print_json(asdict(done))
         return
-    use = {PresetKind.ENCODER: "--encoder", PresetKind.RERANKER: "attendex serve --reranker"}.get(
-        preset.kind, "--late-interaction and --rerank"
-    )
+    uses = {
+        PresetKind.ENCODER: "--encoder",
+        PresetKind.RERANKER: "attendex serve --reranker",
+        PresetKind.LATE_INTERACTION: "--late-interaction and --rerank",
+        PresetKind.SPARSE: "attendex index --sparse",
+    }
+    use = uses[preset.kind]
     state = "made and checked" if done.new else "was there, and is good"
     stderr().print(f"{done.name} from {done.source}: {state}; use it with {use} {name} ({done.folder})")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from retrieval.explanations import DenseExplanation, Explanation, Span
+    from retrieval.explanations import DenseExplanation, Explanation, Span, SparseExplanation
     from retrieval.types import Document
 
 SHOWN_WORDS = 12  # of the passage, strongest first
@@ -32,7 +32,9 @@ def explain(
     document: Annotated[
         str, typer.Argument(help="Id of any document, also of one that the search does not find.", metavar="ID")
     ],
-    mode: Annotated[str, typer.Option(help="Score to explain: dense, lexical or hybrid.", show_default=False)] = "",
+    mode: Annotated[
+        str, typer.Option(help="Score to explain: dense, lexical, sparse or hybrid.", show_default=False)
+    ] = "",
     syntax: Annotated[str, typer.Option(help="plain or operators, as in a search.")] = "plain",
     encoder: Annotated[
         str,
@@ -44,7 +46,7 @@ def explain(
 ) -> None:
     """Explain why a document matches a query.
 
-    The output shows the share of each word in the cosine, and of each term in the BM25 score.
+    The output shows the share of each word in the cosine, and of each term in the BM25 and the sparse score.
 
     Examples:
 
@@ -86,6 +88,17 @@ def _show(document: Document, found: Explanation) -> None:
         if found.lexical.stop_words:
             left_out = f"left out as stop words: {', '.join(found.lexical.stop_words)}"
             console.print(left_out, style="dim")
+    if found.sparse is not None:
+        _show_sparse(console, found.sparse)
+
+
+def _show_sparse(console: Console, sparse: SparseExplanation) -> None:
+    _show_score(console, f"{sparse.score:.3f}", "sparse score")
+    rows = [
+        (f"{visible(each.term)} ({each.query_weight:.2f} × {each.passage_weight:.2f})", each.score)
+        for each in sparse.terms[:SHOWN_WORDS]
+    ]
+    console.print(_bars("strongest terms (weight in the query × in the passage)", rows))
 
 
 def _marked(text: str, spans: Sequence[Span]) -> Iterator[tuple[str, str]]:

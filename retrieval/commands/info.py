@@ -55,6 +55,7 @@ def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
         },
         "chunking": asdict(manifest.settings.chunking),
         "lexical": manifest.settings.lexical and asdict(manifest.settings.lexical),
+        "sparse": manifest.settings.sparse and asdict(manifest.settings.sparse),
         "vectors": asdict(manifest.settings.vectors),
         "tokens": _tokens(manifest),
         "unreadable_share": manifest.unreadable_share,
@@ -108,6 +109,7 @@ def _show(facts: dict[str, Any]) -> None:
         "chunking": _settings(facts["chunking"]),
         "fields": ", ".join(f"{name} ({kind})" for name, kind in facts["schema"].items()) or "none",
         "words": _settings(facts["lexical"]) or "none",
+        "terms": _sparse(facts["sparse"]),
         "cosines": _background(facts["background"]),
         **_token_row(facts["tokens"]),
         "segments": str(len(facts["segments"])),
@@ -133,6 +135,13 @@ def _settings(values: dict[str, Any] | None) -> str:
         name: f"a list of {len(value)}" if isinstance(value, tuple) else value for name, value in (values or {}).items()
     }
     return ", ".join(f"{name} {value}" for name, value in shown.items())
+
+
+def _sparse(facts: dict[str, Any] | None) -> str:
+    if facts is None:
+        return "no sparse index"
+    encoder = facts["encoder"]
+    return f"{encoder['name']}, {encoder['pooling']}; weights in 8 bits, steps of {facts['scale']:.4f}"
 
 
 def _background(facts: dict[str, Any] | None) -> str:

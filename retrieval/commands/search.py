@@ -56,7 +56,7 @@ class RankingOptions:
         list[str] | None, typer.Option(help="Id of a document that the hits should not be like; repeatable.")
     ] = None
     mode: Annotated[
-        str, typer.Option(help="dense, lexical or hybrid; default: hybrid; without a lexical index, dense.")
+        str, typer.Option(help="dense, lexical, sparse or hybrid; default: hybrid; without a lexical index, dense.")
     ] = ""
     syntax: Annotated[str, typer.Option(help='plain, or operators: "phrases in quotes" and -excluded words.')] = (
         Syntax.PLAIN.value
@@ -75,6 +75,9 @@ class RankingOptions:
     ] = None
     feedback: Annotated[
         float | None, typer.Option(help=f"{_parameter_help('feedback')}; 0 for none; default: chosen.")
+    ] = None
+    sparse_weight: Annotated[
+        float | None, typer.Option(help=f"{_parameter_help('sparse_weight')}; default: chosen.")
     ] = None
     rrf_k: Annotated[int, typer.Option(help=f"{_parameter_help('rrf_k')}.")] = int(PARAMETERS["rrf_k"].default)
     matching: Annotated[str, typer.Option(help="Documents that facets, totals and sorting count: relevant or all.")] = (
@@ -146,7 +149,7 @@ def search(
     """Search a collection.
 
     The query is plain text: quotes and dashes are punctuation.  With --syntax operators, a passage must contain each
-    "quoted phrase", and a document with an -excluded word is left out; in hybrid and lexical mode.
+    "quoted phrase", and a document with an -excluded word is left out; in all modes but dense.
 
     Examples:
 
@@ -188,6 +191,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         fusion=ranking.fusion,
         weight=ranking.weight,
         feedback=ranking.feedback,
+        sparse_weight=ranking.sparse_weight,
         rrf_k=ranking.rrf_k,
         facets=tuple(answer.facet or ()),
         sort=ranking.sort,

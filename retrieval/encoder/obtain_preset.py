@@ -69,6 +69,8 @@ def _make(preset: Preset, origin: str) -> Path:
 
 def _from_anywhere(preset: Preset) -> Path:
     """Fetch the published weights; without the hub, convert the package's."""
+    if preset.hub is None:
+        return _from_installed(preset)
     try:
         return from_hub(preset, check_preset)
     except EncoderError as error:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from retrieval.encoder.checkpoint.fingerprint import compute_sparse_fingerprint
-from retrieval.encoder.checkpoint.hub import recorded_name
+from retrieval.encoder.checkpoint.hub import locate_sparse_encoder, recorded_name
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder, weight_files
 from retrieval.encoder.checkpoint.sparse_folder import SparseFolder, open_sparse_folder
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
@@ -145,13 +145,13 @@ class SpladeWeights:
 
 
 def load_sparse_encoder(name: str | Path, *, runtime: str = AUTO, precision: str = AUTO) -> SparseEncoder:
-    """Load the folder of a SparseEncoder, or a preset.
+    """Load the SparseEncoder of a folder, a preset, or a hub name.
 
     `runtime` is "auto", "torch" or "openvino"; `precision` is "auto", "f32" or "bf16".  Raises EncoderError.
     """
     check_choice("runtime", runtime, RuntimeName)
     check_choice("precision", precision, Precision)
-    folder = open_sparse_folder(Path(name).expanduser())
+    folder = open_sparse_folder(locate_sparse_encoder(name))
     fingerprint = compute_sparse_fingerprint(folder, recorded_name(name))
     encoder = SparseEncoder(folder, fingerprint, runtime=runtime, precision=precision)
     if encoder.infers_queries:

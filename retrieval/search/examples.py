@@ -52,6 +52,8 @@ class Examples:
 
 def read_examples(request: SearchRequest, reader: IndexReader, mode: Mode) -> Examples:
     """Read the examples of a request.  Raises BadQuery, and DocumentNotFound."""
+    if mode is Mode.SPARSE:
+        raise BadQuery("mode sparse ranks by the query's text alone; use mode dense, lexical or hybrid with examples")
     rows = {id_: reader.document_row(id_) for id_ in (*request.like, *request.unlike)}
     parts: list[VectorPart] = []
     if mode is not Mode.LEXICAL:

@@ -15,7 +15,7 @@ from retrieval.types import Bitmap, Mode, Ranking, Rows, Scores
 Values = NDArray[np.float64]
 
 LISTED = 1000  # rows of each list in rank fusion; the same for every page, so that ranks are the same too
-_DENSE = Mode.DENSE.value
+_DENSE, _SPARSE = Mode.DENSE.value, Mode.SPARSE.value
 _MIN_BREADTH = 50  # candidates of each retriever in the first round of score fusion
 
 
@@ -216,10 +216,21 @@ def union(lists: Sequence[Rows]) -> Rows:
     return rows[first]
 
 
-def shares_of(weight: float, retrievers: Sequence[Retriever]) -> list[float]:
-    """Return each retriever's share: `weight` for dense, equal parts of the rest."""
-    rest = (1.0 - weight) / max(1, len(retrievers) - 1)
-    return [weight if each.name == _DENSE else rest for each in retrievers]
+def shares_of(weight: float, retrievers: Sequence[Retriever], sparse_weight: float | None = None) -> list[float]:
+    """Return each retriever's share: `weight` for dense, equal parts of the rest.
+
+    With `sparse_weight`, the sparse retriever has that part of the rest, and the others have equal parts of what is
+    left.
+    """
+    rest = 1.0 - weight
+    names = [each.name for each in retrievers]
+    shares = {_DENSE: weight}
+    others = [name for name in names if name not in (_DENSE, _SPARSE)]
+    if sparse_weight is not None and _SPARSE in names and others:
+        shares[_SPARSE] = rest * sparse_weight
+        rest -= shares[_SPARSE]
+    equal = rest / max(1, len([name for name in names if name not in shares]))
+    return [shares.get(name, equal) for name in names]
 
 
 def _active(retrievers: Sequence[Retriever], shares: Sequence[float]) -> list[Retriever]:

@@ -27,6 +27,7 @@ class FusionParameter:
     high: float
     description: str
     tuned: tuple[float, ...] = ()  # values that `attendex tune` tries; empty when it leaves the parameter alone
+    retriever: str = ""  # without which the parameter has no effect; "" for none
 
     def contains(self, value: float) -> bool:
         return self.low <= value <= self.high
@@ -48,10 +49,12 @@ class Fusion:
         return next(each.default for each in self.parameters if each.name == parameter)
 
 
-def _fuse_scores(retrievers: Sequence[Retriever], allowed: Bitmap, *, weight: float) -> PassageRanker:
+def _fuse_scores(
+    retrievers: Sequence[Retriever], allowed: Bitmap, *, weight: float, sparse_weight: float
+) -> PassageRanker:
     from retrieval.search.fusion import ConvexFusion, shares_of
 
-    return ConvexFusion(retrievers, shares_of(weight, retrievers), allowed)
+    return ConvexFusion(retrievers, shares_of(weight, retrievers, sparse_weight), allowed)
 
 
 def _fuse_ranks(retrievers: Sequence[Retriever], allowed: Bitmap, *, weight: float, rrf_k: int) -> PassageRanker:
@@ -66,12 +69,20 @@ _FEEDBACK = FusionParameter(
     "feedback", float, 0.4, 0, 1, "weight of the two best passages in the query's vector", (0.0, 0.2, 0.4)
 )
 _TENTHS = tuple(step / 10 for step in range(11))
+_SPARSE_WEIGHT = FusionParameter(
+    "sparse_weight", float, 0.5, 0, 1, "sparse part of what the dense share leaves", _TENTHS[::2], "sparse"
+)
 
 DEFAULT_FUSION = "convex"  # of a search request, too
 FUSIONS: Mapping[str, Fusion] = {
     each.name: each
     for each in (
-        Fusion("convex", "weighted sum of the scores", (replace(_WEIGHT, tuned=_TENTHS), _FEEDBACK), _fuse_scores),
+        Fusion(
+            "convex",
+            "weighted sum of the scores",
+            (replace(_WEIGHT, tuned=_TENTHS), _FEEDBACK, _SPARSE_WEIGHT),
+            _fuse_scores,
+        ),
         Fusion(
             "rrf",
             "sum of reciprocal ranks",

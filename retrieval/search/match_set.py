@@ -1,7 +1,8 @@
 """The match set of a query: the documents that facets, totals and sorting count.
 
-In dense and hybrid mode every document has some score, so a cut divides those that are relevant from the rest: a share
-of the best score, both measured from the mean of unrelated texts.  The match set is the first part of the ranking.
+In dense, sparse and hybrid mode nearly every document has some score, so a cut divides those that are relevant from
+the rest: a share of the best score, both measured from the mean of unrelated texts.  The match set is the first part of
+the ranking.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ def relevance_cut(plan: Plan, reader: IndexReader, best: float) -> float | None:
     `best` is the best score of the ranking.
     """
     background = reader.manifest.background
-    if plan.request.matching is Matching.ALL or plan.mode is Mode.LEXICAL or background is None:
+    if plan.request.matching is Matching.ALL or plan.mode is Mode.LEXICAL:
+        return None
+    if plan.mode is Mode.SPARSE:  # nearly every passage has some term of the query, which the encoder expands
+        return RELEVANT_SHARE * best
+    if background is None:
         return None
     zero = background.mean if plan.mode is Mode.DENSE else 0.0
     return zero + RELEVANT_SHARE * (best - zero) if best > zero else best

@@ -22,7 +22,13 @@ from retrieval.search.fusion import PassageRanker, SingleRanker, UnrankedRows
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, UNCALIBRATED_WEIGHT
 from retrieval.search.readability import DenseWeight, Readability, dense_weight
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
-from retrieval.types import Bitmap, Mode, Prefix, Rows, SearchRequest
+from retrieval.types import Bitmap, Mode, Prefix, Rows, SearchRequest, TermWeights
+
+MISSING_INDEXES = {  # without which a mode cannot answer, and how to get it
+    Mode.LEXICAL: ("lexical index", ""),
+    Mode.HYBRID: ("lexical index", ""),
+    Mode.SPARSE: ("sparse index", "make one with `attendex index … --sparse ENCODER`, or "),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Plan:
     allowed: Bitmap | None  # live rows that the filter leaves, (rows,); None: no filter
     weight: DenseWeight | None  # dense share of hybrid fusion; None in the other modes
     feedback: float  # weight of the best passages in the query's vector; 0 for none
+    sparse_weight: float | None  # sparse part of what the dense share leaves; None if fusion has no such parameter
     retrievers: tuple[RetrieverType, ...]
     examples: Examples | None = None
 
@@ -48,13 +55,13 @@ def make_plan(
 ) -> Plan:
     """Check and plan a request for a generation.  Raises BadQuery and FilterError.
 
-    Hybrid mode uses all of `retrievers`; another mode, the retriever of its name.
+    Hybrid mode uses those of `retrievers` that the collection has; another mode, the retriever of its name.
     """
     mode = request.mode or default_mode(reader)
     _check_fields(request, reader)
     allowed = reader.matching_documents(request.filter)[reader.document_of] if request.filter.strip() else None
     if request.lists_all:
-        return Plan(request, mode, ParsedQuery(""), "", allowed, None, 0.0, ())
+        return Plan(request, mode, ParsedQuery(""), "", allowed, None, 0.0, None, ())
     query = parsed(request)
     text = query_text(request, mode, reader)
     examples = read_examples(request, reader, mode) if request.has_examples else None
@@ -64,8 +71,12 @@ def make_plan(
     weight = _weight(request, reader, readability, text, examples) if mode is Mode.HYBRID else None
     if mode is Mode.DENSE and examples is None and not readability.can_encode(text):
         allowed = np.zeros(reader.rows, np.bool_)
-    chosen = tuple(each for each in retrievers if mode is Mode.HYBRID or each.name == mode)
-    return Plan(request, mode, query, text, allowed, weight, _feedback(request, reader, weight), chosen, examples)
+    missing = {each.value for each in Mode if each not in reader.modes}
+    fused = mode is Mode.HYBRID
+    chosen = tuple(each for each in retrievers if (each.name not in missing if fused else each.name == mode))
+    feedback = _feedback(request, reader, weight)
+    part = _sparse_weight(request, reader, mode)
+    return Plan(request, mode, query, text, allowed, weight, feedback, part, chosen, examples)
 
 
 def query_parts(plan: Plan, vector: NDArray[np.float32] | None) -> tuple[VectorPart, ...]:
@@ -82,11 +93,12 @@ def _without(documents: Rows, allowed: Bitmap | None, reader: IndexReader) -> Bi
 
 
 def open_ranker(
-    plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None
+    plan: Plan, reader: IndexReader, vector: NDArray[np.float32] | None, weights: TermWeights | None = None
 ) -> tuple[PassageRanker, Feedback | None]:
     """Open the retrievers of a plan; return the feedback that the ranking uses, too.
 
-    `vector`, (dimension,), is the embedding of `plan.text`; lexical mode needs none.
+    `vector`, (dimension,), is the embedding of `plan.text`, and `weights` are its terms by the sparse encoder; each is
+    None where the mode needs none.
     """
     if plan.request.lists_all:
         return UnrankedRows(reader.live if plan.allowed is None else plan.allowed & reader.live), None
@@ -94,7 +106,8 @@ def open_ranker(
     if plan.mode is not Mode.DENSE and reader.lexical is not None:
         lexical = reader.lexical.query(plan.query, plan.allowed, reader.document_of)
         allowed = lexical.allowed
-    query = RetrieverQuery(reader, allowed, vector, lexical, plan.request.exact)
+    sparse = None if reader.sparse is None else reader.sparse.query(weights or {}, allowed)
+    query = RetrieverQuery(reader, allowed, vector, lexical, plan.request.exact, sparse)
     retrievers = [each(query) for each in plan.retrievers]
     if plan.weight is None:
         return SingleRanker(retrievers[0], allowed), None
@@ -114,6 +127,8 @@ def _fused(plan: Plan, retrievers: Sequence[Retriever], allowed: Bitmap) -> Pass
     assert plan.weight is not None
     fusion = FUSIONS[plan.request.fusion]
     values = {each.name: getattr(plan.request, each.name) for each in fusion.parameters if each.name != "feedback"}
+    if "sparse_weight" in values:
+        values["sparse_weight"] = plan.sparse_weight
     return fusion.fuse(retrievers, allowed, **{**values, "weight": plan.weight.value})
 
 
@@ -123,9 +138,16 @@ def default_mode(reader: IndexReader) -> Mode:
 
 
 def text_to_encode(request: SearchRequest, reader: IndexReader) -> str:
-    """Return the text that the encoder reads for a request; empty in lexical mode."""
+    """Return the text that the encoder reads for a request; empty if it needs none."""
     mode = request.mode or default_mode(reader)
-    return "" if mode is Mode.LEXICAL or request.lists_all else _encoded_text(request, mode, reader)
+    return "" if mode in (Mode.LEXICAL, Mode.SPARSE) or request.lists_all else _encoded_text(request, mode, reader)
+
+
+def text_to_weigh(request: SearchRequest, reader: IndexReader) -> str:
+    """Return the text that the sparse encoder reads; empty if the mode needs none."""
+    mode = request.mode or default_mode(reader)
+    needed = reader.sparse is not None and mode in (Mode.SPARSE, Mode.HYBRID)
+    return _encoded_text(request, mode, reader) if needed and not request.lists_all else ""
 
 
 def parsed(request: SearchRequest) -> ParsedQuery:
@@ -139,8 +161,10 @@ def query_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:
 
     Raises BadQuery when the collection cannot answer the query in that mode.
     """
-    if mode is not Mode.DENSE and reader.lexical is None:
-        raise BadQuery(f"{reader.name} has no lexical index, so mode {mode} cannot answer; use mode dense")
+    if mode not in reader.modes:
+        index, hint = MISSING_INDEXES[mode]
+        known = ", ".join(reader.modes)
+        raise BadQuery(f"{reader.name} has no {index}, so mode {mode} cannot answer; {hint}use a mode of {known}")
     text = _encoded_text(request, mode, reader)
     if not text and not request.has_examples:
         raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")
@@ -176,7 +200,8 @@ def default_parameters(manifest: Manifest, fusion: str = DEFAULT_FUSION) -> dict
 
     Where the background of cosines is unknown, hybrid search is that of earlier versions.
     """
-    defaults = {each.name: each.default for each in FUSIONS[fusion].parameters}
+    missing = {"sparse"} if manifest.sparse is None else set()
+    defaults = {each.name: each.default for each in FUSIONS[fusion].parameters if each.retriever not in missing}
     if manifest.background is None and fusion == DEFAULT_FUSION:
         defaults |= {"weight": UNCALIBRATED_WEIGHT, "feedback": 0.0}
     return defaults
@@ -189,6 +214,14 @@ def _feedback(request: SearchRequest, reader: IndexReader, weight: DenseWeight |
     tuned = reader.manifest.settings.search.feedback
     chosen = (request.feedback, tuned, default_parameters(reader.manifest)["feedback"])
     return next(each for each in chosen if each is not None)
+
+
+def _sparse_weight(request: SearchRequest, reader: IndexReader, mode: Mode) -> float | None:
+    """Return the sparse part of what the dense share leaves, if the mode has one."""
+    if mode is not Mode.HYBRID or reader.sparse is None or request.fusion != DEFAULT_FUSION:
+        return None
+    chosen = (request.sparse_weight, reader.manifest.settings.search.sparse_weight)
+    return next((each for each in chosen if each is not None), default_parameters(reader.manifest)["sparse_weight"])
 
 
 def _check_fields(request: SearchRequest, reader: IndexReader) -> None:

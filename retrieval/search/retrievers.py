@@ -1,4 +1,4 @@
-"""Retrievers: dense and BM25, each opened for one query on one open generation.
+"""Retrievers: dense, BM25 and sparse, each opened for one query on one generation.
 
 To add a retriever, write a class that satisfies `protocols.Retriever` and append it to `RETRIEVERS`.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.lexical.reader import LexicalQuery
+from retrieval.index.lexical.scorers import PostingsQuery
 from retrieval.protocols import Retriever
 from retrieval.types import Bitmap, Mode, Ranking, Rows, Scores
 
@@ -24,8 +24,9 @@ class RetrieverQuery:
     reader: IndexReader
     allowed: Bitmap | None  # rows that filter, phrases and exclusions leave, (rows,); None: all live rows
     vector: NDArray[np.float32] | None  # (dimension,); None in lexical mode
-    lexical: LexicalQuery | None  # None in dense mode
+    lexical: PostingsQuery | None  # None in dense mode
     exact: bool
+    sparse: PostingsQuery | None = None  # None in dense and lexical mode
 
     @property
     def allowed_rows(self) -> Bitmap:
@@ -93,16 +94,14 @@ class DenseRetriever:
         return self._last_score
 
 
-class LexicalRetriever:
-    """Ranks by BM25; the rows with a term of the query match."""
+class PostingsRetriever:
+    """Ranks by an inverted index; the rows with a term of the query match."""
 
-    name: ClassVar[str] = Mode.LEXICAL.value
     matches_all: ClassVar[bool] = False
     min_candidates: ClassVar[int] = 100
 
-    def __init__(self, query: RetrieverQuery) -> None:
-        assert query.lexical is not None
-        self._query = query.lexical
+    def __init__(self, query: PostingsQuery) -> None:
+        self._query = query
         self._ranked_k, self._last_score = -1, 0.0  # of the last ranking; 0 when fewer than k rows match
 
     @property
@@ -129,4 +128,24 @@ class LexicalRetriever:
         return self._last_score
 
 
-RETRIEVERS: tuple[RetrieverType, ...] = (DenseRetriever, LexicalRetriever)
+class LexicalRetriever(PostingsRetriever):
+    """Ranks by BM25."""
+
+    name: ClassVar[str] = Mode.LEXICAL.value
+
+    def __init__(self, query: RetrieverQuery) -> None:
+        assert query.lexical is not None
+        super().__init__(query.lexical)
+
+
+class SparseRetriever(PostingsRetriever):
+    """Ranks by the weights of terms that a sparse encoder gives query and passage."""
+
+    name: ClassVar[str] = Mode.SPARSE.value
+
+    def __init__(self, query: RetrieverQuery) -> None:
+        assert query.sparse is not None
+        super().__init__(query.sparse)
+
+
+RETRIEVERS: tuple[RetrieverType, ...] = (DenseRetriever, LexicalRetriever, SparseRetriever)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.metadata.facets import count_values
@@ -41,6 +42,7 @@ from retrieval.search.plan import (
     query_parts,
     query_text,
     text_to_encode,
+    text_to_weigh,
 )
 from retrieval.search.ranking import (
     DocumentRanking,
@@ -71,6 +73,7 @@ from retrieval.types import (
     SearchRequest,
     SearchResult,
     Syntax,
+    TermWeights,
     Timings,
     Total,
     TotalRelation,
@@ -85,7 +88,8 @@ class EncodedRequest:
     """A checked request and the embedding of its query."""
 
     request: SearchRequest
-    vector: NDArray[np.float32] | None  # (dimension,); None in lexical mode
+    vector: NDArray[np.float32] | None  # (dimension,); None in lexical and sparse mode
+    weights: TermWeights | None  # by the sparse encoder; None if the mode needs none
     encode_ms: float  # the time that encoding took, batch included
 
 
@@ -99,9 +103,11 @@ class Searcher:
         *,
         retrievers: Sequence[RetrieverType] = RETRIEVERS,
         rerankers: Rerankers | None = None,
+        sparse_encoder: SparseEncoder | None = None,
     ) -> None:
         self.reader = reader
         self.encoder = encoder
+        self.sparse_encoder = sparse_encoder  # of a collection with a sparse index
         self._retrievers = retrievers  # that hybrid mode fuses
         self._explainer = HitExplainer(reader, encoder)
         self._readability = Readability(encoder.tokenizer)
@@ -133,22 +139,31 @@ class Searcher:
         texts = [text_to_encode(request, self.reader) for request in requests]
         nonempty = [text for text in texts if text]
         vectors = iter(self.encoder.encode_queries(nonempty, save_cpu=save_cpu) if nonempty else ())
+        weights = self._weighed([text_to_weigh(request, self.reader) for request in requests])
         encode_ms = _ms_since(started)
         return [
-            EncodedRequest(request, next(vectors) if text else None, encode_ms)
-            for request, text in zip(requests, texts, strict=True)
+            EncodedRequest(request, next(vectors) if text else None, terms, encode_ms)
+            for request, text, terms in zip(requests, texts, weights, strict=True)
         ]
+
+    def _weighed(self, texts: Sequence[str]) -> list[TermWeights | None]:
+        """Return the terms of each text by the sparse encoder; None for an empty text."""
+        nonempty = [text for text in texts if text]
+        if self.sparse_encoder is None or not nonempty:
+            return [None] * len(texts)
+        found = iter(self.sparse_encoder.weigh_queries(nonempty))
+        return [next(found) if text else None for text in texts]
 
     def answer(self, encoded: EncodedRequest, *, rerank_ms: float = math.inf) -> SearchResult:
         """Rank, rerank, count and fetch.  Raises BadQuery and FilterError."""
         checkpoint()
-        request, vector, encode_ms = encoded.request, encoded.vector, encoded.encode_ms
+        request, vector, weights, encode_ms = encoded.request, encoded.vector, encoded.weights, encoded.encode_ms
         started = time.perf_counter()
         plan = make_plan(request, self.reader, self._readability, self._retrievers)
         parts = query_parts(plan, vector) if plan.examples is not None else ()
         if parts:
             vector = joined_vector(parts)
-        ranker, feedback = open_ranker(plan, self.reader, vector)
+        ranker, feedback = open_ranker(plan, self.reader, vector, weights)
         ranked, total, facets = self._matched(plan, ranker)
         retrieve_ms = _ms_since(started)
         reranking = self._reranker.rerank(request, plan.text, ranked, ranker, rerank_ms)
@@ -160,7 +175,8 @@ class Searcher:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
         if request.explain:
-            hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, None if parts else vector)
+            shown_vector = None if parts else vector
+            hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, shown_vector, weights)
             hits = with_example_parts(hits, parts, self.reader) if parts else hits
             hits = with_feedback_parts(hits, feedback) if feedback else hits
         hits = reranking.applied(hits, request)
@@ -180,6 +196,7 @@ class Searcher:
             weight=plan.weight.value if plan.weight else None,
             weight_reason=plan.weight.reason if plan.weight else "",
             feedback=feedback.weight if feedback else None,
+            sparse_weight=plan.sparse_weight,
             score_ranges=ranker.score_ranges,
             replacements=self._replacements(plan),
             truncated=fitted.truncated,
@@ -208,9 +225,10 @@ class Searcher:
         (lexical mode: BM25).  Raises BadQuery when a search would.
         """
         mode = mode or default_mode(self.reader)
-        request = SearchRequest(query, syntax=syntax, typos=typos, prefix=prefix)
+        request = SearchRequest(query, mode=mode, syntax=syntax, typos=typos, prefix=prefix)
         text = query_text(request, mode, self.reader)
-        return self._explainer.explain_document(parsed(request), text, document_id, mode, start=start)
+        [weights] = self._weighed([text_to_weigh(request, self.reader)])
+        return self._explainer.explain_document(parsed(request), text, document_id, mode, weights, start=start)
 
     def suggest(self, query: str, count: int = 5) -> Suggestions:
         """Complete a query that is being typed.  Raises BadQuery."""
@@ -276,10 +294,12 @@ def open_searcher(
     generation: int | None = None,
     previous: IndexReader | None = None,
     rerankers: Rerankers | None = None,
+    sparse_encoder: SparseEncoder | None = None,
 ) -> Searcher:
-    """Open a collection with the encoder that made it; `encoder` must be that one.
+    """Open a collection with the encoders that made it.
 
-    With `previous`, an open earlier generation, only the files that changed are opened, and unchanged canaries are not
+    `encoder` and `sparse_encoder` must be these; without them, they are loaded by their recorded names.  With
+    `previous`, an open earlier generation, only the files that changed are opened, and unchanged canaries are not
     encoded again.  `rerankers` finds rerankers by name; by default, names are folders.  Raises NotACollection,
     CorruptCollection, EncoderMismatch.
     """
@@ -291,10 +311,14 @@ def open_searcher(
         canaries = reader.manifest.settings.canaries
         if previous is None or previous.manifest.encoder != made_by:
             check_canaries(reader.name, canaries.texts, canaries.vectors, encoder)
+        if reader.sparse is not None:
+            sparse_made_by = reader.sparse.settings.encoder
+            sparse_encoder = sparse_encoder or load_sparse_encoder(sparse_made_by.name)
+            check_fingerprint(reader.name, sparse_made_by, sparse_encoder.fingerprint)
     except BaseException:
         reader.close()
         raise
-    return Searcher(reader, encoder, rerankers=rerankers)
+    return Searcher(reader, encoder, rerankers=rerankers, sparse_encoder=sparse_encoder)
 
 
 def _ms_since(started: float) -> float:

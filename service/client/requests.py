@@ -84,6 +84,7 @@ class SearchOptions(TypedDict, total=False):
     fusion: FusionName
     weight: float
     feedback: float
+    sparse_weight: float
     rrf_k: int
     facets: Sequence[str]
     matching: MatchingName

@@ -188,11 +188,13 @@ class ChangeQueue:
         reports: Sequence[ChangeReport | Exception]
         try:
             with self._collections.lease(name) as searcher:
-                path, encoder = searcher.reader.path, searcher.encoder
+                path, encoder, sparse_encoder = searcher.reader.path, searcher.encoder, searcher.sparse_encoder
             if sum(map(_size, jobs)) <= FEW_DOCUMENTS:
                 encoder = encoder.background
             changes = [job.change for job in jobs if job.change]
-            reports = apply_changes(path, encoder, changes, token_encoders=self._token_encoders)
+            reports = apply_changes(
+                path, encoder, changes, sparse_encoder=sparse_encoder, token_encoders=self._token_encoders
+            )
         except Exception as error:
             _log_failure(error)
             reports = [error] * len(jobs)

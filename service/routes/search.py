@@ -109,6 +109,7 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         fusion=options.fusion,
         weight=options.weight,
         feedback=options.feedback,
+        sparse_weight=options.sparse_weight,
         rrf_k=options.rrf_k,
         facets=tuple(options.facets),
         sort=options.sort,

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_NAMES, find_offline, locate, recorded_name
 from retrieval.encoder.checkpoint.presets import PRESETS
-from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.loading import AUTO, load_encoder
+from retrieval.encoder.runtime.base import Precision
 from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import EncoderError, NotFound
 from retrieval.types import Vectors
 
@@ -109,6 +111,7 @@ class EncoderRegistry:
         self._precision = precision
         self._preferred = recorded_name(preferred) if preferred else ""
         self._loaded: dict[str, SentenceEncoder] = {}
+        self._sparse: dict[str, SparseEncoder] = {}
         self._fetches = HubFetches()
         self._loading = threading.Lock()  # held while an encoder is loaded, not to read the loaded ones
 
@@ -129,6 +132,14 @@ class EncoderRegistry:
                 encoder.warm_up()
                 self._loaded[name] = CachingEncoder(encoder, CACHED_QUERIES)
             return self._loaded[name]
+
+    def sparse(self, name: str) -> SparseEncoder:
+        """Load the named sparse encoder, and return it.  Raises EncoderError."""
+        with self._loading:
+            if name not in self._sparse:
+                precision = AUTO if self._precision == Precision.INT8 else self._precision
+                self._sparse[name] = load_sparse_encoder(name, runtime=self._runtime, precision=precision)
+            return self._sparse[name]
 
     def names(self) -> list[str]:
         """Return the names of the encoders that callers can use, the preferred one first."""

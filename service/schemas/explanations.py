@@ -68,6 +68,22 @@ class LexicalExplanationAnswer(Answer):
     )
 
 
+class WeightedTermAnswer(Answer):
+    """A term's share of a sparse score: its weight in the query × in the passage."""
+
+    term: str
+    score: float
+    query_weight: float
+    passage_weight: float
+
+
+class SparseExplanationAnswer(Answer):
+    """The parts of a sparse score."""
+
+    score: float
+    terms: list[WeightedTermAnswer]
+
+
 class FeedbackExplanationAnswer(Answer):
     """The part of dense feedback: dense score = `factor` × cosine + `score`."""
 
@@ -104,6 +120,7 @@ class ExplanationAnswer(Answer):
     end: int
     dense: DenseExplanationAnswer | None = None
     lexical: LexicalExplanationAnswer | None = None
+    sparse: SparseExplanationAnswer | None = None
     feedback: FeedbackExplanationAnswer | None = None
     examples: list[ExamplePartAnswer] = Field(
         default_factory=list, description="Parts of the cosine of a search with examples, instead of `dense`."

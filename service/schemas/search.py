@@ -24,7 +24,7 @@ from service.schemas.base import (
 from service.schemas.explanations import ExplanationAnswer, ReplacementAnswer
 
 MetadataValue = str | int | float | bool | datetime | list[str]
-ModeName = Literal["dense", "lexical", "hybrid"]
+ModeName = Literal["dense", "lexical", "sparse", "hybrid"]
 SyntaxName = Literal["plain", "operators"]
 PrefixName = Literal["none", "last"]
 MatchingName = Literal["relevant", "all"]
@@ -107,6 +107,7 @@ class SearchOptionFields(BaseModel):
     fusion: FusionName = Field(default=DEFAULT_FUSION, description=f"How hybrid joins the rankings: {_METHODS}.")
     weight: float | None = _parameter("weight", None, "; by default chosen for the collection and the query.")
     feedback: float | None = _parameter("feedback", None, "; 0 for none; by default chosen for the collection.")
+    sparse_weight: float | None = _parameter("sparse_weight", None, "; by default chosen for the collection.")
     rrf_k: WholeNumber = _parameter("rrf_k", PARAMETERS["rrf_k"].default, ".")
     facets: Names = Field(default_factory=list, description="Fields to count values of, over all matches.")
     matching: MatchingName = Field(
@@ -238,6 +239,7 @@ class ScoresAnswer(Answer):
 
     dense: float | None = None
     lexical: float | None = None
+    sparse: float | None = None
     fused: float | None = None
     rerank: float | None = None
 
@@ -297,6 +299,7 @@ class SearchAnswer(Answer):
     weight: float | None = None
     weight_reason: str = ""
     feedback: float | None = Field(default=None, description="Weight of the two best passages in the query's vector.")
+    sparse_weight: float | None = Field(default=None, description="Sparse part of what the dense share leaves.")
     score_ranges: dict[str, tuple[float, float]] = Field(
         default_factory=dict, description="Scores of each retriever that convex fusion maps to 0 and to 1."
     )
@@ -354,6 +357,7 @@ class SearchAnswer(Answer):
                     "weight": None,
                     "weight_reason": "",
                     "feedback": None,
+                    "sparse_weight": None,
                     "score_ranges": {},
                     "replacements": [],
                     "truncated": False,

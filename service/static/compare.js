@@ -4,11 +4,11 @@ import { debounced, entitle, h, plural, s } from "./dom.js";
 import { Problem, Retry, WEIGHT, api } from "./api.js";
 import * as address from "./address.js";
 import { card, rankChange } from "./hits.js";
+import { choices } from "./modes.js";
 
 const K = 10;
 const KEYSTROKE_MS = 60;
 const PAUSE_MS = 220; // half a filter is an error
-const MODES = [["", "Both"], ["dense", "Meaning"], ["lexical", "Words"]];
 const WEIGHTS = [["", "auto weight"], ...WEIGHT.choices.map((each) => [String(each), `${Math.round(each * 100)} % meaning`])];
 
 export async function open(main, { collection, collections, signal }) {
@@ -17,10 +17,11 @@ export async function open(main, { collection, collections, signal }) {
     collection: parameters.get(`${letter}c`) || collection, mode: parameters.get(`${letter}m`) ?? standard,
     weight: parameters.get(`${letter}w`) || "", filter: parameters.get(`${letter}f`) || "",
   });
+  const { modes } = await api.collection(collection, signal);
   const state = { q: parameters.get("q") || "", sides: [side("l", "dense"), side("r", "")] };
   const search = debounced(run, KEYSTROKE_MS);
   const changed = { changed: search, filtered: debounced(run, PAUSE_MS, { eager: false }) };
-  const columns = state.sides.map((each, place) => new Column(each, place ? "Right" : "Left", collections, changed));
+  const columns = state.sides.map((each, place) => new Column(each, place ? "Right" : "Left", { collections, modes }, changed));
   const box = h("input", {
     id: "q", type: "search", dir: "auto", value: state.q, placeholder: "One query, two rankings…",
     autocomplete: "off", "aria-label": "Query", oninput: () => { state.q = box.value; search(); },
@@ -81,7 +82,7 @@ export async function open(main, { collection, collections, signal }) {
 
 class Column {
   /** A change of a setting calls `changed`; each key in the filter calls `filtered`. */
-  constructor(state, label, collections, { changed, filtered }) {
+  constructor(state, label, { collections, modes }, { changed, filtered }) {
     Object.assign(this, { state, label });
     const set = (name, then = changed) => (event) => {
       state[name] = event.target.value;
@@ -98,7 +99,7 @@ class Column {
     this.element = h("section", { class: "side", "aria-label": label },
       h("div", { class: "settings" },
         names.length > 1 ? choice("collection", "collection", names) : null,
-        choice("mode", "rank by", MODES),
+        choice("mode", "rank by", choices(modes)),
         this.weight,
         h("input", {
           value: state.filter, dir: "auto", placeholder: "filter", "aria-label": `${label}: filter`,

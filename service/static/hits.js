@@ -1,6 +1,7 @@
 // One hit: title, best passage with its marks, metadata, parts of the score, change of rank.
 
 import { h, points, shown } from "./dom.js";
+import { MODES } from "./modes.js";
 
 /** Cut a text at the edges of its marks: [{start, end, kind}] in code points → nodes. */
 export function marked(text, marks, from = 0, to = Infinity) {
@@ -122,12 +123,10 @@ function chips(field, value, onfield) {
 
 /** The score and its parts. */
 export function scoreOf(hit) {
-  const { dense, lexical } = hit.scores || {};
-  const known = [
-    ["meaning", dense, "cosine"],
-    ["words", lexical, "BM25"],
-  ].filter(([, value]) => value !== null && value !== undefined);
-  const part = ([name, value]) => h("span", { class: name }, name === "meaning" ? "cos " : "bm25 ", value.toFixed(2));
+  const known = Object.entries(hit.scores || {})
+    .filter(([mode, value]) => MODES[mode] && typeof value === "number")
+    .map(([mode, value]) => [MODES[mode].name, value, MODES[mode].unit]);
+  const part = ([name, value, unit]) => h("span", { class: name }, name === "meaning" ? "cos " : `${unit.toLowerCase()} `, value.toFixed(2));
   const title = known.map(([name, value, unit]) => `${name}: ${unit} ${value.toFixed(3)}`).join(", ");
   return h(
     "span",

@@ -2,9 +2,9 @@
 
 import { debounced, h, plural } from "./dom.js";
 import { Problem, api } from "./api.js";
+import { MODES } from "./modes.js";
 
 const GRADES = ["not relevant", "related", "relevant", "exactly what the query asks"];
-const MODES = { dense: "meaning", lexical: "words", hybrid: "both" };
 const FILES = { "queries.jsonl": "queries", "qrels.tsv": "qrels (BEIR)", "qrels.txt": "qrels (TREC)" };
 const PAUSE_MS = 300; // measuring searches for every judged query again
 
@@ -111,7 +111,7 @@ export class Judge {
     const measure = `nDCG@10 over ${plural(queries, "judged query", "judged queries")}`;
     const heads = ["ranked by", measure, "of the first 10 judged"];
     const row = ({ mode, measures: { "nDCG@10": gain, "Judged@10": judged } }) =>
-      h("tr", {}, h("th", { scope: "row" }, MODES[mode]),
+      h("tr", {}, h("th", { scope: "row" }, MODES[mode].name),
         h("td", { class: "number" }, gain === undefined ? "–" : gain.toFixed(3)),
         h("td", { class: "number" }, judged === undefined ? "–" : `${Math.round(100 * judged)} %`));
     this.table.replaceChildren(h("table", { class: "list" },

@@ -2,12 +2,7 @@
 
 import { h } from "./dom.js";
 import { WEIGHT, api } from "./api.js";
-
-const MODES = [
-  ["", "Both", "Rank by meaning and by words, weighted for this query"],
-  ["dense", "Meaning", "Rank by the vectors of the encoder"],
-  ["lexical", "Words", "Rank by the words of the query (BM25)"],
-];
+import { choices } from "./modes.js";
 
 export class QueryForm {
   /** `actions`: `change(changes, options)` for a new setting, `submit()`, and `judge(checkbox)`. */
@@ -77,7 +72,7 @@ export class QueryForm {
   /** Draw the modes, orders and filter that the collection offers. */
   drawChoices() {
     const { modes, fields } = this.details;
-    const possible = MODES.filter(([mode]) => modes.includes(mode || "hybrid"));
+    const possible = choices(modes);
     if (!possible.some(([mode]) => mode === this.state.mode)) this.state.mode = "";
     this.modes.replaceChildren(...possible.map((row) => this.modeChoice(row)));
     this.modes.hidden = possible.length < 2;

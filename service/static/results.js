@@ -4,6 +4,7 @@ import { h, plural } from "./dom.js";
 import { Problem, api, explainRequest } from "./api.js";
 import * as address from "./address.js";
 import { card, legend, passageNodes } from "./hits.js";
+import { MODES } from "./modes.js";
 
 export const PAGE_SIZE = 10;
 const FACET_TYPES = ["string", "strings", "boolean", "booleans"];
@@ -74,8 +75,7 @@ export class Results {
 
   drawStatus(result) {
     const { timings_ms: ms, mode, weight, weight_reason: reason, degraded = [] } = result;
-    const both = `by both${weight === null ? "" : `, ${Math.round(weight * 100)} % meaning`}`;
-    const how = { dense: "by meaning", lexical: "by words", hybrid: both }[mode];
+    const how = `${MODES[mode].how}${weight === null ? "" : `, ${Math.round(weight * 100)} % meaning`}`;
     const empty = !result.hits.length;
     const onclick = () => this.actions.setFilter("");
     const quoted = mode !== "dense" && !this.request.syntax && QUOTED.test(this.request.query);

@@ -19,22 +19,24 @@ export function panel({ collection, hit, result, request, explanation }) {
 }
 
 function draw({ collection, hit, result, request, found }) {
-  const { dense, lexical } = found;
+  const { dense, lexical, sparse } = found;
   const tabs = [
     dense && ["Meaning", () => meaningTab(dense)],
     dense?.pairs.length && ["Word by word", () => heatMap(dense)],
     lexical && ["Words", () => lexicalTab(lexical)],
+    sparse && ["Terms", () => sparseTab(sparse)],
     dense && ["Attention", () => attentionTab({ collection, hit, query: request.query })],
     ["What if", () => whatIf({ collection, hit, result, request })],
   ].filter(Boolean);
-  return [equation(hit, result, dense, lexical), tabbed(tabs)];
+  return [equation(hit, result, found), tabbed(tabs)];
 }
 
 /** The score as a sum, in one line. */
-function equation(hit, result, dense, lexical) {
+function equation(hit, result, { dense, lexical, sparse }) {
   const parts = [];
   if (dense) parts.push(h("span", { class: "term dense" }, h("b", {}, dense.score.toFixed(3)), " meaning (cosine)"));
   if (lexical) parts.push(h("span", { class: "term lexical" }, h("b", {}, lexical.score.toFixed(2)), " words (BM25)"));
+  if (sparse) parts.push(h("span", { class: "term sparse" }, h("b", {}, sparse.score.toFixed(2)), " terms"));
   const { dense: cosine, fused } = hit.scores || {};
   const weight = result.weight;
   if (typeof fused !== "number" || typeof cosine !== "number" || typeof weight !== "number")
@@ -42,9 +44,13 @@ function equation(hit, result, dense, lexical) {
   const [low, high] = result.score_ranges?.dense || [0, 1];
   const scaled = (cosine - low) / (high - low);
   const mine = weight * scaled;
+  const part = result.sparse_weight || 0;
+  const terms = sparse && part ? ((1 - weight) * part * sparse.score) / (result.score_ranges.sparse?.[1] || 1) : 0;
+  const share = " as a share of the query's best)";
   return h("p", { class: "equation" },
     h("b", {}, fused.toFixed(3)), " = ", h("b", {}, mine.toFixed(3)), h("span", { class: "dim" }, ` (${weight.toFixed(2)} × ${scaled.toFixed(3)}: `), parts[0], h("span", { class: "dim" }, `${moved(result)}${against(low)})`),
-    " + ", h("b", {}, (fused - mine).toFixed(3)), h("span", { class: "dim" }, ` (${(1 - weight).toFixed(2)} × `), parts[1] || "words", h("span", { class: "dim" }, " as a share of the query's best)"),
+    " + ", h("b", {}, (fused - mine - terms).toFixed(3)), h("span", { class: "dim" }, ` (${((1 - weight) * (1 - part)).toFixed(2)} × `), parts[1] || "words", h("span", { class: "dim" }, share),
+    terms ? [" + ", h("b", {}, terms.toFixed(3)), h("span", { class: "dim" }, ` (${((1 - weight) * part).toFixed(2)} × `), parts[2], h("span", { class: "dim" }, share)] : null,
     result.weight_reason ? h("span", { class: "dim" }, `; weight: ${result.weight_reason}`) : null);
 }
 
@@ -191,6 +197,18 @@ function lexicalTab(lexical) {
           h("tr", {}, h("th", { scope: "row" }, term.term), h("td", {}, h("span", { class: "bar", style: { "--share": `${(100 * Math.max(0, term.score)) / maxScore}%` } })), h("td", { class: "number" }, term.score.toFixed(3))))))
       : h("p", {}, "The passage has none of the query's words: it was found by its meaning."),
     lexical.stop_words.length ? h("p", { class: "dim" }, `Left out as stop words: ${lexical.stop_words.join(", ")}.`) : null);
+}
+
+// --- terms: the sparse score by term
+
+function sparseTab(sparse) {
+  const maxScore = Math.max(...sparse.terms.map((term) => term.score), 1e-9);
+  return h("div", {},
+    h("p", { class: "dim" }, "Share of each term in the sparse score: its weight in the query times its weight in the passage. The sparse encoder adds related terms to both."),
+    sparse.terms.length
+      ? h("table", { class: "bars" }, h("tbody", {}, sparse.terms.map((term) =>
+          h("tr", {}, h("th", { scope: "row" }, term.term), h("td", {}, h("span", { class: "bar", style: { "--share": `${(100 * term.score) / maxScore}%` } })), h("td", { class: "number" }, `${term.query_weight.toFixed(2)} × ${term.passage_weight.toFixed(2)} = ${term.score.toFixed(3)}`)))))
+      : h("p", {}, "The passage has none of the query's terms."));
 }
 
 // --- what if: the ranking without some words of the query

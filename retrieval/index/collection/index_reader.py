@@ -23,6 +23,7 @@ from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import Keys
 from retrieval.index.collection.segment import Segment
 from retrieval.index.lexical.reader import LexicalReader
+from retrieval.index.lexical.sparse_reader import SparseReader, open_sparse
 from retrieval.index.lexical.writer import open_lexical
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.metadata.schema import arrow_type
@@ -68,6 +69,9 @@ class IndexReader:
         self.lexical: LexicalReader | None = None
         if manifest.lexical is not None and manifest.settings.lexical is not None:
             self.lexical = open_lexical(path, manifest.lexical, manifest.settings.lexical, self.keys, self.live)
+        self.sparse: SparseReader | None = None
+        if manifest.sparse is not None and manifest.settings.sparse is not None:
+            self.sparse = open_sparse(path, manifest.sparse, manifest.settings.sparse, self.keys, self.live)
 
     def __enter__(self) -> IndexReader:
         return self
@@ -82,11 +86,15 @@ class IndexReader:
         self.segments = ()
         self.vectors = CombinedVectors([], self.manifest.encoder.dimension)
         self.lexical = None
+        self.sparse = None
 
     @property
     def modes(self) -> tuple[Mode, ...]:
         """The modes that searches of this generation may use."""
-        return (Mode.DENSE,) if self.lexical is None else (Mode.DENSE, Mode.LEXICAL, Mode.HYBRID)
+        others = [
+            mode for mode, index in ((Mode.LEXICAL, self.lexical), (Mode.SPARSE, self.sparse)) if index is not None
+        ]
+        return (Mode.DENSE, *others, Mode.HYBRID) if others else (Mode.DENSE,)
 
     @property
     def schema(self) -> Schema:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +10,15 @@ from numpy.typing import NDArray
 from retrieval.errors import BadQuery
 from retrieval.explanations import TermPart
 from retrieval.index.lexical.analyzer import Analyzer
-from retrieval.index.lexical.bm25 import CollectionStatistics, LengthNorms, Scorer, TermScores, make_scorer
+from retrieval.index.lexical.bm25 import Bm25Weighting, CollectionStatistics, LengthNorms
 from retrieval.index.lexical.phrases import ParsedQuery, phrase_passages
-from retrieval.index.lexical.postings import LiveRows, LiveSegment, Postings, TermPostings
+from retrieval.index.lexical.postings import Postings
 from retrieval.index.lexical.query_terms import QueryAnalyzer, QueryTerms
+from retrieval.index.lexical.scorers import PostingsQuery
 from retrieval.index.lexical.spelling import Speller
 from retrieval.index.lexical.stop_words import StopWords
+from retrieval.index.lexical.term_index import IndexedTerm, TermIndex
+from retrieval.index.lexical.term_scores import TermScores
 from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Bitmap, Ranking, Rows, Scores
@@ -29,57 +30,6 @@ _MAX_CACHED_ROWS = 1 << 21  # of terms whose scores of all rows are kept from qu
 _ROWS_PER_TERM = 1 << 8  # memory of a cached term besides its rows, expressed in rows
 _MAX_CACHED_NORMS = 2  # 12 bytes a row: of this index, and of the collection that it is a shard of
 _MAX_CACHED_CHARACTERS = 1 << 18  # of queries whose terms are kept; a search reads them several times
-_MAX_CACHED_TERMS = _MAX_CACHED_ROWS // _ROWS_PER_TERM
-
-
-class LexicalQuery:
-    """An analyzed query on an open generation; caches results, so not thread-safe.
-
-    `rank` and `matches` read the allowed rows; `score` reads any row.
-    """
-
-    def __init__(self, terms: Sequence[TermScores], live_rows: LiveRows, allowed: Bitmap | None) -> None:
-        self.allowed = allowed  # rows that the filter, phrases and exclusions leave; None: all live rows
-        self._terms = terms
-        self._rows = live_rows
-        self._ranked_k = 0
-        self._ranking = Ranking.empty()
-
-    def rank(self, k: int) -> Ranking:
-        """Return the k best allowed rows by (score descending, row ascending)."""
-        if k > self._ranked_k:
-            self._ranked_k, self._ranking = k, self._scorer.best(k, self.allowed)
-        return Ranking(self._ranking.rows[:k], self._ranking.scores[:k])
-
-    def score(self, rows: Rows) -> Scores:
-        """Return the BM25 score of each of `rows`; 0.0 for a row without any term."""
-        return self._scorer.score(np.asarray(rows, np.int64))
-
-    def matches(self) -> Bitmap:
-        """Return the rows that `rank` returns for an unlimited k: (rows,)."""
-        found = np.zeros(len(self._rows), np.bool_)
-        for term in self._terms:
-            rows, _ = term.allowed_scores(self.allowed)
-            found[rows] = True
-        return found
-
-    def upper_bound(self, k: int) -> float:
-        """Return an upper bound of the scores of allowed rows outside `rank(k)`."""
-        last = max(k, 1) - 1
-        scores = self.rank(last + 1).scores
-        return float(scores[last]) if len(scores) > last else 0.0
-
-    @cached_property
-    def _scorer(self) -> Scorer:
-        return make_scorer(self._terms, self._rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _IndexedTerm:
-    """A term with its postings in each segment; none if no passage contains it."""
-
-    postings: tuple[TermPostings, ...]
-    doc_freq: int  # live passages of this index
 
 
 class LexicalReader:
@@ -94,22 +44,21 @@ class LexicalReader:
         self.settings = settings
         self.analyzer = Analyzer(settings.language, settings.analysis)
         self.stop_words = StopWords(settings, self.analyzer)
-        self._rows = LiveRows.of([LiveSegment.locate(segment, keys, live) for segment in segments], len(keys))
-        self._num_live = int(np.count_nonzero(self._rows.segment_of >= 0))
+        self._index = TermIndex(segments, keys, live)
+        self._rows = self._index.rows
         self._total_length = float(self._rows.lengths.sum())
         self._norms: BoundedCache[float, LengthNorms] = BoundedCache(_MAX_CACHED_NORMS)
-        self._indexed_terms: BoundedCache[str, _IndexedTerm] = BoundedCache(_MAX_CACHED_TERMS)
         self._term_scores: BoundedCache[tuple[object, ...], TermScores] = BoundedCache(_MAX_CACHED_ROWS)
         self._norms_for(self._statistics({}).average_length)  # now, not in the first query
         self.speller = Speller(segments, self.analyzer, settings.language)
         self._analyzed: BoundedCache[ParsedQuery, QueryTerms] = BoundedCache(_MAX_CACHED_CHARACTERS)
         self._queries = QueryAnalyzer(
-            self.analyzer, self.stop_words, self.speller, lambda term: bool(self._indexed_term(term).postings)
+            self.analyzer, self.stop_words, self.speller, lambda term: bool(self._index.term(term).postings)
         )
 
     def statistics(self, query: ParsedQuery) -> CollectionStatistics:
         """Count the live passages, and those that contain each term of a query."""
-        return self._statistics({text: self._indexed_term(text) for text in self.terms_of(query).counts})
+        return self._statistics({text: self._index.term(text) for text in self.terms_of(query).counts})
 
     def terms_of(self, query: ParsedQuery) -> QueryTerms:
         """Return the terms that rank for a query."""
@@ -130,7 +79,7 @@ class LexicalReader:
         allowed: Bitmap | None = None,
         document_of: Rows | None = None,
         statistics: CollectionStatistics | None = None,
-    ) -> LexicalQuery:
+    ) -> PostingsQuery:
         """Analyze a query once, to rank and score it.
 
         allowed: (rows,), the rows that a filter leaves.  document_of: (rows,), ascending; if given, an excluded word
@@ -139,15 +88,15 @@ class LexicalReader:
         and exclusions.
         """
         terms = self._terms(query, statistics)
-        return LexicalQuery(terms, self._rows, self._allowed(query, allowed, document_of))
+        return PostingsQuery(terms, self._rows, self._allowed(query, allowed, document_of))
 
     def search(self, query: ParsedQuery, k: int, *, allowed: Bitmap | None = None) -> Ranking:
-        """Return the k best rows, as `LexicalQuery.rank` does."""
+        """Return the k best rows, as `PostingsQuery.rank` does."""
         return self.query(query, allowed).rank(k)
 
     def score(self, query: ParsedQuery, rows: Rows) -> Scores:
         """Return the BM25 score of each of `rows`; phrases and exclusions do not matter."""
-        return LexicalQuery(self._terms(query), self._rows, None).score(rows)
+        return PostingsQuery(self._terms(query), self._rows, None).score(rows)
 
     def matches(self, query: ParsedQuery, allowed: Bitmap | None = None) -> Bitmap:
         """Return the rows that `search` returns for an unlimited k: (rows,)."""
@@ -159,11 +108,11 @@ class LexicalReader:
 
     def idf(self, term: str) -> float:
         """Return the inverse document frequency of a term."""
-        return self._statistics({term: self._indexed_term(term)}).idf(term)
+        return self._statistics({term: self._index.term(term)}).idf(term)
 
     def first_row(self, term: str) -> int | None:
         """Return the first live row with a term; None for a term without rows."""
-        rows = (part.live_rows(None)[0] for part in self._indexed_term(term).postings)
+        rows = (part.live_rows(None)[0] for part in self._index.term(term).postings)
         return next((int(found[0]) for found in rows if len(found)), None)
 
     def term_parts(self, query: ParsedQuery, row: int) -> tuple[TermPart, ...]:
@@ -186,7 +135,7 @@ class LexicalReader:
         words = self.stop_words.divide(query).ranking
         paired = {character for word in words if self.analyzer.analyze_word(word).width == 0 for character in word}
         terms = self._terms(query)
-        limit = max(_ALWAYS_TELLING, self._num_live // 4)
+        limit = max(_ALWAYS_TELLING, self._index.num_live // 4)
         telling = {term.text for term in terms if term.num_postings <= limit and term.text not in paired}
         return frozenset(telling or {term.text for term in terms})
 
@@ -197,9 +146,9 @@ class LexicalReader:
             self._norms.put(average_length, norms, 1)
         return norms
 
-    def _statistics(self, terms: Mapping[str, _IndexedTerm]) -> CollectionStatistics:
+    def _statistics(self, terms: Mapping[str, IndexedTerm]) -> CollectionStatistics:
         doc_freq = {text: term.doc_freq for text, term in terms.items()}
-        return CollectionStatistics(self._num_live, self._total_length, doc_freq)
+        return CollectionStatistics(self._index.num_live, self._total_length, doc_freq)
 
     def _terms(self, query: ParsedQuery, statistics: CollectionStatistics | None = None) -> list[TermScores]:
         """Return the distinct terms of a query that the index contains, in its order."""
@@ -212,29 +161,13 @@ class LexicalReader:
         if statistics is not None:
             key += (statistics.doc_freq.get(text), statistics.num_passages, statistics.total_length)
         term = self._term_scores.get(key)
-        if term is None and (indexed := self._indexed_term(text)).postings:
+        if term is None and (indexed := self._index.term(text)).postings:
             statistics = statistics or self._statistics({text: indexed})
             weight = times * statistics.idf(text) * (self.settings.k1 + 1.0)
             norms = self._norms_for(statistics.average_length)
-            term = TermScores(text, weight, self._rows, norms, indexed.postings)
+            term = TermScores(text, Bm25Weighting(weight, norms), self._rows, indexed.postings)
             self._term_scores.put(key, term, _ROWS_PER_TERM + term.max_cached_rows)
         return term
-
-    def _indexed_term(self, text: str) -> _IndexedTerm:
-        term = self._indexed_terms.get(text)
-        if term is None:
-            postings = tuple(self._postings(text))
-            term = _IndexedTerm(postings, sum(part.doc_freq for part in postings))
-            if postings:
-                self._indexed_terms.put(text, term, 1)
-        return term
-
-    def _postings(self, text: str) -> Iterator[TermPostings]:
-        for number, segment in enumerate(self._rows.segments):
-            postings = segment.postings
-            term = postings.find(text)
-            if term is not None:
-                yield TermPostings(number, segment, term, postings.passages_of(term), postings.frequencies_of(term))
 
     def _allowed(self, query: ParsedQuery, allowed: Bitmap | None, document_of: Rows | None) -> Bitmap | None:
         """Restrict `allowed` by the phrases and the exclusions of a query."""

@@ -81,8 +81,8 @@ class SegmentRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class LexicalRecord:
-    """The files in `lexical/<name>/`; generations may share them."""
+class PostingsRecord:
+    """An inverted index: the files in `lexical/<name>/`; generations may share them."""
 
     name: str
     files: tuple[FileRecord, ...]
@@ -111,10 +111,11 @@ class Manifest:
     settings: CollectionSettings
     schema: Schema
     segments: tuple[SegmentRecord, ...]  # in row order
-    lexical: LexicalRecord | None
+    lexical: PostingsRecord | None
     next_key: int  # the first passage key that no passage ever had
     unreadable_share: float | None = None  # of the live documents' text, that the encoder's tokenizer cannot read
     background: CosineBackground | None = None  # None in few passages, and in a collection of an earlier version
+    sparse: PostingsRecord | None = None
 
     @property
     def encoder(self) -> EncoderFingerprint:
@@ -140,8 +141,9 @@ class Manifest:
                 paths[Path(DELETIONS, segment.deletions.file.name)] = segment.deletions.file
             if segment.ann_index:
                 paths.update({folder / each.name: each for each in segment.ann_index.files})
-        if self.lexical:
-            paths.update({Path(LEXICAL, self.lexical.name, each.name): each for each in self.lexical.files})
+        for index in (self.lexical, self.sparse):
+            if index is not None:
+                paths.update({Path(LEXICAL, index.name, each.name): each for each in index.files})
         return paths
 
     @property
@@ -152,7 +154,6 @@ class Manifest:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return a manifest as the bytes of its file."""
-    lexical = manifest.lexical
     body = {
         "format": FORMAT,
         "generation": manifest.generation,
@@ -161,12 +162,14 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "settings": settings_to_json(manifest.settings),
         "schema": dict(manifest.schema),
         "segments": [segment_to_json(each) for each in manifest.segments],
-        "lexical": lexical and {"name": lexical.name, "files": [_file_to_json(each) for each in lexical.files]},
+        "lexical": _postings_to_json(manifest.lexical),
         "next_key": manifest.next_key,
         "unreadable_share": manifest.unreadable_share,
     }
     if manifest.background is not None:
         body["background"] = asdict(manifest.background)
+    if manifest.sparse is not None:
+        body["sparse"] = _postings_to_json(manifest.sparse)
     return seal(body)
 
 
@@ -196,7 +199,6 @@ def _check_format(number: JsonValue, path: Path) -> None:
 
 
 def _manifest(body: JsonValue) -> Manifest:
-    lexical = body["lexical"]
     return Manifest(
         generation=int(body["generation"]),
         created=datetime.fromisoformat(body["created"]),
@@ -204,11 +206,11 @@ def _manifest(body: JsonValue) -> Manifest:
         settings=settings_from_json(body["settings"]),
         schema={name: FieldType(kind) for name, kind in body["schema"].items()},
         segments=tuple(segment_from_json(each) for each in body["segments"]),
-        lexical=lexical
-        and LexicalRecord(_checked_name(lexical["name"]), tuple(_file_from_json(each) for each in lexical["files"])),
+        lexical=_postings_from_json(body["lexical"]),
         next_key=int(body["next_key"]),
         unreadable_share=body["unreadable_share"],
         background=CosineBackground(**body["background"]) if "background" in body else None,
+        sparse=_postings_from_json(body.get("sparse")),
     )
 
 
@@ -341,6 +343,14 @@ def segment_from_json(body: JsonValue) -> SegmentRecord:
         ),
         ann_index=ann_index and _ann_index_from_json(ann_index),
     )
+
+
+def _postings_to_json(record: PostingsRecord | None) -> JsonValue:
+    return record and {"name": record.name, "files": [_file_to_json(each) for each in record.files]}
+
+
+def _postings_from_json(body: JsonValue) -> PostingsRecord | None:
+    return body and PostingsRecord(_checked_name(body["name"]), tuple(_file_from_json(each) for each in body["files"]))
 
 
 def _file_to_json(record: FileRecord) -> JsonValue:

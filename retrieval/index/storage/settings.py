@@ -21,6 +21,7 @@ JsonValue: TypeAlias = Any  # a value that json.loads returns
 
 MAX_STOP_WORDS, MAX_STOP_WORD = 10_000, 100  # of a list; characters of a word
 TOKEN_BITS = (4, 1)  # of a dimension of a token vector
+MAX_IMPACT = 255  # of a term in a passage: 8 bits
 ANALYSIS_VERSION = 2  # of the rules in lexical/analyzer.py; a collection keeps the version of its first build
 
 
@@ -87,6 +88,18 @@ class LexicalSettings:
         return self.b * average_length**2 / (average_length**2 + self.short**2)
 
 
+@dataclass(frozen=True, slots=True)
+class SparseSettings:
+    """A collection's sparse encoder; `scale` is the weight of one step of an impact."""
+
+    encoder: EncoderFingerprint
+    scale: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.scale < float("inf"):
+            raise InputError(f"the scale of impacts is {self.scale}; it must be a number above 0")
+
+
 class MemoryBudget(StrEnum):
     """How much memory an ANN index may take."""
 
@@ -131,6 +144,7 @@ class SearchDefaults:
 
     weight: float | None = None  # the dense share of convex fusion; None means the default
     feedback: float | None = None  # weight of the two best passages in the query's vector; None means the default
+    sparse_weight: float | None = None  # sparse part of what the dense share leaves; None means the default
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,13 +169,12 @@ class CollectionSettings:
     vectors: VectorSettings = VectorSettings()
     search: SearchDefaults = SearchDefaults()
     tokens: TokenSettings | None = None  # None: no token vectors
+    sparse: SparseSettings | None = None  # None: no sparse index
 
 
 def settings_to_json(settings: CollectionSettings) -> JsonValue:
     """Return the settings as JSON values."""
-    tokens = {"tokens": asdict(settings.tokens)} if settings.tokens else {}
-    return {
-        **tokens,
+    body = {
         "encoder": asdict(settings.encoder),
         "runtime": settings.runtime,
         "precision": settings.precision,
@@ -172,6 +185,8 @@ def settings_to_json(settings: CollectionSettings) -> JsonValue:
         "vectors": asdict(settings.vectors),
         "search": {name: value for name, value in asdict(settings.search).items() if value is not None},
     }
+    added = {"tokens": settings.tokens, "sparse": settings.sparse}  # of later versions than the first
+    return body | {name: asdict(record) for name, record in added.items() if record is not None}
 
 
 def settings_from_json(body: JsonValue) -> CollectionSettings:
@@ -188,11 +203,16 @@ def settings_from_json(body: JsonValue) -> CollectionSettings:
         vectors=VectorSettings(**_known_fields(VectorSettings, body["vectors"])),
         search=SearchDefaults(**_known_fields(SearchDefaults, body.get("search", {}))),
         tokens=_tokens_from_json(body["tokens"]) if "tokens" in body else None,
+        sparse=_sparse_from_json(body["sparse"]) if "sparse" in body else None,
     )
 
 
 def _tokens_from_json(body: JsonValue) -> TokenSettings:
     return TokenSettings(EncoderFingerprint(**body["encoder"]), int(body["bits"]))
+
+
+def _sparse_from_json(body: JsonValue) -> SparseSettings:
+    return SparseSettings(EncoderFingerprint(**body["encoder"]), float(body["scale"]))
 
 
 def _lexical_to_json(settings: LexicalSettings) -> JsonValue:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.explanations import DenseExplanation, Explanation, LexicalExplanation
+from retrieval.explanations import DenseExplanation, Explanation, LexicalExplanation, SparseExplanation
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
+from retrieval.index.lexical.sparse_reader import SparseReader
 from retrieval.search.explain.attribution import CosineExplainer, TextAttention
 from retrieval.search.explain.word_alignment import TextPart
-from retrieval.types import Document, Hit, Mode, Passage, Rows, Vectors
+from retrieval.types import Document, Hit, Mode, Passage, Rows, TermWeights, Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,9 @@ class ExplainedPassage:
 class HitExplainer:
     """Explains scores in one open generation.  Safe to call from several threads.
 
-    Explanations take the parsed query, `text`, the part of it that the encoder reads, and `vector`, (dimension,), the
-    embedding of that text, which is None in lexical mode.
+    Explanations take the parsed query, `text`, the part of it that the encoder reads, `vector`, (dimension,), the
+    embedding of that text, and its `weights` by the sparse encoder.  Each of the last two is None where the mode needs
+    none.
     """
 
     def __init__(self, reader: IndexReader, encoder: SentenceEncoder) -> None:
@@ -52,11 +54,17 @@ class HitExplainer:
         self._cosines = CosineExplainer(encoder)
 
     def explain_hits(
-        self, query: ParsedQuery, text: str, hits: Sequence[Hit], mode: Mode, vector: Vectors | None
+        self,
+        query: ParsedQuery,
+        text: str,
+        hits: Sequence[Hit],
+        mode: Mode,
+        vector: Vectors | None,
+        weights: TermWeights | None = None,
     ) -> tuple[Hit, ...]:
         """Return the hits, each with the explanation of the passage that it shows first."""
         chosen = self.shown_passages(hits)
-        explanations = self._explain(query, text, chosen, mode, vector)
+        explanations = self._explain(query, text, chosen, mode, vector, weights)
         return tuple(replace(hit, explanation=each) for hit, each in zip(hits, explanations, strict=True))
 
     def shown_passages(self, hits: Sequence[Hit]) -> list[ExplainedPassage]:
@@ -64,12 +72,22 @@ class HitExplainer:
         return [self._passage(hit.id, hit.passages[0].start if hit.passages else 0) for hit in hits]
 
     def explain_document(
-        self, query: ParsedQuery, text: str, document_id: str, mode: Mode, *, start: int | None = None
+        self,
+        query: ParsedQuery,
+        text: str,
+        document_id: str,
+        mode: Mode,
+        weights: TermWeights | None = None,
+        *,
+        start: int | None = None,
     ) -> Explanation:
         """Explain the passage at `start`, else the best.  Raises DocumentNotFound."""
-        vector = None if mode is Mode.LEXICAL else self._vector(text)
-        chosen = self._best_passage(query, document_id, vector) if start is None else self._passage(document_id, start)
-        return self._explain(query, text, [chosen], mode, vector)[0]
+        vector = None if mode in (Mode.LEXICAL, Mode.SPARSE) else self._vector(text)
+        if start is None:
+            chosen = self._best_passage(query, document_id, vector, weights)
+        else:
+            chosen = self._passage(document_id, start)
+        return self._explain(query, text, [chosen], mode, vector, weights)[0]
 
     def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> TextAttention:
         """Return the self-attention over the query or the document's best passage."""
@@ -79,16 +97,24 @@ class HitExplainer:
         return self._cosines.attention(best.parts, layer)
 
     def _explain(
-        self, query: ParsedQuery, text: str, chosen: Sequence[ExplainedPassage], mode: Mode, vector: Vectors | None
+        self,
+        query: ParsedQuery,
+        text: str,
+        chosen: Sequence[ExplainedPassage],
+        mode: Mode,
+        vector: Vectors | None,
+        weights: TermWeights | None,
     ) -> list[Explanation]:
         dense = [None] * len(chosen) if vector is None else self._dense(text, vector, chosen)
-        lexical = None if mode is Mode.DENSE else self._reader.lexical
+        lexical = self._reader.lexical if mode in (Mode.LEXICAL, Mode.HYBRID) else None
+        sparse = self._reader.sparse
         return [
             Explanation(
                 each.passage.start,
                 each.passage.end,
                 cosine,
                 None if lexical is None else _explain_bm25(lexical, query, each),
+                None if sparse is None or weights is None else _explain_sparse(sparse, weights, each.row),
             )
             for each, cosine in zip(chosen, dense, strict=True)
         ]
@@ -107,11 +133,15 @@ class HitExplainer:
         position = next((i for i, passage in enumerate(passages) if passage.start == start), 0)
         return ExplainedPassage(int(rows[position]), document, passages[position])
 
-    def _best_passage(self, query: ParsedQuery, document_id: str, vector: Vectors | None) -> ExplainedPassage:
-        """Return the passage with the best cosine; without a vector, the best BM25."""
+    def _best_passage(
+        self, query: ParsedQuery, document_id: str, vector: Vectors | None, weights: TermWeights | None = None
+    ) -> ExplainedPassage:
+        """Return the passage with the best cosine; without one, sparse score or BM25."""
         rows, document = self._rows(document_id)
-        lexical = self._reader.lexical
-        if vector is None and lexical is not None:
+        lexical, sparse = self._reader.lexical, self._reader.sparse
+        if vector is None and weights is not None and sparse is not None:
+            scores = sparse.query(weights).score(rows)
+        elif vector is None and lexical is not None:
             scores = lexical.score(query, rows)
         else:
             scores = self._reader.vectors.score(self._vector(query.plain) if vector is None else vector, rows)
@@ -126,6 +156,13 @@ class HitExplainer:
     def _vector(self, query: str) -> Vectors:
         vector: Vectors = self._encoder.encode_queries([query])[0]
         return vector
+
+
+def _explain_sparse(sparse: SparseReader, weights: TermWeights, row: int) -> SparseExplanation:
+    """Split a passage's sparse score into its terms' scores, greatest first."""
+    terms = sparse.weighted_terms(weights, row)
+    score = float(sparse.query(weights).score(np.array([row], dtype=np.int64))[0])
+    return SparseExplanation(score, tuple(sorted(terms, key=lambda term: -term.score)))
 
 
 def _explain_bm25(lexical: LexicalReader, query: ParsedQuery, explained: ExplainedPassage) -> LexicalExplanation:

@@ -95,7 +95,7 @@ def test_facets_are_shown(papers: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--mode", "sparse"], 2, "none of dense, lexical, hybrid"),
+        (["--mode", "words"], 2, "none of dense, lexical, sparse, hybrid"),
         (["--filter", "year >"], 1, "column 7: expected a value"),
         (["--sort", "yeer"], 1, "did you mean 'year'"),
         (["--weight", "2"], 1, "from 0 to 1"),

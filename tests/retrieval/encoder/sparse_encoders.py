@@ -13,6 +13,7 @@ from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, 
 
 from retrieval.encoder.checkpoint.hub import DEFAULT, locate
 
+FREQUENT = range(1996, 6000)  # ids of frequent English words in the tokenizer
 SMALL = {
     "vocab_size": 30522,
     "hidden_size": 16,
@@ -57,8 +58,11 @@ def _masked_language_model(folder: Path, family: str) -> Transformer:
     config = getattr(transformers, f"{family}Config")(**FAMILIES[family])
     model = getattr(transformers, f"{family}ForMaskedLM")(config)
     for name, parameter in model.named_parameters():
-        if name.endswith("bias"):  # random models have none; most tokens must get no weight
-            torch.nn.init.normal_(parameter, -4.0 if parameter.numel() == config.vocab_size else 0.0, 0.3)
+        if name.endswith("bias"):  # new models have none
+            torch.nn.init.normal_(parameter, 0.0, 0.3)
+            if parameter.numel() == config.vocab_size:  # most tokens but frequent words get no weight
+                parameter.data[: FREQUENT.start] -= 8.0
+                parameter.data[FREQUENT.stop :] -= 8.0
     model.save_pretrained(folder)
     tokenizer.model_max_length = 78
     tokenizer.save_pretrained(folder)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,10 +14,14 @@ import pytest
 from indexer.building.collection_lifecycle import create_collection
 from indexer.building.document_changes import CollectionChange, apply_changes
 from indexer.building.pipeline import build_collection
+from indexer.writing.sparse_build import sparse_settings
+from indexer.writing.writer import Writer
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.sparse import load_sparse_encoder
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Document
+from tests.retrieval.encoder.sparse_encoders import save_inference_free
 
 SUBJECTS = {
     "roses": "Roses are thorny shrubs. Their flowers smell sweet. Gardeners prune them in late winter. ",
@@ -74,6 +80,19 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
     apply_changes(path, encoder, [CollectionChange(upserts=(*stale, Document("gone", "Roses that were deleted")))])
     apply_changes(path, encoder, [CollectionChange(upserts=tuple(documents()), deletes=("gone",))])
     with open_searcher(path, encoder=encoder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="package")
+def sparse_library(library: Searcher, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
+    """Open a copy of the library with a sparse index, made by a small random encoder."""
+    root = tmp_path_factory.mktemp("sparse")
+    encoder = load_sparse_encoder(save_inference_free(root / "encoder"))
+    shutil.copytree(library.reader.path, root / "library")
+    settings = replace(library.reader.manifest.settings, sparse=sparse_settings(encoder))
+    with Writer(root / "library", create=settings) as writer:
+        writer.commit(sparse_encoder=encoder)
+    with open_searcher(root / "library", encoder=library.encoder, sparse_encoder=encoder) as opened:
         yield opened
 
 

@@ -11,6 +11,7 @@ import pytest
 from retrieval.search.searcher import Searcher
 from retrieval.types import Confidence, Matching, Mode, SearchRequest, Total, TotalRelation
 
+MODES = [mode for mode in Mode if mode is not Mode.SPARSE]  # of a collection without a sparse index
 QUERIES = ("roses that smell sweet", "baking bread", "comets near the sun", "str.rstrip")
 
 
@@ -31,7 +32,7 @@ def relevant(library: Searcher, request: SearchRequest) -> list[str]:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("filter_", ["", "year >= 2003", "tags = even"])
 def test_totals_facets_and_sorting_use_the_match_set(library: Searcher, query: str, mode: Mode, filter_: str) -> None:
     request = SearchRequest(query, k=5, mode=mode, filter=filter_)
@@ -46,7 +47,13 @@ def test_totals_facets_and_sorting_use_the_match_set(library: Searcher, query: s
     assert [hit.metadata["year"] for hit in by_year] == sorted(years)
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+def test_the_match_set_of_sparse_mode_is_a_share_of_the_best_score(sparse_library: Searcher) -> None:
+    request = SearchRequest("baking bread", k=40, mode=Mode.SPARSE)
+    expected = relevant(sparse_library, request)
+    assert sparse_library.search(replace(request, count=True)).total == Total(len(expected), TotalRelation.EXACT)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_ranking_by_score_is_that_of_all_documents(library: Searcher, mode: Mode) -> None:
     request = SearchRequest("baking bread", k=40, mode=mode)
     both = [library.search(replace(request, matching=matching)).hits for matching in Matching]

@@ -53,7 +53,7 @@ def test_a_value_at_its_limit_passes(options: dict[str, Any]) -> None:
         ({"offset": -1}, "offset is -1; it counts from 0"),
         ({"k": 2, "offset": 9_999}, "offset \\+ k is 10,001; at most 10,000 hits can be reached"),
         ({"facets": ("year",) * 17}, "the request has 17 facets; at most 16 are counted at once"),
-        ({"mode": "sparse"}, "mode is 'sparse'; it is dense, lexical, hybrid"),
+        ({"mode": "words"}, "mode is 'words'; it is dense, lexical, sparse, hybrid"),
         ({"fusion": "sum"}, "fusion is 'sum'; it is 'convex' or 'rrf'"),
         ({"weight": -0.1}, "weight is -0.1; give a number from 0 to 1"),
         ({"rrf_k": 0}, "rrf_k is 0; give a whole number from 1 to 10,000"),

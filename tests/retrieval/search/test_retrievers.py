@@ -40,6 +40,9 @@ QUERIES = [
 ]
 
 
+MODES = [mode for mode in Mode if mode is not Mode.SPARSE]  # of a collection without a sparse index
+
+
 def live(library: Searcher) -> dict[int, Document]:
     rows = np.flatnonzero(library.reader.live_documents)
     return dict(zip(rows.tolist(), library.reader.documents(rows), strict=True))
@@ -91,8 +94,11 @@ def brute_force(
     dense = reader.vectors.score(query, everything).astype(float)
     lexical = words.score(ParsedQuery(request.query), everything).astype(float)
     known = {"dense": dense, "lexical": lexical, "number": (reader.document_of % 5).astype(float)}
+    if reader.sparse is not None and library.sparse_encoder is not None:
+        weights = library.sparse_encoder.weigh_queries([request.query])[0]
+        known["sparse"] = reader.sparse.query(weights).score(everything).astype(float)
     if request.mode is Mode.HYBRID:
-        parts = {each.name: known[each.name] for each in retrievers}
+        parts = {each.name: known[each.name] for each in retrievers if each.name in known}
         scores, matching = fused(parts, allowed, request, reader.manifest.background)
         if request.fusion == "convex" and request.weight not in (0.0, 1.0):
             best = sorted(np.flatnonzero(matching), key=lambda row: (-np.float32(scores[row]), row))[:2]
@@ -100,8 +106,8 @@ def brute_force(
             parts["dense"] = reader.vectors.score(moved / np.linalg.norm(moved), everything).astype(float)
             scores, matching = fused(parts, allowed, request, reader.manifest.background)
     else:
-        scores = dense if request.mode is Mode.DENSE else lexical
-        matching = allowed if request.mode is Mode.DENSE else allowed & (lexical > 0)
+        scores = known[request.mode or "dense"]
+        matching = allowed if request.mode is Mode.DENSE else allowed & (scores > 0)
     best: dict[str, float] = {}
     names = {row: document.id for row, document in live(library).items()}
     for row in np.flatnonzero(matching).tolist():
@@ -117,9 +123,13 @@ def fused(
     assert background is not None
     convex = request.fusion == "convex"
     weight = (0.6 if convex else 0.5) if request.weight is None else request.weight
+    shares = {name: weight if name == "dense" else (1 - weight) / (len(scores) - 1) for name in scores}
+    if convex and "sparse" in scores:
+        part = 0.5 if request.sparse_weight is None else request.sparse_weight
+        shares |= {"sparse": (1 - weight) * part, "lexical": (1 - weight) * (1 - part)}
     total, matching = np.zeros(len(allowed)), np.zeros(len(allowed), bool)
     for name, values in scores.items():
-        share = weight if name == "dense" else (1 - weight) / (len(scores) - 1)
+        share = shares[name]
         matches = allowed & ((values > 0) | (name == "dense"))
         if convex and name == "dense":
             total += share * (values - background.mean) / (6 * background.deviation)
@@ -138,7 +148,7 @@ REQUESTS = st.builds(
     query=st.sampled_from(QUERIES),
     k=st.integers(1, 45),
     offset=st.sampled_from([0, 0, 3, 20]),
-    mode=st.sampled_from(list(Mode)),
+    mode=st.sampled_from(MODES),
     filter=st.sampled_from(sorted(FILTERS)),
     fusion=st.sampled_from(["convex", "rrf"]),
     weight=st.sampled_from([None, 0.0, 0.3, 1.0]),
@@ -157,6 +167,41 @@ def test_hits_are_those_of_brute_force(library: Searcher, request: SearchRequest
     assert [hit.rank for hit in result.hits] == list(range(request.offset + 1, request.offset + 1 + len(expected)))
 
 
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    request=REQUESTS,
+    mode=st.sampled_from([Mode.SPARSE, Mode.HYBRID, Mode.HYBRID]),
+    sparse_weight=st.sampled_from([None, 0.0, 0.3, 1.0]),
+)
+def test_a_sparse_index_answers_as_brute_force(
+    sparse_library: Searcher, request: SearchRequest, mode: Mode, sparse_weight: float | None
+) -> None:
+    request = replace(request, mode=mode, sparse_weight=sparse_weight)
+    result = sparse_library.search(request)
+    expected = brute_force(sparse_library, request)[request.offset : request.offset + request.k]
+    assert [hit.score for hit in result.hits] == pytest.approx([score for score, _ in expected], rel=2e-6, abs=2e-6)
+    for hit, (score, name) in zip(result.hits, expected, strict=True):
+        near = max(1.0, abs(score)) * 2e-6
+        assert hit.id == name or any(abs(score - other) < near for other, twin in expected if twin == hit.id)
+
+
+def test_examples_rank_in_hybrid_mode_of_three_and_not_in_sparse_mode(sparse_library: Searcher) -> None:
+    assert sparse_library.search(SearchRequest("", like=("d01",), mode=Mode.HYBRID)).hits
+    with pytest.raises(BadQuery, match="mode sparse"):
+        sparse_library.search(SearchRequest("roses", like=("d01",), mode=Mode.SPARSE))
+
+
+def test_a_sparse_index_obeys_operators_and_deletions(sparse_library: Searcher) -> None:
+    request = SearchRequest(
+        "the flowers of winter, bread and trees -roses", k=40, mode=Mode.SPARSE, syntax=Syntax.OPERATORS
+    )
+    hits = sparse_library.search(request).hits
+    assert hits
+    assert not any("Roses" in hit.passages[0].text or hit.id == "gone" for hit in hits)
+    by_year = replace(request, query="the flowers of winter", sort="year", facets=("tags",), matching=Matching.ALL)
+    assert len(sparse_library.search(by_year).hits) == sparse_library.search(by_year).total.value
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(request=REQUESTS, lexical=st.booleans())
 def test_a_third_retriever_is_one_class_and_one_entry(library: Searcher, request: SearchRequest, lexical: bool) -> None:
@@ -170,7 +215,7 @@ def test_a_third_retriever_is_one_class_and_one_entry(library: Searcher, request
         assert list(hit.scores) == ["dense", "lexical", "number", "fused"]
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("expression", sorted(FILTERS))
 def test_facets_count_all_matches(library: Searcher, mode: Mode, expression: str) -> None:
     request = SearchRequest(
@@ -185,7 +230,7 @@ def test_facets_count_all_matches(library: Searcher, mode: Mode, expression: str
     assert {each.value: each.count for each in facets["year"]} == Counter(each["year"] for each in fields)
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("sort", ["year", "-year", "author", "-date"])
 def test_sorting(library: Searcher, mode: Mode, sort: str) -> None:
     request = SearchRequest("roses and oaks", k=9, mode=mode, sort=sort, matching=Matching.ALL)
@@ -207,7 +252,7 @@ def test_sorting(library: Searcher, mode: Mode, sort: str) -> None:
     assert [hit.id for page in pages for hit in page] == [each.id for each in [*present, *absent]]
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", MODES)
 def test_min_score(library: Searcher, mode: Mode) -> None:
     request = SearchRequest("roses and oaks", k=45, mode=mode, facets=("tags",))
     middle = brute_force(library, request)[7][0]
@@ -273,7 +318,7 @@ def test_an_excluded_word_anywhere_leaves_the_document_out(
 
 
 def test_what_is_dead_is_not_found(library: Searcher) -> None:
-    for mode in Mode:
+    for mode in MODES:
         hits = library.search(
             SearchRequest("roses that were deleted and that nobody should find", k=100, mode=mode)
         ).hits
@@ -305,13 +350,13 @@ def test_highlights(library: Searcher) -> None:
     assert library.search(SearchRequest("bread", k=1)).hits[0].passages[0].highlights == ()
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("query", ["\u202e\u200frose", "the " * 3000, "😀 roses", "β", "€ 5", "C++"])
 def test_odd_queries_have_an_answer(library: Searcher, mode: Mode, query: str) -> None:
     assert len(library.search(SearchRequest(query, mode=mode)).hits) <= 10
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     "query", ["\x00\x01\x07", "😀😀", "👨\u200d👩", "\u202e\u202d\u200f", "'" * 500, "?!", "-", "\u0301", "\ufffd"]
 )
@@ -322,14 +367,14 @@ def test_queries_that_say_nothing_find_nothing(library: Searcher, mode: Mode, qu
 
 
 def test_modes_may_be_plain_names(library: Searcher) -> None:
-    for mode in Mode:
+    for mode in MODES:
         assert library.search(SearchRequest("roses", mode=str(mode))).mode is mode  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"mode": "words"}, BadQuery, "dense, lexical, hybrid"),
+        ({"mode": "words"}, BadQuery, "dense, lexical, sparse, hybrid"),
         ({"query": '"' * 10_000, "syntax": Syntax.OPERATORS}, BadQuery, "only operators"),
         ({"query": "-roses", "syntax": "operators"}, BadQuery, "only operators"),
         ({"syntax": "lucene"}, BadQuery, "plain, operators"),

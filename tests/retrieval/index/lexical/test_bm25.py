@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.index.lexical import bm25
+from retrieval.index.lexical import term_scores
 from retrieval.index.lexical.bm25 import CollectionStatistics, LengthNorms
 from retrieval.index.lexical.phrases import ParsedQuery
 from tests.retrieval.index.lexical.samples import PLAIN, make_index
@@ -57,7 +57,7 @@ def test_a_term_counts_as_often_as_the_query_has_it(tmp_path: Path) -> None:
 def test_no_passage_exceeds_the_bound_of_a_term(tmp_path: Path) -> None:
     reader = make_index(tmp_path, TEXTS)
     for text in ("cat", "dog", "bird"):
-        (term,) = reader.query(ParsedQuery(text))._terms
+        (term,) = reader.query(ParsedQuery(text)).terms
         assert term.score(np.arange(4)).max() <= term.max_score
 
 
@@ -90,7 +90,7 @@ def test_two_halves_with_common_statistics_score_as_one_collection(
     common = readers[0].statistics(parsed) + readers[1].statistics(parsed)
     assert common == whole.statistics(parsed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bm25, "_EXHAUSTIVE_LIMIT", 1 << 17 if exhaustive else 0)
+        patch.setattr(term_scores, "_EXHAUSTIVE_LIMIT", 1 << 17 if exhaustive else 0)
         halves = [
             reader.query(parsed, statistics=common).score(np.arange(len(texts)))
             for reader, texts in zip(readers, (left, right), strict=True)

@@ -15,15 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import BadQuery, CorruptCollection
-from retrieval.index.lexical import bm25, postings_merge
 from retrieval.index.lexical import inverter as inversion
+from retrieval.index.lexical import postings_merge, term_scores
 from retrieval.index.lexical import reader as lexical_reader
 from retrieval.index.lexical import writer as lexical
 from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.phrases import ParsedQuery, parse_query
+from retrieval.index.lexical.postings_writer import open_segments
 from retrieval.index.lexical.reader import LexicalReader
-from retrieval.index.lexical.writer import LexicalWriter, open_lexical, open_segments
-from retrieval.index.storage.manifest import LEXICAL, LexicalRecord
+from retrieval.index.lexical.writer import LexicalWriter, open_lexical
+from retrieval.index.storage.manifest import LEXICAL, PostingsRecord
 from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Syntax
 from tests.retrieval.index.lexical.samples import UnsyncedFiles
@@ -39,7 +40,7 @@ class Passages:
     settings: LexicalSettings = PLAIN
     live: dict[int, tuple[str, str]] = field(default_factory=dict)
     given: list[int] = field(default_factory=list)  # keys of all rows, dead ones included
-    record: LexicalRecord | None = None
+    record: PostingsRecord | None = None
 
     def change(self, add: list[tuple[str, str]], delete: list[int] = [], *, compact: bool = False) -> None:  # noqa: B006
         """Add passages, delete live ones by their rank, and commit."""
@@ -89,7 +90,7 @@ class Passages:
 def pruning() -> Iterator[None]:
     """Use the MaxScore scorer, even for few passages."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bm25, "_EXHAUSTIVE_LIMIT", 0)
+        patch.setattr(term_scores, "_EXHAUSTIVE_LIMIT", 0)
         yield
 
 

@@ -16,8 +16,8 @@ from retrieval.index.storage.checksums import FileRecord
 from retrieval.index.storage.manifest import (
     AnnIndexRecord,
     DeletionsRecord,
-    LexicalRecord,
     Manifest,
+    PostingsRecord,
     SegmentRecord,
     decode_manifest,
     encode_manifest,
@@ -61,7 +61,7 @@ def manifest() -> Manifest:
         ),
         schema={"year": FieldType.NUMBER},
         segments=(segment,),
-        lexical=LexicalRecord("0011", (FileRecord("words", 8, "23" * 32),)),
+        lexical=PostingsRecord("0011", (FileRecord("words", 8, "23" * 32),)),
         next_key=9,
         unreadable_share=0.25,
     )
@@ -147,7 +147,7 @@ def test_names_do_not_lead_out_of_the_collection(manifest: Manifest, name: str) 
     for evil in (
         replace(manifest, segments=(replace(segment, name=name),)),
         replace(manifest, segments=(replace(segment, files=(replace(FILE, name=name),)),)),
-        replace(manifest, lexical=LexicalRecord(name, ())),
+        replace(manifest, lexical=PostingsRecord(name, ())),
     ):
         with pytest.raises(CorruptCollection, match="is not the name of a file"):
             decode_manifest(encode_manifest(evil), PATH)

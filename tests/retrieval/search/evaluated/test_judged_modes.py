@@ -9,14 +9,13 @@ from retrieval.index.collection.judgments import JUDGMENTS, judge, read_judgment
 from retrieval.metrics.files import trec_qrels_lines
 from retrieval.search.evaluated.judged_modes import measure_modes, qrels_of, query_id, topics_lines
 from retrieval.search.searcher import Searcher
-from retrieval.types import Mode
 
 
 def test_judgments_measure_the_modes(small_collection: Path, small: Searcher) -> None:
     judge(small_collection, "does aspirin prevent strokes", "aspirin", 3)
     judgments = judge(small_collection, "does aspirin prevent strokes", "cats", 0)
-    found = measure_modes(small.search_many, judgments, list(Mode))
-    assert [each.mode for each in found] == list(Mode)
+    found = measure_modes(small.search_many, judgments, list(small.reader.modes))
+    assert [each.mode for each in found] == list(small.reader.modes)
     assert all(each.measures["nDCG@10"] == 1 for each in found)
     identifier = query_id("does aspirin prevent strokes")
     assert list(trec_qrels_lines(qrels_of(judgments))) == [f"{identifier} 0 aspirin 3\n", f"{identifier} 0 cats 0\n"]

@@ -49,7 +49,7 @@ def test_what_is_there_is_taken_as_it_is_named(tmp_path: Path) -> None:
         ("papers:dense,depth=3", "depth and rerank_weight need a reranker; add rerank=NAME"),
         ("papers:weight=much", "'much' is not a float, which weight needs"),
         ("papers:exact=maybe", "'maybe' is not a bool, which exact needs"),
-        ("papers:lexcial", "there is no mode 'lexcial'; modes: dense, lexical, hybrid"),
+        ("papers:lexcial", "there is no mode 'lexcial'; modes: dense, lexical, sparse, hybrid"),
         ("papers:hybridweight=0.3", "there is no setting 'hybridweight'"),
         (
             "papers:k1=0.9",

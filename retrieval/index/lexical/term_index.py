@@ -1,0 +1,52 @@
+"""The live postings of each term in an open generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.index.lexical.postings import LiveRows, LiveSegment, Postings, TermPostings
+from retrieval.index.storage.bounded_cache import BoundedCache
+from retrieval.types import Bitmap
+
+_MAX_CACHED_TERMS = 1 << 13
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedTerm:
+    """A term with its postings in each segment; none if no passage contains it."""
+
+    postings: tuple[TermPostings, ...]
+    doc_freq: int  # live passages of this index
+
+
+class TermIndex:
+    """The segments of an inverted index.  Safe to call from several threads.
+
+    keys: (rows,), the permanent key of each row, ascending.  live: (rows,), False for deleted rows.
+    """
+
+    def __init__(self, segments: Sequence[Postings], keys: NDArray[np.uint64], live: Bitmap) -> None:
+        self.rows = LiveRows.of([LiveSegment.locate(segment, keys, live) for segment in segments], len(keys))
+        self.num_live = int(np.count_nonzero(self.rows.segment_of >= 0))
+        self._terms: BoundedCache[str, IndexedTerm] = BoundedCache(_MAX_CACHED_TERMS)
+
+    def term(self, text: str) -> IndexedTerm:
+        """Return the postings of a term."""
+        term = self._terms.get(text)
+        if term is None:
+            postings = tuple(self._postings(text))
+            term = IndexedTerm(postings, sum(part.doc_freq for part in postings))
+            if postings:
+                self._terms.put(text, term, 1)
+        return term
+
+    def _postings(self, text: str) -> Iterator[TermPostings]:
+        for number, segment in enumerate(self.rows.segments):
+            postings = segment.postings
+            term = postings.find(text)
+            if term is not None:
+                yield TermPostings(number, segment, term, postings.passages_of(term), postings.frequencies_of(term))
