@@ -15,11 +15,12 @@ import pypdfium2.raw as pdfium
 
 from indexer.readers.text.legibility import is_spaced_out
 
-SAMPLE_CHARACTERS = 96  # of a page, to see whether its fonts tell the characters
+SAMPLE_CHARACTERS = 48  # of a page, to see whether its fonts tell the characters
 MAX_UNMAPPED = 0.3  # of the characters of a page whose text is used as it is
 UNKNOWN = "\ufffd"
 PRIVATE_USE = range(0xE000, 0xF900)
 MIN_SPACED_LETTERS = 6
+LINE = re.compile(r"[^\r\n]+")
 SPACED_LETTERS = re.compile(rf"(?<!\S)(?:[^\W\d_] +){{{MIN_SPACED_LETTERS - 1},}}[^\W\d_](?!\S)")
 MIN_SPACED = 0.1  # usual gap between spaced letters, in heights of a line
 WORD_GAP = 1.8  # usual gaps between the letters of a line
@@ -103,13 +104,14 @@ class _PlacedCharacter:
 def join_spaced_letters(text: str, layer: Any) -> str:
     """Return the text of a page with its letter-spaced lines set as words."""
     words = text.split()
-    if list(map(len, words)).count(1) < MIN_SPACED_LETTERS:
+    is_single = bytes(map((1).__eq__, map(len, words)))
+    if sum(is_single) < MIN_SPACED_LETTERS:
         return text
     if is_spaced_out(words):  # pdfium ends a line at a wide gap
-        return "\n".join(map(_line_text, _placed_lines(layer, by_place=True)))
-    if not SPACED_LETTERS.search(text):
+        return "\n".join(map(_line_text, _lines_by_place(layer)))
+    if bytes([True] * MIN_SPACED_LETTERS) not in is_single or not SPACED_LETTERS.search(text):
         return text
-    joined = {_letters(line := _line_text(placed)): line for placed in _placed_lines(layer, by_place=False)}
+    joined = {_letters(line := _line_text(placed)): line for placed in _spaced_lines(layer)}
     lines = text.splitlines()
     return "\n".join(joined.get(_letters(line), line) if SPACED_LETTERS.search(line) else line for line in lines)
 
@@ -118,22 +120,35 @@ def _letters(line: str) -> str:
     return "".join(line.split())
 
 
-def _placed_lines(layer: Any, *, by_place: bool) -> Iterator[list[_PlacedCharacter]]:
-    """Yield the lines of pdfium, or those of the letters' places."""
+def _lines_by_place(layer: Any) -> Iterator[list[_PlacedCharacter]]:
+    """Yield the lines that the places of the letters make."""
     line: list[_PlacedCharacter] = []
     for index in range(layer.count_chars()):
-        character = chr(pdfium.FPDFText_GetUnicode(layer, index))
-        is_generated = pdfium.FPDFText_IsGenerated(layer, index) == 1
-        if is_generated and (by_place or character == "\r"):
+        placed = _placed(layer, index)
+        if placed.is_generated:
             continue
-        left, bottom, right, top = layer.get_charbox(index, loose=True)
-        placed = _PlacedCharacter(character, left, right, bottom, top - bottom, is_generated)
-        if character == "\n" or (by_place and line and _is_below(placed, line[-1])):
+        if placed.character == "\n" or (line and _is_below(placed, line[-1])):
             yield line
             line = []
-        if character != "\n":
+        if placed.character != "\n":
             line.append(placed)
     yield line
+
+
+def _spaced_lines(layer: Any) -> Iterator[list[_PlacedCharacter]]:
+    """Yield the lines of pdfium that have letters with spaces between them."""
+    text = "".join(chr(pdfium.FPDFText_GetUnicode(layer, index)) for index in range(layer.count_chars()))
+    for line in LINE.finditer(text):
+        if SPACED_LETTERS.search(line.group()):
+            yield [_placed(layer, index) for index in range(*line.span())]
+
+
+def _placed(layer: Any, index: int) -> _PlacedCharacter:
+    left, bottom, right, top = layer.get_charbox(index, loose=True)
+    character = chr(pdfium.FPDFText_GetUnicode(layer, index))
+    return _PlacedCharacter(
+        character, left, right, bottom, top - bottom, pdfium.FPDFText_IsGenerated(layer, index) == 1
+    )
 
 
 def _is_below(following: _PlacedCharacter, before: _PlacedCharacter) -> bool:

@@ -27,6 +27,7 @@ ARABIC = re.compile("[\u0600-\u06ff]")
 SWAPPED_LIGATURE = re.compile("([\u0622\u0623\u0625\u0627])(\u0644)")  # alef before lam, from one lam-alef glyph
 FIRST_PAGES = range(3)  # checked for suspect fonts
 CHECK_INTERVAL = 16  # so is every 16th page, and each page after the first suspect one
+SUSPECT_OBJECTS = 100  # of a page; the text of an object takes time with the length of the page
 EMPTY_SHARE = 0.15  # of a page's text objects that give no text; with a larger share its fonts are suspect
 MAX_FONT_NAME_BYTES = 128
 LATIN_FONT = re.compile(
@@ -122,6 +123,7 @@ def _is_suspect(page: Any, layer: Any) -> bool:
     Text objects of spaces give no text either. Their fonts have names of Latin fonts, which a file need not embed.
     """
     objects = text_objects(page)
+    objects = objects[:: max(1, len(objects) // SUSPECT_OBJECTS)]
     empty = [text for text in objects if pdfium.FPDFTextObj_GetText(text, layer, None, 0) <= NUL_BYTES]
     if len(empty) <= EMPTY_SHARE * len(objects):
         return False

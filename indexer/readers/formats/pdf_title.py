@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -32,13 +33,13 @@ class _Piece:
 
 def printed_title(page: Any, layer: Any) -> str:
     """Return the largest text of the page if it has the length of a title, else ""."""
-    pieces = [_piece(text, layer) for text in text_objects(page)]
+    by_size: dict[float, list[Any]] = defaultdict(list)
+    for text in text_objects(page):
+        by_size[round(_font_size(text), 1)].append(text)
     title = ""
-    sizes = sorted({piece.size for piece in pieces}, reverse=True)
-    for largest in sizes[:2]:  # the very largest may be an initial
-        title = _joined(
-            _first_line(pieces) if len(sizes) == 1 else [piece for piece in pieces if piece.size == largest]
-        )
+    for largest in sorted(by_size, reverse=True)[:2]:  # the very largest may be an initial
+        texts = by_size[largest] if len(by_size) > 1 else _first_line(by_size[largest], largest)
+        title = _joined([_piece(text, largest, layer) for text in texts])
         if largest and len(title) > 1:
             break
     is_unusable = ARABIC.search(title) or _is_spaced_out(title.split())  # text objects have Arabic letters in reverse
@@ -55,8 +56,10 @@ def _has_title_length(text: str) -> bool:
     return len(text) + len(WIDE.findall(text)) in TITLE_WIDTHS
 
 
-def _first_line(pieces: list[_Piece]) -> list[_Piece]:
-    return [piece for piece in pieces if abs(piece.bottom - pieces[0].bottom) < piece.size / 2]
+def _first_line(texts: list[Any], size: float) -> list[Any]:
+    """Return the text objects that stand beside the first one."""
+    bottoms = [text.get_bounds()[1] for text in texts]
+    return [text for text, bottom in zip(texts, bottoms, strict=True) if abs(bottom - bottoms[0]) < size / 2]
 
 
 def _is_spaced_out(words: list[str]) -> bool:
@@ -76,10 +79,10 @@ def _joined(pieces: list[_Piece]) -> str:
     return one_line("".join(parts))
 
 
-def _piece(text_object: Any, layer: Any) -> _Piece:
+def _piece(text_object: Any, size: float, layer: Any) -> _Piece:
     text = utf16_string(pdfium.FPDFTextObj_GetText, text_object, layer)
     left, bottom, right, _ = text_object.get_bounds()
-    return _Piece(text, round(_font_size(text_object), 1), left, bottom, right)
+    return _Piece(text, size, left, bottom, right)
 
 
 def text_objects(page: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from indexer.readers.text.language import language_of
 
-SAMPLE_CHARACTERS = 2_000
+SAMPLE_CHARACTERS = 1_200
 GLYPH_CODE = re.compile(r"\(cid:\d{1,6}\)|/g\d{1,5}\b")  # some programs write glyphs without a character like this
 NO_SIGN = re.compile("[\ufffd\u25a1\ue000-\uf8ff\x00-\x08\x0e-\x1f\x7f-\x9f\U000f0000-\U0010fffd]")
 PRINTABLE_NO_SIGNS = "\ufffd\u25a1\x1c\x1d\x1e\x1f"  # the last four are white space to Python
@@ -89,11 +89,11 @@ def known_text(text: str) -> str:
 
 
 def is_spaced_out(words: list[str]) -> bool:
-    """Check whether most of the words are single letters of an alphabet."""
+    """Check whether most of the words are single letters of an alphabet, or digits."""
     limit = MAX_SINGLE_LETTERS * len(words)
     if len(words) < MIN_WORDS or list(map(len, words)).count(1) <= limit:
         return False
-    return sum(len(word) == 1 and not WIDE.match(word) for word in words) > limit
+    return sum(len(word) == 1 and word.isalnum() and not WIDE.match(word) for word in words) > limit
 
 
 def join_spaced_wide(text: str) -> str:

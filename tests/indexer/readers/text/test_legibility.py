@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from indexer.readers.text.legibility import join_spaced_wide, known_text, problem_of
+from indexer.readers.text.legibility import is_spaced_out, join_spaced_wide, known_text, problem_of
 
 TEXTS = [
     "The gauge at the mill is read at noon, and the keeper writes the height into the log before he opens the gate.",
@@ -66,3 +66,8 @@ def test_what_is_no_text(text: str, reason: str) -> None:
 def test_spaced_characters_are_joined() -> None:
     assert join_spaced_wide("水 位 报 告 ： 五 月\nTarn 的 水位 很 高") == "水位报告：五月\nTarn 的 水位 很 高"
     assert join_spaced_wide("방앗간 옆 에 서") == "방앗간 옆 에 서"
+
+
+def test_the_dots_of_a_table_of_contents_are_no_spaced_letters() -> None:
+    assert not is_spaced_out(f"Notices {'. ' * 40}vii".split())
+    assert is_spaced_out(list("Nochanges"[:9] + "since2019"))
