@@ -10,6 +10,7 @@ from collections.abc import Callable
 MAX_EXPONENT = 1.2
 FIRST, LAST, STEP = 512, 1 << 19, 4  # sizes in characters
 ENOUGH_S = 0.02  # of CPU time, beyond the noise of a clock
+SURE_S = ENOUGH_S / 4  # of one call
 REPEATS = 3
 
 # Each text repeats a unit.  The units are near the rules of an analyzer, a grammar or a format.
@@ -110,21 +111,26 @@ def growth(consume: Callable[[str], object], unit: str) -> float:
     The size grows until the time is beyond noise.  A large exponent is confirmed at the next size, so that neither a
     busy machine nor the size of a cache counts.
     """
-    size, before, after = FIRST, 0.0, 0.0
-    while size < LAST and after < ENOUGH_S:
-        before, after, size = after, _seconds(consume, text_of(unit, size)), size * STEP
-    found = _exponent(before, after)
-    if found > MAX_EXPONENT and after < 1.0:
-        found = min(found, _exponent(after, _seconds(consume, text_of(unit, size))))
-    return found
+    gc.freeze()  # the objects of the modules: a collection would look through them before each call
+    try:
+        size, before, after = FIRST, 0.0, 0.0
+        while size < LAST and after < ENOUGH_S:
+            before, after, size = after, _seconds(consume, text_of(unit, size)), size * STEP
+        found = _exponent(before, after)
+        if found > MAX_EXPONENT and after < 1.0:
+            before, after = (_seconds(consume, text_of(unit, each), 10 * ENOUGH_S) for each in (size // STEP, size))
+            found = min(found, _exponent(before, after))
+        return found
+    finally:
+        gc.unfreeze()
 
 
 def _exponent(before: float, after: float) -> float:
     return math.log(after / before, STEP) if before and after >= ENOUGH_S else 0.0
 
 
-def _seconds(consume: Callable[[str], object], text: str) -> float:
-    """Return the least CPU time of several calls."""
+def _seconds(consume: Callable[[str], object], text: str, enough_s: float = SURE_S) -> float:
+    """Return the least CPU time of several calls, or of one that takes `enough_s`."""
     found = math.inf
     for _ in range(REPEATS):
         gc.collect()
@@ -133,6 +139,6 @@ def _seconds(consume: Callable[[str], object], text: str) -> float:
         consume(text)
         found = min(found, time.process_time() - start)
         gc.enable()
-        if found > 10 * ENOUGH_S:
+        if found > enough_s:
             break
     return found
