@@ -33,7 +33,7 @@ def tune(
     measure: Annotated[str, typer.Option(help="Measure to improve.")] = "nDCG@10",
     rerank: Annotated[
         str,
-        typer.Option(help="Preset or folder of a cross-encoder: decide whether it helps.", show_default=False),
+        typer.Option(help="Preset or folder of a reranker: decide whether it helps.", show_default=False),
     ] = "",
     budget: Annotated[
         float,

@@ -91,17 +91,18 @@ class RankingOptions:
 
 @dataclass(frozen=True, slots=True)
 class RerankingOptions:
-    """Options that rank the first documents again, by a cross-encoder."""
+    """Options that rank the first documents again, by a reranker."""
 
     rerank: Annotated[
-        str, typer.Option(help="Cross-encoder, a preset or a folder; default: do not rerank.", show_default=False)
+        str,
+        typer.Option(help="Preset or folder of a reranker; default: do not rerank.", show_default=False),
     ] = ""
     rerank_depth: Annotated[
         int | None, typer.Option(help="How many documents to rerank.", show_default=str(RERANK_DEPTH))
     ] = None
     rerank_weight: Annotated[
         float | None,
-        typer.Option(help="Share of the cross-encoder in the score, 0 to 1.", show_default=str(RERANK_WEIGHT)),
+        typer.Option(help="Share of the reranker in the score, 0 to 1.", show_default=str(RERANK_WEIGHT)),
     ] = None
 
     def record(self) -> RerankOptions | None:

@@ -30,6 +30,11 @@ class LateReranker:
         """Return the score of the query with each text, (n,)."""
         return self._scores(self.text_similarities(self.encoder.encode_query(query), texts))
 
+    def shares(self, query: str, scores: Scores) -> Scores:
+        """Return the mean similarity of the query's tokens for each score, 0 to 1."""
+        tokens = 1 if self.encoder.mean else max(1, len(self.encoder.query_tokens(query).words))
+        return np.asarray(np.clip(scores / tokens, 0.0, 1.0), dtype=np.float32)
+
     def score_stored(self, query: str, reader: IndexReader, rows: Rows) -> Scores:
         """Return the score of the query with each passage, (n,), from its stored vectors."""
         return self.score_vectors(self.encoder.encode_query(query), reader, rows)

@@ -9,6 +9,8 @@ from itertools import accumulate
 from time import perf_counter
 from typing import Protocol
 
+import numpy as np
+
 from retrieval.encoder.checkpoint.cross_encoder_folder import MAX_PAIR_TOKENS
 from retrieval.encoder.checkpoint.hub import locate_reranker, recorded_name
 from retrieval.encoder.checkpoint.late_interaction_folder import is_late_interaction
@@ -67,6 +69,16 @@ class TimedReranker:
             tokens = sum(_estimated_tokens(query, text) for text in texts)
             self._token_speed.record((self._clock() - started) * 1000 / tokens)
         return scores
+
+    def shares(self, query: str, scores: Scores) -> Scores:
+        """Return scores between 0 and 1, (n,).
+
+        They are the sigmoid of a cross-encoder's scores, and the mean similarity of the query's tokens in late
+        interaction.
+        """
+        if self.late is not None:
+            return self.late.shares(query, scores)
+        return np.asarray(1 / (1 + np.exp(-scores.astype(np.float64))), dtype=np.float32)
 
     def affordable(self, query: str, texts: Sequence[str], budget_ms: float) -> int:
         """Return the number of first texts that it can score within the budget."""

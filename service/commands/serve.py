@@ -29,9 +29,7 @@ def serve(
     ] = False,
     reranker: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=FOLDER", help="Cross-encoder that searches can name, a preset or a folder; repeatable."
-        ),
+        typer.Option(metavar="NAME=FOLDER", help="Reranker that searches can name, a preset or a folder; repeatable."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
     assignments: Annotated[

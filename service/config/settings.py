@@ -184,7 +184,7 @@ class Settings(BaseSettings):
     precision: Literal["auto", "f32", "bf16", "int8"] = Field(default="auto", description="Precision of the encoder.")
     rerankers: tuple[str, ...] = Field(
         default=(),
-        description="Cross-encoders for searches and rerank routes, each a preset, FOLDER or NAME=FOLDER; the first "
+        description="Rerankers for searches and rerank routes, each a preset, FOLDER or NAME=FOLDER; the first "
         "is the default. Without any, rerank routes use cosines.",
     )
     rerank_ms: PositiveFloat = Field(

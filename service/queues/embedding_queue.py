@@ -165,7 +165,7 @@ class RankedText:
 
 
 class RerankScorer:
-    """Scores texts for a query: with a cross-encoder if there is one, else by cosine."""
+    """Scores texts for a query: with a reranker if there is one, else by cosine."""
 
     def __init__(self, embeddings: EmbeddingQueue, rerankers: RerankerRegistry, slow: BoundedThreadPool) -> None:
         self._embeddings = embeddings
@@ -180,12 +180,13 @@ class RerankScorer:
         `model` names a reranker; a service without rerankers ignores it.  Raises NotFound for an unknown one.
         """
         if self._rerankers:
-            logits = await self._slow.run(self._rerankers.get(model).score, query, texts)
-            scores = logits if raw else _sigmoid(logits)
+            reranker = self._rerankers.get(model)
+            own = await self._slow.run(reranker.score, query, texts)
+            scores = own if raw else reranker.shares(query, own)
         else:
-            cosines = await self._cosines(encoder, query, texts)
-            scores = cosines if raw else (1 + cosines) * np.float32(0.5)
-        order = np.argsort(-scores, kind="stable")
+            own = await self._cosines(encoder, query, texts)
+            scores = own if raw else (1 + own) * np.float32(0.5)
+        order = np.argsort(-own, kind="stable")
         return [RankedText(int(index), float(scores[index])) for index in order]
 
     async def _cosines(self, encoder: str, query: str, texts: tuple[str, ...]) -> Scores:
@@ -193,8 +194,3 @@ class RerankScorer:
         passages = await self._embeddings.embed(EmbeddingRequest(encoder, texts))
         cosines: Scores = np.clip(passages.vectors @ query_result.vectors[0], -1, 1)
         return cosines
-
-
-def _sigmoid(scores: Scores) -> Scores:
-    shares: Scores = (1 / (1 + np.exp(-scores.astype(np.float64)))).astype(np.float32)
-    return shares

@@ -19,6 +19,7 @@ from retrieval.encoder.loading import load_encoder
 from retrieval.errors import EncoderError
 from retrieval.index.collection.document_store import passage_text
 from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, VectorSettings
+from retrieval.search.rerankers import RerankerFolders
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Hit, RerankOptions, SearchRequest, SearchResult
 from tests.retrieval.encoder.late_models import EXPANSION, save_late_model
@@ -123,6 +124,14 @@ def test_a_short_budget_shortens_the_depth(stored: Searcher, model: str) -> None
     assert result.degraded == ("rerank",)
     assert set(scores_of(result.hits).values()) == {None}
     assert stored.search(request, rerank_ms=1e9).degraded == ()
+
+
+def test_shares_keep_the_order_of_scores(model: str) -> None:
+    reranker = RerankerFolders().get(model)
+    texts = ["Roses are thorny shrubs.", "Gardeners prune shrubs in winter.", "Comets"]
+    scores = reranker.score(QUERY, texts)
+    shares = reranker.shares(QUERY, scores)
+    np.testing.assert_allclose(shares, np.maximum(scores, 0) / 20, atol=1e-6)  # 20: the tokens of an expanded query
 
 
 def test_an_unknown_model_is_named(stored: Searcher) -> None:
