@@ -14,9 +14,11 @@ import numpy as np
 
 from retrieval.encoder.checkpoint.late_interaction_folder import is_late_interaction
 from retrieval.encoder.checkpoint.presets import HUB, Preset
+from retrieval.encoder.checkpoint.sparse_folder import is_sparse_encoder
 from retrieval.encoder.cross_encoder import load_cross_encoder
 from retrieval.encoder.late_interaction import load_late_interaction
 from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.sparse import load_sparse_encoder
 from retrieval.errors import EncoderError
 from retrieval.types import Scores
 
@@ -74,6 +76,7 @@ SCORES = {
     "reranker-english": PinnedScores((4.648, -11.212, -10.449), hub_difference=1.0),
     # The published model has another projection, so that only the order of its scores is known.
     "colbert-english": PinnedScores((27.075, 24.492, 23.791), hub_difference=math.inf),
+    "sparse-english": PinnedScores((20.330, 0.127, 0.0), hub_difference=0.02),
 }
 
 
@@ -102,7 +105,7 @@ def check_vectors(folder: Path, pinned: PinnedVectors, least: float) -> None:
 
 def check_scores(folder: Path, pinned: PinnedScores, most: float) -> None:
     """Raise EncoderError for another best passage, or a score further off than `most`."""
-    scores = _late_scores(folder) if is_late_interaction(folder) else _pair_scores(folder)
+    scores = _scores(folder)
     expected = np.array(pinned.scores, dtype=np.float32)
     difference = float(np.abs(scores - expected).max())
     if not difference <= most or scores.argmax() != expected.argmax():
@@ -112,8 +115,20 @@ def check_scores(folder: Path, pinned: PinnedScores, most: float) -> None:
         )
 
 
-def _pair_scores(folder: Path) -> Scores:
+def _scores(folder: Path) -> Scores:
+    """Score the query with each passage, by the kind of the model."""
+    if is_late_interaction(folder):
+        return _late_scores(folder)
+    if is_sparse_encoder(folder):
+        return _sparse_scores(folder)
     return load_cross_encoder(folder, precision="f32").score(QUERY, PASSAGES)
+
+
+def _sparse_scores(folder: Path) -> Scores:
+    encoder = load_sparse_encoder(folder, precision="f32")
+    vectors = [*encoder.encode_queries([QUERY]), *encoder.encode_passages(PASSAGES)]
+    query, *passages = (np.bincount(each.terms, each.weights, encoder.folder.vocabulary) for each in vectors)
+    return np.array([query @ passage for passage in passages], dtype=np.float32)
 
 
 def _late_scores(folder: Path) -> Scores:

@@ -72,6 +72,11 @@ class SparseFolder:
         return self.passages.architecture.vocabulary
 
 
+def is_sparse_encoder(path: Path) -> bool:
+    """Check whether a folder describes a SparseEncoder."""
+    return read_json(path / "config_sentence_transformers.json").get("model_type") == "SparseEncoder"
+
+
 def open_sparse_folder(path: Path) -> SparseFolder:
     """Read and check the JSON of a folder.  Raises EncoderError."""
     if not path.is_dir():

