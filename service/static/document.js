@@ -17,7 +17,8 @@ export async function show(collection, hit, explained) {
   try {
     const [{ documents: [found] }, explanation] = await Promise.all([api.document(collection, hit.id), explained]);
     if (found?.id !== hit.id) throw new Error("This document is no longer in the collection.");
-    body.replaceChildren(...content(found, hit, explanation));
+    const open = (other) => (dialog.close(), show(collection, other, null));
+    body.replaceChildren(...content(found, hit, explanation), similar(collection, hit, open));
     const place = body.querySelector("mark.best-mark") ?? body.querySelector("mark.best-passage");
     place?.scrollIntoView({ block: place.matches(".best-mark") ? "center" : "start" });
   } catch (error) {
@@ -56,4 +57,23 @@ function content(found, hit, explanation) {
     h("dl", {}, fields.map(([name, value]) => [h("dt", {}, name), h("dd", { dir: "auto" }, shown(value))])),
     h("p", { class: "text", dir: "auto" }, marked(found.text, marks)),
   ];
+}
+
+const MAX_SIMILAR = 5;
+
+/** A button that becomes a list of similar documents; a click on one calls `open(hit)`. */
+function similar(collection, hit, open) {
+  const section = h("section", { class: "similar" });
+  const entry = (other) => h("li", {},
+    h("button", { type: "button", class: "quiet", dir: "auto", onclick: () => open(other) }, other.title || other.id));
+  const load = async () => {
+    try {
+      const { hits } = await api.search(collection, { query: "", like: [hit.id], k: MAX_SIMILAR });
+      section.replaceChildren(h("h3", {}, "Similar documents"), h("ol", {}, hits.map(entry)));
+    } catch (error) {
+      section.replaceChildren(h("p", { class: "state warn", role: "alert" }, error.message));
+    }
+  };
+  section.append(h("button", { type: "button", onclick: load }, "Similar documents"));
+  return section;
 }

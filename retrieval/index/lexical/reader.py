@@ -29,7 +29,8 @@ _ALWAYS_TELLING = 100  # a term in so few passages is worth showing
 _MAX_CACHED_ROWS = 1 << 21  # of terms whose scores of all rows are kept from query to query: 32 MB
 _ROWS_PER_TERM = 1 << 8  # memory of a cached term besides its rows, expressed in rows
 _MAX_CACHED_NORMS = 2  # 12 bytes a row: of this index, and of the collection that it is a shard of
-_MAX_CACHED_CHARACTERS = 1 << 18  # of queries whose terms are kept; a search reads them several times
+_MAX_CACHED_CHARACTERS = 1 << 18  # of queries whose terms are kept, because a search reads them several times: 2 MB
+_CHARACTERS_PER_TERM = 32  # memory of a term of such a query, expressed in characters
 
 
 class LexicalReader:
@@ -65,7 +66,7 @@ class LexicalReader:
         found = self._analyzed.get(query)
         if found is None:
             found = self._queries.analyze(query)
-            self._analyzed.put(query, found, len(query.plain) + 64)
+            self._analyzed.put(query, found, len(query.plain) + _CHARACTERS_PER_TERM * (1 + len(found.counts)))
         return found
 
     def corrected(self, query: ParsedQuery) -> str:

@@ -39,6 +39,7 @@ from retrieval.types import Document, EncoderFingerprint, Mode, RerankOptions, S
 
 SETTINGS: Mapping[str, type] = {
     "syntax": Syntax,
+    "typos": bool,
     "filter": str,
     "fusion": str,
     **{each.name: each.type for each in PARAMETERS.values()},

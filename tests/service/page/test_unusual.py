@@ -74,6 +74,16 @@ def test_a_page_step_focuses_its_first_hit(visit: Any, site: str) -> None:
     assert page.inner_text(".status [role=status]") == "hits 11 to 20"
 
 
+def test_a_document_leads_to_similar_ones(visit: Any, site: str) -> None:
+    page = visit(f"{site}/?c=python&q=remove whitespace")
+    page.click('[data-id="str.rstrip"] h2 button')
+    page.click(".similar > button")
+    page.click(".similar li button >> nth=0")
+    page.wait_for_function("() => !document.querySelector('dialog[open] h2')?.textContent.includes('rstrip')")
+    assert "str." in page.inner_text("dialog[open] dl")
+    page.wait_for_selector(".similar > button")
+
+
 def test_pages_of_all_documents_have_numbers(visit: Any, site: str) -> None:
     page = visit(f"{site}/?c=python&q=*")
     page.click(".pages button >> text=3")
