@@ -22,7 +22,6 @@ from indexer.readers.base.outcomes import DocumentOrigin
 from indexer.readers.formats.detect import SkippedFile, detect
 from indexer.readers.formats.format_table import FORMATS, HEAD_BYTES
 from indexer.readers.text.charsets import decode
-from indexer.readers.text.language import language_of
 from indexer.readers.text.reflow import join_paragraphs, remove_repeated_edges
 from indexer.readers.text.seven_bit import seven_bit_codec
 from indexer.readers.text.text_builder import TextBuilder
@@ -41,6 +40,7 @@ from retrieval.metrics.trec_topics import trec_topics
 from retrieval.search.explain.highlight import matched_words, nearest_sentences
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Section, Syntax, Vectors
+from retrieval.util.language import language_of
 from retrieval.util.text_boundaries import find_boundaries
 from retrieval.util.visible_text import visible
 from tests.growth import MAX_EXPONENT, UNITS, growth
@@ -170,7 +170,7 @@ CONSUMERS: dict[str, Consume] = {
     "analyzing": lambda text: analyze(text, ("english", "none")),
     "stemming": lambda text: analyze(text, Stemmer.algorithms()),
     "locating": lambda text: Analyzer("english").locate(text),
-    "inverting": lambda text: Vocabulary(Analyzer("english")).analyze([text, text]),
+    "inverting": lambda text: Vocabulary(Analyzer("english"), {}).analyze([text, text]),
     "query": lambda text: parse_query(text, Syntax.OPERATORS),
     "filter": lambda text: attempt(parse_filter, text[:MAX_LENGTH]),
     "marking words": lambda text: matched_words(Analyzer("english"), {"a", "中"}, [text]),

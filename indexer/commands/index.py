@@ -137,7 +137,9 @@ class ReadingOptions:
 class IndexOptions:
     """The lexical index and the vector index."""
 
-    language: Annotated[str, _option(SEARCH, "Snowball stemmer for the terms, or none.")] = "english"
+    language: Annotated[str, _option(SEARCH, "Snowball stemmer for the terms, or none; several: english,german.")] = (
+        "english"
+    )
     stop_words: Annotated[
         str, _option(SEARCH, "Words that queries leave out: those of the language, none, or those of a file.")
     ] = "language"

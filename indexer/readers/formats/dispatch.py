@@ -14,10 +14,10 @@ from indexer.readers.base.outcomes import DocumentOrigin, ReadItem
 from indexer.readers.formats.compressed import expanded, first_bytes, read_whole, uncompressed_name
 from indexer.readers.formats.detect import SkippedFile, detect, refine
 from indexer.readers.formats.format_table import DEFAULT_ZIP, FORMATS, HEAD_BYTES, Format
-from indexer.readers.text.language import language_of
 from indexer.readers.text.legibility import problem_of
 from retrieval.errors import AttendexError, BadDocument
 from retrieval.types import Document, Metadata
+from retrieval.util.language import language_of
 
 MAX_REASON_CHARACTERS = 500
 

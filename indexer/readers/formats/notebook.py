@@ -7,9 +7,9 @@ from typing import Any
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.json_records import load_json
 from indexer.readers.formats.markdown import create_parser, render_markdown, text_to_parsed
-from indexer.readers.text.language import language_of
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 from retrieval.errors import BadDocument
+from retrieval.util.language import language_of
 
 MAX_OUTPUT_CHARACTERS = 2_000  # of one cell; longer output is a log
 

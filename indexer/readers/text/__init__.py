@@ -1,1 +1,1 @@
-"""Decode text, detect its language, restore paragraphs, build documents."""
+"""Decode text, restore paragraphs, build documents."""

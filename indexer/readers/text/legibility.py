@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
 
-from indexer.readers.text.language import language_of
+from retrieval.util.language import language_of
 
 SAMPLE_CHARACTERS = 1_200
 GLYPH_CODE = re.compile(r"\(cid:\d{1,6}\)|/g\d{1,5}\b")  # some programs write glyphs without a character like this

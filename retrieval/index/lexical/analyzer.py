@@ -81,6 +81,15 @@ class Analyzer:
         self._lock = threading.Lock()  # a Snowball stemmer writes to a buffer of its own
         self._cache: BoundedCache[str, tuple[str, ...]] = BoundedCache(_MAX_CACHED_CHARACTERS)
 
+    @property
+    def each(self) -> tuple[Analyzer, ...]:
+        """The analyzers of each language; a text is analyzed by one of them."""
+        return (self,)
+
+    def choose(self, text: str) -> int:  # noqa: ARG002  there is one
+        """Return the position in `each` of the analyzer for a text."""
+        return 0
+
     def split(self, text: str) -> list[str]:
         """Split a text into its words, in order; a pair of characters before its first."""
         if text.isascii():

@@ -13,7 +13,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,10 @@ class Vocabulary(dict[str, int]):
     An ASCII stretch contains any number of words; another stretch is one word.
     """
 
-    def __init__(self, analyzer: Analyzer) -> None:
+    def __init__(self, analyzer: Analyzer, term_numbers: dict[str, int]) -> None:
         super().__init__()
         self._analyzer = analyzer
-        self.term_numbers: dict[str, int] = {}
+        self.term_numbers = term_numbers  # which vocabularies of several languages share
         self._terms, self._offsets = array("i"), array("i")  # of all stretches, concatenated
         self._first, self._count, self._width = array("i"), array("i"), array("i")  # by stretch
 
@@ -154,7 +154,7 @@ class Inverter:
 
     def __init__(self, analyzer: Analyzer, title_weight: float) -> None:
         self._analyzer = analyzer
-        self._vocabulary = Vocabulary(analyzer)
+        self._start_vocabularies()
         self._title_weight = title_weight
         self._keys: list[NDArray[np.uint64]] = []
         self._title_widths: list[NDArray[np.int32]] = []  # (passages,): the positions of its text follow
@@ -164,7 +164,24 @@ class Inverter:
 
     def add(self, keys: NDArray[np.uint64], titles: Sequence[str], texts: Sequence[str]) -> None:
         """Collect passages; their keys ascend, also from call to call."""
-        terms = self._vocabulary.analyze(chain.from_iterable(zip(titles, texts, strict=True)))
+        languages = [0] * len(keys)
+        if len(self._vocabularies) > 1:
+            languages = [self._analyzer.choose(f"{title} {text}") for title, text in zip(titles, texts, strict=True)]
+        start = 0
+        for language, run in groupby(languages):
+            part = slice(start, start + len(list(run)))
+            self._add(self._vocabularies[language], keys[part], titles[part], texts[part])
+            start = part.stop
+
+    def _start_vocabularies(self) -> None:
+        term_numbers: dict[str, int] = {}
+        self._vocabularies = [Vocabulary(each, term_numbers) for each in self._analyzer.each]
+
+    def _add(
+        self, vocabulary: Vocabulary, keys: NDArray[np.uint64], titles: Sequence[str], texts: Sequence[str]
+    ) -> None:
+        """Collect passages of one language."""
+        terms = vocabulary.analyze(chain.from_iterable(zip(titles, texts, strict=True)))
         title_widths = terms.width[::2]
         text_offset = np.zeros_like(terms.width)
         text_offset[1::2] = title_widths + _TITLE_GAP
@@ -200,7 +217,7 @@ class Inverter:
 
     def _sorted_terms(self) -> tuple[NDArray[np.int32], list[str]]:
         """Sort the terms that occur: return the rank of each number, and the texts."""
-        known = list(self._vocabulary.term_numbers)  # by number
+        known = list(self._vocabularies[0].term_numbers)  # by number
         occurs = np.zeros(len(known), np.bool_)
         for block in self._blocks:
             occurs[block.term] = True
@@ -208,8 +225,8 @@ class Inverter:
         used.sort(key=known.__getitem__)
         rank = np.zeros(len(known), np.int32)
         rank[used] = np.arange(len(used))
-        if len(self._vocabulary) > _MAX_KEPT_STRETCHES:
-            self._vocabulary = Vocabulary(self._analyzer)
+        if sum(map(len, self._vocabularies)) > _MAX_KEPT_STRETCHES:
+            self._start_vocabularies()
         return rank, [known[number] for number in used]
 
 

@@ -46,7 +46,8 @@ class QueryAnalyzer:
 
     def analyze(self, query: ParsedQuery) -> QueryTerms:
         words = self._stop_words.divide(query)
-        counts: dict[str, float] = dict(Counter(self._analyzer.terms(words.ranking)))
+        analyzer = self._analyzer if words.language is None else self._analyzer.each[words.language]
+        counts: dict[str, float] = dict(Counter(analyzer.terms(words.ranking)))
         replacements: list[Replacement] = []
         if query.prefix and words.ranking and self._analyzer.split(query.plain)[-1] == words.ranking[-1]:
             replacements += self._complete(words.ranking[-1], counts)
@@ -71,12 +72,12 @@ class QueryAnalyzer:
     def _correct(self, word: str, counts: dict[str, float]) -> list[Replacement]:
         """Replace the term of a word that the index lacks by the nearest terms."""
         terms = self._analyzer.terms((word,))
-        if len(terms) != 1 or self._is_known(terms[0]):
+        if not self._analyzer.has_letters_only(word) or any(map(self._is_known, terms)):
             return []
         nearest = self._speller.nearest(word)
         if not nearest:
             return []
-        times = counts.pop(terms[0])
+        times = max([counts.pop(term, 0.0) for term in terms])
         for near in nearest:
             weight = TYPO_WEIGHT * near.likelihood / nearest[0].likelihood
             counts[near.term] = counts.get(near.term, 0.0) + times * weight

@@ -11,6 +11,7 @@ from retrieval.errors import BadQuery
 from retrieval.explanations import TermPart
 from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.bm25 import Bm25Weighting, CollectionStatistics, LengthNorms
+from retrieval.index.lexical.multilingual import make_analyzer
 from retrieval.index.lexical.phrases import ParsedQuery, phrase_passages
 from retrieval.index.lexical.postings import Postings
 from retrieval.index.lexical.query_terms import QueryAnalyzer, QueryTerms
@@ -43,7 +44,7 @@ class LexicalReader:
         self, segments: Sequence[Postings], settings: LexicalSettings, keys: NDArray[np.uint64], live: Bitmap
     ) -> None:
         self.settings = settings
-        self.analyzer = Analyzer(settings.language, settings.analysis)
+        self.analyzer = make_analyzer(settings)
         self.stop_words = StopWords(settings, self.analyzer)
         self._index = TermIndex(segments, keys, live)
         self._rows = self._index.rows
@@ -51,7 +52,7 @@ class LexicalReader:
         self._norms: BoundedCache[float, LengthNorms] = BoundedCache(_MAX_CACHED_NORMS)
         self._term_scores: BoundedCache[tuple[object, ...], TermScores] = BoundedCache(_MAX_CACHED_ROWS)
         self._norms_for(self._statistics({}).average_length)  # now, not in the first query
-        self.speller = Speller(segments, self.analyzer, settings.language)
+        self.speller = Speller(segments, self.analyzer, settings.languages)
         self._analyzed: BoundedCache[ParsedQuery, QueryTerms] = BoundedCache(_MAX_CACHED_CHARACTERS)
         self._queries = QueryAnalyzer(
             self.analyzer, self.stop_words, self.speller, lambda term: bool(self._index.term(term).postings)
@@ -190,23 +191,25 @@ class LexicalReader:
 
     def _phrase_rows(self, phrase: str) -> Bitmap | None:
         """Return the rows with a phrase in title or text; None for a phrase without words."""
-        terms = self._phrase_terms(phrase)
-        if not terms:
+        readings = [_phrase_terms(phrase, each) for each in self.analyzer.each]  # one for each language
+        if not readings[0]:
             return None
         found = np.zeros(len(self._rows), np.bool_)
         for segment in self._rows.segments:
-            rows = segment.rows[phrase_passages(segment.postings, terms)]
-            found[rows[rows >= 0]] = True
+            for terms in readings:
+                rows = segment.rows[phrase_passages(segment.postings, terms)]
+                found[rows[rows >= 0]] = True
         return found
 
-    def _phrase_terms(self, phrase: str) -> list[tuple[str, int]]:
-        """Return the terms of a phrase with their positions in it."""
-        terms, position = [], 0
-        for word in self.analyzer.split(phrase):
-            form = self.analyzer.analyze_word(word)
-            terms += [(term, position + offset) for term, offset in zip(form.terms, form.offsets, strict=True)]
-            position += form.width
-        return terms
+
+def _phrase_terms(phrase: str, analyzer: Analyzer) -> list[tuple[str, int]]:
+    """Return the terms of a phrase with their positions in it."""
+    terms, position = [], 0
+    for word in analyzer.split(phrase):
+        form = analyzer.analyze_word(word)
+        terms += [(term, position + offset) for term, offset in zip(form.terms, form.offsets, strict=True)]
+        position += form.width
+    return terms
 
 
 def _rows_of_documents(rows: Bitmap, document_of: Rows) -> Bitmap:

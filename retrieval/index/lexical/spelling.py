@@ -42,12 +42,11 @@ class Speller:
     The tables are made at the first look-up.
     """
 
-    def __init__(self, segments: Sequence[Postings], analyzer: Analyzer, language: str) -> None:
+    def __init__(self, segments: Sequence[Postings], analyzer: Analyzer, languages: Sequence[str]) -> None:
         self._segments = segments
         self._analyzer = analyzer
-        self._alphabet = "".join(
-            dict.fromkeys(_LATIN + OWN_LETTERS.get(language, "") + STEMMER_LETTERS.get(language, ""))
-        )
+        letters = (OWN_LETTERS.get(each, "") + STEMMER_LETTERS.get(each, "") for each in languages)
+        self._alphabet = "".join(dict.fromkeys(_LATIN + "".join(letters)))
 
     @cached_property
     def _tables(self) -> tuple[InexactTerms, ...]:
@@ -60,7 +59,7 @@ class Speller:
         lowered = self._analyzer.lower(word)
         if not MIN_LETTERS[0] <= len(lowered) <= _MAX_LETTERS:
             return ()
-        found = self._one_edit(lowered) or self._near_stems(lowered, 1, _REPLACED)
+        found = self._one_edit(word) or self._near_stems(lowered, 1, _REPLACED)
         if not found and len(lowered) >= MIN_LETTERS[1]:
             found = self._near_stems(lowered, 2, _TWO_EDITS)
         best = sorted(found.values(), key=lambda near: (-near.likelihood, near.term))
@@ -89,27 +88,31 @@ class Speller:
 
     def _one_edit(self, word: str) -> dict[str, NearTerm]:
         """Return the terms of the words at one edit, by term."""
-        if not set(word) <= set(self._alphabet):
-            return {}
         found: dict[str, NearTerm] = {}
-        edits = _single_edits(word, self._alphabet)
-        texts = list(edits)
-        terms = self._analyzer.stems(texts)
-        for position in self._known(terms):
-            term, text = terms[position], texts[position]
-            near = NearTerm(term, text, edits[text] * self._frequency(term))
-            if term not in found or near.likelihood >= found[term].likelihood:
-                found[term] = near
+        for analyzer in self._analyzer.each:
+            lowered = analyzer.lower(word)
+            if not set(lowered) <= set(self._alphabet):
+                continue
+            edits = _single_edits(lowered, self._alphabet)
+            texts = list(edits)
+            terms = analyzer.stems(texts)
+            for position in self._known(terms):
+                term, text = terms[position], texts[position]
+                near = NearTerm(term, text, edits[text] * self._frequency(term))
+                if term not in found or near.likelihood > found[term].likelihood:
+                    found[term] = near
         return found
 
     def _near_stems(self, word: str, edits: int, likelihood: float) -> dict[str, NearTerm]:
         """Return the terms near the word's stem, by term."""
-        [stem] = self._analyzer.stems([word])
-        if len(stem) < MIN_LETTERS[0]:
-            return {}
-        ending = word[len(stem) :] if word.startswith(stem) else ""
-        terms = {term for table in self._tables for term, _, _ in table.near(stem, edits) if term.isalpha()}
-        return {term: NearTerm(term, term + ending, likelihood * self._frequency(term)) for term in terms}
+        found: dict[str, NearTerm] = {}
+        for stem in dict.fromkeys(stem for each in self._analyzer.each for stem in each.stems([word])):
+            if len(stem) >= MIN_LETTERS[0]:
+                ending = word[len(stem) :] if word.startswith(stem) else ""
+                terms = {term for table in self._tables for term, _, _ in table.near(stem, edits) if term.isalpha()}
+                for term in terms:
+                    found.setdefault(term, NearTerm(term, term + ending, likelihood * self._frequency(term)))
+        return found
 
     def _known(self, terms: Sequence[str]) -> list[int]:
         """Return the positions of those terms that the index has, ascending."""

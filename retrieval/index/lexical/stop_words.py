@@ -7,7 +7,7 @@ stand together ("don't" has the words "don" and "t"); it is compared with the wo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -27,10 +27,34 @@ class QueryWords:
 
     ranking: Sequence[str]
     stop_words: tuple[str, ...] = ()  # entries of the list, each once
+    language: int | None = None  # position of the query's language, if its stop words tell it
 
 
 class StopWords:
-    """The stop words of a collection.  Safe to call from several threads."""
+    """The stop words of a collection.  Safe to call from several threads.
+
+    Of several languages, a query has the one with the most stop words in it.
+    """
+
+    def __init__(self, settings: LexicalSettings, analyzer: Analyzer) -> None:
+        pairs = zip(settings.languages, analyzer.each, strict=True)
+        self._lists = [_StopList(replace(settings, language=language), each) for language, each in pairs]
+
+    def divide(self, query: ParsedQuery) -> QueryWords:
+        """Separate the stop words of a query.
+
+        Stop words of its phrases rank.  If the query has no other word, all words rank.
+        """
+        if len(self._lists) == 1:
+            return self._lists[0].divide(query)
+        found = [each.divide(query) for each in self._lists]
+        sizes = [len(each.ranking) for each in found]
+        best = sizes.index(min(sizes))
+        return replace(found[best], language=best if sizes.count(sizes[best]) == 1 else None)
+
+
+class _StopList:
+    """The stop words of one language."""
 
     def __init__(self, settings: LexicalSettings, analyzer: Analyzer) -> None:
         self._analyzer = analyzer
@@ -41,10 +65,7 @@ class StopWords:
         self._sizes = sorted(set(map(len, self._entries)), reverse=True)
 
     def divide(self, query: ParsedQuery) -> QueryWords:
-        """Separate the stop words of a query.
-
-        Stop words of its phrases rank.  If the query has no other word, all words rank.
-        """
+        """Separate the stop words of a query."""
         words = self._analyzer.split(query.plain)
         if not self._entries:
             return QueryWords(words)

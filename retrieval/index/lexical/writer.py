@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.inverter import Inverter
+from retrieval.index.lexical.multilingual import make_analyzer
 from retrieval.index.lexical.postings_writer import PostingsWriter, open_segments
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.storage.manifest import PostingsRecord
@@ -43,7 +43,7 @@ class LexicalWriter:
         self, collection: Path, settings: LexicalSettings, previous: PostingsRecord | None, files: Files
     ) -> None:
         self._postings = PostingsWriter(collection, previous, files)
-        self._inverter = Inverter(Analyzer(settings.language, settings.analysis), settings.title_weight)
+        self._inverter = Inverter(make_analyzer(settings), settings.title_weight)
         self._pending: list[_Batch] = []
         self._pending_characters = 0
 

@@ -19,6 +19,7 @@ from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
 
 JsonValue: TypeAlias = Any  # a value that json.loads returns
 
+MAX_LANGUAGES = 16
 MAX_STOP_WORDS, MAX_STOP_WORD = 10_000, 100  # of a list; characters of a word
 TOKEN_BITS = (4, 1)  # of a dimension of a token vector
 MAX_IMPACT = 255  # of a term in a passage: 8 bits
@@ -53,7 +54,7 @@ class LexicalSettings:
     counts in full only if the average length is well above `short`; 0 for always.
     """
 
-    language: str = "english"  # a Snowball algorithm, or "none"
+    language: str = "english"  # Snowball algorithms, or "none", with commas between; a passage has one of them
     k1: float = 1.5
     b: float = 0.75
     title_weight: float = 1.0  # how many times a word in the title counts
@@ -62,8 +63,11 @@ class LexicalSettings:
     analysis: int = ANALYSIS_VERSION
 
     def __post_init__(self) -> None:
-        if self.language != "none" and self.language not in Stemmer.algorithms():
-            raise InputError(f"no stemmer for {self.language!r}; choose none, {', '.join(Stemmer.algorithms())}")
+        for language in self.languages:
+            if language != "none" and language not in Stemmer.algorithms():
+                raise InputError(f"no stemmer for {language!r}; choose none, {', '.join(Stemmer.algorithms())}")
+        if len(set(self.languages)) < len(self.languages) or len(self.languages) > MAX_LANGUAGES:
+            raise InputError(f"language is {self.language!r}; name up to {MAX_LANGUAGES} languages, each once")
         if isinstance(self.stop_words, str) and self.stop_words not in ("language", "none"):
             raise InputError(f"stop words are {self.stop_words!r}; choose language, none, or a list of words")
         if len(self.stop_words) > MAX_STOP_WORDS or any(len(word) > MAX_STOP_WORD for word in self.stop_words):
@@ -78,6 +82,11 @@ class LexicalSettings:
         for name, low, high in (("k1", 0.0, 100.0), ("b", 0.0, 1.0), ("title_weight", 0.1, 100.0), ("short", 0.0, 1e6)):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be from {low:g} to {high:g}")
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the passages; the first is that of an unknown language."""
+        return tuple(self.language.split(","))
 
     def same_postings(self, other: LexicalSettings) -> bool:
         """Whether an index with these settings serves searches with `other`."""

@@ -33,7 +33,7 @@ def placed(text: str) -> tuple[list[tuple[str, int]], int]:
 @settings(deadline=None)
 @given(blocks=st.lists(st.lists(TEXTS | PLAIN_TEXTS, max_size=4), max_size=3))
 def test_texts_together_have_the_terms_of_each(blocks: list[list[str]]) -> None:
-    vocabulary = Vocabulary(ENGLISH)
+    vocabulary = Vocabulary(ENGLISH, {})
     for texts in blocks:
         forms = vocabulary.analyze(texts)
         known = list(vocabulary.term_numbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from indexer.readers.text.language import language_of
+from retrieval.util.language import language_of
 
 
 @pytest.mark.parametrize(
