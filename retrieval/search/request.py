@@ -56,8 +56,8 @@ def checked(request: SearchRequest) -> SearchRequest:
     for each in request.include:
         _named("include", each, Included)
     typed = _typed(request, query)
-    if typed.prefix is Prefix.LAST and typed.mode is Mode.DENSE:
-        raise BadQuery("prefix completes words, which mode dense does not compare; use mode lexical or hybrid")
+    if typed.prefix is Prefix.LAST and typed.mode in (Mode.DENSE, Mode.SPARSE):
+        raise BadQuery(f"prefix completes words, which mode {typed.mode} does not compare; use mode lexical or hybrid")
     check_contents(typed)
     return typed
 
@@ -94,6 +94,8 @@ def _check_examples(request: SearchRequest) -> None:
         raise BadQuery("unlike needs something to start from; give a query, like or vector too")
     if request.vector is not None and request.mode == Mode.LEXICAL:
         raise BadQuery("mode lexical compares words, not vectors; use mode dense or hybrid for a vector")
+    if request.has_examples and request.mode == Mode.SPARSE:
+        raise BadQuery("mode sparse reads the text of the query alone; use another mode for like, unlike and vector")
 
 
 def _check_page(request: SearchRequest) -> None:

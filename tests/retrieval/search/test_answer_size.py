@@ -118,7 +118,7 @@ def test_neighbours_are_the_texts_around(long: Searcher) -> None:
         assert shown.next == (shown.number + 1 if shown.number < len(passages) else None)
 
 
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mode", [Mode.DENSE, Mode.LEXICAL, Mode.HYBRID])
 @pytest.mark.parametrize("filter_", ["", "year > 2002"])
 def test_passages_as_hits_are_ranked_counted_and_paged(library: Searcher, mode: Mode, filter_: str) -> None:
     request = replace(REQUEST, mode=mode, filter=filter_, group_by=GroupBy.NONE, k=7)

@@ -54,7 +54,7 @@ def test_the_encoder_reads_the_corrected_query(shop: Searcher) -> None:
     assert misspelt.hits[0].scores["lexical"] < correct.hits[0].scores["lexical"]  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mode", [Mode.DENSE, Mode.LEXICAL, Mode.HYBRID])
 def test_queries_of_known_words_are_unchanged(shop: Searcher, mode: Mode) -> None:
     request = SearchRequest("red sneakers for the rain", mode=mode)
     on, off = shop.search(request), shop.search(replace(request, typos=False))
