@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.building.chunking import chunk
-from indexer.readers import open_documents
+from indexer.readers.opening import open_documents
 from retrieval.encoder.loading import load_encoder
 from retrieval.index.collection.document_store import passage_text
 from retrieval.index.storage.settings import ChunkSettings

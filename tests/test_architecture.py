@@ -338,3 +338,10 @@ def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     program = f"import sys, service.cli; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
+
+
+def test_the_service_is_imported_without_readers_and_rare_libraries() -> None:
+    rare = ("indexer.readers.opening", "rapidfuzz", "scipy", "selectolax", "torch", "transformers")
+    program = f"import sys, service.app; print(*[name for name in {rare!r} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []

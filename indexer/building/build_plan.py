@@ -16,10 +16,11 @@ import numpy as np
 from indexer.building.chunking import chunk, passage_texts
 from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.pipeline import BuildSettings, chunking_for
-from indexer.readers import ReadLimits, ReadOptions, find_beir_corpus, open_documents
+from indexer.readers.base.options import ReadLimits, ReadOptions
 from indexer.readers.formats.compressed import DAMAGE, expanded, uncompressed_name
 from indexer.readers.formats.format_table import format_for_suffix
-from indexer.readers.sources.folders import walk
+from indexer.readers.opening import open_documents
+from indexer.readers.sources.folders import find_beir_corpus, walk
 from indexer.readers.sources.paths import is_path
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, InputError

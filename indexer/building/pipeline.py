@@ -27,7 +27,10 @@ from indexer.building.source_reading import (
 )
 from indexer.building.sync import UnreadFiles, delete_unseen, remember_record_files
 from indexer.building.token_encoding import TokenEncoder, TokenEncoders, check_tokens
-from indexer.readers import FileOutcome, ReadOptions, check_source, find_beir_corpus, printable
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import FileOutcome, printable
+from indexer.readers.sources.folders import find_beir_corpus
+from indexer.readers.sources.paths import check_source
 from indexer.writing.pending_generation import WriterCounts
 from indexer.writing.sparse_build import sparse_settings
 from indexer.writing.writer import Writer

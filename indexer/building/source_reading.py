@@ -9,15 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from indexer.readers import (
-    FileOutcome,
-    ReadOptions,
-    find_beir_corpus,
-    id_prefixes,
-    open_documents,
-    printable,
-)
-from indexer.readers.sources.paths import is_url
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import FileOutcome, printable
+from indexer.readers.opening import open_documents
+from indexer.readers.sources.folders import find_beir_corpus
+from indexer.readers.sources.paths import id_prefixes, is_url
 from indexer.writing.segment_writer import count_characters
 from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document

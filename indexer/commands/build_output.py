@@ -15,7 +15,8 @@ from retrieval.util.terminal import stderr, stdout
 if TYPE_CHECKING:
     from indexer.building.build_plan import BuildPlan
     from indexer.building.pipeline import BuildReport, Progress
-    from indexer.readers import FileReport, ReadOptions
+    from indexer.readers.base.options import ReadOptions
+    from indexer.readers.base.outcomes import FileReport
 
 SHOWN_PROBLEMS = 20
 

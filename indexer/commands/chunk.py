@@ -38,7 +38,9 @@ def chunk(
 
       attendex chunk notes/ --passage-tokens 128 --json
     """
-    from indexer.readers import FileOutcome, FileStatus, ReadOptions, open_documents
+    from indexer.readers.base.options import ReadOptions
+    from indexer.readers.base.outcomes import FileOutcome, FileStatus
+    from indexer.readers.opening import open_documents
     from retrieval.index.storage.settings import ChunkSettings
     from retrieval.types import Document
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from indexer.building.pipeline import BuildSettings
-    from indexer.readers import ReadOptions
+    from indexer.readers.base.options import ReadOptions
     from retrieval.encoder.sentence import SentenceEncoder
     from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, VectorSettings
     from retrieval.types import Schema
@@ -114,7 +114,7 @@ class ReadingOptions:
             raise typer.BadParameter(str(error), param_hint="--schema") from error
 
     def read_options(self, types: Schema) -> ReadOptions:
-        from indexer.readers import ReadOptions, WebOptions
+        from indexer.readers.base.options import ReadOptions, WebOptions
 
         return ReadOptions(
             types=types,
@@ -253,7 +253,7 @@ def add(
       attendex add papers new.jsonl
     """
     from indexer.building.pipeline import BuildSettings
-    from indexer.readers import ReadOptions
+    from indexer.readers.base.options import ReadOptions
     from retrieval.index.storage.manifest import read_manifest
 
     read_manifest(collection)  # fails if there is no collection; `add` makes none
@@ -271,7 +271,7 @@ def _build(
 ) -> None:
     """Build and show the result; exit with 1 if --strict meets an unreadable file."""
     from indexer.building.pipeline import build_collection
-    from indexer.readers import FileReport
+    from indexer.readers.base.outcomes import FileReport
 
     advice = EncoderAdvice(sources, into)
     with FileReport(run.report) as files, build_progress(sources, settings.read) as watch:

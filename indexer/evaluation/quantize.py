@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.readers import open_documents
+from indexer.readers.opening import open_documents
 from retrieval.encoder.cross_encoder import load_cross_encoder
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from indexer.building.collection_lifecycle import create_collection, drop_collection
-from indexer.readers import printable
+from indexer.readers.base.outcomes import printable
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import (
     AttendexError,

@@ -11,7 +11,8 @@ import pytest
 import regex
 
 from benchmarks.demo.chinese_demo import DATA
-from indexer.readers import ReadOptions, open_documents
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.opening import open_documents
 from retrieval.metrics.tasks import EvaluationTask, TaskSource, read_task
 from retrieval.types import Document
 

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
 
 from retrieval.index.lexical.postings import Postings
 
@@ -58,6 +56,9 @@ class InexactTerms:
 
         With two edits, the first letter must be that of the word.  A word of ASCII letters is near such terms only.
         """
+        from rapidfuzz import process
+        from rapidfuzz.distance import OSA
+
         data = word.encode()
         letter_bytes = max(len(letter.encode()) for letter in word)
         first, last = (0, len(self._keys)) if edits == 1 else self.starting(word[0])

@@ -10,7 +10,7 @@ import pytest
 
 from indexer.building.build_plan import estimate_sources, plan_build
 from indexer.building.pipeline import BuildSettings, build_collection
-from indexer.readers import ReadOptions
+from indexer.readers.base.options import ReadOptions
 from retrieval.errors import InputError
 
 

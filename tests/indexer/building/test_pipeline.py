@@ -13,7 +13,7 @@ import pytest
 from indexer.building import pipeline
 from indexer.building.pipeline import BuildSettings, build_collection
 from indexer.building.source_reading import batch_documents
-from indexer.readers import ReadOptions
+from indexer.readers.base.options import ReadOptions
 from retrieval.errors import BadDocument, EncoderMismatch, InputError, NotACollection, SchemaError
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.storage.manifest import Manifest, read_manifest

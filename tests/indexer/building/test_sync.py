@@ -16,7 +16,7 @@ import pytest
 
 from indexer.building.pipeline import BuildReport, BuildSettings, build_collection
 from indexer.commands.build_output import show_files
-from indexer.readers import FileReport
+from indexer.readers.base.outcomes import FileReport
 from indexer.writing.record_files import RECORD_FILES
 from retrieval.errors import BadDocument, InputError
 from retrieval.index.collection.index_reader import open_index_reader

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import ReadOptions, open_documents
+from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats import format_table
 from indexer.readers.formats.format_table import Format, Magic
+from indexer.readers.opening import open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import FileOutcome, FileStatus, ReadLimits, ReadOptions, open_documents
+from indexer.readers.base.options import ReadLimits, ReadOptions
+from indexer.readers.base.outcomes import FileOutcome, FileStatus
+from indexer.readers.opening import open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from tests.indexer.readers.reading import add_format

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import FileOutcome, FileStatus, open_documents
+from indexer.readers.base.outcomes import FileOutcome, FileStatus
+from indexer.readers.opening import open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 

@@ -10,12 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import (
-    FileReport,
-    ReadLimits,
-    ReadOptions,
-    open_documents,
-)
+from indexer.readers.base.options import ReadLimits, ReadOptions
+from indexer.readers.base.outcomes import FileReport
+from indexer.readers.opening import open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from tests.indexer.readers.reading import read_all, read_one, write_lines

@@ -7,13 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import (
-    FileOutcome,
-    FileReport,
-    FileStatus,
-    open_documents,
-)
-from indexer.readers.base.outcomes import MAX_LISTED_FILES
+from indexer.readers.base.outcomes import MAX_LISTED_FILES, FileOutcome, FileReport, FileStatus
+from indexer.readers.opening import open_documents
 from retrieval.errors import MissingExtra, StorageError
 from tests.indexer.readers.reading import write_lines
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import FileOutcome, open_documents
+from indexer.readers.base.outcomes import FileOutcome
 from indexer.readers.formats.dispatch import utc_date
+from indexer.readers.opening import open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from tests.indexer.readers.samples import packed

@@ -11,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import (
-    ReadLimits,
-    ReadOptions,
-)
+from indexer.readers.base.options import ReadLimits, ReadOptions
 from tests.indexer.readers.reading import read_all, read_one
 
 

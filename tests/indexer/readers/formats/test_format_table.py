@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import ReadOptions, WebOptions, open_documents
+from indexer.readers.base.options import ReadOptions, WebOptions
 from indexer.readers.formats import format_table
 from indexer.readers.formats.format_table import FORMATS, Format
+from indexer.readers.opening import open_documents
 from retrieval.types import Document
 from tests.indexer.readers.reading import add_format, read_one
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import FileOutcome, open_documents
+from indexer.readers.base.outcomes import FileOutcome
+from indexer.readers.opening import open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from tests.indexer.readers.reading import read_all

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import ReadLimits, ReadOptions, open_documents
+from indexer.readers.base.options import ReadLimits, ReadOptions
+from indexer.readers.opening import open_documents
 from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document
 from tests.indexer.readers.samples import pdf_file, scanned

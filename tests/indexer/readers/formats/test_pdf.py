@@ -9,8 +9,10 @@ from pathlib import Path
 import pypdf
 import pytest
 
-from indexer.readers import FileOutcome, ReadOptions, open_documents
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import FileOutcome
 from indexer.readers.formats.pdf import parse_pdf
+from indexer.readers.opening import open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from tests.indexer.readers.pdf_samples import glyph_pdf, text_pdf

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from indexer.readers import ReadOptions
+from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.records import MAX_DEPTH, document_from
 from retrieval.errors import BadDocument, SchemaError
 from retrieval.index.metadata.schema import MAX_FIELDS, MAX_NAME_CHARACTERS, extend_schema, typed_metadata

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import (
-    ReadLimits,
-    ReadOptions,
-)
+from indexer.readers.base.options import ReadLimits, ReadOptions
 from retrieval.types import Document, FieldType
 from tests.indexer.readers.reading import read_all, write_lines
 

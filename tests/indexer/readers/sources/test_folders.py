@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import FileOutcome, FileStatus, ReadOptions, open_documents
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import FileOutcome, FileStatus
+from indexer.readers.opening import open_documents
 from indexer.readers.sources.folders import walk
 from retrieval.errors import InputError
 from retrieval.types import Document
 
 WALK_UNPRIVILEGED = """
 import os, pathlib, sys, pathspec
-from indexer.readers import ReadOptions, find_beir_corpus
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.sources.folders import find_beir_corpus
 from indexer.readers.sources.folders import walk
 os.chdir(sys.argv[1])
 if os.geteuid() == 0:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from indexer.building.source_reading import BuildTally, read_documents
-from indexer.readers import ReadOptions, WebOptions
+from indexer.readers.base.options import ReadOptions, WebOptions
 from indexer.readers.sources.folders import FoundFile
 from indexer.readers.sources.robots import parse_robots
 from indexer.readers.sources.sitemap import read_sitemap

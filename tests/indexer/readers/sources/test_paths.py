@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers import (
-    open_documents,
-)
+from indexer.readers.opening import open_documents
 from retrieval.errors import BadDocument
 
 

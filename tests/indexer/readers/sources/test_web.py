@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from indexer.readers import ReadOptions, WebOptions, open_documents
+from indexer.readers.base.options import ReadOptions, WebOptions
+from indexer.readers.opening import open_documents
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 

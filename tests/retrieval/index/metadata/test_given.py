@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.readers import ReadOptions
+from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.records import document_from
 from indexer.writing.change_detection import check_documents
 from retrieval.errors import BadDocument
