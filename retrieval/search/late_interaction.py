@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.late_interaction import LateInteractionEncoder
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.vectors.token_codes import TokenCodec, late_score
+from retrieval.index.vectors.token_codes import TokenCodec, late_score, token_products
 from retrieval.types import Rows, Scores, Vectors
 from retrieval.util.work_budget import checkpoint
 
@@ -50,7 +50,7 @@ class LateReranker:
 
     def text_similarities(self, query: Vectors, texts: Sequence[str]) -> list[TokenSimilarities]:
         """Return the inner products of tokens for each text, which is encoded."""
-        return [np.asarray(query @ passage.T) for passage in self.encoder.encode_passages(texts)]
+        return [token_products(query, passage) for passage in self.encoder.encode_passages(texts)]
 
     def stored_similarities(self, query: Vectors, reader: IndexReader, rows: Rows) -> list[TokenSimilarities]:
         """Return the inner products of tokens for each passage of a collection."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from retrieval.index.storage.settings import TOKEN_BITS
-from retrieval.index.vectors.token_codes import TokenCodec, TokenCodes, late_score
+from retrieval.index.vectors.token_codes import TokenCodec, TokenCodes, late_score, token_products
 
 MOST_LOST = {4: 0.25, 1: 0.75}  # share of the length of a difference from the mean that a code may lose
 
@@ -71,3 +71,10 @@ def test_a_score_is_a_sum_or_a_mean_of_the_best_similarities() -> None:
     assert late_score(similarities, mean=False) == 1.0
     assert late_score(similarities, mean=True) == 0.5
     assert late_score(np.empty((3, 0), np.float32), mean=False) == 0.0
+
+
+@pytest.mark.parametrize("count", [0, 1, 64, 65, 66, 300])
+def test_blocks_of_products_are_the_whole_product(count: int) -> None:
+    rng = np.random.default_rng(3)
+    query, passage = tokens(rng, 32, 96), tokens(rng, count, 96)
+    np.testing.assert_allclose(token_products(query, passage), query @ passage.T, atol=1e-6)
