@@ -126,7 +126,9 @@ def _token_row(facts: dict[str, Any] | None) -> dict[str, str]:
     if facts is None:
         return {}
     encoder = facts["encoder"]
-    size = f"{encoder['dimension']} dimensions of {facts['bits']} bits, {facts['bytes_per_passage']:,} bytes a passage"
+    size = (
+        f"{encoder['dimension']} dimensions, {facts['bits']} bit each, {facts['bytes_per_passage']:,} bytes a passage"
+    )
     return {"token vectors": f"{encoder['name']}, {size}"}
 
 
