@@ -46,6 +46,20 @@ class DenseExplanation:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowExplanation:
+    """The best window of a passage: `[start, end)` of the document's text, its cosine.
+
+    The dense score is `(1 - share) · own + share · best`: `own` is the cosine of the passage's own vector, `best` the
+    greater of it and the window's cosine.
+    """
+
+    start: int
+    end: int
+    score: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class TermPart:
     """The share of a query term in a BM25 score; `words` are offsets in the text."""
 
@@ -137,6 +151,7 @@ class Explanation:
     dense: DenseExplanation | None = None
     lexical: LexicalExplanation | None = None
     sparse: SparseExplanation | None = None
+    window: WindowExplanation | None = None  # of a passage with windows, in a search that counts them
     feedback: FeedbackExplanation | None = None
     examples: tuple[ExamplePart, ...] = ()  # of a search with examples, instead of `dense`
     rerank: RerankExplanation | None = None  # of a document that a search reranked

@@ -260,6 +260,7 @@ class SearchRequest:
     weight: float | None = None
     feedback: float | None = None  # weight of the two best passages in the query's vector; None: the searcher's choice
     sparse_weight: float | None = None  # sparse part of what `weight` leaves; None: the searcher's choice
+    window_share: float | None = None  # part of the best window in a passage's cosine; None: the searcher's choice
     rrf_k: int = 60
     facets: tuple[str, ...] = ()
     sort: str = ""

@@ -150,6 +150,10 @@ class IndexOptions:
     memory: Annotated[str, _option(SEARCH, "auto, small or exact.")] = "auto"
     structure: Annotated[str, _option(SEARCH, "FAISS factory string, for experts.")] = ""
     keep: Annotated[str, _option(SEARCH, "Storage of vectors: float16 or float32.")] = "float16"
+    vectors_of: Annotated[
+        str,
+        _option(SEARCH, "plain, or fine: vectors of about three sentences inside each passage, too.", "--passages"),
+    ] = "plain"
     late_interaction: Annotated[
         str, _option(SEARCH, "Store token vectors of this model, as colbert-english, for reranking.")
     ] = ""
@@ -174,9 +178,13 @@ class IndexOptions:
         )
 
     def vectors(self) -> VectorSettings:
-        from retrieval.index.storage.settings import VectorSettings
+        from retrieval.errors import InputError
+        from retrieval.index.storage.settings import FINE_SENTENCES, VectorSettings
 
-        return VectorSettings(dtype=self.keep, recall=self.recall, memory=self.memory, structure=self.structure)
+        if self.vectors_of not in ("plain", "fine"):
+            raise InputError(f"--passages is {self.vectors_of!r}; choose plain or fine")
+        sentences = FINE_SENTENCES if self.vectors_of == "fine" else 0
+        return VectorSettings(self.keep, self.recall, self.memory, self.structure, sentences)
 
 
 @reports_errors

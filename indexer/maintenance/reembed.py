@@ -20,6 +20,7 @@ from indexer.writing.calibration import calibrated
 from indexer.writing.commit import CommitOptions, commit_change
 from indexer.writing.garbage import REEMBED_LOCK, REEMBED_PREFIX, Retention, readable_manifest
 from indexer.writing.prepare_commit import build_ann_index, plan_ann_index
+from indexer.writing.window_build import write_windows
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import CorruptCollection, InputError
 from retrieval.index.collection.document_store import passage_text
@@ -30,6 +31,7 @@ from retrieval.index.storage.manifest import SEGMENTS, Manifest, SegmentRecord, 
 from retrieval.index.storage.npy import npy_bytes
 from retrieval.index.storage.settings import Canaries
 from retrieval.index.vectors.store import VectorWriter, open_vectors
+from retrieval.index.vectors.window_store import WINDOW_FILES
 from retrieval.search.readability import Readability
 from retrieval.types import Rows, Vectors
 from retrieval.util.files import Files, locked, write_file
@@ -162,13 +164,17 @@ class _Reembedding:
         self._write_vectors(source, folder, current.settings.vectors.dtype)
         self._remove_leftover(folder / FACTS)
         write_file(self._files, folder / FACTS, npy_bytes(self._facts(source)))
-        linked = [file for file in record.files if file.name not in (VECTORS, FACTS)]
+        linked = [file for file in record.files if file.name not in (VECTORS, FACTS, *WINDOW_FILES)]
         for file in linked:
             self._remove_leftover(folder / file.name)
             self._files.link(source.folder / file.name, folder / file.name)
         self._files.sync_directory(folder)
         new = (record_file(folder, FACTS), record_file(folder, VECTORS))
         copy = replace(record, name=folder.name, files=(*linked, *new), ann_index=None)
+        sentences = current.settings.vectors.window_sentences
+        if sentences:
+            segment = Segment(self._collection, copy)
+            copy = write_windows(segment, self._encoder, sentences, current.settings.vectors.dtype, self._files)
         return self._with_ann_index(copy, current)
 
     def _with_ann_index(self, record: SegmentRecord, current: Manifest) -> SegmentRecord:

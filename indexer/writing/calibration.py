@@ -17,6 +17,7 @@ from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.storage.manifest import CosineBackground, Manifest
 from retrieval.index.storage.settings import SearchDefaults
 from retrieval.protocols import Encoder
+from retrieval.search.plan import default_window_share
 from retrieval.search.retrievers import BACKGROUND_DEVIATIONS
 from retrieval.types import Rows
 
@@ -70,7 +71,8 @@ def measure_background(reader: IndexReader, encoder: Encoder) -> CosineBackgroun
     if np.count_nonzero(usable) < _QUERIES // 4:
         return None
     queries = encoder.encode_queries([text for text in texts if text.strip()])
-    cosines = (queries @ reader.vectors.rows(compared).T).astype(np.float64)
+    vectors = reader.dense_vectors(default_window_share(reader.manifest))
+    cosines = np.array([vectors.score(query, compared) for query in queries], np.float64)
     cosines[np.abs(asked[usable][:, np.newaxis] - compared) <= _NEAR] = np.nan
     deviation = float(np.nanstd(cosines, axis=1).mean())
     return CosineBackground(float(np.nanmean(cosines)), deviation, len(live)) if deviation > 0.0 else None

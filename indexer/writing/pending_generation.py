@@ -28,6 +28,7 @@ from indexer.writing.resume_journal import ResumeJournal, read_journal, write_jo
 from indexer.writing.segment_merge import MergePolicy
 from indexer.writing.segment_writer import SegmentBuilder, SegmentEntries
 from indexer.writing.sparse_build import write_sparse_index
+from indexer.writing.window_build import add_windows
 from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import CorruptCollection
 from retrieval.index.collection.document_ids import id_digests
@@ -36,6 +37,7 @@ from retrieval.index.storage.manifest import SEGMENTS, Manifest, SegmentRecord
 from retrieval.index.storage.settings import CollectionSettings
 from retrieval.index.vectors.token_codes import TokenCodec
 from retrieval.index.vectors.token_store import TokenWriter
+from retrieval.protocols import Encoder
 from retrieval.types import Document, Passage, Schema
 from retrieval.util.files import Files
 
@@ -170,13 +172,20 @@ class PendingGeneration:
         self._finish_segment()
         return self.segments.unseen()
 
-    def prepare(self, cause: str, policy: MergePolicy, sparse_encoder: SparseEncoder | None = None) -> Manifest | None:
+    def prepare(
+        self,
+        cause: str,
+        policy: MergePolicy,
+        encoder: Encoder | None = None,
+        sparse_encoder: SparseEncoder | None = None,
+    ) -> Manifest | None:
         """Write all files; return the manifest, or None if nothing changed.
 
-        `sparse_encoder` is that of the settings; without it, passages to encode load it.
+        The encoders are those of the settings; without them, windows and passages to encode load them.
         """
         self._finish_segment()
         target = self._target
+        add_windows(self.segments, target, self.settings.encoder.name, encoder, self._write_journal)
         merge_pending(self.segments, target, policy, self._limits.merged_passages)
         build_ann_indexes(self.segments, target, self._write_journal)
         records = segment_records(self.segments, target)

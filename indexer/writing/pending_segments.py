@@ -43,6 +43,10 @@ class PendingSegment:
         self.origin = origin
         self.seen = np.zeros(len(live), dtype=np.bool_)  # documents that the source still holds
 
+    def complete(self, segment: Segment) -> None:
+        """Take the same segment with more files."""
+        self.segment, self.record = segment, segment.record
+
     @property
     def size(self) -> SegmentSize:
         """The segment's size, as the merge policy counts it."""

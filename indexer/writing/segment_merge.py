@@ -32,11 +32,12 @@ from retrieval.index.metadata.schema import arrow_schema
 from retrieval.index.storage.manifest import SegmentRecord
 from retrieval.index.vectors.store import VectorWriter
 from retrieval.index.vectors.token_store import TOKEN_FILES, TokenWriter
+from retrieval.index.vectors.window_store import WINDOW_FILES, WindowWriter
 from retrieval.types import Bitmap, Schema
 from retrieval.util.files import Files
 
 _BLOCK_ROWS = 1 << 14  # vectors copied at a time
-_TOKEN_ROWS = 1 << 10  # passages whose token codes are copied at a time
+_TOKEN_ROWS = 1 << 10  # passages whose token codes or windows are copied at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,10 @@ def merge_segments(
     """Write the live documents of the segments as one new segment into `folder`."""
     batches = _merge_tables(segments, folder, schema, files)
     passages = _merge_vectors(segments, folder / VECTORS, dtype, files)
-    token_files = _merge_tokens(segments, folder, files)
+    more_files = (*_merge_tokens(segments, folder, files), *_merge_windows(segments, folder, dtype, files))
     ids = np.concatenate([pending.segment.ids_by_row()[pending.live] for pending in segments])
     facts = np.concatenate([pending.segment.facts[pending.live] for pending in segments])
-    return seal_segment(folder, batches, ids, np.ones(len(facts), dtype=np.bool_), facts, passages, files, token_files)
+    return seal_segment(folder, batches, ids, np.ones(len(facts), dtype=np.bool_), facts, passages, files, more_files)
 
 
 def _merge_tables(segments: Sequence[PendingSegment], folder: Path, schema: Schema, files: Files) -> NDArray[np.void]:
@@ -191,3 +192,17 @@ def _merge_tokens(segments: Sequence[PendingSegment], folder: Path, files: Files
         writer.abandon()
         raise
     return TOKEN_FILES
+
+
+def _merge_windows(segments: Sequence[PendingSegment], folder: Path, dtype: str, files: Files) -> Sequence[str]:
+    """Copy the windows of live passages; return the names of the files, if any."""
+    stored = [pending.segment.windows for pending in segments]
+    if stored[0] is None:
+        return ()
+    with WindowWriter(folder, stored[0].vectors.shape[1], dtype, files) as writer:
+        for pending, windows in zip(segments, stored, strict=True):
+            assert windows is not None, "all segments of a collection have windows, or none"
+            rows = np.flatnonzero(pending.live[pending.segment.document_of])
+            for start in range(0, len(rows), _TOKEN_ROWS):
+                writer.append(windows.take(rows[start : start + _TOKEN_ROWS]))
+    return WINDOW_FILES

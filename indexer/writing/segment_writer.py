@@ -186,7 +186,7 @@ def seal_segment(
     facts: NDArray[np.void],
     passages: int,
     files: Files,
-    token_files: Sequence[str] = (),
+    more_files: Sequence[str] = (),
 ) -> SegmentRecord:
     """Write the remaining tables, make the folder durable, and digest all files."""
     rows = np.flatnonzero(live)
@@ -194,5 +194,5 @@ def seal_segment(
     write_file(files, folder / IDS, npy_bytes(IdTable.build(ids[rows], rows)))
     write_file(files, folder / FACTS, npy_bytes(facts))
     files.sync_directory(folder)
-    records = tuple(record_file(folder, name) for name in (*SEGMENT_FILES, *token_files))
+    records = tuple(record_file(folder, name) for name in (*SEGMENT_FILES, *more_files))
     return SegmentRecord(name=folder.name, documents=len(live), passages=passages, files=records)

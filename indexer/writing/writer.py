@@ -252,10 +252,11 @@ class Writer:
     def commit(self, encoder: Encoder | None = None, sparse_encoder: SparseEncoder | None = None) -> int:
         """Make the pending generation current, if it has a change; return its number.
 
-        `encoder`, the collection's own, calibrates a collection that needs it.  `sparse_encoder`, the collection's
-        own, encodes new passages for the sparse index; without it, the writer loads it.
+        `encoder`, the collection's own, calibrates a collection that needs it, and encodes the windows of new passages;
+        `sparse_encoder`, the collection's own, encodes new passages for the sparse index.  Without them, the writer
+        loads those that it needs.
         """
-        manifest = self._pending.prepare(self.cause, self._policy, sparse_encoder)
+        manifest = self._pending.prepare(self.cause, self._policy, encoder, sparse_encoder)
         if manifest is not None:
             if encoder is not None:
                 manifest = calibrated(self.path, manifest, encoder)

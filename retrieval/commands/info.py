@@ -112,6 +112,7 @@ def _show(facts: dict[str, Any]) -> None:
         "terms": _sparse(facts["sparse"]),
         "cosines": _background(facts["background"]),
         **_token_row(facts["tokens"]),
+        **_window_row(facts["vectors"]),
         "segments": str(len(facts["segments"])),
         "vectors": "; ".join(_vectors(segment) for segment in facts["segments"]) or "none",
     }
@@ -120,6 +121,11 @@ def _show(facts: dict[str, Any]) -> None:
     for row in rows.items():
         table.add_row(*row)
     stdout().print(table)
+
+
+def _window_row(settings: dict[str, Any]) -> dict[str, str]:
+    sentences = settings["window_sentences"]
+    return {"windows": f"of about {sentences} sentences, inside each passage"} if sentences else {}
 
 
 def _token_row(facts: dict[str, Any] | None) -> dict[str, str]:

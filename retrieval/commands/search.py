@@ -79,6 +79,9 @@ class RankingOptions:
     sparse_weight: Annotated[
         float | None, typer.Option(help=f"{_parameter_help('sparse_weight')}; default: chosen.")
     ] = None
+    window_share: Annotated[float | None, typer.Option(help=f"{_parameter_help('window_share')}; default: chosen.")] = (
+        None
+    )
     rrf_k: Annotated[int, typer.Option(help=f"{_parameter_help('rrf_k')}.")] = int(PARAMETERS["rrf_k"].default)
     matching: Annotated[str, typer.Option(help="Documents that facets, totals and sorting count: relevant or all.")] = (
         Matching.RELEVANT.value
@@ -193,6 +196,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         weight=ranking.weight,
         feedback=ranking.feedback,
         sparse_weight=ranking.sparse_weight,
+        window_share=ranking.window_share,
         rrf_k=ranking.rrf_k,
         facets=tuple(answer.facet or ()),
         sort=ranking.sort,

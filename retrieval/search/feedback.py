@@ -50,5 +50,8 @@ def _with_part(hit: Hit, factor: float) -> Explanation | None:
     explanation, score = hit.explanation, hit.scores.get(Mode.DENSE.value)
     if explanation is None or explanation.dense is None or score is None:
         return explanation
-    part = score - factor * explanation.dense.score
+    cosine, window = explanation.dense.score, explanation.window
+    if window is not None:
+        cosine += window.share * max(0.0, window.score - cosine)
+    part = score - factor * cosine
     return replace(explanation, feedback=FeedbackExplanation(factor, part))

@@ -27,7 +27,8 @@ class FusionParameter:
     high: float
     description: str
     tuned: tuple[float, ...] = ()  # values that `attendex tune` tries; empty when it leaves the parameter alone
-    retriever: str = ""  # without which the parameter has no effect; "" for none
+    needs: str = ""  # part of a collection without which the parameter has no effect: "sparse", "windows"; "" for none
+    fused: bool = True  # whether `Fusion.fuse` takes it; others change the query's vector or the cosines before
 
     def contains(self, value: float) -> bool:
         return self.low <= value <= self.high
@@ -35,10 +36,7 @@ class FusionParameter:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """A fusion method; `fuse` takes retrievers, allowed live rows and parameters.
-
-    `feedback` is no parameter of `fuse`: it changes the query's vector before.
-    """
+    """A fusion method; `fuse` takes retrievers, allowed live rows and parameters."""
 
     name: str
     description: str
@@ -66,11 +64,16 @@ def _fuse_ranks(retrievers: Sequence[Retriever], allowed: Bitmap, *, weight: flo
 _WEIGHT = FusionParameter("weight", float, 0.6, 0, 1, "dense share of the fused score")
 UNCALIBRATED_WEIGHT = 0.7  # default where the background of cosines is unknown, so that plain cosines are fused
 _FEEDBACK = FusionParameter(
-    "feedback", float, 0.4, 0, 1, "weight of the two best passages in the query's vector", (0.0, 0.2, 0.4)
+    "feedback", float, 0.4, 0, 1, "weight of the two best passages in the query's vector", (0.0, 0.2, 0.4), fused=False
 )
 _TENTHS = tuple(step / 10 for step in range(11))
 _SPARSE_WEIGHT = FusionParameter(
     "sparse_weight", float, 0.5, 0, 1, "sparse part of what the dense share leaves", _TENTHS[::2], "sparse"
+)
+_WINDOW_SHARE = FusionParameter(
+    *("window_share", float, 0.5, 0, 1, "part of the best window in a passage's cosine"),
+    *((0.0, 0.5, 1.0), "windows"),
+    fused=False,
 )
 
 DEFAULT_FUSION = "convex"  # of a search request, too
@@ -80,7 +83,7 @@ FUSIONS: Mapping[str, Fusion] = {
         Fusion(
             "convex",
             "weighted sum of the scores",
-            (replace(_WEIGHT, tuned=_TENTHS), _FEEDBACK, _SPARSE_WEIGHT),
+            (replace(_WEIGHT, tuned=_TENTHS), _FEEDBACK, _SPARSE_WEIGHT, _WINDOW_SHARE),
             _fuse_scores,
         ),
         Fusion(
@@ -89,6 +92,7 @@ FUSIONS: Mapping[str, Fusion] = {
             (
                 replace(_WEIGHT, default=0.5),
                 FusionParameter("rrf_k", int, 60, 1, 10_000, "constant of reciprocal rank fusion"),
+                _WINDOW_SHARE,
             ),
             _fuse_ranks,
         ),

@@ -77,7 +77,7 @@ def confidence(
     best = reader.document_of[ranker.rank(1).rows[0]] if by_field else ranked.documents[0]
     first, last = np.searchsorted(reader.document_of, [best, best + 1])
     rows = np.arange(first, last, dtype=np.int64)
-    if float(reader.vectors.score(vector, rows).max()) >= close:
+    if float(reader.dense_vectors(plan.window_share).score(vector, rows).max()) >= close:
         return Confidence.NORMAL
     lexical = reader.lexical
     has_all_terms = lexical is not None and any(lexical.has_all_terms(plan.query, row) for row in rows.tolist())

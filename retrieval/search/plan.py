@@ -19,7 +19,7 @@ from retrieval.protocols import Retriever
 from retrieval.search.examples import Examples, VectorPart, read_examples
 from retrieval.search.feedback import FEEDBACK_PASSAGES, Feedback, moved_query
 from retrieval.search.fusion import PassageRanker, SingleRanker, UnrankedRows
-from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, UNCALIBRATED_WEIGHT
+from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS, UNCALIBRATED_WEIGHT
 from retrieval.search.readability import DenseWeight, Readability, dense_weight
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
 from retrieval.types import Bitmap, Mode, Prefix, Rows, SearchRequest, TermWeights
@@ -43,6 +43,7 @@ class Plan:
     weight: DenseWeight | None  # dense share of hybrid fusion; None in the other modes
     feedback: float  # weight of the best passages in the query's vector; 0 for none
     sparse_weight: float | None  # sparse part of what the dense share leaves; None if fusion has no such parameter
+    window_share: float  # part of the best window in a passage's cosine; 0 without windows
     retrievers: tuple[RetrieverType, ...]
     examples: Examples | None = None
 
@@ -61,7 +62,7 @@ def make_plan(
     _check_fields(request, reader)
     allowed = reader.matching_documents(request.filter)[reader.document_of] if request.filter.strip() else None
     if request.lists_all:
-        return Plan(request, mode, ParsedQuery(""), "", allowed, None, 0.0, None, ())
+        return Plan(request, mode, ParsedQuery(""), "", allowed, None, 0.0, None, 0.0, ())
     query = parsed(request)
     text = query_text(request, mode, reader)
     examples = read_examples(request, reader, mode) if request.has_examples else None
@@ -76,7 +77,8 @@ def make_plan(
     chosen = tuple(each for each in retrievers if (each.name not in missing if fused else each.name == mode))
     feedback = _feedback(request, reader, weight)
     part = _sparse_weight(request, reader, mode)
-    return Plan(request, mode, query, text, allowed, weight, feedback, part, chosen, examples)
+    share = default_window_share(reader.manifest) if request.window_share is None else request.window_share
+    return Plan(request, mode, query, text, allowed, weight, feedback, part, share, chosen, examples)
 
 
 def query_parts(plan: Plan, vector: NDArray[np.float32] | None) -> tuple[VectorPart, ...]:
@@ -107,7 +109,7 @@ def open_ranker(
         lexical = reader.lexical.query(plan.query, plan.allowed, reader.document_of)
         allowed = lexical.allowed
     sparse = None if reader.sparse is None else reader.sparse.query(weights or {}, allowed)
-    query = RetrieverQuery(reader, allowed, vector, lexical, plan.request.exact, sparse)
+    query = RetrieverQuery(reader, allowed, vector, lexical, plan.request.exact, sparse, plan.window_share)
     retrievers = [each(query) for each in plan.retrievers]
     if plan.weight is None:
         return SingleRanker(retrievers[0], allowed), None
@@ -126,7 +128,7 @@ def open_ranker(
 def _fused(plan: Plan, retrievers: Sequence[Retriever], allowed: Bitmap) -> PassageRanker:
     assert plan.weight is not None
     fusion = FUSIONS[plan.request.fusion]
-    values = {each.name: getattr(plan.request, each.name) for each in fusion.parameters if each.name != "feedback"}
+    values = {each.name: getattr(plan.request, each.name) for each in fusion.parameters if each.fused}
     if "sparse_weight" in values:
         values["sparse_weight"] = plan.sparse_weight
     return fusion.fuse(retrievers, allowed, **{**values, "weight": plan.weight.value})
@@ -200,8 +202,8 @@ def default_parameters(manifest: Manifest, fusion: str = DEFAULT_FUSION) -> dict
 
     Where the background of cosines is unknown, hybrid search is that of earlier versions.
     """
-    missing = {"sparse"} if manifest.sparse is None else set()
-    defaults = {each.name: each.default for each in FUSIONS[fusion].parameters if each.retriever not in missing}
+    known = {"", *(["sparse"] if manifest.sparse else []), *(["windows"] if manifest.settings.vectors.windows else [])}
+    defaults = {each.name: each.default for each in FUSIONS[fusion].parameters if each.needs in known}
     if manifest.background is None and fusion == DEFAULT_FUSION:
         defaults |= {"weight": UNCALIBRATED_WEIGHT, "feedback": 0.0}
     return defaults
@@ -222,6 +224,14 @@ def _sparse_weight(request: SearchRequest, reader: IndexReader, mode: Mode) -> f
         return None
     chosen = (request.sparse_weight, reader.manifest.settings.search.sparse_weight)
     return next((each for each in chosen if each is not None), default_parameters(reader.manifest)["sparse_weight"])
+
+
+def default_window_share(manifest: Manifest) -> float:
+    """Return the part of the best window in a passage's cosine; 0 without windows."""
+    if not manifest.settings.vectors.windows:
+        return 0.0
+    tuned = manifest.settings.search.window_share
+    return PARAMETERS["window_share"].default if tuned is None else tuned
 
 
 def _check_fields(request: SearchRequest, reader: IndexReader) -> None:

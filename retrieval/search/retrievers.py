@@ -27,6 +27,7 @@ class RetrieverQuery:
     lexical: PostingsQuery | None  # None in dense mode
     exact: bool
     sparse: PostingsQuery | None = None  # None in dense and lexical mode
+    window_share: float = 0.0  # part of the best window in a passage's cosine
 
     @property
     def allowed_rows(self) -> Bitmap:
@@ -54,7 +55,7 @@ class DenseRetriever:
 
     def __init__(self, query: RetrieverQuery) -> None:
         assert query.vector is not None
-        self._vectors = query.reader.vectors
+        self._vectors = query.reader.dense_vectors(query.window_share)
         self._vector = query.vector
         self._allowed = query.allowed_rows
         self._exact = query.exact

@@ -24,7 +24,7 @@ from retrieval.index.collection.index_reader import IndexReader, open_index_read
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.answer_size import FittedHits, fit_hits, with_token_counts
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
-from retrieval.search.examples import joined_vector, with_example_parts
+from retrieval.search.examples import VectorPart, joined_vector, with_example_parts
 from retrieval.search.explain.attribution import TextAttention
 from retrieval.search.explain.highlight import Highlighter
 from retrieval.search.explain.hit_explanation import HitExplainer
@@ -175,9 +175,7 @@ class Searcher:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
         if request.explain:
-            shown_vector = None if parts else vector
-            hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, shown_vector, weights)
-            hits = with_example_parts(hits, parts, self.reader) if parts else hits
+            hits = self._explained(plan, parts, vector, weights, hits)
             hits = with_feedback_parts(hits, feedback) if feedback else hits
         hits = reranking.applied(hits, request)
         if request.explain and reranking.late is not None:
@@ -237,6 +235,19 @@ class Searcher:
     def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> TextAttention:
         """Return the self-attention over the query or the document's best passage."""
         return self._explainer.attention(query, document_id, layer, of_query=of_query)
+
+    def _explained(
+        self,
+        plan: Plan,
+        parts: Sequence[VectorPart],
+        vector: NDArray[np.float32] | None,
+        weights: TermWeights | None,
+        hits: tuple[Hit, ...],
+    ) -> tuple[Hit, ...]:
+        """Explain the hits by the query's text, or by the parts of its vector."""
+        shown = None if parts else vector
+        hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, shown, weights, plan.window_share)
+        return with_example_parts(hits, parts, self.reader) if parts else hits
 
     def _matched(self, plan: Plan, ranker: PassageRanker) -> tuple[DocumentRanking, Total, Facets]:
         """Rank the documents; count the match set and the values of its facets."""

@@ -33,3 +33,9 @@ def segment_of_row(rows: ArrayLike, first_rows: NDArray[np.integer[Any]]) -> NDA
     first_rows: (segments,), ascending: the first row of each segment.  An empty segment contains no row.
     """
     return np.asarray(first_rows.searchsorted(rows, side="right") - 1)
+
+
+def ranges(starts: NDArray[np.integer[Any]], counts: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return `counts[i]` numbers from `starts[i]` on, range after range."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))

@@ -95,6 +95,8 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     mark = match.group()
     if not mark.startswith(".") or mark.startswith(".."):
         return True
+    if text[match.start() - 1 : match.start()].isspace():  # tokenised text: no abbreviation ends before a space
+        return True
     following = text[match.end() : match.end() + 1]
     if following.islower() and "\n\n" not in mark:
         return False

@@ -85,6 +85,7 @@ class SearchOptions(TypedDict, total=False):
     weight: float
     feedback: float
     sparse_weight: float
+    window_share: float
     rrf_k: int
     facets: Sequence[str]
     matching: MatchingName

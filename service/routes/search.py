@@ -110,6 +110,7 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         weight=options.weight,
         feedback=options.feedback,
         sparse_weight=options.sparse_weight,
+        window_share=options.window_share,
         rrf_k=options.rrf_k,
         facets=tuple(options.facets),
         sort=options.sort,

@@ -84,6 +84,15 @@ class SparseExplanationAnswer(Answer):
     terms: list[WeightedTermAnswer]
 
 
+class WindowExplanationAnswer(Answer):
+    """The best window: dense score = (1 - share) · own + share · max(own, window)."""
+
+    start: int = Field(description="Offset in the document's text, in code points.")
+    end: int
+    score: float = Field(description="Cosine of the window.")
+    share: float
+
+
 class FeedbackExplanationAnswer(Answer):
     """The part of dense feedback: dense score = `factor` × cosine + `score`."""
 
@@ -121,6 +130,7 @@ class ExplanationAnswer(Answer):
     dense: DenseExplanationAnswer | None = None
     lexical: LexicalExplanationAnswer | None = None
     sparse: SparseExplanationAnswer | None = None
+    window: WindowExplanationAnswer | None = Field(default=None, description="Present if the search counts windows.")
     feedback: FeedbackExplanationAnswer | None = None
     examples: list[ExamplePartAnswer] = Field(
         default_factory=list, description="Parts of the cosine of a search with examples, instead of `dense`."

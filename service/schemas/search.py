@@ -108,6 +108,7 @@ class SearchOptionFields(BaseModel):
     weight: float | None = _parameter("weight", None, "; by default chosen for the collection and the query.")
     feedback: float | None = _parameter("feedback", None, "; 0 for none; by default chosen for the collection.")
     sparse_weight: float | None = _parameter("sparse_weight", None, "; by default chosen for the collection.")
+    window_share: float | None = _parameter("window_share", None, "; by default chosen for the collection.")
     rrf_k: WholeNumber = _parameter("rrf_k", PARAMETERS["rrf_k"].default, ".")
     facets: Names = Field(default_factory=list, description="Fields to count values of, over all matches.")
     matching: MatchingName = Field(

@@ -8,7 +8,7 @@ the exported graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -96,10 +96,6 @@ class PackedLayout:
         """Take the largest value of each dimension in each sequence: (T, D) → (B, D)."""
         return torch.segment_reduce(tokens.float(), "max", lengths=self.sizes, axis=0)
 
-    def max_of(self, project: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
-        """Return `max(project(tokens))`."""
-        return self.max(project(tokens))
-
     def take(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Take the token at `positions[b]` of each sequence b: (T, D), (B,) → (B, D)."""
         return tokens[self.offsets[:-1] + positions]
@@ -143,16 +139,8 @@ class RowLayout:
 
     def max(self, tokens: Tensor) -> Tensor:
         """Take the largest value of each dimension in each text: (B, L, D) → (S, D)."""
-        return self._own(tokens).float().amax(1)
-
-    def max_of(self, project: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
-        """Return `max(project(tokens))`, without a copy of the wide projections."""
-        return project(self._own(tokens)).float().amax(1)
-
-    def _own(self, tokens: Tensor) -> Tensor:
-        """Return the tokens of each text, the last one repeated: (B, L, D) → (S, L, D)."""
         last = torch.minimum(self.relative_positions, self.sizes[:, None] - 1).clamp(min=0)
-        return tokens.flatten(0, 1)[self.starts[:, None] + last]
+        return tokens.flatten(0, 1)[self.starts[:, None] + last].float().amax(1)
 
     def take(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Take the token at `positions[s]` of each text s: (B, L, D), (S,) → (S, D)."""

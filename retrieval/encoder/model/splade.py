@@ -26,12 +26,10 @@ class SpladeHead(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         """Pool the weights of hidden states of either layout: → (B, vocabulary), float32."""
+        scores = self.output(self.norm(self.activation(self.projection(x.float()))))
         if self.shape.pooling == "sum":
-            return layout.sum(self._weights(self._scores(x.float())))
-        return self._weights(layout.max_of(self._scores, x.float()))  # the weight grows with the score
-
-    def _scores(self, x: Tensor) -> Tensor:
-        return self.output(self.norm(self.activation(self.projection(x))))  # type: ignore[no-any-return]
+            return layout.sum(self._weights(scores))
+        return self._weights(layout.max(scores))  # the weight grows with the score
 
     def _weights(self, scores: Tensor) -> Tensor:
         weights = torch.log1p(torch.relu(scores))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from retrieval.errors import BadDocument, DocumentNotFound, FilterError
+from retrieval.errors import BadDocument, CorruptCollection, DocumentNotFound, FilterError
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import Keys
 from retrieval.index.collection.segment import Segment
@@ -29,8 +30,11 @@ from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.metadata.schema import arrow_type
 from retrieval.index.storage.checksums import check_size
 from retrieval.index.storage.manifest import MANIFEST, Manifest, with_current_manifest
+from retrieval.index.vectors.exact import FlatVectors
+from retrieval.index.vectors.fine_search import FineVectors
 from retrieval.index.vectors.token_codes import TokenCodes
-from retrieval.index.vectors.vector_search import CombinedVectors
+from retrieval.index.vectors.vector_search import CombinedVectors, SegmentVectors
+from retrieval.index.vectors.window_store import Windows
 from retrieval.types import Bitmap, Document, Mode, Passage, Rows, Schema
 from retrieval.util.arrays import segment_of_row
 
@@ -84,6 +88,7 @@ class IndexReader:
     def close(self) -> None:
         """Drop the references to the files; the last array over a file unmaps it."""
         self.segments = ()
+        vars(self).pop("_all_windows", None)
         self.vectors = CombinedVectors([], self.manifest.encoder.dimension)
         self.lexical = None
         self.sparse = None
@@ -145,6 +150,30 @@ class IndexReader:
         The collection must store token vectors.
         """
         return _gather(self.segments, self._row_starts, rows, Segment.token_codes)
+
+    def windows(self, row: int) -> Windows | None:
+        """Return the windows of a passage; None if the collection has none."""
+        number = int(segment_of_row(row, self._row_starts))
+        stored = self.segments[number].windows
+        return None if stored is None else stored.take(np.array([row - self._row_starts[number]]))
+
+    def dense_vectors(self, window_share: float) -> CombinedVectors | FineVectors:
+        """Return the vectors of dense search; windows have that share in a score."""
+        if not window_share or not self.manifest.settings.vectors.windows:
+            return self.vectors
+        windows, counts = self._all_windows
+        return FineVectors(self.vectors, windows, counts, window_share)
+
+    @cached_property
+    def _all_windows(self) -> tuple[CombinedVectors, NDArray[np.int64]]:
+        """The vectors of all windows, and the number of windows of each passage."""
+        stored = [segment.windows for segment in self.segments]
+        if any(each is None for each in stored):
+            raise CorruptCollection("a segment has no windows; index the collection again", path=self.path)
+        known = [each for each in stored if each is not None]
+        vectors = [SegmentVectors(FlatVectors(each.vectors)) for each in known]
+        counts = _joined([each.counts for each in known], np.int64)
+        return CombinedVectors(vectors, self.manifest.encoder.dimension), counts
 
     def column(self, field: str) -> pa.ChunkedArray:
         """Return a field of all documents, null where missing.  Raises FilterError."""

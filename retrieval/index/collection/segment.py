@@ -35,6 +35,7 @@ from retrieval.index.vectors.store import StoredVectors, open_vectors
 from retrieval.index.vectors.token_codes import TokenCodes
 from retrieval.index.vectors.token_store import TOKEN_CODES, TOKEN_ENDS, TOKEN_MEANS, StoredTokens
 from retrieval.index.vectors.vector_search import SegmentVectors, TunedIndex
+from retrieval.index.vectors.window_store import WINDOW_ENDS, WINDOW_SPANS, WINDOW_VECTORS, StoredWindows
 from retrieval.types import Bitmap, Document, Passage, Rows
 
 VECTORS = "vectors.npy"
@@ -65,8 +66,8 @@ class Segment:
     """The open files of one segment.  Safe to use from several threads.
 
     Opening checks the sizes of all files and the digests of the arrays that locate data.  Text is checked batch by
-    batch before its first use.  Vectors and token codes are plain numbers that no parser reads; only `check_all` checks
-    them.
+    batch before its first use.  Vectors, of windows too, and token codes are plain numbers that no parser reads; only
+    `check_all` checks them.
     """
 
     def __init__(self, collection: Path, record: SegmentRecord) -> None:
@@ -84,8 +85,9 @@ class Segment:
         self.live_documents = self._live()
         self.keys: Keys = self._tables[SegmentTable.PASSAGES].numbers("key")
         self.document_of: Rows = self._tables[SegmentTable.PASSAGES].numbers("document").astype(np.int64)
-        self.vectors: StoredVectors = self._vectors()
+        self.vectors: StoredVectors = self._vectors(VECTORS)
         self.tokens: StoredTokens | None = self._tokens()  # None: the collection stores no token vectors
+        self.windows: StoredWindows | None = self._windows()  # None: the collection has no windows
         self._check_counts()
         self._documents: BoundedCache[int, Document] = BoundedCache(_TEXT_BYTES)
         self._passages: BoundedCache[int, Passage] = BoundedCache(_CACHED_PASSAGES)
@@ -102,10 +104,20 @@ class Segment:
         bits = np.unpackbits(array_in(self._deletions), count=self.record.documents, bitorder="little")
         return ~bits.astype(np.bool_)
 
-    def _vectors(self) -> StoredVectors:
-        file = self._files[VECTORS]
+    def _vectors(self, name: str) -> StoredVectors:
+        file = self._files[name]
         file.require(0, min(4096, file.record.size_bytes))
         return open_vectors(file.path)
+
+    def _windows(self) -> StoredWindows | None:
+        if WINDOW_VECTORS not in self._files:
+            return None
+        windows = StoredWindows(
+            self._vectors(WINDOW_VECTORS), array_in(self._files[WINDOW_SPANS]), self._array(WINDOW_ENDS)
+        )
+        if not windows.fits(self.record.passages):
+            raise CorruptCollection(f"the files of windows do not fit each other; {REPAIR}", path=self.folder)
+        return windows
 
     def _tokens(self) -> StoredTokens | None:
         if TOKEN_CODES not in self._files:

@@ -1,23 +1,17 @@
 """Several languages in one collection: each passage is analyzed by its own.
 
-The language of a passage is detected in its title and text, by `language_of` or else by the stop words of the
-collection's languages; a text without evidence has the first of them.  A query has the language of its stop words;
-without such evidence, its words have the terms of all languages.
+The language of a passage is detected in its title and text, among those of the collection; a text without evidence has
+the first of them.  A query has the language of its stop words; without such evidence, its words have the terms of all
+languages.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from retrieval.index.lexical.analyzer import Analyzer, WordTerms
-from retrieval.index.lexical.stop_words import stop_list
 from retrieval.index.storage.settings import LexicalSettings
 from retrieval.util.language import language_of
-
-_MIN_STOP_WORDS = 2  # different ones, of a text that is too short for `language_of`
-_SAMPLE_CHARACTERS = 2_000
-_LETTERS = re.compile(r"[^\W\d_]+")
 
 SNOWBALL = {  # by ISO 639-1 code
     "ar": "arabic",
@@ -50,10 +44,6 @@ class MultilingualAnalyzer(Analyzer):
         super().__init__(languages[0], analysis)
         self._languages = tuple(languages)
         self._analyzers = tuple(Analyzer(language, analysis) for language in languages)
-        self._stop_words = [
-            frozenset(word for entry in stop_list(language) for word in _LETTERS.findall(entry))
-            for language in languages
-        ]
 
     @property
     def each(self) -> tuple[Analyzer, ...]:
@@ -61,12 +51,7 @@ class MultilingualAnalyzer(Analyzer):
 
     def choose(self, text: str) -> int:
         language = SNOWBALL.get(language_of(text), "")
-        if language in self._languages:
-            return self._languages.index(language)
-        words = set(_LETTERS.findall(text[:_SAMPLE_CHARACTERS].lower()))
-        found = [len(words & each) for each in self._stop_words]  # a short text has too little for the first test
-        best = found.index(max(found))
-        return best if found[best] >= _MIN_STOP_WORDS and found.count(found[best]) == 1 else 0
+        return self._languages.index(language) if language in self._languages else 0
 
     def analyze_word(self, word: str) -> WordTerms:
         """Return the terms of one word in all languages, each once."""

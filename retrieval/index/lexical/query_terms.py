@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retrieval.explanations import Replacement
 from retrieval.index.lexical.analyzer import Analyzer
@@ -98,4 +98,4 @@ class QueryAnalyzer:
 
 def with_options(query: ParsedQuery, *, typos: bool, prefix: bool) -> ParsedQuery:
     """Return a query whose words may stand for other terms."""
-    return ParsedQuery(query.plain, query.phrases, query.excluded, typos=typos, prefix=prefix, terms=query.terms)
+    return replace(query, typos=typos, prefix=prefix)

@@ -125,11 +125,11 @@ def read_stop_words(path: Path) -> tuple[str, ...]:
 def _entries_of(settings: LexicalSettings) -> Iterable[str]:
     if settings.stop_words == "none":
         return ()
-    return stop_list(settings.language) if settings.stop_words == "language" else settings.stop_words
+    return _read_list(settings.language) if settings.stop_words == "language" else settings.stop_words
 
 
 @cache
-def stop_list(language: str) -> tuple[str, ...]:
+def _read_list(language: str) -> tuple[str, ...]:
     """Return the stop words of a stemmer's language; none if Snowball has no list."""
     path = _LISTS / f"{_LIST_NAMES.get(language, language)}.txt"
     return parse_stop_words(path.read_text(encoding="utf-8")) if path.exists() else ()

@@ -21,6 +21,7 @@ JsonValue: TypeAlias = Any  # a value that json.loads returns
 
 MAX_LANGUAGES = 16
 MAX_STOP_WORDS, MAX_STOP_WORD = 10_000, 100  # of a list; characters of a word
+FINE_SENTENCES, MAX_WINDOW_SENTENCES = 3, 100  # of a window: for `--passages fine`; most
 TOKEN_BITS = (4, 1)  # of a dimension of a token vector
 MAX_IMPACT = 255  # of a term in a passage: 8 bits
 ANALYSIS_VERSION = 2  # of the rules in lexical/analyzer.py; a collection keeps the version of its first build
@@ -125,6 +126,7 @@ class VectorSettings:
     recall: float = 0.98  # the target of ANN search
     memory: str = MemoryBudget.AUTO
     structure: str = ""  # a FAISS factory string, for experts
+    window_sentences: int = 0  # of each window inside a passage, which has a vector too; 0: no windows
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float16", "float32"):
@@ -133,6 +135,13 @@ class VectorSettings:
             raise InputError(f"recall is {self.recall}; it must be from 0.5 to 1 (exact)")
         if self.memory not in list(MemoryBudget):
             raise InputError(f"memory is {self.memory!r}; choose one of {', '.join(MemoryBudget)}")
+        if not 0 <= self.window_sentences <= MAX_WINDOW_SENTENCES:
+            raise InputError(f"windows have 1 to {MAX_WINDOW_SENTENCES} sentences, or 0 for none")
+
+    @property
+    def windows(self) -> bool:
+        """Whether passages have windows."""
+        return self.window_sentences > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +163,7 @@ class SearchDefaults:
     weight: float | None = None  # the dense share of convex fusion; None means the default
     feedback: float | None = None  # weight of the two best passages in the query's vector; None means the default
     sparse_weight: float | None = None  # sparse part of what the dense share leaves; None means the default
+    window_share: float | None = None  # of the best window in a passage's cosine; None means the default
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.explanations import DenseExplanation, Explanation, LexicalExplanation, SparseExplanation
+from retrieval.explanations import (
+    DenseExplanation,
+    Explanation,
+    LexicalExplanation,
+    SparseExplanation,
+    WindowExplanation,
+)
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
@@ -61,10 +67,16 @@ class HitExplainer:
         mode: Mode,
         vector: Vectors | None,
         weights: TermWeights | None = None,
+        window_share: float = 0.0,
     ) -> tuple[Hit, ...]:
         """Return the hits, each with the explanation of the passage that it shows first."""
         chosen = self.shown_passages(hits)
         explanations = self._explain(query, text, chosen, mode, vector, weights)
+        if window_share and vector is not None:
+            explanations = [
+                replace(each, window=self._window(passage.row, vector, window_share))
+                for each, passage in zip(explanations, chosen, strict=True)
+            ]
         return tuple(replace(hit, explanation=each) for hit, each in zip(hits, explanations, strict=True))
 
     def shown_passages(self, hits: Sequence[Hit]) -> list[ExplainedPassage]:
@@ -125,6 +137,16 @@ class HitExplainer:
         rows = np.array([each.row for each in chosen], dtype=np.int64)
         scores = self._reader.vectors.score(vector, rows)
         return self._cosines.explain(text, [each.parts for each in chosen], scores.tolist())
+
+    def _window(self, row: int, vector: Vectors, share: float) -> WindowExplanation | None:
+        """Return the best window of a passage; None if it has none."""
+        windows = self._reader.windows(row)
+        if windows is None or not len(windows.spans):
+            return None
+        scores = windows.vectors @ vector
+        best = int(np.argmax(scores))
+        start, end = windows.spans[best].tolist()
+        return WindowExplanation(start, end, float(scores[best]), share)
 
     def _passage(self, document_id: str, start: int) -> ExplainedPassage:
         """Return the passage that begins at `start`; by default the first passage."""

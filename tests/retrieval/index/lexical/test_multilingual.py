@@ -39,20 +39,6 @@ def test_each_passage_has_the_terms_of_its_language(villages: LexicalReader) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("Jacke aus Wolle für den Winter", "german"),
-        ("Veste de laine pour les hivers", "french"),
-        ("A jacket of wool for the winter", "english"),
-        ("Jacke", "english"),  # no evidence: the first language
-        (TEXTS["german"][:60], "german"),
-    ],
-)
-def test_the_language_of_short_texts_follows_from_stop_words(villages: LexicalReader, text: str, language: str) -> None:
-    assert villages.analyzer.choose(text) == ROWS[language]
-
-
-@pytest.mark.parametrize(
     ("query", "language"),
     [("house", "english"), ("Haus", "german"), ("maison", "french"), ("siècle", "french")],
 )

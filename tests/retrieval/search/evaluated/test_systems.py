@@ -9,6 +9,7 @@ import pytest
 from retrieval.errors import InputError, NotFound
 from retrieval.metrics.run_queries import RunProvenance, describe_settings
 from retrieval.search.evaluated.systems import deep, open_system, open_texts, parse_system
+from retrieval.search.fusion_methods import PARAMETERS
 from retrieval.types import EncoderFingerprint, Mode, SearchRequest
 
 
@@ -53,7 +54,7 @@ def test_what_is_there_is_taken_as_it_is_named(tmp_path: Path) -> None:
         ("papers:hybridweight=0.3", "there is no setting 'hybridweight'"),
         (
             "papers:k1=0.9",
-            "no setting 'k1'; the settings are syntax, filter, fusion, weight, feedback, rrf_k, exact",
+            f"no setting 'k1'; the settings are syntax, filter, fusion, {', '.join(PARAMETERS)}, exact",
         ),
         ("papers:syntax=lucene", "'lucene' is not one of plain, operators, which syntax needs"),
         ("papers:hybrid,weight=0.5,k1=0.9", "there is no setting 'k1'"),

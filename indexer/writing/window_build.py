@@ -1,0 +1,98 @@
+"""Write the windows of new segments: vectors of a few sentences each.
+
+The text of a window is its sentences alone, without the title and the heading of its passage: the passage's own vector
+has those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from indexer.writing.pending_segments import PendingSegments
+from indexer.writing.prepare_commit import GenerationTarget
+from retrieval.encoder.loading import load_encoder
+from retrieval.index.collection.segment import Segment
+from retrieval.index.storage.checksums import record_file
+from retrieval.index.storage.manifest import SegmentRecord
+from retrieval.index.vectors.window_store import WINDOW_FILES, Windows, WindowWriter
+from retrieval.protocols import Encoder
+from retrieval.types import Rows
+from retrieval.util.files import Files
+from retrieval.util.text_boundaries import BoundaryStrength, find_boundaries
+
+BLOCK_DOCUMENTS = 256  # documents whose windows are encoded at a time
+
+
+def add_windows(
+    pending: PendingSegments,
+    target: GenerationTarget,
+    encoder_name: str,
+    encoder: Encoder | None,
+    write_journal: Callable[[], None],
+) -> None:
+    """Write the windows that segments lack, if the collection has windows.
+
+    The journal is written before each: if this process is killed, the next writer resumes with the segments in it.
+    """
+    if not target.vectors.windows:
+        return
+    for each in pending.segments:
+        if each.segment.windows is None:
+            write_journal()
+            encoder = encoder or load_encoder(encoder_name)
+            sentences, dtype = target.vectors.window_sentences, target.dtype
+            record = write_windows(each.segment, encoder, sentences, dtype, target.files)
+            each.complete(Segment(target.collection, record))
+
+
+def write_windows(segment: Segment, encoder: Encoder, sentences: int, dtype: str, files: Files) -> SegmentRecord:
+    """Encode a segment's windows; return the record with their files.
+
+    Deleted documents have windows, too, so that rows count alike.
+    """
+    for name in WINDOW_FILES:
+        files.unlink(segment.folder / name)  # a killed writer may have finished the file and not recorded it
+    with WindowWriter(segment.folder, encoder.dimension, dtype, files) as writer:
+        for first in range(0, segment.record.documents, BLOCK_DOCUMENTS):
+            rows = np.arange(*segment.document_of.searchsorted([first, first + BLOCK_DOCUMENTS]))
+            writer.append(_encoded(segment, rows, encoder, sentences))
+    files.sync_directory(segment.folder)
+    new = tuple(record_file(segment.folder, name) for name in WINDOW_FILES)
+    return replace(segment.record, files=(*segment.record.files, *new))
+
+
+def window_spans(text: str, start: int, end: int, sentences: int) -> list[tuple[int, int]]:
+    """Split `text[start:end]` into windows of about this many sentences.
+
+    All have nearly the same number of sentences.  A text of one window has none, as it equals the passage.
+    """
+    part = text[start:end]
+    boundaries = find_boundaries(part)
+    offsets = boundaries.offsets[boundaries.strengths >= BoundaryStrength.SENTENCE]
+    edges = start + np.concatenate(([0], offsets, [len(part)]))
+    windows = round((len(edges) - 1) / sentences)
+    if windows < 2:
+        return []
+    chosen = edges[np.linspace(0, len(edges) - 1, windows + 1).round().astype(np.int64)].tolist()
+    return list(pairwise(chosen))
+
+
+def _encoded(segment: Segment, rows: Rows, encoder: Encoder, sentences: int) -> Windows:
+    """Encode the windows of the passages `rows`, which are all of some documents."""
+    owners = segment.document_of[rows]
+    documents = dict(zip(np.unique(owners).tolist(), segment.documents(np.unique(owners)), strict=True))
+    texts: list[str] = []
+    spans: list[tuple[int, int]] = []
+    counts = []
+    for owner, passage in zip(owners.tolist(), segment.passages(rows), strict=True):
+        document = documents[owner]
+        own = window_spans(document.text, passage.start, passage.end, sentences)
+        texts += [document.text[start:end] for start, end in own]
+        spans += own
+        counts.append(len(own))
+    vectors = encoder.encode_passages(texts) if texts else np.empty((0, encoder.dimension), np.float32)
+    return Windows(vectors, np.array(spans, np.uint32).reshape(-1, 2), np.array(counts, np.int64))
