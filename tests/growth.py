@@ -12,6 +12,7 @@ FIRST, LAST, STEP = 512, 1 << 19, 4  # sizes in characters
 ENOUGH_S = 0.02  # of CPU time, beyond the noise of a clock
 SURE_S = ENOUGH_S / 4  # of one call
 REPEATS = 3
+CONFIRMATIONS = 3
 
 # Each text repeats a unit.  The units are near the rules of an analyzer, a grammar or a format.
 UNITS = {
@@ -108,8 +109,8 @@ def text_of(unit: str, size: int) -> str:
 def growth(consume: Callable[[str], object], unit: str) -> float:
     """Return the exponent b with which CPU time grows as size ** b.
 
-    The size grows until the time is beyond noise.  A large exponent is confirmed at the next size, so that neither a
-    busy machine nor the size of a cache counts.
+    The size grows until the time is beyond noise.  A large exponent is confirmed several times at the next size, so
+    that neither a busy machine nor the size of a cache counts.
     """
     gc.freeze()  # the objects of the modules: a collection would look through them before each call
     try:
@@ -117,7 +118,9 @@ def growth(consume: Callable[[str], object], unit: str) -> float:
         while size < LAST and after < ENOUGH_S:
             before, after, size = after, _seconds(consume, text_of(unit, size)), size * STEP
         found = _exponent(before, after)
-        if found > MAX_EXPONENT and after < 1.0:
+        for _ in range(CONFIRMATIONS if after < 1.0 else 0):
+            if found <= MAX_EXPONENT:
+                break
             before, after = (_seconds(consume, text_of(unit, each), 10 * ENOUGH_S) for each in (size // STEP, size))
             found = min(found, _exponent(before, after))
         return found

@@ -21,14 +21,19 @@ ENCODED_WORD = re.compile(rb"=\?([\w.:-]{2,40})(?:\*[\w-]{1,20})?(?=\?[bBqQ]\?)"
 CHARSET = re.compile(rb"""charset\s*=\s*["']?([\w.:-]{2,40})""", re.IGNORECASE)
 UNKNOWN_LABEL = "cp1252"  # for a label that no table knows
 MAX_HEADER_CHARACTERS = 20_000  # the work of the parser of headers grows with the square of their length
+MAX_COMMENTS = 50  # in brackets, of one header; the parser calls itself for each that is inside another
+WITHOUT_COMMENTS = str.maketrans("()", "  ")
 
 
 class BoundedPolicy(EmailPolicy):
-    """The default policy, which reads the start of a long header only."""
+    """The default policy, but long headers and many comments are cut."""
 
     def header_fetch_parse(self, name: str, value: str) -> Any:
         """Return a header's value when it is read."""
-        return super().header_fetch_parse(name, value[:MAX_HEADER_CHARACTERS])
+        value = value[:MAX_HEADER_CHARACTERS]
+        return super().header_fetch_parse(
+            name, value.translate(WITHOUT_COMMENTS) if value.count("(") > MAX_COMMENTS else value
+        )
 
 
 POLICY = cast("EmailPolicy[EmailMessage]", BoundedPolicy(raise_on_defect=False))

@@ -260,3 +260,9 @@ def test_a_line_of_a_mail_that_begins_with_from_splits_no_mailbox(tmp_path: Path
         ("one", "We left.\n\nFrom Naples we sailed.", []),
         ("two", "x", []),
     ]
+
+
+@pytest.mark.parametrize("name", ["To", "From", "Date", "Content-Type", "Content-Disposition", "Message-ID"])
+def test_brackets_in_a_header_do_not_hide_a_mail(tmp_path: Path, name: str) -> None:
+    [document], bad = read_text_mail(tmp_path / "m.eml", f"Subject: Weir\n{name}: {'(' * 9_000}\n\nThe weir leaks.")
+    assert (document.title, document.text, bad) == ("Weir", "The weir leaks.", [])
