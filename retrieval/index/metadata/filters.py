@@ -10,7 +10,8 @@ points.  A date without a time is the whole day, in UTC.  The filter is evaluate
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -111,7 +112,7 @@ def _typed(node: FilterNode, schema: Schema) -> FilterNode:
         case Conjunction(operands):
             return Conjunction(tuple(_typed(each, schema) for each in operands))
         case Disjunction(operands):
-            return Disjunction(tuple(_typed(each, schema) for each in operands))
+            return _with_lists([_typed(each, schema) for each in operands])
     kind = known_field(node.field, schema, f"filter, column {node.column}")
     match node:
         case FieldComparison(field, operator, value, column):
@@ -123,6 +124,23 @@ def _typed(node: FilterNode, schema: Schema) -> FilterNode:
         case FieldMembership(field, values, column):
             return FieldMembership(field, tuple(_fitting(value, kind, node) for value in values), column)
     return node
+
+
+def _with_lists(operands: Sequence[FilterNode]) -> FilterNode:
+    """Return the alternatives, those of equal texts as one list for each field.
+
+    A list takes one pass over the field.
+    """
+    equal: dict[str, list[FieldComparison]] = defaultdict(list)
+    others = []
+    for each in operands:
+        if isinstance(each, FieldComparison) and each.operator == "=" and isinstance(each.value, str):
+            equal[each.field].append(each)
+        else:
+            others.append(each)
+    lists = [FieldMembership(field, tuple(e.value for e in found), found[0].column) for field, found in equal.items()]
+    joined = (*others, *lists)
+    return joined[0] if len(joined) == 1 else Disjunction(joined)
 
 
 def _fitting(value: Value, kind: FieldType, node: FieldComparison | FieldMembership) -> Value:

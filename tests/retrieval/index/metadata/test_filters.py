@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from retrieval.errors import FilterError
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.types import FieldType
+from retrieval.util.work_budget import WorkBudget
 
 SCHEMA = {
     "year": FieldType.NUMBER,
@@ -239,3 +240,14 @@ def test_same_as_brute_force(expression: tuple[str, Predicate], documents: list[
 def test_any_text_is_a_filter_or_a_filter_error(text: str) -> None:
     with contextlib.suppress(FilterError):
         compile_filter(text, SCHEMA).documents(columns(DOCUMENTS), len(DOCUMENTS))
+
+
+def test_alternatives_of_a_text_field_take_one_pass() -> None:
+    names = " OR ".join(f'topic = "t{number}" OR author = "a{number}"' for number in range(50))
+    budget = WorkBudget(filter_values=3 * len(DOCUMENTS))
+    with budget.applied():
+        found = compile_filter(f'{names} OR topic = "ir" OR year < 0', SCHEMA).documents(
+            columns(DOCUMENTS), len(DOCUMENTS)
+        )
+    assert budget.spent_filter_values == 3 * len(DOCUMENTS)
+    assert np.flatnonzero(found).tolist() == [0, 2]
