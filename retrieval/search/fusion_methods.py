@@ -68,7 +68,7 @@ _FEEDBACK = FusionParameter(
 )
 _TENTHS = tuple(step / 10 for step in range(11))
 _SPARSE_WEIGHT = FusionParameter(
-    "sparse_weight", float, 0.5, 0, 1, "sparse part of what the dense share leaves", _TENTHS[::2], "sparse"
+    "sparse_weight", float, 0.4, 0, 1, "sparse part of what the dense share leaves", _TENTHS[::2], "sparse"
 )
 _WINDOW_SHARE = FusionParameter(
     *("window_share", float, 0.5, 0, 1, "part of the best window in a passage's cosine"),

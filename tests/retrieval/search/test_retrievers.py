@@ -125,7 +125,7 @@ def fused(
     weight = (0.6 if convex else 0.5) if request.weight is None else request.weight
     shares = {name: weight if name == "dense" else (1 - weight) / (len(scores) - 1) for name in scores}
     if convex and "sparse" in scores:
-        part = 0.5 if request.sparse_weight is None else request.sparse_weight
+        part = 0.4 if request.sparse_weight is None else request.sparse_weight
         shares |= {"sparse": (1 - weight) * part, "lexical": (1 - weight) * (1 - part)}
     total, matching = np.zeros(len(allowed)), np.zeros(len(allowed), bool)
     for name, values in scores.items():
