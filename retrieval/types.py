@@ -264,6 +264,7 @@ class SearchRequest:
     rrf_k: int = 60
     facets: tuple[str, ...] = ()
     sort: str = ""
+    diversity: float = 0.0  # 0 to 1: how much the first hits should differ; see search/diversity.py
     matching: Matching = Matching.RELEVANT
     count: bool = False  # count all matches, also beyond the page
     min_score: float | None = None

@@ -88,6 +88,9 @@ class RankingOptions:
     )
     count: Annotated[bool, typer.Option("--count", help="Count all matches, also beyond those returned.")] = False
     sort: Annotated[str, typer.Option(help="Field to order by, -FIELD for descending; default: the score.")] = ""
+    diversity: Annotated[float, typer.Option(help="How much the first hits should differ from each other, 0 to 1.")] = (
+        0.0
+    )
     min_score: Annotated[float | None, typer.Option(help="Leave out documents that score less.")] = None
     exact: Annotated[bool, typer.Option("--exact", help="Compare the query with every vector.")] = False
 
@@ -200,6 +203,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         rrf_k=ranking.rrf_k,
         facets=tuple(answer.facet or ()),
         sort=ranking.sort,
+        diversity=ranking.diversity,
         matching=ranking.matching,  # type: ignore[arg-type]  # the searcher checks the name
         count=ranking.count,
         min_score=ranking.min_score,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from retrieval.errors import BadQuery
 from retrieval.search.answer_contents import check_contents
+from retrieval.search.diversity import check_diversity
 from retrieval.search.fusion_methods import FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import MAX_RERANK_DEPTH
 from retrieval.types import (
@@ -59,6 +60,7 @@ def checked(request: SearchRequest) -> SearchRequest:
     if typed.prefix is Prefix.LAST and typed.mode in (Mode.DENSE, Mode.SPARSE):
         raise BadQuery(f"prefix completes words, which mode {typed.mode} does not compare; use mode lexical or hybrid")
     check_contents(typed)
+    check_diversity(typed)
     return typed
 
 

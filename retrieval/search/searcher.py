@@ -23,6 +23,7 @@ from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.answer_size import FittedHits, fit_hits, with_token_counts
+from retrieval.search.diversity import depth_of_diversity, diversified
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
 from retrieval.search.examples import VectorPart, joined_vector, with_example_parts
 from retrieval.search.explain.attribution import TextAttention
@@ -165,6 +166,7 @@ class Searcher:
             vector = joined_vector(parts)
         ranker, feedback = open_ranker(plan, self.reader, vector, weights)
         ranked, total, facets = self._matched(plan, ranker)
+        ranked = diversified(ranked, request.diversity, plan.mode, ranker, self.reader)
         retrieve_ms = _ms_since(started)
         reranking = self._reranker.rerank(request, plan.text, ranked, ranker, rerank_ms)
         fetch_started = time.perf_counter()
@@ -252,7 +254,7 @@ class Searcher:
     def _matched(self, plan: Plan, ranker: PassageRanker) -> tuple[DocumentRanking, Total, Facets]:
         """Rank the documents; count the match set and the values of its facets."""
         request, reader = plan.request, self.reader
-        depth = max(request.offset + request.k, depth_of(request.rerank))
+        depth = max(request.offset + request.k, depth_of(request.rerank), depth_of_diversity(request))
         by_document = request.group_by is GroupBy.DOCUMENT
         rank = rank_by_score if by_document else rank_passages
         if not (request.sort or request.facets or request.count or request.lists_all):

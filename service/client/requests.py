@@ -91,6 +91,7 @@ class SearchOptions(TypedDict, total=False):
     matching: MatchingName
     count: bool
     sort: str
+    diversity: float
     min_score: float
     passages_per_document: int
     fields: Sequence[str]

@@ -114,6 +114,7 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         rrf_k=options.rrf_k,
         facets=tuple(options.facets),
         sort=options.sort,
+        diversity=options.diversity,
         matching=Matching(options.matching),
         count=options.count,
         min_score=options.min_score,

@@ -117,6 +117,9 @@ class SearchOptionFields(BaseModel):
     )
     count: bool = Field(default=False, description="Count all matches, also beyond the page.")
     sort: Name = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
+    diversity: float = Field(
+        default=0.0, ge=0, le=1, description="How much the first hits should differ from each other; 0: only the score."
+    )
     min_score: float | None = Field(
         default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Lowest score of a returned document."
     )

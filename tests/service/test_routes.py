@@ -109,6 +109,19 @@ def test_an_answer_is_as_lean_as_asked_for(small: Served) -> None:
     assert [each["passages"] for each in by_url["hits"]] == [[], []]
 
 
+def test_the_first_hits_differ_as_much_as_asked_for(small: Served) -> None:
+    body = {"query": "risk of stroke", "mode": "dense"}
+    plain = small.http.post(SEARCH, json=body).json()["hits"]
+    posted = small.http.post(SEARCH, json={**body, "diversity": 1}).json()["hits"]
+    got = small.http.get(SEARCH, params={"q": body["query"], "mode": "dense", "diversity": 1}).json()["hits"]
+    ids = [[hit["id"] for hit in hits] for hits in (plain, posted, got)]
+    assert ids[1] == ids[2]
+    assert (ids[1][0], sorted(ids[1])) == (ids[0][0], sorted(ids[0]))
+    refused = small.http.post(SEARCH, json={**body, "diversity": 0.5, "sort": "year"})
+    assert (refused.status_code, "give one of both" in refused.text) == (400, True)
+    assert small.http.post(SEARCH, json={**body, "diversity": 2}).status_code == 422
+
+
 def test_unknown_words_are_matched_to_the_nearest(small: Served) -> None:
     body = {"query": "asprin", "mode": "lexical", "explain": True}
     found = SearchAnswer.model_validate(small.http.post(SEARCH, json=body).json(), extra="forbid")
