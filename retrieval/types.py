@@ -18,6 +18,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.collapsed import Collapsed
 from retrieval.explanations import Explanation, Replacement
 
 Vectors: TypeAlias = NDArray[np.float32]  # (n, dimension), each of length one
@@ -264,6 +265,7 @@ class SearchRequest:
     rrf_k: int = 60
     facets: tuple[str, ...] = ()
     sort: str = ""
+    collapse: str = ""  # metadata field: of the documents with one value, only the best is a hit
     diversity: float = 0.0  # 0 to 1: how much the first hits should differ; see search/diversity.py
     matching: Matching = Matching.RELEVANT
     count: bool = False  # count all matches, also beyond the page
@@ -338,6 +340,7 @@ class Hit:
     passages: tuple[PassageHit, ...]
     scores: Mapping[str, float | None] = field(default_factory=dict)  # by retriever, "fused", "rerank"; None: no part
     explanation: Explanation | None = None  # if the request asks for it
+    collapsed: Collapsed | None = None  # if the request collapses, and the document has the field
 
 
 @dataclass(frozen=True, slots=True)

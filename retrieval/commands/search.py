@@ -88,6 +88,7 @@ class RankingOptions:
     )
     count: Annotated[bool, typer.Option("--count", help="Count all matches, also beyond those returned.")] = False
     sort: Annotated[str, typer.Option(help="Field to order by, -FIELD for descending; default: the score.")] = ""
+    collapse: Annotated[str, typer.Option(help="Field: of the documents with one value only the best is a hit.")] = ""
     diversity: Annotated[float, typer.Option(help="How much the first hits should differ from each other, 0 to 1.")] = (
         0.0
     )
@@ -203,6 +204,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         rrf_k=ranking.rrf_k,
         facets=tuple(answer.facet or ()),
         sort=ranking.sort,
+        collapse=ranking.collapse,
         diversity=ranking.diversity,
         matching=ranking.matching,  # type: ignore[arg-type]  # the searcher checks the name
         count=ranking.count,
@@ -227,6 +229,8 @@ def _show(result: SearchResult) -> None:
         console.print(f"  {hit.id}" if hit.title else "", style="dim")
         if hit.passages:
             console.print(_snippet(hit))
+        if hit.collapsed is not None and hit.collapsed.more:
+            console.print(f"     +{hit.collapsed.more} more with {hit.collapsed.value}", style="dim")
     if not result.hits:
         console.print("no documents matched")
     for field, counts in result.facets.items():

@@ -40,6 +40,8 @@ def _check_ids(request: SearchRequest) -> None:
 
 def _check_passages(request: SearchRequest) -> None:
     """Refuse the options that order documents for hits that are passages."""
+    if request.collapse:
+        raise BadQuery("collapse joins documents, and group_by none returns passages; give one of both")
     for name in ("sort", "rerank"):
         if getattr(request, name):
             raise BadQuery(f"{name} orders documents, and group_by none returns passages; give one of both")

@@ -12,7 +12,7 @@ from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import ParsedQuery, parse_query
 from retrieval.index.lexical.query_terms import with_options
-from retrieval.index.metadata.facets import facet_type, sort_type
+from retrieval.index.metadata.facets import collapse_type, facet_type, sort_type
 from retrieval.index.metadata.filters import known_field
 from retrieval.index.storage.manifest import Manifest
 from retrieval.protocols import Retriever
@@ -239,5 +239,7 @@ def _check_fields(request: SearchRequest, reader: IndexReader) -> None:
         facet_type(field, reader.schema)
     if request.sort:
         sort_type(request.sort.removeprefix("-"), reader.schema)
+    if request.collapse:
+        collapse_type(request.collapse, reader.schema)
     for field in request.fields or ():
         known_field(field, reader.schema, "fields")

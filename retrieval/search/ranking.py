@@ -163,6 +163,15 @@ def order_ties(
     return DocumentRanking(documents[order], scores[order])
 
 
+def document_scores(ranker: PassageRanker, reader: IndexReader) -> tuple[Rows, Scores]:
+    """Return all matching live documents, ascending, and the best score of each."""
+    rows = np.flatnonzero(ranker.matches())
+    best = np.full(len(reader.live_documents), -np.inf, np.float32)
+    np.maximum.at(best, reader.document_of[rows], ranker.score(rows).score)
+    documents = np.flatnonzero((best > -np.inf) & reader.live_documents)
+    return documents, best[documents]
+
+
 def _document_scores(ranker: PassageRanker, reader: IndexReader, documents: Rows) -> Scores:
     """Return each document's best matching score; `documents` are ascending."""
     wanted = np.zeros(len(reader.live_documents), np.bool_)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from sys import getsizeof
 from typing import TypeAlias
@@ -16,6 +16,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.collapsed import Collapsed
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
@@ -23,6 +24,7 @@ from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.answer_size import FittedHits, fit_hits, with_token_counts
+from retrieval.search.collapse import rank_collapsed, with_collapsed
 from retrieval.search.diversity import depth_of_diversity, diversified
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
 from retrieval.search.examples import VectorPart, joined_vector, with_example_parts
@@ -92,6 +94,16 @@ class EncodedRequest:
     vector: NDArray[np.float32] | None  # (dimension,); None in lexical and sparse mode
     weights: TermWeights | None  # by the sparse encoder; None if the mode needs none
     encode_ms: float  # the time that encoding took, batch included
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The documents of a search: ranked, and counted."""
+
+    ranked: DocumentRanking
+    total: Total
+    facets: Facets
+    collapsed: Mapping[int, Collapsed] = field(default_factory=dict)  # by document row
 
 
 class Searcher:
@@ -165,14 +177,16 @@ class Searcher:
         if parts:
             vector = joined_vector(parts)
         ranker, feedback = open_ranker(plan, self.reader, vector, weights)
-        ranked, total, facets = self._matched(plan, ranker)
-        ranked = diversified(ranked, request.diversity, plan.mode, ranker, self.reader)
+        matched = self._matched(plan, ranker)
+        ranked = diversified(matched.ranked, request.diversity, plan.mode, ranker, self.reader)
         retrieve_ms = _ms_since(started)
         reranking = self._reranker.rerank(request, plan.text, ranked, ranker, rerank_ms)
         fetch_started = time.perf_counter()
         rerank_used_ms = (fetch_started - started) * 1000 - retrieve_ms
         fitted = self._fitted(request, fetch_hits(request, reranking.ranked, ranker, self.reader))
         hits = fitted.hits
+        if request.collapse:
+            hits = with_collapsed(hits, reranking.ranked.documents[request.offset :], matched.collapsed)
         if request.highlight:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
@@ -190,9 +204,9 @@ class Searcher:
             mode=plan.mode,
             hits=hits,
             timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, total_ms, rerank_used_ms if request.rerank else 0.0),
-            total=total,
+            total=matched.total,
             confidence=confidence(plan, self.reader, vector, ranked, ranker, feedback),
-            facets=facets,
+            facets=matched.facets,
             weight=plan.weight.value if plan.weight else None,
             weight_reason=plan.weight.reason if plan.weight else "",
             feedback=feedback.weight if feedback else None,
@@ -251,19 +265,23 @@ class Searcher:
         hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, shown, weights, plan.window_share)
         return with_example_parts(hits, parts, self.reader) if parts else hits
 
-    def _matched(self, plan: Plan, ranker: PassageRanker) -> tuple[DocumentRanking, Total, Facets]:
+    def _matched(self, plan: Plan, ranker: PassageRanker) -> Matched:
         """Rank the documents; count the match set and the values of its facets."""
         request, reader = plan.request, self.reader
         depth = max(request.offset + request.k, depth_of(request.rerank), depth_of_diversity(request))
         by_document = request.group_by is GroupBy.DOCUMENT
         rank = rank_by_score if by_document else rank_passages
-        if not (request.sort or request.facets or request.count or request.lists_all):
+        if not (request.sort or request.facets or request.count or request.lists_all or request.collapse):
             ranked = rank(ranker, reader, depth, request.min_score)
-            best = float(ranked.scores[0]) if len(ranked.scores) else 0.0
-            return ranked, total_of_page(ranked, depth, relevance_cut(plan, reader, best)), {}
+            top = float(ranked.scores[0]) if len(ranked.scores) else 0.0
+            return Matched(ranked, total_of_page(ranked, depth, relevance_cut(plan, reader, top)), {})
         lowest = matches_from(plan, reader, ranker)
         rows = matching_passages(ranker, lowest)
         documents = documents_of(rows, reader)
+        if request.collapse:
+            best = rank_collapsed(request, ranker, reader, depth, lowest)
+            total = Total(best.total, TotalRelation.EXACT)
+            return Matched(best.ranked, total, self._facets(request, documents), best.collapsed)
         if request.sort:
             ranked = rank_by_field(ranker, reader, depth, lowest, request.sort)
         elif request.lists_all:
@@ -271,14 +289,14 @@ class Searcher:
         else:
             ranked = rank(ranker, reader, depth, request.min_score)
         total = Total(int(np.count_nonzero(documents)) if by_document else len(rows), TotalRelation.EXACT)
-        return ranked, total, self._facets(request, documents)
+        return Matched(ranked, total, self._facets(request, documents))
 
     def _facets(self, request: SearchRequest, documents: Bitmap) -> Facets:
         counts = {}
-        for field in dict.fromkeys(request.facets):
+        for name in dict.fromkeys(request.facets):
             checkpoint()
-            counts[field] = count_values(self.reader.column(field), documents)
-            spend_answer_bytes(sum(getsizeof(each.value) for each in counts[field]))
+            counts[name] = count_values(self.reader.column(name), documents)
+            spend_answer_bytes(sum(getsizeof(each.value) for each in counts[name]))
         return counts
 
     def _replacements(self, plan: Plan) -> tuple[Replacement, ...]:

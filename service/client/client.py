@@ -40,7 +40,8 @@ from service.client.requests import (
 )
 from service.schemas.collections import CollectionAnswer, CollectionDetails, DocumentAnswer, JobAnswer
 from service.schemas.rerank import CohereResult
-from service.schemas.search import SearchAnswer, SuggestAnswer
+from service.schemas.search import SearchAnswer
+from service.schemas.suggestions import SuggestAnswer
 
 __all__ = ["AsyncClient", "Client", "SearchOptions", "ServiceError", "UploadReport"]
 

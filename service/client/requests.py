@@ -34,9 +34,9 @@ from service.schemas.search import (
     ModeName,
     PrefixName,
     SearchAnswer,
-    SuggestAnswer,
     SyntaxName,
 )
+from service.schemas.suggestions import SuggestAnswer
 
 T = TypeVar("T")
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -91,6 +91,7 @@ class SearchOptions(TypedDict, total=False):
     matching: MatchingName
     count: bool
     sort: str
+    collapse: str
     diversity: float
     min_score: float
     passages_per_document: int

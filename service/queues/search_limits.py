@@ -56,12 +56,12 @@ def _check_cost(what: str, cost: int, limit: str, limits: RequestLimits) -> None
 
 def scores_all_documents(request: SearchRequest) -> bool:
     """Check whether a search scores every document, not only the best."""
-    return bool(request.facets or request.sort or request.count)
+    return bool(request.facets or request.sort or request.count or request.collapse)
 
 
 def _counted(request: SearchRequest) -> int:
-    """Return the number of values per document: its score, and one for each facet."""
-    return len(set(request.facets)) + scores_all_documents(request)
+    """Return the values per document: its score, those of facets and of `collapse`."""
+    return len(set(request.facets)) + bool(request.collapse) + scores_all_documents(request)
 
 
 def passages_to_encode(request: SearchRequest) -> int:

@@ -18,9 +18,8 @@ from service.schemas.search import (
     SearchBody,
     SearchParameters,
     SimilarParameters,
-    SuggestAnswer,
-    SuggestParameters,
 )
+from service.schemas.suggestions import SuggestAnswer, SuggestParameters
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["search"], route_class=JsonRoute)
 
@@ -114,6 +113,7 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         rrf_k=options.rrf_k,
         facets=tuple(options.facets),
         sort=options.sort,
+        collapse=options.collapse,
         diversity=options.diversity,
         matching=Matching(options.matching),
         count=options.count,

@@ -117,6 +117,7 @@ class SearchOptionFields(BaseModel):
     )
     count: bool = Field(default=False, description="Count all matches, also beyond the page.")
     sort: Name = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
+    collapse: Name = Field(default="", description="Field: of the documents with one value only the best is a hit.")
     diversity: float = Field(
         default=0.0, ge=0, le=1, description="How much the first hits should differ from each other; 0: only the score."
     )
@@ -204,13 +205,6 @@ class SimilarParameters(SearchOptionFields, UrlParameters):
         return None
 
 
-class SuggestParameters(UrlParameters):
-    """A query that is being typed."""
-
-    q: str = Field(min_length=1, max_length=200, description="The start of a query; its last word may be unfinished.")
-    k: int = Field(default=5, ge=1, le=20, description="Maximum number of words, and of titles.")
-
-
 class BatchBody(RequestBody):
     """Several searches in one request."""
 
@@ -248,6 +242,13 @@ class ScoresAnswer(Answer):
     rerank: float | None = None
 
 
+class CollapsedAnswer(Answer):
+    """The value that a hit shares with `more` other documents of the match set."""
+
+    value: str | int | float | bool
+    more: int
+
+
 class HitAnswer(Answer):
     """A document of the ranking, or a passage; `rank` starts at 1."""
 
@@ -260,6 +261,9 @@ class HitAnswer(Answer):
     passages: list[PassageAnswer]
     scores: ScoresAnswer = ScoresAnswer()
     explanation: ExplanationAnswer | None = Field(default=None, description="Present if the request asks for it.")
+    collapsed: CollapsedAnswer | None = Field(
+        default=None, description="The documents that the hit stands for; null without `collapse` or its field."
+    )
 
 
 class TimingsAnswer(Answer):
@@ -371,20 +375,6 @@ class SearchAnswer(Answer):
             ]
         }
     )
-
-
-class SuggestedTitleAnswer(Answer):
-    """A document whose title has the words of the query."""
-
-    id: str
-    title: str
-
-
-class SuggestAnswer(Answer):
-    """Completions of a query."""
-
-    words: list[str] = Field(description="Words that begin with the last one, frequent ones first.")
-    titles: list[SuggestedTitleAnswer]
 
 
 class BatchAnswer(Answer):

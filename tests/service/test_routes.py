@@ -122,6 +122,20 @@ def test_the_first_hits_differ_as_much_as_asked_for(small: Served) -> None:
     assert small.http.post(SEARCH, json={**body, "diversity": 2}).status_code == 422
 
 
+def test_documents_with_one_value_are_one_hit(small: Served) -> None:
+    [known] = (
+        small.http.get(SEARCH, params={"q": "*", "count": True, "facets": "year", "k": 1}).json()["facets"].values()
+    )
+    body = {"query": "*", "collapse": "year"}
+    posted = SearchAnswer.model_validate(small.http.post(SEARCH, json=body).json(), extra="forbid")
+    assert {hit.collapsed.value: hit.collapsed.more + 1 for hit in posted.hits if hit.collapsed} == {
+        each["value"]: each["count"] for each in known
+    }
+    assert posted.total.value == len(posted.hits)
+    unknown = small.http.get(SEARCH, params={"q": "*", "collapse": "yaer"})
+    assert (unknown.status_code, "did you mean 'year'" in unknown.text) == (400, True)
+
+
 def test_unknown_words_are_matched_to_the_nearest(small: Served) -> None:
     body = {"query": "asprin", "mode": "lexical", "explain": True}
     found = SearchAnswer.model_validate(small.http.post(SEARCH, json=body).json(), extra="forbid")

@@ -28,6 +28,14 @@ def sort_type(field: str, schema: Schema) -> FieldType:
     return kind
 
 
+def collapse_type(field: str, schema: Schema) -> FieldType:
+    """Return the type of a field to collapse by.  Raises FilterError, also for lists."""
+    kind = known_field(field, schema, "collapse")
+    if kind.is_list:
+        raise FilterError(f"collapse: {field!r} contains lists; collapse by a field with single values")
+    return kind
+
+
 def count_values(column: pa.ChunkedArray, matching: Bitmap, *, limit: int = MAX_VALUES) -> tuple[FacetCount, ...]:
     """Count documents per value: the most frequent values first, ties by value.
 

@@ -1,0 +1,113 @@
+"""Collapse: of the documents with one value of a field, only the best is a hit.
+
+The best one is the first in the order of the search: by score, by the field of `sort`, or by the place in the
+collection if the query lists all documents.  A document without the field stays a hit of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from retrieval.collapsed import Collapsed
+from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.metadata.facets import order_by
+from retrieval.index.metadata.schema import plain_number
+from retrieval.search.fusion import PassageRanker
+from retrieval.search.ranking import DocumentRanking, document_scores
+from retrieval.types import Hit, Rows, Scores, SearchRequest
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class CollapsedRanking:
+    """A ranking of the best document of each value."""
+
+    ranked: DocumentRanking
+    total: int  # hits in the match set
+    collapsed: Mapping[int, Collapsed]  # by document row of `ranked`; none without the field
+
+
+def rank_collapsed(
+    request: SearchRequest, ranker: PassageRanker, reader: IndexReader, depth: int, lowest: float | None
+) -> CollapsedRanking:
+    """Return the first `depth` hits; documents from `lowest` on are the match set."""
+    documents, scores = document_scores(ranker, reader)
+    least = lowest if request.sort else request.min_score
+    kept = scores >= (-np.inf if least is None else least)
+    documents, scores = documents[kept], scores[kept]
+    if not len(documents):
+        return CollapsedRanking(DocumentRanking(documents, scores), 0, {})
+    groups, has_value = _groups(reader.column(request.collapse), documents)
+    matching = groups[scores >= (-np.inf if lowest is None else lowest)]
+    sizes = np.bincount(matching, minlength=int(groups.max()) + 1)
+    chosen = _best(groups, _places(request, reader, documents, scores), documents, reader, depth)
+    ranked = DocumentRanking(documents[chosen], scores[chosen])
+    named = chosen[has_value[chosen]]
+    values = reader.column(request.collapse).take(pa.array(documents[named])).to_pylist()
+    more = np.maximum(sizes[groups[named]] - 1, 0).tolist()
+    collapsed = {
+        document: Collapsed(_shown(value), count)
+        for document, value, count in zip(documents[named].tolist(), values, more, strict=True)
+    }
+    return CollapsedRanking(ranked, int(np.count_nonzero(sizes)), collapsed)
+
+
+def with_collapsed(hits: Sequence[Hit], documents: Rows, collapsed: Mapping[int, Collapsed]) -> tuple[Hit, ...]:
+    """Return hits that tell for how many documents they stand.
+
+    `documents` has the row of each hit, and may go on.
+    """
+    rows = documents[: len(hits)].tolist()
+    return tuple(replace(hit, collapsed=collapsed.get(row)) for hit, row in zip(hits, rows, strict=True))
+
+
+def _groups(column: pa.ChunkedArray, documents: Rows) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Return a number for each value, from 0, and whether a document has one.
+
+    Each document without a value has a number of its own.
+    """
+    encoded = column.take(pa.array(documents)).combine_chunks().dictionary_encode()
+    groups = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    has_value = groups >= 0
+    missing = np.flatnonzero(~has_value)
+    groups[missing] = len(encoded.dictionary) + np.arange(len(missing))
+    return groups, has_value
+
+
+def _places(request: SearchRequest, reader: IndexReader, documents: Rows, scores: Scores) -> Numbers:
+    """Return the place of each document in the order of the search; ties share one."""
+    if request.lists_all and not request.sort:
+        return np.arange(len(documents), dtype=np.int64)
+    ranks = np.zeros(len(documents), np.int64)
+    if request.sort:
+        field = request.sort.removeprefix("-")
+        ranks = order_by(reader.column(field), documents, descending=request.sort.startswith("-"))
+    order = np.lexsort((-scores, ranks))
+    differs = (np.diff(ranks[order]) != 0) | (np.diff(scores[order]) != 0)
+    places = np.empty(len(documents), np.int64)
+    places[order] = np.concatenate([[0], np.cumsum(differs)])
+    return places
+
+
+def _best(groups: Numbers, places: Numbers, documents: Rows, reader: IndexReader, depth: int) -> Numbers:
+    """Return the positions of the first `depth` groups' best by (place, id)."""
+    best = np.full(int(groups.max()) + 1, len(places), np.int64)
+    np.minimum.at(best, groups, places)
+    last = np.partition(best, depth - 1)[depth - 1] if depth < len(best) else len(places)
+    tied = np.flatnonzero((places == best[groups]) & (places <= last))
+    ids = reader.ids(documents[tied])
+    order = np.array(sorted(range(len(tied)), key=lambda i: (places[tied[i]], ids[i])), np.int64)
+    _, first = np.unique(groups[tied[order]], return_index=True)
+    chosen: Numbers = tied[order[np.sort(first)]][:depth]
+    return chosen
+
+
+def _shown(value: str | float | bool | datetime) -> str | float | bool:
+    return value.isoformat() if isinstance(value, datetime) else plain_number(value)
