@@ -189,7 +189,11 @@ class PendingGeneration:
         merge_pending(self.segments, target, policy, self._limits.merged_passages)
         build_ann_indexes(self.segments, target, self._write_journal)
         records = segment_records(self.segments, target)
-        if self.base is not None and (records, self.settings) == (self.base.segments, self.base.settings):
+        if (
+            self.base is not None
+            and records == self.base.segments
+            and self.settings.sparse == self.base.settings.sparse
+        ):
             return None
         previous = self.base.lexical if self.base else None
         lexical = write_lexical_index(

