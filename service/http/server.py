@@ -46,6 +46,7 @@ class Server(uvicorn.Server):
         """Start, and exempt all objects made until then from garbage collection."""
         await super().startup(sockets)
         gc.freeze()
+        gc.enable()  # `attendex serve` has disabled it
 
     async def on_tick(self, counter: int) -> bool:
         """Do what is due every tenth of a second; close late connections every second."""
