@@ -179,7 +179,7 @@ def test_serve(home: Home, collections: Path) -> None:
         assert process.stderr is not None
         try:
             url = process.stderr.readline().split()[-1]
-            eventually(lambda: _finds(url))
+            eventually(lambda: _finds(url), 120)  # a fresh HOME has no converted encoder
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
