@@ -189,11 +189,7 @@ class PendingGeneration:
         merge_pending(self.segments, target, policy, self._limits.merged_passages)
         build_ann_indexes(self.segments, target, self._write_journal)
         records = segment_records(self.segments, target)
-        if (
-            self.base is not None
-            and records == self.base.segments
-            and self.settings.sparse == self.base.settings.sparse
-        ):
+        if self.base and (records, self.settings.sparse) == (self.base.segments, self.base.settings.sparse):
             return None
         previous = self.base.lexical if self.base else None
         lexical = write_lexical_index(

@@ -43,8 +43,8 @@ class SegmentEntries:
     vectors: Vectors  # (passages, dimension), document after document
     ids: Digests
     contents: Digests
-    tokens: TokenCodes | None  # of the passages; None: the collection stores no token vectors
     unreadable: NDArray[np.float32]  # share of each text that the tokenizer cannot read; NaN if unknown
+    tokens: TokenCodes | None = None  # of the passages; None: the collection stores no token vectors
 
 
 @dataclass(frozen=True, slots=True)

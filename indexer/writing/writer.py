@@ -212,7 +212,7 @@ class Writer:
         checked = self._check(documents)
         if unreadable is None:
             unreadable = np.full(len(documents), np.nan, dtype=np.float32)
-        return SegmentEntries(checked.documents, passages, vectors, checked.ids, checked.contents, tokens, unreadable)
+        return SegmentEntries(checked.documents, passages, vectors, checked.ids, checked.contents, unreadable, tokens)
 
     def _check_tokens(self, tokens: TokenCodes | None, passages: int) -> None:
         settings = self.settings.tokens

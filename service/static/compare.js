@@ -1,10 +1,9 @@
 // Side by side: one query with two settings or two collections, and lines between the ranks of the same document.
 
 import { debounced, entitle, h, plural, s } from "./dom.js";
-import { Problem, Retry, WEIGHT, api } from "./api.js";
+import { Problem, Retry, WEIGHT, api, choices } from "./api.js";
 import * as address from "./address.js";
 import { card, rankChange } from "./hits.js";
-import { choices } from "./modes.js";
 
 const K = 10;
 const KEYSTROKE_MS = 60;

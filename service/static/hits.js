@@ -1,7 +1,7 @@
 // One hit: title, best passage with its marks, metadata, parts of the score, change of rank.
 
 import { h, points, shown } from "./dom.js";
-import { MODES } from "./modes.js";
+import { MODES } from "./api.js";
 
 /** Cut a text at the edges of its marks: [{start, end, kind}] in code points → nodes. */
 export function marked(text, marks, from = 0, to = Infinity) {

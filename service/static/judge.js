@@ -1,8 +1,7 @@
 // Judging: a grade of 0 to 3 for each hit, stored by the service, and measures of the ranking from the judgments.
 
 import { debounced, h, plural } from "./dom.js";
-import { Problem, api } from "./api.js";
-import { MODES } from "./modes.js";
+import { MODES, Problem, api } from "./api.js";
 
 const GRADES = ["not relevant", "related", "relevant", "exactly what the query asks"];
 const FILES = { "queries.jsonl": "queries", "qrels.tsv": "qrels (BEIR)", "qrels.txt": "qrels (TREC)" };

@@ -1,8 +1,7 @@
 // The query form: query, modes, weight, filter, order, and the switches for operators and judging.
 
 import { h } from "./dom.js";
-import { WEIGHT, api } from "./api.js";
-import { choices } from "./modes.js";
+import { WEIGHT, api, choices } from "./api.js";
 
 export class QueryForm {
   /** `actions`: `change(changes, options)` for a new setting, `submit()`, and `judge(checkbox)`. */

@@ -1,10 +1,9 @@
 // The results of a search: status, hits, pages, facets; and explanations, documents and judgments on request.
 
 import { h, plural } from "./dom.js";
-import { Problem, api, explainRequest } from "./api.js";
+import { MODES, Problem, api, explainRequest } from "./api.js";
 import * as address from "./address.js";
 import { card, legend, passageNodes } from "./hits.js";
-import { MODES } from "./modes.js";
 
 export const PAGE_SIZE = 10;
 const FACET_TYPES = ["string", "strings", "boolean", "booleans"];

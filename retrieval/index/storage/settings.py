@@ -201,7 +201,7 @@ def settings_to_json(settings: CollectionSettings) -> JsonValue:
         "schema": None if settings.schema is None else dict(settings.schema),
         "chunking": asdict(settings.chunking),
         "lexical": None if settings.lexical is None else _lexical_to_json(settings.lexical),
-        "vectors": asdict(settings.vectors),
+        "vectors": _vectors_settings_to_json(settings.vectors),
         "search": {name: value for name, value in asdict(settings.search).items() if value is not None},
     }
     added = {"tokens": settings.tokens, "sparse": settings.sparse}  # of later versions than the first
@@ -232,6 +232,14 @@ def _tokens_from_json(body: JsonValue) -> TokenSettings:
 
 def _sparse_from_json(body: JsonValue) -> SparseSettings:
     return SparseSettings(EncoderFingerprint(**body["encoder"]), float(body["scale"]))
+
+
+def _vectors_settings_to_json(settings: VectorSettings) -> JsonValue:
+    """Return the settings; without windows, as the first collections had them."""
+    body = asdict(settings)
+    if not settings.windows:
+        del body["window_sentences"]
+    return body
 
 
 def _lexical_to_json(settings: LexicalSettings) -> JsonValue:
