@@ -190,7 +190,7 @@ def test_damaged_judgments_are_neither_saved_nor_restored(bench: Any) -> None:
         with pytest.raises(CorruptCollection, match=r"changed\.tar\.zst"):
             restore_backup(write_archive(bench.folder / "changed.tar.zst", members), bench.folder / "copy")
         (bench.path / "judgments.json").write_bytes(damage)
-        with pytest.raises(CorruptCollection, match="not a (file of judgments|sealed JSON document)"):
+        with pytest.raises(CorruptCollection, match=r"not a (file of judgments|sealed JSON document)"):
             save_backup(bench.path, bench.folder / "other.tar.zst")
     assert sorted(each.name for each in bench.folder.iterdir()) == ["backup.tar.zst", "changed.tar.zst", "collection"]
 
