@@ -153,6 +153,7 @@ export const MODES = {
 /** The choices of modes that a collection offers, the default first: [[value, label, title]]. */
 export function choices(modes) {
   const standard = modes.includes("hybrid") ? "hybrid" : "";
-  const rows = modes.filter((mode) => mode !== standard && MODES[mode]).map((mode) => [mode, MODES[mode].label, MODES[mode].title]);
+  const others = modes.filter((mode) => mode !== standard && MODES[mode]);
+  const rows = others.map((mode) => [mode, MODES[mode].label, MODES[mode].title]);
   return standard ? [["", modes.includes("sparse") ? "All" : MODES.hybrid.label, MODES.hybrid.title], ...rows] : rows;
 }
