@@ -3,7 +3,8 @@
 The folder `shared/attacks` beside the checkout, or the one that ATTENDEX_ATTACKS names. A test runs a program and reads
 what it prints. Tests elsewhere repeat the other programs: connections (`test_connections.py`), guessed keys
 (`test_rate_limits.py`), kills (`test_kill.py`), telemetry (`test_offline.py`), growth of time (`test_linear_time.py`),
-and costly requests (`benchmarks.large_requests`).
+the search page (`page/test_unusual.py`), silent hubs (`test_encoder_registry.py`), and costly requests
+(`benchmarks.large_requests`).
 """
 
 from __future__ import annotations
@@ -161,3 +162,10 @@ def test_waiting_changes_are_bounded_in_bytes(attacks: Path, service: tuple[str,
     assert service
     shown = run(attacks, "29-queued-bytes/queued.py", "60", "blob")
     assert "{202, 429}" in shown or "{429, 202}" in shown, shown
+
+
+def test_two_lengths_are_refused_while_the_queue_is_full(attacks: Path) -> None:
+    root = attacks / "svc" / "root"
+    with process(root, "--set", "queue.length=1", "--set", 'hosts=["x"]') as (_, url):
+        shown = run(attacks, "09-door/live.py", url.rpartition(":")[2])
+    assert shown.strip() == "{b'HTTP/1.1 400': 60}", shown
