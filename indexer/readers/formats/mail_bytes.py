@@ -20,7 +20,7 @@ HEAD_END = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
 ENCODED_WORD = re.compile(rb"=\?([\w.:-]{2,40})(?:\*[\w-]{1,20})?(?=\?[bBqQ]\?)")
 CHARSET = re.compile(rb"""charset\s*=\s*["']?([\w.:-]{2,40})""", re.IGNORECASE)
 UNKNOWN_LABEL = "cp1252"  # for a label that no table knows
-MAX_HEADER_CHARACTERS = 20_000  # the work of the parser of headers grows with the square of their length
+MAX_HEADER_CHARACTERS = 6_000  # the work of the parser of headers grows with the square of their length
 MAX_COMMENTS = 50  # in brackets, of one header; the parser calls itself for each that is inside another
 WITHOUT_COMMENTS = str.maketrans("()", "  ")
 
