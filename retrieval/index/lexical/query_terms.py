@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from retrieval.explanations import Replacement
 from retrieval.index.lexical.analyzer import Analyzer
@@ -14,7 +15,7 @@ from retrieval.index.lexical.stop_words import StopWords
 
 TYPO_WEIGHT = 0.8  # of the likeliest term for a word with an error; others weigh in proportion to their likelihood
 COMPLETION_WEIGHT = 0.5
-MAX_REPLACED = 16  # words of a query
+MAX_LOOKED_UP = 16  # unknown words of a query; each look-up of near terms takes milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class QueryAnalyzer:
             replacements += self._complete(words.ranking[-1], counts)
         if query.typos:
             completed = {each.word for each in replacements}
-            for word in dict.fromkeys(words.ranking):
-                if word not in completed and len(replacements) < MAX_REPLACED:
-                    replacements += self._correct(word, counts)
+            others = (word for word in dict.fromkeys(words.ranking) if word not in completed)
+            for word in islice(filter(self._is_unknown, others), MAX_LOOKED_UP):
+                replacements += self._correct(word, counts)
         for term in query.terms:
             counts[term] = counts.get(term, 0.0) + 1.0
         return QueryTerms(counts, words.stop_words, tuple(replacements))
@@ -69,15 +70,16 @@ class QueryAnalyzer:
                 text = f"{text[: word.start]}{texts[word.text]}{text[word.end :]}"
         return text
 
+    def _is_unknown(self, word: str) -> bool:
+        """Check whether the index lacks the terms of a word that has letters only."""
+        return self._analyzer.has_letters_only(word) and not any(map(self._is_known, self._analyzer.terms((word,))))
+
     def _correct(self, word: str, counts: dict[str, float]) -> list[Replacement]:
-        """Replace the term of a word that the index lacks by the nearest terms."""
-        terms = self._analyzer.terms((word,))
-        if not self._analyzer.has_letters_only(word) or any(map(self._is_known, terms)):
-            return []
+        """Replace the term of an unknown word by the nearest terms."""
         nearest = self._speller.nearest(word)
         if not nearest:
             return []
-        times = max([counts.pop(term, 0.0) for term in terms])
+        times = max([counts.pop(term, 0.0) for term in self._analyzer.terms((word,))])
         for near in nearest:
             weight = TYPO_WEIGHT * near.likelihood / nearest[0].likelihood
             counts[near.term] = counts.get(near.term, 0.0) + times * weight

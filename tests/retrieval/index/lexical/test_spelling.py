@@ -11,6 +11,7 @@ from rapidfuzz.distance import OSA
 
 from retrieval.index.lexical.inexact_terms import InexactTerms
 from retrieval.index.lexical.phrases import ParsedQuery
+from retrieval.index.lexical.query_terms import MAX_LOOKED_UP
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.storage.settings import LexicalSettings
 from tests.retrieval.index.lexical.samples import make_index, make_segment
@@ -58,6 +59,12 @@ def test_other_words_stay(shop: LexicalReader, typed: str) -> None:
     assert shop.terms_of(query).replacements == ()
     assert shop.terms_of(query).counts == shop.terms_of(ParsedQuery(typed)).counts
     assert corrected(shop, typed) == typed
+
+
+def test_few_words_of_a_query_are_looked_up(shop: LexicalReader) -> None:
+    unknown = " ".join(f"qwertz{'abcdefghijklmnopqrstuvwxyz'[i]}" for i in range(MAX_LOOKED_UP))
+    assert corrected(shop, f"rain jaket {unknown}") == f"rain jacket {unknown}"
+    assert corrected(shop, f"{unknown} rain jaket") == f"{unknown} rain jaket"
 
 
 def test_a_replaced_word_ranks_with_a_penalty(shop: LexicalReader) -> None:
