@@ -17,6 +17,7 @@ from retrieval.encoder.checkpoint.folder_json import list_modules, read_json
 from retrieval.encoder.checkpoint.model_folder import (
     EncoderFolder,
     check_widths,
+    least_limit,
     passage_prompt,
     read_dense,
     read_max_tokens,
@@ -120,7 +121,7 @@ def _stanford_folder(path: Path) -> LateInteractionFolder:
     )
     width = check_size("hidden_size", config["hidden_size"], file=path / "config.json")
     outputs = check_size("dim", settings.get("dim", 128), file=path / STANFORD_SETTINGS)
-    length = settings.get("query_maxlen") or QUERY_LENGTH
+    length = int(settings.get("query_maxlen") or QUERY_LENGTH)
     return _late_folder(
         path,
         path,
@@ -162,7 +163,7 @@ def _late_folder(
         config=config,
         architecture=architecture,
         head=head,
-        max_tokens=min(longest, limits.get("document_length") or longest),
+        max_tokens=least_limit(longest, limits.get("document_length")),
         lower_case=bool(limits.get("do_lower_case")),
         query_prompt=prompts.get("query", ""),
         passage_prompt=passage_prompt(prompts),
@@ -213,7 +214,7 @@ def _expansion(own: Mapping[str, Any], outer: Mapping[str, Any], *, pylate: bool
 
 def _query_tokens(limits: Mapping[str, Any], expansion: QueryExpansion | None, longest: int) -> int:
     """Return the most tokens of a query; an expansion is never shortened."""
-    stated = min(longest, limits.get("query_length") or longest)
+    stated = least_limit(longest, limits.get("query_length"))
     if expansion is None:
         return stated
     return expansion.length if expansion.fixed else max(stated, expansion.length)

@@ -152,7 +152,7 @@ def _static_folder(path: Path, modules: _Modules) -> EncoderFolder:
         config={},
         architecture=None,
         head=_head(path, modules, {}, outer),
-        max_tokens=_least_limit(truncation.get("max_length")),
+        max_tokens=least_limit(truncation.get("max_length")),
         lower_case=False,
         query_prompt=prompts.get("query", ""),
         passage_prompt=passage_prompt(prompts),
@@ -275,10 +275,11 @@ def read_max_tokens(
     """Return the limit of the folder, else tokenizer, and at most of the model."""
     stated = own.get("max_seq_length") or read_json(transformer / "tokenizer_config.json").get("model_max_length")
     positions = shape.max_positions if shape else config.get("max_position_embeddings", -1)
-    return _least_limit(stated, positions)
+    return least_limit(stated, positions)
 
 
-def _least_limit(*limits: float | None) -> int:
+def least_limit(*limits: float | None) -> int:
+    """Return the least of the limits that are stated and possible, in tokens."""
     return min((int(limit) for limit in limits if limit and 0 < limit < 1e9), default=DEFAULT_MAX_TOKENS)
 
 

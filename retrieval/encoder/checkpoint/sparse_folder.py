@@ -15,6 +15,7 @@ from retrieval.encoder.checkpoint.architectures import ACTIVATION_NAMES, read_ar
 from retrieval.encoder.checkpoint.folder_json import Module, check_inside, list_modules, module_kind, read_json
 from retrieval.encoder.checkpoint.model_folder import (
     EncoderFolder,
+    least_limit,
     passage_prompt,
     read_max_tokens,
     read_own_config,
@@ -191,7 +192,7 @@ def _static_queries(path: Path, table: Path, prompts: Mapping[str, str]) -> Enco
         config={},
         architecture=None,
         head=HeadShape((), normalize=False),
-        max_tokens=int(min(stated or MAX_STATIC_TOKENS, MAX_STATIC_TOKENS)),
+        max_tokens=least_limit(stated, MAX_STATIC_TOKENS),
         lower_case=False,
         query_prompt=prompts.get("query", ""),
         passage_prompt="",

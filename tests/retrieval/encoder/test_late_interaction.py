@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sentence_transformers import MultiVectorEncoder
 
+from retrieval.encoder.checkpoint.late_interaction_folder import open_late_interaction
 from retrieval.encoder.late_interaction import LateInteractionEncoder, load_late_interaction
 from retrieval.errors import EncoderError, UnsupportedCheckpoint, WorkCancelled
 from retrieval.util.work_budget import WorkBudget
@@ -86,6 +87,13 @@ def test_each_vector_belongs_to_a_token_of_the_text(model: LateInteractionEncode
 def test_cancelled_work_ends(model: LateInteractionEncoder) -> None:
     with WorkBudget(is_cancelled=lambda: True).applied(), pytest.raises(WorkCancelled):
         model.encode_passages(TEXTS)
+
+
+def test_an_impossible_limit_does_not_count(tmp_path: Path) -> None:
+    folder = open_late_interaction(save_pylate_model(tmp_path, document_length=-5, do_query_expansion=False))
+    assert folder.encoder.max_tokens == 60
+    folder = open_late_interaction(save_pylate_model(tmp_path, document_length=40.0))
+    assert repr(folder.encoder.max_tokens) == "40"
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:
