@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.encoder.checkpoint.architectures import read_architecture
-from retrieval.encoder.checkpoint.folder_json import read_json
+from retrieval.encoder.checkpoint.folder_json import checked_folder, read_json
 from retrieval.encoder.checkpoint.model_folder import (
     EncoderFolder,
     read_max_tokens,
@@ -45,12 +45,8 @@ def open_cross_encoder(path: Path) -> EncoderFolder | None:
     config = read_json(path / "config.json")
     if not config:
         raise UnsupportedCheckpoint(f"{path}: no cross-encoder: config.json is missing; name a transformers folder")
-    try:
+    with checked_folder(path):
         return _read_folder(path, config)
-    except (TypeError, AttributeError, LookupError, ValueError) as error:
-        raise UnsupportedCheckpoint(
-            f"{path}: a value in its JSON files has the wrong type ({error}); fetch the folder again"
-        ) from error
 
 
 def is_cross_encoder(path: Path) -> bool:

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.errors import UnsupportedCheckpoint
+from retrieval.errors import EncoderError, UnsupportedCheckpoint
 
 PYLATE_DENSE = "pylate.models.Dense.Dense"  # has the format of the Dense of sentence-transformers
+
+
+@contextmanager
+def checked_folder(path: Path) -> Iterator[None]:
+    """Read a model folder in this block; its errors are those of a bad folder.
+
+    Raises EncoderError if there is no such folder, UnsupportedCheckpoint for a value of the wrong type.
+    """
+    if not path.is_dir():
+        raise EncoderError(f"{path}: no such encoder folder; check the path")
+    try:
+        yield
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        raise UnsupportedCheckpoint(
+            f"{path}: a value in its JSON files has the wrong type ({error}); fetch the folder again"
+        ) from error
 
 
 def read_json(path: Path, *, required: bool = False) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.encoder.checkpoint.architectures import check_size, read_architecture
-from retrieval.encoder.checkpoint.folder_json import list_modules, read_json
+from retrieval.encoder.checkpoint.architectures import LAYOUTS, check_size, read_architecture
+from retrieval.encoder.checkpoint.folder_json import checked_folder, list_modules, read_json
 from retrieval.encoder.checkpoint.model_folder import (
     EncoderFolder,
     check_widths,
@@ -71,16 +71,12 @@ def is_late_interaction(path: Path) -> bool:
 
 
 def open_late_interaction(path: Path) -> LateInteractionFolder:
-    """Read and check the JSON of a folder.  Raises UnsupportedCheckpoint."""
-    if not is_late_interaction(path):
-        raise UnsupportedCheckpoint(f"{path}: no late-interaction model; name a folder of {FORMATS}")
-    try:
+    """Read and check the JSON of a folder.  Raises EncoderError."""
+    with checked_folder(path):
+        if not is_late_interaction(path):
+            raise UnsupportedCheckpoint(f"{path}: no late-interaction model; name a folder of {FORMATS}")
         outer = read_json(path / "config_sentence_transformers.json")
         return _sentence_folder(path, outer) if outer.get("model_type") else _stanford_folder(path)
-    except (TypeError, AttributeError, LookupError, ValueError) as error:
-        raise UnsupportedCheckpoint(
-            f"{path}: a value in its JSON files has the wrong type ({error}); fetch the folder again"
-        ) from error
 
 
 def _sentence_folder(path: Path, outer: Mapping[str, Any]) -> LateInteractionFolder:
@@ -151,7 +147,9 @@ def _late_folder(
     architecture = read_architecture(config)
     if architecture is None:
         kind = config.get("model_type")
-        raise UnsupportedCheckpoint(f"{path}: late interaction does not run the model_type {kind!r}; use a BERT")
+        raise UnsupportedCheckpoint(
+            f"{path}: late interaction does not run the model_type {kind!r}; use one of {', '.join(LAYOUTS)}"
+        )
     refuse_remote_code(transformer / "config.json", ("AutoModel",))
     head = HeadShape((), dense)
     check_widths(path, architecture.width, head)

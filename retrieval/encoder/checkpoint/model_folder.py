@@ -15,9 +15,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from retrieval.encoder.checkpoint.architectures import check_size, read_architecture
-from retrieval.encoder.checkpoint.folder_json import list_modules, read_json
+from retrieval.encoder.checkpoint.folder_json import checked_folder, list_modules, read_json
 from retrieval.encoder.model.model_shape import Architecture, DenseShape, HeadShape
-from retrieval.errors import EncoderError, UnsupportedCheckpoint
+from retrieval.errors import UnsupportedCheckpoint
 
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 OLD_POOLING_KEYS = {  # in the order in which several poolings are concatenated
@@ -99,14 +99,8 @@ def _split_names(index: Path) -> set[str]:
 
 def open_folder(path: Path) -> EncoderFolder:
     """Read and check the JSON of a folder, without reading the weights."""
-    if not path.is_dir():
-        raise EncoderError(f"{path}: no such encoder folder; check the path")
-    try:
+    with checked_folder(path):
         return _read_folder(path)
-    except (TypeError, AttributeError, LookupError, ValueError) as error:
-        raise UnsupportedCheckpoint(
-            f"{path}: a value in its JSON files has the wrong type ({error}); fetch the folder again"
-        ) from error
 
 
 def _read_folder(path: Path) -> EncoderFolder:

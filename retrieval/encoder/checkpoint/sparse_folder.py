@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.encoder.checkpoint.architectures import ACTIVATION_NAMES, read_architecture
-from retrieval.encoder.checkpoint.folder_json import Module, check_inside, list_modules, module_kind, read_json
+from retrieval.encoder.checkpoint.folder_json import (
+    Module,
+    check_inside,
+    checked_folder,
+    list_modules,
+    module_kind,
+    read_json,
+)
 from retrieval.encoder.checkpoint.model_folder import (
     EncoderFolder,
     least_limit,
@@ -23,7 +30,7 @@ from retrieval.encoder.checkpoint.model_folder import (
     refuse_remote_code,
 )
 from retrieval.encoder.model.model_shape import HeadShape, SpladeShape
-from retrieval.errors import EncoderError, UnsupportedCheckpoint
+from retrieval.errors import UnsupportedCheckpoint
 
 SPLADE = (["Transformer", "SpladePooling"], ["MLMTransformer", "SpladePooling"])  # the second is the older name
 STATIC = ["SparseStaticEmbedding"]
@@ -80,14 +87,8 @@ def is_sparse_encoder(path: Path) -> bool:
 
 def open_sparse_folder(path: Path) -> SparseFolder:
     """Read and check the JSON of a folder.  Raises EncoderError."""
-    if not path.is_dir():
-        raise EncoderError(f"{path}: no such encoder folder; check the path")
-    try:
+    with checked_folder(path):
         return _read_folder(path)
-    except (TypeError, AttributeError, LookupError, ValueError) as error:
-        raise UnsupportedCheckpoint(
-            f"{path}: a value in its JSON files has the wrong type ({error}); fetch the folder again"
-        ) from error
 
 
 def _read_folder(path: Path) -> SparseFolder:

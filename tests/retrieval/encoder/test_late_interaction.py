@@ -97,6 +97,8 @@ def test_an_impossible_limit_does_not_count(tmp_path: Path) -> None:
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match="no such encoder folder"):
+        load_late_interaction(tmp_path / "missing")
     with pytest.raises(UnsupportedCheckpoint, match="no late-interaction model"):
         load_late_interaction(tmp_path)
     long = save_pylate_model(tmp_path / "long", query_length=600)
