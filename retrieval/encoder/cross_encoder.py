@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from retrieval.encoder.checkpoint.model_folder import EncoderFolder
 from retrieval.encoder.checkpoint.pair_tokenizer import PairTokenizer, TokenPair
 from retrieval.encoder.loading import AUTO, check_choice, check_vocabulary, choose_precision, has_cuda
 from retrieval.encoder.runtime.base import Precision, Runtime, RuntimeName, has_bf16
+from retrieval.encoder.runtime.batch_threads import run_batches
 from retrieval.encoder.runtime.token_batches import TokenBatch, plan_batches
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 from retrieval.protocols import Reranker
@@ -57,17 +56,12 @@ class CrossEncoder:
         share = -(-sum(lengths) // self.runtime.streams)
         batches = plan_batches(lengths, min(BATCH_TOKENS, max(share, *lengths)))
         scores = np.zeros(len(pairs), dtype=np.float32)
-        with ThreadPoolExecutor(self.runtime.streams) as pool:
-            running = [pool.submit(copy_context().run, self._run, [pairs[i] for i in batch]) for batch in batches]
-            try:
-                for batch, answer in zip(batches, running, strict=True):
-                    scores[batch] = answer.result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        answers = run_batches(self._run, ([pairs[i] for i in batch] for batch in batches), self.runtime.streams)
+        for batch, answer in zip(batches, answers, strict=True):
+            scores[batch] = answer
         return scores
 
     def _run(self, pairs: Sequence[TokenPair]) -> Scores:
-        checkpoint()
         batch = TokenBatch.of([pair.ids for pair in pairs], types=[pair.types for pair in pairs])
         scores: Scores = self.runtime.run(batch)[:, 0]
         return scores

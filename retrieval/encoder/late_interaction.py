@@ -8,9 +8,8 @@ than safetensors are not read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from retrieval.encoder.checkpoint.late_interaction_folder import LateInteraction
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer, Tokens
 from retrieval.encoder.loading import AUTO, check_choice, check_vocabulary
 from retrieval.encoder.runtime.base import Precision, RuntimeName, has_bf16
+from retrieval.encoder.runtime.batch_threads import run_batches
 from retrieval.encoder.runtime.token_batches import TextTokens, plan_batches
 from retrieval.encoder.runtime.token_vectors import TokenVectorRuntime
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
@@ -100,21 +100,13 @@ class LateInteractionEncoder:
         longest = max(len(text.ids) for text in tokens)
         batches = plan_batches([len(text.ids) for text in tokens], min(self.runtime.budget_tokens, max(share, longest)))
         found: list[Vectors] = [np.empty((0, self.dimension), np.float32)] * len(texts)
-        with ThreadPoolExecutor(1 if save_cpu else self.runtime.streams) as pool:
-            running = [
-                pool.submit(copy_context().run, self._run, [tokens[i] for i in batch], save_cpu) for batch in batches
-            ]
-            try:
-                for batch, answer in zip(batches, running, strict=True):
-                    for i, vectors in zip(batch, answer.result(), strict=True):
-                        found[i] = vectors[self._scored(tokens[i].ids, self._passage_skips)]
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        run = partial(self.runtime.run, save_cpu=save_cpu)
+        threads = 1 if save_cpu else self.runtime.streams
+        answers = run_batches(run, ([tokens[i] for i in batch] for batch in batches), threads)
+        for batch, answer in zip(batches, answers, strict=True):
+            for i, vectors in zip(batch, answer, strict=True):
+                found[i] = vectors[self._scored(tokens[i].ids, self._passage_skips)]
         return found
-
-    def _run(self, batch: Sequence[TextTokens], save_cpu: bool) -> list[Vectors]:
-        checkpoint()
-        return self.runtime.run(batch, save_cpu=save_cpu)
 
     def _scored(self, ids: Sequence[int], skips: NDArray[np.int64]) -> NDArray[np.bool_]:
         return ~np.isin(ids, skips)

@@ -7,8 +7,6 @@ queries of an inference-free model need a tokenizer and a table of weights alone
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +22,7 @@ from retrieval.encoder.checkpoint.sparse_folder import SparseFolder, open_sparse
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 from retrieval.encoder.loading import AUTO, check_choice, check_vocabulary
 from retrieval.encoder.runtime.base import Precision, Runtime, RuntimeName, has_bf16
+from retrieval.encoder.runtime.batch_threads import run_batches
 from retrieval.encoder.runtime.token_batches import TokenBatch, plan_batches
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 from retrieval.types import EncoderFingerprint, SparseVector, TermWeights
@@ -129,18 +128,13 @@ class SpladeWeights:
     def _encode_window(self, ids: Sequence[Sequence[int]]) -> list[SparseVector]:
         batches = plan_batches([len(text) for text in ids], self._batch_tokens)
         found = [SparseVector(np.empty(0, np.int32), np.empty(0, np.float32))] * len(ids)
-        with ThreadPoolExecutor(self.runtime.streams) as pool:
-            running = [pool.submit(copy_context().run, self._run, [ids[i] for i in batch]) for batch in batches]
-            try:
-                for batch, answer in zip(batches, running, strict=True):
-                    for position, vector in zip(batch, answer.result(), strict=True):
-                        found[position] = vector
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        answers = run_batches(self._run, ([ids[i] for i in batch] for batch in batches), self.runtime.streams)
+        for batch, answer in zip(batches, answers, strict=True):
+            for position, vector in zip(batch, answer, strict=True):
+                found[position] = vector
         return found
 
     def _run(self, ids: Sequence[Sequence[int]]) -> list[SparseVector]:
-        checkpoint()
         return [_nonzero(weights) for weights in self.runtime.run(TokenBatch.of(ids))]
 
 
