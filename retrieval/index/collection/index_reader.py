@@ -31,7 +31,7 @@ from retrieval.index.metadata.schema import arrow_type
 from retrieval.index.storage.checksums import check_size
 from retrieval.index.storage.manifest import MANIFEST, Manifest, with_current_manifest
 from retrieval.index.vectors.exact import FlatVectors
-from retrieval.index.vectors.fine_search import FineVectors
+from retrieval.index.vectors.fine_search import FineVectors, WindowVectors
 from retrieval.index.vectors.token_codes import TokenCodes
 from retrieval.index.vectors.vector_search import CombinedVectors, SegmentVectors
 from retrieval.index.vectors.window_store import Windows
@@ -161,19 +161,18 @@ class IndexReader:
         """Return the vectors of dense search; windows have that share in a score."""
         if not window_share or not self.manifest.settings.vectors.windows:
             return self.vectors
-        windows, counts = self._all_windows
-        return FineVectors(self.vectors, windows, counts, window_share)
+        return FineVectors(self.vectors, self._all_windows, window_share)
 
     @cached_property
-    def _all_windows(self) -> tuple[CombinedVectors, NDArray[np.int64]]:
-        """The vectors of all windows, and the number of windows of each passage."""
+    def _all_windows(self) -> WindowVectors:
+        """The windows of all passages; searches share them."""
         stored = [segment.windows for segment in self.segments]
         if any(each is None for each in stored):
             raise CorruptCollection("a segment has no windows; index the collection again", path=self.path)
         known = [each for each in stored if each is not None]
         vectors = [SegmentVectors(FlatVectors(each.vectors)) for each in known]
         counts = _joined([each.counts for each in known], np.int64)
-        return CombinedVectors(vectors, self.manifest.encoder.dimension), counts
+        return WindowVectors(CombinedVectors(vectors, self.manifest.encoder.dimension), counts)
 
     def column(self, field: str) -> pa.ChunkedArray:
         """Return a field of all documents, null where missing.  Raises FilterError."""

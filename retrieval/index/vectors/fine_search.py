@@ -17,15 +17,22 @@ from retrieval.util.arrays import ranges
 _MIN_CANDIDATES = 64  # passages, and windows, of the first round
 
 
+class WindowVectors:
+    """The vectors of all windows of a generation, passage after passage."""
+
+    def __init__(self, vectors: CombinedVectors, counts: NDArray[np.int64]) -> None:
+        self.vectors = vectors
+        self.counts = counts  # windows of each passage, (passages,)
+        self.starts = np.cumsum(counts) - counts
+        self.passage_of = np.repeat(np.arange(len(counts)), counts)
+
+
 class FineVectors:
     """The vectors of passages together with those of their windows."""
 
-    def __init__(self, own: CombinedVectors, windows: CombinedVectors, counts: NDArray[np.int64], share: float) -> None:
+    def __init__(self, own: CombinedVectors, windows: WindowVectors, share: float) -> None:
         self._own = own
         self._windows = windows
-        self._counts = counts  # windows of each passage, (passages,)
-        self._starts = np.cumsum(counts) - counts
-        self._passage_of = np.repeat(np.arange(len(counts)), counts)
         self._share = share
 
     def __len__(self) -> int:
@@ -40,20 +47,20 @@ class FineVectors:
     def score(self, query: NDArray[np.float32], rows: Rows) -> Scores:
         """Return the exact score of one query, (dimension,), with some passages."""
         own = self._own.score(query, rows)
-        best, counts = own.copy(), self._counts[rows]
-        windows = ranges(self._starts[rows], counts)
+        best, counts = own.copy(), self._windows.counts[rows]
+        windows = ranges(self._windows.starts[rows], counts)
         if len(windows):
-            np.maximum.at(best, np.repeat(np.arange(len(rows)), counts), self._windows.score(query, windows))
+            np.maximum.at(best, np.repeat(np.arange(len(rows)), counts), self._windows.vectors.score(query, windows))
         return self._combined(own, best)
 
     def _search(self, query: NDArray[np.float32], k: int, allowed: Bitmap, exact: bool) -> Ranking:
         """Take more and more candidates until no other passage can be among the k best."""
-        allowed_windows = allowed[self._passage_of]
+        allowed_windows = allowed[self._windows.passage_of]
         count = max(_MIN_CANDIDATES, 2 * k)
         while True:
             own = self._own.search(query[np.newaxis], count, allowed=allowed, exact=exact)[0]
-            near = self._windows.search(query[np.newaxis], count, allowed=allowed_windows, exact=exact)[0]
-            rows = np.union1d(own.rows, self._passage_of[near.rows])
+            near = self._windows.vectors.search(query[np.newaxis], count, allowed=allowed_windows, exact=exact)[0]
+            rows = np.union1d(own.rows, self._windows.passage_of[near.rows])
             ranking = Ranking.top(rows, self.score(query, rows), k)
             if len(own.rows) < count or (len(ranking.rows) == k and ranking.scores[-1] > self._bound(own, near, count)):
                 return ranking

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.index.vectors.exact import FlatVectors
-from retrieval.index.vectors.fine_search import FineVectors
+from retrieval.index.vectors.fine_search import FineVectors, WindowVectors
 from retrieval.index.vectors.vector_search import CombinedVectors, SegmentVectors
 
 DIMENSION = 4
@@ -27,7 +27,7 @@ def unit(random: np.random.Generator, count: int) -> np.ndarray:
 
 def test_a_passage_counts_half_by_itself_and_half_by_its_best_window() -> None:
     axes = np.eye(DIMENSION, dtype=np.float32)
-    fine = FineVectors(combined(axes[[0, 1]], 1), combined(axes[[1, 2, 3]], 1), np.array([2, 1]), 0.5)
+    fine = FineVectors(combined(axes[[0, 1]], 1), WindowVectors(combined(axes[[1, 2, 3]], 1), np.array([2, 1])), 0.5)
     # the query is the second axis: passage 0 has it as a window, passage 1 as its own vector
     assert fine.score(axes[1], np.array([0, 1])).tolist() == [0.5, 1.0]
     assert fine.search(axes[[1]], 2)[0].rows.tolist() == [1, 0]
@@ -42,7 +42,7 @@ def test_search_is_that_of_brute_force(seed: int, passages: int, k: int, share: 
     own[random.random(passages) < 0.2] = own[0]  # ties
     query = unit(random, 1)
     allowed = random.random(passages) < 0.7
-    fine = FineVectors(combined(own, passages // 2), combined(windows, len(windows) // 3), counts, share)
+    fine = FineVectors(combined(own, passages // 2), WindowVectors(combined(windows, len(windows) // 3), counts), share)
     scores = fine.score(query[0], np.arange(passages))
     for row, (start, count) in enumerate(zip(np.cumsum(counts) - counts, counts, strict=True)):
         best = max([own[row] @ query[0], *(windows[start : start + count] @ query[0])])
