@@ -10,7 +10,7 @@ from pathlib import Path
 
 from indexer.writing.needed_passages import NeededPassages
 from indexer.writing.pending_segments import PendingSegment
-from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
+from retrieval.encoder.sparse import WINDOW_TEXTS, SparseEncoder, load_sparse_encoder
 from retrieval.index.collection.document_store import passage_text
 from retrieval.index.lexical.impact_writer import ImpactWriter
 from retrieval.index.storage.manifest import PostingsRecord
@@ -19,7 +19,6 @@ from retrieval.search.encoder_check import CANARY_TEXTS, check_fingerprint
 from retrieval.util.files import Files
 
 SCALE_MARGIN = 1.5  # of the greatest weight in a few texts: weights of other texts may be greater
-_BLOCK_PASSAGES = 1 << 11  # encoded together
 
 
 def sparse_settings(encoder: SparseEncoder) -> SparseSettings:
@@ -61,6 +60,6 @@ def write_sparse_index(
 def _add_passages(writer: ImpactWriter, needed: NeededPassages, encoder: SparseEncoder) -> None:
     for block in needed.scan_missing():
         texts = [passage_text(title, "", text) for title, text in zip(block.titles, block.texts, strict=True)]
-        for start in range(0, len(texts), _BLOCK_PASSAGES):
-            some = slice(start, start + _BLOCK_PASSAGES)
+        for start in range(0, len(texts), WINDOW_TEXTS):
+            some = slice(start, start + WINDOW_TEXTS)
             writer.add(block.keys[some], encoder.encode_passages(texts[some]), encoder.tokens)
