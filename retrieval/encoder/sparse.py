@@ -145,6 +145,8 @@ def load_sparse_encoder(name: str | Path, *, runtime: str = AUTO, precision: str
     """
     check_choice("runtime", runtime, RuntimeName)
     check_choice("precision", precision, Precision)
+    if precision == Precision.INT8:
+        raise EncoderError(f"{name}: sparse encoders run in f32 or bf16; choose one of them")
     folder = open_sparse_folder(locate_sparse_encoder(name))
     fingerprint = compute_sparse_fingerprint(folder, recorded_name(name))
     encoder = SparseEncoder(folder, fingerprint, runtime=runtime, precision=precision)
@@ -156,8 +158,6 @@ def load_sparse_encoder(name: str | Path, *, runtime: str = AUTO, precision: str
 def _load_splade(folder: SparseFolder, fingerprint: EncoderFingerprint, runtime: str, precision: str) -> SpladeWeights:
     default = Precision.BF16 if has_bf16() else Precision.F32
     chosen = default if precision == AUTO else Precision(precision)
-    if chosen is Precision.INT8:
-        raise EncoderError(f"{folder.path} has no int8 weights; choose --precision f32")
     if runtime == RuntimeName.TORCH:
         model = SpladeWeights(folder, _start_torch(folder, chosen))
     else:
@@ -174,17 +174,17 @@ def _start_torch(folder: SparseFolder, precision: Precision) -> Runtime:
 
 
 def _start_openvino(folder: SparseFolder, fingerprint: EncoderFingerprint, precision: Precision) -> Runtime:
-    import openvino as ov
-
-    from retrieval.encoder.runtime.conversion import load_splade_graph
-    from retrieval.encoder.runtime.openvino_runtime import OpenVINORuntime
-
-    core = ov.Core()
     assert folder.passages.architecture is not None
     try:
+        import openvino as ov
+
+        from retrieval.encoder.runtime.conversion import load_splade_graph
+        from retrieval.encoder.runtime.openvino_runtime import OpenVINORuntime
+
+        core = ov.Core()
         graph = load_splade_graph(folder, fingerprint, core)
         return OpenVINORuntime(core, graph, precision, folder.passages.architecture, bulk=True)
-    except RuntimeError as error:
+    except (ImportError, RuntimeError) as error:
         raise EncoderError(
             f"OpenVINO cannot run {folder.path} on this machine ({error}); use --runtime torch"
         ) from error

@@ -121,6 +121,11 @@ def test_a_converted_encoder_does_without_torch(splade: Path, inference_free: Pa
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_int8_is_refused_at_once(inference_free: Path) -> None:
+    with pytest.raises(EncoderError, match="f32 or bf16"):
+        load_sparse_encoder(inference_free, precision="int8")
+
+
 def test_other_folders_are_refused(splade: Path, tmp_path: Path, default_folder: Path) -> None:
     with pytest.raises(EncoderError, match="no such encoder folder"):
         load_sparse_encoder(tmp_path / "missing")
