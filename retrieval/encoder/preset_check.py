@@ -88,30 +88,30 @@ def check_preset(preset: Preset, source: str, folder: Path) -> None:
         check_scores(folder, scores, scores.hub_difference if source == HUB else scores.package_difference)
 
 
-def check_vectors(folder: Path, pinned: PinnedVectors, least: float) -> None:
-    """Raise EncoderError unless all cosines to pinned vectors reach `least`."""
+def check_vectors(folder: Path, pinned: PinnedVectors, min_cosine: float) -> None:
+    """Raise EncoderError unless all cosines to pinned vectors are high."""
     encoder = load_encoder(folder, precision="f32")
     vectors = np.vstack([encoder.encode_queries([QUERY]), encoder.encode_passages(PASSAGES)])
     expected = np.array(pinned.rows, dtype=np.float32)
     found = vectors[:, : expected.shape[1]]
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
     cosine = float(((found * expected).sum(axis=1) / np.maximum(lengths, 1e-9)).min())
-    if not cosine >= least:
+    if not cosine >= min_cosine:
         raise EncoderError(
             f"{folder}: the vectors of the test sentences have a cosine of {cosine:.4f} to the pinned ones, below "
-            f"{least}; the conversion went wrong: {NEXT_STEP}"
+            f"{min_cosine}; the conversion went wrong: {NEXT_STEP}"
         )
 
 
-def check_scores(folder: Path, pinned: PinnedScores, most: float) -> None:
-    """Raise EncoderError for another best passage, or a score further off than `most`."""
+def check_scores(folder: Path, pinned: PinnedScores, max_difference: float) -> None:
+    """Raise EncoderError for another best passage, or a score too far off."""
     scores = _scores(folder)
     expected = np.array(pinned.scores, dtype=np.float32)
     difference = float(np.abs(scores - expected).max())
-    if not difference <= most or scores.argmax() != expected.argmax():
+    if not difference <= max_difference or scores.argmax() != expected.argmax():
         raise EncoderError(
             f"{folder}: the scores of the test sentences differ from the pinned ones by {difference:.3f}, more than "
-            f"{most}; the conversion went wrong: {NEXT_STEP}"
+            f"{max_difference}; the conversion went wrong: {NEXT_STEP}"
         )
 
 

@@ -21,7 +21,8 @@ JsonValue: TypeAlias = Any  # a value that json.loads returns
 
 MAX_LANGUAGES = 16
 MAX_STOP_WORDS, MAX_STOP_WORD = 10_000, 100  # of a list; characters of a word
-FINE_SENTENCES, MAX_WINDOW_SENTENCES = 3, 100  # of a window: for `--passages fine`; most
+FINE_SENTENCES = 3  # of a window, with `--passages fine`
+MAX_WINDOW_SENTENCES = 100
 TOKEN_BITS = (4, 1)  # of a dimension of a token vector
 MAX_IMPACT = 255  # of a term in a passage: 8 bits
 ANALYSIS_VERSION = 2  # of the rules in lexical/analyzer.py; a collection keeps the version of its first build
@@ -126,7 +127,7 @@ class VectorSettings:
     recall: float = 0.98  # the target of ANN search
     memory: str = MemoryBudget.AUTO
     structure: str = ""  # a FAISS factory string, for experts
-    window_sentences: int = 0  # of each window inside a passage, which has a vector too; 0: no windows
+    window_sentences: int = 0  # sentences of a window, a part of a passage with its own vector; 0: no windows
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float16", "float32"):
@@ -136,7 +137,10 @@ class VectorSettings:
         if self.memory not in list(MemoryBudget):
             raise InputError(f"memory is {self.memory!r}; choose one of {', '.join(MemoryBudget)}")
         if not 0 <= self.window_sentences <= MAX_WINDOW_SENTENCES:
-            raise InputError(f"windows have 1 to {MAX_WINDOW_SENTENCES} sentences, or 0 for none")
+            raise InputError(
+                f"window_sentences is {self.window_sentences}; it must be from 1 to {MAX_WINDOW_SENTENCES}, "
+                "or 0 for passages without windows"
+            )
 
     @property
     def windows(self) -> bool:

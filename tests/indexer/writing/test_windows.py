@@ -159,5 +159,5 @@ def test_the_windows_of_a_collection_are_chosen_once(built: Path, tmp_path: Path
     (tmp_path / "more.jsonl").write_text('{"id": "x", "text": "A text."}')
     with pytest.raises(InputError, match="window_sentences is 3 in the collection, not 5"):
         build_collection([tmp_path / "more.jsonl"], built, BuildSettings(vectors=VectorSettings(window_sentences=5)))
-    with pytest.raises(InputError, match="windows have"):
+    with pytest.raises(InputError, match="window_sentences is -1; it must be from 1 to 100"):
         VectorSettings(window_sentences=-1)
