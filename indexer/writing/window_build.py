@@ -6,7 +6,7 @@ has those.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -20,11 +20,11 @@ from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import SegmentRecord
 from retrieval.index.vectors.window_store import WINDOW_FILES, Windows, WindowWriter
 from retrieval.protocols import Encoder
-from retrieval.types import Rows
 from retrieval.util.files import Files
 from retrieval.util.text_boundaries import BoundaryStrength, find_boundaries
 
-BLOCK_DOCUMENTS = 256  # documents whose windows are encoded at a time
+BLOCK_DOCUMENTS = 64  # documents whose texts are in memory at a time
+ENCODED_TOGETHER = 4_096  # windows whose texts and vectors are in memory at a time, and those of one passage more
 
 
 def add_windows(
@@ -57,9 +57,15 @@ def write_windows(segment: Segment, encoder: Encoder, sentences: int, dtype: str
     for name in WINDOW_FILES:
         files.unlink(segment.folder / name)  # a killed writer may have finished the file and not recorded it
     with WindowWriter(segment.folder, encoder.dimension, dtype, files) as writer:
-        for first in range(0, segment.record.documents, BLOCK_DOCUMENTS):
-            rows = np.arange(*segment.document_of.searchsorted([first, first + BLOCK_DOCUMENTS]))
-            writer.append(_encoded(segment, rows, encoder, sentences))
+        texts: list[str] = []
+        spans: list[list[tuple[int, int]]] = []  # of each passage
+        for text, own in _passages(segment, sentences):
+            texts += [text[start:end] for start, end in own]
+            spans.append(own)
+            if len(texts) >= ENCODED_TOGETHER:
+                writer.append(_encoded(texts, spans, encoder))
+                texts, spans = [], []
+        writer.append(_encoded(texts, spans, encoder))
     files.sync_directory(segment.folder)
     new = tuple(record_file(segment.folder, name) for name in WINDOW_FILES)
     return replace(segment.record, files=(*segment.record.files, *new))
@@ -81,18 +87,20 @@ def window_spans(text: str, start: int, end: int, sentences: int) -> list[tuple[
     return list(pairwise(chosen))
 
 
-def _encoded(segment: Segment, rows: Rows, encoder: Encoder, sentences: int) -> Windows:
-    """Encode the windows of the passages `rows`, which are all of some documents."""
-    owners = segment.document_of[rows]
-    documents = dict(zip(np.unique(owners).tolist(), segment.documents(np.unique(owners)), strict=True))
-    texts: list[str] = []
-    spans: list[tuple[int, int]] = []
-    counts = []
-    for owner, passage in zip(owners.tolist(), segment.passages(rows), strict=True):
-        document = documents[owner]
-        own = window_spans(document.text, passage.start, passage.end, sentences)
-        texts += [document.text[start:end] for start, end in own]
-        spans += own
-        counts.append(len(own))
+def _passages(segment: Segment, sentences: int) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+    """Yield each passage's document text and window spans, in row order."""
+    for first in range(0, segment.record.documents, BLOCK_DOCUMENTS):
+        last = min(first + BLOCK_DOCUMENTS, segment.record.documents)
+        rows = np.arange(*segment.document_of.searchsorted([first, last]))
+        documents = segment.documents(np.arange(first, last))
+        for owner, passage in zip(segment.document_of[rows].tolist(), segment.passages(rows), strict=True):
+            text = documents[owner - first].text
+            yield text, window_spans(text, passage.start, passage.end, sentences)
+
+
+def _encoded(texts: Sequence[str], spans: Sequence[list[tuple[int, int]]], encoder: Encoder) -> Windows:
+    """Encode the windows of passages; `spans` are those of each passage."""
     vectors = encoder.encode_passages(texts) if texts else np.empty((0, encoder.dimension), np.float32)
-    return Windows(vectors, np.array(spans, np.uint32).reshape(-1, 2), np.array(counts, np.int64))
+    joined = [span for own in spans for span in own]
+    counts = np.array([len(own) for own in spans], np.int64)
+    return Windows(vectors, np.array(joined, np.uint32).reshape(-1, 2), counts)
