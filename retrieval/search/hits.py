@@ -97,11 +97,12 @@ def _read_once(documents: Rows, reader: IndexReader) -> list[Document]:
 
 def _answer_bytes(document: Document, passages: Sequence[tuple[int, LocatedPassage]], request: SearchRequest) -> int:
     """Estimate the size of a hit in an answer; a short text counts in any case."""
-    if len(document.text) <= _SHORT_TEXT or request.has_whole_texts:
+    whole = len(document.text) <= _SHORT_TEXT or request.has_whole_texts
+    if whole and not request.neighbours:
         return document_bytes(document)
     text_bytes = getsizeof(document.text)
-    shown = sum(each.end - each.start for _, each in passages) / len(document.text)
-    return document_bytes(document) - text_bytes + round(shown * text_bytes)
+    shown = sum(each.end - each.start for _, each in passages) / max(1, len(document.text))
+    return document_bytes(document) - (0 if whole else text_bytes) + round(shown * text_bytes)
 
 
 def _allowed_rows(documents: Rows, ranker: PassageRanker, reader: IndexReader) -> list[Rows]:
