@@ -27,7 +27,7 @@ def check_contents(request: SearchRequest) -> None:
     if Included.TOKENS in request.include and passages > MAX_COUNTED_PASSAGES:
         raise BadQuery(
             f"k · passages_per_document is {passages:,}; the tokens of at most {MAX_COUNTED_PASSAGES:,} passages are "
-            "counted. Ask for fewer, or give max_tokens"
+            "counted. Ask for fewer, or give max_tokens instead of include tokens"
         )
 
 
