@@ -65,6 +65,9 @@ class RequestLimits(SettingsGroup):
     explained: PositiveInt = Field(
         default=100, description="Maximum number of hits to explain, or of passages to highlight, in one request."
     )
+    examples: PositiveInt = Field(
+        default=512, description="Maximum number of documents that the searches of one request name as examples."
+    )
     reranked: PositiveInt = Field(
         default=200, description="Maximum number of documents that the searches of one request rerank."
     )

@@ -19,6 +19,7 @@ def check_limits(request: SearchRequest, limits: RequestLimits) -> SearchRequest
         ("offset + k", request.offset + request.k, limits.depth),
         ("the filter's characters", len(request.filter), limits.filter_characters),
         ("the number of facets", len(request.facets), limits.facets),
+        ("the number of examples", count_examples(request), limits.examples),
         ("the depth of reranking", reranked, limits.reranked),
         ("k with explain", _explained(request), limits.explained),
         ("k · passages_per_document with highlight", _highlighted(request), limits.explained),
@@ -32,6 +33,7 @@ def check_total(requests: Sequence[SearchRequest], documents: int, limits: Reque
     for what, cost, limit in (
         ("searches", len(requests), "batch"),
         ("hits (offset + k)", sum(request.offset + request.k for request in requests), "depth"),
+        ("documents as examples", sum(map(count_examples, requests)), "examples"),
         ("documents to rerank", sum(depth_of(request.rerank) for request in requests), "reranked"),
         ("hits to explain", sum(map(_explained, requests)), "explained"),
         ("passages to highlight", sum(map(_highlighted, requests)), "explained"),
@@ -62,6 +64,11 @@ def scores_all_documents(request: SearchRequest) -> bool:
 def _counted(request: SearchRequest) -> int:
     """Return the values per document: its score, those of facets and of `collapse`."""
     return len(set(request.facets)) + bool(request.collapse) + scores_all_documents(request)
+
+
+def count_examples(request: SearchRequest) -> int:
+    """Return the number of documents that a search names as examples."""
+    return len(request.like) + len(request.unlike)
 
 
 def passages_to_encode(request: SearchRequest) -> int:

@@ -17,7 +17,13 @@ from retrieval.types import Mode, SearchRequest, SearchResult
 from service.config.settings import Settings
 from service.observability.metrics import Metrics
 from service.queues.dynamic_batching import SHEDDING_SHARE, Answers, Batcher, BatchLimits, LoadShedding
-from service.queues.search_limits import check_limits, check_total, passages_to_encode, scores_all_documents
+from service.queues.search_limits import (
+    check_limits,
+    check_total,
+    count_examples,
+    passages_to_encode,
+    scores_all_documents,
+)
 from service.queues.thread_pool import BoundedThreadPool
 from service.runtime.open_collections import OpenCollections
 from service.runtime.recall_watch import RecallWatch
@@ -127,8 +133,7 @@ class SearchQueue:
     async def _enqueue(self, search: QueuedSearch, admitted: bool) -> SearchResult:
         if search.request.offset < depth_of(search.request.rerank):
             return await self._slow.run(self._answer_reranked, search, perf_counter())
-        examples = len(search.request.like) + len(search.request.unlike)
-        if passages_to_encode(search.request) > FEW_PASSAGES or examples > FEW_EXAMPLES:
+        if passages_to_encode(search.request) > FEW_PASSAGES or count_examples(search.request) > FEW_EXAMPLES:
             return await self._slow.run(self._answer, search)
         if search.request.mode is Mode.LEXICAL:
             return await self._lexical.submit(search, admitted=admitted)

@@ -31,6 +31,7 @@ def large(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[Se
     build_collection([write_documents(root / "documents.jsonl", documents)], root / "collections" / "large")
     limits = {
         "limits.answer_bytes": 9 * TEXT_BYTES,
+        "limits.examples": 8,
         "limits.explained": 8,
         "limits.facet_values": 4 * DOCUMENTS,
         "limits.filter_values": 5 * DOCUMENTS,
@@ -52,6 +53,12 @@ TOO_COSTLY = {
     "conditions of a batch": ("/search/batch", batch(3, filter='kind = "k" OR part = "p1"'), "120 values"),
     "hits of a batch": ("/search/batch", batch(3, offset=3_400), "10,203 hits"),
     "bytes of a search": ("/search", {"query": "heat", "k": 20, "include": ["text"]}, "limits.answer_bytes"),
+    "texts around passages": (
+        "/search",
+        {"query": "heat", "k": 6, "detail": "full", "neighbours": 10, "passages_per_document": 100},
+        "limits.answer_bytes",
+    ),
+    "examples of a batch": ("/search/batch", batch(5, like=["d1"], unlike=["d2"]), "10 documents as examples"),
     "bytes of a batch": ("/search/batch", batch(12, include=["text"]), "limits.answer_bytes"),
     "weights of attention": ("/attention", {"query": "heat", "id": "d1"}, "limits.answer_bytes"),
 }
@@ -69,6 +76,7 @@ def test_a_costly_request_is_refused_with_its_cost_and_the_limit(large: Served, 
         ("/search/batch", batch(2, k=3, explain=True)),
         ("/search/batch", batch(2, facets=["kind"] * 16)),
         ("/search/batch", batch(6)),
+        ("/search/batch", batch(4, like=["d1"], unlike=["d2"])),
         ("/search/batch", batch(5, filter='kind = "k"')),
         ("/search", {"query": "heat", "k": 6, "include": ["text"]}),
         ("/search", {"query": "heat", "k": 20, "passages_per_document": 1}),  # without the texts of the documents
