@@ -20,6 +20,7 @@ from retrieval.collapsed import Collapsed
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
+from retrieval.errors import BadQuery
 from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.metadata.facets import count_values
@@ -240,6 +241,8 @@ class Searcher:
         """
         mode = mode or default_mode(self.reader)
         request = SearchRequest(query, mode=mode, syntax=syntax, typos=typos, prefix=prefix)
+        if request.lists_all:
+            raise BadQuery(f"the query {query} lists documents without scores to explain; give it words")
         text = query_text(request, mode, self.reader)
         [weights] = self._weighed([text_to_weigh(request, self.reader)])
         return self._explainer.explain_document(parsed(request), text, document_id, mode, weights, start=start)

@@ -9,6 +9,7 @@ export const PAGE_SIZE = 10;
 const FACET_TYPES = ["string", "strings", "boolean", "booleans"];
 const MAX_FACETS = 6;
 const MAX_PAGE = 1_000; // the service returns the first 10,000 hits
+const listsAll = ({ query }) => query.trim() === "*"; // documents without scores: no explanation
 const QUOTED = /"[^"]*[\p{L}\p{N}][^"]*"/u;
 
 export class Results {
@@ -92,7 +93,7 @@ export class Results {
     this.how.replaceChildren(
       h("span", { class: "dim", title: reason || null }, `${how} · `),
       h("span", { class: "dim timing", title: parts }, `${ms.total.toFixed(1)} ms · generation ${result.generation}`),
-      empty ? "" : legend(mode !== "dense"),
+      empty || listsAll(this.request) ? "" : legend(mode !== "dense"),
     );
   }
 
@@ -105,7 +106,8 @@ export class Results {
 
   card(hit) {
     const onclick = () => this.toggleWhy(hit.id);
-    const why = h("button", { type: "button", class: "why-button", "aria-expanded": "false", onclick }, "Why?");
+    const why = listsAll(this.request) ? null
+      : h("button", { type: "button", class: "why-button", "aria-expanded": "false", onclick }, "Why?");
     const grades = h("span", { class: "judging" }, this.judgments?.buttons(hit));
     return card(hit, {
       actions: [grades, why], explanation: this.explanations.get(hit.id),
@@ -173,7 +175,7 @@ export class Results {
   async mark(article, signal) {
     const hit = this.hit(article.dataset.id);
     const best = hit?.passages[0];
-    if (!best || this.explanations.has(hit.id)) return;
+    if (!best || listsAll(this.request) || this.explanations.has(hit.id)) return;
     try {
       const found = await api.explain(this.collection, explainRequest(this.request, hit), signal);
       this.explanations.set(hit.id, found);
@@ -220,6 +222,7 @@ export class Results {
     const article = this.article(id);
     if (!article) return;
     const button = article.querySelector(".why-button");
+    if (!button) return;
     const isOpen = () => button.getAttribute("aria-expanded") === "true";
     const open = isOpen();
     button.setAttribute("aria-expanded", String(!open));
@@ -234,7 +237,8 @@ export class Results {
 
   async openDocument(hit) {
     const { show } = await import("./document.js");
-    const explain = () => api.explain(this.collection, explainRequest(this.request, hit)).catch(() => null);
+    const explain = () => listsAll(this.request) ? null
+      : api.explain(this.collection, explainRequest(this.request, hit)).catch(() => null);
     show(this.collection, hit, this.explanations.get(hit.id) ?? explain());
   }
 

@@ -50,5 +50,10 @@ def test_there_is_nothing_to_rerank(library: Searcher) -> None:
         library.search(replace(ALL, rerank=RerankOptions("any")))
 
 
+def test_there_is_nothing_to_explain(library: Searcher) -> None:
+    with pytest.raises(BadQuery, match=r"the query \* lists documents without scores"):
+        library.explain("*", "d01")
+
+
 def test_a_small_collection_without_words_lists_too(small: Searcher) -> None:
     assert [hit.id for hit in small.search(SearchRequest(" * ")).hits] == ["aspirin", "wing", "cats"]

@@ -94,6 +94,13 @@ def test_pages_of_all_documents_have_numbers(visit: Any, site: str) -> None:
     page.wait_for_selector("text=More hits", state="detached")
 
 
+def test_documents_listed_without_words_have_no_explanation(visit: Any, site: str) -> None:
+    page = visit(f"{site}/?c=python&q=*")
+    page.click(".hit .title >> nth=0")
+    page.wait_for_selector("dialog .text")  # the console would report the refusal of an explanation
+    assert page.locator(".why-button").count() == 0
+
+
 @pytest.mark.parametrize("width", [320, 1280])
 @pytest.mark.parametrize("path", ["/?c=unusual&q=bread", "/side-by-side?c=unusual&q=bread", "/collection?c=unusual"])
 def test_nothing_is_wider_than_the_screen(visit: Any, site: str, path: str, width: int) -> None:
