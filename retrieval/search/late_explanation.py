@@ -9,7 +9,7 @@ import numpy as np
 
 from retrieval.explanations import DenseExplanation
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.search.explain.attribution import DECIMALS, best_spans, word_parts
+from retrieval.search.explain.attribution import explained_pairs
 from retrieval.search.explain.hit_explanation import ExplainedPassage, HitExplainer
 from retrieval.search.explain.word_alignment import AlignedWords, TextPart, align_words, joined
 from retrieval.search.late_interaction import LateReranker, TokenSimilarities
@@ -75,15 +75,4 @@ def late_pairs(
         best = similarities.argmax(1)
         shares = similarities.max(1).astype(np.float64) / (len(similarities) if mean else 1)
         np.add.at(pairs, (query.of_token, passage.of_token[best]), shares)
-    remainder = float(score - pairs.sum())
-    pairs = pairs.round(DECIMALS)
-    passage_parts = word_parts(passage, pairs.sum(0))
-    return DenseExplanation(
-        score=float(score),
-        exact=True,
-        query=word_parts(query, pairs.sum(1)),
-        passage=passage_parts,
-        pairs=tuple(map(tuple, pairs.tolist())),
-        remainder=remainder,
-        spans=best_spans(passage_parts),
-    )
+    return explained_pairs(query, passage, pairs, score, float(score - pairs.sum()))

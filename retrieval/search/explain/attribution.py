@@ -162,12 +162,20 @@ def token_pairs(
     pairs = np.einsum("id,jd->ij", query_words.sums(_unit_parts(query)), passage_words.sums(_unit_parts(passage)))
     remainder = float(score - pairs.sum())
     counted = np.outer(query_words.sums(query.weights > 0), passage_words.sums(passage.weights > 0))
-    pairs = (pairs + counted * (remainder / max(1, counted.sum()))).round(DECIMALS)
-    passage_parts = word_parts(passage_words, pairs.sum(0))
+    spread = pairs + counted * (remainder / max(1, counted.sum()))
+    return explained_pairs(query_words, passage_words, spread, score, remainder)
+
+
+def explained_pairs(
+    query: AlignedWords, passage: AlignedWords, pairs: NDArray[np.float64], score: float, remainder: float
+) -> DenseExplanation:
+    """Return the explanation of a score by its pairs, (query words, passage words)."""
+    pairs = pairs.round(DECIMALS)
+    passage_parts = _word_parts(passage, pairs.sum(0))
     return DenseExplanation(
         score=float(score),
         exact=True,
-        query=word_parts(query_words, pairs.sum(1)),
+        query=_word_parts(query, pairs.sum(1)),
         passage=passage_parts,
         pairs=tuple(map(tuple, pairs.tolist())),
         remainder=remainder,
@@ -182,7 +190,7 @@ def _unit_parts(text: TokenStates) -> NDArray[np.float64]:
     return parts / length if length > 0 else parts
 
 
-def word_parts(words: AlignedWords, scores: NDArray[np.float64]) -> tuple[WordPart, ...]:
+def _word_parts(words: AlignedWords, scores: NDArray[np.float64]) -> tuple[WordPart, ...]:
     """Return the words with their shares, (words,)."""
     return tuple(
         WordPart(word.text, word.place, word.start, word.end, round(float(score), DECIMALS))
