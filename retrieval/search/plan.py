@@ -21,6 +21,7 @@ from retrieval.search.feedback import FEEDBACK_PASSAGES, Feedback, moved_query
 from retrieval.search.fusion import PassageRanker, SingleRanker, UnrankedRows
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS, UNCALIBRATED_WEIGHT
 from retrieval.search.readability import DenseWeight, Readability, dense_weight
+from retrieval.search.request import check_prefix
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
 from retrieval.types import Bitmap, Mode, Prefix, Rows, SearchRequest, TermWeights
 
@@ -167,6 +168,7 @@ def query_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:
         index, hint = MISSING_INDEXES[mode]
         known = ", ".join(reader.modes)
         raise BadQuery(f"{reader.name} has no {index}, so mode {mode} cannot answer; {hint}use a mode of {known}")
+    check_prefix(request.prefix, mode)
     text = _encoded_text(request, mode, reader)
     if not text and not request.has_examples:
         raise BadQuery("the query has only operators: quotes or excluded words; give at least one word to look for")

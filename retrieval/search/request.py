@@ -57,11 +57,16 @@ def checked(request: SearchRequest) -> SearchRequest:
     for each in request.include:
         _named("include", each, Included)
     typed = _typed(request, query)
-    if typed.prefix is Prefix.LAST and typed.mode in (Mode.DENSE, Mode.SPARSE):
-        raise BadQuery(f"prefix completes words, which mode {typed.mode} does not compare; use mode lexical or hybrid")
+    check_prefix(typed.prefix, typed.mode)
     check_contents(typed)
     check_diversity(typed)
     return typed
+
+
+def check_prefix(prefix: Prefix, mode: Mode | None) -> None:
+    """Raise BadQuery for a prefix in a mode that compares no words."""
+    if prefix is Prefix.LAST and mode in (Mode.DENSE, Mode.SPARSE):
+        raise BadQuery(f"prefix completes words, which mode {mode} does not compare; use mode lexical or hybrid")
 
 
 def _typed(request: SearchRequest, query: str) -> SearchRequest:

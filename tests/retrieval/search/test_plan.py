@@ -11,7 +11,7 @@ from retrieval.search.fusion import ConvexFusion, ReciprocalRankFusion, SingleRa
 from retrieval.search.plan import Plan, default_mode, make_plan, open_ranker, query_text, text_to_encode
 from retrieval.search.readability import Readability
 from retrieval.search.searcher import Searcher
-from retrieval.types import Mode, SearchRequest, Syntax
+from retrieval.types import Mode, Prefix, SearchRequest, Syntax
 
 REQUEST = SearchRequest('"the slipstream" wing -cats', syntax=Syntax.OPERATORS)
 
@@ -48,6 +48,11 @@ def test_each_mode_has_its_retrievers_and_text(small: Searcher, mode: Mode, retr
     assert (plan.weight is None) == (mode is not Mode.HYBRID)
     encoded = text_to_encode(replace(REQUEST, mode=mode), small.reader)
     assert encoded == ("" if mode is Mode.LEXICAL else text)
+
+
+def test_a_prefix_needs_a_mode_with_words_also_by_default(small: Searcher) -> None:
+    with pytest.raises(BadQuery, match="which mode dense does not compare"):
+        query_text(replace(REQUEST, prefix=Prefix.LAST), Mode.DENSE, small.reader)
 
 
 @pytest.mark.parametrize(
