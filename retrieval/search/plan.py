@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import ParsedQuery, parse_query
-from retrieval.index.lexical.query_terms import with_options
 from retrieval.index.metadata.facets import collapse_type, facet_type, sort_type
 from retrieval.index.metadata.filters import known_field
 from retrieval.index.storage.manifest import Manifest
@@ -73,19 +72,29 @@ def make_plan(
     weight = _weight(request, reader, readability, text, examples) if mode is Mode.HYBRID else None
     if mode is Mode.DENSE and examples is None and not readability.can_encode(text):
         allowed = np.zeros(reader.rows, np.bool_)
-    missing = {each.value for each in Mode if each not in reader.modes}
-    fused = mode is Mode.HYBRID
-    chosen = tuple(each for each in retrievers if (each.name not in missing if fused else each.name == mode))
+    chosen = _chosen(retrievers, mode, reader)
     feedback = _feedback(request, reader, weight)
     part = _sparse_weight(request, reader, mode)
     share = default_window_share(reader.manifest) if request.window_share is None else request.window_share
     return Plan(request, mode, query, text, allowed, weight, feedback, part, share, chosen, examples)
 
 
-def query_parts(plan: Plan, vector: NDArray[np.float32] | None) -> tuple[VectorPart, ...]:
-    """Return the parts of the query's vector; `vector` is the embedding of its text."""
-    parts = () if vector is None else (VectorPart("query", "", 1.0, vector),)
-    return parts if plan.examples is None else (*parts, *plan.examples.parts)
+def _chosen(retrievers: Sequence[RetrieverType], mode: Mode, reader: IndexReader) -> tuple[RetrieverType, ...]:
+    if mode is not Mode.HYBRID:
+        return tuple(each for each in retrievers if each.name == mode)
+    missing = set(Mode).difference(reader.modes)
+    return tuple(each for each in retrievers if each.name not in missing)
+
+
+def example_parts(plan: Plan, vector: NDArray[np.float32] | None) -> tuple[VectorPart, ...]:
+    """Return the parts of a vector with examples; `vector` is that of the query.
+
+    A plan without examples has no parts.
+    """
+    if plan.examples is None:
+        return ()
+    text = () if vector is None else (VectorPart("query", "", 1.0, vector),)
+    return (*text, *plan.examples.parts)
 
 
 def _without(documents: Rows, allowed: Bitmap | None, reader: IndexReader) -> Bitmap:
@@ -155,8 +164,7 @@ def text_to_weigh(request: SearchRequest, reader: IndexReader) -> str:
 
 def parsed(request: SearchRequest) -> ParsedQuery:
     """Parse the query of a request for lexical and hybrid mode."""
-    query = parse_query(request.words, request.syntax)
-    return with_options(query, typos=request.typos, prefix=request.prefix is Prefix.LAST)
+    return parse_query(request.words, request.syntax, typos=request.typos, prefix=request.prefix is Prefix.LAST)
 
 
 def query_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:

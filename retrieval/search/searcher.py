@@ -40,10 +40,10 @@ from retrieval.search.match_set import confidence, matches_from, relevance_cut, 
 from retrieval.search.plan import (
     Plan,
     default_mode,
+    example_parts,
     make_plan,
     open_ranker,
     parsed,
-    query_parts,
     query_text,
     text_to_encode,
     text_to_weigh,
@@ -174,7 +174,7 @@ class Searcher:
         request, vector, weights, encode_ms = encoded.request, encoded.vector, encoded.weights, encoded.encode_ms
         started = time.perf_counter()
         plan = make_plan(request, self.reader, self._readability, self._retrievers)
-        parts = query_parts(plan, vector) if plan.examples is not None else ()
+        parts = example_parts(plan, vector)
         if parts:
             vector = joined_vector(parts)
         ranker, feedback = open_ranker(plan, self.reader, vector, weights)

@@ -30,14 +30,14 @@ class ParsedQuery:
     terms: tuple[str, ...] = ()  # further terms that rank, as the index has them
 
 
-def parse_query(text: str, syntax: Syntax) -> ParsedQuery:
+def parse_query(text: str, syntax: Syntax, *, typos: bool = False, prefix: bool = False) -> ParsedQuery:
     """Return the whole text in plain syntax, or parse its operators.
 
     They are "phrases in quotes" and -excluded words or -"phrases".  A quote without its closing quote, curly quotes,
     and a dash without a letter after it are plain text.
     """
     if syntax is Syntax.PLAIN:
-        return ParsedQuery(text)
+        return ParsedQuery(text, typos=typos, prefix=prefix)
     phrases: dict[str, None] = {}
     excluded: dict[str, None] = {}
 
@@ -50,7 +50,7 @@ def parse_query(text: str, syntax: Syntax) -> ParsedQuery:
         return f" {operand} "
 
     plain = _OPERATOR.sub(read, text).replace('"', " ")
-    return ParsedQuery(" ".join(plain.split()), tuple(phrases), tuple(excluded))
+    return ParsedQuery(" ".join(plain.split()), tuple(phrases), tuple(excluded), typos, prefix)
 
 
 def phrase_passages(postings: Postings, terms: Sequence[tuple[str, int]]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from retrieval.explanations import Replacement
@@ -52,7 +52,7 @@ class QueryAnalyzer:
         replacements: list[Replacement] = []
         if query.prefix and words.ranking and self._analyzer.split(query.plain)[-1] == words.ranking[-1]:
             replacements += self._complete(words.ranking[-1], counts)
-        if query.typos:
+        if query.typos and not all(map(self._is_known, counts)):
             completed = {each.word for each in replacements}
             others = (word for word in dict.fromkeys(words.ranking) if word not in completed)
             for word in islice(filter(self._is_unknown, others), MAX_LOOKED_UP):
@@ -96,8 +96,3 @@ class QueryAnalyzer:
         for term in completions:
             counts.setdefault(term, COMPLETION_WEIGHT)
         return [Replacement(word, word, completions, "prefix")]
-
-
-def with_options(query: ParsedQuery, *, typos: bool, prefix: bool) -> ParsedQuery:
-    """Return a query whose words may stand for other terms."""
-    return replace(query, typos=typos, prefix=prefix)
