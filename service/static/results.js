@@ -8,7 +8,7 @@ import { card, legend, passageNodes } from "./hits.js";
 export const PAGE_SIZE = 10;
 const FACET_TYPES = ["string", "strings", "boolean", "booleans"];
 const MAX_FACETS = 6;
-const MAX_PAGE = 1_000; // the service returns the first 10,000 hits
+export const MAX_PAGE = 1_000; // the service returns the first 10,000 hits
 const listsAll = ({ query }) => query.trim() === "*"; // documents without scores: no explanation
 const QUOTED = /"[^"]*[\p{L}\p{N}][^"]*"/u;
 

@@ -4,7 +4,7 @@ import { debounced, entitle, h } from "./dom.js";
 import { Problem, Retry, api } from "./api.js";
 import * as address from "./address.js";
 import { QueryForm } from "./query-form.js";
-import { PAGE_SIZE, Results } from "./results.js";
+import { MAX_PAGE, PAGE_SIZE, Results } from "./results.js";
 
 const KEYSTROKE_MS = 30;
 const PAUSE_MS = 220;
@@ -118,7 +118,8 @@ class SearchView {
 
   async show(signal) {
     const request = this.request();
-    const found = await api.search(this.collection, { ...request, k: PAGE_SIZE + 1 }, signal); // tells if more exist
+    const k = PAGE_SIZE + (this.state.page < MAX_PAGE); // one more hit tells if more exist
+    const found = await api.search(this.collection, { ...request, k }, signal);
     if (signal.aborted) return;
     this.retry.done();
     this.form.showFilterError("");
