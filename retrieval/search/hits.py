@@ -142,18 +142,19 @@ def _hit(
 
 
 def _passage_hit(text: str, located: LocatedPassage, score: float) -> PassageHit:
-    passage = located.passage
+    passage, number, total, first, last = located
+    start, end = passage.start, passage.end
     return PassageHit(
-        text[passage.start : passage.end],
-        passage.start,
-        passage.end,
+        text[start:end],
+        start,
+        end,
         score,
         passage.location,
-        number=located.number,
-        previous=located.previous,
-        next=located.next,
-        before=text[located.start : passage.start],
-        after=text[passage.end : located.end],
+        number=number,
+        previous=number - 1 or None,
+        next=number + 1 if number < total else None,
+        before=text[first:start],
+        after=text[end:last],
     )
 
 

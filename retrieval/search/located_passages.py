@@ -23,22 +23,12 @@ class LocatedPassage(NamedTuple):
     start: int
     end: int
 
-    @property
-    def previous(self) -> int | None:
-        """The number of the passage before; None for the first."""
-        return self.number - 1 or None
-
-    @property
-    def next(self) -> int | None:
-        """The number of the passage after; None for the last."""
-        return self.number + 1 if self.number < self.total else None
-
 
 def locate_passages(rows: Rows, reader: IndexReader, neighbours: int) -> Iterator[LocatedPassage]:
     """Yield the passages of `rows`, with up to `neighbours` passages on each side."""
     documents = reader.document_of[rows]
-    first = np.searchsorted(reader.document_of, documents)
-    last = np.searchsorted(reader.document_of, documents, side="right") - 1
+    first = reader.document_of.searchsorted(documents)
+    last = reader.document_of.searchsorted(documents, side="right") - 1
     passages = reader.passages(rows)
     before = after = passages
     if neighbours:
