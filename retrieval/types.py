@@ -257,6 +257,7 @@ class SearchRequest:
     typos: bool = True  # words that the collection lacks stand for the nearest ones, in lexical and hybrid mode
     prefix: Prefix = Prefix.NONE
     filter: str = ""
+    now: datetime | None = None  # what `now` means in a filter; None: the time when the request is checked
     fusion: str = "convex"  # or "rrf"
     weight: float | None = None
     feedback: float | None = None  # weight of the two best passages in the query's vector; None: the searcher's choice

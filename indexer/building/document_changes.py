@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,14 @@ ENCODED_TOGETHER = 16  # passages; between two calls, a service answers searches
 class CollectionChange:
     """Documents to add or replace, then ids of documents to delete.
 
-    `filter` deletes the documents that it matches in the generation that is current when the change is applied.
+    `filter` deletes the documents that it matches in the generation that is current when the change is applied; `now`
+    is what `now` means in it, by default that time.
     """
 
     upserts: tuple[Document, ...] = ()
     deletes: tuple[str, ...] = ()
     filter: str = ""
+    now: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +115,10 @@ def matching_rows(reader: IndexReader, expression: str) -> Rows:
     return np.flatnonzero(reader.matching_documents(expression) if expression.strip() else reader.live_documents)
 
 
-def _matching_ids(collection: Path, expression: str) -> list[str]:
+def _matching_ids(collection: Path, expression: str, now: datetime | None = None) -> list[str]:
     """Return the ids of matching live documents.  Raises FilterError."""
     with open_index_reader(collection) as reader:
-        return reader.ids(np.flatnonzero(reader.matching_documents(expression)))
+        return reader.ids(np.flatnonzero(reader.matching_documents(expression, now)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class _Encoders:
 
 def _apply(writer: Writer, encoders: _Encoders, change: CollectionChange) -> ChangeReport:
     encoder = encoders.passages
-    deletes = (*change.deletes, *(_matching_ids(writer.path, change.filter) if change.filter else ()))
+    deletes = (*change.deletes, *(_matching_ids(writer.path, change.filter, change.now) if change.filter else ()))
     id_digests(deletes)  # raises for an invalid id before anything is added
     known = writer.unchanged(change.upserts)
     changed = [document for document, same in zip(change.upserts, known, strict=True) if not same]

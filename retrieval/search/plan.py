@@ -60,7 +60,9 @@ def make_plan(
     """
     mode = request.mode or default_mode(reader)
     _check_fields(request, reader)
-    allowed = reader.matching_documents(request.filter)[reader.document_of] if request.filter.strip() else None
+    allowed = None
+    if request.filter.strip():
+        allowed = reader.matching_documents(request.filter, request.now)[reader.document_of]
     if request.lists_all:
         return Plan(request, mode, ParsedQuery(""), "", allowed, None, 0.0, None, 0.0, ())
     query = parsed(request)

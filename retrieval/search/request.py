@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ MAX_EXAMPLES = 32  # documents to be like or unlike
 
 
 def checked(request: SearchRequest) -> SearchRequest:
-    """Return the request, its query stripped, its names typed.  Raises BadQuery."""
+    """Return the request, stripped, typed, with a fixed time.  Raises BadQuery."""
     query = request.query.strip()
     _check_query(query, request)
     _check_examples(request)
@@ -70,9 +71,11 @@ def check_prefix(prefix: Prefix, mode: Mode | None) -> None:
 
 
 def _typed(request: SearchRequest, query: str) -> SearchRequest:
-    """Return the request with typed names; itself if it has them."""
+    """Return the request with typed names and, for a filter, the time of now."""
     kinds: Mapping[str, type[StrEnum]] = _KINDS if request.mode is None else {**_KINDS, "mode": Mode}
     changed: dict[str, Any] = {} if query == request.query else {"query": query}
+    if request.filter and request.now is None:
+        changed["now"] = datetime.now(UTC)
     for name, kind in kinds.items():
         given = getattr(request, name)
         if not isinstance(given, kind):

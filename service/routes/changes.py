@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -63,9 +64,8 @@ async def delete_many(name: Name, body: DeleteBody, parameters: Parameters, requ
     condition = body.filter.strip()
     check_maximum("the filter's characters", len(condition), services.settings.limits.filter_characters)
     _check_filter(services, name, condition)
-    return await _change(
-        services, request, name, CollectionChange(deletes=tuple(body.ids), filter=condition), parameters.wait
-    )
+    change = CollectionChange(deletes=tuple(body.ids), filter=condition, now=datetime.now(UTC))
+    return await _change(services, request, name, change, parameters.wait)
 
 
 @router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -62,7 +63,8 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
     a time.
     """
     services = authorized(request, Role.READ, name)
-    searches = [to_request(search.query, search) for search in body.searches]
+    now = datetime.now(UTC)
+    searches = [replace(to_request(search.query, search), now=now) for search in body.searches]
     services.searches.check_total(name, searches)
     slots = asyncio.Semaphore(services.searches.max_concurrent)
 

@@ -4,20 +4,20 @@ import { h } from "./dom.js";
 import { named, quoted, tokens } from "./clauses.js";
 
 const OPERATORS = {
-  string: ["=", "!=", "IN ["],
-  strings: ["=", "!=", "IN ["],
+  string: ["=", "!=", "IN [", "STARTS WITH", "CONTAINS"],
+  strings: ["=", "!=", "IN [", "STARTS WITH", "CONTAINS"],
   number: ["=", ">=", "<=", ">", "<"],
-  date: [">=", "<", "="],
+  date: [">=", "<", "=", "> now-7d"],
   boolean: ["= true", "= false"],
   numbers: ["=", ">=", "<=", ">", "<"],
-  dates: [">=", "<", "="],
+  dates: [">=", "<", "=", "> now-7d"],
   booleans: ["= true", "= false"],
 };
 const OPEN = String.raw`"(?:[^"\\]|\\.)*`; // quoted text, closed or open
 const FIELD = String.raw`([\p{L}_][\p{L}\p{N}_.-]*|${OPEN}")`;
 const LIST = String.raw`(?:NOT\s+)?IN\s*\[(?:(?:\s*${OPEN}"\s*|[^"\],]*),)*`;
 const AFTER_FIELD = new RegExp(String.raw`${FIELD}\s+$`, "u");
-const AFTER_OPERATOR = new RegExp(String.raw`${FIELD}\s*(?:==|!=|<=|>=|=|<|>|${LIST})\s*(${OPEN}|[^"\s\],]*)$`, "iu");
+const AFTER_OPERATOR = new RegExp(String.raw`${FIELD}\s*(?:==|!=|<=|>=|=|<|>|STARTS\s+WITH|CONTAINS|${LIST})\s*(${OPEN}|[^"\s\],]*)$`, "iu");
 
 let number = 0;
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -123,9 +124,9 @@ class IndexReader:
             raise DocumentNotFound(f"no document {document_id!r} in {self.name}")
         return row
 
-    def matching_documents(self, filter: str) -> Bitmap:
+    def matching_documents(self, filter: str, now: datetime | None = None) -> Bitmap:
         """Return which documents are live and match, (documents,).  Raises FilterError."""
-        matching = compile_filter(filter, self.schema).documents(self.column, len(self.live_documents))
+        matching = compile_filter(filter, self.schema, now).documents(self.column, len(self.live_documents))
         return np.asarray(matching & self.live_documents)
 
     def documents(self, document_rows: ArrayLike) -> list[Document]:

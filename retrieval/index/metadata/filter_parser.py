@@ -5,13 +5,16 @@
     negation    = NOT negation | "(" expression ")" | condition
     condition   = field                                         a boolean field with the value true
                 | field ( "=" | "==" | "!=" | "<" | "<=" | ">" | ">=" ) value
+                | field [ NOT ] ( STARTS WITH | CONTAINS ) value
                 | field [ NOT ] IN "[" value { "," value } "]"
                 | field [ NOT ] EXISTS
     field       = name | quoted
-    value       = quoted | number | date | date and time | TRUE | FALSE | name
+    value       = quoted | number | date | date and time | relative | TRUE | FALSE | name
+    relative    = NOW [ ( "+" | "-" ) digits ( "s" | "m" | "h" | "d" | "w" ) ]
 
 Keywords may be in upper or lower case.  A name starts with a letter or `_`; letters, digits, `_`, `.` and `-` follow.
-Other names, and keywords as names, need quotes.  Quotes are double or single, with backslash escapes.
+Other names, and keywords as names, need quotes; NOW, STARTS, WITH and CONTAINS are names elsewhere and need none.
+Quotes are double or single, with backslash escapes.
 """
 
 from __future__ import annotations
@@ -19,10 +22,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import TypeAlias
 
 from retrieval.errors import FilterError
+from retrieval.index.metadata.filter_nodes import (
+    CONTAINS,
+    STARTS_WITH,
+    Conjunction,
+    Disjunction,
+    FieldComparison,
+    FieldExistence,
+    FieldMembership,
+    FilterNode,
+    Negation,
+    Value,
+)
+from retrieval.index.metadata.moments import parse_date
 from retrieval.index.metadata.schema import is_exact
 
 MAX_LENGTH = 65_536  # characters of an expression
@@ -30,82 +44,19 @@ MAX_DEPTH = 64  # nested parentheses and NOTs
 MAX_DIGITS = 400  # of a whole number; no double is longer
 MAX_CONDITIONS = 256  # each condition reads a whole column
 
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A point in time, or a day (UTC) in `[start, end)`."""
-
-    start: datetime
-    end: datetime | None = None  # None for a point
-
-
-Value: TypeAlias = str | float | bool | Moment
-
-
-@dataclass(frozen=True, slots=True)
-class FieldComparison:
-    """`field operator value`; `column` is the position of the field, from 1."""
-
-    field: str
-    operator: str  # "=", "<", "<=", ">" or ">="; "!=" is the negation of "="
-    value: Value
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class FieldMembership:
-    """`field IN [values]`."""
-
-    field: str
-    values: tuple[Value, ...]
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class FieldExistence:
-    """`field EXISTS`: the document has a value of the field."""
-
-    field: str
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class Negation:
-    """All documents that `operand` does not match, also those without the field."""
-
-    operand: FilterNode
-
-
-@dataclass(frozen=True, slots=True)
-class Conjunction:
-    """The documents that all operands match."""
-
-    operands: tuple[FilterNode, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Disjunction:
-    """The documents that an operand matches."""
-
-    operands: tuple[FilterNode, ...]
-
-
-FieldCondition: TypeAlias = FieldComparison | FieldMembership | FieldExistence
-FilterNode: TypeAlias = FieldCondition | Negation | Conjunction | Disjunction
-
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
       | (?P<quoted>"(?:[^"\\]|\\[\s\S])*"|'(?:[^'\\]|\\[\s\S])*')
       | (?P<date>\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:[Zz]|[+-]\d\d:?\d\d)?)?(?![\w.-]))
       | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
-      | (?P<name>[^\W\d][\w.-]*)
+      | (?P<name>(?i:now)\s*[+-]\s*\d{1,9}[a-zA-Z](?![\w.-])|[^\W\d][\w.-]*)
       | (?P<operator><=|>=|!=|==|=|<|>)
       | (?P<mark>[\[\](),])""",
     re.VERBOSE,
 )
 _KEYWORDS = frozenset({"AND", "OR", "NOT", "IN", "EXISTS", "TRUE", "FALSE"})
-_EXPECTED_CONDITION = "a comparison (=, !=, <, <=, >, >=), IN or EXISTS"
-_EXPECTED_VALUE = "a value (quoted text, number, date such as 2024-05-01, TRUE or FALSE)"
+_EXPECTED_CONDITION = "a comparison (=, !=, <, <=, >, >=), IN, EXISTS, STARTS WITH or CONTAINS"
+_EXPECTED_VALUE = "a value (quoted text, number, date such as 2024-05-01 or now-7d, TRUE or FALSE)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +176,21 @@ class _Parser:
         return self._named_condition(field, token.column)
 
     def _named_condition(self, field: str, column: int) -> FilterNode:
-        """`field` alone, or with IN or EXISTS after it."""
+        """`field` alone, or with a word such as IN or EXISTS after it."""
         negated = self._accept("NOT")
         node: FilterNode
         if self._accept("IN"):
             node = FieldMembership(field, self._list(), column)
         elif self._accept("EXISTS"):
             node = FieldExistence(field, column)
+        elif self._accept_name("STARTS"):
+            if not self._accept_name("WITH"):
+                raise self._expected("WITH")
+            node = FieldComparison(field, STARTS_WITH, self._value(), column)
+        elif self._accept_name("CONTAINS"):
+            node = FieldComparison(field, CONTAINS, self._value(), column)
         elif negated:
-            raise self._expected("IN or EXISTS")
+            raise self._expected("IN, EXISTS, STARTS WITH or CONTAINS")
         elif self.current.kind == "end" or self.current.text in ("AND", "OR", ")"):
             return FieldComparison(field, "=", True, column)
         else:
@@ -255,7 +212,7 @@ class _Parser:
         if token.kind == "number":
             return _number(self._take())
         if token.kind == "date":
-            return parse_moment(self._take().text, token.column)
+            return parse_date(self._take().text, f"filter, column {token.column}")
         if token.kind in ("quoted", "name"):
             return _unquoted(self._take())
         raise self._expected(_EXPECTED_VALUE)
@@ -267,6 +224,12 @@ class _Parser:
 
     def _accept(self, text: str) -> bool:
         accepted = self.current.kind in ("keyword", "mark") and self.current.text == text
+        self._next += accepted
+        return accepted
+
+    def _accept_name(self, word: str) -> bool:
+        """Accept a word that is a keyword only here."""
+        accepted = self.current.kind == "name" and self.current.text.upper() == word
         self._next += accepted
         return accepted
 
@@ -298,23 +261,3 @@ def number_in(text: str) -> float | str:
 
 def _unquoted(token: _Token) -> str:
     return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL) if token.kind == "quoted" else token.text
-
-
-def parse_moment(text: str, column: int) -> Moment:
-    """Return a date, or a date and time; without a time zone, in UTC."""
-    try:
-        when = datetime.fromisoformat(text.upper())
-        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-        day = min(timedelta(days=1), datetime.max.replace(tzinfo=UTC) - when)  # the last day ends a microsecond early
-        return Moment(when, when + day if _is_day(text) else None)
-    except (ValueError, OverflowError) as error:
-        raise FilterError(f"filter, column {column}: {text!r} is not a date ({error}); write 2024-05-01") from None
-
-
-def _is_day(text: str) -> bool:
-    """Check whether a date has no time."""
-    try:
-        date.fromisoformat(text.upper())
-    except ValueError:
-        return False
-    return True

@@ -4,7 +4,8 @@
 
 `filter_parser.py` has the grammar.  Logic has two values: a document without the field fails every comparison and
 passes its negation (`a != 1` is `NOT a = 1`).  A list matches if one of its elements does.  Text is compared by code
-points.  A date without a time is the whole day, in UTC.  The filter is evaluated before any search.
+points, also by STARTS WITH and CONTAINS.  A date without a time is the whole day, in UTC; `now` is one moment for the
+whole filter.  The filter is evaluated before any search.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import difflib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import reduce
 
 import numpy as np
@@ -21,7 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrieval.errors import FilterError
-from retrieval.index.metadata.filter_parser import (
+from retrieval.index.metadata.filter_nodes import (
+    CONTAINS,
+    STARTS_WITH,
     Conjunction,
     Disjunction,
     FieldComparison,
@@ -29,13 +32,11 @@ from retrieval.index.metadata.filter_parser import (
     FieldExistence,
     FieldMembership,
     FilterNode,
-    Moment,
     Negation,
     Value,
-    number_in,
-    parse_filter,
-    parse_moment,
 )
+from retrieval.index.metadata.filter_parser import number_in, parse_filter
+from retrieval.index.metadata.moments import Moment, parse_moment
 from retrieval.types import Bitmap, FieldType, Schema
 from retrieval.util.work_budget import checkpoint, spend_filter_values
 
@@ -46,6 +47,8 @@ _EXPECTED = {
     FieldType.BOOLEAN: "TRUE or FALSE",
     FieldType.DATE: "a date such as 2024-05-01",
 }
+_SEARCH_TEXT = {STARTS_WITH: pc.starts_with, CONTAINS: pc.match_substring}
+_VALUE_BYTES = 8  # of text that CONTAINS reads as fast as a number is compared
 _COMPARE = {"=": pc.equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal}
 
 
@@ -75,20 +78,23 @@ class Filter:
                 return reduce(np.logical_or, (self._matches(each, column, n) for each in operands))
             case _:
                 checkpoint()
-                chunks = [_condition(node, self.schema[node.field], chunk) for chunk in column(node.field).chunks]
+                values = column(node.field)
+                if isinstance(node, FieldComparison) and node.operator == CONTAINS:
+                    spend_filter_values(values.nbytes // _VALUE_BYTES)
+                chunks = [_condition(node, self.schema[node.field], chunk) for chunk in values.chunks]
                 found = np.concatenate(chunks) if chunks else np.zeros(0, dtype=bool)
                 if len(found) != n:
                     raise ValueError(f"the column {node.field!r} has {len(found)} values, not {n}")
                 return found
 
 
-def compile_filter(expression: str, schema: Schema) -> Filter:
+def compile_filter(expression: str, schema: Schema, now: datetime | None = None) -> Filter:
     """Parse an expression and check it against a schema.
 
-    Raises FilterError for a syntax error (with its column), an unknown field (with the nearest known field) and a value
-    of another type than the field.
+    `now` is what `now` in the expression means; by default, the time of the call.  Raises FilterError for a syntax
+    error (with its column), an unknown field (with the nearest known field) and a value of another type than the field.
     """
-    return Filter(expression, _typed(parse_filter(expression), schema), dict(schema))
+    return Filter(expression, _typed(parse_filter(expression), schema, now or datetime.now(UTC)), dict(schema))
 
 
 def known_field(name: str, schema: Schema, context: str) -> FieldType:
@@ -105,25 +111,35 @@ def known_field(name: str, schema: Schema, context: str) -> FieldType:
     raise FilterError(f"{context}: unknown field {name!r}; {hint}")
 
 
-def _typed(node: FilterNode, schema: Schema) -> FilterNode:
+def _typed(node: FilterNode, schema: Schema, now: datetime) -> FilterNode:
     match node:
         case Negation(operand):
-            return Negation(_typed(operand, schema))
+            return Negation(_typed(operand, schema, now))
         case Conjunction(operands):
-            return Conjunction(tuple(_typed(each, schema) for each in operands))
+            return Conjunction(tuple(_typed(each, schema, now) for each in operands))
         case Disjunction(operands):
-            return _with_lists([_typed(each, schema) for each in operands])
+            return _with_lists([_typed(each, schema, now) for each in operands])
     kind = known_field(node.field, schema, f"filter, column {node.column}")
     match node:
         case FieldComparison(field, operator, value, column):
-            if operator != "=" and kind.element not in _ORDERED:
-                raise FilterError(
-                    f"filter, column {column}: {field!r} is a {kind} field and has no order; compare it with = or !="
-                )
-            return FieldComparison(field, operator, _fitting(value, kind, node), column)
+            _check_operator(node, kind)
+            return FieldComparison(field, operator, _fitting(value, kind, node, now), column)
         case FieldMembership(field, values, column):
-            return FieldMembership(field, tuple(_fitting(value, kind, node) for value in values), column)
+            return FieldMembership(field, tuple(_fitting(value, kind, node, now) for value in values), column)
     return node
+
+
+def _check_operator(node: FieldComparison, kind: FieldType) -> None:
+    if node.operator in _SEARCH_TEXT:
+        if kind.element is not FieldType.STRING:
+            raise FilterError(
+                f"filter, column {node.column}: {node.field!r} is a {kind} field, and {node.operator} compares text; "
+                "use another operator"
+            )
+    elif node.operator != "=" and kind.element not in _ORDERED:
+        raise FilterError(
+            f"filter, column {node.column}: {node.field!r} is a {kind} field and has no order; compare it with = or !="
+        )
 
 
 def _with_lists(operands: Sequence[FilterNode]) -> FilterNode:
@@ -143,10 +159,10 @@ def _with_lists(operands: Sequence[FilterNode]) -> FilterNode:
     return joined[0] if len(joined) == 1 else Disjunction(joined)
 
 
-def _fitting(value: Value, kind: FieldType, node: FieldComparison | FieldMembership) -> Value:
+def _fitting(value: Value, kind: FieldType, node: FieldComparison | FieldMembership, now: datetime) -> Value:
     """Return the value in the field's type; read text as a date or a number."""
     if kind.element is FieldType.DATE and isinstance(value, str):
-        return parse_moment(value, node.column)
+        return parse_moment(value, now, f"filter, column {node.column}")
     if kind.element is FieldType.NUMBER and isinstance(value, str):
         value = number_in(value)
     fits = {FieldType.STRING: str, FieldType.NUMBER: float, FieldType.BOOLEAN: bool, FieldType.DATE: Moment}
@@ -205,6 +221,8 @@ def _values(node: FieldComparison | FieldMembership, values: pa.Array) -> Bitmap
 def _compared(values: pa.Array, operator: str, value: Value) -> Bitmap:
     if isinstance(value, Moment):
         return _compared_in_time(values, operator, value)
+    if operator in _SEARCH_TEXT:
+        return _bitmap(_SEARCH_TEXT[operator](values, pattern=value))
     return _bitmap(_COMPARE[operator](values, pa.scalar(value, values.type)))
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.errors import FilterError
+from retrieval.errors import FilterError, TooLarge
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.types import FieldType
 from retrieval.util.work_budget import WorkBudget
@@ -26,6 +26,7 @@ SCHEMA = {
     "date": FieldType.DATE,
     "odd name": FieldType.STRING,
 }
+NOW = datetime(2024, 5, 2, 12, tzinfo=UTC)
 ARROW = {
     FieldType.NUMBER: pa.float64(),
     FieldType.STRINGS: pa.list_(pa.string()),
@@ -55,7 +56,7 @@ def columns(documents: list[dict[str, Any]]) -> Callable[[str], pa.ChunkedArray]
 
 
 def matching(expression: str) -> list[int]:
-    found = compile_filter(expression, SCHEMA).documents(columns(DOCUMENTS), len(DOCUMENTS))
+    found = compile_filter(expression, SCHEMA, NOW).documents(columns(DOCUMENTS), len(DOCUMENTS))
     assert found.dtype == np.bool_
     return np.flatnonzero(found).tolist()
 
@@ -96,6 +97,23 @@ def matching(expression: str) -> list[int]:
         ("date <= 9999-12-31T00:00", [0, 1, 2, 3]),
         ("date <= 9999-12-31", [0, 1, 2, 3]),
         ("date > 9999-12-31", []),
+        ("date > now-1d", [3]),
+        ("date >= now - 24h", [2, 3]),
+        ("date < NOW-2160m", [0]),
+        ("date < now", [0, 1, 2, 3]),
+        ("date > now", []),
+        ("date <= now + 1w", [0, 1, 2, 3]),
+        ('date IN ["now-86400s", now-12h]', [2, 3]),
+        ("author STARTS WITH 'A'", [0]),
+        ("author starts with ''", [0, 3]),
+        ("author NOT STARTS WITH A", [1, 2, 3, 4]),
+        ("topic STARTS WITH vis", [1]),
+        ("topic CONTAINS 'lp'", [0]),
+        ("topic NOT CONTAINS i", [2, 3, 4]),
+        ('"odd name" contains "t\'s"', [2]),
+        ("author CONTAINS 'a'", [0, 3]),
+        ("author CONTAINS 'ADA'", []),
+        ("author = now", []),
         ("year EXISTS and (draft or author exists)", [0, 1]),
         ("draft OR year = 2019 AND topic = vision", [1]),
         ("NOT (NOT (draft))", [1]),
@@ -119,7 +137,13 @@ def test_meaning(expression: str, expected: list[int]) -> None:
         ("topic IN nlp", "column 10: expected '['"),
         ("topic IN []", "column 11: expected a value"),
         ("topic IN [nlp", "column 14: expected ',' or ']'"),
-        ("topic NOT nlp", "column 11: expected IN or EXISTS"),
+        ("topic NOT nlp", "column 11: expected IN, EXISTS, STARTS WITH or CONTAINS"),
+        ("topic STARTS nlp", "column 14: expected WITH, found 'nlp'"),
+        ("year CONTAINS '2'", "column 1: 'year' is a number field, and CONTAINS compares text"),
+        ("author STARTS WITH 3", "compared with text in quotes, not 3"),
+        ("date > now-7x", "column 1: 'now-7x' is not a date"),
+        ("date > now-999999999w", "column 1: 'now-999999999w' is outside the years 1 to 9999"),
+        ("year > now", "a number, not 'now'"),
         ("author = 'Ada", "column 10: the quote ' is never closed"),
         (f"year = {'1' * 5000}", "column 8: a number field cannot represent 1111"),
         ("year = 9007199254740993", "column 8: a number field cannot represent 9007199254740993 exactly"),
@@ -179,6 +203,10 @@ TESTS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+PIECES = ["", "a", "A'", '"', "\\"]
+SEARCHES: dict[str, Callable[[str, str], bool]] = {"STARTS WITH": str.startswith, "CONTAINS": str.__contains__}
+
+
 def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -187,26 +215,35 @@ def quoted(text: str) -> str:
 def conditions(draw: st.DrawFn) -> tuple[str, Predicate]:
     """A condition as text, and as a plain function of a document."""
     field = draw(st.sampled_from(sorted(VALUES)))
-    shape = draw(st.sampled_from(["compare", "in", "exists"]))
+    shape = draw(st.sampled_from(["compare", "in", "exists", "text"]))
     if shape == "exists":
         return f"{field} EXISTS", lambda document: document.get(field) not in (None, [])
+    if shape == "text":
+        field, operator, piece = (
+            draw(st.sampled_from(each)) for each in (["topic", "author"], sorted(SEARCHES), PIECES)
+        )
+        return f"{field} {operator} {quoted(piece)}", any_value(field, lambda each: SEARCHES[operator](each, piece))
     value = draw(st.sampled_from(NAMES)) if field in ("topic", "author") else draw(VALUES[field])
     written = (
-        value.strftime("%Y-%m-%d %H:%M")
+        draw(st.sampled_from([value.strftime("%Y-%m-%d %H:%M"), f"now{(value - DAYS[2]) // timedelta(hours=1):+}h"]))
         if isinstance(value, datetime)
         else quoted(value)
         if isinstance(value, str)
         else str(value)
     )
     operator = "=" if shape == "in" or field == "draft" else draw(st.sampled_from(sorted(TESTS)))
+    matches = any_value(field, lambda each: TESTS[operator](each, value))
+    return (f"{field} IN [{written}, {written}]" if shape == "in" else f"{field} {operator} {written}"), matches
+
+
+def any_value(field: str, holds: Callable[[Any], bool]) -> Predicate:
+    """Whether a value of the field, or an element of its list, has a property."""
 
     def matches(document: dict[str, Any]) -> bool:
         mine = document.get(field)
-        return any(
-            TESTS[operator](each, value) for each in (mine if isinstance(mine, list) else [mine]) if each is not None
-        )
+        return any(holds(each) for each in (mine if isinstance(mine, list) else [mine]) if each is not None)
 
-    return (f"{field} IN [{written}, {written}]" if shape == "in" else f"{field} {operator} {written}"), matches
+    return matches
 
 
 def combined(inner: st.SearchStrategy[tuple[str, Predicate]]) -> st.SearchStrategy[tuple[str, Predicate]]:
@@ -228,7 +265,7 @@ def combined(inner: st.SearchStrategy[tuple[str, Predicate]]) -> st.SearchStrate
 )
 def test_same_as_brute_force(expression: tuple[str, Predicate], documents: list[dict[str, Any]]) -> None:
     text, matches = expression
-    found = compile_filter(text, SCHEMA).documents(columns(documents), len(documents))
+    found = compile_filter(text, SCHEMA, DAYS[2]).documents(columns(documents), len(documents))
     assert found.tolist() == [matches(document) for document in documents]
 
 
@@ -251,3 +288,17 @@ def test_alternatives_of_a_text_field_take_one_pass() -> None:
         )
     assert budget.spent_filter_values == 3 * len(DOCUMENTS)
     assert np.flatnonzero(found).tolist() == [0, 2]
+
+
+def test_text_that_is_searched_counts_by_its_size() -> None:
+    long = pa.chunked_array([["x" * 80_000]])
+    with WorkBudget(filter_values=9_000).applied(), pytest.raises(TooLarge, match=r"filter_values"):
+        compile_filter("author CONTAINS y", SCHEMA).documents(lambda _: long, 1)
+    with WorkBudget(filter_values=9_000).applied():
+        assert compile_filter("author STARTS WITH x", SCHEMA).documents(lambda _: long, 1).tolist() == [True]
+
+
+def test_now_is_one_moment_for_the_whole_filter() -> None:
+    documents = [{"date": datetime.now(UTC)}]
+    found = compile_filter("date < now OR date >= now", SCHEMA).documents(columns(documents), 1)
+    assert found.tolist() == [True]
