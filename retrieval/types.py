@@ -243,7 +243,7 @@ class SearchRequest:
     """A search, as commands, HTTP routes and Python callers pass it to the searcher.
 
     `filter` is an expression as in `index/metadata/filter_parser.py`; `weight` is the dense share of convex fusion,
-    None for the searcher's choice; `sort` is a metadata field, `-field` for descending, "" for the score.
+    None for the searcher's choice; `sort` names metadata fields, as in `index/metadata/sorting.py`, "" for the score.
     """
 
     query: str

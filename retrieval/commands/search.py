@@ -87,7 +87,9 @@ class RankingOptions:
         Matching.RELEVANT.value
     )
     count: Annotated[bool, typer.Option("--count", help="Count all matches, also beyond those returned.")] = False
-    sort: Annotated[str, typer.Option(help="Field to order by, -FIELD for descending; default: the score.")] = ""
+    sort: Annotated[
+        str, typer.Option(help="Fields to order by, such as topic,-year (- for descending); default: the score.")
+    ] = ""
     collapse: Annotated[str, typer.Option(help="Field: of the documents with one value only the best is a hit.")] = ""
     diversity: Annotated[float, typer.Option(help="How much the first hits should differ from each other, 0 to 1.")] = (
         0.0

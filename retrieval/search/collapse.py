@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from retrieval.collapsed import Collapsed
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.metadata.facets import order_by
 from retrieval.index.metadata.schema import plain_number
+from retrieval.index.metadata.sorting import order_by, parse_sort
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.ranking import DocumentRanking, document_scores
 from retrieval.types import Hit, Rows, Scores, SearchRequest
@@ -87,8 +87,7 @@ def _places(request: SearchRequest, reader: IndexReader, documents: Rows, scores
         return np.arange(len(documents), dtype=np.int64)
     ranks = np.zeros(len(documents), np.int64)
     if request.sort:
-        field = request.sort.removeprefix("-")
-        ranks = order_by(reader.column(field), documents, descending=request.sort.startswith("-"))
+        ranks = order_by(reader.column, documents, parse_sort(request.sort, reader.schema))
     order = np.lexsort((-scores, ranks))
     differs = (np.diff(ranks[order]) != 0) | (np.diff(scores[order]) != 0)
     places = np.empty(len(documents), np.int64)

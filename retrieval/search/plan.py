@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import ParsedQuery, parse_query
-from retrieval.index.metadata.facets import collapse_type, facet_type, sort_type
+from retrieval.index.metadata.facets import collapse_type, facet_type
 from retrieval.index.metadata.filters import known_field
+from retrieval.index.metadata.sorting import parse_sort
 from retrieval.index.storage.manifest import Manifest
 from retrieval.protocols import Retriever
 from retrieval.search.examples import Examples, VectorPart, read_examples
@@ -250,7 +251,7 @@ def _check_fields(request: SearchRequest, reader: IndexReader) -> None:
     for field in request.facets:
         facet_type(field, reader.schema)
     if request.sort:
-        sort_type(request.sort.removeprefix("-"), reader.schema)
+        parse_sort(request.sort, reader.schema)
     if request.collapse:
         collapse_type(request.collapse, reader.schema)
     for field in request.fields or ():

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.metadata.facets import order_by, sort_type
+from retrieval.index.metadata.sorting import order_by, parse_sort
 from retrieval.search.fusion import PassageRanker
 from retrieval.types import Bitmap, Ranking, Rows, Scores
 
@@ -74,12 +74,12 @@ def passage_ranking(rows: Rows, scores: Scores, reader: IndexReader) -> Document
 def rank_by_field(
     ranker: PassageRanker, reader: IndexReader, depth: int, min_score: float | None, sort: str
 ) -> DocumentRanking:
-    """Return the first `depth` documents by (field, score descending, id ascending).
+    """Return the first `depth` documents by (fields, score descending, id ascending).
 
-    `sort` is the name of a field; `-field` orders it descending.
+    `sort` names fields, as in `metadata/sorting.py`.
     """
     documents = np.flatnonzero(matching_documents(ranker, reader, min_score))
-    ranks = order_by(reader.column(sort.removeprefix("-")), documents, descending=sort.startswith("-"))
+    ranks = order_by(reader.column, documents, parse_sort(sort, reader.schema))
     if len(documents) > depth:
         last_rank = np.partition(ranks, depth - 1)[depth - 1]
         documents, ranks = documents[ranks <= last_rank], ranks[ranks <= last_rank]
@@ -90,13 +90,11 @@ def rank_by_field(
 
 
 def ordered_by_field(reader: IndexReader, documents: Rows, sort: str) -> Rows:
-    """Return documents by (field, position in the collection), as `rank_by_field`.
+    """Return documents by (fields, position in the collection), as `rank_by_field`.
 
-    Documents without the field come last.  Raises FilterError.
+    Documents without a field come last in its order.  Raises FilterError.
     """
-    field = sort.removeprefix("-")
-    sort_type(field, reader.schema)
-    ranks = order_by(reader.column(field), documents, descending=sort.startswith("-"))
+    ranks = order_by(reader.column, documents, parse_sort(sort, reader.schema))
     return documents[np.lexsort((documents, ranks))]
 
 

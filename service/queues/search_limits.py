@@ -62,8 +62,9 @@ def scores_all_documents(request: SearchRequest) -> bool:
 
 
 def _counted(request: SearchRequest) -> int:
-    """Return the values per document: its score, those of facets and of `collapse`."""
-    return len(set(request.facets)) + bool(request.collapse) + scores_all_documents(request)
+    """Return the values per document: its score, those of facets, `collapse`, `sort`."""
+    more_keys = request.sort.count(",")
+    return len(set(request.facets)) + bool(request.collapse) + scores_all_documents(request) + more_keys
 
 
 def count_examples(request: SearchRequest) -> int:

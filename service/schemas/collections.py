@@ -86,7 +86,7 @@ class DocumentsParameters(UrlParameters):
         default=None, description="Return only the document with this id; it may contain any character."
     )
     filter: Text = Field(default="", description="Return only matching documents, such as `year > 2000`.")
-    sort: Name = Field(default="", description="Field to order by, `-field` for descending; empty: as written.")
+    sort: Name = Field(default="", description="Fields to order by, such as `topic,-year`; empty: as written.")
     offset: int = Field(default=0, ge=0, le=1_000_000_000, description="Number of documents to skip.")
     limit: int = Field(default=100, ge=1, le=1_000, description="Number of documents to return.")
 

@@ -116,7 +116,9 @@ class SearchOptionFields(BaseModel):
         description="Documents that facets, `total` and sorting count: the relevant ones, or all with any score.",
     )
     count: bool = Field(default=False, description="Count all matches, also beyond the page.")
-    sort: Name = Field(default="", description="Field to order by, `-field` for descending; empty: the score.")
+    sort: Name = Field(
+        default="", description="Fields to order by, such as `topic,-year` (`-` for descending); empty: the score."
+    )
     collapse: Name = Field(default="", description="Field: of the documents with one value only the best is a hit.")
     diversity: float = Field(
         default=0.0, ge=0, le=1, description="How much the first hits should differ from each other; 0: only the score."

@@ -111,6 +111,14 @@ def test_facets_and_the_overview_count_lists(served: Served) -> None:
     assert chosen.json()["hits"][0]["metadata"] == {"due": "2024-05-01", "years": [2019, 2020]}
 
 
+def test_pages_of_documents_are_ordered_by_several_fields(served: Served) -> None:
+    page = served.http.get("/v1/collections/c/documents", params={"sort": "draft,-count"}).json()
+    assert "".join(each["id"] for each in page["documents"]) == "1023"
+    answer = served.http.get("/v1/collections/c/documents", params={"sort": "draft,-cuont"})
+    assert answer.status_code == 400
+    assert "did you mean 'count'?" in answer.text
+
+
 def test_lists_have_no_order(served: Served) -> None:
     answer = served.http.post("/v1/collections/c/search", json={"query": "word0", "sort": "years"})
     assert answer.status_code == 400

@@ -1,11 +1,9 @@
-"""Facet counts of a metadata field, and sorting by a metadata field."""
+"""Facet counts of a metadata field."""
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from retrieval.errors import FilterError
 from retrieval.index.metadata.filters import known_field
@@ -18,14 +16,6 @@ MAX_VALUES = 100  # of a facet in an answer
 def facet_type(field: str, schema: Schema) -> FieldType:
     """Return the type of a facet's field.  Raises FilterError for an unknown field."""
     return known_field(field, schema, "facets")
-
-
-def sort_type(field: str, schema: Schema) -> FieldType:
-    """Return the type of a sort field.  Raises FilterError, also for lists."""
-    kind = known_field(field, schema, "sort")
-    if kind.is_list:
-        raise FilterError(f"sort: {field!r} contains lists, which have no order; sort by a field with single values")
-    return kind
 
 
 def collapse_type(field: str, schema: Schema) -> FieldType:
@@ -63,15 +53,6 @@ def value_counts(column: pa.ChunkedArray, matching: Bitmap) -> pa.Table:
         values = pc.floor_temporal(values, unit="day")
     counted = pc.value_counts(values.drop_null())
     return pa.table({"value": counted.field("values"), "count": counted.field("counts")})
-
-
-def order_by(column: pa.ChunkedArray, documents: NDArray[np.int64], *, descending: bool) -> NDArray[np.int64]:
-    """Return ranks by value, (n,): equal for equal values, last without a value."""
-    values = column.take(pa.array(documents)).combine_chunks()
-    if pa.types.is_boolean(values.type):
-        values = values.cast(pa.uint8())
-    ranks = pc.rank(values, sort_keys="descending" if descending else "ascending", tiebreaker="dense")
-    return np.asarray(ranks.to_numpy(), dtype=np.int64)
 
 
 def _value_per_row(column: pa.ChunkedArray) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Counting and ordering by a field, against plain Python."""
+"""Counting values of a field, against plain Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.errors import FilterError
-from retrieval.index.metadata.facets import count_values, facet_type, order_by, sort_type
+from retrieval.index.metadata.facets import count_values, facet_type
 from retrieval.types import FacetCount, FieldType
 
 SCHEMA = {"topic": FieldType.STRINGS, "year": FieldType.NUMBER}
@@ -50,26 +50,6 @@ def test_counts_are_those_of_a_counter(rows: list[tuple[str | None, bool]]) -> N
     )
 
 
-@pytest.mark.parametrize("descending", [False, True])
-@given(values=st.lists(st.integers(-3, 3).map(float) | st.none(), min_size=1))
-def test_order_is_that_of_sorted_with_missing_values_last(descending: bool, values: list[float | None]) -> None:
-    ranks = order_by(chunked(values, pa.float64()), np.arange(len(values)), descending=descending)
-    ordered = [values[i] for i in np.argsort(ranks, kind="stable")]
-    present = sorted((value for value in values if value is not None), reverse=descending)
-    assert ordered == present + [None] * (len(values) - len(present))
-
-
-def test_booleans_have_an_order() -> None:
-    assert order_by(chunked([True, None, False], pa.bool_()), np.array([0, 1, 2]), descending=False).tolist() == [
-        2,
-        3,
-        1,
-    ]
-
-
 def test_fields_that_cannot_be_used() -> None:
     with pytest.raises(FilterError, match="facets: unknown field 'text'"):
         facet_type("text", SCHEMA)
-    with pytest.raises(FilterError, match="sort: 'topic' contains lists"):
-        sort_type("topic", SCHEMA)
-    assert sort_type("year", SCHEMA) is FieldType.NUMBER
