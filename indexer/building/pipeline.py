@@ -91,8 +91,8 @@ class BuildReport:
     """The result of a build.
 
     `documents` and `passages` are those of the collection afterwards.  `kept_unseen`: documents that the sources lack
-    were not deleted, because files that may hold them could not be read.  `unreadable_share`: the share of the
-    collection's text that the encoder cannot read.
+    were not deleted, because files that may hold them could not be read.  `updated`: documents of the same text got new
+    metadata alone.  `unreadable_share`: the share of the collection's text that the encoder cannot read.
     """
 
     collection: str
@@ -107,6 +107,7 @@ class BuildReport:
     replaced: int
     duplicates: int
     unchanged: int
+    updated: int
     resumed: int
     deleted: int
     kept_unseen: bool
@@ -243,6 +244,7 @@ def _report(
         replaced=counts.replaced,
         duplicates=counts.duplicates,
         unchanged=counts.unchanged,
+        updated=counts.updated,
         resumed=counts.resumed,
         deleted=counts.deleted,
         kept_unseen=tally.kept_unseen,

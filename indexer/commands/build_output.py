@@ -78,6 +78,7 @@ def show_build(report: BuildReport) -> None:
     console = stderr()
     counts = (
         (report.unchanged, "unchanged"),
+        (report.updated, "with new metadata alone"),
         (report.duplicates, "replaced by a later document of the same id"),
         (report.resumed, "taken over from an interrupted run"),
         (report.deleted, "deleted, since the sources no longer have them"),

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 
-from indexer.writing.commit import CommitOptions, commit_change, write_deletions
+from indexer.writing.commit import CommitOptions, commit_change, write_deletions, write_updates
 from indexer.writing.garbage import (
     LOCK,
     MERGE_LOCK,
@@ -31,6 +32,7 @@ from indexer.writing.segment_writer import new_segment_folder
 from indexer.writing.sparse_build import write_sparse_index
 from retrieval.errors import CollectionLocked
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
+from retrieval.index.collection.metadata_updates import MetadataUpdates
 from retrieval.index.collection.segment import Segment
 from retrieval.index.storage.manifest import Manifest, SegmentRecord, read_manifest
 from retrieval.types import Bitmap
@@ -130,11 +132,16 @@ class _Merger:
         stop = start + len(names)
         if current_names[start:stop] != names:
             return None
-        live_now = [segment.live for segment in open_base_segments(self._collection, current.segments[start:stop])]
-        if any((now & ~segment.live).any() for now, segment in zip(live_now, segments, strict=True)):
-            return None  # a rollback made documents live again that the merged segment lacks
+        segments_now = open_base_segments(self._collection, current.segments[start:stop])
+        live_now = [segment.live for segment in segments_now]
+        pairs = list(zip(segments, segments_now, strict=True))
+        if any((now.live & ~old.live).any() or _lost_updates(old, now) for old, now in pairs):
+            return None  # a rollback restored documents or metadata that the merged segment lacks
         live = np.concatenate([now[segment.live] for now, segment in zip(live_now, segments, strict=True)])
         replacement = self._with_deletions(current.generation + 1, merged, live)
+        if replacement and (updates := _updates_since(segments, segments_now)) is not None:
+            written = write_updates(self._collection, current.generation + 1, replacement[0], updates, self._files)
+            replacement = [replace(replacement[0], updates=written)]
         return replace(current, segments=(*current.segments[:start], *replacement, *current.segments[stop:]))
 
     def _with_deletions(self, generation: int, merged: SegmentRecord | None, live: Bitmap) -> list[SegmentRecord]:
@@ -171,3 +178,24 @@ class _Merger:
         """Remove old generations, even if nothing was merged."""
         with locked(self._collection / LOCK, wait_s=self._wait_s):
             collect_garbage(self._collection, self._retention, self._files)
+
+
+def _updates_since(before: Sequence[PendingSegment], now: Sequence[PendingSegment]) -> MetadataUpdates | None:
+    """Return the new metadata of merged documents, by their rows in the merged segment.
+
+    They include earlier ones, which the merged segment has already.  None if no document of the segments got any.
+    """
+    found: list[MetadataUpdates] = []
+    first_row = 0
+    for old, new in zip(before, now, strict=True):
+        if new.segment.updates is not None and new.record.updates != old.record.updates:
+            moved = new.segment.updates.moved(old.live, first_row)
+            found += [moved] if len(moved) else []
+        first_row += int(np.count_nonzero(old.live))
+    return reduce(MetadataUpdates.followed_by, found) if found else None
+
+
+def _lost_updates(before: PendingSegment, now: PendingSegment) -> bool:
+    """Check whether a document that had new metadata has those of its segment again."""
+    old, new = before.segment.updates, now.segment.updates
+    return old is not None and (new is None or bool(np.setdiff1d(old.rows, new.rows).size))

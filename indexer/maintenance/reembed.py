@@ -119,7 +119,10 @@ class _Reembedding:
             precision=runtime.precision,
             canaries=self._canaries,
         )
-        segments = (replace(self._records[record.name], deletions=record.deletions) for record in current.segments)
+        segments = (
+            replace(self._records[record.name], deletions=record.deletions, updates=record.updates)
+            for record in current.segments
+        )
         return replace(
             current,
             generation=current.generation + 1,

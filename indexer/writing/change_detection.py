@@ -12,7 +12,7 @@ from retrieval.errors import BadDocument, InputError
 from retrieval.index.collection.document_ids import Digests, content_digests, id_digests
 from retrieval.index.metadata.given import given_json
 from retrieval.index.metadata.schema import typed_metadata
-from retrieval.types import Bitmap, Document, Schema
+from retrieval.types import Bitmap, Document, Rows, Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,11 @@ class CheckedDocuments:
     documents: list[Document]
     ids: Digests
     contents: Digests
+
+    def take(self, positions: Rows) -> CheckedDocuments:
+        """Return some of the documents."""
+        documents = [self.documents[position] for position in positions.tolist()]
+        return CheckedDocuments(documents, self.ids[positions], self.contents[positions])
 
 
 def check_documents(documents: Sequence[Document], schema: Schema) -> CheckedDocuments:
@@ -59,8 +64,9 @@ class ChangeDetector:
     def unchanged(self, checked: CheckedDocuments) -> list[bool]:
         """Return for each document whether it need not be added.
 
-        That holds for an unchanged document, and for one that a later document of the batch with the same id replaces.
-        Call it with batches in the order in which the changed documents are added.
+        That holds for an unchanged document; for one whose metadata alone changed, which this updates; and for one that
+        a later document of the batch with the same id replaces.  Call it with batches in the order in which the changed
+        documents are added.
         """
         count = len(checked.documents)
         last = {digest.tobytes(): position for position, digest in enumerate(checked.ids)}
@@ -70,6 +76,8 @@ class ChangeDetector:
         needless = np.ones(count, dtype=np.bool_)
         needless[list(last.values())] = False
         needless[free] = self._find(checked.ids[free], checked.contents[free])
+        changed = free[~needless[free]]
+        needless[changed] = self._update_metadata(checked.take(changed))
         self._awaited.update(key for key, position in last.items() if not needless[position])
         return [bool(flag) for flag in needless]
 
@@ -85,6 +93,13 @@ class ChangeDetector:
         self._counts.resumed += int(np.count_nonzero(claimed))
         found[~found] = claimed
         return found
+
+    def _update_metadata(self, checked: CheckedDocuments) -> Bitmap:
+        """Update the documents whose texts are the same; return which."""
+        same = self._pending.segments.same_texts(checked.documents, checked.ids)
+        found = checked.take(np.flatnonzero(same))
+        self._pending.update_metadata(found.documents, found.ids, found.contents)
+        return same
 
     def _is_waiting(self, id_digest: bytes) -> bool:
         return id_digest in self._awaited or self._pending.is_being_written(id_digest)

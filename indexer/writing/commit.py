@@ -13,15 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from indexer.writing.garbage import LOCK, Retention, collect_garbage
-from retrieval.index.storage.checksums import record_file
+from retrieval.index.collection.metadata_updates import MetadataUpdates, encode_updates, read_updates
+from retrieval.index.storage.checksums import CheckedFile, record_file
 from retrieval.index.storage.manifest import (
     DELETIONS,
     LEXICAL,
     MANIFEST,
     SEGMENTS,
+    UPDATES,
     DeletionsRecord,
     Manifest,
     SegmentRecord,
+    UpdatesRecord,
     encode_manifest,
     generation_path,
     read_manifest,
@@ -30,6 +33,8 @@ from retrieval.index.storage.npy import npy_bytes
 from retrieval.types import Bitmap, Rows
 from retrieval.util.files import Files, locked, write_file
 from retrieval.util.temporaries import replace_atomically
+
+_GROWTH = 2  # a file of updates stays as it is if it is more than so many times as large as the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +111,20 @@ def write_deletions(
     folder, name = collection / DELETIONS, f"{generation:06d}-{segment.name}.npy"
     write_file(files, folder / name, npy_bytes(np.packbits(~live, bitorder="little")))
     return DeletionsRecord(record_file(folder, name), deleted, int(np.count_nonzero(~live[document_of])))
+
+
+def write_updates(
+    collection: Path, generation: int, segment: SegmentRecord, updates: MetadataUpdates, files: Files
+) -> tuple[UpdatesRecord, ...]:
+    """Write new metadata of a segment's documents; return the records of all its updates.
+
+    Each file has more than twice as many documents as the next: the new file takes in the smaller ones before it.
+    """
+    kept = list(segment.updates)
+    while kept and kept[-1].documents <= _GROWTH * len(updates):
+        earlier = read_updates(CheckedFile(collection / UPDATES, kept.pop().file), segment.documents)
+        updates = earlier.followed_by(updates)
+    folder, name = collection / UPDATES, f"{generation:06d}-{segment.name}.arrow"
+    write_file(files, folder / name, encode_updates(updates))
+    files.sync_directory(folder)
+    return (*kept, UpdatesRecord(record_file(folder, name), len(updates)))

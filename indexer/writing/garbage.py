@@ -23,6 +23,7 @@ from retrieval.index.storage.manifest import (
     LEXICAL,
     MANIFEST,
     SEGMENTS,
+    UPDATES,
     Manifest,
     generation_path,
     kept_generations,
@@ -36,7 +37,7 @@ MERGE_LOCK = "merge.lock"
 MERGE_PREFIX = "merge"  # of segments that a background merge writes, without the writer's lock
 REEMBED_LOCK = "reembed.lock"
 REEMBED_PREFIX = "reembed-"  # of re-embedded segments, and of the empty marker file that protects them until their use
-FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL)
+FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL, UPDATES)
 LASTING_FILES = (MANIFEST, LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS, JUDGMENTS_LOCK, RECORD_FILES)
 COLLECTION_ENTRIES = frozenset({JOURNAL, *LASTING_FILES, *FOLDERS})
 

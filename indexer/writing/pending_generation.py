@@ -31,7 +31,7 @@ from indexer.writing.sparse_build import write_sparse_index
 from indexer.writing.window_build import add_windows
 from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import CorruptCollection
-from retrieval.index.collection.document_ids import id_digests
+from retrieval.index.collection.document_ids import Digests, id_digests
 from retrieval.index.collection.segment import Segment
 from retrieval.index.storage.manifest import SEGMENTS, Manifest, SegmentRecord
 from retrieval.index.storage.settings import CollectionSettings
@@ -67,6 +67,7 @@ class WriterCounts:
     replaced: int = 0  # documents of the old generation that got a new version
     duplicates: int = 0  # documents, written or not, that a later one of this writer with the same id replaced
     unchanged: int = 0
+    updated: int = 0  # got new metadata alone
     resumed: int = 0  # taken from an interrupted build
     deleted: int = 0
 
@@ -159,6 +160,17 @@ class PendingGeneration:
         deleted = int(np.count_nonzero(existed))
         self._counts.deleted += deleted
         return deleted
+
+    def update_metadata(self, documents: Sequence[Document], ids: Digests, contents: Digests) -> None:
+        """Give live documents of finished segments new metadata; the ids are distinct."""
+        self.segments.update(documents, ids, contents, self.schema)
+        self._counts.updated += len(documents)
+
+    def stored(self, ids: Digests) -> list[Document | None]:
+        """Return the live document of each id digest, without sections; None if unknown."""
+        if any(self.is_being_written(digest.tobytes()) for digest in ids):
+            self._finish_segment()
+        return self.segments.stored(ids)
 
     def delete_unseen(self) -> int:
         """Delete base documents that the writer was not given; return their number."""

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.index.collection.document_ids import Digests
+from retrieval.index.collection.metadata_updates import MetadataUpdates
 from retrieval.index.collection.segment import Segment
 from retrieval.index.storage.manifest import SegmentRecord
-from retrieval.types import Bitmap, Document, Rows
+from retrieval.types import Bitmap, Document, Passage, Rows, Schema
 
 UNSEEN_BATCH = 512  # documents
 
@@ -42,10 +43,18 @@ class PendingSegment:
         self.live = live
         self.origin = origin
         self.seen = np.zeros(len(live), dtype=np.bool_)  # documents that the source still holds
+        self.updates: MetadataUpdates | None = None  # of this writer, which its commit writes
 
     def complete(self, segment: Segment) -> None:
         """Take the same segment with more files."""
-        self.segment, self.record = segment, segment.record
+        self.segment = segment if self.updates is None else segment.updated(self.updates)
+        self.record = segment.record
+
+    def update(self, updates: MetadataUpdates) -> None:
+        """Give documents new metadata."""
+        self.segment = self.segment.updated(updates)
+        self.updates = updates if self.updates is None else self.updates.followed_by(updates)
+        self.seen[updates.rows] = True
 
     @property
     def size(self) -> SegmentSize:
@@ -125,6 +134,48 @@ class PendingSegments:
             rows = segment.segment.find(ids)
             live |= (rows >= 0) & segment.live[rows]
         return live
+
+    def stored(self, ids: Digests) -> list[Document | None]:
+        """Return the live document of each id digest; None for an unknown one."""
+        found: list[Document | None] = [None] * len(ids)
+        for segment in self.segments:
+            rows = segment.segment.find(ids)
+            positions = np.flatnonzero((rows >= 0) & segment.live[rows])
+            for position, document in zip(positions.tolist(), segment.segment.documents(rows[positions]), strict=True):
+                found[position] = document
+        return found
+
+    def passages(self, id_digest: Digests) -> list[Passage]:
+        """Return the passages of a live document: (1, 2)."""
+        for segment in self.segments:
+            row = int(segment.segment.find(id_digest)[0])
+            if row >= 0 and segment.live[row]:
+                return segment.segment.passages(np.arange(*segment.segment.document_of.searchsorted([row, row + 1])))
+        return []
+
+    def update(self, documents: Sequence[Document], ids: Digests, contents: Digests, schema: Schema) -> None:
+        """Give live documents new metadata; the ids are distinct."""
+        for segment in self.segments:
+            rows = segment.segment.find(ids)
+            positions = np.flatnonzero((rows >= 0) & segment.live[rows])
+            if len(positions):
+                some = [documents[position] for position in positions.tolist()]
+                segment.update(MetadataUpdates.of(rows[positions], some, contents[positions], schema))
+
+    def same_texts(self, documents: Sequence[Document], ids: Digests) -> Bitmap:
+        """Return which documents are live with the same title, text and passages.
+
+        Documents of sections count as different: their passages depend on the sections, which are not stored.
+        """
+        same = np.zeros(len(ids), dtype=np.bool_)
+        plain = np.array([not document.sections for document in documents], dtype=np.bool_)
+        for segment in self.segments:
+            rows = segment.segment.find(ids)
+            positions = np.flatnonzero((rows >= 0) & segment.live[rows] & plain)
+            stored = segment.segment.plain_texts(rows[positions])
+            for position, texts in zip(positions.tolist(), stored, strict=True):
+                same[position] = texts == (documents[position].title, documents[position].text)
+        return same
 
     def unreadable_share(self) -> float | None:
         """Return the mean unreadable share of a live document's text; None if unknown."""

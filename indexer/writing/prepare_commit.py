@@ -1,6 +1,6 @@
 """Prepare segments for a commit.
 
-Merge them, build their ANN indexes, write their deletions.
+Merge them, build their ANN indexes, write their deletions and new metadata.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.writing.commit import write_deletions
+from indexer.writing.commit import write_deletions, write_updates
 from indexer.writing.pending_segments import PendingSegment, PendingSegments, SegmentOrigin
 from indexer.writing.segment_merge import MergePolicy, merge_segments
 from indexer.writing.segment_writer import new_segment_folder
@@ -126,14 +126,16 @@ def build_ann_index(segment: Segment, plan: SegmentIndexPlan, settings: VectorSe
 
 
 def segment_records(pending: PendingSegments, target: GenerationTarget) -> tuple[SegmentRecord, ...]:
-    """Return the records of all segments; write the deletions that changed."""
+    """Return the records of all segments; write the deletions and metadata that changed."""
     return tuple(_record(segment, target) for segment in pending.segments)
 
 
 def _record(pending: PendingSegment, target: GenerationTarget) -> SegmentRecord:
-    segment = pending.segment
+    segment, record = pending.segment, pending.record
+    collection, number, files = target.collection, target.generation, target.files
+    if pending.updates is not None:
+        record = replace(record, updates=write_updates(collection, number, record, pending.updates, files))
     if np.array_equal(pending.live, segment.live_documents):
-        return pending.record
-    number, document_of = target.generation, segment.document_of
-    deletions = write_deletions(target.collection, number, segment.record, pending.live, document_of, target.files)
-    return replace(pending.record, deletions=deletions)
+        return record
+    deletions = write_deletions(collection, number, record, pending.live, segment.document_of, files)
+    return replace(record, deletions=deletions)

@@ -32,6 +32,7 @@ from indexer.writing.segment_merge import MergePolicy
 from indexer.writing.segment_writer import SegmentEntries
 from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import CollectionError, EncoderMismatch, SchemaError, StorageError
+from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.metadata.schema import extend_schema
 from retrieval.index.storage.manifest import Manifest, read_manifest, was_committed
 from retrieval.index.storage.settings import CollectionSettings, SparseSettings
@@ -148,9 +149,9 @@ class Writer:
     def unchanged(self, documents: Sequence[Document]) -> list[bool]:
         """Return for each document whether it need not be added.
 
-        That holds for an unchanged document, and for one that a later document here with the same id replaces.  Call it
-        in the order in which the changed documents are added.  Raises BadDocument and SchemaError as `add` does; then
-        it has changed nothing.
+        That holds for an unchanged document; for one of the same text with other metadata, which the writer updates;
+        and for one that a later document here with the same id replaces.  Call it in the order in which the changed
+        documents are added.  Raises BadDocument and SchemaError as `add` does; then it has changed nothing.
         """
         if not documents:
             return []
@@ -236,6 +237,30 @@ class Writer:
         if self.settings.schema is not None:
             return self.schema
         return extend_schema(self.schema, (document.metadata for document in documents))
+
+    def stored(self, ids: Sequence[str]) -> dict[str, Document]:
+        """Return the documents that the writer has, without sections, by id."""
+        with self._turn:
+            found = self._pending.stored(id_digests(ids))
+        return {document.id: document for document in found if document is not None}
+
+    def passages(self, document_id: str) -> list[Passage]:
+        """Return the passages of a document that `stored` returned."""
+        return self._pending.segments.passages(id_digests([document_id]))
+
+    def typed(self, documents: Sequence[Document]) -> list[Document]:
+        """Return documents with typed metadata.  Raises BadDocument and SchemaError."""
+        with self._turn:
+            return self._check(documents).documents
+
+    def update_metadata(self, documents: Sequence[Document]) -> None:
+        """Give documents that `stored` returned new metadata; the ids are distinct.
+
+        Text, passages and vectors stay.  Raises BadDocument and SchemaError as `add` does; then nothing has changed.
+        """
+        with self._turn:
+            checked = self._check(documents)
+            self._pending.update_metadata(checked.documents, checked.ids, checked.contents)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete documents by id; return the number of them that existed."""

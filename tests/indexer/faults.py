@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,14 @@ def add(bench: Any, files: Files) -> None:
         writer.commit()
 
 
+def update(bench: Any, files: Files) -> None:
+    """Give documents of two segments new metadata, one of them a new field."""
+    with bench.writer(files=files) as writer:
+        documents = writer.stored(["d0", "d1", "d5"])
+        writer.update_metadata([replace(each, metadata={"year": 7}) for each in documents.values()])
+        writer.commit()
+
+
 def delete(bench: Any, files: Files) -> None:
     with bench.writer(files=files) as writer:
         writer.delete(["d0", "d5"])
@@ -112,7 +121,7 @@ def garbage(bench: Any, files: Files) -> None:
     collect_garbage(bench.path, Retention(1), files)
 
 
-CHANGES = (add, delete, merge, rollback, garbage)
+CHANGES = (add, update, delete, merge, rollback, garbage)
 
 
 def grown(bench: Any) -> None:
@@ -139,7 +148,8 @@ def state(path: Path) -> State:
         assert len({each.id for each in documents}) == len(documents) == reader.manifest.documents
         assert int(reader.live.sum()) == reader.manifest.passages
         assert len(reader.vectors) == reader.rows
-        return {each.id: each.text for each in documents}
+        years = {each.id: each.metadata.get("year", "") for each in documents}
+        return {each.id: f"{each.text}{years[each.id]}" for each in documents}
 
 
 def clean(path: Path) -> bool:

@@ -36,6 +36,7 @@ from tests.indexer.faults import (
     nothing_half_done,
     rollback,
     steps_of,
+    update,
 )
 
 GROWING = frozenset({"create", "write", "link", "make_directory"})  # what a full disk refuses
@@ -151,7 +152,7 @@ def test_every_change_of_a_file_is_a_step(bench: Any, operation: Operation) -> N
 @pytest.mark.parametrize(("code", "for_good"), [(errno.EIO, False), (errno.ENOSPC, True)])
 @pytest.mark.parametrize(
     "operation",
-    [add, *(pytest.param(each, marks=pytest.mark.slow) for each in (index, delete, merge, rollback, garbage))],
+    [add, *(pytest.param(each, marks=pytest.mark.slow) for each in (index, update, delete, merge, rollback, garbage))],
 )
 def test_being_refused_any_step(bench: Any, operation: Operation, code: int, for_good: bool) -> None:
     if operation is not index:

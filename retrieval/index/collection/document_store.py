@@ -7,6 +7,7 @@ each batch ends.  With it, a look-up checks and reads only the batch that contai
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from enum import IntEnum
@@ -156,47 +157,30 @@ class SegmentTableWriter:
         self._open.__exit__(type(stop), stop, None)
 
 
-class TableReader:
-    """Reads the rows of one Arrow file at random.  Safe to use from several threads."""
+class Table(ABC):
+    """Rows in batches of columns.  Safe to use from several threads.
 
-    def __init__(self, file: CheckedFile, batches: NDArray[np.void]) -> None:
-        self._file = file
-        self._first_rows = batches["row"].astype(np.int64)
-        self._bytes = batches["byte"].astype(np.int64)
-        self._reader = self._open()
-        self._batches: dict[int, pa.RecordBatch] = {}
+    first_rows: (batches + 1,), the first row of each batch, and the number of rows.
+    """
+
+    def __init__(self, first_rows: Rows) -> None:
+        self.first_rows = first_rows
         self._columns: dict[tuple[int, str], pa.Array] = {}  # by batch and name
-        self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return int(self._first_rows[-1])
+        return int(self.first_rows[-1])
 
     @property
-    def schema(self) -> pa.Schema:
-        return self._reader.schema
+    @abstractmethod
+    def schema(self) -> pa.Schema: ...
 
-    def _open(self) -> ipc.RecordBatchFileReader:
-        """Check the digest of the footer, then parse it with Arrow."""
-        size = self._file.record.size_bytes
-        self._file.require(max(0, size - _TAIL_BYTES))
-        tail = bytes(memoryview(self._file.bytes)[size - _TAIL_BYTES :])
-        self._file.require(max(0, size - _TAIL_BYTES - int.from_bytes(tail[:4], "little")))
-        try:
-            return ipc.open_file(pa.BufferReader(pa.py_buffer(self._file.bytes)))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise self._file.damage(f"is not an Arrow file ({error})") from error
-
+    @abstractmethod
     def batch(self, number: int) -> pa.RecordBatch:
         """Return a batch, whose bytes are checked before Arrow reads them."""
-        with self._lock:
-            if number not in self._batches:
-                self._file.require(int(self._bytes[number]), int(self._bytes[number + 1]))
-                self._batches[number] = self._reader.get_batch(number)
-            return self._batches[number]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield all batches in order."""
-        for number in range(len(self._first_rows) - 1):
+        for number in range(len(self.first_rows) - 1):
             yield self.batch(number)
 
     def column(self, name: str) -> pa.ChunkedArray:
@@ -224,8 +208,8 @@ class TableReader:
 
     def _positions(self, rows: Rows) -> list[tuple[int, int]]:
         """Return the batch of each row, and the row in the batch."""
-        numbers = segment_of_row(rows, self._first_rows)
-        return list(zip(numbers.tolist(), (rows - self._first_rows[numbers]).tolist(), strict=True))
+        numbers = segment_of_row(rows, self.first_rows)
+        return list(zip(numbers.tolist(), (rows - self.first_rows[numbers]).tolist(), strict=True))
 
     def _cells(self, name: str, positions: Sequence[tuple[int, int]]) -> list[Any]:
         """Return the cells of a column at (batch, row in the batch)."""
@@ -239,6 +223,40 @@ class TableReader:
         if (number, name) not in self._columns:
             self._columns[number, name] = self.batch(number).column(name)
         return self._columns[number, name]
+
+
+class TableReader(Table):
+    """Reads the rows of one Arrow file at random."""
+
+    def __init__(self, file: CheckedFile, batches: NDArray[np.void]) -> None:
+        super().__init__(batches["row"].astype(np.int64))
+        self._file = file
+        self._bytes = batches["byte"].astype(np.int64)
+        self._reader = self._open()
+        self._batches: dict[int, pa.RecordBatch] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._reader.schema
+
+    def _open(self) -> ipc.RecordBatchFileReader:
+        """Check the digest of the footer, then parse it with Arrow."""
+        size = self._file.record.size_bytes
+        self._file.require(max(0, size - _TAIL_BYTES))
+        tail = bytes(memoryview(self._file.bytes)[size - _TAIL_BYTES :])
+        self._file.require(max(0, size - _TAIL_BYTES - int.from_bytes(tail[:4], "little")))
+        try:
+            return ipc.open_file(pa.BufferReader(pa.py_buffer(self._file.bytes)))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise self._file.damage(f"is not an Arrow file ({error})") from error
+
+    def batch(self, number: int) -> pa.RecordBatch:
+        with self._lock:
+            if number not in self._batches:
+                self._file.require(int(self._bytes[number]), int(self._bytes[number + 1]))
+                self._batches[number] = self._reader.get_batch(number)
+            return self._batches[number]
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -256,7 +274,7 @@ def _is_plain(kind: pa.DataType) -> bool:
     return bool(pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_unsigned_integer(kind))
 
 
-def read_documents(documents: TableReader, metadata: TableReader, rows: Rows) -> list[Document]:
+def read_documents(documents: Table, metadata: Table, rows: Rows) -> list[Document]:
     """Return the documents of `rows`, in that order.
 
     Raises TooLarge if many documents together do not fit into the answer of the running request.
@@ -268,7 +286,7 @@ def read_documents(documents: TableReader, metadata: TableReader, rows: Rows) ->
     return [Document(**dict(zip(names, texts, strict=True)), metadata=values) for texts, values in cells]
 
 
-def _read_metadata(table: TableReader, rows: Rows) -> list[Metadata]:
+def _read_metadata(table: Table, rows: Rows) -> list[Metadata]:
     names = table.schema.names
     columns = table.values(names, rows)
     return [
@@ -289,7 +307,7 @@ def document_bytes(document: Document) -> int:
     return DOCUMENT_BYTES + sum(map(getsizeof, parts))
 
 
-def read_passages(table: TableReader, rows: Rows) -> list[Passage]:
+def read_passages(table: Table, rows: Rows) -> list[Passage]:
     """Return the passages of `rows`, in that order."""
     columns = table.values(_PASSAGE_FIELDS, rows)
     return [Passage(*cells) for cells in zip(*columns, strict=True)]

@@ -19,12 +19,14 @@ from retrieval.index.collection.document_store import (
     MAX_TITLE,
     Keys,
     SegmentTable,
+    Table,
     TableReader,
     document_bytes,
     passage_text,
     read_documents,
     read_passages,
 )
+from retrieval.index.collection.metadata_updates import MetadataUpdates, read_all_updates, with_updates
 from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.checksums import REPAIR, CheckedFile
 from retrieval.index.storage.manifest import DELETIONS, SEGMENTS, SegmentRecord
@@ -37,6 +39,7 @@ from retrieval.index.vectors.token_store import TOKEN_CODES, TOKEN_ENDS, TOKEN_M
 from retrieval.index.vectors.vector_search import SegmentVectors, TunedIndex
 from retrieval.index.vectors.window_store import WINDOW_ENDS, WINDOW_SPANS, WINDOW_VECTORS, StoredWindows
 from retrieval.types import Bitmap, Document, Passage, Rows
+from retrieval.util.arrays import ranges
 
 VECTORS = "vectors.npy"
 BATCHES_FILE = "batches.npy"  # the batches of the Arrow files, see document_store.BATCHES
@@ -78,7 +81,7 @@ class Segment:
         ann_index_files = record.ann_index.files if record.ann_index else ()
         self._ann_index = [CheckedFile(self.folder, each) for each in ann_index_files]
         batches = self._array(BATCHES_FILE)
-        self._tables = {
+        self._tables: dict[SegmentTable, Table] = {
             table: TableReader(self._files[table.file_name], batches[batches["table"] == table])
             for table in SegmentTable
         }
@@ -89,8 +92,25 @@ class Segment:
         self.tokens: StoredTokens | None = self._tokens()  # None: the collection stores no token vectors
         self.windows: StoredWindows | None = self._windows()  # None: the collection has no windows
         self._check_counts()
-        self._documents: BoundedCache[int, Document] = BoundedCache(_TEXT_BYTES)
         self._passages: BoundedCache[int, Passage] = BoundedCache(_CACHED_PASSAGES)
+        self._stored = self._tables  # as in the files of the segment, without updates
+        self._update(read_all_updates(collection, record))
+
+    def _update(self, updates: MetadataUpdates | None) -> None:
+        """Show the documents of the files with these updates."""
+        self.updates = updates
+        self._documents: BoundedCache[int, Document] = BoundedCache(_TEXT_BYTES)
+        vars(self).pop("facts", None)
+        documents, metadata = self._stored[SegmentTable.DOCUMENTS], self._stored[SegmentTable.METADATA]
+        if updates is not None:
+            documents, metadata = with_updates(documents, metadata, updates)
+        self._tables = {**self._stored, SegmentTable.DOCUMENTS: documents, SegmentTable.METADATA: metadata}
+
+    def updated(self, updates: MetadataUpdates) -> Segment:
+        """Return the segment with further updates, which share its files."""
+        other = copy(self)
+        other._update(updates if self.updates is None else self.updates.followed_by(updates))
+        return other
 
     def _array(self, name: str) -> NDArray[Any]:
         file = self._files[name]
@@ -146,6 +166,8 @@ class Segment:
         other.record = record
         other._deletions = CheckedFile(collection / DELETIONS, record.deletions.file) if record.deletions else None
         other.live_documents = other._live()
+        if record.updates != self.record.updates:
+            other._update(read_all_updates(collection, record))
         return other
 
     def __len__(self) -> int:
@@ -171,7 +193,11 @@ class Segment:
     @cached_property
     def facts(self) -> NDArray[np.void]:
         """The facts of each document: (documents,) of FACTS_TYPE."""
-        return self._array(FACTS)
+        facts = self._array(FACTS)
+        if self.updates is not None:
+            facts = facts.copy()
+            facts["content"][self.updates.rows] = self.updates.contents
+        return facts
 
     @cached_property
     def _ids(self) -> IdTable:
@@ -216,6 +242,16 @@ class Segment:
     def _read_passages(self, rows: Sequence[int] | Rows) -> list[Passage]:
         return read_passages(self._tables[SegmentTable.PASSAGES], np.asarray(rows, np.int64))
 
+    def plain_texts(self, rows: Rows) -> list[tuple[str, str] | None]:
+        """Return title and text of documents, in the order of `rows`; None for one with sections."""
+        starts, ends = self.document_of.searchsorted([rows, rows + 1])
+        passages = ranges(starts, ends - starts)
+        columns = self._tables[SegmentTable.PASSAGES].values(["location", "heading"], passages)
+        in_sections = np.array([bool(place or heading) for place, heading in zip(*columns, strict=True)], np.bool_)
+        sectioned = np.isin(rows, self.document_of[passages[in_sections]]).tolist()
+        texts = zip(*self._tables[SegmentTable.DOCUMENTS].values(["title", "text"], rows), strict=True)
+        return [None if has_sections else pair for has_sections, pair in zip(sectioned, texts, strict=True)]
+
     def token_codes(self, rows: Rows) -> list[TokenCodes]:
         """Return the token codes of each passage, in the order of `rows`."""
         assert self.tokens is not None, "the caller knows that the collection stores token vectors"
@@ -243,8 +279,8 @@ class Segment:
                 )
             document += batch.num_rows
 
-    def table(self, table: SegmentTable) -> TableReader:
-        """Return the reader of one of the Arrow files."""
+    def table(self, table: SegmentTable) -> Table:
+        """Return a table, with the updates of metadata."""
         return self._tables[table]
 
     def column(self, name: str, kind: pa.DataType) -> pa.ChunkedArray:

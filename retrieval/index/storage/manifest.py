@@ -29,6 +29,7 @@ MANIFEST = "manifest.json"
 GENERATIONS = "generations"
 SEGMENTS = "segments"
 DELETIONS = "deletions"
+UPDATES = "updates"
 LEXICAL = "lexical"
 
 _DIGEST_BYTES = 32
@@ -57,8 +58,16 @@ class DeletionsRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdatesRecord:
+    """New metadata of documents of a segment: a file in `updates/`, a row per document."""
+
+    file: FileRecord
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentRecord:
-    """A segment: the immutable files in `segments/<name>/`, and their deletions."""
+    """A segment: the immutable files in `segments/<name>/`, and what changed since."""
 
     name: str
     documents: int
@@ -66,6 +75,7 @@ class SegmentRecord:
     files: tuple[FileRecord, ...]
     deletions: DeletionsRecord | None = None
     ann_index: AnnIndexRecord | None = None
+    updates: tuple[UpdatesRecord, ...] = ()  # the oldest first
 
     @property
     def live_documents(self) -> int:
@@ -139,6 +149,7 @@ class Manifest:
             paths.update({folder / each.name: each for each in segment.files})
             if segment.deletions:
                 paths[Path(DELETIONS, segment.deletions.file.name)] = segment.deletions.file
+            paths.update({Path(UPDATES, each.file.name): each.file for each in segment.updates})
             if segment.ann_index:
                 paths.update({folder / each.name: each for each in segment.ann_index.files})
         for index in (self.lexical, self.sparse):
@@ -309,7 +320,7 @@ def _checksum(data: bytes) -> bytes:
 def segment_to_json(segment: SegmentRecord) -> JsonValue:
     """Return the record of a segment as JSON values."""
     deletions, ann_index = segment.deletions, segment.ann_index
-    return {
+    body: dict[str, JsonValue] = {
         "name": segment.name,
         "documents": segment.documents,
         "passages": segment.passages,
@@ -317,6 +328,9 @@ def segment_to_json(segment: SegmentRecord) -> JsonValue:
         "deletions": deletions and {**asdict(deletions), "file": _file_to_json(deletions.file)},
         "structure": ann_index and _ann_index_to_json(ann_index),
     }
+    if segment.updates:
+        body["updates"] = [{"file": _file_to_json(each.file), "documents": each.documents} for each in segment.updates]
+    return body
 
 
 def _ann_index_to_json(record: AnnIndexRecord) -> JsonValue:
@@ -342,6 +356,9 @@ def segment_from_json(body: JsonValue) -> SegmentRecord:
             _file_from_json(deletions["file"]), int(deletions["documents"]), int(deletions["passages"])
         ),
         ann_index=ann_index and _ann_index_from_json(ann_index),
+        updates=tuple(
+            UpdatesRecord(_file_from_json(each["file"]), int(each["documents"])) for each in body.get("updates", ())
+        ),
     )
 
 
