@@ -18,6 +18,7 @@ from indexer.commands.index import add, index
 from indexer.commands.quantize import quantize
 from indexer.commands.reembed import reembed
 from indexer.commands.tune import tune
+from indexer.commands.update import update
 from indexer.commands.verify import verify
 from retrieval.commands.compare import compare, report
 from retrieval.commands.encoders import encoders
@@ -55,6 +56,7 @@ app.command()(quantize)
 app.add_typer(encoders, name="encoders")
 app.command()(serve)
 app.command()(add)
+app.command()(update)
 app.command()(delete)
 app.command()(merge)
 app.command()(log)

@@ -5,14 +5,18 @@ Several changes make one generation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from indexer.building.chunking import chunk, passage_texts
+from indexer.building.document_patches import DocumentPatch, PatchedDocuments, PatchFailure, patched_documents
+from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.token_encoding import TokenEncoder, TokenEncoders
 from indexer.writing.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
@@ -22,14 +26,18 @@ from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.search.encoder_check import check_fingerprint
 from retrieval.search.readability import Readability
-from retrieval.types import Document, Rows, Vectors
+from retrieval.types import Document, Passage, Rows, Vectors
 
+T = TypeVar("T")
+
+PATCHES_TOGETHER = 4_096  # whose documents are in memory at a time
+MAX_FAILURES = 100  # that a report keeps
 ENCODED_TOGETHER = 16  # passages; between two calls, a service answers searches
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionChange:
-    """Documents to add or replace, then ids of documents to delete.
+    """Documents to add or replace, then patches, then ids of documents to delete.
 
     `filter` deletes the documents that it matches in the generation that is current when the change is applied; `now`
     is what `now` means in it, by default that time.
@@ -39,6 +47,7 @@ class CollectionChange:
     deletes: tuple[str, ...] = ()
     filter: str = ""
     now: datetime | None = None
+    patches: tuple[DocumentPatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,10 @@ class ChangeReport:
     generation: int = 0
     added: int = 0  # documents written, whether new or replaced
     unchanged: int = 0
+    updated: int = 0  # documents that patches changed
     deleted: int = 0
+    failed: int = 0
+    failures: tuple[PatchFailure, ...] = ()  # the first MAX_FAILURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,7 @@ class DeleteReport:
 def apply_changes(
     collection: Path,
     encoder: SentenceEncoder,
-    changes: Sequence[CollectionChange],
+    changes: Iterable[CollectionChange],
     *,
     sparse_encoder: SparseEncoder | None = None,
     wait_s: float = 30.0,
@@ -90,6 +102,33 @@ def apply_changes(
     return [
         replace(report, generation=generation) if isinstance(report, ChangeReport) else report for report in reports
     ]
+
+
+def update_documents(collection: Path, patches: Iterable[DocumentPatch], *, wait_s: float = 0.0) -> ChangeReport:
+    """Apply any number of patches in one commit, with the collection's encoder.
+
+    Raises CollectionLocked, EncoderError, StorageError: then nothing has changed.
+    """
+    encoder = load_build_encoder(collection, "", "auto", "auto")
+    changes = (CollectionChange(patches=tuple(part)) for part in _parts(patches, PATCHES_TOGETHER))
+    total = ChangeReport()
+    for report in apply_changes(collection, encoder, changes, wait_s=wait_s):
+        if isinstance(report, InputError):
+            raise report
+        total = ChangeReport(
+            generation=report.generation,
+            unchanged=total.unchanged + report.unchanged,
+            updated=total.updated + report.updated,
+            failed=total.failed + report.failed,
+            failures=(*total.failures, *report.failures)[:MAX_FAILURES],
+        )
+    return total
+
+
+def _parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(items)
+    while part := list(islice(remaining, size)):
+        yield part
 
 
 def delete_documents(
@@ -133,16 +172,52 @@ def _apply(writer: Writer, encoders: _Encoders, change: CollectionChange) -> Cha
     encoder = encoders.passages
     deletes = (*change.deletes, *(_matching_ids(writer.path, change.filter, change.now) if change.filter else ()))
     id_digests(deletes)  # raises for an invalid id before anything is added
+    before = writer.counts.updated
     known = writer.unchanged(change.upserts)
     changed = [document for document, same in zip(change.upserts, known, strict=True) if not same]
-    passages = [chunk(document, encoder.tokenizer, writer.settings.chunking) for document in changed]
-    unreadable = Readability(encoder.tokenizer).unreadable_shares(changed)
-    texts = passage_texts(changed, passages)
-    tokens = encoders.tokens.codes(texts, save_cpu=True) if encoders.tokens else None
-    writer.add(changed, passages, _encode(encoder, texts), unreadable, tokens)
+    _add(writer, encoders, changed, [chunk(each, encoder.tokenizer, writer.settings.chunking) for each in changed])
+    added = len(changed) + writer.counts.updated - before
+    patched = _patch(writer, encoders, change.patches)
     deleted = writer.delete(deletes) if deletes else 0
-    unchanged = len({document.id for document in change.upserts}) - len(changed)
-    return ChangeReport(added=len(changed), unchanged=unchanged, deleted=deleted)
+    unchanged = len({document.id for document in change.upserts}) - added + patched.unchanged
+    return ChangeReport(
+        added=added,
+        unchanged=unchanged,
+        updated=len(patched),
+        deleted=deleted,
+        failed=len(patched.failures),
+        failures=tuple(patched.failures[:MAX_FAILURES]),
+    )
+
+
+def _patch(writer: Writer, encoders: _Encoders, patches: Sequence[DocumentPatch]) -> PatchedDocuments:
+    """Apply patches; encode the documents with another title or text."""
+    if not patches:
+        return PatchedDocuments()
+    patched = patched_documents(writer, patches)
+    writer.update_metadata(patched.new_metadata)
+    passages = [_passages(writer, encoders, document) for document in patched.new_text]
+    _add(writer, encoders, patched.new_text, passages)
+    return patched
+
+
+def _passages(writer: Writer, encoders: _Encoders, document: Document) -> list[Passage]:
+    """Cut a patched document; under a new title alone, passages of sections stay."""
+    stored = writer.stored([document.id])[document.id]
+    known = writer.passages(document.id) if stored.text == document.text else []
+    if any(passage.location or passage.heading for passage in known):
+        return known
+    return chunk(document, encoders.passages.tokenizer, writer.settings.chunking)
+
+
+def _add(
+    writer: Writer, encoders: _Encoders, documents: Sequence[Document], passages: Sequence[Sequence[Passage]]
+) -> None:
+    """Encode and add documents."""
+    unreadable = Readability(encoders.passages.tokenizer).unreadable_shares(documents)
+    texts = passage_texts(documents, passages)
+    tokens = encoders.tokens.codes(texts, save_cpu=True) if encoders.tokens else None
+    writer.add(documents, passages, _encode(encoders.passages, texts), unreadable, tokens)
 
 
 def _encode(encoder: SentenceEncoder, texts: Sequence[str]) -> Vectors:
@@ -153,5 +228,7 @@ def _encode(encoder: SentenceEncoder, texts: Sequence[str]) -> Vectors:
 
 def _cause(reports: Sequence[ChangeReport]) -> str:
     added = sum(report.added for report in reports)
+    updated = sum(report.updated for report in reports)
     deleted = sum(report.deleted for report in reports)
-    return ", ".join([f"add {added}"] * bool(added) + [f"delete {deleted}"] * bool(deleted)) or "merge"
+    counts = {"add": added, "update": updated, "delete": deleted}
+    return ", ".join(f"{verb} {count}" for verb, count in counts.items() if count) or "merge"

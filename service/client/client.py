@@ -21,6 +21,7 @@ from service.client.requests import (
     PAGE_DOCUMENTS,
     Call,
     Calls,
+    Changes,
     Document,
     SearchOptions,
     ServiceError,
@@ -123,6 +124,11 @@ class Client:
     def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
         """Add or replace documents in one request; with `wait`, make them searchable."""
         job = self._send(self._calls.add(collection, documents, wait))
+        return self.finished(job) if wait else job
+
+    def update(self, collection: str, changes: Sequence[Changes], *, wait: bool = True) -> JobAnswer:
+        """Change some fields of documents; `failures` of the job tells those that stay."""
+        job = self._send(self._calls.update(collection, changes, wait))
         return self.finished(job) if wait else job
 
     def upload(self, collection: str, documents: Iterable[Document]) -> UploadReport:
@@ -245,6 +251,10 @@ class AsyncClient:
 
     async def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
         job = await self._send(self._calls.add(collection, documents, wait))
+        return await self.finished(job) if wait else job
+
+    async def update(self, collection: str, changes: Sequence[Changes], *, wait: bool = True) -> JobAnswer:
+        job = await self._send(self._calls.update(collection, changes, wait))
         return await self.finished(job) if wait else job
 
     async def upload(self, collection: str, documents: Iterable[Document] | AsyncIterable[Document]) -> UploadReport:

@@ -41,6 +41,7 @@ from service.schemas.suggestions import SuggestAnswer
 T = TypeVar("T")
 AnswerT = TypeVar("AnswerT", bound=Answer)
 Document = Mapping[str, Any]  # id and text; title, metadata and further fields
+Changes = Mapping[str, Any]  # id, and the fields to change; None removes one
 
 Texts: TypeAlias = str | Sequence[str]  # one text, or several
 
@@ -173,6 +174,9 @@ class Calls:
 
     def add(self, name: str, documents: Sequence[Document], wait: bool) -> Call[JobAnswer]:
         return Call("POST", _path(name, "documents"), _reads(JobAnswer), {"documents": documents}, {"wait": wait})
+
+    def update(self, name: str, changes: Sequence[Changes], wait: bool) -> Call[JobAnswer]:
+        return Call("PATCH", _path(name, "documents"), _reads(JobAnswer), {"documents": changes}, {"wait": wait})
 
     def delete(self, name: str, ids: Sequence[str], filter_: str, wait: bool) -> Call[JobAnswer]:
         body = {"ids": ids, "filter": filter_}

@@ -96,6 +96,9 @@ class RequestLimits(SettingsGroup):
     documents: PositiveInt = Field(
         default=1_000, le=MAX_DOCUMENTS, description="Maximum number of documents of one upload request."
     )
+    patches: PositiveInt = Field(
+        default=MAX_DOCUMENTS, le=MAX_DOCUMENTS, description="Maximum number of documents that one request changes."
+    )
     requests: PositiveInt = Field(
         default=512, description="Maximum number of requests in progress; the service refuses more with 429 at once."
     )

@@ -8,9 +8,9 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from sys import getsizeof
 
@@ -42,6 +42,7 @@ class ChangeJob:
     status: str = "queued"
     report: ChangeReport = field(default_factory=ChangeReport)
     problem: Problem | None = None  # not the exception: its traceback would keep the documents
+    failures: Mapping[str, Problem] = field(default_factory=dict)  # of single documents, by id
     done: Future[None] = field(default_factory=Future)
 
     def to_json(self) -> dict[str, object]:
@@ -53,7 +54,12 @@ class ChangeJob:
             "generation": self.report.generation or None,
             "added": self.report.added,
             "unchanged": self.report.unchanged,
+            "updated": self.report.updated,
             "deleted": self.report.deleted,
+            "failed": self.report.failed,
+            "failures": [
+                {"id": id_, "code": problem.code, "error": problem.detail} for id_, problem in self.failures.items()
+            ],
             "code": self.problem.code if self.problem else "",
             "error": self.problem.detail if self.problem else "",
         }
@@ -203,7 +209,8 @@ class ChangeQueue:
             if isinstance(report, Exception):
                 job.problem, job.status = problem_of(report), "failed"
             else:
-                job.report, job.status = report, "done"
+                job.failures = {each.id: problem_of(each.error) for each in report.failures}
+                job.report, job.status = replace(report, failures=()), "done"
 
     def _serve_new_generation(self) -> None:
         """Serve the committed generation.  If that fails, the next refresh tries again."""
@@ -215,7 +222,16 @@ class ChangeQueue:
 
 def memory_bytes(change: CollectionChange) -> int:
     """Estimate the memory that a change takes while it waits."""
-    return sum(map(getsizeof, change.deletes)) + sum(map(document_bytes, change.upserts))
+    patches = sum(getsizeof(patch) + _json_bytes(patch.changes) for patch in change.patches)
+    return sum(map(getsizeof, change.deletes)) + sum(map(document_bytes, change.upserts)) + patches
+
+
+def _json_bytes(value: object) -> int:
+    """Estimate the memory of a value of JSON."""
+    size = getsizeof(value)
+    if isinstance(value, Mapping):
+        return size + sum(_json_bytes(name) + _json_bytes(each) for name, each in value.items())
+    return size + sum(map(_json_bytes, value)) if isinstance(value, list) else size
 
 
 def _log_failure(error: Exception) -> None:
@@ -248,4 +264,4 @@ def _can_share(job: ChangeJob, first: ChangeJob) -> bool:
 
 
 def _size(job: ChangeJob) -> int:
-    return len(job.change.upserts) if job.change else 0
+    return len(job.change.upserts) + len(job.change.patches) if job.change else 0

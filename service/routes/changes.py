@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from indexer.building.document_changes import CollectionChange
+from indexer.building.document_patches import DocumentPatch
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.records import document_from
 from retrieval.errors import BadDocument, InputError, TooLarge
@@ -30,6 +31,8 @@ from service.schemas.collections import (
     DocumentBody,
     DocumentsBody,
     JobAnswer,
+    PatchBody,
+    PatchesBody,
 )
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
@@ -49,6 +52,37 @@ async def upsert(name: Name, body: DocumentsBody, parameters: Parameters, reques
     if len(body.documents) > maximum:
         raise TooLarge(f"{len(body.documents):,} documents are over the limit of {maximum:,}; send them in parts")
     change = await services.threads.run(_upserts, body, services.settings.queue.change_bytes)
+    return await _change(services, request, name, change, parameters.wait)
+
+
+@router.patch("/documents", response_model=JobAnswer, responses=QUEUED, summary="Change some fields of documents")
+async def patch_many(name: Name, body: PatchesBody, parameters: Parameters, request: Request) -> Response:
+    """Apply merge patches in one generation.  Only new titles and texts are encoded.
+
+    A document with a patch that cannot be applied, or with an unknown id, stays as it is; `failures` says why.
+    """
+    services = authorized_to_change(request, Role.WRITE, name)
+    maximum = services.settings.limits.patches
+    if len(body.documents) > maximum:
+        raise TooLarge(f"{len(body.documents):,} patches are over the limit of {maximum:,}; send them in parts")
+    patches = tuple(DocumentPatch(each.id, each.changes()) for each in body.documents)
+    return await _change(services, request, name, CollectionChange(patches=patches), parameters.wait)
+
+
+@router.patch(
+    "/documents/{document_id:path}",
+    response_model=JobAnswer,
+    responses=QUEUED,
+    summary="Change some fields of a document",
+)
+async def patch(name: Name, document_id: str, body: PatchBody, parameters: Parameters, request: Request) -> Response:
+    """Apply a JSON merge patch (RFC 7396): null removes a value, other values replace.
+
+    Return 404 if neither the collection nor a waiting change has the document.
+    """
+    services = authorized_to_change(request, Role.WRITE, name)
+    _require_document(services, name, document_id)
+    change = CollectionChange(patches=(DocumentPatch(document_id, body.changes()),))
     return await _change(services, request, name, change, parameters.wait)
 
 
@@ -72,10 +106,7 @@ async def delete_many(name: Name, body: DeleteBody, parameters: Parameters, requ
 async def delete(name: Name, document_id: str, parameters: Parameters, request: Request) -> Response:
     """Return 404 if neither the collection nor a waiting change has the document."""
     services = authorized_to_change(request, Role.WRITE, name)
-    waiting = services.changes.adds_document(name, document_id)  # before the look-up, so that no change is missed
-    with services.collections.lease(name) as searcher:
-        if not waiting:
-            searcher.reader.document_row(document_id)  # raises DocumentNotFound
+    _require_document(services, name, document_id)
     return await _change(services, request, name, CollectionChange(deletes=(document_id,)), parameters.wait)
 
 
@@ -109,6 +140,14 @@ def _drop(services: Services, name: str) -> None:
     services.recall.forget(name)
 
 
+def _require_document(services: Services, name: str, document_id: str) -> None:
+    """Raise DocumentNotFound unless the collection or a waiting change has it."""
+    waiting = services.changes.adds_document(name, document_id)  # before the look-up, so that no change is missed
+    with services.collections.lease(name) as searcher:
+        if not waiting:
+            searcher.reader.document_row(document_id)
+
+
 async def _change(services: Services, request: Request, name: str, change: CollectionChange, wait: bool) -> Response:
     job = services.changes.submit(name, change)
     if not wait:
@@ -119,9 +158,8 @@ async def _change(services: Services, request: Request, name: str, change: Colle
             await services.changes.finished(job)
     except TimeoutError:
         return json_response(job.to_json(), 202)
-    if job.problem:
-        return render(job.problem, request.scope)
-    return json_response(job.to_json())
+    failed = job.problem or (next(iter(job.failures.values()), None) if len(change.patches) == 1 else None)
+    return render(failed, request.scope) if failed else json_response(job.to_json())
 
 
 def _upserts(body: DocumentsBody, max_bytes: int) -> CollectionChange:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from service.schemas.base import (
     MAX_DOCUMENTS,
@@ -130,6 +130,56 @@ class DocumentsBody(RequestBody):
     model_config = examples({"documents": [{"id": "a1", "title": "Aspirin", "text": "It thins blood.", "year": 2003}]})
 
 
+class PatchBody(RequestBody):
+    """Changes of a document, a JSON merge patch (RFC 7396).
+
+    Null removes a value; further fields are metadata.  The text cannot be removed.
+    """
+
+    title: Text | None = None
+    text: Text | None = None
+    metadata: dict[str, Any] | None = Field(default=None, max_length=MAX_IDS)
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"examples": [{"price": 19.9, "discount": None}, {"title": "Rain jacket"}]}
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        """Keep nulls: they remove values."""
+        return value
+
+    def changes(self) -> dict[str, Any]:
+        """Return the values that the request has, by name."""
+        own = {name: getattr(self, name) for name in PatchBody.model_fields if name in self.model_fields_set}
+        return {**(self.model_extra or {}), **own}
+
+
+class IdentifiedPatchBody(PatchBody):
+    """Changes of the document with that id."""
+
+    id: str = Field(min_length=1, max_length=1_000)
+
+    model_config = examples({"id": "a1", "price": 19.9})
+
+
+class PatchesBody(RequestBody):
+    """Changes of documents.  Several changes of one document follow each other."""
+
+    documents: Annotated[list[IdentifiedPatchBody], items(MAX_DOCUMENTS)] = Field(min_length=1)
+
+    model_config = examples({"documents": [{"id": "a1", "price": 19.9}, {"id": "a2", "price": 5, "discount": None}]})
+
+
+class PatchFailureAnswer(Answer):
+    """A document that was not changed, and why."""
+
+    id: str
+    code: str = Field(description="Error code, for programs.")
+    error: str
+
+
 class DeleteBody(RequestBody):
     """The documents to delete: ids, a filter, or both."""
 
@@ -159,6 +209,9 @@ class JobAnswer(Answer):
     generation: int | None = Field(default=None, description="The first generation that shows the change.")
     added: int = Field(default=0, description="Documents written, whether new or replaced.")
     unchanged: int = Field(default=0, description="Documents that the collection held already, unchanged.")
+    updated: int = Field(default=0, description="Documents that patches changed.")
     deleted: int = 0
+    failed: int = Field(default=0, description="Documents that no patch changed, because one cannot be applied.")
+    failures: list[PatchFailureAnswer] = Field(default_factory=list, description="The first 100 of them.")
     code: str = Field(default="", description="Error code, for programs.")
     error: str = Field(default="", description="Error message.")

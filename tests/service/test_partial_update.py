@@ -1,0 +1,84 @@
+"""Partial updates over HTTP: merge patches of one document and of many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.client import Client
+from tests.service.conftest import Serve, Served, eventually
+
+DOCUMENTS = [
+    {
+        "id": "jacket",
+        "title": "Jacket",
+        "text": "A rain jacket.",
+        "price": 50,
+        "maker": {"name": "Ada", "city": "Rome"},
+    },
+    {"id": "shoe/1", "title": "Shoe", "text": "A running shoe.", "price": 80},
+]
+PATH = "/v1/collections/shop/documents"
+
+
+@pytest.fixture
+def shop(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[Served]:
+    """Return a service with an empty folder but for the collection `shop`."""
+    with serve(tmp_path_factory.mktemp("shop"), **{"limits.patches": 3}) as served:
+        assert served.http.put("/v1/collections/shop", json={}).status_code == 201
+        assert served.http.post(f"{PATH}?wait=true", json={"documents": DOCUMENTS}).status_code == 200
+        yield served
+
+
+def metadata(shop: Served, document_id: str) -> Any:
+    return shop.http.get(f"{PATH}/{document_id}").json()["metadata"]
+
+
+def test_a_merge_patch_changes_the_document(shop: Served) -> None:
+    patch = {"price": 45, "maker": {"city": None}, "metadata": {"stock": 3}}
+    headers = {"Content-Type": "application/merge-patch+json"}
+    answer = shop.http.patch(f"{PATH}/jacket?wait=true", json=patch, headers=headers)
+    assert (answer.status_code, answer.json()["updated"], answer.json()["generation"]) == (200, 1, 3)
+    assert metadata(shop, "jacket") == {"price": 45, "maker": {"name": "Ada"}, "stock": 3}
+    [hit] = shop.http.get("/v1/collections/shop/search", params={"q": "jacket", "filter": "price < 46"}).json()["hits"]
+    assert hit["metadata"]["price"] == 45
+    assert shop.http.patch(f"{PATH}/jacket?wait=true", json=patch).json()["unchanged"] == 1
+    answer = shop.http.patch(f"{PATH}/shoe/1?wait=true", json={"title": None, "text": "A winter boot."})
+    assert answer.json()["updated"] == 1
+    assert shop.http.get(f"{PATH}/shoe/1").json()["title"] == ""
+    found = shop.http.get("/v1/collections/shop/search", params={"q": "boot", "mode": "lexical"}).json()["hits"]
+    assert [each["id"] for each in found] == ["shoe/1"]
+
+
+def test_a_patch_that_cannot_be_applied_is_refused(shop: Served) -> None:
+    for wait in ("true", "false"):
+        answer = shop.http.patch(f"{PATH}/jackt?wait={wait}", json={"price": 1})
+        assert (answer.status_code, answer.json()["code"]) == (404, "document_not_found")
+        assert "jackt" in answer.json()["detail"]
+    for patch, status in (({"price": "a lot"}, 400), ({"text": None}, 400), ({"title": 3.5, "text": 1}, 422)):
+        answer = shop.http.patch(f"{PATH}/jacket?wait=true", json=patch)
+        assert answer.status_code == status, answer.text
+    assert metadata(shop, "jacket") == {"price": 50, "maker": {"name": "Ada", "city": "Rome"}}
+
+
+def test_a_batch_reports_each_document_that_stays(shop: Served) -> None:
+    with Client(shop.url) as client:
+        changes = [{"id": "jacket", "price": 40}, {"id": "none", "price": 1}, {"id": "shoe/1", "price": "x"}]
+        job = client.update("shop", changes)
+        assert (job.updated, job.failed, job.generation) == (1, 2, 3)
+        codes = {each.id: each.code for each in job.failures}
+        assert codes == {"none": "document_not_found", "shoe/1": "bad_schema"}
+    assert (metadata(shop, "jacket")["price"], metadata(shop, "shoe/1")) == (40, {"price": 80})
+    assert shop.http.patch(PATH, json={"documents": [{"id": "a"}] * 4}).status_code == 413
+    assert shop.http.patch(PATH, json={"documents": [{"price": 1}]}).status_code == 422
+
+
+def test_a_patch_follows_a_change_that_waits(shop: Served) -> None:
+    added = shop.http.post(PATH, json={"documents": [{"id": "hat", "text": "A felt hat.", "price": 5}]})
+    patched = shop.http.patch(f"{PATH}/hat", json={"price": 6})
+    assert (added.status_code, patched.status_code) == (202, 202)
+    job = f"/v1/collections/shop/jobs/{patched.json()['id']}"
+    eventually(lambda: shop.http.get(job).json()["status"] == "done")
+    assert metadata(shop, "hat") == {"price": 6}
