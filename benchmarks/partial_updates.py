@@ -57,7 +57,7 @@ SENTENCES = 4
 
 
 def products(count: int, version: int = 0) -> Iterator[Document]:
-    """Yield products with descriptions of a few sentences; a version has its own price and texts."""
+    """Yield products with descriptions of a few sentences, other ones in a version."""
     for number in range(count):
         dice = random.Random(f"{number} {version}")
         kind, brand = dice.choice(KINDS), f"Brand{number % 97}"

@@ -22,7 +22,7 @@ _OWN_FIELDS = ("id", "title", "text", "metadata")  # all others are metadata
 
 @dataclass(frozen=True, slots=True)
 class DocumentPatch:
-    """The changes of one document: `title`, `text`, `metadata` and single metadata fields."""
+    """Changes of a document: `title`, `text`, `metadata`, single metadata fields."""
 
     id: str
     changes: Mapping[str, Any]  # values of JSON

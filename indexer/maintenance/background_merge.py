@@ -181,7 +181,7 @@ class _Merger:
 
 
 def _updates_since(before: Sequence[PendingSegment], now: Sequence[PendingSegment]) -> MetadataUpdates | None:
-    """Return the new metadata of merged documents, by their rows in the merged segment.
+    """Return new metadata of merged documents, by their rows in the merged segment.
 
     They include earlier ones, which the merged segment has already.  None if no document of the segments got any.
     """

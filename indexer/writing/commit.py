@@ -116,7 +116,7 @@ def write_deletions(
 def write_updates(
     collection: Path, generation: int, segment: SegmentRecord, updates: MetadataUpdates, files: Files
 ) -> tuple[UpdatesRecord, ...]:
-    """Write new metadata of a segment's documents; return the records of all its updates.
+    """Write new metadata of a segment; return the records of all its updates.
 
     Each file has more than twice as many documents as the next: the new file takes in the smaller ones before it.
     """

@@ -126,7 +126,7 @@ def build_ann_index(segment: Segment, plan: SegmentIndexPlan, settings: VectorSe
 
 
 def segment_records(pending: PendingSegments, target: GenerationTarget) -> tuple[SegmentRecord, ...]:
-    """Return the records of all segments; write the deletions and metadata that changed."""
+    """Return the records of all segments; write changed deletions and metadata."""
     return tuple(_record(segment, target) for segment in pending.segments)
 
 

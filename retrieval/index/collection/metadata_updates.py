@@ -43,7 +43,7 @@ class MetadataUpdates:
 
     @classmethod
     def of(cls, rows: Rows, documents: Sequence[Document], contents: Digests, schema: Schema) -> MetadataUpdates:
-        """Return the updates for document rows of a segment; `documents` have typed metadata."""
+        """Return updates of document rows; `documents` have typed metadata."""
         order = np.argsort(rows)
         ordered = [documents[position] for position in order.tolist()]
         given = pa.array([document.given for document in ordered], pa.large_string())
@@ -68,7 +68,7 @@ class MetadataUpdates:
         return joined.take(len(rows) - 1 - from_end)
 
     def moved(self, kept: Bitmap, first_row: int) -> MetadataUpdates:
-        """Return those of the kept documents of a segment, which get rows from `first_row` on."""
+        """Return those of kept documents, which get new rows from `first_row` on."""
         new_rows = first_row + np.cumsum(kept) - 1
         found = self.take(np.flatnonzero(kept[self.rows]))
         return MetadataUpdates(new_rows[found.rows], found.contents, found.given, found.metadata)
@@ -160,7 +160,7 @@ def with_updates(documents: Table, metadata: Table, updates: MetadataUpdates) ->
 
 
 def _missing(field: pa.Field, count: int) -> pa.Array:
-    """Return the values of a column that a table lacks; in `given`, the only large text, no text."""
+    """Return a column that a table lacks: nulls, or no text for `given`, a large text."""
     return pa.array([""] * count, field.type) if pa.types.is_large_string(field.type) else pa.nulls(count, field.type)
 
 

@@ -243,7 +243,7 @@ class Segment:
         return read_passages(self._tables[SegmentTable.PASSAGES], np.asarray(rows, np.int64))
 
     def plain_texts(self, rows: Rows) -> list[tuple[str, str] | None]:
-        """Return title and text of documents, in the order of `rows`; None for one with sections."""
+        """Return title and text of each of `rows`; None for documents with sections."""
         starts, ends = self.document_of.searchsorted([rows, rows + 1])
         passages = ranges(starts, ends - starts)
         columns = self._tables[SegmentTable.PASSAGES].values(["location", "heading"], passages)

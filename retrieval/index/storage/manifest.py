@@ -59,7 +59,7 @@ class DeletionsRecord:
 
 @dataclass(frozen=True, slots=True)
 class UpdatesRecord:
-    """New metadata of documents of a segment: a file in `updates/`, a row per document."""
+    """New metadata of a segment: a file in `updates/` with a row per document."""
 
     file: FileRecord
     documents: int
