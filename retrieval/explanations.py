@@ -131,6 +131,28 @@ class ExamplePart:
 
 
 @dataclass(frozen=True, slots=True)
+class BoostPart:
+    """The factor of one boost: `1 + (weight - 1) · value`."""
+
+    condition: str  # the filter, or the curve and its field
+    value: float  # from 0 to 1
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class BoostExplanation:
+    """The parts of a boosted score: `zero + (first - zero) · factor`.
+
+    `factor` is the product of those of the boosts.  It divides the distance of a score below `zero`.
+    """
+
+    first: float  # score without boosts
+    zero: float
+    factor: float
+    boosts: tuple[BoostPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RerankExplanation:
     """The parts of a reranked score: `(1 - weight) · first + weight · rescaled`."""
 
@@ -154,4 +176,5 @@ class Explanation:
     window: WindowExplanation | None = None  # of a passage with windows, in a search that counts them
     feedback: FeedbackExplanation | None = None
     examples: tuple[ExamplePart, ...] = ()  # of a search with examples, instead of `dense`
+    boosts: BoostExplanation | None = None  # of a search with boosts
     rerank: RerankExplanation | None = None  # of a document that a search reranked

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.boosts import Boost
 from retrieval.collapsed import Collapsed
 from retrieval.explanations import Explanation, Replacement
 
@@ -257,7 +258,7 @@ class SearchRequest:
     typos: bool = True  # words that the collection lacks stand for the nearest ones, in lexical and hybrid mode
     prefix: Prefix = Prefix.NONE
     filter: str = ""
-    now: datetime | None = None  # what `now` means in a filter; None: the time when the request is checked
+    now: datetime | None = None  # in filters and boosts; None: the time when the request is checked
     fusion: str = "convex"  # or "rrf"
     weight: float | None = None
     feedback: float | None = None  # weight of the two best passages in the query's vector; None: the searcher's choice
@@ -267,6 +268,7 @@ class SearchRequest:
     facets: tuple[str, ...] = ()
     sort: str = ""
     collapse: str = ""  # metadata field: of the documents with one value, only the best is a hit
+    boosts: tuple[Boost, ...] = ()
     diversity: float = 0.0  # 0 to 1: how much the first hits should differ; see search/diversity.py
     matching: Matching = Matching.RELEVANT
     count: bool = False  # count all matches, also beyond the page

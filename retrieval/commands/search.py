@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from retrieval.boosts import parse_boosts
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import RERANK_DEPTH, RERANK_WEIGHT
@@ -91,6 +92,10 @@ class RankingOptions:
         str, typer.Option(help="Fields to order by, such as topic,-year (- for descending); default: the score.")
     ] = ""
     collapse: Annotated[str, typer.Option(help="Field: of the documents with one value only the best is a hit.")] = ""
+    boost: Annotated[
+        list[str] | None,
+        typer.Option(help='Factor of scores, as JSON: \'{"filter": "in_stock", "weight": 1.5}\'; repeatable.'),
+    ] = None
     diversity: Annotated[float, typer.Option(help="How much the first hits should differ from each other, 0 to 1.")] = (
         0.0
     )
@@ -207,6 +212,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         facets=tuple(answer.facet or ()),
         sort=ranking.sort,
         collapse=ranking.collapse,
+        boosts=tuple(boost for text in ranking.boost or () for boost in parse_boosts(text)),
         diversity=ranking.diversity,
         matching=ranking.matching,  # type: ignore[arg-type]  # the searcher checks the name
         count=ranking.count,

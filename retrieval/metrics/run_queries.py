@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -73,4 +74,6 @@ def describe_settings(request: SearchRequest) -> str:
     if rerank := request.rerank:
         reranking = {"rerank": rerank.model, "depth": rerank.depth, "rerank_weight": rerank.weight}
         given |= {name: value for name, value in reranking.items() if value is not None}
+    if request.boosts:
+        given["boosts"] = json.dumps([each.options for each in request.boosts], ensure_ascii=False)
     return ",".join(f"{name}={value}" for name, value in given.items())

@@ -20,7 +20,7 @@ from retrieval.index.metadata.schema import plain_number
 from retrieval.index.metadata.sorting import order_by, parse_sort
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.ranking import DocumentRanking, document_scores
-from retrieval.types import Hit, Rows, Scores, SearchRequest
+from retrieval.types import Bitmap, Hit, Rows, Scores, SearchRequest
 
 Numbers = NDArray[np.int64]
 
@@ -35,18 +35,17 @@ class CollapsedRanking:
 
 
 def rank_collapsed(
-    request: SearchRequest, ranker: PassageRanker, reader: IndexReader, depth: int, lowest: float | None
+    request: SearchRequest, ranker: PassageRanker, reader: IndexReader, depth: int, matching: Bitmap
 ) -> CollapsedRanking:
-    """Return the first `depth` hits; documents from `lowest` on are the match set."""
+    """Return the first `depth` hits; `matching`, (documents,), is the match set."""
     documents, scores = document_scores(ranker, reader)
-    least = lowest if request.sort else request.min_score
-    kept = scores >= (-np.inf if least is None else least)
+    least = -np.inf if request.min_score is None else request.min_score
+    kept = matching[documents] if request.sort else scores >= least
     documents, scores = documents[kept], scores[kept]
     if not len(documents):
         return CollapsedRanking(DocumentRanking(documents, scores), 0, {})
     groups, has_value = _groups(reader.column(request.collapse), documents)
-    matching = groups[scores >= (-np.inf if lowest is None else lowest)]
-    sizes = np.bincount(matching, minlength=int(groups.max()) + 1)
+    sizes = np.bincount(groups[matching[documents]], minlength=int(groups.max()) + 1)
     chosen = _best(groups, _places(request, reader, documents, scores), documents, reader, depth)
     ranked = DocumentRanking(documents[chosen], scores[chosen])
     named = chosen[has_value[chosen]]
@@ -83,7 +82,7 @@ def _groups(column: pa.ChunkedArray, documents: Rows) -> tuple[Numbers, NDArray[
 
 def _places(request: SearchRequest, reader: IndexReader, documents: Rows, scores: Scores) -> Numbers:
     """Return the place of each document in the order of the search; ties share one."""
-    if request.lists_all and not request.sort:
+    if request.lists_all and not request.sort and not request.boosts:
         return np.arange(len(documents), dtype=np.int64)
     ranks = np.zeros(len(documents), np.int64)
     if request.sort:

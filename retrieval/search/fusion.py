@@ -67,19 +67,20 @@ class SingleRanker:
 
 
 class UnrankedRows:
-    """All allowed rows, in their order; each has a score of 0."""
+    """All allowed rows, in their order; each has the same score."""
 
-    def __init__(self, allowed: Bitmap) -> None:
+    def __init__(self, allowed: Bitmap, score: float) -> None:
         self.allowed: Bitmap | None = allowed
         self.score_ranges: Mapping[str, tuple[float, float]] = {}
         self._allowed = allowed
+        self._score = score
 
     def rank(self, k: int) -> Ranking:
         rows = np.flatnonzero(self._allowed)[:k]
-        return Ranking(rows, np.zeros(len(rows), np.float32))
+        return Ranking(rows, self.score(rows).score)
 
     def score(self, rows: Rows) -> RowScores:
-        return RowScores(np.zeros(len(rows), np.float32), {})
+        return RowScores(np.full(len(rows), self._score, np.float32), {})
 
     def matches(self) -> Bitmap:
         return self._allowed

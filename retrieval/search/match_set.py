@@ -33,8 +33,14 @@ def relevance_cut(plan: Plan, reader: IndexReader, best: float) -> float | None:
         return RELEVANT_SHARE * best
     if background is None:
         return None
-    zero = background.mean if plan.mode is Mode.DENSE else 0.0
+    zero = zero_score(plan, reader)
     return zero + RELEVANT_SHARE * (best - zero) if best > zero else best
+
+
+def zero_score(plan: Plan, reader: IndexReader) -> float:
+    """Return the score of unrelated texts."""
+    background = reader.manifest.background
+    return background.mean if background is not None and plan.mode is Mode.DENSE else 0.0
 
 
 def matches_from(plan: Plan, reader: IndexReader, ranker: PassageRanker) -> float | None:
@@ -63,7 +69,7 @@ def confidence(
     """Judge the best documents: low if they are close in no way.
 
     That is, no passage has a cosine well above those of unrelated texts, and the best document lacks a term of the
-    query.  With feedback, the passages that moved the query are judged, too.
+    query.  With feedback, the passages that moved the query are judged, too.  `ranker` ranks without boosts.
     """
     background = reader.manifest.background
     if background is None or vector is None:
@@ -73,8 +79,8 @@ def confidence(
     close = background.mean + CLOSE_DEVIATIONS * background.deviation
     if feedback is not None and feedback.best_cosine >= close:
         return Confidence.NORMAL
-    by_field = bool(plan.request.sort)  # then the best document is not the first one
-    best = reader.document_of[ranker.rank(1).rows[0]] if by_field else ranked.documents[0]
+    reordered = bool(plan.request.sort or plan.request.boosts)  # then the best document may not be the first one
+    best = reader.document_of[ranker.rank(1).rows[0]] if reordered else ranked.documents[0]
     first, last = np.searchsorted(reader.document_of, [best, best + 1])
     rows = np.arange(first, last, dtype=np.int64)
     if float(reader.dense_vectors(plan.window_share).score(vector, rows).max()) >= close:

@@ -25,6 +25,7 @@ from retrieval.search.request import check_prefix
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
 from retrieval.types import Bitmap, Mode, Prefix, Rows, SearchRequest, TermWeights
 
+BOOSTED_LIST_SCORE = 1.0  # of each document of the query for all, before boosts
 MISSING_INDEXES = {  # without which a mode cannot answer, and how to get it
     Mode.LEXICAL: ("lexical index", ""),
     Mode.HYBRID: ("lexical index", ""),
@@ -116,7 +117,8 @@ def open_ranker(
     None where the mode needs none.
     """
     if plan.request.lists_all:
-        return UnrankedRows(reader.live if plan.allowed is None else plan.allowed & reader.live), None
+        score = BOOSTED_LIST_SCORE if plan.request.boosts else 0.0
+        return UnrankedRows(reader.live if plan.allowed is None else plan.allowed & reader.live, score), None
     allowed, lexical = plan.allowed, None
     if plan.mode is not Mode.DENSE and reader.lexical is not None:
         lexical = reader.lexical.query(plan.query, plan.allowed, reader.document_of)

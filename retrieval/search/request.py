@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from retrieval.boosts import check_boosts
 from retrieval.errors import BadQuery
 from retrieval.search.answer_contents import check_contents
 from retrieval.search.diversity import check_diversity
@@ -49,6 +50,8 @@ def checked(request: SearchRequest) -> SearchRequest:
     _check_examples(request)
     _check_page(request)
     _check_fusion(request)
+    if request.boosts:
+        _check_boosts(request)
     if request.rerank is not None:
         _check_rerank(request, request.rerank)
     if len(request.facets) > MAX_FACETS:
@@ -71,10 +74,10 @@ def check_prefix(prefix: Prefix, mode: Mode | None) -> None:
 
 
 def _typed(request: SearchRequest, query: str) -> SearchRequest:
-    """Return the request with typed names and, for a filter, the time of now."""
+    """Return the request with typed names; filters and boosts have the time of now."""
     kinds: Mapping[str, type[StrEnum]] = _KINDS if request.mode is None else {**_KINDS, "mode": Mode}
     changed: dict[str, Any] = {} if query == request.query else {"query": query}
-    if request.filter and request.now is None:
+    if (request.filter or request.boosts) and request.now is None:
         changed["now"] = datetime.now(UTC)
     for name, kind in kinds.items():
         given = getattr(request, name)
@@ -131,6 +134,12 @@ def _check_fusion(request: SearchRequest) -> None:
             kind = "a whole number" if parameter.type is int else "a number"
             bounds = f"{kind} from {parameter.low:,} to {parameter.high:,} ({parameter.description})"
             raise BadQuery(f"{parameter.name} is {value}; give {bounds}")
+
+
+def _check_boosts(request: SearchRequest) -> None:
+    check_boosts(request.boosts)
+    if request.sort:
+        raise BadQuery(f"the search orders by {request.sort!r}, which leaves nothing to boost; give sort or boosts")
 
 
 def _check_rerank(request: SearchRequest, options: RerankOptions) -> None:

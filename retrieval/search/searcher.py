@@ -25,6 +25,7 @@ from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.index.metadata.facets import count_values
 from retrieval.search.answer_size import FittedHits, fit_hits, with_token_counts
+from retrieval.search.boosts import BoostedRanker, match_set_rows, with_boost_parts, with_boosts
 from retrieval.search.collapse import rank_collapsed, with_collapsed
 from retrieval.search.diversity import depth_of_diversity, diversified
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
@@ -32,7 +33,7 @@ from retrieval.search.examples import VectorPart, joined_vector, with_example_pa
 from retrieval.search.explain.attribution import TextAttention
 from retrieval.search.explain.highlight import Highlighter
 from retrieval.search.explain.hit_explanation import HitExplainer
-from retrieval.search.feedback import with_feedback_parts
+from retrieval.search.feedback import Feedback, with_feedback_parts
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import fetch_hits
 from retrieval.search.late_explanation import with_late_words
@@ -175,9 +176,9 @@ class Searcher:
         started = time.perf_counter()
         plan = make_plan(request, self.reader, self._readability, self._retrievers)
         parts = example_parts(plan, vector)
-        if parts:
-            vector = joined_vector(parts)
-        ranker, feedback = open_ranker(plan, self.reader, vector, weights)
+        vector = joined_vector(parts) if parts else vector
+        plain, feedback = open_ranker(plan, self.reader, vector, weights)
+        ranker = with_boosts(plan, plain, self.reader)
         matched = self._matched(plan, ranker)
         ranked = diversified(matched.ranked, request.diversity, plan.mode, ranker, self.reader)
         retrieve_ms = _ms_since(started)
@@ -192,8 +193,8 @@ class Searcher:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
         if request.explain:
-            hits = self._explained(plan, parts, vector, weights, hits)
-            hits = with_feedback_parts(hits, feedback) if feedback else hits
+            hits = self._explained(plan, parts, vector, weights, hits, feedback)
+            hits = with_boost_parts(hits, ranker, self.reader) if isinstance(ranker, BoostedRanker) else hits
         hits = reranking.applied(hits, request)
         if request.explain and reranking.late is not None:
             hits = with_late_words(plan.text, hits, reranking.late, self.reader, self._explainer)
@@ -206,7 +207,7 @@ class Searcher:
             hits=hits,
             timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, total_ms, rerank_used_ms if request.rerank else 0.0),
             total=matched.total,
-            confidence=confidence(plan, self.reader, vector, ranked, ranker, feedback),
+            confidence=confidence(plan, self.reader, vector, ranked, plain, feedback),
             facets=matched.facets,
             weight=plan.weight.value if plan.weight else None,
             weight_reason=plan.weight.reason if plan.weight else "",
@@ -262,11 +263,13 @@ class Searcher:
         vector: NDArray[np.float32] | None,
         weights: TermWeights | None,
         hits: tuple[Hit, ...],
+        feedback: Feedback | None,
     ) -> tuple[Hit, ...]:
         """Explain the hits by the query's text, or by the parts of its vector."""
         shown = None if parts else vector
         hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, shown, weights, plan.window_share)
-        return with_example_parts(hits, parts, self.reader) if parts else hits
+        hits = with_example_parts(hits, parts, self.reader) if parts else hits
+        return with_feedback_parts(hits, feedback) if feedback else hits
 
     def _matched(self, plan: Plan, ranker: PassageRanker) -> Matched:
         """Rank the documents; count the match set and the values of its facets."""
@@ -274,20 +277,24 @@ class Searcher:
         depth = max(request.offset + request.k, depth_of(request.rerank), depth_of_diversity(request))
         by_document = request.group_by is GroupBy.DOCUMENT
         rank = rank_by_score if by_document else rank_passages
-        if not (request.sort or request.facets or request.count or request.lists_all or request.collapse):
+        counts_all = request.sort or request.facets or request.count or request.collapse or request.boosts
+        if not counts_all and not request.lists_all:
             ranked = rank(ranker, reader, depth, request.min_score)
             top = float(ranked.scores[0]) if len(ranked.scores) else 0.0
             return Matched(ranked, total_of_page(ranked, depth, relevance_cut(plan, reader, top)), {})
-        lowest = matches_from(plan, reader, ranker)
-        rows = matching_passages(ranker, lowest)
+        if isinstance(ranker, BoostedRanker):
+            lowest, rows = None, match_set_rows(plan, reader, ranker)
+        else:
+            lowest = matches_from(plan, reader, ranker)
+            rows = matching_passages(ranker, lowest)
         documents = documents_of(rows, reader)
         if request.collapse:
-            best = rank_collapsed(request, ranker, reader, depth, lowest)
+            best = rank_collapsed(request, ranker, reader, depth, documents)
             total = Total(best.total, TotalRelation.EXACT)
             return Matched(best.ranked, total, self._facets(request, documents), best.collapsed)
         if request.sort:
             ranked = rank_by_field(ranker, reader, depth, lowest, request.sort)
-        elif request.lists_all:
+        elif request.lists_all and not request.boosts:
             ranked = unranked(documents, depth) if by_document else unranked_passages(rows, reader, depth)
         else:
             ranked = rank(ranker, reader, depth, request.min_score)

@@ -69,6 +69,20 @@ class RerankRequest(TypedDict, total=False):
     weight: float
 
 
+class BoostRequest(TypedDict, total=False):
+    """A boost; docs/searching.md describes its options."""
+
+    weight: float
+    filter: str
+    field: str
+    curve: str
+    max: float
+    origin: float | str
+    scale: float | str
+    offset: float | str
+    decay: float
+
+
 class SearchOptions(TypedDict, total=False):
     """Options of a search; docs/service.md describes them."""
 
@@ -93,6 +107,7 @@ class SearchOptions(TypedDict, total=False):
     count: bool
     sort: str
     collapse: str
+    boosts: Sequence[BoostRequest]
     diversity: float
     min_score: float
     passages_per_document: int

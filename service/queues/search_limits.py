@@ -17,7 +17,7 @@ def check_limits(request: SearchRequest, limits: RequestLimits) -> SearchRequest
         ("the query's characters", len(request.query), limits.query_characters),
         ("k", request.k, limits.k),
         ("offset + k", request.offset + request.k, limits.depth),
-        ("the filter's characters", len(request.filter), limits.filter_characters),
+        ("the filters' characters", _filter_characters(request), limits.filter_characters),
         ("the number of facets", len(request.facets), limits.facets),
         ("the number of examples", count_examples(request), limits.examples),
         ("the depth of reranking", reranked, limits.reranked),
@@ -58,13 +58,13 @@ def _check_cost(what: str, cost: int, limit: str, limits: RequestLimits) -> None
 
 def scores_all_documents(request: SearchRequest) -> bool:
     """Check whether a search scores every document, not only the best."""
-    return bool(request.facets or request.sort or request.count or request.collapse)
+    return bool(request.facets or request.sort or request.count or request.collapse or request.boosts)
 
 
 def _counted(request: SearchRequest) -> int:
-    """Return the values per document: its score, those of facets, `collapse`, `sort`."""
-    more_keys = request.sort.count(",")
-    return len(set(request.facets)) + bool(request.collapse) + scores_all_documents(request) + more_keys
+    """Return the values per document: its score, those of facets, fields and boosts."""
+    fields = len(set(request.facets)) + bool(request.collapse) + request.sort.count(",")
+    return fields + len(request.boosts) + scores_all_documents(request)
 
 
 def count_examples(request: SearchRequest) -> int:
@@ -81,6 +81,10 @@ def check_maximum(name: str, value: int, maximum: int) -> None:
     """Raise BadQuery if the value is greater than `maximum`."""
     if value > maximum:
         raise BadQuery(f"{name}: {value:,} is more than this service allows ({maximum:,}); ask for less")
+
+
+def _filter_characters(request: SearchRequest) -> int:
+    return len(request.filter) + sum(len(boost.filter) for boost in request.boosts)
 
 
 def _explained(request: SearchRequest) -> int:

@@ -116,6 +116,7 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         facets=tuple(options.facets),
         sort=options.sort,
         collapse=options.collapse,
+        boosts=tuple(boost.record() for boost in options.boosts) if isinstance(options, SearchBody) else (),
         diversity=options.diversity,
         matching=Matching(options.matching),
         count=options.count,

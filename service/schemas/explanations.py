@@ -109,6 +109,23 @@ class ExamplePartAnswer(Answer):
     score: float
 
 
+class BoostPartAnswer(Answer):
+    """The factor of one boost: 1 + (weight - 1) · value."""
+
+    condition: str = Field(description="The filter, or the curve and its field.")
+    value: float
+    factor: float
+
+
+class BoostExplanationAnswer(Answer):
+    """The parts of a boosted score: zero + (first - zero) · factor."""
+
+    first: float = Field(description="Score without boosts.")
+    zero: float = Field(description="Score of unrelated texts; the factor divides the distance of a score below.")
+    factor: float = Field(description="Product of the factors of all boosts.")
+    boosts: list[BoostPartAnswer]
+
+
 class RerankExplanationAnswer(Answer):
     """The parts of a reranked score: (1 - weight) · first + weight · rescaled."""
 
@@ -135,4 +152,5 @@ class ExplanationAnswer(Answer):
     examples: list[ExamplePartAnswer] = Field(
         default_factory=list, description="Parts of the cosine of a search with examples, instead of `dense`."
     )
+    boosts: BoostExplanationAnswer | None = Field(default=None, description="Present if the search has boosts.")
     rerank: RerankExplanationAnswer | None = Field(default=None, description="Present if the search reranked it.")

@@ -21,6 +21,7 @@ from service.schemas.base import (
     examples,
     items,
 )
+from service.schemas.boosts import Boosts
 from service.schemas.explanations import ExplanationAnswer, ReplacementAnswer
 
 MetadataValue = str | int | float | bool | datetime | list[str]
@@ -166,6 +167,7 @@ class SearchBody(SearchOptionFields, RequestBody):
     """One search."""
 
     query: SearchText = Field(default=ALL_DOCUMENTS, validate_default=False)
+    boosts: Boosts = Field(default_factory=list, description="Factors by metadata, which multiply the scores.")
     rerank: RerankOptionsBody | None = Field(default=None, description="Rerank the first documents; default: do not.")
 
     def rerank_options(self) -> RerankOptionsBody | None:

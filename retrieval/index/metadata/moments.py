@@ -1,4 +1,4 @@
-"""Points in time in filters: dates, dates with times, and times relative to now.
+"""Points in time: dates, dates with times, and times relative to now; durations.
 
     2024-05-01   2024-05-01T12:00:00Z   now   now-7d   now + 90m
 
@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from retrieval.errors import FilterError
 
 _RELATIVE = re.compile(r"now(?:\s*(?P<sign>[+-])\s*(?P<count>\d{1,9})(?P<unit>[smhdw]))?", re.IGNORECASE)
+_DURATION = re.compile(r"(?P<count>\d{1,9})(?P<unit>[smhdw])", re.IGNORECASE)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _EXAMPLES = "write 2024-05-01, or now-7d (units: s, m, h, d, w)"
 
@@ -49,6 +50,14 @@ def parse_date(text: str, context: str) -> Moment:
         return Moment(when, when + day if _is_day(text) else None)
     except (ValueError, OverflowError) as error:
         raise FilterError(f"{context}: {text!r} is not a date ({error}); {_EXAMPLES}") from None
+
+
+def parse_duration(text: object, context: str) -> timedelta:
+    """Return a duration such as `7d`.  Raises FilterError as `parse_moment`."""
+    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise FilterError(f"{context} is {text!r}, which is no duration; write 7d (units: s, m, h, d, w)")
+    return timedelta(**{_UNITS[match["unit"].lower()]: int(match["count"])})
 
 
 def _offset(relative: re.Match[str]) -> timedelta:

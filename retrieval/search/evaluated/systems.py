@@ -6,6 +6,7 @@ run.trec                     a run file
 papers                       a collection, searched with its defaults
 papers:hybrid,weight=0.7     the same with a mode and settings of a search request
 papers:hybrid,rerank=NAME,depth=20  the same with the first documents reranked
+papers:hybrid,boosts=[{"filter": "year > 2000", "weight": 1.2}]  with boosts
 http://host:8080/papers:dense  a collection of a running service
 """
 
@@ -20,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from retrieval.boosts import parse_boosts
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, NotFound
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
@@ -46,6 +48,7 @@ SETTINGS: Mapping[str, type] = {
     "exact": bool,
     "min_score": float,
 }
+BOOSTS = "boosts"  # a JSON list
 RERANK_SETTINGS: Mapping[str, type] = {"rerank": str, "depth": int, "rerank_weight": float}
 _NAME = "[a-z_][a-z0-9_]*"
 _SPEC = re.compile(rf"(?P<location>.+?)(?::(?P<mode>[A-Za-z]+)?(?P<settings>(?:(?:(?<=:)|,){_NAME}=.*)?))?", re.DOTALL)
@@ -201,8 +204,10 @@ def _rerank(word: str, settings: dict[str, Any]) -> RerankOptions | None:
 
 def _setting(word: str, name: str, value: str) -> Any:
     known = {**SETTINGS, **RERANK_SETTINGS}
+    if name == BOOSTS:
+        return parse_boosts(value)
     if name not in known:
-        raise InputError(f"{word!r}: there is no setting {name!r}; the settings are {', '.join(known)}")
+        raise InputError(f"{word!r}: there is no setting {name!r}; the settings are {', '.join((*known, BOOSTS))}")
     kind = known[name]
     try:
         return {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)

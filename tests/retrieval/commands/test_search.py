@@ -48,6 +48,13 @@ def test_errors_in_words_are_corrected_and_told(papers: Path) -> None:
     assert "no documents matched" in invoke(papers, "slipsteam", "--mode", "lexical", "--no-typos")[1]
 
 
+def test_boosts_raise_documents(papers: Path) -> None:
+    boost = '{"filter": "year > 1960", "weight": 3}'
+    code, output = invoke(papers, "*", "--boost", boost, "--boost", '{"filter": "year < 1960", "weight": 2}', "--json")
+    assert (code, [hit["id"] for hit in json.loads(output)["hits"]]) == (0, ["flow", "wing", "heat"])
+    assert "is not JSON" in invoke(papers, "*", "--boost", "year > 1960")[1]
+
+
 def test_documents_like_another(papers: Path) -> None:
     code, output = invoke(papers, "*", "--like", "heat", "--json")
     assert (code, {hit["id"] for hit in json.loads(output)["hits"]}) == (0, {"wing", "flow"})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.boosts import Boost
 from retrieval.errors import InputError, NotFound
 from retrieval.metrics.run_queries import RunProvenance, describe_settings
 from retrieval.search.evaluated.systems import deep, open_system, open_texts, parse_system
@@ -26,6 +27,11 @@ from retrieval.types import EncoderFingerprint, Mode, SearchRequest
             'papers:dense,filter=name IN ["a", "b/c"],exact=true',
             "papers",
             SearchRequest("", mode=Mode.DENSE, filter='name IN ["a", "b/c"]', exact=True),
+        ),
+        (
+            'papers:boosts=[{"filter": "year > 2000", "weight": 2}, {"field": "n", "weight": 1.1}],exact=true',
+            "papers",
+            SearchRequest("", boosts=(Boost(2, "year > 2000"), Boost(1.1, field="n")), exact=True),
         ),
         ("http://host:8080/papers", "http://host:8080/papers", SearchRequest("")),
         ("https://host/papers:lexical", "https://host/papers", SearchRequest("", mode=Mode.LEXICAL)),
@@ -83,6 +89,8 @@ def test_texts_are_read_from_a_collection_here(tmp_path: Path, name: str) -> Non
 def test_what_decides_no_ranking_is_not_in_the_stamp() -> None:
     request = deep(SearchRequest("a query", mode=Mode.HYBRID, weight=0.3, highlight=True), 1000)
     assert describe_settings(request) == "weight=0.3"
+    boosted = SearchRequest("", boosts=(Boost(2, "year > 2000"),))
+    assert describe_settings(boosted) == 'boosts=[{"weight": 2, "filter": "year > 2000"}]'
     encoder = EncoderFingerprint("model", "0123456789abcdef", "t", "mean", True, "", "", 256, 384)
     stamp = RunProvenance("my papers", 7, 10, "hybrid", encoder, describe_settings(request))
     assert stamp.tag == "attendex/my_papers/g7/hybrid/0123456789ab/weight=0.3"
