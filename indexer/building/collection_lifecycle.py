@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from indexer.writing.garbage import LOCK
 from indexer.writing.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.errors import CollectionExists
+from retrieval.errors import CollectionExists, SchemaError
 from retrieval.index.storage.manifest import MANIFEST
 from retrieval.index.storage.settings import (
     Canaries,
@@ -18,7 +19,7 @@ from retrieval.index.storage.settings import (
     VectorSettings,
 )
 from retrieval.search.encoder_check import CANARY_TEXTS
-from retrieval.types import Schema
+from retrieval.types import FieldType, Schema
 from retrieval.util.files import Files, locked
 from retrieval.util.temporaries import sweep, temporary_path
 
@@ -52,10 +53,19 @@ def create_collection(
     *,
     schema: Schema | None = None,
     lexical: LexicalSettings | None = LexicalSettings(),  # noqa: B008 - it is frozen
+    expires: str = "",
 ) -> int:
-    """Create an empty collection, or raise CollectionExists; return its generation."""
+    """Create an empty collection; return its generation.
+
+    `expires` is a date field that tells until when a document is found.  Raises CollectionExists, SchemaError.
+    """
+    expiry = {expires: FieldType.DATE} if expires else {}
+    if schema is not None and schema.get(expires, FieldType.DATE) is not FieldType.DATE:
+        raise SchemaError(f"documents expire by the field {expires!r}, which is {schema[expires]}; make it a date")
+    schema = None if schema is None else {**schema, **expiry}
     settings = new_settings(encoder, chunking=ChunkSettings(), lexical=lexical, vectors=VectorSettings(), schema=schema)
-    with Writer(collection, create=settings, cause="create") as writer:
+    with Writer(collection, create=replace(settings, expires=expires), cause="create") as writer:
+        writer.declare_fields(expiry)
         if (collection / MANIFEST).exists():
             raise CollectionExists(f"there is a collection {collection.name!r} already; choose another name")
         return writer.commit()

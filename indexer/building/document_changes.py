@@ -132,26 +132,28 @@ def _parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def delete_documents(
-    collection: Path, ids: Sequence[str] = (), *, filter: str = "", wait_s: float = 0.0
+    collection: Path, ids: Sequence[str] = (), *, filter: str = "", expired: bool = False, wait_s: float = 0.0
 ) -> DeleteReport:
-    """Delete documents by id and those that a filter matches, in one commit."""
+    """Delete documents by id, by filter, and those that have expired, in one commit."""
     wanted = dict.fromkeys(ids)
     with Writer(collection, wait_s=wait_s) as writer:
         deleted = writer.delete(list(wanted))
         missing = len(wanted) - deleted
         if filter:
             deleted += writer.delete(_matching_ids(collection, filter))
-        conditions = ["by id"] * bool(wanted) + [f"where {filter}"] * bool(filter)
+        if expired:
+            deleted += writer.delete_expired()
+        conditions = ["by id"] * bool(wanted) + [f"where {filter}"] * bool(filter) + ["that expired"] * expired
         writer.cause = f"delete {deleted} documents {' and '.join(conditions)}"
         return DeleteReport(deleted, missing, writer.commit())
 
 
 def matching_rows(reader: IndexReader, expression: str) -> Rows:
-    """Return the rows of the live documents that a filter matches, ascending.
+    """Return the rows of the documents that a filter matches, ascending.
 
     A blank filter matches all.  Raises FilterError.
     """
-    return np.flatnonzero(reader.matching_documents(expression) if expression.strip() else reader.live_documents)
+    return np.flatnonzero(reader.matching_documents(expression) if expression.strip() else reader.found_documents())
 
 
 def _matching_ids(collection: Path, expression: str, now: datetime | None = None) -> list[str]:

@@ -41,7 +41,7 @@ from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import ChunkSettings, CollectionSettings, LexicalSettings, VectorSettings
 from retrieval.protocols import Tokenizer
 from retrieval.search.readability import Readability
-from retrieval.types import Document, Passage, Schema
+from retrieval.types import Document, FieldType, Passage, Schema
 
 S = TypeVar("S", ChunkSettings, LexicalSettings, VectorSettings)
 
@@ -70,6 +70,7 @@ class BuildSettings:
     lexical: LexicalSettings | None = field(default_factory=LexicalSettings)  # None: no lexical index
     sparse: str = ""  # sparse encoder; "": the collection's own, if it has a sparse index
     schema: Schema | None = None  # types of fields; the types of other fields are inferred
+    expires: str = ""  # date field that tells until when a document is found; "": the collection's own, or none
     read: ReadOptions = field(default_factory=ReadOptions)
     skip_bad: bool = False  # count and list bad records, and do not stop at the first
     sync: bool = False  # delete the collection's documents that the sources lack
@@ -157,12 +158,12 @@ def build_collection(
     encoder = loading.result() if loading else _load_encoder(into, settings)
     token_encoders = TokenEncoders()
     sparse_encoder = load_sparse_encoder(settings.sparse) if settings.sparse else None
+    chunking = chunking_for(sources, settings)
     create = replace(
-        new_settings(
-            encoder, chunking=chunking_for(sources, settings), lexical=settings.lexical, vectors=settings.vectors
-        ),
+        new_settings(encoder, chunking=chunking, lexical=settings.lexical, vectors=settings.vectors),
         tokens=token_encoders.settings(settings.late_interaction, settings.token_bits),
         sparse=sparse_settings(sparse_encoder) if sparse_encoder else None,
+        expires=settings.expires,
     )
     with (
         Writer(into, create=create, cause=_cause(sources), wait_s=wait_s) as writer,
@@ -171,13 +172,19 @@ def build_collection(
         _check_agreement(into, writer.settings, settings)
         check_tokens(into, writer.settings.tokens, create.tokens)
         token_encoder = token_encoders.encoder(into, writer.settings.tokens)
-        writer.declare_fields(settings.schema or {})
+        _declare_fields(writer, settings)
         unread, is_new = UnreadFiles(sources, on_file), not writer.generation
         notify = on_unreadable if is_new and not settings.encoder else ignore_share
         tally = _index_sources(sources, writer, deduplicated, token_encoder, settings, unread, watch, notify)
         writer.commit(encoder, sparse_encoder)
         remember_record_files(into, unread, is_new=is_new)
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
+
+
+def _declare_fields(writer: Writer, settings: BuildSettings) -> None:
+    writer.declare_fields(settings.schema or {})
+    if settings.expires:
+        writer.declare_fields({settings.expires: FieldType.DATE})
 
 
 def _checked(sources: Sequence[Path | str], settings: BuildSettings) -> BuildSettings:

@@ -109,6 +109,7 @@ def delete(
     collection: CollectionArgument,
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of documents.", show_default=False)] = None,
     filter: Annotated[str, typer.Option(help="Delete the documents that match this filter.", show_default=False)] = "",
+    expired: Annotated[bool, typer.Option("--expired", help="Delete the documents whose time has passed.")] = False,
     wait: WaitOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -122,12 +123,14 @@ def delete(
       attendex delete papers 4983 12
 
       attendex delete papers --filter 'year < 1990 AND NOT pinned'
+
+      attendex delete offers --expired
     """
     from indexer.building.document_changes import delete_documents
 
-    if not ids and not filter:
-        raise typer.BadParameter("give ids or --filter", param_hint="IDS")
-    report = delete_documents(collection, ids or (), filter=filter, wait_s=wait)
+    if not ids and not filter and not expired:
+        raise typer.BadParameter("give ids, --filter or --expired", param_hint="IDS")
+    report = delete_documents(collection, ids or (), filter=filter, expired=expired, wait_s=wait)
     if as_json:
         print_json(asdict(report))
         return

@@ -89,6 +89,7 @@ class ReadingOptions:
         list[str] | None, _option(READING, "Type of a metadata field, as year=number; others are inferred.")
     ] = None
     id_field: Annotated[str, _option(READING, "Field with the id; default: _id or id.")] = ""
+    expires: Annotated[str, _option(READING, "Date field that tells until when a document is found.")] = ""
     title_field: Annotated[str, _option(READING, "Field with the title.")] = "title"
     text_field: Annotated[str, _option(READING, "Field with the text.")] = "text"
     format_: Annotated[str, _option(READING, "Format of all files; default: by content.", "--format")] = ""
@@ -230,6 +231,7 @@ def index(
             chunking=passages.settings(),
             **indexes.settings(),
             schema=types,
+            expires=reading.expires,
             read=reading.read_options(types),
             skip_bad=run.skip_bad,
             sync=run.sync,

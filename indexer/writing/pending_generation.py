@@ -33,6 +33,7 @@ from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import CorruptCollection
 from retrieval.index.collection.document_ids import Digests, id_digests
 from retrieval.index.collection.segment import Segment
+from retrieval.index.metadata.expiry import has_expiry
 from retrieval.index.storage.manifest import SEGMENTS, Manifest, SegmentRecord
 from retrieval.index.storage.settings import CollectionSettings
 from retrieval.index.vectors.token_codes import TokenCodec
@@ -70,6 +71,7 @@ class WriterCounts:
     updated: int = 0  # got new metadata alone
     resumed: int = 0  # taken from an interrupted build
     deleted: int = 0
+    expired: int = 0  # deleted because their time had come
 
 
 class PendingGeneration:
@@ -172,6 +174,15 @@ class PendingGeneration:
             self._finish_segment()
         return self.segments.stored(ids)
 
+    def delete_expired(self) -> int:
+        """Delete the documents whose time has come, if any can expire."""
+        self._finish_segment()
+        if not has_expiry(self.settings.expires, self.schema):
+            return 0
+        deleted = self.segments.delete_expired(self.settings.expires, datetime.now(UTC))
+        self._counts.expired += deleted
+        return deleted
+
     def delete_unseen(self) -> int:
         """Delete base documents that the writer was not given; return their number."""
         self._finish_segment()
@@ -193,15 +204,16 @@ class PendingGeneration:
     ) -> Manifest | None:
         """Write all files; return the manifest, or None if nothing changed.
 
-        The encoders are those of the settings; without them, windows and passages to encode load them.
+        Expired documents are deleted.  The encoders are those of the settings; without them, windows and passages to
+        encode load them.
         """
-        self._finish_segment()
+        self.delete_expired()
         target = self._target
         add_windows(self.segments, target, self.settings.encoder.name, encoder, self._write_journal)
         merge_pending(self.segments, target, policy, self._limits.merged_passages)
         build_ann_indexes(self.segments, target, self._write_journal)
         records = segment_records(self.segments, target)
-        if self.base and (records, self.settings.sparse) == (self.base.segments, self.base.settings.sparse):
+        if self.base and (records, self.settings) == (self.base.segments, self.base.settings):
             return None
         previous = self.base.lexical if self.base else None
         lexical = write_lexical_index(

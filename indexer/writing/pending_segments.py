@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import numpy as np
 from retrieval.index.collection.document_ids import Digests
 from retrieval.index.collection.metadata_updates import MetadataUpdates
 from retrieval.index.collection.segment import Segment
+from retrieval.index.metadata.expiry import Expiry
+from retrieval.index.metadata.schema import arrow_type
 from retrieval.index.storage.manifest import SegmentRecord
-from retrieval.types import Bitmap, Document, Passage, Rows, Schema
+from retrieval.types import Bitmap, Document, FieldType, Passage, Rows, Schema
 
 UNSEEN_BATCH = 512  # documents
 
@@ -183,6 +186,14 @@ class PendingSegments:
         known = [share[~np.isnan(share)] for share in shares]
         count = sum(map(len, known))
         return float(sum(share.sum(dtype=np.float64) for share in known)) / count if count else None
+
+    def delete_expired(self, field: str, now: datetime) -> int:
+        """Delete the documents whose time in a date field has come; return their number."""
+        deleted = 0
+        for segment in self.segments:
+            expired = Expiry(segment.segment.column(field, arrow_type(FieldType.DATE))).expired(now)
+            deleted += 0 if expired is None else segment.delete_rows(np.flatnonzero(expired))
+        return deleted
 
     def delete_unseen(self) -> int:
         """Delete base documents that `unchanged` did not find; return their number."""

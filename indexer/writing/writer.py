@@ -31,7 +31,7 @@ from indexer.writing.resume_journal import JOURNAL, read_journal
 from indexer.writing.segment_merge import MergePolicy
 from indexer.writing.segment_writer import SegmentEntries
 from retrieval.encoder.sparse import SparseEncoder
-from retrieval.errors import CollectionError, EncoderMismatch, SchemaError, StorageError
+from retrieval.errors import CollectionError, EncoderMismatch, InputError, SchemaError, StorageError
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.metadata.schema import extend_schema
 from retrieval.index.storage.manifest import Manifest, read_manifest, was_committed
@@ -266,6 +266,17 @@ class Writer:
         """Delete documents by id; return the number of them that existed."""
         return self._pending.delete(ids)
 
+    def delete_expired(self) -> int:
+        """Delete the documents whose time has come; return their number.
+
+        Each commit does so, too.  Raises InputError if documents of the collection do not expire.
+        """
+        if not self.settings.expires:
+            raise InputError(
+                f"{self.path}: its documents do not expire; name a date field by `attendex index … --expires FIELD`"
+            )
+        return self._pending.delete_expired()
+
     def delete_unseen(self) -> int:
         """Delete older documents that the writer was not given; return their number."""
         return self._pending.delete_unseen()
@@ -316,7 +327,20 @@ def _settings(path: Path, base: Manifest | None, create: CollectionSettings | No
             f"{path}: made by the encoder {base.encoder.name!r}, not {create.encoder.name!r} "
             f"({'; '.join(differences)}); use that one, or index into a new directory"
         )
-    return _with_sparse_index(path, base.settings, create.sparse) if create and create.sparse else base.settings
+    settings = base.settings
+    if create is not None and create.sparse:
+        settings = _with_sparse_index(path, settings, create.sparse)
+    return _with_expiry(path, settings, create.expires) if create is not None and create.expires else settings
+
+
+def _with_expiry(path: Path, settings: CollectionSettings, field: str) -> CollectionSettings:
+    """Let documents expire by a field; InputError if they do by another one."""
+    if settings.expires not in ("", field):
+        raise InputError(
+            f"{path}: documents expire by the field {settings.expires!r}, not {field!r}; leave out --expires, or index "
+            "into a new directory"
+        )
+    return replace(settings, expires=field)
 
 
 def _with_sparse_index(path: Path, settings: CollectionSettings, sparse: SparseSettings) -> CollectionSettings:

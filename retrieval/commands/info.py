@@ -61,6 +61,7 @@ def describe(collection: Path, manifest: Manifest) -> dict[str, Any]:
         "unreadable_share": manifest.unreadable_share,
         "background": manifest.background and asdict(manifest.background),
         "schema": {name: str(kind) for name, kind in manifest.schema.items()},
+        "expires": manifest.settings.expires,
         "segments": [
             {
                 "name": segment.name,
@@ -108,6 +109,7 @@ def _show(facts: dict[str, Any]) -> None:
         "made with": f"{encoder['runtime']}, {encoder['precision']}; weights {encoder['weights_sha256'][:12]}…",
         "chunking": _settings(facts["chunking"]),
         "fields": ", ".join(f"{name} ({kind})" for name, kind in facts["schema"].items()) or "none",
+        **({"expires": f"by {facts['expires']}"} if facts["expires"] else {}),
         "words": _settings(facts["lexical"]) or "none",
         "terms": _sparse(facts["sparse"]),
         "cosines": _background(facts["background"]),

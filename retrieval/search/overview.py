@@ -40,11 +40,12 @@ def overview(reader: IndexReader) -> list[FieldOverview]:
 
 def _field_overview(reader: IndexReader, name: str, kind: FieldType) -> FieldOverview:
     column = reader.column(name)
-    live = column.filter(pa.array(reader.live_documents))
+    found = reader.found_documents()
+    live = column.filter(pa.array(found))
     has_value = pc.greater(pc.list_value_length(live), 0) if kind.is_list else live.is_valid()
     documents = int(pc.sum(has_value).as_py() or 0)
     if kind.element in COUNTED:
-        counts = value_counts(column, reader.live_documents)
+        counts = value_counts(column, found)
         return FieldOverview(name, kind, documents, len(counts), most_frequent(counts, MAX_VALUES))
     values = pc.list_flatten(live) if kind.is_list else live
     extremes: Any = pc.min_max(values)

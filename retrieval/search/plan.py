@@ -41,7 +41,7 @@ class Plan:
     mode: Mode
     query: ParsedQuery
     text: str  # the part of the query that the encoder reads
-    allowed: Bitmap | None  # live rows that the filter leaves, (rows,); None: no filter
+    allowed: Bitmap | None  # live rows that filter and expiry leave, (rows,); None: all live rows
     weight: DenseWeight | None  # dense share of hybrid fusion; None in the other modes
     feedback: float  # weight of the best passages in the query's vector; 0 for none
     sparse_weight: float | None  # sparse part of what the dense share leaves; None if fusion has no such parameter
@@ -65,6 +65,8 @@ def make_plan(
     allowed = None
     if request.filter.strip():
         allowed = reader.matching_documents(request.filter, request.now)[reader.document_of]
+    elif (expired := reader.expired_documents(request.now)) is not None:
+        allowed = reader.live & ~expired[reader.document_of]
     if request.lists_all:
         return Plan(request, mode, ParsedQuery(""), "", allowed, None, 0.0, None, 0.0, ())
     query = parsed(request)

@@ -87,7 +87,9 @@ def _written(lexical: LexicalReader, term: str, prefix: str, text: str) -> str:
 def _titles(
     reader: IndexReader, lexical: LexicalReader, words: Sequence[str], text: str, count: int
 ) -> tuple[SuggestedTitle, ...]:
-    ranking = lexical.query(ParsedQuery(text, prefix=True)).rank(_PASSAGES_PER_TITLE * count)
+    expired = reader.expired_documents()
+    allowed = None if expired is None else ~expired[reader.document_of]
+    ranking = lexical.query(ParsedQuery(text, prefix=True), allowed).rank(_PASSAGES_PER_TITLE * count)
     documents = np.array(list(dict.fromkeys(reader.document_of[ranking.rows].tolist())), np.int64)
     if not len(documents):
         return ()

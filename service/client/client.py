@@ -83,9 +83,11 @@ class Client:
         """Return the details of a collection."""
         return self._send(self._calls.collection(name))
 
-    def create(self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None) -> CollectionDetails:
-        """Create an empty collection."""
-        return self._send(self._calls.create(name, encoder, fields))
+    def create(
+        self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None, expires: str = ""
+    ) -> CollectionDetails:
+        """Create an empty collection; `expires` names the date field of expiry."""
+        return self._send(self._calls.create(name, encoder, fields, expires))
 
     def drop(self, name: str) -> None:
         """Remove a collection and all its documents."""
@@ -217,9 +219,9 @@ class AsyncClient:
         return await self._send(self._calls.collection(name))
 
     async def create(
-        self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None
+        self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None, expires: str = ""
     ) -> CollectionDetails:
-        return await self._send(self._calls.create(name, encoder, fields))
+        return await self._send(self._calls.create(name, encoder, fields, expires))
 
     async def drop(self, name: str) -> None:
         await self._send(self._calls.drop(name))

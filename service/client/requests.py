@@ -156,8 +156,10 @@ class Calls:
     def collection(self, name: str) -> Call[CollectionDetails]:
         return Call("GET", _path(name), _reads(CollectionDetails))
 
-    def create(self, name: str, encoder: str, fields: Mapping[str, str] | None) -> Call[CollectionDetails]:
-        body = {"encoder": encoder, "fields": fields}
+    def create(
+        self, name: str, encoder: str, fields: Mapping[str, str] | None, expires: str
+    ) -> Call[CollectionDetails]:
+        body = {"encoder": encoder, "fields": fields, "expires": expires}
         return Call("PUT", _path(name), _reads(CollectionDetails), body)
 
     def drop(self, name: str) -> Call[None]:

@@ -122,7 +122,9 @@ async def create(name: NewName, body: CollectionBody, request: Request) -> Respo
     services = authorized_to_change(request, Role.ADMIN, name)
     encoder = services.encoders.resolve(body.encoder)
     schema = None if body.fields is None else {field: FieldType(kind) for field, kind in body.fields.items()}
-    await services.threads.run(services.collections.create, name, lambda: services.encoders.get(encoder), schema)
+    await services.threads.run(
+        services.collections.create, name, lambda: services.encoders.get(encoder), schema, body.expires
+    )
     return json_response(await services.threads.run(details, services, name), 201)
 
 

@@ -98,6 +98,7 @@ def details(services: Services, name: str) -> dict[str, object]:
             **_summary(name, searcher),
             "fingerprint": {**encoder, "name": shown_name(encoder["name"])},
             "fields": {field: str(kind) for field, kind in reader.schema.items()},
+            "expires": reader.manifest.settings.expires,
             "modes": [mode.value for mode in reader.modes],
             "size_bytes": reader.manifest.size_bytes,
             "recall": _recall(services, name),

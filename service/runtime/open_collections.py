@@ -124,7 +124,9 @@ class OpenCollections:
             for name in {*self.names(), *self.failures()} - set(found):
                 self._put(name, None)
 
-    def create(self, name: str, encoder: Callable[[], SentenceEncoder], schema: Schema | None) -> None:
+    def create(
+        self, name: str, encoder: Callable[[], SentenceEncoder], schema: Schema | None, expires: str = ""
+    ) -> None:
         """Create an empty collection and serve it.  Raises CollectionExists, InputError."""
         if not self.is_folder:
             raise InputError("this service serves a single collection; start it on a folder to create others")
@@ -132,7 +134,7 @@ class OpenCollections:
         if is_collection(path):
             raise CollectionExists(f"a collection {name!r} exists already; choose another name")
         with WorkBudget().applied():  # a request that ends leaves no half of a collection
-            create_collection(path, encoder(), schema=schema)
+            create_collection(path, encoder(), schema=schema, expires=expires)
         self.refresh()
 
     def drop(self, name: str) -> None:

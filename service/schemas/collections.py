@@ -59,6 +59,7 @@ class CollectionDetails(CollectionAnswer):
 
     fingerprint: EncoderAnswer
     fields: dict[str, str] = Field(description="Metadata fields and their types.")
+    expires: str = Field(default="", description="Date field that tells until when a document is found.")
     modes: list[str] = Field(description="Modes that searches may ask for.")
     size_bytes: int = Field(description="Bytes of the open generation on disk.")
     recall: RecallAnswer | None = Field(default=None, description="Measured recall of approximate vector search.")
@@ -196,8 +197,9 @@ class CollectionBody(RequestBody):
     fields: FieldKinds | None = Field(
         default=None, description="Metadata fields and their types; by default inferred from the documents."
     )
+    expires: Name = Field(default="", description="Date field that tells until when a document is found.")
 
-    model_config = examples({}, {"fields": {"year": "number"}})
+    model_config = examples({}, {"fields": {"year": "number"}}, {"expires": "valid_until"})
 
 
 class JobAnswer(Answer):

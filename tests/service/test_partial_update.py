@@ -82,3 +82,12 @@ def test_a_patch_follows_a_change_that_waits(shop: Served) -> None:
     job = f"/v1/collections/shop/jobs/{patched.json()['id']}"
     eventually(lambda: shop.http.get(job).json()["status"] == "done")
     assert metadata(shop, "hat") == {"price": 6}
+
+
+def test_documents_of_a_new_collection_expire(shop: Served) -> None:
+    with Client(shop.url) as client:
+        assert client.create("offers", expires="until").expires == "until"
+        client.add("offers", [{"id": "a", "text": "A coat.", "until": "2001-01-01"}, {"id": "b", "text": "A hat."}])
+        assert [each.id for each in client.documents("offers")] == ["b"]
+    answer = shop.http.put("/v1/collections/other", json={"expires": "until", "fields": {"until": "number"}})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_schema")

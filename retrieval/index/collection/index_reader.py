@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from retrieval.index.collection.segment import Segment
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.sparse_reader import SparseReader, open_sparse
 from retrieval.index.lexical.writer import open_lexical
+from retrieval.index.metadata.expiry import Expiry, has_expiry
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.metadata.schema import arrow_type
 from retrieval.index.storage.checksums import check_size
@@ -107,14 +108,33 @@ class IndexReader:
         """Metadata fields of the collection."""
         return self.manifest.schema
 
-    def find(self, document_id: str) -> int | None:
-        """Return the row of the live document with that id, or None."""
+    @cached_property
+    def _expiry(self) -> Expiry | None:
+        field = self.manifest.settings.expires
+        return Expiry(self.column(field)) if field and has_expiry(field, self.schema) else None
+
+    def found_documents(self, now: datetime | None = None) -> Bitmap:
+        """Return the live documents that have not expired, (documents,)."""
+        expired = self.expired_documents(now)
+        return self.live_documents if expired is None else self.live_documents & ~expired
+
+    def expired_documents(self, now: datetime | None = None) -> Bitmap | None:
+        """Return the documents that have expired, (documents,); None for none.
+
+        `now` is by default the time of the call.
+        """
+        expiry = self._expiry
+        return None if expiry is None else expiry.expired(now or datetime.now(UTC))
+
+    def find(self, document_id: str, now: datetime | None = None) -> int | None:
+        """Return the row of the document with that id; None if it is gone or expired."""
         with suppress(BadDocument):  # an id with half a surrogate pair
             digests = id_digests([document_id])
             for segment, start in zip(self.segments, self._document_starts.tolist(), strict=False):
                 row = int(segment.find(digests)[0])
                 if row >= 0 and segment.live_documents[row]:
-                    return int(start) + row
+                    expired = self.expired_documents(now)
+                    return None if expired is not None and expired[int(start) + row] else int(start) + row
         return None
 
     def document_row(self, document_id: str) -> int:
@@ -125,9 +145,9 @@ class IndexReader:
         return row
 
     def matching_documents(self, filter: str, now: datetime | None = None) -> Bitmap:
-        """Return which documents are live and match, (documents,).  Raises FilterError."""
+        """Return which documents are found and match, (documents,).  Raises FilterError."""
         matching = compile_filter(filter, self.schema, now).documents(self.column, len(self.live_documents))
-        return np.asarray(matching & self.live_documents)
+        return np.asarray(matching & self.found_documents(now))
 
     def documents(self, document_rows: ArrayLike) -> list[Document]:
         """Return documents in the order of `document_rows`, without sections."""

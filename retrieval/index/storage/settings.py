@@ -193,6 +193,7 @@ class CollectionSettings:
     search: SearchDefaults = SearchDefaults()
     tokens: TokenSettings | None = None  # None: no token vectors
     sparse: SparseSettings | None = None  # None: no sparse index
+    expires: str = ""  # date field that tells until when a document is found; "" for none
 
 
 def settings_to_json(settings: CollectionSettings) -> JsonValue:
@@ -209,7 +210,8 @@ def settings_to_json(settings: CollectionSettings) -> JsonValue:
         "search": {name: value for name, value in asdict(settings.search).items() if value is not None},
     }
     added = {"tokens": settings.tokens, "sparse": settings.sparse}  # of later versions than the first
-    return body | {name: asdict(record) for name, record in added.items() if record is not None}
+    body |= {name: asdict(record) for name, record in added.items() if record is not None}
+    return body | ({"expires": settings.expires} if settings.expires else {})
 
 
 def settings_from_json(body: JsonValue) -> CollectionSettings:
@@ -227,6 +229,7 @@ def settings_from_json(body: JsonValue) -> CollectionSettings:
         search=SearchDefaults(**_known_fields(SearchDefaults, body.get("search", {}))),
         tokens=_tokens_from_json(body["tokens"]) if "tokens" in body else None,
         sparse=_sparse_from_json(body["sparse"]) if "sparse" in body else None,
+        expires=body.get("expires", ""),
     )
 
 
