@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.runs import Qrels, make_run
 from retrieval.types import Mode, SearchRequest
 
-mteb = pytest.importorskip("mteb")
+if find_spec("mteb") is None:
+    pytest.skip("needs the package mteb", allow_module_level=True)
 
 CORPUS = [
     {"id": "d1", "title": "Aspirin", "text": "Aspirin lowers the risk of stroke."},
@@ -77,6 +79,8 @@ def search(tmp_path: Path) -> Any:
 
 
 def test_mteb_scores_the_pipeline(search: AttendexSearch, tmp_path: Path) -> None:
+    import mteb  # here: it takes seconds, and every process of the tests reads this module
+
     assert isinstance(search, mteb.models.models_protocols.SearchProtocol)
     assert not isinstance(search, mteb.models.models_protocols.CrossEncoderProtocol)
     results = mteb.evaluate(search, local_task(), cache=None, prediction_folder=tmp_path / "predictions")

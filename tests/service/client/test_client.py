@@ -181,10 +181,10 @@ def test_an_id_leads_nowhere_else(client: Client, id: str) -> None:
 
 def test_what_takes_longer_than_a_request_may_is_waited_for(collections: Path, tmp_path: Path, serve: Serve) -> None:
     shutil.copytree(collections, tmp_path / "collections")
-    documents = [{"id": str(number), "text": f"text {number} of many words " * 60} for number in range(200)]
-    with serve(tmp_path / "collections", **{"limits.seconds": 1.0}) as served, Client(served.url) as client:
+    documents = [{"id": str(number), "text": f"text {number} of many words " * 60} for number in range(50)]
+    with serve(tmp_path / "collections", **{"limits.seconds": 0.2}) as served, Client(served.url) as client:
         assert client.add("small", documents).status == "done"
-        assert client.collection("small").documents == 205
+        assert client.collection("small").documents == 55
 
 
 def test_whatever_answers_it_is_a_service_error(served: Served) -> None:
