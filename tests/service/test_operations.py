@@ -92,7 +92,8 @@ def test_it_ends_in_time_although_something_still_runs(collections: Path, tmp_pa
         assert time.monotonic() - started < 6
     with process(tmp_path / "collections") as (_, url):
         assert httpx.get(f"{url}/v1/collections/small").json()["documents"] in (5, 505)
-        answer = httpx.post(f"{url}/v1/collections/small/documents?wait=true", json={"documents": documents[:1]})
+        added = {"documents": documents[:1]}
+        answer = httpx.post(f"{url}/v1/collections/small/documents?wait=true", json=added, timeout=30)
         assert answer.json()["status"] == "done"
 
 
