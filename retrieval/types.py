@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from retrieval.boosts import Boost
 from retrieval.collapsed import Collapsed
 from retrieval.explanations import Explanation, Replacement
+from retrieval.facets import FacetCount, FacetStats
 
 Vectors: TypeAlias = NDArray[np.float32]  # (n, dimension), each of length one
 Bitmap: TypeAlias = NDArray[np.bool_]  # (rows,), True where a row is allowed
@@ -265,7 +266,9 @@ class SearchRequest:
     sparse_weight: float | None = None  # sparse part of what `weight` leaves; None: the searcher's choice
     window_share: float | None = None  # part of the best window in a passage's cosine; None: the searcher's choice
     rrf_k: int = 60
-    facets: tuple[str, ...] = ()
+    facets: tuple[str, ...] = ()  # fields, or ranges of them, as in index/metadata/facets.py
+    disjunctive: tuple[str, ...] = ()  # facet fields whose counts ignore the conditions on the field itself
+    facet_prefix: str = ""  # counts only values of facets that begin so, in any case
     sort: str = ""
     collapse: str = ""  # metadata field: of the documents with one value, only the best is a hit
     boosts: tuple[Boost, ...] = ()
@@ -358,14 +361,6 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
-class FacetCount:
-    """The number of matching documents with `value` in the field of a facet."""
-
-    value: str | float | bool
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
 class Total:
     """The number of documents, or passages, in the match set."""
 
@@ -389,6 +384,7 @@ class SearchResult:
     total: Total = Total(0, TotalRelation.AT_LEAST)
     confidence: Confidence = Confidence.NORMAL
     facets: Mapping[str, tuple[FacetCount, ...]] = field(default_factory=dict)
+    facet_stats: Mapping[str, FacetStats] = field(default_factory=dict)  # of fields of numbers and dates
     weight: float | None = None
     weight_reason: str = ""
     feedback: float | None = None  # weight of the best passages in the query's vector; None without feedback

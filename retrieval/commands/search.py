@@ -133,8 +133,13 @@ class AnswerOptions:
     """Options that choose the contents of the answer."""
 
     facet: Annotated[
-        list[str] | None, typer.Option(help="Count the values of this field over all matches; repeatable.")
+        list[str] | None,
+        typer.Option(help="Count the values of this field over all matches, or ranges: 'price [10, 50]'; repeatable."),
     ] = None
+    disjunctive: Annotated[
+        list[str] | None, typer.Option(help="Facet field whose counts ignore conditions on it in the filter.")
+    ] = None
+    facet_prefix: Annotated[str, typer.Option(help="Count only values of facets that begin so.")] = ""
     field: Annotated[
         list[str] | None, typer.Option(help="Metadata field to return; repeatable.  Default: all fields.")
     ] = None
@@ -210,6 +215,8 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         window_share=ranking.window_share,
         rrf_k=ranking.rrf_k,
         facets=tuple(answer.facet or ()),
+        disjunctive=tuple(answer.disjunctive or ()),
+        facet_prefix=answer.facet_prefix,
         sort=ranking.sort,
         collapse=ranking.collapse,
         boosts=tuple(boost for text in ranking.boost or () for boost in parse_boosts(text)),
@@ -241,9 +248,9 @@ def _show(result: SearchResult) -> None:
             console.print(f"     +{hit.collapsed.more} more with {hit.collapsed.value}", style="dim")
     if not result.hits:
         console.print("no documents matched")
-    for field, counts in result.facets.items():
+    for field in {**result.facets, **result.facet_stats}:
         console.print(field, style="bold", end="  ")
-        console.print(", ".join(f"{each.value} {each.count}" for each in counts[:SHOWN_VALUES]) or "no values")
+        console.print(", ".join(_facet_parts(result, field)) or "no values")
     for word in result.replacements:
         if word.reason == "typo":
             console.print(f"searched for {word.text} instead of {word.word}, which no document has", style="dim")
@@ -255,6 +262,19 @@ def _show(result: SearchResult) -> None:
     more = " or more" if result.total.relation is TotalRelation.AT_LEAST else ""
     found = f"{len(result.hits)} hits, {result.total.value:,}{more} relevant"
     console.print(f"{found}, in {result.timings_ms.total:.1f} ms, {result.mode}{weight}", style="dim")
+
+
+def _facet_parts(result: SearchResult, field: str) -> Iterator[str]:
+    """Yield the values of a facet, its ranges, and its extremes, as text."""
+    for each in result.facets.get(field, ())[:SHOWN_VALUES]:
+        yield f"{each.value} {each.count}"
+    if (stats := result.facet_stats.get(field)) is None:
+        return
+    for part in stats.ranges:
+        start, end = ("" if bound is None else f"{bound}" for bound in (part.start, part.end))
+        yield f"{start}..{end} {part.count}"
+    if stats.min is not None:
+        yield f"from {stats.min} to {stats.max}"
 
 
 def _snippet(hit: Hit) -> Text:

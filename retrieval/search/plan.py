@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.phrases import ParsedQuery, parse_query
-from retrieval.index.metadata.facets import collapse_type, facet_type
+from retrieval.index.metadata.facets import collapse_type
 from retrieval.index.metadata.filters import known_field
 from retrieval.index.metadata.sorting import parse_sort
 from retrieval.index.storage.manifest import Manifest
 from retrieval.protocols import Retriever
 from retrieval.search.examples import Examples, VectorPart, read_examples
+from retrieval.search.facet_counts import facets_of
 from retrieval.search.feedback import FEEDBACK_PASSAGES, Feedback, moved_query
 from retrieval.search.fusion import PassageRanker, SingleRanker, UnrankedRows
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS, UNCALIBRATED_WEIGHT
@@ -55,16 +56,19 @@ def make_plan(
     reader: IndexReader,
     readability: Readability,
     retrievers: Sequence[RetrieverType] = RETRIEVERS,
+    *,
+    without: str = "",
 ) -> Plan:
     """Check and plan a request for a generation.  Raises BadQuery and FilterError.
 
-    Hybrid mode uses those of `retrievers` that the collection has; another mode, the retriever of its name.
+    Hybrid mode uses those of `retrievers` that the collection has; another mode, the retriever of its name.  Conditions
+    of the filter on the field `without` alone do not count.
     """
     mode = request.mode or default_mode(reader)
     _check_fields(request, reader)
     allowed = None
     if request.filter.strip():
-        allowed = reader.matching_documents(request.filter, request.now)[reader.document_of]
+        allowed = reader.matching_documents(request.filter, request.now, without=without)[reader.document_of]
     elif (expired := reader.expired_documents(request.now)) is not None:
         allowed = reader.live & ~expired[reader.document_of]
     if request.lists_all:
@@ -252,8 +256,8 @@ def default_window_share(manifest: Manifest) -> float:
 
 
 def _check_fields(request: SearchRequest, reader: IndexReader) -> None:
-    for field in request.facets:
-        facet_type(field, reader.schema)
+    if request.facets or request.disjunctive or request.facet_prefix:
+        facets_of(request, reader)
     if request.sort:
         parse_sort(request.sort, reader.schema)
     if request.collapse:

@@ -74,10 +74,10 @@ def check_prefix(prefix: Prefix, mode: Mode | None) -> None:
 
 
 def _typed(request: SearchRequest, query: str) -> SearchRequest:
-    """Return the request with typed names; filters and boosts have the time of now."""
+    """Return the request with typed names; filters, facets and boosts have the time."""
     kinds: Mapping[str, type[StrEnum]] = _KINDS if request.mode is None else {**_KINDS, "mode": Mode}
     changed: dict[str, Any] = {} if query == request.query else {"query": query}
-    if (request.filter or request.boosts) and request.now is None:
+    if request.now is None and (request.filter or request.facets or request.boosts):
         changed["now"] = datetime.now(UTC)
     for name, kind in kinds.items():
         given = getattr(request, name)

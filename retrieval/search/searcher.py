@@ -9,9 +9,8 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from sys import getsizeof
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,6 @@ from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import BadQuery
 from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
-from retrieval.index.metadata.facets import count_values
 from retrieval.search.answer_size import FittedHits, fit_hits, with_token_counts
 from retrieval.search.boosts import BoostedRanker, match_set_rows, with_boost_parts, with_boosts
 from retrieval.search.collapse import rank_collapsed, with_collapsed
@@ -33,6 +31,7 @@ from retrieval.search.examples import VectorPart, joined_vector, with_example_pa
 from retrieval.search.explain.attribution import TextAttention
 from retrieval.search.explain.highlight import Highlighter
 from retrieval.search.explain.hit_explanation import HitExplainer
+from retrieval.search.facet_counts import CountedFacets, count_facets
 from retrieval.search.feedback import Feedback, with_feedback_parts
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import fetch_hits
@@ -69,12 +68,12 @@ from retrieval.search.suggestions import Suggestions, suggest
 from retrieval.types import (
     Bitmap,
     Document,
-    FacetCount,
     GroupBy,
     Hit,
     Included,
     Mode,
     Prefix,
+    Rows,
     SearchRequest,
     SearchResult,
     Syntax,
@@ -83,9 +82,7 @@ from retrieval.types import (
     Total,
     TotalRelation,
 )
-from retrieval.util.work_budget import checkpoint, spend_answer_bytes
-
-Facets: TypeAlias = dict[str, tuple[FacetCount, ...]]  # by field
+from retrieval.util.work_budget import checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,7 @@ class Matched:
 
     ranked: DocumentRanking
     total: Total
-    facets: Facets
+    facets: CountedFacets = field(default_factory=CountedFacets)
     collapsed: Mapping[int, Collapsed] = field(default_factory=dict)  # by document row
 
 
@@ -179,7 +176,7 @@ class Searcher:
         vector = joined_vector(parts) if parts else vector
         plain, feedback = open_ranker(plan, self.reader, vector, weights)
         ranker = with_boosts(plan, plain, self.reader)
-        matched = self._matched(plan, ranker)
+        matched = self._matched(plan, ranker, vector, weights)
         ranked = diversified(matched.ranked, request.diversity, plan.mode, ranker, self.reader)
         retrieve_ms = _ms_since(started)
         reranking = self._reranker.rerank(request, plan.text, ranked, ranker, rerank_ms)
@@ -193,8 +190,7 @@ class Searcher:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
         if request.explain:
-            hits = self._explained(plan, parts, vector, weights, hits, feedback)
-            hits = with_boost_parts(hits, ranker, self.reader) if isinstance(ranker, BoostedRanker) else hits
+            hits = self._explained(plan, parts, vector, weights, hits, feedback, ranker)
         hits = reranking.applied(hits, request)
         if request.explain and reranking.late is not None:
             hits = with_late_words(plan.text, hits, reranking.late, self.reader, self._explainer)
@@ -208,7 +204,8 @@ class Searcher:
             timings_ms=Timings(encode_ms, retrieve_ms, fetch_ms, total_ms, rerank_used_ms if request.rerank else 0.0),
             total=matched.total,
             confidence=confidence(plan, self.reader, vector, ranked, plain, feedback),
-            facets=matched.facets,
+            facets=matched.facets.values,
+            facet_stats=matched.facets.stats,
             weight=plan.weight.value if plan.weight else None,
             weight_reason=plan.weight.reason if plan.weight else "",
             feedback=feedback.weight if feedback else None,
@@ -264,14 +261,18 @@ class Searcher:
         weights: TermWeights | None,
         hits: tuple[Hit, ...],
         feedback: Feedback | None,
+        ranker: PassageRanker,
     ) -> tuple[Hit, ...]:
         """Explain the hits by the query's text, or by the parts of its vector."""
         shown = None if parts else vector
         hits = self._explainer.explain_hits(plan.query, plan.text, hits, plan.mode, shown, weights, plan.window_share)
         hits = with_example_parts(hits, parts, self.reader) if parts else hits
-        return with_feedback_parts(hits, feedback) if feedback else hits
+        hits = with_feedback_parts(hits, feedback) if feedback else hits
+        return with_boost_parts(hits, ranker, self.reader) if isinstance(ranker, BoostedRanker) else hits
 
-    def _matched(self, plan: Plan, ranker: PassageRanker) -> Matched:
+    def _matched(
+        self, plan: Plan, ranker: PassageRanker, vector: NDArray[np.float32] | None, weights: TermWeights | None
+    ) -> Matched:
         """Rank the documents; count the match set and the values of its facets."""
         request, reader = plan.request, self.reader
         depth = max(request.offset + request.k, depth_of(request.rerank), depth_of_diversity(request))
@@ -281,17 +282,14 @@ class Searcher:
         if not counts_all and not request.lists_all:
             ranked = rank(ranker, reader, depth, request.min_score)
             top = float(ranked.scores[0]) if len(ranked.scores) else 0.0
-            return Matched(ranked, total_of_page(ranked, depth, relevance_cut(plan, reader, top)), {})
-        if isinstance(ranker, BoostedRanker):
-            lowest, rows = None, match_set_rows(plan, reader, ranker)
-        else:
-            lowest = matches_from(plan, reader, ranker)
-            rows = matching_passages(ranker, lowest)
+            return Matched(ranked, total_of_page(ranked, depth, relevance_cut(plan, reader, top)))
+        lowest, rows = self._match_set(plan, ranker)
         documents = documents_of(rows, reader)
+        facets = count_facets(request, reader, documents, partial(self._documents_without, request, vector, weights))
         if request.collapse:
             best = rank_collapsed(request, ranker, reader, depth, documents)
             total = Total(best.total, TotalRelation.EXACT)
-            return Matched(best.ranked, total, self._facets(request, documents), best.collapsed)
+            return Matched(best.ranked, total, facets, best.collapsed)
         if request.sort:
             ranked = rank_by_field(ranker, reader, depth, lowest, request.sort)
         elif request.lists_all and not request.boosts:
@@ -299,15 +297,23 @@ class Searcher:
         else:
             ranked = rank(ranker, reader, depth, request.min_score)
         total = Total(int(np.count_nonzero(documents)) if by_document else len(rows), TotalRelation.EXACT)
-        return Matched(ranked, total, self._facets(request, documents))
+        return Matched(ranked, total, facets)
 
-    def _facets(self, request: SearchRequest, documents: Bitmap) -> Facets:
-        counts = {}
-        for name in dict.fromkeys(request.facets):
-            checkpoint()
-            counts[name] = count_values(self.reader.column(name), documents)
-            spend_answer_bytes(sum(getsizeof(each.value) for each in counts[name]))
-        return counts
+    def _documents_without(
+        self, request: SearchRequest, vector: NDArray[np.float32] | None, weights: TermWeights | None, field: str
+    ) -> Bitmap:
+        """Return the match set of a request without the filter's conditions on a field."""
+        plan = make_plan(request, self.reader, self._readability, self._retrievers, without=field)
+        plain, _ = open_ranker(plan, self.reader, vector, weights)
+        _, rows = self._match_set(plan, with_boosts(plan, plain, self.reader))
+        return documents_of(rows, self.reader)
+
+    def _match_set(self, plan: Plan, ranker: PassageRanker) -> tuple[float | None, Rows]:
+        """Return the lowest score of the match set, if it has one, and its passages."""
+        if isinstance(ranker, BoostedRanker):
+            return None, match_set_rows(plan, self.reader, ranker)
+        lowest = matches_from(plan, self.reader, ranker)
+        return lowest, matching_passages(ranker, lowest)
 
     def _replacements(self, plan: Plan) -> tuple[Replacement, ...]:
         lexical = self.reader.lexical

@@ -40,6 +40,7 @@ from service.client.requests import (
     read_answer,
 )
 from service.schemas.collections import CollectionAnswer, CollectionDetails, DocumentAnswer, JobAnswer
+from service.schemas.facets import FacetValuesAnswer
 from service.schemas.rerank import CohereResult
 from service.schemas.search import SearchAnswer
 from service.schemas.suggestions import SuggestAnswer
@@ -110,6 +111,13 @@ class Client:
     def suggest(self, collection: str, query: str, k: int = 5) -> SuggestAnswer:
         """Return words and titles for a query that is being typed."""
         return self._send(self._calls.suggest(collection, query, k))
+
+    def facet_values(
+        self, collection: str, field: str, prefix: str = "", *, query: str = "", filter: str = "", k: int = 10
+    ) -> FacetValuesAnswer:
+        """Return the values of a field that begin with a prefix, and their counts."""
+        params = {"prefix": prefix, "q": query, "filter": filter, "k": k}
+        return self._send(self._calls.facet_values(collection, field, params))
 
     def document(self, collection: str, document_id: str) -> DocumentAnswer:
         """Return a document as the user added it."""
@@ -239,6 +247,13 @@ class AsyncClient:
 
     async def suggest(self, collection: str, query: str, k: int = 5) -> SuggestAnswer:
         return await self._send(self._calls.suggest(collection, query, k))
+
+    async def facet_values(
+        self, collection: str, field: str, prefix: str = "", *, query: str = "", filter: str = "", k: int = 10
+    ) -> FacetValuesAnswer:
+        """Return the values of a field that begin with a prefix, and their counts."""
+        params = {"prefix": prefix, "q": query, "filter": filter, "k": k}
+        return await self._send(self._calls.facet_values(collection, field, params))
 
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
         return await self._send(self._calls.document(collection, document_id))

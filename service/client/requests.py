@@ -21,6 +21,7 @@ from service.schemas.collections import (
     DocumentsAnswer,
     JobAnswer,
 )
+from service.schemas.facets import FacetValuesAnswer
 from service.schemas.openai import EmbeddingsAnswer
 from service.schemas.problems import ProblemAnswer
 from service.schemas.rerank import CohereAnswer, CohereResult
@@ -103,6 +104,8 @@ class SearchOptions(TypedDict, total=False):
     window_share: float
     rrf_k: int
     facets: Sequence[str]
+    disjunctive: Sequence[str]
+    facet_prefix: str
     matching: MatchingName
     count: bool
     sort: str
@@ -181,6 +184,9 @@ class Calls:
 
     def suggest(self, name: str, query: str, k: int) -> Call[SuggestAnswer]:
         return Call("GET", _path(name, "suggest"), _reads(SuggestAnswer), params={"q": query, "k": k})
+
+    def facet_values(self, name: str, field: str, params: Mapping[str, Any]) -> Call[FacetValuesAnswer]:
+        return Call("GET", _path(name, "facets", field), _reads(FacetValuesAnswer), params=params)
 
     def document(self, name: str, document_id: str) -> Call[DocumentAnswer]:
         return Call("GET", _path(name, "documents", document_id), _reads(DocumentAnswer))

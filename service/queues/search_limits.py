@@ -62,8 +62,12 @@ def scores_all_documents(request: SearchRequest) -> bool:
 
 
 def _counted(request: SearchRequest) -> int:
-    """Return the values per document: its score, those of facets, fields and boosts."""
-    fields = len(set(request.facets)) + bool(request.collapse) + request.sort.count(",")
+    """Return the values per document: its score, those of facets, fields and boosts.
+
+    A disjunctive facet counts twice: it may score the documents again.
+    """
+    facets = len(set(request.facets)) + len(set(request.disjunctive))
+    fields = facets + bool(request.collapse) + request.sort.count(",")
     return fields + len(request.boosts) + scores_all_documents(request)
 
 

@@ -9,9 +9,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from retrieval.types import Detail, GroupBy, Included, Matching, Mode, Prefix, RerankOptions, SearchRequest, Syntax
+from retrieval.types import (
+    ALL_DOCUMENTS,
+    Detail,
+    GroupBy,
+    Included,
+    Matching,
+    Mode,
+    Prefix,
+    RerankOptions,
+    SearchRequest,
+    Syntax,
+)
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, authorized, json_answer
+from service.schemas.facets import FacetValuesAnswer, FacetValuesParameters
 from service.schemas.search import (
     BatchAnswer,
     BatchBody,
@@ -53,6 +65,23 @@ async def suggest(name: Name, parameters: Annotated[SuggestParameters, Query()],
     """Return words and titles for a query that is being typed."""
     services = authorized(request, Role.READ, name)
     return await json_answer(await services.threads.run(_suggestions, services, name, parameters))
+
+
+@router.get("/facets/{field:path}", response_model=FacetValuesAnswer, summary="Values of a facet")
+async def facet_values(
+    name: Name, field: str, parameters: Annotated[FacetValuesParameters, Query()], request: Request
+) -> Response:
+    """Return the values of a field that begin with a prefix, and their counts."""
+    wanted = SearchRequest(
+        parameters.q.strip() or ALL_DOCUMENTS,
+        k=1,
+        filter=parameters.filter,
+        facets=(field,),
+        facet_prefix=parameters.prefix,
+        detail=Detail.IDS,
+    )
+    result = await authorized(request, Role.READ, name).searches.search(name, wanted)
+    return await json_answer({"field": field, "values": result.facets.get(field, ())[: parameters.k]})
 
 
 @router.post("/search/batch", response_model=BatchAnswer, summary="Several searches at once")
@@ -114,6 +143,8 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         window_share=options.window_share,
         rrf_k=options.rrf_k,
         facets=tuple(options.facets),
+        disjunctive=tuple(options.disjunctive),
+        facet_prefix=options.facet_prefix,
         sort=options.sort,
         collapse=options.collapse,
         boosts=tuple(boost.record() for boost in options.boosts) if isinstance(options, SearchBody) else (),

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.schemas.base import Answer, RequestBody, Text, WholeNumber, examples
+from service.schemas.facets import FacetAnswer
 from service.schemas.search import (
     PREFIX,
     SYNTAX,
     TYPOS,
-    FacetAnswer,
     MetadataValue,
     ModeName,
     PrefixName,

@@ -23,6 +23,7 @@ from service.schemas.base import (
 )
 from service.schemas.boosts import Boosts
 from service.schemas.explanations import ExplanationAnswer, ReplacementAnswer
+from service.schemas.facets import DISJUNCTIVE, FACET_PREFIX, FACETS, FacetAnswer, FacetStatsAnswer
 
 MetadataValue = str | int | float | bool | datetime | list[str]
 ModeName = Literal["dense", "lexical", "sparse", "hybrid"]
@@ -111,7 +112,9 @@ class SearchOptionFields(BaseModel):
     sparse_weight: float | None = _parameter("sparse_weight", None, "; by default chosen for the collection.")
     window_share: float | None = _parameter("window_share", None, "; by default chosen for the collection.")
     rrf_k: WholeNumber = _parameter("rrf_k", PARAMETERS["rrf_k"].default, ".")
-    facets: Names = Field(default_factory=list, description="Fields to count values of, over all matches.")
+    facets: Names = FACETS
+    disjunctive: Names = DISJUNCTIVE
+    facet_prefix: Name = FACET_PREFIX
     matching: MatchingName = Field(
         default="relevant",
         description="Documents that facets, `total` and sorting count: the relevant ones, or all with any score.",
@@ -280,13 +283,6 @@ class TimingsAnswer(Answer):
     rerank: float = 0.0
 
 
-class FacetAnswer(Answer):
-    """The number of matching documents with a value."""
-
-    value: str | int | float | bool
-    count: int
-
-
 class TotalAnswer(Answer):
     """The number of documents, or of passages, in the match set."""
 
@@ -308,6 +304,9 @@ class SearchAnswer(Answer):
         default="normal", description="Low if the best document is close to the query in neither meaning nor words."
     )
     facets: dict[str, list[FacetAnswer]] = Field(default_factory=dict)
+    facet_stats: dict[str, FacetStatsAnswer] = Field(
+        default_factory=dict, description="Extremes and ranges of the facets of numbers and dates."
+    )
     weight: float | None = None
     weight_reason: str = ""
     feedback: float | None = Field(default=None, description="Weight of the two best passages in the query's vector.")
@@ -366,6 +365,7 @@ class SearchAnswer(Answer):
                     "total": {"value": 1, "relation": "at_least"},
                     "confidence": "normal",
                     "facets": {},
+                    "facet_stats": {},
                     "weight": None,
                     "weight_reason": "",
                     "feedback": None,

@@ -119,6 +119,32 @@ def test_pages_of_documents_are_ordered_by_several_fields(served: Served) -> Non
     assert "did you mean 'count'?" in answer.text
 
 
+def test_facets_have_ranges_and_are_disjunctive(served: Served) -> None:
+    body = {"q": "*", "k": 1, "facets": ["years [2020, 2021]", "seen [2024-03-01]"]}
+    stats = served.http.get("/v1/collections/c/search", params=body).json()["facet_stats"]
+    assert (stats["years"]["min"], stats["years"]["max"]) == (2019, 2021)
+    assert stats["years"]["ranges"] == [
+        {"start": None, "end": 2020, "count": 1},
+        {"start": 2020, "end": 2021, "count": 1},
+        {"start": 2021, "end": None, "count": 1},
+    ]
+    assert [each["count"] for each in stats["seen"]["ranges"]] == [1, 1]
+    assert stats["seen"]["max"] == "2024-06-01T10:00:00+00:00"
+    chosen = {"query": "*", "filter": 'tags = "a"', "facets": ["tags", "draft"]}
+    with Client(served.url) as client:
+        found = client.search("c", **chosen, disjunctive=["tags"])
+        assert [each.value for each in found.facets["tags"]] == ["a", "b"]
+        assert [each.value for each in client.facet_values("c", "tags", "B").values] == ["b"]
+        assert client.facet_values("c", "tags", filter="draft").values == []
+        assert [each.value for each in client.facet_values("c", "author.name", "a", query="word0").values] == ["Ada"]
+
+
+def test_unknown_facets_name_the_nearest(served: Served) -> None:
+    answer = served.http.get("/v1/collections/c/facets/tgas")
+    assert answer.status_code == 400
+    assert "did you mean 'tags'?" in answer.text
+
+
 def test_lists_have_no_order(served: Served) -> None:
     answer = served.http.post("/v1/collections/c/search", json={"query": "word0", "sort": "years"})
     assert answer.status_code == 400

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from retrieval import explanations, types
+from retrieval import explanations, facets, types
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from service.client import SearchOptions
 from service.schemas import collections, search
 from service.schemas import explanations as wire_explanations
+from service.schemas import facets as wire_facets
 from service.schemas.collections import CollectionDetails
 from service.schemas.problems import ProblemAnswer
 from service.schemas.search import SearchAnswer
@@ -357,7 +358,9 @@ MIRRORS: list[tuple[type[BaseModel], type]] = [
     (search.HitAnswer, types.Hit),
     (search.PassageAnswer, types.PassageHit),
     (search.TimingsAnswer, types.Timings),
-    (search.FacetAnswer, types.FacetCount),
+    (wire_facets.FacetAnswer, facets.FacetCount),
+    (wire_facets.RangeAnswer, facets.RangeCount),
+    (wire_facets.FacetStatsAnswer, facets.FacetStats),
     (search.SearchBody, types.SearchRequest),
     (wire_explanations.ExplanationAnswer, explanations.Explanation),
     (wire_explanations.DenseExplanationAnswer, explanations.DenseExplanation),

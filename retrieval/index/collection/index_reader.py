@@ -144,9 +144,14 @@ class IndexReader:
             raise DocumentNotFound(f"no document {document_id!r} in {self.name}")
         return row
 
-    def matching_documents(self, filter: str, now: datetime | None = None) -> Bitmap:
-        """Return which documents are found and match, (documents,).  Raises FilterError."""
-        matching = compile_filter(filter, self.schema, now).documents(self.column, len(self.live_documents))
+    def matching_documents(self, filter: str, now: datetime | None = None, *, without: str = "") -> Bitmap:
+        """Return which documents are found and match, (documents,).
+
+        Conditions on the field `without` alone do not count.  Raises FilterError.
+        """
+        compiled = compile_filter(filter, self.schema, now)
+        compiled = compiled.without(without) if without else compiled
+        matching = compiled.documents(self.column, len(self.live_documents))
         return np.asarray(matching & self.found_documents(now))
 
     def documents(self, document_rows: ArrayLike) -> list[Document]:

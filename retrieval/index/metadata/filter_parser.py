@@ -74,14 +74,19 @@ class _Token:
 
 def parse_filter(expression: str) -> FilterNode:
     """Return the tree.  Raises FilterError with the column and expected syntax."""
+    return _Parser(_tokens(expression)).parse()
+
+
+def parse_field_values(text: str) -> tuple[str, tuple[Value, ...]]:
+    """Return the field and the values of `field [value, value]`.  Raises FilterError."""
+    return _Parser(_tokens(text)).parse_field_values()
+
+
+def _tokens(expression: str) -> list[_Token]:
     if len(expression) > MAX_LENGTH:
         raise FilterError(f"the filter has {len(expression):,} characters; shorten it to {MAX_LENGTH:,}")
     if any("\ud800" <= character <= "\udfff" for character in expression):
         raise FilterError("the filter contains half of a surrogate pair; write the whole character")
-    return _Parser(_tokens(expression)).parse()
-
-
-def _tokens(expression: str) -> list[_Token]:
     tokens = []
     position = 0
     while position < len(expression):
@@ -129,6 +134,12 @@ class _Parser:
             raise self._expected("AND, OR or the end of the expression")
         return node
 
+    def parse_field_values(self) -> tuple[str, tuple[Value, ...]]:
+        field, values = self._field(), self._list()
+        if self.current.kind != "end":
+            raise self._expected("the end")
+        return field, values
+
     def _expression(self) -> FilterNode:
         operands = self._separated("OR", self._conjunction)
         return operands[0] if len(operands) == 1 else Disjunction(operands)
@@ -165,15 +176,18 @@ class _Parser:
             raise FilterError(
                 f"filter, column {token.column}: more than {MAX_CONDITIONS} conditions; use IN [...] for many values"
             )
-        if token.kind not in ("name", "quoted"):
-            raise self._expected("a field name")
-        field = _unquoted(self._take())
+        field = self._field()
         if self.current.kind == "operator":
             operator = self._take().text
             symbol = "=" if operator in ("==", "!=") else operator
             comparison = FieldComparison(field, symbol, self._value(), token.column)
             return Negation(comparison) if operator == "!=" else comparison
         return self._named_condition(field, token.column)
+
+    def _field(self) -> str:
+        if self.current.kind not in ("name", "quoted"):
+            raise self._expected("a field name")
+        return _unquoted(self._take())
 
     def _named_condition(self, field: str, column: int) -> FilterNode:
         """`field` alone, or with a word such as IN or EXISTS after it."""

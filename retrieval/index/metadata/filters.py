@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import reduce
 
@@ -68,10 +68,16 @@ class Filter:
         spend_filter_values(n * _passes(self.root))
         return self._matches(self.root, column, n)
 
+    def without(self, field: str) -> Filter:
+        """Return the filter without its ANDed conditions on `field` alone."""
+        return replace(self, root=_without(self.root, field))
+
     def _matches(self, node: FilterNode, column: Callable[[str], pa.ChunkedArray], n: int) -> Bitmap:
         match node:
             case Negation(operand):
                 return ~self._matches(operand, column, n)
+            case Conjunction(()):
+                return np.ones(n, np.bool_)
             case Conjunction(operands):
                 return reduce(np.logical_and, (self._matches(each, column, n) for each in operands))
             case Disjunction(operands):
@@ -175,6 +181,12 @@ def _fitting(value: Value, kind: FieldType, node: FieldComparison | FieldMembers
     )
 
 
+def fitting_values(field: str, values: Sequence[Value], kind: FieldType, now: datetime) -> tuple[Value, ...]:
+    """Return values in the field's type.  Raises FilterError for another type."""
+    node = FieldMembership(field, tuple(values), 1)
+    return tuple(_fitting(value, kind, node, now) for value in values)
+
+
 def _shown(value: Value) -> str:
     match value:
         case Moment(start):
@@ -184,6 +196,22 @@ def _shown(value: Value) -> str:
         case float():
             return f"{value:g}"
     return repr(value)
+
+
+def _without(node: FilterNode, field: str) -> FilterNode:
+    if isinstance(node, Conjunction):
+        left = [_without(each, field) for each in node.operands]
+        return Conjunction(tuple(each for each in left if each != Conjunction(())))
+    return Conjunction(()) if _fields(node) == {field} else node
+
+
+def _fields(node: FilterNode) -> set[str]:
+    match node:
+        case Negation(operand):
+            return _fields(operand)
+        case Conjunction(operands) | Disjunction(operands):
+            return set().union(*map(_fields, operands))
+    return {node.field}
 
 
 def _passes(node: FilterNode) -> int:

@@ -1,0 +1,58 @@
+"""Facets on the wire; the answers mirror the records of retrieval/facets.py."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from service.schemas.base import Answer, Name, Text, UrlParameters
+
+FACETS: Any = Field(
+    default_factory=list,
+    description="Fields to count values of, over all matches, or ranges: `price [10, 50]`, `modified [now-7d]`.",
+)
+DISJUNCTIVE: Any = Field(
+    default_factory=list, description="Facet fields whose counts ignore the filter's conditions on the field itself."
+)
+FACET_PREFIX: Any = Field(default="", description="Count only values of facets that begin so, in any case.")
+
+
+class FacetAnswer(Answer):
+    """The number of matching documents with a value."""
+
+    value: str | int | float | bool
+    count: int
+
+
+class RangeAnswer(Answer):
+    """The number of matching documents with a value from `start` to below `end`."""
+
+    start: int | float | datetime | None = Field(description="Null: no bound.")
+    end: int | float | datetime | None = Field(description="Null: no bound.")
+    count: int
+
+
+class FacetStatsAnswer(Answer):
+    """The extremes of a field of numbers or dates, and the ranges that were asked for."""
+
+    min: int | float | datetime | None = Field(description="Null if no matching document has a value.")
+    max: int | float | datetime | None
+    ranges: list[RangeAnswer] = Field(default_factory=list)
+
+
+class FacetValuesParameters(UrlParameters):
+    """A search in the values of a facet, as URL parameters."""
+
+    prefix: Name = Field(default="", description="The start of a value, in any case; empty: all values.")
+    q: Text = Field(default="", description="Count over the matches of this query; empty: over all documents.")
+    filter: Text = Field(default="", description="Count only matching documents, such as `year > 2000`.")
+    k: int = Field(default=10, ge=1, le=100, description="Maximum number of values.")
+
+
+class FacetValuesAnswer(Answer):
+    """The values of a facet, the most frequent first."""
+
+    field: str
+    values: list[FacetAnswer]
