@@ -14,6 +14,7 @@ from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.records import document_from
 from indexer.writing.writer import Writer
 from retrieval.errors import BadDocument, DocumentNotFound, InputError, NotFound
+from retrieval.index.collection.searched_fields import searched_texts
 from retrieval.index.metadata.given import MAX_DEPTH, shown_metadata
 from retrieval.types import Document
 
@@ -40,7 +41,7 @@ class PatchFailure:
 class PatchedDocuments:
     """Documents after their patches, with typed metadata."""
 
-    new_metadata: list[Document] = field(default_factory=list)  # title and text are the stored ones
+    new_metadata: list[Document] = field(default_factory=list)  # all that the indexes read is the stored one
     new_text: list[Document] = field(default_factory=list)
     unchanged: int = 0
     failures: list[PatchFailure] = field(default_factory=list)
@@ -70,12 +71,18 @@ def patched_documents(writer: Writer, patches: Sequence[DocumentPatch]) -> Patch
         old = stored[document.id]
         if document == old:
             result.unchanged += 1
-        elif (document.title, document.text) == (old.title, old.text):
+        elif _indexed_texts(document, writer) == _indexed_texts(old, writer):
             result.new_metadata.append(document)
         else:
             result.new_text.append(document)
     result.failures = [PatchFailure(id_, error) for id_, error in failed.items()]
     return result
+
+
+def _indexed_texts(document: Document, writer: Writer) -> tuple[str, ...]:
+    """Return the texts that the indexes read."""
+    lexical = writer.settings.lexical
+    return document.title, document.text, *searched_texts(document, lexical.searched_fields if lexical else ())
 
 
 def _typed(writer: Writer, documents: Iterable[Document], failed: dict[str, InputError | NotFound]) -> list[Document]:

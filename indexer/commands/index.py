@@ -91,7 +91,10 @@ class ReadingOptions:
     id_field: Annotated[str, _option(READING, "Field with the id; default: _id or id.")] = ""
     expires: Annotated[str, _option(READING, "Date field that tells until when a document is found.")] = ""
     title_field: Annotated[str, _option(READING, "Field with the title.")] = "title"
-    text_field: Annotated[str, _option(READING, "Field with the text.")] = "text"
+    text_field: Annotated[
+        list[str] | None, _option(READING, "Field with the text; several are joined. Default: text.")
+    ] = None
+    list_separator: Annotated[str, _option(READING, "Separator of the values of a list in a cell of CSV or TSV.")] = ";"
     format_: Annotated[str, _option(READING, "Format of all files; default: by content.", "--format")] = ""
     include: Annotated[list[str] | None, _option(READING, "Read only matching files of folders, as *.pdf.")] = None
     exclude: Annotated[list[str] | None, _option(READING, "Skip matching files of folders.")] = None
@@ -122,7 +125,8 @@ class ReadingOptions:
             format=self.format_,
             id_field=self.id_field,
             title_field=self.title_field,
-            text_field=self.text_field,
+            text_fields=tuple(self.text_field or ("text",)),
+            list_separator=self.list_separator,
             include=tuple(self.include or ()),
             exclude=tuple(self.exclude or ()),
             hidden=self.hidden,
@@ -147,6 +151,10 @@ class IndexOptions:
     k1: Annotated[float, _option(SEARCH, "BM25: weight of a term's repetition.")] = 1.5
     b: Annotated[float, _option(SEARCH, "BM25: penalty for the length of a passage, 0 to 1.")] = 0.75
     title_weight: Annotated[float, _option(SEARCH, "How many times a term in the title counts.")] = 1.0
+    searched_field: Annotated[
+        list[str] | None,
+        _option(SEARCH, "Metadata field, or id, whose terms are searched, as brand or brand=2 with its weight."),
+    ] = None
     recall: Annotated[float, _option(SEARCH, "Recall@10 that approximate search must reach.")] = 0.98
     memory: Annotated[str, _option(SEARCH, "auto, small or exact.")] = "auto"
     structure: Annotated[str, _option(SEARCH, "FAISS factory string, for experts.")] = ""
@@ -175,7 +183,12 @@ class IndexOptions:
 
         words = self.stop_words if self.stop_words in ("language", "none") else read_stop_words(Path(self.stop_words))
         return LexicalSettings(
-            language=self.language, k1=self.k1, b=self.b, title_weight=self.title_weight, stop_words=words
+            language=self.language,
+            k1=self.k1,
+            b=self.b,
+            title_weight=self.title_weight,
+            searched=tuple(map(_searched_field, self.searched_field or ())),
+            stop_words=words,
         )
 
     def vectors(self) -> VectorSettings:
@@ -186,6 +199,17 @@ class IndexOptions:
             raise InputError(f"--passages is {self.vectors_of!r}; choose plain or fine")
         sentences = FINE_SENTENCES if self.vectors_of == "fine" else 0
         return VectorSettings(self.keep, self.recall, self.memory, self.structure, sentences)
+
+
+def _searched_field(text: str) -> tuple[str, float]:
+    """Return the name and the weight of a searched field."""
+    name, separator, weight = text.rpartition("=")
+    if not separator:
+        return text, 1.0
+    try:
+        return name, float(weight)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write FIELD or FIELD=WEIGHT", param_hint="--searched-field") from None
 
 
 @reports_errors
@@ -248,7 +272,9 @@ def add(
     sources: Annotated[list[str], typer.Argument(help="Files or folders to read.", show_default=False)],
     id_field: Annotated[str, typer.Option(help="Field with the id; default: _id or id.")] = "",
     title_field: Annotated[str, typer.Option(help="Field with the title.")] = "title",
-    text_field: Annotated[str, typer.Option(help="Field with the text.")] = "text",
+    text_field: Annotated[
+        list[str] | None, typer.Option(help="Field with the text; several are joined. Default: text.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip, count and list bad documents.")] = False,
     wait: WaitOption = 0.0,
     as_json: JsonOption = False,
@@ -267,7 +293,7 @@ def add(
     from retrieval.index.storage.manifest import read_manifest
 
     read_manifest(collection)  # fails if there is no collection; `add` makes none
-    read = ReadOptions(id_field=id_field, title_field=title_field, text_field=text_field)
+    read = ReadOptions(id_field=id_field, title_field=title_field, text_fields=tuple(text_field or ("text",)))
     settings = BuildSettings(read=read, skip_bad=skip_bad)
     _build(sources, collection, settings, RunOptions(wait=wait, as_json=as_json))
 

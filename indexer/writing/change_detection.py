@@ -96,7 +96,9 @@ class ChangeDetector:
 
     def _update_metadata(self, checked: CheckedDocuments) -> Bitmap:
         """Update the documents whose texts are the same; return which."""
-        same = self._pending.segments.same_texts(checked.documents, checked.ids)
+        lexical = self._pending.settings.lexical
+        searched = lexical.searched_fields if lexical else ()
+        same = self._pending.segments.same_texts(checked.documents, checked.ids, searched)
         found = checked.take(np.flatnonzero(same))
         self._pending.update_metadata(found.documents, found.ids, found.contents)
         return same

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from indexer.writing.needed_passages import NeededPassages
 from indexer.writing.pending_segments import PendingSegment
 from retrieval.index.collection.document_store import MAX_TITLE, passage_text
+from retrieval.index.collection.searched_fields import searched_texts
 from retrieval.index.lexical.writer import LexicalWriter
 from retrieval.index.storage.manifest import PostingsRecord
 from retrieval.index.storage.settings import LexicalSettings
@@ -36,6 +37,7 @@ class BackgroundLexicalBuild:
         self, collection: Path, settings: LexicalSettings, previous: PostingsRecord | None, files: Files
     ) -> None:
         self._writer = LexicalWriter(collection, settings, previous, files)
+        self._searched = settings.searched_fields
         self._keys: list[NDArray[np.uint64]] = []
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="attendex-words")
         self._running: deque[Future[None]] = deque()
@@ -55,7 +57,10 @@ class BackgroundLexicalBuild:
         texts = [
             passage_text("", passage.heading, document.text[passage.start : passage.end]) for document, passage in pairs
         ]
-        self._writer.add(keys, [document.title[:MAX_TITLE] for document, _ in pairs], texts)
+        searched = [searched_texts(document, self._searched) for document, _ in pairs] if self._searched else ()
+        self._writer.add(
+            keys, [document.title[:MAX_TITLE] for document, _ in pairs], texts, list(zip(*searched, strict=True))
+        )
 
     def finish(self, missing_keys: NDArray[np.uint64]) -> LexicalWriter | None:
         """Return the writer with exactly these passages; None if others were added."""
@@ -90,6 +95,6 @@ def write_lexical_index(
     needed = NeededPassages.of(segments, writer.missing)
     ready = background.finish(needed.missing_keys) if background else None
     if ready is None:
-        for texts in needed.scan_missing():
-            writer.add(texts.keys, texts.titles, texts.texts)
+        for texts in needed.scan_missing(settings.searched_fields):
+            writer.add(texts.keys, texts.titles, texts.texts, texts.searched)
     return (ready or writer).commit(needed.live_keys, compact=compact)

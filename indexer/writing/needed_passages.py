@@ -39,11 +39,11 @@ class NeededPassages:
     def missing_keys(self) -> NDArray[np.uint64]:
         return self._keys(self.missing)
 
-    def scan_missing(self) -> Iterator[PassageTexts]:
+    def scan_missing(self, searched: Sequence[str] = ()) -> Iterator[PassageTexts]:
         """Yield the texts of the missing passages, in the order of their keys."""
         for segment, rows in zip(self.segments, self.missing, strict=True):
             if rows.any():
-                yield from segment.segment.scan(rows)
+                yield from segment.segment.scan(rows, searched)
 
     def _keys(self, rows: Iterable[Bitmap]) -> NDArray[np.uint64]:
         keys = [segment.segment.keys[mask] for segment, mask in zip(self.segments, rows, strict=True)]

@@ -12,6 +12,7 @@ import numpy as np
 
 from retrieval.index.collection.document_ids import Digests
 from retrieval.index.collection.metadata_updates import MetadataUpdates
+from retrieval.index.collection.searched_fields import searched_texts
 from retrieval.index.collection.segment import Segment
 from retrieval.index.metadata.expiry import Expiry
 from retrieval.index.metadata.schema import arrow_type
@@ -165,8 +166,8 @@ class PendingSegments:
                 some = [documents[position] for position in positions.tolist()]
                 segment.update(MetadataUpdates.of(rows[positions], some, contents[positions], schema))
 
-    def same_texts(self, documents: Sequence[Document], ids: Digests) -> Bitmap:
-        """Return which documents are live with the same title, text and passages.
+    def same_texts(self, documents: Sequence[Document], ids: Digests, searched: Sequence[str]) -> Bitmap:
+        """Return which documents are live with the same words and passages.
 
         Documents of sections count as different: their passages depend on the sections, which are not stored.
         """
@@ -176,8 +177,12 @@ class PendingSegments:
             rows = segment.segment.find(ids)
             positions = np.flatnonzero((rows >= 0) & segment.live[rows] & plain)
             stored = segment.segment.plain_texts(rows[positions])
-            for position, texts in zip(positions.tolist(), stored, strict=True):
-                same[position] = texts == (documents[position].title, documents[position].text)
+            fields = zip(*segment.segment.searched_texts(rows[positions], searched), strict=True)
+            known = fields if searched else [()] * len(positions)
+            for position, texts, values in zip(positions.tolist(), stored, known, strict=True):
+                document = documents[position]
+                same_text = texts == (document.title, document.text)
+                same[position] = same_text and values == searched_texts(document, searched)
         return same
 
     def unreadable_share(self) -> float | None:

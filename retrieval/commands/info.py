@@ -141,10 +141,12 @@ def _token_row(facts: dict[str, Any] | None) -> dict[str, str]:
 
 
 def _settings(values: dict[str, Any] | None) -> str:
-    shown = {
-        name: f"a list of {len(value)}" if isinstance(value, tuple) else value for name, value in (values or {}).items()
-    }
-    return ", ".join(f"{name} {value}" for name, value in shown.items())
+    shown = {**(values or {})}
+    if searched := dict(shown.pop("searched", ())):
+        shown["searched fields"] = " and ".join(f"{name} {weight:g}" for name, weight in searched.items())
+    return ", ".join(
+        f"{name} {f'a list of {len(value)}' if isinstance(value, tuple) else value}" for name, value in shown.items()
+    )
 
 
 def _sparse(facts: dict[str, Any] | None) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from indexer.building.collection_lifecycle import create_collection
 from indexer.building.document_changes import CollectionChange
 from indexer.building.document_patches import DocumentPatch
 from indexer.readers.base.options import ReadOptions
@@ -15,6 +17,7 @@ from indexer.readers.formats.records import document_from
 from retrieval.errors import BadDocument, InputError, TooLarge
 from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.metadata.filters import compile_filter
+from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Document, FieldType
 from service.config.api_keys import Role
 from service.http.problems import render
@@ -122,8 +125,10 @@ async def create(name: NewName, body: CollectionBody, request: Request) -> Respo
     services = authorized_to_change(request, Role.ADMIN, name)
     encoder = services.encoders.resolve(body.encoder)
     schema = None if body.fields is None else {field: FieldType(kind) for field, kind in body.fields.items()}
+    lexical = LexicalSettings(searched=tuple(body.searched_fields.items()))
+    make = partial(create_collection, schema=schema, lexical=lexical, expires=body.expires)
     await services.threads.run(
-        services.collections.create, name, lambda: services.encoders.get(encoder), schema, body.expires
+        services.collections.create, name, lambda path: make(path, services.encoders.get(encoder))
     )
     return json_response(await services.threads.run(details, services, name), 201)
 

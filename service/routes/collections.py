@@ -93,12 +93,13 @@ def _summary(name: str, searcher: Searcher) -> dict[str, object]:
 def details(services: Services, name: str) -> dict[str, object]:
     with services.collections.lease(name) as searcher:
         reader = searcher.reader
-        encoder = asdict(reader.manifest.encoder)
+        encoder, lexical = asdict(reader.manifest.encoder), reader.manifest.settings.lexical
         return {
             **_summary(name, searcher),
             "fingerprint": {**encoder, "name": shown_name(encoder["name"])},
             "fields": {field: str(kind) for field, kind in reader.schema.items()},
             "expires": reader.manifest.settings.expires,
+            "searched_fields": dict(lexical.searched) if lexical else {},
             "modes": [mode.value for mode in reader.modes],
             "size_bytes": reader.manifest.size_bytes,
             "recall": _recall(services, name),

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from indexer.building.collection_lifecycle import create_collection, drop_collection
+from indexer.building.collection_lifecycle import drop_collection
 from indexer.readers.base.outcomes import printable
-from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import (
     AttendexError,
     CollectionError,
@@ -33,7 +32,6 @@ from retrieval.errors import (
 from retrieval.index.collection.index_reader import manifest_stamp
 from retrieval.index.storage.manifest import MANIFEST
 from retrieval.search.searcher import Searcher
-from retrieval.types import Schema
 from retrieval.util.work_budget import WorkBudget
 from service.observability.logs import LOGGER
 
@@ -124,17 +122,15 @@ class OpenCollections:
             for name in {*self.names(), *self.failures()} - set(found):
                 self._put(name, None)
 
-    def create(
-        self, name: str, encoder: Callable[[], SentenceEncoder], schema: Schema | None, expires: str = ""
-    ) -> None:
-        """Create an empty collection and serve it.  Raises CollectionExists, InputError."""
+    def create(self, name: str, make: Callable[[Path], object]) -> None:
+        """Make an empty collection and serve it.  Raises CollectionExists, InputError."""
         if not self.is_folder:
             raise InputError("this service serves a single collection; start it on a folder to create others")
         path = self.root / name
         if is_collection(path):
             raise CollectionExists(f"a collection {name!r} exists already; choose another name")
         with WorkBudget().applied():  # a request that ends leaves no half of a collection
-            create_collection(path, encoder(), schema=schema, expires=expires)
+            make(path)
         self.refresh()
 
     def drop(self, name: str) -> None:

@@ -10,6 +10,7 @@ from service.schemas.base import (
     MAX_DOCUMENTS,
     MAX_IDS,
     MAX_NAMES,
+    MAX_SEARCHED_FIELDS,
     Answer,
     Name,
     RequestBody,
@@ -60,6 +61,9 @@ class CollectionDetails(CollectionAnswer):
     fingerprint: EncoderAnswer
     fields: dict[str, str] = Field(description="Metadata fields and their types.")
     expires: str = Field(default="", description="Date field that tells until when a document is found.")
+    searched_fields: dict[str, float] = Field(
+        default_factory=dict, description="Metadata fields, and `id`, whose words are searched, with their weights."
+    )
     modes: list[str] = Field(description="Modes that searches may ask for.")
     size_bytes: int = Field(description="Bytes of the open generation on disk.")
     recall: RecallAnswer | None = Field(default=None, description="Measured recall of approximate vector search.")
@@ -198,8 +202,13 @@ class CollectionBody(RequestBody):
         default=None, description="Metadata fields and their types; by default inferred from the documents."
     )
     expires: Name = Field(default="", description="Date field that tells until when a document is found.")
+    searched_fields: Annotated[dict[FieldName, float], items(MAX_SEARCHED_FIELDS)] = Field(
+        default_factory=dict, description="Metadata fields, and `id`, whose words are searched, with their weights."
+    )
 
-    model_config = examples({}, {"fields": {"year": "number"}}, {"expires": "valid_until"})
+    model_config = examples(
+        {}, {"fields": {"year": "number"}}, {"expires": "valid_until", "searched_fields": {"brand": 2, "id": 1}}
+    )
 
 
 class JobAnswer(Answer):

@@ -91,3 +91,17 @@ def test_documents_of_a_new_collection_expire(shop: Served) -> None:
         assert [each.id for each in client.documents("offers")] == ["b"]
     answer = shop.http.put("/v1/collections/other", json={"expires": "until", "fields": {"until": "number"}})
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_schema")
+
+
+def test_fields_of_a_new_collection_are_searched(shop: Served) -> None:
+    body = {"searched_fields": {"brand": 2, "id": 1}}
+    assert shop.http.put("/v1/collections/goods", json=body).json()["searched_fields"] == body["searched_fields"]
+    with Client(shop.url) as client:
+        documents = [
+            {"id": f"SKU-0004{n}", "text": "A coat.", "brand": brand} for n, brand in enumerate(["Ulm", "Bern"])
+        ]
+        client.add("goods", documents)
+        for query, best in (("bern", "SKU-00041"), ("SKU-00040", "SKU-00040")):
+            assert client.search("goods", query, mode="lexical").hits[0].id == best
+    answer = shop.http.put("/v1/collections/other", json={"searched_fields": {"title": 2}})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_input")

@@ -53,7 +53,7 @@ def _ignore_unread(_origin: DocumentOrigin, _reason: str) -> None:
 class ReadOptions:
     """Options for reading sources.
 
-    `id_field`, `title_field` and `text_field` name the fields of records (JSON, CSV, Parquet). An empty `id_field`
+    `id_field`, `title_field` and `text_fields` name the fields of records (JSON, CSV, Parquet). An empty `id_field`
     means `_id` if that field exists, else `id`. `types` gives the types of metadata columns of CSV and TSV that the
     reader must not infer.
     """
@@ -61,7 +61,8 @@ class ReadOptions:
     format: str = ""  # name of a format; "" detects it by content and suffix
     id_field: str = ""
     title_field: str = "title"
-    text_field: str = "text"
+    text_fields: tuple[str, ...] = ("text",)  # of several, the texts are joined by blank lines, in this order
+    list_separator: str = ";"  # between the values of a list in a cell of CSV or TSV
     types: Mapping[str, FieldType] = field(default_factory=dict)
     id_prefix: str = ""  # prefix of the ids of files (see id_prefixes)
     include: tuple[str, ...] = ()  # globs of relative paths in folders; empty takes every file

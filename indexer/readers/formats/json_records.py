@@ -174,7 +174,9 @@ def _find_records(value: Any, options: ReadOptions) -> Sequence[Any] | None:
     if isinstance(value, list):
         return value if not options.tables_as_text or _is_record(value[:1], options) else None
     if isinstance(value, dict):
-        if options.text_field in value and (not options.tables_as_text or _is_record([value], options)):
+        if any(field in value for field in options.text_fields) and (
+            not options.tables_as_text or _is_record([value], options)
+        ):
             return [value]
         for field in LIST_FIELDS:
             records = value.get(field)
@@ -182,7 +184,7 @@ def _find_records(value: Any, options: ReadOptions) -> Sequence[Any] | None:
                 isinstance(records, list)
                 and records
                 and isinstance(records[0], dict)
-                and options.text_field in records[0]
+                and any(field in records[0] for field in options.text_fields)
             ):
                 return records
     return None

@@ -24,6 +24,7 @@ from retrieval.types import Document, MetadataValue
 MAX_DEPTH = 16  # levels of nested metadata
 MAX_SHOWN_FIELDS = 12  # in an error message
 MAX_SHOWN_CHARACTERS = 80
+TEXT_GAP = "\n\n"  # between the texts of several fields
 UNENCODABLE = "holds half of a surrogate pair, which is not Unicode text"
 
 
@@ -35,7 +36,7 @@ def id_field_of(names: Sequence[str] | Mapping[str, Any], options: ReadOptions) 
 def fields_problem(names: Sequence[str], options: ReadOptions) -> str:
     """Return why rows with these fields are not records; "" if they are."""
     id_fields = (options.id_field,) if options.id_field else ("_id", "id")
-    for wanted, option in ((id_fields, "--id-field"), ((options.text_field,), "--text-field")):
+    for wanted, option in ((id_fields, "--id-field"), (options.text_fields, "--text-field")):
         if not set(wanted) & set(names):
             shown = " or ".join(map(repr, wanted))
             return f"the header has no column {shown} (columns: {_listed(names)}); name another with {option}"
@@ -50,10 +51,10 @@ def document_from(record: Mapping[str, Any], options: ReadOptions, *, allow_empt
     """
     id_field = id_field_of(record, options)
     title = _string(record.get(options.title_field), options.title_field)
-    text = _string(record.get(options.text_field), options.text_field)
-    if not text and not (allow_empty and options.text_field in record):
-        _require_text(record, options.text_field, title)
-    used = (id_field, options.title_field, options.text_field)
+    text = _text(record, options.text_fields)
+    if not text and not (allow_empty and any(field in record for field in options.text_fields)):
+        _require_text(record, options.text_fields, title)
+    used = (id_field, options.title_field, *options.text_fields)
     rest = {key: value for key, value in record.items() if key not in used} if len(record) > 2 else {}
     if not rest:
         return Document(_id(record, id_field), text, title)
@@ -79,13 +80,20 @@ def _strings(document: Document) -> Iterator[str]:
             yield from (item for item in value if isinstance(item, str))
 
 
-def _require_text(record: Mapping[str, Any], field: str, title: str) -> None:
+def _text(record: Mapping[str, Any], fields: Sequence[str]) -> str:
+    """Return the text of a record: those of its fields, with blank lines between."""
+    texts = [_string(record.get(field), field) for field in fields]
+    return texts[0] if len(texts) == 1 else TEXT_GAP.join(filter(None, texts))
+
+
+def _require_text(record: Mapping[str, Any], fields: Sequence[str], title: str) -> None:
     """Refuse a record without a text field, or with neither title nor text."""
-    if record.get(field) is None:
+    shown = " or ".join(map(repr, fields))
+    if all(record.get(field) is None for field in fields):
         known = _known_fields(record)
-        raise BadDocument(f"no text: field {field!r} is missing (fields: {known}); name another with --text-field")
+        raise BadDocument(f"no text: field {shown} is missing (fields: {known}); name another with --text-field")
     if not title:
-        raise BadDocument(f"no text: field {field!r} is empty, and there is no title")
+        raise BadDocument(f"no text: field {shown} is empty, and there is no title")
 
 
 def _id(record: Mapping[str, Any], field: str) -> str:

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, TypeAlias
 
@@ -226,12 +227,12 @@ def _header_problem(header: list[str], options: ReadOptions) -> str:
 
 def _converters(header: list[str], sample: list[TableRow | BadDocument], options: ReadOptions) -> dict[str, Convert]:
     """Return the functions that convert the cells of each metadata column."""
-    text_columns = {id_field_of(header, options), options.title_field, options.text_field}
+    text_columns = {id_field_of(header, options), options.title_field, *options.text_fields}
     rows = [row.cells for row in sample if isinstance(row, TableRow) and len(row.cells) == len(header)]
     by_type: dict[FieldType, Convert] = {
         FieldType.NUMBER: _number,
         FieldType.BOOLEAN: lambda cell: BOOLEANS.get(cell.strip().lower(), cell),
-        **{kind: _strings for kind in FieldType if kind.is_list},
+        **{kind: partial(_strings, separator=options.list_separator) for kind in FieldType if kind.is_list},
     }
     found = {}
     for column, name in enumerate(header):
@@ -258,12 +259,12 @@ def _number(cell: str) -> float | str:
         return cell
 
 
-def _strings(cell: str) -> list[str]:
-    """Return the values of a JSON list, or the values between semicolons."""
+def _strings(cell: str, separator: str) -> list[str]:
+    """Return the values of a JSON list, or the values between separators."""
     try:
         value = json.loads(cell)
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, list):
         return [str(item) for item in value]
-    return [part.strip() for part in cell.split(";") if part.strip()]
+    return [part.strip() for part in cell.split(separator) if part.strip()]

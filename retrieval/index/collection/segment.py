@@ -27,6 +27,7 @@ from retrieval.index.collection.document_store import (
     read_passages,
 )
 from retrieval.index.collection.metadata_updates import MetadataUpdates, read_all_updates, with_updates
+from retrieval.index.collection.searched_fields import ID_FIELD, searched_text
 from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.checksums import REPAIR, CheckedFile
 from retrieval.index.storage.manifest import DELETIONS, SEGMENTS, SegmentRecord
@@ -63,6 +64,7 @@ class PassageTexts:
     keys: Keys
     titles: Sequence[str]
     texts: Sequence[str]
+    searched: Sequence[Sequence[str]]  # of each searched field
 
 
 class Segment:
@@ -242,6 +244,15 @@ class Segment:
     def _read_passages(self, rows: Sequence[int] | Rows) -> list[Passage]:
         return read_passages(self._tables[SegmentTable.PASSAGES], np.asarray(rows, np.int64))
 
+    def searched_texts(self, rows: Rows, fields: Sequence[str]) -> list[list[str]]:
+        """Return the texts of each searched field, in the order of `rows`."""
+        metadata = self._tables[SegmentTable.METADATA]
+        known = [field for field in fields if field != ID_FIELD and field in metadata.schema.names]
+        values = dict(zip(known, metadata.values(known, rows), strict=True))
+        missing = [None] * len(rows)
+        columns = [self.ids(rows) if field == ID_FIELD else values.get(field, missing) for field in fields]
+        return [[searched_text(value) for value in column] for column in columns]
+
     def plain_texts(self, rows: Rows) -> list[tuple[str, str] | None]:
         """Return title and text of each of `rows`; None for documents with sections."""
         starts, ends = self.document_of.searchsorted([rows, rows + 1])
@@ -257,7 +268,7 @@ class Segment:
         assert self.tokens is not None, "the caller knows that the collection stores token vectors"
         return [self.tokens.take(rows[i : i + 1]) for i in range(len(rows))]
 
-    def scan(self, wanted: Bitmap) -> Iterator[PassageTexts]:
+    def scan(self, wanted: Bitmap, searched: Sequence[str] = ()) -> Iterator[PassageTexts]:
         """Yield the passages that `wanted`, (passages,), marks, in row order."""
         passages = self._tables[SegmentTable.PASSAGES]
         starts, ends = (passages.numbers(name) for name in ("start", "end"))
@@ -276,6 +287,7 @@ class Segment:
                     keys=self.keys[rows],
                     titles=[titles[row][:MAX_TITLE] for row in inside],
                     texts=[passage_text("", heading, texts[row][start:end]) for heading, row, start, end in cells],
+                    searched=self.searched_texts(self.document_of[rows], searched) if searched else (),
                 )
             document += batch.num_rows
 

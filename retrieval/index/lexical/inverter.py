@@ -28,7 +28,7 @@ from retrieval.util.files import Files
 
 _KEY_BITS = 64  # of a sort key
 _MAX_KEPT_STRETCHES = 1 << 20  # of the vocabulary, from one segment to the next
-_TITLE_GAP = 1  # positions between title and text, so that no phrase spans both
+_FIELD_GAP = 1  # positions between title, searched fields and text, so that no phrase spans two
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,62 +152,70 @@ def _low_bits(key: NDArray[np.uint64], bits: np.uint64) -> NDArray[np.int32]:
 class Inverter:
     """Collects passages and writes them as a segment, again and again."""
 
-    def __init__(self, analyzer: Analyzer, title_weight: float) -> None:
+    def __init__(self, analyzer: Analyzer, title_weight: float, searched_weights: Sequence[float] = ()) -> None:
         self._analyzer = analyzer
         self._start_vocabularies()
-        self._title_weight = title_weight
+        self._weights = (title_weight, *searched_weights)  # of the fields before the text, which counts once
         self._keys: list[NDArray[np.uint64]] = []
-        self._title_widths: list[NDArray[np.int32]] = []  # (passages,): the positions of its text follow
+        self._starts: list[NDArray[np.int32]] = []  # (passages, fields): position where each field starts
         self._blocks: list[Occurrences] = []
         self.passages = 0  # collected since the last segment
         self.occurrences = 0
 
-    def add(self, keys: NDArray[np.uint64], titles: Sequence[str], texts: Sequence[str]) -> None:
-        """Collect passages; their keys ascend, also from call to call."""
+    def add(
+        self,
+        keys: NDArray[np.uint64],
+        titles: Sequence[str],
+        texts: Sequence[str],
+        searched: Sequence[Sequence[str]] = (),
+    ) -> None:
+        """Collect passages; their keys ascend, also from call to call.
+
+        searched: the texts of each searched field, one for each passage.
+        """
         languages = [0] * len(keys)
         if len(self._vocabularies) > 1:
             languages = [self._analyzer.choose(f"{title} {text}") for title, text in zip(titles, texts, strict=True)]
         start = 0
         for language, run in groupby(languages):
             part = slice(start, start + len(list(run)))
-            self._add(self._vocabularies[language], keys[part], titles[part], texts[part])
+            fields = [column[part] for column in (titles, *searched, texts)]
+            self._add(self._vocabularies[language], keys[part], fields)
             start = part.stop
 
     def _start_vocabularies(self) -> None:
         term_numbers: dict[str, int] = {}
         self._vocabularies = [Vocabulary(each, term_numbers) for each in self._analyzer.each]
 
-    def _add(
-        self, vocabulary: Vocabulary, keys: NDArray[np.uint64], titles: Sequence[str], texts: Sequence[str]
-    ) -> None:
+    def _add(self, vocabulary: Vocabulary, keys: NDArray[np.uint64], fields: Sequence[Sequence[str]]) -> None:
         """Collect passages of one language."""
-        terms = vocabulary.analyze(chain.from_iterable(zip(titles, texts, strict=True)))
-        title_widths = terms.width[::2]
-        text_offset = np.zeros_like(terms.width)
-        text_offset[1::2] = title_widths + _TITLE_GAP
+        terms = vocabulary.analyze(chain.from_iterable(zip(*fields, strict=True)))
+        widths = terms.width.reshape(-1, len(fields))
+        starts = np.zeros_like(widths)
+        starts[:, 1:] = np.cumsum(widths[:, :-1] + _FIELD_GAP, axis=1)
         passage = np.arange(self.passages, self.passages + len(keys), dtype=np.int32)
         block = Occurrences(
             terms.terms,
-            np.repeat(passage, terms.count[::2] + terms.count[1::2]),
-            terms.offsets + np.repeat(text_offset, terms.count),
+            np.repeat(passage, terms.count.reshape(-1, len(fields)).sum(axis=1)),
+            terms.offsets + np.repeat(starts.ravel(), terms.count),
         )
         self._keys.append(np.asarray(keys, dtype=np.uint64))
-        self._title_widths.append(title_widths)
+        self._starts.append(starts)
         self._blocks.append(block)
         self.passages += len(keys)
         self.occurrences += len(block.term)
 
     def write(self, files: Files, folder: Path, segment: str) -> None:
         """Write the collected passages as a segment, and start the next segment."""
-        keys, title_widths = np.concatenate(self._keys), np.concatenate(self._title_widths)
+        keys, starts = np.concatenate(self._keys), np.concatenate(self._starts)
         rank, texts = self._sorted_terms()
         occurrences = Occurrences(
             rank[np.concatenate([block.term for block in self._blocks])],
             np.concatenate([block.passage for block in self._blocks]),
             np.concatenate([block.position for block in self._blocks]),
         )
-        self._keys, self._title_widths, self._blocks, self.passages, self.occurrences = [], [], [], 0, 0
-        arrays = _count_occurrences(occurrences.sorted(), title_widths, self._title_weight)
+        self._keys, self._starts, self._blocks, self.passages, self.occurrences = [], [], [], 0, 0
+        arrays = _count_occurrences(occurrences.sorted(), starts, self._weights)
         arrays["passages"]["key"] = keys
         encoded = [text.encode() for text in texts]
         arrays["lexicon"]["text"] = np.append(0, np.cumsum([len(text) for text in encoded]))
@@ -231,17 +239,22 @@ class Inverter:
 
 
 def _count_occurrences(
-    found: Occurrences, title_widths: NDArray[np.int32], title_weight: float
+    found: Occurrences, starts: NDArray[np.int32], weights: Sequence[float]
 ) -> dict[str, NDArray[Any]]:
-    """Make the arrays of a segment, without keys of passages and texts of terms."""
+    """Make the arrays of a segment, without keys of passages and texts of terms.
+
+    The frequency of a term is the sum of its numbers in the fields, each times the weight of the field (BM25F).
+    """
     first = np.flatnonzero(_changes(found.term) | _changes(found.passage))
     term, members = found.term[first], found.passage[first]
     counts = np.diff(np.append(first, len(found.term)))
     frequencies: NDArray[Any] = counts
-    if title_weight != 1.0 and len(first):
-        in_title = found.position < title_widths[found.passage]
-        frequencies = counts + (title_weight - 1.0) * np.add.reduceat(in_title, first, dtype=np.int64)
-    passages = np.zeros(len(title_widths), PASSAGE)
+    for field, weight in enumerate(weights):
+        if weight != 1.0 and len(first):
+            begin, end = starts[found.passage, field], starts[found.passage, field + 1]
+            in_field = (found.position >= begin) & (found.position < end)
+            frequencies = frequencies + (weight - 1.0) * np.add.reduceat(in_field, first, dtype=np.int64)
+    passages = np.zeros(len(starts), PASSAGE)
     passages["length"] = np.bincount(members, weights=frequencies, minlength=len(passages))
     return {
         "passages": passages,

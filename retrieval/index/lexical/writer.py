@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,11 @@ class _Batch:
     keys: NDArray[np.uint64]
     titles: Sequence[str]
     texts: Sequence[str]
+    searched: Sequence[Sequence[str]]  # of each searched field
 
     @property
     def characters(self) -> int:
-        return len(self.keys) + sum(map(len, self.titles)) + sum(map(len, self.texts))
+        return len(self.keys) + sum(sum(map(len, column)) for column in (self.titles, self.texts, *self.searched))
 
 
 class LexicalWriter:
@@ -43,7 +45,8 @@ class LexicalWriter:
         self, collection: Path, settings: LexicalSettings, previous: PostingsRecord | None, files: Files
     ) -> None:
         self._postings = PostingsWriter(collection, previous, files)
-        self._inverter = Inverter(make_analyzer(settings), settings.title_weight)
+        weights = [weight for _, weight in settings.searched]
+        self._inverter = Inverter(make_analyzer(settings), settings.title_weight, weights)
         self._pending: list[_Batch] = []
         self._pending_characters = 0
 
@@ -51,11 +54,21 @@ class LexicalWriter:
         """Check for each key whether its passage is missing from the index."""
         return self._postings.missing(keys)
 
-    def add(self, keys: Sequence[int] | NDArray[np.uint64], titles: Sequence[str], texts: Sequence[str]) -> None:
-        """Add passages.  Their keys ascend, from call to call and above all previous."""
+    def add(
+        self,
+        keys: Sequence[int] | NDArray[np.uint64],
+        titles: Sequence[str],
+        texts: Sequence[str],
+        searched: Sequence[Sequence[str]] = (),
+    ) -> None:
+        """Add passages.  Their keys ascend, from call to call and above all previous.
+
+        searched: the texts of each searched field, one for each passage.
+        """
         for start in range(0, len(keys), _BATCH_PASSAGES):
             batch = slice(start, start + _BATCH_PASSAGES)
-            self._pending.append(_Batch(np.asarray(keys[batch], np.uint64), titles[batch], texts[batch]))
+            columns = titles[batch], texts[batch], [column[batch] for column in searched]
+            self._pending.append(_Batch(np.asarray(keys[batch], np.uint64), *columns))
             self._pending_characters += self._pending[-1].characters
             if self._pending_characters >= _BATCH_CHARACTERS:
                 self._invert()
@@ -75,6 +88,7 @@ class LexicalWriter:
             np.concatenate([batch.keys for batch in batches]),
             [title for batch in batches for title in batch.titles],
             [text for batch in batches for text in batch.texts],
+            [list(chain.from_iterable(parts)) for parts in zip(*(batch.searched for batch in batches), strict=True)],
         )
         if self._inverter.occurrences >= _SEGMENT_OCCURRENCES:
             self._write_segment()

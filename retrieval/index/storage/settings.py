@@ -20,6 +20,7 @@ from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
 JsonValue: TypeAlias = Any  # a value that json.loads returns
 
 MAX_LANGUAGES = 16
+MAX_SEARCHED = 16  # searched fields
 MAX_STOP_WORDS, MAX_STOP_WORD = 10_000, 100  # of a list; characters of a word
 FINE_SENTENCES = 3  # of a window, with `--passages fine`
 MAX_WINDOW_SENTENCES = 100
@@ -60,6 +61,7 @@ class LexicalSettings:
     k1: float = 1.5
     b: float = 0.75
     title_weight: float = 1.0  # how many times a word in the title counts
+    searched: tuple[tuple[str, float], ...] = ()  # metadata fields, and "id", whose words count so many times
     short: float = 45.0  # terms
     stop_words: str | tuple[str, ...] = "language"  # or "none", or the words: left out of queries, but indexed
     analysis: int = ANALYSIS_VERSION
@@ -84,6 +86,20 @@ class LexicalSettings:
         for name, low, high in (("k1", 0.0, 100.0), ("b", 0.0, 1.0), ("title_weight", 0.1, 100.0), ("short", 0.0, 1e6)):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be from {low:g} to {high:g}")
+
+        if len(self.searched) > MAX_SEARCHED or len({name for name, _ in self.searched}) < len(self.searched):
+            raise InputError(f"{len(self.searched)} fields are searched; name up to {MAX_SEARCHED}, each once")
+        for name, weight in self.searched:
+            if not 0.1 <= weight <= 100.0 or name in ("", "title", "text"):
+                raise InputError(
+                    f"the searched field {name!r} has the weight {weight:g}; name a metadata field, or id, and give a "
+                    "weight from 0.1 to 100 (the title has --title-weight, the text counts once)"
+                )
+
+    @property
+    def searched_fields(self) -> tuple[str, ...]:
+        """The names of the searched fields."""
+        return tuple(name for name, _ in self.searched)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -250,16 +266,19 @@ def _vectors_settings_to_json(settings: VectorSettings) -> JsonValue:
 
 
 def _lexical_to_json(settings: LexicalSettings) -> JsonValue:
-    """Return the settings; without stop words, as the first collections had them."""
+    """Return the settings; without stop words and searched fields as in old versions."""
     body = asdict(settings)
     if settings.stop_words == "none":
         del body["stop_words"]
-    return body
+    del body["searched"]
+    return body | ({"searched": dict(settings.searched)} if settings.searched else {})
 
 
 def _lexical_from_json(body: JsonValue) -> LexicalSettings:
     words = body.get("stop_words", "none")
-    return LexicalSettings(**{**body, "stop_words": words if isinstance(words, str) else tuple(words)})
+    searched = tuple(body.get("searched", {}).items())
+    words = words if isinstance(words, str) else tuple(words)
+    return LexicalSettings(**{**body, "stop_words": words, "searched": searched})
 
 
 def _known_fields(record: type[VectorSettings | SearchDefaults], body: JsonValue) -> JsonValue:

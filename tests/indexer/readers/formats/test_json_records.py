@@ -123,7 +123,7 @@ def test_a_line_beyond_the_limit_is_skipped(tmp_path: Path) -> None:
 
 def test_other_field_names(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "c.jsonl", '{"key": "k", "name": "N", "body": "B", "id": 7}')
-    [document], _ = read_all(path, ReadOptions(id_field="key", title_field="name", text_field="body"))
+    [document], _ = read_all(path, ReadOptions(id_field="key", title_field="name", text_fields=("body",)))
     assert document == Document("k", "B", "N", {"id": 7.0})
 
 

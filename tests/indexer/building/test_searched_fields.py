@@ -1,0 +1,90 @@
+"""Several text fields, searched fields and lists in cells, from the file to the hit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from indexer.building.document_changes import update_documents
+from indexer.building.document_patches import DocumentPatch
+from indexer.building.pipeline import BuildSettings, build_collection
+from indexer.maintenance.background_merge import merge_collection
+from indexer.readers.base.options import ReadOptions
+from retrieval.errors import BadDocument
+from retrieval.index.storage.manifest import read_manifest
+from retrieval.index.storage.settings import LexicalSettings
+from retrieval.search.searcher import open_searcher
+from retrieval.types import FieldType, SearchRequest
+
+CSV = """sku,name,description,care,brand,colors,price
+SKU-00042,Jacket,Keeps off rain.,Wash cold.,Northpeak,red|dark blue,50
+SKU-00043,Tent,Sleeps two.,,Southridge,green,120
+SKU-00421,Shoe,For running.,Brush it.,Northpeak,red,80
+"""
+READ = ReadOptions(
+    id_field="sku",
+    title_field="name",
+    text_fields=("description", "care"),
+    types={"colors": FieldType.STRINGS},
+    list_separator="|",
+)
+SEARCHED = (("id", 2.0), ("brand", 1.5), ("colors", 1.0))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "shop.csv").write_text(CSV)
+    settings = BuildSettings(read=READ, lexical=LexicalSettings(searched=SEARCHED), schema=READ.types)
+    build_collection([tmp_path / "shop.csv"], tmp_path / "shop", settings)
+    return tmp_path / "shop"
+
+
+def found(shop: Path, query: str, **options: Any) -> list[str]:
+    with open_searcher(shop) as searcher:
+        options = {"mode": "lexical", "syntax": "operators", "typos": False, **options}
+        return [hit.id for hit in searcher.search(SearchRequest(query, **options)).hits]
+
+
+def test_texts_are_joined_and_lists_are_cut(shop: Path) -> None:
+    with open_searcher(shop) as searcher:
+        jacket, tent = searcher.document("SKU-00042"), searcher.document("SKU-00043")
+    assert (jacket.title, jacket.text) == ("Jacket", "Keeps off rain.\n\nWash cold.")
+    assert jacket.metadata == {"brand": "Northpeak", "colors": ("red", "dark blue"), "price": 50}
+    assert tent.text == "Sleeps two."
+
+
+def test_ids_and_fields_are_searched(shop: Path) -> None:
+    assert found(shop, "SKU-00042")[0] == "SKU-00042"
+    assert found(shop, "00043") == ["SKU-00043"]
+    assert found(shop, '"sku 00421"') == ["SKU-00421"]
+    assert set(found(shop, "northpeak")) == {"SKU-00042", "SKU-00421"}
+    assert found(shop, "northpeak shoe")[0] == "SKU-00421"
+    assert found(shop, '"dark blue"') == ["SKU-00042"]
+    assert found(shop, "SKU-00042", mode="hybrid")[0] == "SKU-00042"
+
+
+def test_a_new_value_of_a_searched_field_is_found(shop: Path) -> None:
+    before = read_manifest(shop)
+    update_documents(shop, [DocumentPatch("SKU-00043", {"price": 99})])
+    assert read_manifest(shop).lexical == before.lexical
+    update_documents(shop, [DocumentPatch("SKU-00043", {"brand": "Westlake"})])
+    assert found(shop, "westlake") == ["SKU-00043"]
+    assert found(shop, "southridge") == []
+    (shop.parent / "shop.csv").write_text(CSV.replace("Southridge", "Eastmoor").replace(",80", ",70"))
+    report = build_collection([shop.parent / "shop.csv"], shop, BuildSettings(read=READ))
+    assert (report.added, report.updated, report.unchanged) == (1, 1, 1)
+    merge_collection(shop, fully=True)
+    assert found(shop, "eastmoor") == ["SKU-00043"]
+    assert found(shop, "westlake") == []
+
+
+def test_a_record_needs_one_of_the_text_fields(tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").write_text('{"id": "a", "care": "Wash."}\n{"id": "b", "brand": "Northpeak"}\n')
+    with pytest.raises(BadDocument, match="'description' or 'care' is missing"):
+        build_collection(
+            [tmp_path / "records.jsonl"],
+            tmp_path / "c",
+            BuildSettings(read=ReadOptions(text_fields=("description", "care"))),
+        )
