@@ -70,12 +70,15 @@ class TermPart:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A word of a query for which other terms stand: a typing error, or a prefix."""
+    """A word of a query for which other terms stand.
+
+    It has a typing error, or is a prefix, or has synonyms: then its own terms come first.
+    """
 
     word: str
     text: str  # the word as it should be written, which the encoder reads
     terms: tuple[str, ...]  # of the index, the likeliest first
-    reason: str  # "typo" or "prefix"
+    reason: str  # "typo", "prefix" or "synonym"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ Scores: TypeAlias = NDArray[np.float32]  # (n,)
 MetadataScalar: TypeAlias = str | float | bool | datetime
 MetadataValue: TypeAlias = MetadataScalar | tuple[MetadataScalar, ...]
 Metadata: TypeAlias = Mapping[str, MetadataValue]
+TermWeights: TypeAlias = Mapping[str, float]  # weight of each term of a query, by its text
 
 
 class FieldType(StrEnum):
@@ -155,9 +156,6 @@ class SparseVector:
     weights: NDArray[np.float32]
 
 
-TermWeights: TypeAlias = Mapping[str, float]  # weight of each term of a query, by its text
-
-
 class Mode(StrEnum):
     """The retrievers that answer a search."""
 
@@ -258,6 +256,7 @@ class SearchRequest:
     syntax: Syntax = Syntax.PLAIN
     typos: bool = True  # words that the collection lacks stand for the nearest ones, in lexical and hybrid mode
     prefix: Prefix = Prefix.NONE
+    synonyms: bool = True  # those of the collection stand for words of the query, in lexical and hybrid mode
     filter: str = ""
     now: datetime | None = None  # in filters and boosts; None: the time when the request is checked
     fusion: str = "convex"  # or "rrf"

@@ -37,7 +37,19 @@ from service.queues.change_queue import ChangeQueue
 from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
 from service.queues.thread_pool import BoundedThreadPool
-from service.routes import changes, collections, explain, judgments, openai, operations, pages, rerank, search, tei
+from service.routes import (
+    changes,
+    collections,
+    explain,
+    judgments,
+    openai,
+    operations,
+    pages,
+    rerank,
+    search,
+    synonyms,
+    tei,
+)
 from service.routes.base import Services
 from service.runtime.encoder_registry import EncoderRegistry
 from service.runtime.open_collections import OpenCollections
@@ -58,6 +70,7 @@ ROUTERS = (  # in the order in which a request is matched: the most frequent req
     operations.router,
     collections.router,
     changes.router,
+    synonyms.router,
     rerank.router,
     rerank.shared_router,
     tei.router,

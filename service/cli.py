@@ -17,6 +17,7 @@ from indexer.commands.generations import delete, log, merge, rollback
 from indexer.commands.index import add, index
 from indexer.commands.quantize import quantize
 from indexer.commands.reembed import reembed
+from indexer.commands.synonyms import synonyms
 from indexer.commands.tune import tune
 from indexer.commands.update import update
 from indexer.commands.verify import verify
@@ -58,6 +59,7 @@ app.command()(serve)
 app.command()(add)
 app.command()(update)
 app.command()(delete)
+app.command()(synonyms)
 app.command()(merge)
 app.command()(log)
 app.command()(rollback)

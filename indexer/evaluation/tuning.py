@@ -174,7 +174,9 @@ def _temporary_settings(searcher: Searcher, settings: Settings) -> Iterator[None
     changed = replace(manifest.settings.lexical, **changes)
     search = _search_defaults(settings)
     reader.manifest = replace(manifest, settings=replace(manifest.settings, search=search))
-    reader.lexical = open_lexical(reader.path, manifest.lexical, changed, reader.keys, reader.live)
+    reader.lexical = open_lexical(
+        reader.path, manifest.lexical, changed, reader.keys, reader.live, manifest.settings.synonyms
+    )
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from indexer.writing.pending_segments import open_base_segments
 from retrieval.errors import InputError
 from retrieval.index.storage.manifest import Manifest, PostingsRecord, read_manifest
 from retrieval.index.storage.settings import CollectionSettings, SearchDefaults
+from retrieval.index.storage.synonyms import SynonymRule
 from retrieval.util.files import Files
 
 
@@ -25,6 +26,7 @@ class SettingsChange:
 
     lexical: Mapping[str, Any] = field(default_factory=dict)
     search: SearchDefaults | None = None
+    synonyms: tuple[SynonymRule, ...] | None = None
 
 
 def change_settings(
@@ -50,15 +52,17 @@ def change_settings(
 
 
 def _changed(settings: CollectionSettings, change: SettingsChange) -> CollectionSettings:
-    search = change.search or settings.search
-    if not change.lexical:
-        return replace(settings, search=search)
+    synonyms = settings.synonyms if change.synonyms is None else change.synonyms
+    settings = replace(settings, search=change.search or settings.search, synonyms=synonyms)
+    named = (*change.lexical, *(["synonyms"] if change.synonyms else []))
     if settings.lexical is None:
-        raise InputError(
-            f"the collection has no lexical index, so {', '.join(change.lexical)} cannot be set; "
-            "index into a new directory to get one"
-        )
-    return replace(settings, search=search, lexical=replace(settings.lexical, **change.lexical))
+        if named:
+            raise InputError(
+                f"the collection has no lexical index, so {', '.join(named)} cannot be set; "
+                "index into a new directory to get one"
+            )
+        return settings
+    return replace(settings, lexical=replace(settings.lexical, **change.lexical))
 
 
 def _lexical_index(

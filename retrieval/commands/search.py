@@ -66,6 +66,7 @@ class RankingOptions:
         bool, typer.Option(help="Match words that the collection lacks to the nearest ones; not in mode dense.")
     ] = True
     prefix: Annotated[str, typer.Option(help="last: the last word is the start of a word.")] = Prefix.NONE.value
+    synonyms: Annotated[bool, typer.Option(help="Expand words by the synonyms of the collection.")] = True
     where: Annotated[
         str, typer.Option("--filter", help='Condition on metadata fields: \'year >= 2019 AND topic IN ["nlp", "ir"]\'.')
     ] = ""
@@ -206,6 +207,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         mode=named_mode(ranking.mode),
         syntax=named_syntax(ranking.syntax),
         typos=ranking.typos,
+        synonyms=ranking.synonyms,
         prefix=ranking.prefix,  # type: ignore[arg-type]  # as matching
         filter=ranking.where,
         fusion=ranking.fusion,

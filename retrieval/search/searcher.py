@@ -230,6 +230,7 @@ class Searcher:
         syntax: Syntax = Syntax.PLAIN,
         typos: bool = True,
         prefix: Prefix = Prefix.NONE,
+        synonyms: bool = True,
         start: int | None = None,
     ) -> Explanation:
         """Explain a document's score for a query, also if a search does not find it.
@@ -238,7 +239,7 @@ class Searcher:
         (lexical mode: BM25).  Raises BadQuery when a search would.
         """
         mode = mode or default_mode(self.reader)
-        request = SearchRequest(query, mode=mode, syntax=syntax, typos=typos, prefix=prefix)
+        request = SearchRequest(query, mode=mode, syntax=syntax, typos=typos, prefix=prefix, synonyms=synonyms)
         if request.lists_all:
             raise BadQuery(f"the query {query} lists documents without scores to explain; give it words")
         text = query_text(request, mode, self.reader)

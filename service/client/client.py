@@ -25,6 +25,7 @@ from service.client.requests import (
     Document,
     SearchOptions,
     ServiceError,
+    SynonymRequest,
     Texts,
     UploadReport,
     connection,
@@ -44,6 +45,7 @@ from service.schemas.facets import FacetValuesAnswer
 from service.schemas.rerank import CohereResult
 from service.schemas.search import SearchAnswer
 from service.schemas.suggestions import SuggestAnswer
+from service.schemas.synonyms import SynonymsAnswer
 
 __all__ = ["AsyncClient", "Client", "SearchOptions", "ServiceError", "UploadReport"]
 
@@ -118,6 +120,14 @@ class Client:
         """Return the values of a field that begin with a prefix, and their counts."""
         params = {"prefix": prefix, "q": query, "filter": filter, "k": k}
         return self._send(self._calls.facet_values(collection, field, params))
+
+    def synonyms(self, collection: str) -> SynonymsAnswer:
+        """Return the synonyms of a collection."""
+        return self._send(self._calls.synonyms(collection))
+
+    def replace_synonyms(self, collection: str, rules: Sequence[SynonymRequest]) -> SynonymsAnswer:
+        """Make a generation with these rules of synonyms."""
+        return self._send(self._calls.replace_synonyms(collection, rules))
 
     def document(self, collection: str, document_id: str) -> DocumentAnswer:
         """Return a document as the user added it."""
@@ -254,6 +264,12 @@ class AsyncClient:
         """Return the values of a field that begin with a prefix, and their counts."""
         params = {"prefix": prefix, "q": query, "filter": filter, "k": k}
         return await self._send(self._calls.facet_values(collection, field, params))
+
+    async def synonyms(self, collection: str) -> SynonymsAnswer:
+        return await self._send(self._calls.synonyms(collection))
+
+    async def replace_synonyms(self, collection: str, rules: Sequence[SynonymRequest]) -> SynonymsAnswer:
+        return await self._send(self._calls.replace_synonyms(collection, rules))
 
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
         return await self._send(self._calls.document(collection, document_id))

@@ -38,6 +38,7 @@ from service.schemas.search import (
     SyntaxName,
 )
 from service.schemas.suggestions import SuggestAnswer
+from service.schemas.synonyms import SynonymsAnswer
 
 T = TypeVar("T")
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -84,6 +85,13 @@ class BoostRequest(TypedDict, total=False):
     decay: float
 
 
+class SynonymRequest(TypedDict, total=False):
+    """Phrases that stand for each other; with `synonyms`, these stand for `words`."""
+
+    words: Sequence[str]
+    synonyms: Sequence[str]
+
+
 class SearchOptions(TypedDict, total=False):
     """Options of a search; docs/service.md describes them."""
 
@@ -95,6 +103,7 @@ class SearchOptions(TypedDict, total=False):
     mode: ModeName
     syntax: SyntaxName
     typos: bool
+    synonyms: bool
     prefix: PrefixName
     filter: str
     fusion: FusionName
@@ -187,6 +196,12 @@ class Calls:
 
     def facet_values(self, name: str, field: str, params: Mapping[str, Any]) -> Call[FacetValuesAnswer]:
         return Call("GET", _path(name, "facets", field), _reads(FacetValuesAnswer), params=params)
+
+    def synonyms(self, name: str) -> Call[SynonymsAnswer]:
+        return Call("GET", _path(name, "synonyms"), _reads(SynonymsAnswer))
+
+    def replace_synonyms(self, name: str, rules: Sequence[SynonymRequest]) -> Call[SynonymsAnswer]:
+        return Call("PUT", _path(name, "synonyms"), _reads(SynonymsAnswer), {"synonyms": rules})
 
     def document(self, name: str, document_id: str) -> Call[DocumentAnswer]:
         return Call("GET", _path(name, "documents", document_id), _reads(DocumentAnswer))

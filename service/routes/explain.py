@@ -40,6 +40,7 @@ def _explain(services: Services, name: str, body: ExplainBody) -> object:
             mode,
             syntax=Syntax(body.syntax),
             typos=body.typos,
+            synonyms=body.synonyms,
             prefix=Prefix(body.prefix),
             start=body.start,
         )

@@ -134,6 +134,7 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         mode=Mode(options.mode) if options.mode else None,
         syntax=Syntax(options.syntax),
         typos=options.typos,
+        synonyms=options.synonyms,
         prefix=Prefix(options.prefix),
         filter=options.filter,
         fusion=options.fusion,

@@ -54,7 +54,7 @@ class ReplacementAnswer(Answer):
     word: str
     text: str = Field(description="The word as it should be written, which the encoder reads.")
     terms: list[str] = Field(description="Terms of the collection, the likeliest first.")
-    reason: Literal["typo", "prefix"]
+    reason: Literal["typo", "prefix", "synonym"]
 
 
 class LexicalExplanationAnswer(Answer):

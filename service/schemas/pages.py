@@ -11,6 +11,7 @@ from service.schemas.base import Answer, RequestBody, Text, WholeNumber, example
 from service.schemas.facets import FacetAnswer
 from service.schemas.search import (
     PREFIX,
+    SYNONYMS,
     SYNTAX,
     TYPOS,
     MetadataValue,
@@ -29,6 +30,7 @@ class ExplainBody(RequestBody):
     mode: ModeName | None = Field(default=None, description="Mode of the scores; the default is that of a search.")
     syntax: SyntaxName = Field(default="plain", description=SYNTAX)
     typos: bool = TYPOS
+    synonyms: bool = SYNONYMS
     prefix: PrefixName = PREFIX
     weight: float | None = Field(default=None, ge=0, le=1, description="Accepted, and ignored.")
     start: WholeNumber | None = Field(

@@ -71,6 +71,7 @@ SYNTAX = 'Meaning of the query: plain text, or with operators: "phrases in quote
 TYPOS: Any = Field(
     default=True, description="Match words that the collection lacks to the nearest ones; not in mode dense."
 )
+SYNONYMS: Any = Field(default=True, description="Expand words by the synonyms of the collection; not in mode dense.")
 PREFIX: Any = Field(default="none", description="`last`: the last word is the start of a word.")
 
 _METHODS = ", ".join(f"`{method.name}` is the {method.description}" for method in FUSIONS.values())
@@ -104,6 +105,7 @@ class SearchOptionFields(BaseModel):
     mode: ModeName | None = Field(default=None, description="Retrievers; default: hybrid if there is a lexical index.")
     syntax: SyntaxName = Field(default="plain", description=SYNTAX)
     typos: bool = TYPOS
+    synonyms: bool = SYNONYMS
     prefix: PrefixName = PREFIX
     filter: Text = Field(default="", description="Expression over metadata fields, such as `year >= 2020`.")
     fusion: FusionName = Field(default=DEFAULT_FUSION, description=f"How hybrid joins the rankings: {_METHODS}.")

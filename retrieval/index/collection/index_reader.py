@@ -74,7 +74,10 @@ class IndexReader:
         self.vectors = CombinedVectors([each.index for each in self.segments], manifest.encoder.dimension)
         self.lexical: LexicalReader | None = None
         if manifest.lexical is not None and manifest.settings.lexical is not None:
-            self.lexical = open_lexical(path, manifest.lexical, manifest.settings.lexical, self.keys, self.live)
+            settings = manifest.settings
+            self.lexical = open_lexical(
+                path, manifest.lexical, manifest.settings.lexical, self.keys, self.live, settings.synonyms
+            )
         self.sparse: SparseReader | None = None
         if manifest.sparse is not None and manifest.settings.sparse is not None:
             self.sparse = open_sparse(path, manifest.sparse, manifest.settings.sparse, self.keys, self.live)

@@ -61,9 +61,8 @@ class LengthNorms:
 
     def max_saturation(self, postings: TermPostings) -> float:
         """Return an upper bound of f / (f + norm) for a term in a segment."""
-        bounds = postings.segment.postings.lexicon[postings.term]
-        flat = self.k1 * (1.0 - self.b) / float(bounds["most"])
-        return 1.0 / (1.0 + flat + self.k1 * self.b * float(bounds["sparsest"]) / self.average_length)
+        flat = self.k1 * (1.0 - self.b) / postings.most
+        return 1.0 / (1.0 + flat + self.k1 * self.b * postings.sparsest / self.average_length)
 
 
 class Bm25Weighting:

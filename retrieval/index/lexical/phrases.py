@@ -27,17 +27,20 @@ class ParsedQuery:
     excluded: tuple[str, ...] = ()
     typos: bool = False  # words that the index lacks stand for the nearest terms
     prefix: bool = False  # the last word is the start of a word
+    synonyms: bool = False  # those of the collection stand for its words, too
     terms: tuple[str, ...] = ()  # further terms that rank, as the index has them
 
 
-def parse_query(text: str, syntax: Syntax, *, typos: bool = False, prefix: bool = False) -> ParsedQuery:
+def parse_query(
+    text: str, syntax: Syntax, *, typos: bool = False, prefix: bool = False, synonyms: bool = False
+) -> ParsedQuery:
     """Return the whole text in plain syntax, or parse its operators.
 
     They are "phrases in quotes" and -excluded words or -"phrases".  A quote without its closing quote, curly quotes,
     and a dash without a letter after it are plain text.
     """
     if syntax is Syntax.PLAIN:
-        return ParsedQuery(text, typos=typos, prefix=prefix)
+        return ParsedQuery(text, typos=typos, prefix=prefix, synonyms=synonyms)
     phrases: dict[str, None] = {}
     excluded: dict[str, None] = {}
 
@@ -50,14 +53,19 @@ def parse_query(text: str, syntax: Syntax, *, typos: bool = False, prefix: bool 
         return f" {operand} "
 
     plain = _OPERATOR.sub(read, text).replace('"', " ")
-    return ParsedQuery(" ".join(plain.split()), tuple(phrases), tuple(excluded), typos, prefix)
+    return ParsedQuery(" ".join(plain.split()), tuple(phrases), tuple(excluded), typos, prefix, synonyms)
 
 
-def phrase_passages(postings: Postings, terms: Sequence[tuple[str, int]]) -> NDArray[np.int64]:
-    """Return the passages with a phrase of (term, position in the phrase), ascending."""
+def phrase_occurrences(
+    postings: Postings, terms: Sequence[tuple[str, int]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the passages with a phrase, ascending, and how often each has it: (n,).
+
+    `terms` has each term with its position in the phrase.
+    """
     found = {text: postings.find(text) for text, _ in terms}
     if any(number is None for number in found.values()):
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     numbers = {text: number for text, number in found.items() if number is not None}
     lists = sorted((postings.passages_of(number) for number in numbers.values()), key=len)
     passages = reduce(lambda some, others: some[is_member(some, others)], lists)
@@ -67,7 +75,7 @@ def phrase_passages(postings: Postings, terms: Sequence[tuple[str, int]]) -> NDA
         shifted = _packed_positions(postings, numbers[text], passages) + (last - position)
         starts = shifted if starts is None else starts[is_member(starts, shifted)]
     assert starts is not None
-    return np.unique(starts >> _POSITION_BITS)
+    return np.unique(starts >> _POSITION_BITS, return_counts=True)
 
 
 def _packed_positions(postings: Postings, term: int, passages: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -149,9 +149,10 @@ class TermPostings:
 
     segment_number: int
     segment: LiveSegment
-    term: int  # its number in the segment
     passages: NDArray[np.uint32]  # (n,), ascending
     frequencies: NDArray[Any]  # (n,)
+    most: float  # greatest frequency in a passage; with the next field, it bounds the term's BM25 scores
+    sparsest: float  # least ratio of a passage's length to the term's frequency in it
 
     @property
     def doc_freq(self) -> int:
@@ -171,6 +172,17 @@ class TermPostings:
                 return rows, self.frequencies
             kept = allowed[rows]
         return rows[kept], self.frequencies[kept]
+
+
+def term_postings(text: str, number: int, segment: LiveSegment) -> TermPostings | None:
+    """Return the postings of a term in a segment; None if no passage has it."""
+    postings = segment.postings
+    term = postings.find(text)
+    if term is None:
+        return None
+    bounds = postings.lexicon[term]
+    found = postings.passages_of(term), postings.frequencies_of(term)
+    return TermPostings(number, segment, *found, float(bounds["most"]), float(bounds["sparsest"]))
 
 
 @dataclass(frozen=True, slots=True)

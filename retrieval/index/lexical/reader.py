@@ -9,19 +9,21 @@ from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery
 from retrieval.explanations import TermPart
-from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.bm25 import Bm25Weighting, CollectionStatistics, LengthNorms
 from retrieval.index.lexical.multilingual import make_analyzer
-from retrieval.index.lexical.phrases import ParsedQuery, phrase_passages
+from retrieval.index.lexical.phrase_terms import phrase_positions, term_or_phrase_postings, terms_of_phrase
+from retrieval.index.lexical.phrases import ParsedQuery, phrase_occurrences
 from retrieval.index.lexical.postings import Postings
 from retrieval.index.lexical.query_terms import QueryAnalyzer, QueryTerms
 from retrieval.index.lexical.scorers import PostingsQuery
 from retrieval.index.lexical.spelling import Speller
 from retrieval.index.lexical.stop_words import StopWords
+from retrieval.index.lexical.synonyms import SynonymIndex
 from retrieval.index.lexical.term_index import IndexedTerm, TermIndex
 from retrieval.index.lexical.term_scores import TermScores
 from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.settings import LexicalSettings
+from retrieval.index.storage.synonyms import SynonymRule
 from retrieval.types import Bitmap, Ranking, Rows, Scores
 
 MAX_CONDITIONS = 64  # phrases and exclusions of one query; each of them costs a search
@@ -41,12 +43,17 @@ class LexicalReader:
     """
 
     def __init__(
-        self, segments: Sequence[Postings], settings: LexicalSettings, keys: NDArray[np.uint64], live: Bitmap
+        self,
+        segments: Sequence[Postings],
+        settings: LexicalSettings,
+        keys: NDArray[np.uint64],
+        live: Bitmap,
+        synonyms: Sequence[SynonymRule] = (),
     ) -> None:
         self.settings = settings
         self.analyzer = make_analyzer(settings)
         self.stop_words = StopWords(settings, self.analyzer)
-        self._index = TermIndex(segments, keys, live)
+        self._index = TermIndex(segments, keys, live, term_or_phrase_postings)
         self._rows = self._index.rows
         self._total_length = float(self._rows.lengths.sum())
         self._norms: BoundedCache[float, LengthNorms] = BoundedCache(_MAX_CACHED_NORMS)
@@ -55,12 +62,18 @@ class LexicalReader:
         self.speller = Speller(segments, self.analyzer, settings.languages)
         self._analyzed: BoundedCache[ParsedQuery, QueryTerms] = BoundedCache(_MAX_CACHED_CHARACTERS)
         self._queries = QueryAnalyzer(
-            self.analyzer, self.stop_words, self.speller, lambda term: bool(self._index.term(term).postings)
+            self.analyzer,
+            self.stop_words,
+            self.speller,
+            SynonymIndex(synonyms, self.analyzer, self.stop_words) if synonyms else None,
+            lambda term: bool(self._index.term(term).postings),
         )
 
     def statistics(self, query: ParsedQuery) -> CollectionStatistics:
         """Count the live passages, and those that contain each term of a query."""
-        return self._statistics({text: self._index.term(text) for text in self.terms_of(query).counts})
+        read = self.terms_of(query)
+        texts = (*read.counts, *(text for limit in read.limits.values() for text in limit))
+        return self._statistics({text: self._index.term(text) for text in texts})
 
     def terms_of(self, query: ParsedQuery) -> QueryTerms:
         """Return the terms that rank for a query."""
@@ -139,7 +152,8 @@ class LexicalReader:
         terms = self._terms(query)
         limit = max(_ALWAYS_TELLING, self._index.num_live // 4)
         telling = {term.text for term in terms if term.num_postings <= limit and term.text not in paired}
-        return frozenset(telling or {term.text for term in terms})
+        chosen = telling or {term.text for term in terms}
+        return frozenset(part for text in chosen for part, _ in terms_of_phrase(text))
 
     def _norms_for(self, average_length: float) -> LengthNorms:
         norms = self._norms.get(average_length)
@@ -154,18 +168,28 @@ class LexicalReader:
 
     def _terms(self, query: ParsedQuery, statistics: CollectionStatistics | None = None) -> list[TermScores]:
         """Return the distinct terms of a query that the index contains, in its order."""
-        counts = self.terms_of(query).counts
-        found = (self._score_term(text, times, statistics) for text, times in counts.items())
+        read = self.terms_of(query)
+        found = (
+            self._score_term(text, times, read.limits.get(text, ()), statistics) for text, times in read.counts.items()
+        )
         return [term for term in found if term is not None]
 
-    def _score_term(self, text: str, times: float, statistics: CollectionStatistics | None) -> TermScores | None:
-        key: tuple[object, ...] = (text, times)
+    def _score_term(
+        self, text: str, times: float, limit: tuple[str, ...], statistics: CollectionStatistics | None
+    ) -> TermScores | None:
+        """Return the scores of a term, whose idf is at most the sum of those of `limit`."""
+        key: tuple[object, ...] = (text, times, limit)
         if statistics is not None:
-            key += (statistics.doc_freq.get(text), statistics.num_passages, statistics.total_length)
+            counted = (statistics.doc_freq.get(each) for each in (text, *limit))
+            key += (*counted, statistics.num_passages, statistics.total_length)
         term = self._term_scores.get(key)
         if term is None and (indexed := self._index.term(text)).postings:
-            statistics = statistics or self._statistics({text: indexed})
-            weight = times * statistics.idf(text) * (self.settings.k1 + 1.0)
+            terms = {text: indexed, **{each: self._index.term(each) for each in limit}}
+            statistics = statistics or self._statistics(terms)
+            idf = statistics.idf(text)
+            if limit:
+                idf = min(idf, sum(map(statistics.idf, limit)))
+            weight = times * idf * (self.settings.k1 + 1.0)
             norms = self._norms_for(statistics.average_length)
             term = TermScores(text, Bm25Weighting(weight, norms), self._rows, indexed.postings)
             self._term_scores.put(key, term, _ROWS_PER_TERM + term.max_cached_rows)
@@ -191,25 +215,15 @@ class LexicalReader:
 
     def _phrase_rows(self, phrase: str) -> Bitmap | None:
         """Return the rows with a phrase in title or text; None for a phrase without words."""
-        readings = [_phrase_terms(phrase, each) for each in self.analyzer.each]  # one for each language
+        readings = [phrase_positions(phrase, each) for each in self.analyzer.each]  # one for each language
         if not readings[0]:
             return None
         found = np.zeros(len(self._rows), np.bool_)
         for segment in self._rows.segments:
             for terms in readings:
-                rows = segment.rows[phrase_passages(segment.postings, terms)]
+                rows = segment.rows[phrase_occurrences(segment.postings, terms)[0]]
                 found[rows[rows >= 0]] = True
         return found
-
-
-def _phrase_terms(phrase: str, analyzer: Analyzer) -> list[tuple[str, int]]:
-    """Return the terms of a phrase with their positions in it."""
-    terms, position = [], 0
-    for word in analyzer.split(phrase):
-        form = analyzer.analyze_word(word)
-        terms += [(term, position + offset) for term, offset in zip(form.terms, form.offsets, strict=True)]
-        position += form.width
-    return terms
 
 
 def _rows_of_documents(rows: Bitmap, document_of: Rows) -> Bitmap:

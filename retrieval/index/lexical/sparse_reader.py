@@ -31,7 +31,7 @@ class ImpactWeighting:
 
     def max_score(self, postings: TermPostings) -> float:
         """Return the greatest score of the term in a segment."""
-        return self._weight * float(postings.segment.postings.lexicon["most"][postings.term])
+        return self._weight * postings.most
 
     def score(self, rows: Rows, frequencies: NDArray[Any]) -> NDArray[np.float64]:  # noqa: ARG002
         """Return the score for each impact; the rows do not matter."""

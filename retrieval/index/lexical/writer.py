@@ -16,6 +16,7 @@ from retrieval.index.lexical.postings_writer import PostingsWriter, open_segment
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.storage.manifest import PostingsRecord
 from retrieval.index.storage.settings import LexicalSettings
+from retrieval.index.storage.synonyms import SynonymRule
 from retrieval.types import Bitmap
 from retrieval.util.files import Files
 
@@ -99,10 +100,15 @@ class LexicalWriter:
 
 
 def open_lexical(
-    collection: Path, record: PostingsRecord, settings: LexicalSettings, keys: NDArray[np.uint64], live: Bitmap
+    collection: Path,
+    record: PostingsRecord,
+    settings: LexicalSettings,
+    keys: NDArray[np.uint64],
+    live: Bitmap,
+    synonyms: Sequence[SynonymRule] = (),
 ) -> LexicalReader:
     """Open the lexical index of a generation.  Raises CorruptCollection.
 
     keys: (rows,), the key of each row, ascending.  live: (rows,).
     """
-    return LexicalReader(open_segments(collection, record), settings, keys, live)
+    return LexicalReader(open_segments(collection, record), settings, keys, live, synonyms)

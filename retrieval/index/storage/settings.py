@@ -1,7 +1,7 @@
 """Settings of a collection, which its manifest records.
 
-The first build chooses them.  `attendex tune` commits a generation with other `lexical` and `search` settings; nothing
-else changes settings, except the encoder (`attendex reembed`).
+The first build chooses them.  Later generations may have other ones: `attendex tune` changes `lexical` and `search`,
+`attendex reembed` the encoder, `attendex synonyms` the synonyms.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import Stemmer
 
 from retrieval.errors import InputError
+from retrieval.index.storage.synonyms import SynonymRule, parse_synonyms
 from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
 
 JsonValue: TypeAlias = Any  # a value that json.loads returns
@@ -210,6 +211,7 @@ class CollectionSettings:
     tokens: TokenSettings | None = None  # None: no token vectors
     sparse: SparseSettings | None = None  # None: no sparse index
     expires: str = ""  # date field that tells until when a document is found; "" for none
+    synonyms: tuple[SynonymRule, ...] = ()
 
 
 def settings_to_json(settings: CollectionSettings) -> JsonValue:
@@ -227,7 +229,8 @@ def settings_to_json(settings: CollectionSettings) -> JsonValue:
     }
     added = {"tokens": settings.tokens, "sparse": settings.sparse}  # of later versions than the first
     body |= {name: asdict(record) for name, record in added.items() if record is not None}
-    return body | ({"expires": settings.expires} if settings.expires else {})
+    body |= {"expires": settings.expires} if settings.expires else {}
+    return body | ({"synonyms": [rule.line for rule in settings.synonyms]} if settings.synonyms else {})
 
 
 def settings_from_json(body: JsonValue) -> CollectionSettings:
@@ -246,6 +249,7 @@ def settings_from_json(body: JsonValue) -> CollectionSettings:
         tokens=_tokens_from_json(body["tokens"]) if "tokens" in body else None,
         sparse=_sparse_from_json(body["sparse"]) if "sparse" in body else None,
         expires=body.get("expires", ""),
+        synonyms=parse_synonyms(body.get("synonyms", ())),
     )
 
 

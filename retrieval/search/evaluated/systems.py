@@ -42,6 +42,7 @@ from retrieval.types import Document, EncoderFingerprint, Mode, RerankOptions, S
 SETTINGS: Mapping[str, type] = {
     "syntax": Syntax,
     "typos": bool,
+    "synonyms": bool,
     "filter": str,
     "fusion": str,
     **{each.name: each.type for each in PARAMETERS.values()},
@@ -210,7 +211,7 @@ def _setting(word: str, name: str, value: str) -> Any:
         raise InputError(f"{word!r}: there is no setting {name!r}; the settings are {', '.join((*known, BOOSTS))}")
     kind = known[name]
     try:
-        return {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
+        return {"true": True, "on": True, "false": False, "off": False}[value.lower()] if kind is bool else kind(value)
     except (KeyError, ValueError) as error:
         needed = f"one of {', '.join(kind)}" if issubclass(kind, StrEnum) else f"a {kind.__name__}"
         raise InputError(f"{word!r}: {value!r} is not {needed}, which {name} needs") from error

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from indexer.maintenance.background_merge import merge_collection
+from indexer.maintenance.backup import restore_backup, save_backup
 from indexer.maintenance.change_settings import SettingsChange, change_settings
 from indexer.maintenance.linked_copy import linked_copy
 from indexer.maintenance.rollback import roll_back
+from indexer.maintenance.verify import verify
+from indexer.writing.garbage import Retention
 from indexer.writing.writer import Writer
 from retrieval.errors import InputError
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import LexicalSettings, SearchDefaults
+from retrieval.index.storage.synonyms import SynonymRule
 from retrieval.types import Document
+from service.cli import app
 from tests.indexer.conftest import Bench
 
 DOCUMENTS = [
@@ -63,6 +71,53 @@ def test_another_title_weight_is_that_of_a_fresh_build(collection: Path, bench: 
         bench.put(writer, DOCUMENTS)
         writer.commit()
     assert scores(collection, "flying bird") == scores(tmp_path / "fresh", "flying bird")
+
+
+SYNONYMS = (SynonymRule(("bird", "animal")), SynonymRule(("ocean",), ("sea bird", "sea")))
+
+
+def found(path: Path, query: str) -> set[str]:
+    with open_index_reader(path) as reader:
+        assert reader.lexical is not None
+        rows = reader.lexical.search(ParsedQuery(query, synonyms=True), 9).rows
+        return set(reader.ids(reader.document_of[rows]))
+
+
+def test_synonyms_belong_to_a_generation(collection: Path, bench: Bench, tmp_path: Path) -> None:
+    assert found(collection, "ocean") == set()
+    assert change_settings(collection, SettingsChange(synonyms=SYNONYMS)) == 2
+    assert found(collection, "ocean") == {"b", "c"}
+    with Writer(collection) as writer:  # a later change keeps them
+        bench.put(writer, [Document("d", "sea weed")])
+        writer.commit()
+    assert found(collection, "ocean") == {"b", "c", "d"}
+    merge_collection(collection, fully=True, retention=Retention(count=9))
+    save_backup(collection, tmp_path / "backup.tar.zst")
+    restore_backup(tmp_path / "backup.tar.zst", tmp_path / "restored")
+    for path in (collection, tmp_path / "restored"):
+        assert read_manifest(path).settings.synonyms == SYNONYMS
+        assert found(path, "ocean") == {"b", "c", "d"}
+        assert verify(path).ok
+    roll_back(collection, 1)
+    assert (found(collection, "ocean"), read_manifest(collection).settings.synonyms) == (set(), ())
+
+
+def test_the_command_shows_and_replaces_synonyms(collection: Path, tmp_path: Path) -> None:
+    def invoke(*arguments: object, text: str = "") -> str:
+        result = CliRunner().invoke(app, ["synonyms", str(collection), *map(str, arguments)], input=text)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert invoke() == "# no synonyms\n"
+    lines = "bird, animal\nocean => sea bird, sea\n"
+    (tmp_path / "rules.txt").write_text(f"# rules\n{lines}")
+    assert "2 rules of synonyms; generation 2" in invoke(tmp_path / "rules.txt")
+    assert read_manifest(collection).settings.synonyms == SYNONYMS
+    assert invoke() == lines
+    assert "generation 2" in invoke("-", text=lines)  # nothing to change
+    assert json.loads(invoke("--clear", "--json")) == {"generation": 3, "synonyms": []}
+    wrong = CliRunner().invoke(app, ["synonyms", str(collection), "-"], input="bird\n")
+    assert (wrong.exit_code, "line 1: the synonyms 'bird' have 1 phrases" in wrong.output) == (1, True)
 
 
 def test_search_defaults_are_kept_and_nothing_to_change_writes_nothing(collection: Path) -> None:

@@ -15,6 +15,7 @@ from retrieval.index.lexical.writer import LexicalWriter, open_lexical
 from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import LEXICAL
 from retrieval.index.storage.settings import LexicalSettings
+from retrieval.index.storage.synonyms import SynonymRule
 from retrieval.util.files import Files
 
 PLAIN = LexicalSettings(language="none", k1=1.0, b=0.5, short=0.0)
@@ -30,13 +31,15 @@ class UnsyncedFiles(Files):
         pass
 
 
-def make_index(folder: Path, texts: Sequence[str], how: LexicalSettings = PLAIN) -> LexicalReader:
+def make_index(
+    folder: Path, texts: Sequence[str], how: LexicalSettings = PLAIN, synonyms: Sequence[SynonymRule] = ()
+) -> LexicalReader:
     """Index texts without titles; text i has row i."""
     (folder / LEXICAL).mkdir(parents=True)
     keys = np.arange(len(texts), dtype=np.uint64)
     writer = LexicalWriter(folder, how, None, UnsyncedFiles())
     writer.add(keys, [""] * len(texts), texts)
-    return open_lexical(folder, writer.commit(keys), how, keys, np.ones(len(texts), np.bool_))
+    return open_lexical(folder, writer.commit(keys), how, keys, np.ones(len(texts), np.bool_), synonyms)
 
 
 def make_segment(folder: Path, *passages: tuple[str, str], title_weight: float = 1.0) -> Postings:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.index.lexical.phrases import ParsedQuery, parse_query, phrase_passages
+from retrieval.index.lexical.phrases import ParsedQuery, parse_query, phrase_occurrences
 from retrieval.types import Syntax
 from tests.retrieval.index.lexical.samples import make_segment
 
@@ -34,8 +34,9 @@ def test_plain_text_has_no_operators(text: str) -> None:
 
 def test_a_phrase_is_terms_at_their_distances(tmp_path: Path) -> None:
     postings = make_segment(tmp_path, ("", "the cat sat"), ("", "cat the sat"), ("the", "cat"), ("", "the the cat"))
-    assert phrase_passages(postings, [("the", 0), ("cat", 1)]).tolist() == [0, 3]  # not from a title into the text
-    assert phrase_passages(postings, [("the", 0), ("sat", 2)]).tolist() == [0]
-    assert phrase_passages(postings, [("the", 0), ("sat", 1)]).tolist() == [1]
-    assert phrase_passages(postings, [("the", 0), ("the", 1)]).tolist() == [3]
-    assert phrase_passages(postings, [("the", 0), ("bird", 1)]).tolist() == []
+    # not from a title into the text
+    assert phrase_occurrences(postings, [("the", 0), ("cat", 1)])[0].tolist() == [0, 3]
+    assert phrase_occurrences(postings, [("the", 0), ("sat", 2)])[0].tolist() == [0]
+    assert phrase_occurrences(postings, [("the", 0), ("sat", 1)])[0].tolist() == [1]
+    assert phrase_occurrences(postings, [("the", 0), ("the", 1)])[0].tolist() == [3]
+    assert phrase_occurrences(postings, [("the", 0), ("bird", 1)])[0].tolist() == []

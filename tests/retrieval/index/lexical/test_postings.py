@@ -51,7 +51,7 @@ def test_a_row_is_that_of_the_key_and_deleted_passages_have_none(postings: Posti
 
 def test_live_rows_of_a_term(postings: Postings) -> None:
     live = LiveSegment.locate(postings, np.array([10, 20], np.uint64), np.array([False, True]))
-    dog = TermPostings(0, live, 2, postings.passages_of(2), postings.frequencies_of(2))
+    dog = TermPostings(0, live, postings.passages_of(2), postings.frequencies_of(2), 1.0, 1.0)
     assert dog.doc_freq == 1
     assert [values.tolist() for values in dog.live_rows(None)] == [[1], [1]]
     assert [values.tolist() for values in dog.live_rows(np.array([True, False]))] == [[], []]

@@ -22,6 +22,7 @@ from retrieval.types import EncoderFingerprint, Mode, SearchRequest
         ("papers:hybrid,weight=0.7", "papers", SearchRequest("", mode=Mode.HYBRID, weight=0.7)),
         ("papers:weight=0,exact=true", "papers", SearchRequest("", weight=0.0, exact=True)),
         ("papers:fusion=rrf,rrf_k=10", "papers", SearchRequest("", fusion="rrf", rrf_k=10)),
+        ("papers:hybrid,synonyms=off", "papers", SearchRequest("", mode=Mode.HYBRID, synonyms=False)),
         ("papers:filter=year >= 2020", "papers", SearchRequest("", filter="year >= 2020")),
         (
             'papers:dense,filter=name IN ["a", "b/c"],exact=true',
@@ -60,7 +61,7 @@ def test_what_is_there_is_taken_as_it_is_named(tmp_path: Path) -> None:
         ("papers:hybridweight=0.3", "there is no setting 'hybridweight'"),
         (
             "papers:k1=0.9",
-            f"no setting 'k1'; the settings are syntax, typos, filter, fusion, {', '.join(PARAMETERS)}, exact",
+            f"no setting 'k1'; the settings are syntax, typos, synonyms, filter, fusion, {', '.join(PARAMETERS)}",
         ),
         ("papers:syntax=lucene", "'lucene' is not one of plain, operators, which syntax needs"),
         ("papers:hybrid,weight=0.5,k1=0.9", "there is no setting 'k1'"),

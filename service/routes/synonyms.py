@@ -1,0 +1,44 @@
+"""Synonyms of a collection: show and replace them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from indexer.maintenance.change_settings import SettingsChange, change_settings
+from retrieval.index.storage.synonyms import SynonymRule, check_synonyms
+from service.config.api_keys import Role
+from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_answer
+from service.routes.search import Name
+from service.schemas.synonyms import SynonymsAnswer, SynonymsBody
+
+router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
+
+
+WAIT_S = 5.0  # for another change; a longer one answers with 409
+
+
+@router.get("/synonyms", response_model=SynonymsAnswer, summary="Synonyms of a collection")
+async def synonyms(name: Name, request: Request) -> Response:
+    """Return the rules in their order."""
+    services = authorized(request, Role.READ, name)
+    return await json_answer(await services.threads.run(_synonyms, services, name))
+
+
+@router.put("/synonyms", response_model=SynonymsAnswer, summary="Replace the synonyms")
+async def replace_synonyms(name: Name, body: SynonymsBody, request: Request) -> Response:
+    """Make a generation with these rules; 409 if a long change is running."""
+    services = authorized_to_change(request, Role.WRITE, name)
+    rules = check_synonyms([SynonymRule(tuple(rule.words), tuple(rule.synonyms)) for rule in body.synonyms])
+    return await json_answer(await services.slow.run(_replace, services, name, SettingsChange(synonyms=rules)))
+
+
+def _replace(services: Services, name: str, change: SettingsChange) -> dict[str, object]:
+    change_settings(services.collections.path(name), change, cause="synonyms", wait_s=WAIT_S)
+    services.collections.refresh()
+    return _synonyms(services, name)
+
+
+def _synonyms(services: Services, name: str) -> dict[str, object]:
+    with services.collections.lease(name) as searcher:
+        manifest = searcher.reader.manifest
+    return {"synonyms": manifest.settings.synonyms, "generation": manifest.generation}
