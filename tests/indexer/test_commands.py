@@ -143,6 +143,26 @@ def test_index_add_and_sync_encode_only_what_changed(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_update_changes_fields_and_delete_removes_what_expired(tmp_path: Path) -> None:
+    source, target = write_lines(tmp_path / "corpus.jsonl", {"a": "one", "b": "two"}), tmp_path / "papers"
+    answer("index", source, "--into", target, "--expires", "until", "--searched-field", "id=2")
+    changes = tmp_path / "changes.jsonl"
+    changes.write_text('{"key": "a", "until": "2999-01-01", "year": 7}\n\n{"key": "c", "year": 7}\n')
+    result = run("update", target, changes, "--id-field", "key", "--json")
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    assert (report["updated"], report["failed"], report["generation"]) == (1, 1, 2)
+    assert report["failures"] == [{"id": "c", "error": "no document 'c' in papers"}]
+    assert answer("info", target)["expires"] == "until"
+    assert answer("delete", target, "--expired")["deleted"] == 0
+    changes.write_text('{"id": "a", "year": 7}\n{"id": "b"')
+    result = run("update", target, changes)
+    assert "changes.jsonl:2: not JSON" in result.stderr
+    changes.write_text('{"id": "a", "until": "2001-01-01"}\n')
+    assert answer("update", target, changes)["updated"] == 1
+    assert ids(target) == ["b"]  # the same commit removes what has expired
+
+
 BAD_LINE = b'{"id": "b", "text": "two"\n'
 
 

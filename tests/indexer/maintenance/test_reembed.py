@@ -129,6 +129,7 @@ def test_what_is_written_meanwhile_is_not_lost(bench: Any) -> None:
         with bench.writer() as writer:
             writer.delete(["d0"])
             bench.put(writer, [bench.document("meanwhile")])
+            writer.update_metadata([replace(writer.stored(["d1"])["d1"], metadata={"year": 7})])
             writer.commit()
         return True
 
@@ -136,6 +137,7 @@ def test_what_is_written_meanwhile_is_not_lost(bench: Any) -> None:
     found = state(bench.path) or {}
     assert "meanwhile" in found
     assert "d0" not in found
+    assert found["d1"] == "text of d17"
     check_switched(bench)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from indexer.maintenance import background_merge
 from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.backup import restore_backup, save_backup
 from indexer.maintenance.rollback import roll_back
 from indexer.maintenance.verify import verify
+from indexer.writing.garbage import Retention
 from indexer.writing.writer import Writer
 from retrieval.errors import CorruptCollection, SchemaError
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
@@ -139,6 +141,52 @@ def test_a_merge_writes_the_metadata_into_its_segment(bench: Any) -> None:
     with open_index_reader(bench.path) as reader:
         assert metadata(reader) == expected
     assert verify(bench.path).ok
+
+
+def merged_while(bench: Any, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
+    """Merge two segments fully, while another writer works after they were read."""
+    merge_segments = background_merge.merge_segments
+
+    def slow(*arguments: Any) -> Any:
+        monkeypatch.setattr(background_merge, "merge_segments", merge_segments)
+        record = merge_segments(*arguments)
+        work()
+        return record
+
+    monkeypatch.setattr(background_merge, "merge_segments", slow)
+    merge_collection(bench.path, fully=True, retention=Retention(9))
+
+
+def test_a_merge_does_not_lose_metadata_that_are_written_meanwhile(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.add(*(bench.document(f"d{n}", year=n) for n in range(4)))
+    bench.add(*(bench.document(f"d{n}", year=n) for n in range(4, 8)))
+    update(bench, bench.document("d2", year=20), bench.document("d5", year=50))
+    with bench.writer() as writer:
+        writer.delete(["d1"])
+        writer.commit()
+
+    def work() -> None:
+        with bench.writer() as writer:
+            put(writer, [bench.document("d5", year=51), bench.document("d6", topic="new")])
+            writer.delete(["d3"])
+            writer.commit()
+
+    merged_while(bench, monkeypatch, work)
+    with open_index_reader(bench.path) as reader:
+        assert len(reader.segments) == 1
+        years = {f"d{n}": {"year": year} for n, year in ((0, 0), (2, 20), (4, 4), (5, 51), (7, 7))}
+        assert metadata(reader) == {**years, "d6": {"topic": "new"}}
+    assert verify(bench.path).ok
+
+
+def test_a_merge_does_not_undo_a_rollback(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.add(bench.document("a", year=1))
+    bench.add(bench.document("b", year=1))
+    update(bench, bench.document("a", year=2))
+    merged_while(bench, monkeypatch, lambda: roll_back(bench.path, retention=Retention(9)))
+    with open_index_reader(bench.path) as reader:
+        assert len(reader.segments) == 1
+        assert metadata(reader) == {"a": {"year": 1}, "b": {"year": 1}}
 
 
 def test_a_backup_has_the_updates(bench: Any) -> None:
