@@ -9,7 +9,7 @@ import numpy as np
 
 from indexer.writing.pending_generation import PendingGeneration, WriterCounts
 from retrieval.errors import BadDocument, InputError
-from retrieval.index.collection.document_ids import Digests, content_digests, id_digests
+from retrieval.index.collection.document_ids import Digests, content_digests, id_digests, text_digests
 from retrieval.index.metadata.given import given_json
 from retrieval.index.metadata.schema import typed_metadata
 from retrieval.types import Bitmap, Document, Rows, Schema
@@ -22,20 +22,24 @@ class CheckedDocuments:
     documents: list[Document]
     ids: Digests
     contents: Digests
+    texts: Digests  # of all but the metadata
 
     def take(self, positions: Rows) -> CheckedDocuments:
         """Return some of the documents."""
         documents = [self.documents[position] for position in positions.tolist()]
-        return CheckedDocuments(documents, self.ids[positions], self.contents[positions])
+        return CheckedDocuments(documents, self.ids[positions], self.contents[positions], self.texts[positions])
 
 
-def check_documents(documents: Sequence[Document], schema: Schema) -> CheckedDocuments:
-    """Check documents; raise BadDocument or SchemaError for the first bad one."""
+def check_documents(documents: Sequence[Document], schema: Schema, searched: Sequence[str] = ()) -> CheckedDocuments:
+    """Check documents; raise BadDocument or SchemaError for the first bad one.
+
+    searched: the names of the collection's searched fields.
+    """
     if any(not document.id for document in documents):
         raise BadDocument("a document has an empty id; give every document one")
     ids = id_digests([document.id for document in documents])
     documents = [_typed(document, schema) if document.metadata else document for document in documents]
-    return CheckedDocuments(documents, ids, content_digests(documents))
+    return CheckedDocuments(documents, ids, content_digests(documents), text_digests(documents, searched))
 
 
 def _typed(document: Document, schema: Schema) -> Document:
@@ -96,9 +100,7 @@ class ChangeDetector:
 
     def _update_metadata(self, checked: CheckedDocuments) -> Bitmap:
         """Update the documents whose texts are the same; return which."""
-        lexical = self._pending.settings.lexical
-        searched = lexical.searched_fields if lexical else ()
-        same = self._pending.segments.same_texts(checked.documents, checked.ids, searched)
+        same = self._pending.segments.same_texts(checked.ids, checked.texts)
         found = checked.take(np.flatnonzero(same))
         self._pending.update_metadata(found.documents, found.ids, found.contents)
         return same

@@ -213,7 +213,7 @@ class PendingGeneration:
         merge_pending(self.segments, target, policy, self._limits.merged_passages)
         build_ann_indexes(self.segments, target, self._write_journal)
         records = segment_records(self.segments, target)
-        if self.base and (records, self.settings) == (self.base.segments, self.base.settings):
+        if self.base and records == self.base.segments and not _has_new_settings(self.base.settings, self.settings):
             return None
         previous = self.base.lexical if self.base else None
         lexical = write_lexical_index(
@@ -293,3 +293,8 @@ class PendingGeneration:
             unreadable_share=self.segments.unreadable_share(),
             background=self.base.background if self.base else None,
         )
+
+
+def _has_new_settings(before: CollectionSettings, now: CollectionSettings) -> bool:
+    """Check the settings that a build adds without changing a document."""
+    return (before.sparse, before.expires) != (now.sparse, now.expires)

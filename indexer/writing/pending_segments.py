@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from retrieval.index.collection.document_ids import Digests
 from retrieval.index.collection.metadata_updates import MetadataUpdates
-from retrieval.index.collection.searched_fields import searched_texts
 from retrieval.index.collection.segment import Segment
 from retrieval.index.metadata.expiry import Expiry
 from retrieval.index.metadata.schema import arrow_type
@@ -76,11 +76,11 @@ class PendingSegment:
         rows = self.segment.find(ids)
         return rows[rows >= 0]
 
-    def find_equal(self, ids: Digests, contents: Digests) -> Rows:
-        """Return each document's row with its content, live or deleted; -1 if none."""
+    def find_equal(self, ids: Digests, digests: Digests, fact: Literal["content", "text"] = "content") -> Rows:
+        """Return each document's row with that digest, live or deleted; -1 if none."""
         rows = self.segment.find(ids)
         found = np.flatnonzero(rows >= 0)
-        differs = np.any(self.segment.facts["content"][rows[found]] != contents[found], axis=1)
+        differs = np.any(self.segment.facts[fact][rows[found]] != digests[found], axis=1)
         rows[found[differs]] = -1
         return rows
 
@@ -166,23 +166,12 @@ class PendingSegments:
                 some = [documents[position] for position in positions.tolist()]
                 segment.update(MetadataUpdates.of(rows[positions], some, contents[positions], schema))
 
-    def same_texts(self, documents: Sequence[Document], ids: Digests, searched: Sequence[str]) -> Bitmap:
-        """Return which documents are live with the same words and passages.
-
-        Documents of sections count as different: their passages depend on the sections, which are not stored.
-        """
+    def same_texts(self, ids: Digests, texts: Digests) -> Bitmap:
+        """Return which documents are live with the same text, whatever their metadata."""
         same = np.zeros(len(ids), dtype=np.bool_)
-        plain = np.array([not document.sections for document in documents], dtype=np.bool_)
         for segment in self.segments:
-            rows = segment.segment.find(ids)
-            positions = np.flatnonzero((rows >= 0) & segment.live[rows] & plain)
-            stored = segment.segment.plain_texts(rows[positions])
-            fields = zip(*segment.segment.searched_texts(rows[positions], searched), strict=True)
-            known = fields if searched else [()] * len(positions)
-            for position, texts, values in zip(positions.tolist(), stored, known, strict=True):
-                document = documents[position]
-                same_text = texts == (document.title, document.text)
-                same[position] = same_text and values == searched_texts(document, searched)
+            rows = segment.find_equal(ids, texts, "text")
+            same |= (rows >= 0) & segment.live[rows]
         return same
 
     def unreadable_share(self) -> float | None:

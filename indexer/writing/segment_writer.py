@@ -43,6 +43,7 @@ class SegmentEntries:
     vectors: Vectors  # (passages, dimension), document after document
     ids: Digests
     contents: Digests
+    texts: Digests  # of all but the metadata
     unreadable: NDArray[np.float32]  # share of each text that the tokenizer cannot read; NaN if unknown
     tokens: TokenCodes | None = None  # of the passages; None: the collection stores no token vectors
 
@@ -123,7 +124,7 @@ class SegmentBuilder:
 
     def _add_facts(self, entries: SegmentEntries) -> None:
         facts = np.empty(len(entries.documents), dtype=FACTS_TYPE)
-        facts["content"], facts["unreadable"] = entries.contents, entries.unreadable
+        facts["content"], facts["unreadable"], facts["text"] = entries.contents, entries.unreadable, entries.texts
         self._facts.append(facts)
 
     def _add_passages(self, passages: Sequence[Sequence[Passage]], first_key: int) -> None:

@@ -213,7 +213,8 @@ class Writer:
         checked = self._check(documents)
         if unreadable is None:
             unreadable = np.full(len(documents), np.nan, dtype=np.float32)
-        return SegmentEntries(checked.documents, passages, vectors, checked.ids, checked.contents, unreadable, tokens)
+        digests = checked.ids, checked.contents, checked.texts
+        return SegmentEntries(checked.documents, passages, vectors, *digests, unreadable, tokens)
 
     def _check_tokens(self, tokens: TokenCodes | None, passages: int) -> None:
         settings = self.settings.tokens
@@ -229,7 +230,8 @@ class Writer:
     def _check(self, documents: Sequence[Document]) -> CheckedDocuments:
         """Check documents, and add their new fields to the schema."""
         schema = self._infer_schema(documents)
-        checked = check_documents(documents, schema)
+        lexical = self.settings.lexical
+        checked = check_documents(documents, schema, lexical.searched_fields if lexical else ())
         self._pending.schema = schema
         return checked
 

@@ -169,3 +169,17 @@ def _check_new_document(path: Path) -> None:
         assert (hit.id, hit.title) == ("new", "Zebra")
         best = searcher.search(SearchRequest("A zebra in the garden.", mode=Mode.DENSE, k=1)).hits[0]
         assert (best.id, best.score) == ("new", 1.0)
+
+
+def test_metadata_of_the_golden_collection_can_change(golden: Path) -> None:
+    """Its files have no digests of texts: a document that is added again is encoded, a patched one is not."""
+    with Writer(golden) as writer:
+        stored = writer.stored(["d00", "d01"])
+        changed = [replace(each, metadata={**each.metadata, "color": "red"}) for each in stored.values()]
+        assert writer.unchanged(changed[:1]) == [False]
+        writer.update_metadata(changed)
+        writer.commit()
+    with opened(golden) as searcher:
+        assert [searcher.document(each.id) for each in changed] == changed
+        check_rankings(searcher, 3)
+    check_verified(golden)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import BadDocument
+from retrieval.index.collection.searched_fields import searched_texts
 from retrieval.types import Bitmap, Document, Rows
 
 Digests: TypeAlias = NDArray[np.uint64]  # (n, 2)
@@ -31,6 +32,14 @@ def id_digests(ids: Sequence[str]) -> Digests:
 def content_digests(documents: Sequence[Document]) -> Digests:
     """Return digests of complete documents with typed metadata: (n, 2)."""
     return _digests((_canonical(document), document.id) for document in documents)
+
+
+def text_digests(documents: Sequence[Document], searched: Sequence[str]) -> Digests:
+    """Return digests of all that passages and indexes depend on: (n, 2).
+
+    searched: the names of the collection's searched fields.
+    """
+    return _digests((_indexed(document, searched), document.id) for document in documents)
 
 
 def _digests(texts: Iterable[tuple[str, str]]) -> Digests:
@@ -49,11 +58,21 @@ def _utf8(text: str, document_id: str) -> bytes:
         ) from error
 
 
+def _indexed(document: Document, searched: Sequence[str]) -> str:
+    parts = [document.title, document.text, _sections(document), *searched_texts(document, searched)]
+    return json.dumps(parts, ensure_ascii=False)
+
+
+def _sections(document: Document) -> list[list[int | str]]:
+    return [[section.start, section.end, section.location, section.heading] for section in document.sections]
+
+
 def _canonical(document: Document) -> str:
-    sections = [[section.start, section.end, section.location, section.heading] for section in document.sections]
     metadata = {name: _plain(value) for name, value in sorted(document.metadata.items())}
     given = [document.given] if document.given else []
-    return json.dumps([document.id, document.title, document.text, metadata, sections, *given], ensure_ascii=False)
+    return json.dumps(
+        [document.id, document.title, document.text, metadata, _sections(document), *given], ensure_ascii=False
+    )
 
 
 def _plain(value: object) -> object:

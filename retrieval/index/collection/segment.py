@@ -40,7 +40,6 @@ from retrieval.index.vectors.token_store import TOKEN_CODES, TOKEN_ENDS, TOKEN_M
 from retrieval.index.vectors.vector_search import SegmentVectors, TunedIndex
 from retrieval.index.vectors.window_store import WINDOW_ENDS, WINDOW_SPANS, WINDOW_VECTORS, StoredWindows
 from retrieval.types import Bitmap, Document, Passage, Rows
-from retrieval.util.arrays import ranges
 
 VECTORS = "vectors.npy"
 BATCHES_FILE = "batches.npy"  # the batches of the Arrow files, see document_store.BATCHES
@@ -54,7 +53,13 @@ _TEXT_BYTES = 16 << 20  # of cached documents; all documents of a small collecti
 _CACHED_PASSAGES = 1 << 14
 _MAX_FLOAT32_NUMBERS = 1 << 22  # 10,000 vectors of 384 dimensions, 16 MB in memory
 
-FACTS_TYPE = np.dtype([("content", "<u8", (2,)), ("unreadable", "<f4")])  # digest; share of the text, NaN if unknown
+FACTS_TYPE = np.dtype(
+    [
+        ("content", "<u8", (2,)),  # digest
+        ("unreadable", "<f4"),  # share of the text, NaN if unknown
+        ("text", "<u8", (2,)),  # digest of all but the metadata; zeros if unknown, as in files of earlier versions
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +200,13 @@ class Segment:
     @cached_property
     def facts(self) -> NDArray[np.void]:
         """The facts of each document: (documents,) of FACTS_TYPE."""
-        facts = self._array(FACTS)
+        stored = self._array(FACTS)
+        if stored.dtype == FACTS_TYPE and self.updates is None:
+            return stored
+        facts = np.zeros(len(stored), FACTS_TYPE)
+        for name in stored.dtype.names or ():
+            facts[name] = stored[name]
         if self.updates is not None:
-            facts = facts.copy()
             facts["content"][self.updates.rows] = self.updates.contents
         return facts
 
@@ -252,16 +261,6 @@ class Segment:
         missing = [None] * len(rows)
         columns = [self.ids(rows) if field == ID_FIELD else values.get(field, missing) for field in fields]
         return [[searched_text(value) for value in column] for column in columns]
-
-    def plain_texts(self, rows: Rows) -> list[tuple[str, str] | None]:
-        """Return title and text of each of `rows`; None for documents with sections."""
-        starts, ends = self.document_of.searchsorted([rows, rows + 1])
-        passages = ranges(starts, ends - starts)
-        columns = self._tables[SegmentTable.PASSAGES].values(["location", "heading"], passages)
-        in_sections = np.array([bool(place or heading) for place, heading in zip(*columns, strict=True)], np.bool_)
-        sectioned = np.isin(rows, self.document_of[passages[in_sections]]).tolist()
-        texts = zip(*self._tables[SegmentTable.DOCUMENTS].values(["title", "text"], rows), strict=True)
-        return [None if has_sections else pair for has_sections, pair in zip(sectioned, texts, strict=True)]
 
     def token_codes(self, rows: Rows) -> list[TokenCodes]:
         """Return the token codes of each passage, in the order of `rows`."""

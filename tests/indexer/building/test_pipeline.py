@@ -63,6 +63,19 @@ def test_indexing_again_encodes_only_what_changed(plants: Path, tmp_path: Path) 
         assert reader.documents([row])[0].text == "Changed."
 
 
+def test_a_file_with_another_date_is_not_encoded_again(tmp_path: Path) -> None:
+    page = tmp_path / "pages" / "steps.md"
+    page.parent.mkdir()
+    page.write_text("# First\n\nOpen the box.\n\n# Second\n\nClose the box.\n")
+    build_collection([page.parent], tmp_path / "c")
+    os.utime(page, (1e9, 1e9))
+    again = build_collection([page.parent], tmp_path / "c")
+    assert (again.updated, again.added, again.encoded_texts, again.unchanged) == (1, 0, 0, 0)
+    with open_index_reader(tmp_path / "c") as reader:
+        assert reader.documents([0])[0].metadata["modified"].isoformat() == "2001-09-09T01:46:40+00:00"  # type: ignore[union-attr]
+    assert build_collection([page.parent], tmp_path / "c").unchanged == 1
+
+
 def test_equal_texts_are_encoded_once_and_have_equal_vectors(tmp_path: Path) -> None:
     texts = ["one text", "another text", "one text", "a third", "one text", "another text"]
     source = write_lines(tmp_path / "c.jsonl", [{"id": str(i), "text": text} for i, text in enumerate(texts)])

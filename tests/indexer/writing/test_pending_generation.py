@@ -39,7 +39,9 @@ def entries(bench: Any, *documents: Document) -> SegmentEntries:
     checked = check_documents(documents, {})
     unknown = np.full(len(documents), np.nan, np.float32)
     passages = [bench.cut(document) for document in documents]
-    return SegmentEntries(checked.documents, passages, bench.vectors(documents), checked.ids, checked.contents, unknown)
+    return SegmentEntries(
+        checked.documents, passages, bench.vectors(documents), checked.ids, checked.contents, checked.texts, unknown
+    )
 
 
 def segment_folders(path: Path) -> int:
