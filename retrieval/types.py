@@ -242,8 +242,7 @@ ALL_DOCUMENTS = "*"  # the query that matches every document
 class SearchRequest:
     """A search, as commands, HTTP routes and Python callers pass it to the searcher.
 
-    `filter` is an expression as in `index/metadata/filter_parser.py`; `weight` is the dense share of convex fusion,
-    None for the searcher's choice; `sort` names metadata fields, as in `index/metadata/sorting.py`, "" for the score.
+    `filter` is as in `index/metadata/filter_parser.py`, `sort` as in `index/metadata/sorting.py`, "" for the score.
     """
 
     query: str
@@ -260,7 +259,7 @@ class SearchRequest:
     filter: str = ""
     now: datetime | None = None  # in filters and boosts; None: the time when the request is checked
     fusion: str = "convex"  # or "rrf"
-    weight: float | None = None
+    weight: float | None = None  # dense share of fusion; None: the searcher's choice
     feedback: float | None = None  # weight of the two best passages in the query's vector; None: the searcher's choice
     sparse_weight: float | None = None  # sparse part of what `weight` leaves; None: the searcher's choice
     window_share: float | None = None  # part of the best window in a passage's cosine; None: the searcher's choice
@@ -270,6 +269,7 @@ class SearchRequest:
     facet_prefix: str = ""  # counts only values of facets that begin so, in any case
     sort: str = ""
     collapse: str = ""  # metadata field: of the documents with one value, only the best is a hit
+    collapse_near: float | None = None  # cosine: of hits at least so near, only the first is; None: do not compare
     boosts: tuple[Boost, ...] = ()
     diversity: float = 0.0  # 0 to 1: how much the first hits should differ; see search/diversity.py
     matching: Matching = Matching.RELEVANT
@@ -345,7 +345,7 @@ class Hit:
     passages: tuple[PassageHit, ...]
     scores: Mapping[str, float | None] = field(default_factory=dict)  # by retriever, "fused", "rerank"; None: no part
     explanation: Explanation | None = None  # if the request asks for it
-    collapsed: Collapsed | None = None  # if the request collapses, and the document has the field
+    collapsed: Collapsed | None = None  # if the request collapses; not for a document without the field
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,9 @@ class RankingOptions:
         str, typer.Option(help="Fields to order by, such as topic,-year (- for descending); default: the score.")
     ] = ""
     collapse: Annotated[str, typer.Option(help="Field: of the documents with one value only the best is a hit.")] = ""
+    collapse_near: Annotated[
+        float | None, typer.Option(help="Cosine, such as 0.97: of hits that are at least so near only the first stays.")
+    ] = None
     boost: Annotated[
         list[str] | None,
         typer.Option(help='Factor of scores, as JSON: \'{"filter": "in_stock", "weight": 1.5}\'; repeatable.'),
@@ -222,6 +225,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         sort=ranking.sort,
         collapse=ranking.collapse,
         boosts=tuple(boost for text in ranking.boost or () for boost in parse_boosts(text)),
+        collapse_near=ranking.collapse_near,
         diversity=ranking.diversity,
         matching=ranking.matching,  # type: ignore[arg-type]  # the searcher checks the name
         count=ranking.count,
@@ -247,7 +251,10 @@ def _show(result: SearchResult) -> None:
         if hit.passages:
             console.print(_snippet(hit))
         if hit.collapsed is not None and hit.collapsed.more:
-            console.print(f"     +{hit.collapsed.more} more with {hit.collapsed.value}", style="dim")
+            value = hit.collapsed.value
+            console.print(
+                f"     +{hit.collapsed.more} {'similar' if value is None else f'more with {value}'}", style="dim"
+            )
     if not result.hits:
         console.print("no documents matched")
     for field in {**result.facets, **result.facet_stats}:

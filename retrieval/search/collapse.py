@@ -58,12 +58,12 @@ def rank_collapsed(
     return CollapsedRanking(ranked, int(np.count_nonzero(sizes)), collapsed)
 
 
-def with_collapsed(hits: Sequence[Hit], documents: Rows, collapsed: Mapping[int, Collapsed]) -> tuple[Hit, ...]:
+def with_collapsed(hits: Sequence[Hit], units: Rows, collapsed: Mapping[int, Collapsed]) -> tuple[Hit, ...]:
     """Return hits that tell for how many documents they stand.
 
-    `documents` has the row of each hit, and may go on.
+    `units` has the row of each hit, as `DocumentRanking.units`, and may go on.
     """
-    rows = documents[: len(hits)].tolist()
+    rows = units[: len(hits)].tolist()
     return tuple(replace(hit, collapsed=collapsed.get(row)) for hit, row in zip(hits, rows, strict=True))
 
 

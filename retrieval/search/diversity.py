@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.search.fusion import PassageRanker
-from retrieval.search.hits import choose_passages
+from retrieval.search.hits import rows_of_hits
 from retrieval.search.ranking import DocumentRanking
-from retrieval.types import Mode, SearchRequest
+from retrieval.types import Mode, SearchRequest, Vectors
 
 DIVERSITY_DEPTH = 100  # candidates
 
@@ -52,19 +52,12 @@ def diversified(
     count = min(DIVERSITY_DEPTH, len(ranked.documents))
     if not diversity or count < 2:
         return ranked
-    if ranked.rows is None:
-        rows = np.concatenate(choose_passages(ranked.documents[:count], ranker, reader, 1).rows_shown())
-    else:
-        rows = ranked.rows[:count]
     relevance = ranked.scores[:count].astype(np.float64)
     if mode is not Mode.DENSE:
         relevance = _scaled(relevance)
-    vectors = reader.vectors.rows(rows).astype(np.float64)
-    chosen = marginal_relevance_order(relevance, _cosines(vectors), diversity)
-    order = np.concatenate([chosen, np.arange(count, len(ranked.documents))])
-    return DocumentRanking(
-        ranked.documents[order], ranked.scores[order], None if ranked.rows is None else ranked.rows[order]
-    )
+    vectors = reader.vectors.rows(rows_of_hits(ranked, count, ranker, reader))
+    chosen = marginal_relevance_order(relevance, cosines(vectors), diversity)
+    return ranked.take(np.concatenate([chosen, np.arange(count, len(ranked.documents))]))
 
 
 def marginal_relevance_order(relevance: Values, cosines: Values, diversity: float) -> NDArray[np.int64]:
@@ -91,8 +84,9 @@ def _scaled(scores: Values) -> Values:
     return scaled
 
 
-def _cosines(vectors: Values) -> Values:
+def cosines(vectors: Vectors) -> Values:
+    """Return the cosines of n vectors with each other, (n, n)."""
+    vectors = vectors.astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(lengths > 0.0, lengths, 1.0)
-    cosines: Values = unit @ unit.T
-    return cosines
+    return np.asarray(unit @ unit.T)

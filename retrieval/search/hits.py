@@ -45,6 +45,13 @@ def choose_passages(documents: Rows, ranker: PassageRanker, reader: IndexReader,
     return ChosenPassages(joined, scores, shown)
 
 
+def rows_of_hits(ranked: DocumentRanking, count: int, ranker: PassageRanker, reader: IndexReader) -> Rows:
+    """Return the row of the best passage of each of the first `count` (> 0) hits."""
+    if ranked.rows is not None:
+        return ranked.rows[:count]
+    return np.concatenate(choose_passages(ranked.documents[:count], ranker, reader, 1).rows_shown())
+
+
 def _each_alone(rows: Rows, ranker: PassageRanker) -> ChosenPassages:
     """Return passages that are hits of their own."""
     return ChosenPassages(rows, ranker.score(rows), list(np.arange(len(rows), dtype=np.int64)[:, np.newaxis]))

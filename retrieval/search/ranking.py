@@ -28,6 +28,16 @@ class DocumentRanking:
     scores: Scores
     rows: Rows | None = None
 
+    @property
+    def units(self) -> Rows:
+        """The rows of what is ranked: passages, or documents."""
+        return self.documents if self.rows is None else self.rows
+
+    def take(self, positions: Rows) -> DocumentRanking:
+        """Return the ranking of some positions, in their order."""
+        rows = None if self.rows is None else self.rows[positions]
+        return DocumentRanking(self.documents[positions], self.scores[positions], rows)
+
 
 def rank_by_score(
     ranker: PassageRanker, reader: IndexReader, depth: int, min_score: float | None = None

@@ -14,6 +14,7 @@ from retrieval.errors import BadQuery
 from retrieval.search.answer_contents import check_contents
 from retrieval.search.diversity import check_diversity
 from retrieval.search.fusion_methods import FUSIONS, PARAMETERS
+from retrieval.search.near_duplicates import check_near
 from retrieval.search.rerank_limits import MAX_RERANK_DEPTH
 from retrieval.types import (
     ALL_DOCUMENTS,
@@ -64,6 +65,7 @@ def checked(request: SearchRequest) -> SearchRequest:
     check_prefix(typed.prefix, typed.mode)
     check_contents(typed)
     check_diversity(typed)
+    check_near(typed)
     return typed
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import fetch_hits
 from retrieval.search.late_explanation import with_late_words
 from retrieval.search.match_set import confidence, matches_from, relevance_cut, total_of_page
+from retrieval.search.near_duplicates import depth_of_near, in_match_set, join_near
 from retrieval.search.plan import (
     Plan,
     default_mode,
@@ -102,7 +103,9 @@ class Matched:
     ranked: DocumentRanking
     total: Total
     facets: CountedFacets = field(default_factory=CountedFacets)
-    collapsed: Mapping[int, Collapsed] = field(default_factory=dict)  # by document row
+    cut: float | None = None  # lowest score of the match set, if `rows` is None; None for no limit
+    rows: Rows | None = None  # passages of the match set, if all were scored
+    collapsed: Mapping[int, Collapsed] = field(default_factory=dict)  # by `DocumentRanking.units`
 
 
 class Searcher:
@@ -184,8 +187,8 @@ class Searcher:
         rerank_used_ms = (fetch_started - started) * 1000 - retrieve_ms
         fitted = self._fitted(request, fetch_hits(request, reranking.ranked, ranker, self.reader))
         hits = fitted.hits
-        if request.collapse:
-            hits = with_collapsed(hits, reranking.ranked.documents[request.offset :], matched.collapsed)
+        if matched.collapsed:
+            hits = with_collapsed(hits, reranking.ranked.units[request.offset :], matched.collapsed)
         if request.highlight:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
@@ -274,23 +277,36 @@ class Searcher:
     def _matched(
         self, plan: Plan, ranker: PassageRanker, vector: NDArray[np.float32] | None, weights: TermWeights | None
     ) -> Matched:
+        """Rank and count as `_counted`; join near duplicates if the request asks for it."""
+        matched, near = self._counted(plan, ranker, vector, weights), plan.request.collapse_near
+        if near is None:
+            return matched
+        matching = in_match_set(matched.ranked, matched.cut, matched.rows, self.reader)
+        joined = join_near(matched.ranked, matched.total, near, matching, ranker, self.reader)
+        return replace(matched, ranked=joined.ranked, total=joined.total, collapsed=joined.collapsed)
+
+    def _counted(
+        self, plan: Plan, ranker: PassageRanker, vector: NDArray[np.float32] | None, weights: TermWeights | None
+    ) -> Matched:
         """Rank the documents; count the match set and the values of its facets."""
         request, reader = plan.request, self.reader
         depth = max(request.offset + request.k, depth_of(request.rerank), depth_of_diversity(request))
+        depth += depth_of_near(request)
         by_document = request.group_by is GroupBy.DOCUMENT
         rank = rank_by_score if by_document else rank_passages
         counts_all = request.sort or request.facets or request.count or request.collapse or request.boosts
         if not counts_all and not request.lists_all:
             ranked = rank(ranker, reader, depth, request.min_score)
             top = float(ranked.scores[0]) if len(ranked.scores) else 0.0
-            return Matched(ranked, total_of_page(ranked, depth, relevance_cut(plan, reader, top)))
+            cut = relevance_cut(plan, reader, top)
+            return Matched(ranked, total_of_page(ranked, depth, cut), cut=cut)
         lowest, rows = self._match_set(plan, ranker)
         documents = documents_of(rows, reader)
         facets = count_facets(request, reader, documents, partial(self._documents_without, request, vector, weights))
         if request.collapse:
             best = rank_collapsed(request, ranker, reader, depth, documents)
             total = Total(best.total, TotalRelation.EXACT)
-            return Matched(best.ranked, total, facets, best.collapsed)
+            return Matched(best.ranked, total, facets, collapsed=best.collapsed)
         if request.sort:
             ranked = rank_by_field(ranker, reader, depth, lowest, request.sort)
         elif request.lists_all and not request.boosts:
@@ -298,7 +314,7 @@ class Searcher:
         else:
             ranked = rank(ranker, reader, depth, request.min_score)
         total = Total(int(np.count_nonzero(documents)) if by_document else len(rows), TotalRelation.EXACT)
-        return Matched(ranked, total, facets)
+        return Matched(ranked, total, facets, rows=rows)
 
     def _documents_without(
         self, request: SearchRequest, vector: NDArray[np.float32] | None, weights: TermWeights | None, field: str

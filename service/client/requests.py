@@ -92,6 +92,12 @@ class SynonymRequest(TypedDict, total=False):
     synonyms: Sequence[str]
 
 
+class NearDuplicates(TypedDict):
+    """Collapse hits whose cosine is at least `near`."""
+
+    near: float
+
+
 class SearchOptions(TypedDict, total=False):
     """Options of a search; docs/service.md describes them."""
 
@@ -118,7 +124,7 @@ class SearchOptions(TypedDict, total=False):
     matching: MatchingName
     count: bool
     sort: str
-    collapse: str
+    collapse: str | NearDuplicates
     boosts: Sequence[BoostRequest]
     diversity: float
     min_score: float

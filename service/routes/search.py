@@ -124,6 +124,7 @@ def _suggestions(services: Services, name: str, parameters: SuggestParameters) -
 def to_request(query: str, options: SearchBody | SearchParameters | SimilarParameters) -> SearchRequest:
     """Return the searcher's record of a search."""
     rerank = options.rerank_options()
+    collapse, collapse_near = options.collapse_options()
     return SearchRequest(
         query=query,
         k=options.k,
@@ -147,7 +148,8 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         disjunctive=tuple(options.disjunctive),
         facet_prefix=options.facet_prefix,
         sort=options.sort,
-        collapse=options.collapse,
+        collapse=collapse,
+        collapse_near=collapse_near,
         boosts=tuple(boost.record() for boost in options.boosts) if isinstance(options, SearchBody) else (),
         diversity=options.diversity,
         matching=Matching(options.matching),

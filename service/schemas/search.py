@@ -22,6 +22,7 @@ from service.schemas.base import (
     items,
 )
 from service.schemas.boosts import Boosts
+from service.schemas.collapse import BodyCollapse, CollapsedAnswer, UrlCollapse
 from service.schemas.explanations import ExplanationAnswer, ReplacementAnswer
 from service.schemas.facets import DISJUNCTIVE, FACET_PREFIX, FACETS, FacetAnswer, FacetStatsAnswer
 
@@ -125,7 +126,6 @@ class SearchOptionFields(BaseModel):
     sort: Name = Field(
         default="", description="Fields to order by, such as `topic,-year` (`-` for descending); empty: the score."
     )
-    collapse: Name = Field(default="", description="Field: of the documents with one value only the best is a hit.")
     diversity: float = Field(
         default=0.0, ge=0, le=1, description="How much the first hits should differ from each other; 0: only the score."
     )
@@ -168,7 +168,7 @@ class RerankOptionsBody(RequestBody):
     weight: RerankWeight = None
 
 
-class SearchBody(SearchOptionFields, RequestBody):
+class SearchBody(SearchOptionFields, BodyCollapse, RequestBody):
     """One search."""
 
     query: SearchText = Field(default=ALL_DOCUMENTS, validate_default=False)
@@ -191,7 +191,7 @@ class SearchBody(SearchOptionFields, RequestBody):
     )
 
 
-class SearchParameters(SearchOptionFields, UrlParameters):
+class SearchParameters(SearchOptionFields, UrlCollapse, UrlParameters):
     """One search as URL parameters."""
 
     q: SearchText
@@ -206,7 +206,7 @@ class SearchParameters(SearchOptionFields, UrlParameters):
         return RerankOptionsBody(model=self.rerank, depth=self.rerank_depth, weight=self.rerank_weight)
 
 
-class SimilarParameters(SearchOptionFields, UrlParameters):
+class SimilarParameters(SearchOptionFields, UrlCollapse, UrlParameters):
     """The options of a search for similar documents, as URL parameters."""
 
     def rerank_options(self) -> RerankOptionsBody | None:
@@ -249,13 +249,6 @@ class ScoresAnswer(Answer):
     sparse: float | None = None
     fused: float | None = None
     rerank: float | None = None
-
-
-class CollapsedAnswer(Answer):
-    """The value that a hit shares with `more` other documents of the match set."""
-
-    value: str | int | float | bool
-    more: int
 
 
 class HitAnswer(Answer):

@@ -1,4 +1,4 @@
-// The query form: query, modes, weight, filter, order, and the switches for operators and judging.
+// The query form: query, modes, weight, filter, order, and the switches for operators, near copies and judging.
 
 import { h } from "./dom.js";
 import { WEIGHT, api, choices } from "./api.js";
@@ -37,6 +37,13 @@ export class QueryForm {
     this.operatorsBox = h("label", {
       class: "switch", for: "operators", title: 'A "phrase in quotes" must occur, and a -word must not',
     }, this.operators, " Operators");
+    this.join = h("input", {
+      type: "checkbox", id: "join", checked: Boolean(state.join),
+      onchange: () => change({ join: this.join.checked ? "near" : "", page: 1 }),
+    });
+    const joinBox = h("label", {
+      class: "switch", for: "join", title: "Of nearly equal texts, show only the best",
+    }, this.join, " Join near copies");
     const judging = h("input", { type: "checkbox", id: "judging", onchange: () => this.actions.judge(judging) });
     this.more = h("button", {
       type: "button", class: "more", "aria-controls": "options",
@@ -44,7 +51,7 @@ export class QueryForm {
     }, "Options");
     const settings = h("div", { class: "settings" }, this.modes, this.more,
       h("div", { class: "options", id: "options" },
-        this.weightControl(), h("span", { class: "filter" }, this.filter), this.sort, this.operatorsBox,
+        this.weightControl(), h("span", { class: "filter" }, this.filter), this.sort, this.operatorsBox, joinBox,
         h("label", { class: "switch", for: "judging" }, judging, " Judge")));
     const onsubmit = (event) => {
       event.preventDefault();
@@ -85,7 +92,8 @@ export class QueryForm {
     this.sort.hidden = !sortable.length;
     this.filter.parentElement.hidden = !Object.keys(fields).length;
     this.drawWeight();
-    this.showOptions(Boolean(this.state.filter || this.state.sort || this.state.weight || this.state.syntax));
+    this.showOptions(Boolean(this.state.filter || this.state.sort || this.state.weight || this.state.syntax
+      || this.state.join));
   }
 
   /** Show the options on a narrow screen, where they are hidden at first. */
@@ -113,6 +121,7 @@ export class QueryForm {
     this.box.value = this.state.q;
     this.filter.value = this.state.filter;
     this.operators.checked = this.state.syntax === "operators";
+    this.join.checked = Boolean(this.state.join);
     if (this.state.weight) this.weight.value = this.state.weight;
     this.drawChoices();
   }

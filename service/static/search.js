@@ -8,6 +8,7 @@ import { MAX_PAGE, PAGE_SIZE, Results } from "./results.js";
 
 const KEYSTROKE_MS = 30;
 const PAUSE_MS = 220;
+const NEAR = 0.97; // cosine of near copies
 
 export async function open(main, { collection, signal }) {
   const details = await api.collection(collection, signal);
@@ -88,9 +89,10 @@ class SearchView {
   // --- searching
 
   request() {
-    const { q, syntax, mode, weight, filter, sort, page } = this.state;
+    const { q, syntax, mode, weight, filter, sort, join, page } = this.state;
     const offset = (page - 1) * PAGE_SIZE;
     const request = { query: q, k: PAGE_SIZE, offset, filter, sort, ...(syntax ? { syntax } : {}) };
+    if (join) request.collapse = { near: NEAR };
     if (mode) return { ...request, mode };
     const weighted = weight && this.details.modes.includes("hybrid");
     return weighted ? { ...request, mode: "hybrid", weight: Number(weight) } : request;

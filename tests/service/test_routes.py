@@ -17,6 +17,7 @@ from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from service.client import SearchOptions
 from service.schemas import collections, search
 from service.schemas import explanations as wire_explanations
+from service.schemas.collapse import CollapsedAnswer
 from service.schemas import facets as wire_facets
 from service.schemas.collections import CollectionDetails
 from service.schemas.problems import ProblemAnswer
@@ -156,6 +157,19 @@ def test_documents_are_boosted(small: Served) -> None:
     ):
         refused = small.http.post(SEARCH, json={**body, **wrong})
         assert (refused.status_code, says in refused.text) == (status, True), refused.text
+
+
+def test_near_duplicates_are_one_hit(small: Served) -> None:
+    body = {"query": "aspirin", "collapse": {"near": 0.5}, "mode": "dense"}
+    posted = SearchAnswer.model_validate(small.http.post(SEARCH, json=body).json(), extra="forbid")
+    assert posted.hits[0].collapsed == CollapsedAnswer(value=None, more=0)
+    by_url = small.http.get(SEARCH, params={"q": "aspirin", "mode": "dense", "collapse_near": 0.5}).json()
+    assert [each["id"] for each in by_url["hits"]] == [hit.id for hit in posted.hits]
+    assert small.http.post(SEARCH, json={**body, "collapse": {"near": 0.2}}).status_code == 422
+    unknown = small.http.post(SEARCH, json={**body, "collapse": {"naer": 0.9}})
+    assert (unknown.status_code, "naer" in unknown.text) == (422, True)
+    both = small.http.get(SEARCH, params={"q": "*", "collapse": "year", "collapse_near": 0.97})
+    assert (both.status_code, "give one of both" in both.text) == (400, True)
 
 
 def test_unknown_words_are_matched_to_the_nearest(small: Served) -> None:
@@ -373,10 +387,12 @@ MIRRORS: list[tuple[type[BaseModel], type]] = [
 ]
 
 
+NOT_ON_THE_WIRE = {"collapse_near", "now"}  # a part of `collapse` there; the time of the request
+
+
 @pytest.mark.parametrize(("wire", "record"), MIRRORS, ids=lambda each: each.__name__)
 def test_wire_types_have_the_fields_of_the_records(wire: type[BaseModel], record: type) -> None:
-    known = {field.name for field in dataclasses.fields(record)}
-    assert set(wire.model_fields) == known - {"now"}  # of a search: the time of the service
+    assert set(wire.model_fields) == {field.name for field in dataclasses.fields(record)} - NOT_ON_THE_WIRE
 
 
 def test_page_has_the_weight_of_the_fusion_table(small: Served) -> None:

@@ -15,7 +15,14 @@ from service.schemas.tei import EmbedBody
 from tests.service.conftest import Served
 
 ROUTES = (changes, explain, judgments, openai, rerank, search, tei)  # import every schema
-REQUIRED = {"id": "a", "text": "a", "q": "a", "source_sentence": "a", "sentences": ["a"]}  # without an example
+REQUIRED = {
+    "id": "a",
+    "text": "a",
+    "q": "a",
+    "source_sentence": "a",
+    "sentences": ["a"],
+    "near": 0.97,
+}  # without an example
 
 
 def bodies(base: type[Any]) -> Iterator[type[Any]]:
