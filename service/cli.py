@@ -22,6 +22,7 @@ from indexer.commands.tune import tune
 from indexer.commands.update import update
 from indexer.commands.verify import verify
 from retrieval.commands.compare import compare, report
+from retrieval.commands.duplicates import duplicates
 from retrieval.commands.encoders import encoders
 from retrieval.commands.explain import explain
 from retrieval.commands.info import info
@@ -53,6 +54,7 @@ app.command()(report)
 app.command()(pool)
 app.command()(judge)
 app.command()(info)
+app.command()(duplicates)
 app.command()(quantize)
 app.add_typer(encoders, name="encoders")
 app.command()(serve)

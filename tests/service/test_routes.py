@@ -17,8 +17,8 @@ from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from service.client import SearchOptions
 from service.schemas import collections, search
 from service.schemas import explanations as wire_explanations
-from service.schemas.collapse import CollapsedAnswer
 from service.schemas import facets as wire_facets
+from service.schemas.collapse import CollapsedAnswer
 from service.schemas.collections import CollectionDetails
 from service.schemas.problems import ProblemAnswer
 from service.schemas.search import SearchAnswer

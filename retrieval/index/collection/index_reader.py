@@ -169,6 +169,10 @@ class IndexReader:
         """Return titles of documents in the order of `document_rows`."""
         return _gather(self.segments, self._document_starts, document_rows, Segment.titles)
 
+    def texts(self, document_rows: ArrayLike) -> list[tuple[str, str]]:
+        """Return title and text of documents in the order of `document_rows`."""
+        return _gather(self.segments, self._document_starts, document_rows, Segment.texts)
+
     def passages(self, rows: ArrayLike) -> list[Passage]:
         """Return passages in the order of `rows`."""
         return _gather(self.segments, self._row_starts, rows, Segment.passages)

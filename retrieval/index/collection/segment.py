@@ -244,6 +244,11 @@ class Segment:
         """Return titles of documents in the order of `rows`."""
         return self._tables[SegmentTable.DOCUMENTS].values(["title"], rows)[0]
 
+    def texts(self, rows: Rows) -> list[tuple[str, str]]:
+        """Return title and text of documents in the order of `rows`."""
+        titles, texts = self._tables[SegmentTable.DOCUMENTS].values(["title", "text"], rows)
+        return list(zip(titles, texts, strict=True))
+
     def passages(self, rows: Rows) -> list[Passage]:
         """Return passages in the order of `rows`; a page of hits is cached."""
         if len(rows) > _PAGE_ROWS:
