@@ -66,6 +66,7 @@ class TermPart:
     term: str
     score: float
     words: tuple[tuple[int, int], ...] = ()
+    fields: tuple[str, ...] = ()  # searched fields that have the term
 
 
 @dataclass(frozen=True, slots=True)

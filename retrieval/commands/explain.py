@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from retrieval.explanations import DenseExplanation, Explanation, Span, SparseExplanation
+    from retrieval.explanations import DenseExplanation, Explanation, Span, SparseExplanation, TermPart
     from retrieval.types import Document
 
 SHOWN_WORDS = 12  # of the passage, strongest first
@@ -84,7 +84,7 @@ def _show(document: Document, found: Explanation) -> None:
         _show_dense(console, found.dense)
     if found.lexical is not None:
         _show_score(console, f"{found.lexical.score:.3f}", "BM25")
-        console.print(_bars("terms", [(term.term, term.score) for term in found.lexical.terms]))
+        console.print(_bars("terms", [(_with_fields(term), term.score) for term in found.lexical.terms]))
         if found.lexical.stop_words:
             left_out = f"left out as stop words: {', '.join(found.lexical.stop_words)}"
             console.print(left_out, style="dim")
@@ -133,6 +133,10 @@ def _show_dense(console: Console, dense: DenseExplanation) -> None:
             f"special tokens, {dense.remainder:+.1e} is rounding.",
             style="dim",
         )
+
+
+def _with_fields(part: TermPart) -> str:
+    return f"{part.term} (in {', '.join(part.fields)})" if part.fields else part.term
 
 
 def _bars(title: str, rows: list[tuple[str, float]]) -> Table:

@@ -10,6 +10,7 @@ import numpy as np
 
 from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.collection.searched_fields import searched_texts
 from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.types import Rows
@@ -59,7 +60,8 @@ def _words(reader: IndexReader, lexical: LexicalReader, word: str, count: int) -
     prefix = lexical.analyzer.folded(word)
     terms = lexical.speller.completions(word)[:count]
     rows = {term: row for term in terms if (row := lexical.first_row(term)) is not None}
-    texts = _texts(reader, np.array(list(rows.values()), np.int64)) if rows else []
+    searched = lexical.settings.searched_fields
+    texts = _texts(reader, np.array(list(rows.values()), np.int64), searched) if rows else []
     found: dict[str, None] = {}
     for term, text in zip(rows, texts, strict=True):
         if written := _written(lexical, term, prefix, text):
@@ -67,12 +69,13 @@ def _words(reader: IndexReader, lexical: LexicalReader, word: str, count: int) -
     return tuple(found) or tuple(near.text for near in lexical.speller.nearest(word))
 
 
-def _texts(reader: IndexReader, rows: Rows) -> list[str]:
-    """Return the starts of passages, with their titles."""
+def _texts(reader: IndexReader, rows: Rows, searched: Sequence[str]) -> list[str]:
+    """Return the starts of passages, with their titles and searched fields."""
     documents = reader.documents(reader.document_of[rows])
+    fields = [" ".join((document.title, *searched_texts(document, searched))) for document in documents]
     return [
-        f"{document.title} {document.text[passage.start : min(passage.end, passage.start + _READ_CHARACTERS)]}"
-        for document, passage in zip(documents, reader.passages(rows), strict=True)
+        f"{before} {document.text[passage.start : min(passage.end, passage.start + _READ_CHARACTERS)]}"
+        for before, document, passage in zip(fields, documents, reader.passages(rows), strict=True)
     ]
 
 

@@ -46,6 +46,7 @@ class TermPartAnswer(Answer):
     term: str
     score: float
     words: list[tuple[int, int]]
+    fields: list[str] = Field(default_factory=list, description="Searched fields that have the term.")
 
 
 class ReplacementAnswer(Answer):

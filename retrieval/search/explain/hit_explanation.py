@@ -17,6 +17,7 @@ from retrieval.explanations import (
     WindowExplanation,
 )
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.collection.searched_fields import searched_texts
 from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.sparse_reader import SparseReader
@@ -196,8 +197,15 @@ def _explain_bm25(lexical: LexicalReader, query: ParsedQuery, explained: Explain
     for form, offsets in offsets_of_form.items():
         for term in set(lexical.analyzer.analyze_word(form).terms):
             offsets_of_term[term] += offsets
+    searched = lexical.settings.searched_fields
+    texts = zip(searched, searched_texts(explained.document, searched), strict=True)
+    found = {field: set(lexical.analyzer.terms(lexical.analyzer.split(text))) for field, text in texts}
     terms = (
-        replace(part, words=tuple(sorted(offsets_of_term[part.term])))
+        replace(
+            part,
+            words=tuple(sorted(offsets_of_term[part.term])),
+            fields=tuple(field for field, terms in found.items() if part.term in terms),
+        )
         for part in lexical.term_parts(query, explained.row)
         if part.score
     )

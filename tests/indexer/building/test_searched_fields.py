@@ -65,6 +65,18 @@ def test_ids_and_fields_are_searched(shop: Path) -> None:
     assert found(shop, "SKU-00042", mode="hybrid")[0] == "SKU-00042"
 
 
+def test_an_explanation_names_the_searched_fields_of_a_term(shop: Path) -> None:
+    with open_searcher(shop) as searcher:
+        lexical = searcher.explain("northpeak rain 00042", "SKU-00042").lexical
+    assert lexical is not None
+    assert {part.term: part.fields for part in lexical.terms} == {"northpeak": ("brand",), "rain": (), "00042": ("id",)}
+
+
+def test_words_of_searched_fields_are_suggested(shop: Path) -> None:
+    with open_searcher(shop) as searcher:
+        assert searcher.suggest("northp").words == ("northpeak",)
+
+
 def test_a_new_value_of_a_searched_field_is_found(shop: Path) -> None:
     before = read_manifest(shop)
     update_documents(shop, [DocumentPatch("SKU-00043", {"price": 99})])
