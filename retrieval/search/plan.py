@@ -264,4 +264,5 @@ def _check_fields(request: SearchRequest, reader: IndexReader) -> None:
     if request.collapse:
         collapse_type(request.collapse, reader.schema)
     for field in request.fields or ():
-        known_field(field, reader.schema, "fields")
+        if not any(name.startswith(f"{field}.") for name in reader.schema):  # else an object, as it was given
+            known_field(field, reader.schema, "fields")

@@ -21,11 +21,21 @@ DOCUMENTS: list[dict[str, Any]] = [
         "published": "2024-05-01",
         "seen": ["2024-01-01", "2024-06-01T12:00:00+02:00"],
         "author": {"name": "Ada", "age": 36},
+        "editors": [{"name": "Bob", "ranks": [1, 2]}, {"name": "Eve", "since": "2020-01-01"}, None],
+        "at": {"lat": 52.5, "lon": 13.4},
         "draft": True,
         "note": None,
         "price": 2.5,
     },
-    {"years": [2021], "sizes": [9], "due": "2024-05-02T10:00:00Z", "published": "", "tags": ["a", "b"], "draft": False},
+    {
+        "at": {"lat": 48.9, "lon": 2.35},
+        "years": [2021],
+        "sizes": [9],
+        "due": "2024-05-02T10:00:00Z",
+        "published": "",
+        "tags": ["a", "b"],
+        "draft": False,
+    },
     {"mixed": [1, "a", None, [2], {"b": True}], "big": 9007199254740993, "count": 1, "years": []},
     {"mixed": 7, "count": 0, "big": 5},
 ]
@@ -72,6 +82,14 @@ def test_documents_that_came_out_can_go_in_again(served: Served) -> None:
         ("years >= 2020", "01"),
         ("years IN [2021, 2030]", "1"),
         ("years EXISTS", "01"),
+        ("near(at, 52.52, 13.4) < 5km", "0"),
+        ("near(at, 52.52, 13.4) > 5km", "1"),
+        ("box(at, 40, 0, 50, 10)", "1"),
+        ("NOT near(at, 0, 0) < 99999km", "23"),
+        ('editors.name IN ["Eve", "Mallory"]', "0"),
+        ("editors.ranks >= 2 AND editors.since < 2021-01-01", "0"),
+        ("mixed.b", "2"),
+        ("mixed = a", "2"),
         ('author.name STARTS WITH "A"', "0"),
         ("tags CONTAINS b", "1"),
         ("due < now-52w", "01"),
@@ -109,6 +127,10 @@ def test_facets_and_the_overview_count_lists(served: Served) -> None:
     assert (fields["years"]["least"], fields["years"]["most"], fields["years"]["documents"]) == (2019, 2021, 2)
     chosen = served.http.post("/v1/collections/c/search", json={"query": "word0", "k": 1, "fields": ["due", "years"]})
     assert chosen.json()["hits"][0]["metadata"] == {"due": "2024-05-01", "years": [2019, 2020]}
+    whole = served.http.get(
+        "/v1/collections/c/search", params={"q": "word0", "k": 1, "fields": ["editors", "author.name"]}
+    )
+    assert whole.json()["hits"][0]["metadata"] == {"editors": DOCUMENTS[0]["editors"], "author.name": "Ada"}
 
 
 def test_pages_of_documents_are_ordered_by_several_fields(served: Served) -> None:
@@ -143,6 +165,13 @@ def test_unknown_facets_name_the_nearest(served: Served) -> None:
     answer = served.http.get("/v1/collections/c/facets/tgas")
     assert answer.status_code == 400
     assert "did you mean 'tags'?" in answer.text
+
+
+def test_a_field_without_positions_says_so(served: Served) -> None:
+    answer = served.http.get("/v1/collections/c/search", params={"q": "*", "filter": "near(author, 1, 2) < 5km"})
+    assert answer.status_code == 400
+    assert "'author' has no positions" in answer.text
+    assert "those with positions are 'at'" in answer.text
 
 
 def test_lists_have_no_order(served: Served) -> None:

@@ -1,9 +1,9 @@
 """Turn a record (a JSON object or a row of a table) into a document.
 
-Id, title and text are fields of the record. The object under `metadata` and all other fields become metadata; nested
-objects get dotted names. Values keep their type: string, number, boolean, list of these. Dates stay ISO 8601 strings,
-which the collection's schema recognises. A null value is a missing value. Where that loses something, the document also
-has its metadata as they were given, in JSON.
+Id, title and text are fields of the record. The object under `metadata` and all other fields become metadata. Fields
+of nested objects get dotted names; those of objects in a list become lists. Values keep their type: string, number,
+boolean, list of these. Dates stay ISO 8601 strings, which the collection's schema recognises. A null value is a
+missing value. Where that loses something, the document also has its metadata as they were given, in JSON.
 """
 
 from __future__ import annotations
@@ -176,10 +176,29 @@ def _put_all(found: dict[str, MetadataValue], fields: Mapping[Any, Any], prefix:
             )
         if isinstance(value, Mapping):
             _put_all(found, value, f"{prefix}{name}.", depth + 1)
+        elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+            _put_items(found, value, prefix + name, depth + 1)
         else:
             found[prefix + name] = _value(prefix + name, value)
         if len(found) > MAX_FIELDS:
             raise BadDocument(f"more than {MAX_FIELDS:,} metadata fields; leave some out")
+
+
+def _put_items(found: dict[str, MetadataValue], items: Sequence[Any], name: str, depth: int) -> None:
+    """Store fields of objects in a list as lists; other items keep the list's name."""
+    lists: dict[str, list[Any]] = {}
+    others = [item for item in items if not isinstance(item, Mapping)]
+    for item in items:
+        if isinstance(item, Mapping):
+            fields: dict[str, MetadataValue] = {}
+            _put_all(fields, item, f"{name}.", depth)
+            for key, value in fields.items():
+                lists.setdefault(key, []).extend(value if isinstance(value, tuple) else [value])
+            if len(lists) > MAX_FIELDS:
+                raise BadDocument(f"more than {MAX_FIELDS:,} metadata fields; leave some out")
+    if any(item is not None for item in others):
+        found[name] = _value(name, others)
+    found.update((key, tuple(values)) for key, values in lists.items())
 
 
 def _shown(text: str) -> str:

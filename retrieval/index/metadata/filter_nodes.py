@@ -40,6 +40,30 @@ class FieldExistence:
 
 
 @dataclass(frozen=True, slots=True)
+class GeoDistance:
+    """`near(field, latitude, longitude) operator distance`, in degrees and metres."""
+
+    field: str
+    latitude: float
+    longitude: float
+    operator: str  # "<", "<=", ">" or ">="
+    metres: float
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class GeoBox:
+    """`box(field, south, west, north, east)`: positions between two corners."""
+
+    field: str
+    south: float
+    west: float
+    north: float
+    east: float  # less than `west` if the box crosses the 180th meridian
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
 class Negation:
     """All documents that `operand` does not match, also those without the field."""
 
@@ -61,4 +85,5 @@ class Disjunction:
 
 
 FieldCondition: TypeAlias = FieldComparison | FieldMembership | FieldExistence
-FilterNode: TypeAlias = FieldCondition | Negation | Conjunction | Disjunction
+GeoCondition: TypeAlias = GeoDistance | GeoBox
+FilterNode: TypeAlias = FieldCondition | GeoCondition | Negation | Conjunction | Disjunction

@@ -8,18 +8,22 @@
                 | field [ NOT ] ( STARTS WITH | CONTAINS ) value
                 | field [ NOT ] IN "[" value { "," value } "]"
                 | field [ NOT ] EXISTS
+                | NEAR "(" field "," latitude "," longitude ")" ( "<" | "<=" | ">" | ">=" ) distance
+                | BOX "(" field "," south "," west "," north "," east ")"
     field       = name | quoted
     value       = quoted | number | date | date and time | relative | TRUE | FALSE | name
     relative    = NOW [ ( "+" | "-" ) digits ( "s" | "m" | "h" | "d" | "w" ) ]
+    distance    = number ( "km" | "m" | "mi" )
 
 Keywords may be in upper or lower case.  A name starts with a letter or `_`; letters, digits, `_`, `.` and `-` follow.
-Other names, and keywords as names, need quotes; NOW, STARTS, WITH and CONTAINS are names elsewhere and need none.
+Other names, and keywords as names, need quotes; the words NOW, STARTS, WITH, CONTAINS, NEAR and BOX need none.
 Quotes are double or single, with backslash escapes.
 """
 
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,6 +37,8 @@ from retrieval.index.metadata.filter_nodes import (
     FieldExistence,
     FieldMembership,
     FilterNode,
+    GeoBox,
+    GeoDistance,
     Negation,
     Value,
 )
@@ -48,6 +54,7 @@ _TOKEN = re.compile(
     r"""(?P<space>\s+)
       | (?P<quoted>"(?:[^"\\]|\\[\s\S])*"|'(?:[^'\\]|\\[\s\S])*')
       | (?P<date>\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:[Zz]|[+-]\d\d:?\d\d)?)?(?![\w.-]))
+      | (?P<distance>(?:\d+(?:\.\d*)?|\.\d+)\s*(?i:km|mi|m)(?![\w.-]))
       | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
       | (?P<name>(?i:now)\s*[+-]\s*\d{1,9}[a-zA-Z](?![\w.-])|[^\W\d][\w.-]*)
       | (?P<operator><=|>=|!=|==|=|<|>)
@@ -55,6 +62,12 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _KEYWORDS = frozenset({"AND", "OR", "NOT", "IN", "EXISTS", "TRUE", "FALSE"})
+MAX_LATITUDE, MAX_LONGITUDE = 90, 180
+_GEO = {  # greatest degrees of each number after the field
+    "NEAR": (MAX_LATITUDE, MAX_LONGITUDE),
+    "BOX": (MAX_LATITUDE, MAX_LONGITUDE, MAX_LATITUDE, MAX_LONGITUDE),
+}
+_METRES = {"m": 1.0, "km": 1_000.0, "mi": 1_609.344}
 _EXPECTED_CONDITION = "a comparison (=, !=, <, <=, >, >=), IN, EXISTS, STARTS WITH or CONTAINS"
 _EXPECTED_VALUE = "a value (quoted text, number, date such as 2024-05-01 or now-7d, TRUE or FALSE)"
 
@@ -176,6 +189,8 @@ class _Parser:
             raise FilterError(
                 f"filter, column {token.column}: more than {MAX_CONDITIONS} conditions; use IN [...] for many values"
             )
+        if self._is_call():
+            return self._geo_condition()
         field = self._field()
         if self.current.kind == "operator":
             operator = self._take().text
@@ -210,6 +225,44 @@ class _Parser:
         else:
             raise self._expected(_EXPECTED_CONDITION)
         return Negation(node) if negated else node
+
+    def _is_call(self) -> bool:
+        """Check whether the condition is `near(` or `box(`."""
+        following = self._tokens[min(self._next + 1, len(self._tokens) - 1)]
+        return self.current.kind == "name" and self.current.text.upper() in _GEO and following.text == "("
+
+    def _geo_condition(self) -> FilterNode:
+        """`near(field, latitude, longitude) < distance`, or a box of two corners."""
+        name = self._take()
+        self._require("(", "'('")
+        field = self._field()
+        numbers = [self._degrees(limit) for limit in _GEO[name.text.upper()]]
+        self._require(")", "')'")
+        if len(numbers) == 2:
+            latitude, longitude = numbers
+            operator = self._take().text if self.current.text in ("<", "<=", ">", ">=") else ""
+            if not operator or self.current.kind != "distance":
+                raise self._expected("<, <=, > or >= and a distance such as 5km, 300m or 2mi")
+            return GeoDistance(field, latitude, longitude, operator, _metres(self._take().text), name.column)
+        south, west, north, east = numbers
+        if south > north:
+            raise FilterError(
+                f"filter, column {name.column}: the south of the box, {south:g}, is above its north, {north:g}; "
+                "write box(field, south, west, north, east)"
+            )
+        return GeoBox(field, south, west, north, east, name.column)
+
+    def _degrees(self, limit: int) -> float:
+        """Read the next number after a comma: a latitude up to 90, or a longitude."""
+        what = "latitude" if limit == MAX_LATITUDE else "longitude"
+        self._require(",", f"',' and a {what}")
+        token = self.current
+        if token.kind != "number":
+            raise self._expected(f"a {what} in degrees")
+        value = float(self._take().text)
+        if not -limit <= value <= limit:
+            raise FilterError(f"filter, column {token.column}: the {what} is {value:g}; give -{limit} to {limit}")
+        return value
 
     def _list(self) -> tuple[Value, ...]:
         self._require("[", "'[' and a list of values")
@@ -264,6 +317,11 @@ def _number(token: _Token) -> float:
             "if the field is text, quote it"
         )
     return float(token.text)
+
+
+def _metres(distance: str) -> float:
+    number = distance.rstrip(string.ascii_letters)
+    return float(number) * _METRES[distance[len(number) :].lower()]
 
 
 def number_in(text: str) -> float | str:

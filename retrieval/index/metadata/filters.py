@@ -32,10 +32,14 @@ from retrieval.index.metadata.filter_nodes import (
     FieldExistence,
     FieldMembership,
     FilterNode,
+    GeoBox,
+    GeoDistance,
     Negation,
     Value,
 )
 from retrieval.index.metadata.filter_parser import number_in, parse_filter
+from retrieval.index.metadata.geo import PASSES as GEO_PASSES
+from retrieval.index.metadata.geo import matching_positions, position_fields
 from retrieval.index.metadata.moments import Moment, parse_moment
 from retrieval.types import Bitmap, FieldType, Schema
 from retrieval.util.work_budget import checkpoint, spend_filter_values
@@ -48,7 +52,7 @@ _EXPECTED = {
     FieldType.DATE: "a date such as 2024-05-01",
 }
 _SEARCH_TEXT = {STARTS_WITH: pc.starts_with, CONTAINS: pc.match_substring}
-_VALUE_BYTES = 8  # of text that CONTAINS reads as fast as a number is compared
+_VALUE_BYTES = 2  # of text that CONTAINS reads as fast as a number is compared
 _COMPARE = {"=": pc.equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal}
 
 
@@ -82,6 +86,9 @@ class Filter:
                 return reduce(np.logical_and, (self._matches(each, column, n) for each in operands))
             case Disjunction(operands):
                 return reduce(np.logical_or, (self._matches(each, column, n) for each in operands))
+            case GeoDistance() | GeoBox():
+                checkpoint()
+                return matching_positions(node, *map(column, position_fields(node, self.schema)))
             case _:
                 checkpoint()
                 values = column(node.field)
@@ -125,6 +132,9 @@ def _typed(node: FilterNode, schema: Schema, now: datetime) -> FilterNode:
             return Conjunction(tuple(_typed(each, schema, now) for each in operands))
         case Disjunction(operands):
             return _with_lists([_typed(each, schema, now) for each in operands])
+        case GeoDistance() | GeoBox():
+            position_fields(node, schema)
+            return node
     kind = known_field(node.field, schema, f"filter, column {node.column}")
     match node:
         case FieldComparison(field, operator, value, column):
@@ -223,6 +233,8 @@ def _passes(node: FilterNode) -> int:
             return sum(map(_passes, operands))
         case FieldMembership(values=values) if any(isinstance(value, Moment) for value in values):
             return len(values)
+        case GeoDistance() | GeoBox():
+            return GEO_PASSES
     return 1
 
 

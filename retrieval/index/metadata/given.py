@@ -33,12 +33,12 @@ def given_json(metadata: Mapping[str, Any], typed: Metadata) -> str:
 def shown_metadata(document: Document, fields: Collection[str] | None = None) -> Mapping[str, Any]:
     """Return a stored document's metadata as they were given, or some of its fields.
 
-    A field inside an object has its dotted name if it is asked for.
+    A field inside an object has its dotted name if it is asked for; the whole object has its own.
     """
     given = json.loads(document.given) if document.given else document.metadata
     if fields is None:
         return given
-    known = {name: given.get(name, value) for name, value in document.metadata.items()}
+    known = {**document.metadata, **{name: value for name, value in given.items() if value is not None}}
     return {name: value for name, value in known.items() if name in fields}
 
 

@@ -75,9 +75,10 @@ def typed_metadata(metadata: Mapping[str, Any], schema: Schema, document_id: str
         try:
             values[name] = _read(value, schema[name])
         except (TypeError, ValueError, OverflowError) as error:
+            wider = FieldType.STRINGS if isinstance(value, list | tuple) else FieldType.STRING
             raise SchemaError(
                 f"document {document_id!r}: field {name!r} is a {schema[name]}, and {_shown(value)} is not; "
-                f"correct the value, or give the type with --schema {name}=string"
+                f"correct the value, or give the type with --schema {name}={wider}"
             ) from error
     return values
 

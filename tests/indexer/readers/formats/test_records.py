@@ -75,7 +75,31 @@ def test_a_deep_list_is_a_bad_document() -> None:
         read({"list": [deep]})
     while deep:
         deep = deep.pop()  # else its end would recurse
-    assert read({"list": [[1], {"a": 2}]}) == {"list": (json.dumps([1]), json.dumps({"a": 2}))}
+    assert read({"list": [[1], [{"a": 2}]]}) == {"list": (json.dumps([1]), json.dumps([{"a": 2}]))}
+
+
+def test_fields_of_objects_in_a_list_become_lists() -> None:
+    authors = [{"name": "Ada", "born": 1815}, {"name": "Bob", "at": {"city": "Rom"}}, None, {}, {"name": ["C", "D"]}]
+    assert read({"authors": authors}) == {
+        "authors.name": ("Ada", "Bob", "C", "D"),
+        "authors.born": (1815,),
+        "authors.at.city": ("Rom",),
+    }
+    assert read({"mixed": [1, {"a": 2}, "x", {"a": [{"b": 3}, {"b": 4}]}]}) == {
+        "mixed": (1, "x"),
+        "mixed.a": (2,),
+        "mixed.a.b": (3, 4),
+    }
+
+
+def test_objects_in_lists_are_bounded() -> None:
+    deep: Any = {"a": 1}
+    for _ in range(20):
+        deep = [{"a": deep}]
+    with pytest.raises(BadDocument, match="nested more than 16 levels deep"):
+        read({"list": deep})
+    with pytest.raises(BadDocument, match="more than 1,000 metadata fields"):
+        read({"list": [{f"f{i}": 1} for i in range(1001)]})
 
 
 def test_a_schema_takes_no_long_names_and_names_few_fields() -> None:
