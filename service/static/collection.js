@@ -21,18 +21,22 @@ export async function open(main, { collection, signal }) {
         ["generation", count(details.generation)],
       ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
       placeholder,
-      fields(collection, overview.fields),
+      fields(overview.fields, details),
       encoder(details.fingerprint),
       generations(overview.generations)));
   placeholder.replaceWith(await map(collection, details, signal));
 }
 
-function fields(collection, known) {
+function fields(known, { expires, searched_fields: weights }) {
   if (!known.length) return null;
   const value = (field, { value: each, count: number }, most) =>
     h("li", { style: { "--share": `${(100 * number) / most}%` } },
       h("bdi", {}, shown(each)), h("span", { class: "dim" }, count(number)));
-  const about = (field) => h("small", { class: "dim" }, ` ${field.type}, in ${plural(field.documents, "document")}`);
+  const uses = ({ name }) =>
+    (name in weights ? `, searched with weight ${weights[name]}` : "") +
+    (name === expires ? ", tells when a document expires" : "");
+  const about = (field) =>
+    h("small", { class: "dim" }, ` ${field.type}, in ${plural(field.documents, "document")}${uses(field)}`);
   const range = ({ least, most }) => (least === null ? "no values" : `${shown(least)} to ${shown(most)}`);
   return h("section", {}, h("h2", {}, "Fields"), h("div", { class: "fields" }, known.map((field) =>
     h("section", {}, h("h3", {}, field.name, about(field)),

@@ -188,13 +188,15 @@ function heatMap(dense) {
 
 // --- words: BM25 by term
 
+const inFields = ({ fields }) => (fields.length ? h("small", { class: "dim" }, ` in ${fields.join(", ")}`) : null);
+
 function lexicalTab(lexical) {
   const maxScore = Math.max(...lexical.terms.map((term) => term.score), 1e-9);
   return h("div", {},
     h("p", { class: "dim" }, "Share of each query term in the BM25 score: rare terms add more, and each further occurrence adds less."),
     lexical.terms.length
       ? h("table", { class: "bars" }, h("tbody", {}, lexical.terms.map((term) =>
-          h("tr", {}, h("th", { scope: "row" }, term.term), h("td", {}, h("span", { class: "bar", style: { "--share": `${(100 * Math.max(0, term.score)) / maxScore}%` } })), h("td", { class: "number" }, term.score.toFixed(3))))))
+          h("tr", {}, h("th", { scope: "row" }, term.term, inFields(term)), h("td", {}, h("span", { class: "bar", style: { "--share": `${(100 * Math.max(0, term.score)) / maxScore}%` } })), h("td", { class: "number" }, term.score.toFixed(3))))))
       : h("p", {}, "The passage has none of the query's words: it was found by its meaning."),
     lexical.stop_words.length ? h("p", { class: "dim" }, `Left out as stop words: ${lexical.stop_words.join(", ")}.`) : null);
 }
