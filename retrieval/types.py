@@ -286,6 +286,7 @@ class SearchRequest:
     exact: bool = False  # bypass ANN indexes
     explain: bool = False
     rerank: RerankOptions | None = None  # None: do not rerank
+    pins: bool = True  # the pinned documents of the query come first, whatever their scores
 
     @property
     def lists_all(self) -> bool:
@@ -346,6 +347,7 @@ class Hit:
     scores: Mapping[str, float | None] = field(default_factory=dict)  # by retriever, "fused", "rerank"; None: no part
     explanation: Explanation | None = None  # if the request asks for it
     collapsed: Collapsed | None = None  # if the request collapses; not for a document without the field
+    pinned: bool = False  # whether the hit comes first because of a pin
 
 
 @dataclass(frozen=True, slots=True)

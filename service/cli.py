@@ -15,6 +15,7 @@ from indexer.commands.chunk import chunk
 from indexer.commands.evaluate import evaluate
 from indexer.commands.generations import delete, log, merge, rollback
 from indexer.commands.index import add, index
+from indexer.commands.pins import pins
 from indexer.commands.quantize import quantize
 from indexer.commands.reembed import reembed
 from indexer.commands.synonyms import synonyms
@@ -62,6 +63,7 @@ app.command()(add)
 app.command()(update)
 app.command()(delete)
 app.command()(synonyms)
+app.command()(pins)
 app.command()(merge)
 app.command()(log)
 app.command()(rollback)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from indexer.commands.rule_files import read_lines
 from retrieval.commands.options import CollectionArgument, WaitOption
 from retrieval.util.terminal import JsonOption, print_json, reports_errors, stderr
 
@@ -44,7 +44,7 @@ def synonyms(
     if clear and file is not None:
         raise typer.BadParameter("give a file or --clear", param_hint="FILE")
     if clear or file is not None:
-        rules = parse_synonyms(_lines(file)) if file is not None else ()
+        rules = parse_synonyms(read_lines(file)) if file is not None else ()
         change_settings(collection, SettingsChange(synonyms=rules), cause="synonyms", wait_s=wait)
     manifest = read_manifest(collection)
     lines = [rule.line for rule in manifest.settings.synonyms]
@@ -54,14 +54,3 @@ def synonyms(
         stderr().print(f"{len(lines):,} rules of synonyms; generation {manifest.generation}")
     else:
         print("\n".join(lines) or "# no synonyms")
-
-
-def _lines(file: Path) -> list[str]:
-    """Return the lines of a file.  Raises BadParameter."""
-    if str(file) == "-":
-        return sys.stdin.read().splitlines()
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise typer.BadParameter(f"{file}: {reason}", param_hint="FILE") from error

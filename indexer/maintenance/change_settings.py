@@ -15,6 +15,7 @@ from indexer.writing.lexical_build import write_lexical_index
 from indexer.writing.pending_segments import open_base_segments
 from retrieval.errors import InputError
 from retrieval.index.storage.manifest import Manifest, PostingsRecord, read_manifest
+from retrieval.index.storage.pins import PinRule
 from retrieval.index.storage.settings import CollectionSettings, SearchDefaults
 from retrieval.index.storage.synonyms import SynonymRule
 from retrieval.util.files import Files
@@ -27,6 +28,7 @@ class SettingsChange:
     lexical: Mapping[str, Any] = field(default_factory=dict)
     search: SearchDefaults | None = None
     synonyms: tuple[SynonymRule, ...] | None = None
+    pins: tuple[PinRule, ...] | None = None
 
 
 def change_settings(
@@ -53,7 +55,8 @@ def change_settings(
 
 def _changed(settings: CollectionSettings, change: SettingsChange) -> CollectionSettings:
     synonyms = settings.synonyms if change.synonyms is None else change.synonyms
-    settings = replace(settings, search=change.search or settings.search, synonyms=synonyms)
+    pins = settings.pins if change.pins is None else change.pins
+    settings = replace(settings, search=change.search or settings.search, synonyms=synonyms, pins=pins)
     named = (*change.lexical, *(["synonyms"] if change.synonyms else []))
     if settings.lexical is None:
         if named:

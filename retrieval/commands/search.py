@@ -67,6 +67,7 @@ class RankingOptions:
     ] = True
     prefix: Annotated[str, typer.Option(help="last: the last word is the start of a word.")] = Prefix.NONE.value
     synonyms: Annotated[bool, typer.Option(help="Expand words by the synonyms of the collection.")] = True
+    pins: Annotated[bool, typer.Option(help="Begin with the documents that are pinned for the query.")] = True
     where: Annotated[
         str, typer.Option("--filter", help='Condition on metadata fields: \'year >= 2019 AND topic IN ["nlp", "ir"]\'.')
     ] = ""
@@ -211,6 +212,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         syntax=named_syntax(ranking.syntax),
         typos=ranking.typos,
         synonyms=ranking.synonyms,
+        pins=ranking.pins,
         prefix=ranking.prefix,  # type: ignore[arg-type]  # as matching
         filter=ranking.where,
         fusion=ranking.fusion,
@@ -250,6 +252,8 @@ def _show(result: SearchResult) -> None:
         console.print(f"  {hit.id}" if hit.title else "", style="dim")
         if hit.passages:
             console.print(_snippet(hit))
+        if hit.pinned:
+            console.print("     pinned", style="dim")
         if hit.collapsed is not None and hit.collapsed.more:
             value = hit.collapsed.value
             console.print(

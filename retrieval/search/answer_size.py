@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from retrieval.protocols import Tokenizer
-from retrieval.types import Hit, PassageHit
+from retrieval.types import Hit, Included, PassageHit, SearchRequest
 from retrieval.util.text_boundaries import Boundaries, BoundaryStrength, find_boundaries
 from retrieval.util.work_budget import checkpoint
 
@@ -26,6 +26,15 @@ class FittedHits:
 def with_token_counts(hits: Sequence[Hit], tokenizer: Tokenizer) -> tuple[Hit, ...]:
     """Return the hits with the number of tokens of each passage."""
     return tuple(replace(hit, passages=tuple(_counted(passage, tokenizer) for passage in hit.passages)) for hit in hits)
+
+
+def fit_answer(request: SearchRequest, hits: tuple[Hit, ...], tokenizer: Tokenizer) -> FittedHits:
+    """Cut the hits to `max_tokens`, or count the tokens of their passages."""
+    if request.max_tokens is not None:
+        return fit_hits(hits, request.max_tokens, tokenizer)
+    if Included.TOKENS in request.include:
+        hits = with_token_counts(hits, tokenizer)
+    return FittedHits(hits, truncated=False)
 
 
 def fit_hits(hits: Sequence[Hit], max_tokens: int, tokenizer: Tokenizer) -> FittedHits:

@@ -15,7 +15,7 @@ from retrieval.index.metadata.given import shown_metadata
 from retrieval.search.fusion import PassageRanker, RowScores
 from retrieval.search.located_passages import LocatedPassage, locate_passages
 from retrieval.search.ranking import DocumentRanking
-from retrieval.types import Detail, Document, Hit, Mode, PassageHit, Rows, Scores, SearchRequest
+from retrieval.types import Bitmap, Detail, Document, Hit, Mode, PassageHit, Rows, Scores, SearchRequest
 from retrieval.util.work_budget import spend_answer_bytes
 
 _SHORT_TEXT = 2_000  # characters; the exact size of shorter texts is not worth its computation
@@ -35,13 +35,16 @@ class ChosenPassages:
 
 
 def choose_passages(documents: Rows, ranker: PassageRanker, reader: IndexReader, count: int) -> ChosenPassages:
-    """Return the `count` best matching passages of each document; there is a document."""
+    """Return the `count` best matching passages of each document; there is a document.
+
+    A document without a matching passage, which is pinned, has its first one.
+    """
     rows = _allowed_rows(documents, ranker, reader)
     joined = np.concatenate(rows)
     scores = ranker.score(joined)
     shown = _best_positions(scores.score, [len(each) for each in rows], count)
     if scores.matching is not None:
-        shown = [positions[scores.matching[positions]] for positions in shown]
+        shown = [_matching_first(positions, scores.matching) for positions in shown]
     return ChosenPassages(joined, scores, shown)
 
 
@@ -50,6 +53,11 @@ def rows_of_hits(ranked: DocumentRanking, count: int, ranker: PassageRanker, rea
     if ranked.rows is not None:
         return ranked.rows[:count]
     return np.concatenate(choose_passages(ranked.documents[:count], ranker, reader, 1).rows_shown())
+
+
+def _matching_first(positions: Rows, matching: Bitmap) -> Rows:
+    kept = positions[matching[positions]]
+    return kept if len(kept) else positions[:1]
 
 
 def _each_alone(rows: Rows, ranker: PassageRanker) -> ChosenPassages:

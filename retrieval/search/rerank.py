@@ -15,7 +15,7 @@ scores and follow; every page is a part of one ranking.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,16 +49,19 @@ class Reranking:
     """A ranking whose first documents were reranked; `parts` explains their scores."""
 
     ranked: DocumentRanking
-    parts: tuple[RerankExplanation, ...]  # of the reranked documents, best first
+    parts: Mapping[int, RerankExplanation]  # by the row of a reranked document
     shortened: bool  # whether the time was too short for the depth
     late: LateReranker | None = None  # the reranker, if its scores are sums over tokens
 
-    def applied(self, hits: Sequence[Hit], request: SearchRequest) -> tuple[Hit, ...]:
-        """Return the hits with the reranker's scores, and explanations if requested."""
-        return tuple(self._applied(hit) for hit in hits) if request.rerank else tuple(hits)
+    def applied(self, hits: Sequence[Hit], documents: Rows) -> tuple[Hit, ...]:
+        """Return hits with the reranker's scores, and explanations if requested.
 
-    def _applied(self, hit: Hit) -> Hit:
-        part = self.parts[hit.rank - 1] if hit.rank <= len(self.parts) else None
+        `documents` has the row of each hit, and may go on.
+        """
+        rows = documents[: len(hits)].tolist()
+        return tuple(self._applied(hit, self.parts.get(row)) for hit, row in zip(hits, rows, strict=True))
+
+    def _applied(self, hit: Hit, part: RerankExplanation | None) -> Hit:
         scores = {**hit.scores, "rerank": None if part is None else part.score}
         explanation = hit.explanation and replace(hit.explanation, rerank=part)
         return replace(hit, scores=scores, explanation=explanation)
@@ -80,11 +83,11 @@ class DocumentReranker:
         """
         options = request.rerank
         if options is None:
-            return Reranking(ranked, (), shortened=False)
+            return Reranking(ranked, {}, shortened=False)
         reranker = self._rerankers.get(options.model)
         depth = min(depth_of(options), len(ranked.documents))
         if request.offset >= depth:  # the page has none of the candidates
-            return Reranking(ranked, (), shortened=False)
+            return Reranking(ranked, {}, shortened=False)
         documents = ranked.documents[:depth]
         rows = np.concatenate(choose_passages(documents, ranker, self._reader, 1).rows_shown())
         checkpoint()
@@ -114,10 +117,17 @@ class DocumentReranker:
         order = sorted(range(count), key=lambda i: (-mixture.mixed[i], ids[i]))
         documents, scores = ranked.documents.copy(), ranked.scores.copy()
         documents[:count], scores[:count] = documents[order], mixture.mixed[order]
-        parts = tuple(
-            RerankExplanation(name, float(logits[i]), weight, float(first[i]), float(mixture.rescaled[i]))
-            for i in order
-        )
+        parts = {
+            row: RerankExplanation(name, *numbers)
+            for row, *numbers in zip(
+                ranked.documents[:count].tolist(),
+                logits.tolist(),
+                [weight] * count,
+                first.tolist(),
+                mixture.rescaled.tolist(),
+                strict=True,
+            )
+        }
         return Reranking(DocumentRanking(documents, scores), parts, shortened)
 
 

@@ -22,7 +22,7 @@ from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import BadQuery
 from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
-from retrieval.search.answer_size import FittedHits, fit_hits, with_token_counts
+from retrieval.search.answer_size import fit_answer
 from retrieval.search.boosts import BoostedRanker, match_set_rows, with_boost_parts, with_boosts
 from retrieval.search.collapse import rank_collapsed, with_collapsed
 from retrieval.search.diversity import depth_of_diversity, diversified
@@ -38,6 +38,7 @@ from retrieval.search.hits import fetch_hits
 from retrieval.search.late_explanation import with_late_words
 from retrieval.search.match_set import confidence, matches_from, relevance_cut, total_of_page
 from retrieval.search.near_duplicates import depth_of_near, in_match_set, join_near
+from retrieval.search.pins import NOTHING_PINNED, PinnedDocuments, Pins, with_pin_marks, with_pins
 from retrieval.search.plan import (
     Plan,
     default_mode,
@@ -71,7 +72,6 @@ from retrieval.types import (
     Document,
     GroupBy,
     Hit,
-    Included,
     Mode,
     Prefix,
     Rows,
@@ -106,6 +106,7 @@ class Matched:
     cut: float | None = None  # lowest score of the match set, if `rows` is None; None for no limit
     rows: Rows | None = None  # passages of the match set, if all were scored
     collapsed: Mapping[int, Collapsed] = field(default_factory=dict)  # by `DocumentRanking.units`
+    pinned: PinnedDocuments = NOTHING_PINNED
 
 
 class Searcher:
@@ -126,6 +127,7 @@ class Searcher:
         self._retrievers = retrievers  # that hybrid mode fuses
         self._explainer = HitExplainer(reader, encoder)
         self._readability = Readability(encoder.tokenizer)
+        self._pins = Pins(reader.manifest.settings.pins)
         self._reranker = DocumentReranker(reader, rerankers or RerankerFolders())
 
     def __enter__(self) -> Searcher:
@@ -185,16 +187,16 @@ class Searcher:
         reranking = self._reranker.rerank(request, plan.text, ranked, ranker, rerank_ms)
         fetch_started = time.perf_counter()
         rerank_used_ms = (fetch_started - started) * 1000 - retrieve_ms
-        fitted = self._fitted(request, fetch_hits(request, reranking.ranked, ranker, self.reader))
-        hits = fitted.hits
-        if matched.collapsed:
-            hits = with_collapsed(hits, reranking.ranked.units[request.offset :], matched.collapsed)
+        final = with_pins(reranking.ranked, matched.pinned)
+        fitted = fit_answer(request, fetch_hits(request, final, ranker, self.reader), self.encoder.tokenizer)
+        page = final.take(np.arange(request.offset, len(final.documents)))
+        hits = self._marked(fitted.hits, page, matched)
         if request.highlight:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
         if request.explain:
             hits = self._explained(plan, parts, vector, weights, hits, feedback, ranker)
-        hits = reranking.applied(hits, request)
+        hits = reranking.applied(hits, page.documents) if request.rerank else hits
         if request.explain and reranking.late is not None:
             hits = with_late_words(plan.text, hits, reranking.late, self.reader, self._explainer)
         total_ms = encode_ms + _ms_since(started)
@@ -257,6 +259,12 @@ class Searcher:
         """Return the self-attention over the query or the document's best passage."""
         return self._explainer.attention(query, document_id, layer, of_query=of_query)
 
+    def _marked(self, hits: tuple[Hit, ...], page: DocumentRanking, matched: Matched) -> tuple[Hit, ...]:
+        """Tell which hits stand for several, and which are pinned."""
+        if matched.collapsed:
+            hits = with_collapsed(hits, page.units, matched.collapsed)
+        return with_pin_marks(hits, page.documents, matched.pinned) if matched.pinned else hits
+
     def _explained(
         self,
         plan: Plan,
@@ -294,14 +302,18 @@ class Searcher:
         depth += depth_of_near(request)
         by_document = request.group_by is GroupBy.DOCUMENT
         rank = rank_by_score if by_document else rank_passages
+        pinned = self._pins.find(request, reader, ranker)
         counts_all = request.sort or request.facets or request.count or request.collapse or request.boosts
         if not counts_all and not request.lists_all:
             ranked = rank(ranker, reader, depth, request.min_score)
             top = float(ranked.scores[0]) if len(ranked.scores) else 0.0
             cut = relevance_cut(plan, reader, top)
-            return Matched(ranked, total_of_page(ranked, depth, cut), cut=cut)
+            total = total_of_page(ranked, depth, cut)
+            total = replace(total, value=total.value + pinned.outside(cut))
+            return Matched(ranked, total, cut=cut, pinned=pinned)
         lowest, rows = self._match_set(plan, ranker)
         documents = documents_of(rows, reader)
+        documents[pinned.documents] = True
         facets = count_facets(request, reader, documents, partial(self._documents_without, request, vector, weights))
         if request.collapse:
             best = rank_collapsed(request, ranker, reader, depth, documents)
@@ -314,7 +326,7 @@ class Searcher:
         else:
             ranked = rank(ranker, reader, depth, request.min_score)
         total = Total(int(np.count_nonzero(documents)) if by_document else len(rows), TotalRelation.EXACT)
-        return Matched(ranked, total, facets, rows=rows)
+        return Matched(ranked, total, facets, rows=rows, pinned=pinned)
 
     def _documents_without(
         self, request: SearchRequest, vector: NDArray[np.float32] | None, weights: TermWeights | None, field: str
@@ -336,14 +348,6 @@ class Searcher:
         lexical = self.reader.lexical
         has_words = plan.mode is not Mode.DENSE and not plan.request.lists_all
         return lexical.terms_of(plan.query).replacements if lexical is not None and has_words else ()
-
-    def _fitted(self, request: SearchRequest, hits: tuple[Hit, ...]) -> FittedHits:
-        """Cut the hits to `max_tokens`, or count the tokens of their passages."""
-        if request.max_tokens is not None:
-            return fit_hits(hits, request.max_tokens, self.encoder.tokenizer)
-        if Included.TOKENS in request.include:
-            hits = with_token_counts(hits, self.encoder.tokenizer)
-        return FittedHits(hits, truncated=False)
 
     def _highlighted(self, plan: Plan, vector: NDArray[np.float32] | None, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
         lexical = None if plan.mode is Mode.DENSE else self.reader.lexical

@@ -23,6 +23,7 @@ from service.client.requests import (
     Calls,
     Changes,
     Document,
+    PinRequest,
     SearchOptions,
     ServiceError,
     SynonymRequest,
@@ -42,6 +43,7 @@ from service.client.requests import (
 )
 from service.schemas.collections import CollectionAnswer, CollectionDetails, DocumentAnswer, JobAnswer
 from service.schemas.facets import FacetValuesAnswer
+from service.schemas.pins import PinsAnswer
 from service.schemas.rerank import CohereResult
 from service.schemas.search import SearchAnswer
 from service.schemas.suggestions import SuggestAnswer
@@ -128,6 +130,14 @@ class Client:
     def replace_synonyms(self, collection: str, rules: Sequence[SynonymRequest]) -> SynonymsAnswer:
         """Make a generation with these rules of synonyms."""
         return self._send(self._calls.replace_synonyms(collection, rules))
+
+    def pins(self, collection: str) -> PinsAnswer:
+        """Return the pins of a collection."""
+        return self._send(self._calls.pins(collection))
+
+    def replace_pins(self, collection: str, rules: Sequence[PinRequest]) -> PinsAnswer:
+        """Make a generation with these pins."""
+        return self._send(self._calls.replace_pins(collection, rules))
 
     def document(self, collection: str, document_id: str) -> DocumentAnswer:
         """Return a document as the user added it."""
@@ -270,6 +280,12 @@ class AsyncClient:
 
     async def replace_synonyms(self, collection: str, rules: Sequence[SynonymRequest]) -> SynonymsAnswer:
         return await self._send(self._calls.replace_synonyms(collection, rules))
+
+    async def pins(self, collection: str) -> PinsAnswer:
+        return await self._send(self._calls.pins(collection))
+
+    async def replace_pins(self, collection: str, rules: Sequence[PinRequest]) -> PinsAnswer:
+        return await self._send(self._calls.replace_pins(collection, rules))
 
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
         return await self._send(self._calls.document(collection, document_id))

@@ -23,6 +23,7 @@ from service.schemas.collections import (
 )
 from service.schemas.facets import FacetValuesAnswer
 from service.schemas.openai import EmbeddingsAnswer
+from service.schemas.pins import PinsAnswer
 from service.schemas.problems import ProblemAnswer
 from service.schemas.rerank import CohereAnswer, CohereResult
 from service.schemas.search import (
@@ -98,6 +99,13 @@ class NearDuplicates(TypedDict):
     near: float
 
 
+class PinRequest(TypedDict):
+    """Queries, and the ids of the documents that come first for them."""
+
+    queries: Sequence[str]
+    documents: Sequence[str]
+
+
 class SearchOptions(TypedDict, total=False):
     """Options of a search; docs/service.md describes them."""
 
@@ -139,6 +147,7 @@ class SearchOptions(TypedDict, total=False):
     exact: bool
     explain: bool
     rerank: RerankRequest
+    pins: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +217,12 @@ class Calls:
 
     def replace_synonyms(self, name: str, rules: Sequence[SynonymRequest]) -> Call[SynonymsAnswer]:
         return Call("PUT", _path(name, "synonyms"), _reads(SynonymsAnswer), {"synonyms": rules})
+
+    def pins(self, name: str) -> Call[PinsAnswer]:
+        return Call("GET", _path(name, "pins"), _reads(PinsAnswer))
+
+    def replace_pins(self, name: str, rules: Sequence[PinRequest]) -> Call[PinsAnswer]:
+        return Call("PUT", _path(name, "pins"), _reads(PinsAnswer), {"pins": rules})
 
     def document(self, name: str, document_id: str) -> Call[DocumentAnswer]:
         return Call("GET", _path(name, "documents", document_id), _reads(DocumentAnswer))

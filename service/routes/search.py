@@ -165,5 +165,6 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         highlight=options.highlight,
         exact=options.exact,
         explain=options.explain,
+        pins=options.pins,
         rerank=None if rerank is None else RerankOptions(rerank.model, rerank.depth, rerank.weight),
     )

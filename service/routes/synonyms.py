@@ -29,13 +29,14 @@ async def replace_synonyms(name: Name, body: SynonymsBody, request: Request) -> 
     """Make a generation with these rules; 409 if a long change is running."""
     services = authorized_to_change(request, Role.WRITE, name)
     rules = check_synonyms([SynonymRule(tuple(rule.words), tuple(rule.synonyms)) for rule in body.synonyms])
-    return await json_answer(await services.slow.run(_replace, services, name, SettingsChange(synonyms=rules)))
+    await services.slow.run(apply_settings, services, name, SettingsChange(synonyms=rules), "synonyms")
+    return await json_answer(await services.threads.run(_synonyms, services, name))
 
 
-def _replace(services: Services, name: str, change: SettingsChange) -> dict[str, object]:
-    change_settings(services.collections.path(name), change, cause="synonyms", wait_s=WAIT_S)
+def apply_settings(services: Services, name: str, change: SettingsChange, cause: str) -> None:
+    """Commit and serve a generation with other settings.  Raises CollectionLocked."""
+    change_settings(services.collections.path(name), change, cause=cause, wait_s=WAIT_S)
     services.collections.refresh()
-    return _synonyms(services, name)
 
 
 def _synonyms(services: Services, name: str) -> dict[str, object]:

@@ -151,6 +151,7 @@ class SearchOptionFields(BaseModel):
     highlight: bool = Field(default=False, description="Mark matched words; without any, the nearest sentence.")
     exact: bool = Field(default=False, description="Compare the query with every vector; do not use the ANN index.")
     explain: bool = Field(default=False, description="Explain the score of each hit.")
+    pins: bool = Field(default=True, description="Begin with the documents that are pinned for the query.")
 
 
 _RERANK_MODEL = "Name of a reranker of the service; empty or `default`: the first."
@@ -266,6 +267,7 @@ class HitAnswer(Answer):
     collapsed: CollapsedAnswer | None = Field(
         default=None, description="The documents that the hit stands for; null without `collapse` or its field."
     )
+    pinned: bool = Field(default=False, description="Whether the hit comes first because of a pin.")
 
 
 class TimingsAnswer(Answer):

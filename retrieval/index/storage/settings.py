@@ -1,7 +1,7 @@
 """Settings of a collection, which its manifest records.
 
 The first build chooses them.  Later generations may have other ones: `attendex tune` changes `lexical` and `search`,
-`attendex reembed` the encoder, `attendex synonyms` the synonyms.
+`attendex reembed` the encoder, `attendex synonyms` and `attendex pins` the rest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import Stemmer
 
 from retrieval.errors import InputError
+from retrieval.index.storage.pins import PinRule, pin_of
 from retrieval.index.storage.synonyms import SynonymRule, parse_synonyms
 from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
 
@@ -212,6 +213,7 @@ class CollectionSettings:
     sparse: SparseSettings | None = None  # None: no sparse index
     expires: str = ""  # date field that tells until when a document is found; "" for none
     synonyms: tuple[SynonymRule, ...] = ()
+    pins: tuple[PinRule, ...] = ()
 
 
 def settings_to_json(settings: CollectionSettings) -> JsonValue:
@@ -230,7 +232,8 @@ def settings_to_json(settings: CollectionSettings) -> JsonValue:
     added = {"tokens": settings.tokens, "sparse": settings.sparse}  # of later versions than the first
     body |= {name: asdict(record) for name, record in added.items() if record is not None}
     body |= {"expires": settings.expires} if settings.expires else {}
-    return body | ({"synonyms": [rule.line for rule in settings.synonyms]} if settings.synonyms else {})
+    body |= {"synonyms": [rule.line for rule in settings.synonyms]} if settings.synonyms else {}
+    return body | ({"pins": [asdict(rule) for rule in settings.pins]} if settings.pins else {})
 
 
 def settings_from_json(body: JsonValue) -> CollectionSettings:
@@ -250,6 +253,7 @@ def settings_from_json(body: JsonValue) -> CollectionSettings:
         sparse=_sparse_from_json(body["sparse"]) if "sparse" in body else None,
         expires=body.get("expires", ""),
         synonyms=parse_synonyms(body.get("synonyms", ())),
+        pins=tuple(map(pin_of, body.get("pins", ()))),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from retrieval.errors import InputError
 
 MAX_RULES = 10_000
+MAX_CHARACTERS = 1_000_000  # of all phrases: a manifest is read whole
 MAX_RULE_PHRASES, MAX_PHRASE_CHARACTERS = 64, 100  # phrases of a rule; characters of a phrase
 _SEPARATORS = (",", "=>", "#", "\n", "\r")  # of the lines; a phrase has none
 
@@ -65,9 +66,13 @@ def parse_synonyms(lines: Iterable[str]) -> tuple[SynonymRule, ...]:
 
 
 def check_synonyms(rules: Sequence[SynonymRule]) -> tuple[SynonymRule, ...]:
-    """Return the rules, each once.  Raises InputError if they are too many."""
-    if len(rules) > MAX_RULES:
-        raise InputError(f"{len(rules):,} rules of synonyms; a collection has at most {MAX_RULES:,}")
+    """Return the rules, each once.  Raises InputError for too many or too long ones."""
+    characters = sum(len(phrase) for rule in rules for phrase in (*rule.words, *rule.synonyms))
+    if len(rules) > MAX_RULES or characters > MAX_CHARACTERS:
+        raise InputError(
+            f"{len(rules):,} rules of synonyms with {characters:,} characters; a collection has at most "
+            f"{MAX_RULES:,} rules with {MAX_CHARACTERS:,} characters"
+        )
     return tuple(dict.fromkeys(rules))
 
 

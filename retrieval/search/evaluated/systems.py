@@ -43,6 +43,7 @@ SETTINGS: Mapping[str, type] = {
     "syntax": Syntax,
     "typos": bool,
     "synonyms": bool,
+    "pins": bool,
     "filter": str,
     "fusion": str,
     **{each.name: each.type for each in PARAMETERS.values()},

@@ -22,6 +22,7 @@ from retrieval.errors import InputError
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.storage.manifest import read_manifest
+from retrieval.index.storage.pins import PinRule
 from retrieval.index.storage.settings import LexicalSettings, SearchDefaults
 from retrieval.index.storage.synonyms import SynonymRule
 from retrieval.types import Document
@@ -118,6 +119,23 @@ def test_the_command_shows_and_replaces_synonyms(collection: Path, tmp_path: Pat
     assert json.loads(invoke("--clear", "--json")) == {"generation": 3, "synonyms": []}
     wrong = CliRunner().invoke(app, ["synonyms", str(collection), "-"], input="bird\n")
     assert (wrong.exit_code, "line 1: the synonyms 'bird' have 1 phrases" in wrong.output) == (1, True)
+
+
+def test_the_command_shows_and_replaces_pins(collection: Path) -> None:
+    def invoke(*arguments: object, text: str = "") -> str:
+        result = CliRunner().invoke(app, ["pins", str(collection), *map(str, arguments)], input=text)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    line = '{"queries": ["ocean"], "documents": ["b"]}'
+    assert "1 pins; generation 2" in invoke("-", text=f"{line}\n")
+    assert read_manifest(collection).settings.pins == (PinRule(("ocean",), ("b",)),)
+    assert invoke() == f"{line}\n"
+    change_settings(collection, SettingsChange(synonyms=SYNONYMS))
+    assert json.loads(invoke("--json")) == {"generation": 3, "pins": [json.loads(line)]}
+    assert "0 pins; generation 4" in invoke("--clear")
+    roll_back(collection)
+    assert invoke() == f"{line}\n"
 
 
 def test_search_defaults_are_kept_and_nothing_to_change_writes_nothing(collection: Path) -> None:

@@ -61,7 +61,7 @@ def test_what_is_there_is_taken_as_it_is_named(tmp_path: Path) -> None:
         ("papers:hybridweight=0.3", "there is no setting 'hybridweight'"),
         (
             "papers:k1=0.9",
-            f"no setting 'k1'; the settings are syntax, typos, synonyms, filter, fusion, {', '.join(PARAMETERS)}",
+            f"no setting 'k1'; the settings are syntax, typos, synonyms, pins, filter, fusion, {', '.join(PARAMETERS)}",
         ),
         ("papers:syntax=lucene", "'lucene' is not one of plain, operators, which syntax needs"),
         ("papers:hybrid,weight=0.5,k1=0.9", "there is no setting 'k1'"),
