@@ -8,11 +8,13 @@ retriever = AttendexRetriever(store, top_k=5)
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from retrieval.errors import InputError, MissingExtra
 from service.client import Client, ServiceError
 from service.client.requests import KEY_VARIABLE
+from service.schemas.collections import DocumentAnswer
 from service.schemas.search import HitAnswer
 
 try:
@@ -69,7 +71,7 @@ class AttendexDocumentStore:
 
     def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
         """Return the matching documents; all of them without filters."""
-        return [_document(found.model_dump()) for found in self.client.documents(self.collection, to_filter(filters))]
+        return [_document(found) for found in self.client.documents(self.collection, to_filter(filters))]
 
     def _has(self, document_id: str) -> bool:
         try:
@@ -159,13 +161,18 @@ def _value(value: Any) -> str:
 
 def _record(document: Document) -> dict[str, Any]:
     meta = dict(document.meta)
-    title = str(meta.pop("title", "") or "")
+    title = meta.pop("title") if meta.get("title") and isinstance(meta["title"], str) else ""
     return {"id": document.id, "title": title, "text": document.content or "", "metadata": meta}
 
 
-def _document(found: dict[str, Any]) -> Document:
-    return Document(id=found["id"], content=found["text"], meta={**found["metadata"], "title": found["title"]})
+def _document(found: DocumentAnswer) -> Document:
+    return Document(id=found.id, content=found.text, meta=_meta(found.title, found.metadata))
 
 
 def _hit(hit: HitAnswer) -> Document:
-    return Document(id=hit.id, content=hit.text, meta={**hit.metadata, "title": hit.title}, score=hit.score)
+    return Document(id=hit.id, content=hit.text, meta=_meta(hit.title, hit.metadata), score=hit.score)
+
+
+def _meta(title: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata as `_record` took them, with the title among them."""
+    return {**({"title": title} if title else {}), **metadata}

@@ -181,9 +181,12 @@ class AttendexVectorStore(VectorStore):
 
 
 def to_document(hit: HitAnswer, *, whole: bool) -> Document:
-    """Return a hit as LangChain's document: its best passage, or the whole text."""
+    """Return a hit as LangChain's document: its best passage, or the whole text.
+
+    Facts of the hit stand beside its metadata, which come back as they were given.
+    """
     best = hit.passages[0] if hit.passages and not whole else None
-    metadata = {**hit.metadata, "title": hit.title, "score": hit.score}
+    facts: dict[str, Any] = {"title": hit.title, "score": hit.score}
     if best is not None:
-        metadata |= {"start": best.start, "end": best.end, "location": best.location}
-    return Document(page_content=best.text if best else hit.text, metadata=metadata, id=hit.id)
+        facts |= {"start": best.start, "end": best.end, "location": best.location}
+    return Document(page_content=best.text if best else hit.text, metadata={**facts, **hit.metadata}, id=hit.id)

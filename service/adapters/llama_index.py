@@ -49,16 +49,11 @@ class AttendexRetriever(BaseRetriever):
 
 def _node(hit: HitAnswer) -> NodeWithScore:
     best = hit.passages[0] if hit.passages else None
-    metadata = {name: _plain(value) for name, value in hit.metadata.items()}
     node = TextNode(
         id_=hit.id,
         text=best.text if best else hit.text,
-        metadata={**metadata, "title": hit.title},
+        metadata={"title": hit.title, **hit.metadata},
         start_char_idx=best.start if best else None,
         end_char_idx=best.end if best else None,
     )
     return NodeWithScore(node=node, score=hit.score)
-
-
-def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | float | list | dict | None) else str(value)

@@ -29,6 +29,9 @@ def client(served: Served) -> Iterator[Client]:
         yield client
 
 
+GIVEN = {"day": "2024-05-01", "sizes": [1, 2], "author": {"name": "Ada"}, "parts": [{"n": 1}], "none": None, "title": 7}
+
+
 class TestLangChain:
     def test_retriever(self, served: Served, client: Client) -> None:
         from service.adapters.langchain import AttendexRetriever
@@ -79,6 +82,10 @@ class TestLangChain:
             "d",
         }
         assert [each.id for each in store.get_by_ids(["c", "nobody", "a"])] == ["c", "a"]
+        store.add_texts(["Milk comes from cows."], [GIVEN], ids=["milk"])
+        [found, *_] = store.similarity_search("cows", k=1)
+        assert {name: found.metadata[name] for name in GIVEN} == GIVEN
+        assert store.get_by_ids(["milk"])[0].metadata == GIVEN
         added = store.add_texts(["Milk is white."])
         assert len(added[0]) == 36
         assert store.delete(["a", *added])
@@ -105,6 +112,10 @@ class TestLlamaIndex:
         assert (found[0].node.node_id, found[0].node.metadata["title"]) == ("cat/1", "Cats")
         assert found[0].node.metadata["year"] == 2020
         assert "sleep" in found[0].node.get_content()
+        client.create("given")
+        client.add("given", [{"id": "milk", "text": "Milk comes from cows.", "metadata": GIVEN}])
+        assert AttendexRetriever(client, "given").retrieve("cows")[0].node.metadata == GIVEN
+        client.drop("given")
         assert found[0].score > found[1].score
         assert asyncio.run(retriever.aretrieve("heat"))[0].node.node_id == "heat"
 
@@ -152,6 +163,11 @@ class TestHaystack:
         assert "1" not in ids({"operator": "NOT", "conditions": [where("==", 1)]})
         with pytest.raises(InputError, match="Haystack"):
             store.filter_documents({"operator": "=="})
+        for meta in (GIVEN, {"title": "Milk", "n": 1}, {}):
+            store.write_documents([Document(id="milk", content="Milk comes from cows.", meta=meta)])
+            [found] = [each for each in store.filter_documents() if each.id == "milk"]
+            assert found.meta == meta
+        store.delete_documents(["milk"])
         store.delete_documents(["1", "nobody"])
         assert store.count_documents() == 3
 
