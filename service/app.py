@@ -42,6 +42,7 @@ from service.routes import (
     collections,
     explain,
     judgments,
+    mcp,
     openai,
     operations,
     pages,
@@ -78,6 +79,7 @@ ROUTERS = (  # in the order in which a request is matched: the most frequent req
     tei.router,
     explain.router,
     judgments.router,
+    mcp.router,
     pages.router,
 )
 

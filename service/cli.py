@@ -34,6 +34,7 @@ from retrieval.util.terminal import ForeignTextGroup
 from retrieval.util.visible_text import VisibleFormatter
 from service import __version__
 from service.commands.keys import keys
+from service.commands.mcp import mcp
 from service.commands.serve import serve
 from service.commands.settings import settings
 
@@ -59,6 +60,7 @@ app.command()(duplicates)
 app.command()(quantize)
 app.add_typer(encoders, name="encoders")
 app.command()(serve)
+app.command()(mcp)
 app.command()(add)
 app.command()(update)
 app.command()(delete)

@@ -87,6 +87,7 @@ DISTRIBUTIONS = {
     "haystack": "haystack-ai",
     "llama_index": "llama-index-core",
     "markdown_it": "markdown-it-py",
+    "mcp_types": "mcp",
     "opentelemetry": "opentelemetry-sdk",
     "Stemmer": "pystemmer",
     "yaml": "pyyaml",

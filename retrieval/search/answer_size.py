@@ -2,6 +2,7 @@
 
 Passages take their tokens in the order of the answer.  The first one that does not fit is cut at the end of a sentence,
 and the answer ends with it.  Texts before and after a passage are cut in the same way, at the ends far from it.
+A whole text is read part by part.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from retrieval.protocols import Tokenizer
 from retrieval.types import Hit, Included, PassageHit, SearchRequest
 from retrieval.util.text_boundaries import Boundaries, BoundaryStrength, find_boundaries
 from retrieval.util.work_budget import checkpoint
+
+_MAX_CHARACTERS_PER_TOKEN = 16  # of the text that is read for a part; a token of running text has 2 to 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,15 @@ def fit_hits(hits: Sequence[Hit], max_tokens: int, tokenizer: Tokenizer) -> Fitt
     return FittedHits(tuple(fitted), False)
 
 
+def first_part(text: str, max_tokens: int, tokenizer: Tokenizer) -> str:
+    """Return the start of a text: the sentences that have at most `max_tokens` tokens.
+
+    A first sentence that is too long is cut after a word.  Only an empty text has an empty part.
+    """
+    start = text[: _MAX_CHARACTERS_PER_TOKEN * max_tokens]
+    return _Cut(tokenizer, max_tokens).start_of(start, may_cut_sentence=True) or text[:1]
+
+
 def _counted(passage: PassageHit, tokenizer: Tokenizer) -> PassageHit:
     checkpoint()
     return replace(passage, tokens=len(tokenizer.spans(passage.text)))
@@ -76,14 +88,14 @@ class _Cut:
 
     def passage(self, passage: PassageHit, *, may_cut_sentence: bool) -> PassageHit:
         before_text = self.remaining
-        text = self._start_of(passage.text, may_cut_sentence=may_cut_sentence)
+        text = self.start_of(passage.text, may_cut_sentence=may_cut_sentence)
         tokens = before_text - self.remaining
-        after = "" if self.truncated else self._start_of(passage.after)
+        after = "" if self.truncated else self.start_of(passage.after)
         before = "" if self.truncated else self._end_of(passage.before)
         end = passage.start + len(text)
         return replace(passage, text=text, end=end, tokens=tokens, before=before, after=after)
 
-    def _start_of(self, text: str, *, may_cut_sentence: bool = False) -> str:
+    def start_of(self, text: str, *, may_cut_sentence: bool = False) -> str:
         """Return the sentences at the start of a text that fit."""
         spans = self._tokenizer.spans(text)
         if not self._is_too_long(len(spans)):

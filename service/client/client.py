@@ -41,8 +41,10 @@ from service.client.requests import (
     pauses,
     read_answer,
 )
-from service.schemas.collections import CollectionAnswer, CollectionDetails, DocumentAnswer, JobAnswer
+from service.schemas.collections import CollectionAnswer, CollectionDetails, DocumentAnswer, JobAnswer, TextPartAnswer
+from service.schemas.explanations import ExplanationAnswer
 from service.schemas.facets import FacetValuesAnswer
+from service.schemas.pages import OverviewAnswer
 from service.schemas.pins import PinsAnswer
 from service.schemas.rerank import CohereResult
 from service.schemas.search import SearchAnswer
@@ -142,6 +144,18 @@ class Client:
     def document(self, collection: str, document_id: str) -> DocumentAnswer:
         """Return a document as the user added it."""
         return self._send(self._calls.document(collection, document_id))
+
+    def text(self, collection: str, document_id: str, start: int = 0, *, max_tokens: int = 2_000) -> TextPartAnswer:
+        """Return sentences of a document from `start` on, at most `max_tokens` tokens."""
+        return self._send(self._calls.text(collection, document_id, start, max_tokens))
+
+    def overview(self, collection: str) -> OverviewAnswer:
+        """Return the fields, their most frequent values, and the kept generations."""
+        return self._send(self._calls.overview(collection))
+
+    def explain(self, collection: str, query: str, document_id: str) -> ExplanationAnswer:
+        """Return the parts of a document's score for a query."""
+        return self._send(self._calls.explain(collection, query, document_id))
 
     def documents(self, collection: str, filter: str = "", *, sort: str = "") -> Iterator[DocumentAnswer]:
         """Yield all documents, or the matching ones, page by page."""
@@ -289,6 +303,17 @@ class AsyncClient:
 
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
         return await self._send(self._calls.document(collection, document_id))
+
+    async def text(
+        self, collection: str, document_id: str, start: int = 0, *, max_tokens: int = 2_000
+    ) -> TextPartAnswer:
+        return await self._send(self._calls.text(collection, document_id, start, max_tokens))
+
+    async def overview(self, collection: str) -> OverviewAnswer:
+        return await self._send(self._calls.overview(collection))
+
+    async def explain(self, collection: str, query: str, document_id: str) -> ExplanationAnswer:
+        return await self._send(self._calls.explain(collection, query, document_id))
 
     async def documents(self, collection: str, filter: str = "", *, sort: str = "") -> AsyncIterator[DocumentAnswer]:
         offset, total = 0, 1

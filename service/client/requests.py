@@ -20,9 +20,12 @@ from service.schemas.collections import (
     DocumentAnswer,
     DocumentsAnswer,
     JobAnswer,
+    TextPartAnswer,
 )
+from service.schemas.explanations import ExplanationAnswer
 from service.schemas.facets import FacetValuesAnswer
 from service.schemas.openai import EmbeddingsAnswer
+from service.schemas.pages import OverviewAnswer
 from service.schemas.pins import PinsAnswer
 from service.schemas.problems import ProblemAnswer
 from service.schemas.rerank import CohereAnswer, CohereResult
@@ -226,6 +229,17 @@ class Calls:
 
     def document(self, name: str, document_id: str) -> Call[DocumentAnswer]:
         return Call("GET", _path(name, "documents", document_id), _reads(DocumentAnswer))
+
+    def text(self, name: str, document_id: str, start: int, max_tokens: int) -> Call[TextPartAnswer]:
+        params = {"id": document_id, "start": start, "max_tokens": max_tokens}
+        return Call("GET", _path(name, "text"), _reads(TextPartAnswer), params=params)
+
+    def overview(self, name: str) -> Call[OverviewAnswer]:
+        return Call("GET", _path(name, "overview"), _reads(OverviewAnswer))
+
+    def explain(self, name: str, query: str, document_id: str) -> Call[ExplanationAnswer]:
+        body = {"query": query, "id": document_id}
+        return Call("POST", _path(name, "explain"), _reads(ExplanationAnswer), body)
 
     def documents(self, name: str, filter_: str, sort: str, offset: int) -> Call[DocumentsAnswer]:
         params = {"filter": filter_, "sort": sort, "offset": offset, "limit": PAGE_DOCUMENTS}

@@ -185,6 +185,9 @@ class Settings(BaseSettings):
         default=(), description="Addresses or networks of the proxies whose X-Forwarded headers name the caller."
     )
     writable: bool = Field(default=True, description="Accept changes of collections, not only searches.")
+    agents_write: bool = Field(
+        default=False, description="Offer tools that change documents to agents (MCP) with a write key."
+    )
     encoder: str = Field(default="", description="Encoder for embeddings; empty: that of the first collection.")
     runtime: Literal["auto", "openvino", "torch"] = Field(default="auto", description="Runtime of the encoder.")
     precision: Literal["auto", "f32", "bf16", "int8"] = Field(default="auto", description="Precision of the encoder.")

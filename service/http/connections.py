@@ -175,6 +175,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._enter(Phase.HEAD)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value.strip(b" \t"))  # the parser leaves the white space at the end (RFC 9110, 5.5)
+
     def on_headers_complete(self) -> None:
         if sum(name == b"host" for name, _ in self.headers) != 1:
             raise ValueError("a request needs one Host header")  # the parser answers 400 and closes

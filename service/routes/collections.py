@@ -15,6 +15,7 @@ from indexer.maintenance.rollback import log_entries
 from retrieval.errors import CollectionNotFound
 from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.metadata.given import shown_metadata
+from retrieval.search.answer_size import first_part
 from retrieval.search.overview import countable_fields, field_values, overview, project
 from retrieval.search.ranking import ordered_by_field
 from retrieval.search.searcher import Searcher
@@ -31,6 +32,8 @@ from service.schemas.collections import (
     DocumentAnswer,
     DocumentsAnswer,
     DocumentsParameters,
+    TextParameters,
+    TextPartAnswer,
 )
 from service.schemas.pages import OverviewAnswer, ProjectionAnswer
 
@@ -69,6 +72,13 @@ async def document(name: Name, document_id: str, request: Request) -> Response:
     """Return the document as the user added it.  Slashes in the id need no escaping."""
     services = authorized(request, Role.READ, name)
     return json_response(await services.threads.run(_document, services, name, document_id))
+
+
+@router.get("/{name}/text", response_model=TextPartAnswer, summary="A part of a document's text")
+async def text_part(name: Name, parameters: Annotated[TextParameters, Query()], request: Request) -> Response:
+    """Return whole sentences from `start` on, in at most `max_tokens` tokens."""
+    services = authorized(request, Role.READ, name)
+    return json_response(await services.threads.run(_text_part, services, name, parameters))
 
 
 def _summaries(services: Services, names: Sequence[str]) -> list[dict[str, object]]:
@@ -135,6 +145,22 @@ def _shown(document: Document) -> dict[str, object]:
 def _document(services: Services, name: str, document_id: str) -> dict[str, object]:
     with services.collections.lease(name) as searcher:
         return _shown(searcher.document(document_id))
+
+
+def _text_part(services: Services, name: str, wanted: TextParameters) -> dict[str, object]:
+    with services.collections.lease(name) as searcher:
+        document = searcher.document(wanted.id)
+        rest = document.text[wanted.start :]
+        end = wanted.start + len(first_part(rest, wanted.max_tokens, searcher.encoder.tokenizer))
+    return {
+        "id": document.id,
+        "title": document.title,
+        "text": document.text[wanted.start : end],
+        "start": wanted.start,
+        "end": max(wanted.start, end),
+        "length": len(document.text),
+        "next_start": end if end < len(document.text) else None,
+    }
 
 
 MAX_COLOUR_FIELDS = 4  # fields to colour the map by

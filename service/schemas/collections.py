@@ -20,6 +20,8 @@ from service.schemas.base import (
     items,
 )
 
+MAX_PART_TOKENS = 20_000
+
 
 class CollectionAnswer(Answer):
     """A collection in a list."""
@@ -82,6 +84,26 @@ class DocumentAnswer(Answer):
     title: str
     text: str
     metadata: dict[str, Any] = Field(description="Each value as it was given.")
+
+
+class TextParameters(UrlParameters):
+    """A part of a document's text, as URL parameters."""
+
+    id: Text = Field(min_length=1, description="Id of the document.")
+    start: int = Field(default=0, ge=0, le=1_000_000_000, description="Offset in the text, in code points.")
+    max_tokens: int = Field(default=2_000, ge=16, le=MAX_PART_TOKENS, description="Most tokens of the part.")
+
+
+class TextPartAnswer(Answer):
+    """A part of a document's text; `next_start` reads on, and is null at the end."""
+
+    id: str
+    title: str
+    text: str
+    start: int
+    end: int
+    length: int = Field(description="Code points of the whole text.")
+    next_start: int | None
 
 
 class DocumentsParameters(UrlParameters):

@@ -15,7 +15,7 @@ from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.errors import BadQuery
-from retrieval.search.answer_size import fit_hits
+from retrieval.search.answer_size import first_part, fit_hits
 from retrieval.search.plan import make_plan, open_ranker
 from retrieval.search.readability import Readability
 from retrieval.search.searcher import Searcher, open_searcher
@@ -88,6 +88,17 @@ def test_the_limit_holds_and_nothing_is_lost_without_need(texts: list[list[tuple
     assert fitted.truncated == (sum(map(words, whole)) > limit)
     if hits and words(hits[0].passages[0].text):
         assert words(fitted.hits[0].passages[0].text) > 0
+
+
+@given(st.text("ab .!\n中", max_size=200), st.integers(1, 30))
+def test_parts_within_the_limit_make_the_whole_text(text: str, limit: int) -> None:
+    parts, rest = list[str](), text
+    while rest:
+        parts.append(first_part(rest, limit, WordTokenizer()))
+        assert parts[-1]
+        rest = rest[len(parts[-1]) :]
+    assert "".join(parts) == text
+    assert max(map(words, parts), default=0) <= limit
 
 
 def test_the_passages_of_an_answer_have_at_most_the_tokens_asked_for(library: Searcher) -> None:

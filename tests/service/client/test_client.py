@@ -52,6 +52,10 @@ def test_searching(client: Client) -> None:
     several = client.search_batch("small", ["cats", "heat"], k=1)
     assert [each.hits[0].id for each in several] == ["cat/1", "heat"]
     assert client.document("small", "cat/1").title == "Cats"
+    part = client.text("small", "cat/1", max_tokens=16)
+    assert (part.text, part.start, part.next_start) == ("Cats sleep for most of the day and hunt at night.", 0, None)
+    assert [field.name for field in client.overview("small").fields] == ["year"]
+    assert client.explain("small", "cats", "cat/1").lexical is not None
     assert "cat/1" not in [hit.id for hit in client.similar("small", "cat/1", k=2).hits]
     assert client.suggest("small", "ca").titles[0].id == "cat/1"
     assert [each.name for each in client.collections()] == ["small"]

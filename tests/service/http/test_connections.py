@@ -241,6 +241,12 @@ def test_a_head_with_two_readings_is_refused_and_ends_the_connection(small: Serv
     assert answers_to(small, head + BODY + SMUGGLED) == [b"400"]
 
 
+def test_white_space_around_a_header_is_not_part_of_its_value(small: Served) -> None:
+    with connect(small) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nhost: \t localhost \t \r\nconnection: close \r\n\r\n")
+        assert connection.recv(4_096).startswith(b"HTTP/1.1 200")
+
+
 def test_many_requests_in_one_packet_are_bounded(small: Served) -> None:
     last = SMUGGLED.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
     assert answers_to(small, SMUGGLED * connections.MAX_PIPELINED + last) == [b"200"] * (connections.MAX_PIPELINED + 1)
