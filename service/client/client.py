@@ -17,16 +17,14 @@ from typing import Self, TypeVar, Unpack
 
 import httpx
 
+from service.client.options import PinRequest, SearchOptions, SynonymRequest
 from service.client.requests import (
     PAGE_DOCUMENTS,
     Call,
     Calls,
     Changes,
     Document,
-    PinRequest,
-    SearchOptions,
     ServiceError,
-    SynonymRequest,
     Texts,
     UploadReport,
     connection,

@@ -1,0 +1,103 @@
+"""Options of the client's requests, as typed dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from service.schemas.search import (
+    DetailName,
+    FusionName,
+    GroupByName,
+    IncludedName,
+    MatchingName,
+    ModeName,
+    PrefixName,
+    SyntaxName,
+)
+
+
+class RerankRequest(TypedDict, total=False):
+    """Options of reranking; without any, the service's first reranker and defaults."""
+
+    model: str
+    depth: int
+    weight: float
+
+
+class BoostRequest(TypedDict, total=False):
+    """A boost; docs/searching.md describes its options."""
+
+    weight: float
+    filter: str
+    field: str
+    curve: str
+    max: float
+    origin: float | str
+    scale: float | str
+    offset: float | str
+    decay: float
+
+
+class SynonymRequest(TypedDict, total=False):
+    """Phrases that stand for each other; with `synonyms`, these stand for `words`."""
+
+    words: Sequence[str]
+    synonyms: Sequence[str]
+
+
+class NearDuplicates(TypedDict):
+    """Collapse hits whose cosine is at least `near`."""
+
+    near: float
+
+
+class PinRequest(TypedDict):
+    """Queries, and the ids of the documents that come first for them."""
+
+    queries: Sequence[str]
+    documents: Sequence[str]
+
+
+class SearchOptions(TypedDict, total=False):
+    """Options of a search; docs/service.md describes them."""
+
+    k: int
+    offset: int
+    like: Sequence[str]
+    unlike: Sequence[str]
+    vector: Sequence[float]
+    mode: ModeName
+    syntax: SyntaxName
+    typos: bool
+    synonyms: bool
+    prefix: PrefixName
+    filter: str
+    fusion: FusionName
+    weight: float
+    feedback: float
+    sparse_weight: float
+    window_share: float
+    rrf_k: int
+    facets: Sequence[str]
+    disjunctive: Sequence[str]
+    facet_prefix: str
+    matching: MatchingName
+    count: bool
+    sort: str
+    collapse: str | NearDuplicates
+    boosts: Sequence[BoostRequest]
+    diversity: float
+    min_score: float
+    passages_per_document: int
+    fields: Sequence[str]
+    include: Sequence[IncludedName]
+    detail: DetailName
+    group_by: GroupByName
+    neighbours: int
+    max_tokens: int
+    highlight: bool
+    exact: bool
+    explain: bool
+    rerank: RerankRequest
+    pins: bool
