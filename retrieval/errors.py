@@ -61,6 +61,10 @@ class TooLarge(InputError):
     """A request that is larger than a limit of the service."""
 
 
+class StaleCursor(InputError):
+    """A cursor of another generation than the current one."""
+
+
 class NotFound(AttendexError):
     """A collection, document or job that does not exist."""
 

@@ -85,6 +85,7 @@ class Document:
     metadata: Metadata = field(default_factory=dict)
     sections: tuple[Section, ...] = ()
     given: str = ""  # JSON of the metadata as the user gave them, if the typed ones differ
+    cut: bool = False  # the sections are the passages
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from retrieval.commands.compare import compare, report
 from retrieval.commands.duplicates import duplicates
 from retrieval.commands.encoders import encoders
 from retrieval.commands.explain import explain
+from retrieval.commands.export import export
 from retrieval.commands.info import info
 from retrieval.commands.judge import judge
 from retrieval.commands.pool import pool
@@ -57,6 +58,7 @@ app.command()(pool)
 app.command()(judge)
 app.command()(info)
 app.command()(duplicates)
+app.command()(export)
 app.command()(quantize)
 app.add_typer(encoders, name="encoders")
 app.command()(serve)

@@ -105,9 +105,11 @@ def chunk(document: Document, tokenizer: Tokenizer, settings: ChunkSettings) -> 
     """Cut a document into passages, in order: at least one.
 
     Together they cover every character that is not white space.  No passage has more tokens than its budget, and no cut
-    is inside a sentence that fits.
+    is inside a sentence that fits.  A document that is cut already has the passages that it came with.
     """
     text = document.text
+    if document.cut:
+        return [Passage(each.start, each.end, each.location, each.heading) for each in document.sections]
     if settings.strategy == "whole":
         return [Passage(0, len(text))]
     size = min(settings.max_tokens or tokenizer.max_tokens, tokenizer.max_tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from indexer.building.document_changes import matching_rows
 from indexer.maintenance.rollback import log_entries
-from retrieval.errors import CollectionNotFound
+from retrieval.errors import BadQuery, CollectionNotFound, StaleCursor
 from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.metadata.given import shown_metadata
 from retrieval.search.answer_size import first_part
@@ -59,8 +60,8 @@ async def collection(name: Name, request: Request) -> Response:
 async def documents(name: Name, parameters: Annotated[DocumentsParameters, Query()], request: Request) -> Response:
     """Return them in the order in which they were written, or ordered by a field.
 
-    A new generation may shift the pages. With `id`, the page has one document or none: for ids that a path cannot hold,
-    such as `../report`.
+    A new generation may shift the pages; with `after` it is an error. With `id`, the page has one document or none: for
+    ids that a path cannot hold, such as `../report`.
     """
     services = authorized(request, Role.READ, name)
     check_maximum("the filter's characters", len(parameters.filter), services.settings.limits.filter_characters)
@@ -132,9 +133,30 @@ def _page(services: Services, name: str, wanted: DocumentsParameters) -> dict[st
         if wanted.sort:
             check_values(len(rows) * (1 + wanted.sort.count(",")), services.settings.limits)
             rows = ordered_by_field(reader, rows, wanted.sort)
-        found = reader.documents(rows[wanted.offset : wanted.offset + wanted.limit])
+        generation = reader.manifest.generation
+        first = _position(wanted, generation)
+        found = reader.documents(rows[first : first + wanted.limit])
     spend_answer_bytes(sum(map(document_bytes, found)))
-    return {"documents": list(map(_shown, found)), "total": len(rows)}
+    last = first + wanted.limit
+    cursor = f"{generation}.{last}" if last < len(rows) else None
+    return {"documents": list(map(_shown, found)), "total": len(rows), "next": cursor}
+
+
+def _position(wanted: DocumentsParameters, generation: int) -> int:
+    """Return the number of documents before a page.  Raises BadQuery, StaleCursor."""
+    if not wanted.after:
+        return wanted.offset
+    cursor = re.fullmatch(r"(\d{1,18})\.(\d{1,18})", wanted.after, re.ASCII)
+    if cursor is None:
+        raise BadQuery(f"after is {wanted.after!r}; give `next` of the page before, or leave it out")
+    if wanted.offset:
+        raise BadQuery("after and offset both say where the page begins; give one of both")
+    if int(cursor[1]) != generation:
+        raise StaleCursor(
+            f"after is of generation {cursor[1]}, and the collection has generation {generation} now; "
+            "begin again without after"
+        )
+    return int(cursor[2])
 
 
 def _shown(document: Document) -> dict[str, object]:

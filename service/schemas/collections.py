@@ -115,6 +115,9 @@ class DocumentsParameters(UrlParameters):
     filter: Text = Field(default="", description="Return only matching documents, such as `year > 2000`.")
     sort: Name = Field(default="", description="Fields to order by, such as `topic,-year`; empty: as written.")
     offset: int = Field(default=0, ge=0, le=1_000_000_000, description="Number of documents to skip.")
+    after: Name = Field(
+        default="", description="`next` of the page before: goes on in the same generation; excludes `offset`."
+    )
     limit: int = Field(default=100, ge=1, le=1_000, description="Number of documents to return.")
 
 
@@ -131,6 +134,7 @@ class DocumentsAnswer(Answer):
 
     documents: list[DocumentAnswer]
     total: int = Field(description="Documents that match, on all pages.")
+    next: str | None = Field(default=None, description="`after` of the next page; null on the last one.")
 
 
 FieldKind = Literal["string", "number", "boolean", "date", "strings", "numbers", "booleans", "dates"]

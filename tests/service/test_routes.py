@@ -84,13 +84,13 @@ def test_a_document_comes_back_as_it_was_given(small: Served, document: dict[str
     assert (found["id"], found["title"], found["text"]) == (document["id"], document["title"], document["text"])
     assert found["metadata"]["year"] == document["year"]
     page = small.http.get("/v1/collections/small/documents", params={"id": document["id"]}).json()
-    assert page == {"documents": [found], "total": 1}
+    assert page == {"documents": [found], "total": 1, "next": None}
 
 
 @pytest.mark.parametrize("parameters", [{"id": "none"}, {"id": ""}, {"id": "wing", "filter": "year = 2003"}])
 def test_a_page_without_the_document_asked_for_is_empty(small: Served, parameters: dict[str, str]) -> None:
     found = small.http.get("/v1/collections/small/documents", params=parameters).json()
-    assert found == {"documents": [], "total": 0}
+    assert found == {"documents": [], "total": 0, "next": None}
 
 
 def test_documents_are_listed_in_the_order_of_a_field(small: Served) -> None:
@@ -170,6 +170,21 @@ def test_near_duplicates_are_one_hit(small: Served) -> None:
     assert (unknown.status_code, "naer" in unknown.text) == (422, True)
     both = small.http.get(SEARCH, params={"q": "*", "collapse": "year", "collapse_near": 0.97})
     assert (both.status_code, "give one of both" in both.text) == (400, True)
+
+
+def test_a_cursor_pages_through_one_generation(small: Served) -> None:
+    path = "/v1/collections/small/documents"
+    first = small.http.get(path, params={"limit": 2, "sort": "year"}).json()
+    second = small.http.get(path, params={"limit": 2, "sort": "year", "after": first["next"]}).json()
+    whole = small.http.get(path, params={"sort": "year"}).json()
+    assert [*first["documents"], *second["documents"]] == whole["documents"][:4]
+    assert whole["next"] is None
+    generation, _, position = first["next"].partition(".")
+    stale = small.http.get(path, params={"after": f"{int(generation) + 1}.{position}"})
+    assert (stale.status_code, stale.json()["code"]) == (409, "stale_cursor")
+    for wrong, says in (({"after": "x"}, "after is 'x'"), ({"after": first["next"], "offset": 1}, "give one of both")):
+        refused = small.http.get(path, params=wrong)
+        assert (refused.status_code, says in refused.text) == (400, True)
 
 
 def test_unknown_words_are_matched_to_the_nearest(small: Served) -> None:

@@ -8,6 +8,7 @@ missing value. Where that loses something, the document also has its metadata as
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -16,6 +17,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from indexer.readers.base.options import ReadOptions
+from indexer.readers.formats.given_passages import PASSAGES, given_passages
 from retrieval.errors import BadDocument
 from retrieval.index.metadata.given import to_json
 from retrieval.index.metadata.schema import MAX_FIELDS, MAX_NAME_CHARACTERS
@@ -46,19 +48,21 @@ def fields_problem(names: Sequence[str], options: ReadOptions) -> str:
 def document_from(record: Mapping[str, Any], options: ReadOptions, *, allow_empty: bool = False) -> Document:
     """Return the document that `record` describes.
 
-    `allow_empty` accepts a document without a single character; test collections hold such documents. Raises
-    BadDocument without path and line if the id or the text is missing or has a wrong type.
+    `allow_empty` accepts a document without a single character; test collections and their exports hold such documents.
+    Raises BadDocument without path and line if the id or the text is missing or has a wrong type.
     """
     id_field = id_field_of(record, options)
     title = _string(record.get(options.title_field), options.title_field)
     text = _text(record, options.text_fields)
+    allow_empty = allow_empty or PASSAGES in record
     if not text and not (allow_empty and any(field in record for field in options.text_fields)):
         _require_text(record, options.text_fields, title)
     used = (id_field, options.title_field, *options.text_fields)
     rest = {key: value for key, value in record.items() if key not in used} if len(record) > 2 else {}
     if not rest:
         return Document(_id(record, id_field), text, title)
-    return Document(_id(record, id_field), text, title, metadata_from(rest), given=_given(rest))
+    passages = given_passages(rest, len(text))
+    return Document(_id(record, id_field), text, title, metadata_from(rest), passages, _given(rest), bool(passages))
 
 
 def check_encodable(document: Document) -> None:
@@ -137,10 +141,18 @@ def metadata_from(fields: Mapping[str, Any]) -> dict[str, MetadataValue]:
 
 
 def _merged(fields: Mapping[str, Any]) -> Mapping[Any, Any]:
-    nested = fields.get("metadata")
+    nested = _parsed(fields.get("metadata"))
     if not isinstance(nested, Mapping):
         return fields
     return {**{key: value for key, value in fields.items() if key != "metadata"}, **nested}
+
+
+def _parsed(metadata: object) -> object:
+    """Return the object in a text of JSON, as an export to Parquet has it."""
+    if isinstance(metadata, str) and metadata.startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(metadata)
+    return metadata
 
 
 def _given(fields: Mapping[str, Any]) -> str:

@@ -48,6 +48,7 @@ def pack_document(document: Document) -> dict[str, Any]:
         "text": document.text,
         "metadata": dict(document.metadata),
         "given": document.given,
+        "cut": document.cut,
         "sections": [[section.start, section.end, section.location, section.heading] for section in document.sections],
     }
 
@@ -55,7 +56,7 @@ def pack_document(document: Document) -> dict[str, Any]:
 def unpack_document(packed: dict[str, Any]) -> Document:
     metadata = {key: tuple(value) if isinstance(value, list) else value for key, value in packed["metadata"].items()}
     sections = tuple(Section(*section) for section in packed["sections"])
-    return Document(packed["id"], packed["text"], packed["title"], metadata, sections, packed["given"])
+    return Document(packed["id"], packed["text"], packed["title"], metadata, sections, packed["given"], packed["cut"])
 
 
 def pack_bad(error: BadDocument, origin: DocumentOrigin) -> dict[str, Any]:
