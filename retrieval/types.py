@@ -347,6 +347,7 @@ class Hit:
     passages: tuple[PassageHit, ...]
     scores: Mapping[str, float | None] = field(default_factory=dict)  # by retriever, "fused", "rerank"; None: no part
     explanation: Explanation | None = None  # if the request asks for it
+    collection: str | None = None  # in a search over several
     collapsed: Collapsed | None = None  # if the request collapses; not for a document without the field
     pinned: bool = False  # whether the hit comes first because of a pin
 

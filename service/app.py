@@ -49,6 +49,7 @@ from service.routes import (
     pins,
     rerank,
     search,
+    several,
     synonyms,
     tei,
 )
@@ -68,6 +69,7 @@ OPEN_PATHS = frozenset({"/openapi.json"})  # that need no key, beside the probes
 SHOWN_HEADERS = ("Retry-After", "X-Request-ID")  # that pages of allowed origins may read
 ROUTERS = (  # in the order in which a request is matched: the most frequent requests first
     search.router,
+    several.router,
     openai.router,
     operations.router,
     collections.router,

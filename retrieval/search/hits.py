@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from sys import getsizeof
 
@@ -66,6 +66,19 @@ def _each_alone(rows: Rows, ranker: PassageRanker) -> ChosenPassages:
 
 
 def fetch_hits(
+    request: SearchRequest, ranked: DocumentRanking, ranker: PassageRanker, reader: IndexReader
+) -> tuple[Hit, ...]:
+    """Return the hits of the requested page, as `_fetched`, and their collections."""
+    hits = _fetched(request, ranked, ranker, reader)
+    if not reader.parts:
+        return hits
+    first = [part.first for part in reader.parts]
+    owners = np.searchsorted(first, ranked.documents[request.offset :][: len(hits)], side="right") - 1
+    names = (reader.parts[owner].name for owner in owners.tolist())
+    return tuple(replace(hit, collection=name) for hit, name in zip(hits, names, strict=True))
+
+
+def _fetched(
     request: SearchRequest, ranked: DocumentRanking, ranker: PassageRanker, reader: IndexReader
 ) -> tuple[Hit, ...]:
     """Return the hits of the requested page.

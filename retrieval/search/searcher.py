@@ -128,7 +128,8 @@ class Searcher:
         self._explainer = HitExplainer(reader, encoder)
         self._readability = Readability(encoder.tokenizer)
         self._pins = Pins(reader.manifest.settings.pins)
-        self._reranker = DocumentReranker(reader, rerankers or RerankerFolders())
+        self.rerankers = rerankers or RerankerFolders()
+        self._reranker = DocumentReranker(reader, self.rerankers)
 
     def __enter__(self) -> Searcher:
         return self

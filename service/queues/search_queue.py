@@ -25,7 +25,7 @@ from service.queues.search_limits import (
     scores_all_documents,
 )
 from service.queues.thread_pool import BoundedThreadPool
-from service.runtime.open_collections import OpenCollections
+from service.runtime.open_collections import JOIN, OpenCollections
 from service.runtime.recall_watch import RecallWatch
 from service.runtime.reranker_registry import RerankerRegistry
 
@@ -121,7 +121,7 @@ class SearchQueue:
             raise
         self._metrics.search(result)
         sampled = not (search.request.exact or search.request.lists_all or search.request.has_examples)
-        if result.mode is not Mode.LEXICAL and sampled:
+        if result.mode is not Mode.LEXICAL and sampled and JOIN not in collection:
             self._recall.sample(collection, search.request.query)
         return result
 

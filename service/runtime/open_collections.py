@@ -13,8 +13,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -34,10 +34,13 @@ from retrieval.index.storage.manifest import MANIFEST
 from retrieval.search.searcher import Searcher
 from retrieval.util.work_budget import WorkBudget
 from service.observability.logs import LOGGER
+from service.runtime.joined_collections import JoinedCollections
 
 RETRY_S = 30.0  # until the next attempt to open a generation that failed
 
 COLLECTION_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"  # of new collections
+
+JOIN = "/"  # between the names of collections that are searched together
 
 Stamp: TypeAlias = tuple[int, int]
 UNREADABLE: Stamp = (0, 0)  # of a manifest that the system does not show
@@ -73,6 +76,7 @@ class OpenCollections:
         self._failures: dict[str, _Failure] = {}
         self._lock = threading.Lock()  # guards both; not held while a collection is opened
         self._refreshing = threading.Lock()
+        self._joined = JoinedCollections()
         self._logger = logging.getLogger(LOGGER)
 
     @property
@@ -97,7 +101,15 @@ class OpenCollections:
 
     @contextmanager
     def lease(self, name: str) -> Iterator[Searcher]:
-        """Yield the open searcher.  Raises CollectionNotFound, CollectionError."""
+        """Yield the open searcher, for a `joined_name` that of its collections.
+
+        Raises CollectionNotFound, CollectionError, BadQuery.
+        """
+        if JOIN in name:
+            with ExitStack() as leases:
+                parts = [leases.enter_context(self.lease(each)) for each in name.split(JOIN)[1:]]
+                yield self._joined.searcher(name, parts)
+            return
         with self._lock:
             served = self._find(name)
             served.users += 1
@@ -212,6 +224,11 @@ class OpenCollections:
                 old.retired = True
         if old is not None and close:
             old.searcher.close()
+
+
+def joined_name(names: Sequence[str]) -> str:
+    """Return the name of collections together, which no collection can have."""
+    return JOIN + JOIN.join(names)
 
 
 def no_collection(name: str) -> str:

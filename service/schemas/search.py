@@ -264,6 +264,7 @@ class HitAnswer(Answer):
     passages: list[PassageAnswer]
     scores: ScoresAnswer = ScoresAnswer()
     explanation: ExplanationAnswer | None = Field(default=None, description="Present if the request asks for it.")
+    collection: str | None = Field(default=None, description="Of the document, in a search over several collections.")
     collapsed: CollapsedAnswer | None = Field(
         default=None, description="The documents that the hit stands for; null without `collapse` or its field."
     )

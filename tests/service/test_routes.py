@@ -247,7 +247,7 @@ def test_words_and_titles_complete_a_query(small: Served) -> None:
         ("search", "q=cat&ofset=3", "did you mean offset?"),
         ("documents", "ofset=3", "did you mean offset?"),
         ("suggest", "q=a&query=b", "the names here are q, k"),
-        ("documents", "page=3", "the names here are id, filter, sort, offset, limit"),
+        ("documents", "page=3", "the names here are id, filter, sort, offset, after, limit"),
     ],
 )
 def test_unknown_parameters_name_the_nearest(small: Served, path: str, parameter: str, says: str) -> None:

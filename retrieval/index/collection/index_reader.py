@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -45,12 +46,23 @@ T = TypeVar("T")
 CHECKED_BYTES = 64 << 20  # opening checks all bytes of a generation up to this size
 
 
+@dataclass(frozen=True, slots=True)
+class CollectionPart:
+    """A collection of a reader of several, and its documents `[first, last)`."""
+
+    name: str
+    first: int
+    last: int
+
+
 class IndexReader:
     """An open generation, whose passage and document rows count through its segments.
 
     Rows include dead passages and documents; `live` (rows,) and `live_documents` (documents,) mark the live ones.
     `document_of` (rows,) has the document row of each passage.  Safe to use from several threads.
     """
+
+    parts: tuple[CollectionPart, ...] = ()  # of a reader of several collections
 
     def __init__(self, path: Path, manifest: Manifest, previous: IndexReader | None = None) -> None:
         self.path = path
@@ -61,17 +73,8 @@ class IndexReader:
             known[record.name].reopened(path, record) if record.name in known else Segment(path, record)
             for record in manifest.segments
         )
-        self._document_starts = _starts([segment.documents for segment in manifest.segments])
-        self._row_starts = _starts([segment.passages for segment in manifest.segments])
-        self.rows = int(self._row_starts[-1])
-        self.live_documents: Bitmap = _joined([each.live_documents for each in self.segments], np.bool_)
-        self.document_of: Rows = _joined(
-            [each.document_of + start for each, start in zip(self.segments, self._document_starts, strict=False)],
-            np.int64,
-        )
-        self.live: Bitmap = self.live_documents[self.document_of]
+        self._combine()
         self.keys: Keys = _joined([each.keys for each in self.segments], np.uint64)
-        self.vectors = CombinedVectors([each.index for each in self.segments], manifest.encoder.dimension)
         self.lexical: LexicalReader | None = None
         if manifest.lexical is not None and manifest.settings.lexical is not None:
             settings = manifest.settings
@@ -81,6 +84,19 @@ class IndexReader:
         self.sparse: SparseReader | None = None
         if manifest.sparse is not None and manifest.settings.sparse is not None:
             self.sparse = open_sparse(path, manifest.sparse, manifest.settings.sparse, self.keys, self.live)
+
+    def _combine(self) -> None:
+        """Count the rows of `segments`, one segment after the other."""
+        self._document_starts = _starts([each.record.documents for each in self.segments])
+        self._row_starts = _starts([each.record.passages for each in self.segments])
+        self.rows = int(self._row_starts[-1])
+        self.live_documents: Bitmap = _joined([each.live_documents for each in self.segments], np.bool_)
+        self.document_of: Rows = _joined(
+            [each.document_of + start for each, start in zip(self.segments, self._document_starts, strict=False)],
+            np.int64,
+        )
+        self.live: Bitmap = self.live_documents[self.document_of]
+        self.vectors = CombinedVectors([each.index for each in self.segments], self.manifest.encoder.dimension)
 
     def __enter__(self) -> IndexReader:
         return self
@@ -112,7 +128,8 @@ class IndexReader:
         return self.manifest.schema
 
     @cached_property
-    def _expiry(self) -> Expiry | None:
+    def expiry(self) -> Expiry | None:
+        """The dates until which documents are found; None without such a field."""
         field = self.manifest.settings.expires
         return Expiry(self.column(field)) if field and has_expiry(field, self.schema) else None
 
@@ -126,7 +143,7 @@ class IndexReader:
 
         `now` is by default the time of the call.
         """
-        expiry = self._expiry
+        expiry = self.expiry
         return None if expiry is None else expiry.expired(now or datetime.now(UTC))
 
     def find(self, document_id: str, now: datetime | None = None) -> int | None:

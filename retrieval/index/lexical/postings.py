@@ -142,6 +142,11 @@ class LiveSegment:
         consecutive = len(rows) > 0 and rows[0] >= 0 and bool(np.all(np.diff(rows) == 1))
         return cls(postings, rows, int(rows[0]) if consecutive else None)
 
+    def shifted(self, rows: int) -> LiveSegment:
+        """Return the segment in a generation with so many rows before its own."""
+        first = None if self.first_row is None else self.first_row + rows
+        return LiveSegment(self.postings, np.where(self.rows >= 0, self.rows + rows, -1), first)
+
 
 @dataclass(frozen=True, slots=True)
 class TermPostings:
@@ -215,6 +220,20 @@ class LiveRows:
             lengths[rows] = segment.postings.passages["length"][passages]
             segment_of[rows], passage_of[rows] = number, passages
         return cls(tuple(segments), segment_of, passage_of, lengths)
+
+    @classmethod
+    def located(cls, postings: Sequence[Postings], keys: NDArray[np.uint64], live: Bitmap) -> Self:
+        """Find the rows of segments.  keys: (rows,), ascending; live: (rows,)."""
+        return cls.of([LiveSegment.locate(each, keys, live) for each in postings], len(keys))
+
+    @classmethod
+    def joined(cls, parts: Sequence[LiveRows]) -> Self:
+        """Return the rows of several indexes, one index after the other."""
+        segments, first = [], 0
+        for part in parts:
+            segments += [each.shifted(first) for each in part.segments]
+            first += len(part)
+        return cls.of(segments, first)
 
     def __len__(self) -> int:
         return len(self.segment_of)

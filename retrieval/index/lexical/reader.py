@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery
 from retrieval.explanations import TermPart
@@ -13,7 +12,7 @@ from retrieval.index.lexical.bm25 import Bm25Weighting, CollectionStatistics, Le
 from retrieval.index.lexical.multilingual import make_analyzer
 from retrieval.index.lexical.phrase_terms import phrase_positions, term_or_phrase_postings, terms_of_phrase
 from retrieval.index.lexical.phrases import ParsedQuery, phrase_occurrences
-from retrieval.index.lexical.postings import Postings
+from retrieval.index.lexical.postings import LiveRows
 from retrieval.index.lexical.query_terms import QueryAnalyzer, QueryTerms
 from retrieval.index.lexical.scorers import PostingsQuery
 from retrieval.index.lexical.spelling import Speller
@@ -37,29 +36,19 @@ _CHARACTERS_PER_TERM = 32  # memory of a term of such a query, expressed in char
 
 
 class LexicalReader:
-    """The lexical index of an open generation.  Safe to call from several threads.
+    """The lexical index of an open generation.  Safe to call from several threads."""
 
-    keys: (rows,), the permanent key of each row, ascending.  live: (rows,), False for deleted rows.
-    """
-
-    def __init__(
-        self,
-        segments: Sequence[Postings],
-        settings: LexicalSettings,
-        keys: NDArray[np.uint64],
-        live: Bitmap,
-        synonyms: Sequence[SynonymRule] = (),
-    ) -> None:
+    def __init__(self, rows: LiveRows, settings: LexicalSettings, synonyms: Sequence[SynonymRule] = ()) -> None:
         self.settings = settings
         self.analyzer = make_analyzer(settings)
         self.stop_words = StopWords(settings, self.analyzer)
-        self._index = TermIndex(segments, keys, live, term_or_phrase_postings)
-        self._rows = self._index.rows
-        self._total_length = float(self._rows.lengths.sum())
+        self._index = TermIndex(rows, term_or_phrase_postings)
+        self.live_rows = rows
+        self._total_length = float(self.live_rows.lengths.sum())
         self._norms: BoundedCache[float, LengthNorms] = BoundedCache(_MAX_CACHED_NORMS)
         self._term_scores: BoundedCache[tuple[object, ...], TermScores] = BoundedCache(_MAX_CACHED_ROWS)
         self._norms_for(self._statistics({}).average_length)  # now, not in the first query
-        self.speller = Speller(segments, self.analyzer, settings.languages)
+        self.speller = Speller([each.postings for each in rows.segments], self.analyzer, settings.languages)
         self._analyzed: BoundedCache[ParsedQuery, QueryTerms] = BoundedCache(_MAX_CACHED_CHARACTERS)
         self._queries = QueryAnalyzer(
             self.analyzer,
@@ -103,7 +92,7 @@ class LexicalReader:
         and exclusions.
         """
         terms = self._terms(query, statistics)
-        return PostingsQuery(terms, self._rows, self._allowed(query, allowed, document_of))
+        return PostingsQuery(terms, self.live_rows, self._allowed(query, allowed, document_of))
 
     def search(self, query: ParsedQuery, k: int, *, allowed: Bitmap | None = None) -> Ranking:
         """Return the k best rows, as `PostingsQuery.rank` does."""
@@ -111,7 +100,7 @@ class LexicalReader:
 
     def score(self, query: ParsedQuery, rows: Rows) -> Scores:
         """Return the BM25 score of each of `rows`; phrases and exclusions do not matter."""
-        return PostingsQuery(self._terms(query), self._rows, None).score(rows)
+        return PostingsQuery(self._terms(query), self.live_rows, None).score(rows)
 
     def matches(self, query: ParsedQuery, allowed: Bitmap | None = None) -> Bitmap:
         """Return the rows that `search` returns for an unlimited k: (rows,)."""
@@ -158,7 +147,7 @@ class LexicalReader:
     def _norms_for(self, average_length: float) -> LengthNorms:
         norms = self._norms.get(average_length)
         if norms is None:
-            norms = LengthNorms(self._rows.lengths, self.settings, average_length)
+            norms = LengthNorms(self.live_rows.lengths, self.settings, average_length)
             self._norms.put(average_length, norms, 1)
         return norms
 
@@ -191,7 +180,7 @@ class LexicalReader:
                 idf = min(idf, sum(map(statistics.idf, limit)))
             weight = times * idf * (self.settings.k1 + 1.0)
             norms = self._norms_for(statistics.average_length)
-            term = TermScores(text, Bm25Weighting(weight, norms), self._rows, indexed.postings)
+            term = TermScores(text, Bm25Weighting(weight, norms), self.live_rows, indexed.postings)
             self._term_scores.put(key, term, _ROWS_PER_TERM + term.max_cached_rows)
         return term
 
@@ -218,8 +207,8 @@ class LexicalReader:
         readings = [phrase_positions(phrase, each) for each in self.analyzer.each]  # one for each language
         if not readings[0]:
             return None
-        found = np.zeros(len(self._rows), np.bool_)
-        for segment in self._rows.segments:
+        found = np.zeros(len(self.live_rows), np.bool_)
+        for segment in self.live_rows.segments:
             for terms in readings:
                 rows = segment.rows[phrase_occurrences(segment.postings, terms)[0]]
                 found[rows[rows >= 0]] = True

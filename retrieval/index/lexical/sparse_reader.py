@@ -5,7 +5,7 @@ score(q, p) = Σ over terms t of q:  weight(t, q) · impact(t, p) · scale
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.explanations import WeightedTerm
-from retrieval.index.lexical.postings import Postings, TermPostings
+from retrieval.index.lexical.postings import LiveRows, TermPostings
 from retrieval.index.lexical.postings_writer import open_segments
 from retrieval.index.lexical.scorers import PostingsQuery
 from retrieval.index.lexical.term_index import TermIndex
@@ -43,16 +43,12 @@ class ImpactWeighting:
 
 
 class SparseReader:
-    """The sparse index of an open generation.  Safe to call from several threads.
+    """The sparse index of an open generation.  Safe to call from several threads."""
 
-    keys: (rows,), the permanent key of each row, ascending.  live: (rows,), False for deleted rows.
-    """
-
-    def __init__(
-        self, segments: Sequence[Postings], settings: SparseSettings, keys: NDArray[np.uint64], live: Bitmap
-    ) -> None:
+    def __init__(self, rows: LiveRows, settings: SparseSettings) -> None:
         self.settings = settings
-        self._index = TermIndex(segments, keys, live)
+        self.live_rows = rows
+        self._index = TermIndex(rows)
 
     def query(self, weights: TermWeights, allowed: Bitmap | None = None) -> PostingsQuery:
         """Open a query once, to rank and score it.  allowed: (rows,), those of a filter."""
@@ -81,4 +77,4 @@ def open_sparse(
 
     keys: (rows,), the key of each row, ascending.  live: (rows,).
     """
-    return SparseReader(open_segments(collection, record), settings, keys, live)
+    return SparseReader(LiveRows.located(open_segments(collection, record), keys, live), settings)

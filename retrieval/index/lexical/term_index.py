@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from retrieval.index.lexical.postings import LiveRows, LiveSegment, Postings, TermPostings, term_postings
+from retrieval.index.lexical.postings import LiveRows, LiveSegment, TermPostings, term_postings
 from retrieval.index.storage.bounded_cache import BoundedCache
-from retrieval.types import Bitmap
 
 _MAX_CACHED_TERMS = 1 << 13
 
@@ -26,19 +24,14 @@ class IndexedTerm:
 class TermIndex:
     """The segments of an inverted index.  Safe to call from several threads.
 
-    keys: (rows,), the permanent key of each row, ascending.  live: (rows,), False for deleted rows.  read: finds the
-    postings of a term in a segment.
+    read: finds the postings of a term in a segment.
     """
 
     def __init__(
-        self,
-        segments: Sequence[Postings],
-        keys: NDArray[np.uint64],
-        live: Bitmap,
-        read: Callable[[str, int, LiveSegment], TermPostings | None] = term_postings,
+        self, rows: LiveRows, read: Callable[[str, int, LiveSegment], TermPostings | None] = term_postings
     ) -> None:
         self._read = read
-        self.rows = LiveRows.of([LiveSegment.locate(segment, keys, live) for segment in segments], len(keys))
+        self.rows = rows
         self.num_live = int(np.count_nonzero(self.rows.segment_of >= 0))
         self._terms: BoundedCache[str, IndexedTerm] = BoundedCache(_MAX_CACHED_TERMS)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retrieval.index.lexical.inverter import Inverter
 from retrieval.index.lexical.multilingual import make_analyzer
+from retrieval.index.lexical.postings import LiveRows
 from retrieval.index.lexical.postings_writer import PostingsWriter, open_segments
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.storage.manifest import PostingsRecord
@@ -111,4 +112,4 @@ def open_lexical(
 
     keys: (rows,), the key of each row, ascending.  live: (rows,).
     """
-    return LexicalReader(open_segments(collection, record), settings, keys, live, synonyms)
+    return LexicalReader(LiveRows.located(open_segments(collection, record), keys, live), settings, synonyms)

@@ -1,0 +1,61 @@
+"""Searches over several collections over real HTTP."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from indexer.building.pipeline import build_collection
+from service.schemas.search import SearchAnswer
+from tests.service.conftest import DOCUMENTS, Serve, Served, eventually, write_documents
+
+SEARCH = "/v1/search"
+
+
+@pytest.fixture(scope="module")
+def several(collections: Path, tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[Served]:
+    """Serve the small collection beside one with other ids and one with another type of a field."""
+    root = tmp_path_factory.mktemp("several")
+    shutil.copytree(collections / "small", root / "small")
+    others = [{**each, "id": f"{each['id']}-2"} for each in DOCUMENTS]
+    source = write_documents(tmp_path_factory.mktemp("source") / "others.jsonl", others)
+    build_collection([source], root / "others")
+    source.write_text('{"id": "a", "text": "Aspirin.", "year": "unknown"}')
+    build_collection([source], root / "odd")
+    with serve(root) as served:
+        yield served
+
+
+def test_hits_come_from_all_collections(several: Served) -> None:
+    body = {"collections": ["small", "others"], "query": "aspirin", "explain": True}
+    found = SearchAnswer.model_validate(several.http.post(SEARCH, json=body).json(), extra="forbid")
+    assert {hit.collection for hit in found.hits} == {"small", "others"}
+    first, second = found.hits[:2]
+    assert (first.id, second.id, first.score) == ("aspirin", "aspirin-2", second.score)
+    assert all(hit.explanation for hit in found.hits)
+    listed = several.http.post(SEARCH, json={"collections": ["small", "others"], "query": "*", "count": True}).json()
+    assert listed["total"]["value"] == 2 * len(DOCUMENTS)
+    alone = several.http.post(SEARCH, json={"collections": ["small"], "query": "aspirin"}).json()
+    assert alone["hits"][0]["collection"] == "small"
+
+
+def test_wrong_collections_are_refused(several: Served) -> None:
+    for names, status, says in (
+        (["small", "smal"], 404, "no collection 'smal'"),
+        (["small", "small"], 400, "names 'small' twice"),
+        (["small", "odd"], 400, "the field 'year' is string in odd and number"),
+        ([], 422, "collections"),
+    ):
+        answer = several.http.post(SEARCH, json={"collections": names, "query": "aspirin"})
+        assert (answer.status_code, says in answer.text) == (status, True), answer.text
+
+
+def test_a_new_generation_is_searched(several: Served) -> None:
+    body = {"collections": ["small", "others"], "query": "volcano", "mode": "lexical"}
+    assert several.http.post(SEARCH, json=body).json()["hits"] == []
+    added = {"documents": [{"id": "volcano", "text": "A volcano erupts."}]}
+    assert several.http.post("/v1/collections/others/documents", json=added).status_code == 202
+    eventually(lambda: [hit["id"] for hit in several.http.post(SEARCH, json=body).json()["hits"]] == ["volcano"])
