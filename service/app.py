@@ -38,6 +38,7 @@ from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
 from service.queues.thread_pool import BoundedThreadPool
 from service.routes import (
+    aliases,
     changes,
     collections,
     explain,
@@ -70,6 +71,7 @@ SHOWN_HEADERS = ("Retry-After", "X-Request-ID")  # that pages of allowed origins
 ROUTERS = (  # in the order in which a request is matched: the most frequent requests first
     search.router,
     several.router,
+    aliases.router,
     openai.router,
     operations.router,
     collections.router,

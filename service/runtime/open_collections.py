@@ -34,6 +34,7 @@ from retrieval.index.storage.manifest import MANIFEST
 from retrieval.search.searcher import Searcher
 from retrieval.util.work_budget import WorkBudget
 from service.observability.logs import LOGGER
+from service.runtime.aliases import Aliases
 from service.runtime.joined_collections import JoinedCollections
 
 RETRY_S = 30.0  # until the next attempt to open a generation that failed
@@ -77,6 +78,7 @@ class OpenCollections:
         self._lock = threading.Lock()  # guards both; not held while a collection is opened
         self._refreshing = threading.Lock()
         self._joined = JoinedCollections()
+        self.aliases = Aliases(root)
         self._logger = logging.getLogger(LOGGER)
 
     @property
@@ -128,6 +130,7 @@ class OpenCollections:
         The end of the request that changed a collection does not cancel this.
         """
         with self._refreshing, WorkBudget().applied():
+            self._refresh_aliases()
             found = self._on_disk()
             for name, path in found.items():
                 self._refresh_one(name, path)
@@ -141,6 +144,8 @@ class OpenCollections:
         path = self.root / name
         if is_collection(path):
             raise CollectionExists(f"a collection {name!r} exists already; choose another name")
+        if self.aliases.resolve(name) != name:
+            raise CollectionExists(f"{name!r} is an alias; remove the alias first, or choose another name")
         with WorkBudget().applied():  # a request that ends leaves no half of a collection
             make(path)
         self.refresh()
@@ -155,12 +160,28 @@ class OpenCollections:
         drop_collection(path)
         self.refresh()
 
+    def put_alias(self, alias: str, collection: str) -> None:
+        """Let an alias name a served collection.
+
+        Raises CollectionNotFound, CollectionExists for the name of a collection, InputError without a folder.
+        """
+        if not self.is_folder:
+            raise InputError("this service serves a single collection; start it on a folder to name others")
+        with self._lock:
+            if collection not in self._served:
+                raise CollectionNotFound(no_collection(collection))
+        if alias in self._on_disk():
+            raise CollectionExists(f"a collection {alias!r} exists; choose another name for the alias")
+        self.aliases.put(alias, collection)
+
     def close(self) -> None:
         """Close every collection as soon as its last request is done."""
         for name in self.names():
             self._put(name, None)
 
     def _find(self, name: str) -> _Served:
+        if name not in self._served:
+            name = self.aliases.resolve(name)
         served = self._served.get(name)
         if served is None and name in self._failures:
             raise CollectionError(f"collection {name!r} cannot be opened; the service's log names the cause")
@@ -193,6 +214,13 @@ class OpenCollections:
             self._failed(name, _Failure(stamp, error, time.monotonic()), failure)
         else:
             self._put(name, _Served(path, searcher, stamp))
+
+    def _refresh_aliases(self) -> None:
+        """Read the aliases; keep the known ones if the file is damaged."""
+        try:
+            self.aliases.refresh()
+        except CollectionError as error:
+            self._logger.error("aliases cannot be read", extra={"fields": {"error": str(error)}})
 
     def _check(self, name: str, served: _Served) -> None:
         """Stop serving a generation with a truncated file, before a read ends the process."""

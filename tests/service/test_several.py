@@ -59,3 +59,25 @@ def test_a_new_generation_is_searched(several: Served) -> None:
     added = {"documents": [{"id": "volcano", "text": "A volcano erupts."}]}
     assert several.http.post("/v1/collections/others/documents", json=added).status_code == 202
     eventually(lambda: [hit["id"] for hit in several.http.post(SEARCH, json=body).json()["hits"]] == ["volcano"])
+
+
+def test_an_alias_is_switched_and_kept(several: Served, serve: Serve) -> None:
+    path, by_alias = "/v1/aliases/current", "/v1/collections/current/search"
+    assert several.http.get(by_alias, params={"q": "aspirin"}).status_code == 404
+    assert several.http.put(path, json={"collection": "small"}).json() == {"aliases": {"current": "small"}}
+    assert several.http.get(by_alias, params={"q": "aspirin"}).json()["hits"][0]["id"] == "aspirin"
+    assert several.http.put(path, json={"collection": "others"}).status_code == 200
+    assert several.http.get(by_alias, params={"q": "aspirin"}).json()["hits"][0]["id"] == "aspirin-2"
+    together = {"collections": ["current", "small"], "query": "aspirin"}
+    assert {hit["collection"] for hit in several.http.post(SEARCH, json=together).json()["hits"]} == {"others", "small"}
+    with serve(several.root) as again:  # as after a restart, or in another process
+        assert again.http.get("/v1/aliases").json() == {"aliases": {"current": "others"}}
+        assert again.http.get(by_alias, params={"q": "aspirin"}).json()["hits"][0]["id"] == "aspirin-2"
+        again.http.put(path, json={"collection": "small"})
+        eventually(lambda: several.http.get("/v1/aliases").json() == {"aliases": {"current": "small"}})
+    for alias, target, status in (("small", "others", 409), ("new", "none", 404), ("current", "current", 404)):
+        assert several.http.put(f"/v1/aliases/{alias}", json={"collection": target}).status_code == status
+    assert several.http.put("/v1/collections/current", json={}).status_code == 409
+    assert several.http.delete(path).status_code == 200
+    assert several.http.delete(path).status_code == 404
+    assert several.http.get(by_alias, params={"q": "aspirin"}).status_code == 404
