@@ -31,6 +31,7 @@ from retrieval.commands.info import info
 from retrieval.commands.judge import judge
 from retrieval.commands.pool import pool
 from retrieval.commands.search import search
+from retrieval.commands.suggest import suggest
 from retrieval.util.terminal import ForeignTextGroup
 from retrieval.util.visible_text import VisibleFormatter
 from service import __version__
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.command()(index)
 app.command()(search)
+app.command()(suggest)
 app.command()(chunk)
 app.command()(explain)
 app.command()(evaluate)

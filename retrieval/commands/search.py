@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,6 +58,10 @@ class RankingOptions:
     ] = None
     unlike: Annotated[
         list[str] | None, typer.Option(help="Id of a document that the hits should not be like; repeatable.")
+    ] = None
+    vector: Annotated[
+        Path | None,
+        typer.Option(help="JSON file with a list of numbers: a vector beside the query; - for standard input."),
     ] = None
     mode: Annotated[
         str, typer.Option(help="dense, lexical, sparse or hybrid; default: hybrid; without a lexical index, dense.")
@@ -208,6 +215,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         offset=ranking.offset,
         like=tuple(ranking.like or ()),
         unlike=tuple(ranking.unlike or ()),
+        vector=None if ranking.vector is None else _read_vector(ranking.vector),
         mode=named_mode(ranking.mode),
         syntax=named_syntax(ranking.syntax),
         typos=ranking.typos,
@@ -242,6 +250,18 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         exact=ranking.exact,
         rerank=reranking.record(),
     )
+
+
+def _read_vector(path: Path) -> tuple[float, ...]:
+    """Return the numbers of a JSON file; wrong usage for other data."""
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        numbers = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{path} is not readable as JSON: {error}", param_hint="--vector") from error
+    if not isinstance(numbers, list) or not all(type(each) in (int, float) for each in numbers):
+        raise typer.BadParameter(f"{path} is not a list of numbers", param_hint="--vector")
+    return tuple(map(float, numbers))
 
 
 def _show(result: SearchResult) -> None:

@@ -115,3 +115,22 @@ def test_what_cannot_be_answered(papers: Path, options: list[str], code: int, wo
     status, output = invoke(papers, "wing", *options)
     assert status == code
     assert words in output
+
+
+def test_a_vector_from_a_file(papers: Path, tmp_path: Path) -> None:
+    vector = load_encoder(DEFAULT).encode_queries(["hot slabs"])[0].tolist()
+    (tmp_path / "vector.json").write_text(json.dumps(vector))
+    code, output = invoke(papers, "*", "--vector", tmp_path / "vector.json", "--json")
+    assert (code, json.loads(output)["hits"][0]["id"]) == (0, "heat")
+    for wrong, says in (("[1, 2]", "384"), ('["a"]', "list of numbers"), ("{", "JSON")):
+        (tmp_path / "vector.json").write_text(wrong)
+        code, output = invoke(papers, "*", "--vector", tmp_path / "vector.json")
+        assert code != 0
+        assert says in output
+
+
+def test_suggestions(papers: Path) -> None:
+    found = CliRunner().invoke(app, ["suggest", str(papers), "boundary la", "--json"])
+    assert json.loads(found.stdout)["titles"] == [{"id": "flow", "title": "Boundary layers"}]
+    assert "layers" in CliRunner().invoke(app, ["suggest", str(papers), "lay"]).stdout
+    assert "begins so" in CliRunner().invoke(app, ["suggest", str(papers), "zzzz"]).stdout
