@@ -98,8 +98,8 @@ class Client:
         """Remove a collection and all its documents."""
         self._send(self._calls.drop(name))
 
-    def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
-        """Return the documents that match the query, best first."""
+    def search(self, collection: str | Sequence[str], query: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
+        """Return the documents of a collection, or of several, that match, best first."""
         return self._send(self._calls.search(collection, query, options))
 
     def search_batch(
@@ -266,7 +266,9 @@ class AsyncClient:
     async def drop(self, name: str) -> None:
         await self._send(self._calls.drop(name))
 
-    async def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
+    async def search(
+        self, collection: str | Sequence[str], query: str, **options: Unpack[SearchOptions]
+    ) -> SearchAnswer:
         return await self._send(self._calls.search(collection, query, options))
 
     async def search_batch(

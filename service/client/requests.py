@@ -99,9 +99,11 @@ class Calls:
     def drop(self, name: str) -> Call[None]:
         return Call("DELETE", _path(name), lambda _: None)
 
-    def search(self, name: str, query: str, options: SearchOptions) -> Call[SearchAnswer]:
+    def search(self, name: str | Sequence[str], query: str, options: SearchOptions) -> Call[SearchAnswer]:
         body = {"query": query, **options}
-        return Call("POST", _path(name, "search"), _reads(SearchAnswer), body)
+        if isinstance(name, str):
+            return Call("POST", _path(name, "search"), _reads(SearchAnswer), body)
+        return Call("POST", "/v1/search", _reads(SearchAnswer), {**body, "collections": name})
 
     def search_batch(self, name: str, queries: Sequence[str], options: SearchOptions) -> Call[list[SearchAnswer]]:
         body = {"searches": [{"query": query, **options} for query in queries]}

@@ -49,6 +49,7 @@ def test_searching(client: Client) -> None:
     found = client.search("small", "how do cats sleep", k=2, mode="dense")
     assert [hit.id for hit in found.hits][:1] == ["cat/1"]
     assert repr(found.hits[0].metadata["year"]) == "2020"  # a whole number, not 2020.0
+    assert {hit.collection for hit in client.search(["small"], "how do cats sleep").hits} == {"small"}
     several = client.search_batch("small", ["cats", "heat"], k=1)
     assert [each.hits[0].id for each in several] == ["cat/1", "heat"]
     assert client.document("small", "cat/1").title == "Cats"
