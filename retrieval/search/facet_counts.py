@@ -15,6 +15,7 @@ from retrieval.facets import FacetCount, FacetStats
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.metadata.facets import Facet, count_values, field_stats, parse_facet
 from retrieval.index.metadata.filters import compile_filter
+from retrieval.search.request import is_text
 from retrieval.types import Bitmap, FieldType, SearchRequest
 from retrieval.util.work_budget import checkpoint, spend_answer_bytes
 
@@ -39,11 +40,13 @@ def facets_of(request: SearchRequest, reader: IndexReader) -> tuple[Facet, ...]:
     for name in set(request.disjunctive) - {facet.field for facet in facets}:
         raise BadQuery(f"disjunctive names {name!r}, which is no facet of the request; name it in facets, too")
     if request.facet_prefix:
-        _check_prefix(facets)
+        _check_prefix(request.facet_prefix, facets)
     return facets
 
 
-def _check_prefix(facets: tuple[Facet, ...]) -> None:
+def _check_prefix(prefix: str, facets: tuple[Facet, ...]) -> None:
+    if not is_text(prefix):
+        raise BadQuery("facet_prefix has half of a surrogate pair, which is not a character; send valid Unicode")
     if not facets:
         raise BadQuery("facet_prefix chooses values of facets, and there is no facet; name a field in facets")
     for facet in facets:

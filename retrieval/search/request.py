@@ -79,7 +79,7 @@ def _typed(request: SearchRequest, query: str) -> SearchRequest:
     """Return the request with typed names; filters, facets and boosts have the time."""
     kinds: Mapping[str, type[StrEnum]] = _KINDS if request.mode is None else {**_KINDS, "mode": Mode}
     changed: dict[str, Any] = {} if query == request.query else {"query": query}
-    if request.now is None and (request.filter or request.facets or request.boosts):
+    if request.now is None and (request.filter or request.boosts or any("[" in each for each in request.facets)):
         changed["now"] = datetime.now(UTC)
     for name, kind in kinds.items():
         given = getattr(request, name)
@@ -91,7 +91,7 @@ def _typed(request: SearchRequest, query: str) -> SearchRequest:
 def _check_query(query: str, request: SearchRequest) -> None:
     if not query and not request.has_examples:
         raise BadQuery(f"the query is empty; give at least one word, or {ALL_DOCUMENTS} for all documents")
-    if not _is_text(query):
+    if not is_text(query):
         raise BadQuery("the query has half of a surrogate pair, which is not a character; send valid Unicode")
     if len(query) > MAX_QUERY_CHARACTERS:
         raise BadQuery(f"the query has {len(query):,} characters; at most {MAX_QUERY_CHARACTERS:,} are allowed")
@@ -155,7 +155,8 @@ def _check_rerank(request: SearchRequest, options: RerankOptions) -> None:
         raise BadQuery(f"the search orders by {request.sort!r}, which leaves nothing to rerank; give sort or rerank")
 
 
-def _is_text(query: str) -> bool:
+def is_text(query: str) -> bool:
+    """Check whether a text is valid Unicode, without half a surrogate pair."""
     try:
         query.encode()
     except UnicodeEncodeError:

@@ -79,6 +79,8 @@ def test_values_of_facets_by_prefix(library: Searcher, mode: Mode) -> None:
         ({"facets": ("year",), "disjunctive": ("tags",)}, "disjunctive names 'tags', which is no facet"),
         ({"facets": ("year [2000]", "year [2001]")}, "two have ranges of 'year'"),
         ({"facet_prefix": "a"}, "there is no facet"),
+        ({"facets": ("tags",), "facet_prefix": "\ud800"}, "half of a surrogate pair"),
+        ({"facets": ("year [\ud800]",)}, "half of a surrogate pair"),
         ({"facets": ("tags", "year"), "facet_prefix": "a"}, "'year' is a number field"),
         ({"facets": ("yaer",)}, "did you mean 'year'?"),
     ],
