@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -173,6 +174,10 @@ def search(
     ranking: RankingOptions,
     reranking: RerankingOptions,
     answer: AnswerOptions,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="Directory of a further collection to search together; repeatable."),
+    ] = None,
     encoder: Annotated[
         str, typer.Option(help="Encoder to use instead of the recorded one; it must be the same.", show_default=False)
     ] = "",
@@ -193,15 +198,20 @@ def search(
 
       attendex search papers "*" --like pubmed-42 --unlike pubmed-7
 
+      attendex search papers "wing in a slipstream" --with reports
+
       attendex search papers "wing in a slipstream" --rerank reranker-english --rerank-depth 20
     """
     from retrieval.encoder.loading import load_encoder
+    from retrieval.search.joined_searcher import join_searchers
     from retrieval.search.searcher import open_searcher
 
     request = _request(query, ranking, reranking, answer)
     chosen = load_encoder(encoder) if encoder else None
-    with open_searcher(collection, encoder=chosen) as searcher:
-        result = searcher.search(request)
+    with ExitStack() as opened:
+        first = opened.enter_context(open_searcher(collection, encoder=chosen))
+        further = [opened.enter_context(open_searcher(each, encoder=first.encoder)) for each in others or ()]
+        result = (join_searchers([first, *further]) if further else first).search(request)
     if as_json:
         print_json(asdict(result))
     else:
@@ -269,7 +279,8 @@ def _show(result: SearchResult) -> None:
     for hit in result.hits:
         console.print(f"{hit.rank:>3}  {hit.score:.4f}  ", end="")
         console.print(hit.title or hit.id, style="bold", end="")
-        console.print(f"  {hit.id}" if hit.title else "", style="dim")
+        named = [hit.collection or "", hit.id if hit.title else ""]
+        console.print("".join(f"  {each}" for each in named if each), style="dim")
         if hit.passages:
             console.print(_snippet(hit))
         if hit.pinned:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from retrieval.errors import BadQuery
+from retrieval.errors import BadQuery, CollectionNotFound
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.routes.search import to_request
-from service.runtime.open_collections import joined_name
+from service.runtime.open_collections import JOIN, joined_name, no_collection
 from service.schemas.search import SearchAnswer
 from service.schemas.several import SeveralSearchBody
 
@@ -27,6 +27,8 @@ async def search_several(body: SeveralSearchBody, request: Request) -> Response:
         raise BadQuery(f"collections names {repeated!r} twice; name each collection once")
     for name in names:
         services = authorized(request, Role.READ, name)
+        if JOIN in name:
+            raise CollectionNotFound(no_collection(name))
     request.state.query = body.query
     result = await services.searches.search(joined_name(names), to_request(body.query, body))
     request.state.timings = result.timings_ms

@@ -107,7 +107,7 @@ class OpenCollections:
 
         Raises CollectionNotFound, CollectionError, BadQuery.
         """
-        if JOIN in name:
+        if name.startswith(JOIN):
             with ExitStack() as leases:
                 parts = [leases.enter_context(self.lease(each)) for each in name.split(JOIN)[1:]]
                 yield self._joined.searcher(name, parts)

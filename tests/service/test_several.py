@@ -45,6 +45,7 @@ def test_hits_come_from_all_collections(several: Served) -> None:
 def test_wrong_collections_are_refused(several: Served) -> None:
     for names, status, says in (
         (["small", "smal"], 404, "no collection 'smal'"),
+        (["small/others"], 404, "no collection 'small/others'"),
         (["small", "small"], 400, "names 'small' twice"),
         (["small", "odd"], 400, "the field 'year' is string in odd and number"),
         ([], 422, "collections"),

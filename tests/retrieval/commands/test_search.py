@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,12 @@ def test_suggestions(papers: Path) -> None:
     assert json.loads(found.stdout)["titles"] == [{"id": "flow", "title": "Boundary layers"}]
     assert "layers" in CliRunner().invoke(app, ["suggest", str(papers), "lay"]).stdout
     assert "begins so" in CliRunner().invoke(app, ["suggest", str(papers), "zzzz"]).stdout
+
+
+def test_several_collections(papers: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(papers, tmp_path / "other")
+    code, output = invoke(papers, "slipstream", "--mode", "lexical", "--with", other, "--json")
+    hits = json.loads(output)["hits"]
+    assert (code, [(hit["collection"], hit["id"]) for hit in hits]) == (0, [("papers", "wing"), ("other", "wing")])
+    shown = invoke(papers, "slipstream", "--mode", "lexical", "--with", other)[1]
+    assert "other  wing" in shown
