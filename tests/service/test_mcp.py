@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -178,3 +181,42 @@ def test_over_standard_input(collections: Path, mode: str) -> None:
             return [tool.name for tool in listed.tools], found.structured_content["hits"][0]["id"]
 
     assert asyncio.run(run()) == (READS, "cat/1")
+
+
+SUITE = ["npm", "exec", "--yes", "--package=node@22", "--package=@modelcontextprotocol/conformance@0.2.0-alpha.12"]
+SCENARIOS = {  # those that ask for no tool, prompt or resource of the suite's own
+    "2025-11-25": ["server-initialize", "ping", "tools-list", "dns-rebinding-protection"],
+    "2026-07-28": ["tools-list", "dns-rebinding-protection", "http-header-validation"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
+@pytest.mark.parametrize(
+    ("version", "scenario"), [(version, each) for version, scenarios in SCENARIOS.items() for each in scenarios]
+)
+def test_the_conformance_suite_passes(small: Served, tmp_path: Path, version: str, scenario: str) -> None:
+    command = [*SUITE, "--", "conformance", "server", "--url", f"{small.url}/mcp", "--scenario", scenario]
+    ended = subprocess.run(
+        [*command, "--spec-version", version], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    if "npm error" in ended.stderr:
+        pytest.skip("the suite cannot be installed here")
+    assert re.search(r"Passed: (\d+)/\1, 0 failed", ended.stdout), ended.stdout[-3_000:]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
+def test_the_inspector_lists_and_calls_the_tools(small: Served, tmp_path: Path) -> None:
+    inspector = ["npm", "exec", "--yes", "--package=node@22", "--package=@modelcontextprotocol/inspector@0.15.0"]
+    command = [*inspector, "--", "mcp-inspector-cli", f"{small.url}/mcp", "--cli", "--transport", "http"]
+    for options, shown in (
+        (["--method", "tools/list"], "list_collections"),
+        (["--method", "tools/call", "--tool-name", "search", "--tool-arg", "query=how do cats sleep"], "cat/1"),
+    ):
+        ended = subprocess.run(
+            [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        )
+        if "npm error" in ended.stderr:
+            pytest.skip("the inspector cannot be installed here")
+        assert shown in ended.stdout, ended.stdout[-2_000:] + ended.stderr[-2_000:]
