@@ -1,17 +1,20 @@
 """LangChain: a retriever and a vector store over a served collection.
 
 pip install 'attendex[langchain]'
-retriever = AttendexRetriever(client=Client(), collection="papers", options={"k": 5})
+retriever = AttendexRetriever(collection="papers", k=5)  # of the service at ATTENDEX_URL, or client=Client(…)
+
+Options of a search, such as `filter` and `mode`, are passed on; the service refuses unknown ones.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from retrieval.errors import InputError, MissingExtra
 from service.client import AsyncClient, Client, SearchOptions, ServiceError
+from service.schemas.collections import DocumentAnswer
 from service.schemas.search import HitAnswer
 
 try:
@@ -20,21 +23,17 @@ try:
     from langchain_core.embeddings import Embeddings
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.vectorstores import VectorStore
-    from langchain_core.vectorstores.utils import maximal_marginal_relevance
 except ImportError as error:
     raise MissingExtra("langchain", "LangChain's retriever and vector store") from error
 
-import numpy as np
 from pydantic import Field
-
-NO_VECTOR_SEARCH = "a service searches by text; give the query instead of its vector"
 
 
 class AttendexEmbeddings(Embeddings):
     """The service's encoder as LangChain's embeddings."""
 
-    def __init__(self, client: Client, model: str = "default") -> None:
-        self._client = client
+    def __init__(self, client: Client | None = None, model: str = "default") -> None:
+        self._client = client or Client()
         self._model = model
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -51,27 +50,34 @@ class AttendexRetriever(BaseRetriever):
     instead of the best passage.
     """
 
-    client: Any
     collection: str
+    client: Any = Field(default_factory=Client)
     async_client: Any = None
+    k: int = 4
     options: dict[str, Any] = Field(default_factory=dict)
     whole_documents: bool = False
 
-    @property
-    def _search_options(self) -> dict[str, Any]:
-        return {**self.options, "include": ["text"]} if self.whole_documents else self.options
+    def _asked(self, options: dict[str, Any]) -> dict[str, Any]:
+        text = {"include": ["text"]} if self.whole_documents else {}
+        return {"k": self.k, **text, **self.options, **options}
 
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:  # noqa: ARG002
-        found = self.client.search(self.collection, query, **self._search_options)
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002
+        **options: Any,
+    ) -> list[Document]:
+        found = self.client.search(self.collection, query, **self._asked(options))
         return [to_document(hit, whole=self.whole_documents) for hit in found.hits]
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **options: Any
     ) -> list[Document]:
         if self.async_client is None:
-            return await super()._aget_relevant_documents(query, run_manager=run_manager)
+            return await super()._aget_relevant_documents(query, run_manager=run_manager, **options)
         client: AsyncClient = self.async_client
-        found = await client.search(self.collection, query, **self._search_options)
+        found = await client.search(self.collection, query, **self._asked(options))
         return [to_document(hit, whole=self.whole_documents) for hit in found.hits]
 
 
@@ -110,16 +116,18 @@ class AttendexVectorStore(VectorStore):
         texts: Iterable[str],
         metadatas: list[dict[str, Any]] | None = None,
         *,
-        ids: list[str] | None = None,
-        **kwargs: Any,  # noqa: ARG002
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
     ) -> list[str]:
-        """Add or replace texts and return their ids; without ids, make new ones."""
+        """Add or replace texts and return their ids; make those that are missing."""
+        if kwargs:
+            raise InputError(f"adding texts has no option {', '.join(sorted(kwargs))}")
         texts = list(texts)
-        ids = ids or [str(uuid.uuid4()) for _ in texts]
+        used = [each or str(uuid.uuid4()) for each in ids or [None] * len(texts)]
         metadatas = metadatas or [{} for _ in texts]
-        documents = zip(ids, texts, metadatas, strict=True)
+        documents = zip(used, texts, metadatas, strict=True)
         self._client.upload(self._collection, ({"id": i, "text": t, "metadata": m} for i, t, m in documents))
-        return ids
+        return used
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
         """Delete by ids; delete all documents only with `everything=True`."""
@@ -141,7 +149,7 @@ class AttendexVectorStore(VectorStore):
                 if error.code == "document_not_found":
                     continue
                 raise
-            found.append(Document(page_content=document.text, metadata=dict(document.metadata), id=document.id))
+            found.append(as_given(document))
         return found
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
@@ -149,35 +157,48 @@ class AttendexVectorStore(VectorStore):
 
     def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
         """Return the best k documents and their scores; higher is better."""
-        options: SearchOptions = {"k": k, "include": ["text"]}
-        if kwargs.get("filter"):
-            options["filter"] = kwargs["filter"]
-        if mode := kwargs.get("mode", self._mode):
-            options["mode"] = mode
-        if kwargs.get("syntax"):
-            options["syntax"] = kwargs["syntax"]
-        hits = self._client.search(self._collection, query, **options).hits
-        return [(to_document(hit, whole=True), hit.score) for hit in hits]
+        hits = self._client.search(self._collection, query, **self._options(k, kwargs)).hits
+        return [(as_given(hit), hit.score) for hit in hits]
 
     def similarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
-        """Raise NotImplementedError: the service searches by text."""
-        raise NotImplementedError(NO_VECTOR_SEARCH)
+        """Return the k documents nearest to a vector of the collection's encoder."""
+        return self.similarity_search("", k, vector=embedding, **{"mode": "dense", **kwargs})
 
     def max_marginal_relevance_search(
-        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,  # noqa: ARG002
+        lambda_mult: float = 0.5,
+        **kwargs: Any,
     ) -> list[Document]:
-        """Return k diverse documents of the best fetch_k (Carbonell and Goldstein 1998)."""
-        documents = self.similarity_search(query, fetch_k, **kwargs)
-        if not documents:
-            return []
-        encoder = self.embeddings
-        vectors = encoder.embed_documents([document.page_content for document in documents])
-        query_vector = np.array(encoder.embed_query(query), dtype=np.float32)
-        chosen = maximal_marginal_relevance(query_vector, vectors, lambda_mult=lambda_mult, k=k)
-        return [documents[position] for position in chosen]
+        """Return k diverse documents (Carbonell and Goldstein 1998).
+
+        The candidates are the first 100 documents in place of `fetch_k`, by their stored vectors.
+        """
+        return self.similarity_search(query, k, diversity=1.0 - lambda_mult, **kwargs)
+
+    def max_marginal_relevance_search_by_vector(
+        self, embedding: list[float], k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[Document]:
+        """Return k diverse documents near a vector, as `max_marginal_relevance_search`."""
+        by_vector = {"vector": embedding, "mode": "dense", **kwargs}
+        return self.max_marginal_relevance_search("", k, fetch_k, lambda_mult, **by_vector)
+
+    def _options(self, k: int, options: dict[str, Any]) -> SearchOptions:
+        """Return the options of a search; None stands for an option not given."""
+        mode = {"mode": self._mode} if self._mode else {}
+        given = {name: value for name, value in options.items() if value is not None}
+        return cast(SearchOptions, {**mode, **given, "k": k, "include": ["text"]})
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda score: min(1.0, max(0.0, (1 + score) / 2 if self._mode == "dense" else score))
+
+
+def as_given(document: HitAnswer | DocumentAnswer) -> Document:
+    """Return a document as the user added it, with its title if it has one."""
+    title = {"title": document.title} if document.title else {}
+    return Document(page_content=document.text, metadata={**title, **document.metadata}, id=document.id)
 
 
 def to_document(hit: HitAnswer, *, whole: bool) -> Document:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from retrieval.errors import InputError
-from service.client import AsyncClient, Client
+from service.client import AsyncClient, Client, ServiceError
 from tests.service.conftest import Serve, Served
 
 
@@ -92,13 +92,16 @@ class TestLangChain:
         assert not store.delete(["a"])
         with pytest.raises(InputError, match="everything=True"):
             store.delete()
+        with pytest.raises(ServiceError, match="did you mean filter"):
+            store.similarity_search("tea", filtr="n >= 2")
+        vector = store.embeddings.embed_query("a drink of beans")
+        assert store.similarity_search_by_vector(vector, k=1)[0].id == "b"
+        assert store.max_marginal_relevance_search_by_vector(vector, k=1)[0].id == "b"
         retriever = store.as_retriever(search_type="mmr", search_kwargs={"k": 1})
         assert len(retriever.invoke("coffee")) == 1
         assert len(store.embeddings.embed_query("x")) == 384
         assert store.delete(everything=True)
         assert store.similarity_search("tea") == []
-        with pytest.raises(NotImplementedError):
-            store.similarity_search_by_vector([0.0] * 384)
         client.drop("drinks")
 
 
