@@ -8,6 +8,7 @@ retriever = AttendexRetriever(store, top_k=5)
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -147,6 +148,7 @@ def to_filter(filters: dict[str, Any] | None) -> str:
 
 
 def _condition(field: str, operator: Any, value: Any) -> str:
+    field = _quoted(field)
     if operator in ("in", "not in"):
         values = ", ".join(map(_value, value))
         return f"{field} {'IN' if operator == 'in' else 'NOT IN'} [{values}]"
@@ -156,7 +158,12 @@ def _condition(field: str, operator: Any, value: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    return json.dumps(value if isinstance(value, str | bool | int | float) else str(value), ensure_ascii=False)
+    return json.dumps(value) if isinstance(value, bool | int | float) else _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    """Return a name or a text as the filter language quotes it."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def _record(document: Document) -> dict[str, Any]:

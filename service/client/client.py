@@ -214,7 +214,7 @@ class Client:
     def _send(self, call: Call[T]) -> T:
         for pause in pauses(self._retries):
             try:
-                response = self._http.request(call.method, call.path, json=call.body, params=call.params)
+                response = self._http.request(call.method, call.path, params=call.params, **call.sent)
             except httpx.TransportError as error:
                 failed, wait = no_answer(self._http, error), pause_without_answer(error, pause)
             else:
@@ -366,7 +366,7 @@ class AsyncClient:
     async def _send(self, call: Call[T]) -> T:
         for pause in pauses(self._retries):
             try:
-                response = await self._http.request(call.method, call.path, json=call.body, params=call.params)
+                response = await self._http.request(call.method, call.path, params=call.params, **call.sent)
             except httpx.TransportError as error:
                 failed, wait = no_answer(self._http, error), pause_without_answer(error, pause)
             else:

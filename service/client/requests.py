@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 
@@ -79,6 +80,14 @@ class Call(Generic[T]):
     read: Callable[[httpx.Response], T]
     body: Any = None
     params: Mapping[str, Any] | None = None
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The body as JSON, in arguments of httpx; none without a body."""
+        if self.body is None:
+            return {}
+        text = json.dumps(self.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_json_value)
+        return {"content": text.encode(), "headers": {"Content-Type": "application/json"}}
 
 
 class Calls:
@@ -171,6 +180,17 @@ class Calls:
     def rerank(self, query: str, documents: Sequence[str], top_n: int | None) -> Call[list[CohereResult]]:
         body = {"query": query, "documents": documents, "top_n": top_n}
         return Call("POST", "/v2/rerank", lambda r: CohereAnswer.model_validate_json(r.content).results, body)
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value of Python's as JSON: dates and UUIDs as text, numbers of numpy."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} {value!r} has no form in JSON; convert it to text or a number")
 
 
 def connection(url: str | None, key: str | None, timeout_s: float) -> dict[str, Any]:

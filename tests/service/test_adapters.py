@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import numpy as np
 import pytest
 
 from retrieval.errors import InputError
@@ -86,6 +89,10 @@ class TestLangChain:
         [found, *_] = store.similarity_search("cows", k=1)
         assert {name: found.metadata[name] for name in GIVEN} == GIVEN
         assert store.get_by_ids(["milk"])[0].metadata == GIVEN
+        when, key = datetime(2024, 5, 1, 10, tzinfo=UTC), UUID(int=7)
+        store.add_texts(["Milk is old."], [{"when": when, "key": key, "weight": np.float32(0.5)}], ids=["old"])
+        typed = {"when": when.isoformat(), "key": str(key), "weight": 0.5}
+        assert store.get_by_ids(["old"])[0].metadata == typed
         added = store.add_texts(["Milk is white."])
         assert len(added[0]) == 36
         assert store.delete(["a", *added])
@@ -170,6 +177,8 @@ class TestHaystack:
             store.write_documents([Document(id="milk", content="Milk comes from cows.", meta=meta)])
             [found] = [each for each in store.filter_documents() if each.id == "milk"]
             assert found.meta == meta
+        store.write_documents([Document(id="milk", content="Milk.", meta={"page number": 3, "in": 'a "b"\n\\'})])
+        assert ids(where("==", 3, "meta.page number")) == ids(where("in", ['a "b"\n\\'], "meta.in")) == ["milk"]
         store.delete_documents(["milk"])
         store.delete_documents(["1", "nobody"])
         assert store.count_documents() == 3
