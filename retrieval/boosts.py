@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -48,16 +48,26 @@ class Boost:
         return self.filter or f"{self.curve}({self.field})"
 
 
-def parse_boosts(text: str) -> tuple[Boost, ...]:
-    """Parse boosts from JSON: an object, or a list of objects.  Raises BadQuery."""
+def parse_boosts(text: str, weight: float | None = None) -> tuple[Boost, ...]:
+    """Parse boosts from JSON: an object, or a list of objects.  Raises BadQuery.
+
+    `weight` is that of a boost without one; None: each must have one.
+    """
     try:
         given = json.loads(text)
     except ValueError as error:
         raise BadQuery(f'boost {text!r} is not JSON ({error}); write {{"filter": "in_stock", "weight": 1.5}}') from None
-    return tuple(map(_boost_of, given if isinstance(given, list) else [given]))
+    return tuple(_boost_of(each, weight) for each in (given if isinstance(given, list) else [given]))
 
 
-def _boost_of(given: Any) -> Boost:
+def parse_each_boost(texts: Iterable[str], weight: float | None = None) -> tuple[Boost, ...]:
+    """Parse and check the boosts of several texts.  Raises BadQuery."""
+    boosts = tuple(boost for text in texts for boost in parse_boosts(text, weight))
+    check_boosts(boosts)
+    return boosts
+
+
+def _boost_of(given: Any, weight: float | None) -> Boost:
     if not isinstance(given, dict):
         raise BadQuery(f'a boost is {given!r}; write {{"filter": "in_stock", "weight": 1.5}}')
     known = [each.name for each in fields(Boost)]
@@ -66,9 +76,9 @@ def _boost_of(given: Any) -> Boost:
             nearest = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"the options are {', '.join(known)}"
             raise BadQuery(f"a boost has no option {name!r}; {hint}")
-    if "weight" not in given:
+    if "weight" not in given and weight is None:
         raise BadQuery("a boost has no weight; give the factor of the scores that it raises, such as 1.5")
-    return Boost(**given)
+    return Boost(**{"weight": weight, **given})
 
 
 def check_boosts(boosts: Sequence[Boost]) -> None:

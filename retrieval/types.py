@@ -18,6 +18,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.bm25_options import Bm25Options
 from retrieval.boosts import Boost
 from retrieval.collapsed import Collapsed
 from retrieval.explanations import Explanation, Replacement
@@ -265,6 +266,7 @@ class SearchRequest:
     sparse_weight: float | None = None  # sparse part of what `weight` leaves; None: the searcher's choice
     window_share: float | None = None  # part of the best window in a passage's cosine; None: the searcher's choice
     rrf_k: int = 60
+    bm25: Bm25Options | None = None  # None: the parameters of the collection
     facets: tuple[str, ...] = ()  # fields, or ranges of them, as in index/metadata/facets.py
     disjunctive: tuple[str, ...] = ()  # facet fields whose counts ignore the conditions on the field itself
     facet_prefix: str = ""  # counts only values of facets that begin so, in any case

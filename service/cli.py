@@ -18,6 +18,7 @@ from indexer.commands.index import add, index
 from indexer.commands.pins import pins
 from indexer.commands.quantize import quantize
 from indexer.commands.reembed import reembed
+from indexer.commands.sweep import sweep
 from indexer.commands.synonyms import synonyms
 from indexer.commands.tune import tune
 from indexer.commands.update import update
@@ -55,6 +56,7 @@ app.command()(explain)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(tune)
+app.command()(sweep)
 app.command()(report)
 app.command()(pool)
 app.command()(judge)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
+from indexer.evaluation.searcher_copies import SearchersByTitleWeight
 from indexer.maintenance.change_settings import SettingsChange, change_settings
-from indexer.maintenance.linked_copy import linked_copy
-from retrieval.encoder.loading import load_encoder
-from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError
 from retrieval.index.lexical.writer import open_lexical
 from retrieval.index.storage.manifest import Manifest, read_manifest
@@ -25,8 +23,8 @@ from retrieval.metrics.tasks import EvaluationTask
 from retrieval.metrics.tuning import QueryValues, Settings, TimeBudget, TuningResult, tune
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from retrieval.search.plan import default_parameters
-from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import Mode, SearchRequest, Vectors
+from retrieval.search.searcher import Searcher
+from retrieval.types import Mode, SearchRequest
 
 K1 = (0.6, 0.9, 1.2, 1.5, 2.0, 3.0)
 B = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -90,56 +88,35 @@ def write_tuned(path: Path, tuned: TuningResult) -> int:
     return change_settings(path, SettingsChange(chosen, search), cause="tune")
 
 
-class _CachingEncoder:
-    """An encoder that caches query vectors, since all settings use the same queries."""
-
-    def __init__(self, encoder: SentenceEncoder) -> None:
-        self._encoder = encoder
-        self._known: dict[str, Vectors] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._encoder, name)
-
-    def encode_queries(self, texts: Sequence[str], *, save_cpu: bool = False) -> Vectors:
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            self._known.update(zip(new, self._encoder.encode_queries(new, save_cpu=save_cpu), strict=True))
-        return np.stack([self._known[text] for text in texts])
-
-
 class CollectionObjective:
     """Measures a task's queries under settings; each title weight has a linked copy."""
 
     def __init__(self, path: Path, task: EvaluationTask, measure: str, watch: ProgressCallback | None) -> None:
-        self._path = path
         self._task = task
         self._measure = str(parse_measures(measure)[0])
         self._depth = depth_needed(parse_measures(self._measure))
         self._watch = watch or (lambda _: None)
         self._done = 0
-        self._exit = ExitStack()
-        self._opened: dict[float, Searcher] = {}
-        self._encoder: SentenceEncoder | None = None
+        self._searchers = SearchersByTitleWeight(path)
         self.queries = [topic.id for topic in task.topics]
 
     def __enter__(self) -> CollectionObjective:
-        encoder = load_encoder(read_manifest(self._path).encoder.name)
-        self._encoder = cast(SentenceEncoder, _CachingEncoder(encoder))  # all other attributes are the encoder's
+        self._searchers.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._exit.close()
+        self._searchers.__exit__()
 
     @property
     def has_titles(self) -> bool:
         """Whether one of the first documents has a title."""
-        reader = self._searcher(self._own_title_weight).reader
+        reader = self._searchers.get(None).reader
         rows = np.flatnonzero(reader.live_documents)[:_TITLE_SAMPLE]
         return any(document.title for document in reader.documents(rows))
 
     def measure(self, settings: Settings) -> QueryValues:
         """Return the value of each query under the settings."""
-        searcher = self._searcher(settings["title_weight"])
+        searcher = self._searchers.get(settings["title_weight"])
         with _temporary_settings(searcher, settings):
             request = SearchRequest("", k=self._depth, mode=Mode.HYBRID, passages_per_document=1)
             run = run_queries(searcher.search_many, self._task.topics, request).run
@@ -147,20 +124,6 @@ class CollectionObjective:
         self._watch(self._done)
         evaluation = evaluate(run, self._task.qrels, self._measure, asked=set(self.queries))
         return evaluation.values[self._measure].per_query
-
-    @property
-    def _own_title_weight(self) -> float:
-        return float(current_settings(read_manifest(self._path))["title_weight"])
-
-    def _searcher(self, title_weight: float) -> Searcher:
-        """Return a searcher of the collection with this title weight."""
-        if title_weight not in self._opened:
-            path = self._path
-            if title_weight != self._own_title_weight:
-                path = self._exit.enter_context(linked_copy(self._path))
-                change_settings(path, SettingsChange({"title_weight": title_weight}))
-            self._opened[title_weight] = self._exit.enter_context(open_searcher(path, encoder=self._encoder))
-        return self._opened[title_weight]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.boosts import parse_boosts
+from retrieval.boosts import parse_each_boost
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import RERANK_DEPTH, RERANK_WEIGHT
@@ -244,7 +244,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         facet_prefix=answer.facet_prefix,
         sort=ranking.sort,
         collapse=ranking.collapse,
-        boosts=tuple(boost for text in ranking.boost or () for boost in parse_boosts(text)),
+        boosts=parse_each_boost(ranking.boost or ()),
         collapse_near=ranking.collapse_near,
         diversity=ranking.diversity,
         matching=ranking.matching,  # type: ignore[arg-type]  # the searcher checks the name

@@ -69,11 +69,12 @@ def run_queries(
 def describe_settings(request: SearchRequest) -> str:
     """Return the ranking settings of a request that differ from the defaults, as text."""
     default = asdict(SearchRequest(""))
-    ignored = ("query", "k", "offset", "mode", "passages_per_document", "fields", "highlight", "rerank")
+    ignored = ("query", "k", "offset", "mode", "passages_per_document", "fields", "highlight", "rerank", "bm25")
     given = {name: value for name, value in asdict(request).items() if name not in ignored and value != default[name]}
     if rerank := request.rerank:
         reranking = {"rerank": rerank.model, "depth": rerank.depth, "rerank_weight": rerank.weight}
         given |= {name: value for name, value in reranking.items() if value is not None}
+    given |= request.bm25.given if request.bm25 else {}
     if request.boosts:
         given["boosts"] = json.dumps([each.options for each in request.boosts], ensure_ascii=False)
     return ",".join(f"{name}={value}" for name, value in given.items())

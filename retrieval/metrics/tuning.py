@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -67,6 +67,7 @@ class TuningResult:
     tried: int  # number of settings measured
     effects: tuple[SettingEffect, ...] = ()  # of the settings that differ from the defaults
     complete: bool = True  # False if the budget was spent before all settings were measured
+    grid: SearchSpace = field(default_factory=dict)  # the values that were tried
 
     @property
     def gain(self) -> float:
@@ -122,6 +123,7 @@ def tune(
         tried=cached.tried,
         effects=effects,
         complete=cached.complete,
+        grid={name: tuple(values) for name, values in space.items()},
     )
 
 

@@ -176,7 +176,8 @@ def text_to_weigh(request: SearchRequest, reader: IndexReader) -> str:
 def parsed(request: SearchRequest) -> ParsedQuery:
     """Parse the query of a request for lexical and hybrid mode."""
     prefix, synonyms = request.prefix is Prefix.LAST, request.synonyms
-    return parse_query(request.words, request.syntax, typos=request.typos, prefix=prefix, synonyms=synonyms)
+    options = {"typos": request.typos, "prefix": prefix, "synonyms": synonyms}
+    return parse_query(request.words, request.syntax, bm25=request.bm25, **options)
 
 
 def query_text(request: SearchRequest, mode: Mode, reader: IndexReader) -> str:

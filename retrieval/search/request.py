@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from retrieval.bm25_options import BM25_RANGES, Bm25Options
 from retrieval.boosts import check_boosts
 from retrieval.errors import BadQuery
 from retrieval.search.answer_contents import check_contents
@@ -53,6 +54,8 @@ def checked(request: SearchRequest) -> SearchRequest:
     _check_fusion(request)
     if request.boosts:
         _check_boosts(request)
+    if request.bm25 is not None:
+        _check_bm25(request, request.bm25)
     if request.rerank is not None:
         _check_rerank(request, request.rerank)
     if len(request.facets) > MAX_FACETS:
@@ -136,6 +139,15 @@ def _check_fusion(request: SearchRequest) -> None:
             kind = "a whole number" if parameter.type is int else "a number"
             bounds = f"{kind} from {parameter.low:,} to {parameter.high:,} ({parameter.description})"
             raise BadQuery(f"{parameter.name} is {value}; give {bounds}")
+
+
+def _check_bm25(request: SearchRequest, options: Bm25Options) -> None:
+    for name, value in options.given.items():
+        low, high = BM25_RANGES[name]
+        if not low <= value <= high:
+            raise BadQuery(f"{name} is {value}; give a number from {low:g} to {high:g}")
+    if request.mode in (Mode.DENSE, Mode.SPARSE):
+        raise BadQuery(f"mode {request.mode} does not use BM25, which bm25 sets; use mode lexical or hybrid")
 
 
 def _check_boosts(request: SearchRequest) -> None:

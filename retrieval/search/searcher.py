@@ -190,14 +190,13 @@ class Searcher:
         rerank_used_ms = (fetch_started - started) * 1000 - retrieve_ms
         final = with_pins(reranking.ranked, matched.pinned)
         fitted = fit_answer(request, fetch_hits(request, final, ranker, self.reader), self.encoder.tokenizer)
-        page = final.take(np.arange(request.offset, len(final.documents)))
-        hits = self._marked(fitted.hits, page, matched)
+        hits = self._marked(fitted.hits, final, matched, request.offset)
         if request.highlight:
             hits = self._highlighted(plan, vector, hits)
         fetch_ms = _ms_since(fetch_started)
         if request.explain:
             hits = self._explained(plan, parts, vector, weights, hits, feedback, ranker)
-        hits = reranking.applied(hits, page.documents) if request.rerank else hits
+        hits = reranking.applied(hits, final.documents[request.offset :]) if request.rerank else hits
         if request.explain and reranking.late is not None:
             hits = with_late_words(plan.text, hits, reranking.late, self.reader, self._explainer)
         total_ms = encode_ms + _ms_since(started)
@@ -260,11 +259,11 @@ class Searcher:
         """Return the self-attention over the query or the document's best passage."""
         return self._explainer.attention(query, document_id, layer, of_query=of_query)
 
-    def _marked(self, hits: tuple[Hit, ...], page: DocumentRanking, matched: Matched) -> tuple[Hit, ...]:
+    def _marked(self, hits: tuple[Hit, ...], ranked: DocumentRanking, matched: Matched, offset: int) -> tuple[Hit, ...]:
         """Tell which hits stand for several, and which are pinned."""
         if matched.collapsed:
-            hits = with_collapsed(hits, page.units, matched.collapsed)
-        return with_pin_marks(hits, page.documents, matched.pinned) if matched.pinned else hits
+            hits = with_collapsed(hits, ranked.units[offset:], matched.collapsed)
+        return with_pin_marks(hits, ranked.documents[offset:], matched.pinned) if matched.pinned else hits
 
     def _explained(
         self,

@@ -25,6 +25,14 @@ class RerankRequest(TypedDict, total=False):
     weight: float
 
 
+class Bm25Request(TypedDict, total=False):
+    """BM25's parameters; without any, those of the collection."""
+
+    k1: float
+    b: float
+    short: float
+
+
 class BoostRequest(TypedDict, total=False):
     """A boost; docs/searching.md describes its options."""
 
@@ -79,6 +87,7 @@ class SearchOptions(TypedDict, total=False):
     sparse_weight: float
     window_share: float
     rrf_k: int
+    bm25: Bm25Request
     facets: Sequence[str]
     disjunctive: Sequence[str]
     facet_prefix: str

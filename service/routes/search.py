@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from retrieval.bm25_options import Bm25Options
 from retrieval.types import (
     ALL_DOCUMENTS,
     Detail,
@@ -121,6 +122,11 @@ def _suggestions(services: Services, name: str, parameters: SuggestParameters) -
         return searcher.suggest(parameters.q, parameters.k)
 
 
+def _bm25(options: SearchBody | SearchParameters | SimilarParameters) -> Bm25Options | None:
+    given = options.bm25 if isinstance(options, SearchBody) else None
+    return None if given is None else Bm25Options(given.k1, given.b, given.short)
+
+
 def to_request(query: str, options: SearchBody | SearchParameters | SimilarParameters) -> SearchRequest:
     """Return the searcher's record of a search."""
     rerank = options.rerank_options()
@@ -150,6 +156,7 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         sort=options.sort,
         collapse=collapse,
         collapse_near=collapse_near,
+        bm25=_bm25(options),
         boosts=tuple(boost.record() for boost in options.boosts) if isinstance(options, SearchBody) else (),
         diversity=options.diversity,
         matching=Matching(options.matching),

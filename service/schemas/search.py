@@ -21,6 +21,7 @@ from service.schemas.base import (
     examples,
     items,
 )
+from service.schemas.bm25 import Bm25Body
 from service.schemas.boosts import Boosts
 from service.schemas.collapse import BodyCollapse, CollapsedAnswer, UrlCollapse
 from service.schemas.explanations import ExplanationAnswer, ReplacementAnswer
@@ -173,6 +174,7 @@ class SearchBody(SearchOptionFields, BodyCollapse, RequestBody):
     """One search."""
 
     query: SearchText = Field(default=ALL_DOCUMENTS, validate_default=False)
+    bm25: Bm25Body | None = Field(default=None, description="BM25's parameters; default: those of the collection.")
     boosts: Boosts = Field(default_factory=list, description="Factors by metadata, which multiply the scores.")
     rerank: RerankOptionsBody | None = Field(default=None, description="Rerank the first documents; default: do not.")
 

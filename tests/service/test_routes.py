@@ -138,6 +138,23 @@ def test_documents_with_one_value_are_one_hit(small: Served) -> None:
     assert (unknown.status_code, "did you mean 'year'" in unknown.text) == (400, True)
 
 
+def test_a_search_may_choose_the_parameters_of_bm25(small: Served) -> None:
+    body: dict[str, Any] = {"query": "heat boundary", "mode": "lexical"}
+
+    def scores(**options: object) -> list[float]:
+        return [hit["score"] for hit in small.http.post(SEARCH, json={**body, **options}).json()["hits"]]
+
+    assert scores(bm25={}) == scores(bm25={"k1": 1.5, "b": 0.75, "short": 45}) == scores()
+    assert scores(bm25={"k1": 0}) != scores()
+    for wrong, status, says in (
+        ({"bm25": {"b": 2}}, 422, "less than or equal to 1"),
+        ({"bm25": {"k2": 2}}, 422, "the names here are k1, b, short"),
+        ({"bm25": {"b": 1}, "mode": "dense"}, 400, "mode dense does not use BM25"),
+    ):
+        refused = small.http.post(SEARCH, json={**body, **wrong})
+        assert (refused.status_code, says in refused.text) == (status, True), refused.text
+
+
 def test_documents_are_boosted(small: Served) -> None:
     body: dict[str, Any] = {"query": "*", "explain": True}
     boosts = [{"field": "year", "curve": "log1p", "weight": 2}, {"filter": "year < 2000", "weight": 0.5}]

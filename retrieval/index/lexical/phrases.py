@@ -10,6 +10,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.bm25_options import Bm25Options
 from retrieval.index.lexical.postings import Postings
 from retrieval.types import Syntax
 from retrieval.util.arrays import is_member
@@ -28,11 +29,18 @@ class ParsedQuery:
     typos: bool = False  # words that the index lacks stand for the nearest terms
     prefix: bool = False  # the last word is the start of a word
     synonyms: bool = False  # those of the collection stand for its words, too
+    bm25: Bm25Options | None = None  # None: the parameters of the collection
     terms: tuple[str, ...] = ()  # further terms that rank, as the index has them
 
 
 def parse_query(
-    text: str, syntax: Syntax, *, typos: bool = False, prefix: bool = False, synonyms: bool = False
+    text: str,
+    syntax: Syntax,
+    *,
+    typos: bool = False,
+    prefix: bool = False,
+    synonyms: bool = False,
+    bm25: Bm25Options | None = None,
 ) -> ParsedQuery:
     """Return the whole text in plain syntax, or parse its operators.
 
@@ -40,7 +48,7 @@ def parse_query(
     and a dash without a letter after it are plain text.
     """
     if syntax is Syntax.PLAIN:
-        return ParsedQuery(text, typos=typos, prefix=prefix, synonyms=synonyms)
+        return ParsedQuery(text, typos=typos, prefix=prefix, synonyms=synonyms, bm25=bm25)
     phrases: dict[str, None] = {}
     excluded: dict[str, None] = {}
 
@@ -53,7 +61,7 @@ def parse_query(
         return f" {operand} "
 
     plain = _OPERATOR.sub(read, text).replace('"', " ")
-    return ParsedQuery(" ".join(plain.split()), tuple(phrases), tuple(excluded), typos, prefix, synonyms)
+    return ParsedQuery(" ".join(plain.split()), tuple(phrases), tuple(excluded), typos, prefix, synonyms, bm25=bm25)
 
 
 def phrase_occurrences(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from retrieval.bm25_options import Bm25Options
 from retrieval.errors import BadQuery
 from retrieval.explanations import TermPart
 from retrieval.index.lexical.bm25 import Bm25Weighting, CollectionStatistics, LengthNorms
@@ -30,7 +31,7 @@ MAX_CONDITIONS = 64  # phrases and exclusions of one query; each of them costs a
 _ALWAYS_TELLING = 100  # a term in so few passages is worth showing
 _MAX_CACHED_ROWS = 1 << 21  # of terms whose scores of all rows are kept from query to query: 32 MB
 _ROWS_PER_TERM = 1 << 8  # memory of a cached term besides its rows, expressed in rows
-_MAX_CACHED_NORMS = 2  # 12 bytes a row: of this index, and of the collection that it is a shard of
+_MAX_CACHED_NORMS = 3  # 12 bytes a row: of this index, of the collection that it is a shard of, of other parameters
 _MAX_CACHED_CHARACTERS = 1 << 18  # of queries whose terms are kept, because a search reads them several times: 2 MB
 _CHARACTERS_PER_TERM = 32  # memory of a term of such a query, expressed in characters
 
@@ -45,9 +46,9 @@ class LexicalReader:
         self._index = TermIndex(rows, term_or_phrase_postings)
         self.live_rows = rows
         self._total_length = float(self.live_rows.lengths.sum())
-        self._norms: BoundedCache[float, LengthNorms] = BoundedCache(_MAX_CACHED_NORMS)
+        self._norms: BoundedCache[tuple[float, Bm25Options | None], LengthNorms] = BoundedCache(_MAX_CACHED_NORMS)
         self._term_scores: BoundedCache[tuple[object, ...], TermScores] = BoundedCache(_MAX_CACHED_ROWS)
-        self._norms_for(self._statistics({}).average_length)  # now, not in the first query
+        self._norms_for(self._statistics({}).average_length, None)  # now, not in the first query
         self.speller = Speller([each.postings for each in rows.segments], self.analyzer, settings.languages)
         self._analyzed: BoundedCache[ParsedQuery, QueryTerms] = BoundedCache(_MAX_CACHED_CHARACTERS)
         self._queries = QueryAnalyzer(
@@ -144,11 +145,12 @@ class LexicalReader:
         chosen = telling or {term.text for term in terms}
         return frozenset(part for text in chosen for part, _ in terms_of_phrase(text))
 
-    def _norms_for(self, average_length: float) -> LengthNorms:
-        norms = self._norms.get(average_length)
+    def _norms_for(self, average_length: float, bm25: Bm25Options | None) -> LengthNorms:
+        norms = self._norms.get((average_length, bm25))
         if norms is None:
-            norms = LengthNorms(self.live_rows.lengths, self.settings, average_length)
-            self._norms.put(average_length, norms, 1)
+            settings = self.settings if bm25 is None else self.settings.with_bm25(bm25)
+            norms = LengthNorms(self.live_rows.lengths, settings, average_length)
+            self._norms.put((average_length, bm25), norms, 1)
         return norms
 
     def _statistics(self, terms: Mapping[str, IndexedTerm]) -> CollectionStatistics:
@@ -159,15 +161,21 @@ class LexicalReader:
         """Return the distinct terms of a query that the index contains, in its order."""
         read = self.terms_of(query)
         found = (
-            self._score_term(text, times, read.limits.get(text, ()), statistics) for text, times in read.counts.items()
+            self._score_term(text, times, read.limits.get(text, ()), statistics, query.bm25)
+            for text, times in read.counts.items()
         )
         return [term for term in found if term is not None]
 
     def _score_term(
-        self, text: str, times: float, limit: tuple[str, ...], statistics: CollectionStatistics | None
+        self,
+        text: str,
+        times: float,
+        limit: tuple[str, ...],
+        statistics: CollectionStatistics | None,
+        bm25: Bm25Options | None,
     ) -> TermScores | None:
         """Return the scores of a term, whose idf is at most the sum of those of `limit`."""
-        key: tuple[object, ...] = (text, times, limit)
+        key: tuple[object, ...] = (text, times, limit, bm25)
         if statistics is not None:
             counted = (statistics.doc_freq.get(each) for each in (text, *limit))
             key += (*counted, statistics.num_passages, statistics.total_length)
@@ -178,8 +186,8 @@ class LexicalReader:
             idf = statistics.idf(text)
             if limit:
                 idf = min(idf, sum(map(statistics.idf, limit)))
-            weight = times * idf * (self.settings.k1 + 1.0)
-            norms = self._norms_for(statistics.average_length)
+            norms = self._norms_for(statistics.average_length, bm25)
+            weight = times * idf * (norms.k1 + 1.0)
             term = TermScores(text, Bm25Weighting(weight, norms), self.live_rows, indexed.postings)
             self._term_scores.put(key, term, _ROWS_PER_TERM + term.max_cached_rows)
         return term

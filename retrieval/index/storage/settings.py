@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import Stemmer
 
+from retrieval.bm25_options import BM25_RANGES, Bm25Options
 from retrieval.errors import InputError
 from retrieval.index.storage.pins import PinRule, pin_of
 from retrieval.index.storage.synonyms import SynonymRule, parse_synonyms
@@ -85,7 +86,7 @@ class LexicalSettings:
                 f"text analysis {self.analysis} is unknown; this Attendex has versions 1 to {ANALYSIS_VERSION}; "
                 "index the collection again"
             )
-        for name, low, high in (("k1", 0.0, 100.0), ("b", 0.0, 1.0), ("title_weight", 0.1, 100.0), ("short", 0.0, 1e6)):
+        for name, (low, high) in {**BM25_RANGES, "title_weight": (0.1, 100.0)}.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be from {low:g} to {high:g}")
 
@@ -108,9 +109,14 @@ class LexicalSettings:
         """The languages of the passages; the first is that of an unknown language."""
         return tuple(self.language.split(","))
 
+    def with_bm25(self, options: Bm25Options) -> LexicalSettings:
+        """Return the settings with the parameters that a search chooses."""
+        given: dict[str, Any] = {**options.given}
+        return replace(self, **given)
+
     def same_postings(self, other: LexicalSettings) -> bool:
         """Whether an index with these settings serves searches with `other`."""
-        return replace(self, k1=other.k1, b=other.b, stop_words=other.stop_words) == other
+        return replace(self, k1=other.k1, b=other.b, short=other.short, stop_words=other.stop_words) == other
 
     def b_at(self, average_length: float) -> float:
         """Return b for passages of that average length."""

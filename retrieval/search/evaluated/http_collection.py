@@ -102,6 +102,8 @@ def _request_json(request: SearchRequest) -> dict[str, object]:
     default = SearchRequest("")
     given = {each.name: getattr(request, each.name) for each in fields(SearchRequest)}
     changed = {name: value for name, value in given.items() if value != getattr(default, name)}
+    if request.bm25 is not None:
+        changed["bm25"] = request.bm25.given
     if request.boosts:
         changed["boosts"] = [each.options for each in request.boosts]
     return changed | ({"rerank": asdict(request.rerank)} if request.rerank else {})

@@ -21,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from retrieval.bm25_options import BM25_RANGES, Bm25Options
 from retrieval.boosts import parse_boosts
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, NotFound
@@ -50,6 +51,7 @@ SETTINGS: Mapping[str, type] = {
     "exact": bool,
     "min_score": float,
 }
+BM25_SETTINGS: Mapping[str, type] = dict.fromkeys(BM25_RANGES, float)
 BOOSTS = "boosts"  # a JSON list
 RERANK_SETTINGS: Mapping[str, type] = {"rerank": str, "depth": int, "rerank_weight": float}
 _NAME = "[a-z_][a-z0-9_]*"
@@ -112,7 +114,9 @@ def parse_system(word: str) -> SystemSpec:
         name, _, value = pair.partition("=")
         settings[name] = _setting(word, name, value)
     mode = Mode(match["mode"]) if match["mode"] else None
-    request = replace(SearchRequest("", mode=mode), rerank=_rerank(word, settings), **settings)
+    bm25 = {name: settings.pop(name) for name in BM25_SETTINGS if name in settings}
+    options = Bm25Options(**bm25) if bm25 else None
+    request = replace(SearchRequest("", mode=mode), rerank=_rerank(word, settings), bm25=options, **settings)
     return SystemSpec(word, match["location"], request)
 
 
@@ -205,7 +209,7 @@ def _rerank(word: str, settings: dict[str, Any]) -> RerankOptions | None:
 
 
 def _setting(word: str, name: str, value: str) -> Any:
-    known = {**SETTINGS, **RERANK_SETTINGS}
+    known = {**SETTINGS, **BM25_SETTINGS, **RERANK_SETTINGS}
     if name == BOOSTS:
         return parse_boosts(value)
     if name not in known:

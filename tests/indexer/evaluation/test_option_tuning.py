@@ -15,15 +15,17 @@ from indexer.evaluation.option_tuning import (
     SYNTAX,
     CachingReranker,
     OptionObjective,
+    chosen_boosts,
     options_space,
     tune_options,
 )
+from retrieval.boosts import Boost
 from retrieval.metrics.runs import Qrels, Topic
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.metrics.tuning import tune
 from retrieval.search.rerankers import TimedReranker
 from retrieval.search.searcher import open_searcher
-from retrieval.types import Scores, Syntax
+from retrieval.types import Scores, SearchRequest, Syntax
 
 NUMBERS = 24
 SPACE = {RERANK: (None, (5, 0.3), (5, 1.0))}
@@ -49,7 +51,12 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs of documents about one number; the second has the word that makes it relevant."""
     root = tmp_path_factory.mktemp("marked")
     texts = [
-        {"id": f"{kind}{i}", "text": f"Report {i} on item {i}{', with a careful answer' if kind == 'b' else ''}."}
+        {
+            "id": f"{kind}{i}",
+            "text": f"Report {i} on item {i}{', with a careful answer' if kind == 'b' else ''}.",
+            "careful": kind == "b",
+            "size": i,
+        }
         for i in range(NUMBERS)
         for kind in "ab"
     ]
@@ -73,6 +80,22 @@ def test_only_a_significant_gain_chooses_a_reranker(
         tuned = tune(objective.measure, SPACE, {RERANK: None}, NUMBERS)
     assert tuned.accepted is helps
     assert (tuned.chosen[RERANK] is not None) is helps
+
+
+BOOSTS = (Boost(1.0, filter="careful"), Boost(1.0, field="size", curve="log1p"))
+
+
+def test_the_weights_of_boosts_are_learnt(collection: Path, task: EvaluationTask) -> None:
+    tuned = tune_options(collection, task, "RR@10", "", BOOSTS)
+    assert tuned is not None
+    assert tuned.accepted
+    assert list(tuned.grid) == ["boost 1, careful", "boost 2, log1p(size)"]
+    [boost] = chosen_boosts(BOOSTS, tuned.chosen)
+    assert (boost.filter, boost.weight > 1.0) == ("careful", True)
+    with open_searcher(collection) as searcher:
+        for topic in task.topics[:5]:
+            request = SearchRequest(topic.text, k=1, boosts=(boost,))
+            assert [hit.id for hit in searcher.search(request).hits] == [f"b{topic.id}"]
 
 
 def test_operators_are_tried_when_a_query_has_some() -> None:

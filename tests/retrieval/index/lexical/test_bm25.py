@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from retrieval.bm25_options import Bm25Options
 from retrieval.index.lexical import term_scores
 from retrieval.index.lexical.bm25 import CollectionStatistics, LengthNorms
 from retrieval.index.lexical.phrases import ParsedQuery
@@ -107,3 +108,20 @@ def test_another_collections_statistics_change_scores_until_they_are_left_out(tm
     rare = reader.query(ParsedQuery("cat"), statistics=large).score(np.arange(4)).tolist()
     assert all(score > low for score, low in zip(rare, before, strict=True) if low)
     assert reader.score(ParsedQuery("cat"), np.arange(4)).tolist() == before
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    k1=st.sampled_from([None, 0.0, 0.9, 3.0]), b=st.sampled_from([None, 0.0, 1.0]), short=st.sampled_from([None, 9.0])
+)
+def test_parameters_of_a_search_are_those_of_an_index(
+    tmp_path_factory: pytest.TempPathFactory, k1: float | None, b: float | None, short: float | None
+) -> None:
+    options = Bm25Options(k1, b, short)
+    texts = ["a b a", "b", "a b c c c c", "c"]
+    index = make_index(tmp_path_factory.mktemp("one"), texts)
+    other = make_index(tmp_path_factory.mktemp("two"), texts, PLAIN.with_bm25(options))
+    rows = np.arange(len(texts))
+    assert (
+        index.score(ParsedQuery("a c", bm25=options), rows).tolist() == other.score(ParsedQuery("a c"), rows).tolist()
+    )

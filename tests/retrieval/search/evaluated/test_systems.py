@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.bm25_options import Bm25Options
 from retrieval.boosts import Boost
 from retrieval.errors import InputError, NotFound
 from retrieval.metrics.run_queries import RunProvenance, describe_settings
@@ -23,6 +24,11 @@ from retrieval.types import EncoderFingerprint, Mode, SearchRequest
         ("papers:weight=0,exact=true", "papers", SearchRequest("", weight=0.0, exact=True)),
         ("papers:fusion=rrf,rrf_k=10", "papers", SearchRequest("", fusion="rrf", rrf_k=10)),
         ("papers:hybrid,synonyms=off", "papers", SearchRequest("", mode=Mode.HYBRID, synonyms=False)),
+        (
+            "papers:lexical,k1=0.9,b=0.4",
+            "papers",
+            SearchRequest("", mode=Mode.LEXICAL, bm25=Bm25Options(k1=0.9, b=0.4)),
+        ),
         ("papers:filter=year >= 2020", "papers", SearchRequest("", filter="year >= 2020")),
         (
             'papers:dense,filter=name IN ["a", "b/c"],exact=true',
@@ -60,11 +66,11 @@ def test_what_is_there_is_taken_as_it_is_named(tmp_path: Path) -> None:
         ("papers:lexcial", "there is no mode 'lexcial'; modes: dense, lexical, sparse, hybrid"),
         ("papers:hybridweight=0.3", "there is no setting 'hybridweight'"),
         (
-            "papers:k1=0.9",
-            f"no setting 'k1'; the settings are syntax, typos, synonyms, pins, filter, fusion, {', '.join(PARAMETERS)}",
+            "papers:k2=0.9",
+            f"no setting 'k2'; the settings are syntax, typos, synonyms, pins, filter, fusion, {', '.join(PARAMETERS)}",
         ),
         ("papers:syntax=lucene", "'lucene' is not one of plain, operators, which syntax needs"),
-        ("papers:hybrid,weight=0.5,k1=0.9", "there is no setting 'k1'"),
+        ("papers:hybrid,weight=0.5,k2=0.9", "there is no setting 'k2'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(word: str, message: str) -> None:
@@ -90,6 +96,7 @@ def test_texts_are_read_from_a_collection_here(tmp_path: Path, name: str) -> Non
 def test_what_decides_no_ranking_is_not_in_the_stamp() -> None:
     request = deep(SearchRequest("a query", mode=Mode.HYBRID, weight=0.3, highlight=True), 1000)
     assert describe_settings(request) == "weight=0.3"
+    assert describe_settings(SearchRequest("", bm25=Bm25Options(b=0.4))) == "b=0.4"
     boosted = SearchRequest("", boosts=(Boost(2, "year > 2000"),))
     assert describe_settings(boosted) == 'boosts=[{"weight": 2, "filter": "year > 2000"}]'
     encoder = EncoderFingerprint("model", "0123456789abcdef", "t", "mean", True, "", "", 256, 384)

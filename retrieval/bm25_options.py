@@ -1,0 +1,25 @@
+"""The record of BM25's parameters for one search, and their ranges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+BM25_RANGES = {"k1": (0.0, 100.0), "b": (0.0, 1.0), "short": (0.0, 1e6)}
+
+
+@dataclass(frozen=True, slots=True)
+class Bm25Options:
+    """BM25's parameters for one search; None: those of the collection.
+
+    `short` is the length in terms below which the length of passages hardly counts, 0 for none.
+    """
+
+    k1: float | None = None
+    b: float | None = None
+    short: float | None = None
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The parameters that the search chooses, by name."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
