@@ -103,6 +103,7 @@ export function card(hit, { level = 2, actions = [], onfield, onopen, explanatio
       { class: "foot" },
       best?.location ? h("bdi", { class: "chip place" }, best.location) : null,
       title === hit.id ? null : h("bdi", { class: "chip id" }, hit.id),
+      hit.pinned ? h("span", { class: "chip" }, "pinned") : null,
       hit.collapsed?.more ? h("span", { class: "chip" }, `+${hit.collapsed.more} similar`) : null,
       Object.entries(hit.metadata).filter(([, value]) => value !== hit.id).slice(0, MAX_FIELDS)
         .map(([field, value]) => chips(field, value, onfield)),

@@ -80,10 +80,13 @@ export class Results {
     const onclick = () => this.actions.setFilter("");
     const quoted = mode !== "dense" && !this.request.syntax && QUOTED.test(this.request.query);
     const typos = (result.replacements || []).filter(({ reason }) => reason === "typo");
+    const expanded = (result.replacements || []).filter(({ reason }) => reason === "synonym");
+    const synonyms = expanded.map(({ word }) => `“${word}”`).join(", ");
     const instead = typos.map(({ word, text }) => `“${text}” instead of “${word}”`).join(", ");
     this.live.replaceChildren(
       this.summary(result),
       instead ? h("span", {}, ` Searched for ${instead}, which no document has.`) : "",
+      synonyms ? h("span", {}, ` With synonyms of ${synonyms}.`) : "",
       result.confidence === "low" && !empty ? h("strong", { class: "warn" }, " Nothing close to the query. ") : "",
       empty && this.state.filter ? h("button", { type: "button", onclick }, "Search without the filter") : "",
       quoted ? h("button", { type: "button", onclick: this.actions.useOperators }, "Search for the exact phrase") : "",
