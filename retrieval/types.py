@@ -206,13 +206,12 @@ class Confidence(StrEnum):
 class RerankOptions:
     """How a search reranks its first documents.
 
-    `model` is a name that the searcher knows, "" its first; None stands for the default.  `weight` is the share of the
-    reranker in a score, from 0 to 1.
+    `model` is a name that the searcher knows, "" its first; None stands for the default.
     """
 
     model: str = ""
     depth: int | None = None  # documents
-    weight: float | None = None
+    weight: float | None = None  # share of the reranker in a score, 0 to 1
 
 
 class Included(StrEnum):
