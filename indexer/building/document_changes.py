@@ -30,7 +30,7 @@ from retrieval.types import Document, Passage, Rows, Vectors
 
 T = TypeVar("T")
 
-PATCHES_TOGETHER = 4_096  # whose documents are in memory at a time
+PATCHES_TOGETHER = 16_384  # whose documents are in memory at a time
 MAX_FAILURES = 100  # that a report keeps
 ENCODED_TOGETHER = 16  # passages; between two calls, a service answers searches
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ from indexer.writing.segment_writer import new_segment_folder
 from indexer.writing.sparse_build import write_sparse_index
 from retrieval.errors import CollectionLocked
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
-from retrieval.index.collection.metadata_updates import MetadataUpdates
+from retrieval.index.collection.metadata_updates import MetadataUpdates, join_updates
 from retrieval.index.collection.segment import Segment
 from retrieval.index.storage.manifest import Manifest, SegmentRecord, read_manifest
 from retrieval.types import Bitmap
@@ -192,7 +191,7 @@ def _updates_since(before: Sequence[PendingSegment], now: Sequence[PendingSegmen
             moved = new.segment.updates.moved(old.live, first_row)
             found += [moved] if len(moved) else []
         first_row += int(np.count_nonzero(old.live))
-    return reduce(MetadataUpdates.followed_by, found) if found else None
+    return join_updates(found)
 
 
 def _lost_updates(before: PendingSegment, now: PendingSegment) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.writing.garbage import LOCK, Retention, collect_garbage
-from retrieval.index.collection.metadata_updates import MetadataUpdates, encode_updates, read_updates
+from retrieval.index.collection.metadata_updates import MetadataUpdates, encode_updates, join_updates, read_updates
 from retrieval.index.storage.checksums import CheckedFile, record_file
 from retrieval.index.storage.manifest import (
     DELETIONS,
@@ -123,7 +123,7 @@ def write_updates(
     kept = list(segment.updates)
     while kept and kept[-1].documents <= _GROWTH * len(updates):
         earlier = read_updates(CheckedFile(collection / UPDATES, kept.pop().file), segment.documents)
-        updates = earlier.followed_by(updates)
+        updates = join_updates([earlier, updates]) or updates
     folder, name = collection / UPDATES, f"{generation:06d}-{segment.name}.arrow"
     write_file(files, folder / name, encode_updates(updates))
     files.sync_directory(folder)

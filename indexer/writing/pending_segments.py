@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.index.collection.document_ids import Digests
-from retrieval.index.collection.metadata_updates import MetadataUpdates
+from retrieval.index.collection.metadata_updates import MetadataUpdates, join_updates
 from retrieval.index.collection.segment import Segment
 from retrieval.index.metadata.expiry import Expiry
 from retrieval.index.metadata.schema import arrow_type
@@ -42,28 +43,45 @@ class PendingSegment:
     """A segment of the pending generation, and the documents of it that are live."""
 
     def __init__(self, segment: Segment, live: Bitmap, origin: SegmentOrigin) -> None:
-        self.segment = segment
+        self._stored = segment  # without the updates of this writer
+        self._updated: Segment | None = segment  # with them; None until it is needed
+        self._updates: list[MetadataUpdates] = []  # of this writer
+        self._facts: NDArray[np.void] | None = None  # of the stored segment, with the digests of `_updates`
         self.record = segment.record
         self.live = live
         self.origin = origin
         self.seen = np.zeros(len(live), dtype=np.bool_)  # documents that the source still holds
-        self.updates: MetadataUpdates | None = None  # of this writer, which its commit writes
+
+    @property
+    def segment(self) -> Segment:
+        """The open segment, with the metadata that this writer updated."""
+        if self._updated is None:
+            self._updated = self._stored.updated(self._updates)
+        return self._updated
+
+    @property
+    def updates(self) -> MetadataUpdates | None:
+        """The new metadata, which the commit writes; None for none."""
+        return join_updates(self._updates)
 
     def complete(self, segment: Segment) -> None:
         """Take the same segment with more files."""
-        self.segment = segment if self.updates is None else segment.updated(self.updates)
-        self.record = segment.record
+        self._stored, self.record = segment, segment.record
+        self._updated = None if self._updates else segment
 
     def update(self, updates: MetadataUpdates) -> None:
-        """Give documents new metadata."""
-        self.segment = self.segment.updated(updates)
-        self.updates = updates if self.updates is None else self.updates.followed_by(updates)
+        """Give documents new metadata.  The time does not depend on earlier updates."""
+        if self._facts is None:
+            self._facts = self._stored.facts.copy()
+        self._facts["content"][updates.rows] = updates.contents
+        self._updates.append(updates)
+        self._updated = None
         self.seen[updates.rows] = True
 
     @property
     def size(self) -> SegmentSize:
         """The segment's size, as the merge policy counts it."""
-        return SegmentSize(int(np.count_nonzero(self.live[self.segment.document_of])), len(self.segment))
+        return SegmentSize(int(np.count_nonzero(self.live[self._stored.document_of])), len(self._stored))
 
     def delete_rows(self, rows: Rows) -> int:
         """Delete documents; return the number of them that were live."""
@@ -73,14 +91,21 @@ class PendingSegment:
 
     def find(self, ids: Digests) -> Rows:
         """Return the rows of the documents with these id digests, without unknown ids."""
-        rows = self.segment.find(ids)
+        rows = self._stored.find(ids)
         return rows[rows >= 0]
+
+    def find_live(self, ids: Digests) -> tuple[Rows, NDArray[np.int64]]:
+        """Return the rows of live documents with these id digests, and whose they are."""
+        rows = self._stored.find(ids)
+        positions = np.flatnonzero((rows >= 0) & self.live[rows])
+        return rows[positions], positions
 
     def find_equal(self, ids: Digests, digests: Digests, fact: Literal["content", "text"] = "content") -> Rows:
         """Return each document's row with that digest, live or deleted; -1 if none."""
-        rows = self.segment.find(ids)
+        rows = self._stored.find(ids)
         found = np.flatnonzero(rows >= 0)
-        differs = np.any(self.segment.facts[fact][rows[found]] != digests[found], axis=1)
+        facts = self._stored.facts if self._facts is None else self._facts
+        differs = np.any(facts[fact][rows[found]] != digests[found], axis=1)
         rows[found[differs]] = -1
         return rows
 
@@ -135,36 +160,33 @@ class PendingSegments:
         """Return for each id digest whether a live document has it."""
         live = np.zeros(len(ids), dtype=np.bool_)
         for segment in self.segments:
-            rows = segment.segment.find(ids)
-            live |= (rows >= 0) & segment.live[rows]
+            live[segment.find_live(ids)[1]] = True
         return live
 
     def stored(self, ids: Digests) -> list[Document | None]:
         """Return the live document of each id digest; None for an unknown one."""
         found: list[Document | None] = [None] * len(ids)
         for segment in self.segments:
-            rows = segment.segment.find(ids)
-            positions = np.flatnonzero((rows >= 0) & segment.live[rows])
-            for position, document in zip(positions.tolist(), segment.segment.documents(rows[positions]), strict=True):
+            rows, positions = segment.find_live(ids)
+            documents = segment.segment.documents(rows) if len(rows) else []
+            for position, document in zip(positions.tolist(), documents, strict=True):
                 found[position] = document
         return found
 
     def passages(self, id_digest: Digests) -> list[Passage]:
         """Return the passages of a live document: (1, 2)."""
         for segment in self.segments:
-            row = int(segment.segment.find(id_digest)[0])
-            if row >= 0 and segment.live[row]:
+            for row in segment.find_live(id_digest)[0].tolist():
                 return segment.segment.passages(np.arange(*segment.segment.document_of.searchsorted([row, row + 1])))
         return []
 
     def update(self, documents: Sequence[Document], ids: Digests, contents: Digests, schema: Schema) -> None:
         """Give live documents new metadata; the ids are distinct."""
         for segment in self.segments:
-            rows = segment.segment.find(ids)
-            positions = np.flatnonzero((rows >= 0) & segment.live[rows])
-            if len(positions):
+            rows, positions = segment.find_live(ids)
+            if len(rows):
                 some = [documents[position] for position in positions.tolist()]
-                segment.update(MetadataUpdates.of(rows[positions], some, contents[positions], schema))
+                segment.update(MetadataUpdates.of(rows, some, contents[positions], schema))
 
     def same_texts(self, ids: Digests, texts: Digests) -> Bitmap:
         """Return which documents are live with the same text, whatever their metadata."""

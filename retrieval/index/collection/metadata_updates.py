@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -55,23 +54,26 @@ class MetadataUpdates:
         metadata = {name: column.take(positions) for name, column in self.metadata.items()}
         return MetadataUpdates(self.rows[positions], self.contents[positions], self.given.take(positions), metadata)
 
-    def followed_by(self, later: MetadataUpdates) -> MetadataUpdates:
-        """Return both as one; of two updates of a document, the later one counts."""
-        rows = np.concatenate([self.rows, later.rows])
-        _, from_end = np.unique(rows[::-1], return_index=True)
-        joined = MetadataUpdates(
-            rows,
-            np.concatenate([self.contents, later.contents]),
-            pa.concat_arrays([self.given, later.given]),
-            _joined(self.metadata, len(self), later.metadata, len(later)),
-        )
-        return joined.take(len(rows) - 1 - from_end)
-
     def moved(self, kept: Bitmap, first_row: int) -> MetadataUpdates:
         """Return those of kept documents, which get new rows from `first_row` on."""
         new_rows = first_row + np.cumsum(kept) - 1
         found = self.take(np.flatnonzero(kept[self.rows]))
         return MetadataUpdates(new_rows[found.rows], found.contents, found.given, found.metadata)
+
+
+def join_updates(parts: Sequence[MetadataUpdates]) -> MetadataUpdates | None:
+    """Return updates as one; the last one of a document counts.  None for no parts."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    rows = np.concatenate([part.rows for part in parts])
+    _, from_end = np.unique(rows[::-1], return_index=True)
+    joined = MetadataUpdates(
+        rows,
+        np.concatenate([part.contents for part in parts]),
+        pa.concat_arrays([part.given for part in parts]),
+        _joined_columns(parts),
+    )
+    return joined.take(len(rows) - 1 - from_end)
 
 
 def encode_updates(updates: MetadataUpdates) -> bytes:
@@ -107,8 +109,7 @@ def read_updates(file: CheckedFile, documents: int) -> MetadataUpdates:
 def read_all_updates(collection: Path, segment: SegmentRecord) -> MetadataUpdates | None:
     """Return the updates of a segment; None if it has none.  Raises CorruptCollection."""
     files = [CheckedFile(collection / UPDATES, each.file) for each in segment.updates]
-    parts = [read_updates(file, segment.documents) for file in files]
-    return reduce(MetadataUpdates.followed_by, parts) if parts else None
+    return join_updates([read_updates(file, segment.documents) for file in files])
 
 
 class UpdatedTable(Table):
@@ -164,15 +165,10 @@ def _missing(field: pa.Field, count: int) -> pa.Array:
     return pa.array([""] * count, field.type) if pa.types.is_large_string(field.type) else pa.nulls(count, field.type)
 
 
-def _joined(first: Columns, first_count: int, second: Columns, second_count: int) -> dict[str, pa.Array]:
+def _joined_columns(parts: Sequence[MetadataUpdates]) -> dict[str, pa.Array]:
     """Concatenate columns by name; a missing one has nulls."""
-    kinds = {name: column.type for name, column in (*first.items(), *second.items())}
+    kinds = {name: column.type for part in parts for name, column in part.metadata.items()}
     return {
-        name: pa.concat_arrays(
-            [
-                first[name] if name in first else pa.nulls(first_count, kind),
-                second[name] if name in second else pa.nulls(second_count, kind),
-            ]
-        )
+        name: pa.concat_arrays([part.metadata.get(name, pa.nulls(len(part), kind)) for part in parts])
         for name, kind in kinds.items()
     }

@@ -26,7 +26,7 @@ from retrieval.index.collection.document_store import (
     read_documents,
     read_passages,
 )
-from retrieval.index.collection.metadata_updates import MetadataUpdates, read_all_updates, with_updates
+from retrieval.index.collection.metadata_updates import MetadataUpdates, join_updates, read_all_updates, with_updates
 from retrieval.index.collection.searched_fields import ID_FIELD, searched_text
 from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.checksums import REPAIR, CheckedFile
@@ -113,10 +113,10 @@ class Segment:
             documents, metadata = with_updates(documents, metadata, updates)
         self._tables = {**self._stored, SegmentTable.DOCUMENTS: documents, SegmentTable.METADATA: metadata}
 
-    def updated(self, updates: MetadataUpdates) -> Segment:
-        """Return the segment with further updates, which share its files."""
+    def updated(self, updates: Sequence[MetadataUpdates]) -> Segment:
+        """Return the segment with further updates, the latest last; it shares the files."""
         other = copy(self)
-        other._update(updates if self.updates is None else self.updates.followed_by(updates))
+        other._update(join_updates([*([] if self.updates is None else [self.updates]), *updates]))
         return other
 
     def _array(self, name: str) -> NDArray[Any]:

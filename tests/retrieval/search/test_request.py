@@ -41,7 +41,7 @@ def test_a_mode_may_be_its_name() -> None:
 )
 def test_a_value_at_its_limit_passes(options: dict[str, Any]) -> None:
     request = replace(REQUEST, **options)
-    assert checked(request) == request
+    assert replace(checked(request), now=None) == request  # facets may count ranges of time
 
 
 @pytest.mark.parametrize(
