@@ -10,7 +10,8 @@ The factor of a document is the product over the boosts of `1 + (weight - 1) · 
 A document without the field has the value 0, so its score stays; of a list the greatest value counts.  The factor
 multiplies the distance of a score from zero, the score of unrelated texts: μ in dense mode, else 0.  Of a score below
 zero it divides the distance, so that a weight above 1 raises and a weight below 1 lowers every score, and the order of
-documents with equal factors stays.  Every matching passage is scored, so that the ranking is exact over all matches.
+documents with equal factors stays.  The ranking is that of all matches: the ranker takes more and more of the plain
+ranking, until no other passage can reach the first k with the greatest factor of any document.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.metadata.filters import known_field
 from retrieval.index.metadata.moments import parse_duration, parse_moment
 from retrieval.search.fusion import PassageRanker, RowScores
+from retrieval.search.hits import rows_of_hits
 from retrieval.search.match_set import relevance_cut, zero_score
 from retrieval.search.plan import BOOSTED_LIST_SCORE, Plan
-from retrieval.search.ranking import matching_passages
-from retrieval.types import Bitmap, FieldType, Hit, Ranking, Rows, Scores
+from retrieval.search.ranking import DocumentRanking, matching_passages
+from retrieval.types import Bitmap, FieldType, Hit, Ranking, Rows, Scores, Total, TotalRelation
 from retrieval.util.work_budget import checkpoint, spend_filter_values
 
 DECAY = 0.5  # of a boost that gives none
+_MIN_CANDIDATES = 100  # of the first round
 Values = NDArray[np.float64]
 
 
@@ -75,15 +78,26 @@ class BoostedRanker:
         self.allowed = plain.allowed
         self.score_ranges = plain.score_ranges
         self._document_of = document_of
-        self._rows = np.flatnonzero(plain.matches())
-        self._scores = self.score(self._rows).score
+        self._max_factor = factors.of(np.arange(factors.values.shape[1])).max(initial=1.0, keepdims=True)  # (1,)
 
     def rank(self, k: int) -> Ranking:
-        return Ranking.top(self._rows, self._scores, k)
+        count = max(_MIN_CANDIDATES, 4 * k)
+        while True:
+            found = self.plain.rank(count)
+            ranking = Ranking.top(found.rows, self._boosted(found.rows, found.scores), k)
+            if len(found.rows) < count:
+                return ranking
+            bound = boosted(found.scores[-1:], self._max_factor, self.zero)[0]  # of the rows that were not found
+            if len(ranking.rows) == k and ranking.scores[-1] > bound:
+                return ranking
+            count *= 4
 
     def score(self, rows: Rows) -> RowScores:
         scores = self.plain.score(rows)
-        return replace(scores, score=boosted(scores.score, self.factors.of(self._document_of[rows]), self.zero))
+        return replace(scores, score=self._boosted(rows, scores.score))
+
+    def _boosted(self, rows: Rows, scores: Scores) -> Scores:
+        return boosted(scores, self.factors.of(self._document_of[rows]), self.zero)
 
     def matches(self) -> Bitmap:
         return self.plain.matches()
@@ -113,11 +127,30 @@ def match_set_rows(plan: Plan, reader: IndexReader, ranker: BoostedRanker) -> Ro
 
     `min_score` leaves out documents by their boosted scores.
     """
-    best = ranker.plain.rank(1).scores
-    cut = relevance_cut(plan, reader, float(best[0])) if len(best) else None
-    rows = matching_passages(ranker.plain, cut)
+    rows = matching_passages(ranker.plain, _plain_cut(plan, reader, ranker))
     least = plan.request.min_score
     return rows if least is None else rows[ranker.score(rows).score >= least]
+
+
+def total_of_boosted_page(
+    plan: Plan, reader: IndexReader, ranker: BoostedRanker, ranked: DocumentRanking, depth: int
+) -> Total:
+    """Count the documents of the match set among the first `depth` of a ranking."""
+    cut, count = _plain_cut(plan, reader, ranker), len(ranked.documents)
+    if count and cut is not None:
+        scores = ranker.plain.score(rows_of_hits(ranked, count, ranker, reader)).score
+        return Total(int((scores >= cut).sum()), _relation(count < depth))
+    return Total(count, _relation(count < depth))
+
+
+def _relation(is_whole: bool) -> TotalRelation:
+    return TotalRelation.EXACT if is_whole else TotalRelation.AT_LEAST
+
+
+def _plain_cut(plan: Plan, reader: IndexReader, ranker: BoostedRanker) -> float | None:
+    """Return the lowest score of the match set without boosts; None for no limit."""
+    best = ranker.plain.rank(1).scores
+    return relevance_cut(plan, reader, float(best[0])) if len(best) else None
 
 
 def with_boost_parts(hits: Sequence[Hit], ranker: BoostedRanker, reader: IndexReader) -> tuple[Hit, ...]:

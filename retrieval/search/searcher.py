@@ -23,7 +23,7 @@ from retrieval.errors import BadQuery
 from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.search.answer_size import fit_answer
-from retrieval.search.boosts import BoostedRanker, match_set_rows, with_boost_parts, with_boosts
+from retrieval.search.boosts import BoostedRanker, match_set_rows, total_of_boosted_page, with_boost_parts, with_boosts
 from retrieval.search.collapse import rank_collapsed, with_collapsed
 from retrieval.search.diversity import depth_of_diversity, diversified
 from retrieval.search.encoder_check import check_canaries, check_fingerprint
@@ -303,9 +303,12 @@ class Searcher:
         by_document = request.group_by is GroupBy.DOCUMENT
         rank = rank_by_score if by_document else rank_passages
         pinned = self._pins.find(request, reader, ranker)
-        counts_all = request.sort or request.facets or request.count or request.collapse or request.boosts
-        if not counts_all and not request.lists_all:
+        counts_all = request.sort or request.facets or request.count or request.collapse or request.lists_all
+        needs_matches = request.boosts and (pinned or request.collapse_near is not None)
+        if not counts_all and not needs_matches:
             ranked = rank(ranker, reader, depth, request.min_score)
+            if isinstance(ranker, BoostedRanker):
+                return Matched(ranked, total_of_boosted_page(plan, reader, ranker, ranked, depth))
             top = float(ranked.scores[0]) if len(ranked.scores) else 0.0
             cut = relevance_cut(plan, reader, top)
             total = total_of_page(ranked, depth, cut)

@@ -58,7 +58,7 @@ def _check_cost(what: str, cost: int, limit: str, limits: RequestLimits) -> None
 
 def scores_all_documents(request: SearchRequest) -> bool:
     """Check whether a search scores every document, not only the best."""
-    return bool(request.facets or request.sort or request.count or request.collapse or request.boosts)
+    return bool(request.facets or request.sort or request.count or request.collapse)
 
 
 def _counted(request: SearchRequest) -> int:

@@ -104,7 +104,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
     create_collection(path, encoder)
     places, things = ("field", "barn", "attic", "yard", "lane"), ("rose", "oak", "loaf", "comet", "snake", "barrel")
     made = tuple(
-        Document(f"n{i:04}", f"{1 + i % 11} {things[i % 6]} in the {places[i % 5]}, number {i}.") for i in range(1500)
+        Document(
+            f"n{i:04}",
+            f"{1 + i % 11} {things[i % 6]} in the {places[i % 5]}, number {i}.",
+            metadata={"size": i * 7.0 % 1500},
+        )
+        for i in range(1500)
     )
     apply_changes(path, encoder, [CollectionChange(upserts=made)])
     with open_searcher(path, encoder=encoder) as opened:

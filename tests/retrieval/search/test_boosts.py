@@ -132,6 +132,27 @@ def test_the_explanation_has_the_parts_of_the_score(sparse_library: Searcher, mo
         assert hit.score == pytest.approx(boosted(parts.first, parts.factor, parts.zero), abs=1e-6)
 
 
+@pytest.mark.parametrize("mode", [Mode.DENSE, Mode.LEXICAL, Mode.HYBRID])
+@pytest.mark.parametrize("weight", [0.3, 1.5, 40.0])
+def test_pages_of_many_documents_equal_the_whole_ranking(many: Searcher, mode: Mode, weight: float) -> None:
+    boost = Boost(weight, field="size", curve="log1p")
+    request = SearchRequest("a rose in the barn", mode=mode, k=1500)
+    plain = many.search(request).hits
+    sizes = {hit.id: float(hit.metadata["size"]) for hit in plain}
+    zero = many.reader.manifest.background.mean if mode is Mode.DENSE and many.reader.manifest.background else 0.0
+    expected = {
+        hit.id: boosted(hit.score, 1 + (weight - 1) * math.log1p(sizes[hit.id]) / math.log1p(1499), zero)
+        for hit in plain
+    }
+    order = sorted(expected.values(), reverse=True)
+    for offset, k in ((0, 1), (0, 25), (60, 30)):
+        page = many.search(replace(request, boosts=(boost,), k=k, offset=offset))
+        assert [hit.score for hit in page.hits] == pytest.approx(order[offset : offset + k], abs=1e-5)
+        assert [hit.score for hit in page.hits] == pytest.approx([expected[hit.id] for hit in page.hits], abs=1e-5)
+        counted = many.search(replace(request, count=True, k=1)).total.value
+        assert page.total.value <= counted
+
+
 def test_a_weight_of_one_changes_nothing(library: Searcher) -> None:
     plain = library.search(REQUEST)
     found = library.search(replace(REQUEST, boosts=(Boost(1.0, filter="year > 2002"),)))
