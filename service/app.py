@@ -22,7 +22,7 @@ from retrieval.types import SearchRequest
 from retrieval.util.cores import cores
 from service import __version__
 from service.config.api_keys import KeyRing
-from service.config.settings import Settings
+from service.config.settings import QueryLogSettings, Settings
 from service.http.allowed_hosts import AllowedHosts, AllowedHostsMiddleware
 from service.http.authentication import AuthenticationMiddleware, Authenticator
 from service.http.early_refusal import EarlyRefusalMiddleware
@@ -31,6 +31,7 @@ from service.http.request_limits import Lifecycle, LimitsMiddleware
 from service.http.request_log import RequestLogMiddleware
 from service.observability.logs import LOGGER
 from service.observability.metrics import Metrics
+from service.observability.query_log import QueryLog
 from service.observability.tracing import TracingMiddleware
 from service.openapi import allowed_methods, describe
 from service.queues.change_queue import ChangeQueue
@@ -48,6 +49,7 @@ from service.routes import (
     operations,
     pages,
     pins,
+    query_log,
     rerank,
     search,
     several,
@@ -84,6 +86,7 @@ ROUTERS = (  # in the order in which a request is matched: the most frequent req
     explain.router,
     judgments.router,
     mcp.router,
+    query_log.router,
     pages.router,
 )
 
@@ -194,6 +197,7 @@ def make_services(
         changes=ChangeQueue(opened, settings.queue.changes, settings.queue.change_bytes),
         searches=SearchQueue(opened, rerankers, slow, settings, metrics, recall),
         recall=recall,
+        query_log=open_query_log(settings.query_log, metrics),
         embeddings=embeddings,
         rerank_scorer=RerankScorer(embeddings, rerankers, slow),
         threads=BoundedThreadPool(SHORT_CALLS_PER_CORE * cores(), settings.queue.length, metrics),
@@ -202,6 +206,13 @@ def make_services(
     )
     operations.show_state(services, __version__)
     return services
+
+
+def open_query_log(settings: QueryLogSettings, metrics: Metrics) -> QueryLog | None:
+    """Open the query log, if the settings name a folder.  Raises SettingsError."""
+    if settings.folder is None:
+        return None
+    return QueryLog(settings, settings.folder, lambda: metrics.refused("query_log"))
 
 
 def open_warm(

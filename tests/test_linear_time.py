@@ -41,6 +41,7 @@ from retrieval.search.explain.highlight import matched_words, nearest_sentences
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Section, Syntax, Vectors
 from retrieval.util.language import language_of
+from retrieval.util.redaction import redact
 from retrieval.util.text_boundaries import find_boundaries
 from retrieval.util.visible_text import visible
 from tests.growth import MAX_EXPONENT, UNITS, growth
@@ -165,6 +166,7 @@ CONSUMERS: dict[str, Consume] = {
     "decoding legacy": lambda text: attempt(decode, b"\xe9" + text.encode("utf-16-le", "surrogatepass")),
     "decoding 7 bits": lambda text: seven_bit_codec(text.encode("ascii", "replace")),
     "language": language_of,
+    "redaction": redact,
     "reflow": lambda text: join_paragraphs("\n".join(remove_repeated_edges([text, f"page {text}x", f"1 {text}x"]))),
     "building": build,
     "analyzing": lambda text: analyze(text, ("english", "none")),

@@ -44,6 +44,7 @@ from service.schemas.explanations import ExplanationAnswer
 from service.schemas.facets import FacetValuesAnswer
 from service.schemas.pages import OverviewAnswer
 from service.schemas.pins import PinsAnswer
+from service.schemas.query_log import LoggedQueriesAnswer
 from service.schemas.rerank import CohereResult
 from service.schemas.search import SearchAnswer
 from service.schemas.suggestions import SuggestAnswer
@@ -138,6 +139,14 @@ class Client:
     def replace_pins(self, collection: str, rules: Sequence[PinRequest]) -> PinsAnswer:
         """Make a generation with these pins."""
         return self._send(self._calls.replace_pins(collection, rules))
+
+    def click(self, collection: str, query_id: str, document_id: str, position: int) -> None:
+        """Record a click on a hit; `query_id` is that of the answer, `position` the rank."""
+        self._send(self._calls.click(collection, query_id, document_id, position))
+
+    def queries(self, collection: str, problem: str = "", k: int = 50) -> LoggedQueriesAnswer:
+        """Return the queries of the log, or those with `zero_hits`, `low_confidence`."""
+        return self._send(self._calls.queries(collection, problem, k))
 
     def document(self, collection: str, document_id: str) -> DocumentAnswer:
         """Return a document as the user added it."""
@@ -300,6 +309,12 @@ class AsyncClient:
 
     async def replace_pins(self, collection: str, rules: Sequence[PinRequest]) -> PinsAnswer:
         return await self._send(self._calls.replace_pins(collection, rules))
+
+    async def click(self, collection: str, query_id: str, document_id: str, position: int) -> None:
+        await self._send(self._calls.click(collection, query_id, document_id, position))
+
+    async def queries(self, collection: str, problem: str = "", k: int = 50) -> LoggedQueriesAnswer:
+        return await self._send(self._calls.queries(collection, problem, k))
 
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
         return await self._send(self._calls.document(collection, document_id))

@@ -108,5 +108,6 @@ class SearchOptions(TypedDict, total=False):
     highlight: bool
     exact: bool
     explain: bool
+    log: bool
     rerank: RerankRequest
     pins: bool

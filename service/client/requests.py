@@ -30,6 +30,7 @@ from service.schemas.openai import EmbeddingsAnswer
 from service.schemas.pages import OverviewAnswer
 from service.schemas.pins import PinsAnswer
 from service.schemas.problems import ProblemAnswer
+from service.schemas.query_log import LoggedQueriesAnswer
 from service.schemas.rerank import CohereAnswer, CohereResult
 from service.schemas.search import BatchAnswer, SearchAnswer
 from service.schemas.suggestions import SuggestAnswer
@@ -141,6 +142,13 @@ class Calls:
 
     def replace_pins(self, name: str, rules: Sequence[PinRequest]) -> Call[PinsAnswer]:
         return Call("PUT", _path(name, "pins"), _reads(PinsAnswer), {"pins": rules})
+
+    def click(self, name: str, query_id: str, document_id: str, position: int) -> Call[None]:
+        body = {"query_id": query_id, "document": document_id, "position": position}
+        return Call("POST", _path(name, "events"), lambda _: None, body)
+
+    def queries(self, name: str, problem: str, k: int) -> Call[LoggedQueriesAnswer]:
+        return Call("GET", _path(name, "queries"), _reads(LoggedQueriesAnswer), params={"problem": problem, "k": k})
 
     def document(self, name: str, document_id: str) -> Call[DocumentAnswer]:
         return Call("GET", _path(name, "documents", document_id), _reads(DocumentAnswer))

@@ -32,7 +32,8 @@ def settings(
     """
     from rich.table import Table
 
-    from service.config.settings import describe, load_settings, parse_assignments, settings_page
+    from service.config.settings import describe, load_settings, parse_assignments
+    from service.config.settings_page import settings_page
 
     if markdown:
         print(settings_page(), end="")

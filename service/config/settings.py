@@ -161,6 +161,23 @@ class LogSettings(SettingsGroup):
     )
 
 
+class QueryLogSettings(SettingsGroup):
+    """The log of queries and clicks; without a folder there is none."""
+
+    folder: Path | None = Field(
+        default=None, description="Folder for a log of queries and clicks, which may be private; empty: keep none."
+    )
+    days: PositiveInt = Field(default=30, le=3_650, description="Days after which a part of the query log is removed.")
+    bytes: PositiveInt = Field(
+        default=64 << 20,
+        ge=10_000,
+        description="Maximum size of the query log of one collection; the oldest parts are removed.",
+    )
+    redact: bool = Field(
+        default=True, description="Replace e-mail and IP addresses, long numbers and keys in logged queries."
+    )
+
+
 class Settings(BaseSettings):
     """The settings of the service."""
 
@@ -217,6 +234,7 @@ class Settings(BaseSettings):
     queue: QueueSettings = Field(default_factory=QueueSettings, description="Queues.")
     rate: RateSettings = Field(default_factory=RateSettings, description="Rate limits.")
     log: LogSettings = Field(default_factory=LogSettings, description="Logging.")
+    query_log: QueryLogSettings = Field(default_factory=QueryLogSettings, description="Query log.")
 
     @field_validator("api_key")
     @classmethod
@@ -354,36 +372,3 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             flags[name] = text
     return flags
-
-
-INTRODUCTION = """# Settings of the service
-
-<!-- Made by `attendex settings --markdown`; a test compares it with the code. -->
-
-This page lists every setting of `attendex serve`, its environment variable and its default.
-
-To print the effective settings and the source of each, run `attendex settings`. A setting comes from the first of:
-
-1. the command line: `--host`, or `--set limits.k=500` for any setting;
-2. the environment: `ATTENDEX_LIMITS__K=500`, a list as JSON;
-3. the settings file: `--config attendex.toml` with `limits.k = 500`, or a table `[limits]`;
-4. the default.
-
-| setting | variable | default | meaning |
-| --- | --- | --- | --- |
-"""
-
-
-def settings_page() -> str:
-    """Return the page docs/settings.md."""
-    return INTRODUCTION + "".join(_row(name, field) for name, field in fields_of(Settings))
-
-
-def _row(name: str, field: FieldInfo) -> str:
-    return f"| `{name}` | `{variable_of(name)}` | {_default(field.default)} | {field.description} |\n"
-
-
-def _default(default: Any) -> str:
-    if default in (None, "", ()):
-        return ""
-    return f"`{str(default).lower() if isinstance(default, bool) else default}`"

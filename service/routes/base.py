@@ -18,6 +18,7 @@ from service.http.json_bodies import OPTIONS, dump_answer, parse_body
 from service.http.problems import JSON, NATIVE, Dialect
 from service.http.request_limits import Lifecycle
 from service.observability.metrics import Metrics
+from service.observability.query_log import QueryLog
 from service.queues.change_queue import ChangeQueue
 from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
@@ -68,6 +69,7 @@ class Services:
     embeddings: EmbeddingQueue
     rerank_scorer: RerankScorer
     recall: RecallWatch
+    query_log: QueryLog | None
     threads: BoundedThreadPool  # for short calls
     slow: BoundedThreadPool  # for long calls
     large_bodies: asyncio.Lock  # held while a large body is parsed
@@ -84,6 +86,8 @@ class Services:
         self.slow.close()
         self.changes.close(grace_s)
         self.recall.close()
+        if self.query_log is not None:
+            self.query_log.close()
         self.collections.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -43,13 +43,13 @@ Name = Annotated[str, Path(description="Name of the collection.", max_length=255
 @router.post("/search", response_model=SearchAnswer, summary="Search")
 async def search(name: Name, body: SearchBody, request: Request) -> Response:
     """Return the documents that match the query, best first."""
-    return await _search(name, to_request(body.query, body), request)
+    return await _search(name, to_request(body.query, body), request, log=body.log)
 
 
 @router.get("/search", response_model=SearchAnswer, summary="Search by URL")
 async def search_by_url(name: Name, parameters: Annotated[SearchParameters, Query()], request: Request) -> Response:
     """Search with URL parameters; `q` is the query."""
-    return await _search(name, to_request(parameters.q, parameters), request)
+    return await _search(name, to_request(parameters.q, parameters), request, log=parameters.log)
 
 
 @router.get("/documents/{document_id:path}/similar", response_model=SearchAnswer, summary="Similar documents")
@@ -58,7 +58,7 @@ async def similar(
 ) -> Response:
     """Return the documents that are most like a document, without it."""
     wanted = to_request("", parameters)
-    return await _search(name, replace(wanted, like=(document_id, *wanted.like)), request)
+    return await _search(name, replace(wanted, like=(document_id, *wanted.like)), request, log=False)
 
 
 @router.get("/suggest", response_model=SuggestAnswer, summary="Complete a query")
@@ -110,11 +110,17 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
             task.cancel()
 
 
-async def _search(name: str, search_request: SearchRequest, request: Request) -> Response:
+async def _search(name: str, search_request: SearchRequest, request: Request, *, log: bool) -> Response:
     request.state.query = search_request.query
-    result = await authorized(request, Role.READ, name).searches.search(name, search_request)
+    services = authorized(request, Role.READ, name)
+    result = await services.searches.search(name, search_request)
     request.state.timings = result.timings_ms
-    return await json_answer(result)
+    if services.query_log is None or not log or not search_request.words:
+        return await json_answer(result)
+    query_id = services.query_log.search(name, search_request, result)
+    return await json_answer(
+        {"query_id": query_id, **{each.name: getattr(result, each.name) for each in fields(result)}}
+    )
 
 
 def _suggestions(services: Services, name: str, parameters: SuggestParameters) -> object:

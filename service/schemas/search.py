@@ -153,6 +153,7 @@ class SearchOptionFields(BaseModel):
     exact: bool = Field(default=False, description="Compare the query with every vector; do not use the ANN index.")
     explain: bool = Field(default=False, description="Explain the score of each hit.")
     pins: bool = Field(default=True, description="Begin with the documents that are pinned for the query.")
+    log: bool = Field(default=True, description="Write the query to the query log, if the service keeps one.")
 
 
 _RERANK_MODEL = "Name of a reranker of the service; empty or `default`: the first."
@@ -293,6 +294,7 @@ class TotalAnswer(Answer):
 class SearchAnswer(Answer):
     """The hits, best first, with the mode, the timings and the facets."""
 
+    query_id: str | None = Field(default=None, description="Id of the search in the query log, which clicks name.")
     query: str
     collection: str
     generation: int

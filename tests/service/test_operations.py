@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 
 from retrieval.errors import SettingsError
 from service.cli import app
-from service.config.settings import Settings, describe, fields_of, load_settings, settings_page
+from service.config.settings import Settings, describe, fields_of, load_settings
+from service.config.settings_page import settings_page
 from service.observability.logs import LOGGER, JsonFormatter, TextFormatter
 from tests.conftest import REPOSITORY
 from tests.service.conftest import Serve, Served, eventually
