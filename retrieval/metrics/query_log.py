@@ -7,8 +7,9 @@ may be incomplete, if the service ended while it wrote.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -66,7 +67,11 @@ class QuerySummary:
     searches: int = 0
     zero_hits: int = 0
     low_confidence: int = 0
-    clicks: int = 0
+    clicked: Counter[str] = field(default_factory=Counter)  # clicks by document
+
+    @property
+    def clicks(self) -> int:
+        return self.clicked.total()
 
     def count(self, problem: QueryProblem | None) -> int:
         """Return the number of searches with a problem; None: of all."""
@@ -111,7 +116,7 @@ def summarize(records: Iterable[LogRecord]) -> dict[str, QuerySummary]:
     for record in records:
         if isinstance(record, LoggedClick):
             if record.search_id in keys:
-                found[keys[record.search_id]].clicks += 1
+                found[keys[record.search_id]].clicked[record.document] += 1
             continue
         key = keys[record.id] = query_key(record.query)
         summary = found.setdefault(key, QuerySummary(record.query, record.time))

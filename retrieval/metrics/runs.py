@@ -6,6 +6,7 @@ it is trec_eval's: scores compared as 32-bit floats, descending; ties by documen
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -156,3 +157,8 @@ def _as_float32(scores: NDArray[np.float64]) -> NDArray[np.float32]:
 def _first_repeated(ids: Sequence[str]) -> str:
     seen: set[str] = set()
     return next(id_ for id_ in ids if id_ in seen or seen.add(id_))  # type: ignore[func-returns-value]
+
+
+def query_id(query: str) -> str:
+    """Return a TREC id that depends on the query text alone."""
+    return "q" + hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -106,6 +106,12 @@ def read_topics(path: Path) -> tuple[Topic, ...]:
     return tuple(topics.values())
 
 
+def topic_lines(topics: Iterable[Topic]) -> Iterator[str]:
+    """Yield the lines of BEIR's `queries.jsonl`."""
+    for topic in topics:
+        yield json.dumps({"_id": topic.id, "text": topic.text}, ensure_ascii=False) + "\n"
+
+
 def read_dataset(identifier: str) -> EvaluationTask:
     """Read queries and judgments of an ir_datasets id, such as `beir/scifact/test`.
 

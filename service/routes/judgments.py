@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request, Response
 
 from retrieval.index.collection.judgments import Judgment, judge, read_judgments
 from retrieval.metrics.files import beir_qrels_lines, trec_qrels_lines
-from retrieval.search.evaluated.judged_modes import measure_modes, qrels_of, topics_lines
+from retrieval.metrics.tasks import topic_lines
+from retrieval.search.evaluated.judged_modes import measure_modes, qrels_of, topics_of
 from retrieval.util.work_budget import uncounted_answers
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
@@ -44,7 +45,7 @@ async def measures(name: Name, request: Request) -> Response:
 @router.get("/queries.jsonl", response_class=Response, responses=TEXT, summary="Judged queries (BEIR)")
 async def queries_jsonl(name: Name, request: Request) -> Response:
     """Return queries for `attendex evaluate --queries`."""
-    return _text(topics_lines(await _judgments(authorized(request, Role.READ, name), name)))
+    return _text(topic_lines(topics_of(await _judgments(authorized(request, Role.READ, name), name))))
 
 
 @router.get("/qrels.tsv", response_class=Response, responses=TEXT, summary="Judgments (BEIR)")

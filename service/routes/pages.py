@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
+from service.routes.base import services_of
 
 router = APIRouter(tags=["pages"], include_in_schema=False)
 
@@ -31,7 +32,7 @@ SECURITY = {
 
 async def page(request: Request) -> Response:
     """Return the frame of all views; its script chooses the view by the address."""
-    return _file(request, "page.html", _page())
+    return _file(request, "page.html", _page(services_of(request).query_log is not None))
 
 
 for _path in PAGES:
@@ -58,14 +59,14 @@ def open_paths() -> frozenset[str]:
 
 
 @cache
-def _page() -> bytes:
-    """Return the page with the bounds, the default and the choices of its weight."""
+def _page(keeps_log: bool) -> bytes:
+    """Return the page with the values of its weight, and whether queries are logged."""
     weight = next(each for each in FUSIONS[DEFAULT_FUSION].parameters if each.name == "weight")
     values = json.dumps(
         {"low": weight.low, "high": weight.high, "default": weight.default, "choices": list(weight.tuned)}
     )
     template = (files("service") / "templates" / "page.html").read_text(encoding="utf-8")
-    return template.replace("{{weight}}", escape(values)).encode()
+    return template.replace("{{weight}}", escape(values)).replace("{{log}}", json.dumps(keeps_log)).encode()
 
 
 def _file(request: Request, name: str, content: bytes) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -51,4 +50,6 @@ def _summary(log: QueryLog, name: str, parameters: LoggedQueriesParameters) -> d
     found = summarize(read_records(folder)).values() if folder.is_dir() else ()
     problem = QueryProblem(parameters.problem) if parameters.problem else None
     totals = {total: sum(getattr(each, total) for each in found) for total in TOTALS}
-    return {"queries": list(map(asdict, most_frequent(found, parameters.k, problem))), **totals}
+    shown = most_frequent(found, parameters.k, problem)
+    queries = [{name: getattr(each, name) for name in ("query", "last", *TOTALS)} for each in shown]
+    return {"queries": queries, **totals}

@@ -10,6 +10,9 @@ const MAX_WAIT_MS = 30_000;
 /** The bounds, the default and the usual values of the fusion weight, from the fusion table of the service. */
 export const WEIGHT = JSON.parse(document.body.dataset.weight);
 
+/** Whether the service keeps a query log. */
+export const KEEPS_LOG = document.body.dataset.log === "true";
+
 let unstored = ""; // the key, if the browser forbids storage
 
 export class Problem extends Error {
@@ -42,7 +45,11 @@ const collectionPath = (name) => `v1/collections/${encodeURIComponent(name)}`;
 export const api = {
   collections: (signal) => call("v1/collections", { signal }),
   collection: (name, signal) => call(collectionPath(name), { signal }),
-  search: (name, body, signal) => post(`${collectionPath(name)}/search`, body, signal),
+  // the query log gets a search only if its body says so: not each letter that the user types
+  search: (name, body, signal) => post(`${collectionPath(name)}/search`, { log: false, ...body }, signal),
+  click: (name, body) => post(`${collectionPath(name)}/events`, body),
+  queries: (name, problem, signal) =>
+    call(`${collectionPath(name)}/queries?${new URLSearchParams({ problem, k: 20 })}`, { signal }),
   explain: (name, body, signal) => post(`${collectionPath(name)}/explain`, body, signal),
   attention: (name, body, signal) => post(`${collectionPath(name)}/attention`, body, signal),
   // a parameter and no path: a browser changes a path with dots

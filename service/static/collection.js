@@ -1,7 +1,7 @@
 // The collection view: counts, fields, encoder, generations, and a map of the vectors.
 
 import { bytes, count, entitle, h, plural, shown } from "./dom.js";
-import { api } from "./api.js";
+import { KEEPS_LOG, api } from "./api.js";
 import { map } from "./map.js";
 
 export async function open(main, { collection, signal }) {
@@ -9,6 +9,7 @@ export async function open(main, { collection, signal }) {
   const both = [api.collection(collection, signal), api.overview(collection, signal)];
   const [details, overview] = await Promise.all(both);
   const loading = h("p", { class: "state", role: "status" }, "Placing the vectors…");
+  const logged = KEEPS_LOG ? await loggedQueries(collection, signal) : null;
   const placeholder = h("section", {}, h("h2", {}, "Map"), loading);
   main.replaceChildren(
     h("div", { class: "collection" },
@@ -21,6 +22,7 @@ export async function open(main, { collection, signal }) {
         ["generation", count(details.generation)],
       ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
       placeholder,
+      logged,
       fields(overview.fields, details),
       encoder(details.fingerprint),
       generations(overview.generations)));
@@ -44,6 +46,33 @@ function fields(known, { expires, searched_fields: weights }) {
         ? h("ul", {}, field.values.slice(0, 10).map((each) => value(field.name, each, field.values[0].count)))
         : h("p", { class: "dim" }, range(field)),
       field.different > 10 ? h("p", { class: "dim" }, `and ${count(field.different - 10)} more values`) : null))));
+}
+
+const PROBLEMS = { zero_hits: "Queries without hits", low_confidence: "Queries with nothing close" };
+
+/** The frequent queries of the query log that went wrong; nothing for a key that may not read it. */
+async function loggedQueries(collection, signal) {
+  const problems = Object.keys(PROBLEMS);
+  const loading = problems.map((problem) => api.queries(collection, problem, signal));
+  const found = await Promise.all(loading).catch((error) => {
+    if (error.status === 403) return null;
+    throw error;
+  });
+  return found && h("section", { class: "logged" }, h("h2", {}, "Query log"),
+    h("p", { class: "dim" }, `${plural(found[0].searches, "search", "searches")}, ${plural(found[0].clicks, "click")}`),
+    problems.map((problem, i) => queryTable(collection, problem, found[i].queries)));
+}
+
+function queryTable(collection, problem, queries) {
+  if (!queries.length) return h("p", {}, `${PROBLEMS[problem]}: none`);
+  const heads = ["query", "times", "of searches", "last"];
+  const link = (query) => h("a", { href: `.?${new URLSearchParams({ c: collection, q: query })}`, dir: "auto" }, query);
+  const number = (value) => h("td", { class: "number" }, count(value));
+  const row = (each) => h("tr", {}, h("td", {}, link(each.query)), number(each[problem]), number(each.searches),
+    h("td", {}, new Date(each.last).toLocaleString()));
+  return h("div", { class: "scroll" }, h("table", { class: "list" }, h("caption", {}, PROBLEMS[problem]),
+    h("thead", {}, h("tr", {}, heads.map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, queries.map(row))));
 }
 
 function encoder(fingerprint) {

@@ -1,7 +1,7 @@
 // The results of a search: status, hits, pages, facets; and explanations, documents and judgments on request.
 
 import { h, plural } from "./dom.js";
-import { MODES, Problem, api, explainRequest } from "./api.js";
+import { KEEPS_LOG, MODES, Problem, api, explainRequest } from "./api.js";
 import * as address from "./address.js";
 import { card, legend, passageNodes } from "./hits.js";
 
@@ -38,7 +38,7 @@ export class Results {
 
   /** Draw the hits of a search; `request` is its body. */
   draw(result, request) {
-    Object.assign(this, { result, request });
+    Object.assign(this, { result, request, logged: null });
     this.columns.classList.remove("stale");
     this.explanations.clear();
     const focused = this.list.contains(document.activeElement) && document.activeElement.closest(".hit");
@@ -172,7 +172,20 @@ export class Results {
       explain();
     });
     for (const article of this.articles()) this.observer.observe(article);
+    if (KEEPS_LOG && !listsAll(this.request)) this.logged = this.log(this.request, signal);
     if (this.facetFields.length || this.result.total.relation !== "exact") await this.drawCounts(signal);
+  }
+
+  /** Write the search to the query log; return the id that clicks name, or null. */
+  async log(request, signal) {
+    const found = await api.search(this.collection, { ...request, log: true }, signal).catch(() => null);
+    return found?.query_id ?? null;
+  }
+
+  async recordClick(hit) {
+    const query_id = await this.logged;
+    const event = { query_id, document: hit.id, position: hit.rank };
+    if (query_id) await api.click(this.collection, event).catch(() => null);
   }
 
   async mark(article, signal) {
@@ -239,6 +252,7 @@ export class Results {
   }
 
   async openDocument(hit) {
+    this.recordClick(hit);
     const { show } = await import("./document.js");
     const explain = () => listsAll(this.request) ? null
       : api.explain(this.collection, explainRequest(this.request, hit)).catch(() => null);

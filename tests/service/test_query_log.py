@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from retrieval.errors import SettingsError
+from retrieval.metrics.pooling import read_pool
 from retrieval.metrics.query_log import LoggedClick, LoggedSearch, LogRecord, read_records
+from retrieval.metrics.tasks import read_topics
 from retrieval.types import Mode, SearchRequest, SearchResult, Timings
+from service.cli import app
 from service.client import Client
 from service.config.api_keys import add_key
 from service.config.settings import QueryLogSettings
@@ -114,6 +118,30 @@ def made(tmp_path: Path, **settings: Any) -> tuple[QueryLog, list[None]]:
 
 
 RESULT = SearchResult("q", "small", 1, Mode.HYBRID, (), Timings(0, 0, 0, 0))
+
+
+def test_a_pool_is_made_from_the_log(collections: Path, tmp_path: Path) -> None:
+    log, _ = made(tmp_path / "log")
+    for query in ("aspirin", "Aspirin", "wings", "mail a@b.example", "wings", "wings", "seldom"):
+        clicked = log.search("small", SearchRequest(query), RESULT)
+    log.click("small", clicked, "heat", 9)  # no search for "seldom" ranks it first
+    log.close()
+    pool, queries = tmp_path / "pool.tsv", tmp_path / "queries.jsonl"
+    system = [f"{collections / 'small'}:lexical", "--depth", "1", "--out", str(pool)]
+    chosen = ["--from-log", str(tmp_path / "log" / "small"), "--log-queries", "3", "--save-queries", str(queries)]
+    result = CliRunner().invoke(app, ["pool", *system, *chosen])
+    assert result.exit_code == 0, result.output
+    assert [topic.text for topic in read_topics(queries)] == ["wings", "Aspirin", "seldom"]
+    assert {(item.query, item.document_id) for item in read_pool(pool)} == {
+        ("wings", "wing"),
+        ("Aspirin", "aspirin"),
+        ("seldom", "heat"),
+    }
+    both = CliRunner().invoke(app, ["pool", *system, *chosen, "--queries", str(queries)])
+    assert both.exit_code == 2
+    empty = CliRunner().invoke(app, ["pool", *system, "--from-log", str(tmp_path)])
+    assert empty.exit_code == 1
+    assert "has no queries" in empty.output
 
 
 def test_its_size_is_bounded_and_the_newest_stay(tmp_path: Path) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrieval.index.collection.judgments import Judgment
 from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.run_queries import SearchFunction, run_queries
-from retrieval.metrics.runs import Qrels, Topic
+from retrieval.metrics.runs import Qrels, Topic, query_id
 from retrieval.types import Mode, SearchRequest
 
 MEASURES = "nDCG@10 Judged@10"
@@ -24,11 +22,6 @@ class ModeMeasures:
     measures: dict[str, float]
 
 
-def query_id(query: str) -> str:
-    """Return a TREC id that depends on the query text alone."""
-    return "q" + hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-
 def topics_of(judgments: Sequence[Judgment]) -> tuple[Topic, ...]:
     """Return the judged queries, in the order of their first judgment."""
     return tuple(Topic(query_id(query), query) for query in dict.fromkeys(each.query for each in judgments))
@@ -39,12 +32,6 @@ def qrels_of(judgments: Sequence[Judgment]) -> Qrels:
     for each in judgments:
         table.setdefault(query_id(each.query), {})[each.document] = each.grade
     return Qrels("judgments", table)
-
-
-def topics_lines(judgments: Sequence[Judgment]) -> Iterator[str]:
-    """Yield the lines of BEIR's `queries.jsonl`."""
-    for topic in topics_of(judgments):
-        yield json.dumps({"_id": topic.id, "text": topic.text}, ensure_ascii=False) + "\n"
 
 
 def measure_modes(answer: SearchFunction, judgments: Sequence[Judgment], modes: Sequence[Mode]) -> list[ModeMeasures]:

@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.client import AsyncClient, Client, ServiceError, uploads
+from service.client import AsyncClient, Client, ServiceError
 from service.client import client as client_module
+from service.client import requests as client_calls
 from service.client.requests import pause_after, pauses
 from tests.service.conftest import Serve, Served
 
@@ -70,7 +71,7 @@ def test_embedding_and_reranking(client: Client) -> None:
 
 
 def test_changing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "UPLOAD_DOCUMENTS", 7)
+    monkeypatch.setattr(client_calls, "UPLOAD_DOCUMENTS", 7)
     client.create("new", fields={"number": "number"})
     documents = ({"id": f"d/{n}", "text": f"Document number {n}.", "number": n} for n in range(40))
     report = client.upload("new", documents)
