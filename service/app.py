@@ -53,6 +53,7 @@ from service.routes import (
     rerank,
     search,
     several,
+    standing,
     synonyms,
     tei,
 )
@@ -62,6 +63,8 @@ from service.runtime.open_collections import OpenCollections
 from service.runtime.process import give_back_memory
 from service.runtime.recall_watch import RecallWatch
 from service.runtime.reranker_registry import RerankerRegistry, load_rerankers
+from service.runtime.standing_checks import StandingChecks
+from service.runtime.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -87,6 +90,7 @@ ROUTERS = (  # in the order in which a request is matched: the most frequent req
     judgments.router,
     mcp.router,
     query_log.router,
+    standing.router,
     pages.router,
 )
 
@@ -126,10 +130,7 @@ def create_app(
             await asyncio.to_thread(services.collections.refresh)
             lifecycle.search_gate = services.searches
             lifecycle.refused = metrics.refused
-            async with (
-                repeating(settings.reload_seconds, services.collections.refresh, keys.reload),
-                repeating(MEMORY_SECONDS, give_back_memory),
-            ):
+            async with background_work(services, keys):
                 yield {"services": services}
         finally:
             lifecycle.search_gate = None
@@ -147,6 +148,23 @@ def create_app(
     app.state.dialects = DialectTable(app.state.routes)
     app.openapi = lambda: describe(app, needs_key=not keys.open)  # type: ignore[method-assign]
     return app
+
+
+@asynccontextmanager
+async def background_work(services: Services, keys: KeyRing) -> AsyncIterator[None]:
+    """Serve new generations, check standing queries and send their matches meanwhile."""
+    collections, seconds = services.collections, services.settings.reload_seconds
+    webhooks = Webhooks(collections, allow_private=services.settings.webhooks.private)
+    async with (
+        repeating(seconds, collections.refresh, keys.reload),
+        repeating(seconds, StandingChecks(collections).check),
+        repeating(seconds, webhooks.deliver),
+        repeating(MEMORY_SECONDS, give_back_memory),
+    ):
+        try:
+            yield
+        finally:
+            webhooks.close()
 
 
 def add_layers(

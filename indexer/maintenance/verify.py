@@ -23,6 +23,7 @@ from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import SegmentTable
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.collection.judgments import JUDGMENTS, decode_judgments
+from retrieval.index.collection.standing_queries import STANDING, decode_standing
 from retrieval.index.lexical.postings_writer import open_segments
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
 from retrieval.index.storage.manifest import (
@@ -202,7 +203,12 @@ def _check_journal(collection: Path) -> Iterator[str]:
 
 def _check_sealed_files(collection: Path) -> Iterator[str]:
     """Check the files that no generation names: each has a digest of its own."""
-    for name, decode in ((JUDGMENTS, decode_judgments), (RECORD_FILES, decode_record_files)):
+    files: tuple[tuple[str, Callable[[bytes, Path], object]], ...] = (
+        (JUDGMENTS, decode_judgments),
+        (STANDING, decode_standing),
+        (RECORD_FILES, decode_record_files),
+    )
+    for name, decode in files:
         path = collection / name
         try:
             decode(path.read_bytes(), path)

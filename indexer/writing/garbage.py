@@ -17,6 +17,7 @@ from indexer.writing.record_files import RECORD_FILES
 from indexer.writing.resume_journal import JOURNAL, read_journal
 from retrieval.errors import CollectionError
 from retrieval.index.collection.judgments import JUDGMENTS, JUDGMENTS_LOCK
+from retrieval.index.collection.standing_queries import STANDING, STANDING_LOCK
 from retrieval.index.storage.manifest import (
     DELETIONS,
     GENERATIONS,
@@ -38,7 +39,8 @@ MERGE_PREFIX = "merge"  # of segments that a background merge writes, without th
 REEMBED_LOCK = "reembed.lock"
 REEMBED_PREFIX = "reembed-"  # of re-embedded segments, and of the empty marker file that protects them until their use
 FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL, UPDATES)
-LASTING_FILES = (MANIFEST, LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS, JUDGMENTS_LOCK, RECORD_FILES)
+LOCKS = (LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS_LOCK, STANDING_LOCK)
+LASTING_FILES = (MANIFEST, JUDGMENTS, STANDING, RECORD_FILES, *LOCKS)
 COLLECTION_ENTRIES = frozenset({JOURNAL, *LASTING_FILES, *FOLDERS})
 
 

@@ -171,12 +171,19 @@ def order_ties(
     return DocumentRanking(documents[order], scores[order])
 
 
-def document_scores(ranker: PassageRanker, reader: IndexReader) -> tuple[Rows, Scores]:
-    """Return all matching live documents, ascending, and the best score of each."""
-    rows = np.flatnonzero(ranker.matches())
+def document_scores(
+    ranker: PassageRanker, reader: IndexReader, min_score: float | None = None, among: Bitmap | None = None
+) -> tuple[Rows, Scores]:
+    """Return all matching live documents, ascending, and the best score of each.
+
+    `among`, (documents,), and `min_score` leave some out.
+    """
+    matching = ranker.matches()
+    rows = np.flatnonzero(matching if among is None else matching & among[reader.document_of])
     best = np.full(len(reader.live_documents), -np.inf, np.float32)
     np.maximum.at(best, reader.document_of[rows], ranker.score(rows).score)
-    documents = np.flatnonzero((best > -np.inf) & reader.live_documents)
+    lowest = best > -np.inf if min_score is None else (best > -np.inf) & (best >= min_score)
+    documents = np.flatnonzero(lowest & reader.live_documents)
     return documents, best[documents]
 
 

@@ -178,6 +178,14 @@ class QueryLogSettings(SettingsGroup):
     )
 
 
+class WebhookSettings(SettingsGroup):
+    """The webhooks of standing queries."""
+
+    private: bool = Field(
+        default=False, description="Let webhooks go to private addresses, and without TLS; by default, neither."
+    )
+
+
 class Settings(BaseSettings):
     """The settings of the service."""
 
@@ -235,6 +243,7 @@ class Settings(BaseSettings):
     rate: RateSettings = Field(default_factory=RateSettings, description="Rate limits.")
     log: LogSettings = Field(default_factory=LogSettings, description="Logging.")
     query_log: QueryLogSettings = Field(default_factory=QueryLogSettings, description="Query log.")
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Webhooks.")
 
     @field_validator("api_key")
     @classmethod
