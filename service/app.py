@@ -43,6 +43,7 @@ from service.routes import (
     changes,
     collections,
     explain,
+    interleaved,
     judgments,
     mcp,
     openai,
@@ -90,6 +91,7 @@ ROUTERS = (  # in the order in which a request is matched: the most frequent req
     judgments.router,
     mcp.router,
     query_log.router,
+    interleaved.router,
     standing.router,
     pages.router,
 )

@@ -29,6 +29,7 @@ from retrieval.commands.encoders import encoders
 from retrieval.commands.explain import explain
 from retrieval.commands.export import export
 from retrieval.commands.info import info
+from retrieval.commands.interleaved import interleaved
 from retrieval.commands.judge import judge
 from retrieval.commands.pool import pool
 from retrieval.commands.search import search
@@ -60,6 +61,7 @@ app.command()(sweep)
 app.command()(report)
 app.command()(pool)
 app.command()(judge)
+app.command()(interleaved)
 app.command()(info)
 app.command()(duplicates)
 app.command()(export)

@@ -36,6 +36,8 @@ class LoggedSearch:
     offset: int
     confidence: str
     hits: tuple[str, ...]  # ids, best first
+    comparison: str = ""  # name of the interleaved comparison that the search belongs to
+    teams: str = ""  # of the hits, a letter each; see interleaving.py
 
 
 @dataclass(frozen=True, slots=True)

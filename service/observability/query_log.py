@@ -29,6 +29,7 @@ from service.observability.logs import LOGGER
 WAITING = 10_000  # records; more are left out
 BATCH = 1_000  # records written together
 KEPT_HITS = 10  # of a search
+KEPT_TEAMS = 100  # of an interleaved search
 KEPT_CHARACTERS = 1_000  # of a query, and of a filter
 PARTS = 8  # of the log of a collection, at most
 PRUNE_S = 3600.0  # between two looks for old parts, if nothing is written
@@ -74,8 +75,13 @@ class QueryLog:
         """Return the folder of a collection's log; it may not exist yet."""
         return self._folder / collection
 
-    def search(self, collection: str, request: SearchRequest, result: SearchResult) -> str:
-        """Record a search; return the id that its clicks name."""
+    def search(
+        self, collection: str, request: SearchRequest, result: SearchResult, comparison: str = "", teams: str = ""
+    ) -> str:
+        """Record a search; return the id that its clicks name.
+
+        An interleaved search has the name of its comparison, and the teams of its hits.
+        """
         search_id = secrets.token_hex(8)
         record = LoggedSearch(
             id=search_id,
@@ -86,6 +92,8 @@ class QueryLog:
             offset=request.offset,
             confidence=result.confidence.value,
             hits=tuple(hit.id for hit in result.hits[:KEPT_HITS]),
+            comparison=comparison,
+            teams=teams[:KEPT_TEAMS],
         )
         self._put(collection, record)
         return search_id

@@ -23,7 +23,7 @@ TOTALS = ("searches", "zero_hits", "low_confidence", "clicks")
 async def record_event(name: Name, body: EventBody, request: Request) -> Response:
     """Record a click on a hit, for an answer with a `query_id`."""
     services = authorized(request, Role.READ, name)
-    log = _log(services, name)
+    log = query_log_of(services, name)
     log.click(name, body.query_id, body.document, body.position)
     return Response(status_code=204)
 
@@ -34,11 +34,12 @@ async def list_queries(
 ) -> Response:
     """Return the most frequent queries of the log, or those with a problem."""
     services = authorized(request, Role.WRITE, name)
-    log = _log(services, name)
+    log = query_log_of(services, name)
     return json_response(await services.slow.run(_summary, log, name, parameters))
 
 
-def _log(services: Services, name: str) -> QueryLog:
+def query_log_of(services: Services, name: str) -> QueryLog:
+    """Return the query log.  Raises CollectionNotFound, and NotFound if there is none."""
     services.collections.path(name)  # raises CollectionNotFound
     if services.query_log is None:
         raise NotFound("this service keeps no query log; set query_log.folder to keep one")

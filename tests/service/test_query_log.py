@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,32 @@ def test_a_read_key_sends_clicks_and_reads_no_queries(
         assert get(QUERIES, headers={"X-API-Key": read}).status_code == 403
         assert get(QUERIES, headers={"X-API-Key": write}).status_code == 200
         assert post(EVENTS, json=event).status_code == 401
+
+
+def test_interleaved_searches_are_compared_by_clicks(served: Served, folder: Path) -> None:
+    def mixed(**b: Any) -> Any:
+        body = {
+            "name": "words",
+            "a": {"query": "stroke", "k": 3, "mode": "dense"},
+            "b": {"query": "stroke", "k": 3} | b,
+        }
+        return served.http.post(f"{SEARCH}/interleaved", json=body)
+
+    for wrong in ({"query": "other"}, {"k": 4}, {"offset": 1}, {"sort": "year"}, {"max_tokens": 9}):
+        assert mixed(**wrong).status_code == 400
+    answer = mixed(mode="lexical").json()
+    assert [hit["rank"] for hit in answer["hits"]] == [1, 2, 3]
+    assert answer["hits"][0]["id"] == "aspirin"
+    [kept] = records(folder, 1)
+    assert isinstance(kept, LoggedSearch)
+    assert kept.comparison == "words"
+    assert kept.teams in ("A--", "B--")  # the words are in one document
+    served.http.post(EVENTS, json={"query_id": answer["query_id"], "document": "aspirin", "position": 1})
+    records(folder, 2)
+    shown = json.loads(CliRunner().invoke(app, ["interleaved", str(folder / "small"), "--json"]).output)
+    [found] = shown["comparisons"]
+    assert (found["name"], found["searches"], found["wins_a"] + found["wins_b"]) == ("words", 1, 1)
+    assert "sign test" in CliRunner().invoke(app, ["interleaved", str(folder / "small")]).output
 
 
 @pytest.mark.parametrize(

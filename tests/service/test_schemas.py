@@ -8,13 +8,24 @@ from typing import Any
 
 import pytest
 
-from service.routes import changes, explain, judgments, openai, query_log, rerank, search, standing, tei
+from service.routes import changes, explain, interleaved, judgments, openai, query_log, rerank, search, standing, tei
 from service.schemas.base import LenientRequestBody, RequestBody
 from service.schemas.rerank import TextsBody
 from service.schemas.tei import EmbedBody
 from tests.service.conftest import Served
 
-ROUTES = (changes, explain, judgments, openai, query_log, rerank, search, standing, tei)  # import every schema
+ROUTES = (
+    changes,
+    explain,
+    interleaved,
+    judgments,
+    openai,
+    query_log,
+    rerank,
+    search,
+    standing,
+    tei,
+)  # import every schema
 REQUIRED = {
     "id": "a",
     "text": "a",
