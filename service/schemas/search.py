@@ -117,7 +117,7 @@ class SearchOptionFields(BaseModel):
     window_share: float | None = _parameter("window_share", None, "; by default chosen for the collection.")
     rrf_k: WholeNumber = _parameter("rrf_k", PARAMETERS["rrf_k"].default, ".")
     facets: Names = FACETS
-    disjunctive: Names = DISJUNCTIVE
+    disjunctive: Annotated[list[Name], items(32)] = DISJUNCTIVE
     facet_prefix: Name = FACET_PREFIX
     matching: MatchingName = Field(
         default="relevant",
