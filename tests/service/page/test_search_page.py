@@ -297,6 +297,17 @@ def test_the_first_load_is_light(visit: Any, site: str) -> None:
     assert seconds < 3  # half a second on an idle machine; benchmarks/page.py measures it
 
 
+def test_near_copies_are_joined_by_a_switch(visit: Any, site: str) -> None:
+    page = visit(f"{site}/?c=python&q={QUERY}")
+    page.wait_for_selector(".hit")
+    with page.expect_request(lambda request: '"collapse":{"near":0.97}' in (request.post_data or "")):
+        page.check("#join")
+    page.wait_for_function("() => location.search.includes('join=near')")
+    page.reload()
+    page.wait_for_selector(".hit")
+    assert page.is_checked("#join")
+
+
 def test_operators_are_a_switch_that_quotes_suggest(visit: Any, site: str, hits: Hits) -> None:
     page = visit(f'{site}/?c=python&q=remove "trailing whitespace removed"')
     page.wait_for_selector(".hit")
