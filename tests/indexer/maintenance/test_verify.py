@@ -38,6 +38,7 @@ def damaged(bench: Any) -> Any:
     bench.add(bench.document("c"), bench.document("b"))
     with bench.writer() as writer:
         writer.delete(["c"])
+        writer.update_metadata([replace(writer.stored(["a"])["a"], metadata={"year": 2})])
         writer.commit()
     with suppress(KeyboardInterrupt), bench.writer(limits=SegmentLimits(passages=1)) as writer:
         bench.put(writer, [bench.document("d")])
