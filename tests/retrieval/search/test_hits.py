@@ -17,6 +17,7 @@ class TwoDocuments:
     """A reader of document a with the passages 0, 1 and 2, and document b with the passage 3."""
 
     document_of: Rows = field(default_factory=lambda: np.array([0, 0, 0, 1]))
+    parts: tuple[()] = ()  # of several collections
 
     def documents(self, rows: Rows) -> list[Document]:
         known = [
