@@ -31,7 +31,7 @@ from service.http.request_limits import Lifecycle, LimitsMiddleware
 from service.http.request_log import RequestLogMiddleware
 from service.observability.logs import LOGGER
 from service.observability.metrics import Metrics
-from service.observability.query_log import QueryLog
+from service.observability.query_log import QueryLog, require_log_folder
 from service.observability.tracing import TracingMiddleware
 from service.openapi import allowed_methods, describe
 from service.queues.change_queue import ChangeQueue
@@ -120,6 +120,7 @@ def create_app(
     encoders = encoders or EncoderRegistry(settings.runtime, settings.precision, settings.encoder)
     if settings.encoder:
         encoders.get(settings.encoder, fetch=True)  # a wrong name fails now
+    require_log_folder(settings.query_log)
     rerankers = load_rerankers(settings.rerankers, settings.runtime, settings.precision)
     keys = KeyRing(settings.keys, settings.api_key.get_secret_value() if settings.api_key else None)
 
@@ -229,7 +230,7 @@ def make_services(
 
 
 def open_query_log(settings: QueryLogSettings, metrics: Metrics) -> QueryLog | None:
-    """Open the query log, if the settings name a folder.  Raises SettingsError."""
+    """Open the query log, if the settings name a folder."""
     if settings.folder is None:
         return None
     return QueryLog(settings, settings.folder, lambda: metrics.refused("query_log"))

@@ -50,10 +50,7 @@ class QueryLog:
     """The log of all collections below a folder.  Thread-safe."""
 
     def __init__(self, settings: QueryLogSettings, folder: Path, drop: Callable[[], None]) -> None:
-        """Open the log.  `drop` is called for each record that is left out.
-
-        Raises SettingsError if the folder cannot be written.
-        """
+        """Start the thread.  `drop` is called for each record that is left out."""
         self._settings = settings
         self._part_bytes = settings.bytes // PARTS
         self._folder = folder
@@ -61,13 +58,7 @@ class QueryLog:
         self._queue: queue.Queue[Waiting | None] = queue.Queue(WAITING)
         self._parts: dict[str, _LogPart] = {}
         self._failure = ""
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._prune()
-        except OSError as error:
-            raise SettingsError(f"query_log.folder: {folder} cannot be used ({error.strerror})") from error
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise SettingsError(f"query_log.folder: {folder} cannot be written; change its owner or name another one")
+        self._try(self._prune, 0)
         self._thread = threading.Thread(target=self._work, name="attendex-query-log")
         self._thread.start()
 
@@ -202,3 +193,21 @@ class QueryLog:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def require_log_folder(settings: QueryLogSettings) -> None:
+    """Make the folder of the query log, if there is one.
+
+    Raises SettingsError if it cannot be written.
+    """
+    folder = settings.folder
+    if folder is None:
+        return
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"query_log.folder: {folder} cannot be made ({error.strerror}); name another one"
+        ) from error
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise SettingsError(f"query_log.folder: {folder} cannot be written; change its owner or name another one")

@@ -19,7 +19,7 @@ from service.cli import app
 from service.client import Client
 from service.config.api_keys import add_key
 from service.config.settings import QueryLogSettings
-from service.observability.query_log import QueryLog
+from service.observability.query_log import QueryLog, require_log_folder
 from tests.service.conftest import Serve, Served, eventually
 
 SEARCH = "/v1/collections/small/search"
@@ -141,6 +141,7 @@ def test_wrong_events_are_refused(served: Served, wrong: dict[str, Any]) -> None
 
 def made(tmp_path: Path, **settings: Any) -> tuple[QueryLog, list[None]]:
     dropped: list[None] = []
+    require_log_folder(QueryLogSettings(folder=tmp_path))
     return QueryLog(QueryLogSettings(**settings), tmp_path, lambda: dropped.append(None)), dropped
 
 
@@ -214,7 +215,7 @@ def test_a_log_that_cannot_be_written_loses_records_and_fails_no_search(tmp_path
 def test_a_folder_that_cannot_be_made_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=r"query_log\.folder"):
-        QueryLog(QueryLogSettings(), tmp_path / "file" / "log", lambda: None)
+        require_log_folder(QueryLogSettings(folder=tmp_path / "file" / "log"))
 
 
 def test_only_the_owner_reads_the_log(tmp_path: Path) -> None:

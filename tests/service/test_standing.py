@@ -152,6 +152,7 @@ def test_what_came_while_the_service_was_down_is_checked(copied: Path, serve: Se
     assert CliRunner().invoke(app, ["verify", str(path)]).exit_code == 0
     with serve(copied) as served:
         generation = served.http.get(BASE).json()["generation"]
+        assert not (path / "standing.json").stat().st_mode & 0o077  # it has the keys of webhooks
         assert [each["id"] for each in matches(served, "later", generation)] == ["ice"]
     (path / "standing.json").write_bytes((path / "standing.json").read_bytes().replace(b"Alps", b"Apls"))
     damaged = CliRunner().invoke(app, ["verify", str(path)])
