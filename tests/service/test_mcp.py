@@ -171,7 +171,7 @@ def test_other_methods_and_hosts_are_refused(small: Served) -> None:
     assert small.http.post("/mcp", json={}, headers={"Host": "attacker.example"}).status_code == 421
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [pytest.param(MODES[0], marks=pytest.mark.slow), MODES[1]])
 def test_over_standard_input(collections: Path, mode: str) -> None:
     async def run() -> tuple[list[str], str]:
         command = mcp.StdioServerParameters(command=ATTENDEX[0], args=[*ATTENDEX[1:], str(collections / "small")])
