@@ -189,9 +189,18 @@ class SearchBody(SearchOptionFields, BodyCollapse, RequestBody):
             raise ValueError("has no query; give query, like or vector")
         return self
 
-    model_config = examples(
-        {"query": "does aspirin lower the risk of stroke"},
-        {"query": "wing in a slipstream", "k": 3, "mode": "hybrid", "explain": False},
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["query"]},
+                {"required": ["like"], "properties": {"like": {"minItems": 1}}},
+                {"required": ["vector"], "properties": {"vector": {"type": "array"}}},
+            ],
+            "examples": [
+                {"query": "does aspirin lower the risk of stroke"},
+                {"query": "wing in a slipstream", "k": 3, "mode": "hybrid", "explain": False},
+            ],
+        }
     )
 
 
