@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from indexer.building.collection_lifecycle import create_collection
 from indexer.building.document_changes import CollectionChange, apply_changes
@@ -90,7 +91,7 @@ KINDS = {
 BRANDS = ("Alder", "Brook", "Cedar", "Dune", "Ember", "Fjord", "Grove", "Heath", "Inlet", "Juniper")
 COLOURS = ("black", "blue", "green", "grey", "red", "yellow")
 RAINWEAR = ("rain jacket", "rain trousers", "winter jacket")
-QUERIES = (  # query, options, wanted kinds
+QUERIES: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (  # query, options, wanted kinds
     ("rain jacket", {}, RAINWEAR),
     ("rian jaket", {}, RAINWEAR),
     ("jack", {"prefix": Prefix.LAST}, RAINWEAR),
@@ -125,7 +126,7 @@ def run(searcher: Searcher) -> None:
     """Print a line for each query."""
     print("| query | first ten by price | counted | of a wanted kind |\n| --- | --- | --- | --- |")
     for query, options, wanted in QUERIES:
-        request = SearchRequest(query, k=SHOWN, sort="price", facets=("kind",), **options)  # type: ignore[arg-type]
+        request = SearchRequest(query, k=SHOWN, sort="price", facets=("kind",), **options)
         result = searcher.search(request)
         counts = {str(each.value): each.count for each in result.facets["kind"]}
         total = sum(counts.values())
