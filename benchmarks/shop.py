@@ -1,4 +1,4 @@
-"""Search a shop of 20,000 products as its developer does: sorted, counted, misspelt.
+"""Search a shop of 20,000 products as its developer does: sorted and misspelt.
 
     python -m benchmarks.shop
     python -m benchmarks.shop --products 2000

@@ -24,7 +24,9 @@ KEY_SCHEMES = {
 }
 SERVERS = [{"url": ".", "description": "The folder of this document, also below a path of a proxy."}]
 
-MODEL_PATHS = frozenset({"/v1/embeddings"})  # the body names a model that may not exist
+NAMING_PATHS = frozenset(
+    {"/v1/embeddings", "/v1/search"}
+)  # the body names a model or a collection, which may not exist
 
 Schema = dict[str, Any]
 
@@ -51,6 +53,7 @@ def describe(app: FastAPI, *, needs_key: bool) -> Schema:
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
     _name_bounds(schemas)
+    _name_bounds(document["paths"])
     security: list[Schema] = [*({name: []} for name in KEY_SCHEMES), *([] if needs_key else [{}])]
     bodies: set[str] = set()
     for path, operations in document["paths"].items():
@@ -128,7 +131,7 @@ def _describe(path: str, operation: Schema, dialect: Dialect, security: list[Sch
     if OPEN_TAGS & set(operation.get("tags", ())):
         return
     schema = {"$ref": REF.format(dialect.schema.__name__)}
-    statuses = {*COMMON, *((404,) if "{" in path or path in MODEL_PATHS else ())}
+    statuses = {*COMMON, *((404,) if "{" in path or path in NAMING_PATHS else ())}
     if "changes" in operation.get("tags", ()):
         statuses |= {409, 507}
     for status in sorted(statuses):

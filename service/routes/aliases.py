@@ -11,7 +11,7 @@ from service.routes.base import JsonRoute, authorized, authorized_to_change, jso
 from service.runtime.open_collections import COLLECTION_NAME
 from service.schemas.aliases import AliasBody, AliasesAnswer
 
-router = APIRouter(prefix="/v1/aliases", tags=["collections"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1/aliases", tags=["changes"], route_class=JsonRoute)
 
 Alias = Annotated[str, Path(description="Name of the alias.", pattern=f"^{COLLECTION_NAME}$")]
 

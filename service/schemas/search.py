@@ -20,6 +20,7 @@ from service.schemas.base import (
     WholeNumber,
     examples,
     items,
+    query_or_examples,
 )
 from service.schemas.bm25 import Bm25Body
 from service.schemas.boosts import Boosts
@@ -64,7 +65,11 @@ def _all_if_blank(text: str) -> str:
 
 SearchText = Annotated[
     str,
-    Field(max_length=20_000, description="The query, in plain words; empty or `*` lists all documents."),
+    Field(
+        max_length=20_000,
+        description="The query, in plain words; empty or `*` lists all documents.",
+        examples=["does aspirin lower the risk of stroke"],
+    ),
     AfterValidator(_all_if_blank),
 ]
 
@@ -189,18 +194,9 @@ class SearchBody(SearchOptionFields, BodyCollapse, RequestBody):
             raise ValueError("has no query; give query, like or vector")
         return self
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                {"required": ["query"]},
-                {"required": ["like"], "properties": {"like": {"minItems": 1}}},
-                {"required": ["vector"], "properties": {"vector": {"type": "array"}}},
-            ],
-            "examples": [
-                {"query": "does aspirin lower the risk of stroke"},
-                {"query": "wing in a slipstream", "k": 3, "mode": "hybrid", "explain": False},
-            ],
-        }
+    model_config = query_or_examples(
+        {"query": "does aspirin lower the risk of stroke"},
+        {"query": "wing in a slipstream", "k": 3, "mode": "hybrid", "explain": False},
     )
 
 

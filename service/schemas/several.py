@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from service.schemas.base import Name, examples, items
+from service.schemas.base import Name, items, query_or_examples
 from service.schemas.search import SearchBody
 
 
@@ -17,4 +17,4 @@ class SeveralSearchBody(SearchBody):
         min_length=1, description="Names of collections with one encoder; their documents are ranked together."
     )
 
-    model_config = examples({"collections": ["small"], "query": "heat transfer", "k": 5})
+    model_config = query_or_examples({"collections": ["small"], "query": "heat transfer", "k": 5})
