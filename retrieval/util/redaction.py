@@ -15,7 +15,13 @@ CUT = "…"
 PATTERNS = (
     ("[email]", re.compile(r"[^\s@<>\"',;:()]{1,64}@[^\s@<>\"',;()]{1,255}")),
     ("[address]", re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")),
-    ("[address]", re.compile(r"(?<![\w:])(?=[0-9a-fA-F]{0,4}:)(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?![\w:])")),
+    (
+        "[address]",  # of eight groups, or with "::" for some of them; a time such as 10:30:15 is none
+        re.compile(
+            r"(?<![\w:])(?:(?=[0-9a-fA-F:]{0,38}::)(?:[0-9a-fA-F]{0,4}:){2,7}|(?:[0-9a-fA-F]{1,4}:){7})[0-9a-fA-F]{0,4}"
+            r"(?![\w:])"
+        ),
+    ),
     ("[number]", re.compile(r"\b[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?\b")),
     (
         "[key]",

@@ -13,7 +13,9 @@ from service.schemas.base import Answer, RequestBody, UrlParameters, WholeNumber
 class EventBody(RequestBody):
     """A click on a hit."""
 
-    query_id: str = Field(pattern="^[0-9a-f]{16}$", description="The `query_id` of the answer with the hit.")
+    query_id: str = Field(
+        pattern="^[0-9a-f]{16}$", max_length=16, description="The `query_id` of the answer with the hit."
+    )
     document: str = Field(min_length=1, max_length=1_000, description="Id of the hit.")
     position: WholeNumber = Field(ge=1, le=20_000, description="Rank of the hit, from 1.")
     event: Literal["click"] = Field(default="click", description="The kind of the event.")

@@ -21,6 +21,7 @@ from indexer.writing.record_files import name_digests, write_record_files
 from retrieval.errors import CorruptCollection, NotACollection
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.collection.judgments import judge
+from retrieval.index.collection.standing_queries import StandingQuery, change_standing
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.types import Passage
 from retrieval.util.files import Files
@@ -44,6 +45,8 @@ def damaged(bench: Any) -> Any:
         bench.put(writer, [bench.document("d")])
         raise KeyboardInterrupt
     judge(bench.path, "größe", "b", 3)
+    query = StandingQuery("new", "cats", "", "", None, "2026-01-01", generation=1, next_key=0)
+    change_standing(bench.path, lambda _: {"new": query})
     write_record_files(bench.path, name_digests(["rows.jsonl", "folder/rows.jsonl"]))
     assert {path.relative_to(bench.path).parts[0] for path in data_files(bench)} == WITH_CONTENT
     return bench
