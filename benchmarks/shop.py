@@ -1,11 +1,12 @@
 """Search a shop of 20,000 products as its developer does: sorted and misspelt.
 
     python -m benchmarks.shop
-    python -m benchmarks.shop --products 2000
+    python -m benchmarks.shop --traps
 
-Half of the descriptions of jackets say neither "jacket" nor "rain", but "anorak", "keeps you dry" and the like; many
-other products say "rain" or "jacket" once, such as a book with a "dust jacket".  For each query, sorted by price, the
-table has the kinds of the first ten hits, and the share of the counted documents (match set) of a wanted kind.
+Half of the descriptions of jackets say neither "jacket" nor "rain", but "anorak", "keeps you dry" and the like; tents
+and umbrellas say "rain".  With `--traps` there are cheaper products that say a word of the query in another sense, such
+as a book about a rainy summer with a dust jacket.  For each query, sorted by price, the table has the kinds of the
+first ten hits, and the share of the counted documents (match set) of a wanted kind.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ KINDS = {
 }
 BRANDS = ("Alder", "Brook", "Cedar", "Dune", "Ember", "Fjord", "Grove", "Heath", "Inlet", "Juniper")
 COLOURS = ("black", "blue", "green", "grey", "red", "yellow")
+TRAPS = ("book", "potatoes", "weather station")
 RAINWEAR = ("rain jacket", "rain trousers", "winter jacket")
 QUERIES: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (  # query, options, wanted kinds
     ("rain jacket", {}, RAINWEAR),
@@ -101,9 +103,9 @@ QUERIES: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (  # query, o
 )
 
 
-def products(count: int) -> Iterator[Document]:
+def products(count: int, *, traps: bool) -> Iterator[Document]:
     """Yield products; equal numbers have equal products."""
-    names = list(KINDS)
+    names = [name for name in KINDS if traps or name not in TRAPS]
     for number in range(count):
         dice = random.Random(number)
         name = dice.choice(names)
@@ -113,10 +115,10 @@ def products(count: int) -> Iterator[Document]:
         yield Document(f"SKU-{number:05}", text, title, {"kind": name, "price": dice.randint(kind.least, kind.most)})
 
 
-def build(path: Path, count: int) -> Searcher:
+def build(path: Path, count: int, *, traps: bool) -> Searcher:
     encoder = load_encoder(DEFAULT)
     create_collection(path, encoder)
-    made = list(products(count))
+    made = list(products(count, traps=traps))
     for start in range(0, count, BATCH):
         apply_changes(path, encoder, [CollectionChange(tuple(made[start : start + BATCH]))])
     return open_searcher(path, encoder=encoder)
@@ -138,9 +140,10 @@ def run(searcher: Searcher) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--products", type=int, default=20_000)
+    parser.add_argument("--traps", action="store_true", help="add products that say the words in another sense")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="attendex-shop-") as folder:
-        searcher = build(Path(folder, "shop"), given.products)
+        searcher = build(Path(folder, "shop"), given.products, traps=given.traps)
         try:
             run(searcher)
         finally:
