@@ -9,8 +9,10 @@ bounded in tokens; each has its structure and the same as JSON text.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -33,6 +35,8 @@ except ImportError as error:
 
 MAX_DESCRIBED = 10  # collections, fields of one and values of a field that descriptions show
 MAX_VALUE_CHARACTERS = 40
+MAX_FIELDS, MAX_FIELD_CHARACTERS = 20, 500  # of the metadata of a hit, as JSON; `fetch` and `max_tokens` bound texts
+MAX_PROBLEMS = 10  # of the arguments of a call
 MAX_PAIRS = 20  # of words, in an explanation
 FILTERS = (
     'A filter compares fields, such as `year >= 2020 AND kind = "note"`, with = != < <= > >=, '
@@ -104,7 +108,7 @@ def _failed(message: str) -> mcp_types.CallToolResult:
 
 def _said(error: ValidationError) -> str:
     """Return the problems of arguments, each with the name of its argument."""
-    problems = error.errors(include_url=False, include_input=False)[:MAX_DESCRIBED]
+    problems = error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]
     return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}" for each in problems)
 
 
@@ -130,7 +134,15 @@ def _hit(hit: HitAnswer) -> wire.FoundDocument:
         wire.FoundPassage(text=each.text, start=each.start, end=each.end, location=each.location)
         for each in hit.passages
     ]
-    return wire.FoundDocument(id=hit.id, title=hit.title, score=hit.score, passages=passages, metadata=hit.metadata)
+    return wire.FoundDocument(
+        id=hit.id, title=hit.title, score=hit.score, passages=passages, metadata=_small(hit.metadata)
+    )
+
+
+def _small(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the first fields that are short, so that metadata fill no answer."""
+    kept = ((name, value) for name, value in metadata.items() if len(json.dumps(value)) <= MAX_FIELD_CHARACTERS)
+    return dict(islice(kept, MAX_FIELDS))
 
 
 async def _fetch(client: AsyncClient, wanted: wire.FetchArguments) -> wire.FetchedText:
@@ -207,9 +219,9 @@ async def _collection(client: AsyncClient, name: str) -> str:
     names = [each.name for each in await client.collections()]
     if len(names) == 1:
         return names[0]
-    raise ServiceError(
-        0, f"give `collection`: one of {', '.join(names[: wire.MAX_COLLECTIONS]) or 'none; there is none'}"
-    )
+    if not names:
+        raise ServiceError(0, "there is no collection to search")
+    raise ServiceError(0, f"give `collection`: one of {', '.join(names[: wire.MAX_COLLECTIONS])}")
 
 
 async def _describe(client: AsyncClient) -> str:

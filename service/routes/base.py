@@ -11,6 +11,7 @@ import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from indexer.maintenance.change_settings import SettingsChange, change_settings
 from retrieval.errors import CollectionNotFound, Forbidden, Unauthenticated
 from service.config.api_keys import Caller, Role
 from service.config.settings import Settings
@@ -26,6 +27,8 @@ from service.queues.thread_pool import BoundedThreadPool
 from service.runtime.encoder_registry import EncoderRegistry
 from service.runtime.open_collections import OpenCollections, no_collection
 from service.runtime.recall_watch import RecallWatch
+
+SETTINGS_WAIT_S = 5.0  # for another change; a longer one answers with 409
 
 
 class TextRequest(Request):
@@ -114,6 +117,12 @@ def authorized_to_change(request: Request, role: Role, collection: str) -> Servi
     if not services.settings.writable:
         raise Forbidden("this service accepts no changes; set writable = true to allow them")
     return services
+
+
+def apply_settings(services: Services, name: str, change: SettingsChange, cause: str) -> None:
+    """Commit and serve a generation with other settings.  Raises CollectionLocked."""
+    change_settings(services.collections.path(name), change, cause=cause, wait_s=SETTINGS_WAIT_S)
+    services.collections.refresh()
 
 
 def services_of(request: Request) -> Services:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from indexer.maintenance.change_settings import SettingsChange, change_settings
+from indexer.maintenance.change_settings import SettingsChange
 from retrieval.index.storage.synonyms import SynonymRule, check_synonyms
 from service.config.api_keys import Role
-from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_answer
+from service.routes.base import JsonRoute, Services, apply_settings, authorized, authorized_to_change, json_answer
 from service.routes.search import Name
 from service.schemas.synonyms import SynonymsAnswer, SynonymsBody
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
-
-
-WAIT_S = 5.0  # for another change; a longer one answers with 409
 
 
 @router.get("/synonyms", response_model=SynonymsAnswer, summary="Synonyms of a collection")
@@ -31,12 +28,6 @@ async def replace_synonyms(name: Name, body: SynonymsBody, request: Request) -> 
     rules = check_synonyms([SynonymRule(tuple(rule.words), tuple(rule.synonyms)) for rule in body.synonyms])
     await services.slow.run(apply_settings, services, name, SettingsChange(synonyms=rules), "synonyms")
     return await json_answer(await services.threads.run(_synonyms, services, name))
-
-
-def apply_settings(services: Services, name: str, change: SettingsChange, cause: str) -> None:
-    """Commit and serve a generation with other settings.  Raises CollectionLocked."""
-    change_settings(services.collections.path(name), change, cause=cause, wait_s=WAIT_S)
-    services.collections.refresh()
 
 
 def _synonyms(services: Services, name: str) -> dict[str, object]:

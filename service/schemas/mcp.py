@@ -94,7 +94,7 @@ class FoundDocument(BaseModel):
     title: str
     score: float
     passages: list[FoundPassage]
-    metadata: dict[str, Any]
+    metadata: dict[str, Any] = Field(description="The first 20 fields whose values are short.")
 
 
 class FoundDocuments(BaseModel):

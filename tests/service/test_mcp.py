@@ -133,7 +133,11 @@ def test_long_texts_are_read_in_bounded_parts(serve: Serve, tmp_path: Path) -> N
     text = "".join(f"The wing number {number} lifts a little more. " for number in range(300)).strip()
     with serve(tmp_path, agents_write=True) as served:
         served.http.put("/v1/collections/wings", json={})
-        added = call(served.url, "add_documents", documents=[{"id": "w", "text": text, "metadata": {"year": 2020}}])
+        added = call(
+            served.url,
+            "add_documents",
+            documents=[{"id": "w", "text": text, "metadata": {"notes": "long " * 200, "year": 2020}}],
+        )
         assert (added.structured_content["changed"], added.is_error) == (1, False)
         parts, start = list[str](), 0
         while start is not None:
@@ -143,6 +147,7 @@ def test_long_texts_are_read_in_bounded_parts(serve: Serve, tmp_path: Path) -> N
         assert len(parts) > 2
         assert "".join(parts) == text
         hits = call(served.url, "search", query="a wing that lifts", max_tokens=100).structured_content["hits"]
+        assert hits[0]["metadata"] == {"year": 2020}  # without the long field
         counted = served.http.post("/tokenize", json={"inputs": hits[0]["passages"][0]["text"]}).json()
         assert len(counted[0]) <= 100 + 2  # and the two special tokens
         assert call(served.url, "delete_documents", ids=["w"]).structured_content["changed"] == 1

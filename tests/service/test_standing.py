@@ -223,7 +223,7 @@ def test_webhooks_go_to_public_addresses_only(copied: Path, serve: Serve) -> Non
             assert answer.status_code == 400, answer.text
         url = "https://localhost:9/hook"
         save(served, "inner", query="*", filter="year = 1777", webhook={"url": url})
-        add(served, [{"id": "inner", "text": "A note for nobody outside.", "year": 1777}])
+        add(served, [{"id": "inner", "text": "A note for this house only.", "year": 1777}])
         eventually(lambda: state(served, "inner")["failures"])
         assert "not a public address" in state(served, "inner")["error"]
         assert served.http.delete(f"{BASE}/standing/inner").status_code == 204
