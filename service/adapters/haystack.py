@@ -14,7 +14,7 @@ from typing import Any
 
 from retrieval.errors import InputError, MissingExtra
 from service.client import Client, ServiceError
-from service.client.requests import KEY_VARIABLE
+from service.client.connection import KEY_VARIABLE
 from service.schemas.collections import DocumentAnswer
 from service.schemas.search import HitAnswer
 

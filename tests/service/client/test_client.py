@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from service.client import AsyncClient, Client, ServiceError
-from service.client import client as client_module
-from service.client import requests as client_calls
-from service.client.requests import pause_after, pauses
+from service.client import documents as client_documents
+from service.client import uploads as client_uploads
+from service.client.retries import pause_after, pauses
 from tests.service.conftest import Serve, Served
 
 
@@ -71,7 +71,7 @@ def test_embedding_and_reranking(client: Client) -> None:
 
 
 def test_changing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_calls, "UPLOAD_DOCUMENTS", 7)
+    monkeypatch.setattr(client_uploads, "UPLOAD_DOCUMENTS", 7)
     client.create("new", fields={"number": "number"})
     documents = ({"id": f"d/{n}", "text": f"Document number {n}.", "number": n} for n in range(40))
     report = client.upload("new", documents)
@@ -83,8 +83,7 @@ def test_changing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServiceError, match="number") as caught:
         client.upload("new", [{"id": "x", "text": "y", "number": "no number"}])
     assert caught.value.code == "bad_schema"
-    monkeypatch.setattr(client_module, "PAGE_DOCUMENTS", 10)
-    monkeypatch.setattr(client_calls, "PAGE_DOCUMENTS", 10)
+    monkeypatch.setattr(client_documents, "PAGE_DOCUMENTS", 10)
     assert [each.id for each in client.documents("new")] == [f"d/{n}" for n in range(1, 30)]
     assert [each.metadata["number"] for each in client.documents("new", "number < 3", sort="-number")] == [2, 1]
     client.drop("new")
@@ -160,7 +159,7 @@ def test_the_same_for_asyncio(served: Served) -> None:
 
 def test_two_callers_that_are_asked_to_wait_do_not_come_back_together() -> None:
     refused = httpx.Response(429, headers={"retry-after": "1"})
-    waits = {pause_after(refused, pause) for pause in (*pauses(1), *pauses(1)) if pause is not None}
+    waits = {pause_after(refused, "", pause) for pause in (*pauses(1), *pauses(1)) if pause is not None}
     assert len(waits) == 2
     assert min(waits) > 1
 

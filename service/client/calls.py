@@ -1,0 +1,80 @@
+"""Calls: a request of the service's interface, and how its answer is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+
+from service.schemas.base import Answer
+
+T = TypeVar("T")
+AnswerT = TypeVar("AnswerT", bound=Answer)
+Document = Mapping[str, Any]  # id and text; title, metadata and further fields
+Changes = Mapping[str, Any]  # id, and the fields to change; None removes one
+
+Texts: TypeAlias = str | Sequence[str]  # one text, or several
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """A request, and the function that reads its answer."""
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], T]
+    body: Any = None
+    params: Mapping[str, Any] | None = None
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The body as JSON, in arguments of httpx; none without a body."""
+        if self.body is None:
+            return {}
+        text = json.dumps(self.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_json_value)
+        return {"content": text.encode(), "headers": {"Content-Type": "application/json"}}
+
+
+def reads(answer: type[AnswerT]) -> Callable[[httpx.Response], AnswerT]:
+    """Return the function that reads an answer of this type."""
+    return lambda response: answer.model_validate_json(response.content)
+
+
+def reads_nothing(_: httpx.Response) -> None:
+    """Ignore the body of an answer."""
+
+
+def path_of(collection: str, *parts: str) -> str:
+    """Return the path of a collection, or of a part of it.  Ids cannot lead elsewhere."""
+    return "/".join(["/v1/collections", _segment(collection), *(_segments(part) for part in parts)])
+
+
+def listed(texts: Texts) -> list[str]:
+    """Return the texts as a list, also a single one."""
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
+def _segments(part: str) -> str:
+    """Return a quoted path part; slashes in it cannot lead to another path."""
+    return "/".join(map(_segment, part.split("/")))
+
+
+def _segment(text: str) -> str:
+    quoted = quote(text, safe="")
+    return quoted.replace(".", "%2E") if quoted in (".", "..") else quoted
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value of Python's as JSON: dates and UUIDs as text, numbers of numpy."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} {value!r} has no form in JSON; convert it to text or a number")
