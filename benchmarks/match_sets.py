@@ -12,9 +12,10 @@ import argparse
 from pathlib import Path
 
 from retrieval.metrics.tasks import EvaluationTask, read_beir
+from retrieval.results import Confidence
 from retrieval.search.request import MAX_DEPTH
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import Confidence, SearchRequest
+from retrieval.types import SearchRequest
 
 
 def show_match_sets(searcher: Searcher, task: EvaluationTask) -> None:

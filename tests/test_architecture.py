@@ -241,12 +241,23 @@ def test_sub_packages_import_downwards_only(package: str) -> None:
     assert wrong == []
 
 
-def test_errors_types_and_protocols_import_upwards_nothing() -> None:
-    names = ("errors", "explanations", "collapsed", "facets", "bm25_options", "boosts", "util", "types", "protocols")
+def test_errors_records_and_protocols_import_upwards_nothing() -> None:
+    names = (
+        "errors",
+        "explanations",
+        "collapsed",
+        "facets",
+        "bm25_options",
+        "boosts",
+        "util",
+        "types",
+        "results",
+        "protocols",
+    )
     order = tuple(f"retrieval.{name}" for name in names)
     wrong = []
     records = dict.fromkeys(("errors", "explanations", "collapsed", "facets", "bm25_options"), 0)
-    positions = {**records, "boosts": 1, "types": 7, "protocols": 8}
+    positions = {**records, "boosts": 1, "types": 7, "results": 8, "protocols": 9}
     for name, position in positions.items():
         path, allowed = f"retrieval/{name}.py", order[:position]
         wrong += [

@@ -15,10 +15,10 @@ import typer
 
 from retrieval.boosts import parse_each_boost
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
+from retrieval.results import Confidence, TotalRelation
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import RERANK_DEPTH, RERANK_WEIGHT
 from retrieval.types import (
-    Confidence,
     Detail,
     GroupBy,
     Included,
@@ -27,7 +27,6 @@ from retrieval.types import (
     RerankOptions,
     SearchRequest,
     Syntax,
-    TotalRelation,
 )
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 from retrieval.util.visible_text import visible
@@ -35,7 +34,7 @@ from retrieval.util.visible_text import visible
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from retrieval.types import Hit, PassageHit, SearchResult
+    from retrieval.results import Hit, PassageHit, SearchResult
 
 SNIPPET_CHARACTERS = 240
 SHOWN_VALUES = 10

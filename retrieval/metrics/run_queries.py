@@ -9,7 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias
 
 from retrieval.metrics.runs import RankedDocuments, RetrievalRun, Topic, make_ranking
-from retrieval.types import EncoderFingerprint, Mode, SearchRequest, SearchResult, Syntax
+from retrieval.results import SearchResult
+from retrieval.types import (
+    EncoderFingerprint,
+    Mode,
+    SearchRequest,
+    Syntax,
+)
 
 BATCH = 32  # queries encoded together
 

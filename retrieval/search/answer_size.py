@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from retrieval.protocols import Tokenizer
-from retrieval.types import Hit, Included, PassageHit, SearchRequest
+from retrieval.results import Hit, PassageHit
+from retrieval.types import (
+    Included,
+    SearchRequest,
+)
 from retrieval.util.text_boundaries import Boundaries, BoundaryStrength, find_boundaries
 from retrieval.util.work_budget import checkpoint
 

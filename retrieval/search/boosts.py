@@ -33,12 +33,19 @@ from retrieval.explanations import BoostExplanation, BoostPart
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.metadata.filters import known_field
 from retrieval.index.metadata.moments import parse_duration, parse_moment
+from retrieval.results import Hit, Total, TotalRelation
 from retrieval.search.fusion import PassageRanker, RowScores
 from retrieval.search.hits import rows_of_hits
 from retrieval.search.match_set import relevance_cut, zero_score
 from retrieval.search.plan import BOOSTED_LIST_SCORE, Plan
 from retrieval.search.ranking import DocumentRanking, matching_passages
-from retrieval.types import Bitmap, FieldType, Hit, Ranking, Rows, Scores, Total, TotalRelation
+from retrieval.types import (
+    Bitmap,
+    FieldType,
+    Ranking,
+    Rows,
+    Scores,
+)
 from retrieval.util.work_budget import checkpoint, spend_filter_values
 
 DECAY = 0.5  # of a boost that gives none

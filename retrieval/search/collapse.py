@@ -18,9 +18,15 @@ from retrieval.collapsed import Collapsed
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.metadata.schema import plain_number
 from retrieval.index.metadata.sorting import order_by, parse_sort
+from retrieval.results import Hit
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.ranking import DocumentRanking, document_scores
-from retrieval.types import Bitmap, Hit, Rows, Scores, SearchRequest
+from retrieval.types import (
+    Bitmap,
+    Rows,
+    Scores,
+    SearchRequest,
+)
 
 Numbers = NDArray[np.int64]
 

@@ -22,7 +22,13 @@ from retrieval.errors import BadQuery
 from retrieval.explanations import ExamplePart
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.reader import LexicalReader
-from retrieval.types import Hit, Mode, Rows, SearchRequest, Vectors
+from retrieval.results import Hit
+from retrieval.types import (
+    Mode,
+    Rows,
+    SearchRequest,
+    Vectors,
+)
 from retrieval.util.work_budget import checkpoint
 
 UNLIKE_WEIGHT = 0.5

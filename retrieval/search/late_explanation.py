@@ -9,11 +9,11 @@ import numpy as np
 
 from retrieval.explanations import DenseExplanation
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.results import Hit
 from retrieval.search.explain.attribution import explained_pairs
 from retrieval.search.explain.hit_explanation import ExplainedPassage, HitExplainer
 from retrieval.search.explain.word_alignment import AlignedWords, TextPart, align_words, joined
 from retrieval.search.late_interaction import LateReranker, TokenSimilarities
-from retrieval.types import Hit
 from retrieval.util.work_budget import NUMBER_BYTES, checkpoint, spend_answer_bytes
 
 

@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.results import Confidence, Total, TotalRelation
 from retrieval.search.feedback import Feedback
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.plan import Plan
 from retrieval.search.ranking import DocumentRanking
-from retrieval.types import Confidence, Matching, Mode, Total, TotalRelation
+from retrieval.types import (
+    Matching,
+    Mode,
+)
 
 RELEVANT_SHARE = 0.4  # of the best score
 CLOSE_DEVIATIONS = 2.5  # above the mean of unrelated cosines; a passage below is close to nothing

@@ -17,11 +17,16 @@ from numpy.typing import NDArray
 from retrieval.collapsed import LOWEST_NEAR, Collapsed
 from retrieval.errors import BadQuery
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.results import Total
 from retrieval.search.diversity import cosines
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import rows_of_hits
 from retrieval.search.ranking import DocumentRanking, documents_of
-from retrieval.types import Bitmap, Rows, SearchRequest, Total
+from retrieval.types import (
+    Bitmap,
+    Rows,
+    SearchRequest,
+)
 from retrieval.util.arrays import is_member
 
 NEAR_DEPTH = 500  # candidates

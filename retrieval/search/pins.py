@@ -15,9 +15,16 @@ import numpy as np
 
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.storage.pins import PinRule
+from retrieval.results import Hit
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.ranking import DocumentRanking
-from retrieval.types import Bitmap, GroupBy, Hit, Rows, Scores, SearchRequest
+from retrieval.types import (
+    Bitmap,
+    GroupBy,
+    Rows,
+    Scores,
+    SearchRequest,
+)
 
 
 @dataclass(frozen=True, slots=True)

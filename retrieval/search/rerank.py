@@ -24,13 +24,18 @@ from numpy.typing import NDArray
 from retrieval.explanations import RerankExplanation
 from retrieval.index.collection.document_store import passage_text
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.results import Hit
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import choose_passages
 from retrieval.search.late_interaction import LateReranker
 from retrieval.search.ranking import DocumentRanking
 from retrieval.search.rerank_limits import RERANK_WEIGHT, depth_of
 from retrieval.search.rerankers import Rerankers
-from retrieval.types import Hit, Rows, Scores, SearchRequest
+from retrieval.types import (
+    Rows,
+    Scores,
+    SearchRequest,
+)
 from retrieval.util.work_budget import checkpoint
 
 Values = NDArray[np.float64]

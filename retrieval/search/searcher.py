@@ -22,6 +22,7 @@ from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import BadQuery
 from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
+from retrieval.results import Hit, SearchResult, Timings, Total, TotalRelation
 from retrieval.search.answer_size import fit_answer
 from retrieval.search.boosts import BoostedRanker, match_set_rows, total_of_boosted_page, with_boost_parts, with_boosts
 from retrieval.search.collapse import rank_collapsed, with_collapsed
@@ -71,17 +72,12 @@ from retrieval.types import (
     Bitmap,
     Document,
     GroupBy,
-    Hit,
     Mode,
     Prefix,
     Rows,
     SearchRequest,
-    SearchResult,
     Syntax,
     TermWeights,
-    Timings,
-    Total,
-    TotalRelation,
 )
 from retrieval.util.work_budget import checkpoint
 

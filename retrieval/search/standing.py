@@ -9,13 +9,20 @@ import numpy as np
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.collection.metadata_updates import MetadataUpdates
 from retrieval.index.collection.standing_queries import MAX_MATCHES, StandingQuery
+from retrieval.results import Confidence
 from retrieval.search.match_set import confidence, matches_from
 from retrieval.search.plan import make_plan, open_ranker
 from retrieval.search.ranking import document_scores, rank_by_score
 from retrieval.search.readability import Readability
 from retrieval.search.request import checked
 from retrieval.search.searcher import Searcher
-from retrieval.types import Bitmap, Confidence, Mode, Rows, Scores, SearchRequest
+from retrieval.types import (
+    Bitmap,
+    Mode,
+    Rows,
+    Scores,
+    SearchRequest,
+)
 
 Updates = Mapping[str, MetadataUpdates]  # of the segments that have some, by name
 

@@ -21,7 +21,8 @@ from typing import TypeAlias
 
 from retrieval.errors import SettingsError
 from retrieval.metrics.query_log import PART, LoggedClick, LoggedSearch, LogRecord, encode_record, parts
-from retrieval.types import SearchRequest, SearchResult
+from retrieval.results import SearchResult
+from retrieval.types import SearchRequest
 from retrieval.util.redaction import redact, shortened
 from service.config.settings import QueryLogSettings
 from service.observability.logs import LOGGER

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.errors import MissingExtra
-from retrieval.types import Timings
+from retrieval.results import Timings
 from service.observability.metrics import route_label
 
 if TYPE_CHECKING:

@@ -11,7 +11,11 @@ from fastapi import APIRouter, Request, Response
 
 from retrieval.errors import BadQuery
 from retrieval.metrics.interleaving import Team, team_draft
-from retrieval.types import GroupBy, SearchRequest, SearchResult
+from retrieval.results import SearchResult
+from retrieval.types import (
+    GroupBy,
+    SearchRequest,
+)
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.routes.query_log import query_log_of

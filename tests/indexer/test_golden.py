@@ -20,8 +20,16 @@ from indexer.maintenance.verify import verify
 from indexer.writing.writer import Writer
 from retrieval.index.collection.judgments import read_judgments
 from retrieval.index.storage.manifest import MANIFEST, encode_manifest, kept_generations, read_manifest
+from retrieval.results import SearchResult
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import EncoderFingerprint, Mode, Passage, SearchRequest, SearchResult, Syntax, Vectors
+from retrieval.types import (
+    EncoderFingerprint,
+    Mode,
+    Passage,
+    SearchRequest,
+    Syntax,
+    Vectors,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 DIMENSION = 16

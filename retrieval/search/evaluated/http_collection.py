@@ -12,8 +12,13 @@ from urllib.parse import quote, unquote, urlsplit
 import httpx
 
 from retrieval.errors import CollectionNotFound, InputError, Overloaded, RemoteError
+from retrieval.results import Hit, SearchResult, Timings
 from retrieval.search.rerank_limits import depth_of
-from retrieval.types import EncoderFingerprint, Hit, Mode, SearchRequest, SearchResult, Timings
+from retrieval.types import (
+    EncoderFingerprint,
+    Mode,
+    SearchRequest,
+)
 
 KEY_VARIABLE = "ATTENDEX_API_KEY"
 TIMEOUT_S = 120.0  # of one batch of searches

@@ -14,7 +14,7 @@ from retrieval.index.lexical.analyzer import Analyzer
 from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.protocols import Encoder
-from retrieval.types import Hit
+from retrieval.results import Hit
 
 Offsets: TypeAlias = tuple[int, int]  # [start, end) in code points
 Highlights: TypeAlias = tuple[Offsets, ...]

@@ -21,9 +21,17 @@ from retrieval.index.collection.searched_fields import searched_texts
 from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.sparse_reader import SparseReader
+from retrieval.results import Hit
 from retrieval.search.explain.attribution import CosineExplainer, TextAttention
 from retrieval.search.explain.word_alignment import TextPart
-from retrieval.types import Document, Hit, Mode, Passage, Rows, TermWeights, Vectors
+from retrieval.types import (
+    Document,
+    Mode,
+    Passage,
+    Rows,
+    TermWeights,
+    Vectors,
+)
 
 
 @dataclass(frozen=True, slots=True)

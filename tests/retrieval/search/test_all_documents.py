@@ -8,8 +8,13 @@ from dataclasses import replace
 import pytest
 
 from retrieval.errors import BadQuery
+from retrieval.results import Confidence, Total, TotalRelation
 from retrieval.search.searcher import Searcher
-from retrieval.types import Confidence, Mode, RerankOptions, SearchRequest, Total, TotalRelation
+from retrieval.types import (
+    Mode,
+    RerankOptions,
+    SearchRequest,
+)
 
 ALL = SearchRequest("*", k=100)
 

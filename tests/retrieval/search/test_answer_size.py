@@ -15,11 +15,19 @@ from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.errors import BadQuery
+from retrieval.results import Hit, PassageHit, TotalRelation
 from retrieval.search.answer_size import first_part, fit_hits
 from retrieval.search.plan import make_plan, open_ranker
 from retrieval.search.readability import Readability
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import Detail, Document, GroupBy, Hit, Included, Mode, PassageHit, SearchRequest, TotalRelation
+from retrieval.types import (
+    Detail,
+    Document,
+    GroupBy,
+    Included,
+    Mode,
+    SearchRequest,
+)
 
 REQUEST = SearchRequest("trees and squirrels", k=12, passages_per_document=2)
 

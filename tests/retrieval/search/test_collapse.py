@@ -9,8 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import BadQuery, FilterError
+from retrieval.results import Hit, TotalRelation
 from retrieval.search.searcher import Searcher
-from retrieval.types import GroupBy, Hit, Matching, Mode, SearchRequest, TotalRelation
+from retrieval.types import (
+    GroupBy,
+    Matching,
+    Mode,
+    SearchRequest,
+)
 
 REQUEST = SearchRequest("trees and squirrels", k=40)
 

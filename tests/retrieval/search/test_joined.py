@@ -18,6 +18,7 @@ from retrieval.errors import BadQuery
 from retrieval.index.collection.joined_reader import JoinedReader
 from retrieval.index.storage.manifest import CosineBackground
 from retrieval.index.storage.settings import LexicalSettings
+from retrieval.results import SearchResult
 from retrieval.search.joined_searcher import join_searchers
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import (
@@ -27,7 +28,6 @@ from retrieval.types import (
     Mode,
     Passage,
     SearchRequest,
-    SearchResult,
     Syntax,
     Vectors,
 )

@@ -19,9 +19,13 @@ from retrieval.encoder.loading import load_encoder
 from retrieval.errors import EncoderError
 from retrieval.index.collection.document_store import passage_text
 from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, VectorSettings
+from retrieval.results import Hit, SearchResult
 from retrieval.search.rerankers import RerankerFolders
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import Hit, RerankOptions, SearchRequest, SearchResult
+from retrieval.types import (
+    RerankOptions,
+    SearchRequest,
+)
 from tests.retrieval.encoder.late_models import EXPANSION, save_late_model
 from tests.retrieval.search.conftest import documents
 

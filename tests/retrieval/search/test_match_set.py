@@ -8,8 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from retrieval.results import Confidence, Total, TotalRelation
 from retrieval.search.searcher import Searcher
-from retrieval.types import Confidence, Matching, Mode, SearchRequest, Total, TotalRelation
+from retrieval.types import (
+    Matching,
+    Mode,
+    SearchRequest,
+)
 
 MODES = [mode for mode in Mode if mode is not Mode.SPARSE]  # of a collection without a sparse index
 QUERIES = ("roses that smell sweet", "baking bread", "comets near the sun", "str.rstrip")

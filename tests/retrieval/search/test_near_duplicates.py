@@ -13,9 +13,15 @@ from hypothesis import strategies as st
 from indexer.building.collection_lifecycle import create_collection
 from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.errors import BadQuery
+from retrieval.results import Hit
 from retrieval.search import near_duplicates
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import GroupBy, Hit, Matching, Mode, SearchRequest
+from retrieval.types import (
+    GroupBy,
+    Matching,
+    Mode,
+    SearchRequest,
+)
 from tests.retrieval.search.conftest import documents
 
 REQUEST = SearchRequest("trees and squirrels", k=100)

@@ -14,11 +14,17 @@ from retrieval.encoder.cross_encoder import load_cross_encoder
 from retrieval.errors import BadQuery
 from retrieval.index.collection.document_store import passage_text
 from retrieval.metrics.runs import Topic
+from retrieval.results import Hit, SearchResult
 from retrieval.search.evaluated.systems import measure_system, parse_system
 from retrieval.search.rerank import mix_scores
 from retrieval.search.rerankers import TimedReranker
 from retrieval.search.searcher import Searcher
-from retrieval.types import Hit, Mode, RerankOptions, Scores, SearchRequest, SearchResult
+from retrieval.types import (
+    Mode,
+    RerankOptions,
+    Scores,
+    SearchRequest,
+)
 from tests.retrieval.encoder.cross_encoders import save_cross_encoder
 
 QUERY = "which shrubs do gardeners prune in winter"
