@@ -258,6 +258,7 @@ class SearchRequest:
     boosts: tuple[Boost, ...] = ()
     diversity: float = 0.0  # 0 to 1: how much the first hits should differ; see search/diversity.py
     matching: Matching = Matching.RELEVANT
+    relevant_share: float | None = None  # of the best score, 0 to 1, that a relevant document has; None: the mode's own
     count: bool = False  # count all matches, also beyond the page
     min_score: float | None = None
     passages_per_document: int = 2

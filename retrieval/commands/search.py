@@ -18,16 +18,7 @@ from retrieval.commands.options import CollectionArgument, named_mode, named_syn
 from retrieval.results import Confidence, TotalRelation
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import RERANK_DEPTH, RERANK_WEIGHT
-from retrieval.types import (
-    Detail,
-    GroupBy,
-    Included,
-    Matching,
-    Prefix,
-    RerankOptions,
-    SearchRequest,
-    Syntax,
-)
+from retrieval.types import Detail, GroupBy, Included, Matching, Prefix, RerankOptions, SearchRequest, Syntax
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 from retrieval.util.visible_text import visible
 
@@ -96,6 +87,9 @@ class RankingOptions:
     matching: Annotated[str, typer.Option(help="Documents that facets, totals and sorting count: relevant or all.")] = (
         Matching.RELEVANT.value
     )
+    relevant_share: Annotated[
+        float | None, typer.Option(help="Share of the best score that a relevant document has, 0 to 1; default: 0.4.")
+    ] = None
     count: Annotated[bool, typer.Option("--count", help="Count all matches, also beyond those returned.")] = False
     sort: Annotated[
         str, typer.Option(help="Fields to order by, such as topic,-year (- for descending); default: the score.")
@@ -247,6 +241,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         collapse_near=ranking.collapse_near,
         diversity=ranking.diversity,
         matching=ranking.matching,  # type: ignore[arg-type]  # the searcher checks the name
+        relevant_share=ranking.relevant_share,
         count=ranking.count,
         min_score=ranking.min_score,
         fields=tuple(answer.field) if answer.field else None,

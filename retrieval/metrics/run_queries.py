@@ -10,12 +10,7 @@ from typing import TypeAlias
 
 from retrieval.metrics.runs import RankedDocuments, RetrievalRun, Topic, make_ranking
 from retrieval.results import SearchResult
-from retrieval.types import (
-    EncoderFingerprint,
-    Mode,
-    SearchRequest,
-    Syntax,
-)
+from retrieval.types import EncoderFingerprint, Mode, SearchRequest, Syntax
 
 BATCH = 32  # queries encoded together
 

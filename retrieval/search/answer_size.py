@@ -12,10 +12,7 @@ from dataclasses import dataclass, replace
 
 from retrieval.protocols import Tokenizer
 from retrieval.results import Hit, PassageHit
-from retrieval.types import (
-    Included,
-    SearchRequest,
-)
+from retrieval.types import Included, SearchRequest
 from retrieval.util.text_boundaries import Boundaries, BoundaryStrength, find_boundaries
 from retrieval.util.work_budget import checkpoint
 

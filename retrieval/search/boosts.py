@@ -39,13 +39,7 @@ from retrieval.search.hits import rows_of_hits
 from retrieval.search.match_set import relevance_cut, zero_score
 from retrieval.search.plan import BOOSTED_LIST_SCORE, Plan
 from retrieval.search.ranking import DocumentRanking, matching_passages
-from retrieval.types import (
-    Bitmap,
-    FieldType,
-    Ranking,
-    Rows,
-    Scores,
-)
+from retrieval.types import Bitmap, FieldType, Ranking, Rows, Scores
 from retrieval.util.work_budget import checkpoint, spend_filter_values
 
 DECAY = 0.5  # of a boost that gives none

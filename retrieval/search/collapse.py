@@ -21,12 +21,7 @@ from retrieval.index.metadata.sorting import order_by, parse_sort
 from retrieval.results import Hit
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.ranking import DocumentRanking, document_scores
-from retrieval.types import (
-    Bitmap,
-    Rows,
-    Scores,
-    SearchRequest,
-)
+from retrieval.types import Bitmap, Rows, Scores, SearchRequest
 
 Numbers = NDArray[np.int64]
 

@@ -23,12 +23,7 @@ from retrieval.explanations import ExamplePart
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.results import Hit
-from retrieval.types import (
-    Mode,
-    Rows,
-    SearchRequest,
-    Vectors,
-)
+from retrieval.types import Mode, Rows, SearchRequest, Vectors
 from retrieval.util.work_budget import checkpoint
 
 UNLIKE_WEIGHT = 0.5

@@ -16,10 +16,7 @@ from numpy.typing import NDArray
 from retrieval.explanations import Explanation, FeedbackExplanation
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.results import Hit
-from retrieval.types import (
-    Mode,
-    Rows,
-)
+from retrieval.types import Mode, Rows
 
 FEEDBACK_PASSAGES = 2
 

@@ -16,15 +16,7 @@ from retrieval.results import Hit, PassageHit
 from retrieval.search.fusion import PassageRanker, RowScores
 from retrieval.search.located_passages import LocatedPassage, locate_passages
 from retrieval.search.ranking import DocumentRanking
-from retrieval.types import (
-    Bitmap,
-    Detail,
-    Document,
-    Mode,
-    Rows,
-    Scores,
-    SearchRequest,
-)
+from retrieval.types import Bitmap, Detail, Document, Mode, Rows, Scores, SearchRequest
 from retrieval.util.work_budget import spend_answer_bytes
 
 _SHORT_TEXT = 2_000  # characters; the exact size of shorter texts is not worth its computation

@@ -16,12 +16,9 @@ from retrieval.search.feedback import Feedback
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.plan import Plan
 from retrieval.search.ranking import DocumentRanking
-from retrieval.types import (
-    Matching,
-    Mode,
-)
+from retrieval.types import Matching, Mode
 
-RELEVANT_SHARE = 0.4  # of the best score
+RELEVANT_SHARE = 0.4  # of the best score, unless the request has its own
 CLOSE_DEVIATIONS = 2.5  # above the mean of unrelated cosines; a passage below is close to nothing
 
 
@@ -31,14 +28,16 @@ def relevance_cut(plan: Plan, reader: IndexReader, best: float) -> float | None:
     `best` is the best score of the ranking.
     """
     background = reader.manifest.background
-    if plan.request.matching is Matching.ALL or plan.mode is Mode.LEXICAL:
+    share = plan.request.relevant_share
+    if plan.request.matching is Matching.ALL or (plan.mode is Mode.LEXICAL and share is None):
         return None
-    if plan.mode is Mode.SPARSE:  # nearly every passage has some term of the query, which the encoder expands
-        return RELEVANT_SHARE * best
+    share = RELEVANT_SHARE if share is None else share
+    if plan.mode in (Mode.LEXICAL, Mode.SPARSE):  # a sparse encoder expands the query: nearly every passage has a term
+        return share * best
     if background is None:
         return None
     zero = zero_score(plan, reader)
-    return zero + RELEVANT_SHARE * (best - zero) if best > zero else best
+    return min(best, zero + share * (best - zero)) if best > zero else best
 
 
 def zero_score(plan: Plan, reader: IndexReader) -> float:

@@ -22,11 +22,7 @@ from retrieval.search.diversity import cosines
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import rows_of_hits
 from retrieval.search.ranking import DocumentRanking, documents_of
-from retrieval.types import (
-    Bitmap,
-    Rows,
-    SearchRequest,
-)
+from retrieval.types import Bitmap, Rows, SearchRequest
 from retrieval.util.arrays import is_member
 
 NEAR_DEPTH = 500  # candidates

@@ -18,13 +18,7 @@ from retrieval.index.storage.pins import PinRule
 from retrieval.results import Hit
 from retrieval.search.fusion import PassageRanker
 from retrieval.search.ranking import DocumentRanking
-from retrieval.types import (
-    Bitmap,
-    GroupBy,
-    Rows,
-    Scores,
-    SearchRequest,
-)
+from retrieval.types import Bitmap, GroupBy, Rows, Scores, SearchRequest
 
 
 @dataclass(frozen=True, slots=True)

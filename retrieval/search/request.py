@@ -68,8 +68,19 @@ def checked(request: SearchRequest) -> SearchRequest:
     check_prefix(typed.prefix, typed.mode)
     check_contents(typed)
     check_diversity(typed)
+    _check_relevant_share(typed)
     check_near(typed)
     return typed
+
+
+def _check_relevant_share(request: SearchRequest) -> None:
+    share = request.relevant_share
+    if share is None:
+        return
+    if not 0.0 <= share <= 1.0:
+        raise BadQuery(f"relevant_share is {share}; give a number from 0 to 1")
+    if request.matching is Matching.ALL:
+        raise BadQuery("relevant_share has no effect with matching 'all'; use matching 'relevant'")
 
 
 def check_prefix(prefix: Prefix, mode: Mode | None) -> None:

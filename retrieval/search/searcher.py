@@ -68,17 +68,7 @@ from retrieval.search.rerank_limits import depth_of
 from retrieval.search.rerankers import RerankerFolders, Rerankers
 from retrieval.search.retrievers import RETRIEVERS, RetrieverType
 from retrieval.search.suggestions import Suggestions, suggest
-from retrieval.types import (
-    Bitmap,
-    Document,
-    GroupBy,
-    Mode,
-    Prefix,
-    Rows,
-    SearchRequest,
-    Syntax,
-    TermWeights,
-)
+from retrieval.types import Bitmap, Document, GroupBy, Mode, Prefix, Rows, SearchRequest, Syntax, TermWeights
 from retrieval.util.work_budget import checkpoint
 
 

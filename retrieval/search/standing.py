@@ -16,13 +16,7 @@ from retrieval.search.ranking import document_scores, rank_by_score
 from retrieval.search.readability import Readability
 from retrieval.search.request import checked
 from retrieval.search.searcher import Searcher
-from retrieval.types import (
-    Bitmap,
-    Mode,
-    Rows,
-    Scores,
-    SearchRequest,
-)
+from retrieval.types import Bitmap, Mode, Rows, Scores, SearchRequest
 
 Updates = Mapping[str, MetadataUpdates]  # of the segments that have some, by name
 

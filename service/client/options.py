@@ -92,6 +92,7 @@ class SearchOptions(TypedDict, total=False):
     disjunctive: Sequence[str]
     facet_prefix: str
     matching: MatchingName
+    relevant_share: float | None
     count: bool
     sort: str
     collapse: str | NearDuplicates

@@ -14,10 +14,7 @@ from retrieval.results import SearchResult
 from retrieval.search.request import checked
 from retrieval.search.rerank_limits import depth_of
 from retrieval.search.searcher import EncodedRequest
-from retrieval.types import (
-    Mode,
-    SearchRequest,
-)
+from retrieval.types import Mode, SearchRequest
 from service.config.settings import Settings
 from service.observability.metrics import Metrics
 from service.queues.dynamic_batching import SHEDDING_SHARE, Answers, Batcher, BatchLimits, LoadShedding

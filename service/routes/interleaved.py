@@ -12,10 +12,7 @@ from fastapi import APIRouter, Request, Response
 from retrieval.errors import BadQuery
 from retrieval.metrics.interleaving import Team, team_draft
 from retrieval.results import SearchResult
-from retrieval.types import (
-    GroupBy,
-    SearchRequest,
-)
+from retrieval.types import GroupBy, SearchRequest
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.routes.query_log import query_log_of

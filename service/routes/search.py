@@ -166,6 +166,7 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         boosts=tuple(boost.record() for boost in options.boosts) if isinstance(options, SearchBody) else (),
         diversity=options.diversity,
         matching=Matching(options.matching),
+        relevant_share=options.relevant_share,
         count=options.count,
         min_score=options.min_score,
         passages_per_document=options.passages_per_document,

@@ -128,6 +128,9 @@ class SearchOptionFields(BaseModel):
         default="relevant",
         description="Documents that facets, `total` and sorting count: the relevant ones, or all with any score.",
     )
+    relevant_share: float | None = Field(
+        default=None, ge=0, le=1, description="Share of the best score that a relevant document has; default: 0.4."
+    )
     count: bool = Field(default=False, description="Count all matches, also beyond the page.")
     sort: Name = Field(
         default="", description="Fields to order by, such as `topic,-year` (`-` for descending); empty: the score."

@@ -22,14 +22,7 @@ from retrieval.index.collection.judgments import read_judgments
 from retrieval.index.storage.manifest import MANIFEST, encode_manifest, kept_generations, read_manifest
 from retrieval.results import SearchResult
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import (
-    EncoderFingerprint,
-    Mode,
-    Passage,
-    SearchRequest,
-    Syntax,
-    Vectors,
-)
+from retrieval.types import EncoderFingerprint, Mode, Passage, SearchRequest, Syntax, Vectors
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 DIMENSION = 16

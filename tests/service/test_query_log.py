@@ -15,10 +15,7 @@ from retrieval.metrics.pooling import read_pool
 from retrieval.metrics.query_log import LoggedClick, LoggedSearch, LogRecord, read_records
 from retrieval.metrics.tasks import read_topics
 from retrieval.results import SearchResult, Timings
-from retrieval.types import (
-    Mode,
-    SearchRequest,
-)
+from retrieval.types import Mode, SearchRequest
 from service.cli import app
 from service.client import Client
 from service.config.api_keys import add_key

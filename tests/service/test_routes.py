@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from retrieval import explanations, facets, types
+from retrieval import explanations, facets, results, types
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from service.client import SearchOptions
 from service.schemas import collections, search
@@ -400,10 +400,10 @@ def test_every_body_has_an_example(small: Served) -> None:
 
 MIRRORS: list[tuple[type[BaseModel], type]] = [
     (collections.EncoderAnswer, types.EncoderFingerprint),
-    (search.SearchAnswer, types.SearchResult),
-    (search.HitAnswer, types.Hit),
-    (search.PassageAnswer, types.PassageHit),
-    (search.TimingsAnswer, types.Timings),
+    (search.SearchAnswer, results.SearchResult),
+    (search.HitAnswer, results.Hit),
+    (search.PassageAnswer, results.PassageHit),
+    (search.TimingsAnswer, results.Timings),
     (wire_facets.FacetAnswer, facets.FacetCount),
     (wire_facets.RangeAnswer, facets.RangeCount),
     (wire_facets.FacetStatsAnswer, facets.FacetStats),

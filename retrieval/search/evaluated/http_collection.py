@@ -14,11 +14,7 @@ import httpx
 from retrieval.errors import CollectionNotFound, InputError, Overloaded, RemoteError
 from retrieval.results import Hit, SearchResult, Timings
 from retrieval.search.rerank_limits import depth_of
-from retrieval.types import (
-    EncoderFingerprint,
-    Mode,
-    SearchRequest,
-)
+from retrieval.types import EncoderFingerprint, Mode, SearchRequest
 
 KEY_VARIABLE = "ATTENDEX_API_KEY"
 TIMEOUT_S = 120.0  # of one batch of searches

@@ -24,14 +24,7 @@ from retrieval.index.lexical.sparse_reader import SparseReader
 from retrieval.results import Hit
 from retrieval.search.explain.attribution import CosineExplainer, TextAttention
 from retrieval.search.explain.word_alignment import TextPart
-from retrieval.types import (
-    Document,
-    Mode,
-    Passage,
-    Rows,
-    TermWeights,
-    Vectors,
-)
+from retrieval.types import Document, Mode, Passage, Rows, TermWeights, Vectors
 
 
 @dataclass(frozen=True, slots=True)

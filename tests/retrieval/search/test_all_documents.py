@@ -10,11 +10,7 @@ import pytest
 from retrieval.errors import BadQuery
 from retrieval.results import Confidence, Total, TotalRelation
 from retrieval.search.searcher import Searcher
-from retrieval.types import (
-    Mode,
-    RerankOptions,
-    SearchRequest,
-)
+from retrieval.types import Mode, RerankOptions, SearchRequest
 
 ALL = SearchRequest("*", k=100)
 

@@ -20,14 +20,7 @@ from retrieval.search.answer_size import first_part, fit_hits
 from retrieval.search.plan import make_plan, open_ranker
 from retrieval.search.readability import Readability
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import (
-    Detail,
-    Document,
-    GroupBy,
-    Included,
-    Mode,
-    SearchRequest,
-)
+from retrieval.types import Detail, Document, GroupBy, Included, Mode, SearchRequest
 
 REQUEST = SearchRequest("trees and squirrels", k=12, passages_per_document=2)
 

@@ -15,12 +15,7 @@ from retrieval.boosts import Boost, parse_boosts
 from retrieval.errors import BadQuery, FilterError
 from retrieval.results import Hit
 from retrieval.search.searcher import Searcher
-from retrieval.types import (
-    GroupBy,
-    Matching,
-    Mode,
-    SearchRequest,
-)
+from retrieval.types import GroupBy, Matching, Mode, SearchRequest
 
 REQUEST = SearchRequest("trees and squirrels", k=400)
 DAY_S = 86_400.0

@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 from retrieval.errors import BadQuery, FilterError
 from retrieval.results import Hit, TotalRelation
 from retrieval.search.searcher import Searcher
-from retrieval.types import (
-    GroupBy,
-    Matching,
-    Mode,
-    SearchRequest,
-)
+from retrieval.types import GroupBy, Matching, Mode, SearchRequest
 
 REQUEST = SearchRequest("trees and squirrels", k=40)
 

@@ -13,12 +13,7 @@ from retrieval.errors import BadQuery
 from retrieval.results import Hit
 from retrieval.search.diversity import DIVERSITY_DEPTH, marginal_relevance_order
 from retrieval.search.searcher import Searcher
-from retrieval.types import (
-    GroupBy,
-    Mode,
-    RerankOptions,
-    SearchRequest,
-)
+from retrieval.types import GroupBy, Mode, RerankOptions, SearchRequest
 
 REQUEST = SearchRequest("trees with flowers", k=40, window_share=0.0)
 

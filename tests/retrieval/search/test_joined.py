@@ -21,16 +21,7 @@ from retrieval.index.storage.settings import LexicalSettings
 from retrieval.results import SearchResult
 from retrieval.search.joined_searcher import join_searchers
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import (
-    Document,
-    EncoderFingerprint,
-    GroupBy,
-    Mode,
-    Passage,
-    SearchRequest,
-    Syntax,
-    Vectors,
-)
+from retrieval.types import Document, EncoderFingerprint, GroupBy, Mode, Passage, SearchRequest, Syntax, Vectors
 from tests.retrieval.search.conftest import documents
 
 BACKGROUND = CosineBackground(0.08, 0.09, 40)  # shared, as the shards of one collection share it

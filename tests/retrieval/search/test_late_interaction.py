@@ -22,10 +22,7 @@ from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, Vec
 from retrieval.results import Hit, SearchResult
 from retrieval.search.rerankers import RerankerFolders
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import (
-    RerankOptions,
-    SearchRequest,
-)
+from retrieval.types import RerankOptions, SearchRequest
 from tests.retrieval.encoder.late_models import EXPANSION, save_late_model
 from tests.retrieval.search.conftest import documents
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from retrieval.errors import BadQuery
 from retrieval.results import Confidence, Total, TotalRelation
 from retrieval.search.searcher import Searcher
-from retrieval.types import (
-    Matching,
-    Mode,
-    SearchRequest,
-)
+from retrieval.types import Matching, Mode, SearchRequest
 
 MODES = [mode for mode in Mode if mode is not Mode.SPARSE]  # of a collection without a sparse index
 QUERIES = ("roses that smell sweet", "baking bread", "comets near the sun", "str.rstrip")
@@ -26,21 +24,25 @@ def everything(library: Searcher, request: SearchRequest) -> list[tuple[str, flo
 
 
 def relevant(library: Searcher, request: SearchRequest) -> list[str]:
-    """Return the documents with 0.4 of the best score or more, from the mean of unrelated cosines in dense mode."""
+    """Return the documents with a share of the best score or more, from the mean of unrelated cosines in dense mode."""
     ranked = everything(library, request)
     background = library.reader.manifest.background
     assert background is not None
-    if request.mode is Mode.LEXICAL or not ranked:
+    share = request.relevant_share
+    if share is None and (request.mode is Mode.LEXICAL or not ranked):
         return [name for name, _ in ranked]
+    share = 0.4 if share is None else share
     zero = background.mean if request.mode is Mode.DENSE else 0.0
-    return [name for name, score in ranked if score - zero >= 0.4 * (ranked[0][1] - zero) - 1e-7]
+    return [name for name, score in ranked if score - zero >= share * (ranked[0][1] - zero) - 1e-7]
 
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("filter_", ["", "year >= 2003", "tags = even"])
-def test_totals_facets_and_sorting_use_the_match_set(library: Searcher, query: str, mode: Mode, filter_: str) -> None:
-    request = SearchRequest(query, k=5, mode=mode, filter=filter_)
+@pytest.mark.parametrize(("filter_", "share"), [("", None), ("year >= 2003", None), ("tags = even", None), ("", 0.7)])
+def test_totals_facets_and_sorting_use_the_match_set(
+    library: Searcher, query: str, mode: Mode, filter_: str, share: float | None
+) -> None:
+    request = SearchRequest(query, k=5, mode=mode, filter=filter_, relevant_share=share)
     expected = relevant(library, request)
     assert library.search(replace(request, count=True)).total == Total(len(expected), TotalRelation.EXACT)
     result = library.search(replace(request, facets=("year",)))
@@ -73,6 +75,25 @@ def test_a_page_knows_the_total_when_it_reaches_the_end_of_the_match_set(library
     exact = library.search(replace(request, count=True)).total.value
     total = library.search(request).total
     assert total == Total(min(k, exact), TotalRelation.EXACT if k > exact else TotalRelation.AT_LEAST)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_greater_share_keeps_fewer_documents_and_the_ranking(library: Searcher, mode: Mode) -> None:
+    request = SearchRequest("baking bread", k=40, mode=mode, count=True)
+    results = [library.search(replace(request, relevant_share=share)) for share in (0.0, 0.5, 0.9, 1.0)]
+    totals = [result.total.value for result in results]
+    assert totals == sorted(totals, reverse=True)
+    assert totals[0] > totals[3] >= 1
+    assert len({tuple(hit.id for hit in result.hits) for result in results}) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [({"relevant_share": -0.1}, "from 0 to 1"), ({"relevant_share": 0.5, "matching": Matching.ALL}, "no effect")],
+)
+def test_a_share_that_cannot_hold_is_refused(library: Searcher, options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(BadQuery, match=problem):
+        library.search(SearchRequest("bread", **options))
 
 
 def test_a_small_collection_is_not_divided(small: Searcher) -> None:

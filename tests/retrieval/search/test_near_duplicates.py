@@ -16,12 +16,7 @@ from retrieval.errors import BadQuery
 from retrieval.results import Hit
 from retrieval.search import near_duplicates
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import (
-    GroupBy,
-    Matching,
-    Mode,
-    SearchRequest,
-)
+from retrieval.types import GroupBy, Matching, Mode, SearchRequest
 from tests.retrieval.search.conftest import documents
 
 REQUEST = SearchRequest("trees and squirrels", k=100)

@@ -19,12 +19,7 @@ from retrieval.search.evaluated.systems import measure_system, parse_system
 from retrieval.search.rerank import mix_scores
 from retrieval.search.rerankers import TimedReranker
 from retrieval.search.searcher import Searcher
-from retrieval.types import (
-    Mode,
-    RerankOptions,
-    Scores,
-    SearchRequest,
-)
+from retrieval.types import Mode, RerankOptions, Scores, SearchRequest
 from tests.retrieval.encoder.cross_encoders import save_cross_encoder
 
 QUERY = "which shrubs do gardeners prune in winter"

@@ -21,17 +21,7 @@ from retrieval.index.storage.manifest import CosineBackground
 from retrieval.results import Hit
 from retrieval.search.retrievers import RETRIEVERS, DenseRetriever, RetrieverQuery, RetrieverType
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import (
-    Bitmap,
-    Document,
-    Matching,
-    Mode,
-    Ranking,
-    Rows,
-    Scores,
-    SearchRequest,
-    Syntax,
-)
+from retrieval.types import Bitmap, Document, Matching, Mode, Ranking, Rows, Scores, SearchRequest, Syntax
 
 FILTERS: dict[str, Any] = {
     "": lambda _: True,

@@ -9,11 +9,7 @@ import pytest
 from retrieval.results import Hit
 from retrieval.search.ranking import ordered_by_field
 from retrieval.search.searcher import Searcher
-from retrieval.types import (
-    Matching,
-    Mode,
-    SearchRequest,
-)
+from retrieval.types import Matching, Mode, SearchRequest
 
 
 def in_order(hits: tuple[Hit, ...], sort: str) -> list[str]:

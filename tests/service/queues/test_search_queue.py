@@ -14,10 +14,7 @@ import pytest
 from retrieval.errors import BadQuery
 from retrieval.results import SearchResult
 from retrieval.search.searcher import EncodedRequest, Searcher
-from retrieval.types import (
-    SearchRequest,
-    Syntax,
-)
+from retrieval.types import SearchRequest, Syntax
 from service.app import make_services
 from service.config.settings import load_settings
 from service.http.request_limits import Lifecycle
