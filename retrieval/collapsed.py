@@ -1,6 +1,6 @@
 """The record of a hit that stands for several documents.
 
-This module imports no numpy: the schemas of the Python client read it.
+This module imports no numpy: the wire types read it.
 """
 
 from __future__ import annotations

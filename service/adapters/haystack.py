@@ -14,9 +14,9 @@ from typing import Any
 
 from retrieval.errors import InputError, MissingExtra
 from service.client import Client, ServiceError
+from service.client.answers.collections import DocumentAnswer
+from service.client.answers.search import HitAnswer
 from service.client.connection import KEY_VARIABLE
-from service.schemas.collections import DocumentAnswer
-from service.schemas.search import HitAnswer
 
 try:
     from haystack import Document, component, default_from_dict, default_to_dict

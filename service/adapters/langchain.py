@@ -14,8 +14,8 @@ from typing import Any, Self, cast
 
 from retrieval.errors import InputError, MissingExtra
 from service.client import AsyncClient, Client, SearchOptions, ServiceError
-from service.schemas.collections import DocumentAnswer
-from service.schemas.search import HitAnswer
+from service.client.answers.collections import DocumentAnswer
+from service.client.answers.search import HitAnswer
 
 try:
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun

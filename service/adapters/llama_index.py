@@ -10,7 +10,7 @@ from typing import Unpack
 
 from retrieval.errors import MissingExtra
 from service.client import AsyncClient, Client, SearchOptions
-from service.schemas.search import HitAnswer
+from service.client.answers.search import HitAnswer
 
 try:
     from llama_index.core.retrievers import BaseRetriever

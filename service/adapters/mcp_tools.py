@@ -20,11 +20,11 @@ from pydantic import BaseModel, ValidationError
 from retrieval.errors import MissingExtra
 from retrieval.util.visible_text import visible
 from service.client import AsyncClient, ServiceError
+from service.client.answers.collections import CollectionAnswer
+from service.client.answers.explanations import ExplanationAnswer
+from service.client.answers.overview import FieldAnswer
+from service.client.answers.search import HitAnswer
 from service.schemas import mcp as wire
-from service.schemas.collections import CollectionAnswer
-from service.schemas.explanations import ExplanationAnswer
-from service.schemas.pages import FieldAnswer
-from service.schemas.search import HitAnswer
 
 try:
     import mcp_types

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from service.schemas.collections import CollectionAnswer, CollectionDetails, CollectionsAnswer
-from service.schemas.pages import OverviewAnswer
-from service.schemas.pins import PinsAnswer
-from service.schemas.synonyms import SynonymsAnswer
-
+from .answers.collections import CollectionAnswer, CollectionDetails, CollectionsAnswer
+from .answers.overview import OverviewAnswer
+from .answers.pins import PinsAnswer
+from .answers.synonyms import SynonymsAnswer
 from .calls import Call, path_of, reads, reads_nothing
 from .connection import AsyncConnection, Connection
 from .options import PinRequest, SynonymRequest

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import httpx
 
-from service.schemas.base import Answer
+from .answers.base import Answer
 
 T = TypeVar("T")
 AnswerT = TypeVar("AnswerT", bound=Answer)

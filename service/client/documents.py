@@ -6,8 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 
-from service.schemas.collections import DocumentAnswer, DocumentsAnswer, JobAnswer, TextPartAnswer
-
+from .answers.collections import DocumentAnswer, DocumentsAnswer, JobAnswer, TextPartAnswer
 from .calls import Call, Changes, Document, Texts, listed, path_of, reads
 from .connection import AsyncConnection, Connection
 from .errors import ChangeFailedError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from service.schemas.problems import ProblemAnswer
+from .answers.problems import ProblemAnswer
 
 
 class ServiceError(Exception):

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import httpx
 
-from service.schemas.openai import EmbeddingsAnswer
-from service.schemas.rerank import CohereAnswer, CohereResult
-
+from .answers.openai import EmbeddingsAnswer
+from .answers.rerank import CohereAnswer, CohereResult
 from .calls import Call, Texts, listed
 from .connection import AsyncConnection, Connection
 

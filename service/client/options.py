@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
-from service.schemas.search import (
-    DetailName,
-    FusionName,
-    GroupByName,
-    IncludedName,
-    MatchingName,
-    ModeName,
-    PrefixName,
-    SyntaxName,
-)
+ModeName = Literal["dense", "lexical", "sparse", "hybrid"]
+SyntaxName = Literal["plain", "operators"]
+PrefixName = Literal["none", "last"]
+MatchingName = Literal["relevant", "all"]
+IncludedName = Literal["text", "tokens"]
+DetailName = Literal["ids", "passages", "full"]
+GroupByName = Literal["document", "none"]
 
 
 class RerankRequest(TypedDict, total=False):
@@ -81,7 +78,7 @@ class SearchOptions(TypedDict, total=False):
     synonyms: bool
     prefix: PrefixName
     filter: str
-    fusion: FusionName
+    fusion: str
     weight: float
     feedback: float
     sparse_weight: float

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
-from service.schemas.explanations import ExplanationAnswer
-from service.schemas.facets import FacetValuesAnswer
-from service.schemas.search import BatchAnswer, SearchAnswer
-from service.schemas.suggestions import SuggestAnswer
-
+from .answers.explanations import ExplanationAnswer
+from .answers.facets import FacetValuesAnswer
+from .answers.search import BatchAnswer, SearchAnswer
+from .answers.suggestions import SuggestAnswer
 from .calls import Call, path_of, reads
 from .connection import AsyncConnection, Connection
 from .options import SearchOptions

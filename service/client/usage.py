@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from service.schemas.query_log import LoggedQueriesAnswer
-
+from .answers.query_log import LoggedQueriesAnswer
 from .calls import Call, path_of, reads, reads_nothing
 from .connection import AsyncConnection, Connection
 

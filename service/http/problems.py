@@ -19,8 +19,9 @@ from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from retrieval import errors
-from service.schemas.base import Answer
-from service.schemas.problems import CohereErrorAnswer, OpenAIErrorAnswer, ProblemAnswer, TeiErrorAnswer
+from service.client.answers.base import Answer
+from service.client.answers.problems import ProblemAnswer
+from service.schemas.problems import CohereErrorAnswer, OpenAIErrorAnswer, TeiErrorAnswer
 
 PROBLEM_JSON = "application/problem+json"
 JSON = "application/json"

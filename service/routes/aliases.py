@@ -6,10 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
+from service.client.answers.aliases import AliasesAnswer
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, authorized_to_change, json_response
 from service.runtime.open_collections import COLLECTION_NAME
-from service.schemas.aliases import AliasBody, AliasesAnswer
+from service.schemas.aliases import AliasBody
 
 router = APIRouter(prefix="/v1/aliases", tags=["changes"], route_class=JsonRoute)
 

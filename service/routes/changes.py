@@ -19,6 +19,7 @@ from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Document, FieldType
+from service.client.answers.collections import CollectionDetails, JobAnswer
 from service.config.api_keys import Role
 from service.http.problems import render
 from service.queues.search_limits import check_maximum
@@ -29,11 +30,9 @@ from service.runtime.open_collections import COLLECTION_NAME
 from service.schemas.collections import (
     ChangeParameters,
     CollectionBody,
-    CollectionDetails,
     DeleteBody,
     DocumentBody,
     DocumentsBody,
-    JobAnswer,
     PatchBody,
     PatchesBody,
 )

@@ -22,21 +22,21 @@ from retrieval.search.ranking import ordered_by_field
 from retrieval.search.searcher import Searcher
 from retrieval.types import Document
 from retrieval.util.work_budget import spend_answer_bytes
+from service.client.answers.collections import (
+    CollectionDetails,
+    CollectionsAnswer,
+    DocumentAnswer,
+    DocumentsAnswer,
+    TextPartAnswer,
+)
+from service.client.answers.overview import OverviewAnswer
 from service.config.api_keys import Role
 from service.queues.search_limits import check_maximum, check_values
 from service.routes.base import Services, authorized, json_answer, json_response
 from service.routes.search import Name
 from service.runtime.encoder_registry import shown_name
-from service.schemas.collections import (
-    CollectionDetails,
-    CollectionsAnswer,
-    DocumentAnswer,
-    DocumentsAnswer,
-    DocumentsParameters,
-    TextParameters,
-    TextPartAnswer,
-)
-from service.schemas.pages import OverviewAnswer, ProjectionAnswer
+from service.schemas.collections import DocumentsParameters, TextParameters
+from service.schemas.pages import ProjectionAnswer
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request, Response
 
 from retrieval.search.request import checked
 from retrieval.types import Mode, Prefix, SearchRequest, Syntax
+from service.client.answers.explanations import ExplanationAnswer
 from service.config.api_keys import Role
 from service.queues.search_limits import check_limits
 from service.routes.base import JsonRoute, Services, authorized, json_answer
 from service.routes.search import Name
-from service.schemas.explanations import ExplanationAnswer
 from service.schemas.pages import AttentionAnswer, AttentionBody, ExplainBody
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"], route_class=JsonRoute)

@@ -13,12 +13,12 @@ from retrieval.errors import BadQuery
 from retrieval.metrics.interleaving import Team, team_draft
 from retrieval.results import SearchResult
 from retrieval.types import GroupBy, SearchRequest
+from service.client.answers.search import SearchAnswer
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.routes.query_log import query_log_of
 from service.routes.search import Name, to_request
 from service.schemas.interleaved import InterleavedBody
-from service.schemas.search import SearchAnswer
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["query log"], route_class=JsonRoute)
 

@@ -12,10 +12,11 @@ from retrieval.metrics.files import beir_qrels_lines, trec_qrels_lines
 from retrieval.metrics.tasks import topic_lines
 from retrieval.search.evaluated.judged_modes import measure_modes, qrels_of, topics_of
 from retrieval.util.work_budget import uncounted_answers
+from service.client.answers.judgments import JudgmentsAnswer, MeasuresAnswer
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.search import Name
-from service.schemas.pages import JudgmentBody, JudgmentsAnswer, MeasuresAnswer
+from service.schemas.pages import JudgmentBody
 
 router = APIRouter(prefix="/v1/collections/{name}/judgments", tags=["judgments"], route_class=JsonRoute)
 

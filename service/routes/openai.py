@@ -11,13 +11,14 @@ from fastapi import APIRouter, Request, Response
 from retrieval.errors import EmptyInput, InputError, TooLarge
 from retrieval.types import Vectors
 from retrieval.util.work_budget import NUMBER_BYTES, spend_answer_bytes
+from service.client.answers.openai import EmbeddingsAnswer, ModelAnswer, ModelsAnswer
 from service.config.api_keys import Role
 from service.config.settings import RequestLimits
 from service.http.problems import OPENAI
 from service.queues.embedding_queue import EmbeddingRequest, EmbeddingResult
 from service.routes.base import JsonRoute, authorized, json_answer, json_response
 from service.runtime.encoder_registry import shown_name
-from service.schemas.openai import EmbeddingsAnswer, EmbeddingsBody, ModelAnswer, ModelsAnswer
+from service.schemas.openai import EmbeddingsBody
 
 
 class OpenAIRoute(JsonRoute):

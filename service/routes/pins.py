@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request, Response
 
 from indexer.maintenance.change_settings import SettingsChange
 from retrieval.index.storage.pins import PinRule, check_pins
+from service.client.answers.pins import PinsAnswer
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, apply_settings, authorized, authorized_to_change, json_answer
 from service.routes.search import Name
-from service.schemas.pins import PinsAnswer, PinsBody
+from service.schemas.pins import PinsBody
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
 

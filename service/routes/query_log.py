@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 
 from retrieval.errors import NotFound
 from retrieval.metrics.query_log import QueryProblem, most_frequent, read_records, summarize
+from service.client.answers.query_log import LoggedQueriesAnswer
 from service.config.api_keys import Role
 from service.observability.query_log import QueryLog
 from service.routes.base import JsonRoute, Services, authorized, json_response
 from service.routes.search import Name
-from service.schemas.query_log import EventBody, LoggedQueriesAnswer, LoggedQueriesParameters
+from service.schemas.query_log import EventBody, LoggedQueriesParameters
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["query log"], route_class=JsonRoute)
 

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from retrieval.errors import EmptyInput, TooLarge
 from retrieval.explanations import Span
 from retrieval.search.explain.attribution import CosineExplainer
+from service.client.answers.rerank import CohereAnswer
 from service.config.api_keys import Role
 from service.http.problems import COHERE
 from service.queues.embedding_queue import RankedText
@@ -19,7 +20,7 @@ from service.routes.base import JsonRoute, authorized, json_response
 from service.routes.openai import checked_texts
 from service.routes.tei import TeiRoute
 from service.runtime.encoder_registry import shown_name
-from service.schemas.rerank import CohereAnswer, InfinityAnswer, RelevantSpansOptions, RerankBody, TextsBody
+from service.schemas.rerank import InfinityAnswer, RelevantSpansOptions, RerankBody, TextsBody
 from service.schemas.tei import RankedAnswer
 
 MAX_TEXTS_WITH_SPANS = 100  # the spans of each text need the token states

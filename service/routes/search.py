@@ -22,18 +22,14 @@ from retrieval.types import (
     SearchRequest,
     Syntax,
 )
+from service.client.answers.facets import FacetValuesAnswer
+from service.client.answers.search import BatchAnswer, SearchAnswer
+from service.client.answers.suggestions import SuggestAnswer
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, authorized, json_answer
-from service.schemas.facets import FacetValuesAnswer, FacetValuesParameters
-from service.schemas.search import (
-    BatchAnswer,
-    BatchBody,
-    SearchAnswer,
-    SearchBody,
-    SearchParameters,
-    SimilarParameters,
-)
-from service.schemas.suggestions import SuggestAnswer, SuggestParameters
+from service.schemas.facets import FacetValuesParameters
+from service.schemas.search import BatchBody, SearchBody, SearchParameters, SimilarParameters
+from service.schemas.suggestions import SuggestParameters
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["search"], route_class=JsonRoute)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from retrieval.errors import BadQuery, CollectionNotFound
+from service.client.answers.search import SearchAnswer
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.routes.search import to_request
 from service.runtime.open_collections import JOIN, joined_name, no_collection
-from service.schemas.search import SearchAnswer
 from service.schemas.several import SeveralSearchBody
 
 router = APIRouter(prefix="/v1", tags=["search"], route_class=JsonRoute)

@@ -19,18 +19,13 @@ from retrieval.index.collection.standing_queries import (
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.search.request import checked
 from retrieval.search.standing import request_of
+from service.client.answers.standing import StandingAnswer, StandingListAnswer, StandingMatchesAnswer
 from service.config.api_keys import Role
 from service.queues.search_limits import check_limits
 from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.search import Name
 from service.runtime.webhooks import check_url, new_secret
-from service.schemas.standing import (
-    StandingAnswer,
-    StandingBody,
-    StandingListAnswer,
-    StandingMatchesAnswer,
-    StandingMatchesParameters,
-)
+from service.schemas.standing import StandingBody, StandingMatchesParameters
 
 router = APIRouter(prefix="/v1/collections/{name}/standing", tags=["standing queries"], route_class=JsonRoute)
 

@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request, Response
 
 from indexer.maintenance.change_settings import SettingsChange
 from retrieval.index.storage.synonyms import SynonymRule, check_synonyms
+from service.client.answers.synonyms import SynonymsAnswer
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, apply_settings, authorized, authorized_to_change, json_answer
 from service.routes.search import Name
-from service.schemas.synonyms import SynonymsAnswer, SynonymsBody
+from service.schemas.synonyms import SynonymsBody
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
 

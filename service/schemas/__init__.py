@@ -1,1 +1,1 @@
-"""Wire types: requests and answers.  They import pydantic only."""
+"""Wire types of requests, and of answers that the client does not read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from service.schemas.base import Answer, Name, RequestBody, examples
+from service.schemas.base import Name, RequestBody, examples
 
 
 class AliasBody(RequestBody):
@@ -13,9 +13,3 @@ class AliasBody(RequestBody):
     collection: Name = Field(min_length=1, description="Name of a collection, not of an alias.")
 
     model_config = examples({"collection": "papers-2026"})
-
-
-class AliasesAnswer(Answer):
-    """All aliases, each with its collection."""
-
-    aliases: dict[str, str]

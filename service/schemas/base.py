@@ -121,12 +121,6 @@ class UrlParameters(RequestBody):
     model_config = ConfigDict(strict=False)
 
 
-class Answer(BaseModel):
-    """An answer.  A client ignores the names that it does not know yet."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
 class LenientRequestBody(_Body):
     """A request body of another protocol.  It ignores unknown names."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from retrieval.collapsed import LOWEST_NEAR
-from service.schemas.base import Answer, Name, RequestBody
+from service.schemas.base import Name, RequestBody
 
 _FIELD = "Field: of the documents with one value only the best is a hit"
 
@@ -42,13 +42,3 @@ class UrlCollapse(BaseModel):
     def collapse_options(self) -> tuple[str, float | None]:
         """Return the field and the least cosine; the searcher refuses both."""
         return self.collapse, self.collapse_near
-
-
-class CollapsedAnswer(Answer):
-    """The value that a hit shares with `more` other documents of the match set.
-
-    It is null for near duplicates.
-    """
-
-    value: str | int | float | bool | None
-    more: int

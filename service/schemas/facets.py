@@ -1,13 +1,12 @@
-"""Facets on the wire; the answers mirror the records of retrieval/facets.py."""
+"""Facets on the wire."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 
-from service.schemas.base import Answer, Name, Text, UrlParameters
+from service.schemas.base import Name, Text, UrlParameters
 
 FACETS: Any = Field(
     default_factory=list,
@@ -19,29 +18,6 @@ DISJUNCTIVE: Any = Field(
 FACET_PREFIX: Any = Field(default="", description="Count only values of facets that begin so, in any case.")
 
 
-class FacetAnswer(Answer):
-    """The number of matching documents with a value."""
-
-    value: str | int | float | bool
-    count: int
-
-
-class RangeAnswer(Answer):
-    """The number of matching documents with a value from `start` to below `end`."""
-
-    start: int | float | datetime | None = Field(description="Null: no bound.")
-    end: int | float | datetime | None = Field(description="Null: no bound.")
-    count: int
-
-
-class FacetStatsAnswer(Answer):
-    """The extremes of a field of numbers or dates, and the ranges that were asked for."""
-
-    min: int | float | datetime | None = Field(description="Null if no matching document has a value.")
-    max: int | float | datetime | None
-    ranges: list[RangeAnswer] = Field(default_factory=list)
-
-
 class FacetValuesParameters(UrlParameters):
     """A search in the values of a facet, as URL parameters."""
 
@@ -49,10 +25,3 @@ class FacetValuesParameters(UrlParameters):
     q: Text = Field(default="", description="Count over the matches of this query; empty: over all documents.")
     filter: Text = Field(default="", description="Count only matching documents, such as `year > 2000`.")
     k: int = Field(default=10, ge=1, le=100, description="Maximum number of values.")
-
-
-class FacetValuesAnswer(Answer):
-    """The values of a facet, the most frequent first."""
-
-    field: str
-    values: list[FacetAnswer]

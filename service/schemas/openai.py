@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from service.schemas.base import Answer, LenientRequestBody, Name, Text, Texts, WholeNumber, examples
+from service.schemas.base import LenientRequestBody, Name, Text, Texts, WholeNumber, examples
 
 TOKEN_ARRAYS = (
     "`input` holds token ids, but this service takes text: its encoder has another tokenizer. "
@@ -39,43 +39,3 @@ class EmbeddingsBody(LenientRequestBody):
         if isinstance(value, list) and value and isinstance(value[0], int | list):
             raise ValueError(TOKEN_ARRAYS)
         return value
-
-
-class EmbeddingAnswer(Answer):
-    """One vector: numbers, or base64 of little-endian float32."""
-
-    object: Literal["embedding"] = "embedding"
-    index: int
-    embedding: list[float] | str
-
-
-class UsageAnswer(Answer):
-    """Tokens that the encoder read."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
-class EmbeddingsAnswer(Answer):
-    """Vectors in the order of the texts."""
-
-    object: Literal["list"] = "list"
-    data: list[EmbeddingAnswer]
-    model: str
-    usage: UsageAnswer
-
-
-class ModelAnswer(Answer):
-    """An encoder that requests can name."""
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str
-
-
-class ModelsAnswer(Answer):
-    """All encoders."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelAnswer]

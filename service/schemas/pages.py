@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, RequestBody, Text, WholeNumber, examples
-from service.schemas.facets import FacetAnswer
-from service.schemas.search import (
-    PREFIX,
-    SYNONYMS,
-    SYNTAX,
-    TYPOS,
-    MetadataValue,
-    ModeName,
-    PrefixName,
-    QueryText,
-    SyntaxName,
-)
+from service.client.answers.base import Answer, MetadataValue
+from service.client.options import ModeName, PrefixName, SyntaxName
+from service.schemas.base import RequestBody, Text, WholeNumber, examples
+from service.schemas.search import PREFIX, SYNONYMS, SYNTAX, TYPOS, QueryText
 
 
 class ExplainBody(RequestBody):
@@ -78,66 +68,6 @@ class JudgmentBody(RequestBody):
     grade: Annotated[WholeNumber, Field(ge=0, le=3)] | None
 
     model_config = examples({"query": "aspirin stroke", "document": "pubmed-42", "grade": 3})
-
-
-class JudgmentAnswer(Answer):
-    """One judgment."""
-
-    query: str
-    document: str
-    grade: int
-    judged: str
-
-
-class JudgmentsAnswer(Answer):
-    """All judgments, in the order in which they were first made."""
-
-    judgments: list[JudgmentAnswer]
-
-
-class ModeMeasuresAnswer(Answer):
-    """Measures of one mode."""
-
-    mode: ModeName
-    measures: dict[str, float]
-
-
-class MeasuresAnswer(Answer):
-    """The measures of each mode; `queries` is the number of averaged queries."""
-
-    queries: int
-    judgments: int
-    modes: list[ModeMeasuresAnswer]
-
-
-class FieldAnswer(Answer):
-    """A metadata field over the live documents."""
-
-    name: str
-    type: str
-    documents: int = Field(description="Documents that have the field.")
-    different: int = Field(description="Number of different values.")
-    values: list[FacetAnswer] = Field(description="The most frequent values, if the field is countable.")
-    least: MetadataValue | None = None
-    most: MetadataValue | None = None
-
-
-class GenerationAnswer(Answer):
-    """A kept generation."""
-
-    generation: int
-    current: bool
-    committed: datetime | None
-    documents: int
-    passages: int
-    size_bytes: int
-
-
-class OverviewAnswer(Answer):
-    """The fields and generations of a collection."""
-
-    fields: list[FieldAnswer]
-    generations: list[GenerationAnswer]
 
 
 class ProjectionAnswer(Answer):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from service.schemas.base import Answer, RequestBody, examples, items
+from service.schemas.base import RequestBody, examples, items
 
 PinText = Annotated[str, Field(min_length=1, max_length=1_000)]
 
@@ -26,17 +26,3 @@ class PinsBody(RequestBody):
     pins: Annotated[list[PinRuleBody], items(10_000)]
 
     model_config = examples({"pins": [{"queries": ["rain jacket"], "documents": ["sku-17"]}]})
-
-
-class PinRuleAnswer(Answer):
-    """A pin as it was given."""
-
-    queries: list[str]
-    documents: list[str]
-
-
-class PinsAnswer(Answer):
-    """The pins of a collection."""
-
-    pins: list[PinRuleAnswer]
-    generation: int

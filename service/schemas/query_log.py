@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer, RequestBody, UrlParameters, WholeNumber, examples
+from service.schemas.base import RequestBody, UrlParameters, WholeNumber, examples
 
 
 class EventBody(RequestBody):
@@ -30,24 +29,3 @@ class LoggedQueriesParameters(UrlParameters):
         default="", description="Only queries with such searches, ordered by their number; empty: all queries."
     )
     k: int = Field(default=50, ge=1, le=1_000, description="Maximum number of queries.")
-
-
-class LoggedQueryAnswer(Answer):
-    """The searches with one query, in any case and spacing."""
-
-    query: str
-    last: datetime = Field(description="Time of the last search.")
-    searches: int
-    zero_hits: int = Field(description="Searches without a hit.")
-    low_confidence: int = Field(description="Searches whose best hit was not close to the query.")
-    clicks: int
-
-
-class LoggedQueriesAnswer(Answer):
-    """Queries, the most frequent first, and the numbers of all searches."""
-
-    queries: list[LoggedQueryAnswer]
-    searches: int
-    zero_hits: int
-    low_confidence: int
-    clicks: int

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.schemas.base import MAX_TEXTS, Answer, LenientRequestBody, Name, Text, Texts, WholeNumber, examples, items
+from service.client.answers.base import Answer
+from service.schemas.base import MAX_TEXTS, LenientRequestBody, Name, Text, Texts, WholeNumber, examples, items
 from service.schemas.tei import Direction
 
 
@@ -18,8 +19,8 @@ class RelevantSpansOptions(LenientRequestBody):
     max_spans: WholeNumber | None = Field(default=None, ge=1, le=1_000)
 
 
-class RerankDocument(Answer):
-    """A document as an object, in a request or an answer."""
+class RerankDocument(LenientRequestBody):
+    """A document as an object."""
 
     text: Text
 
@@ -56,31 +57,6 @@ class TextsBody(LenientRequestBody):
     return_text: bool = False
 
     model_config = examples({"query": "what do cats eat", "texts": ["Cats eat mice.", "Wings lift."]})
-
-
-class RelevantSpanAnswer(Answer):
-    """A part of a document that answers the query, in code points."""
-
-    start: int
-    end: int
-    score: float
-
-
-class CohereResult(Answer):
-    """One document of Cohere's answer."""
-
-    index: int
-    relevance_score: float
-    document: RerankDocument | None = None
-    relevant_spans: list[RelevantSpanAnswer] | None = None
-
-
-class CohereAnswer(Answer):
-    """Documents, best first."""
-
-    id: str
-    results: list[CohereResult]
-    meta: dict[str, Any]
 
 
 class InfinityResult(Answer):

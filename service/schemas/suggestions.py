@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from service.schemas.base import Answer, UrlParameters
+from service.schemas.base import UrlParameters
 
 
 class SuggestParameters(UrlParameters):
@@ -12,17 +12,3 @@ class SuggestParameters(UrlParameters):
 
     q: str = Field(min_length=1, max_length=200, description="The start of a query; its last word may be unfinished.")
     k: int = Field(default=5, ge=1, le=20, description="Maximum number of words, and of titles.")
-
-
-class SuggestedTitleAnswer(Answer):
-    """A document whose title has the words of the query."""
-
-    id: str
-    title: str
-
-
-class SuggestAnswer(Answer):
-    """Completions of a query."""
-
-    words: list[str] = Field(description="Words that begin with the last one, frequent ones first.")
-    titles: list[SuggestedTitleAnswer]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from service.schemas.base import Answer, RequestBody, examples, items
+from service.schemas.base import RequestBody, examples, items
 
 Phrases = Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], items(64)]
 
@@ -28,17 +28,3 @@ class SynonymsBody(RequestBody):
     synonyms: Annotated[list[SynonymRuleBody], items(10_000)]
 
     model_config = examples({"synonyms": [{"words": ["tv", "television"]}]})
-
-
-class SynonymRuleAnswer(Answer):
-    """A rule as it was given."""
-
-    words: list[str]
-    synonyms: list[str]
-
-
-class SynonymsAnswer(Answer):
-    """The synonyms of a collection."""
-
-    synonyms: list[SynonymRuleAnswer]
-    generation: int

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from service.schemas.base import Answer, LenientRequestBody, Name, Text, Texts, WholeNumber, examples
+from service.client.answers.base import Answer
+from service.schemas.base import LenientRequestBody, Name, Text, Texts, WholeNumber, examples
 
 
 def _lower(value: object) -> object:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from service.client import Client
-from service.schemas.pins import PinsAnswer
+from service.client.answers.pins import PinsAnswer
 from tests.service.conftest import Serve
 
 PATH = "/v1/collections/shop/pins"

@@ -15,13 +15,14 @@ from pydantic import BaseModel
 from retrieval import explanations, facets, results, types
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from service.client import SearchOptions
-from service.schemas import collections, search
-from service.schemas import explanations as wire_explanations
-from service.schemas import facets as wire_facets
-from service.schemas.collapse import CollapsedAnswer
-from service.schemas.collections import CollectionDetails
-from service.schemas.problems import ProblemAnswer
-from service.schemas.search import SearchAnswer
+from service.client.answers import collections, search
+from service.client.answers import explanations as wire_explanations
+from service.client.answers import facets as wire_facets
+from service.client.answers.collapse import CollapsedAnswer
+from service.client.answers.collections import CollectionDetails
+from service.client.answers.problems import ProblemAnswer
+from service.client.answers.search import SearchAnswer
+from service.schemas.search import SearchBody
 from tests.service.conftest import DOCUMENTS, Served
 
 SEARCH = "/v1/collections/small/search"
@@ -407,7 +408,7 @@ MIRRORS: list[tuple[type[BaseModel], type]] = [
     (wire_facets.FacetAnswer, facets.FacetCount),
     (wire_facets.RangeAnswer, facets.RangeCount),
     (wire_facets.FacetStatsAnswer, facets.FacetStats),
-    (search.SearchBody, types.SearchRequest),
+    (SearchBody, types.SearchRequest),
     (wire_explanations.ExplanationAnswer, explanations.Explanation),
     (wire_explanations.DenseExplanationAnswer, explanations.DenseExplanation),
     (wire_explanations.LexicalExplanationAnswer, explanations.LexicalExplanation),
@@ -439,11 +440,11 @@ def test_page_has_the_weight_of_the_fusion_table(small: Served) -> None:
 
 
 def test_client_has_the_options_of_a_search() -> None:
-    assert SearchOptions.__annotations__.keys() == search.SearchBody.model_fields.keys() - {"query"}
+    assert SearchOptions.__annotations__.keys() == SearchBody.model_fields.keys() - {"query"}
 
 
 def test_fusion_is_that_of_the_table() -> None:
-    fields = search.SearchBody.model_json_schema()["properties"]
+    fields = SearchBody.model_json_schema()["properties"]
     assert fields["fusion"]["enum"] == list(FUSIONS)
     assert (fields["rrf_k"]["default"], fields["rrf_k"]["minimum"], fields["rrf_k"]["maximum"]) == (60, 1, 10_000)
     number = fields["weight"]["anyOf"][0]

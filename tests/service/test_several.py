@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from indexer.building.pipeline import build_collection
-from service.schemas.search import SearchAnswer
+from service.client.answers.search import SearchAnswer
 from tests.service.conftest import DOCUMENTS, Serve, Served, eventually, write_documents
 
 SEARCH = "/v1/search"

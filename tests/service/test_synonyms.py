@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.client import Client
-from service.schemas.search import SearchAnswer
-from service.schemas.synonyms import SynonymsAnswer
+from service.client.answers.search import SearchAnswer
+from service.client.answers.synonyms import SynonymsAnswer
 from tests.service.conftest import Serve, Served
 
 PATH = "/v1/collections/shop/synonyms"

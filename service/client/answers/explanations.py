@@ -1,4 +1,4 @@
-"""Explanations on the wire; they mirror the records of retrieval/explanations.py."""
+"""Explanations; they mirror the records of retrieval/explanations.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.schemas.base import Answer
+from .base import Answer
 
 
 class WordPartAnswer(Answer):

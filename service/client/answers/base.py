@@ -1,0 +1,15 @@
+"""What all answers have in common."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+MetadataValue = str | int | float | bool | datetime | list[str]
+
+
+class Answer(BaseModel):
+    """An answer.  A client ignores the names that it does not know yet."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
