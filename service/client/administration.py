@@ -1,14 +1,16 @@
-"""Collections: list, describe, create and drop them; their synonyms and pins."""
+"""Collections: list, describe, create and drop them; aliases, synonyms and pins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from .answers.aliases import AliasesAnswer
 from .answers.collections import CollectionAnswer, CollectionDetails, CollectionsAnswer
 from .answers.overview import OverviewAnswer
 from .answers.pins import PinsAnswer
 from .answers.synonyms import SynonymsAnswer
-from .calls import Call, path_of, reads, reads_nothing
+from .calls import Call, path_of, reads, reads_nothing, segment
 from .connection import AsyncConnection, Connection
 from .options import PinRequest, SynonymRequest
 
@@ -21,9 +23,8 @@ def _collection(name: str) -> Call[CollectionDetails]:
     return Call("GET", path_of(name), reads(CollectionDetails))
 
 
-def _create(name: str, encoder: str, fields: Mapping[str, str] | None, expires: str) -> Call[CollectionDetails]:
-    body = {"encoder": encoder, "fields": fields, "expires": expires}
-    return Call("PUT", path_of(name), reads(CollectionDetails), body)
+def _create(name: str, settings: Mapping[str, Any]) -> Call[CollectionDetails]:
+    return Call("PUT", path_of(name), reads(CollectionDetails), settings)
 
 
 def _drop(name: str) -> Call[None]:
@@ -32,6 +33,18 @@ def _drop(name: str) -> Call[None]:
 
 def _overview(name: str) -> Call[OverviewAnswer]:
     return Call("GET", path_of(name, "overview"), reads(OverviewAnswer))
+
+
+def _aliases() -> Call[dict[str, str]]:
+    return Call("GET", "/v1/aliases", lambda r: AliasesAnswer.model_validate_json(r.content).aliases)
+
+
+def _set_alias(alias: str, collection: str) -> Call[None]:
+    return Call("PUT", f"/v1/aliases/{segment(alias)}", reads_nothing, {"collection": collection})
+
+
+def _remove_alias(alias: str) -> Call[None]:
+    return Call("DELETE", f"/v1/aliases/{segment(alias)}", reads_nothing)
 
 
 def _synonyms(name: str) -> Call[SynonymsAnswer]:
@@ -62,10 +75,20 @@ class Administration(Connection):
         return self._send(_collection(name))
 
     def create(
-        self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None, expires: str = ""
+        self,
+        name: str,
+        encoder: str = "default",
+        fields: Mapping[str, str] | None = None,
+        expires: str = "",
+        *,
+        searched_fields: Mapping[str, float] | None = None,
     ) -> CollectionDetails:
-        """Create an empty collection; `expires` names the date field of expiry."""
-        return self._send(_create(name, encoder, fields, expires))
+        """Create an empty collection; `expires` names the date field of expiry.
+
+        The words of `searched_fields` are searched, too, with these weights.
+        """
+        settings = {"encoder": encoder, "fields": fields, "expires": expires, "searched_fields": searched_fields or {}}
+        return self._send(_create(name, settings))
 
     def drop(self, name: str) -> None:
         """Remove a collection and all its documents."""
@@ -74,6 +97,18 @@ class Administration(Connection):
     def overview(self, collection: str) -> OverviewAnswer:
         """Return the fields, their most frequent values, and the kept generations."""
         return self._send(_overview(collection))
+
+    def aliases(self) -> dict[str, str]:
+        """Return all aliases, each with its collection."""
+        return self._send(_aliases())
+
+    def set_alias(self, alias: str, collection: str) -> None:
+        """Let an alias name this collection from now on."""
+        self._send(_set_alias(alias, collection))
+
+    def remove_alias(self, alias: str) -> None:
+        """Remove an alias; its collection stays."""
+        self._send(_remove_alias(alias))
 
     def synonyms(self, collection: str) -> SynonymsAnswer:
         """Return the synonyms of a collection."""
@@ -104,10 +139,20 @@ class AsyncAdministration(AsyncConnection):
         return await self._send(_collection(name))
 
     async def create(
-        self, name: str, encoder: str = "default", fields: Mapping[str, str] | None = None, expires: str = ""
+        self,
+        name: str,
+        encoder: str = "default",
+        fields: Mapping[str, str] | None = None,
+        expires: str = "",
+        *,
+        searched_fields: Mapping[str, float] | None = None,
     ) -> CollectionDetails:
-        """Create an empty collection; `expires` names the date field of expiry."""
-        return await self._send(_create(name, encoder, fields, expires))
+        """Create an empty collection; `expires` names the date field of expiry.
+
+        The words of `searched_fields` are searched, too, with these weights.
+        """
+        settings = {"encoder": encoder, "fields": fields, "expires": expires, "searched_fields": searched_fields or {}}
+        return await self._send(_create(name, settings))
 
     async def drop(self, name: str) -> None:
         """Remove a collection and all its documents."""
@@ -116,6 +161,18 @@ class AsyncAdministration(AsyncConnection):
     async def overview(self, collection: str) -> OverviewAnswer:
         """Return the fields, their most frequent values, and the kept generations."""
         return await self._send(_overview(collection))
+
+    async def aliases(self) -> dict[str, str]:
+        """Return all aliases, each with its collection."""
+        return await self._send(_aliases())
+
+    async def set_alias(self, alias: str, collection: str) -> None:
+        """Let an alias name this collection from now on."""
+        await self._send(_set_alias(alias, collection))
+
+    async def remove_alias(self, alias: str) -> None:
+        """Remove an alias; its collection stays."""
+        await self._send(_remove_alias(alias))
 
     async def synonyms(self, collection: str) -> SynonymsAnswer:
         """Return the synonyms of a collection."""

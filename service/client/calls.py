@@ -51,7 +51,7 @@ def reads_nothing(_: httpx.Response) -> None:
 
 def path_of(collection: str, *parts: str) -> str:
     """Return the path of a collection, or of a part of it.  Ids cannot lead elsewhere."""
-    return "/".join(["/v1/collections", _segment(collection), *(_segments(part) for part in parts)])
+    return "/".join(["/v1/collections", segment(collection), *(_segments(part) for part in parts)])
 
 
 def listed(texts: Texts) -> list[str]:
@@ -61,10 +61,11 @@ def listed(texts: Texts) -> list[str]:
 
 def _segments(part: str) -> str:
     """Return a quoted path part; slashes in it cannot lead to another path."""
-    return "/".join(map(_segment, part.split("/")))
+    return "/".join(map(segment, part.split("/")))
 
 
-def _segment(text: str) -> str:
+def segment(text: str) -> str:
+    """Return a quoted segment of a path."""
     quoted = quote(text, safe="")
     return quoted.replace(".", "%2E") if quoted in (".", "..") else quoted
 

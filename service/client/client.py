@@ -12,14 +12,18 @@ from __future__ import annotations
 
 from .administration import Administration, AsyncAdministration
 from .documents import AsyncDocuments, Documents
+from .judgments import AsyncJudgments, Judgments
 from .models import AsyncModels, Models
 from .searching import AsyncSearching, Searching
+from .standing import AsyncStandingQueries, StandingQueries
 from .usage import AsyncUsage, Usage
 
 
-class Client(Searching, Documents, Administration, Usage, Models):
+class Client(Searching, Documents, Administration, Judgments, StandingQueries, Usage, Models):
     """A thread-safe client; `url`, `key` default to ATTENDEX_URL, ATTENDEX_API_KEY."""
 
 
-class AsyncClient(AsyncSearching, AsyncDocuments, AsyncAdministration, AsyncUsage, AsyncModels):
+class AsyncClient(
+    AsyncSearching, AsyncDocuments, AsyncAdministration, AsyncJudgments, AsyncStandingQueries, AsyncUsage, AsyncModels
+):
     """The client for asyncio; each method does as the method of `Client`."""

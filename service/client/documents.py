@@ -25,8 +25,8 @@ def _text(name: str, document_id: str, start: int, max_tokens: int) -> Call[Text
     return Call("GET", path_of(name, "text"), reads(TextPartAnswer), params=params)
 
 
-def _documents(name: str, filter_: str, sort: str, offset: int) -> Call[DocumentsAnswer]:
-    params = {"filter": filter_, "sort": sort, "offset": offset, "limit": PAGE_DOCUMENTS}
+def _page(name: str, filter_: str, sort: str, after: str, limit: int) -> Call[DocumentsAnswer]:
+    params = {"filter": filter_, "sort": sort, "after": after, "limit": limit}
     return Call("GET", path_of(name, "documents"), reads(DocumentsAnswer), params=params)
 
 
@@ -36,6 +36,11 @@ def _add(name: str, documents: Sequence[Document], wait: bool) -> Call[JobAnswer
 
 def _update(name: str, changes: Sequence[Changes], wait: bool) -> Call[JobAnswer]:
     return Call("PATCH", path_of(name, "documents"), reads(JobAnswer), {"documents": changes}, {"wait": wait})
+
+
+def _patch(name: str, document_id: str, changes: Changes, wait: bool) -> Call[JobAnswer]:
+    path = path_of(name, "documents", document_id)
+    return Call("PATCH", path, reads(JobAnswer), changes, {"wait": wait})
 
 
 def _delete(name: str, ids: Sequence[str], filter_: str, wait: bool) -> Call[JobAnswer]:
@@ -64,13 +69,24 @@ class Documents(Connection):
         """Return sentences of a document from `start` on, at most `max_tokens` tokens."""
         return self._send(_text(collection, document_id, start, max_tokens))
 
-    def documents(self, collection: str, filter: str = "", *, sort: str = "") -> Iterator[DocumentAnswer]:
-        """Yield all documents, or the matching ones, page by page."""
-        offset, total = 0, 1
-        while offset < total:
-            page = self._send(_documents(collection, filter, sort, offset))
-            yield from page.documents
-            offset, total = offset + PAGE_DOCUMENTS, page.total
+    def documents(
+        self, collection: str, filter: str = "", *, sort: str = "", page: int = PAGE_DOCUMENTS
+    ) -> Iterator[DocumentAnswer]:
+        """Yield all documents, or the matching ones, of one generation, page by page.
+
+        Raises ConflictError if the collection changes before the last page.
+        """
+        after: str | None = ""
+        while after is not None:
+            found = self.page(collection, filter, sort=sort, after=after, limit=page)
+            yield from found.documents
+            after = found.next
+
+    def page(
+        self, collection: str, filter: str = "", *, sort: str = "", after: str = "", limit: int = PAGE_DOCUMENTS
+    ) -> DocumentsAnswer:
+        """Return a page of documents; `after` is the cursor `next` of the page before."""
+        return self._send(_page(collection, filter, sort, after, limit))
 
     def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
         """Add or replace documents in one request; with `wait`, make them searchable."""
@@ -80,6 +96,11 @@ class Documents(Connection):
     def update(self, collection: str, changes: Sequence[Changes], *, wait: bool = True) -> JobAnswer:
         """Change some fields of documents; `failures` of the job tells those that stay."""
         job = self._send(_update(collection, changes, wait))
+        return self.finished(job) if wait else job
+
+    def patch(self, collection: str, document_id: str, changes: Changes, *, wait: bool = True) -> JobAnswer:
+        """Change some fields of one document.  Raises NotFoundError if there is none."""
+        job = self._send(_patch(collection, document_id, changes, wait))
         return self.finished(job) if wait else job
 
     def upload(self, collection: str, documents: Iterable[Document]) -> UploadReport:
@@ -98,11 +119,15 @@ class Documents(Connection):
         job = self._send(_delete(collection, listed(ids), filter, wait))
         return self.finished(job) if wait else job
 
+    def job(self, collection: str, job_id: str) -> JobAnswer:
+        """Return a change and its progress."""
+        return self._send(_job(collection, job_id))
+
     def finished(self, job: JobAnswer) -> JobAnswer:
         """Wait until a job ends.  Raises ChangeFailedError if it failed."""
         while job.status in ("queued", "running"):
             time.sleep(POLL_S)
-            job = self._send(_job(job.collection, job.id))
+            job = self.job(job.collection, job.id)
         return _done(job)
 
 
@@ -119,14 +144,25 @@ class AsyncDocuments(AsyncConnection):
         """Return sentences of a document from `start` on, at most `max_tokens` tokens."""
         return await self._send(_text(collection, document_id, start, max_tokens))
 
-    async def documents(self, collection: str, filter: str = "", *, sort: str = "") -> AsyncIterator[DocumentAnswer]:
-        """Yield all documents, or the matching ones, page by page."""
-        offset, total = 0, 1
-        while offset < total:
-            page = await self._send(_documents(collection, filter, sort, offset))
-            for document in page.documents:
+    async def documents(
+        self, collection: str, filter: str = "", *, sort: str = "", page: int = PAGE_DOCUMENTS
+    ) -> AsyncIterator[DocumentAnswer]:
+        """Yield all documents, or the matching ones, of one generation, page by page.
+
+        Raises ConflictError if the collection changes before the last page.
+        """
+        after: str | None = ""
+        while after is not None:
+            found = await self.page(collection, filter, sort=sort, after=after, limit=page)
+            for document in found.documents:
                 yield document
-            offset, total = offset + PAGE_DOCUMENTS, page.total
+            after = found.next
+
+    async def page(
+        self, collection: str, filter: str = "", *, sort: str = "", after: str = "", limit: int = PAGE_DOCUMENTS
+    ) -> DocumentsAnswer:
+        """Return a page of documents; `after` is the cursor `next` of the page before."""
+        return await self._send(_page(collection, filter, sort, after, limit))
 
     async def add(self, collection: str, documents: Sequence[Document], *, wait: bool = True) -> JobAnswer:
         """Add or replace documents in one request; with `wait`, make them searchable."""
@@ -136,6 +172,11 @@ class AsyncDocuments(AsyncConnection):
     async def update(self, collection: str, changes: Sequence[Changes], *, wait: bool = True) -> JobAnswer:
         """Change some fields of documents; `failures` of the job tells those that stay."""
         job = await self._send(_update(collection, changes, wait))
+        return await self.finished(job) if wait else job
+
+    async def patch(self, collection: str, document_id: str, changes: Changes, *, wait: bool = True) -> JobAnswer:
+        """Change some fields of one document.  Raises NotFoundError if there is none."""
+        job = await self._send(_patch(collection, document_id, changes, wait))
         return await self.finished(job) if wait else job
 
     async def upload(self, collection: str, documents: Iterable[Document] | AsyncIterable[Document]) -> UploadReport:
@@ -154,9 +195,13 @@ class AsyncDocuments(AsyncConnection):
         job = await self._send(_delete(collection, listed(ids), filter, wait))
         return await self.finished(job) if wait else job
 
+    async def job(self, collection: str, job_id: str) -> JobAnswer:
+        """Return a change and its progress."""
+        return await self._send(_job(collection, job_id))
+
     async def finished(self, job: JobAnswer) -> JobAnswer:
         """Wait until a job ends.  Raises ChangeFailedError if it failed."""
         while job.status in ("queued", "running"):
             await asyncio.sleep(POLL_S)
-            job = await self._send(_job(job.collection, job.id))
+            job = await self.job(job.collection, job.id)
         return _done(job)

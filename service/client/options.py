@@ -109,3 +109,14 @@ class SearchOptions(TypedDict, total=False):
     log: bool
     rerank: RerankRequest
     pins: bool
+
+
+class ExplainOptions(TypedDict, total=False):
+    """Options of an explanation: those of the search, and where the passage starts."""
+
+    mode: ModeName
+    syntax: SyntaxName
+    typos: bool
+    synonyms: bool
+    prefix: PrefixName
+    start: int

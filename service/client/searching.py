@@ -11,7 +11,7 @@ from .answers.search import BatchAnswer, SearchAnswer
 from .answers.suggestions import SuggestAnswer
 from .calls import Call, path_of, reads
 from .connection import AsyncConnection, Connection
-from .options import SearchOptions
+from .options import ExplainOptions, SearchOptions
 
 
 def _search(name: str | Sequence[str], query: str, options: SearchOptions) -> Call[SearchAnswer]:
@@ -40,8 +40,8 @@ def _facet_values(name: str, field: str, params: Mapping[str, Any]) -> Call[Face
     return Call("GET", path_of(name, "facets", field), reads(FacetValuesAnswer), params=params)
 
 
-def _explain(name: str, query: str, document_id: str) -> Call[ExplanationAnswer]:
-    body = {"query": query, "id": document_id}
+def _explain(name: str, query: str, document_id: str, options: ExplainOptions) -> Call[ExplanationAnswer]:
+    body = {"query": query, "id": document_id, **options}
     return Call("POST", path_of(name, "explain"), reads(ExplanationAnswer), body)
 
 
@@ -51,6 +51,10 @@ class Searching(Connection):
     def search(self, collection: str | Sequence[str], query: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
         """Return the documents of a collection, or of several, that match, best first."""
         return self._send(_search(collection, query, options))
+
+    def passages(self, collection: str | Sequence[str], query: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
+        """Return the passages that match, best first, each as a hit of its own."""
+        return self._send(_search(collection, query, {**options, "group_by": "none"}))
 
     def search_batch(
         self, collection: str, queries: Sequence[str], **options: Unpack[SearchOptions]
@@ -73,9 +77,11 @@ class Searching(Connection):
         params = {"prefix": prefix, "q": query, "filter": filter, "k": k}
         return self._send(_facet_values(collection, field, params))
 
-    def explain(self, collection: str, query: str, document_id: str) -> ExplanationAnswer:
+    def explain(
+        self, collection: str, query: str, document_id: str, **options: Unpack[ExplainOptions]
+    ) -> ExplanationAnswer:
         """Return the parts of a document's score for a query."""
-        return self._send(_explain(collection, query, document_id))
+        return self._send(_explain(collection, query, document_id, options))
 
 
 class AsyncSearching(AsyncConnection):
@@ -86,6 +92,12 @@ class AsyncSearching(AsyncConnection):
     ) -> SearchAnswer:
         """Return the documents of a collection, or of several, that match, best first."""
         return await self._send(_search(collection, query, options))
+
+    async def passages(
+        self, collection: str | Sequence[str], query: str, **options: Unpack[SearchOptions]
+    ) -> SearchAnswer:
+        """Return the passages that match, best first, each as a hit of its own."""
+        return await self._send(_search(collection, query, {**options, "group_by": "none"}))
 
     async def search_batch(
         self, collection: str, queries: Sequence[str], **options: Unpack[SearchOptions]
@@ -108,6 +120,8 @@ class AsyncSearching(AsyncConnection):
         params = {"prefix": prefix, "q": query, "filter": filter, "k": k}
         return await self._send(_facet_values(collection, field, params))
 
-    async def explain(self, collection: str, query: str, document_id: str) -> ExplanationAnswer:
+    async def explain(
+        self, collection: str, query: str, document_id: str, **options: Unpack[ExplainOptions]
+    ) -> ExplanationAnswer:
         """Return the parts of a document's score for a query."""
-        return await self._send(_explain(collection, query, document_id))
+        return await self._send(_explain(collection, query, document_id, options))

@@ -1,15 +1,25 @@
-"""The query log: record clicks, and list what users searched for."""
+"""The query log: clicks, comparisons by clicks, and what users searched for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .answers.query_log import LoggedQueriesAnswer
+from .answers.search import SearchAnswer
 from .calls import Call, path_of, reads, reads_nothing
 from .connection import AsyncConnection, Connection
+from .options import SearchOptions
 
 
 def _click(name: str, query_id: str, document_id: str, position: int) -> Call[None]:
     body = {"query_id": query_id, "document": document_id, "position": position}
     return Call("POST", path_of(name, "events"), reads_nothing, body)
+
+
+def _interleaved(name: str, comparison: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Call[SearchAnswer]:
+    body = {"name": comparison, "a": a, "b": b}
+    return Call("POST", path_of(name, "search/interleaved"), reads(SearchAnswer), body)
 
 
 def _queries(name: str, problem: str, k: int) -> Call[LoggedQueriesAnswer]:
@@ -23,6 +33,15 @@ class Usage(Connection):
         """Record a click on a hit; `query_id` is that of the answer, `position` the rank."""
         self._send(_click(collection, query_id, document_id, position))
 
+    def search_interleaved(
+        self, collection: str, query: str, a: SearchOptions, b: SearchOptions, *, name: str, k: int = 10
+    ) -> SearchAnswer:
+        """Return the hits of two settings by turns, to compare them by clicks.
+
+        `name` is that of the comparison in the query log; `attendex interleaved` counts its clicks.
+        """
+        return self._send(_interleaved(collection, name, {"query": query, "k": k, **a}, {"query": query, "k": k, **b}))
+
     def queries(self, collection: str, problem: str = "", k: int = 50) -> LoggedQueriesAnswer:
         """Return the queries of the log, or those with `zero_hits`, `low_confidence`."""
         return self._send(_queries(collection, problem, k))
@@ -34,6 +53,17 @@ class AsyncUsage(AsyncConnection):
     async def click(self, collection: str, query_id: str, document_id: str, position: int) -> None:
         """Record a click on a hit; `query_id` is that of the answer, `position` the rank."""
         await self._send(_click(collection, query_id, document_id, position))
+
+    async def search_interleaved(
+        self, collection: str, query: str, a: SearchOptions, b: SearchOptions, *, name: str, k: int = 10
+    ) -> SearchAnswer:
+        """Return the hits of two settings by turns, to compare them by clicks.
+
+        `name` is that of the comparison in the query log; `attendex interleaved` counts its clicks.
+        """
+        return await self._send(
+            _interleaved(collection, name, {"query": query, "k": k, **a}, {"query": query, "k": k, **b})
+        )
 
     async def queries(self, collection: str, problem: str = "", k: int = 50) -> LoggedQueriesAnswer:
         """Return the queries of the log, or those with `zero_hits`, `low_confidence`."""

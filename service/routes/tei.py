@@ -13,6 +13,7 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, TooLarge
 from retrieval.util.cores import cores
 from retrieval.util.work_budget import NUMBER_BYTES, checkpoint, spend_answer_bytes
+from service.client.answers.tokens import TokenAnswer
 from service.config.api_keys import Role
 from service.http.json_bodies import json_list
 from service.http.problems import TEI
@@ -21,7 +22,7 @@ from service.routes.base import JsonRoute, Services, authorized, json_answer, js
 from service.routes.openai import checked_texts, shortened
 from service.runtime.encoder_registry import shown_name
 from service.schemas.problems import HealthAnswer
-from service.schemas.tei import EmbedBody, InfoAnswer, SimilarityBody, TokenAnswer, TokenizeBody, Truncation
+from service.schemas.tei import EmbedBody, InfoAnswer, SimilarityBody, TokenizeBody, Truncation
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

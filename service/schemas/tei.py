@@ -65,16 +65,6 @@ class TokenizeBody(LenientRequestBody):
     model_config = examples({"inputs": "heat transfer"})
 
 
-class TokenAnswer(Answer):
-    """A token and its offsets in code points; special tokens have none."""
-
-    id: int
-    text: str
-    special: bool
-    start: int | None
-    stop: int | None
-
-
 class RankedAnswer(Answer):
     """One text of a rerank answer."""
 
