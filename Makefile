@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 WORKERS ?= auto
 PAGE_LINT := tests/page-lint
 
-.PHONY: help install dev demo demo-zh check lint-page test test-slow clean
+.PHONY: help install dev demo demo-zh check lint-page test test-slow client clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -53,6 +53,9 @@ test: dev  ## the tests, without the slow part, on all cores (WORKERS); PYTEST_A
 
 test-slow: dev  ## crash storms, power cuts, fuzzing, soak
 	$(BIN)/pytest -m slow
+
+client: dev  ## the wheel of the Python client alone, in dist/
+	cd service/client && $(abspath $(BIN))/hatchling build -t wheel -d $(CURDIR)/dist
 
 clean:  ## remove everything that make can build again
 	rm -rf $(VENV) $(PAGE_LINT)/node_modules .demo .mypy_cache .ruff_cache .pytest_cache

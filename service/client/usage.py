@@ -34,13 +34,14 @@ class Usage(Connection):
         self._send(_click(collection, query_id, document_id, position))
 
     def search_interleaved(
-        self, collection: str, query: str, a: SearchOptions, b: SearchOptions, *, name: str, k: int = 10
+        self, collection: str, name: str, query: str, a: SearchOptions, b: SearchOptions, *, k: int = 10
     ) -> SearchAnswer:
         """Return the hits of two settings by turns, to compare them by clicks.
 
         `name` is that of the comparison in the query log; `attendex interleaved` counts its clicks.
         """
-        return self._send(_interleaved(collection, name, {"query": query, "k": k, **a}, {"query": query, "k": k, **b}))
+        same = {"query": query, "k": k}
+        return self._send(_interleaved(collection, name, {**same, **a}, {**same, **b}))
 
     def queries(self, collection: str, problem: str = "", k: int = 50) -> LoggedQueriesAnswer:
         """Return the queries of the log, or those with `zero_hits`, `low_confidence`."""
@@ -55,15 +56,14 @@ class AsyncUsage(AsyncConnection):
         await self._send(_click(collection, query_id, document_id, position))
 
     async def search_interleaved(
-        self, collection: str, query: str, a: SearchOptions, b: SearchOptions, *, name: str, k: int = 10
+        self, collection: str, name: str, query: str, a: SearchOptions, b: SearchOptions, *, k: int = 10
     ) -> SearchAnswer:
         """Return the hits of two settings by turns, to compare them by clicks.
 
         `name` is that of the comparison in the query log; `attendex interleaved` counts its clicks.
         """
-        return await self._send(
-            _interleaved(collection, name, {"query": query, "k": k, **a}, {"query": query, "k": k, **b})
-        )
+        same = {"query": query, "k": k}
+        return await self._send(_interleaved(collection, name, {**same, **a}, {**same, **b}))
 
     async def queries(self, collection: str, problem: str = "", k: int = 50) -> LoggedQueriesAnswer:
         """Return the queries of the log, or those with `zero_hits`, `low_confidence`."""

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 
 from retrieval import explanations, facets, results, types
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
-from service.client import SearchOptions
 from service.client.answers import collections, search
 from service.client.answers import explanations as wire_explanations
 from service.client.answers import facets as wire_facets
@@ -437,10 +436,6 @@ def test_page_has_the_weight_of_the_fusion_table(small: Served) -> None:
     weight = FUSIONS[DEFAULT_FUSION].parameters[0]
     expected = {"low": weight.low, "high": weight.high, "default": weight.default, "choices": list(weight.tuned)}
     assert json.loads(html.unescape(found[1])) == expected
-
-
-def test_client_has_the_options_of_a_search() -> None:
-    assert SearchOptions.__annotations__.keys() == SearchBody.model_fields.keys() - {"query"}
 
 
 def test_fusion_is_that_of_the_table() -> None:
