@@ -84,6 +84,7 @@ WITHOUT_METHOD = {  # routes, and why they have no method
     "GET /v1/models/{model}": "`models` has them all",
     "GET /v1/collections/{name}/projection": "of the search page",
     "POST /v1/collections/{name}/attention": "of the search page",
+    "GET /healthz": "of the operator",
     "GET /livez": "of the operator",
     "GET /metrics": "of the operator",
     "POST /embed": "Text Embeddings Inference; `embed` does it",
