@@ -1,4 +1,4 @@
-"""Answers of searches; they mirror the records of retrieval/types.py."""
+"""Answers of searches; they mirror the records of retrieval/results.py."""
 
 from __future__ import annotations
 
