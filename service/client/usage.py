@@ -1,4 +1,4 @@
-"""The query log: clicks, comparisons by clicks, and what users searched for."""
+"""The query log: record clicks, compare settings by clicks, list queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all answers have in common."""
+"""The base class of answers, and the values of metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the query log shows."""
+"""Searches and clicks in the query log."""
 
 from __future__ import annotations
 
