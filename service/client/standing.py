@@ -1,4 +1,4 @@
-"""Standing queries: saved searches, checked against the documents of new generations."""
+"""Standing queries: saved searches, checked against new documents."""
 
 from __future__ import annotations
 
