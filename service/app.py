@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -14,18 +14,19 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from indexer.building.collection_lifecycle import remove_leftovers
 from retrieval.errors import AttendexError
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
 from retrieval.util.cores import cores
 from service import __version__
+from service.background import background_work
 from service.config.api_keys import KeyRing
 from service.config.settings import QueryLogSettings, Settings
 from service.http.allowed_hosts import AllowedHosts, AllowedHostsMiddleware
 from service.http.authentication import AuthenticationMiddleware, Authenticator
 from service.http.early_refusal import EarlyRefusalMiddleware
+from service.http.forwarding import ForwardedRequests, Forwarder, RouteKinds
 from service.http.problems import DialectTable, problem_of, problem_of_status, problem_of_validation, render
 from service.http.request_limits import Lifecycle, LimitsMiddleware
 from service.http.request_log import RequestLogMiddleware
@@ -34,6 +35,7 @@ from service.observability.metrics import Metrics
 from service.observability.query_log import QueryLog, require_log_folder
 from service.observability.tracing import TracingMiddleware
 from service.openapi import allowed_methods, describe
+from service.processes.shared_numbers import Column
 from service.queues.change_queue import ChangeQueue
 from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
@@ -61,16 +63,12 @@ from service.routes import (
 from service.routes.base import Services
 from service.runtime.encoder_registry import EncoderRegistry
 from service.runtime.open_collections import OpenCollections
-from service.runtime.process import give_back_memory
 from service.runtime.recall_watch import RecallWatch
 from service.runtime.reranker_registry import RerankerRegistry, load_rerankers
-from service.runtime.standing_checks import StandingChecks
-from service.runtime.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-MEMORY_SECONDS = 60.0
 SHORT_CALLS_PER_CORE = 4  # run at once; they wait for the disk
 OPEN_PATHS = frozenset({"/openapi.json"})  # that need no key, beside the probes and the page
 SHOWN_HEADERS = ("Retry-After", "X-Request-ID")  # that pages of allowed origins may read
@@ -95,6 +93,27 @@ ROUTERS = (  # in the order in which a request is matched: the most frequent req
     standing.router,
     pages.router,
 )
+READING = (  # routers whose routes change nothing, whatever their method
+    search.router,
+    several.router,
+    openai.router,
+    rerank.router,
+    rerank.shared_router,
+    tei.router,
+    explain.router,
+    query_log.router,
+    interleaved.router,
+    mcp.router,
+)
+WRITING = (changes.router,)  # routers that ask for what the writer alone knows, such as its jobs
+
+
+def route_kinds() -> RouteKinds:
+    """Return the routes that the writer answers, and those that any process answers."""
+    return RouteKinds(
+        reading=(route for router in READING for route in router.routes),
+        writing=(route for router in WRITING for route in router.routes),
+    )
 
 
 class State(TypedDict):
@@ -128,12 +147,9 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         services = make_services(root, settings, lifecycle, metrics, encoders, rerankers)
         try:
-            if services.collections.is_folder:
-                await asyncio.to_thread(remove_leftovers, root)
-            await asyncio.to_thread(services.collections.refresh)
-            lifecycle.search_gate = services.searches
-            lifecycle.refused = metrics.refused
-            async with background_work(services, keys):
+            async with background_work(services, keys, forwarded):
+                lifecycle.search_gate = services.searches
+                lifecycle.refused = metrics.refused
                 yield {"services": services}
         finally:
             lifecycle.search_gate = None
@@ -147,27 +163,14 @@ def create_app(
         app.add_exception_handler(kind, on_error)
     for router in ROUTERS:
         app.include_router(router)
+    app.state.handlers = mcp.handlers_of(app)
+    forwarded = ForwardedRequests(app.state.handlers, app=app, limits=settings.limits, role=lifecycle.role)
+    if not lifecycle.peers.is_alone:
+        app.state.handlers = Forwarder(app.state.handlers, kinds=route_kinds(), lifecycle=lifecycle)
     app.state.routes = tuple(route for router in ROUTERS for route in router.routes)
     app.state.dialects = DialectTable(app.state.routes)
     app.openapi = lambda: describe(app, needs_key=not keys.open)  # type: ignore[method-assign]
     return app
-
-
-@asynccontextmanager
-async def background_work(services: Services, keys: KeyRing) -> AsyncIterator[None]:
-    """Serve new generations, check standing queries and send their matches meanwhile."""
-    collections, seconds = services.collections, services.settings.reload_seconds
-    webhooks = Webhooks(collections, allow_private=services.settings.webhooks.private)
-    async with (
-        repeating(seconds, collections.refresh, keys.reload),
-        repeating(seconds, StandingChecks(collections).check),
-        repeating(seconds, webhooks.deliver),
-        repeating(MEMORY_SECONDS, give_back_memory),
-    ):
-        try:
-            yield
-        finally:
-            webhooks.close()
 
 
 def add_layers(
@@ -179,6 +182,8 @@ def add_layers(
     tracing: TracerProvider | None,
 ) -> None:
     """Add the layers around the handlers, the innermost first."""
+    if not lifecycle.peers.is_alone:
+        app.add_middleware(Forwarder, kinds=route_kinds(), lifecycle=lifecycle)
     authenticator, open_paths = Authenticator(keys, settings.rate), OPEN_PATHS | pages.open_paths()
     app.add_middleware(AuthenticationMiddleware, authenticator=authenticator, metrics=metrics, open_paths=open_paths)
     app.add_middleware(LimitsMiddleware, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
@@ -205,10 +210,11 @@ def make_services(
     encoders: EncoderRegistry,
     rerankers: RerankerRegistry,
 ) -> Services:
-    opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, rerankers, previous))
+    peers, calls = lifecycle.peers, settings.queue.length
+    opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, rerankers, previous), peers)
     recall = RecallWatch(opened, settings.recall_sample)
-    slow = BoundedThreadPool(max(1, cores() // 2), settings.queue.length, metrics)
-    embeddings = EmbeddingQueue(encoders, slow, settings.queue, metrics)
+    slow = BoundedThreadPool(max(1, cores() // 2), calls, peers.count(Column.LONG_CALLS), metrics)
+    embeddings = EmbeddingQueue(encoders, slow, settings.queue, metrics, peers)
     services = Services(
         settings=settings,
         lifecycle=lifecycle,
@@ -216,12 +222,12 @@ def make_services(
         collections=opened,
         encoders=encoders,
         changes=ChangeQueue(opened, settings.queue.changes, settings.queue.change_bytes),
-        searches=SearchQueue(opened, rerankers, slow, settings, metrics, recall),
+        searches=SearchQueue(opened, rerankers, slow, settings, metrics, recall, peers),
         recall=recall,
         query_log=open_query_log(settings.query_log, metrics),
         embeddings=embeddings,
         rerank_scorer=RerankScorer(embeddings, rerankers, slow),
-        threads=BoundedThreadPool(SHORT_CALLS_PER_CORE * cores(), settings.queue.length, metrics),
+        threads=BoundedThreadPool(SHORT_CALLS_PER_CORE * cores(), calls, peers.count(Column.SHORT_CALLS), metrics),
         slow=slow,
         large_bodies=asyncio.Lock(),
     )
@@ -252,34 +258,6 @@ def open_warm(
     )
     searcher.search(SearchRequest("warm", k=1))
     return searcher
-
-
-@asynccontextmanager
-async def repeating(seconds: float, *tasks: Callable[[], None]) -> AsyncIterator[None]:
-    """Call `tasks` every `seconds` while the block runs."""
-    running = asyncio.create_task(repeat(seconds, tasks))
-    try:
-        yield
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-
-
-async def repeat(seconds: float, tasks: Sequence[Callable[[], None]]) -> None:
-    """Call `tasks` again and again, on a thread; log each failure reason once."""
-    failures: dict[str, str] = {}
-    while True:
-        await asyncio.sleep(seconds)
-        for task in tasks:
-            try:
-                await asyncio.to_thread(task)
-            except Exception as error:
-                if failures.get(task.__qualname__) != str(error):
-                    logging.getLogger(LOGGER).error("%s failed and will be tried again: %s", task.__qualname__, error)
-                failures[task.__qualname__] = str(error)
-            else:
-                failures.pop(task.__qualname__, None)
 
 
 async def on_error(request: Request, error: Exception) -> Response:

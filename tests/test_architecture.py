@@ -52,6 +52,7 @@ LAYERS = {  # folders (and single files) of a package, lowest first: each import
         ("service/schemas",),
         ("service/config",),
         ("service/adapters", "service/observability"),
+        ("service/processes",),
         ("service/runtime",),
         ("service/http",),
         ("service/queues",),

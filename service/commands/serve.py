@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gc
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from socket import socket
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,9 @@ def serve(
     ],
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default="8080")] = None,
+    processes: Annotated[
+        str | None, typer.Option(metavar="N", help="Processes; auto: one for every two cores.", show_default="1")
+    ] = None,
     keys: Annotated[Path | None, typer.Option(help="File of API keys (`attendex keys`).", show_default=False)] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen on other addresses without a key.")] = False,
     degrade: Annotated[
@@ -46,41 +50,56 @@ def serve(
 
       attendex serve collections --host 0.0.0.0 --port 9000 --keys keys.json
 
+      attendex serve papers --processes auto
+
       attendex serve papers --set limits.k=100 --set log.format=json
     """
-    from service.runtime.process import raise_open_files, set_up_openmp, share_arenas
+    from service.runtime.process import prepare_process
 
-    gc.disable()  # until the server has started: a fifth of the CPU time of all imports
-    set_up_openmp()
-    share_arenas()
+    prepare_process()
     from service.config.settings import load_settings, parse_assignments
 
-    given: dict[str, Any] = {"host": host, "port": port, "keys": keys, "config": config}
+    given: dict[str, Any] = {"host": host, "port": port, "processes": processes, "keys": keys, "config": config}
     given |= {"insecure": insecure or None, "degrade": degrade or None, "rerankers": reranker or None}
-    flags = {name: value for name, value in given.items() if value is not None}
-    settings = load_settings(parse_assignments(assignments or []) | flags)
+    flags = parse_assignments(assignments or []) | {name: value for name, value in given.items() if value is not None}
+    settings = load_settings(flags)
     check_directory(directory)
     check_exposure(settings)
-    raise_open_files(2 * settings.limits.connections)
-    run_service(directory, settings)
+    if settings.worker_processes > 1:
+        raise typer.Exit(serve_with_workers(directory, settings, flags))
+    serve_alone(directory, settings)
 
 
-def run_service(directory: Path, settings: Settings) -> None:
-    """Serve the collections until a signal."""
-    from service.app import create_app
-    from service.http.request_limits import Lifecycle
-    from service.http.server import end_in_time, listen, make_server, url_of
+def serve_alone(directory: Path, settings: Settings) -> None:
+    """Serve the collections in this process, until a signal."""
+    from service.commands.worker import run_server
+    from service.http.listening import listen, url_of
+    from service.http.server import Server
+    from service.processes.peers import Peers
+
+    def opened() -> socket:
+        listener = listen(settings)
+        announce(directory, url_of(listener))
+        return listener
+
+    run_server(directory, settings, Peers.alone(), Server, opened)
+
+
+def serve_with_workers(directory: Path, settings: Settings, flags: Mapping[str, Any]) -> int:
+    """Serve the collections with several processes; return the exit status."""
+    from service.http.listening import listen, url_of
     from service.observability.logs import set_up_logging
-    from service.observability.tracing import provider_from_environment
+    from service.processes.launch import run_workers
 
-    lifecycle = Lifecycle()
-    tracing = provider_from_environment()
-    server = make_server(create_app(directory, settings, lifecycle, tracing=tracing), lifecycle, settings)
     with closing(listen(settings)) as listener:
         set_up_logging(settings.log)
-        stderr().print(f"serving {directory} on {url_of(listener)}")
-        server.run(sockets=[listener])
-    end_in_time(tracing, lifecycle.remaining_s(settings.grace_seconds))
+        announce(directory, url_of(listener))
+        return run_workers(directory, settings, flags, listener, url_of(listener))
+
+
+def announce(directory: Path, url: str) -> None:
+    """Print where the service listens."""
+    stderr().print(f"serving {directory} on {url}")
 
 
 def check_directory(directory: Path) -> None:

@@ -196,6 +196,9 @@ class Settings(BaseSettings):
     config: Path | None = Field(default=None, description="Settings file (TOML).")
     host: str = Field(default="127.0.0.1", description="Address to listen on; only a local one needs no key.")
     port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
+    processes: PositiveInt | Literal["auto"] = Field(
+        default=1, description="Processes that serve; auto: one for every two cores, each with its part of them."
+    )
     insecure: bool = Field(default=False, description="Listen on an address that other machines reach without a key.")
     keys: Path | None = Field(default=None, description="File of API keys, as `attendex keys` writes it.")
     api_key: SecretStr | None = Field(
@@ -256,6 +259,11 @@ class Settings(BaseSettings):
                 "`openssl rand -hex 32` makes a good one"
             )
         return key
+
+    @property
+    def worker_processes(self) -> int:
+        """The number of processes that serve."""
+        return max(1, cores() // 2) if self.processes == "auto" else self.processes
 
     @property
     def has_keys(self) -> bool:

@@ -22,6 +22,7 @@ from service.http.addresses import network_of, plain_address
 from service.http.lingering_close import LingeringTransport
 from service.http.request_limits import ON_DISCONNECT, Lifecycle
 from service.observability.logs import LOGGER
+from service.processes.shared_numbers import Column
 from service.runtime.process import max_open_files
 
 HEAD_SECONDS = 10.0  # for a request head, and for the first request of a connection
@@ -35,16 +36,23 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\
 
 
 class Connections:
-    """The open connections of a server; the longest silent one comes first."""
+    """The open connections of a process; the longest silent one comes first.
+
+    Each process of a service has an equal part of the bounds.
+    """
 
     def __init__(self, limits: RequestLimits, lifecycle: Lifecycle, trusted: Container[str]) -> None:
         self.limits = limits
         self.lifecycle = lifecycle
         self._trusted = trusted  # proxies: the bound of an address does not apply to them
-        self._maximum = min(limits.connections, max_open_files() // 2)  # the other half is for collections
+        peers = lifecycle.peers
+        self._maximum = min(peers.share(limits.connections), max_open_files() // 2)  # the rest is for collections
+        self._maximum_of_address = peers.share(limits.connections_per_address)
+        self._unread_bytes = peers.share(limits.unread_bytes)
+        self._count = peers.count(Column.CONNECTIONS)
         self._open: dict[BoundedProtocol, str] = {}  # with the network of each client
         self._by_network: Counter[str] = Counter()
-        if self._maximum < limits.connections:
+        if max_open_files() // 2 < peers.share(limits.connections):
             logging.getLogger(LOGGER).warning(
                 f"limits.connections is {limits.connections}, but the limit of open files allows {self._maximum}; "
                 "raise it with `ulimit -n`"
@@ -53,7 +61,7 @@ class Connections:
     def add(self, connection: BoundedProtocol, address: str) -> bool:
         """Count a new connection; at a bound, close another.  False: no room."""
         network = network_of(address)
-        crowded = self._by_network[network] >= self.limits.connections_per_address and address not in self._trusted
+        crowded = self._by_network[network] >= self._maximum_of_address and address not in self._trusted
         if crowded or len(self._open) >= self._maximum:
             self.lifecycle.refused("connections")
             waiting = (each for each in self._open if each.waits and (not crowded or self._open[each] == network))
@@ -63,11 +71,13 @@ class Connections:
             self.drop(silent)
         self._open[connection] = network
         self._by_network[network] += 1
+        self._count.add(1)
         return True
 
     def discard(self, connection: BoundedProtocol) -> None:
         """Forget a connection that has ended."""
         if (network := self._open.pop(connection, None)) is not None:
+            self._count.add(-1)
             self._by_network[network] -= 1
             if not self._by_network[network]:
                 del self._by_network[network]
@@ -82,6 +92,11 @@ class Connections:
         if (network := self._open.pop(connection, None)) is not None:
             self._open[connection] = network
 
+    def is_busy(self, silent_s: float) -> bool:
+        """Check whether a client waits for an answer, or sent something of late."""
+        now = monotonic()
+        return any(not each.waits or now - each.since < silent_s for each in self._open)
+
     def sweep(self) -> None:
         """Close the connections whose deadline has passed; called every second."""
         now = monotonic()
@@ -92,7 +107,7 @@ class Connections:
     def bound_unread(self, newest: BoundedProtocol) -> None:
         """Close connections that hold too large answers; the newest stays."""
         sizes = {each: each.transport.get_write_buffer_size() for each in self._open if each.flow.write_paused}
-        excess = sum(sizes.values()) - self.limits.unread_bytes
+        excess = sum(sizes.values()) - self._unread_bytes
         for connection, size in sizes.items():
             if excess > 0 and connection is not newest:
                 self.lifecycle.refused("unread")
@@ -211,6 +226,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _enter(self, phase: Phase) -> None:
         self._phase, self._since = phase, monotonic()
+
+    @property
+    def since(self) -> float:
+        """The time of the last step of the connection, by the monotonic clock."""
+        return self._since
 
     @property
     def waits(self) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -18,6 +18,9 @@ from retrieval.util.work_budget import WorkBudget
 from service.config.settings import RequestLimits
 from service.http.problems import Problem, problem_of, problem_of_status, render
 from service.observability.metrics import Metrics
+from service.processes.peers import Peers
+from service.processes.shared_numbers import Column, SharedCount
+from service.processes.writer_role import WriterRole
 
 ON_DISCONNECT = "on_disconnect"  # in the state of a scope: what the server calls when the client disconnects
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/health", "/metrics"})  # no limit applies to them
@@ -38,12 +41,29 @@ class SearchGate(Protocol):
 class Lifecycle:
     """The state of the process between start and end.  Belongs to one event loop."""
 
+    peers: Peers = field(default_factory=Peers.alone)
+    requests: SharedCount = field(init=False)  # in progress, without the probes
+    role: WriterRole = field(init=False)
+    retiring: bool = False  # another worker has the place of this one
     draining: bool = False  # a signal came: the service is not ready, and still answers
     closed: bool = False  # new requests are refused
-    in_progress: int = 0  # requests that are being answered, without the probes
     ends_at: float | None = None  # end of the grace period by the monotonic clock; set by a signal
     search_gate: SearchGate | None = None  # while the application runs
     refused: Callable[[str], None] = lambda _reason: None  # counts the refusals of the server
+
+    def __post_init__(self) -> None:
+        self.requests = self.peers.count(Column.REQUESTS)
+        self.role = WriterRole(self.peers.folder)
+
+    @property
+    def in_progress(self) -> int:
+        """The requests that this process is answering, without the probes."""
+        return self.requests.own
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether this process answers a request, also one that another has forwarded."""
+        return self.requests.own > 0 or self.role.changes > 0
 
     def remaining_s(self, grace_s: float) -> float:
         """Return the remaining seconds of the grace period; all of it before a signal."""
@@ -63,24 +83,22 @@ class LimitsMiddleware:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self.app(scope, receive, send)
             return
-        problem = self._problem(scope)
-        if problem is not None:
-            await render(problem, scope)(scope, receive, send)
-            return
-        self._lifecycle.in_progress += 1
-        self._metrics.in_progress(1)
+        self._lifecycle.requests.add(1)
         try:
+            problem = self._problem(scope)
+            if problem is not None:
+                await render(problem, scope)(scope, receive, send)
+                return
             await self._answer_in_time(scope, self._bounded(receive), send)
         finally:
-            self._lifecycle.in_progress -= 1
-            self._metrics.in_progress(-1)
+            self._lifecycle.requests.add(-1)
 
     def _problem(self, scope: Scope) -> Problem | None:
         """Return the reason to refuse the request; None to answer it."""
         if self._lifecycle.closed:
             headers = {"Retry-After": "1", "Connection": "close"}
             return problem_of_status(503, "the service is shutting down", headers)
-        if self._lifecycle.in_progress >= self._limits.requests:
+        if self._lifecycle.requests.total() > self._limits.requests:
             self._metrics.refused("requests")
             return problem_of(Overloaded(f"{self._limits.requests} requests are in progress; try again in a second"))
         if not _is_utf8(scope):

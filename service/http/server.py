@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.types import ASGIApp
 
-from retrieval.errors import SettingsError
 from service.config.settings import Settings
 from service.http.connections import IDLE_SECONDS, BoundedProtocol, Connections
 from service.http.proxies import TrustedProxies
@@ -32,6 +31,8 @@ POLL_SECONDS = 0.05
 
 class Server(uvicorn.Server):
     """Ends in order, with exit code 0; a second signal ends the process at once."""
+
+    signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(
         self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings, connections: Connections
@@ -61,13 +62,12 @@ class Server(uvicorn.Server):
             yield  # only the main thread gets signals
             return
         loop = asyncio.get_running_loop()
-        kinds = (signal.SIGINT, signal.SIGTERM)
-        for kind in kinds:
+        for kind in self.signals:
             loop.add_signal_handler(kind, self._on_signal, kind)
         try:
             yield
         finally:
-            for kind in kinds:
+            for kind in self.signals:
                 loop.remove_signal_handler(kind)
 
     def _on_signal(self, kind: signal.Signals) -> None:
@@ -85,33 +85,12 @@ class Server(uvicorn.Server):
         lifecycle, grace = self._lifecycle, self._settings.grace_seconds
         await asyncio.sleep(min(self._settings.drain_seconds, grace))
         lifecycle.closed = True
-        while lifecycle.in_progress and lifecycle.remaining_s(grace):
+        while lifecycle.is_busy and lifecycle.remaining_s(grace):
             await asyncio.sleep(POLL_SECONDS)
         self.should_exit = True
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Return a socket that is bound before the service starts.  Raises SettingsError."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # naming TCP switches Nagle off
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        listener.close()
-        raise SettingsError(
-            f"cannot listen on {settings.host}, port {settings.port} ({error.strerror or error}); choose another "
-            "address with --host and --port"
-        ) from error
-    return listener
-
-
-def url_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings) -> Server:
+def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings, kind: type[Server] = Server) -> Server:
     """Return the server of `app`; `Server.run(sockets=[…])` serves until a signal."""
     behind_proxies = TrustedProxies(app, settings.trusted_proxies)
     connections = Connections(settings.limits, lifecycle, behind_proxies)
@@ -129,7 +108,7 @@ def make_server(app: ASGIApp, lifecycle: Lifecycle, settings: Settings) -> Serve
         timeout_keep_alive=round(IDLE_SECONDS),
         timeout_graceful_shutdown=1,  # the requests that still run then had the grace period
     )
-    return Server(config, lifecycle, settings, connections)
+    return kind(config, lifecycle, settings, connections)
 
 
 def end_in_time(tracing: TracerProvider | None, remaining_s: float) -> None:

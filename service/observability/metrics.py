@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import Scope
@@ -50,7 +50,6 @@ class Metrics:
             "attendex_request_duration_seconds", "Time from a request's head to the end of its answer.", "route"
         )
         self._refused = self._counter("attendex_refused", "Requests refused, by reason.", "reason")
-        self._in_progress = Gauge("attendex_requests_in_progress", "Requests in progress.", registry=self.registry)
 
     def _make_search_metrics(self) -> None:
         self._stages = self._histogram("attendex_search_duration_seconds", "Time of each stage of a search.", "stage")
@@ -94,10 +93,6 @@ class Metrics:
     def families(self, describe: Callable[[], Iterable[GaugeFamily]]) -> None:
         """Add gauges that `describe` reads at each scrape."""
         self.registry.register(_GaugeCollector(describe))
-
-    def in_progress(self, change: int) -> None:
-        """Count a request that starts (1) or ends (-1)."""
-        self._in_progress.inc(change)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus's text format."""

@@ -104,6 +104,12 @@ class ChangeQueue:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether every change is applied."""
+        with self._woken:
+            return not self._running and not self._waiting
+
     def submit(self, collection: str, change: CollectionChange) -> ChangeJob:
         """Queue a change.
 
@@ -215,7 +221,7 @@ class ChangeQueue:
     def _serve_new_generation(self) -> None:
         """Serve the committed generation.  If that fails, the next refresh tries again."""
         try:
-            self._collections.refresh()
+            self._collections.publish()
         except OSError as error:
             logging.getLogger(LOGGER).error("collections cannot be listed", extra={"fields": {"error": str(error)}})
 

@@ -22,12 +22,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Generic, TypeAlias, TypeVar
 
 from retrieval.errors import Overloaded
 from retrieval.util.cores import cores
 from retrieval.util.work_budget import WorkBudget
+from service.processes.peers import Peers
+from service.processes.shared_numbers import Column, QueueNumbers
 
 SHEDDING_SECONDS = 1.0  # after a refusal
 SHEDDING_SHARE = 6  # while it sheds load, a queue holds this part of its capacity
@@ -41,17 +43,22 @@ class LoadShedding:
     """The capacity of a queue, which is a sixth for one second after each refusal.
 
     A burst may fill the queue. Under a flood the queue stays short, so that accepted items are answered soon.
+    `numbers` hold over all processes of a service.
     """
 
-    def __init__(self, capacity: int, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(
+        self, capacity: int, clock: Callable[[], float] = monotonic, numbers: QueueNumbers | None = None
+    ) -> None:
+        numbers = numbers or Peers.alone().queue(Column.SEARCH)
+        self.items = numbers.items
+        self._until = numbers.sheds_until
         self._capacity = capacity
         self._clock = clock
-        self._refused_at = float("-inf")
 
     @property
     def active(self) -> bool:
         """Whether the queue refused an item within the last second."""
-        return self._clock() - self._refused_at < SHEDDING_SECONDS
+        return self._clock() < self._until.latest()
 
     @property
     def capacity(self) -> int:
@@ -59,7 +66,7 @@ class LoadShedding:
         return max(1, self._capacity // SHEDDING_SHARE) if self.active else self._capacity
 
     def record_refusal(self) -> None:
-        self._refused_at = self._clock()
+        self._until.set(self._clock() + SHEDDING_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class Batcher(Generic[T, R]):
         self._run = run
         self._limits = limits
         self._shedding = shedding
+        self._items = shedding.items
         self._name = name
         self._cost = cost
         self._observe = observe
@@ -119,7 +127,6 @@ class Batcher(Generic[T, R]):
         self._finishers = ThreadPoolExecutor(max(1, limits.finishing), f"attendex-{name}-rest")
         self._working = 0  # workers that take batches or are about to
         self._finishing = 0  # batches whose second part runs or waits
-        self._in_flight = 0  # items that were taken and are not answered
         self._lock = threading.Lock()  # guards the queue and the three counts
 
     def __len__(self) -> int:
@@ -128,7 +135,7 @@ class Batcher(Generic[T, R]):
     @property
     def full(self) -> bool:
         """Whether the queue refuses the next item."""
-        return len(self._queue) + self._in_flight >= self._shedding.capacity
+        return self._items.total() >= self._shedding.capacity
 
     def record_refusal(self) -> None:
         """Note that the caller refused an item because the queue is full."""
@@ -140,12 +147,14 @@ class Batcher(Generic[T, R]):
         Raises Overloaded if the queue is full, or the exception that `run` answered for the item. An `admitted` item
         belongs to a list whose first item was accepted: the queue does not refuse it.
         """
-        if self.full and not admitted:
-            self.record_refusal()
-            raise Overloaded(f"the queue of {self._name} is full; try again in a second")
         loop = asyncio.get_running_loop()
         waiting: _Waiting[T, R] = _Waiting(item, self._cost(item), loop.create_future(), perf_counter(), copy_context())
         with self._lock:
+            self._items.add(1)
+            if not admitted and self._items.total() > self._shedding.capacity:
+                self._items.add(-1)
+                self.record_refusal()
+                raise Overloaded(f"the queue of {self._name} is full; try again in a second")
             self._queue.append(waiting)
             starts = self._working < self._limits.workers and self._is_worthwhile(self._working)
             self._working += starts
@@ -207,7 +216,7 @@ class Batcher(Generic[T, R]):
 
     def _deliver(self, loop: asyncio.AbstractEventLoop, waiting: _Waiting[T, R], answer: R | BaseException) -> None:
         with self._lock:
-            self._in_flight -= 1
+            self._items.add(-1)
         loop.call_soon_threadsafe(_resolve, waiting.future, answer)
 
     def _leaves_second_part(self) -> bool:
@@ -228,10 +237,11 @@ class Batcher(Generic[T, R]):
                 if batch and cost + self._queue[0].cost > self._limits.cost:
                     break
                 waiting = self._queue.popleft()
-                if not waiting.future.done():
+                if waiting.future.done():
+                    self._items.add(-1)
+                else:
                     batch.append(waiting)
                     cost += waiting.cost
-            self._in_flight += len(batch)
             self._working -= not batch
         return batch
 

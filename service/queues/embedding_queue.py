@@ -19,6 +19,8 @@ from retrieval.types import Scores, Vectors
 from retrieval.util.work_budget import NUMBER_BYTES, checkpoint, spend_answer_bytes
 from service.config.settings import QueueSettings
 from service.observability.metrics import Metrics
+from service.processes.peers import Peers
+from service.processes.shared_numbers import Column
 from service.queues.dynamic_batching import Batcher, BatchLimits, LoadShedding
 from service.queues.thread_pool import BoundedThreadPool
 from service.runtime.encoder_registry import EncoderRegistry
@@ -50,7 +52,12 @@ class EmbeddingQueue:
     """A bounded queue in front of the encoders."""
 
     def __init__(
-        self, encoders: EncoderRegistry, slow: BoundedThreadPool, settings: QueueSettings, metrics: Metrics
+        self,
+        encoders: EncoderRegistry,
+        slow: BoundedThreadPool,
+        settings: QueueSettings,
+        metrics: Metrics,
+        peers: Peers,
     ) -> None:
         self._encoders = encoders
         self._slow = slow
@@ -59,7 +66,7 @@ class EmbeddingQueue:
         self._batcher: Batcher[EmbeddingRequest, EmbeddingResult] = Batcher(
             self._answers,
             BatchLimits.on_all_cores(items=settings.batch_texts, cost=settings.batch_tokens, min_batch=MIN_BATCH),
-            LoadShedding(settings.length),
+            LoadShedding(settings.length, numbers=peers.queue(Column.EMBEDDING)),
             name="embedding",
             cost=_tokens,
             observe=metrics.batch("embedding"),

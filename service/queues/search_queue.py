@@ -17,6 +17,8 @@ from retrieval.search.searcher import EncodedRequest
 from retrieval.types import Mode, SearchRequest
 from service.config.settings import Settings
 from service.observability.metrics import Metrics
+from service.processes.peers import Peers
+from service.processes.shared_numbers import Column, QueueNumbers
 from service.queues.dynamic_batching import SHEDDING_SHARE, Answers, Batcher, BatchLimits, LoadShedding
 from service.queues.search_limits import (
     check_limits,
@@ -62,6 +64,7 @@ class SearchQueue:
         settings: Settings,
         metrics: Metrics,
         recall: RecallWatch,
+        peers: Peers,
     ) -> None:
         self._collections = collections
         self._rerankers = rerankers
@@ -72,13 +75,17 @@ class SearchQueue:
         self._degrade = settings.degrade
         self._metrics = metrics
         self._queue = settings.queue
-        self._encoded = self._batcher("search", MIN_BATCH, finishing=settings.queue.searchers)
-        self._lexical = self._batcher("lexical", MIN_LEXICAL_BATCH, finishing=0)
+        searchers = settings.queue.searchers
+        self._items = peers.count(Column.SEARCH)
+        self._encoded = self._batcher("search", peers.queue(Column.SEARCH), MIN_BATCH, finishing=searchers)
+        self._lexical = self._batcher("lexical", peers.queue(Column.LEXICAL), MIN_LEXICAL_BATCH, finishing=0)
 
-    def _batcher(self, name: str, min_batch: int, *, finishing: int) -> Batcher[QueuedSearch, SearchResult]:
+    def _batcher(
+        self, name: str, numbers: QueueNumbers, min_batch: int, *, finishing: int
+    ) -> Batcher[QueuedSearch, SearchResult]:
         items = self._queue.batch_searches
         limits = BatchLimits.on_all_cores(items=items, cost=items, min_batch=min_batch, finishing=finishing)
-        shedding = LoadShedding(self._queue.length)
+        shedding = LoadShedding(self._queue.length, numbers=numbers)
         return Batcher(self._answers, limits, shedding, name=name, observe=self._metrics.batch(name))
 
     def close(self) -> None:
@@ -165,7 +172,7 @@ class SearchQueue:
         request with an error fails alone.
         """
         steps: dict[int, Step] = {}
-        several = len(searches) > 1  # then other cores have searches to do meanwhile
+        several = len(searches) > 1 or self._items.others() > 0  # then other cores have searches to do meanwhile
         with ExitStack() as leases:
             for name in {search.collection for search in searches}:
                 positions = [position for position, search in enumerate(searches) if search.collection == name]

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from retrieval.errors import Overloaded
 from service.observability.metrics import Metrics
+from service.processes.shared_numbers import SharedCount
 
 T = TypeVar("T")
 
@@ -24,18 +25,20 @@ T = TypeVar("T")
 class BoundedThreadPool:
     """Runs calls on threads.  Belongs to one event loop, until `close`."""
 
-    def __init__(self, threads: int, capacity: int, metrics: Metrics) -> None:
+    def __init__(self, threads: int, capacity: int, in_use: SharedCount, metrics: Metrics) -> None:
         self._capacity = capacity
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(threads, "attendex")
-        self._in_use = 0
+        self._in_use = in_use
         self._lock = threading.Lock()
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return `function(*arguments)`, run on a thread.  Raises Overloaded if full."""
         with self._lock:
-            full = self._in_use >= self._capacity
-            self._in_use += not full
+            self._in_use.add(1)
+            full = self._in_use.total() > self._capacity
+            if full:
+                self._in_use.add(-1)
         if full:
             self._metrics.refused("threads")
             raise Overloaded(f"{self._capacity} calls of this kind are in progress; try again in a second")
@@ -49,4 +52,4 @@ class BoundedThreadPool:
 
     def _release(self, _done: object) -> None:
         with self._lock:
-            self._in_use -= 1
+            self._in_use.add(-1)

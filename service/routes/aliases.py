@@ -41,5 +41,5 @@ async def put_alias(alias: Alias, body: AliasBody, request: Request) -> Response
 async def delete_alias(alias: Alias, request: Request) -> Response:
     """Remove the name; the collection stays."""
     services = authorized_to_change(request, Role.WRITE, alias)
-    await services.threads.run(services.collections.aliases.remove, alias)
+    await services.threads.run(services.collections.remove_alias, alias)
     return json_response({"aliases": {}})

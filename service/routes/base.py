@@ -122,7 +122,7 @@ def authorized_to_change(request: Request, role: Role, collection: str) -> Servi
 def apply_settings(services: Services, name: str, change: SettingsChange, cause: str) -> None:
     """Commit and serve a generation with other settings.  Raises CollectionLocked."""
     change_settings(services.collections.path(name), change, cause=cause, wait_s=SETTINGS_WAIT_S)
-    services.collections.refresh()
+    services.collections.publish()
 
 
 def services_of(request: Request) -> Services:

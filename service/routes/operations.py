@@ -89,6 +89,8 @@ def _families(services: Services, version: str) -> Iterator[GaugeFamily]:
         ("embedding",): services.embeddings.waiting(),
         ("changes",): services.changes.waiting(),
     }
+    in_progress: dict[tuple[str, ...], float] = {(): services.lifecycle.requests.total()}
+    yield GaugeFamily("attendex_requests_in_progress", "Requests in progress.", (), in_progress)
     yield GaugeFamily("attendex_queue_length", "Items that wait.", ("queue",), queues)
     yield GaugeFamily("attendex_index_generation", "Generation that the service serves.", ("collection",), generations)
     yield GaugeFamily("attendex_index_documents", "Live documents.", ("collection",), documents)

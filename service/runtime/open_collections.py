@@ -34,6 +34,8 @@ from retrieval.index.storage.manifest import MANIFEST
 from retrieval.search.searcher import Searcher
 from retrieval.util.work_budget import WorkBudget
 from service.observability.logs import LOGGER
+from service.processes.peers import Peers
+from service.processes.publications import Publications
 from service.runtime.aliases import Aliases
 from service.runtime.joined_collections import JoinedCollections
 
@@ -70,8 +72,14 @@ class _Failure:
 class OpenCollections:
     """The collections below `root`, or `root` itself if it is one.  Thread-safe."""
 
-    def __init__(self, root: Path, open_collection: Callable[[Path, Searcher | None], Searcher]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        open_collection: Callable[[Path, Searcher | None], Searcher],
+        peers: Peers | None = None,
+    ) -> None:
         self.root = root
+        self.publications = Publications(peers or Peers.alone(), self.refresh)
         self._open = open_collection
         self._served: dict[str, _Served] = {}
         self._failures: dict[str, _Failure] = {}
@@ -137,6 +145,10 @@ class OpenCollections:
             for name in {*self.names(), *self.failures()} - set(found):
                 self._put(name, None)
 
+    def publish(self) -> None:
+        """Serve a change of this process in all processes of the service.  Blocks."""
+        self.publications.publish()
+
     def create(self, name: str, make: Callable[[Path], object]) -> None:
         """Make an empty collection and serve it.  Raises CollectionExists, InputError."""
         if not self.is_folder:
@@ -148,7 +160,7 @@ class OpenCollections:
             raise CollectionExists(f"{name!r} is an alias; remove the alias first, or choose another name")
         with WorkBudget().applied():  # a request that ends leaves no half of a collection
             make(path)
-        self.refresh()
+        self.publish()
 
     def drop(self, name: str) -> None:
         """Remove a collection.  Raises CollectionNotFound, CollectionLocked."""
@@ -158,7 +170,7 @@ class OpenCollections:
         if not self.is_folder:
             raise InputError("a service of one collection cannot drop it; stop the service and delete the directory")
         drop_collection(path)
-        self.refresh()
+        self.publish()
 
     def put_alias(self, alias: str, collection: str) -> None:
         """Let an alias name a served collection.
@@ -173,6 +185,12 @@ class OpenCollections:
         if alias in self._on_disk():
             raise CollectionExists(f"a collection {alias!r} exists; choose another name for the alias")
         self.aliases.put(alias, collection)
+        self.publish()
+
+    def remove_alias(self, alias: str) -> None:
+        """Remove an alias.  Raises CollectionNotFound, StorageError."""
+        self.aliases.remove(alias)
+        self.publish()
 
     def close(self) -> None:
         """Close every collection as soon as its last request is done."""

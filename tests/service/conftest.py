@@ -18,8 +18,9 @@ import pytest
 from indexer.building.pipeline import build_collection
 from service.app import create_app
 from service.config.settings import load_settings
+from service.http.listening import listen
 from service.http.request_limits import Lifecycle
-from service.http.server import Server, listen, make_server
+from service.http.server import Server, make_server
 from service.runtime.encoder_registry import EncoderRegistry
 
 DOCUMENTS = [

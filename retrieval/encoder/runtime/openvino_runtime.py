@@ -27,7 +27,7 @@ from retrieval.encoder.runtime.base import Precision, Runtime, RuntimeName, has_
 from retrieval.encoder.runtime.conversion import remove_mask
 from retrieval.encoder.runtime.token_batches import SIMD_TOKENS, TokenBatch, TokenRows, pack_rows, round_up, row_length
 from retrieval.types import Vectors
-from retrieval.util.cores import cores
+from retrieval.util.cores import cores, machine_cores
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -83,7 +83,8 @@ class OpenVINORuntime:
         threads = threads_per_request(shape)
         self._needs_mask = shape.relative_buckets > 0 or any(layer.window is not None for layer in shape.layers)
         self.streams = max(1, cores() // threads)
-        self._low_latency = _CompiledOnce(lambda: InferRequestPool(core, graph, precision, min(2 * threads, cores())))
+        several = min(2 * threads, machine_cores())  # a text alone may use the cores of other processes
+        self._low_latency = _CompiledOnce(lambda: InferRequestPool(core, graph, precision, several))
         self._throughput = _CompiledOnce(lambda: InferRequestPool(core, graph, precision, threads))
         self._unmasked = _CompiledOnce(lambda: InferRequestPool(core, remove_mask(graph), precision, threads))
         self._compile_first()

@@ -47,10 +47,10 @@ def full(collections: Path, serve: Serve) -> Iterator[Served]:
 
 def ordinary(served: Served) -> httpx.Response:
     """Return a refusal by an inner layer."""
-    served.lifecycle.in_progress = 10_000
+    served.lifecycle.requests.add(10_000)
     headers = {"X-Request-ID": "ordinary", "Origin": "https://example.org"}
     answer = served.http.post(SEARCH, json={"query": "cats"}, headers=headers)
-    served.lifecycle.in_progress = 0
+    served.lifecycle.requests.add(-10_000)
     return answer
 
 

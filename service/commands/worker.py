@@ -1,0 +1,82 @@
+"""A worker of a service with several processes: `python -m service.commands.worker`.
+
+The parent (`service/processes/supervisor.py`) starts it and writes its orders to its standard input.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrieval.errors import AttendexError
+from retrieval.util.processes import die_with_parent
+from retrieval.util.terminal import FAILURE, stderr
+from service.runtime.process import prepare_process, raise_open_files
+
+if TYPE_CHECKING:
+    from service.config.settings import Settings
+    from service.http.server import Server
+    from service.processes.launch import WorkerOrders
+    from service.processes.peers import Peers
+
+
+def main() -> None:
+    """Serve until the parent tells this process to end."""
+    from service.processes.launch import WorkerOrders
+
+    orders = WorkerOrders.read()
+    die_with_parent(orders.parent)
+    prepare_process()
+    try:
+        run_worker(orders)
+    except AttendexError as error:
+        stderr().print(f"error: {error}")
+        sys.exit(FAILURE)
+
+
+def run_worker(orders: WorkerOrders) -> None:
+    """Serve on the inherited sockets."""
+    from service.config.settings import load_settings
+    from service.http.worker_server import WorkerServer
+    from service.processes.peers import NUMBERS_FILE, Peers
+    from service.processes.shared_numbers import SharedNumbers
+
+    folder = Path(orders.folder)
+    writer_listener = socket.socket(fileno=orders.writer_listener)
+    peers = Peers(SharedNumbers.open(folder / NUMBERS_FILE), orders.row, folder, writer_listener)
+    settings = load_settings(orders.flags)
+    listener = socket.socket(fileno=orders.listener)
+    run_server(Path(orders.directory), settings, peers, WorkerServer, lambda: listener)
+
+
+def run_server(
+    directory: Path,
+    settings: Settings,
+    peers: Peers,
+    kind: type[Server],
+    open_listener: Callable[[], socket.socket],
+) -> None:
+    """Serve the collections on a socket, until a signal."""
+    from service.app import create_app
+    from service.http.request_limits import Lifecycle
+    from service.http.server import end_in_time, make_server
+    from service.observability.logs import set_up_logging
+    from service.observability.tracing import provider_from_environment
+
+    raise_open_files(2 * settings.limits.connections)
+    lifecycle = Lifecycle(peers)
+    tracing = provider_from_environment()
+    app = create_app(directory, settings, lifecycle, tracing=tracing)
+    server = make_server(app, lifecycle, settings, kind)
+    with closing(open_listener()) as listener:
+        set_up_logging(settings.log)
+        server.run(sockets=[listener])
+    end_in_time(tracing, lifecycle.remaining_s(settings.grace_seconds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Start a service with several processes: bind its sockets, and supervise its workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from retrieval.util.cores import CORES_VARIABLE, cores
+from service.config.settings import Settings
+from service.processes.peers import METRICS_FOLDER, NUMBERS_FILE, WRITER_SOCKET
+from service.processes.runtime_folder import RunningService, describe_service, runtime_folder
+from service.processes.shared_numbers import SharedNumbers
+from service.processes.supervisor import Supervisor
+
+WORKER = "service.commands.worker"
+BACKLOG = 1_024  # changes that wait for the writer
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOrders:
+    """What a worker reads from its standard input."""
+
+    directory: str
+    flags: Mapping[str, Any]  # of the command line: each worker reads the settings anew
+    parent: int  # process id
+    row: int  # of the shared numbers
+    folder: str  # the runtime folder
+    listener: int  # descriptor of the socket of the service
+    writer_listener: int  # descriptor of the socket of the writer
+
+    @classmethod
+    def read(cls) -> WorkerOrders:
+        """Return the orders of this process."""
+        return cls(**json.load(sys.stdin))
+
+
+def run_workers(
+    directory: Path, settings: Settings, flags: Mapping[str, Any], listener: socket.socket, url: str
+) -> int:
+    """Serve with several processes until a signal; return the exit status."""
+    processes = settings.worker_processes
+    with runtime_folder() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as writer_listener:
+        writer_listener.bind(str(folder / WRITER_SOCKET))
+        (folder / WRITER_SOCKET).chmod(0o600)
+        writer_listener.listen(BACKLOG)
+        (folder / METRICS_FOLDER).mkdir(mode=0o700)
+        numbers = SharedNumbers.create(folder / NUMBERS_FILE, rows=2 * processes + 2)
+        describe_service(folder, RunningService(os.getpid(), str(directory.resolve()), url))
+        shares = shares_of(cores(), processes)
+
+        def spawn(row: int, number: int) -> subprocess.Popen[bytes]:
+            orders = WorkerOrders(
+                directory=str(directory),
+                flags=flags,
+                parent=os.getpid(),
+                row=row,
+                folder=str(folder),
+                listener=listener.fileno(),
+                writer_listener=writer_listener.fileno(),
+            )
+            return start_worker(orders, shares[number - 1])
+
+        return Supervisor(spawn, numbers, processes, settings.grace_seconds).run()
+
+
+def start_worker(orders: WorkerOrders, own_cores: int) -> subprocess.Popen[bytes]:
+    """Start a worker as a new program that inherits the sockets."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", WORKER],
+        stdin=subprocess.PIPE,
+        env={**os.environ, CORES_VARIABLE: str(own_cores)},
+        pass_fds=(orders.listener, orders.writer_listener),
+        process_group=0,
+    )
+    assert process.stdin is not None
+    with process.stdin as stdin:
+        stdin.write(json.dumps(asdict(orders), default=str).encode())
+    return process
+
+
+def shares_of(machine_cores: int, processes: int) -> list[int]:
+    """Return the cores of each worker; each has one at least."""
+    share, more = divmod(machine_cores, processes)
+    return [max(1, share + (number < more)) for number in range(processes)]

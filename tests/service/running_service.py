@@ -1,0 +1,58 @@
+"""A service with several processes, as a user starts it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.service.conftest import eventually
+
+
+@dataclass(frozen=True)
+class RunningProcesses:
+    """A running service, and the lines of its log."""
+
+    url: str
+    process: subprocess.Popen[str]
+    log: list[str] = field(default_factory=list)
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return sorted(map(int, children.read_text().split()))
+
+    def is_ready(self) -> bool:
+        """Check whether all workers are ready."""
+        try:
+            answer = httpx.get(f"{self.url}/readyz")
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200 and not answer.json()["warnings"]
+
+
+@contextmanager
+def running_processes(folder: Path, processes: int, *options: str) -> Iterator[RunningProcesses]:
+    """Run `attendex serve --processes`; wait until all workers are ready."""
+    command = [sys.executable, "-m", "service", "serve", str(folder), "--port", "0", "--processes", str(processes)]
+    quiet = ["--set", "log.requests=false", "--set", "drain_seconds=0"]
+    with subprocess.Popen([*command, *quiet, *options], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+        running = RunningProcesses(url, process)
+        reader = threading.Thread(target=running.log.extend, args=(process.stderr,))
+        reader.start()
+        try:
+            eventually(running.is_ready, 60)
+            yield running
+        finally:
+            process.terminate()
+            process.wait(60)
+            reader.join()

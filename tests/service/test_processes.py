@@ -1,0 +1,89 @@
+"""A service with two processes: one writer, and answers that hold whichever process makes them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.conftest import eventually
+from tests.service.running_service import RunningProcesses, running_processes
+
+SEARCH = "/v1/collections/small/search"
+DOCUMENTS = "/v1/collections/small/documents"
+
+
+@pytest.fixture(scope="module")
+def served(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProcesses]:
+    """Return a service with two processes; tests add documents with ids of their own."""
+    folder = tmp_path_factory.mktemp("processes") / "collections"
+    shutil.copytree(collections, folder)
+    with running_processes(folder, 2) as running:
+        yield running
+
+
+@pytest.fixture
+def clients(served: RunningProcesses) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+    """Return two clients with a connection each, one to each process."""
+    with httpx.Client(base_url=served.url) as first, httpx.Client(base_url=served.url) as second:
+        for client in (first, second):
+            client.get("/livez")
+        yield first, second
+
+
+def found(client: httpx.Client, query: str) -> list[str]:
+    return [hit["id"] for hit in client.post(SEARCH, json={"query": query, "k": 3}).json()["hits"]]
+
+
+def test_connections_are_divided_between_the_processes(served: RunningProcesses) -> None:
+    with ExitStack() as opened:
+        for _ in range(8):
+            opened.enter_context(httpx.Client(base_url=served.url)).get("/livez")
+        counts = [connections_of(worker) for worker in served.workers()]
+    assert max(counts) - min(counts) <= 2
+
+
+def connections_of(pid: int) -> int:
+    sockets = 0
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        sockets += str(each.readlink()).startswith("socket:")
+    return sockets
+
+
+def test_each_process_finds_a_document_that_is_done(clients: tuple[httpx.Client, httpx.Client]) -> None:
+    for number in range(10):
+        writer, reader = clients[number % 2], clients[(number + 1) % 2]
+        body = {"documents": [{"id": f"new-{number}", "text": f"the number {number} in words and pictures"}]}
+        done = writer.post(DOCUMENTS, params={"wait": True}, json=body)
+        assert (done.status_code, done.json()["status"]) == (200, "done")
+        for client in (reader, writer):
+            assert f"new-{number}" in found(client, f"the number {number} in words and pictures")
+
+
+def test_each_process_knows_each_job(clients: tuple[httpx.Client, httpx.Client]) -> None:
+    for client in clients:
+        job = client.post(DOCUMENTS, json={"documents": [{"id": "job", "text": "a job to know"}]}).json()
+        for other in clients:
+            assert other.get(f"/v1/collections/small/jobs/{job['id']}").json()["id"] == job["id"]
+        eventually(lambda: client.get(f"/v1/collections/small/jobs/{job['id']}").json()["status"] == "done")  # noqa: B023
+
+
+def test_each_process_has_a_collection_that_was_created(clients: tuple[httpx.Client, httpx.Client]) -> None:
+    for number, client in enumerate(clients):
+        assert client.put(f"/v1/collections/made-{number}", json={}).status_code == 201
+        for other in clients:
+            assert other.get(f"/v1/collections/made-{number}").status_code == 200
+        assert client.delete(f"/v1/collections/made-{number}").status_code == 204
+        for other in clients:
+            assert other.get(f"/v1/collections/made-{number}").status_code == 404
+
+
+def test_refused_changes_look_as_with_one_process(clients: tuple[httpx.Client, httpx.Client]) -> None:
+    answers = [client.post(DOCUMENTS, json={"documents": "none"}, headers={"X-Request-ID": "a"}) for client in clients]
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert answers[0].json() == answers[1].json()
+    assert {answer.headers["X-Request-ID"] for answer in answers} == {"a"}
