@@ -1,4 +1,4 @@
-"""What a service does beside its requests."""
+"""The work of a service beside its requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROLE_SECONDS = 0.05  # between attempts to take the writer's role
 
 @asynccontextmanager
 async def background_work(services: Services, keys: KeyRing, forwarded: ASGIApp) -> AsyncIterator[None]:
-    """Serve all collections, then new generations; write while this process has the writer's role.
+    """Serve all collections, and new generations; write while it is the writer.
 
     `forwarded` answers the requests that other processes send to the writer.
     """

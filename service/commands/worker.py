@@ -1,4 +1,4 @@
-"""A worker of a service with several processes: `python -m service.commands.worker`.
+"""A worker of a service: `python -m service.commands.worker`.
 
 The parent (`service/processes/supervisor.py`) starts it and writes its orders to its standard input.
 """

@@ -1,4 +1,4 @@
-"""Forward changes to the process that writes, and answer those that other processes forward.
+"""Forward changes to the process that writes, and answer forwarded ones.
 
 The process that takes a request from the network checks its limits, its key and its host, and logs it. A request that
 may change something then goes on over a local socket, with the caller in a header, to the one process that has the

@@ -1,4 +1,4 @@
-"""A listening socket that several processes share: each accepts its part of the connections.
+"""A listening socket of several processes: each accepts its part.
 
 The kernel wakes every process for a new connection. If each of them took what it can, one would get most connections of
 a burst. So a process leaves a connection to the others while one of them has fewer.

@@ -1,4 +1,4 @@
-"""The HTTP server of a worker: it shares its socket with others, and can leave its place to a new worker."""
+"""The HTTP server of a worker, which shares its socket with others."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The processes of a service: the parent, its workers, and the numbers that they share."""
+"""The processes of a service, and the numbers that they share."""

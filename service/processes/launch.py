@@ -1,4 +1,4 @@
-"""Start a service with several processes: bind its sockets, and supervise its workers."""
+"""Start a service with several processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BACKLOG = 1_024  # changes that wait for the writer
 
 @dataclass(frozen=True, slots=True)
 class WorkerOrders:
-    """What a worker reads from its standard input."""
+    """The orders of a worker, which it reads from its standard input."""
 
     directory: str
     flags: Mapping[str, Any]  # of the command line: each worker reads the settings anew

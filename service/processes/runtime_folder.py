@@ -1,4 +1,4 @@
-"""The private folder of a running service: its sockets, shared numbers and metrics.
+"""The private folder of a running service, with its sockets and numbers.
 
 It is below the runtime directory of the user, so that `attendex restart` finds it. The parent locks a file in it; the
 folder of a parent that has died is removed by the next one.
@@ -33,7 +33,7 @@ class RunningService:
 
 @contextmanager
 def runtime_folder() -> Iterator[Path]:
-    """Make the folder of this process's service; remove it at the end.  Raises SettingsError."""
+    """Make the folder of a service; remove it at the end.  Raises SettingsError."""
     base = _base()
     for folder in _folders(base):
         if _is_abandoned(folder):
@@ -54,7 +54,7 @@ def describe_service(folder: Path, service: RunningService) -> None:
 
 
 def running_services() -> Iterator[tuple[Path, RunningService]]:
-    """Yield the running services of this user, with their folders.  Raises SettingsError."""
+    """Yield the folders and services of this user.  Raises SettingsError."""
     for folder in _folders(_base()):
         if not _is_abandoned(folder):
             with suppress(OSError, ValueError, TypeError):

@@ -1,8 +1,8 @@
-"""Numbers that the processes of a service share: a row of 64-bit floats for each process, in a mapped file.
+"""Numbers that the processes of a service share, in a mapped file.
 
-A process writes only its own row, so that no lock is needed; a total is the sum of a column. The first row belongs to
-the service as a whole. The parent clears the row of a process that has ended. With a single process, the numbers are in
-its own memory.
+A row of 64-bit floats belongs to each process. A process writes only its own row, so that no lock is needed; a total is
+the sum of a column. The first row belongs to the service as a whole. The parent clears the row of a process that has
+ended. With a single process, the numbers are in its own memory.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ServiceColumn(IntEnum):
 
 
 class ProcessState(IntEnum):
-    """What a worker does."""
+    """The states of a worker."""
 
     NONE = 0
     STARTING = 1

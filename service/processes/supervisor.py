@@ -1,4 +1,4 @@
-"""The parent of a service with several processes: it starts workers, watches them and replaces them.
+"""The parent of a service: it starts, watches and replaces the workers.
 
 It imports none of the heavy libraries and answers no requests. It binds the port once, and the workers accept from the
 inherited socket. They are new programs, not forks, because a fork copies only one thread. Each is in a process group of

@@ -1,4 +1,4 @@
-"""The right to change the collections of a service, which one of its processes has at a time.
+"""The right to change collections, which one process of a service has.
 
 The kernel's lock on a file gives it: when its holder ends, however that ends, another process can take it.
 """
