@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
@@ -18,6 +18,7 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 Document = Mapping[str, Any]  # id and text; title, metadata and further fields
 Changes = Mapping[str, Any]  # id, and the fields to change; None removes one
 
+FilePart: TypeAlias = tuple[str, bytes | BinaryIO]  # name and content of a file
 Texts: TypeAlias = str | Sequence[str]  # one text, or several
 
 
@@ -30,14 +31,19 @@ class Call(Generic[T]):
     read: Callable[[httpx.Response], T]
     body: Any = None
     params: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[FilePart] = ()
 
     @property
     def sent(self) -> dict[str, Any]:
-        """The body as JSON, in arguments of httpx; none without a body."""
+        """The request's body, parameters and headers, in arguments of httpx."""
+        given = {"params": self.params, "headers": self.headers}
+        if self.files:  # a form, with the body in the field "options"
+            return {**given, "files": [("files", each) for each in self.files], "data": {"options": _json(self.body)}}
         if self.body is None:
-            return {}
-        text = json.dumps(self.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_json_value)
-        return {"content": text.encode(), "headers": {"Content-Type": "application/json"}}
+            return given
+        headers = {**self.headers, "Content-Type": "application/json"}
+        return {**given, "content": _json(self.body), "headers": headers}
 
 
 def reads(answer: type[AnswerT]) -> Callable[[httpx.Response], AnswerT]:
@@ -68,6 +74,11 @@ def segment(text: str) -> str:
     """Return a quoted segment of a path."""
     quoted = quote(text, safe="")
     return quoted.replace(".", "%2E") if quoted in (".", "..") else quoted
+
+
+def _json(body: Any) -> bytes:
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_json_value)
+    return text.encode()
 
 
 def _json_value(value: Any) -> Any:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self, TypeVar
 
 import httpx
 
 from .calls import Call
 from .errors import ServiceError, error_of, no_answer, not_understood
+from .events import Event, EventReader
 from .retries import pause_after, pause_without_answer, pauses
 
 T = TypeVar("T")
@@ -43,14 +45,33 @@ class Connection:
         self._http.close()
 
     def _send(self, call: Call[T]) -> T:
+        return _read(call, self._answer(call))
+
+    def _events(self, call: Call[None]) -> Iterator[Event]:
+        """Yield the events of an answer as they arrive."""
+        response, reader = self._answer(call, stream=True), EventReader()
+        try:
+            for received in response.iter_bytes():
+                yield from reader.take(received)
+        except httpx.TransportError as error:
+            raise no_answer(self._http.base_url, error) from error
+        except ValueError as error:
+            raise not_understood(response) from error
+        finally:
+            response.close()
+
+    def _answer(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
+        """Return the answer of a call; with `stream`, before its body is read."""
         for pause in pauses(self._retries):
             try:
-                response = self._http.request(call.method, call.path, params=call.params, **call.sent)
+                request = self._http.build_request(call.method, call.path, **call.sent)
+                response = self._http.send(request, stream=stream)
+                if response.is_success:
+                    return response
+                response.read()
             except httpx.TransportError as error:
                 failed, wait = _unanswered(self._http.base_url, error, pause)
             else:
-                if response.is_success:
-                    return _read(call, response)
                 failed, wait = _refused(response, pause)
             if wait is None:
                 raise failed
@@ -84,14 +105,34 @@ class AsyncConnection:
         await self._http.aclose()
 
     async def _send(self, call: Call[T]) -> T:
+        return _read(call, await self._answer(call))
+
+    async def _events(self, call: Call[None]) -> AsyncIterator[Event]:
+        """Yield the events of an answer as they arrive."""
+        response, reader = await self._answer(call, stream=True), EventReader()
+        try:
+            async for received in response.aiter_bytes():
+                for event in reader.take(received):
+                    yield event
+        except httpx.TransportError as error:
+            raise no_answer(self._http.base_url, error) from error
+        except ValueError as error:
+            raise not_understood(response) from error
+        finally:
+            await response.aclose()
+
+    async def _answer(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
+        """Return the answer of a call; with `stream`, before its body is read."""
         for pause in pauses(self._retries):
             try:
-                response = await self._http.request(call.method, call.path, params=call.params, **call.sent)
+                request = self._http.build_request(call.method, call.path, **call.sent)
+                response = await self._http.send(request, stream=stream)
+                if response.is_success:
+                    return response
+                await response.aread()
             except httpx.TransportError as error:
                 failed, wait = _unanswered(self._http.base_url, error, pause)
             else:
-                if response.is_success:
-                    return _read(call, response)
                 failed, wait = _refused(response, pause)
             if wait is None:
                 raise failed
