@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from service.client import AsyncClient, Client, ServiceError
+from service.client import (
+    AsyncClient,
+    AuthenticationError,
+    Client,
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    ServerError,
+    ServiceError,
+)
 from service.client import documents as client_documents
 from service.client import uploads as client_uploads
+from service.client.events import Event, EventReader
 from service.client.retries import pause_after, pauses
 from tests.service.conftest import Serve, Served
 
@@ -159,6 +175,79 @@ def test_two_callers_that_are_asked_to_wait_do_not_come_back_together() -> None:
     waits = {pause_after(refused, "", pause) for pause in (*pauses(1), *pauses(1)) if pause is not None}
     assert len(waits) == 2
     assert min(waits) > 1
+
+
+def test_retry_after_is_kept_to_or_the_refusal_is_final() -> None:
+    date = (datetime.now(UTC) + timedelta(seconds=30)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    for header, lowest, highest in (("7", 7, 8), (date, 28, 31), ("", 0, 1), ("soon", 0, 1)):
+        wait = pause_after(httpx.Response(503, headers={"retry-after": header}), "unavailable", 0.5)
+        assert wait is not None
+        assert lowest < wait < highest, header
+    assert pause_after(httpx.Response(503, headers={"retry-after": "3600"}), "unavailable", 0.5) is None
+    assert pause_after(httpx.Response(503), "deadline_exceeded", 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, InvalidRequestError),
+        (401, AuthenticationError),
+        (403, PermissionDeniedError),
+        (404, NotFoundError),
+        (409, ConflictError),
+        (422, InvalidRequestError),
+        (429, OverloadedError),
+        (500, ServerError),
+        (503, ServerError),
+    ],
+)
+def test_each_kind_of_failure_has_a_class(status: int, kind: type[ServiceError]) -> None:
+    problem = {
+        "title": "t",
+        "status": status,
+        "detail": "d",
+        "code": "c",
+        "errors": [{"pointer": "#/k", "detail": "x"}],
+    }
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, json=problem))
+    with Client(transport=transport, retries=0) as client, pytest.raises(kind) as caught:
+        client.collections()
+    assert (type(caught.value), caught.value.code, caught.value.detail) == (kind, "c", "d")
+    assert caught.value.problem is not None
+    assert caught.value.problem.errors[0].pointer == "#/k"
+
+
+def test_a_stale_cursor_is_a_conflict(client: Client) -> None:
+    client.create("moving")
+    client.add("moving", [{"id": str(n), "text": f"Text {n}"} for n in range(3)])
+    pages = client.documents("moving", page=2)
+    assert next(pages).id == "0"
+    client.add("moving", [{"id": "new", "text": "Text"}])
+    assert next(pages).id == "1"
+    with pytest.raises(ConflictError) as caught:
+        next(pages)
+    assert caught.value.code == "stale_cursor"
+    client.drop("moving")
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))  # with all signs that Python takes as ends of lines
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "7"]), st.sampled_from(["message", "done"]), TEXTS)), st.data())
+def test_events_are_read_however_they_arrive(sent: list[tuple[str, str, str]], data: st.DataObject) -> None:
+    lines, last = "retry: 500\n\n: heartbeat\n\n", ""
+    expected = []
+    for id_, name, text in sent:
+        lines += (f"id: {id_}\n" if id_ else "") + (f"event: {name}\n" if name != "message" else "")
+        lines += f"data: {json.dumps({'text': text}, ensure_ascii=False)}\n\n"
+        last = id_ or last
+        expected.append(Event(last, name, {"text": text}))
+    stream, reader, found = lines.encode(), EventReader(), []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        found += reader.take(stream[:size])
+        stream = stream[size:]
+    assert found == expected
 
 
 @pytest.mark.parametrize(
