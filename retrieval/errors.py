@@ -89,6 +89,10 @@ class UnsupportedCheckpoint(EncoderError):
     """A checkpoint of unknown layout, or one that needs pickle or remote code."""
 
 
+class EncoderUnavailable(EncoderError):
+    """The service that a remote encoder asks gives no vectors now."""
+
+
 class EncoderMismatch(EncoderError):
     """The encoder is not the one that made the collection; names the differences."""
 

@@ -14,7 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from retrieval.errors import AttendexError
+from retrieval.encoder.remote.access import make_access
+from retrieval.errors import AttendexError, EncoderUnavailable
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
@@ -136,7 +137,7 @@ def create_app(
     """
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
-    encoders = encoders or EncoderRegistry(settings.runtime, settings.precision, settings.encoder)
+    encoders = encoders or make_registry(settings)
     if settings.encoder:
         encoders.get(settings.encoder, fetch=True)  # a wrong name fails now
     require_log_folder(settings.query_log)
@@ -171,6 +172,14 @@ def create_app(
     app.state.dialects = DialectTable(app.state.routes)
     app.openapi = lambda: describe(app, needs_key=not keys.open)  # type: ignore[method-assign]
     return app
+
+
+def make_registry(settings: Settings) -> EncoderRegistry:
+    """Return the registry of encoders.  Raises SettingsError, EncoderError."""
+    remote = settings.remote
+    key = remote.key.get_secret_value() if remote.key else ""
+    access = make_access(remote.allow, key, remote.key_file)
+    return EncoderRegistry(settings.runtime, settings.precision, settings.encoder, access)
 
 
 def add_layers(
@@ -250,13 +259,14 @@ def open_warm(
     It takes over the files that `previous`, an earlier generation, holds open.
     """
     settings = read_manifest(path).settings
-    encoder = encoders.get(settings.encoder.name)
+    encoder = encoders.recorded(settings.encoder)
     sparse_encoder = encoders.sparse(settings.sparse.encoder.name) if settings.sparse else None
     earlier = previous.reader if previous else None
     searcher = open_searcher(
         path, encoder=encoder, previous=earlier, rerankers=rerankers, sparse_encoder=sparse_encoder
     )
-    searcher.search(SearchRequest("warm", k=1))
+    with suppress(EncoderUnavailable):  # lexical searches go on without a remote encoder
+        searcher.search(SearchRequest("warm", k=1))
     return searcher
 
 

@@ -25,6 +25,7 @@ LAYERS = {  # folders (and single files) of a package, lowest first: each import
             "retrieval/index/lexical",
             "retrieval/index/vectors",
             "retrieval/encoder/runtime",
+            "retrieval/encoder/remote",
             "retrieval/encoder/offline",
         ),
         ("retrieval/index/collection", "retrieval/encoder"),

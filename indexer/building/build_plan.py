@@ -22,6 +22,7 @@ from indexer.readers.formats.format_table import format_for_suffix
 from indexer.readers.opening import open_documents
 from indexer.readers.sources.folders import find_beir_corpus, walk
 from indexer.readers.sources.paths import is_path
+from retrieval.encoder.remote_encoder import RemoteEncoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, InputError
 from retrieval.index.vectors.index_choice import choose_ann_index
@@ -30,6 +31,7 @@ from retrieval.types import Document
 SAMPLED_BYTES = 4 << 20
 SAMPLED_DOCUMENTS = 256
 SAMPLED_PASSAGES = 256
+REMOTE_PASSAGES = 64  # encoded of a remote encoder, which may cost money
 BASE_MEMORY_BYTES = 700 << 20  # interpreter, libraries, encoder, one block of documents
 PASSAGE_MEMORY_BYTES = 400  # that a writer keeps for each passage
 LEXICAL_SHARE = 0.45  # size of the lexical index, relative to the text
@@ -50,12 +52,17 @@ class BuildPlan:
     disk_bytes: int
     peak_memory_bytes: int
     ann_index: str  # a FAISS factory string
+    tokens: int = 0  # that a remote encoder counts
+    cost: float | None = None  # of these tokens, in the currency of the price
 
 
-def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSettings) -> BuildPlan:
+def plan_build(
+    sources: Sequence[Path | str], into: Path, settings: BuildSettings, *, price: float | None = None
+) -> BuildPlan:
     """Read, cut and encode a sample of `sources`, and scale the cost up.
 
-    Nothing is written.  Raises InputError if there is no document to sample.
+    Nothing is written.  `price` is that of a million tokens of a remote encoder.  Raises InputError
+    if there is no document to sample.
     """
     encoder = load_build_encoder(into, settings.encoder, settings.runtime, settings.precision)
     sample = _sample(sources, settings)
@@ -65,6 +72,7 @@ def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSetting
     size = estimate_sources(sources, settings.read)
     documents = max(size.documents if size else 0, len(sample))
     passages = round(documents * len(texts) / len(sample))
+    tokens = _remote_tokens(encoder, texts, passages)
     ann_index = choose_ann_index(passages, encoder.dimension, settings.vectors)
     index_bytes = ann_index.bytes_per_vector * passages if ann_index else 0.0
     text_bytes = documents * sum(len(f"{document.title}{document.text}".encode()) for document in sample) / len(sample)
@@ -74,10 +82,12 @@ def plan_build(sources: Sequence[Path | str], into: Path, settings: BuildSetting
         documents=documents,
         passages=passages,
         passages_per_second=speed,
-        seconds=passages / speed,
+        seconds=max(passages / speed, _limited_seconds(encoder, tokens)),
         disk_bytes=round(text_bytes * (1 + LEXICAL_SHARE) + vector_bytes + index_bytes),
         peak_memory_bytes=round(BASE_MEMORY_BYTES + passages * PASSAGE_MEMORY_BYTES + index_bytes),
         ann_index=ann_index.factory if ann_index else "",
+        tokens=tokens,
+        cost=None if price is None else tokens * price / 1e6,
     )
 
 
@@ -89,9 +99,25 @@ def _sample(sources: Sequence[Path | str], settings: BuildSettings) -> list[Docu
     return sample
 
 
+def _remote_tokens(encoder: SentenceEncoder, texts: Sequence[str], passages: int) -> int:
+    """Return the tokens of all passages, as a service counted some, or else estimated; 0 for a local encoder."""
+    if not isinstance(encoder, RemoteEncoder):
+        return 0
+    if encoder.usage.tokens:
+        return round(passages * encoder.usage.tokens / encoder.usage.texts)
+    return round(passages * sum(map(encoder.tokenizer.count, texts)) / len(texts)) if texts else 0
+
+
+def _limited_seconds(encoder: SentenceEncoder, tokens: int) -> float:
+    """Return the least seconds of an encoder with a limit of tokens a minute."""
+    limit = encoder.spec.tpm if isinstance(encoder, RemoteEncoder) else 0
+    return 60 * tokens / limit if limit else 0.0
+
+
 def _passages_per_second(encoder: SentenceEncoder, texts: Sequence[str]) -> float:
     """Measure the encoding of some texts, spread over the sample."""
-    some = texts[:: max(1, len(texts) // SAMPLED_PASSAGES)]
+    sampled = REMOTE_PASSAGES if isinstance(encoder, RemoteEncoder) else SAMPLED_PASSAGES
+    some = texts[:: max(1, len(texts) // sampled)]
     encoder.encode_passages(some[:16])  # warm up: the first run of a shape is slower
     started = time.perf_counter()
     encoder.encode_passages(some)

@@ -24,7 +24,7 @@ from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import InputError
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
-from retrieval.search.encoder_check import check_fingerprint
+from retrieval.search.encoder_check import check_fingerprint, check_unchanged
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Passage, Rows, Vectors
 
@@ -98,6 +98,8 @@ def apply_changes(
             except InputError as error:
                 reports.append(error)
         writer.cause = _cause([report for report in reports if isinstance(report, ChangeReport)])
+        if writer.counts.added:
+            check_unchanged(collection.name, writer.settings.canaries, encoder)
         generation = writer.commit(encoder, sparse_encoder)
     return [
         replace(report, generation=generation) if isinstance(report, ChangeReport) else report for report in reports

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from retrieval.encoder.checkpoint.hub import DEFAULT, is_local
-from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.loading import load_encoder, load_recorded_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import NotACollection
 from retrieval.index.storage.manifest import read_manifest
+from retrieval.types import EncoderFingerprint
 
 
 def load_build_encoder(into: Path, name: str, runtime: str, precision: str) -> SentenceEncoder:
@@ -22,7 +23,10 @@ def load_build_encoder(into: Path, name: str, runtime: str, precision: str) -> S
 
     An empty name stands for the encoder that made the collection, or the default for a new one.
     """
-    return load_encoder(_resolve_name(into, name), runtime=runtime, precision=precision, bulk=True)
+    recorded = None if name else _recorded(into)
+    if recorded is not None:
+        return load_recorded_encoder(recorded, runtime=runtime, precision=precision, bulk=True)
+    return load_encoder(name or DEFAULT, runtime=runtime, precision=precision, bulk=True)
 
 
 @contextmanager
@@ -34,14 +38,14 @@ def preload_encoder(into: Path, name: str, runtime: str, precision: str) -> Iter
     breaks that thread.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="attendex-encoder") as pool:
-        local = is_local(_resolve_name(into, name))
+        recorded = None if name else _recorded(into)
+        local = is_local(recorded.name if recorded else name or DEFAULT)
         yield pool.submit(load_build_encoder, into, name, runtime, precision) if local else None
 
 
-def _resolve_name(into: Path, name: str) -> str:
-    if name:
-        return name
+def _recorded(into: Path) -> EncoderFingerprint | None:
+    """Return the encoder of a collection; None if there is no collection."""
     try:
-        return read_manifest(into).encoder.name
+        return read_manifest(into).encoder
     except NotACollection:
-        return DEFAULT
+        return None

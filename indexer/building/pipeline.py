@@ -20,6 +20,8 @@ from indexer.building.deduplicated_encoding import DeduplicatedEncoder
 from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.readability_sample import watch_readability
 from indexer.building.source_reading import (
+    BATCH_DOCUMENTS,
+    REMOTE_BATCH_DOCUMENTS,
     BuildTally,
     batch_documents,
     is_folder_of_files,
@@ -34,12 +36,15 @@ from indexer.readers.sources.paths import check_source
 from indexer.writing.pending_generation import WriterCounts
 from indexer.writing.sparse_build import sparse_settings
 from indexer.writing.writer import Writer
+from retrieval.encoder.remote.connection import RemoteUsage
+from retrieval.encoder.remote_encoder import RemoteEncoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.sparse import load_sparse_encoder
 from retrieval.errors import InputError, SchemaError
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import ChunkSettings, CollectionSettings, LexicalSettings, VectorSettings
 from retrieval.protocols import Tokenizer
+from retrieval.search.encoder_check import check_unchanged
 from retrieval.search.readability import Readability
 from retrieval.types import Document, FieldType, Passage, Schema
 
@@ -118,6 +123,7 @@ class BuildReport:
     schema: Mapping[str, str]
     unreadable_share: float | None
     seconds: float
+    remote: RemoteUsage | None = None  # what was asked of a remote encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +176,14 @@ def build_collection(
         DeduplicatedEncoder(encoder) as deduplicated,
     ):
         _check_agreement(into, writer.settings, settings)
+        check_unchanged(into.name, writer.settings.canaries, encoder)
         check_tokens(into, writer.settings.tokens, create.tokens)
         token_encoder = token_encoders.encoder(into, writer.settings.tokens)
         _declare_fields(writer, settings)
         unread, is_new = UnreadFiles(sources, on_file), not writer.generation
         notify = on_unreadable if is_new and not settings.encoder else ignore_share
         tally = _index_sources(sources, writer, deduplicated, token_encoder, settings, unread, watch, notify)
+        check_unchanged(into.name, writer.settings.canaries, encoder)
         writer.commit(encoder, sparse_encoder)
         remember_record_files(into, unread, is_new=is_new)
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
@@ -215,8 +223,10 @@ def _index_sources(
     """Add the changed documents; with `settings.sync`, delete those that are gone."""
     tally, tokenizer = BuildTally(), deduplicated.encoder.tokenizer
     readability = Readability(tokenizer)
+    is_far = isinstance(deduplicated.encoder, RemoteEncoder)
+    size = REMOTE_BATCH_DOCUMENTS if is_far else BATCH_DOCUMENTS
     documents = read_documents(sources, settings.read, tally, unread, skip_bad=settings.skip_bad)
-    changed = (_changed(batch, writer, settings, tally) for batch in batch_documents(documents))
+    changed = (_changed(batch, writer, settings, tally) for batch in batch_documents(documents, size))
     watched = watch_readability(changed, readability, on_unreadable)
     blocks = (_chunk_block(batch, tokenizer, writer.settings.chunking) for batch in watched)
     for block, vectors in deduplicated.encode((block, block.texts) for block in blocks):
@@ -261,6 +271,7 @@ def _report(
         schema={name: str(kind) for name, kind in manifest.schema.items()},
         unreadable_share=manifest.unreadable_share,
         seconds=seconds,
+        remote=encoder.usage if isinstance(encoder, RemoteEncoder) else None,
     )
 
 

@@ -19,6 +19,7 @@ from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document
 
 BATCH_DOCUMENTS = 512
+REMOTE_BATCH_DOCUMENTS = 64  # whose vectors a failure of a remote encoder loses
 BATCH_CHARACTERS = 1_000_000
 LISTED_PROBLEMS = 1_000  # further ones are only counted
 
@@ -80,14 +81,14 @@ def read_documents(
             tally.empty_sources.add(source_options.id_prefix.rstrip("/"))
 
 
-def batch_documents(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Group documents into batches, bounded in number and in characters."""
+def batch_documents(documents: Iterable[Document], size: int = BATCH_DOCUMENTS) -> Iterator[list[Document]]:
+    """Group documents into batches of `size`, bounded in characters too."""
     batch: list[Document] = []
     characters = 0
     for document in documents:
         batch.append(document)
         characters += count_characters(document)
-        if len(batch) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+        if len(batch) == size or characters >= BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
     if batch:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from indexer.building.pipeline import BuildReport, Progress
     from indexer.readers.base.options import ReadOptions
     from indexer.readers.base.outcomes import FileReport
+    from retrieval.encoder.remote.connection import RemoteUsage
 
 SHOWN_PROBLEMS = 20
 
@@ -66,6 +67,9 @@ def show_plan(plan: BuildPlan) -> None:
         "peak memory": f"about {decimal(plan.peak_memory_bytes)}",
         "vectors": plan.ann_index or "searched exactly",
     }
+    if plan.tokens:
+        cost = "" if plan.cost is None else f", cost about {plan.cost:,.2f}"
+        rows["tokens"] = f"about {plan.tokens:,}{cost}"
     table = Table(show_header=False, box=None)
     table.add_column(style="dim")
     for row in rows.items():
@@ -90,12 +94,22 @@ def show_build(report: BuildReport) -> None:
         f"in {report.passages:,} passages ({report.seconds:.1f} s, {report.encoder}, {report.runtime}, "
         f"{report.precision})",
     )
+    if report.remote is not None:
+        console.print(_usage(report.remote))
     if report.kept_unseen:
         deleted = "some documents were not deleted" if report.deleted else "nothing was deleted"
         console.print(f"{deleted}, since some sources could not be read", style="yellow")
     if report.schema:
         fields = ", ".join(f"{name} ({kind})" for name, kind in report.schema.items())
         console.print(f"fields: {fields}")
+
+
+def _usage(usage: RemoteUsage) -> str:
+    """Return a line about the requests to a remote encoder."""
+    tokens = f", {usage.tokens:,} tokens by its count" if usage.tokens else ""
+    failed = f", {usage.failed_requests:,} failed and repeated" if usage.failed_requests else ""
+    cut = f"; {usage.cut_texts:,} texts were too long and were cut" if usage.cut_texts else ""
+    return f"remote encoder: {usage.texts:,} texts in {usage.requests:,} requests{tokens}{failed}{cut}"
 
 
 def show_problems(report: BuildReport) -> None:

@@ -20,12 +20,12 @@ def calibrate(collection: CollectionArgument, as_json: JsonOption = False) -> No
       attendex calibrate papers
     """
     from indexer.writing.calibration import calibrate as calibrate_collection
-    from retrieval.encoder.loading import load_encoder
+    from retrieval.encoder.loading import load_recorded_encoder
     from retrieval.index.storage.manifest import read_manifest
     from retrieval.search.encoder_check import check_fingerprint
 
     made_by = read_manifest(collection).encoder
-    encoder = load_encoder(made_by.name)
+    encoder = load_recorded_encoder(made_by, bulk=True)
     check_fingerprint(str(collection), made_by, encoder.fingerprint)
     manifest = calibrate_collection(collection, encoder)
     background = manifest.background

@@ -38,6 +38,9 @@ class RunOptions:
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip, count and list bad records.")] = False
     sync: Annotated[bool, typer.Option("--sync", help="Delete documents that the sources no longer have.")] = False
     plan: Annotated[bool, typer.Option("--plan", help="Estimate time and size; index nothing.")] = False
+    price: Annotated[
+        float | None, typer.Option(min=0, help="With --plan: price of a million tokens of a remote encoder.")
+    ] = None
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a file cannot be read.")] = False
     report: Annotated[Path | None, typer.Option(help="Write the result of each file to this JSONL file.")] = None
     wait: WaitOption = 0.0
@@ -52,8 +55,8 @@ class EncoderOptions:
         str,
         _option(
             ENCODER,
-            "english-small, english, multilingual, a sentence-transformers folder or a hub name; default: the "
-            "collection's, or english-small.",
+            "english-small, english, multilingual, a sentence-transformers folder, a hub name, or a service as "
+            "openai:URL#MODEL, tei:URL or ollama:URL#MODEL; default: the collection's, or english-small.",
         ),
     ] = ""
     runtime: Annotated[str, _option(ENCODER, "auto, torch or openvino.")] = "auto"
@@ -243,9 +246,13 @@ def index(
       attendex index corpus.jsonl.gz --into big --plan
 
       attendex index corpus.jsonl --into papers --sparse sparse-english
+
+      attendex index notes/ --into notes --encoder openai:https://api.openai.com/v1#text-embedding-3-small --plan
     """
     from indexer.building.encoder_loading import preload_encoder
 
+    if run.price is not None and not run.plan:
+        raise typer.BadParameter("a price is for --plan alone; add --plan", param_hint="--price")
     with nullcontext() if run.plan else preload_encoder(into, *astuple(encoder)) as loading:
         from indexer.building.pipeline import BuildSettings  # imported while the encoder loads
 
@@ -261,7 +268,7 @@ def index(
             sync=run.sync,
         )
         if run.plan:
-            _plan(sources, into, settings, as_json=run.as_json)
+            _plan(sources, into, settings, price=run.price, as_json=run.as_json)
         else:
             _build(sources, into, settings, run, loading)
 
@@ -334,10 +341,10 @@ def _build(
         raise typer.Exit(FAILURE)
 
 
-def _plan(sources: list[str], into: Path, settings: BuildSettings, *, as_json: bool) -> None:
+def _plan(sources: list[str], into: Path, settings: BuildSettings, *, price: float | None, as_json: bool) -> None:
     from indexer.building.build_plan import plan_build
 
-    expected = plan_build(sources, into, settings)
+    expected = plan_build(sources, into, settings, price=price)
     if as_json:
         print_json(asdict(expected))
     else:

@@ -48,12 +48,12 @@ def verify(
 
 def _encoder(collection: Path) -> Encoder | None:
     """Load the encoder of the collection; None if the manifest is damaged."""
-    from retrieval.encoder.loading import load_encoder
+    from retrieval.encoder.loading import load_recorded_encoder
     from retrieval.errors import CorruptCollection
     from retrieval.index.storage.manifest import read_manifest
 
     try:
-        return load_encoder(read_manifest(collection).encoder.name)
+        return load_recorded_encoder(read_manifest(collection).encoder)
     except CorruptCollection:
         return None
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from indexer.maintenance.change_settings import SettingsChange, change_settings
 from indexer.maintenance.linked_copy import linked_copy
-from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.loading import load_recorded_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.search.searcher import Searcher, open_searcher
@@ -51,7 +51,7 @@ class SearchersByTitleWeight:
         manifest = read_manifest(self._path)
         lexical = manifest.settings.lexical
         self._own_weight = None if lexical is None else lexical.title_weight
-        encoder = _CachingEncoder(load_encoder(manifest.encoder.name))
+        encoder = _CachingEncoder(load_recorded_encoder(manifest.encoder))
         self._encoder = cast(SentenceEncoder, encoder)  # all other attributes are the encoder's
         return self
 

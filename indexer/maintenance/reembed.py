@@ -32,11 +32,14 @@ from retrieval.index.storage.npy import npy_bytes
 from retrieval.index.storage.settings import Canaries
 from retrieval.index.vectors.store import VectorWriter, open_vectors
 from retrieval.index.vectors.window_store import WINDOW_FILES
+from retrieval.search.encoder_check import check_unchanged
 from retrieval.search.readability import Readability
 from retrieval.types import Rows, Vectors
 from retrieval.util.files import Files, locked, write_file
+from retrieval.util.remote_names import is_remote
 
 BLOCK_ROWS = 4096
+REMOTE_BLOCK_ROWS = 512  # their vectors cost money, and an interruption loses those of a block
 
 AcceptGeneration = Callable[[IndexReader], bool]  # decides on the new generation before it becomes current
 
@@ -78,6 +81,7 @@ def reembed(
             with IndexReader(collection, run.measured(manifest)) as reader:
                 if not accept(reader):
                     return ReembedReport(False, current.generation, run.encoded)
+        check_unchanged(collection.name, run.canaries, encoder)
         generation = run.commit(CommitOptions(wait_s, retention or Retention(), files))
     return ReembedReport(True, generation, run.encoded)
 
@@ -95,7 +99,7 @@ class _Reembedding:
         self._records: dict[str, SegmentRecord] = {}  # by the name of the original segment
         self._reusable = _segments_of(collection, encoder)
         texts = read_manifest(collection).settings.canaries.texts
-        self._canaries = Canaries(texts, encoder.encode_passages(texts))
+        self.canaries = Canaries(texts, encoder.encode_passages(texts))
 
     def write_marker(self) -> None:
         """Protect this encoder's segments, and no others, from the garbage collector."""
@@ -117,7 +121,7 @@ class _Reembedding:
             encoder=self._encoder.fingerprint,
             runtime=runtime.name,
             precision=runtime.precision,
-            canaries=self._canaries,
+            canaries=self.canaries,
         )
         segments = (
             replace(self._records[record.name], deletions=record.deletions, updates=record.updates)
@@ -195,9 +199,10 @@ class _Reembedding:
         if _is_complete(folder / VECTORS, len(source)):
             return
         self._remove_leftover(folder / VECTORS)
-        blocks = [folder / f"lot-{start:012d}.npy" for start in range(0, len(source), BLOCK_ROWS)]
+        size = REMOTE_BLOCK_ROWS if is_remote(self._encoder.fingerprint.name) else BLOCK_ROWS
+        blocks = [folder / f"lot-{start:012d}.npy" for start in range(0, len(source), size)]
         for number, block in enumerate(blocks):
-            rows = np.arange(number * BLOCK_ROWS, min((number + 1) * BLOCK_ROWS, len(source)))
+            rows = np.arange(number * size, min((number + 1) * size, len(source)))
             if not _is_complete(block, len(rows)):
                 self._remove_leftover(block)
                 with VectorWriter(block, self._encoder.dimension, dtype, self._files) as writer:

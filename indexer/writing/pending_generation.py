@@ -209,7 +209,7 @@ class PendingGeneration:
         """
         self.delete_expired()
         target = self._target
-        add_windows(self.segments, target, self.settings.encoder.name, encoder, self._write_journal)
+        add_windows(self.segments, target, self.settings.encoder, encoder, self._write_journal)
         merge_pending(self.segments, target, policy, self._limits.merged_passages)
         build_ann_indexes(self.segments, target, self._write_journal)
         records = segment_records(self.segments, target)
@@ -233,6 +233,12 @@ class PendingGeneration:
             encoder=sparse_encoder,
         )
         return replace(self._manifest(cause, records), lexical=lexical, sparse=sparse)
+
+    def keep_unfinished(self) -> None:
+        """Finish the segment and record it, so that the next writer resumes with it."""
+        if self._builder is not None:
+            self._finish_segment()
+            self._write_journal()
 
     def close(self) -> None:
         """Stop the lexical thread, and drop the unfinished segment."""

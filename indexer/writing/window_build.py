@@ -14,12 +14,13 @@ import numpy as np
 
 from indexer.writing.pending_segments import PendingSegments
 from indexer.writing.prepare_commit import GenerationTarget
-from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.loading import load_recorded_encoder
 from retrieval.index.collection.segment import Segment
 from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import SegmentRecord
 from retrieval.index.vectors.window_store import WINDOW_FILES, Windows, WindowWriter
 from retrieval.protocols import Encoder
+from retrieval.types import EncoderFingerprint
 from retrieval.util.files import Files
 from retrieval.util.text_boundaries import BoundaryStrength, find_boundaries
 
@@ -30,7 +31,7 @@ ENCODED_TOGETHER = 4_096  # windows whose texts and vectors are in memory at a t
 def add_windows(
     pending: PendingSegments,
     target: GenerationTarget,
-    encoder_name: str,
+    made_by: EncoderFingerprint,
     encoder: Encoder | None,
     write_journal: Callable[[], None],
 ) -> None:
@@ -43,7 +44,7 @@ def add_windows(
     for each in pending.segments:
         if each.segment.windows is None:
             write_journal()
-            encoder = encoder or load_encoder(encoder_name)
+            encoder = encoder or load_recorded_encoder(made_by, bulk=True)
             sentences, dtype = target.vectors.window_sentences, target.dtype
             record = write_windows(each.segment, encoder, sentences, dtype, target.files)
             each.complete(Segment(target.collection, record))

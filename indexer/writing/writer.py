@@ -40,8 +40,11 @@ from retrieval.index.vectors.token_codes import TokenCodec, TokenCodes
 from retrieval.protocols import Encoder
 from retrieval.types import Document, Passage, Schema, Vectors
 from retrieval.util.files import Files
+from retrieval.util.remote_names import is_remote
 
 log = logging.getLogger(__name__)
+
+REMOTE_LIMITS = SegmentLimits(passages=4_096)  # the vectors cost money, and a kill loses those of a segment
 
 
 class Writer:
@@ -73,7 +76,7 @@ class Writer:
         self._create = create
         self._wait_s = wait_s
         self._retention = retention or Retention()
-        self._limits = limits or SegmentLimits()
+        self._limits = limits
         self._policy = policy or MergePolicy()
         self._files = files or Files()
         self._lock = CollectionLock(self.path, self._files)
@@ -104,7 +107,8 @@ class Writer:
         base = read_manifest(self.path) if was_committed(self.path) else None
         self.settings = _settings(self.path, base, self._create)
         self.generation = base.generation if base else 0
-        self._pending = PendingGeneration(self.path, base, self.settings, self._limits, self.counts, self._files)
+        limits = self._limits or (REMOTE_LIMITS if is_remote(self.settings.encoder.name) else SegmentLimits())
+        self._pending = PendingGeneration(self.path, base, self.settings, limits, self.counts, self._files)
         self._changes = ChangeDetector(self._pending, self.counts)
         collect_garbage(self.path, self._retention, self._files)
         missing = [folder for folder in (self.path / name for name in FOLDERS) if not folder.exists()]
@@ -115,6 +119,11 @@ class Writer:
 
     def _abort(self, error: BaseException) -> None:
         """Remove unfinished files; note in `error` what the next writer can resume."""
+        try:
+            if is_remote(self.settings.encoder.name):  # the vectors cost money
+                self._pending.keep_unfinished()
+        except CollectionError as problem:
+            log.warning("the passages encoded last cannot be kept: %s", problem)
         self._pending.close()
         try:
             collect_garbage(self.path, self._retention, self._files)

@@ -13,11 +13,15 @@ from retrieval.encoder.checkpoint.model_folder import EncoderFolder, open_folder
 from retrieval.encoder.checkpoint.pair_tokenizer import PairTokenizer
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
 from retrieval.encoder.inspection import Inspector
+from retrieval.encoder.local_encoder import LocalEncoder
+from retrieval.encoder.remote.access import RemoteAccess
+from retrieval.encoder.remote_encoder import open_remote_encoder, recorded_remote_encoder
 from retrieval.encoder.runtime.base import Precision, Runtime, RuntimeName, has_bf16, may_have_cuda
 from retrieval.encoder.runtime.static_runtime import StaticRuntime
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import EncoderError, UnsupportedCheckpoint
 from retrieval.types import EncoderFingerprint
+from retrieval.util.remote_names import is_remote
 
 logger = logging.getLogger(__name__)
 
@@ -26,18 +30,53 @@ TRIAL_TEXT = "a text"
 
 
 def load_encoder(
-    name: str | Path = DEFAULT, *, runtime: str = AUTO, precision: str = AUTO, bulk: bool = False
+    name: str | Path = DEFAULT,
+    *,
+    runtime: str = AUTO,
+    precision: str = AUTO,
+    bulk: bool = False,
+    access: RemoteAccess | None = None,
 ) -> SentenceEncoder:
-    """Load the packaged default, a preset, a folder, or a hub name.
+    """Load the packaged default, a preset, a folder, a hub name, or a remote encoder.
 
     `runtime` is "auto", "torch" or "openvino"; `precision` is "auto", "f32", "bf16" or "int8".  Auto runs on a CUDA
     device in bf16 if there is one, else on OpenVINO, in bf16 if the processor has it and in f32 otherwise.  A folder
     that `attendex quantize` wrote runs in int8; a static embedding, without matrix products, always runs on numpy in
     f32.  The result's `runtime` tells the choice.  `bulk` prepares the encoder for many texts at once, as indexing
-    needs; a single text then takes longer.
+    needs; a single text then takes longer.  `access` has the keys of remote encoders; by default the environment has
+    them.
     """
     check_choice("runtime", runtime, RuntimeName)
     check_choice("precision", precision, Precision)
+    if is_remote(name):
+        _check_remote_choices(runtime, precision)
+        return open_remote_encoder(str(name), access, bulk=bulk)
+    return _load_local(name, runtime, precision, bulk=bulk)
+
+
+def load_recorded_encoder(
+    made_by: EncoderFingerprint,
+    *,
+    runtime: str = AUTO,
+    precision: str = AUTO,
+    bulk: bool = False,
+    access: RemoteAccess | None = None,
+) -> SentenceEncoder:
+    """Load the encoder that a collection records; a remote one without a request.
+
+    Raises EncoderError also if it is remote and `access` does not allow its origin.
+    """
+    if is_remote(made_by.name):
+        return recorded_remote_encoder(made_by, access, bulk=bulk)
+    return load_encoder(made_by.name, runtime=runtime, precision=precision, bulk=bulk)
+
+
+def _check_remote_choices(runtime: str, precision: str) -> None:
+    if (runtime, precision) != (AUTO, AUTO):
+        raise EncoderError("a remote encoder has its own runtime and precision; leave out --runtime and --precision")
+
+
+def _load_local(name: str | Path, runtime: str, precision: str, *, bulk: bool) -> LocalEncoder:
     folder = open_folder(locate(name))
     if not folder.static_width:
         precision = choose_precision(folder, precision)
@@ -55,7 +94,7 @@ def load_encoder(
     inspector = None
     if folder.static_width or folder.architecture is not None:
         inspector = Inspector(folder, tokenizer, fingerprint, started)
-    encoder = SentenceEncoder(folder, tokenizer, started, fingerprint, inspector)
+    encoder = LocalEncoder(folder, tokenizer, started, fingerprint, inspector)
     _try_out(encoder)
     return encoder
 
@@ -70,7 +109,7 @@ def check_vocabulary(folder: EncoderFolder, tokenizer: TextTokenizer | PairToken
         )
 
 
-def _try_out(encoder: SentenceEncoder) -> None:
+def _try_out(encoder: LocalEncoder) -> None:
     """Encode one text.  Raises UnsupportedCheckpoint unless its vector can be used."""
     path = encoder.folder.path
     try:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from retrieval.errors import EncoderMismatch
+from retrieval.encoder.sentence import SentenceEncoder, WrappedEncoder
+from retrieval.errors import EncoderMismatch, EncoderUnavailable
+from retrieval.index.storage.settings import Canaries
 from retrieval.protocols import Encoder
 from retrieval.types import EncoderFingerprint, Vectors
+from retrieval.util.remote_names import is_remote
 
 CANARY_TEXTS = (
     "A short sentence in plain English.",
@@ -30,15 +34,76 @@ def check_fingerprint(collection: str, made_by: EncoderFingerprint, given: Encod
         )
 
 
-def check_canaries(collection: str, texts: Sequence[str], vectors: Vectors, encoder: Encoder) -> None:
-    """Raise EncoderMismatch unless the encoder gives `texts` their recorded vectors."""
+def check_canaries(
+    collection: str, texts: Sequence[str], vectors: Vectors, encoder: Encoder, *, remote: str = ""
+) -> None:
+    """Raise EncoderMismatch unless the encoder gives `texts` their recorded vectors.
+
+    `remote` is the name of a remote encoder, whose files nobody here can compare.
+    """
     if not len(texts):
         return
     cosines = np.einsum("nd,nd->n", encoder.encode_passages(texts), vectors)
     worst = int(np.argmin(cosines))
     if not cosines[worst] >= MIN_COSINE:
-        raise EncoderMismatch(
-            f"{collection}: the encoder has the right files but gives different vectors: the text {texts[worst]!r} "
-            f"now has a cosine of {cosines[worst]:.4f} with its recorded vector, less than {MIN_COSINE}. "
-            "Check the runtime and its versions, or index the documents again"
+        cause = (
+            f"the service {remote} now runs another model under this name"
+            if remote
+            else ("the encoder has the right files but gives different vectors")
         )
+        advice = "Switch the collection with `attendex reembed`" if remote else "Check the runtime and its versions"
+        raise EncoderMismatch(
+            f"{collection}: {cause}: the text {texts[worst]!r} now has a cosine of {cosines[worst]:.4f} with its "
+            f"recorded vector, less than {MIN_COSINE}. {advice}, or index the documents again"
+        )
+
+
+def check_unchanged(collection: str, canaries: Canaries, encoder: SentenceEncoder) -> None:
+    """Raise EncoderMismatch if the service of a remote encoder changed its model.
+
+    Files on this machine have digests instead, so that a local encoder costs nothing here.
+    """
+    name = encoder.fingerprint.name
+    if is_remote(name):
+        check_canaries(collection, canaries.texts, canaries.vectors, encoder, remote=name)
+
+
+class UncheckedEncoder(WrappedEncoder):
+    """A remote encoder that could not be reached: it is checked before its first query."""
+
+    def __init__(self, encoder: SentenceEncoder, checks: Sequence[Callable[[], None]]) -> None:
+        super().__init__(encoder)
+        self.checks = tuple(checks)
+        self._lock = threading.Lock()
+
+    def encode_queries(self, texts: Sequence[str], *, save_cpu: bool = False) -> Vectors:
+        if self.checks:
+            with self._lock:
+                for check in self.checks:
+                    check()
+                self.checks = ()
+        return super().encode_queries(texts, save_cpu=save_cpu)
+
+
+def checked_encoder(collection: str, canaries: Canaries, encoder: SentenceEncoder) -> SentenceEncoder:
+    """Return the encoder if it gives the canaries their vectors; else raise EncoderMismatch.
+
+    A remote encoder that cannot be reached now is checked later, so that lexical searches go on.
+    """
+    name = encoder.fingerprint.name
+    remote = name if is_remote(name) else ""
+
+    def check() -> None:
+        check_canaries(collection, canaries.texts, canaries.vectors, encoder, remote=remote)
+
+    try:
+        check()
+    except EncoderUnavailable:
+        return UncheckedEncoder(encoder, (check,))
+    return encoder
+
+
+def joined_encoder(encoders: Sequence[SentenceEncoder]) -> SentenceEncoder:
+    """Return the first of several equal encoders, with the checks that all of them need."""
+    checks = [check for each in encoders if isinstance(each, UncheckedEncoder) for check in each.checks]
+    return UncheckedEncoder(encoders[0], checks) if checks else encoders[0]

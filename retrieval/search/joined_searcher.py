@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from retrieval.errors import BadQuery
 from retrieval.index.collection.joined_reader import JoinedReader
+from retrieval.search.encoder_check import joined_encoder
 from retrieval.search.searcher import Searcher
 
 MAX_JOINED = 16  # collections of one search
@@ -23,4 +24,5 @@ def join_searchers(searchers: Sequence[Searcher]) -> Searcher:
     reader = JoinedReader([searcher.reader for searcher in searchers])
     first = searchers[0]
     sparse_encoder = first.sparse_encoder if reader.sparse is not None else None
-    return Searcher(reader, first.encoder, rerankers=first.rerankers, sparse_encoder=sparse_encoder)
+    encoder = joined_encoder([searcher.encoder for searcher in searchers])
+    return Searcher(reader, encoder, rerankers=first.rerankers, sparse_encoder=sparse_encoder)

@@ -40,6 +40,9 @@ _SHORT = 2  # letters; every tokenizer spells symbols and initials
 class WholeTokenizer(Protocol):
     """The part of the encoder's tokenizer that readability needs."""
 
+    @property
+    def is_estimated(self) -> bool: ...
+
     def whole_encoding(self, text: str) -> Encoding: ...
 
     def token_id(self, token: str) -> int | None: ...
@@ -85,7 +88,7 @@ class Readability:
         letters has a share of 0.
         """
         text = text[:MAX_CHARACTERS]
-        if text.isascii() or not _FOREIGN.search(text):
+        if text.isascii() or not _FOREIGN.search(text) or self._tokenizer.is_estimated:
             return 0.0
         counts = self._counts_by_script(text)
         spelt = sum(each.known * self._spelt_share(script, each) for script, each in counts.items())

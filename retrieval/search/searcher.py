@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.collapsed import Collapsed
-from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.loading import load_recorded_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import BadQuery
@@ -27,7 +27,7 @@ from retrieval.search.answer_size import fit_answer
 from retrieval.search.boosts import BoostedRanker, match_set_rows, total_of_boosted_page, with_boost_parts, with_boosts
 from retrieval.search.collapse import rank_collapsed, with_collapsed
 from retrieval.search.diversity import depth_of_diversity, diversified
-from retrieval.search.encoder_check import check_canaries, check_fingerprint
+from retrieval.search.encoder_check import check_fingerprint, checked_encoder
 from retrieval.search.examples import VectorPart, joined_vector, with_example_parts
 from retrieval.search.explain.attribution import TextAttention
 from retrieval.search.explain.highlight import Highlighter
@@ -69,6 +69,7 @@ from retrieval.search.rerankers import RerankerFolders, Rerankers
 from retrieval.search.retrievers import RETRIEVERS, RetrieverType
 from retrieval.search.suggestions import Suggestions, suggest
 from retrieval.types import Bitmap, Document, GroupBy, Mode, Prefix, Rows, SearchRequest, Syntax, TermWeights
+from retrieval.util.remote_names import is_remote
 from retrieval.util.work_budget import checkpoint
 
 
@@ -363,11 +364,10 @@ def open_searcher(
     reader = open_index_reader(path, generation, previous=previous)
     try:
         made_by = reader.manifest.encoder
-        encoder = encoder or load_encoder(made_by.name)
+        encoder = encoder or load_recorded_encoder(made_by)
         check_fingerprint(reader.name, made_by, encoder.fingerprint)
-        canaries = reader.manifest.settings.canaries
-        if previous is None or previous.manifest.encoder != made_by:
-            check_canaries(reader.name, canaries.texts, canaries.vectors, encoder)
+        if previous is None or previous.manifest.encoder != made_by or is_remote(made_by.name):
+            encoder = checked_encoder(reader.name, reader.manifest.settings.canaries, encoder)
         if reader.sparse is not None:
             sparse_made_by = reader.sparse.settings.encoder
             sparse_encoder = sparse_encoder or load_sparse_encoder(sparse_made_by.name)

@@ -186,6 +186,20 @@ class WebhookSettings(SettingsGroup):
     )
 
 
+class RemoteSettings(SettingsGroup):
+    """Encoders behind a URL."""
+
+    allow: str = Field(
+        default="",
+        description="Origins, such as https://api.openai.com, that collections may name as their encoder, separated by "
+        "commas; queries and the key go to no other.",
+    )
+    key: SecretStr | None = Field(default=None, description="Key for the allowed origins.")
+    key_file: Path | None = Field(
+        default=None, description="File with the key, or with lines of an origin and its key."
+    )
+
+
 class Settings(BaseSettings):
     """The settings of the service."""
 
@@ -247,6 +261,7 @@ class Settings(BaseSettings):
     log: LogSettings = Field(default_factory=LogSettings, description="Logging.")
     query_log: QueryLogSettings = Field(default_factory=QueryLogSettings, description="Query log.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Webhooks.")
+    remote: RemoteSettings = Field(default_factory=RemoteSettings, description="Encoders behind a URL.")
 
     @field_validator("api_key")
     @classmethod

@@ -59,6 +59,7 @@ class ProblemRule:
     detail: str = ""
 
 
+UNAVAILABLE_ENCODER = "The remote encoder gives no vectors now; search in the mode lexical, or try again later. "
 _HINT = "The operator finds the cause in the service's log under this request's id."
 
 # The first class that fits wins: a subclass stands before its base class.
@@ -79,6 +80,7 @@ RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
     (errors.Forbidden, ProblemRule(403, "forbidden")),
     (errors.UnsupportedCheckpoint, ProblemRule(400, "unsupported_encoder", "That encoder cannot be used. " + _HINT)),
     (errors.EncoderMismatch, ProblemRule(409, "encoder_mismatch", "Another encoder made this collection. " + _HINT)),
+    (errors.EncoderUnavailable, ProblemRule(503, "encoder_unavailable", UNAVAILABLE_ENCODER + _HINT)),
     (errors.EncoderError, ProblemRule(500, "encoder_failed", "The encoder failed. " + _HINT)),
     (errors.CollectionExists, ProblemRule(409, "collection_exists")),
     (errors.CollectionLocked, ProblemRule(409, "collection_locked", "Another writer is active; try again.")),

@@ -201,8 +201,8 @@ class ChangeQueue:
         try:
             with self._collections.lease(name) as searcher:
                 path, encoder, sparse_encoder = searcher.reader.path, searcher.encoder, searcher.sparse_encoder
-            if sum(map(_size, jobs)) <= FEW_DOCUMENTS:
-                encoder = encoder.background
+            few = sum(map(_size, jobs)) <= FEW_DOCUMENTS
+            encoder = encoder.background if few else encoder.bulk
             changes = [job.change for job in jobs if job.change]
             reports = apply_changes(
                 path, encoder, changes, sparse_encoder=sparse_encoder, token_encoders=self._token_encoders

@@ -9,16 +9,17 @@ from functools import partial
 from time import perf_counter
 from typing import TypeAlias
 
-from retrieval.errors import AttendexError, Overloaded
+from retrieval.errors import AttendexError, EncoderUnavailable, Overloaded
 from retrieval.results import SearchResult
 from retrieval.search.request import checked
 from retrieval.search.rerank_limits import depth_of
-from retrieval.search.searcher import EncodedRequest
+from retrieval.search.searcher import EncodedRequest, Searcher
 from retrieval.types import Mode, SearchRequest
 from service.config.settings import Settings
 from service.observability.metrics import Metrics
 from service.processes.peers import Peers
 from service.processes.shared_numbers import Column, QueueNumbers
+from service.queues.degraded_search import degraded_search, may_degrade, search_or_degrade
 from service.queues.dynamic_batching import SHEDDING_SHARE, Answers, Batcher, BatchLimits, LoadShedding
 from service.queues.search_limits import (
     check_limits,
@@ -79,9 +80,10 @@ class SearchQueue:
         self._items = peers.count(Column.SEARCH)
         self._encoded = self._batcher("search", peers.queue(Column.SEARCH), MIN_BATCH, finishing=searchers)
         self._lexical = self._batcher("lexical", peers.queue(Column.LEXICAL), MIN_LEXICAL_BATCH, finishing=0)
+        self._remote: dict[str, Batcher[QueuedSearch, SearchResult]] = {}  # by the name of the encoder
 
     def _batcher(
-        self, name: str, numbers: QueueNumbers, min_batch: int, *, finishing: int
+        self, name: str, numbers: QueueNumbers | None, min_batch: int, *, finishing: int
     ) -> Batcher[QueuedSearch, SearchResult]:
         items = self._queue.batch_searches
         limits = BatchLimits.on_all_cores(items=items, cost=items, min_batch=min_batch, finishing=finishing)
@@ -90,11 +92,11 @@ class SearchQueue:
 
     def close(self) -> None:
         """Wait for the searches that run."""
-        self._encoded.close()
-        self._lexical.close()
+        for queue in (self._encoded, self._lexical, *self._remote.values()):
+            queue.close()
 
     def waiting(self) -> int:
-        return len(self._encoded) + len(self._lexical)
+        return sum(map(len, (self._encoded, self._lexical, *self._remote.values())))
 
     @property
     def max_concurrent(self) -> int:
@@ -149,21 +151,29 @@ class SearchQueue:
             self._encoded.record_refusal()
             lexical = replace(search, request=replace(search.request, mode=Mode.LEXICAL))
             return replace(await self._lexical.submit(lexical, admitted=admitted), degraded=("dense",))
-        return await self._encoded.submit(search, admitted=admitted)
+        remote = self._collections.remote_encoder(search.collection)
+        queue = self._remote_queue(remote) if remote else self._encoded
+        return await queue.submit(search, admitted=admitted)
+
+    def _remote_queue(self, encoder: str) -> Batcher[QueuedSearch, SearchResult]:
+        """Return the queue of a remote encoder, so that a slow service delays no other collection."""
+        if encoder not in self._remote:
+            self._remote[encoder] = self._batcher("remote", None, 1, finishing=0)
+        return self._remote[encoder]
 
     def _answer(self, search: QueuedSearch) -> SearchResult:
         with self._collections.lease(search.collection) as searcher:
-            return searcher.search(search.request)
+            return search_or_degrade(searcher, search.request)
 
     def _answer_reranked(self, search: QueuedSearch, queued_at: float) -> SearchResult:
         """Answer within the time for reranking, of which waiting took a part."""
         waited_ms = (perf_counter() - queued_at) * 1000
         with self._collections.lease(search.collection) as searcher:
-            return searcher.search(search.request, rerank_ms=max(0.0, self._rerank_ms - waited_ms))
+            return search_or_degrade(searcher, search.request, rerank_ms=max(0.0, self._rerank_ms - waited_ms))
 
     def _may_degrade(self, search: QueuedSearch) -> bool:
         with self._collections.lease(search.collection) as searcher:
-            return search.request.mode is not Mode.DENSE and searcher.reader.lexical is not None
+            return may_degrade(searcher, search.request)
 
     def _answers(self, searches: Sequence[QueuedSearch]) -> Answers[SearchResult]:
         """Encode the queries together; return an iterator over the results.
@@ -179,6 +189,9 @@ class SearchQueue:
                 try:
                     searcher = leases.enter_context(self._collections.lease(name))
                     encoded = searcher.encoded([searches[position].request for position in positions], save_cpu=several)
+                except EncoderUnavailable as error:
+                    for position in positions:
+                        steps[position] = _without_vectors(searcher, searches[position].request, error)
                 except AttendexError as error:  # the collection was dropped meanwhile
                     steps.update(dict.fromkeys(positions, partial(_fail, error)))
                 else:
@@ -195,6 +208,11 @@ class SearchQueue:
 def _run_steps(leases: ExitStack, steps: Sequence[Step]) -> Answers[SearchResult]:
     with leases:
         yield from map(_try, steps)
+
+
+def _without_vectors(searcher: Searcher, request: SearchRequest, error: AttendexError) -> Step:
+    """Return the step of a request whose query a remote encoder could not encode."""
+    return partial(degraded_search, searcher, request) if may_degrade(searcher, request) else partial(_fail, error)
 
 
 def _try(step: Step) -> SearchResult | Exception:

@@ -19,19 +19,22 @@ from numpy.typing import NDArray
 
 from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_NAMES, find_offline, locate, recorded_name
 from retrieval.encoder.checkpoint.presets import PRESETS
-from retrieval.encoder.loading import AUTO, load_encoder
+from retrieval.encoder.loading import AUTO, load_encoder, load_recorded_encoder
+from retrieval.encoder.remote.access import RemoteAccess
+from retrieval.encoder.remote.spec import parse_remote
 from retrieval.encoder.runtime.base import Precision
-from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.encoder.sentence import SentenceEncoder, WrappedEncoder
 from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import EncoderError, NotFound
-from retrieval.types import Vectors
+from retrieval.types import EncoderFingerprint, Vectors
+from retrieval.util.remote_names import is_remote
 
 
-class CachingEncoder(SentenceEncoder):
+class CachingEncoder(WrappedEncoder):
     """An encoder that keeps the vectors of the last `capacity` queries.  Thread-safe."""
 
     def __init__(self, encoder: SentenceEncoder, capacity: int) -> None:
-        super().__init__(encoder.folder, encoder.tokenizer, encoder.runtime, encoder.fingerprint, encoder.inspector)
+        super().__init__(encoder)
         self._capacity = capacity
         self._vectors: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()  # by digest, because a query may be long
         self._lock = threading.Lock()
@@ -106,7 +109,8 @@ class HubFetches:
 class EncoderRegistry:
     """Loads the encoders of settings and collections on first use.  Thread-safe."""
 
-    def __init__(self, runtime: str, precision: str, preferred: str = "") -> None:
+    def __init__(self, runtime: str, precision: str, preferred: str = "", access: RemoteAccess | None = None) -> None:
+        self._access = access
         self._runtime = runtime
         self._precision = precision
         self._preferred = recorded_name(preferred) if preferred else ""
@@ -124,14 +128,29 @@ class EncoderRegistry:
         name = DEFAULT if name in DEFAULT_NAMES else recorded_name(name)
         if name in self._loaded:
             return self._loaded[name]
-        if not fetch:
+        if not fetch and not is_remote(name):
             self._fetches.require(name)
         with self._loading:
             if name not in self._loaded:
-                encoder = load_encoder(name, runtime=self._runtime, precision=self._precision)
-                encoder.warm_up()
-                self._loaded[name] = CachingEncoder(encoder, CACHED_QUERIES)
+                self._loaded[name] = self._load(name)
             return self._loaded[name]
+
+    def recorded(self, made_by: EncoderFingerprint) -> SentenceEncoder:
+        """Load the encoder that a collection records; a remote one without a request.
+
+        Raises EncoderError, also for a remote encoder whose origin the settings do not allow.
+        """
+        if not is_remote(made_by.name) or made_by.name in self._loaded:
+            return self.get(made_by.name)
+        with self._loading:
+            encoder = load_recorded_encoder(made_by, access=self._access)
+            return self._loaded.setdefault(made_by.name, CachingEncoder(encoder, CACHED_QUERIES))
+
+    def _load(self, name: str) -> SentenceEncoder:
+        runtime, precision = (AUTO, AUTO) if is_remote(name) else (self._runtime, self._precision)
+        encoder = load_encoder(name, runtime=runtime, precision=precision, access=self._access)
+        encoder.warm_up()
+        return CachingEncoder(encoder, CACHED_QUERIES)
 
     def sparse(self, name: str) -> SparseEncoder:
         """Load the named sparse encoder, and return it.  Raises EncoderError."""
@@ -162,5 +181,8 @@ class EncoderRegistry:
 
 
 def shown_name(name: str) -> str:
-    """Return an encoder's name for callers: of a local folder, the last part."""
+    """Return an encoder's name for callers: of a folder the last part, of a URL the model."""
+    if is_remote(name):
+        spec = parse_remote(name)
+        return spec.model or spec.kind
     return Path(name).name if name.startswith((".", "/", "~")) or name.count("/") > 1 else name

@@ -32,6 +32,7 @@ from retrieval.errors import (
 from retrieval.index.collection.index_reader import manifest_stamp
 from retrieval.index.storage.manifest import MANIFEST
 from retrieval.search.searcher import Searcher
+from retrieval.util.remote_names import is_remote
 from retrieval.util.work_budget import WorkBudget
 from service.observability.logs import LOGGER
 from service.processes.peers import Peers
@@ -85,6 +86,7 @@ class OpenCollections:
         self._failures: dict[str, _Failure] = {}
         self._lock = threading.Lock()  # guards both; not held while a collection is opened
         self._refreshing = threading.Lock()
+        self._has_remote = False  # whether the encoder of a served collection is behind a URL
         self._joined = JoinedCollections()
         self.aliases = Aliases(root)
         self._logger = logging.getLogger(LOGGER)
@@ -108,6 +110,14 @@ class OpenCollections:
         """Return the directory of a served collection."""
         with self._lock:
             return self._find(name).path
+
+    def remote_encoder(self, name: str) -> str:
+        """Return the name of a collection's remote encoder; "" if its encoder is local."""
+        if not self._has_remote:
+            return ""
+        with self.lease(name) as searcher:
+            encoder = searcher.encoder.fingerprint.name
+        return encoder if is_remote(encoder) else ""
 
     @contextmanager
     def lease(self, name: str) -> Iterator[Searcher]:
@@ -264,6 +274,8 @@ class OpenCollections:
             old = self._served.pop(name, None)
             if new is not None:
                 self._served[name] = new
+            encoders = (each.searcher.encoder.fingerprint.name for each in self._served.values())
+            self._has_remote = any(map(is_remote, encoders))
             self._failures.pop(name, None)
             close = old is not None and not old.users
             if old is not None:

@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 
-from retrieval.errors import AttendexError, CollectionNotFound
+from retrieval.errors import AttendexError, CollectionNotFound, EncoderUnavailable
 from retrieval.index.collection.standing_queries import Queries, StandingQuery, change_standing, read_standing
 from retrieval.search.searcher import Searcher
 from retrieval.search.standing import Updates, check_standing, updates_of
@@ -33,7 +33,11 @@ class StandingChecks:
     def check(self) -> None:
         """Check the collections with a generation that was not checked."""
         for name in self._collections.names():
-            with suppress(CollectionNotFound), self._collections.lease(name) as searcher, WorkBudget().applied():
+            with (
+                suppress(CollectionNotFound, EncoderUnavailable),
+                self._collections.lease(name) as searcher,
+                WorkBudget().applied(),
+            ):
                 known = self._checked.get(name)
                 if known is None or known.generation != searcher.reader.manifest.generation:
                     self._check(searcher, known)
@@ -65,9 +69,14 @@ class StandingChecks:
 
 
 def _matches(searcher: Searcher, query: StandingQuery, before: Updates | None) -> list[tuple[str, float]]:
-    """Check a query; log one that no longer fits the collection, without matches."""
+    """Check a query; log one that no longer fits the collection, without matches.
+
+    Raises EncoderUnavailable: the next call checks the generation again.
+    """
     try:
         return check_standing(searcher, query, before)
+    except EncoderUnavailable:
+        raise
     except AttendexError as error:
         fields = {"collection": searcher.reader.name, "query": query.name, "error": str(error)}
         logging.getLogger(LOGGER).error("a standing query cannot be checked", extra={"fields": fields})

@@ -43,8 +43,11 @@ class Tokens:
 class TextTokenizer:
     """The folder's tokenizer.  Safe to call from several threads, without the GIL."""
 
+    is_estimated = False  # whether its tokens say nothing about what the encoder can read
+
     def __init__(self, folder: EncoderFolder) -> None:
         self._folder = folder
+        self._length = folder.max_tokens  # special tokens included
         self._truncating = load_tokenizer(folder)
         side = read_json(folder.transformer / "tokenizer_config.json").get("truncation_side", "right")
         self._truncating.enable_truncation(max_length=folder.max_tokens, direction=side)
@@ -72,7 +75,7 @@ class TextTokenizer:
 
     def _ids(self, texts: Sequence[str], cuts: Sequence[int]) -> list[list[int]]:
         """Tokenise the starts of long texts, longer ones if they do not fill the limit."""
-        max_tokens = self._folder.max_tokens
+        max_tokens = self._length
         limit = cuts[0] * max_tokens if cuts else None
         found = [encoding.ids for encoding in self._encode([_start(text, limit) for text in texts])]
         short = [i for i, text in enumerate(texts) if _is_cut(text, limit) and len(found[i]) < max_tokens]

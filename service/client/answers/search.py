@@ -110,7 +110,8 @@ class SearchAnswer(Answer):
     )
     degraded: list[str] = Field(
         default_factory=list,
-        description="Retrievers that overload left out; `rerank` if fewer documents were reranked, for lack of time.",
+        description="Retrievers left out, for overload or because a remote encoder gives no vectors; `rerank`: fewer "
+        "documents were reranked, for lack of time.",
     )
 
     model_config = ConfigDict(

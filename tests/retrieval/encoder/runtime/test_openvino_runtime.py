@@ -19,11 +19,11 @@ import torch
 import transformers
 
 from retrieval.encoder.loading import load_encoder
+from retrieval.encoder.local_encoder import LocalEncoder
 from retrieval.encoder.runtime import conversion
 from retrieval.encoder.runtime.base import Runtime
 from retrieval.encoder.runtime.openvino_runtime import OpenVINORuntime
 from retrieval.encoder.runtime.token_batches import TokenBatch
-from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import EncoderError
 from retrieval.types import Vectors
 from tests.retrieval.encoder.families import SMALL, SPECIAL
@@ -45,7 +45,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def fast() -> SentenceEncoder:
+def fast() -> LocalEncoder:
     """Load the default encoder with the default precision."""
     return load_encoder(runtime="openvino")
 
@@ -79,39 +79,39 @@ def test_every_pooling_and_a_prompt_left_out_convert(make_folder: MakeFolder, te
     assert_runtimes_agree(make_folder(pooling, outer=outer), texts)
 
 
-def test_bfloat16_stays_close_on_real_text(shared_data: Path, encoder: SentenceEncoder) -> None:
+def test_bfloat16_stays_close_on_real_text(shared_data: Path, encoder: LocalEncoder) -> None:
     with (shared_data / "scifact" / "corpus.jsonl").open(encoding="utf-8") as file:
         texts = [json.loads(next(file))["text"] for _ in range(20)]
     found = load_encoder(runtime="openvino", precision="bf16").encode_passages(texts)
     assert (found * encoder.encode_passages(texts)).sum(1).min() >= 0.9995
 
 
-def test_a_vector_does_not_depend_on_its_batch(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+def test_a_vector_does_not_depend_on_its_batch(fast: LocalEncoder, texts: Sequence[str]) -> None:
     many = [*texts, *(f"{text} and more" for text in texts)]
     together = fast.encode_passages(many)
     alone = np.concatenate([fast.encode_passages([text]) for text in many])
     assert (together * alone).sum(1).min() >= 0.99999
 
 
-def test_in_the_background_a_text_has_the_same_vector(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+def test_in_the_background_a_text_has_the_same_vector(fast: LocalEncoder, texts: Sequence[str]) -> None:
     texts = [*texts, " ".join(texts) * 3]
     assert (fast.background.encode_passages(texts) * fast.encode_passages(texts)).sum(1).min() >= 0.99999
 
 
-def test_save_cpu_does_not_change_a_vector(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+def test_save_cpu_does_not_change_a_vector(fast: LocalEncoder, texts: Sequence[str]) -> None:
     for texts_ in ([texts[0]], texts, texts * 100):
         fast_vectors, cheap_vectors = fast.encode_queries(texts_), fast.encode_queries(texts_, save_cpu=True)
         assert (fast_vectors * cheap_vectors).sum(1).min() >= 0.99999
         np.testing.assert_allclose(np.linalg.norm(cheap_vectors, axis=1), 1, atol=1e-5)
 
 
-def test_bulk_does_not_change_a_vector(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+def test_bulk_does_not_change_a_vector(fast: LocalEncoder, texts: Sequence[str]) -> None:
     bulk = load_encoder(runtime="openvino", bulk=True)
     for texts_ in ([texts[0]], texts, [texts[0]] * 300):
         assert (bulk.encode_passages(texts_) * fast.encode_passages(texts_)).sum(1).min() >= 0.99999
 
 
-def test_many_threads_get_the_vectors_of_one_thread(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+def test_many_threads_get_the_vectors_of_one_thread(fast: LocalEncoder, texts: Sequence[str]) -> None:
     expected = fast.encode_queries(texts)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda i: fast.encode_queries([texts[i % len(texts)]])[0], range(64)))
@@ -119,7 +119,7 @@ def test_many_threads_get_the_vectors_of_one_thread(fast: SentenceEncoder, texts
         assert found @ expected[i % len(texts)] >= 0.99999
 
 
-def test_a_stream_gives_every_block_in_order(fast: SentenceEncoder, texts: Sequence[str]) -> None:
+def test_a_stream_gives_every_block_in_order(fast: LocalEncoder, texts: Sequence[str]) -> None:
     blocks = [[f"{text} {i}" for text in texts] for i in range(40)]
     blocks.insert(3, [])
     stream = list(fast.encode_stream(enumerate(blocks)))
@@ -131,7 +131,7 @@ def test_a_stream_gives_every_block_in_order(fast: SentenceEncoder, texts: Seque
             assert (fast.encode_passages(block) * vectors).sum(1).min() >= 0.99999
 
 
-def test_an_error_of_the_reader_comes_out_of_the_stream(fast: SentenceEncoder) -> None:
+def test_an_error_of_the_reader_comes_out_of_the_stream(fast: LocalEncoder) -> None:
     def blocks() -> Iterator[tuple[str, list[str]]]:
         yield "payload", ["one"]
         raise OSError("the file went away")
@@ -140,7 +140,7 @@ def test_an_error_of_the_reader_comes_out_of_the_stream(fast: SentenceEncoder) -
         list(fast.encode_stream(blocks()))
 
 
-def test_a_stream_may_be_left(fast: SentenceEncoder) -> None:
+def test_a_stream_may_be_left(fast: LocalEncoder) -> None:
     endless = ((i, ["some text", f"text {i}"]) for i in iter(int, 1))
     stream = fast.encode_stream(endless)
     assert next(stream)[1].shape == (2, fast.dimension)
@@ -161,7 +161,7 @@ def test_the_second_start_finds_the_graph(
     np.testing.assert_allclose(after, before, atol=1e-6)
 
 
-def test_a_process_that_finds_the_graph_imports_no_torch(fast: SentenceEncoder) -> None:
+def test_a_process_that_finds_the_graph_imports_no_torch(fast: LocalEncoder) -> None:
     assert fast.runtime.name == "openvino"
     check = (
         "import sys; from retrieval.encoder.loading import load_encoder; load_encoder().encode_queries(['x'] * 40);"
@@ -256,9 +256,9 @@ class RecordingRuntime:
         return self._runtime.run(batch, save_cpu=save_cpu)
 
 
-def test_save_cpu_uses_the_thread_of_the_caller_only(fast: SentenceEncoder) -> None:
+def test_save_cpu_uses_the_thread_of_the_caller_only(fast: LocalEncoder) -> None:
     recording = RecordingRuntime(fast.runtime)
-    encoder = SentenceEncoder(fast.folder, fast.tokenizer, recording, fast.fingerprint)
+    encoder = LocalEncoder(fast.folder, fast.tokenizer, recording, fast.fingerprint)
     texts = [f"the wing number {number} lifts " * 12 for number in range(20)]
     vectors = encoder.encode_queries(texts, save_cpu=True)
     assert recording.calls == {(threading.get_ident(), True)}
