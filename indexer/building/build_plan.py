@@ -100,7 +100,7 @@ def _sample(sources: Sequence[Path | str], settings: BuildSettings) -> list[Docu
 
 
 def _remote_tokens(encoder: SentenceEncoder, texts: Sequence[str], passages: int) -> int:
-    """Return the tokens of all passages, as a service counted some, or else estimated; 0 for a local encoder."""
+    """Return the tokens of all passages, estimated; 0 for a local encoder."""
     if not isinstance(encoder, RemoteEncoder):
         return 0
     if encoder.usage.tokens:

@@ -39,7 +39,7 @@ from indexer.writing.writer import Writer
 from retrieval.encoder.remote.connection import RemoteUsage
 from retrieval.encoder.remote_encoder import RemoteEncoder
 from retrieval.encoder.sentence import SentenceEncoder
-from retrieval.encoder.sparse import load_sparse_encoder
+from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import InputError, SchemaError
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import ChunkSettings, CollectionSettings, LexicalSettings, VectorSettings
@@ -175,18 +175,22 @@ def build_collection(
         Writer(into, create=create, cause=_cause(sources), wait_s=wait_s) as writer,
         DeduplicatedEncoder(encoder) as deduplicated,
     ):
-        _check_agreement(into, writer.settings, settings)
-        check_unchanged(into.name, writer.settings.canaries, encoder)
+        _check_agreement(into, writer.settings, settings, encoder)
         check_tokens(into, writer.settings.tokens, create.tokens)
         token_encoder = token_encoders.encoder(into, writer.settings.tokens)
         _declare_fields(writer, settings)
         unread, is_new = UnreadFiles(sources, on_file), not writer.generation
         notify = on_unreadable if is_new and not settings.encoder else ignore_share
         tally = _index_sources(sources, writer, deduplicated, token_encoder, settings, unread, watch, notify)
-        check_unchanged(into.name, writer.settings.canaries, encoder)
-        writer.commit(encoder, sparse_encoder)
+        _commit(writer, encoder, sparse_encoder)
         remember_record_files(into, unread, is_new=is_new)
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
+
+
+def _commit(writer: Writer, encoder: SentenceEncoder, sparse_encoder: SparseEncoder | None) -> None:
+    """Commit, unless a remote encoder changed while it was asked."""
+    check_unchanged(writer.path.name, writer.settings.canaries, encoder)
+    writer.commit(encoder, sparse_encoder)
 
 
 def _declare_fields(writer: Writer, settings: BuildSettings) -> None:
@@ -275,8 +279,9 @@ def _report(
     )
 
 
-def _check_agreement(into: Path, kept: CollectionSettings, given: BuildSettings) -> None:
-    """Raise InputError for a setting that differs from the collection's."""
+def _check_agreement(into: Path, kept: CollectionSettings, given: BuildSettings, encoder: SentenceEncoder) -> None:
+    """Raise InputError for a different setting, EncoderMismatch for a changed service."""
+    check_unchanged(into.name, kept.canaries, encoder)
     differences = [
         *(_differences(given.chunking, None, kept.chunking) if given.chunking else ()),
         *(_differences(given.lexical, LexicalSettings(), kept.lexical) if given.lexical and kept.lexical else ()),

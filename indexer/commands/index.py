@@ -46,6 +46,11 @@ class RunOptions:
     wait: WaitOption = 0.0
     as_json: JsonOption = False
 
+    def check_price(self) -> None:
+        """Refuse a price without a plan."""
+        if self.price is not None and not self.plan:
+            raise typer.BadParameter("a price is for --plan alone; add --plan", param_hint="--price")
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
@@ -246,16 +251,13 @@ def index(
       attendex index corpus.jsonl.gz --into big --plan
 
       attendex index corpus.jsonl --into papers --sparse sparse-english
-
-      attendex index notes/ --into notes --encoder openai:https://api.openai.com/v1#text-embedding-3-small --plan
     """
     from indexer.building.encoder_loading import preload_encoder
 
-    if run.price is not None and not run.plan:
-        raise typer.BadParameter("a price is for --plan alone; add --plan", param_hint="--price")
     with nullcontext() if run.plan else preload_encoder(into, *astuple(encoder)) as loading:
         from indexer.building.pipeline import BuildSettings  # imported while the encoder loads
 
+        run.check_price()
         types = reading.types()
         settings = BuildSettings(
             **asdict(encoder),
@@ -267,10 +269,20 @@ def index(
             skip_bad=run.skip_bad,
             sync=run.sync,
         )
-        if run.plan:
-            _plan(sources, into, settings, price=run.price, as_json=run.as_json)
-        else:
-            _build(sources, into, settings, run, loading)
+        _build_or_plan(sources, into, settings, run, loading)
+
+
+def _build_or_plan(
+    sources: list[str],
+    into: Path,
+    settings: BuildSettings,
+    run: RunOptions,
+    loading: Future[SentenceEncoder] | None,
+) -> None:
+    if run.plan:
+        _plan(sources, into, settings, price=run.price, as_json=run.as_json)
+    else:
+        _build(sources, into, settings, run, loading)
 
 
 @reports_errors

@@ -66,10 +66,9 @@ def reembed(
     from retrieval.encoder.loading import load_encoder
     from retrieval.index.collection.index_reader import IndexReader
     from retrieval.search.searcher import Searcher, open_searcher
-    from retrieval.util.remote_names import is_remote
 
     task = judged.read()
-    new = load_encoder(encoder, runtime=runtime, precision=precision, bulk=is_remote(encoder))
+    new = load_encoder(encoder, runtime=runtime, precision=precision).bulk
     comparisons: list[PairedComparison] = []
 
     def accept(reader: IndexReader) -> bool:

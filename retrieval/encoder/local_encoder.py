@@ -1,4 +1,4 @@
-"""An encoder on this machine: tokenise texts, run them in batches, order the vectors."""
+"""An encoder on this machine: tokenise texts, run batches, order the vectors."""
 
 from __future__ import annotations
 

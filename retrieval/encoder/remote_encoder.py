@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RemoteRuntime:
-    """Stands in a manifest for the library and the precision, which are unknown."""
+    """A stand-in for the library and the precision, which are unknown."""
 
     name: str = "remote"
     precision: str = "remote"
@@ -57,7 +57,7 @@ class RemoteEncoder(SentenceEncoder):
 
     @property
     def usage(self) -> RemoteUsage:
-        """What was asked of the service so far."""
+        """The requests to the service so far."""
         return self._connection.usage
 
     @property
@@ -79,7 +79,7 @@ class RemoteEncoder(SentenceEncoder):
         return self._encode(texts, self.spec.passage_prompt, self.spec.passage_type)
 
     def encode_stream(self, blocks: Iterable[tuple[P, Sequence[str]]]) -> Iterator[tuple[P, Vectors]]:
-        """Encode passages block by block, in order; the requests of several blocks run at a time."""
+        """Encode passages block by block, in order, with several requests at a time."""
         running: deque[tuple[P, int, list[Future[EmbeddedTexts]]]] = deque()
         with ThreadPoolExecutor(self.spec.parallel, thread_name_prefix="attendex-remote") as pool:
             try:

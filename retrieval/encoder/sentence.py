@@ -1,4 +1,4 @@
-"""The sentence encoder that searches and builds use: on this machine, or behind a URL."""
+"""The encoder of searches and builds: on this machine, or behind a URL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ P = TypeVar("P")
 
 
 class RuntimeIdentity(Protocol):
-    """What computes the vectors, as a manifest records it."""
+    """The library that computes the vectors, as a manifest records it."""
 
     @property
     def name(self) -> str: ...

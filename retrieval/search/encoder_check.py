@@ -39,7 +39,7 @@ def check_canaries(
 ) -> None:
     """Raise EncoderMismatch unless the encoder gives `texts` their recorded vectors.
 
-    `remote` is the name of a remote encoder, whose files nobody here can compare.
+    `remote` is the name of a remote encoder, whose files this machine cannot compare.
     """
     if not len(texts):
         return
@@ -69,7 +69,7 @@ def check_unchanged(collection: str, canaries: Canaries, encoder: SentenceEncode
 
 
 class UncheckedEncoder(WrappedEncoder):
-    """A remote encoder that could not be reached: it is checked before its first query."""
+    """A remote encoder to check before its first query: it could not be reached."""
 
     def __init__(self, encoder: SentenceEncoder, checks: Sequence[Callable[[], None]]) -> None:
         super().__init__(encoder)
@@ -86,7 +86,7 @@ class UncheckedEncoder(WrappedEncoder):
 
 
 def checked_encoder(collection: str, canaries: Canaries, encoder: SentenceEncoder) -> SentenceEncoder:
-    """Return the encoder if it gives the canaries their vectors; else raise EncoderMismatch.
+    """Return the encoder; raise EncoderMismatch if it gives canaries other vectors.
 
     A remote encoder that cannot be reached now is checked later, so that lexical searches go on.
     """
@@ -104,6 +104,6 @@ def checked_encoder(collection: str, canaries: Canaries, encoder: SentenceEncode
 
 
 def joined_encoder(encoders: Sequence[SentenceEncoder]) -> SentenceEncoder:
-    """Return the first of several equal encoders, with the checks that all of them need."""
+    """Return the first of several equal encoders, with the checks of all."""
     checks = [check for each in encoders if isinstance(each, UncheckedEncoder) for check in each.checks]
     return UncheckedEncoder(encoders[0], checks) if checks else encoders[0]

@@ -1,4 +1,4 @@
-"""Names of encoders behind a URL: `openai:URL#model`, `tei:URL`, `ollama:URL#model`."""
+"""Names of encoders behind a URL: openai:URL#model, tei:URL, ollama:URL#model."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class SearchQueue:
         return await queue.submit(search, admitted=admitted)
 
     def _remote_queue(self, encoder: str) -> Batcher[QueuedSearch, SearchResult]:
-        """Return the queue of a remote encoder, so that a slow service delays no other collection."""
+        """Return the queue of a remote encoder: it delays no other collection."""
         if encoder not in self._remote:
             self._remote[encoder] = self._batcher("remote", None, 1, finishing=0)
         return self._remote[encoder]

@@ -181,7 +181,7 @@ class EncoderRegistry:
 
 
 def shown_name(name: str) -> str:
-    """Return an encoder's name for callers: of a folder the last part, of a URL the model."""
+    """Return a name for callers: of a folder the last part, of a URL the model."""
     if is_remote(name):
         spec = parse_remote(name)
         return spec.model or spec.kind

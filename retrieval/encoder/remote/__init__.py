@@ -1,1 +1,1 @@
-"""Encoders behind a URL: OpenAI-compatible services, Text Embeddings Inference, Ollama."""
+"""Encoders behind a URL: OpenAI-compatible services, TEI, Ollama."""

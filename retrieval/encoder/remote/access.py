@@ -1,4 +1,4 @@
-"""Who may be asked for vectors, and with which key.
+"""Which services may be asked for vectors, and with which key.
 
 A collection that another person made may name any URL.  So a URL that a manifest names is asked only if its origin is
 allowed; a URL that the user gives in a command is allowed by that.  Keys come from the environment or from a file.
@@ -47,9 +47,10 @@ class RemoteAccess:
 
 
 def make_access(allow: str, key: str, key_file: Path | None) -> RemoteAccess:
-    """Return the access of settings; `allow` has origins, separated by commas or spaces.
+    """Return the access of settings.
 
-    A line of the file is a key, or an origin and its key.  Raises SettingsError.
+    `allow` has origins, separated by commas or spaces.  A line of the file is a key, or an origin and its key.
+    Raises SettingsError.
     """
     common, keys = _read_keys(key_file) if key_file else ("", {})
     return RemoteAccess(frozenset(map(_origin, allow.replace(",", " ").split())), key.strip() or common, keys)

@@ -1,4 +1,4 @@
-"""Requests to a remote encoder: bounded in time and bytes, repeated after failures, below a rate."""
+"""Requests to a remote encoder: in bounds, repeated after failures, below a rate."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Patience:
 
 @dataclass(slots=True)
 class RemoteUsage:
-    """What was asked of a service so far."""
+    """The requests to a service so far."""
 
     requests: int = 0
     failed_requests: int = 0
@@ -49,7 +49,7 @@ class RemoteUsage:
     cut_texts: int = 0
 
 
-class _Failure(Exception):
+class PassingFailure(Exception):
     """A failure that may pass; `after_s` is the time that the service asks for."""
 
     def __init__(self, reason: str, after_s: float = 0.0) -> None:
@@ -93,7 +93,7 @@ class RemoteConnection:
             self._await_turn(tokens, deadline)
             try:
                 answer = self._try(path, content, ANSWER_BYTES + texts * ANSWER_BYTES_PER_TEXT, deadline)
-            except _Failure as failure:
+            except PassingFailure as failure:
                 self.usage.failed_requests += 1
                 pause = failure.after_s or min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
                 if failure.after_s:
@@ -141,7 +141,7 @@ class RemoteConnection:
                     raise self._refusal(response, until)
                 found = orjson.loads(_read(response, max_bytes, until))
         except httpx.HTTPError as error:
-            raise _Failure(visible(str(error) or type(error).__name__)[:SHOWN_CHARACTERS]) from None
+            raise PassingFailure(visible(str(error) or type(error).__name__)[:SHOWN_CHARACTERS]) from None
         except httpx.InvalidURL as error:
             raise EncoderError(f"{url!r} is not an address: {error}") from None
         except orjson.JSONDecodeError:
@@ -159,7 +159,7 @@ class RemoteConnection:
         said = visible(_message(_read(response, ANSWER_BYTES, until, cut=True)))
         said = (said.replace(self._key, "…") if self._key else said)[:SHOWN_CHARACTERS]
         if status in PASSING and "insufficient_quota" not in said:
-            return _Failure(f"status {status} {said}".strip(), _seconds(response.headers.get("Retry-After", "")))
+            return PassingFailure(f"status {status} {said}".strip(), _seconds(response.headers.get("Retry-After", "")))
         if status == 413:
             return RequestTooLarge(f"{where}: {said}; give a smaller &batch=")
         return EncoderError(f"{where}: {said}")
@@ -182,7 +182,7 @@ def _read(response: httpx.Response, max_bytes: int, until: float, *, cut: bool =
                 break
             raise EncoderError(f"the answer of {response.url.host} has more than {max_bytes:,} bytes; check the URL")
         if time.monotonic() > until:
-            raise _Failure("the answer came too slowly")
+            raise PassingFailure("the answer came too slowly")
     return b"".join(parts)[:max_bytes]
 
 

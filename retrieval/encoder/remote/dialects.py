@@ -22,15 +22,15 @@ UNIT_TOLERANCE = 1e-5  # vectors this close to length one stay as they came, to 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedTexts:
-    """The vectors of an answer, (n, dimension) float32, and the tokens that it counts; 0 if it counts none."""
+    """The vectors of an answer, (n, dimension) float32, and its count of tokens."""
 
     vectors: Vectors
     tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
-    """A kind of service: the path below its URL, the body of a request, the values of an answer."""
+class EmbeddingDialect:
+    """A kind of service: the path, the body of a request, the values of an answer."""
 
     path: str
     body: Callable[[RemoteSpec, Sequence[str], str], dict[str, Any]]
@@ -118,7 +118,7 @@ def _tokens(counts: object, name: str) -> int:
 
 
 DIALECTS = {
-    "openai": Dialect("/embeddings", _openai_body, _openai_values),
-    "tei": Dialect("/embed", _tei_body, _tei_values),
-    "ollama": Dialect("/api/embed", _ollama_body, _ollama_values),
+    "openai": EmbeddingDialect("/embeddings", _openai_body, _openai_values),
+    "tei": EmbeddingDialect("/embed", _tei_body, _tei_values),
+    "ollama": EmbeddingDialect("/api/embed", _ollama_body, _ollama_values),
 }

@@ -1,4 +1,4 @@
-"""A tokenizer that estimates the tokens of a remote model, whose own tokenizer is unknown.
+"""A tokenizer for a remote model, whose own tokenizer is unknown: it estimates.
 
 A token is up to four letters of a word, up to three digits, one ideograph or syllable, or one other character.  English
 text has about a tenth more such tokens than word pieces, so that a passage cut by them fits into the model.

@@ -7,7 +7,7 @@ import time
 
 from retrieval.util.work_budget import checkpoint
 
-SLICE_S = 0.2  # between two looks whether anybody still waits for the result
+SLICE_S = 0.2  # between two checks whether a caller still waits for the result
 
 
 class Pace:

@@ -1,4 +1,4 @@
-"""The name of a remote encoder, decoded: `openai:https://host/v1#model&max_tokens=8191`.
+"""The name of a remote encoder, decoded: `openai:URL#model&max_tokens=8191`.
 
 The name holds everything that decides vectors, since the manifest records it and every later command reads it there.
 It never holds a key.
@@ -80,7 +80,7 @@ class RemoteSpec:
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody but this machine can read a request on its way."""
+        """Whether no other machine can read a request on its way."""
         parts = urlsplit(self.url)
         return parts.scheme == "https" or parts.hostname in LOCAL_HOSTS
 
