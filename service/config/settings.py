@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -31,17 +30,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from retrieval.errors import SettingsError
 from retrieval.search.request import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
 from retrieval.util.cores import cores
+from service.config.outgoing_settings import RemoteSettings, SettingsGroup, WebhookSettings
 from service.schemas.base import MAX_CHARACTERS, MAX_DOCUMENTS, MAX_SEARCHES, MAX_TEXTS
 
 PREFIX = "ATTENDEX_"
 MASKED = "********"
 KEY_CHARACTERS = 16  # at least
-
-
-class SettingsGroup(BaseModel):
-    """Settings that belong together."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RequestLimits(SettingsGroup):
@@ -175,28 +169,6 @@ class QueryLogSettings(SettingsGroup):
     )
     redact: bool = Field(
         default=True, description="Replace e-mail and IP addresses, long numbers and keys in logged queries."
-    )
-
-
-class WebhookSettings(SettingsGroup):
-    """The webhooks of standing queries."""
-
-    private: bool = Field(
-        default=False, description="Let webhooks go to private addresses, and without TLS; by default, neither."
-    )
-
-
-class RemoteSettings(SettingsGroup):
-    """Encoders behind a URL."""
-
-    allow: str = Field(
-        default="",
-        description="Origins, such as https://api.openai.com, that collections may name as their encoder, separated by "
-        "commas; queries and the key go to no other.",
-    )
-    key: SecretStr | None = Field(default=None, description="Key for the allowed origins.")
-    key_file: Path | None = Field(
-        default=None, description="File with the key, or with lines of an origin and its key."
     )
 
 
