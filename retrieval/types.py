@@ -13,18 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Self, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from retrieval.bm25_options import Bm25Options
 from retrieval.boosts import Boost
 
-Vectors: TypeAlias = NDArray[np.float32]  # (n, dimension), each of length one
-Bitmap: TypeAlias = NDArray[np.bool_]  # (rows,), True where a row is allowed
-Rows: TypeAlias = NDArray[np.int64]  # (n,), passage rows of one generation
-Scores: TypeAlias = NDArray[np.float32]  # (n,)
+if TYPE_CHECKING:  # importing numpy takes half of the start of a parser process
+    import numpy as np
+    from numpy.typing import NDArray
+
+Vectors: TypeAlias = "NDArray[np.float32]"  # (n, dimension), each of length one
+Bitmap: TypeAlias = "NDArray[np.bool_]"  # (rows,), True where a row is allowed
+Rows: TypeAlias = "NDArray[np.int64]"  # (n,), passage rows of one generation
+Scores: TypeAlias = "NDArray[np.float32]"  # (n,)
 
 MetadataScalar: TypeAlias = str | float | bool | datetime
 MetadataValue: TypeAlias = MetadataScalar | tuple[MetadataScalar, ...]
@@ -105,11 +106,15 @@ class Ranking:
 
     @classmethod
     def empty(cls) -> Self:
+        import numpy as np
+
         return cls(np.empty(0, np.int64), np.empty(0, np.float32))
 
     @classmethod
     def top(cls, rows: Rows, scores: Scores, k: int) -> Self:
         """Return the k best of `rows` by (score descending, row ascending)."""
+        import numpy as np
+
         if len(rows) > 4 * k:
             kept = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
             rows, scores = rows[kept], scores[kept]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from retrieval.encoder import loading
-from retrieval.encoder.checkpoint.hub import DEFAULT_SHA256
-from retrieval.encoder.checkpoint.model_folder import EncoderFolder
+from retrieval.encoder.checkpoint import fingerprint
+from retrieval.encoder.checkpoint.hub import DEFAULT, DEFAULT_SHA256, locate
+from retrieval.encoder.checkpoint.model_folder import EncoderFolder, weight_files
 from retrieval.encoder.runtime.base import Runtime
 from retrieval.types import EncoderFingerprint
 
@@ -18,6 +23,19 @@ settings.register_profile("attendex", deadline=None)  # a test must not fail bec
 settings.load_profile("attendex")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Let all processes of the tests keep compiled modules, and import test files without garbage collection."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process compiles Attendex and rewrites the tests again
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the modules and tests from garbage collection: there are millions of objects, and all stay."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -30,18 +48,20 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compile_once() -> Iterator[None]:
-    """Compile the default encoder once in a process: a build of a few documents spends most of its time on that."""
-    start = loading._start_openvino
+def load_once() -> Iterator[None]:
+    """Hash and compile the default encoder once in a process: a build of a few documents does little else."""
+    start, digest = loading._start_openvino, fingerprint._digest_file
     compiled: dict[tuple[str, bool], Runtime] = {}
+    weights, digest_once = weight_files(locate(DEFAULT)), cache(digest)
 
-    def reused(folder: EncoderFolder, fingerprint: EncoderFingerprint, precision: str, *, bulk: bool) -> Runtime:
-        if fingerprint.weights_sha256 != DEFAULT_SHA256:
-            return start(folder, fingerprint, precision, bulk=bulk)
+    def reused(folder: EncoderFolder, identity: EncoderFingerprint, precision: str, *, bulk: bool) -> Runtime:
+        if identity.weights_sha256 != DEFAULT_SHA256:
+            return start(folder, identity, precision, bulk=bulk)
         if (precision, bulk) not in compiled:
-            compiled[precision, bulk] = start(folder, fingerprint, precision, bulk=bulk)
+            compiled[precision, bulk] = start(folder, identity, precision, bulk=bulk)
         return compiled[precision, bulk]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "_start_openvino", reused)
+        patch.setattr(fingerprint, "_digest_file", lambda path: (digest_once if path in weights else digest)(path))
         yield

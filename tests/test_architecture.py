@@ -10,6 +10,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ HOMES = {  # a library, and the only places that may import it
     "starlette": ("service/",),
     "uvicorn": ("service/",),
 }
-HEAVY = ("torch", "transformers", "openvino", "faiss", "tantivy", "pyarrow", "ir_measures")
+HEAVY = ("torch", "transformers", "openvino", "faiss", "tantivy", "pyarrow", "ir_measures", "numpy")
 UNSAFE = ("pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib")
 DISTRIBUTIONS = {
     "faiss": "faiss-cpu",
@@ -125,19 +126,27 @@ def relative(source: Path) -> str:
     return source.relative_to(ROOT).as_posix()
 
 
-TREES = {relative(source): ast.parse(source.read_text(encoding="utf-8")) for source in sources()}
-MODULES = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in TREES}
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Parse the sources: when a test needs them, since every process of the tests imports this module."""
+    return {relative(source): ast.parse(source.read_text(encoding="utf-8")) for source in sources()}
+
+
+@cache
+def modules() -> dict[str, str]:
+    """Return the paths of the modules by their names."""
+    return {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in trees()}
 
 
 def imports() -> Iterator[Import]:
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 yield from (Import(path, node.lineno, alias.name) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 base = imported_from(path, node)
                 for name in {f"{base}.{alias.name}" for alias in node.names}:
-                    yield Import(path, node.lineno, name if name in MODULES else base)
+                    yield Import(path, node.lineno, name if name in modules() else base)
 
 
 def imported_from(path: str, node: ast.ImportFrom) -> str:
@@ -151,7 +160,9 @@ def imported_from(path: str, node: ast.ImportFrom) -> str:
     return ".".join([*above, *filter(None, [node.module])])
 
 
-ALL = tuple(imports())
+@cache
+def all_imports() -> tuple[Import, ...]:
+    return tuple(imports())
 
 
 def top(module: str) -> str:
@@ -164,9 +175,9 @@ def folder_of(path: str) -> str:
 
 def own_imports() -> Iterator[tuple[Import, str]]:
     """Imports between modules of the three packages, with the path of the imported module."""
-    for each in ALL:
-        if each.module in MODULES and MODULES[each.module] != each.path:
-            yield each, MODULES[each.module]
+    for each in all_imports():
+        if each.module in modules() and modules()[each.module] != each.path:
+            yield each, modules()[each.module]
 
 
 def cycles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
@@ -204,7 +215,7 @@ def test_cycles_are_found() -> None:
 def test_packages_import_downwards_only() -> None:
     wrong = [
         str(each)
-        for each in ALL
+        for each in all_imports()
         if top(each.module) in PACKAGES and PACKAGES.index(top(each.module)) > PACKAGES.index(top_folder(each.path))
     ]
     assert wrong == []
@@ -267,7 +278,7 @@ def test_errors_records_and_protocols_import_upwards_nothing() -> None:
         path, allowed = f"retrieval/{name}.py", order[:position]
         wrong += [
             str(each)
-            for each in ALL
+            for each in all_imports()
             if each.path == path and top(each.module) in PACKAGES and not each.module.startswith(allowed)
         ]
     assert wrong == []
@@ -287,23 +298,24 @@ def test_encoder_index_and_metrics_do_not_import_each_other() -> None:
 
 @pytest.mark.parametrize("library", HOMES)
 def test_a_library_is_imported_only_at_home(library: str) -> None:
-    wrong = [str(each) for each in ALL if top(each.module) == library and not each.path.startswith(HOMES[library])]
+    importing = [each for each in all_imports() if top(each.module) == library]
+    wrong = [str(each) for each in importing if not each.path.startswith(HOMES[library])]
     assert wrong == []
 
 
 def test_nothing_unpickles() -> None:
-    assert [str(each) for each in ALL if top(each.module) in UNSAFE] == []
+    assert [str(each) for each in all_imports() if top(each.module) in UNSAFE] == []
 
 
 def test_nothing_shipped_imports_tests_or_benchmarks() -> None:
-    assert [str(each) for each in ALL if top(each.module) in {"tests", "benchmarks"}] == []
+    assert [str(each) for each in all_imports() if top(each.module) in {"tests", "benchmarks"}] == []
 
 
 def test_the_client_imports_httpx_and_pydantic_only() -> None:
     allowed = {"httpx", "pydantic", *sys.stdlib_module_names}
     wrong = [
         str(each)
-        for each in ALL
+        for each in all_imports()
         if each.path.startswith(CLIENT)
         and top(each.module) not in allowed
         and not f"{each.module}.".startswith("service.client.")
@@ -318,7 +330,7 @@ def test_every_library_is_declared() -> None:
     known = {*sys.stdlib_module_names, *PACKAGES}
     wrong = [
         str(each)
-        for each in ALL
+        for each in all_imports()
         if top(each.module) not in known
         and DISTRIBUTIONS.get(top(each.module), top(each.module)).replace("_", "-").lower() not in declared
     ]
@@ -333,7 +345,7 @@ def test_files_are_short() -> None:
 def test_functions_are_short() -> None:
     long = {
         f"{path}:{node.lineno} {node.name}": node.end_lineno - node.lineno + 1
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno is not None
@@ -344,7 +356,7 @@ def test_functions_are_short() -> None:
 
 def test_no_two_classes_have_one_name() -> None:
     homes = defaultdict(list)
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef) and node.name not in SHARED_CLASS_NAMES:
                 homes[node.name].append(f"{path}:{node.lineno}")
@@ -352,21 +364,22 @@ def test_no_two_classes_have_one_name() -> None:
 
 
 def test_every_module_has_a_docstring() -> None:
-    assert [path for path, tree in TREES.items() if not ast.get_docstring(tree)] == []
+    assert [path for path, tree in trees().items() if not ast.get_docstring(tree)] == []
 
 
 def test_no_function_changes_module_state() -> None:
     wrong = [
         f"{path}:{node.lineno}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Global)
     ]
     assert wrong == []
 
 
-def test_the_command_line_starts_without_the_heavy_libraries() -> None:
-    program = f"import sys, service.cli; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+@pytest.mark.parametrize("start", ["service.cli", "indexer.readers.sandbox.worker"])
+def test_commands_and_parser_processes_start_without_the_heavy_libraries(start: str) -> None:
+    program = f"import sys, {start}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
 
