@@ -26,10 +26,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Let all processes of the tests keep compiled modules, and import test files without garbage collection."""
+    """Save CPU time in all processes of the tests."""
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process compiles Attendex and rewrites the tests again
-    gc.disable()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # else threads of torch and faiss spin, for other tests to wait
+    gc.disable()  # while the test files are imported
 
 
 def pytest_collection_finish() -> None:

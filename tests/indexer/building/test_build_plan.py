@@ -53,12 +53,12 @@ def test_nobody_knows_what_standard_input_holds() -> None:
 
 def test_a_plan_comes_true_and_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "a.jsonl"
-    source.write_text(records(60, words=200))
+    source.write_text(records(20, words=200))
     into = tmp_path / "c"
     plan = plan_build([source], into, BuildSettings())
     assert not into.exists()
     report = build_collection([source], into)
-    assert plan.documents == report.documents == 60
+    assert plan.documents == report.documents == 20
     assert plan.passages == pytest.approx(report.passages, rel=0.1)
     used = sum(path.stat().st_size for path in into.rglob("*") if path.is_file())
     assert 0.5 < plan.disk_bytes / used < 2

@@ -50,7 +50,8 @@ def assert_states_agree(found: Inspector, expected: Inspector, texts: Sequence[s
 
 
 def assert_attention_agrees(found: Inspector, expected: Inspector, texts: Sequence[str], prompt: str = "") -> None:
-    for text, layer in product(texts, range(expected.layers)):
+    *short, long = texts
+    for text, layer in [*product(short, range(expected.layers)), (long, expected.layers - 1)]:
         _, weights = found.attention(text, prompt, layer)
         np.testing.assert_allclose(weights, expected.attention(text, prompt, layer)[1], atol=2e-5)
         np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)

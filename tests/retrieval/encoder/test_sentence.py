@@ -32,7 +32,7 @@ def real_texts(shared_data: Path, count: int) -> list[str]:
 def test_real_text_equals_sentence_transformers(
     shared_data: Path, default_folder: Path, encoder: SentenceEncoder
 ) -> None:
-    texts = real_texts(shared_data, 30)
+    texts = real_texts(shared_data, 8)
     expected = SentenceTransformer(str(default_folder), device="cpu").encode(texts)
     assert (encoder.encode_passages(texts) * expected).sum(1).min() >= 0.99999
     assert (encoder.encode_queries(texts) * expected).sum(1).min() >= 0.99999
