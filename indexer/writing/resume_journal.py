@@ -14,8 +14,10 @@ from typing import Any
 from retrieval.errors import CorruptCollection, InputError
 from retrieval.index.storage.manifest import SegmentRecord, seal, segment_from_json, segment_to_json, unseal
 from retrieval.index.storage.settings import CollectionSettings, settings_from_json, settings_to_json
+from retrieval.search.encoder_check import same_canaries
 from retrieval.types import FieldType, Schema
 from retrieval.util.files import Files
+from retrieval.util.remote_names import is_remote
 from retrieval.util.temporaries import replace_atomically
 
 JOURNAL = "pending.json"
@@ -34,6 +36,8 @@ class ResumeJournal:
     def fits(self, next_key: int, settings: CollectionSettings, schema: Schema) -> bool:
         """Check whether a writer that starts with these would make the same segments."""
         same_types = all(self.schema.get(name, kind) == kind for name, kind in schema.items())
+        if is_remote(settings.encoder.name) and not same_canaries(self.settings.canaries, settings.canaries):
+            return False  # the service runs another model than in the interrupted build
         return self.base_key == next_key and same_types and _identity(self.settings) == _identity(settings)
 
 

@@ -120,7 +120,7 @@ class Writer:
     def _abort(self, error: BaseException) -> None:
         """Remove unfinished files; note in `error` what the next writer can resume."""
         try:
-            if is_remote(self.settings.encoder.name):  # the vectors cost money
+            if is_remote(self.settings.encoder.name) and not isinstance(error, EncoderMismatch):  # they cost money
                 self._pending.keep_unfinished()
         except CollectionError as problem:
             log.warning("the passages encoded last cannot be kept: %s", problem)

@@ -51,11 +51,18 @@ def check_canaries(
             if remote
             else ("the encoder has the right files but gives different vectors")
         )
-        advice = "Switch the collection with `attendex reembed`" if remote else "Check the runtime and its versions"
+        advice = "Ask for the earlier model" if remote else "Check the runtime and its versions"
         raise EncoderMismatch(
             f"{collection}: {cause}: the text {texts[worst]!r} now has a cosine of {cosines[worst]:.4f} with its "
             f"recorded vector, less than {MIN_COSINE}. {advice}, or index the documents again"
         )
+
+
+def same_canaries(first: Canaries, second: Canaries) -> bool:
+    """Check whether one encoder may have made both, by the rule of `check_canaries`."""
+    if first.texts != second.texts or first.vectors.shape != second.vectors.shape:
+        return False
+    return bool((np.einsum("nd,nd->n", first.vectors, second.vectors) >= MIN_COSINE).all())
 
 
 def check_unchanged(collection: str, canaries: Canaries, encoder: SentenceEncoder) -> None:

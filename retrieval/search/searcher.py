@@ -341,7 +341,8 @@ class Searcher:
 
     def _highlighted(self, plan: Plan, vector: NDArray[np.float32] | None, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
         lexical = None if plan.mode is Mode.DENSE else self.reader.lexical
-        highlighter = Highlighter(lexical, self.encoder if vector is not None else None)
+        reads = vector is not None and not is_remote(self.encoder.fingerprint.name)  # its sentences would cost money
+        highlighter = Highlighter(lexical, self.encoder if reads else None)
         return highlighter.highlight(plan.query, vector, hits)
 
 

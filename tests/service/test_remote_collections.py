@@ -197,6 +197,18 @@ def test_an_interrupted_build_pays_no_text_twice(stub: Service, tmp_path: Path) 
     assert len(again) <= 64  # those of the block that the failure interrupted
 
 
+def test_a_build_is_not_resumed_with_another_model(stub: Service, tmp_path: Path) -> None:
+    stub.always = lambda: failing(500)() if len(stub.texts) > 150 else None
+    settings = BuildSettings(encoder=f"ollama:{stub.url}#m&batch=8&parallel=1&retries=1")
+    with pytest.raises(EncoderUnavailable):
+        build_collection([many(tmp_path)], tmp_path / "built", settings)
+    stub.always, stub.model = None, "another"
+    assert build_collection([many(tmp_path)], tmp_path / "built", settings).resumed == 0
+    with open_searcher(tmp_path / "built") as searcher:
+        result = searcher.search(SearchRequest("text number 7 of them", mode=Mode.DENSE))
+        assert (result.hits[0].id, result.hits[0].score) == ("d7", pytest.approx(1.0, abs=1e-3))
+
+
 def test_reembed_goes_on_where_it_stopped(stub: Service, tmp_path: Path) -> None:
     source = many(tmp_path, 1_200)
     build_collection([source], tmp_path / "built")
