@@ -16,7 +16,7 @@ MODULES = {
     "indexer.deletion": "indexer.building.document_changes",
     "indexer.readers.jsonl": "indexer.readers.formats.json_records",
     "indexer.readers.options": "indexer.readers.base.options",
-    "indexer.readers.web": "indexer.readers.sources.web",
+    "indexer.readers.web": "indexer.sources.web",
     "indexer.verify": "indexer.maintenance.verify",
     "retrieval.index.directory": "retrieval.util.files",
     "retrieval.index.judgments": "retrieval.index.collection.judgments",
@@ -27,9 +27,9 @@ MODULES = {
 # Names that changed, each with its module.
 NAMES = {
     "Collections": ("service.runtime.open_collections", "OpenCollections"),
-    "Web": ("indexer.readers.sources.web", "WebSession"),
+    "Web": ("indexer.sources.web", "WebSession"),
     "open_snapshot": ("retrieval.index.collection.index_reader", "open_index_reader"),
-    "public_address": ("indexer.readers.sources.public_network", "public_address"),
+    "public_address": ("indexer.sources.public_network", "public_address"),
     "remove_dropped": ("indexer.building.collection_lifecycle", "remove_leftovers"),
     "restore_archive": ("indexer.maintenance.backup", "restore_backup"),
     "save_archive": ("indexer.maintenance.backup", "save_backup"),

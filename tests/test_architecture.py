@@ -38,7 +38,7 @@ LAYERS = {  # folders (and single files) of a package, lowest first: each import
     "indexer": (
         ("indexer/readers/base", "indexer/readers/text"),
         ("indexer/readers/formats",),
-        ("indexer/readers/sources",),
+        ("indexer/sources",),
         ("indexer/readers/sandbox",),
         ("indexer/readers",),
         ("indexer/writing",),

@@ -20,8 +20,8 @@ from indexer.readers.base.options import ReadLimits, ReadOptions
 from indexer.readers.formats.compressed import DAMAGE, expanded, uncompressed_name
 from indexer.readers.formats.format_table import format_for_suffix
 from indexer.readers.opening import open_documents
-from indexer.readers.sources.folders import find_beir_corpus, walk
-from indexer.readers.sources.paths import is_path
+from indexer.sources.folders import find_beir_corpus, walk
+from indexer.sources.paths import is_path
 from retrieval.encoder.remote_encoder import RemoteEncoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, InputError

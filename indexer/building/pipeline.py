@@ -31,8 +31,8 @@ from indexer.building.sync import UnreadFiles, delete_unseen, remember_record_fi
 from indexer.building.token_encoding import TokenEncoder, TokenEncoders, check_tokens
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import FileOutcome, printable
-from indexer.readers.sources.folders import find_beir_corpus
-from indexer.readers.sources.paths import check_source
+from indexer.sources.folders import find_beir_corpus
+from indexer.sources.paths import check_source
 from indexer.writing.pending_generation import WriterCounts
 from indexer.writing.sparse_build import sparse_settings
 from indexer.writing.writer import Writer

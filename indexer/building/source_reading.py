@@ -12,8 +12,8 @@ from pathlib import Path
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import FileOutcome, printable
 from indexer.readers.opening import open_documents
-from indexer.readers.sources.folders import find_beir_corpus
-from indexer.readers.sources.paths import id_prefixes, is_url
+from indexer.sources.folders import find_beir_corpus
+from indexer.sources.paths import id_prefixes, is_url
 from indexer.writing.segment_writer import count_characters
 from retrieval.errors import BadDocument, InputError
 from retrieval.types import Document

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from indexer.building.source_reading import BuildTally
 from indexer.readers.base.outcomes import FileOutcome, FileStatus
-from indexer.readers.sources.paths import is_url
+from indexer.sources.paths import is_url
 from indexer.writing.record_files import (
     name_digests,
     read_record_files,

@@ -34,8 +34,8 @@ from indexer.readers.sandbox.parser_pool import (
     ParserTask,
     scratch_folder,
 )
-from indexer.readers.sources.folders import FoundFile, find_beir_corpus, walk
-from indexer.readers.sources.paths import STDIN, check_source, is_url
+from indexer.sources.folders import FoundFile, find_beir_corpus, walk
+from indexer.sources.paths import STDIN, check_source, is_url
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from retrieval.util.files import storage_errors
@@ -80,7 +80,7 @@ def _read_standard_input(options: ReadOptions, on_file: FileListener) -> Iterato
 
 def _read_web(url: str, web: WebOptions, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
     """Save a page, or the pages of a sitemap, to temporary files and read those."""
-    from indexer.readers.sources.web import WebSession
+    from indexer.sources.web import WebSession
 
     with scratch_folder() as folder, WebSession(web, url) as session:
         yield from read_files(session.pages(url, folder), url, options, on_file)

@@ -20,7 +20,7 @@ import httpcore
 import httpx
 import orjson
 
-from indexer.readers.sources.public_network import PublicNetwork
+from indexer.sources.public_network import PublicNetwork
 from retrieval.errors import AttendexError, CollectionNotFound, InputError
 from retrieval.index.collection.standing_queries import (
     STANDING,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from indexer.readers.base.options import ReadLimits, ReadOptions
 from indexer.readers.opening import open_documents
-from indexer.readers.sources.folders import find_beir_corpus
+from indexer.sources.folders import find_beir_corpus
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from tests.indexer.readers.reading import read_all, read_one, write_lines

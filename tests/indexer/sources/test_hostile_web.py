@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from indexer.building.source_reading import BuildTally, read_documents
 from indexer.readers.base.options import ReadOptions, WebOptions
-from indexer.readers.sources.folders import FoundFile
-from indexer.readers.sources.robots import parse_robots
-from indexer.readers.sources.sitemap import read_sitemap
-from indexer.readers.sources.web import MAX_TIMEOUTS, WebSession, parse_url
+from indexer.sources.folders import FoundFile
+from indexer.sources.robots import parse_robots
+from indexer.sources.sitemap import read_sitemap
+from indexer.sources.web import MAX_TIMEOUTS, WebSession, parse_url
 from retrieval.errors import BadDocument
 
 PAGE = b"<!doctype html><html><head><title>A page</title></head><body><p>Its text.</p></body></html>"

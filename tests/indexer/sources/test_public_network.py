@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import ip_addresses
 
-from indexer.readers.sources.public_network import PublicNetwork, is_public, public_address
+from indexer.sources.public_network import PublicNetwork, is_public, public_address
 from retrieval.errors import BadDocument
 
 

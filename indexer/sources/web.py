@@ -24,10 +24,10 @@ from indexer.readers.base.outcomes import DocumentOrigin
 from indexer.readers.formats.compressed import DAMAGE, expanded, read_whole
 from indexer.readers.formats.dispatch import as_bad_document
 from indexer.readers.formats.format_table import format_for_media_type
-from indexer.readers.sources.folders import FoundFile
-from indexer.readers.sources.public_network import FetchTimeout, PublicNetwork
-from indexer.readers.sources.robots import RobotsRules, parse_robots
-from indexer.readers.sources.sitemap import MAX_LOCATION_CHARACTERS, Sitemap, read_sitemap
+from indexer.sources.folders import FoundFile
+from indexer.sources.public_network import FetchTimeout, PublicNetwork
+from indexer.sources.robots import RobotsRules, parse_robots
+from indexer.sources.sitemap import MAX_LOCATION_CHARACTERS, Sitemap, read_sitemap
 from retrieval.errors import BadDocument
 from retrieval.util.files import storage_errors
 

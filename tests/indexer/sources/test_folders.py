@@ -12,15 +12,15 @@ import pytest
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import FileOutcome, FileStatus
 from indexer.readers.opening import open_documents
-from indexer.readers.sources.folders import walk
+from indexer.sources.folders import walk
 from retrieval.errors import InputError
 from retrieval.types import Document
 
 WALK_UNPRIVILEGED = """
 import os, pathlib, sys, pathspec
 from indexer.readers.base.options import ReadOptions
-from indexer.readers.sources.folders import find_beir_corpus
-from indexer.readers.sources.folders import walk
+from indexer.sources.folders import find_beir_corpus
+from indexer.sources.folders import walk
 os.chdir(sys.argv[1])
 if os.geteuid() == 0:
     os.seteuid(65534)
