@@ -27,7 +27,7 @@ MODULES = {
 # Names that changed, each with its module.
 NAMES = {
     "Collections": ("service.runtime.open_collections", "OpenCollections"),
-    "Web": ("indexer.sources.web", "WebSession"),
+    "Web": ("indexer.sources.website", "WebSource"),
     "open_snapshot": ("retrieval.index.collection.index_reader", "open_index_reader"),
     "public_address": ("indexer.sources.public_network", "public_address"),
     "remove_dropped": ("indexer.building.collection_lifecycle", "remove_leftovers"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from indexer.readers.base.options import ReadOptions, WebOptions
+from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import (
     DocumentOrigin,
     FileListener,
@@ -34,8 +34,10 @@ from indexer.readers.sandbox.parser_pool import (
     ParserTask,
     scratch_folder,
 )
-from indexer.sources.folders import FoundFile, find_beir_corpus, walk
+from indexer.sources.folders import FolderSource, find_beir_corpus
 from indexer.sources.paths import STDIN, check_source, is_url
+from indexer.sources.source import FoundFile, Source, fetch_files
+from indexer.sources.website import WebSource
 from retrieval.errors import BadDocument
 from retrieval.types import Document
 from retrieval.util.files import storage_errors
@@ -63,7 +65,7 @@ def open_documents(
     if is_url(source):
         if options.web is None:
             raise BadDocument("is a URL, and fetching is off; allow it with --web", path=source)
-        return _read_web(str(source), options.web, options, on_file)
+        return _read_source(WebSource(options.web, str(source)), str(source), options, on_file)
     check_source(source)
     return _read_path(Path(source), options, on_file)
 
@@ -78,12 +80,10 @@ def _read_standard_input(options: ReadOptions, on_file: FileListener) -> Iterato
         yield from read_files(iter([found]), Path(STDIN), options, on_file)
 
 
-def _read_web(url: str, web: WebOptions, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
-    """Save a page, or the pages of a sitemap, to temporary files and read those."""
-    from indexer.sources.web import WebSession
-
-    with scratch_folder() as folder, WebSession(web, url) as session:
-        yield from read_files(session.pages(url, folder), url, options, on_file)
+def _read_source(source: Source, shown: str, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
+    """Fetch the items of a source to temporary files, and read those."""
+    with scratch_folder() as folder, source:
+        yield from read_files(fetch_files(source, source.list(), folder), shown, options, on_file)
 
 
 def _read_path(path: Path, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
@@ -91,7 +91,7 @@ def _read_path(path: Path, options: ReadOptions, on_file: FileListener) -> Itera
         found = FoundFile(corpus, DocumentOrigin(str(corpus), corpus.name))
         return read_files(iter([found]), path, replace(options, format="beir"), on_file)
     if path.is_dir():
-        return read_files(walk(path, options), path, replace(options, tables_as_text=True), on_file)
+        return _read_source(FolderSource(path, options), str(path), replace(options, tables_as_text=True), on_file)
     found = FoundFile(path, DocumentOrigin(str(path), options.id_prefix + path.name))
     return read_files(iter([found]), path, options, on_file)
 
@@ -185,6 +185,8 @@ def _read_file(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> I
     reason = skipped or reason or ("" if documents else NO_DOCUMENT)
     seconds = time.perf_counter() - queued.started
     size = 0 if file.failed else _size_bytes(file.path)
+    if file.is_temporary:
+        file.path.unlink(missing_ok=True)
     origin = file.origin
     yield FileOutcome(origin.path, status, found, reason, documents, bad, size, seconds, origin.name, own_ids)
 

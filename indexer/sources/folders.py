@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.readers.base.options import ReadOptions
-from indexer.readers.base.outcomes import DocumentOrigin
-from retrieval.errors import InputError
+from indexer.readers.base.outcomes import DocumentOrigin, printable
+from indexer.sources.source import FoundFile, SourceItem
+from retrieval.errors import BadDocument, InputError
 from retrieval.index.storage.manifest import is_collection
 
 if TYPE_CHECKING:
@@ -20,17 +22,9 @@ if TYPE_CHECKING:
 IGNORE_FILES = (".gitignore", ".ignore", ".attendexignore")
 ALWAYS_IGNORED = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"))
 MAX_IGNORE_FILE_BYTES = 1 << 20
+CLOCK_SECONDS = 0.05  # longer than a step of the clock by which a kernel notes changes
+COARSE_CLOCK_SECONDS = 2.5  # of file systems that note whole seconds
 BEIR_CORPUS_NAMES = ("corpus.jsonl", "corpus.jsonl.gz")
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A regular file to read, or in `failed` the reason why it cannot be read."""
-
-    path: Path
-    origin: DocumentOrigin
-    failed: str = field(default="", kw_only=True)
-    format: str = field(default="", kw_only=True)  # if the source names it; "" means that the reader detects it
 
 
 def find_beir_corpus(source: Path) -> Path | None:
@@ -40,6 +34,56 @@ def find_beir_corpus(source: Path) -> Path | None:
             if (source / name).is_file():
                 return source / name
     return None
+
+
+class FolderSource:
+    """The files below a folder; their versions are times and sizes.
+
+    Raises InputError for an invalid pattern.
+    """
+
+    def __init__(self, root: Path, options: ReadOptions) -> None:
+        _FilePatterns(options)
+        self._root = root
+        self._options = options
+
+    def __enter__(self) -> FolderSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: the source holds nothing open."""
+
+    def version(self, known: str) -> str:  # noqa: ARG002
+        """Return "": only the files tell."""
+        return ""
+
+    def list(self) -> Iterator[SourceItem]:
+        """Yield the files.  Raises BadDocument if the folder is missing."""
+        if not self._root.is_dir():
+            raise BadDocument("the folder is missing", path=printable(str(self._root)))
+        for found in walk(self._root, self._options):
+            version = "" if found.failed else file_version(found.path)
+            yield SourceItem(found.origin.name, version, found.origin.path, found.failed, found)
+
+    def fetch(self, item: SourceItem, path: Path) -> FoundFile:  # noqa: ARG002
+        """Return the file itself."""
+        found: FoundFile = item.handle
+        return found
+
+
+def file_version(path: Path) -> str:
+    """Return what changes when the file is written; "" if a later write may not change it.
+
+    That is so for a moment after a write: for as long as the file system's clock shows one time.
+    """
+    try:
+        found = path.lstat()
+    except OSError:
+        return ""
+    is_coarse = found.st_mtime_ns % 1_000_000_000 == 0
+    if abs(time.time() - found.st_mtime) < (COARSE_CLOCK_SECONDS if is_coarse else CLOCK_SECONDS):
+        return ""
+    return f"{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_size}:{found.st_ino}"
 
 
 def walk(root: Path, options: ReadOptions) -> Iterator[FoundFile]:

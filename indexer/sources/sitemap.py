@@ -9,7 +9,9 @@ from retrieval.errors import BadDocument
 
 INDEX = "sitemapindex"
 ROOTS = ("urlset", INDEX)
+ENTRIES = ("url", "sitemap")
 MAX_LOCATION_CHARACTERS = 8_000
+MAX_TIME_CHARACTERS = 100
 PIECE_BYTES = 1 << 20
 
 
@@ -19,6 +21,7 @@ class Sitemap:
 
     locations: list[str]
     is_index: bool
+    versions: dict[str, str]  # times of the last change, of the pages whose time is given
 
 
 class _Locations:
@@ -28,7 +31,10 @@ class _Locations:
         self.found: list[str] = []
         self.root = ""  # name of the first element or of the document type, without its namespace
         self.has_doctype = False
+        self.versions: dict[str, str] = {}
         self._location_tag = ""
+        self._time_tag = ""
+        self._entry: dict[str, str] = {}  # location and time of the present entry, by tag
         self._text: list[str] | None = None
         self._remaining = 0
 
@@ -37,7 +43,7 @@ class _Locations:
         return self.root in ROOTS
 
     def sitemap(self) -> Sitemap:
-        return Sitemap(self.found, self.root == INDEX)
+        return Sitemap(self.found, self.root == INDEX, self.versions)
 
     def doctype(self, name: str, *_: object) -> None:
         self.root, self.has_doctype = name, True
@@ -47,7 +53,8 @@ class _Locations:
             namespace, _, name = tag.rpartition("}")
             self.root = self.root or name
             self._location_tag = f"{namespace}}}loc" if namespace else "loc"  # others are of images and videos
-        if tag == self._location_tag:
+            self._time_tag = f"{namespace}}}lastmod" if namespace else "lastmod"
+        if tag in (self._location_tag, self._time_tag):
             self._text, self._remaining = [], MAX_LOCATION_CHARACTERS + 1
 
     def data(self, text: str) -> None:
@@ -56,10 +63,17 @@ class _Locations:
             self._remaining -= len(text)
 
     def end(self, tag: str) -> None:
-        if self._text is not None and tag == self._location_tag:
-            if location := "".join(self._text).strip():
-                self.found.append(location)
+        if self._text is not None and tag in (self._location_tag, self._time_tag):
+            text = "".join(self._text).strip()
             self._text = None
+            self._entry[tag] = text
+            if text and tag == self._location_tag:
+                self.found.append(text)
+        elif tag.endswith(ENTRIES):
+            time = self._entry.get(self._time_tag, "")
+            if "T" in time and len(time) <= MAX_TIME_CHARACTERS:  # a page can change twice on a day
+                self.versions[self._entry.get(self._location_tag, "")] = time
+            self._entry = {}
 
 
 def read_sitemap(body: bytes, most: int) -> Sitemap | None:

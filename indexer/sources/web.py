@@ -5,38 +5,29 @@ Whatever a server sends, a page that cannot be fetched fails alone and has its r
 
 from __future__ import annotations
 
-import contextlib
-import email.utils
 import io
-import os
 import re
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpcore
 import httpx
 
 from indexer.readers.base.options import ReadLimits, WebOptions
-from indexer.readers.base.outcomes import DocumentOrigin
 from indexer.readers.formats.compressed import DAMAGE, expanded, read_whole
-from indexer.readers.formats.dispatch import as_bad_document
-from indexer.readers.formats.format_table import format_for_media_type
-from indexer.sources.folders import FoundFile
-from indexer.sources.public_network import FetchTimeout, PublicNetwork
+from indexer.sources.public_network import PublicNetwork
 from indexer.sources.robots import RobotsRules, parse_robots
-from indexer.sources.sitemap import MAX_LOCATION_CHARACTERS, Sitemap, read_sitemap
+from indexer.sources.sitemap import MAX_LOCATION_CHARACTERS
 from retrieval.errors import BadDocument
-from retrieval.util.files import storage_errors
 
 USER_AGENT = "attendex"
+ETAG, MODIFIED = "etag ", "modified "  # kinds of versions of a page
+MAX_VERSION_CHARACTERS = 200
 MAX_REDIRECTS = 5
 MAX_ROBOTS_BYTES = 512 << 10
 MAX_CONNECTIONS = 4
 MAX_DELAY_SECONDS = 10.0
-MAX_TIMEOUTS = 5  # in a row; the pages after them are not fetched
 MAX_SHOWN_CHARACTERS = 300  # of an address in a message
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -51,6 +42,15 @@ class WebResponse:
     status: int
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def version(self) -> str:
+        """The ETag, or the time of the last change; "" without both."""
+        for name, kind in (("etag", ETAG), ("last-modified", MODIFIED)):
+            value = self.headers.get(name, "")
+            if value and len(value) <= MAX_VERSION_CHARACTERS and value.isascii() and value.isprintable():
+                return kind + value
+        return ""
 
 
 class WebSession:
@@ -71,52 +71,28 @@ class WebSession:
     def __exit__(self, *_: object) -> None:
         self._pool.close()
 
-    def pages(self, start: str, folder: Path) -> Iterator[FoundFile]:
-        """Save the page `start`, or the pages of a sitemap; a failed page has its reason."""
-        pending = deque([start])
-        seen = {start}
-        lists = {start}  # pages that are sitemaps, or may be
-        timeouts = count = 0
-        too_many = False
-        while pending:
-            url = pending.popleft()
-            count += 1
-            try:
-                if timeouts == MAX_TIMEOUTS:
-                    raise BadDocument(f"not fetched: the {MAX_TIMEOUTS} pages before it took too long")
-                page = self.fetch(url)
-                sitemap = self._sitemap(page)
-            except Exception as error:  # a server may send anything; it must not stop the reading of other pages
-                timeouts += isinstance(error, FetchTimeout)
-                reason = str(as_bad_document(error, DocumentOrigin("", "")))
-                yield _failed_page(url, reason, name=start if url in lists else url)
-                continue
-            timeouts = 0
-            if sitemap is None:
-                yield _save_page(page, url, folder / str(count))
-                continue
-            new = [location for location in dict.fromkeys(sitemap.locations) if location not in seen]
-            remaining = self._options.max_pages - len(seen)
-            too_many = too_many or len(new) > remaining
-            pending.extend(new[:remaining])
-            seen.update(new[:remaining])
-            lists.update(new[:remaining] if sitemap.is_index else ())
-        if too_many:
-            yield _failed_page(start, f"has more than {self._options.max_pages:,} pages and sitemaps; index its parts")
+    def fetch(self, url: str, known: str = "") -> WebResponse:
+        """Return the page at `url`, after redirects; its status is 200, or 304 if it has its `known` version.
 
-    def fetch(self, url: str) -> WebResponse:
-        """Return the page at `url`, after redirects.  Raises BadDocument."""
+        Raises BadDocument.
+        """
         self._network.start_deadline(self._options.page_seconds)
-        response = self._follow(parse_url(url), self._options.page_bytes, self._permit)
-        if response.status != 200:
+        response = self._follow(parse_url(url), self._options.page_bytes, self._permit, conditions(known))
+        if response.status != 200 and not (known and response.status == 304):
             raise BadDocument(f"the server answered {response.status}")
         return response
 
-    def _follow(self, url: httpx.URL, max_bytes: int, permit: Callable[[httpx.URL], None]) -> WebResponse:
+    def _follow(
+        self,
+        url: httpx.URL,
+        max_bytes: int,
+        permit: Callable[[httpx.URL], None],
+        headers: Mapping[bytes | str, bytes | str] | None = None,
+    ) -> WebResponse:
         """Send a request, and one for each redirect; `permit` raises BadDocument."""
         for _ in range(MAX_REDIRECTS + 1):
             permit(url)
-            response = self._get(url, max_bytes)
+            response = self._get(url, max_bytes, headers or {})
             if response.status not in REDIRECT_STATUSES:
                 return response
             url = parse_url(response.headers.get("location", ""), url)
@@ -162,13 +138,14 @@ class WebSession:
             raise BadDocument(rules)
         return rules
 
-    def _get(self, url: httpx.URL, max_bytes: int) -> WebResponse:
+    def _get(self, url: httpx.URL, max_bytes: int, more: Mapping[bytes | str, bytes | str]) -> WebResponse:
         """Send one request without redirects, within the limits of size and time."""
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         headers: dict[bytes | str, bytes | str] = {
             "Host": url.netloc,
             "User-Agent": USER_AGENT,
             "Accept-Encoding": "identity",
+            **more,
         }
         try:
             with self._pool.stream("GET", target, headers=headers) as response:
@@ -185,13 +162,12 @@ class WebSession:
         decoded = _decoded(bytes(body), named, max_bytes) if response.status == 200 else b""
         return WebResponse(str(url), response.status, named, decoded)
 
-    def _sitemap(self, page: WebResponse) -> Sitemap | None:
-        """Return a sitemap, which may be compressed; None for another page."""
-        try:
-            body = _unpacked(page.body, self._options.page_bytes)
-        except BadDocument:
-            return None  # the reader of the page says what is wrong
-        return read_sitemap(body, self._options.max_pages)
+
+def conditions(known: str) -> dict[bytes | str, bytes | str]:
+    """Return the headers that ask for a page only if it has another version."""
+    if known.startswith(ETAG):
+        return {"If-None-Match": known.removeprefix(ETAG)}
+    return {"If-Modified-Since": known.removeprefix(MODIFIED)} if known.startswith(MODIFIED) else {}
 
 
 def parse_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
@@ -247,29 +223,13 @@ def _decoded(body: bytes, headers: dict[str, str], max_bytes: int) -> bytes:
         return body
     if coding not in ("gzip", "x-gzip"):
         raise BadDocument(f"has the content coding {coding[:MAX_SHOWN_CHARACTERS]!r}, which was not asked for")
-    return _unpacked(body, max_bytes)
+    return unpacked(body, max_bytes)
 
 
-def _unpacked(body: bytes, max_bytes: int) -> bytes:
+def unpacked(body: bytes, max_bytes: int) -> bytes:
     """Return `body` decompressed, or as it is.  Raises BadDocument."""
     limits = ReadLimits(file_bytes=max_bytes)
     try:
         return read_whole(expanded(io.BytesIO(body), limits), limits)
     except DAMAGE as error:
         raise BadDocument(f"damaged compressed data: {error}") from error
-
-
-def _failed_page(url: str, reason: str, name: str = "") -> FoundFile:
-    """Return a page without its documents; a list of pages has the name of the source."""
-    shown = url if len(url) <= MAX_LOCATION_CHARACTERS else f"{url[:MAX_SHOWN_CHARACTERS]}…"
-    return FoundFile(Path(), DocumentOrigin(shown, name or shown), failed=reason)
-
-
-def _save_page(page: WebResponse, asked: str, path: Path) -> FoundFile:
-    with storage_errors(path):
-        path.write_bytes(page.body)
-    with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError, OSError):
-        modified = email.utils.parsedate_to_datetime(page.headers["last-modified"]).timestamp()
-        os.utime(path, (modified, modified))
-    named = format_for_media_type(page.headers.get("content-type", "").split(";")[0].strip().lower())
-    return FoundFile(path, DocumentOrigin(asked, page.url), format=named.name if named is not None else "")

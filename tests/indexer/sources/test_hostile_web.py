@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from indexer.building.source_reading import BuildTally, read_documents
 from indexer.readers.base.options import ReadOptions, WebOptions
-from indexer.sources.folders import FoundFile
 from indexer.sources.robots import parse_robots
 from indexer.sources.sitemap import read_sitemap
-from indexer.sources.web import MAX_TIMEOUTS, WebSession, parse_url
+from indexer.sources.source import FoundFile
+from indexer.sources.web import parse_url
+from indexer.sources.website import MAX_TIMEOUTS, WebSource
 from retrieval.errors import BadDocument
 
 PAGE = b"<!doctype html><html><head><title>A page</title></head><body><p>Its text.</p></body></html>"
@@ -87,7 +88,7 @@ def site() -> Iterator[HostileSite]:
 
 def fetch(site: HostileSite, path: str, folder: Path, **options: object) -> list[FoundFile]:
     web = WebOptions(**{"allow_private": True, "delay_seconds": 0.0, **options})  # type: ignore[arg-type]
-    with WebSession(web, site.base) as session:
+    with WebSource(web, site.base) as session:
         return list(session.pages(site.base + path, folder))
 
 
@@ -239,7 +240,7 @@ def test_a_host_that_is_always_slow_is_given_up(site: HostileSite, tmp_path: Pat
 
 def test_a_robots_file_that_fails_is_fetched_once(site: HostileSite, tmp_path: Path) -> None:
     site.answers["/robots.txt"] = lambda connection: connection.sendall(b"nonsense\r\n\r\n")
-    with WebSession(WebOptions(allow_private=True), site.base) as session:
+    with WebSource(WebOptions(allow_private=True), site.base) as session:
         for page in ("/a", "/b"):
             assert "robots.txt cannot be read" in only_reason(list(session.pages(site.base + page, tmp_path)))
     assert site.requests == ["/robots.txt"]
