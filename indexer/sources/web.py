@@ -72,9 +72,9 @@ class WebSession:
         self._pool.close()
 
     def fetch(self, url: str, known: str = "") -> WebResponse:
-        """Return the page at `url`, after redirects; its status is 200, or 304 if it has its `known` version.
+        """Return the page at `url`, after redirects.
 
-        Raises BadDocument.
+        Its status is 200, or 304 if it still has the `known` version.  Raises BadDocument.
         """
         self._network.start_deadline(self._options.page_seconds)
         response = self._follow(parse_url(url), self._options.page_bytes, self._permit, conditions(known))

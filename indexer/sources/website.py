@@ -42,9 +42,9 @@ class WebSource:
         return ""
 
     def list(self) -> Iterator[SourceItem]:
-        """Yield the pages; a page whose sitemap tells no time of its last change has no version.
+        """Yield the pages.
 
-        Sitemaps are fetched, and the start page: it may be one.  A sitemap that fails has the name of the start.
+        A page has the version that its sitemap gives, or none.  Sitemaps are fetched, and the start page: it may be one.  A sitemap that fails has the name of the start.
         """
         pending, seen = deque([self._start]), {self._start}
         too_many = False
