@@ -74,7 +74,8 @@ class FolderSource:
 def file_version(path: Path) -> str:
     """Return what changes when the file is written.
 
-    It is empty if a later write may not change it.  That is so for a moment after a write: for as long as the file system's clock shows one time.
+    It is empty if a later write may not change it.  That is so for a moment after a write: for as long as the clock of
+    the file system shows one time.
     """
     try:
         found = path.lstat()

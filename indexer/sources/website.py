@@ -13,6 +13,7 @@ from indexer.readers.base.options import WebOptions
 from indexer.readers.base.outcomes import DocumentOrigin
 from indexer.readers.formats.format_table import format_for_media_type
 from indexer.sources.public_network import FetchTimeout
+from indexer.sources.settings import SourceSettings
 from indexer.sources.sitemap import MAX_LOCATION_CHARACTERS, Sitemap, read_sitemap
 from indexer.sources.source import FoundFile, SourceItem, fetch_files, reason_of
 from indexer.sources.web import MAX_SHOWN_CHARACTERS, WebResponse, WebSession, unpacked
@@ -20,6 +21,11 @@ from retrieval.errors import BadDocument
 from retrieval.util.files import storage_errors
 
 MAX_TIMEOUTS = 5  # in a row; the pages after them are not fetched
+
+
+def open_web(settings: SourceSettings) -> WebSource:
+    """Return the page or sitemap of `settings`."""
+    return WebSource(settings.web_options(), settings.source)
 
 
 class WebSource:
@@ -44,7 +50,8 @@ class WebSource:
     def list(self) -> Iterator[SourceItem]:
         """Yield the pages.
 
-        A page has the version that its sitemap gives, or none.  Sitemaps are fetched, and the start page: it may be one.  A sitemap that fails has the name of the start.
+        A page has the version that its sitemap gives, or none.  Sitemaps are fetched, and the start page: it may be
+        one.  A sitemap that fails has the name of the start.
         """
         pending, seen = deque([self._start]), {self._start}
         too_many = False
