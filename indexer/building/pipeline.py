@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, fields, replace
 from itertools import compress
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from indexer.building.chunking import chunk, passage_texts
 from indexer.building.collection_lifecycle import new_settings
@@ -25,9 +25,8 @@ from indexer.building.source_reading import (
     BuildTally,
     batch_documents,
     is_folder_of_files,
-    read_documents,
 )
-from indexer.building.sync import UnreadFiles, delete_unseen, remember_record_files
+from indexer.building.sync import GivenSources
 from indexer.building.token_encoding import TokenEncoder, TokenEncoders, check_tokens
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import FileOutcome, printable
@@ -126,6 +125,23 @@ class BuildReport:
     remote: RemoteUsage | None = None  # what was asked of a remote encoder
 
 
+class DocumentSupply(Protocol):
+    """Where the documents of a build come from, and which ones it deletes."""
+
+    @property
+    def cause(self) -> str:
+        """The cause of the generation, for its history."""
+
+    def documents(self, tally: BuildTally) -> Iterator[Document]:
+        """Yield the documents to add; record in `tally` those that cannot be read."""
+
+    def delete_gone(self, writer: Writer, tally: BuildTally) -> None:
+        """Delete documents, after all were added and before the commit."""
+
+    def committed(self, collection: Path) -> None:
+        """Record what was read, after the commit."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Block:
     """Changed documents, their passages, and the text to encode for each."""
@@ -159,12 +175,31 @@ def build_collection(
     for another encoder, CollectionLocked when another writer keeps the lock for `wait_s` seconds, CollectionError for a
     failure of the disk.  The collection is then as it was.
     """
-    started = time.perf_counter()
     settings = _checked(sources, settings or BuildSettings())
+    supply = GivenSources(sources, settings.read, on_file, skip_bad=settings.skip_bad, sync=settings.sync)
+    chunking = chunking_for(sources, settings)
+    return build_from(supply, into, settings, chunking, watch, on_unreadable, wait_s=wait_s, loading=loading)
+
+
+def build_from(
+    supply: DocumentSupply,
+    into: Path,
+    settings: BuildSettings,
+    chunking: ChunkSettings,
+    watch: Callable[[Progress], None] | None = None,
+    on_unreadable: Callable[[float], None] = ignore_share,
+    *,
+    wait_s: float = 0.0,
+    loading: Future[SentenceEncoder] | None = None,
+) -> BuildReport:
+    """Index the documents of `supply` as `build_collection` does.
+
+    `chunking` is that of a new collection.
+    """
+    started = time.perf_counter()
     encoder = loading.result() if loading else _load_encoder(into, settings)
     token_encoders = TokenEncoders()
     sparse_encoder = load_sparse_encoder(settings.sparse) if settings.sparse else None
-    chunking = chunking_for(sources, settings)
     create = replace(
         new_settings(encoder, chunking=chunking, lexical=settings.lexical, vectors=settings.vectors),
         tokens=token_encoders.settings(settings.late_interaction, settings.token_bits),
@@ -172,18 +207,17 @@ def build_collection(
         expires=settings.expires,
     )
     with (
-        Writer(into, create=create, cause=_cause(sources), wait_s=wait_s) as writer,
+        Writer(into, create=create, cause=supply.cause, wait_s=wait_s) as writer,
         DeduplicatedEncoder(encoder) as deduplicated,
     ):
         _check_agreement(into, writer.settings, settings, encoder)
         check_tokens(into, writer.settings.tokens, create.tokens)
         token_encoder = token_encoders.encoder(into, writer.settings.tokens)
         _declare_fields(writer, settings)
-        unread, is_new = UnreadFiles(sources, on_file), not writer.generation
-        notify = on_unreadable if is_new and not settings.encoder else ignore_share
-        tally = _index_sources(sources, writer, deduplicated, token_encoder, settings, unread, watch, notify)
+        notify = on_unreadable if not writer.generation and not settings.encoder else ignore_share
+        tally = _index_documents(supply, writer, deduplicated, token_encoder, settings, watch, notify)
         _commit(writer, encoder, sparse_encoder)
-        remember_record_files(into, unread, is_new=is_new)
+        supply.committed(into)
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
 
 
@@ -214,23 +248,22 @@ def _load_encoder(into: Path, settings: BuildSettings) -> SentenceEncoder:
     return load_build_encoder(into, settings.encoder, settings.runtime, settings.precision)
 
 
-def _index_sources(
-    sources: Sequence[Path | str],
+def _index_documents(
+    supply: DocumentSupply,
     writer: Writer,
     deduplicated: DeduplicatedEncoder,
     token_encoder: TokenEncoder | None,
     settings: BuildSettings,
-    unread: UnreadFiles,
     watch: Callable[[Progress], None] | None,
     on_unreadable: Callable[[float], None],
 ) -> BuildTally:
-    """Add the changed documents; with `settings.sync`, delete those that are gone."""
+    """Add the changed documents; delete those that are gone."""
     tally, tokenizer = BuildTally(), deduplicated.encoder.tokenizer
     readability = Readability(tokenizer)
     is_far = isinstance(deduplicated.encoder, RemoteEncoder)
     size = REMOTE_BATCH_DOCUMENTS if is_far else BATCH_DOCUMENTS
-    documents = read_documents(sources, settings.read, tally, unread, skip_bad=settings.skip_bad)
-    changed = (_changed(batch, writer, settings, tally) for batch in batch_documents(documents, size))
+    batches = batch_documents(supply.documents(tally), size)
+    changed = (_changed(batch, writer, settings, tally) for batch in batches)
     watched = watch_readability(changed, readability, on_unreadable)
     blocks = (_chunk_block(batch, tokenizer, writer.settings.chunking) for batch in watched)
     for block, vectors in deduplicated.encode((block, block.texts) for block in blocks):
@@ -240,11 +273,7 @@ def _index_sources(
         tally.passages += len(vectors)
         if watch:
             watch(Progress(tally.read, tally.passages))
-    if not tally.read and (settings.sync or not writer.generation):
-        raise InputError(f"{', '.join(map(str, sources))}: no document could be read, so nothing was changed")
-    unread.names |= tally.empty_sources
-    if settings.sync:
-        delete_unseen(writer, unread.protection(writer.path, tally.rejected), tally)
+    supply.delete_gone(writer, tally)
     return tally
 
 
@@ -308,10 +337,6 @@ def chunking_for(sources: Sequence[Path | str], settings: BuildSettings) -> Chun
     if settings.chunking is not None:
         return settings.chunking
     return ChunkSettings("whole" if all(find_beir_corpus(Path(source)) for source in sources) else "passages")
-
-
-def _cause(sources: Sequence[Path | str]) -> str:
-    return printable("index " + " ".join(Path(source).name or str(source) for source in sources))
 
 
 def _changed(documents: list[Document], writer: Writer, settings: BuildSettings, tally: BuildTally) -> list[Document]:

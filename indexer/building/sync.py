@@ -8,12 +8,13 @@ protects all documents of that kind.  A page protects itself; a list of pages pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.building.source_reading import BuildTally
-from indexer.readers.base.outcomes import FileOutcome, FileStatus
+from indexer.building.source_reading import BuildTally, read_documents
+from indexer.readers.base.options import ReadOptions
+from indexer.readers.base.outcomes import FileOutcome, FileStatus, printable
 from indexer.sources.paths import is_url
 from indexer.writing.record_files import (
     name_digests,
@@ -22,6 +23,7 @@ from indexer.writing.record_files import (
     write_record_files,
 )
 from indexer.writing.writer import Writer
+from retrieval.errors import InputError
 from retrieval.types import Document
 
 
@@ -43,6 +45,51 @@ class Protection:
         return (self.records and not _is_named_after_file(document)) or any(
             name in self.names for name in with_parents(document.id)
         )
+
+
+class GivenSources:
+    """The documents of the sources of one build.
+
+    With `sync`, it deletes the documents that the sources lack.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Path | str],
+        options: ReadOptions,
+        on_file: Callable[[FileOutcome], None],
+        *,
+        skip_bad: bool,
+        sync: bool,
+    ) -> None:
+        self._sources = sources
+        self._options = options
+        self._skip_bad = skip_bad
+        self._sync = sync
+        self._unread = UnreadFiles(sources, on_file)
+        self._is_new = False
+
+    @property
+    def cause(self) -> str:
+        """The cause of the generation."""
+        return printable("index " + " ".join(Path(source).name or str(source) for source in self._sources))
+
+    def documents(self, tally: BuildTally) -> Iterator[Document]:
+        """Yield the documents of the sources."""
+        return read_documents(self._sources, self._options, tally, self._unread, skip_bad=self._skip_bad)
+
+    def delete_gone(self, writer: Writer, tally: BuildTally) -> None:
+        """Delete what the sources lack.  Raises InputError if nothing could be read."""
+        self._is_new = not writer.generation
+        if not tally.read and (self._sync or self._is_new):
+            raise InputError(f"{', '.join(map(str, self._sources))}: no document could be read, so nothing was changed")
+        self._unread.names |= tally.empty_sources
+        if self._sync:
+            delete_unseen(writer, self._unread.protection(writer.path, tally.rejected), tally)
+
+    def committed(self, collection: Path) -> None:
+        """Record which files have documents with ids of their own."""
+        remember_record_files(collection, self._unread, is_new=self._is_new)
 
 
 class UnreadFiles:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from indexer.writing.commit import CommitOptions, commit_manifest
 from indexer.writing.garbage import LOCK, Retention
+from indexer.writing.sync_state import SyncState
 from retrieval.errors import CollectionError, CorruptCollection, NotACollection
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.storage.manifest import MANIFEST, Manifest, kept_generations, read_manifest, was_committed
@@ -79,6 +80,7 @@ def roll_back(
             cause=f"rollback to generation {target.generation}",
             next_key=max(target.next_key, current.next_key if current else 0),
         )
+        SyncState(collection).forget_versions()
         commit_manifest(collection, manifest, CommitOptions(wait_s, retention or Retention(), files))
     return manifest.generation
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from indexer.writing.garbage import orphaned_paths
 from indexer.writing.record_files import RECORD_FILES, decode_record_files
 from indexer.writing.resume_journal import JOURNAL, read_journal
+from indexer.writing.sync_state import SyncState
 from retrieval.errors import AttendexError, CollectionError, CorruptCollection
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import SegmentTable
@@ -208,6 +209,10 @@ def _check_sealed_files(collection: Path) -> Iterator[str]:
         (STANDING, decode_standing),
         (RECORD_FILES, decode_record_files),
     )
+    try:
+        SyncState(collection).check()
+    except CollectionError as error:
+        yield str(error)
     for name, decode in files:
         path = collection / name
         try:

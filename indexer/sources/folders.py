@@ -43,7 +43,7 @@ class FolderSource:
     """
 
     def __init__(self, root: Path, options: ReadOptions) -> None:
-        _FilePatterns(options)
+        NamePatterns(options)
         self._root = root
         self._options = options
 
@@ -92,7 +92,7 @@ def walk(root: Path, options: ReadOptions) -> Iterator[FoundFile]:
 
     Never follows or opens symbolic links and special files. Raises InputError at once for an invalid pattern.
     """
-    return _walk(root, "", (), _FilePatterns(options), options)
+    return _walk(root, "", (), NamePatterns(options), options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +107,25 @@ class _IgnoreRules:
         return self.spec.check_file(name.removeprefix(self.base)).include
 
 
-class _FilePatterns:
-    """The globs of the caller for relative paths, in the syntax of ignore files."""
+class NamePatterns:
+    """The globs of the caller for relative paths, in the syntax of ignore files.
+
+    Raises InputError for an invalid one.
+    """
 
     def __init__(self, options: ReadOptions) -> None:
         self._include = _checked_spec(options.include)
         self._exclude = _checked_spec(options.exclude)
 
     def accepts(self, name: str) -> bool:
+        """Check whether the caller wants the file of this name."""
         if self._include is not None and not self._include.match_file(name):
             return False
         return self._exclude is None or not self._exclude.match_file(name)
 
 
 def _walk(
-    folder: Path, base: str, rules: tuple[_IgnoreRules, ...], patterns: _FilePatterns, options: ReadOptions
+    folder: Path, base: str, rules: tuple[_IgnoreRules, ...], patterns: NamePatterns, options: ReadOptions
 ) -> Iterator[FoundFile]:
     try:
         with os.scandir(folder) as entries:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from indexer.writing.record_files import RECORD_FILES
 from indexer.writing.resume_journal import JOURNAL, read_journal
+from indexer.writing.sync_state import SYNC_FILES
 from retrieval.errors import CollectionError
 from retrieval.index.collection.judgments import JUDGMENTS, JUDGMENTS_LOCK
 from retrieval.index.collection.standing_queries import STANDING, STANDING_LOCK
@@ -40,7 +41,7 @@ REEMBED_LOCK = "reembed.lock"
 REEMBED_PREFIX = "reembed-"  # of re-embedded segments, and of the empty marker file that protects them until their use
 FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL, UPDATES)
 LOCKS = (LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS_LOCK, STANDING_LOCK)
-LASTING_FILES = (MANIFEST, JUDGMENTS, STANDING, RECORD_FILES, *LOCKS)
+LASTING_FILES = (MANIFEST, JUDGMENTS, STANDING, RECORD_FILES, *SYNC_FILES, *LOCKS)
 COLLECTION_ENTRIES = frozenset({JOURNAL, *LASTING_FILES, *FOLDERS})
 
 

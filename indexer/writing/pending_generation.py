@@ -154,7 +154,10 @@ class PendingGeneration:
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete documents by id; return the number of them that existed."""
-        digests = id_digests(list(dict.fromkeys(ids)))
+        return self.delete_digests(id_digests(list(dict.fromkeys(ids))))
+
+    def delete_digests(self, digests: Digests) -> int:
+        """Delete documents by distinct digests of ids; return how many existed."""
         existed = self.segments.live(digests)
         self.segments.delete(digests)
         if self._builder is not None:

@@ -32,7 +32,7 @@ from indexer.writing.segment_merge import MergePolicy
 from indexer.writing.segment_writer import SegmentEntries
 from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import CollectionError, EncoderMismatch, InputError, SchemaError, StorageError
-from retrieval.index.collection.document_ids import id_digests
+from retrieval.index.collection.document_ids import Digests, id_digests
 from retrieval.index.metadata.schema import extend_schema
 from retrieval.index.storage.manifest import Manifest, read_manifest, was_committed
 from retrieval.index.storage.settings import CollectionSettings, SparseSettings
@@ -276,6 +276,10 @@ class Writer:
     def delete(self, ids: Sequence[str]) -> int:
         """Delete documents by id; return the number of them that existed."""
         return self._pending.delete(ids)
+
+    def delete_digests(self, ids: Digests) -> int:
+        """Delete documents by the digests of their ids; return how many existed."""
+        return self._pending.delete_digests(ids)
 
     def delete_expired(self) -> int:
         """Delete the documents whose time has come; return their number.
