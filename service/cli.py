@@ -41,6 +41,7 @@ from service.commands.keys import keys
 from service.commands.mcp import mcp
 from service.commands.serve import serve
 from service.commands.settings import settings
+from service.commands.sync import sync
 
 app = typer.Typer(
     name="attendex",
@@ -69,6 +70,7 @@ app.command()(quantize)
 app.add_typer(encoders, name="encoders")
 app.command()(serve)
 app.command()(mcp)
+app.command()(sync)
 app.command()(add)
 app.command()(update)
 app.command()(delete)

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,18 +121,33 @@ def show_problems(report: BuildReport) -> None:
 
 
 def show_files(files: FileReport, report: BuildReport) -> None:
-    """Print file counts, a table of the files with problems, and other problems."""
+    """Print file counts, the files with problems, and other problems."""
+    show_file_problems(files)
+    shown = files.troubled
+    others = [problem for problem in report.problems if not any(file.path in problem for file in shown)]
+    console = stderr()
+    for problem in others[:SHOWN_PROBLEMS]:
+        console.print(f"skipped: {problem}", style="yellow")
+    if len(others) > SHOWN_PROBLEMS:
+        console.print(f"… and {len(others) - SHOWN_PROBLEMS:,} more problems; --json lists them", style="yellow")
+
+
+def show_file_problems(files: FileReport) -> None:
+    """Print file counts, the files that failed, and the reasons why others were skipped."""
     from rich.table import Table
 
     console = stderr()
     console.print(f"files: {files.summary()}")
     table = Table("file", "format", "status", "reason", box=None, header_style="dim")
-    for file in sorted(files.troubled, key=lambda file: file.status.value == "skipped")[:SHOWN_PROBLEMS]:
+    for file in files.troubled[:SHOWN_PROBLEMS]:
         table.add_row(file.path, file.format, file.status.value, file.reason)
     if table.row_count:
         console.print(table)
+    if files.num_troubled > table.row_count:
+        more = files.num_troubled - table.row_count
+        console.print(f"… and {more:,} more files with problems; --report FILE lists all of them", style="yellow")
+    for reason, skipped in sorted(files.skipped.items(), key=lambda item: -item[1].count):
+        others = f" and {skipped.count - 1:,} more" if skipped.count > 1 else ""
+        console.print(f"skipped: {reason}: {skipped.first}{others}")
     for command, count in files.without_parser.items():
         console.print(f"files without a parser: {count:,}; to read them, run: {command}", style="bold")
-    others = (problem for problem in report.problems if not any(file.path in problem for file in files.troubled))
-    for problem in islice(others, SHOWN_PROBLEMS):
-        console.print(f"skipped: {problem}", style="yellow")

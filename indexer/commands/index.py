@@ -344,7 +344,7 @@ def _build(
         print_json({**asdict(done), "files": {status.value: count for status, count in files.counts.items()}})
     else:
         show_build(done)
-        if files.counts.total() > 1 or any(not file.bad for file in files.troubled):
+        if files.counts.total() > 1 or files.skipped or any(not file.bad for file in files.troubled):
             show_files(files, done)
         else:
             show_problems(done)

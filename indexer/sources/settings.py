@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 
 from indexer.readers.base.options import MEBIBYTE, ReadLimits, ReadOptions, WebOptions
 from retrieval.errors import SettingsError
@@ -130,3 +131,17 @@ def parse_interval(text: str) -> float:
     if not MIN_INTERVAL_SECONDS <= seconds <= 366 * SECONDS["d"]:
         raise ValueError(f"{text!r} is not between 1s and 366d")
     return seconds
+
+
+def parse_sources(tables: Sequence[Mapping[str, Any]]) -> list[SourceSettings]:
+    """Return sources from their tables.  Raises SettingsError."""
+    try:
+        return [SourceSettings(**table) for table in tables]
+    except ValidationError as error:
+        names = ", ".join(SourceSettings.model_fields)
+        raise SettingsError(f"{wrong_values(error)}. The settings of a source are {names}") from error
+
+
+def wrong_values(error: ValidationError) -> str:
+    """Return the names of wrong settings, and what is wrong with each."""
+    return "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())

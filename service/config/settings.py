@@ -27,6 +27,7 @@ from pydantic import ValidationError as PydanticValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from indexer.sources.settings import SourceSettings, wrong_values
 from retrieval.errors import SettingsError
 from retrieval.search.request import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
 from retrieval.util.cores import cores
@@ -180,6 +181,9 @@ class Settings(BaseSettings):
     )
 
     config: Path | None = Field(default=None, description="Settings file (TOML).")
+    sources: tuple[SourceSettings, ...] = Field(
+        default=(), description="Sources that `attendex sync` and `serve --watch` read: tables [[sources]], see below."
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on; only a local one needs no key.")
     port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
     processes: PositiveInt | Literal["auto"] = Field(
@@ -291,8 +295,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     try:
         return Settings(**nested)
     except PydanticValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
-        raise SettingsError(f"{wrong}. `attendex settings` lists the names and values") from error
+        raise SettingsError(f"{wrong_values(error)}. `attendex settings` lists the names and values") from error
     except ValueError as error:  # a settings file that is not TOML
         raise SettingsError(f"the settings cannot be read: {error}") from error
 
@@ -338,7 +341,7 @@ def _value_of(settings: Settings, name: str) -> Any:
     if isinstance(value, SecretStr):
         return MASKED
     if isinstance(value, tuple):
-        return list(value)
+        return [each.model_dump(exclude_unset=True) if isinstance(each, BaseModel) else each for each in value]
     return str(value) if isinstance(value, Path) else value
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from indexer.sources.settings import SourceSettings
 from service.config.settings import Settings, fields_of, variable_of
 
 INTRODUCTION = """# Settings of the service
@@ -26,9 +27,26 @@ To print the effective settings and the source of each, run `attendex settings`.
 """
 
 
+SOURCES = """
+## Sources
+
+A table `[[sources]]` of the settings file is a source, from which `attendex sync` and `attendex serve --watch` read
+documents; [sources.md](sources.md) shows examples. It has these settings:
+
+| setting | default | meaning |
+| --- | --- | --- |
+"""
+
+
 def settings_page() -> str:
     """Return the page docs/settings.md."""
-    return INTRODUCTION + "".join(_row(name, field) for name, field in fields_of(Settings))
+    service = "".join(_row(name, field) for name, field in fields_of(Settings))
+    sources = "".join(_source_row(name, field) for name, field in SourceSettings.model_fields.items())
+    return INTRODUCTION + service + SOURCES + sources
+
+
+def _source_row(name: str, field: FieldInfo) -> str:
+    return f"| `{name}` | {_default(None if field.is_required() else field.default)} | {field.description} |\n"
 
 
 def _row(name: str, field: FieldInfo) -> str:
@@ -38,4 +56,6 @@ def _row(name: str, field: FieldInfo) -> str:
 def _default(default: Any) -> str:
     if default in (None, "", ()):
         return ""
+    if isinstance(default, tuple):
+        return f"`{list(default)}`"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"

@@ -14,7 +14,9 @@ from retrieval.errors import BadDocument, MissingExtra
 from retrieval.types import Document
 from retrieval.util.files import storage_errors
 
-MAX_LISTED_FILES = 1_000  # files with problems in the table at the end; the report lists all of them
+MAX_LISTED_FILES = 1_000  # files with problems that are kept for the end; the report lists all of them
+MAX_SKIP_REASONS = 100  # that are told apart
+OTHER_REASONS = "other reasons"
 
 ReadItem: TypeAlias = Document | BadDocument  # a reader yields a document, or the reason why it has none
 
@@ -77,6 +79,14 @@ class FileOutcome:
 FileListener: TypeAlias = Callable[[FileOutcome], None]
 
 
+@dataclass(slots=True)
+class SkippedFiles:
+    """The files that were skipped for one reason."""
+
+    first: str  # its path
+    count: int = 0
+
+
 class FileReport:
     """Counts outcomes and writes them as JSON lines.  Raises StorageError."""
 
@@ -86,6 +96,8 @@ class FileReport:
         self.counts: Counter[FileStatus] = Counter()
         self.bad = 0  # lines, rows and members of all files
         self.without_parser: Counter[str] = Counter()  # files that need a package, by the command that installs it
+        self.skipped: dict[str, SkippedFiles] = {}  # by reason
+        self.num_troubled = 0  # files that failed or had bad lines
         self._troubled: dict[FileStatus, list[FileOutcome]] = {status: [] for status in FileStatus}
 
     def __enter__(self) -> FileReport:
@@ -103,19 +115,26 @@ class FileReport:
         self.bad += outcome.bad
         if command := outcome.reason.partition(MissingExtra.HINT)[2]:
             self.without_parser[command] += 1
-        listed = self._troubled[outcome.status]
-        if outcome.reason and len(listed) < MAX_LISTED_FILES:
-            listed.append(outcome)
+        if outcome.status is FileStatus.SKIPPED:
+            self._count_skipped(outcome)
+        elif outcome.reason:
+            self.num_troubled += 1
+            listed = self._troubled[outcome.status]
+            if len(listed) < MAX_LISTED_FILES:
+                listed.append(outcome)
         if self._path is not None and self._file is not None:
             with storage_errors(self._path):
                 self._file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
 
+    def _count_skipped(self, outcome: FileOutcome) -> None:
+        known = outcome.reason in self.skipped or len(self.skipped) < MAX_SKIP_REASONS
+        skipped = self.skipped.setdefault(outcome.reason if known else OTHER_REASONS, SkippedFiles(outcome.path))
+        skipped.count += 1
+
     @property
     def troubled(self) -> list[FileOutcome]:
-        """The first files that failed or had bad lines, and as many skipped ones as fit."""
-        failed, bad = self._troubled[FileStatus.FAILED], self._troubled[FileStatus.READ]
-        skipped = self._troubled[FileStatus.SKIPPED][: max(0, MAX_LISTED_FILES - len(failed) - len(bad))]
-        return [*failed, *skipped, *bad][:MAX_LISTED_FILES]
+        """The first files that failed, then those that had bad lines."""
+        return [*self._troubled[FileStatus.FAILED], *self._troubled[FileStatus.READ]][:MAX_LISTED_FILES]
 
     @property
     def failed(self) -> bool:

@@ -221,4 +221,17 @@ def test_failed_files_stand_first_in_the_table(tmp_path: Path, capsys: pytest.Ca
         report = build_collection([folder], tmp_path / "c", on_file=files)
     show_files(files, report)
     table = capsys.readouterr().err.split("reason", 1)[1]
-    assert re.findall(r"\s(failed|read|skipped)\s", table) == ["failed", "read", *["skipped"] * 18]
+    assert re.findall(r"\s(failed|read)\s", table) == ["failed", "read"]
+    assert f"skipped: is empty: {folder / 'a00.txt'} and 29 more" in table
+
+
+def test_nothing_is_cut_off_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "good.jsonl").write_bytes(row("1"))
+    for number in range(25):
+        (folder / f"{number}.jsonl").write_bytes(b"{not json\n")
+    with FileReport() as files:
+        report = build_collection([folder], tmp_path / "c", on_file=files)
+    show_files(files, report)
+    assert "… and 5 more files with problems; --report FILE lists all of them" in capsys.readouterr().err

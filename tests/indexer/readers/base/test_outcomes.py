@@ -36,7 +36,8 @@ def test_report(tmp_path: Path) -> None:
         list(open_documents(folder, on_file=report))
     assert report.summary() == "2 read, 1 skipped, 1 failed"
     assert report.failed
-    assert [Path(each.path).name for each in report.troubled] == ["bad.jsonl", "p.png", "poor.jsonl"]
+    assert [Path(each.path).name for each in report.troubled] == ["bad.jsonl", "poor.jsonl"]
+    assert [Path(each.first).name for each in report.skipped.values()] == ["p.png"]
     lines = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert [line["status"] for line in lines] == ["failed", "read", "skipped", "read"]
     assert lines[2]["reason"] == "image: not a format that is read"
@@ -48,7 +49,8 @@ def test_a_report_counts_bad_lines_after_many_skipped_files(tmp_path: Path) -> N
     write_lines(tmp_path / "x.jsonl", '{"_id": "2", "text": "x"}', "{")
     report = FileReport()
     list(open_documents(tmp_path, on_file=report))
-    assert (report.summary(), len(report.troubled)) == ("1 read, 1,000 skipped, 0 failed", MAX_LISTED_FILES)
+    assert (report.summary(), len(report.troubled)) == ("1 read, 1,000 skipped, 0 failed", 1)
+    assert report.skipped["is empty"].count == MAX_LISTED_FILES
     assert report.failed
 
 
