@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +69,7 @@ class ItemDocuments:
         for changes, source in self._changes:
             self._key = changes.settings.key
             with scratch_folder() as folder:
-                yield from self._read(changes, self._found(source, changes.items, folder), tally)
+                yield from self._read(changes, self._found(changes, source, folder), tally)
 
     def _read(self, changes: SourceChanges, found: Iterator[FoundFile], tally: BuildTally) -> Iterator[Document]:
         settings = changes.settings
@@ -81,10 +81,15 @@ class ItemDocuments:
             elif read.path != printable(settings.source):  # else it says that no file gave a document
                 tally.record_bad(read, skip=True)
 
-    def _found(self, source: Source, items: Iterable[SourceItem], folder: Path) -> Iterator[FoundFile]:
+    def _found(self, changes: SourceChanges, source: Source, folder: Path) -> Iterator[FoundFile]:
         """Yield the files to read; record the items that are unchanged after all."""
-        for number, item in enumerate(items):
+        limit = remaining = changes.settings.bytes
+        for number, item in enumerate(changes.items):
+            if remaining <= 0:  # the next run goes on with this item
+                item = replace(item, failed=f"not fetched: this run has fetched {limit:,} bytes; run it again")
             found = fetch_file(source, item, folder / str(number))
+            if found.is_temporary:
+                remaining -= found.path.stat().st_size
             if found.is_unchanged:
                 self.results.append(ItemResult(self._key, item.name, RecordedItem(item.known), [], True, is_same=True))
             else:

@@ -53,6 +53,7 @@ class SourceSettings(BaseModel):
     private: bool = Field(default=False, description="Let web pages and feeds be at private addresses.")
     items: PositiveInt = Field(default=1_000_000, description="Most items of a source; more are an error.")
     item_bytes: PositiveInt = Field(default=256 * MEBIBYTE, description="Most bytes of an item that is fetched.")
+    bytes: PositiveInt = Field(default=16_384 * MEBIBYTE, description="Most bytes that one run fetches from a source.")
     seconds: PositiveFloat = Field(default=60.0, description="Longest wait for an answer, in seconds.")
     retries: int = Field(default=3, ge=0, le=10, description="Further attempts after a failed request.")
 

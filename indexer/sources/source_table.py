@@ -22,7 +22,8 @@ SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 READING = ("format", "include", "exclude", "id_field", "title_field", "text_fields")
 COMMON = frozenset(("source", "collection", "delete", "every", "prefix", "items", *READING))
 SECRETS = frozenset(("password_env", "password_file"))
-REMOTE = frozenset(("item_bytes", "seconds", "retries"))
+REMOTE = frozenset(("item_bytes", "bytes", "seconds", "retries"))
+SQL = frozenset(("query", "version_field", "item_bytes", "bytes", "seconds"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,31 @@ KINDS = (
     FOLDER,
     SourceKind(
         "pages and sitemaps", ("https", "http"), "website:open_web", REMOTE - {"retries"} | {"hosts", "private"}
+    ),
+    SourceKind("S3 buckets", ("s3",), "s3:S3Source", REMOTE | {"endpoint", "region"}, extra="s3"),
+    SourceKind(
+        "git repositories",
+        ("git+https", "git+http", "git+ssh", "git+file"),
+        "git:GitSource",
+        REMOTE - {"retries"} | SECRETS | {"hidden", "bytes"},
+        extra="git",
+    ),
+    SourceKind(
+        "feeds",
+        ("feed+https", "feed+http"),
+        "feed:FeedSource",
+        REMOTE | {"hosts", "private"},
+        extra="feeds",
+        is_partial=True,
+    ),
+    SourceKind("mail folders", ("imaps", "imap"), "imap:ImapSource", REMOTE | SECRETS),
+    SourceKind("SQLite databases", ("sqlite",), "sql:SqlSource", SQL),
+    SourceKind(
+        "PostgreSQL databases",
+        ("postgresql", "postgres"),
+        "sql:open_postgresql",
+        SQL | SECRETS | {"retries"},
+        extra="postgresql",
     ),
 )
 

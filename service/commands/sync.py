@@ -103,7 +103,8 @@ def sync(
     found = sources.settings(every)
     settings = BuildSettings(encoder=encoder)
     jobs = [
-        SyncJob(path, tuple(own), settings, sources.allow_empty) for path, own in _collections(directory, found).items()
+        SyncJob(path, tuple(own), settings, sources.allow_empty)
+        for path, own in collections_of(directory, found).items()
     ]
     if plan:
         _plan(jobs, as_json=as_json)
@@ -129,7 +130,7 @@ def _assigned(assignments: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _collections(directory: Path, sources: Sequence[SourceSettings]) -> dict[Path, list[SourceSettings]]:
+def collections_of(directory: Path, sources: Sequence[SourceSettings]) -> dict[Path, list[SourceSettings]]:
     """Return the sources of each collection, by its directory.  Raises SettingsError."""
     from retrieval.index.storage.manifest import was_committed
 
