@@ -74,7 +74,8 @@ class FeedSource:
         check_size(len(data), self._settings.item_bytes)
         with storage_errors(path):
             path.write_bytes(data)
-        if changed := item.handle.get("updated_parsed") or item.handle.get("published_parsed"):
+        names = [name for name in ("updated_parsed", "published_parsed") if name in item.handle]
+        if names and (changed := item.handle[names[0]]):
             with contextlib.suppress(ValueError, OverflowError, OSError):
                 seconds = timegm(changed)
                 os.utime(path, (seconds, seconds))

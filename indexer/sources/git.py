@@ -107,31 +107,37 @@ class GitSource:
         folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="attendex-git-"))
         repository = self._opened.enter_context(Repo.init_bare(folder))
         client, path = self._client()
-        client.fetch(path, repository, determine_wants=lambda *_, **__: [ObjectID(self._commit)], depth=1)
+        pack, commit, abort = repository.object_store.add_pack()
+        remaining = self._settings.bytes
+
+        def write(data: bytes) -> int:
+            nonlocal remaining
+            remaining -= len(data)
+            if remaining < 0:
+                raise BadDocument(f"the commit has more than {self._settings.bytes:,} bytes; raise `bytes`")
+            return pack.write(data)
+
+        try:
+            wanted = [ObjectID(self._commit)]
+            client.fetch_pack(path, lambda *_, **__: wanted, repository.get_graph_walker(), write, depth=1)
+        except BaseException:
+            abort()
+            raise
+        commit()
         self._repository = repository
         return repository
 
     def _client(self) -> tuple[Any, str]:
-        """Return a client that stops after too many bytes or too long a wait."""
-        remaining = self._settings.bytes
-
-        def count(size: int, _kind: str) -> None:
-            nonlocal remaining
-            remaining -= size
-            if remaining < 0:
-                raise BadDocument(f"the repository has more than {self._settings.bytes:,} bytes; raise `bytes`")
-
         address = urlsplit(self._location)
-        if address.scheme in ("http", "https"):
-            client = HttpGitClient(
-                f"{address.scheme}://{address.netloc.rpartition('@')[2]}",
-                username=address.username,
-                password=self._settings.password or None,
-                timeout=self._settings.seconds,
-                report_activity=count,
-            )
-            return client, address.path
-        return get_transport_and_path(self._location, report_activity=count)
+        if address.scheme not in ("http", "https"):
+            return get_transport_and_path(self._location)
+        client = HttpGitClient(
+            f"{address.scheme}://{address.netloc.rpartition('@')[2]}",
+            username=address.username,
+            password=self._settings.password or None,
+            timeout=self._settings.seconds,
+        )
+        return client, address.path
 
 
 def parse_address(source: str) -> tuple[str, bytes, str]:

@@ -39,6 +39,7 @@ class ImapSource:
         self._settings = settings
         self._address = address
         self._folder = unquote(address.path.strip("/")) or "INBOX"
+        self._password = settings.password
         self._validity = ""
         self._server: imaplib.IMAP4 | None = None
 
@@ -105,7 +106,7 @@ class ImapSource:
         if self._server is None:
             server = self._connect()
             try:
-                server.login(unquote(self._address.username or ""), self._settings.password)
+                server.login(unquote(self._address.username or ""), self._password)
                 kind, answer = server.select(_quoted(self._folder), readonly=True)
                 if kind != "OK":
                     raise BadDocument(f"there is no folder {self._folder!r}: {answer[:1]!r:.200}")

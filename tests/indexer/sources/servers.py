@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 SECRET = "wJalrXUtnFEMI"
@@ -100,7 +100,9 @@ class S3Bucket:
         headers = "".join(f"{name}:{request.headers[name].strip()}\n" for name in names.split(";"))
         path = quote(unquote(address.path), safe="/-._~")
         content = request.headers["x-amz-content-sha256"]
-        canonical = "\n".join([request.command, path, address.query, headers, names, content])
+        pairs = sorted(parse_qsl(address.query, keep_blank_values=True))
+        query = "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in pairs)
+        canonical = "\n".join([request.command, path, query, headers, names, content])
         scope = f"{day}/{region}/s3/aws4_request"
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         text = "\n".join(["AWS4-HMAC-SHA256", request.headers["x-amz-date"], scope, digest])
