@@ -31,7 +31,7 @@ from indexer.building.token_encoding import TokenEncoder, TokenEncoders, check_t
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import FileOutcome, printable
 from indexer.sources.folders import find_beir_corpus
-from indexer.sources.paths import check_source
+from indexer.sources.paths import check_source, id_prefixes
 from indexer.writing.pending_generation import WriterCounts
 from indexer.writing.sparse_build import sparse_settings
 from indexer.writing.writer import Writer
@@ -237,6 +237,9 @@ def _checked(sources: Sequence[Path | str], settings: BuildSettings) -> BuildSet
     """Check that all sources exist; set `skip_bad` for folders of files."""
     for source in sources:
         check_source(source)
+    id_prefixes(sources, settings.read.root)  # raises InputError for a source that is not below the root
+    if settings.read.root and settings.sync:
+        raise InputError("--root reads a part of a folder, and --sync would delete the others; leave one out")
     if printable(settings.encoder) != settings.encoder:  # the manifest could not name it, and readers need its name
         raise InputError(
             f"{printable(settings.encoder)}: the encoder's path is not UTF-8; give its folder another name"

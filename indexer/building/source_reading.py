@@ -62,7 +62,7 @@ def read_documents(
     skip_bad: bool,
 ) -> Iterator[Document]:
     """Yield the good documents of all sources, in order; record the others in `tally`."""
-    for source, prefix in zip(sources, id_prefixes(sources), strict=True):
+    for source, prefix in zip(sources, id_prefixes(sources, options.root), strict=True):
         skip_all = skip_bad or is_folder_of_files(source)
         source_options = replace(options, id_prefix=options.id_prefix + prefix)
         read_before = tally.read

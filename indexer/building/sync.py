@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from indexer.building.source_reading import BuildTally, read_documents
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import FileOutcome, FileStatus, printable
+from indexer.readers.formats.compressed import uncompressed_name
+from indexer.readers.formats.format_table import FORMATS, format_for_suffix
 from indexer.sources.paths import is_url
 from indexer.writing.record_files import (
     name_digests,
@@ -68,6 +70,7 @@ class GivenSources:
         self._sync = sync
         self._unread = UnreadFiles(sources, on_file)
         self._is_new = False
+        self._is_complete = False
 
     @property
     def cause(self) -> str:
@@ -86,10 +89,11 @@ class GivenSources:
         self._unread.names |= tally.empty_sources
         if self._sync:
             delete_unseen(writer, self._unread.protection(writer.path, tally.rejected), tally)
+            self._is_complete = not tally.kept_unseen
 
     def committed(self, collection: Path) -> None:
         """Record which files have documents with ids of their own."""
-        remember_record_files(collection, self._unread, is_new=self._is_new)
+        remember_record_files(collection, self._unread, is_complete=self._is_new or self._is_complete)
 
 
 class UnreadFiles:
@@ -98,6 +102,7 @@ class UnreadFiles:
     def __init__(self, sources: Sequence[Path | str], on_file: Callable[[FileOutcome], None]) -> None:
         self.names: set[str] = set()
         self.record_files: set[str] = set()  # that were read, and the folders above them
+        self._without_records: set[str] = set()  # of a format that gives one document, with the name of the file
         self._sources = {str(source) for source in sources}
         self._on_file = on_file
 
@@ -106,16 +111,24 @@ class UnreadFiles:
         name = outcome.name if is_url(outcome.name) else outcome.name.rstrip("/")
         if outcome.bad or outcome.status is not FileStatus.READ:
             self.names.add(name)
+            if _gives_one_document(outcome):
+                self._without_records.add(name)
         if outcome.documents and is_url(name):
             self.record_files |= {outcome.path} - {name}  # an address that leads to another one
         elif outcome.own_ids:
             self.record_files.update(with_parents(name))
         self._on_file(outcome)
 
+    @property
+    def may_hold_records(self) -> set[str]:
+        """The files that may hold documents with ids of their own."""
+        return self.names - self._without_records
+
     def protection(self, collection: Path, rejected: Iterable[str]) -> Protection:
         """Return what the files protect; a rejected document protects its earlier version."""
         known = read_record_files(collection)
-        may_hold = self.names if known is None else {name for name in self.names if name_digests([name]) <= known}
+        names = self.names
+        may_hold = self.may_hold_records if known is None else {name for name in names if name_digests([name]) <= known}
         return Protection(
             names=frozenset(self.names | set(rejected)),
             records=any(not is_url(name) for name in may_hold),
@@ -141,17 +154,24 @@ def delete_unseen(writer: Writer, protection: Protection, tally: BuildTally) -> 
         )
 
 
-def remember_record_files(collection: Path, unread: UnreadFiles, *, is_new: bool) -> None:
+def remember_record_files(collection: Path, unread: UnreadFiles, *, is_complete: bool) -> None:
     """Add the record files of a run to those of the collection.
 
-    They stay unknown as long as a file that could not be read may be another one.
+    `is_complete`: the run gave all documents of the collection.  Otherwise unknown files stay unknown as long as a file
+    that could not be read may be another one.
     """
-    known = frozenset() if is_new else read_record_files(collection)
-    if known is None and unread.names:
+    known = read_record_files(collection)
+    if known is None and unread.may_hold_records and not is_complete:
         return
     found = name_digests(unread.record_files)
-    if known is None or is_new or not found <= known:
+    if known is None or not found <= known:
         write_record_files(collection, found | (known or frozenset()))
+
+
+def _gives_one_document(outcome: FileOutcome) -> bool:
+    """Check whether the format, or else the suffix, is of files with one document."""
+    named = FORMATS.get(outcome.format) or format_for_suffix(uncompressed_name(PurePosixPath(outcome.name)).suffix)
+    return named is not None and bool(named.parser)
 
 
 def _is_named_after_file(document: Document) -> bool:

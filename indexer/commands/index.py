@@ -104,6 +104,9 @@ class ReadingOptions:
     ] = None
     list_separator: Annotated[str, _option(READING, "Separator of the values of a list in a cell of CSV or TSV.")] = ";"
     format_: Annotated[str, _option(READING, "Format of all files; default: by content.", "--format")] = ""
+    root: Annotated[
+        Path | None, _option(READING, "Folder that the sources are parts of: files keep the ids that they have in it.")
+    ] = None
     include: Annotated[list[str] | None, _option(READING, "Read only matching files of folders, as *.pdf.")] = None
     exclude: Annotated[list[str] | None, _option(READING, "Skip matching files of folders.")] = None
     hidden: Annotated[bool, _option(READING, "Read hidden files too.", "--hidden")] = False
@@ -135,6 +138,7 @@ class ReadingOptions:
             title_field=self.title_field,
             text_fields=tuple(self.text_field or ("text",)),
             list_separator=self.list_separator,
+            root=str(self.root) if self.root else "",
             include=tuple(self.include or ()),
             exclude=tuple(self.exclude or ()),
             hidden=self.hidden,
@@ -247,6 +251,8 @@ def index(
       attendex index notes-zh/ --into notes-zh --encoder multilingual
 
       attendex index notes/ report.csv --into notes --schema year=number --skip-bad
+
+      attendex index ~/papers/2024/new.pdf --into papers --root ~/papers
 
       attendex index corpus.jsonl.gz --into big --plan
 

@@ -93,7 +93,8 @@ def _read_path(path: Path, options: ReadOptions, on_file: FileListener) -> Itera
     if path.is_dir():
         return _read_source(FolderSource(path, options), str(path), replace(options, tables_as_text=True), on_file)
     found = FoundFile(path, DocumentOrigin(str(path), options.id_prefix + path.name))
-    return read_files(iter([found]), path, options, on_file)
+    as_text = options.tables_as_text or bool(options.root)
+    return read_files(iter([found]), path, replace(options, tables_as_text=as_text), on_file)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from indexer.readers.base.outcomes import printable
-from retrieval.errors import BadDocument
+from retrieval.errors import BadDocument, InputError
 
 STDIN = "-"
 URL_PREFIXES = ("http://", "https://")
@@ -32,19 +32,24 @@ def check_source(source: Path | str) -> None:
         readable = Path(source).is_file() or Path(source).is_dir()
     except OSError as error:
         raise BadDocument(f"cannot be read: {error.strerror or error}", path=shown) from error
+    if not exists and "://" in shown:
+        raise BadDocument("is an address; read it with `attendex sync DIR --source ADDRESS`", path=shown)
     if not exists:
         raise BadDocument("no such file or folder", path=shown)
     if not readable:
         raise BadDocument("is neither a file nor a folder; use - for standard input to read from a pipe", path=shown)
 
 
-def id_prefixes(sources: Sequence[Path | str]) -> list[str]:
+def id_prefixes(sources: Sequence[Path | str], root: str = "") -> list[str]:
     """Return the id prefix of each source, so that the ids of sources differ.
 
+    With a `root`, the ids are those that the files have if that folder is read; InputError for a source outside of it.
     A single path has no prefix. Several paths get the prefixes of `cp -r`: a file has its own name, and the files of
     a folder have the folder's name before theirs. Paths with equal names also get the names of the parent folders
     that tell them apart.
     """
+    if root:
+        return [_prefix_below(source, root) for source in sources]
     parts = {source: _path_parts(source) for source in sources if is_path(source)}
     if len(set(parts.values())) < 2:
         return [""] * len(sources)
@@ -54,6 +59,15 @@ def id_prefixes(sources: Sequence[Path | str]) -> list[str]:
         tail = names[-lengths[names] :]
         prefixes[source] = "".join(f"{name}/" for name in (tail if Path(source).is_dir() else tail[:-1]))
     return [prefixes.get(source, "") for source in sources]
+
+
+def _prefix_below(source: Path | str, root: str) -> str:
+    """Return the path from `root` to the folder that holds the files of a source."""
+    names, above = _path_parts(source) if is_path(source) else (), _path_parts(root)
+    if names[: len(above)] != above or not names:
+        raise InputError(f"{printable(str(source))}: is not below the root {printable(root)}; name a folder above it")
+    below = names[len(above) :]
+    return "".join(f"{name}/" for name in (below if Path(source).is_dir() else below[:-1]))
 
 
 def _path_parts(source: Path | str) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ class ReadOptions:
     list_separator: str = ";"  # between the values of a list in a cell of CSV or TSV
     types: Mapping[str, FieldType] = field(default_factory=dict)
     id_prefix: str = ""  # prefix of the ids of files (see id_prefixes)
+    root: str = ""  # folder to which the ids of files are relative, as if all of it were read
     include: tuple[str, ...] = ()  # globs of relative paths in folders; empty takes every file
     exclude: tuple[str, ...] = ()
     hidden: bool = False  # read files and folders whose names begin with a full stop

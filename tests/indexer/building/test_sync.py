@@ -16,6 +16,7 @@ import pytest
 
 from indexer.building.pipeline import BuildReport, BuildSettings, build_collection
 from indexer.commands.build_output import show_files
+from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import FileReport
 from indexer.writing.record_files import RECORD_FILES
 from retrieval.errors import BadDocument, InputError
@@ -193,19 +194,20 @@ def test_an_empty_source_that_gave_nothing_keeps_nothing(folder: Path) -> None:
 
 @pytest.mark.parametrize("is_damaged", [True, False])
 def test_a_collection_without_the_names_of_its_record_files_keeps_more(folder: Path, is_damaged: bool) -> None:
-    """An older collection, or a restored one: any file may have given the records."""
+    """An older collection, or a restored one: any file of a format with records may have given them."""
     run(folder)
     path = folder.parent / "c" / RECORD_FILES
     path.write_bytes(b"damaged") if is_damaged else path.unlink()
     (folder / "rows.jsonl").write_bytes(row("2"))
     (folder / "gone.txt").unlink()
-    (folder / "never.pdf").write_bytes(DAMAGED)
+    (folder / "never.zip").write_bytes(b"PK\3\4")
     run(folder)
     assert ids(folder.parent / "c") == ALL - {"gone.txt"}
-    (folder / "never.pdf").unlink()
+    (folder / "never.zip").unlink()
+    (folder / "never.pdf").write_bytes(DAMAGED)
     run(folder)
     assert ids(folder.parent / "c") == ALL - {"gone.txt", "1"}
-    (folder / "never.pdf").write_bytes(DAMAGED)
+    (folder / "never.zip").write_bytes(b"PK\3\4")
     (folder / "rows.jsonl").write_bytes(row("4"))
     assert run(folder).deleted == 1
 
@@ -235,3 +237,20 @@ def test_nothing_is_cut_off_without_a_word(tmp_path: Path, capsys: pytest.Captur
         report = build_collection([folder], tmp_path / "c", on_file=files)
     show_files(files, report)
     assert "… and 5 more files with problems; --report FILE lists all of them" in capsys.readouterr().err
+
+
+def test_a_file_keeps_the_id_of_its_folder(folder: Path) -> None:
+    (folder / "sub" / "table.csv").write_text("a,b\n1,2\n")
+    everything = build_collection([folder], folder.parent / "c")
+    (folder / "sub" / "b.txt").write_text("Another text.")
+    read = ReadOptions(root=str(folder))
+    parts = [folder / "sub" / "b.txt", folder / "sub" / "table.csv"]
+    report = build_collection(parts, folder.parent / "c", BuildSettings(read=read))
+    assert (report.replaced, report.unchanged, report.documents) == (1, 1, everything.documents)
+    assert build_collection([folder / "sub"], folder.parent / "c", BuildSettings(read=read)).unchanged == 2
+    with pytest.raises(InputError, match="is not below the root"):
+        build_collection(
+            [folder / "sub"], folder.parent / "c", BuildSettings(read=ReadOptions(root=str(folder.parent / "c")))
+        )
+    with pytest.raises(InputError, match="leave one out"):
+        build_collection(parts, folder.parent / "c", BuildSettings(read=read, sync=True))
