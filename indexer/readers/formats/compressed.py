@@ -1,4 +1,4 @@
-"""Compressed files (gzip, bzip2, xz), with a bound on the decompressed size."""
+"""Compressed files (gzip, bzip2, xz, Zstandard), with a bound on the decompressed size."""
 
 from __future__ import annotations
 
@@ -91,6 +91,27 @@ class XzStream(io.RawIOBase):
         return True
 
 
+class ZstandardStream(io.RawIOBase):
+    """The decompressed bytes of Zstandard frames; damage raises EOFError."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        import pyarrow as pa  # it takes time to import, and few files need it
+
+        self._unpacked = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        with memoryview(buffer) as view:
+            try:
+                data = self._unpacked.read(len(view))
+            except (OSError, ValueError) as error:
+                raise EOFError(f"the Zstandard data are damaged or end too early: {error}") from error
+            view[: len(data)] = data
+        return len(data)
+
+
 def _open_gzip(packed: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, gzip.GzipFile(fileobj=packed))
 
@@ -103,11 +124,16 @@ def _open_xz(packed: BinaryIO) -> BinaryIO:
     return io.BufferedReader(XzStream(packed), BUFFER_BYTES)
 
 
+def _open_zstandard(packed: BinaryIO) -> BinaryIO:
+    return io.BufferedReader(ZstandardStream(packed), BUFFER_BYTES)
+
+
 # Suffix of a compression: its first bytes, and the function that opens it.
 COMPRESSIONS: dict[str, tuple[re.Pattern[bytes], Callable[[BinaryIO], BinaryIO]]] = {
     ".gz": (re.compile(rb"\x1f\x8b"), _open_gzip),
     ".bz2": (re.compile(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)"), _open_bzip2),  # a block, or the end
     ".xz": (re.compile(rb"\xfd7zXZ\x00"), _open_xz),
+    ".zst": (re.compile(rb"\x28\xb5\x2f\xfd"), _open_zstandard),
 }
 
 
@@ -118,7 +144,7 @@ def uncompressed_name(name: PurePosixPath) -> PurePosixPath:
 
 @contextlib.contextmanager
 def open_file(path: Path, limits: ReadLimits) -> Iterator[BinaryIO]:
-    """Open the bytes of `path`, decompressed if they are gzip, bzip2 or xz."""
+    """Open the bytes of `path`, decompressed if they are compressed."""
     with path.open("rb") as packed:
         yield expanded(packed, limits)
 

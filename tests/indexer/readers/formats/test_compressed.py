@@ -9,6 +9,7 @@ import lzma
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from indexer.readers.base.options import ReadLimits, ReadOptions
@@ -20,7 +21,12 @@ def test_gzipped_document(tmp_path: Path) -> None:
     assert read_one(tmp_path / "d.md.gz").title == "Zipped"
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def zstandard(data: bytes) -> bytes:
+    packed: bytes = pa.compress(data, "zstd", asbytes=True)
+    return packed
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard])
 def test_compressed_by_content_and_suffix(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "c.jsonl.gz"
     path.write_bytes(pack(b'{"_id": "1", "text": "x"}\n' * 1000))
@@ -30,14 +36,14 @@ def test_compressed_by_content_and_suffix(tmp_path: Path, pack: Callable[[bytes]
     assert "damaged compressed data" in str(bad[-1])
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard])
 @pytest.mark.parametrize("between", [b"", bytes(8), bytes(2 << 20)])
 def test_every_stream_of_a_compressed_file_is_read(
     tmp_path: Path, pack: Callable[[bytes], bytes], between: bytes
 ) -> None:
     """`cat a.xz b.xz` and parallel compressors write several streams."""
-    if pack is bz2.compress and between:
-        pytest.skip("bzip2 has no padding")
+    if pack in (bz2.compress, zstandard) and between:
+        pytest.skip("bzip2 and Zstandard have no padding")
     lines = [b'{"_id": "%d", "text": "x"}\n' % number for number in range(3)]
     path = tmp_path / "c.jsonl.packed"
     path.write_bytes(between.join(map(pack, lines)) + between)
