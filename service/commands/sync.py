@@ -132,8 +132,11 @@ def _assigned(assignments: Sequence[str]) -> dict[str, Any]:
 
 def collections_of(directory: Path, sources: Sequence[SourceSettings]) -> dict[Path, list[SourceSettings]]:
     """Return the sources of each collection, by its directory.  Raises SettingsError."""
+    from indexer.building.source_sync import check_sources
     from retrieval.index.storage.manifest import was_committed
 
+    if not sources:
+        check_sources(sources)
     is_one = was_committed(directory)
     paths: dict[Path, list[SourceSettings]] = {}
     for each in sources:
