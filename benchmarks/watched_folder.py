@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -78,9 +78,10 @@ def found_after_s(url: str, word: str, *, wanted: bool, started: float) -> float
     """Return the seconds until a search finds a word, or finds it no longer."""
     while time.perf_counter() - started < PATIENCE_SECONDS:
         body = {"query": word, "mode": "lexical", "k": 1}
-        answer = httpx.post(f"{url}/v1/collections/notes/search", json=body)
-        if answer.status_code == 200 and bool(answer.json()["hits"]) == wanted:
-            return time.perf_counter() - started
+        with suppress(httpx.TransportError):  # the service is still starting
+            answer = httpx.post(f"{url}/v1/collections/notes/search", json=body)
+            if answer.status_code == 200 and bool(answer.json()["hits"]) == wanted:
+                return time.perf_counter() - started
         time.sleep(POLL_SECONDS)
     raise SystemExit(f"{word} was not {'found' if wanted else 'gone'} after {PATIENCE_SECONDS:g} s")
 

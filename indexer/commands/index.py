@@ -51,6 +51,10 @@ class RunOptions:
         if self.price is not None and not self.plan:
             raise typer.BadParameter("a price is for --plan alone; add --plan", param_hint="--price")
 
+    def settings(self) -> dict[str, Any]:
+        """Return the fields of `BuildSettings` by name."""
+        return {"skip_bad": self.skip_bad, "sync": self.sync}
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
@@ -272,8 +276,7 @@ def index(
             schema=types,
             expires=reading.expires,
             read=reading.read_options(types),
-            skip_bad=run.skip_bad,
-            sync=run.sync,
+            **run.settings(),
         )
         _build_or_plan(sources, into, settings, run, loading)
 

@@ -109,7 +109,7 @@ def kind_of(source: str) -> SourceKind:
         if scheme in kind.schemes:
             return kind
     schemes = [each for kind in KINDS for each in kind.schemes]
-    near = difflib.get_close_matches(scheme, schemes, 1)
+    near = difflib.get_close_matches(scheme, schemes, 1, cutoff=0.5)
     hint = f"did you mean {near[0]}://?" if near else f"there are {', '.join(f'{each}://' for each in schemes)}"
     raise SettingsError(f"{source}: no source has the scheme {scheme}://; {hint}")
 

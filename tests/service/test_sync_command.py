@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,10 @@ def test_a_service_that_watches(folder: Path, tmp_path: Path) -> None:
 
         def finds(word: str) -> bool:
             body = {"query": word, "mode": "lexical"}
-            answer = httpx.post(f"{url}/v1/collections/notes/search", json=body)
-            return answer.status_code == 200 and bool(answer.json()["hits"])
+            with suppress(httpx.TransportError):  # the service is still starting
+                answer = httpx.post(f"{url}/v1/collections/notes/search", json=body)
+                return answer.status_code == 200 and bool(answer.json()["hits"])
+            return False
 
         eventually(lambda: finds("weirs"), seconds=60.0)
         [child] = psutil.Process(process.pid).children()
