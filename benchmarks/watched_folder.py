@@ -1,4 +1,4 @@
-"""Measure a watched folder: from a change of a file to a search that finds it, and the CPU time at rest.
+"""Measure a watched folder: from a change to a search, and the CPU at rest.
 
     python -m benchmarks.watched_folder
     python -m benchmarks.watched_folder --files 10000 --changes 10 --rest 30

@@ -14,7 +14,7 @@ from indexer.writing.record_files import with_parents
 from indexer.writing.sync_state import RecordedItem, RecordedSource
 from retrieval.errors import InputError
 
-# What an item's documents depend on, beside its content.
+# The documents of an item depend on these settings, beside its content.
 READING = ("prefix", "format", "id_field", "title_field", "text_fields", "query", "version_field")
 LISTS_BEFORE_DELETION = {"after-seen-missing-twice": 2, "now": 1}
 

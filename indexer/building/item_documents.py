@@ -31,7 +31,7 @@ NO_DIGESTS = np.empty((0, 2), dtype=np.uint64)
 
 @dataclass(slots=True)
 class ItemResult:
-    """What reading an item gave."""
+    """The result of reading an item."""
 
     source: str  # its key
     name: str

@@ -43,7 +43,10 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """The result of a synchronization; `build` is None if no document had to be read or deleted."""
+    """The result of a synchronization.
+
+    `build` is None if no document had to be read or deleted.
+    """
 
     collection: str
     generation: int

@@ -1,4 +1,4 @@
-"""Synchronize again and again: at intervals, and when a file of a watched folder changes."""
+"""Synchronize at intervals, and when a file of a watched folder changes."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def show_files(files: FileReport, report: BuildReport) -> None:
 
 
 def show_file_problems(files: FileReport) -> None:
-    """Print file counts, the files that failed, and the reasons why others were skipped."""
+    """Print file counts, failed files, and the reasons why others were skipped."""
     from rich.table import Table
 
     console = stderr()

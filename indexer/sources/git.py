@@ -1,4 +1,6 @@
-"""The files of a git repository at a branch, a tag or a commit: `git+https://host/repository.git@branch#folder`.
+"""The files of a git repository at a branch, a tag or a commit.
+
+An address is `git+https://host/repository.git@branch#folder`.
 
 Only the commit is fetched, not its history, into a temporary repository; a repository on this machine (`git+file://`)
 is read where it is.  The git program is not needed.

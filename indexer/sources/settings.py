@@ -22,7 +22,7 @@ CREDENTIALS = re.compile(r"^[a-z0-9+.-]+://[^/@]*:[^/@]*@", re.IGNORECASE)
 
 
 class SourceSettings(BaseModel):
-    """A source of a collection, how it is read, and what happens to documents that it no longer has."""
+    """A source of a collection, how it is read, and when documents are deleted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -100,7 +100,10 @@ KINDS = (
 
 
 def kind_of(source: str) -> SourceKind:
-    """Return the kind of a folder or an address.  Raises SettingsError for an unknown scheme."""
+    """Return the kind of a folder or an address.
+
+    Raises SettingsError for an unknown scheme.
+    """
     found = SCHEME.match(source)
     if found is None:
         return FOLDER

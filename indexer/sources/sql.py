@@ -96,7 +96,7 @@ class SqlSource:
         return name
 
     def _sqlite_rows(self) -> Iterator[Any]:
-        """Yield the names of the columns, then the rows, of a file that is opened for reading only."""
+        """Yield the names of the columns, then the rows, of a file opened read-only."""
         path = Path(unquote(urlsplit(self._settings.source).path.removeprefix("/")))
         deadline = time.monotonic() + self._settings.seconds
         try:
@@ -138,7 +138,10 @@ class SqlSource:
 
 
 def open_postgresql(settings: SourceSettings) -> SqlSource:
-    """Return the source of a PostgreSQL server.  Raises ImportError without its package."""
+    """Return the source of a PostgreSQL server.
+
+    Raises ImportError without its package.
+    """
     import psycopg
 
     del psycopg

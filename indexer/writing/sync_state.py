@@ -38,7 +38,7 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class RecordedItem:
-    """What is known of an item: `version` is empty if it must be read again.
+    """The state of an item; `version` is empty if it must be read again.
 
     `missing` counts the lists, one after another, that lacked it.  `problem` is the reason why it, or a part of it,
     gave no document.
@@ -52,7 +52,7 @@ class RecordedItem:
 
 @dataclass(frozen=True, slots=True)
 class RecordedSource:
-    """What is known of a source: its version, and the options with which it was read."""
+    """The version of a source, and the options with which it was read."""
 
     version: str = ""
     options: str = ""

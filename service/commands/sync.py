@@ -80,10 +80,10 @@ def sync(
     as_json: JsonOption = False,
     attached: Annotated[bool, typer.Option("--attached", hidden=True)] = False,
 ) -> None:
-    """Read what changed in the sources of a collection, and delete what they no longer have.
+    """Keep a collection in step with its sources.
 
-    Only items with a new version are read; documents of other origin stay.  The exit code is 1 if a source cannot be
-    listed.
+    Only items with a new version are read, and documents that a source no longer has are deleted.  Documents of other
+    origin stay.  The exit code is 1 if a source cannot be listed.
 
     Examples:
 
@@ -190,7 +190,7 @@ def _run_once(jobs: Sequence[SyncJob], path: Path | None, *, wait_s: float, stri
 
 
 def _repeat(jobs: Sequence[SyncJob], *, watch: bool, as_json: bool, attached: bool) -> None:
-    """Synchronize until Ctrl-C or SIGTERM, or until standard input ends if it is `attached`."""
+    """Synchronize until a signal, or the end of standard input if it is `attached`."""
     from indexer.building.sync_loop import run_jobs
 
     stop = threading.Event()

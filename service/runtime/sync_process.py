@@ -1,4 +1,4 @@
-"""A process beside the service that keeps its collections in step with their sources.
+"""A process beside the service that reads the sources of its collections.
 
 It reads, parses and encodes, so that this work never delays a search.  The service sees its commits as those of any
 other process.  The kernel closes its standard input when the service ends, and then it ends, too.

@@ -1,4 +1,4 @@
-"""Compressed files (gzip, bzip2, xz, Zstandard), with a bound on the decompressed size."""
+"""Compressed files (gzip, bzip2, xz, Zstandard), decompressed in bounds."""
 
 from __future__ import annotations
 

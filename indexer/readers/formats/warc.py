@@ -64,7 +64,10 @@ def _media_type(record: Any) -> str:
 
 
 def _content(record: Any, max_bytes: int) -> bytes:
-    """Return the page without its transfer and content coding.  Raises BadDocument if it is too long."""
+    """Return the page without its transfer and content coding.
+
+    Raises BadDocument if it is too long.
+    """
     stream, data = record.content_stream(), bytearray()
     while part := stream.read(BLOCK_BYTES):
         data += part
