@@ -121,6 +121,11 @@ class ReadingOptions:
     web: Annotated[bool, _option(READING, "Fetch pages and sitemaps; obeys robots.txt.", "--web")] = False
     web_host: Annotated[list[str] | None, _option(READING, "Another host to fetch from.")] = None
 
+    def settings(self) -> dict[str, Any]:
+        """Return the fields of `BuildSettings` by name."""
+        types = self.types()
+        return {"schema": types, "expires": self.expires, "read": self.read_options(types)}
+
     def types(self) -> Schema:
         """Return the types that --schema gives."""
         if not self.schema:
@@ -273,9 +278,7 @@ def index(
             **asdict(encoder),
             chunking=passages.settings(),
             **indexes.settings(),
-            schema=types,
-            expires=reading.expires,
-            read=reading.read_options(types),
+            **reading.settings(),
             **run.settings(),
         )
         _build_or_plan(sources, into, settings, run, loading)
