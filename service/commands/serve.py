@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,6 +36,7 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME=FOLDER", help="Reranker that searches can name, a preset or a folder; repeatable."),
     ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Read the sources of the settings, and keep up.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
     assignments: Annotated[
         list[str] | None,
@@ -53,6 +54,8 @@ def serve(
       attendex serve papers --processes auto
 
       attendex serve papers --set limits.k=100 --set log.format=json
+
+      attendex serve collections --config attendex.toml --watch
     """
     from service.runtime.process import prepare_process
 
@@ -65,9 +68,21 @@ def serve(
     settings = load_settings(flags)
     check_directory(directory)
     check_exposure(settings)
-    if settings.worker_processes > 1:
-        raise typer.Exit(serve_with_workers(directory, settings, flags))
-    serve_alone(directory, settings)
+    with _watched(directory, settings) if watch else nullcontext():
+        if settings.worker_processes > 1:
+            raise typer.Exit(serve_with_workers(directory, settings, flags))
+        serve_alone(directory, settings)
+
+
+def _watched(directory: Path, settings: Settings) -> AbstractContextManager[object]:
+    """Return the process that reads the sources.  Raises SettingsError for wrong ones."""
+    from indexer.building.source_sync import check_sources
+    from service.commands.sync import collections_of
+    from service.runtime.sync_process import SyncProcess
+
+    for sources in collections_of(directory, settings.sources).values():
+        check_sources(sources)
+    return SyncProcess(directory, settings.sources)
 
 
 def serve_alone(directory: Path, settings: Settings) -> None:
