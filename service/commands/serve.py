@@ -65,7 +65,11 @@ def serve(
     given: dict[str, Any] = {"host": host, "port": port, "processes": processes, "keys": keys, "config": config}
     given |= {"insecure": insecure or None, "degrade": degrade or None, "rerankers": reranker or None}
     flags = parse_assignments(assignments or []) | {name: value for name, value in given.items() if value is not None}
-    settings = load_settings(flags)
+    _serve(directory, load_settings(flags), flags, watch=watch)
+
+
+def _serve(directory: Path, settings: Settings, flags: Mapping[str, Any], *, watch: bool) -> None:
+    """Serve the collections in one process or several; `watch` their sources."""
     check_directory(directory)
     check_exposure(settings)
     with _watched(directory, settings) if watch else nullcontext():
