@@ -104,22 +104,27 @@ def _pause_s(source: SourceSettings, result: SyncReport | AttendexError) -> floa
 
 
 def _looks(jobs: Sequence[SyncJob], stop: Event, *, watch: bool) -> Iterator[frozenset[str]]:
-    """Yield the paths that changed, about once a second, until `stop` is set."""
+    """Yield the paths that changed, about once a second, until `stop` is set.
+
+    A folder that came or went is a change.  Then the folders are watched anew: a watch follows the folder that it began
+    with, wherever that is moved.
+    """
+    folders: frozenset[str] = frozenset()
     while not stop.is_set():
-        folders = _existing_folders(jobs) if watch else ()
+        before, folders = folders, _existing_folders(jobs) if watch else frozenset()
+        yield frozenset(f"{folder}{os.sep}" for folder in before ^ folders)
         if not folders:
-            yield frozenset()
             stop.wait(LOOK_SECONDS)
             continue
-        for changed in _changes(folders, [job.into for job in jobs], stop):
+        for changed in _changes(sorted(folders), [job.into for job in jobs], stop):
             yield changed
             if _existing_folders(jobs) != folders:
-                break  # a folder came or went: a watch follows the folder that it began with
+                break
 
 
-def _existing_folders(jobs: Sequence[SyncJob]) -> tuple[str, ...]:
+def _existing_folders(jobs: Sequence[SyncJob]) -> frozenset[str]:
     sources = (each for job in jobs for each in job.sources if kind_of(each.source) is FOLDER)
-    return tuple(sorted({path for each in sources if Path(path := _absolute(each.source)).is_dir()}))
+    return frozenset(path for each in sources if Path(path := _absolute(each.source)).is_dir())
 
 
 def _changes(folders: Sequence[str], collections: Iterable[Path], stop: Event) -> Iterator[frozenset[str]]:
