@@ -112,12 +112,14 @@ def _looks(jobs: Sequence[SyncJob], stop: Event, *, watch: bool) -> Iterator[fro
     folders: frozenset[str] = frozenset()
     while not stop.is_set():
         before, folders = folders, _existing_folders(jobs) if watch else frozenset()
-        yield frozenset(f"{folder}{os.sep}" for folder in before ^ folders)
+        moved = frozenset(f"{folder}{os.sep}" for folder in before ^ folders)
         if not folders:
+            yield moved
             stop.wait(LOOK_SECONDS)
             continue
         for changed in _changes(sorted(folders), [job.into for job in jobs], stop):
-            yield changed
+            yield changed | moved  # only now: no change between the list and the watch is missed
+            moved = frozenset()
             if _existing_folders(jobs) != folders:
                 break
 
