@@ -62,11 +62,13 @@ class FeedSource:
         feed = feedparser.parse(io.BytesIO(response.body), response_headers={"content-location": response.url})
         if not feed.version and not feed.entries:
             raise BadDocument("is no RSS or Atom feed")
-        for entry in feed.entries:
+        for number, entry in enumerate(feed.entries, start=1):
             name = str(entry.get("id") or entry.get("link") or "")
             if name:
                 version = hashlib.blake2b(_page(entry).encode("utf-8", "replace"), digest_size=16).hexdigest()
                 yield SourceItem(f"{self._settings.prefix}{name}", version, handle=entry)
+            else:
+                yield SourceItem(f"entry {number}", failed="has neither an id nor a link")
 
     def fetch(self, item: SourceItem, path: Path) -> FoundFile:
         """Save an entry as a page.  Raises BadDocument."""

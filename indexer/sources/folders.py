@@ -60,7 +60,9 @@ class FolderSource:
     def list(self) -> Iterator[SourceItem]:
         """Yield the files.  Raises BadDocument if the folder is missing."""
         if not self._root.is_dir():
-            raise BadDocument("the folder is missing", path=printable(str(self._root)))
+            is_file = self._root.is_file()
+            reason = "is a file; name its folder, and the file with include" if is_file else "the folder is missing"
+            raise BadDocument(reason, path=printable(str(self._root)))
         for found in walk(self._root, self._options):
             version = "" if found.failed else file_version(found.path)
             yield SourceItem(found.origin.name, version, found.origin.path, found.failed, found)

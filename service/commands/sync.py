@@ -228,4 +228,4 @@ def _line(result: SyncReport | AttendexError, *, as_json: bool) -> str:
     values = asdict(result)
     if not as_json:
         values.pop("seconds")
-    return json.dumps(values, ensure_ascii=False)
+    return json.dumps(values)  # in ASCII: names of items are foreign text
