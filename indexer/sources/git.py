@@ -8,6 +8,7 @@ is read where it is.  The git program is not needed.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import tempfile
@@ -43,6 +44,7 @@ class GitSource:
         self._opened = ExitStack()
         self._repository: Repo | None = None
         self._commit = b""
+        self._time = 0  # of the commit
 
     def __enter__(self) -> GitSource:
         return self
@@ -67,8 +69,9 @@ class GitSource:
     def list(self) -> Iterator[SourceItem]:
         """Yield the files.  Raises BadDocument if the folder is missing."""
         repository = self._open_local() if self._is_local else self._fetched()
-        tree, found = _tree_of(repository, self._commit), False
-        for entry in iter_tree_contents(repository.object_store, tree):
+        commit, found = _commit_of(repository, self._commit), False
+        self._time = commit.commit_time
+        for entry in iter_tree_contents(repository.object_store, commit.tree):
             path = printable(entry.path.decode("utf-8", "surrogateescape"))
             name = path.removeprefix(self._folder)
             if (self._folder and name == path) or not self._is_wanted(name, entry.mode):
@@ -96,6 +99,7 @@ class GitSource:
             raise BadDocument("is a pointer of Git LFS; its content is not in the repository")
         with storage_errors(path):
             path.write_bytes(data)
+        os.utime(path, (self._time, self._time))
         return FoundFile(path, item.origin, is_temporary=True)
 
     def _open_local(self) -> Repo:
@@ -168,12 +172,12 @@ def _resolve(refs: dict[bytes, bytes], ref: bytes) -> bytes:
     raise BadDocument(f"there is no branch, tag or commit {ref.decode('utf-8', 'replace') or 'HEAD'!r}")
 
 
-def _tree_of(repository: Repo, name: bytes) -> ObjectID:
-    """Return the tree of a commit, or of the commit that a tag leads to."""
+def _commit_of(repository: Repo, name: bytes) -> Commit:
+    """Return a commit, or the one that a tag leads to."""
     for _ in range(MAX_TAGS):
         found = repository[ObjectID(name)]
         if isinstance(found, Commit):
-            return ObjectID(found.tree)
+            return found
         if not isinstance(found, Tag):
             break
         name = found.object[1]

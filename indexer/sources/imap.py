@@ -5,10 +5,14 @@ A mail never changes, and its number is never given again, as long as the folder
 
 from __future__ import annotations
 
+import contextlib
+import email.utils
 import imaplib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from email.parser import BytesHeaderParser
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -80,6 +84,9 @@ class ImapSource:
         check_size(len(data), self._settings.item_bytes)
         with storage_errors(path):
             path.write_bytes(data)
+        with contextlib.suppress(ValueError, TypeError, OverflowError, OSError):  # a mail may have any date, or none
+            sent = email.utils.parsedate_to_datetime(BytesHeaderParser().parsebytes(data)["Date"]).timestamp()
+            os.utime(path, (sent, sent))
         return FoundFile(path, item.origin, format="mail", is_temporary=True)
 
     def _ask(self, question: Callable[..., tuple[str, Lines]]) -> Lines:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from indexer.readers.base.outcomes import printable
+from indexer.readers.base.outcomes import DocumentOrigin, printable
 from indexer.sources.settings import SourceSettings
 from indexer.sources.source import FoundFile, SourceItem
 from retrieval.errors import BadDocument, SettingsError
@@ -76,12 +76,16 @@ class SqlSource:
             yield SourceItem(name, version, shown, handle=self._store(data))
 
     def fetch(self, item: SourceItem, path: Path) -> FoundFile:
-        """Save a row as `path`, one line of JSON."""
+        """Save a row as `path`, one line of JSON.
+
+        The name of the file differs from the id, so that the row gets no metadata of a file.
+        """
         start, size = item.handle
         self._spool.seek(start)
         with storage_errors(path):
             path.write_bytes(self._spool.read(size) + b"\n")
-        return FoundFile(path, item.origin, format="jsonl", is_temporary=True)
+        origin = DocumentOrigin(item.shown, f"row {item.name}")
+        return FoundFile(path, origin, format="jsonl", is_temporary=True)
 
     def _store(self, data: bytes) -> tuple[int, int]:
         """Append a row to the temporary file; return its place."""
