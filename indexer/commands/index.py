@@ -273,7 +273,6 @@ def index(
         from indexer.building.pipeline import BuildSettings  # imported while the encoder loads
 
         run.check_price()
-        types = reading.types()
         settings = BuildSettings(
             **asdict(encoder),
             chunking=passages.settings(),
