@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +48,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the test collections, and {folder} is not there")
     return folder
+
+
+@pytest.fixture(scope="session")
+def copy_of_shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Return a function that copies a folder, which one of the processes of the tests makes for all."""
+
+    def copy(name: str, make: Callable[[Path], object]) -> Path:
+        own = tmp_path_factory.getbasetemp()
+        run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+        with (run / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (run / name).exists():
+                make(run / f"{name}.unfinished")
+                (run / f"{name}.unfinished").rename(run / name)
+        return shutil.copytree(run / name, tmp_path_factory.mktemp("copy") / name)
+
+    return copy
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -67,9 +67,13 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(tmp_path_factory: pytest.TempPathFactory, copy_of_shared: Callable[..., Path]) -> Path:
     """Collections: a part of the demo's, with one hostile document; a smaller part; and what is seldom met."""
-    root, source = tmp_path_factory.mktemp("library"), tmp_path_factory.mktemp("source")
+    source = tmp_path_factory.mktemp("source")
+    return copy_of_shared("library", lambda root: build_library(source, root))
+
+
+def build_library(source: Path, root: Path) -> None:
     entries = [each for each in standard_library() if each.module in MODULES and not each.id.endswith("__")]
     hostile = (
         '{"id": "evil", "title": "Evil ' + XSS + '", "text": "A hostile document about markup. ' + XSS + '", '
@@ -82,7 +86,6 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = source / "unusual.jsonl"
     file.write_text("".join(json.dumps(each) + "\n" for each in UNUSUAL))
     build_collection([file], root / "unusual")
-    return root
 
 
 @pytest.fixture(scope="session")
