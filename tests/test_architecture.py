@@ -30,7 +30,7 @@ LAYERS = {  # folders (and single files) of a package, lowest first: each import
             "retrieval/encoder/offline",
         ),
         ("retrieval/index/collection", "retrieval/encoder"),
-        ("retrieval/search/explain",),
+        ("retrieval/search/explain", "retrieval/training"),
         ("retrieval/search",),
         ("retrieval/search/evaluated",),
         ("retrieval/commands",),
@@ -45,6 +45,7 @@ LAYERS = {  # folders (and single files) of a package, lowest first: each import
         ("indexer/maintenance",),
         ("indexer/building",),
         ("indexer/evaluation",),
+        ("indexer/adapting",),
         ("indexer/commands",),
     ),
     "service": (
@@ -71,7 +72,7 @@ BASE = ("retrieval",)  # its files, such as errors.py and types.py, which every 
 HOMES = {  # a library, and the only places that may import it
     "faiss": ("retrieval/index/vectors/",),
     "tantivy": (),  # a peer in the benchmarks, not a part of Attendex
-    "torch": ("retrieval/encoder/",),
+    "torch": ("retrieval/encoder/", "retrieval/training/"),
     "transformers": ("retrieval/encoder/",),
     "openvino": ("retrieval/encoder/", "indexer/evaluation/quantize"),
     "nncf": ("retrieval/encoder/", "indexer/evaluation/quantize"),

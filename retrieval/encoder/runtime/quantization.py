@@ -85,7 +85,7 @@ def write_quantized(folder: EncoderFolder, graph: ov.Model, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary_folder(out, private=False) as temporary:
-            shutil.copytree(folder.path, temporary, dirs_exist_ok=True, ignore=_files_left_out)
+            shutil.copytree(folder.path, temporary, dirs_exist_ok=True, ignore=files_left_out)
             save_graph(graph, temporary / INT8_FOLDER)
             if out.exists():
                 out.rmdir()
@@ -94,7 +94,7 @@ def write_quantized(folder: EncoderFolder, graph: ov.Model, out: Path) -> None:
         raise EncoderError(f"{out} cannot be written: {error}") from error
 
 
-def _files_left_out(_directory: str, names: list[str]) -> list[str]:
+def files_left_out(_directory: str, names: list[str]) -> list[str]:
     """Return the files to leave out: other forms of the weights, and code."""
     folders = ("onnx", "openvino", INT8_FOLDER)
     return [name for name in names if name in folders or name.endswith((".bin", ".py", ".pt"))]

@@ -1,0 +1,1 @@
+"""Training: the encoder's own stack with gradients, objectives, and the loop."""

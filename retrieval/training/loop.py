@@ -1,0 +1,235 @@
+"""The training loop, which can be stopped and resumed.
+
+All chance depends on the seed and the number of the step alone, so a resumed run takes the same steps as one that was
+never stopped, on one device with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load, save
+from torch import Tensor
+
+from retrieval.errors import InputError
+from retrieval.training.cached_gradients import MICRO_BATCH_TOKENS, add_gradients
+from retrieval.training.objectives import in_batch_softmax, matryoshka
+from retrieval.training.optimizer import OptimizerSettings, make_optimizer, rate_factor, take_step
+from retrieval.training.trainable import TokenIds, TrainableEncoder
+from retrieval.util.files import Files
+from retrieval.util.temporaries import replacing
+
+MODEL, BEST, MOMENTS = "model.", "best.", "moments."  # prefixes of the tensors of a checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBatch:
+    """Queries with their positives and hard negatives, as token ids."""
+
+    queries: Sequence[TokenIds]  # n
+    passages: Sequence[TokenIds]  # m ≥ n; passage i is the positive of query i
+    excluded: NDArray[np.bool_]  # (n, m): pairs that may be relevant, too
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How to train; a checkpoint of other settings is refused."""
+
+    steps: int
+    data: str = ""  # a digest of the pairs, so that a run does not resume with others
+    seed: int = 0
+    bf16: bool = False  # products of matrices in bfloat16; weights and their changes stay in float32
+    scale: float = 20.0  # of the cosines, in the softmax
+    dimensions: tuple[int, ...] = ()  # shorter vectors that are trained, too
+    measurements: int = 4  # of the held-out measure during the run
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """The state after some steps; `held_out` is None where nothing was measured."""
+
+    step: int
+    loss: float
+    seconds: float
+    held_out: float | None = None
+
+
+@dataclass(slots=True)
+class TrainingRun:
+    """The curve of a run so far, and the weights with the best held-out measure."""
+
+    curve: list[CurvePoint] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_value: float = -np.inf
+    stopped_early: bool = False  # by the time budget
+
+
+def set_threads(threads: int | None) -> None:
+    """Use so many threads in this process; None: as torch chooses."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def train(
+    encoder: TrainableEncoder,
+    batch_of: Callable[[int], TrainingBatch],
+    settings: TrainingSettings,
+    *,
+    measure: Callable[[TrainableEncoder], float],
+    checkpoint: Path,
+    budget_s: float = np.inf,
+    watch: Callable[[CurvePoint], None],
+    save_every_s: float = 60.0,
+) -> TrainingRun:
+    """Train in place, and leave the encoder with the weights that measured best.
+
+    `batch_of` gives the batch of a step, the same each time.  `measure` gives a held-out measure, greater is better;
+    the weights before the first step take part.  `checkpoint` is a file; if it exists the run goes on from it.
+    """
+    optimizer = make_optimizer(encoder, settings.optimizer)
+    run = TrainingRun()
+    first = _resume(checkpoint, encoder, optimizer, run, settings)
+    if not run.curve:
+        _keep_if_best(encoder, run, measure(encoder.eval()))
+        run.curve.append(CurvePoint(0, 0.0, 0.0, run.best_value))
+        watch(run.curve[-1])
+    spent, started = run.curve[-1].seconds, time.monotonic()
+    saved = started
+    measured_at = _measured_steps(settings)
+    for step in range(first, settings.steps):
+        if spent + time.monotonic() - started > budget_s:
+            run.stopped_early = True
+            break
+        loss = _train_batch(encoder, batch_of(step), settings, step)
+        take_step(
+            encoder,
+            optimizer,
+            rate_factor(step, settings.steps, settings.optimizer.warm_up),
+            settings.optimizer.max_norm,
+        )
+        held_out = measure(encoder.eval()) if step + 1 in measured_at else None
+        if held_out is not None:
+            _keep_if_best(encoder, run, held_out)
+        run.curve.append(CurvePoint(step + 1, loss, spent + time.monotonic() - started, held_out))
+        watch(run.curve[-1])
+        if held_out is not None or time.monotonic() - saved > save_every_s:
+            _save(checkpoint, encoder, optimizer, run, settings)
+            saved = time.monotonic()
+    if run.stopped_early:
+        _keep_if_best(encoder, run, measure(encoder.eval()))
+    encoder.load_state_dict(run.best)
+    return run
+
+
+def time_of_batch(encoder: TrainableEncoder, batch: TrainingBatch, *, bf16: bool) -> float:
+    """Return the seconds that the gradients of a batch take; the weights stay."""
+    started = time.monotonic()
+    _train_batch(encoder, batch, TrainingSettings(1, bf16=bf16), 0)
+    encoder.zero_grad(set_to_none=True)
+    return time.monotonic() - started
+
+
+def _measured_steps(settings: TrainingSettings) -> set[int]:
+    return {round(settings.steps * i / settings.measurements) for i in range(1, settings.measurements + 1)}
+
+
+def _train_batch(encoder: TrainableEncoder, batch: TrainingBatch, settings: TrainingSettings, step: int) -> float:
+    """Add the gradients of a batch, and return the loss."""
+    torch.manual_seed(settings.seed * 1_000_003 + step)
+    count = len(batch.queries)
+    excluded = torch.from_numpy(batch.excluded).to(encoder.device)
+
+    def softmax(q: Tensor, p: Tensor) -> Tensor:
+        return in_batch_softmax(q, p, excluded, scale=settings.scale)
+
+    objective = matryoshka(softmax, settings.dimensions) if settings.dimensions else softmax
+    encoder.train()
+    with torch.autocast(encoder.device.type, torch.bfloat16, enabled=settings.bf16):
+        return add_gradients(
+            encoder,
+            [*batch.queries, *batch.passages],
+            lambda vectors: objective(vectors[:count], vectors[count:]),
+            budget_tokens=MICRO_BATCH_TOKENS,
+        )
+
+
+def _keep_if_best(encoder: TrainableEncoder, run: TrainingRun, value: float) -> None:
+    if value > run.best_value:
+        run.best_value = value
+        run.best = encoder.weights()
+
+
+def _identity(settings: TrainingSettings) -> str:
+    return json.dumps(asdict(settings), sort_keys=True)
+
+
+def _save(
+    path: Path,
+    encoder: TrainableEncoder,
+    optimizer: torch.optim.Optimizer,
+    run: TrainingRun,
+    settings: TrainingSettings,
+) -> None:
+    """Write the state of a run as one safetensors file, atomically."""
+    tensors = {MODEL + name: tensor for name, tensor in encoder.state_dict().items()}
+    tensors |= {BEST + name: tensor for name, tensor in run.best.items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"{MOMENTS}{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    record = {
+        "step": run.curve[-1].step,
+        "settings": _identity(settings),
+        "best_value": run.best_value,
+        "curve": [[point.step, point.loss, point.seconds, point.held_out] for point in run.curve],
+    }
+    data = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, {"run": json.dumps(record)})
+    with replacing(path, Files()) as file:
+        file.write(data)
+
+
+def _resume(
+    path: Path,
+    encoder: TrainableEncoder,
+    optimizer: torch.optim.Optimizer,
+    run: TrainingRun,
+    settings: TrainingSettings,
+) -> int:
+    """Restore an interrupted run, and return its next step; 0 without one.
+
+    Raises InputError for a checkpoint of other settings.
+    """
+    if not path.exists():
+        return 0
+    data = path.read_bytes()
+    record = json.loads(_metadata(data)["run"])
+    if record["settings"] != _identity(settings):
+        raise InputError(f"{path} is of a run with other settings; remove it, or choose another --out")
+    tensors = load(data)
+    encoder.load_state_dict(_part(tensors, MODEL))
+    run.best = _part(tensors, BEST)
+    run.best_value = record["best_value"]
+    run.curve = [CurvePoint(*point) for point in record["curve"]]
+    state: dict[int, dict[str, Any]] = {}
+    for name, tensor in _part(tensors, MOMENTS).items():
+        number, _, kind = name.partition(".")
+        state.setdefault(int(number), {})[kind] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return int(record["step"])
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """Return the texts in the header of a safetensors file."""
+    size = int.from_bytes(data[:8], "little")
+    return dict(json.loads(data[8 : 8 + size]).get("__metadata__", {}))
