@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from indexer.commands.adapt import adapt
 from indexer.commands.backup import restore, snapshot
 from indexer.commands.calibrate import calibrate
 from indexer.commands.chunk import chunk
@@ -83,6 +84,7 @@ app.command()(verify)
 app.command()(snapshot)
 app.command()(restore)
 app.command()(reembed)
+app.command()(adapt)
 app.command()(calibrate)
 app.command()(settings)
 app.add_typer(keys, name="keys")

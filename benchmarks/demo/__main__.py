@@ -26,7 +26,7 @@ from benchmarks.demo.commands import DemoError, attendex, fail, run, show
 from benchmarks.demo.stdlib import write_documents
 
 HOST = "127.0.0.1"
-QUESTIONS = Path(__file__).resolve().parent / "questions"
+QUESTIONS = Path(__file__).resolve().parents[2] / "indexer" / "adapting" / "questions"
 EXAMPLES = (
     "remove whitespace from the end of a string",
     "do something with every pair of neighbours in a list",

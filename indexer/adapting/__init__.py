@@ -1,0 +1,1 @@
+"""Adapting an encoder to a collection: pairs, training, and the guard."""
