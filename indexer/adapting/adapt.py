@@ -26,18 +26,19 @@ from retrieval.encoder.checkpoint.hub import locate
 from retrieval.encoder.checkpoint.model_folder import open_folder
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.runtime.base import has_bf16
-from retrieval.errors import InputError
 from retrieval.index.collection.duplicates import find_duplicates
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.training.averaging import SHARES, take_average
+from retrieval.training.contrastive import ContrastiveTraining
 from retrieval.training.encoder_folder import write_encoder
-from retrieval.training.loop import CurvePoint, TrainingSettings, set_threads, time_of_batch, train
+from retrieval.training.loop import CurvePoint, TrainingSettings, set_threads, train
 from retrieval.training.optimizer import OptimizerSettings
 from retrieval.training.trainable import TrainableEncoder, Weights
 from retrieval.util.temporaries import temporary_folder
 
 MIN_PAIRS = 64
+MIN_HELD_OUT = 8  # queries that choose, and that judge
 NEAR_DUPLICATE = 0.9  # share of common word groups
 MAX_QUERY_TOKENS, MAX_PASSAGE_TOKENS = 64, 192  # in training; longer texts are cut
 FOREIGN_LOSS = 0.01  # of the measure of the foreign task that an average may lose
@@ -123,7 +124,7 @@ class Adaptation:
         log: Path | None = None,
         watch: Watch | None = None,
     ) -> None:
-        """Read the collection and make the pairs.  Raises InputError if they are too few."""
+        """Read the collection, make the pairs and hold queries out."""
         self.collection = collection
         self.settings = settings
         self.watch = watch or Watch()
@@ -138,11 +139,20 @@ class Adaptation:
                 for group in find_duplicates(searcher.reader, NEAR_DUPLICATE)
                 for document in group.documents
             }
+
+    @property
+    def problem(self) -> str:
+        """The reason why nothing can be learnt or judged; "" if there is none."""
         if len(self.pairs) < MIN_PAIRS:
-            raise InputError(
-                f"{collection}: {len(self.pairs)} training pairs; at least {MIN_PAIRS} are needed: add judged queries "
-                "or documents with titles, headings or questions"
+            return (
+                f"{len(self.pairs)} training pairs; at least {MIN_PAIRS} are needed: add judged queries, or documents "
+                "with titles, headings or questions"
             )
+        parts = (self.held_out.development, self.held_out.test)
+        if min(len(part.topics) for part in parts) < MIN_HELD_OUT:
+            found = " and ".join(str(len(part.topics)) for part in parts)
+            return f"{found} held-out queries to choose and to judge; at least {MIN_HELD_OUT} each are needed"
+        return ""
 
     def _pairs(self, searcher: Searcher, log: Path | None) -> list[TrainingPair]:
         settings, reader = self.settings, searcher.reader
@@ -170,20 +180,20 @@ class Adaptation:
     @property
     def steps(self) -> int:
         """The number of batches, each of which changes the weights once."""
-        per_epoch = len(self.pairs) // min(self.settings.batch, len(self.pairs))
-        return max(1, round(self.settings.epochs * per_epoch))
+        return max(1, round(self.settings.epochs * max(1, len(self.pairs) // self.settings.batch)))
 
     def estimate(self) -> AdaptEstimate:
         """Try one batch, and return the time and the memory of a run."""
         set_threads(self.settings.threads)
         encoder = TrainableEncoder(self.folder)
-        batches = self._batches(self.pairs, encoder)
-        seconds = time_of_batch(encoder, batches(0), bf16=has_bf16())
+        seconds = self._contrastive(self.pairs, encoder, has_bf16()).time_step()
         return AdaptEstimate(seconds * self.steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
     def run(self, out: Path) -> AdaptReport:
         """Train, choose an average, judge it, and write it to `out` if it is better."""
         started = time.monotonic()
+        if self.problem:
+            return self._report(out, None, self.problem, 0.0, {}, {}, (), started)
         set_threads(self.settings.threads)
         bf16 = has_bf16()
         with ExitStack() as stack:
@@ -230,13 +240,11 @@ class Adaptation:
             self.steps,
             _digest(pairs),
             settings.seed,
-            bf16,
-            dimensions=settings.dimensions,
             optimizer=OptimizerSettings(rate=settings.rate),
         )
         run = train(
             encoder,
-            self._batches(pairs, encoder),
+            self._contrastive(pairs, encoder, bf16).take_gradients,
             training,
             measure=pool.measure,
             checkpoint=_checkpoint(out),
@@ -245,8 +253,8 @@ class Adaptation:
         )
         return run.curve
 
-    def _batches(self, pairs: Sequence[TrainingPair], encoder: TrainableEncoder) -> PairBatches:
-        return PairBatches(
+    def _contrastive(self, pairs: Sequence[TrainingPair], encoder: TrainableEncoder, bf16: bool) -> ContrastiveTraining:
+        batches = PairBatches(
             pairs,
             encoder,
             size=self.settings.batch,
@@ -255,6 +263,7 @@ class Adaptation:
             max_tokens=(MAX_QUERY_TOKENS, min(MAX_PASSAGE_TOKENS, self.folder.max_tokens)),
             groups=self.groups,
         )
+        return ContrastiveTraining(encoder, batches, dimensions=self.settings.dimensions, bf16=bf16)
 
     def _choose(
         self, encoder: TrainableEncoder, base: Weights, pools: tuple[PassagePool, PassagePool]

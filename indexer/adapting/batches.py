@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.adapting.pairs import TrainingPair, TrainingPassage, shortened
-from retrieval.training.loop import TrainingBatch
+from retrieval.training.contrastive import TrainingBatch
 from retrieval.training.trainable import TrainableEncoder
 
 WORD_DROPOUT = 0.1  # of the words of a query, in every second pair

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +70,12 @@ def split_task(task: EvaluationTask) -> HeldOut:
 def draw_held_out(reader: IndexReader, seed: int) -> HeldOut:
     """Draw known items: a sentence is the query, the document without it the answer.
 
-    Titles are the queries where no document has a second sentence.  Raises InputError without either.
+    Titles are the queries where no document has a second sentence; without both there are no items.
     """
-    try:
-        items = draw_items(reader, sum(KNOWN_ITEMS), SENTENCE, seed)
-    except InputError:
-        items = draw_items(reader, sum(KNOWN_ITEMS), TITLE, seed)
+    items: tuple[KnownItem, ...] = ()
+    for part in (SENTENCE, TITLE):
+        with suppress(InputError):
+            items = items or draw_items(reader, sum(KNOWN_ITEMS), part, seed)
     task = known_item_task(items)
     cut = len(task.topics) * KNOWN_ITEMS[0] // sum(KNOWN_ITEMS)
     development, test = _part(task, "development", task.topics[:cut]), _part(task, "test", task.topics[cut:])

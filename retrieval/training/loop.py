@@ -8,35 +8,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load, save
 from torch import Tensor
 
 from retrieval.errors import InputError
-from retrieval.training.cached_gradients import MICRO_BATCH_TOKENS, add_gradients
-from retrieval.training.objectives import in_batch_softmax, matryoshka
 from retrieval.training.optimizer import OptimizerSettings, make_optimizer, rate_factor, take_step
-from retrieval.training.trainable import TokenIds, TrainableEncoder
+from retrieval.training.trainable import TrainableEncoder
 from retrieval.util.files import Files
 from retrieval.util.temporaries import replacing
 
 MODEL, BEST, MOMENTS = "model.", "best.", "moments."  # prefixes of the tensors of a checkpoint
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingBatch:
-    """Queries with their positives and hard negatives, as token ids."""
-
-    queries: Sequence[TokenIds]  # n
-    passages: Sequence[TokenIds]  # m ≥ n; passage i is the positive of query i
-    excluded: NDArray[np.bool_]  # (n, m): pairs that may be relevant, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +34,6 @@ class TrainingSettings:
     steps: int
     data: str = ""  # a digest of the pairs, so that a run does not resume with others
     seed: int = 0
-    bf16: bool = False  # products of matrices in bfloat16; weights and their changes stay in float32
-    scale: float = 20.0  # of the cosines, in the softmax
-    dimensions: tuple[int, ...] = ()  # shorter vectors that are trained, too
     measurements: int = 4  # of the held-out measure during the run
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
@@ -81,7 +66,7 @@ def set_threads(threads: int | None) -> None:
 
 def train(
     encoder: TrainableEncoder,
-    batch_of: Callable[[int], TrainingBatch],
+    take_gradients: Callable[[int], float],
     settings: TrainingSettings,
     *,
     measure: Callable[[TrainableEncoder], float],
@@ -92,8 +77,9 @@ def train(
 ) -> TrainingRun:
     """Train in place, and leave the encoder with the weights that measured best.
 
-    `batch_of` gives the batch of a step, the same each time.  `measure` gives a held-out measure, greater is better;
-    the weights before the first step take part.  `checkpoint` is a file; if it exists the run goes on from it.
+    `take_gradients` adds the gradients of a step to the encoder's weights, the same each time, and returns the loss.
+    `measure` gives a held-out measure, greater is better; the weights before the first step take part.  `checkpoint` is
+    a file; if it exists the run goes on from it.
     """
     optimizer = make_optimizer(encoder, settings.optimizer)
     run = TrainingRun()
@@ -109,7 +95,9 @@ def train(
         if spent + time.monotonic() - started > budget_s:
             run.stopped_early = True
             break
-        loss = _train_batch(encoder, batch_of(step), settings, step)
+        torch.manual_seed(settings.seed * 1_000_003 + step)
+        encoder.train()
+        loss = take_gradients(step)
         take_step(
             encoder,
             optimizer,
@@ -130,36 +118,8 @@ def train(
     return run
 
 
-def time_of_batch(encoder: TrainableEncoder, batch: TrainingBatch, *, bf16: bool) -> float:
-    """Return the seconds that the gradients of a batch take; the weights stay."""
-    started = time.monotonic()
-    _train_batch(encoder, batch, TrainingSettings(1, bf16=bf16), 0)
-    encoder.zero_grad(set_to_none=True)
-    return time.monotonic() - started
-
-
 def _measured_steps(settings: TrainingSettings) -> set[int]:
     return {round(settings.steps * i / settings.measurements) for i in range(1, settings.measurements + 1)}
-
-
-def _train_batch(encoder: TrainableEncoder, batch: TrainingBatch, settings: TrainingSettings, step: int) -> float:
-    """Add the gradients of a batch, and return the loss."""
-    torch.manual_seed(settings.seed * 1_000_003 + step)
-    count = len(batch.queries)
-    excluded = torch.from_numpy(batch.excluded).to(encoder.device)
-
-    def softmax(q: Tensor, p: Tensor) -> Tensor:
-        return in_batch_softmax(q, p, excluded, scale=settings.scale)
-
-    objective = matryoshka(softmax, settings.dimensions) if settings.dimensions else softmax
-    encoder.train()
-    with torch.autocast(encoder.device.type, torch.bfloat16, enabled=settings.bf16):
-        return add_gradients(
-            encoder,
-            [*batch.queries, *batch.passages],
-            lambda vectors: objective(vectors[:count], vectors[count:]),
-            budget_tokens=MICRO_BATCH_TOKENS,
-        )
 
 
 def _keep_if_best(encoder: TrainableEncoder, run: TrainingRun, value: float) -> None:

@@ -11,7 +11,8 @@ import torch
 
 from retrieval.encoder.checkpoint.model_folder import open_folder
 from retrieval.errors import InputError
-from retrieval.training.loop import CurvePoint, TrainingBatch, TrainingRun, TrainingSettings, train
+from retrieval.training.contrastive import ContrastiveTraining, TrainingBatch
+from retrieval.training.loop import CurvePoint, TrainingRun, TrainingSettings, train
 from retrieval.training.optimizer import OptimizerSettings, make_optimizer, rate_factor
 from retrieval.training.trainable import TrainableEncoder
 from tests.retrieval.encoder.conftest import MakeFolder
@@ -48,7 +49,7 @@ class Trial:
     def run(self, checkpoint: Path, settings: TrainingSettings = SETTINGS, budget_s: float = np.inf) -> TrainingRun:
         return train(
             self.encoder,
-            self.batch,
+            ContrastiveTraining(self.encoder, self.batch).take_gradients,
             settings,
             measure=self.measure,
             checkpoint=checkpoint,
@@ -96,7 +97,7 @@ def test_harmful_training_leaves_the_base(tmp_path: Path, make_folder: MakeFolde
     base = trial.encoder.weights()
     train(
         trial.encoder,
-        trial.batch,
+        ContrastiveTraining(trial.encoder, trial.batch).take_gradients,
         SETTINGS,
         measure=lambda encoder: -trial.measure(encoder),
         checkpoint=tmp_path / "state",
