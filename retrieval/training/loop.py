@@ -95,15 +95,7 @@ def train(
         if spent + time.monotonic() - started > budget_s:
             run.stopped_early = True
             break
-        torch.manual_seed(settings.seed * 1_000_003 + step)
-        encoder.train()
-        loss = take_gradients(step)
-        take_step(
-            encoder,
-            optimizer,
-            rate_factor(step, settings.steps, settings.optimizer.warm_up),
-            settings.optimizer.max_norm,
-        )
+        loss = _step(encoder, take_gradients, optimizer, settings, step)
         held_out = measure(encoder.eval()) if step + 1 in measured_at else None
         if held_out is not None:
             _keep_if_best(encoder, run, held_out)
@@ -116,6 +108,22 @@ def train(
         _keep_if_best(encoder, run, measure(encoder.eval()))
     encoder.load_state_dict(run.best)
     return run
+
+
+def _step(
+    encoder: TrainableEncoder,
+    take_gradients: Callable[[int], float],
+    optimizer: torch.optim.Optimizer,
+    settings: TrainingSettings,
+    step: int,
+) -> float:
+    """Change the weights once, and return the loss."""
+    torch.manual_seed(settings.seed * 1_000_003 + step)
+    encoder.train()
+    loss = take_gradients(step)
+    factor = rate_factor(step, settings.steps, settings.optimizer.warm_up)
+    take_step(encoder, optimizer, factor, settings.optimizer.max_norm)
+    return loss
 
 
 def _measured_steps(settings: TrainingSettings) -> set[int]:
