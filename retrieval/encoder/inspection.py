@@ -2,12 +2,13 @@
 
 Token states come from the runtime and the precision of the vectors, so that they add up to the vectors closely; those
 of a static embedding are its token vectors.  Attention weights come from the same runtime in float32.  Only encoders on
-torch import torch.
+torch import torch.  Both take tens of megabytes, so a service releases them when they are idle.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -70,6 +71,7 @@ class Inspector:
         self._torch: TorchTokenStates | None = None
         self._attention_runtime: _AttentionRuntime | None = None
         self._states_runtime: _StatesRuntime | None = runtime if isinstance(runtime, StaticRuntime) else None
+        self._used_at = 0.0  # by the monotonic clock
         self.layers = len(folder.architecture.layers) if folder.architecture else 0  # 0 without attention
         self.num_heads = folder.architecture.num_heads if folder.architecture else 0
 
@@ -98,14 +100,22 @@ class Inspector:
         encoding = self._tokenizer.encoding(prompt + text)
         return Tokens.of(encoding), self._attention().attention(encoding.ids, layer)
 
+    def release(self, idle_s: float) -> None:
+        """Free the memory of a converted encoder that was idle for so long."""
+        with self._lock:
+            if self._on_openvino and time.monotonic() - self._used_at > idle_s:
+                self._states_runtime = self._attention_runtime = None
+
     def _runtime(self) -> _StatesRuntime:
         with self._lock:
+            self._used_at = time.monotonic()
             if self._states_runtime is None:
                 self._states_runtime = self._openvino_states() if self._on_openvino else self._torch_states()
             return self._states_runtime
 
     def _attention(self) -> _AttentionRuntime:
         with self._lock:
+            self._used_at = time.monotonic()
             if self._attention_runtime is None:
                 self._attention_runtime = self._openvino_attention() if self._on_openvino else self._torch_states()
             return self._attention_runtime

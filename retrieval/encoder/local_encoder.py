@@ -83,9 +83,7 @@ class LocalEncoder(SentenceEncoder):
             self.runtime.run(TokenBatch.of([[0] * length]))
         for length, counts in WARM_UP_BATCHES:
             for count in counts:
-                batch = TokenBatch.of([[0] * length] * count)
-                self.runtime.run(batch)
-                self.runtime.run(batch, save_cpu=True)
+                self.runtime.run(TokenBatch.of([[0] * length] * count), save_cpu=True)
 
     def _encode(self, texts: Sequence[str], prompt: str, save_cpu: bool) -> Vectors:
         """Encode few tokens in this thread, more in several, long lists as a stream."""

@@ -65,6 +65,7 @@ def _digest(text: str) -> bytes:
 
 
 CACHED_QUERIES = 4_096
+IDLE_SECONDS = 300.0
 DEFAULT_ALIASES = frozenset({"", "default"})
 
 
@@ -159,6 +160,12 @@ class EncoderRegistry:
                 precision = AUTO if self._precision == Precision.INT8 else self._precision
                 self._sparse[name] = load_sparse_encoder(name, runtime=self._runtime, precision=precision)
             return self._sparse[name]
+
+    def release_idle(self) -> None:
+        """Free the memory of explanations that are idle."""
+        for encoder in list(self._loaded.values()):
+            if encoder.inspector is not None:
+                encoder.inspector.release(IDLE_SECONDS)
 
     def names(self) -> list[str]:
         """Return the names of the encoders that callers can use, the preferred one first."""

@@ -2,7 +2,8 @@
 
 The graph computes vectors and token states from token ids.  A converted encoder is a folder `model.xml` + `model.bin`
 in the cache.  Its name is a digest of everything that decides its content.  It appears in the cache complete or not at
-all.  A process that finds it there needs neither torch nor the checkpoint's weights.
+all.  A process that finds it there needs neither torch nor the checkpoint's weights; for any other process, a third one
+converts it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 import logging
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from retrieval.encoder.checkpoint.late_interaction_folder import STANFORD_PROJECTION, LateInteractionFolder
 from retrieval.encoder.checkpoint.model_folder import EncoderFolder
 from retrieval.encoder.checkpoint.sparse_folder import SparseFolder
+from retrieval.encoder.runtime.conversion_process import GraphKind, converted_apart
 from retrieval.encoder.runtime.token_batches import (
     GRAPH_INPUTS,
     PAIR_INPUTS,
@@ -54,6 +57,9 @@ EXAMPLE = ([1] * 9, [1] * 4, [1] * 3)  # token ids of texts in two rows, to trac
 SCORES, MIXED = "scores", "mixed"  # the two products of attention, at the end of their names
 
 
+NOT_KEPT = "the converted encoder cannot be kept in %s (%s); every start converts it again"
+
+
 class GraphOutput(StrEnum):
     """An output of the graph, in the order of the exported module's results."""
 
@@ -65,22 +71,22 @@ def load_graph(
     folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core, output: GraphOutput = GraphOutput.VECTORS
 ) -> ov.Model:
     """Load the encoder's graph with one output, cached or newly converted."""
-    return keep_output(_cached_graph(folder, fingerprint, core, export_graph), output)
+    return keep_output(_cached_graph(folder, fingerprint, core, GraphKind.ENCODER, export_graph), output)
 
 
 def load_pair_graph(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
     """Load the graph of a cross-encoder, cached or newly converted."""
-    return _cached_graph(folder, fingerprint, core, export_pair_graph)
+    return _cached_graph(folder, fingerprint, core, GraphKind.PAIRS, export_pair_graph)
 
 
 def load_token_graph(folder: LateInteractionFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
     """Load the graph of a late-interaction model, cached or newly converted."""
-    return _cached_graph(folder.encoder, fingerprint, core, lambda _: export_token_graph(folder))
+    return _cached_graph(folder.encoder, fingerprint, core, GraphKind.TOKENS, lambda _: export_token_graph(folder))
 
 
 def load_splade_graph(folder: SparseFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
     """Load the graph of a SPLADE model, cached or newly converted."""
-    return _cached_graph(folder.passages, fingerprint, core, lambda _: export_splade_graph(folder))
+    return _cached_graph(folder.passages, fingerprint, core, GraphKind.SPLADE, lambda _: export_splade_graph(folder))
 
 
 def keep_output(graph: ov.Model, output: GraphOutput) -> ov.Model:
@@ -93,7 +99,7 @@ def keep_output(graph: ov.Model, output: GraphOutput) -> ov.Model:
 
 def load_attention_graph(folder: EncoderFolder, fingerprint: EncoderFingerprint, core: ov.Core) -> ov.Model:
     """Load the encoder's graph with one output a layer: attention, (R, H, L, L)."""
-    graph = _cached_graph(folder, fingerprint, core, export_graph)
+    graph = _cached_graph(folder, fingerprint, core, GraphKind.ENCODER, export_graph)
     outputs = graph.outputs
     graph.add_outputs([node.output(0) for node in _softmax_nodes(graph)])
     for port in outputs:
@@ -138,6 +144,7 @@ def _cached_graph(
     folder: EncoderFolder,
     fingerprint: EncoderFingerprint,
     core: ov.Core,
+    kind: GraphKind,
     export: Callable[[EncoderFolder], ov.Model],
 ) -> ov.Model:
     path = cache_folder() / "encoders" / _cache_key(folder, fingerprint)
@@ -147,12 +154,22 @@ def _cached_graph(
         except RuntimeError as error:
             logger.warning("%s: the converted encoder cannot be read (%s); converting it again", path, error)
             shutil.rmtree(path, ignore_errors=True)
+    if "torch" not in sys.modules:
+        return _read_converted(kind, folder, path, core)
     graph = export(folder)
     try:
         save_graph(graph, path)
     except (OSError, StorageError) as error:
-        logger.warning("the converted encoder cannot be kept in %s (%s); every start converts it again", path, error)
+        logger.warning(NOT_KEPT, path, error)
     return graph
+
+
+def _read_converted(kind: GraphKind, folder: EncoderFolder, path: Path, core: ov.Core) -> ov.Model:
+    """Let another process convert the encoder, so that this one does not import torch."""
+    with converted_apart(kind, folder.path, path) as found:
+        if found != path:
+            logger.warning(NOT_KEPT, path, "it cannot be written")
+        return core.read_model(found / MODEL_FILE)
 
 
 def _cache_key(folder: EncoderFolder, fingerprint: EncoderFingerprint) -> str:

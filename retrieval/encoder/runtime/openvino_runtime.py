@@ -2,7 +2,8 @@
 
 The runtime compiles the graph in three forms:
 
-- The *low-latency* form runs few tokens.  Several threads work on a request, each on a part of the weights.
+- The *low-latency* form runs few tokens.  Several threads work on a request, each on a part of the weights.  A process
+  with one core for a text has no such form.
 - The *throughput* form runs many tokens.  It has a request for each core (for each group of cores if the encoder is
   big), each on threads of its own, so that no thread waits at a barrier.  It also runs few tokens when the caller
   wants to save processor time for other work.
@@ -27,7 +28,7 @@ from retrieval.encoder.runtime.base import Precision, Runtime, RuntimeName, has_
 from retrieval.encoder.runtime.conversion import remove_mask
 from retrieval.encoder.runtime.token_batches import SIMD_TOKENS, TokenBatch, TokenRows, pack_rows, round_up, row_length
 from retrieval.types import Vectors
-from retrieval.util.cores import cores, machine_cores
+from retrieval.util.cores import cores, cores_alone
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -83,9 +84,11 @@ class OpenVINORuntime:
         threads = threads_per_request(shape)
         self._needs_mask = shape.relative_buckets > 0 or any(layer.window is not None for layer in shape.layers)
         self.streams = max(1, cores() // threads)
-        several = min(2 * threads, machine_cores())  # a text alone may use the cores of other processes
-        self._low_latency = _CompiledOnce(lambda: InferRequestPool(core, graph, precision, several))
+        several = min(2 * threads, cores_alone())
         self._throughput = _CompiledOnce(lambda: InferRequestPool(core, graph, precision, threads))
+        self._low_latency = self._throughput
+        if several > threads:
+            self._low_latency = _CompiledOnce(lambda: InferRequestPool(core, graph, precision, several))
         self._unmasked = _CompiledOnce(lambda: InferRequestPool(core, remove_mask(graph), precision, threads))
         self._compile_first()
 
