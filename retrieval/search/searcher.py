@@ -242,9 +242,11 @@ class Searcher:
         """Complete a query that is being typed.  Raises BadQuery."""
         return suggest(self.reader, query, count)
 
-    def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> TextAttention:
+    def attention(
+        self, query: str, document_id: str, layer: int, *, heads: Sequence[int] | None = None, of_query: bool
+    ) -> TextAttention:
         """Return the self-attention over the query or the document's best passage."""
-        return self._explainer.attention(query, document_id, layer, of_query=of_query)
+        return self._explainer.attention(query, document_id, layer, heads=heads, of_query=of_query)
 
     def _marked(self, hits: tuple[Hit, ...], ranked: DocumentRanking, matched: Matched, offset: int) -> tuple[Hit, ...]:
         """Tell which hits stand for several, and which are pinned."""

@@ -48,13 +48,14 @@ def _explain(services: Services, name: str, body: ExplainBody) -> object:
 
 def _attention(services: Services, name: str, body: AttentionBody) -> dict[str, object]:
     with services.collections.lease(name) as searcher:
-        found = searcher.attention(_query(body.query, services), body.id, body.layer, of_query=body.side == "query")
+        query, heads = _query(body.query, services), body.heads
+        found = searcher.attention(query, body.id, body.layer, heads=heads, of_query=body.side == "query")
     return {
         "words": found.words,
         "layers": found.layers,
         "heads": found.heads,
         "layer": found.layer,
-        "weights": found.weights.round(4),
+        "weights": found.weights.round(3),
     }
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from service.client.answers.base import Answer, MetadataValue
 from service.client.options import ModeName, PrefixName, SyntaxName
-from service.schemas.base import RequestBody, Text, WholeNumber, examples
+from service.schemas.base import RequestBody, Text, WholeNumber, examples, items
 from service.schemas.search import PREFIX, SYNONYMS, SYNTAX, TYPOS, QueryText
 
 
@@ -37,6 +37,9 @@ class AttentionBody(RequestBody):
     id: Text = Field(min_length=1, description="A document; the answer shows its best passage for the query.")
     side: Literal["passage", "query"] = Field(default="passage", description="The text to show: passage or query.")
     layer: WholeNumber = Field(default=0, ge=0, le=1_000, description="Layer of the encoder, from 0.")
+    heads: Annotated[list[Annotated[WholeNumber, Field(ge=0, le=1_000)]], items(1_000)] | None = Field(
+        default=None, min_length=1, description="Heads of the layer to return, from 0; default: all."
+    )
 
     model_config = examples({"query": "does aspirin lower the risk of stroke", "id": "pubmed-42", "layer": 5})
 
@@ -51,13 +54,16 @@ class AttentionWordAnswer(Answer):
 
 
 class AttentionAnswer(Answer):
-    """The weights of one layer: (heads, words, words); each row sums to 1."""
+    """The weights of one layer: (heads, words, words), in thousandths.
+
+    Each row sums to 1, to rounding.
+    """
 
     words: list[AttentionWordAnswer]
     layers: int
     heads: int
     layer: int
-    weights: list[list[list[float]]]
+    weights: list[list[list[float]]] = Field(description="Of the heads that the request names, in that order.")
 
 
 class JudgmentBody(RequestBody):

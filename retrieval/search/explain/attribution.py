@@ -39,7 +39,7 @@ class TextAttention:
     layers: int
     heads: int
     layer: int
-    weights: NDArray[np.float32]  # (heads, words, words); each row sums to 1
+    weights: NDArray[np.float32]  # (heads asked for, words, words); each row sums to 1
 
 
 class CosineExplainer:
@@ -70,10 +70,12 @@ class CosineExplainer:
         with uncounted_answers():
             return [best_spans(each.passage, max_spans) for each in explained]
 
-    def attention(self, parts: Sequence[TextPart], layer: int, *, query: bool = False) -> TextAttention:
-        """Return the encoder's own self-attention over one text.
+    def attention(
+        self, parts: Sequence[TextPart], layer: int, *, heads: Sequence[int] | None = None, query: bool = False
+    ) -> TextAttention:
+        """Return the encoder's own self-attention over one text, of `heads` or of all.
 
-        Raises BadQuery when the layer does not exist or the encoder does not give its attention.
+        Raises BadQuery when the layer or a head does not exist, or the encoder does not give its attention.
         """
         inspector = self._encoder.inspector
         if inspector is None:
@@ -88,15 +90,17 @@ class CosineExplainer:
             )
         if not 0 <= layer < inspector.layers:
             raise BadQuery(f"layer is {layer}; this encoder has layers 0 to {inspector.layers - 1}")
+        heads = range(inspector.num_heads) if heads is None else heads
+        if unknown := [head for head in heads if not 0 <= head < inspector.num_heads]:
+            raise BadQuery(f"heads has {unknown[0]}; this encoder has heads 0 to {inspector.num_heads - 1}")
         prompt = self._prompt(query=query)
         text = joined("", parts)
         length = len(self._encoder.tokenizer.encoding(prompt + text).ids)
-        spend_answer_bytes(NUMBER_BYTES * inspector.num_heads * length**2)
+        spend_answer_bytes(NUMBER_BYTES * len(heads) * length**2)
         tokens, weights = inspector.attention(text, prompt, layer)
         words = align_words(tokens, prompt, parts)
-        return TextAttention(
-            words.words, inspector.layers, inspector.num_heads, layer, _attention_of_words(words, weights)
-        )
+        of_words = _attention_of_words(words, weights[list(heads)])
+        return TextAttention(words.words, inspector.layers, inspector.num_heads, layer, of_words)
 
     def _token_pairs(
         self, inspector: Inspector, query: str, passages: Sequence[Sequence[TextPart]], scores: Sequence[float]

@@ -103,12 +103,14 @@ class HitExplainer:
             chosen = self._passage(document_id, start)
         return self._explain(query, text, [chosen], mode, vector, weights)[0]
 
-    def attention(self, query: str, document_id: str, layer: int, *, of_query: bool) -> TextAttention:
+    def attention(
+        self, query: str, document_id: str, layer: int, *, heads: Sequence[int] | None = None, of_query: bool
+    ) -> TextAttention:
         """Return the self-attention over the query or the document's best passage."""
         if of_query:
-            return self._cosines.attention([TextPart("text", query)], layer, query=True)
+            return self._cosines.attention([TextPart("text", query)], layer, heads=heads, query=True)
         best = self._best_passage(ParsedQuery(query), document_id, self._vector(query))
-        return self._cosines.attention(best.parts, layer)
+        return self._cosines.attention(best.parts, layer, heads=heads)
 
     def _explain(
         self,
