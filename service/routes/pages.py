@@ -72,7 +72,7 @@ def _page(keeps_log: bool) -> bytes:
 def _file(request: Request, name: str, content: bytes) -> Response:
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     headers = {**SECURITY, "ETag": tag, "Cache-Control": "no-cache"}
-    if request.headers.get("If-None-Match") == tag:
+    if request.headers.get("If-None-Match", "").removeprefix("W/") == tag:
         return Response(status_code=304, headers=headers)
     kind = KINDS[name[name.rindex(".") :]]
     return Response(content, media_type=f"{kind}; charset=utf-8", headers=headers)
