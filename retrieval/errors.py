@@ -153,6 +153,10 @@ class RateLimited(Overloaded):
     """The caller sends more requests than its limit."""
 
 
+class GenerationNotServed(Overloaded):
+    """A request needs a generation that the service does not serve yet."""
+
+
 class DeadlineExceeded(AttendexError):
     """The request took longer than the service allows."""
 

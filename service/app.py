@@ -26,6 +26,7 @@ from service.config.api_keys import KeyRing
 from service.config.settings import QueryLogSettings, Settings
 from service.http.allowed_hosts import AllowedHosts, AllowedHostsMiddleware
 from service.http.authentication import AuthenticationMiddleware, Authenticator
+from service.http.compression import CompressionMiddleware
 from service.http.early_refusal import EarlyRefusalMiddleware
 from service.http.forwarding import ForwardedRequests, Forwarder, RouteKinds
 from service.http.problems import DialectTable, problem_of, problem_of_status, problem_of_validation, render
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
 
 SHORT_CALLS_PER_CORE = 4  # run at once; they wait for the disk
 OPEN_PATHS = frozenset({"/openapi.json"})  # that need no key, beside the probes and the page
-SHOWN_HEADERS = ("Retry-After", "X-Request-ID")  # that pages of allowed origins may read
+SHOWN_HEADERS = ("Retry-After", "X-Request-ID", "Attendex-Generation")  # that pages of allowed origins may read
 ROUTERS = (  # in the order in which a request is matched: the most frequent requests first
     search.router,
     several.router,
@@ -193,9 +194,10 @@ def add_layers(
     """Add the layers around the handlers, the innermost first."""
     if not lifecycle.peers.is_alone:
         app.add_middleware(Forwarder, kinds=route_kinds(), lifecycle=lifecycle)
-    authenticator, open_paths = Authenticator(keys, settings.rate), OPEN_PATHS | pages.open_paths()
+    authenticator, open_paths = Authenticator(keys, settings.rate, lifecycle.peers), OPEN_PATHS | pages.open_paths()
     app.add_middleware(AuthenticationMiddleware, authenticator=authenticator, metrics=metrics, open_paths=open_paths)
     app.add_middleware(LimitsMiddleware, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
+    app.add_middleware(CompressionMiddleware)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -14,6 +14,7 @@ from service.config.api_keys import KeyRing
 from service.http.writer_socket import accept_forwarded
 from service.observability.logs import LOGGER
 from service.processes.publications import waking_socket
+from service.processes.shared_numbers import Column
 from service.routes.base import Services
 from service.runtime.process import give_back_memory
 from service.runtime.standing_checks import StandingChecks
@@ -40,7 +41,7 @@ async def background_work(services: Services, keys: KeyRing, forwarded: ASGIApp)
         if not services.lifecycle.peers.is_alone:
             await work.enter_async_context(running(take_turns_writing(services, forwarded)))
         await work.enter_async_context(repeating(seconds, collections.refresh, keys.reload))
-        await work.enter_async_context(repeating(MEMORY_SECONDS, give_back_memory))
+        await work.enter_async_context(repeating(MEMORY_SECONDS, services.encoders.release_idle, give_back_memory))
         yield
 
 
@@ -62,18 +63,21 @@ async def take_turns_writing(services: Services, forwarded: ASGIApp) -> None:
     """Write from the time when no other process does, until this one retires."""
     lifecycle, role, listener = services.lifecycle, services.lifecycle.role, services.lifecycle.peers.writer_listener
     assert listener is not None, "a service with several processes has a local socket"
+    waiting = lifecycle.peers.count(Column.WAITING_CHANGES)
     while not role.try_take():
         await asyncio.sleep(ROLE_SECONDS)
     async with writing(services):
         accepting = accept_forwarded(listener, forwarded, {"services": services})
         try:
             while not lifecycle.retiring:
+                waiting.add(services.changes.waiting() - waiting.own)
                 await asyncio.sleep(ROLE_SECONDS)
         finally:
             accepting.close()
             role.stop_taking()
         while role.changes or not services.changes.is_idle:
             await asyncio.sleep(ROLE_SECONDS)
+    waiting.add(-waiting.own)
     role.give_up()
 
 

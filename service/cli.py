@@ -40,6 +40,7 @@ from retrieval.util.visible_text import VisibleFormatter
 from service import __version__
 from service.commands.keys import keys
 from service.commands.mcp import mcp
+from service.commands.restart import restart
 from service.commands.serve import serve
 from service.commands.settings import settings
 from service.commands.sync import sync
@@ -70,6 +71,7 @@ app.command()(export)
 app.command()(quantize)
 app.add_typer(encoders, name="encoders")
 app.command()(serve)
+app.command()(restart)
 app.command()(mcp)
 app.command()(sync)
 app.command()(add)

@@ -109,6 +109,7 @@ class SearchOptions(TypedDict, total=False):
     log: bool
     rerank: RerankRequest
     pins: bool
+    min_generation: int
 
 
 class ExplainOptions(TypedDict, total=False):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from retrieval.errors import AttendexError
 from retrieval.util.processes import die_with_parent
-from retrieval.util.terminal import FAILURE, stderr
+from retrieval.util.visible_text import visible
 from service.runtime.process import prepare_process, raise_open_files
 
 if TYPE_CHECKING:
@@ -34,18 +34,19 @@ def main() -> None:
     try:
         run_worker(orders)
     except AttendexError as error:
-        stderr().print(f"error: {error}")
-        sys.exit(FAILURE)
+        sys.exit(f"error: {visible(str(error))}")
 
 
 def run_worker(orders: WorkerOrders) -> None:
     """Serve on the inherited sockets."""
     from service.config.settings import load_settings
     from service.http.worker_server import WorkerServer
-    from service.processes.peers import NUMBERS_FILE, Peers
+    from service.observability.metrics import share_metrics
+    from service.processes.peers import METRICS_FOLDER, NUMBERS_FILE, Peers
     from service.processes.shared_numbers import SharedNumbers
 
     folder = Path(orders.folder)
+    share_metrics(folder / METRICS_FOLDER, orders.row)
     writer_listener = socket.socket(fileno=orders.writer_listener)
     peers = Peers(SharedNumbers.open(folder / NUMBERS_FILE), orders.row, folder, writer_listener)
     settings = load_settings(orders.flags)

@@ -12,23 +12,23 @@ from service.http.problems import problem_of, render
 from service.http.rate_limits import Rate
 from service.http.request_limits import PROBES
 from service.observability.metrics import Metrics
+from service.processes.peers import Peers
 
 
 class Authenticator:
     """Finds the caller of a request, at the rates of the settings."""
 
-    def __init__(self, keys: KeyRing, rates: RateSettings) -> None:
+    def __init__(self, keys: KeyRing, rates: RateSettings, peers: Peers) -> None:
         self._keys = keys
-        self._requests = Rate("rate.per_key", rates.per_key)  # of each key; without keys, of each network
-        self._failures = Rate("rate.failures", rates.failures, "wrong keys from this address")
+        requests, failures = peers.times("requests"), peers.times("failures")
+        self._requests = Rate("rate.per_key", rates.per_key, times=requests)  # without keys, of each network
+        self._failures = Rate("rate.failures", rates.failures, "wrong keys from this address", failures)
 
     def caller(self, scope: Scope) -> Caller:
         """Return the caller and count its request.  Raises Unauthenticated, RateLimited."""
         network = _network(scope)
         caller = ANONYMOUS if self._keys.open else self._caller_by_key(scope, network)
-        counted = caller.name or network
-        self._requests.check(counted)
-        self._requests.count(counted)
+        self._requests.take(caller.name or network)
         return caller
 
     def may_search(self, scope: Scope) -> bool:

@@ -89,9 +89,12 @@ class Forwarder:
                 headers = [each for each in answer.headers if each[0].lower() not in OF_THE_CONNECTION]
                 await send({"type": "http.response.start", "status": answer.status, "headers": headers})
                 started = True
+                last = b""
                 async for part in answer.aiter_stream():
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
+                    if last:
+                        await send({"type": "http.response.body", "body": last, "more_body": True})
+                    last = part
+                await send({"type": "http.response.body", "body": last})
         except HTTPException as error:  # the body is larger than the limit
             await render(problem_of_status(error.status_code, error.detail, error.headers), scope)(scope, receive, send)
         except ClientDisconnect:

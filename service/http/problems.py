@@ -87,6 +87,7 @@ RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
     (errors.CorruptCollection, ProblemRule(503, "collection_damaged", "The collection's files are damaged. " + _HINT)),
     (errors.StorageError, ProblemRule(507, "storage", "The storage refused the change; nothing was changed. " + _HINT)),
     (errors.CollectionError, ProblemRule(503, "collection_unavailable", "The collection cannot be used. " + _HINT)),
+    (errors.GenerationNotServed, ProblemRule(503, "generation_not_served")),
     (errors.RateLimited, ProblemRule(429, "rate_limited")),
     (errors.Overloaded, ProblemRule(429, "overloaded")),
     (errors.DeadlineExceeded, ProblemRule(503, "deadline_exceeded")),

@@ -22,6 +22,7 @@ from service.http.connections import IDLE_SECONDS, BoundedProtocol, Connections
 from service.http.proxies import TrustedProxies
 from service.http.request_limits import Lifecycle
 from service.observability.logs import LOGGER
+from service.runtime.process import give_back_memory
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -48,6 +49,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.freeze()
         gc.enable()  # `attendex serve` has disabled it
+        give_back_memory()  # that of imports and of compiling the encoder
 
     async def on_tick(self, counter: int) -> bool:
         """Do what is due every tenth of a second; close late connections every second."""

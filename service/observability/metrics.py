@@ -5,12 +5,15 @@ A label is a kind (a route's template, a stage, a collection's name), never a va
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest, values
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
@@ -18,15 +21,36 @@ from retrieval.results import SearchResult
 
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable that the library reads
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceProcess:
+    """A process of the service."""
+
+    name: str  # "parent", or the number of a worker
+    pid: int
+
+
+def share_metrics(folder: Path, row: int) -> None:
+    """Keep the counters of this process in files, from which each process reads all.
+
+    Call it before the first metric is made.  `row` names the files: the next process with this row goes on counting.
+    """
+    os.environ[SHARED_FOLDER] = str(folder)
+    values.ValueClass = values.MultiProcessValue(lambda: row)  # type: ignore[no-untyped-call]
 
 
 class Metrics:
     """The metrics of one application."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self.registry = CollectorRegistry()  # of the counters of this process
+        self._described = CollectorRegistry()  # of what holds for the service
+        self._folder = os.environ.get(SHARED_FOLDER)
+        if self._folder is None:
+            ProcessCollector(registry=self._described)
         self._make_request_metrics()
         self._make_search_metrics()
         self._children: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
@@ -92,11 +116,19 @@ class Metrics:
 
     def families(self, describe: Callable[[], Iterable[GaugeFamily]]) -> None:
         """Add gauges that `describe` reads at each scrape."""
-        self.registry.register(_GaugeCollector(describe))
+        self._described.register(_GaugeCollector(describe))
+
+    def processes(self, list_them: Callable[[], Iterable[ServiceProcess]]) -> None:
+        """Add the memory, CPU time and files of several processes."""
+        self._described.register(_ProcessesCollector(list_them))
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus's text format."""
-        return generate_latest(self.registry)
+        """Return the metrics of all processes, in Prometheus's text format."""
+        counters = self.registry
+        if self._folder is not None:
+            counters = CollectorRegistry()
+            MultiProcessCollector(counters, self._folder)  # type: ignore[no-untyped-call]
+        return generate_latest(self._described) + generate_latest(counters)
 
 
 def route_label(scope: Scope) -> str:
@@ -110,12 +142,13 @@ def route_label(scope: Scope) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GaugeFamily:
-    """A gauge with labels: `values` maps label values to numbers."""
+    """A gauge, or a counter, with labels: `values` maps label values to numbers."""
 
     name: str
     help_text: str
     labels: tuple[str, ...]
     values: Mapping[tuple[str, ...], float]
+    counts: bool = False  # events since the start
 
 
 class _GaugeCollector(Collector):
@@ -124,7 +157,24 @@ class _GaugeCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         for family in self._describe():
-            shown = GaugeMetricFamily(family.name, family.help_text, labels=family.labels)
+            kind = CounterMetricFamily if family.counts else GaugeMetricFamily
+            shown = kind(family.name, family.help_text, labels=family.labels)
             for labels, value in family.values.items():
                 shown.add_metric(labels, value)
             yield shown
+
+
+class _ProcessesCollector(Collector):
+    """The metrics of the library's ProcessCollector, with a label for each process."""
+
+    def __init__(self, list_them: Callable[[], Iterable[ServiceProcess]]) -> None:
+        self._list = list_them
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        for process in self._list():
+            for found in ProcessCollector(pid=lambda: process.pid, registry=None).collect():  # noqa: B023
+                family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
+                for sample in found.samples:
+                    family.add_sample(sample.name, {"process": process.name}, sample.value)
+        return families.values()

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.util.cores import CORES_VARIABLE, cores
+from retrieval.util.cores import ALONE_VARIABLE, SHARE_VARIABLE, cores
 from service.config.settings import Settings
 from service.processes.peers import METRICS_FOLDER, NUMBERS_FILE, WRITER_SOCKET
 from service.processes.runtime_folder import RunningService, describe_service, runtime_folder
@@ -20,6 +20,7 @@ from service.processes.shared_numbers import SharedNumbers
 from service.processes.supervisor import Supervisor
 
 WORKER = "service.commands.worker"
+FIRST = 1  # the worker that gets a caller without company, and encodes its text on all cores
 BACKLOG = 1_024  # changes that wait for the writer
 
 
@@ -65,17 +66,18 @@ def run_workers(
                 listener=listener.fileno(),
                 writer_listener=writer_listener.fileno(),
             )
-            return start_worker(orders, shares[number - 1])
+            share = shares[number - 1]
+            return start_worker(orders, share, cores() if number == FIRST else share)
 
         return Supervisor(spawn, numbers, processes, settings.grace_seconds).run()
 
 
-def start_worker(orders: WorkerOrders, own_cores: int) -> subprocess.Popen[bytes]:
+def start_worker(orders: WorkerOrders, own_cores: int, cores_alone: int) -> subprocess.Popen[bytes]:
     """Start a worker as a new program that inherits the sockets."""
     process = subprocess.Popen(
         [sys.executable, "-m", WORKER],
         stdin=subprocess.PIPE,
-        env={**os.environ, CORES_VARIABLE: str(own_cores)},
+        env={**os.environ, SHARE_VARIABLE: str(own_cores), ALONE_VARIABLE: str(cores_alone)},
         pass_fds=(orders.listener, orders.writer_listener),
         process_group=0,
     )

@@ -12,6 +12,7 @@ from time import monotonic
 from service.processes.shared_numbers import (
     SERVICE_ROW,
     SHEDS_UNTIL,
+    WAITING,
     Column,
     ProcessState,
     QueueNumbers,
@@ -20,6 +21,7 @@ from service.processes.shared_numbers import (
     SharedNumbers,
     SharedTime,
 )
+from service.processes.shared_times import SharedTimes
 
 NUMBERS_FILE = "numbers"
 WRITER_SOCKET = "writer.sock"
@@ -34,6 +36,11 @@ class PeerState:
     pid: int
     row: int
     state: ProcessState
+
+    @property
+    def accepts(self) -> bool:
+        """Whether it accepts connections."""
+        return self.state is ProcessState.READY
 
 
 class Peers:
@@ -77,7 +84,12 @@ class Peers:
 
     def queue(self, items: Column) -> QueueNumbers:
         """Return the numbers of a queue."""
-        return QueueNumbers(self.count(items), SharedTime(self.numbers, SHEDS_UNTIL[items], self.row))
+        sheds_until = SharedTime(self.numbers, SHEDS_UNTIL[items], self.row)
+        return QueueNumbers(self.count(items), self.count(WAITING[items]), sheds_until)
+
+    def times(self, name: str) -> SharedTimes | None:
+        """Return a table of times that all workers share; None for a single process."""
+        return None if self.folder is None else SharedTimes(self.folder / f"times-{name}")
 
     def share(self, limit: int) -> int:
         """Return this process's part of a limit, rounded up."""
@@ -93,6 +105,28 @@ class Peers:
         """Tell the parent that this process is not stuck."""
         self._own[Column.HEARTBEAT] = monotonic()
 
+    @property
+    def parent(self) -> int:
+        """The process id of the parent."""
+        return int(self._service[ServiceColumn.PID])
+
+    @property
+    def started(self) -> bool:
+        """Whether all workers were ready once."""
+        return bool(self._service[ServiceColumn.STARTED])
+
+    @property
+    def restarts(self) -> int:
+        """The number of workers that ended and were started again."""
+        return int(self._service[ServiceColumn.RESTARTS])
+
+    def missing(self) -> int:
+        """Return the number of workers that should be ready and are not."""
+        if self.is_alone:
+            return 0
+        ready = {each.number for each in self.states() if each.state is ProcessState.READY}
+        return max(0, self.processes - len(ready))
+
     def states(self) -> Iterator[PeerState]:
         """Yield the workers that run, this one included."""
         for row in self.numbers.rows:
@@ -102,7 +136,10 @@ class Peers:
                 yield PeerState(int(cells[Column.NUMBER]), int(cells[Column.PID]), row, state)
 
     def has_fewest_connections(self) -> bool:
-        """Check whether no other worker that accepts has fewer connections than this one."""
-        states, open_ = self.numbers.column(Column.STATE), self.numbers.column(Column.CONNECTIONS)
-        own = self._own[Column.CONNECTIONS]
-        return all(state != ProcessState.READY or own <= other for state, other in zip(states, open_, strict=True))
+        """Check whether each other worker that accepts has more connections.
+
+        Among workers with equally many connections, the first comes first.
+        """
+        open_ = self.numbers.column(Column.CONNECTIONS)
+        own = self._own[Column.CONNECTIONS], self._own[Column.NUMBER]
+        return all(own <= (open_[each.row - 1], each.number) for each in self.states() if each.accepts)

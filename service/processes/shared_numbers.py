@@ -35,9 +35,10 @@ class Column(IntEnum):
     LEXICAL_SHEDS_UNTIL = 12
     EMBEDDING_SHEDS_UNTIL = 13
     PUBLICATION = 14  # the newest that the process serves
-    WAITING_SEARCHES = 15  # of both queues, at the last tick
-    WAITING_TEXTS = 16
-    WAITING_CHANGES = 17
+    WAITING_SEARCHES = 15
+    WAITING_LEXICAL = 16
+    WAITING_TEXTS = 17
+    WAITING_CHANGES = 18
 
 
 SHEDS_UNTIL = {  # of each queue
@@ -160,9 +161,17 @@ class SharedTime:
         return float(max(self._column))
 
 
+WAITING = {  # of each queue
+    Column.SEARCH: Column.WAITING_SEARCHES,
+    Column.LEXICAL: Column.WAITING_LEXICAL,
+    Column.EMBEDDING: Column.WAITING_TEXTS,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class QueueNumbers:
     """The numbers of a queue that all processes have in common."""
 
     items: SharedCount  # that wait or are in progress
+    waiting: SharedCount
     sheds_until: SharedTime  # the end of load shedding

@@ -50,7 +50,7 @@ class LoadShedding:
         self, capacity: int, clock: Callable[[], float] = monotonic, numbers: QueueNumbers | None = None
     ) -> None:
         numbers = numbers or Peers.alone().queue(Column.SEARCH)
-        self.items = numbers.items
+        self.items, self.waiting = numbers.items, numbers.waiting
         self._until = numbers.sheds_until
         self._capacity = capacity
         self._clock = clock
@@ -117,7 +117,7 @@ class Batcher(Generic[T, R]):
         self._run = run
         self._limits = limits
         self._shedding = shedding
-        self._items = shedding.items
+        self._items, self._queued = shedding.items, shedding.waiting
         self._name = name
         self._cost = cost
         self._observe = observe
@@ -156,6 +156,7 @@ class Batcher(Generic[T, R]):
                 self.record_refusal()
                 raise Overloaded(f"the queue of {self._name} is full; try again in a second")
             self._queue.append(waiting)
+            self._queued.add(1)
             starts = self._working < self._limits.workers and self._is_worthwhile(self._working)
             self._working += starts
         if starts:
@@ -237,6 +238,7 @@ class Batcher(Generic[T, R]):
                 if batch and cost + self._queue[0].cost > self._limits.cost:
                     break
                 waiting = self._queue.popleft()
+                self._queued.add(-1)
                 if waiting.future.done():
                     self._items.add(-1)
                 else:

@@ -76,9 +76,6 @@ class EmbeddingQueue:
         """Wait for the texts that are being encoded."""
         self._batcher.close()
 
-    def waiting(self) -> int:
-        return len(self._batcher)
-
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
         """Return the vectors of the texts.  Raises Overloaded if the queue is full."""
         try:

@@ -95,9 +95,6 @@ class SearchQueue:
         for queue in (self._encoded, self._lexical, *self._remote.values()):
             queue.close()
 
-    def waiting(self) -> int:
-        return sum(map(len, (self._encoded, self._lexical, *self._remote.values())))
-
     @property
     def max_concurrent(self) -> int:
         """The number of searches of one list that may run together."""

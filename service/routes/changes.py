@@ -25,6 +25,7 @@ from service.http.problems import render
 from service.queues.search_limits import check_maximum
 from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.collections import details
+from service.routes.generations import name_generation
 from service.routes.search import Name
 from service.runtime.open_collections import COLLECTION_NAME
 from service.schemas.collections import (
@@ -165,7 +166,9 @@ async def _change(services: Services, request: Request, name: str, change: Colle
     except TimeoutError:
         return json_response(job.to_json(), 202)
     failed = job.problem or (next(iter(job.failures.values()), None) if len(change.patches) == 1 else None)
-    return render(failed, request.scope) if failed else json_response(job.to_json())
+    if failed:
+        return render(failed, request.scope)
+    return name_generation(json_response(job.to_json()), job.report.generation)
 
 
 def _upserts(body: DocumentsBody, max_bytes: int) -> CollectionChange:

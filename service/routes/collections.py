@@ -33,6 +33,7 @@ from service.client.answers.overview import OverviewAnswer
 from service.config.api_keys import Role
 from service.queues.search_limits import check_maximum, check_values
 from service.routes.base import Services, authorized, json_answer, json_response
+from service.routes.generations import require_generation
 from service.routes.search import Name
 from service.runtime.encoder_registry import shown_name
 from service.schemas.collections import DocumentsParameters, TextParameters
@@ -65,6 +66,7 @@ async def documents(name: Name, parameters: Annotated[DocumentsParameters, Query
     """
     services = authorized(request, Role.READ, name)
     check_maximum("the filter's characters", len(parameters.filter), services.settings.limits.filter_characters)
+    await require_generation(services, name, parameters.min_generation, request)
     return await json_answer(await services.threads.run(_page, services, name, parameters))
 
 

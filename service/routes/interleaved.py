@@ -16,6 +16,7 @@ from retrieval.types import GroupBy, SearchRequest
 from service.client.answers.search import SearchAnswer
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, authorized, json_answer
+from service.routes.generations import newest, require_generation
 from service.routes.query_log import query_log_of
 from service.routes.search import Name, to_request
 from service.schemas.interleaved import InterleavedBody
@@ -34,6 +35,7 @@ async def search_interleaved(name: Name, body: InterleavedBody, request: Request
     now = datetime.now(UTC)
     a, b = (replace(to_request(each.query, each), now=now) for each in (body.a, body.b))
     _check_comparable(a, b)
+    await require_generation(services, name, newest([body.a.min_generation, body.b.min_generation]), request)
     services.searches.check_total(name, [a, b])
     first, second = await asyncio.gather(*(services.searches.search(name, each) for each in (a, b)))
     result, teams = _mixed(first, second, a.k)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -9,7 +10,9 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import PlainTextResponse
 
 from retrieval.errors import CollectionNotFound, NotFound
-from service.observability.metrics import GaugeFamily
+from service.observability.metrics import GaugeFamily, ServiceProcess
+from service.processes.peers import Peers
+from service.processes.shared_numbers import Column, ProcessState
 from service.routes.base import Services, json_response, services_of
 from service.runtime.encoder_registry import shown_name
 from service.schemas.problems import CheckAnswer, HealthAnswer, ReadyAnswer
@@ -33,6 +36,10 @@ async def readyz(request: Request) -> Response:
     names, failures = services.collections.names(), services.collections.failures()
     checks = [CheckAnswer(check=f"collection {name}", detail=kind) for name, kind in failures.items()]
     failed, warnings = ([], checks) if names else (checks, [])
+    peers = services.lifecycle.peers
+    if missing := peers.missing():
+        where = warnings if peers.started else failed
+        where.append(CheckAnswer(check="workers", detail=f"{missing} of {peers.processes} are not ready"))
     if services.lifecycle.draining:
         failed.append(CheckAnswer(check="shutdown", detail="the service is shutting down"))
     elif not names and not services.collections.is_folder:
@@ -64,6 +71,10 @@ BOUNDS = ("recall", "low", "high")
 def show_state(services: Services, version: str) -> None:
     """Add the gauges of the service's state to its metrics."""
     services.metrics.families(lambda: _families(services, version))
+    peers = services.lifecycle.peers
+    if not peers.is_alone:
+        services.metrics.families(lambda: _worker_families(peers))
+        services.metrics.processes(lambda: _processes(peers))
 
 
 def _families(services: Services, version: str) -> Iterator[GaugeFamily]:
@@ -84,10 +95,11 @@ def _families(services: Services, version: str) -> Iterator[GaugeFamily]:
     recalls: dict[tuple[str, ...], float] = {
         (name, bound): getattr(found, bound) for name, found in estimates.items() if found for bound in BOUNDS
     }
+    peers = services.lifecycle.peers
     queues: dict[tuple[str, ...], float] = {
-        ("search",): services.searches.waiting(),
-        ("embedding",): services.embeddings.waiting(),
-        ("changes",): services.changes.waiting(),
+        ("search",): peers.count(Column.WAITING_SEARCHES).total() + peers.count(Column.WAITING_LEXICAL).total(),
+        ("embedding",): peers.count(Column.WAITING_TEXTS).total(),
+        ("changes",): services.changes.waiting() if peers.is_alone else peers.count(Column.WAITING_CHANGES).total(),
     }
     in_progress: dict[tuple[str, ...], float] = {(): services.lifecycle.requests.total()}
     yield GaugeFamily("attendex_requests_in_progress", "Requests in progress.", (), in_progress)
@@ -103,3 +115,18 @@ def _families(services: Services, version: str) -> Iterator[GaugeFamily]:
         recalls,
     )
     yield GaugeFamily("attendex_build_info", "Version and encoders.", ("version", "model", "fingerprint"), builds)
+
+
+def _worker_families(peers: Peers) -> Iterator[GaugeFamily]:
+    states = Counter(each.state.name.lower() for each in peers.states())
+    workers: dict[tuple[str, ...], float] = {(state,): number for state, number in states.items()}
+    yield GaugeFamily("attendex_workers", "Processes that serve, by state.", ("state",), workers)
+    restarts: dict[tuple[str, ...], float] = {(): peers.restarts}
+    yield GaugeFamily("attendex_worker_restarts", "Workers that ended and were started again.", (), restarts, True)
+
+
+def _processes(peers: Peers) -> Iterator[ServiceProcess]:
+    yield ServiceProcess("parent", peers.parent)
+    for each in peers.states():
+        name = str(each.number) if each.state is not ProcessState.RETIRING else f"{each.number} retiring"
+        yield ServiceProcess(name, each.pid)

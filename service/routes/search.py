@@ -27,6 +27,7 @@ from service.client.answers.search import BatchAnswer, SearchAnswer
 from service.client.answers.suggestions import SuggestAnswer
 from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, authorized, json_answer
+from service.routes.generations import name_generation, newest, require_generation
 from service.schemas.facets import FacetValuesParameters
 from service.schemas.search import BatchBody, SearchBody, SearchParameters, SimilarParameters
 from service.schemas.suggestions import SuggestParameters
@@ -39,13 +40,13 @@ Name = Annotated[str, Path(description="Name of the collection.", max_length=255
 @router.post("/search", response_model=SearchAnswer, summary="Search")
 async def search(name: Name, body: SearchBody, request: Request) -> Response:
     """Return the documents that match the query, best first."""
-    return await _search(name, to_request(body.query, body), request, log=body.log)
+    return await _search(name, to_request(body.query, body), body, request)
 
 
 @router.get("/search", response_model=SearchAnswer, summary="Search by URL")
 async def search_by_url(name: Name, parameters: Annotated[SearchParameters, Query()], request: Request) -> Response:
     """Search with URL parameters; `q` is the query."""
-    return await _search(name, to_request(parameters.q, parameters), request, log=parameters.log)
+    return await _search(name, to_request(parameters.q, parameters), parameters, request)
 
 
 @router.get("/documents/{document_id:path}/similar", response_model=SearchAnswer, summary="Similar documents")
@@ -54,7 +55,7 @@ async def similar(
 ) -> Response:
     """Return the documents that are most like a document, without it."""
     wanted = to_request("", parameters)
-    return await _search(name, replace(wanted, like=(document_id, *wanted.like)), request, log=False)
+    return await _search(name, replace(wanted, like=(document_id, *wanted.like)), parameters, request, log=False)
 
 
 @router.get("/suggest", response_model=SuggestAnswer, summary="Complete a query")
@@ -91,6 +92,7 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
     services = authorized(request, Role.READ, name)
     now = datetime.now(UTC)
     searches = [replace(to_request(search.query, search), now=now) for search in body.searches]
+    await require_generation(services, name, newest(each.min_generation for each in body.searches), request)
     services.searches.check_total(name, searches)
     slots = asyncio.Semaphore(services.searches.max_concurrent)
 
@@ -106,17 +108,24 @@ async def search_batch(name: Name, body: BatchBody, request: Request) -> Respons
             task.cancel()
 
 
-async def _search(name: str, search_request: SearchRequest, request: Request, *, log: bool) -> Response:
+async def _search(
+    name: str,
+    search_request: SearchRequest,
+    options: SearchBody | SearchParameters | SimilarParameters,
+    request: Request,
+    *,
+    log: bool = True,
+) -> Response:
     request.state.query = search_request.query
     services = authorized(request, Role.READ, name)
+    await require_generation(services, name, options.min_generation, request)
     result = await services.searches.search(name, search_request)
     request.state.timings = result.timings_ms
-    if services.query_log is None or not log or not search_request.words:
-        return await json_answer(result)
-    query_id = services.query_log.search(name, search_request, result)
-    return await json_answer(
-        {"query_id": query_id, **{each.name: getattr(result, each.name) for each in fields(result)}}
-    )
+    answer: object = result
+    if services.query_log is not None and log and options.log and search_request.words:
+        query_id = services.query_log.search(name, search_request, result)
+        answer = {"query_id": query_id, **{each.name: getattr(result, each.name) for each in fields(result)}}
+    return name_generation(await json_answer(answer), result.generation)
 
 
 def _suggestions(services: Services, name: str, parameters: SuggestParameters) -> object:

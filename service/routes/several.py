@@ -22,6 +22,8 @@ async def search_several(body: SeveralSearchBody, request: Request) -> Response:
     The answer is that of one collection that holds the documents of all; each hit names its collection.
     """
     names = body.collections
+    if body.min_generation is not None:
+        raise BadQuery("min_generation is that of one collection; leave it out, or search one collection")
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
         raise BadQuery(f"collections names {repeated!r} twice; name each collection once")

@@ -18,6 +18,7 @@ from service.schemas.base import (
     examples,
     items,
 )
+from service.schemas.generations import MinGeneration
 
 MAX_PART_TOKENS = 20_000
 
@@ -43,6 +44,7 @@ class DocumentsParameters(UrlParameters):
         default="", description="`next` of the page before: goes on in the same generation; excludes `offset`."
     )
     limit: int = Field(default=100, ge=1, le=1_000, description="Number of documents to return.")
+    min_generation: MinGeneration = None
 
 
 class ChangeParameters(UrlParameters):

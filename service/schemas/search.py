@@ -25,6 +25,7 @@ from service.schemas.bm25 import Bm25Body
 from service.schemas.boosts import Boosts
 from service.schemas.collapse import BodyCollapse, UrlCollapse
 from service.schemas.facets import DISJUNCTIVE, FACET_PREFIX, FACETS
+from service.schemas.generations import MinGeneration
 
 
 def _not_blank(text: str) -> str:
@@ -151,6 +152,7 @@ class SearchOptionFields(BaseModel):
     explain: bool = Field(default=False, description="Explain the score of each hit.")
     pins: bool = Field(default=True, description="Begin with the documents that are pinned for the query.")
     log: bool = Field(default=True, description="Write the query to the query log, if the service keeps one.")
+    min_generation: MinGeneration = None
 
 
 _RERANK_MODEL = "Name of a reranker of the service; empty or `default`: the first."

@@ -50,7 +50,7 @@ def running_processes(folder: Path, processes: int, *options: str) -> Iterator[R
         reader = threading.Thread(target=running.log.extend, args=(process.stderr,))
         reader.start()
         try:
-            eventually(running.is_ready, 60)
+            eventually(running.is_ready, 180)  # on a machine with much other work
             yield running
         finally:
             process.terminate()

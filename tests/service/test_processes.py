@@ -64,6 +64,20 @@ def test_each_process_finds_a_document_that_is_done(clients: tuple[httpx.Client,
             assert f"new-{number}" in found(client, f"the number {number} in words and pictures")
 
 
+def test_a_request_may_need_a_generation(clients: tuple[httpx.Client, httpx.Client]) -> None:
+    body = {"documents": [{"id": "newest", "text": "the newest document"}]}
+    done = clients[0].post(DOCUMENTS, params={"wait": True}, json=body)
+    generation = done.json()["generation"]
+    assert done.headers["Attendex-Generation"] == str(generation)
+    for client in clients:
+        answer = client.post(SEARCH, json={"query": "newest", "min_generation": generation})
+        assert (answer.status_code, answer.json()["generation"]) == (200, generation)
+        assert answer.headers["Attendex-Generation"] == str(generation)
+    later = clients[1].get(SEARCH, params={"q": "newest", "min_generation": generation + 1}, timeout=30)
+    assert (later.status_code, later.json()["code"]) == (503, "generation_not_served")
+    assert clients[1].get(DOCUMENTS, params={"min_generation": generation}).status_code == 200
+
+
 def test_each_process_knows_each_job(clients: tuple[httpx.Client, httpx.Client]) -> None:
     for client in clients:
         job = client.post(DOCUMENTS, json={"documents": [{"id": "job", "text": "a job to know"}]}).json()
@@ -87,3 +101,20 @@ def test_refused_changes_look_as_with_one_process(clients: tuple[httpx.Client, h
     assert [answer.status_code for answer in answers] == [422, 422]
     assert answers[0].json() == answers[1].json()
     assert {answer.headers["X-Request-ID"] for answer in answers} == {"a"}
+
+
+def metrics_of(client: httpx.Client) -> dict[str, float]:
+    lines = (line.rpartition(" ") for line in client.get("/metrics").text.splitlines() if line[0] != "#")
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_the_metrics_of_any_process_are_those_of_all(clients: tuple[httpx.Client, httpx.Client]) -> None:
+    name = 'attendex_http_requests_total{method="GET",route="/v1/collections",status="200"}'
+    before = metrics_of(clients[0]).get(name, 0.0)
+    for client in clients:
+        client.get("/v1/collections")
+    found = [metrics_of(client) for client in clients]
+    assert [each[name] for each in found] == [before + 2] * 2
+    assert found[0]['attendex_workers{state="ready"}'] == 2
+    for process in ("parent", "1", "2"):
+        assert found[1][f'process_resident_memory_bytes{{process="{process}"}}'] > 1e6
