@@ -65,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
         self._transport: asyncio.Transport | None = None
+        self.ended = False  # the service answers no further request here
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -74,18 +75,26 @@ class Connection(asyncio.Protocol):
         head, found, rest = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        head = head.lower()
+        length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
         if len(rest) >= length and self._answer is not None:
             self._buffer = b""
+            self.ended = b"connection: close" in head
             self._answer.set_result((int(head[9:12]), rest))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError("the service closed the connection"))
 
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
     async def ask(self, request: bytes) -> tuple[int, bytes]:
         """Return the status and the body of an answer."""
-        assert self._transport is not None
+        assert self._transport is not None, "the connection is open"
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._answer
@@ -105,7 +114,9 @@ async def generate(orders: Orders) -> Seen:
         connection: Connection | None = None
         while (began := time.perf_counter()) < started + orders.seconds:
             try:
-                if connection is None:
+                if connection is None or connection.ended:
+                    if connection is not None:
+                        connection.close()
                     loop = asyncio.get_running_loop()
                     _, connection = await loop.create_connection(Connection, host, port)
                 status, body = await connection.ask(requests[next(place) % len(requests)])

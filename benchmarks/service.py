@@ -4,6 +4,8 @@
     python -m benchmarks.service COLLECTION QUERIES.jsonl --overload # ten times its capacity, for 30 s
     python -m benchmarks.service COLLECTION QUERIES.jsonl --soak 600 # memory and errors over ten minutes
     python -m benchmarks.service COLLECTION QUERIES.jsonl --adding   # searches while documents are added to a copy
+    python -m benchmarks.service COLLECTION QUERIES.jsonl --processes 1,2            # one process against two
+    python -m benchmarks.service COLLECTION QUERIES.jsonl --processes 1,2 --writes 10  # with changes meanwhile
 
 Starts `attendex serve` as a process, loads it from a second process on the same machine (see load.py), and prints for
 each load: requests/s, latencies, errors, CPU time of a request, and the service's memory before and after. Every
@@ -25,8 +27,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -61,18 +64,26 @@ class Service:
     process: psutil.Process
     collection: str
 
+    def processes(self) -> list[psutil.Process]:
+        """Return the process, and its workers if it has some."""
+        return [self.process, *self.process.children()]
+
     def anonymous_mb(self) -> float:
-        """Return the memory that the process has allocated, in MB.
+        """Return the memory that the service has allocated, in MB.
 
         Mapped files do not count: the system loads and drops them.
         """
-        lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("Anonymous:")).split()[1]) / 1000
+        return sum(anonymous_mb(process.pid) for process in self.processes())
 
     def cpu_s(self) -> float:
         """Return the CPU seconds so far."""
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
+        return float(sum(times.user + times.system for times in (each.cpu_times() for each in self.processes())))
+
+
+def anonymous_mb(pid: int) -> float:
+    """Return the memory that a process has allocated, in MB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Anonymous:")).split()[1]) / 1000
 
 
 @contextmanager
@@ -157,6 +168,34 @@ def table(
         warm = bodies(load, queries, 0)
         run_load(Orders(service.url, load.path, warm, load.callers, 1.0))
         measure(service, load, queries, seconds, place + 1)
+
+
+def compared(collection: Path, queries: Sequence[str], processes: Sequence[int], arguments: argparse.Namespace) -> None:
+    """Measure services with several numbers of processes in turn, load by load."""
+    loads_of = [int(each) for each in arguments.callers.split(",")]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        services = []
+        for number in processes:
+            copy = (
+                shutil.copytree(collection, folder / str(number) / collection.name) if arguments.writes else collection
+            )
+            options = [*arguments.serve, "--processes", str(number)]
+            services.append(stack.enter_context(running(copy, options)))
+            if arguments.writes:
+                client = stack.enter_context(httpx.Client())
+                work = partial(add_document, client, services[-1], queries)
+                stack.enter_context(in_the_background(work, arguments.writes))
+        print(HEADER)
+        for place, load in enumerate(loads(collection.name, loads_of, arguments.modes.split(","))):
+            seen = []
+            for number, service in zip(processes, services, strict=True):
+                named = replace(load, name=f"{load.name}, {number} processes")
+                run_load(Orders(service.url, load.path, bodies(load, queries, 0), load.callers, 1.0))
+                seen.append(measure(service, named, queries, arguments.seconds, place + 1))
+            rates = [len(each.latencies_ms) / each.seconds for each in seen]
+            p99s = [np.percentile(each.latencies_ms, 99) for each in seen]
+            print(f"  {rates[-1] / rates[0]:.2f} × as many requests; p99 {p99s[-1] / p99s[0]:.2f} ×", flush=True)
 
 
 def overload(service: Service, queries: Sequence[str], seconds: float, mode: str) -> None:
@@ -261,12 +300,17 @@ def main() -> None:
     parser.add_argument("--mode", default="hybrid", help="of --overload, --soak and --adding")
     parser.add_argument("--overload", action="store_true")
     parser.add_argument("--adding", action="store_true")
+    parser.add_argument("--processes", default="", metavar="1,2", help="numbers of processes to compare")
+    parser.add_argument("--writes", type=float, default=0.0, help="documents a second to add meanwhile")
     parser.add_argument("--soak", type=float, metavar="SECONDS")
     parser.add_argument("--serve", action="append", default=[], metavar="OPTION", help="option of `attendex serve`")
     arguments = parser.parse_args()
     queries = [json.loads(line)["text"] for line in arguments.queries.read_text(encoding="utf-8").splitlines()]
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print("command:", " ".join(["python -m benchmarks.service", *sys.argv[1:]]))
+    if arguments.processes:
+        compared(arguments.collection, queries, [int(each) for each in arguments.processes.split(",")], arguments)
+        return
     with tempfile.TemporaryDirectory() as folder:
         collection = arguments.collection
         if arguments.adding:
