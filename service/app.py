@@ -223,7 +223,7 @@ def make_services(
 ) -> Services:
     peers, calls = lifecycle.peers, settings.queue.length
     opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, rerankers, previous), peers)
-    recall = RecallWatch(opened, settings.recall_sample)
+    recall = RecallWatch(opened, settings.recall_sample, peers)
     slow = BoundedThreadPool(max(1, cores() // 2), calls, peers.count(Column.LONG_CALLS), metrics)
     embeddings = EmbeddingQueue(encoders, slow, settings.queue, metrics, peers)
     services = Services(
@@ -235,7 +235,7 @@ def make_services(
         changes=ChangeQueue(opened, settings.queue.changes, settings.queue.change_bytes),
         searches=SearchQueue(opened, rerankers, slow, settings, metrics, recall, peers),
         recall=recall,
-        query_log=open_query_log(settings.query_log, metrics),
+        query_log=open_query_log(settings.query_log, metrics, peers.processes),
         embeddings=embeddings,
         rerank_scorer=RerankScorer(embeddings, rerankers, slow),
         threads=BoundedThreadPool(SHORT_CALLS_PER_CORE * cores(), calls, peers.count(Column.SHORT_CALLS), metrics),
@@ -246,11 +246,11 @@ def make_services(
     return services
 
 
-def open_query_log(settings: QueryLogSettings, metrics: Metrics) -> QueryLog | None:
+def open_query_log(settings: QueryLogSettings, metrics: Metrics, processes: int) -> QueryLog | None:
     """Open the query log, if the settings name a folder."""
     if settings.folder is None:
         return None
-    return QueryLog(settings, settings.folder, lambda: metrics.refused("query_log"))
+    return QueryLog(settings, settings.folder, lambda: metrics.refused("query_log"), processes)
 
 
 def open_warm(

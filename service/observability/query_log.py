@@ -50,10 +50,14 @@ class _LogPart:
 class QueryLog:
     """The log of all collections below a folder.  Thread-safe."""
 
-    def __init__(self, settings: QueryLogSettings, folder: Path, drop: Callable[[], None]) -> None:
-        """Start the thread.  `drop` is called for each record that is left out."""
+    def __init__(self, settings: QueryLogSettings, folder: Path, drop: Callable[[], None], processes: int = 1) -> None:
+        """Start the thread.  `drop` is called for each record that is left out.
+
+        Each of `processes` writes a part of its own.
+        """
         self._settings = settings
-        self._part_bytes = settings.bytes // PARTS
+        self._part_bytes = settings.bytes // (PARTS * processes)
+        self._growing_bytes = self._part_bytes * processes
         self._folder = folder
         self._drop = drop
         self._queue: queue.Queue[Waiting | None] = queue.Queue(WAITING)
@@ -184,7 +188,7 @@ class QueryLog:
         """Remove the parts that are too old or too many, of all collections."""
         oldest = f"{datetime.now(UTC).date() - timedelta(days=self._settings.days):%Y%m%d}"
         for folder in filter(Path.is_dir, self._folder.iterdir()):
-            room = self._settings.bytes - self._part_bytes  # the part that is written grows
+            room = self._settings.bytes - self._growing_bytes  # the parts that are written grow
             for path in reversed(parts(folder)):
                 room -= path.stat().st_size
                 named = PART.fullmatch(path.name)

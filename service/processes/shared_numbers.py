@@ -39,6 +39,7 @@ class Column(IntEnum):
     WAITING_LEXICAL = 16
     WAITING_TEXTS = 17
     WAITING_CHANGES = 18
+    FAILED_COLLECTIONS = 19  # whose newest generation cannot be opened
 
 
 SHEDS_UNTIL = {  # of each queue

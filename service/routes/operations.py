@@ -36,6 +36,10 @@ async def readyz(request: Request) -> Response:
     names, failures = services.collections.names(), services.collections.failures()
     checks = [CheckAnswer(check=f"collection {name}", detail=kind) for name, kind in failures.items()]
     failed, warnings = ([], checks) if names else (checks, [])
+    if elsewhere := services.collections.failed.others():
+        warnings.append(
+            CheckAnswer(check="workers", detail=f"{elsewhere} collections cannot be opened by other workers")
+        )
     peers = services.lifecycle.peers
     if missing := peers.missing():
         where = warnings if peers.started else failed

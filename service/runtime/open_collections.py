@@ -37,6 +37,7 @@ from retrieval.util.work_budget import WorkBudget
 from service.observability.logs import LOGGER
 from service.processes.peers import Peers
 from service.processes.publications import Publications
+from service.processes.shared_numbers import Column
 from service.runtime.aliases import Aliases
 from service.runtime.joined_collections import JoinedCollections
 
@@ -80,7 +81,9 @@ class OpenCollections:
         peers: Peers | None = None,
     ) -> None:
         self.root = root
-        self.publications = Publications(peers or Peers.alone(), self.refresh)
+        peers = peers or Peers.alone()
+        self.publications = Publications(peers, self.refresh)
+        self.failed = peers.count(Column.FAILED_COLLECTIONS)
         self._open = open_collection
         self._served: dict[str, _Served] = {}
         self._failures: dict[str, _Failure] = {}
@@ -154,6 +157,7 @@ class OpenCollections:
                 self._refresh_one(name, path)
             for name in {*self.names(), *self.failures()} - set(found):
                 self._put(name, None)
+            self.failed.add(len(self._failures) - self.failed.own)
 
     def publish(self) -> None:
         """Serve a change of this process in all processes of the service.  Blocks."""

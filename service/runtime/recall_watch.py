@@ -1,19 +1,23 @@
 """Recall of approximate search, measured on a sample of live queries.
 
 A sampled query is repeated exactly on a thread of low priority, beside the requests. While too many repetitions wait,
-further samples are skipped.
+further samples are skipped.  The processes of a service write their samples to files, from which each of them estimates
+the recall.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from retrieval.errors import CollectionError, CollectionNotFound
-from retrieval.index.vectors.recall import RecallEstimate, RecallMonitor
+from retrieval.index.vectors.recall import RecallEstimate, RecallMonitor, estimate
 from service.observability.logs import LOGGER
+from service.processes.peers import Peers
 from service.runtime.open_collections import OpenCollections
 from service.runtime.process import lower_priority
 
@@ -25,8 +29,10 @@ GONE = (CollectionNotFound, CollectionError)
 class RecallWatch:
     """A recall monitor for each collection with approximate vector search."""
 
-    def __init__(self, collections: OpenCollections, share: float) -> None:
+    def __init__(self, collections: OpenCollections, share: float, peers: Peers) -> None:
         self._collections = collections
+        self._folder = peers.folder
+        self._file = f"recall-{peers.row}.json"
         self._share = share
         self._monitors: dict[str, RecallMonitor] = {}
         self._below: set[str] = set()
@@ -63,7 +69,24 @@ class RecallWatch:
     def estimate(self, collection: str) -> RecallEstimate | None:
         """Return the recall over the last sampled queries; None before the first."""
         monitor = self._monitors.get(collection)
-        return monitor.estimate() if monitor else None
+        recalls = [*(monitor.recalls if monitor else ()), *self._of_others(collection)]
+        return estimate(recalls) if recalls else None
+
+    def _of_others(self, collection: str) -> Iterator[float]:
+        """Yield the recalls that the other processes have measured."""
+        if self._folder is not None:
+            for file in self._folder.glob("recall-*.json"):
+                if file.name != self._file:
+                    with suppress(OSError, ValueError):
+                        yield from json.loads(file.read_bytes()).get(collection, ())
+
+    def _tell_others(self) -> None:
+        """Let the other processes read the recalls of this one."""
+        if self._folder is not None:
+            recalls = {name: monitor.recalls for name, monitor in list(self._monitors.items())}
+            new = self._folder / f"{self._file}.new"
+            new.write_text(json.dumps(recalls), encoding="utf-8")
+            new.replace(self._folder / self._file)
 
     def _repeat(self, collection: str, query: str, monitor: RecallMonitor) -> None:
         try:
@@ -83,6 +106,7 @@ class RecallWatch:
             found = reader.vectors.search(vectors, NEIGHBOURS, allowed=reader.live)[0]
             exact = reader.vectors.search(vectors, NEIGHBOURS, allowed=reader.live, exact=True)[0]
         monitor.observe(found, exact)
+        self._tell_others()
         self._warn(collection, monitor)
 
     def _warn(self, collection: str, monitor: RecallMonitor) -> None:

@@ -82,10 +82,15 @@ class RecallMonitor:
             self._recalls.append(recall_of(found, exact))
             self.repeated += 1
 
+    @property
+    def recalls(self) -> list[float]:
+        """The recalls of the window, the oldest first."""
+        with self._lock:
+            return list(self._recalls)
+
     def estimate(self) -> RecallEstimate | None:
         """Estimate the recall over the window; None before the first repetition."""
-        with self._lock:
-            recalls = list(self._recalls)
+        recalls = self.recalls
         return estimate(recalls) if recalls else None
 
     @property
