@@ -34,6 +34,7 @@ from benchmarks.service import Service, anonymous_mb, running
 CALLERS = 8
 KILLS = 20
 SECONDS_A_KILL = 5.0  # of the load
+SETTLE_S = 10.0  # in which workers warm up their encoders
 NOTICE_S = 0.1  # in which the parent learns of a death
 PAIRS = 10_000
 
@@ -68,11 +69,13 @@ def loaded(service: Service, queries: Sequence[str], seconds: float) -> tuple[th
 def memory(collection: Path, _queries: Sequence[str]) -> None:
     """Print the anonymous memory at ready: of one process, of two, of three."""
     with running(collection, []) as service:
+        time.sleep(SETTLE_S)
         alone = service.anonymous_mb()
     found = []
     for processes in (2, 3):
         with running(collection, ["--processes", str(processes)]) as service:
             wait_until_whole(service)
+            time.sleep(SETTLE_S)
             found.append([anonymous_mb(each.pid) for each in service.process.children()])
             parent = anonymous_mb(service.process.pid)
     further = sum(found[1]) - sum(found[0])
@@ -93,7 +96,7 @@ def kill(collection: Path, queries: Sequence[str], kills: int = KILLS) -> None:
         thread.join()
     print(
         f"{len(times)} workers killed under load: whole again after {max(times):.1f} s at most; answers by status: "
-        f"{found[0].statuses}, of {CALLERS} callers, of which a worker holds half"
+        f"{found[0].statuses} ({CALLERS} callers)"
     )
 
 

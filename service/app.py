@@ -138,7 +138,7 @@ def create_app(
     """
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
-    encoders = encoders or make_registry(settings)
+    encoders = encoders or make_registry(settings, warm_later=not lifecycle.peers.is_alone)
     if settings.encoder:
         encoders.get(settings.encoder, fetch=True)  # a wrong name fails now
     require_log_folder(settings.query_log)
@@ -175,12 +175,12 @@ def create_app(
     return app
 
 
-def make_registry(settings: Settings) -> EncoderRegistry:
+def make_registry(settings: Settings, *, warm_later: bool = False) -> EncoderRegistry:
     """Return the registry of encoders.  Raises SettingsError, EncoderError."""
     remote = settings.remote
     key = remote.key.get_secret_value() if remote.key else ""
     access = make_access(remote.allow, key, remote.key_file)
-    return EncoderRegistry(settings.runtime, settings.precision, settings.encoder, access)
+    return EncoderRegistry(settings.runtime, settings.precision, settings.encoder, access, warm_later=warm_later)
 
 
 def add_layers(

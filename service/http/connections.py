@@ -97,6 +97,15 @@ class Connections:
         now = monotonic()
         return any(not each.waits or now - each.since < silent_s for each in self._open)
 
+    def leave(self, number: int) -> None:
+        """End so many connections with the answer that their clients wait for.
+
+        The clients connect again, to another process.
+        """
+        for connection in self._open:
+            if number > 0 and connection.ends_with_its_answer():
+                number -= 1
+
     def sweep(self) -> None:
         """Close the connections whose deadline has passed; called every second."""
         now = monotonic()
@@ -226,6 +235,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _enter(self, phase: Phase) -> None:
         self._phase, self._since = phase, monotonic()
+
+    def ends_with_its_answer(self) -> bool:
+        """Let the next answer end the connection, unless that answer has begun."""
+        if not self._is_answering or self.cycle.response_started or not self.cycle.keep_alive:
+            return False
+        self.cycle.keep_alive = False
+        return True
 
     @property
     def since(self) -> float:

@@ -24,8 +24,8 @@ SILENT_S = 5.0  # after which a connection of a retiring worker is closed; a req
 class WorkerServer(Server):
     """Accepts connections in turn with the other workers.
 
-    A worker that retires accepts no more connections. It ends each connection with the answer to the next request,
-    so that no request is lost.
+    A worker with more connections than its part ends some of them with their next answers. A worker that retires
+    accepts no more connections, and ends each with the answer to the next request. So no request is lost.
     """
 
     signals = (*Server.signals, RETIRE)
@@ -50,8 +50,10 @@ class WorkerServer(Server):
         self._peers.enter(ProcessState.READY)
 
     async def on_tick(self, counter: int) -> bool:
-        """Do what is due every tenth of a second."""
+        """Do what is due every tenth of a second; share the connections every second."""
         self._peers.beat()
+        if counter % 10 == 0 and self._listener is not None and (excess := self._peers.excess_connections()):
+            self._connections.leave(excess)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,6 +135,13 @@ class Peers:
             if cells[Column.PID]:
                 state = ProcessState(int(cells[Column.STATE]))
                 yield PeerState(int(cells[Column.NUMBER]), int(cells[Column.PID]), row, state)
+
+    def excess_connections(self) -> int:
+        """Return by how many connections this worker exceeds its part, if by several."""
+        open_ = self.numbers.column(Column.CONNECTIONS)
+        of_each = [open_[each.row - 1] for each in self.states() if each.accepts]
+        excess = int(self._own[Column.CONNECTIONS]) - math.ceil(sum(of_each) / max(1, len(of_each)))
+        return excess if excess > 1 else 0
 
     def has_fewest_connections(self) -> bool:
         """Check whether each other worker that accepts has more connections.

@@ -95,6 +95,10 @@ class SearchQueue:
         for queue in (self._encoded, self._lexical, *self._remote.values()):
             queue.close()
 
+    def waiting_for_remote(self) -> int:
+        """Return the searches of this process that wait for a remote encoder."""
+        return sum(map(len, self._remote.values()))
+
     @property
     def max_concurrent(self) -> int:
         """The number of searches of one list that may run together."""

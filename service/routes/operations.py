@@ -100,8 +100,9 @@ def _families(services: Services, version: str) -> Iterator[GaugeFamily]:
         (name, bound): getattr(found, bound) for name, found in estimates.items() if found for bound in BOUNDS
     }
     peers = services.lifecycle.peers
+    searches = peers.count(Column.WAITING_SEARCHES).total() + peers.count(Column.WAITING_LEXICAL).total()
     queues: dict[tuple[str, ...], float] = {
-        ("search",): peers.count(Column.WAITING_SEARCHES).total() + peers.count(Column.WAITING_LEXICAL).total(),
+        ("search",): searches + services.searches.waiting_for_remote(),
         ("embedding",): peers.count(Column.WAITING_TEXTS).total(),
         ("changes",): services.changes.waiting() if peers.is_alone else peers.count(Column.WAITING_CHANGES).total(),
     }

@@ -28,6 +28,7 @@ from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import EncoderError, NotFound
 from retrieval.types import EncoderFingerprint, Vectors
 from retrieval.util.remote_names import is_remote
+from service.runtime.process import give_back_memory
 
 
 class CachingEncoder(WrappedEncoder):
@@ -110,9 +111,22 @@ class HubFetches:
 class EncoderRegistry:
     """Loads the encoders of settings and collections on first use.  Thread-safe."""
 
-    def __init__(self, runtime: str, precision: str, preferred: str = "", access: RemoteAccess | None = None) -> None:
+    def __init__(
+        self,
+        runtime: str,
+        precision: str,
+        preferred: str = "",
+        access: RemoteAccess | None = None,
+        *,
+        warm_later: bool = False,
+    ) -> None:
+        """Load nothing yet.
+
+        `warm_later` lets an encoder work before its usual shapes are compiled.
+        """
         self._access = access
         self._runtime = runtime
+        self._warm_later = warm_later
         self._precision = precision
         self._preferred = recorded_name(preferred) if preferred else ""
         self._loaded: dict[str, SentenceEncoder] = {}
@@ -150,8 +164,19 @@ class EncoderRegistry:
     def _load(self, name: str) -> SentenceEncoder:
         runtime, precision = (AUTO, AUTO) if is_remote(name) else (self._runtime, self._precision)
         encoder = load_encoder(name, runtime=runtime, precision=precision, access=self._access)
-        encoder.warm_up()
+        self._warm_up(encoder)
         return CachingEncoder(encoder, CACHED_QUERIES)
+
+    def _warm_up(self, encoder: SentenceEncoder) -> None:
+        if not self._warm_later:
+            encoder.warm_up()
+            return
+
+        def run() -> None:
+            encoder.warm_up()
+            give_back_memory()
+
+        threading.Thread(target=run, name="attendex-warm-up", daemon=True).start()
 
     def sparse(self, name: str) -> SparseEncoder:
         """Load the named sparse encoder, and return it.  Raises EncoderError."""
