@@ -15,6 +15,7 @@ from retrieval.search.request import checked
 from retrieval.search.rerank_limits import depth_of
 from retrieval.search.searcher import EncodedRequest, Searcher
 from retrieval.types import Mode, SearchRequest
+from retrieval.util.cores import cores
 from service.config.settings import Settings
 from service.observability.metrics import Metrics
 from service.processes.peers import Peers
@@ -77,6 +78,8 @@ class SearchQueue:
         self._metrics = metrics
         self._queue = settings.queue
         searchers = settings.queue.searchers
+        if cores() == 1 and not peers.is_alone:
+            searchers = 0  # with one core, further threads only take turns
         self._items = peers.count(Column.SEARCH)
         self._encoded = self._batcher("search", peers.queue(Column.SEARCH), MIN_BATCH, finishing=searchers)
         self._lexical = self._batcher("lexical", peers.queue(Column.LEXICAL), MIN_LEXICAL_BATCH, finishing=0)
