@@ -20,7 +20,9 @@ from indexer.building.chunking import chunk, passage_texts
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin
 from indexer.readers.formats.detect import SkippedFile, detect
+from indexer.readers.formats.documentation import plain_markdown
 from indexer.readers.formats.format_table import FORMATS, HEAD_BYTES
+from indexer.readers.formats.includes import Includes
 from indexer.readers.text.charsets import decode
 from indexer.readers.text.reflow import join_paragraphs, remove_repeated_edges
 from indexer.readers.text.seven_bit import seven_bit_codec
@@ -107,6 +109,12 @@ def read_odf(text: str) -> None:
     read("odt", packed({"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": body}))
 
 
+def read_documentation(text: str) -> None:
+    """Read a text as a page of MDX and of other tools, in a container of each kind."""
+    for opening in ("", "!!! note\n    ", ":::note\n", "```{note}\n", '<Tabs a="', "import {\n", "{{< tab "):
+        plain_markdown(opening + text, Includes(ReadOptions(file="page.mdx" if "<" in opening else "page.md")))
+
+
 def read_files(text: str) -> None:
     """Read a text as queries, judgments and a run."""
     with tempfile.TemporaryDirectory() as folder:
@@ -157,6 +165,7 @@ CONSUMERS: dict[str, Consume] = {
         for name in FORMATS
         if name in WRAPPED or name in ("text", "rst", "code", "beir")
     },
+    "reading documentation": read_documentation,
     "reading docx": read_word,
     "reading odt": read_odf,
     "reading runs": read_files,

@@ -35,7 +35,7 @@ from indexer.readers.sandbox.parser_pool import (
     scratch_folder,
 )
 from indexer.sources.folders import FolderSource, find_beir_corpus
-from indexer.sources.paths import STDIN, check_source, is_url
+from indexer.sources.paths import STDIN, check_source, is_path, is_url
 from indexer.sources.source import FoundFile, Source, fetch_files
 from indexer.sources.website import WebSource
 from retrieval.errors import BadDocument
@@ -114,7 +114,7 @@ def read_files(
     workers = options.workers or max(1, min(MAX_WORKERS, os.cpu_count() or 1))
     empty, reason = True, ""
     with ParserPool(workers, options.limits) as pool:
-        for queued in _submit_ahead(files, pool, 2 * workers, options):
+        for queued in _submit_ahead(files, source, pool, 2 * workers, options):
             for item in _read_file(queued, pool, options):
                 if isinstance(item, FileOutcome):
                     on_file(item)
@@ -128,7 +128,7 @@ def read_files(
 
 
 def _submit_ahead(
-    files: Iterator[FoundFile], pool: ParserPool, ahead: int, options: ReadOptions
+    files: Iterator[FoundFile], source: Path | str, pool: ParserPool, ahead: int, options: ReadOptions
 ) -> Iterator[_QueuedFile]:
     """Yield the files in order, with the next `ahead` files in the pool."""
     submitted: deque[_QueuedFile] = deque()
@@ -136,12 +136,26 @@ def _submit_ahead(
         chosen = options.format or file.format
         queued = _QueuedFile(file, chosen or _line_format(file.path))
         if not file.failed and not (queued.format in FORMATS and FORMATS[queued.format].is_line_oriented):
-            queued.task = ParserTask(file.path, file.origin, replace(options, format=chosen))
+            own = with_include_folder(replace(options, format=chosen), file, source)
+            queued.task = ParserTask(file.path, file.origin, own)
             pool.submit(queued.task)
         submitted.append(queued)
         if len(submitted) > ahead:
             yield submitted.popleft()
     yield from submitted
+
+
+def with_include_folder(options: ReadOptions, file: FoundFile, source: Path | str) -> ReadOptions:
+    """Return the options with the folder whose files a document may include.
+
+    It is the source, or for a single file `options.root` or else its own folder.  Fetched files include nothing.
+    """
+    if file.is_temporary or not is_path(source):
+        return options
+    folder = Path(source) if Path(source).is_dir() else Path(options.root) if options.root else Path(source).parent
+    if not file.path.absolute().is_relative_to(folder.absolute()):
+        return options
+    return replace(options, include_folder=str(folder), file=str(file.path))
 
 
 def _line_format(path: Path) -> str:

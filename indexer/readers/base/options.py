@@ -64,6 +64,8 @@ class ReadOptions:
     text_fields: tuple[str, ...] = ("text",)  # of several, the texts are joined by blank lines, in this order
     list_separator: str = ";"  # between the values of a list in a cell of CSV or TSV
     types: Mapping[str, FieldType] = field(default_factory=dict)
+    include_folder: str = ""  # whose files documents may include; "": none
+    file: str = ""  # path of the file that is being parsed, if it is in `include_folder`
     id_prefix: str = ""  # prefix of the ids of files (see id_prefixes)
     root: str = ""  # folder to which the ids of files are relative, as if all of it were read
     include: tuple[str, ...] = ()  # globs of relative paths in folders; empty takes every file

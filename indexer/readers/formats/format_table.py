@@ -131,7 +131,11 @@ def read_parsed(
 
     The name of the file is the id. `title` is the title if the parser finds none.
     """
-    inner = replace(options, report_unread=lambda part, reason: options.report_unread(origin.member(part.name), reason))
+    inner = replace(
+        options,
+        file="" if origin.depth else options.file,
+        report_unread=lambda part, reason: options.report_unread(origin.member(part.name), reason),
+    )
     try:
         parsed = parse(read_whole(stream, options.limits), inner)
     except BadDocument as error:

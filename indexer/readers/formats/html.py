@@ -101,6 +101,10 @@ class _HtmlRenderer:
         elif child.is_block:
             self._flush()
             self.element(child)
+        elif child.tag == "label":  # of tabs, one beside the other
+            self._running.append(" ")
+            self._inline(child)
+            self._running.append(" ")
         elif child.attributes.get("epub:type") == "noteref" or child.attributes.get("role") == "doc-noteref":
             return  # the number of a note would join the word before it
         else:

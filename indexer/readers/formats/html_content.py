@@ -32,7 +32,12 @@ PROMPT_NAMES = frozenset(
 NOTICE_NAMES = frozenset("alert error message loading noscript nojs toast overlay tooltip template dialog".split())  # noqa: SIM905
 ANSWER_NAMES = frozenset("answer faq accordion panel collapse collapsed collapsible spoiler tab".split())  # noqa: SIM905
 READER_CLASSES = frozenset(("visually-hidden", "visuallyhidden", "sr-only", "screen-reader-text"))
-EDIT_CLASSES = frozenset(("mw-editsection", "mw-jump-link"))  # links of MediaWiki
+TOOL_CLASSES = frozenset(  # of parts beside the text, as MediaWiki, Docusaurus, MkDocs and Sphinx name them
+    """
+    mw-editsection mw-jump-link theme-edit-this-page theme-last-updated theme-doc-toc-desktop theme-doc-toc-mobile
+    md-content__button md-source-file md-skip headerlink hash-link edit-this-page prev-next-area
+    """.split()  # noqa: SIM905 -- a dozen quoted words would be harder to read
+)
 BOILERPLATE_ROLES = frozenset(("navigation", "banner", "contentinfo", "search", "dialog", "menu", "menubar"))
 BOILERPLATE_TAGS = frozenset(("nav", "menu"))
 CONTENT_TAGS = frozenset(("article", "pre", "code", *HEADINGS, "em", "strong", "span", "p", "a", "sup"))
@@ -193,7 +198,7 @@ class _Cleaner:
     def _is_named_boilerplate(self, element: HtmlElement, found: _Evidence, *, in_text: bool) -> bool:
         """Check for a name of boilerplate, and for links or fields that confirm it."""
         classes = set(element.attributes.get("class", "").split())
-        if classes & EDIT_CLASSES:
+        if classes & TOOL_CLASSES:
             return True
         if classes & READER_CLASSES:
             return len(WORD.findall(element.text())) <= MAX_READER_WORDS

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from indexer.readers.base.options import ReadOptions
+from indexer.readers.formats.documentation import plain_markdown
 from indexer.readers.formats.front_matter import split_front_matter
 from indexer.readers.formats.html import render_html
 from indexer.readers.formats.html_tree import parse_page
+from indexer.readers.formats.includes import Includes
 from indexer.readers.formats.records import metadata_from
 from indexer.readers.text.charsets import decode
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
@@ -26,20 +28,19 @@ ATTRIBUTES = rf"\{{:?[ ]*{ATTRIBUTE}(?:[ ]+{ATTRIBUTE}){{0,20}}[ ]*\}}"
 AFTER_HEADING = re.compile(rf"(?<=\S)[ ]+(?:{ATTRIBUTES}|\{{/\*[ ]*#[\w-]+[ ]*\*/\}})$")
 OWN_LINE = re.compile(rf"^(?:{ATTRIBUTES}|\{{:[^{{}}\n]*\}})$\n?", re.MULTILINE)
 AFTER_ELEMENT = re.compile(ATTRIBUTES)
-BEFORE_ATTRIBUTES = ("link_close", "image", "code_inline")
+BEFORE_ATTRIBUTES = ("link_close", "image", "code_inline", "strong_close", "em_close", "s_close")
 
 
 def parse_markdown(data: bytes, options: ReadOptions) -> ParsedDocument:
     """Parse a Markdown file."""
-    del options
-    return text_to_parsed(decode(data))
+    return text_to_parsed(decode(data), options)
 
 
-def text_to_parsed(text: str) -> ParsedDocument:
+def text_to_parsed(text: str, options: ReadOptions | None = None) -> ParsedDocument:
     """Parse Markdown; its title is in the front matter or the first heading."""
     front = split_front_matter(text)
     fields = metadata_from(front.fields)
-    tokens = create_parser().parse(front.body)
+    tokens = create_parser().parse(plain_markdown(front.body, Includes(options or ReadOptions())))
     title = str(fields.pop("title", "")) or _first_heading(tokens)
     builder = TextBuilder(title)
     render_markdown(tokens, builder)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from indexer.readers.base.options import ReadOptions
+from indexer.readers.formats.includes import Includes
+from indexer.readers.formats.rst_includes import with_includes
 from indexer.readers.text.charsets import decode
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 
@@ -49,9 +51,8 @@ NEXT_CELL = re.compile(r"^(\s*)- ?(.*)$")
 
 def parse_rst(data: bytes, options: ReadOptions) -> ParsedDocument:
     """Parse a reStructuredText file. Its first heading is the title."""
-    del options
-    text = decode(data).expandtabs(8)
-    return _RstReader(text.split("\n"), dict(SUBSTITUTION.findall(text))).parsed()
+    lines = with_includes(decode(data).expandtabs(8).split("\n"), Includes(options))
+    return _RstReader(lines, dict(SUBSTITUTION.findall("\n".join(lines)))).parsed()
 
 
 @dataclass(slots=True)
@@ -146,6 +147,8 @@ class _RstReader:
         if name in IGNORED:
             self._take_block(indent)
             return
+        if options.get("caption") and name in CODE:
+            self.builder.block(self._inline(options["caption"]))
         if argument and name not in NO_ARGUMENT:
             self.builder.block(self._inline(argument))
         if name in CODE:
