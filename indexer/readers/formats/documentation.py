@@ -346,7 +346,7 @@ def _title(kind: str, title: str | None) -> str:
     """Return the heading that a tool shows: the title, or the name of an admonition."""
     if title is not None:
         return title
-    name = kind.strip().split(" ", 1)[0]
+    name = kind.strip().split(" ", 1)[0].removeprefix("callout-")
     return name.capitalize() if name.lower() in ADMONITIONS else ""
 
 

@@ -13,9 +13,10 @@ CODE = r"(?P<code>(?<!`)(?P<ticks>`{1,3})(?!`)[^`\n]{1,2000}(?<!`)(?P=ticks)(?!`
 ROLE = r"(?P<role>\{[A-Za-z][\w:+.-]{0,60}\}`(?P<said>[^`\n]{1,500})`)"
 COMMENT = r"(?P<comment>\{/\*(?:[^*]|\*(?!/)){0,2000}\*/\}|\{#(?:[^#\n]|#(?!\})){1,400}#\})"
 SHORT_CODE = r"(?P<short>\{\{[<%](?P<short_body>[^{}]{1,1000})[%>]\}\}|\{%-?(?P<liquid_body>[^{}%]{1,1000})-?%\})"
+BOOK = r"(?P<book>\{\{#(?:title[ ]+(?P<book_title>[^{}]{1,300})|[a-z_]{1,30}[^{}]{0,300})\}\})"
 ICON = r"(?P<icon>:(?:material|fontawesome|octicons|simple)-[\w-]{1,60}:(?:\{[^{}\n]{0,100}\})?)"
 TAG = r"(?P<tag></?(?:[A-Z][\w.]{0,60})?(?=[\s/>])|<>|</>)"
-TOKEN = re.compile("|".join((CODE, ROLE, COMMENT, SHORT_CODE, ICON, TAG)))
+TOKEN = re.compile("|".join((CODE, ROLE, COMMENT, SHORT_CODE, BOOK, ICON, TAG)))
 STRING = re.compile(r"\{[ ]*(?:'([^'\n]{0,400})'|\"([^\"\n]{0,400})\"|`([^`\n]{0,400})`)[ ]*\}")
 EXPRESSION = re.compile(r"\{[A-Za-z_$][\w$.]{0,100}(?:\([^(){}\n]{0,100}\))?\}")
 SHOWN = re.compile(
@@ -56,6 +57,8 @@ def _replacement(found: re.Match[str]) -> str:
     if found["role"]:
         said = found["said"]
         return ROLE_TARGET.sub("", said).lstrip("~!") or said
+    if found["book"]:
+        return found["book_title"] or ""
     body = found["short_body"] or found["liquid_body"]
     return _short_code(body.strip().rstrip("/-%").strip()) if body else ""
 
