@@ -157,6 +157,13 @@ class IndexReader:
                     return None if expired is not None and expired[int(start) + row] else int(start) + row
         return None
 
+    def _rows_of(self, ids: Sequence[str]) -> Rows:
+        """Return the rows of those documents that are there, live or dead."""
+        digests = id_digests(ids)
+        found = [segment.find(digests) for segment in self.segments]
+        starts = zip(found, self._document_starts.tolist(), strict=False)
+        return _joined([rows[rows >= 0] + int(start) for rows, start in starts], np.int64)
+
     def document_row(self, document_id: str) -> int:
         """Return the row of the live document with that id.  Raises DocumentNotFound."""
         row = self.find(document_id)
@@ -171,7 +178,7 @@ class IndexReader:
         """
         compiled = compile_filter(filter, self.schema, now)
         compiled = compiled.without(without) if without else compiled
-        matching = compiled.documents(self.column, len(self.live_documents))
+        matching = compiled.documents(self.column, len(self.live_documents), self._rows_of)
         return np.asarray(matching & self.found_documents(now))
 
     def documents(self, document_rows: ArrayLike) -> list[Document]:

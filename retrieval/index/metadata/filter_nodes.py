@@ -20,6 +20,7 @@ class FieldComparison:
     operator: str  # "=", "<", "<=", ">", ">=", STARTS_WITH or CONTAINS; "!=" is the negation of "="
     value: Value
     column: int
+    ignores_case: bool = False  # of STARTS_WITH and CONTAINS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,13 @@ class GeoBox:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentIds:
+    """`ids("a", "b")`: the documents with one of these ids; `ids()` has none."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Negation:
     """All documents that `operand` does not match, also those without the field."""
 
@@ -86,4 +94,4 @@ class Disjunction:
 
 FieldCondition: TypeAlias = FieldComparison | FieldMembership | FieldExistence
 GeoCondition: TypeAlias = GeoDistance | GeoBox
-FilterNode: TypeAlias = FieldCondition | GeoCondition | Negation | Conjunction | Disjunction
+FilterNode: TypeAlias = FieldCondition | GeoCondition | DocumentIds | Negation | Conjunction | Disjunction

@@ -5,19 +5,20 @@
     negation    = NOT negation | "(" expression ")" | condition
     condition   = field                                         a boolean field with the value true
                 | field ( "=" | "==" | "!=" | "<" | "<=" | ">" | ">=" ) value
-                | field [ NOT ] ( STARTS WITH | CONTAINS ) value
+                | field [ NOT ] ( STARTS WITH | CONTAINS ) value [ IGNORE CASE ]
                 | field [ NOT ] IN "[" value { "," value } "]"
                 | field [ NOT ] EXISTS
                 | NEAR "(" field "," latitude "," longitude ")" ( "<" | "<=" | ">" | ">=" ) distance
                 | BOX "(" field "," south "," west "," north "," east ")"
+                | IDS "(" [ value { "," value } ] ")"           the documents with one of these ids
     field       = name | quoted
     value       = quoted | number | date | date and time | relative | TRUE | FALSE | name
     relative    = NOW [ ( "+" | "-" ) digits ( "s" | "m" | "h" | "d" | "w" ) ]
     distance    = number ( "km" | "m" | "mi" )
 
 Keywords may be in upper or lower case.  A name starts with a letter or `_`; letters, digits, `_`, `.` and `-` follow.
-Other names, and keywords as names, need quotes; the words NOW, STARTS, WITH, CONTAINS, NEAR and BOX need none.
-Quotes are double or single, with backslash escapes.
+Other names, and keywords as names, need quotes; the words NOW, STARTS, WITH, CONTAINS, IGNORE, CASE, NEAR,
+BOX and IDS need none.  Quotes are double or single, with backslash escapes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from retrieval.index.metadata.filter_nodes import (
     STARTS_WITH,
     Conjunction,
     Disjunction,
+    DocumentIds,
     FieldComparison,
     FieldExistence,
     FieldMembership,
@@ -67,6 +69,7 @@ _GEO = {  # greatest degrees of each number after the field
     "NEAR": (MAX_LATITUDE, MAX_LONGITUDE),
     "BOX": (MAX_LATITUDE, MAX_LONGITUDE, MAX_LATITUDE, MAX_LONGITUDE),
 }
+_IDS = "IDS"
 _METRES = {"m": 1.0, "km": 1_000.0, "mi": 1_609.344}
 _EXPECTED_CONDITION = "a comparison (=, !=, <, <=, >, >=), IN, EXISTS, STARTS WITH or CONTAINS"
 _EXPECTED_VALUE = "a value (quoted text, number, date such as 2024-05-01 or now-7d, TRUE or FALSE)"
@@ -190,7 +193,7 @@ class _Parser:
                 f"filter, column {token.column}: more than {MAX_CONDITIONS} conditions; use IN [...] for many values"
             )
         if self._is_call():
-            return self._geo_condition()
+            return self._ids() if self.current.text.upper() == _IDS else self._geo_condition()
         field = self._field()
         if self.current.kind == "operator":
             operator = self._take().text
@@ -215,9 +218,9 @@ class _Parser:
         elif self._accept_name("STARTS"):
             if not self._accept_name("WITH"):
                 raise self._expected("WITH")
-            node = FieldComparison(field, STARTS_WITH, self._value(), column)
+            node = FieldComparison(field, STARTS_WITH, self._value(), column, self._ignores_case())
         elif self._accept_name("CONTAINS"):
-            node = FieldComparison(field, CONTAINS, self._value(), column)
+            node = FieldComparison(field, CONTAINS, self._value(), column, self._ignores_case())
         elif negated:
             raise self._expected("IN, EXISTS, STARTS WITH or CONTAINS")
         elif self.current.kind == "end" or self.current.text in ("AND", "OR", ")"):
@@ -226,10 +229,31 @@ class _Parser:
             raise self._expected(_EXPECTED_CONDITION)
         return Negation(node) if negated else node
 
+    def _ignores_case(self) -> bool:
+        """Accept `IGNORE CASE`."""
+        if not self._accept_name("IGNORE"):
+            return False
+        if not self._accept_name("CASE"):
+            raise self._expected("CASE")
+        return True
+
     def _is_call(self) -> bool:
-        """Check whether the condition is `near(` or `box(`."""
+        """Check whether the condition is `near(`, `box(` or `ids(`."""
         following = self._tokens[min(self._next + 1, len(self._tokens) - 1)]
-        return self.current.kind == "name" and self.current.text.upper() in _GEO and following.text == "("
+        return self.current.kind == "name" and self.current.text.upper() in (*_GEO, _IDS) and following.text == "("
+
+    def _ids(self) -> FilterNode:
+        """`ids("a", "b")`; an id of digits, or one like a date, may go without quotes."""
+        self._take()
+        self._require("(", "'('")
+        ids: list[str] = []
+        while not self._accept(")"):
+            if ids:
+                self._require(",", "',' or ')'")
+            if self.current.kind not in ("quoted", "name", "number", "date", "keyword"):
+                raise self._expected("an id" if ids else "an id or ')'")
+            ids.append(_unquoted(self._take()))
+        return DocumentIds(tuple(ids))
 
     def _geo_condition(self) -> FilterNode:
         """`near(field, latitude, longitude) < distance`, or a box of two corners."""

@@ -4,8 +4,8 @@
 
 `filter_parser.py` has the grammar.  Logic has two values: a document without the field fails every comparison and
 passes its negation (`a != 1` is `NOT a = 1`).  A list matches if one of its elements does.  Text is compared by code
-points, also by STARTS WITH and CONTAINS.  A date without a time is the whole day, in UTC; `now` is one moment for the
-whole filter.  The filter is evaluated before any search.
+points, also by STARTS WITH and CONTAINS without IGNORE CASE.  A date without a time is the whole day, in UTC; `now` is
+one moment for the whole filter.  The filter is evaluated before any search.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from retrieval.index.metadata.filter_nodes import (
     STARTS_WITH,
     Conjunction,
     Disjunction,
+    DocumentIds,
     FieldComparison,
     FieldCondition,
     FieldExistence,
@@ -41,7 +42,7 @@ from retrieval.index.metadata.filter_parser import number_in, parse_filter
 from retrieval.index.metadata.geo import PASSES as GEO_PASSES
 from retrieval.index.metadata.geo import matching_positions, position_fields
 from retrieval.index.metadata.moments import Moment, parse_moment
-from retrieval.types import Bitmap, FieldType, Schema
+from retrieval.types import Bitmap, FieldType, Rows, Schema
 from retrieval.util.work_budget import checkpoint, spend_filter_values
 
 _ORDERED = frozenset({FieldType.STRING, FieldType.NUMBER, FieldType.DATE})
@@ -53,6 +54,7 @@ _EXPECTED = {
 }
 _SEARCH_TEXT = {STARTS_WITH: pc.starts_with, CONTAINS: pc.match_substring}
 _VALUE_BYTES = 2  # of text that CONTAINS reads as fast as a number is compared
+_CASE_FACTOR = 8  # text is compared by a regular expression to ignore case
 _COMPARE = {"=": pc.equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal}
 
 
@@ -64,41 +66,59 @@ class Filter:
     root: FilterNode
     schema: Schema
 
-    def documents(self, column: Callable[[str], pa.ChunkedArray], n: int) -> Bitmap:
-        """Return the matching documents, (n,); `column` reads a field of all n.
+    def documents(
+        self, column: Callable[[str], pa.ChunkedArray], n: int, rows_of: Callable[[Sequence[str]], Rows]
+    ) -> Bitmap:
+        """Return the matching documents, (n,).
 
-        Raises TooLarge if the filters of the running request read too many values.
+        `column` reads a field of all n; `rows_of` returns the rows of the ids that are there.  Raises TooLarge if the
+        filters of the running request read too many values.
         """
         spend_filter_values(n * _passes(self.root))
-        return self._matches(self.root, column, n)
+        return self._matches(self.root, _Columns(column, n, rows_of))
 
     def without(self, field: str) -> Filter:
         """Return the filter without its ANDed conditions on `field` alone."""
         return replace(self, root=_without(self.root, field))
 
-    def _matches(self, node: FilterNode, column: Callable[[str], pa.ChunkedArray], n: int) -> Bitmap:
+    def _matches(self, node: FilterNode, columns: _Columns) -> Bitmap:
         match node:
             case Negation(operand):
-                return ~self._matches(operand, column, n)
+                return ~self._matches(operand, columns)
             case Conjunction(()):
-                return np.ones(n, np.bool_)
+                return np.ones(columns.n, np.bool_)
             case Conjunction(operands):
-                return reduce(np.logical_and, (self._matches(each, column, n) for each in operands))
+                return reduce(np.logical_and, (self._matches(each, columns) for each in operands))
             case Disjunction(operands):
-                return reduce(np.logical_or, (self._matches(each, column, n) for each in operands))
+                return reduce(np.logical_or, (self._matches(each, columns) for each in operands))
+            case DocumentIds(ids):
+                found = np.zeros(columns.n, np.bool_)
+                found[columns.rows_of(ids)] = True
+                return found
             case GeoDistance() | GeoBox():
                 checkpoint()
-                return matching_positions(node, *map(column, position_fields(node, self.schema)))
-            case _:
-                checkpoint()
-                values = column(node.field)
-                if isinstance(node, FieldComparison) and node.operator == CONTAINS:
-                    spend_filter_values(values.nbytes // _VALUE_BYTES)
-                chunks = [_condition(node, self.schema[node.field], chunk) for chunk in values.chunks]
-                found = np.concatenate(chunks) if chunks else np.zeros(0, dtype=bool)
-                if len(found) != n:
-                    raise ValueError(f"the column {node.field!r} has {len(found)} values, not {n}")
-                return found
+                return matching_positions(node, *map(columns.read, position_fields(node, self.schema)))
+        checkpoint()
+        return self._field_matches(node, columns)
+
+    def _field_matches(self, node: FieldCondition, columns: _Columns) -> Bitmap:
+        values = columns.read(node.field)
+        if isinstance(node, FieldComparison) and (node.operator == CONTAINS or node.ignores_case):
+            spend_filter_values(values.nbytes // _VALUE_BYTES * (_CASE_FACTOR if node.ignores_case else 1))
+        chunks = [_condition(node, self.schema[node.field], chunk) for chunk in values.chunks]
+        found = np.concatenate(chunks) if chunks else np.zeros(0, dtype=bool)
+        if len(found) != columns.n:
+            raise ValueError(f"the column {node.field!r} has {len(found)} values, not {columns.n}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The source of a filter: the fields of `n` documents, and the rows of ids."""
+
+    read: Callable[[str], pa.ChunkedArray]
+    n: int
+    rows_of: Callable[[Sequence[str]], Rows]
 
 
 def compile_filter(expression: str, schema: Schema, now: datetime | None = None) -> Filter:
@@ -135,11 +155,13 @@ def _typed(node: FilterNode, schema: Schema, now: datetime) -> FilterNode:
         case GeoDistance() | GeoBox():
             position_fields(node, schema)
             return node
+        case DocumentIds():
+            return node
     kind = known_field(node.field, schema, f"filter, column {node.column}")
     match node:
-        case FieldComparison(field, operator, value, column):
+        case FieldComparison(value=value):
             _check_operator(node, kind)
-            return FieldComparison(field, operator, _fitting(value, kind, node, now), column)
+            return replace(node, value=_fitting(value, kind, node, now))
         case FieldMembership(field, values, column):
             return FieldMembership(field, tuple(_fitting(value, kind, node, now) for value in values), column)
     return node
@@ -221,6 +243,8 @@ def _fields(node: FilterNode) -> set[str]:
             return _fields(operand)
         case Conjunction(operands) | Disjunction(operands):
             return set().union(*map(_fields, operands))
+        case DocumentIds():
+            return {""}  # no field has an empty name
     return {node.field}
 
 
@@ -235,6 +259,8 @@ def _passes(node: FilterNode) -> int:
             return len(values)
         case GeoDistance() | GeoBox():
             return GEO_PASSES
+        case DocumentIds():
+            return 0
     return 1
 
 
@@ -252,6 +278,8 @@ def _condition(node: FieldCondition, kind: FieldType, chunk: pa.Array) -> Bitmap
 def _values(node: FieldComparison | FieldMembership, values: pa.Array) -> Bitmap:
     """Return which values match: (values,)."""
     if isinstance(node, FieldComparison):
+        if node.ignores_case:
+            return _bitmap(_SEARCH_TEXT[node.operator](values, pattern=node.value, ignore_case=True))
         return _compared(values, node.operator, node.value)
     if any(isinstance(value, Moment) for value in node.values):
         return reduce(np.logical_or, (_compared(values, "=", value) for value in node.values))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from retrieval.errors import FilterError, TooLarge
 from retrieval.index.metadata.filters import compile_filter
-from retrieval.types import FieldType
+from retrieval.types import FieldType, Rows
 from retrieval.util.work_budget import WorkBudget
 
 SCHEMA = {
@@ -55,8 +56,13 @@ def columns(documents: list[dict[str, Any]]) -> Callable[[str], pa.ChunkedArray]
     return column
 
 
+def rows_of(ids: Sequence[str]) -> Rows:
+    """The rows of documents whose ids are d0, d1 and so on."""
+    return np.array([int(each[1:]) for each in ids if re.fullmatch("d[0-4]", each)], np.int64)
+
+
 def matching(expression: str) -> list[int]:
-    found = compile_filter(expression, SCHEMA, NOW).documents(columns(DOCUMENTS), len(DOCUMENTS))
+    found = compile_filter(expression, SCHEMA, NOW).documents(columns(DOCUMENTS), len(DOCUMENTS), rows_of)
     assert found.dtype == np.bool_
     return np.flatnonzero(found).tolist()
 
@@ -70,6 +76,15 @@ def matching(expression: str) -> list[int]:
         ("year != 2019", [1, 2, 3, 4]),
         ("NOT year < 2020", [1, 3, 4]),
         ('topic = "ir"', [0]),
+        ('ids("d2", d0)', [0, 2]),
+        ("IDS ( 'd1' ) AND year > 0", [1]),
+        ("ids()", []),
+        ("NOT ids()", [0, 1, 2, 3, 4]),
+        ("ids(d9, 7, 2024-05-01, TRUE) OR author EXISTS", [0, 3]),
+        ('author STARTS WITH "aD" IGNORE CASE', [0]),
+        ('author CONTAINS "HI" ignore case AND year NOT EXISTS', [3]),
+        ('topic CONTAINS "IS" IGNORE CASE', [1]),
+        ('author NOT CONTAINS "A." IGNORE CASE', [0, 1, 2, 3, 4]),
         ("topic = ir", [0]),
         ("topic IN [\"ir\", 'vision']", [0, 1]),
         ("topic not in [ir]", [1, 2, 3, 4]),
@@ -265,7 +280,7 @@ def combined(inner: st.SearchStrategy[tuple[str, Predicate]]) -> st.SearchStrate
 )
 def test_same_as_brute_force(expression: tuple[str, Predicate], documents: list[dict[str, Any]]) -> None:
     text, matches = expression
-    found = compile_filter(text, SCHEMA, DAYS[2]).documents(columns(documents), len(documents))
+    found = compile_filter(text, SCHEMA, DAYS[2]).documents(columns(documents), len(documents), rows_of)
     assert found.tolist() == [matches(document) for document in documents]
 
 
@@ -276,7 +291,7 @@ def test_same_as_brute_force(expression: tuple[str, Predicate], documents: list[
 )
 def test_any_text_is_a_filter_or_a_filter_error(text: str) -> None:
     with contextlib.suppress(FilterError):
-        compile_filter(text, SCHEMA).documents(columns(DOCUMENTS), len(DOCUMENTS))
+        compile_filter(text, SCHEMA).documents(columns(DOCUMENTS), len(DOCUMENTS), rows_of)
 
 
 def test_alternatives_of_a_text_field_take_one_pass() -> None:
@@ -284,7 +299,7 @@ def test_alternatives_of_a_text_field_take_one_pass() -> None:
     budget = WorkBudget(filter_values=3 * len(DOCUMENTS))
     with budget.applied():
         found = compile_filter(f'{names} OR topic = "ir" OR year < 0', SCHEMA).documents(
-            columns(DOCUMENTS), len(DOCUMENTS)
+            columns(DOCUMENTS), len(DOCUMENTS), rows_of
         )
     assert budget.spent_filter_values == 3 * len(DOCUMENTS)
     assert np.flatnonzero(found).tolist() == [0, 2]
@@ -293,12 +308,12 @@ def test_alternatives_of_a_text_field_take_one_pass() -> None:
 def test_text_that_is_searched_counts_by_its_size() -> None:
     long = pa.chunked_array([["x" * 80_000]])
     with WorkBudget(filter_values=9_000).applied(), pytest.raises(TooLarge, match=r"filter_values"):
-        compile_filter("author CONTAINS y", SCHEMA).documents(lambda _: long, 1)
+        compile_filter("author CONTAINS y", SCHEMA).documents(lambda _: long, 1, rows_of)
     with WorkBudget(filter_values=9_000).applied():
-        assert compile_filter("author STARTS WITH x", SCHEMA).documents(lambda _: long, 1).tolist() == [True]
+        assert compile_filter("author STARTS WITH x", SCHEMA).documents(lambda _: long, 1, rows_of).tolist() == [True]
 
 
 def test_now_is_one_moment_for_the_whole_filter() -> None:
     documents = [{"date": datetime.now(UTC)}]
-    found = compile_filter("date < now OR date >= now", SCHEMA).documents(columns(documents), 1)
+    found = compile_filter("date < now OR date >= now", SCHEMA).documents(columns(documents), 1, rows_of)
     assert found.tolist() == [True]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from retrieval.errors import FilterError
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.metadata.geo import EARTH_RADIUS_M, PASSES, distances_m
 from retrieval.index.metadata.schema import arrow_type
-from retrieval.types import FieldType
+from retrieval.types import FieldType, Rows
 from retrieval.util.work_budget import WorkBudget
 
 NUMBER, NUMBERS = FieldType.NUMBER, FieldType.NUMBERS
@@ -65,8 +65,15 @@ def distance(one: tuple[float, float], other: tuple[float, float]) -> float:
     return EARTH_RADIUS_M * math.atan2(cross, a * d + b * e + c * f)
 
 
+def no_rows(ids: Sequence[str]) -> Rows:
+    """The rows of ids: these documents have none."""
+    del ids
+    return np.empty(0, np.int64)
+
+
 def matching(expression: str, documents: list[list[tuple[float, float]] | None]) -> list[bool]:
-    found: list[bool] = compile_filter(expression, SCHEMA).documents(columns(documents), len(documents)).tolist()
+    compiled = compile_filter(expression, SCHEMA)
+    found: list[bool] = compiled.documents(columns(documents), len(documents), no_rows).tolist()
     return found
 
 
@@ -138,7 +145,7 @@ def test_positions_that_are_none_match_nothing() -> None:
         ) == [False]
     lists = {"shops.latitude": [[1.0, 2.0], [1.0]], "shops.longitude": [[1.0], [1.0]]}
     found = compile_filter("near(shops, 1, 1) < 1m", SCHEMA).documents(
-        lambda name: pa.chunked_array([pa.array(lists[name])]), 2
+        lambda name: pa.chunked_array([pa.array(lists[name])]), 2, no_rows
     )
     assert found.tolist() == [False, True]
 
@@ -174,11 +181,13 @@ def test_what_cannot_be_used(expression: str, words: str) -> None:
 def test_near_and_box_stay_names_of_fields() -> None:
     schema = {"near": FieldType.BOOLEAN, "box": FieldType.STRING}
     values = {"near": pa.chunked_array([[True]]), "box": pa.chunked_array([["near"]])}
-    assert compile_filter("near AND (near) AND box = near", schema).documents(values.__getitem__, 1).tolist() == [True]
+    assert compile_filter("near AND (near) AND box = near", schema).documents(
+        values.__getitem__, 1, no_rows
+    ).tolist() == [True]
 
 
 def test_a_position_counts_as_several_values() -> None:
     budget = WorkBudget()
     with budget.applied():
-        compile_filter("near(at, 1, 2) < 5km", SCHEMA).documents(columns([None] * 6), 6)
+        compile_filter("near(at, 1, 2) < 5km", SCHEMA).documents(columns([None] * 6), 6, no_rows)
     assert budget.spent_filter_values == 6 * PASSES
