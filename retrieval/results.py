@@ -39,6 +39,7 @@ class PassageHit:
     end: int
     score: float
     location: str = ""
+    heading: str = ""
     highlights: tuple[tuple[int, int], ...] = ()
     number: int = 1
     previous: int | None = None

@@ -262,6 +262,7 @@ class SearchRequest:
     collapse_near: float | None = None  # cosine: of hits at least so near, only the first is; None: do not compare
     boosts: tuple[Boost, ...] = ()
     diversity: float = 0.0  # 0 to 1: how much the first hits should differ; see search/diversity.py
+    diversity_depth: int | None = None  # hits that diversity chooses from; None: 100
     matching: Matching = Matching.RELEVANT
     relevant_share: float | None = None  # of the best score, 0 to 1, that a relevant document has; None: the mode's own
     count: bool = False  # count all matches, also beyond the page

@@ -105,6 +105,9 @@ class RankingOptions:
     diversity: Annotated[float, typer.Option(help="How much the first hits should differ from each other, 0 to 1.")] = (
         0.0
     )
+    diversity_depth: Annotated[
+        int | None, typer.Option(help="Hits that --diversity chooses from.  Default: 100.", show_default=False)
+    ] = None
     min_score: Annotated[float | None, typer.Option(help="Leave out documents that score less.")] = None
     exact: Annotated[bool, typer.Option("--exact", help="Compare the query with every vector.")] = False
 
@@ -240,6 +243,7 @@ def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, a
         boosts=parse_each_boost(ranking.boost or ()),
         collapse_near=ranking.collapse_near,
         diversity=ranking.diversity,
+        diversity_depth=ranking.diversity_depth,
         matching=ranking.matching,  # type: ignore[arg-type]  # the searcher checks the name
         relevant_share=ranking.relevant_share,
         count=ranking.count,

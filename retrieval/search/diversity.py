@@ -7,7 +7,7 @@ first, then each time the one with the greatest
 
 The vector of a document is that of its best passage.  The relevance is the score of the ranking: in dense mode as it
 is, a cosine; in other modes scaled to 0 to 1 over the candidates.  The number of candidates is the same for every page,
-so every page is a part of one ranking; the hits beyond them follow in their order.
+so every page is a part of one ranking; the hits beyond them follow in their order.  `diversity_depth` sets it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from retrieval.search.hits import rows_of_hits
 from retrieval.search.ranking import DocumentRanking
 from retrieval.types import Mode, SearchRequest, Vectors
 
-DIVERSITY_DEPTH = 100  # candidates
+DIVERSITY_DEPTH, MAX_DIVERSITY_DEPTH = 100, 1_000  # candidates
 
 Values = NDArray[np.float64]
 
@@ -31,7 +31,12 @@ def check_diversity(request: SearchRequest) -> None:
     """Raise BadQuery for a value out of range, and without an order by score."""
     if not 0.0 <= request.diversity <= 1.0:
         raise BadQuery(f"diversity is {request.diversity}; give a number from 0 to 1")
+    depth = request.diversity_depth
+    if depth is not None and not 1 <= depth <= MAX_DIVERSITY_DEPTH:
+        raise BadQuery(f"diversity_depth is {depth}; give 1 to {MAX_DIVERSITY_DEPTH:,}")
     if not request.diversity:
+        if depth is not None:
+            raise BadQuery("diversity_depth has no effect without diversity; give both or none")
         return
     for name in ("sort", "rerank"):
         if getattr(request, name):
@@ -42,21 +47,21 @@ def check_diversity(request: SearchRequest) -> None:
 
 def depth_of_diversity(request: SearchRequest) -> int:
     """Return how many hits of the ranking a request needs for diversity."""
-    return DIVERSITY_DEPTH if request.diversity else 0
+    return (request.diversity_depth or DIVERSITY_DEPTH) if request.diversity else 0
 
 
 def diversified(
-    ranked: DocumentRanking, diversity: float, mode: Mode, ranker: PassageRanker, reader: IndexReader
+    ranked: DocumentRanking, request: SearchRequest, mode: Mode, ranker: PassageRanker, reader: IndexReader
 ) -> DocumentRanking:
     """Order the first hits as the module describes; they keep their scores."""
-    count = min(DIVERSITY_DEPTH, len(ranked.documents))
-    if not diversity or count < 2:
+    count = min(depth_of_diversity(request), len(ranked.documents))
+    if count < 2:
         return ranked
     relevance = ranked.scores[:count].astype(np.float64)
     if mode is not Mode.DENSE:
         relevance = _scaled(relevance)
     vectors = reader.vectors.rows(rows_of_hits(ranked, count, ranker, reader))
-    chosen = marginal_relevance_order(relevance, cosines(vectors), diversity)
+    chosen = marginal_relevance_order(relevance, cosines(vectors), request.diversity)
     return ranked.take(np.concatenate([chosen, np.arange(count, len(ranked.documents))]))
 
 

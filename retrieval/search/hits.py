@@ -179,6 +179,7 @@ def _passage_hit(text: str, located: LocatedPassage, score: float) -> PassageHit
         end,
         score,
         passage.location,
+        passage.heading,
         number=number,
         previous=number - 1 or None,
         next=number + 1 if number < total else None,

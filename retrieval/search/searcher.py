@@ -170,7 +170,7 @@ class Searcher:
         plain, feedback = open_ranker(plan, self.reader, vector, weights)
         ranker = with_boosts(plan, plain, self.reader)
         matched = self._matched(plan, ranker, vector, weights)
-        ranked = diversified(matched.ranked, request.diversity, plan.mode, ranker, self.reader)
+        ranked = diversified(matched.ranked, request, plan.mode, ranker, self.reader)
         retrieve_ms = _ms_since(started)
         reranking = self._reranker.rerank(request, plan.text, ranked, ranker, rerank_ms)
         fetch_started = time.perf_counter()

@@ -95,6 +95,7 @@ class SearchOptions(TypedDict, total=False):
     collapse: str | NearDuplicates
     boosts: Sequence[BoostRequest]
     diversity: float
+    diversity_depth: int
     min_score: float
     passages_per_document: int
     fields: Sequence[str]

@@ -170,6 +170,7 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         bm25=_bm25(options),
         boosts=tuple(boost.record() for boost in options.boosts) if isinstance(options, SearchBody) else (),
         diversity=options.diversity,
+        diversity_depth=options.diversity_depth,
         matching=Matching(options.matching),
         relevant_share=options.relevant_share,
         count=options.count,

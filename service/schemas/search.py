@@ -128,6 +128,9 @@ class SearchOptionFields(BaseModel):
     diversity: float = Field(
         default=0.0, ge=0, le=1, description="How much the first hits should differ from each other; 0: only the score."
     )
+    diversity_depth: WholeNumber | None = Field(
+        default=None, ge=1, le=1_000, description="Number of hits that diversity chooses from; default: 100."
+    )
     min_score: float | None = Field(
         default=None, ge=-1e9, le=1e9, allow_inf_nan=False, description="Lowest score of a returned document."
     )

@@ -21,6 +21,7 @@ class PassageAnswer(Answer):
     end: int
     score: float
     location: str = ""
+    heading: str = Field(default="", description="Path of the headings above it.")
     highlights: list[tuple[int, int]] = Field(default_factory=list, description="Matching words: offsets in `text`.")
     number: int = Field(default=1, description="Its number among the passages of the document, from 1.")
     previous: int | None = Field(default=None, description="Number of the passage before; null for the first.")
@@ -137,6 +138,7 @@ class SearchAnswer(Answer):
                                     "end": 61,
                                     "score": 0.71,
                                     "location": "",
+                                    "heading": "",
                                     "highlights": [],
                                     "number": 1,
                                     "previous": None,

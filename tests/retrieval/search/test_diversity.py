@@ -101,11 +101,28 @@ def test_pages_are_parts_of_one_ranking(many: Searcher, group_by: GroupBy) -> No
     assert (plain.total, plain.confidence) == (whole.total, whole.confidence)
 
 
+def test_the_depth_is_the_number_of_candidates(library: Searcher) -> None:
+    request = replace(REQUEST, mode=Mode.DENSE, diversity=0.8)
+    plain = [hit.id for hit in library.search(replace(request, diversity=0.0)).hits]
+    for depth in (1, 2, 5):
+        diverse = library.search(replace(request, diversity_depth=depth)).hits
+        vectors = vectors_of(library, diverse)
+        found = [hit.id for hit in diverse]
+        assert sorted(found[:depth]) == sorted(plain[:depth])
+        assert found[depth:] == plain[depth:]
+        ranked = sorted(range(depth), key=lambda i: plain.index(found[i]))
+        relevance = [diverse[i].score for i in ranked]
+        cosines = vectors[ranked] @ vectors[ranked].T
+        assert [ranked[i] for i in plain_order(relevance, cosines, 0.8)] == list(range(depth))
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"diversity": -0.1}, "diversity is -0.1; give a number from 0 to 1"),
         ({"diversity": float("nan")}, "give a number from 0 to 1"),
+        ({"diversity_depth": 0}, "diversity_depth is 0; give 1 to 1,000"),
+        ({"diversity_depth": 5, "diversity": 0.0}, "no effect without diversity"),
         ({"sort": "year"}, "diversity and sort both order"),
         ({"rerank": RerankOptions()}, "diversity and rerank both order"),
         ({"query": "*"}, "lists all documents without scores"),
