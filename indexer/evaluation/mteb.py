@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from indexer.building.pipeline import BuildSettings, build_collection
+from indexer.evaluation.mteb_texts import document_record, query_text
 from retrieval.encoder.checkpoint.hub import DEFAULT
 from retrieval.encoder.loading import load_encoder
 from retrieval.errors import InputError, MissingExtra
+from retrieval.index.metadata.filter_parser import MAX_LENGTH
+from retrieval.index.metadata.filter_text import id_parts, ids_filter
 from retrieval.index.storage.settings import ChunkSettings
-from retrieval.metrics.run_queries import run_queries
-from retrieval.metrics.runs import RankedDocuments, Topic, strictly_decreasing
+from retrieval.metrics.run_queries import BATCH
+from retrieval.metrics.runs import strictly_decreasing
 from retrieval.search.request import MAX_DEPTH
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
@@ -52,17 +57,15 @@ class AttendexSearch:
     ) -> None:
         """Index rows of `id`, `text` and an optional `title`, each as one passage.
 
-        Rows without both are left out: no search could find them.
+        Rows without both are left out: no search could find them.  Raises InputError for rows of images or sounds.
         """
         self.close()
         name = re.sub(r"[^\w.-]+", "-", f"{task_metadata.name}-{hf_subset}-{hf_split}")
         self._folder.mkdir(parents=True, exist_ok=True)
         documents = self._folder / f"{name}.jsonl"
         with documents.open("w", encoding="utf-8") as file:
-            for row in corpus:
-                record = {"id": str(row["id"]), "title": _text(row, "title"), "text": _text(row, "text")}
-                if record["title"] or record["text"]:
-                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            for record in filter(None, map(document_record, corpus)):
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
         settings = BuildSettings(encoder=self._encoder_name, chunking=ChunkSettings("whole"))
         build_collection([documents], self._folder / name, settings)
         documents.unlink()
@@ -78,19 +81,36 @@ class AttendexSearch:
     ) -> dict[str, dict[str, float]]:
         """Return query id → document id → score; no scores are equal, to keep the order.
 
-        A query without text has no hits.
+        With `top_ranked`, the ids of each query's candidates, only these are ranked.  A query without text has no hits.
         """
         if self._searcher is None:
             raise InputError("there is no corpus; call `index` before `search`")
-        texts = {str(row["id"]): _text(row, "text") for row in queries}
-        topics = [Topic(query, text) for query, text in texts.items() if text]
-        depth = min(self._depth(top_k, top_ranked), MAX_DEPTH)
-        template = replace(self._request, k=depth, passages_per_document=1)
-        rankings = run_queries(self._searcher.search_many, topics, template).run.rankings
-        if top_ranked is not None:
-            rankings = {query: _restrict(ranking, top_ranked.get(query, ())) for query, ranking in rankings.items()}
-        found = {query: _scores(ranking, top_k) for query, ranking in rankings.items()}
-        return {query: found.get(query, {}) for query in texts}
+        texts = {str(row["id"]): query_text(row) for row in queries}
+        found: dict[str, dict[str, float]] = {query: {} for query in texts}
+        searches = [
+            (query, search)
+            for query, text in texts.items()
+            if text
+            for search in self._requests(text, top_k, None if top_ranked is None else top_ranked.get(query, ()))
+        ]
+        for start in range(0, len(searches), BATCH):
+            batch = searches[start : start + BATCH]
+            results = self._searcher.search_many([search for query, search in batch])
+            for (query, _search), result in zip(batch, results, strict=True):
+                found[query] |= {hit.id: hit.score for hit in result.hits}
+        return {query: _ranked(scores, top_k) for query, scores in found.items()}
+
+    def _requests(self, text: str, top_k: int, candidates: Sequence[str] | None) -> Iterator[SearchRequest]:
+        """Yield the searches of a query: one, or as many as its candidates need."""
+        assert self._searcher is not None
+        template = replace(self._request, query=text, passages_per_document=1)
+        if candidates is None:
+            documents = int(self._searcher.reader.live_documents.sum())
+            yield replace(template, k=max(1, min(top_k, documents, MAX_DEPTH)))
+            return
+        for part in id_parts(map(str, candidates), MAX_LENGTH):
+            own = f"({template.filter}) AND " if template.filter else ""
+            yield replace(template, k=min(len(part), MAX_DEPTH), filter=own + ids_filter(part))
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
@@ -116,32 +136,13 @@ class AttendexSearch:
             public_training_data=None,
             framework=["PyTorch"],
             similarity_fn_name=None,
-            use_instructions=bool(fingerprint.query_prompt or fingerprint.passage_prompt),
+            use_instructions=True,
             training_datasets=None,
         )
 
-    def _depth(self, top_k: int, top_ranked: Mapping[str, Sequence[str]] | None) -> int:
-        """Return the search depth: `top_k`, or all documents if `top_ranked` is given."""
-        assert self._searcher is not None
-        documents = int(self._searcher.reader.live_documents.sum())
-        if top_ranked is None:
-            return min(top_k, documents)
-        if documents > MAX_DEPTH:
-            raise InputError(f"reranking tasks need a corpus of at most {MAX_DEPTH:,} documents, not {documents:,}")
-        return documents
 
-
-def _text(row: Mapping[str, Any], field: str) -> str:
-    """Return a field of a row as text; "" if it is missing, null or white space."""
-    value = str(row.get(field) or "")
-    return value if value.strip() else ""
-
-
-def _restrict(ranking: RankedDocuments, allowed: Sequence[str]) -> RankedDocuments:
-    allowed_ids = set(allowed)
-    rows = [row for row, document in enumerate(ranking.ids) if document in allowed_ids]
-    return RankedDocuments(tuple(ranking.ids[row] for row in rows), ranking.scores[rows])
-
-
-def _scores(ranking: RankedDocuments, top_k: int) -> dict[str, float]:
-    return dict(zip(ranking.ids[:top_k], strictly_decreasing(ranking.scores[:top_k]).tolist(), strict=True))
+def _ranked(scores: Mapping[str, float], top_k: int) -> dict[str, float]:
+    """Return the best documents, in an order that no reader of the scores changes."""
+    best = sorted(scores, key=lambda document: (-scores[document], document))[:top_k]
+    ordered = strictly_decreasing(np.array([scores[document] for document in best], np.float64))
+    return dict(zip(best, ordered.tolist(), strict=True))

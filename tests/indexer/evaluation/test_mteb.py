@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from indexer.evaluation.mteb import AttendexSearch
+from indexer.evaluation.mteb_texts import document_record, query_text
+from retrieval.errors import InputError
 from retrieval.metrics.evaluation import evaluate
 from retrieval.metrics.runs import Qrels, make_run
 from retrieval.types import Mode, SearchRequest
@@ -16,6 +19,7 @@ from retrieval.types import Mode, SearchRequest
 if find_spec("mteb") is None:
     pytest.skip("needs the package mteb", allow_module_level=True)
 
+GAPS = [{"id": "e1", "title": "", "text": ""}, {"id": "e2", "title": " ", "text": "\n"}]
 CORPUS = [
     {"id": "d1", "title": "Aspirin", "text": "Aspirin lowers the risk of stroke."},
     {"id": "d2", "title": "Wings", "text": "A wing in the slipstream of a propeller."},
@@ -30,7 +34,28 @@ QUERIES = [
 QRELS = {"q1": {"d1": 1}, "q2": {"d2": 1}, "q3": {"d4": 1, "d3": 0}}
 
 
-def local_task() -> Any:
+CONVERSATIONS = [
+    {"id": "q1", "text": ["I had a stroke.", "what lowers the risk?"]},
+    {"id": "q2", "text": ["a propeller", "and what is in its slipstream"]},
+    {"id": "q3", "text": ["an animal", "one that barks"]},
+]
+TURNS = [
+    {
+        "id": each["id"],
+        "text": [
+            {"role": "user", "content": each["text"][0]},
+            {"role": "assistant", "content": "Tell me more."},
+            {"role": "user", "content": each["text"][1]},
+        ],
+    }
+    for each in CONVERSATIONS
+]
+INSTRUCTED = [{**each, "instruction": "Find a statement of one sentence."} for each in QUERIES]
+
+
+def local_task(
+    queries: list[dict[str, Any]] = QUERIES, top_ranked: dict[str, list[str]] | None = None, kind: str = "Retrieval"
+) -> Any:
     from datasets import Dataset
     from mteb.abstasks.retrieval import AbsTaskRetrieval
     from mteb.abstasks.task_metadata import TaskMetadata
@@ -43,7 +68,7 @@ def local_task() -> Any:
             description="Four documents and three queries.",
             reference=None,
             dataset={"path": "local", "revision": "1"},
-            type="Retrieval",
+            type=kind,
             category="t2t",
             eval_splits=["test"],
             eval_langs=["eng-Latn"],
@@ -60,10 +85,10 @@ def local_task() -> Any:
 
         def load_data(self, *_: Any, **__: Any) -> None:
             data = {
-                "corpus": Dataset.from_list(CORPUS),
-                "queries": Dataset.from_list(QUERIES),
-                "relevant_docs": QRELS,
-                "top_ranked": None,
+                "corpus": Dataset.from_list([*GAPS, *CORPUS]),
+                "queries": Dataset.from_list(queries),
+                "relevant_docs": {query: dict(judged) for query, judged in QRELS.items()},
+                "top_ranked": top_ranked,
             }
             self.dataset = {"default": {"test": data}}
             self.data_loaded = True
@@ -91,6 +116,65 @@ def test_mteb_scores_the_pipeline(search: AttendexSearch, tmp_path: Path) -> Non
     assert scores["recall_at_10"] == pytest.approx(ours["R@10"], abs=1e-5)
     assert scores["precision_at_1"] == pytest.approx(ours["P@1"], abs=1e-5)
     assert scores["main_score"] > 0.8
+
+
+@pytest.mark.parametrize("queries", [INSTRUCTED, CONVERSATIONS, TURNS], ids=["instructed", "texts", "turns"])
+@pytest.mark.filterwarnings("ignore:Conversations are a list of strings")
+def test_queries_are_read_as_mteb_reads_them(search: AttendexSearch, queries: list[dict[str, Any]]) -> None:
+    import mteb
+    from datasets import Dataset
+    from mteb._create_dataloaders import _retrieval_texts
+
+    texts = _retrieval_texts(Dataset.from_list(queries), mteb.types.PromptType.query)
+    assert [query_text(each) for each in queries] == list(texts)
+    results = mteb.evaluate(search, local_task(queries), cache=None)
+    (scores,) = results.task_results[0].scores["test"]
+    assert scores["main_score"] > 0.8
+
+
+def test_a_reranking_task_ranks_its_candidates(search: AttendexSearch, tmp_path: Path) -> None:
+    import mteb
+
+    candidates = {"q1": ["d2", "d1", "e1"], "q2": ["d3"], "q3": ["d4", "d3"]}
+    task = local_task(top_ranked=candidates, kind="Reranking")
+    results = mteb.evaluate(search, task, cache=None, prediction_folder=tmp_path / "predictions")
+    (scores,) = results.task_results[0].scores["test"]
+    assert scores["recall_at_10"] == pytest.approx(2 / 3, abs=1e-5)  # the one of q2 is no candidate
+    [file] = (tmp_path / "predictions").rglob("*_predictions.json")
+    predicted = json.loads(file.read_text())["default"]["test"]
+    assert {query: set(found) for query, found in predicted.items()} == {
+        "q1": {"d1", "d2"},
+        "q2": {"d3"},
+        "q3": {"d3", "d4"},
+    }
+
+
+def test_turns_without_role_or_content() -> None:
+    turns = [{"role": "user", "content": "a rose"}, {"role": "assistant", "content": None}, {"content": "in a garden"}]
+    row = {"id": "q", "text": turns, "instruction": "Find it."}
+    assert query_text(row) == "Find it. user: a rose; in a garden"
+    assert query_text({"id": "q", "text": [], "instruction": "Find it."}) == ""
+    assert query_text({"id": "q", "text": "*", "instruction": None}) == ""
+    assert len(query_text({"id": "q", "text": "word " * 9_000})) == 20_000
+    with pytest.raises(InputError, match="no texts"):
+        query_text({"id": "q", "image": b""})
+    assert document_record({"id": 1, "body": "text"}) == {"id": "1", "title": "", "text": "text"}
+    with pytest.raises(InputError, match="no texts"):
+        document_record({"id": 1, "image": b""})
+
+
+def test_more_candidates_than_a_filter_names(search: AttendexSearch) -> None:
+    class Named:
+        name = "long ids"
+
+    corpus = [{"id": f"{number:0>900}", "text": f"Text {number} about cats"} for number in range(200)]
+    search.index(corpus, task_metadata=Named(), hf_split="test", hf_subset="default")
+    found = search.search(
+        [{"id": "q", "text": "cats"}], top_k=150, top_ranked={"q": [each["id"] for each in corpus[:180]]}
+    )
+    whole = search.search([{"id": "q", "text": "cats"}], top_k=200)
+    allowed = {each["id"] for each in corpus[:180]}
+    assert list(found["q"]) == [each for each in whole["q"] if each in allowed][:150]
 
 
 def test_reranking_keeps_to_the_candidates(search: AttendexSearch) -> None:
