@@ -103,7 +103,7 @@ DISTRIBUTIONS = {
 }
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
-SHARED_CLASS_NAMES = {"AttendexRetriever"}  # each adapter names its retriever as its host's users expect
+SHARED_CLASS_NAMES = {"AttendexRetriever", "AttendexVectorStore"}  # as the users of each framework expect
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from retrieval.errors import InputError, MissingExtra
+from retrieval.index.metadata.filter_text import EVERY_DOCUMENT
+from service.adapters.records import received_document, received_hit, search_options, sent_record
 from service.client import AsyncClient, Client, SearchOptions, ServiceError
-from service.client.answers.collections import DocumentAnswer
 from service.client.answers.search import HitAnswer
 
 try:
@@ -26,7 +27,7 @@ try:
 except ImportError as error:
     raise MissingExtra("langchain", "LangChain's retriever and vector store") from error
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 
 class AttendexEmbeddings(Embeddings):
@@ -46,9 +47,11 @@ class AttendexEmbeddings(Embeddings):
 class AttendexRetriever(BaseRetriever):
     """Retrieves documents of a collection; the content is their best passage.
 
-    `async_client` answers `ainvoke`; without it `client` does, on a thread. `whole_documents` returns the whole text
-    instead of the best passage.
+    The metadata have `source`, page, heading and place beside those of the document.  `async_client` answers `ainvoke`;
+    without it `client` does, on a thread.  `whole_documents` returns the whole text instead of the best passage.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     collection: str
     client: Any = Field(default_factory=Client)
@@ -57,9 +60,8 @@ class AttendexRetriever(BaseRetriever):
     options: dict[str, Any] = Field(default_factory=dict)
     whole_documents: bool = False
 
-    def _asked(self, options: dict[str, Any]) -> dict[str, Any]:
-        text = {"include": ["text"]} if self.whole_documents else {}
-        return {"k": self.k, **text, **self.options, **options}
+    def _asked(self, options: dict[str, Any]) -> SearchOptions:
+        return search_options({"k": self.k, **self.options, **options}, {}, whole=self.whole_documents)
 
     def _get_relevant_documents(
         self,
@@ -69,7 +71,7 @@ class AttendexRetriever(BaseRetriever):
         **options: Any,
     ) -> list[Document]:
         found = self.client.search(self.collection, query, **self._asked(options))
-        return [to_document(hit, whole=self.whole_documents) for hit in found.hits]
+        return [to_document(hit, facts=True) for hit in found.hits]
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **options: Any
@@ -78,16 +80,23 @@ class AttendexRetriever(BaseRetriever):
             return await super()._aget_relevant_documents(query, run_manager=run_manager, **options)
         client: AsyncClient = self.async_client
         found = await client.search(self.collection, query, **self._asked(options))
-        return [to_document(hit, whole=self.whole_documents) for hit in found.hits]
+        return [to_document(hit, facts=True) for hit in found.hits]
 
 
 class AttendexVectorStore(VectorStore):
-    """A collection as LangChain's vector store; `filter` is as `year > 2000`."""
+    """A collection as LangChain's vector store; `filter` is as `year > 2000`.
 
-    def __init__(self, client: Client, collection: str, *, mode: str | None = None) -> None:
+    A search returns a document of one passage as it was added, and of a longer one the best passage, or with
+    `whole_documents` the whole text.
+    """
+
+    def __init__(
+        self, client: Client, collection: str, *, mode: str | None = None, whole_documents: bool = False
+    ) -> None:
         self._client = client
         self._collection = collection
         self._mode = mode
+        self._whole_documents = whole_documents
 
     @property
     def embeddings(self) -> Embeddings:
@@ -103,11 +112,13 @@ class AttendexVectorStore(VectorStore):
         ids: list[str] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Add texts to `collection` of the service `client`; create it if needed."""
-        client: Client = kwargs["client"]
-        store = cls(client, kwargs["collection"], mode=kwargs.get("mode"))
-        if kwargs["collection"] not in {known.name for known in client.collections()}:
-            client.create(kwargs["collection"])
+        """Add texts to `collection` of the service `client`; create it if needed.
+
+        The other options are those of the class.
+        """
+        store = cls(**kwargs)
+        if store._collection not in {known.name for known in store._client.collections()}:
+            store._client.create(store._collection)
         store.add_texts(texts, metadatas, ids=ids)
         return store
 
@@ -126,17 +137,17 @@ class AttendexVectorStore(VectorStore):
         used = [each or str(uuid.uuid4()) for each in ids or [None] * len(texts)]
         metadatas = metadatas or [{} for _ in texts]
         documents = zip(used, texts, metadatas, strict=True)
-        self._client.upload(self._collection, ({"id": i, "text": t, "metadata": m} for i, t, m in documents))
+        self._client.upload(self._collection, (sent_record(*document) for document in documents))
         return used
 
-    def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
+    def delete(self, ids: list[str] | None = None, *, everything: bool = False, **kwargs: Any) -> bool:
         """Delete by ids; delete all documents only with `everything=True`."""
-        if ids is None and not kwargs.get("everything"):
-            raise InputError("delete(None) would delete all documents; give ids, or everything=True")
+        if kwargs:
+            raise InputError(f"deleting has no option {', '.join(sorted(kwargs))}; give ids, or everything=True")
+        if (ids is None) is not everything:
+            raise InputError("delete(None) would delete all documents; give either ids, or everything=True")
         if ids is None:
-            details = self._client.collection(self._collection)
-            self._client.drop(self._collection)
-            self._client.create(self._collection, details.encoder)
+            self._client.delete(self._collection, filter=EVERY_DOCUMENT)
             return True
         return bool(self._client.delete(self._collection, ids).deleted) if ids else False
 
@@ -149,7 +160,8 @@ class AttendexVectorStore(VectorStore):
                 if error.code == "document_not_found":
                     continue
                 raise
-            found.append(as_given(document))
+            received = received_document(document)
+            found.append(Document(page_content=received.text, metadata=received.metadata, id=document.id))
         return found
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
@@ -158,7 +170,7 @@ class AttendexVectorStore(VectorStore):
     def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
         """Return the best k documents and their scores; higher is better."""
         hits = self._client.search(self._collection, query, **self._options(k, kwargs)).hits
-        return [(as_given(hit), hit.score) for hit in hits]
+        return [(to_document(hit, facts=False), hit.score) for hit in hits]
 
     def similarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
         """Return the k documents nearest to a vector of the collection's encoder."""
@@ -168,15 +180,16 @@ class AttendexVectorStore(VectorStore):
         self,
         query: str,
         k: int = 4,
-        fetch_k: int = 20,  # noqa: ARG002
+        fetch_k: int = 20,
         lambda_mult: float = 0.5,
         **kwargs: Any,
     ) -> list[Document]:
-        """Return k diverse documents (Carbonell and Goldstein 1998).
+        """Return k diverse ones of the best `fetch_k` documents, by their stored vectors.
 
-        The candidates are the first 100 documents in place of `fetch_k`, by their stored vectors.
+        Carbonell and Goldstein 1998.
         """
-        return self.similarity_search(query, k, diversity=1.0 - lambda_mult, **kwargs)
+        diversity = {"diversity": 1.0 - lambda_mult, "diversity_depth": fetch_k} if lambda_mult != 1.0 else {}
+        return self.similarity_search(query, min(k, fetch_k), **diversity, **kwargs)
 
     def max_marginal_relevance_search_by_vector(
         self, embedding: list[float], k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
@@ -189,25 +202,14 @@ class AttendexVectorStore(VectorStore):
         """Return the options of a search; None stands for an option not given."""
         mode = {"mode": self._mode} if self._mode else {}
         given = {name: value for name, value in options.items() if value is not None}
-        return cast(SearchOptions, {**mode, **given, "k": k, "include": ["text"]})
+        return search_options({**mode, **given, "k": k}, {}, whole=self._whole_documents)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda score: min(1.0, max(0.0, (1 + score) / 2 if self._mode == "dense" else score))
 
 
-def as_given(document: HitAnswer | DocumentAnswer) -> Document:
-    """Return a document as the user added it, with its title if it has one."""
-    title = {"title": document.title} if document.title else {}
-    return Document(page_content=document.text, metadata={**title, **document.metadata}, id=document.id)
-
-
-def to_document(hit: HitAnswer, *, whole: bool) -> Document:
-    """Return a hit as LangChain's document: its best passage, or the whole text.
-
-    Facts of the hit stand beside its metadata, which come back as they were given.
-    """
-    best = hit.passages[0] if hit.passages and not whole else None
-    facts: dict[str, Any] = {"title": hit.title, "score": hit.score}
-    if best is not None:
-        facts |= {"start": best.start, "end": best.end, "location": best.location}
-    return Document(page_content=best.text if best else hit.text, metadata={**facts, **hit.metadata}, id=hit.id)
+def to_document(hit: HitAnswer, *, facts: bool) -> Document:
+    """Return a hit as LangChain's document; see `received_hit`."""
+    received = received_hit(hit, facts=facts)
+    score = {"score": hit.score} if facts else {}
+    return Document(page_content=received.text, metadata={**score, **received.metadata}, id=hit.id)

@@ -78,12 +78,11 @@ class TestLangChain:
         relevant = store.similarity_search_with_relevance_scores("tea", k=4)
         assert all(0 <= score <= 1 for _, score in relevant)
         assert [each.id for each in store.similarity_search("made", k=4, filter="n >= 2")] != []
-        assert {
-            each.id for each in store.max_marginal_relevance_search("tea leaves", k=2, fetch_k=4, lambda_mult=0.1)
-        } != {
-            "a",
-            "d",
-        }
+        diverse = store.max_marginal_relevance_search("tea leaves", k=2, fetch_k=4, lambda_mult=0.1)
+        assert {each.id for each in diverse} != {"a", "d"}
+        diverse = store.max_marginal_relevance_search("tea leaves", k=2, fetch_k=2, lambda_mult=0.1)
+        assert {each.id for each in diverse} == {"a", "d"}
+        assert len(store.max_marginal_relevance_search("tea leaves", k=3, fetch_k=1)) == 1
         assert [each.id for each in store.get_by_ids(["c", "nobody", "a"])] == ["c", "a"]
         store.add_texts(["Milk comes from cows."], [GIVEN], ids=["milk"])
         [found, *_] = store.similarity_search("cows", k=1)
@@ -91,8 +90,7 @@ class TestLangChain:
         assert store.get_by_ids(["milk"])[0].metadata == GIVEN
         when, key = datetime(2024, 5, 1, 10, tzinfo=UTC), UUID(int=7)
         store.add_texts(["Milk is old."], [{"when": when, "key": key, "weight": np.float32(0.5)}], ids=["old"])
-        typed = {"when": when.isoformat(), "key": str(key), "weight": 0.5}
-        assert store.get_by_ids(["old"])[0].metadata == typed
+        assert store.get_by_ids(["old"])[0].metadata == {"when": when, "key": key, "weight": 0.5}
         added = store.add_texts(["Milk is white."])
         assert len(added[0]) == 36
         assert store.delete(["a", *added])
@@ -101,6 +99,10 @@ class TestLangChain:
             store.delete()
         with pytest.raises(ServiceError, match="did you mean filter"):
             store.similarity_search("tea", filtr="n >= 2")
+        with pytest.raises(InputError, match="has no option namespace"):
+            store.delete(["b"], namespace="x")
+        with pytest.raises(TypeError, match="whole"):
+            AttendexVectorStore.from_texts(["x"], None, client=client, collection="drinks", whole=True)
         vector = store.embeddings.embed_query("a drink of beans")
         assert store.similarity_search_by_vector(vector, k=1)[0].id == "b"
         assert store.max_marginal_relevance_search_by_vector(vector, k=1)[0].id == "b"
@@ -124,7 +126,9 @@ class TestLlamaIndex:
         assert "sleep" in found[0].node.get_content()
         client.create("given")
         client.add("given", [{"id": "milk", "text": "Milk comes from cows.", "metadata": GIVEN}])
-        assert AttendexRetriever(client, "given").retrieve("cows")[0].node.metadata == GIVEN
+        [milk] = AttendexRetriever(client, "given").retrieve("cows")
+        assert {name: milk.node.metadata[name] for name in GIVEN} == GIVEN
+        assert milk.node.metadata["source"] == "milk"
         client.drop("given")
         assert found[0].score > found[1].score
         assert asyncio.run(retriever.aretrieve("heat"))[0].node.node_id == "heat"
@@ -145,6 +149,13 @@ class TestHaystack:
         from haystack import Document
         from haystack.document_stores.errors import DuplicateDocumentError
         from haystack.document_stores.types import DuplicatePolicy
+        from haystack.errors import FilterError
+
+        def ids(filters: dict[str, Any] | None) -> list[str]:
+            return sorted(each.id for each in store.filter_documents(filters))
+
+        def where(operator: str, value: Any, field: str = "meta.n") -> dict[str, Any]:
+            return {"field": field, "operator": operator, "value": value}
 
         documents = [
             Document(id=str(n), content=f"Text {n}", meta={"n": n, "kind": "odd" if n % 2 else "even"})
@@ -153,15 +164,18 @@ class TestHaystack:
         assert store.write_documents(documents) == 4
         assert store.count_documents() == 4
         assert store.write_documents(documents, DuplicatePolicy.SKIP) == 0
+        twice = [Document(id="new", content="first"), Document(id="new", content="second")]
+        with pytest.raises(DuplicateDocumentError, match="new"):
+            store.write_documents(twice, DuplicatePolicy.FAIL)
+        assert store.count_documents() == 4
+        assert store.write_documents(twice, DuplicatePolicy.SKIP) == 1
+        assert store.filter_documents(where("==", "new", "id"))[0].content == "first"
+        assert store.write_documents(twice, DuplicatePolicy.OVERWRITE) == 2
+        assert store.filter_documents(where("==", "new", "id"))[0].content == "second"
+        store.delete_documents(["new"])
         assert store.write_documents([Document(id="0", content="New")], DuplicatePolicy.OVERWRITE) == 1
         with pytest.raises(DuplicateDocumentError):
             store.write_documents(documents, DuplicatePolicy.FAIL)
-
-        def ids(filters: dict[str, Any] | None) -> list[str]:
-            return sorted(each.id for each in store.filter_documents(filters))
-
-        def where(operator: str, value: Any, field: str = "meta.n") -> dict[str, Any]:
-            return {"field": field, "operator": operator, "value": value}
 
         assert ids(None) == ["0", "1", "2", "3"]
         assert ids(where(">=", 2)) == ["2", "3"]
@@ -171,9 +185,11 @@ class TestHaystack:
         assert ids(both) == ["1", "3"]
         assert ids({"operator": "OR", "conditions": [where("==", 1), where("==", 2)]}) == ["1", "2"]
         assert "1" not in ids({"operator": "NOT", "conditions": [where("==", 1)]})
-        with pytest.raises(InputError, match="Haystack"):
+        assert ids(where("in", ["1", "2", "nobody"], "id")) == ["1", "2"]
+        assert ids(where("!=", "1", "id")) == ["0", "2", "3"]
+        with pytest.raises(FilterError, match="has no 'conditions'"):
             store.filter_documents({"operator": "=="})
-        for meta in (GIVEN, {"title": "Milk", "n": 1}, {}):
+        for meta in ({"title": "Milk", "n": 1}, GIVEN, {}):
             store.write_documents([Document(id="milk", content="Milk comes from cows.", meta=meta)])
             [found] = [each for each in store.filter_documents() if each.id == "milk"]
             assert found.meta == meta
@@ -197,4 +213,12 @@ class TestHaystack:
         [found] = again.run({"retriever": {"query": "a drink from leaves"}})["retriever"]["documents"]
         assert (found.id, found.content) == ("tea", "Tea is made from leaves.")
         assert found.score > 0
+        assert (found.meta["source"], found.meta["passage"]) == ("tea", 1)
+        later = again.get_component("retriever").run_async("a drink from leaves", top_k=2)
+        assert [each.id for each in asyncio.run(later)["documents"]] == ["tea", "b"]
         again.get_component("retriever").document_store.client.close()
+        for option, says in (({"k": 3}, "give top_k"), ({"filter": "n > 1"}, "give filters")):
+            with pytest.raises(InputError, match=says):
+                AttendexRetriever(store, options=option).run("tea")
+        with pytest.raises(ServiceError, match="did you mean neighbours"):
+            AttendexRetriever(store, options={"neighbors": 1}).run("tea")
