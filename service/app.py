@@ -42,16 +42,20 @@ from service.queues.change_queue import ChangeQueue
 from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
 from service.queues.thread_pool import BoundedThreadPool
+from service.queues.upload_gate import UploadGate
 from service.routes import (
     aliases,
     changes,
     collections,
     explain,
+    files,
     interleaved,
+    jobs,
     judgments,
     mcp,
     openai,
     operations,
+    originals,
     pages,
     pins,
     query_log,
@@ -64,7 +68,9 @@ from service.routes import (
 )
 from service.routes.base import Services
 from service.runtime.encoder_registry import EncoderRegistry
+from service.runtime.job_folder import JobFolders
 from service.runtime.open_collections import OpenCollections
+from service.runtime.original_tables import OriginalTables
 from service.runtime.recall_watch import RecallWatch
 from service.runtime.reranker_registry import RerankerRegistry, load_rerankers
 
@@ -73,6 +79,7 @@ if TYPE_CHECKING:
 
 SHORT_CALLS_PER_CORE = 4  # run at once; they wait for the disk
 OPEN_PATHS = frozenset({"/openapi.json"})  # that need no key, beside the probes and the page
+MAX_EVENT_STREAMS = 64
 SHOWN_HEADERS = ("Retry-After", "X-Request-ID", "Attendex-Generation")  # that pages of allowed origins may read
 ROUTERS = (  # in the order in which a request is matched: the most frequent requests first
     search.router,
@@ -80,8 +87,11 @@ ROUTERS = (  # in the order in which a request is matched: the most frequent req
     aliases.router,
     openai.router,
     operations.router,
+    originals.router,
     collections.router,
     changes.router,
+    files.router,
+    jobs.router,
     synonyms.router,
     pins.router,
     rerank.router,
@@ -107,7 +117,7 @@ READING = (  # routers whose routes change nothing, whatever their method
     interleaved.router,
     mcp.router,
 )
-WRITING = (changes.router,)  # routers that ask for what the writer alone knows, such as its jobs
+WRITING = (jobs.router,)  # routers that ask for what the writer alone knows, such as its jobs
 
 
 def route_kinds() -> RouteKinds:
@@ -196,7 +206,9 @@ def add_layers(
         app.add_middleware(Forwarder, kinds=route_kinds(), lifecycle=lifecycle)
     authenticator, open_paths = Authenticator(keys, settings.rate, lifecycle.peers), OPEN_PATHS | pages.open_paths()
     app.add_middleware(AuthenticationMiddleware, authenticator=authenticator, metrics=metrics, open_paths=open_paths)
-    app.add_middleware(LimitsMiddleware, limits=settings.limits, metrics=metrics, lifecycle=lifecycle)
+    app.add_middleware(
+        LimitsMiddleware, limits=settings.limits, uploads=settings.uploads, metrics=metrics, lifecycle=lifecycle
+    )
     app.add_middleware(CompressionMiddleware)
     if settings.cors_origins:
         app.add_middleware(
@@ -223,16 +235,24 @@ def make_services(
 ) -> Services:
     peers, calls = lifecycle.peers, settings.queue.length
     opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, rerankers, previous), peers)
+    folders = JobFolders(settings.jobs)
     recall = RecallWatch(opened, settings.recall_sample, peers)
     slow = BoundedThreadPool(max(1, cores() // 2), calls, peers.count(Column.LONG_CALLS), metrics)
     embeddings = EmbeddingQueue(encoders, slow, settings.queue, metrics, peers)
+    changes = ChangeQueue(
+        opened, folders, settings.queue.changes, settings.queue.change_bytes, settings.uploads.kept_bytes
+    )
     services = Services(
         settings=settings,
         lifecycle=lifecycle,
         metrics=metrics,
         collections=opened,
         encoders=encoders,
-        changes=ChangeQueue(opened, settings.queue.changes, settings.queue.change_bytes),
+        changes=changes,
+        job_folders=folders,
+        uploads=UploadGate(settings.uploads, changes.upload_bytes),
+        originals=OriginalTables(),
+        event_streams=asyncio.Semaphore(MAX_EVENT_STREAMS),
         searches=SearchQueue(opened, rerankers, slow, settings, metrics, recall, peers),
         recall=recall,
         query_log=open_query_log(settings.query_log, metrics, peers.processes),

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from starlette.types import ASGIApp
 
 from indexer.building.collection_lifecycle import remove_leftovers
+from retrieval.errors import AttendexError
 from service.config.api_keys import KeyRing
 from service.http.writer_socket import accept_forwarded
 from service.observability.logs import LOGGER
@@ -51,8 +52,16 @@ async def writing(services: Services) -> AsyncIterator[None]:
     collections, seconds = services.collections, services.settings.reload_seconds
     if collections.is_folder:
         await asyncio.to_thread(remove_leftovers, collections.root)
-    webhooks = Webhooks(collections, allow_private=services.settings.webhooks.private)
-    async with repeating(seconds, StandingChecks(collections).check), repeating(seconds, webhooks.deliver):
+    take_over = [services.changes.take_over] if services.settings.writable else []
+    await asyncio.to_thread(collections.refresh)
+    for task in take_over:
+        with suppress(AttendexError, OSError):  # it is tried again, and logged then
+            await asyncio.to_thread(task)
+    webhooks = Webhooks(collections, services.job_folders, allow_private=services.settings.webhooks.private)
+    async with (
+        repeating(seconds, StandingChecks(collections).check, *take_over),
+        repeating(seconds, webhooks.deliver),
+    ):
         try:
             yield
         finally:

@@ -44,6 +44,7 @@ from service.commands.restart import restart
 from service.commands.serve import serve
 from service.commands.settings import settings
 from service.commands.sync import sync
+from service.commands.upload import upload
 
 app = typer.Typer(
     name="attendex",
@@ -75,6 +76,7 @@ app.command()(restart)
 app.command()(mcp)
 app.command()(sync)
 app.command()(add)
+app.command()(upload)
 app.command()(update)
 app.command()(delete)
 app.command()(synonyms)

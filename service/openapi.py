@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.http.problems import COHERE, NATIVE, OPENAI, TEI, Dialect
+from service.schemas.uploads import UploadOptions
 
 REF = "#/components/schemas/{}"
 COMMON = (400, 401, 403, 413, 421, 422, 429, 503)
@@ -52,6 +53,10 @@ def describe(app: FastAPI, *, needs_key: bool) -> Schema:
         schema = model.model_json_schema(ref_template=REF.format("{model}"), mode="serialization")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    for form in (UploadOptions,):
+        schema = form.model_json_schema(ref_template=REF.format("{model}"))
+        schemas.update(schema.pop("$defs", {}))
+        schemas[form.__name__] = schema
     _name_bounds(schemas)
     _name_bounds(document["paths"])
     security: list[Schema] = [*({name: []} for name in KEY_SCHEMES), *([] if needs_key else [{}])]

@@ -5,10 +5,10 @@ Several changes make one generation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from indexer.building.token_encoding import TokenEncoder, TokenEncoders
 from indexer.writing.writer import Writer
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.sparse import SparseEncoder
-from retrieval.errors import InputError
+from retrieval.errors import InputError, SchemaError
 from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.index_reader import IndexReader, open_index_reader
 from retrieval.search.encoder_check import check_fingerprint, check_unchanged
@@ -61,6 +61,18 @@ class ChangeReport:
     deleted: int = 0
     failed: int = 0
     failures: tuple[PatchFailure, ...] = ()  # the first MAX_FAILURES
+
+    def plus(self, other: ChangeReport) -> ChangeReport:
+        """Return the report of both changes, which make one generation."""
+        return ChangeReport(
+            generation=self.generation,
+            added=self.added + other.added,
+            unchanged=self.unchanged + other.unchanged,
+            updated=self.updated + other.updated,
+            deleted=self.deleted + other.deleted,
+            failed=self.failed + other.failed,
+            failures=(*self.failures, *other.failures)[:MAX_FAILURES],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,61 @@ def apply_changes(
     ]
 
 
+def add_in_batches(
+    collection: Path,
+    encoder: SentenceEncoder,
+    batches: Iterable[Sequence[Document]],
+    *,
+    cause: str,
+    watch: Callable[[ChangeReport], None],
+    sparse_encoder: SparseEncoder | None = None,
+    wait_s: float = 30.0,
+    token_encoders: TokenEncoders | None = None,
+) -> ChangeReport:
+    """Add any number of documents in one generation and in bounded memory.
+
+    A document that cannot be added is reported, and the others are added.  `watch` gets the report so far after each
+    batch.  Raises CollectionLocked after `wait_s` seconds, EncoderMismatch, StorageError: then nothing has changed.
+    """
+    total = ChangeReport()
+    with Writer(collection, cause=cause, wait_s=wait_s) as writer:
+        check_fingerprint(collection.name, writer.settings.encoder, encoder.fingerprint)
+        encoders = _Encoders(encoder, (token_encoders or TokenEncoders()).encoder(collection, writer.settings.tokens))
+        for batch in batches:
+            for report in _add_fitting(writer, encoders, batch):
+                total = total.plus(report)
+            watch(total)
+        generation = writer.commit(encoder, sparse_encoder)
+    return replace(total, generation=generation)
+
+
+def _add_fitting(writer: Writer, encoders: _Encoders, documents: Sequence[Document]) -> Iterator[ChangeReport]:
+    """Add the documents that can be added; the report of each other one has its error."""
+    try:
+        yield _apply(writer, encoders, CollectionChange(upserts=tuple(documents)))
+    except InputError as error:
+        if len(documents) == 1:
+            yield ChangeReport(failed=1, failures=(PatchFailure(documents[0].id, error),))
+            return
+        for part in filter(None, split_batch(documents, writer)):
+            yield from _add_fitting(writer, encoders, part)
+
+
+def split_batch(documents: Sequence[Document], writer: Writer) -> list[list[Document]]:
+    """Split a batch that cannot be added.
+
+    The documents that fit together come first, then the others, one by one.  So a bad document changes no field's type.
+    """
+    try:
+        fits = writer.can_add(documents)
+    except SchemaError:  # no types suit all of them: the types of earlier documents win
+        return [[document] for document in documents]
+    if all(fits):  # none of them is bad by itself
+        return [[document] for document in documents]
+    others = [[document] for document, good in zip(documents, fits, strict=True) if not good]
+    return [list(compress(documents, fits)), *others]
+
+
 def update_documents(collection: Path, patches: Iterable[DocumentPatch], *, wait_s: float = 0.0) -> ChangeReport:
     """Apply any number of patches in one commit, with the collection's encoder.
 
@@ -117,13 +184,7 @@ def update_documents(collection: Path, patches: Iterable[DocumentPatch], *, wait
     for report in apply_changes(collection, encoder, changes, wait_s=wait_s):
         if isinstance(report, InputError):
             raise report
-        total = ChangeReport(
-            generation=report.generation,
-            unchanged=total.unchanged + report.unchanged,
-            updated=total.updated + report.updated,
-            failed=total.failed + report.failed,
-            failures=(*total.failures, *report.failures)[:MAX_FAILURES],
-        )
+        total = replace(total.plus(report), generation=report.generation)
     return total
 
 

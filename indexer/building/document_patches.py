@@ -31,7 +31,7 @@ class DocumentPatch:
 
 @dataclass(frozen=True, slots=True)
 class PatchFailure:
-    """The id of a document that no patch changed, and why."""
+    """The id of a document that was not changed, and why."""
 
     id: str
     error: InputError | NotFound

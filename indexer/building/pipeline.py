@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields, replace
-from itertools import compress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from indexer.building.chunking import chunk, passage_texts
 from indexer.building.collection_lifecycle import new_settings
 from indexer.building.deduplicated_encoding import DeduplicatedEncoder
+from indexer.building.document_changes import split_batch
 from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.readability_sample import watch_readability
 from indexer.building.source_reading import (
@@ -39,7 +39,7 @@ from retrieval.encoder.remote.connection import RemoteUsage
 from retrieval.encoder.remote_encoder import RemoteEncoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
-from retrieval.errors import InputError, SchemaError
+from retrieval.errors import InputError
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import ChunkSettings, CollectionSettings, LexicalSettings, VectorSettings
 from retrieval.protocols import Tokenizer
@@ -351,22 +351,9 @@ def _changed(documents: list[Document], writer: Writer, settings: BuildSettings,
             tally.record_bad(error, skip=settings.skip_bad)
             tally.rejected.add(documents[0].id)
             return []
-        parts = _split_batch(documents, writer)
+        parts = split_batch(documents, writer)
         return [document for part in parts for document in _changed(part, writer, settings, tally)]
     return [document for document, same in zip(documents, known, strict=True) if not same]
-
-
-def _split_batch(documents: list[Document], writer: Writer) -> list[list[Document]]:
-    """Split a batch that cannot be added.
-
-    The documents that fit together come first, then the others, one by one.  So a bad document changes no field's type.
-    """
-    try:
-        fits = writer.can_add(documents)
-    except SchemaError:  # no types suit all of them: the types of earlier documents win
-        return [[document] for document in documents]
-    others = ([document] for document, good in zip(documents, fits, strict=True) if not good)
-    return [list(compress(documents, fits)), *others]
 
 
 def _chunk_block(documents: list[Document], tokenizer: Tokenizer, settings: ChunkSettings) -> _Block:

@@ -1,16 +1,18 @@
-"""Save one generation, with the judgments, as a `.tar.zst` file, and restore it.
+"""Save one generation, with judgments and originals, as a file, and restore it.
 
-The manifest is the first member.  It names all others with sizes and digests, except for the judgments, which come last
-if there are any.  A backup can thus hold nothing else: no links, no paths outside the collection, no additional bytes.
+The manifest is the first member.  It names all others with sizes and digests, except for judgments, originals and the
+table of originals, which come last if there are any.  The name of an original is its digest.  A backup can thus hold
+nothing else: no links, no paths outside the collection, no additional bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,14 @@ from retrieval.index.collection.judgments import (
     encode_judgments,
     read_judgments,
 )
+from retrieval.index.collection.originals import (
+    ORIGINALS,
+    ORIGINALS_TABLE,
+    Original,
+    decode_originals,
+    encode_originals,
+    read_originals,
+)
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
 from retrieval.index.storage.manifest import (
     GENERATIONS,
@@ -42,6 +52,7 @@ from retrieval.util.temporaries import replacing, sweep, temporary_folder
 
 _JSON_BYTES, _JSON_RATIO = 8 << 20, 32  # largest manifest or file of judgments; more by the bytes of the backup
 _COPY_BYTES = 1 << 20
+_ORIGINAL = re.compile(f"{ORIGINALS}/[0-9a-f]{{64}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,7 @@ def save_backup(
     opened = _open_generation(collection, generation)
     judgments = read_judgments(collection)
     with replacing(target, files) as raw:
-        _write_tar(raw, opened, encode_judgments(judgments) if judgments else b"")
+        _write_tar(raw, opened, encode_judgments(judgments) if judgments else b"", _stored_originals(collection))
     return _report(opened.manifest, len(judgments))
 
 
@@ -96,6 +107,17 @@ def _open_generation(collection: Path, generation: int | None) -> _OpenGeneratio
     return with_current_manifest(collection, open_files, generation)
 
 
+def _stored_originals(collection: Path) -> Iterator[tuple[Original, CheckedFile]]:
+    """Yield originals and their files, one by one, without those removed meanwhile."""
+    for original in read_originals(collection):
+        record = FileRecord(original.sha256, original.size_bytes, original.sha256)
+        try:
+            yield original, CheckedFile(collection / ORIGINALS, record)
+        except CorruptCollection:
+            if original in read_originals(collection):
+                raise
+
+
 class _UnclosedFile(io.RawIOBase):
     """A file that stays open when the compressor closes it."""
 
@@ -109,19 +131,35 @@ class _UnclosedFile(io.RawIOBase):
         return self._file.write(data)
 
 
-def _write_tar(raw: BinaryIO, opened: _OpenGeneration, judgments: bytes) -> None:
+def _write_tar(
+    raw: BinaryIO, opened: _OpenGeneration, judgments: bytes, originals: Iterable[tuple[Original, CheckedFile]]
+) -> None:
     with (
         pa.CompressedOutputStream(_UnclosedFile(raw), "zstd") as packed,
         tarfile.open(fileobj=cast(IO[bytes], packed), mode="w|", bufsize=_COPY_BYTES) as tar,
     ):
         data = encode_manifest(opened.manifest)
         tar.addfile(_member(MANIFEST, len(data), opened.manifest), io.BytesIO(data))
-        for path, file in opened.files.items():
+
+        def add(name: str, file: CheckedFile) -> None:
             file.require()
             content = io.BytesIO(file.bytes) if isinstance(file.bytes, bytes) else file.bytes
-            tar.addfile(_member(path.as_posix(), file.record.size_bytes, opened.manifest), cast(IO[bytes], content))
+            tar.addfile(_member(name, file.record.size_bytes, opened.manifest), cast(IO[bytes], content))
+
+        for path, file in opened.files.items():
+            add(path.as_posix(), file)
         if judgments:
             tar.addfile(_member(JUDGMENTS, len(judgments), opened.manifest), io.BytesIO(judgments))
+        table: dict[str, Original] = {}
+        digests: set[str] = set()
+        for original, file in originals:
+            table[original.name] = original
+            if original.sha256 not in digests:
+                digests.add(original.sha256)
+                add(f"{ORIGINALS}/{original.sha256}", file)
+        if table:
+            data = encode_originals(tuple(table.values()))
+            tar.addfile(_member(ORIGINALS_TABLE, len(data), opened.manifest), io.BytesIO(data))
 
 
 def _member(name: str, size_bytes: int, manifest: Manifest) -> tarfile.TarInfo:
@@ -205,25 +243,46 @@ def _reading(archive: Path) -> Iterator[_Members]:
 
 def _unpack(archive: Path, members: _Members, folder: Path, files: Files) -> BackupReport:
     manifest = _unpack_manifest(archive, members)
-    _check_space(manifest, folder)
+    _check_space(manifest.size_bytes, folder)
     for name in FOLDERS:
         files.make_directory(folder / name)
     wanted = {path.as_posix(): record for path, record in manifest.paths().items()}
     judgments: tuple[Judgment, ...] = ()
+    originals: set[str] = set()  # whose table is still to come
     while member := members.next():
         record = wanted.pop(member.name, None)
         if record is not None and member.isreg() and member.size == record.size_bytes:
             _unpack_file(archive, members.open(member), folder / member.name, record, files)
         elif member.name == JUDGMENTS and member.isreg() and not judgments:
             judgments = decode_judgments(members.read_json(member), archive)
+        elif _ORIGINAL.fullmatch(member.name) and member.isreg() and member.name not in originals:
+            _unpack_original(archive, members.open(member), member, folder, files)
+            originals.add(member.name)
+        elif member.name == ORIGINALS_TABLE and member.isreg() and originals:
+            _unpack_table(members.read_json(member), archive, originals, folder, files)
+            originals = set()
         else:
             raise CorruptCollection(f"holds {member.name!r}, which its manifest does not name so", path=archive)
-    if wanted:
-        raise CorruptCollection(f"lacks {next(iter(wanted))!r}", path=archive)
+    if wanted or originals:
+        raise CorruptCollection(f"lacks {next(iter(wanted), ORIGINALS_TABLE)!r}", path=archive)
     if judgments:
         write_file(files, folder / JUDGMENTS, encode_judgments(judgments))
     _publish(manifest, folder, files)
     return _report(manifest, len(judgments))
+
+
+def _unpack_original(archive: Path, content: IO[bytes], member: tarfile.TarInfo, folder: Path, files: Files) -> None:
+    """Write an original, whose name is its digest."""
+    _check_space(member.size, folder)
+    digest = member.name.rpartition("/")[2]
+    _unpack_file(archive, content, folder / member.name, FileRecord(digest, member.size, digest), files)
+
+
+def _unpack_table(data: bytes, archive: Path, unpacked: set[str], folder: Path, files: Files) -> None:
+    """Write the table of the originals, which were unpacked before."""
+    if {f"{ORIGINALS}/{original.sha256}" for original in decode_originals(data, archive)} != unpacked:
+        raise CorruptCollection("has other originals than their table names", path=archive)
+    write_file(files, folder / ORIGINALS_TABLE, data)
 
 
 def _publish(manifest: Manifest, folder: Path, files: Files) -> None:
@@ -237,10 +296,10 @@ def _publish(manifest: Manifest, folder: Path, files: Files) -> None:
     files.sync_directory(folder)
 
 
-def _check_space(manifest: Manifest, folder: Path) -> None:
+def _check_space(size_bytes: int, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
-    if manifest.size_bytes > free:
-        raise StorageError(f"the files need {manifest.size_bytes:,} bytes, and {free:,} are free", path=folder.parent)
+    if size_bytes > free:
+        raise StorageError(f"the files need {size_bytes:,} bytes, and {free:,} are free", path=folder.parent)
 
 
 def _unpack_manifest(archive: Path, members: _Members) -> Manifest:

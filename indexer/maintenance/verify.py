@@ -8,6 +8,7 @@ the fault was found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from retrieval.index.collection.document_ids import id_digests
 from retrieval.index.collection.document_store import SegmentTable
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.collection.judgments import JUDGMENTS, decode_judgments
+from retrieval.index.collection.originals import ORIGINALS_TABLE, check_originals, decode_originals
 from retrieval.index.collection.standing_queries import STANDING, decode_standing
 from retrieval.index.lexical.postings_writer import open_segments
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
@@ -184,7 +186,12 @@ def _check_files(collection: Path, kept: Sequence[Manifest]) -> Check:
     if damaged:
         now = _records(collection, _check_manifests(collection).readable)
         damaged = {path: problem for path, problem in damaged.items() if path in now}
-    problems = [*_check_journal(collection), *_check_sealed_files(collection), *damaged.values()]
+    problems = [
+        *_check_journal(collection),
+        *_check_sealed_files(collection),
+        *_check_originals(collection),
+        *damaged.values(),
+    ]
     return Check("files", len(records), tuple(problems))
 
 
@@ -208,6 +215,7 @@ def _check_sealed_files(collection: Path) -> Iterator[str]:
         (JUDGMENTS, decode_judgments),
         (STANDING, decode_standing),
         (RECORD_FILES, decode_record_files),
+        (ORIGINALS_TABLE, decode_originals),
     )
     try:
         SyncState(collection).check()
@@ -223,6 +231,11 @@ def _check_sealed_files(collection: Path) -> Iterator[str]:
             yield str(error)
         except OSError as error:
             yield f"{path}: cannot be read ({error.strerror}); check its permissions"
+
+
+def _check_originals(collection: Path) -> Iterator[str]:
+    with suppress(CorruptCollection):  # _check_sealed_files reports the table
+        yield from check_originals(collection)
 
 
 def _counts(reader: IndexReader) -> Iterator[str]:

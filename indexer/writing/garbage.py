@@ -18,6 +18,7 @@ from indexer.writing.resume_journal import JOURNAL, read_journal
 from indexer.writing.sync_state import SYNC_FILES
 from retrieval.errors import CollectionError
 from retrieval.index.collection.judgments import JUDGMENTS, JUDGMENTS_LOCK
+from retrieval.index.collection.originals import ORIGINALS, ORIGINALS_LOCK, ORIGINALS_TABLE
 from retrieval.index.collection.standing_queries import STANDING, STANDING_LOCK
 from retrieval.index.storage.manifest import (
     DELETIONS,
@@ -40,8 +41,8 @@ MERGE_PREFIX = "merge"  # of segments that a background merge writes, without th
 REEMBED_LOCK = "reembed.lock"
 REEMBED_PREFIX = "reembed-"  # of re-embedded segments, and of the empty marker file that protects them until their use
 FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL, UPDATES)
-LOCKS = (LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS_LOCK, STANDING_LOCK)
-LASTING_FILES = (MANIFEST, JUDGMENTS, STANDING, RECORD_FILES, *SYNC_FILES, *LOCKS)
+LOCKS = (LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS_LOCK, STANDING_LOCK, ORIGINALS_LOCK)
+LASTING_FILES = (MANIFEST, JUDGMENTS, STANDING, RECORD_FILES, ORIGINALS, ORIGINALS_TABLE, *SYNC_FILES, *LOCKS)
 COLLECTION_ENTRIES = frozenset({JOURNAL, *LASTING_FILES, *FOLDERS})
 
 

@@ -26,12 +26,13 @@ from indexer.writing.change_detection import ChangeDetector, CheckedDocuments, c
 from indexer.writing.collection_lock import CollectionLock
 from indexer.writing.commit import publish
 from indexer.writing.garbage import FOLDERS, Retention, collect_garbage
+from indexer.writing.original_files import collect_originals
 from indexer.writing.pending_generation import PendingGeneration, SegmentLimits, WriterCounts
 from indexer.writing.resume_journal import JOURNAL, read_journal
 from indexer.writing.segment_merge import MergePolicy
 from indexer.writing.segment_writer import SegmentEntries
 from retrieval.encoder.sparse import SparseEncoder
-from retrieval.errors import CollectionError, EncoderMismatch, InputError, SchemaError, StorageError
+from retrieval.errors import CollectionError, EncoderMismatch, InputError, SchemaError
 from retrieval.index.collection.document_ids import Digests, id_digests
 from retrieval.index.metadata.schema import extend_schema
 from retrieval.index.storage.manifest import Manifest, read_manifest, was_committed
@@ -328,7 +329,8 @@ class Writer:
             if self._pending.uses_keys:
                 self._files.unlink(self.path / JOURNAL)
             collect_garbage(self.path, self._retention, self._files)
-        except StorageError as error:
+            collect_originals(self.path, self._files)
+        except CollectionError as error:
             log.warning("cannot remove old files; the next writer will: %s", error)
 
 

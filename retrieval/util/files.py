@@ -80,6 +80,12 @@ class Files:
             path.rmdir()
 
 
+class PrivateFiles(Files):
+    """New files are readable by their owner only."""
+
+    mode = 0o600
+
+
 def sync_path(path: Path, flags: int = 0) -> None:
     """Make a file's bytes, or a directory's names, survive a power cut (OSError)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)

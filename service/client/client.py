@@ -11,7 +11,7 @@ It imports httpx and pydantic only. It tries again, after longer and longer paus
 from __future__ import annotations
 
 from .administration import Administration, AsyncAdministration
-from .documents import AsyncDocuments, Documents
+from .files import AsyncFileUploads, FileUploads
 from .judgments import AsyncJudgments, Judgments
 from .models import AsyncModels, Models
 from .searching import AsyncSearching, Searching
@@ -19,11 +19,11 @@ from .standing import AsyncStandingQueries, StandingQueries
 from .usage import AsyncUsage, Usage
 
 
-class Client(Searching, Documents, Administration, Judgments, StandingQueries, Usage, Models):
+class Client(Searching, FileUploads, Administration, Judgments, StandingQueries, Usage, Models):
     """A thread-safe client; `url`, `key` default to ATTENDEX_URL, ATTENDEX_API_KEY."""
 
 
 class AsyncClient(
-    AsyncSearching, AsyncDocuments, AsyncAdministration, AsyncJudgments, AsyncStandingQueries, AsyncUsage, AsyncModels
+    AsyncSearching, AsyncFileUploads, AsyncAdministration, AsyncJudgments, AsyncStandingQueries, AsyncUsage, AsyncModels
 ):
     """The client for asyncio; each method does as the method of `Client`."""

@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 
-from .answers.collections import DocumentAnswer, DocumentsAnswer, JobAnswer, TextPartAnswer
+from .answers.collections import DocumentAnswer, DocumentsAnswer, TextPartAnswer
+from .answers.jobs import JobAnswer
 from .calls import Call, Changes, Document, Texts, listed, path_of, reads
 from .connection import AsyncConnection, Connection
 from .errors import ChangeFailedError

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
-from .answers.collections import JobAnswer
+from .answers.jobs import JobAnswer
 from .calls import Document
 
 MAX_JOBS = 4  # of one upload that run together

@@ -32,6 +32,7 @@ from retrieval.errors import SettingsError
 from retrieval.search.request import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
 from retrieval.util.cores import cores
 from service.config.outgoing_settings import RemoteSettings, SettingsGroup, WebhookSettings
+from service.config.upload_settings import JobSettings, UploadSettings
 from service.schemas.base import MAX_CHARACTERS, MAX_DOCUMENTS, MAX_SEARCHES, MAX_TEXTS
 
 PREFIX = "ATTENDEX_"
@@ -236,6 +237,8 @@ class Settings(BaseSettings):
     rate: RateSettings = Field(default_factory=RateSettings, description="Rate limits.")
     log: LogSettings = Field(default_factory=LogSettings, description="Logging.")
     query_log: QueryLogSettings = Field(default_factory=QueryLogSettings, description="Query log.")
+    uploads: UploadSettings = Field(default_factory=UploadSettings, description="Uploads of files.")
+    jobs: JobSettings = Field(default_factory=JobSettings, description="Jobs.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Webhooks.")
     remote: RemoteSettings = Field(default_factory=RemoteSettings, description="Encoders behind a URL.")
 

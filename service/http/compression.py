@@ -81,7 +81,8 @@ async def _compressed(start: Message, message: Message, coding: str) -> Message:
 def _is_text(start: Message) -> bool:
     headers = MutableHeaders(scope=start)
     kind = headers.get("Content-Type", "")
-    is_plain = "Content-Encoding" not in headers and start["status"] not in WITHOUT_BODY
+    is_whole = "Content-Range" not in headers and start["status"] not in WITHOUT_BODY
+    is_plain = is_whole and "Content-Encoding" not in headers
     return is_plain and kind.startswith(TEXTS) and not kind.startswith(EVENTS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from retrieval.errors import DeadlineExceeded, Overloaded
 from retrieval.util.work_budget import WorkBudget
 from service.config.settings import RequestLimits
+from service.config.upload_settings import UploadSettings
 from service.http.problems import Problem, problem_of, problem_of_status, render
 from service.observability.metrics import Metrics
 from service.processes.peers import Peers
@@ -23,6 +25,9 @@ from service.processes.shared_numbers import Column, SharedCount
 from service.processes.writer_role import WriterRole
 
 ON_DISCONNECT = "on_disconnect"  # in the state of a scope: what the server calls when the client disconnects
+FILE_BYTES_PER_S = 50_000  # an upload or a download may take so much longer than other requests
+_UPLOAD = re.compile(r"/v1/collections/[^/]+/files")
+_DOWNLOAD = re.compile(r"/v1/collections/[^/]+/documents/.+/original")
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/health", "/metrics"})  # no limit applies to them
 
 
@@ -73,9 +78,18 @@ class Lifecycle:
 class LimitsMiddleware:
     """Limits the requests in progress, the size of their bodies and their time."""
 
-    def __init__(self, app: ASGIApp, *, limits: RequestLimits, metrics: Metrics, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limits: RequestLimits,
+        uploads: UploadSettings,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+    ) -> None:
         self.app = app
         self._limits = limits
+        self._uploads = uploads
         self._metrics = metrics
         self._lifecycle = lifecycle
 
@@ -89,7 +103,7 @@ class LimitsMiddleware:
             if problem is not None:
                 await render(problem, scope)(scope, receive, send)
                 return
-            await self._answer_in_time(scope, self._bounded(receive), send)
+            await self._answer_in_time(scope, receive, send)
         finally:
             self._lifecycle.requests.add(-1)
 
@@ -103,25 +117,37 @@ class LimitsMiddleware:
             return problem_of(Overloaded(f"{self._limits.requests} requests are in progress; try again in a second"))
         if not _is_utf8(scope):
             return problem_of_status(400, "the address is not UTF-8; percent-encode the bytes of its text in UTF-8")
-        if _declared_bytes(scope) > self._limits.body_bytes:
+        maximum = self._max_body(scope)
+        if declared_bytes(scope) > maximum:
             self._metrics.refused("body")
-            return problem_of_status(413, _too_large(self._limits.body_bytes), {"Connection": "close"})
+            return problem_of_status(413, _too_large(maximum), {"Connection": "close"})
         return None
+
+    def _max_body(self, scope: Scope) -> int:
+        return self._uploads.bytes if is_upload(scope) else self._limits.body_bytes
 
     async def _answer_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
+        deadline = asyncio.timeout(self._limits.seconds)
+        ends_at = scope["state"]["deadline"] = asyncio.get_running_loop().time() + self._limits.seconds
+        is_long = is_download(scope)
+
         async def sending(message: Message) -> None:
-            nonlocal started
+            nonlocal started, ends_at
             started = True
             await send(message)
+            if is_long:
+                ends_at += len(message.get("body", b"")) / FILE_BYTES_PER_S
+                deadline.reschedule(ends_at)
 
-        deadline = asyncio.timeout(self._limits.seconds)
-        scope["state"]["deadline"] = asyncio.get_running_loop().time() + self._limits.seconds
+        bounded = self._bounded(receive, self._max_body(scope))
+        if is_upload(scope):
+            bounded = _prolonged(bounded, deadline, scope["state"])
         try:
             async with deadline:
                 with self._budget().applied(), cancelled_on_disconnect(scope):
-                    await self.app(scope, receive, sending)
+                    await self.app(scope, bounded, sending)
         except TimeoutError:
             if started or not deadline.expired():
                 raise
@@ -132,9 +158,9 @@ class LimitsMiddleware:
     def _budget(self) -> WorkBudget:
         return WorkBudget(self._limits.answer_bytes, self._limits.filter_values)
 
-    def _bounded(self, receive: Receive) -> Receive:
+    def _bounded(self, receive: Receive, maximum: int) -> Receive:
         """Return a `receive` that raises 413 if the body becomes larger than the limit."""
-        remaining = self._limits.body_bytes
+        remaining = maximum
 
         async def receiving() -> Message:
             nonlocal remaining
@@ -142,10 +168,28 @@ class LimitsMiddleware:
             remaining -= len(message.get("body", b""))
             if remaining < 0:
                 self._metrics.refused("body")
-                raise HTTPException(413, _too_large(self._limits.body_bytes), {"Connection": "close"})
+                raise HTTPException(413, _too_large(maximum), {"Connection": "close"})
             return message
 
         return receiving
+
+
+def _prolonged(receive: Receive, deadline: asyncio.Timeout, state: dict[str, float]) -> Receive:
+    """Return a `receive` that moves the deadline as the bytes of a long body arrive.
+
+    A body slower than FILE_BYTES_PER_S still ends at the deadline.
+    """
+    start = state["deadline"]
+
+    async def receiving() -> Message:
+        nonlocal start
+        message = await receive()
+        start += len(message.get("body", b"")) / FILE_BYTES_PER_S
+        state["deadline"] = start
+        deadline.reschedule(start)
+        return message
+
+    return receiving
 
 
 @contextmanager
@@ -174,7 +218,18 @@ def cancelled_on_disconnect(scope: Scope) -> Iterator[None]:
         del scope["state"][ON_DISCONNECT]
 
 
-def _declared_bytes(scope: Scope) -> int:
+def is_upload(scope: Scope) -> bool:
+    """Check whether a request uploads files, which has bounds of its own."""
+    return scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]) is not None
+
+
+def is_download(scope: Scope) -> bool:
+    """Check whether a request gets an original, which may be large."""
+    return scope["method"] == "GET" and _DOWNLOAD.fullmatch(scope["path"]) is not None
+
+
+def declared_bytes(scope: Scope) -> int:
+    """Return the announced size of the body; 0 if it is not announced."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             return int(value) if value.isdigit() else 0

@@ -24,8 +24,11 @@ from service.queues.change_queue import ChangeQueue
 from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
 from service.queues.thread_pool import BoundedThreadPool
+from service.queues.upload_gate import UploadGate
 from service.runtime.encoder_registry import EncoderRegistry
+from service.runtime.job_folder import JobFolders
 from service.runtime.open_collections import OpenCollections, no_collection
+from service.runtime.original_tables import OriginalTables
 from service.runtime.recall_watch import RecallWatch
 
 SETTINGS_WAIT_S = 5.0  # for another change; a longer one answers with 409
@@ -69,6 +72,9 @@ class Services:
     encoders: EncoderRegistry
     searches: SearchQueue
     changes: ChangeQueue
+    job_folders: JobFolders
+    uploads: UploadGate
+    originals: OriginalTables
     embeddings: EmbeddingQueue
     rerank_scorer: RerankScorer
     recall: RecallWatch
@@ -76,6 +82,7 @@ class Services:
     threads: BoundedThreadPool  # for short calls
     slow: BoundedThreadPool  # for long calls
     large_bodies: asyncio.Lock  # held while a large body is parsed
+    event_streams: asyncio.Semaphore  # of the steps of jobs
 
     def visible(self, caller: Caller) -> list[str]:
         """Return the names of the collections that the caller may access, in order."""

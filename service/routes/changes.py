@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -19,13 +18,13 @@ from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.storage.settings import LexicalSettings
 from retrieval.types import Document, FieldType
-from service.client.answers.collections import CollectionDetails, JobAnswer
+from service.client.answers.collections import CollectionDetails
+from service.client.answers.jobs import JobAnswer
 from service.config.api_keys import Role
-from service.http.problems import render
 from service.queues.search_limits import check_maximum
-from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
+from service.routes.base import JsonRoute, Services, authorized_to_change, json_response
 from service.routes.collections import details
-from service.routes.generations import name_generation
+from service.routes.jobs import QUEUED, answer_change
 from service.routes.search import Name
 from service.runtime.open_collections import COLLECTION_NAME
 from service.schemas.collections import (
@@ -40,11 +39,8 @@ from service.schemas.collections import (
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["changes"], route_class=JsonRoute)
 
-ANSWER_SHARE = 0.2  # of a request's time limit, left for the answer after waiting
-
 Parameters = Annotated[ChangeParameters, Query()]
 NewName = Annotated[str, Path(description="Name of the collection.", pattern=f"^{COLLECTION_NAME}$")]
-QUEUED: dict[int | str, dict[str, Any]] = {202: {"model": JobAnswer, "description": "The change is queued or running."}}
 
 
 @router.post("/documents", response_model=JobAnswer, responses=QUEUED, summary="Add or replace documents")
@@ -55,7 +51,7 @@ async def upsert(name: Name, body: DocumentsBody, parameters: Parameters, reques
     if len(body.documents) > maximum:
         raise TooLarge(f"{len(body.documents):,} documents are over the limit of {maximum:,}; send them in parts")
     change = await services.threads.run(_upserts, body, services.settings.queue.change_bytes)
-    return await _change(services, request, name, change, parameters.wait)
+    return await answer_change(services, request, name, change, parameters)
 
 
 @router.patch("/documents", response_model=JobAnswer, responses=QUEUED, summary="Change some fields of documents")
@@ -69,7 +65,7 @@ async def patch_many(name: Name, body: PatchesBody, parameters: Parameters, requ
     if len(body.documents) > maximum:
         raise TooLarge(f"{len(body.documents):,} patches are over the limit of {maximum:,}; send them in parts")
     patches = tuple(DocumentPatch(each.id, each.changes()) for each in body.documents)
-    return await _change(services, request, name, CollectionChange(patches=patches), parameters.wait)
+    return await answer_change(services, request, name, CollectionChange(patches=patches), parameters)
 
 
 @router.patch(
@@ -86,7 +82,7 @@ async def patch(name: Name, document_id: str, body: PatchBody, parameters: Param
     services = authorized_to_change(request, Role.WRITE, name)
     _require_document(services, name, document_id)
     change = CollectionChange(patches=(DocumentPatch(document_id, body.changes()),))
-    return await _change(services, request, name, change, parameters.wait)
+    return await answer_change(services, request, name, change, parameters)
 
 
 @router.post("/documents/delete", response_model=JobAnswer, responses=QUEUED, summary="Delete documents")
@@ -102,7 +98,7 @@ async def delete_many(name: Name, body: DeleteBody, parameters: Parameters, requ
     check_maximum("the filter's characters", len(condition), services.settings.limits.filter_characters)
     _check_filter(services, name, condition)
     change = CollectionChange(deletes=tuple(body.ids), filter=condition, now=datetime.now(UTC))
-    return await _change(services, request, name, change, parameters.wait)
+    return await answer_change(services, request, name, change, parameters)
 
 
 @router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")
@@ -110,13 +106,7 @@ async def delete(name: Name, document_id: str, parameters: Parameters, request: 
     """Return 404 if neither the collection nor a waiting change has the document."""
     services = authorized_to_change(request, Role.WRITE, name)
     _require_document(services, name, document_id)
-    return await _change(services, request, name, CollectionChange(deletes=(document_id,)), parameters.wait)
-
-
-@router.get("/jobs/{job_id}", response_model=JobAnswer, summary="Progress of a change")
-async def job(name: Name, job_id: str, request: Request) -> Response:
-    """Report on a change.  The service forgets jobs, not changes, when it restarts."""
-    return json_response(authorized(request, Role.READ, name).changes.job(name, job_id).to_json())
+    return await answer_change(services, request, name, CollectionChange(deletes=(document_id,)), parameters)
 
 
 @router.put("", response_model=CollectionDetails, status_code=201, summary="Create a collection")
@@ -142,8 +132,10 @@ async def drop(name: Name, request: Request) -> Response:
 
 
 def _drop(services: Services, name: str) -> None:
+    path = services.collections.path(name) if name in services.collections.names() else None
     services.collections.drop(name)
-    services.changes.forget(name)
+    if path is not None:
+        services.changes.forget(name, path)
     services.recall.forget(name)
 
 
@@ -153,22 +145,6 @@ def _require_document(services: Services, name: str, document_id: str) -> None:
     with services.collections.lease(name) as searcher:
         if not waiting:
             searcher.reader.document_row(document_id)
-
-
-async def _change(services: Services, request: Request, name: str, change: CollectionChange, wait: bool) -> Response:
-    job = services.changes.submit(name, change)
-    if not wait:
-        return json_response(job.to_json(), 202)
-    try:
-        reserve = ANSWER_SHARE * services.settings.limits.seconds
-        async with asyncio.timeout_at(request.state.deadline - reserve):
-            await services.changes.finished(job)
-    except TimeoutError:
-        return json_response(job.to_json(), 202)
-    failed = job.problem or (next(iter(job.failures.values()), None) if len(change.patches) == 1 else None)
-    if failed:
-        return render(failed, request.scope)
-    return name_generation(json_response(job.to_json()), job.report.generation)
 
 
 def _upserts(body: DocumentsBody, max_bytes: int) -> CollectionChange:

@@ -54,7 +54,8 @@ async def list_collections(request: Request) -> Response:
 async def collection(name: Name, request: Request) -> Response:
     """Return counts, generation, encoder, fields and sizes."""
     services = authorized(request, Role.READ, name)
-    return json_response(await services.threads.run(details, services, name))
+    writable = services.settings.writable and request.state.caller.role >= Role.WRITE
+    return json_response({**await services.threads.run(details, services, name), "writable": writable})
 
 
 @router.get("/{name}/documents", response_model=DocumentsAnswer, summary="Documents, page by page")
@@ -88,11 +89,11 @@ def _summaries(services: Services, names: Sequence[str]) -> list[dict[str, objec
     found = []
     for name in names:
         with suppress(CollectionNotFound), services.collections.lease(name) as searcher:
-            found.append(_summary(name, searcher))
+            found.append(_summary(services, name, searcher))
     return found
 
 
-def _summary(name: str, searcher: Searcher) -> dict[str, object]:
+def _summary(services: Services, name: str, searcher: Searcher) -> dict[str, object]:
     manifest = searcher.reader.manifest
     return {
         "name": name,
@@ -100,6 +101,7 @@ def _summary(name: str, searcher: Searcher) -> dict[str, object]:
         "passages": manifest.passages,
         "generation": manifest.generation,
         "encoder": shown_name(manifest.encoder.name),
+        "originals": len(services.originals.of(searcher.reader.path)),
     }
 
 
@@ -108,7 +110,7 @@ def details(services: Services, name: str) -> dict[str, object]:
         reader = searcher.reader
         encoder, lexical = asdict(reader.manifest.encoder), reader.manifest.settings.lexical
         return {
-            **_summary(name, searcher),
+            **_summary(services, name, searcher),
             "fingerprint": {**encoder, "name": shown_name(encoder["name"])},
             "fields": {field: str(kind) for field, kind in reader.schema.items()},
             "expires": reader.manifest.settings.expires,

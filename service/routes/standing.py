@@ -24,7 +24,7 @@ from service.config.api_keys import Role
 from service.queues.search_limits import check_limits
 from service.routes.base import JsonRoute, Services, authorized, authorized_to_change, json_response
 from service.routes.search import Name
-from service.runtime.webhooks import check_url, new_secret
+from service.runtime.webhook_sender import check_url, new_secret
 from service.schemas.standing import StandingBody, StandingMatchesParameters
 
 router = APIRouter(prefix="/v1/collections/{name}/standing", tags=["standing queries"], route_class=JsonRoute)

@@ -53,6 +53,9 @@ class ChangeParameters(UrlParameters):
     wait: bool = Field(
         default=False, description="Answer when the change is searchable, or with the job if that takes long."
     )
+    webhook: str = Field(
+        default="", max_length=2_000, description="Address that gets a POST request when the job has ended."
+    )
 
 
 FieldKind = Literal["string", "number", "boolean", "date", "strings", "numbers", "booleans", "dates"]

@@ -4,6 +4,7 @@
 export const BASE = new URL("..", import.meta.url);
 const KEY = `attendex-key ${BASE.pathname}`; // another service may share the origin
 const TEMPORARY = [0, 429, 503]; // no answer, too many requests, unavailable
+const NO_ANSWER = "The service does not answer. It may be restarting; the page tries again.";
 const FIRST_WAIT_MS = 500;
 const MAX_WAIT_MS = 30_000;
 
@@ -59,6 +60,12 @@ export const api = {
   judgments: (name, signal) => call(`${collectionPath(name)}/judgments`, { signal }),
   judge: (name, body) => call(`${collectionPath(name)}/judgments`, { method: "PUT", body }),
   measure: (name, body, signal) => post(`${collectionPath(name)}/judgments/measures`, body, signal),
+  originals: (name, ids, signal) =>
+    call(`${collectionPath(name)}/originals?${new URLSearchParams(ids.map((id) => ["id", id]))}`, { signal }),
+  originalPath: (name, id) => `${collectionPath(name)}/documents/${encodeURIComponent(id)}/original`,
+  blob: async (path) => (await send(path, {})).blob(),
+  upload: (name, form, onsent, signal) => sendForm(`${collectionPath(name)}/files`, form, onsent, signal),
+  jobEvents: (name, id, last, signal) => events(`${collectionPath(name)}/jobs/${id}/events`, last, signal),
   download: (name, file) => text(`${collectionPath(name)}/judgments/${file}`),
 };
 
@@ -81,14 +88,57 @@ async function call(path, options = {}) {
 
 const text = async (path) => (await send(path, {})).text();
 
-async function send(path, { method = "GET", body, signal }) {
+/** Send a form; `onsent(bytes)` tells how much of it is on the way, which fetch cannot. */
+function sendForm(path, form, onsent, signal) {
+  const request = new XMLHttpRequest();
+  request.open("POST", new URL(path, BASE));
+  for (const [name, value] of headersFor()) request.setRequestHeader(name, value);
+  return new Promise((resolve, reject) => {
+    request.upload.addEventListener("progress", ({ loaded }) => onsent(loaded));
+    request.addEventListener("error", () => reject(new Problem(0, NO_ANSWER)));
+    request.addEventListener("abort", () => reject(new DOMException("The upload was ended", "AbortError")));
+    request.addEventListener("load", async () => {
+      const headers = { "Retry-After": request.getResponseHeader("Retry-After") || "" };
+      const { status, responseText } = request;
+      const answer = new Response(responseText || null, { status: status === 204 ? 200 : status, headers });
+      if (answer.ok) resolve(await answer.json());
+      else reject(await problemOf(answer));
+    });
+    signal.addEventListener("abort", () => request.abort());
+    request.send(form);
+  });
+}
+
+/** Yield the events {name, data} of a stream; `last.id` is set to the id of the newest one, and is sent. */
+async function* events(path, last, signal) {
+  const response = await send(path, { signal, more: last.id ? { "Last-Event-ID": last.id } : {} });
+  const decoder = new TextDecoder();
+  const reader = response.body.getReader();
+  let text = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    text += decoder.decode(part.value, { stream: true });
+    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+      const fields = Object.fromEntries(text.slice(0, end).split("\n").map((line) => {
+        const colon = line.indexOf(":");
+        return [line.slice(0, colon), line.slice(colon + 1).trim()];
+      }));
+      text = text.slice(end + 2);
+      if (!fields.event) continue;
+      last.id = fields.id;
+      yield { name: fields.event, data: JSON.parse(fields.data) };
+    }
+  }
+}
+
+async function send(path, { method = "GET", body, signal, more = {} }) {
   const headers = headersFor(body);
+  for (const [name, value] of Object.entries(more)) headers.set(name, value);
   let response;
   try {
     response = await fetch(new URL(path, BASE), { method, headers, signal, body: JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, "The service does not answer. It may be restarting; the page tries again.");
+    throw new Problem(0, NO_ANSWER);
   }
   if (response.ok) return response;
   const problem = await problemOf(response);

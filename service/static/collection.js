@@ -11,22 +11,35 @@ export async function open(main, { collection, signal }) {
   const loading = h("p", { class: "state", role: "status" }, "Placing the vectors…");
   const logged = KEEPS_LOG ? await loggedQueries(collection, signal) : null;
   const placeholder = h("section", {}, h("h2", {}, "Map"), loading);
+  let shownFigures = figures(details);
+  const added = async () => {
+    const now = figures(await api.collection(collection, signal));
+    shownFigures.replaceWith(now);
+    shownFigures = now;
+  };
+  const upload = details.writable
+    ? (await import("./upload.js")).uploadSection(collection, { added, signal }) : null;
   main.replaceChildren(
     h("div", { class: "collection" },
       h("h1", { dir: "auto" }, collection),
-      h("dl", { class: "figures" }, [
-        ["documents", count(details.documents)],
-        ["passages", count(details.passages)],
-        ["dimensions", count(details.fingerprint.dimension)],
-        ["on disk", bytes(details.size_bytes)],
-        ["generation", count(details.generation)],
-      ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+      shownFigures,
+      upload,
       placeholder,
       logged,
       fields(overview.fields, details),
       encoder(details.fingerprint),
       generations(overview.generations)));
   placeholder.replaceWith(await map(collection, details, signal));
+}
+
+function figures(details) {
+  return h("dl", { class: "figures" }, [
+    ["documents", count(details.documents)],
+    ["passages", count(details.passages)],
+    ["dimensions", count(details.fingerprint.dimension)],
+    ["on disk", bytes(details.size_bytes)],
+    ["generation", count(details.generation)],
+  ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
 function fields(known, { expires, searched_fields: weights }) {

@@ -172,8 +172,18 @@ export class Results {
       explain();
     });
     for (const article of this.articles()) this.observer.observe(article);
+    if (this.details.originals) this.linkOriginals(signal);
     if (KEEPS_LOG && !listsAll(this.request)) this.logged = this.log(this.request, signal);
     if (this.facetFields.length || this.result.total.relation !== "exact") await this.drawCounts(signal);
+  }
+
+  /** Link the hits whose files are kept; they are useful without the links, too. */
+  async linkOriginals(signal) {
+    try {
+      await (await import("./originals.js")).linkOriginals(this, signal);
+    } catch (error) {
+      if (error.name !== "AbortError" && !(error instanceof Problem)) throw error;
+    }
   }
 
   /** Write the search to the query log; return the id that clicks name, or null. */

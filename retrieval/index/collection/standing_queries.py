@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from retrieval.errors import CorruptCollection, InputError, NotFound
 from retrieval.index.storage.manifest import seal, unseal
-from retrieval.util.files import Files, locked, storage_errors
+from retrieval.util.files import PrivateFiles, locked, storage_errors
 from retrieval.util.temporaries import replace_atomically
 
 STANDING = "standing.json"
@@ -80,12 +80,6 @@ class StandingQuery:
         return mine == theirs
 
 
-class _OwnerFiles(Files):
-    """New files are readable by their owner only: they contain the keys of webhooks."""
-
-    mode = 0o600
-
-
 Queries: TypeAlias = dict[str, StandingQuery]  # by name, in the order in which they were made
 
 
@@ -121,7 +115,7 @@ def change_standing(collection: Path, change: Callable[[Queries], Queries]) -> Q
             raise InputError(f"{MAX_QUERIES} standing queries are the limit of a collection; delete another one first")
         if after != before:
             content = seal({"version": 1, "queries": [asdict(query) for query in after.values()]})
-            replace_atomically(collection / STANDING, content, _OwnerFiles())
+            replace_atomically(collection / STANDING, content, PrivateFiles())  # it has keys
     return after
 
 

@@ -1,8 +1,8 @@
-"""Collections, their documents and jobs."""
+"""Collections and their documents."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ class CollectionAnswer(Answer):
     passages: int = Field(description="Live passages.")
     generation: int
     encoder: str = Field(description="Name of the encoder that made it.")
+    originals: int = Field(default=0, description="Documents whose original is kept.")
 
 
 class EncoderAnswer(Answer):
@@ -55,6 +56,7 @@ class CollectionDetails(CollectionAnswer):
     modes: list[str] = Field(description="Modes that searches may ask for.")
     size_bytes: int = Field(description="Bytes of the open generation on disk.")
     recall: RecallAnswer | None = Field(default=None, description="Measured recall of approximate vector search.")
+    writable: bool = Field(default=False, description="Whether the caller may change the documents.")
 
 
 class CollectionsAnswer(Answer):
@@ -90,28 +92,3 @@ class DocumentsAnswer(Answer):
     documents: list[DocumentAnswer]
     total: int = Field(description="Documents that match, on all pages.")
     next: str | None = Field(default=None, description="`after` of the next page; null on the last one.")
-
-
-class PatchFailureAnswer(Answer):
-    """A document that was not changed, and why."""
-
-    id: str
-    code: str = Field(description="Error code, for programs.")
-    error: str
-
-
-class JobAnswer(Answer):
-    """A change and its progress."""
-
-    id: str
-    collection: str
-    status: Literal["queued", "running", "done", "failed"]
-    generation: int | None = Field(default=None, description="The first generation that shows the change.")
-    added: int = Field(default=0, description="Documents written, whether new or replaced.")
-    unchanged: int = Field(default=0, description="Documents that the collection held already, unchanged.")
-    updated: int = Field(default=0, description="Documents that patches changed.")
-    deleted: int = 0
-    failed: int = Field(default=0, description="Documents that no patch changed, because one cannot be applied.")
-    failures: list[PatchFailureAnswer] = Field(default_factory=list, description="The first 100 of them.")
-    code: str = Field(default="", description="Error code, for programs.")
-    error: str = Field(default="", description="Error message.")
