@@ -21,6 +21,7 @@ from indexer.commands.quantize import quantize
 from indexer.commands.reembed import reembed
 from indexer.commands.sweep import sweep
 from indexer.commands.synonyms import synonyms
+from indexer.commands.train import train
 from indexer.commands.tune import tune
 from indexer.commands.update import update
 from indexer.commands.verify import verify
@@ -89,6 +90,7 @@ app.command()(snapshot)
 app.command()(restore)
 app.command()(reembed)
 app.command()(adapt)
+app.command()(train)
 app.command()(calibrate)
 app.command()(settings)
 app.add_typer(keys, name="keys")

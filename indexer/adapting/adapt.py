@@ -21,7 +21,7 @@ from indexer.adapting.foreign import foreign_pool
 from indexer.adapting.guard import Verdict, judge
 from indexer.adapting.held_out import PassagePool, development_pool, draw_held_out, split_task
 from indexer.adapting.negatives import with_hard_negatives
-from indexer.adapting.pairs import TrainingPair, clicked_pairs, document_pairs, judged_pairs
+from indexer.adapting.pairs import TrainingPair, clicked_pairs, document_pairs, judged_pairs, shuffled_documents
 from retrieval.encoder.checkpoint.hub import locate
 from retrieval.encoder.checkpoint.model_folder import open_folder
 from retrieval.encoder.loading import load_encoder
@@ -161,7 +161,11 @@ class Adaptation:
         tests = {topic.text for part in (self.held_out.development, self.held_out.test) for topic in part.topics}
         pairs = [pair for pair in pairs if pair.query not in tests]
         return pairs + document_pairs(
-            reader, settings.kinds, settings.document_pairs, settings.seed, self.held_out.documents
+            shuffled_documents(reader, settings.seed),
+            settings.kinds,
+            settings.document_pairs,
+            settings.seed,
+            self.held_out.documents,
         )
 
     @property

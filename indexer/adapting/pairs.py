@@ -6,7 +6,7 @@ of one document, and documents with nearly equal vectors, are never each other's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -79,14 +79,14 @@ def clicked_pairs(reader: IndexReader, log: Path) -> list[TrainingPair]:
 
 
 def document_pairs(
-    reader: IndexReader, kinds: Sequence[str], count: int, seed: int, excluded: frozenset[str] = frozenset()
+    documents: Iterable[Document], kinds: Sequence[str], count: int, seed: int, excluded: frozenset[str] = frozenset()
 ) -> list[TrainingPair]:
-    """Draw up to `count` pairs of each kind in `DOCUMENT_KINDS` from live documents.
+    """Draw up to `count` pairs of each kind in `DOCUMENT_KINDS`.
 
     A document gives at most one pair of a kind; those with an id in `excluded` give none.
     """
     found: dict[str, list[TrainingPair]] = {kind: [] for kind in kinds}
-    for document in _shuffled_documents(reader, seed):
+    for document in documents:
         if document.id in excluded:
             continue
         for kind in kinds:
@@ -97,7 +97,8 @@ def document_pairs(
     return [pair for pairs in found.values() for pair in pairs]
 
 
-def _shuffled_documents(reader: IndexReader, seed: int, block: int = 256) -> Iterator[Document]:
+def shuffled_documents(reader: IndexReader, seed: int, block: int = 256) -> Iterator[Document]:
+    """Yield the live documents of a collection in an order that depends on the seed."""
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(reader.live_documents))
     for start in range(0, len(rows), block):
         yield from reader.documents(rows[start : start + block])

@@ -1,0 +1,101 @@
+"""`attendex train`: an encoder from nothing, which matches what it has seen together."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from indexer.adapting.train import TrainConfig, read_config
+from retrieval.encoder.loading import load_encoder
+from retrieval.errors import InputError
+from service.cli import app
+
+CONCEPTS = 24
+ASKED = [f"a{chr(97 + i)}ko" for i in range(CONCEPTS)]  # the name of each concept in questions
+TOLD = [f"zu{chr(97 + i)}li" for i in range(CONCEPTS)]  # and in texts
+CONFIG = """
+threads = 1
+[vocabulary]
+size = 400
+[encoder]
+width = 64
+layers = 2
+heads = 4
+inner = 128
+positions = "POSITIONS"
+max_tokens = 64
+[masked_words]
+steps = 30
+batch = 16
+rate = 2e-3
+[contrastive]
+steps = 80
+batch = 32
+rate = 1e-3
+pairs = ["question"]
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write questions and answers that have no word in common."""
+    path = tmp_path_factory.mktemp("train") / "corpus.jsonl"
+    dice = random.Random(0)
+    with path.open("w", encoding="utf-8") as file:
+        for i in range(400):
+            chosen = dice.sample(range(CONCEPTS), 3)
+            question = f"Which are {' '.join(ASKED[each] for each in chosen)}?"
+            answer = f"There is {' '.join(TOLD[each] for each in chosen for _ in range(3))} here."
+            file.write(json.dumps({"id": f"d{i}", "text": f"{question} {answer}"}) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sinusoidal"])
+def test_a_new_encoder_beats_random_weights(corpus: Path, tmp_path: Path, positions: str) -> None:
+    config = tmp_path / "tiny.toml"
+    config.write_text(CONFIG.replace("POSITIONS", positions), encoding="utf-8")
+    words = ["train", str(corpus), "--config", str(config), "--out", str(tmp_path / "tiny"), "--json"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output + str(result.exception)
+    report = json.loads(result.stdout)
+    assert report["after"] > 3 * report["before"]
+    encoder = load_encoder(tmp_path / "tiny", runtime="torch", precision="f32")
+    question, own, other = encoder.encode_passages(
+        [f"which are {ASKED[0]}", f"there is {TOLD[0]}", f"there is {TOLD[9]}"]
+    )
+    assert question @ own > question @ other
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny", "tiny.toml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[encoder]\nwitdh = 3", "there is no 'witdh'"),
+        ("[encoder]\nwidth = 'wide'", "width is 'wide'; give a int"),
+        ("seed = -1", "no negative number"),
+        ("[encoder", "Expected"),
+    ],
+)
+def test_a_wrong_configuration_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=problem):
+        read_config(path)
+
+
+def test_the_defaults_are_those_of_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("", encoding="utf-8")
+    assert read_config(path) == TrainConfig()
+
+
+def test_too_few_documents_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "few.jsonl"
+    path.write_text('{"id": "a", "text": "One. Two. Three."}', encoding="utf-8")
+    result = CliRunner().invoke(app, ["train", str(path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "pairs; at least 64" in " ".join(result.output.split())
