@@ -19,6 +19,8 @@ from uuid import UUID
 from retrieval.errors import InputError
 
 ADAPTER_FIELD = "_attendex"
+REF_DOC_FIELD = "_ref_doc_id"  # of LlamaIndex: the document that a node is a part of
+RESERVED = frozenset({ADAPTER_FIELD, REF_DOC_FIELD})  # fields that people and agents need not see
 TYPES = "types"  # in ADAPTER_FIELD
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -45,8 +47,8 @@ def sent_metadata(metadata: Mapping[str, Any], parts: Mapping[str, Any] | None =
 
     `parts` are further values of JSON for that field.  Raises InputError for a name that is no text, or reserved.
     """
-    if ADAPTER_FIELD in metadata:
-        raise InputError(f"the metadata name {ADAPTER_FIELD!r} is reserved for the adapters; rename the field")
+    if taken := RESERVED.intersection(metadata):
+        raise InputError(f"the metadata name {min(taken)!r} is reserved for the adapters; rename the field")
     types: list[tuple[Path, str]] = []
     sent = {name: _sent(value, (name,), types) for name, value in _named(metadata).items()}
     kept = {**(parts or {}), **({TYPES: types} if types else {})}
@@ -55,7 +57,7 @@ def sent_metadata(metadata: Mapping[str, Any], parts: Mapping[str, Any] | None =
 
 def received_metadata(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return metadata as they were given to `sent_metadata`, and its `parts`."""
-    received = {name: value for name, value in metadata.items() if name != ADAPTER_FIELD}
+    received = {name: value for name, value in metadata.items() if name not in RESERVED}
     parts: dict[str, Any] = {}
     with suppress(TypeError, ValueError):  # another program's field of that name
         parts = dict(json.loads(metadata.get(ADAPTER_FIELD) or "{}"))

@@ -27,7 +27,7 @@ except ImportError as error:
     raise MissingExtra("haystack", "Haystack's document store and retriever") from error
 
 from service.adapters.conditions import MAX_ID_CHARACTERS
-from service.adapters.exact_metadata import ADAPTER_FIELD
+from service.adapters.exact_metadata import RESERVED
 from service.adapters.haystack_documents import (
     distinct,
     document_of,
@@ -142,7 +142,7 @@ class AttendexDocumentStore:
     def get_metadata_fields_info(self) -> dict[str, dict[str, str]]:
         """Return the fields and their types."""
         fields = self.client.collection(self.collection).fields
-        return {name: {"type": kind} for name, kind in fields.items() if name != ADAPTER_FIELD}
+        return {name: {"type": kind} for name, kind in fields.items() if name not in RESERVED}
 
     def get_metadata_field_min_max(self, metadata_field: str) -> dict[str, Any]:
         """Return the least and the greatest value; None for a field without an order."""

@@ -34,8 +34,9 @@ except ImportError as error:
     raise MissingExtra("llama-index", "LlamaIndex's retriever and vector store") from error
 
 from service.adapters.conditions import MAX_ID_CHARACTERS, Conditions, all_of
+from service.adapters.exact_metadata import REF_DOC_FIELD
 from service.adapters.llama_index_filters import to_filter
-from service.adapters.llama_index_nodes import REF_DOC_FIELD, is_node, node_of, record_of, ref_doc_value
+from service.adapters.llama_index_nodes import is_node, node_of, record_of, ref_doc_value
 from service.adapters.records import received_document, received_hit, search_options
 
 MODES = {

@@ -15,10 +15,9 @@ from llama_index.core.schema import (
     TextNode,
 )
 
-from retrieval.errors import InputError
+from service.adapters.exact_metadata import REF_DOC_FIELD
 from service.adapters.records import ReceivedText, sent_record
 
-REF_DOC_FIELD = "_ref_doc_id"  # metadata field: the id of the document that a node is a part of
 CLASSES: dict[str, type[BaseNode]] = {
     each.class_name(): each for each in (TextNode, IndexNode, ImageNode, Node, Document, ImageDocument)
 }
@@ -28,8 +27,6 @@ _PLACE_FACTS = ("source", "passage", "start", "end", "location", "before", "afte
 
 def record_of(node: BaseNode) -> dict[str, Any]:
     """Return a node for the service, with its relationships and settings."""
-    if REF_DOC_FIELD in node.metadata:
-        raise InputError(f"the metadata name {REF_DOC_FIELD!r} is reserved for the adapter; rename the field")
     kept = node.model_dump(mode="json", exclude_defaults=True, exclude={"metadata", "embedding", "text", "id_"})
     if kept.get("text_resource"):
         kept["text_resource"]["text"] = None
@@ -55,7 +52,7 @@ def node_of(document_id: str, received: ReceivedText) -> BaseNode:
 
     A part of a document has its place; models need not read the facts about that.
     """
-    metadata = {name: value for name, value in received.metadata.items() if name != REF_DOC_FIELD}
+    metadata = received.metadata
     values = {**received.parts.get(NODE, {}), "id_": document_id, "metadata": metadata}
     kind = CLASSES.get(values.pop("class_name", ""), TextNode)
     if issubclass(kind, TextNode):

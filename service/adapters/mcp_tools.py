@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from retrieval.errors import MissingExtra
 from retrieval.util.visible_text import visible
+from service.adapters.exact_metadata import RESERVED
 from service.client import AsyncClient, ServiceError
 from service.client.answers.collections import CollectionAnswer
 from service.client.answers.explanations import ExplanationAnswer
@@ -141,8 +142,12 @@ def _hit(hit: HitAnswer) -> wire.FoundDocument:
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return the first fields that are short, so that metadata fill no answer."""
-    kept = ((name, value) for name, value in metadata.items() if len(json.dumps(value)) <= MAX_FIELD_CHARACTERS)
-    return dict(islice(kept, MAX_FIELDS))
+    shown = ((name, value) for name, value in metadata.items() if name not in RESERVED)
+    return dict(islice(((name, value) for name, value in shown if _is_short(value)), MAX_FIELDS))
+
+
+def _is_short(value: Any) -> bool:
+    return len(json.dumps(value)) <= MAX_FIELD_CHARACTERS
 
 
 async def _fetch(client: AsyncClient, wanted: wire.FetchArguments) -> wire.FetchedText:
@@ -160,7 +165,7 @@ async def _list_collections(client: AsyncClient, wanted: wire.NoArguments) -> wi
             passages=each.passages,
             fields=[
                 wire.ListedField(name=field.name, type=field.type, values=_values(field))
-                for field in (await client.overview(each.name)).fields[:MAX_DESCRIBED]
+                for field in await _fields(client, each.name)
             ],
         )
         for each in (await client.collections())[: wire.MAX_COLLECTIONS]
@@ -234,8 +239,14 @@ async def _describe(client: AsyncClient) -> str:
 
 
 async def _line(client: AsyncClient, collection: CollectionAnswer) -> str:
-    fields = [_field(each) for each in (await client.overview(collection.name)).fields[:MAX_DESCRIBED]]
+    fields = [_field(each) for each in await _fields(client, collection.name)]
     return f"- {collection.name}: {collection.documents:,} documents; fields: {', '.join(fields) or 'none'}"
+
+
+async def _fields(client: AsyncClient, name: str) -> list[FieldAnswer]:
+    """Return the first fields of a collection, without those of adapters."""
+    fields = (await client.overview(name)).fields
+    return [each for each in fields if each.name not in RESERVED][:MAX_DESCRIBED]
 
 
 def _field(field: FieldAnswer) -> str:

@@ -38,7 +38,7 @@ from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 
 from retrieval.errors import FilterError, InputError
 from service.adapters.llama_index import AttendexVectorStore
-from service.client import Client, ServiceError
+from service.client import AsyncClient, Client, ServiceError
 from tests.service.conftest import Serve, Served
 
 SUBJECTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -304,3 +304,20 @@ def test_a_document_of_another_origin_is_its_best_passage(store: AttendexVectorS
     assert (node.metadata["source"], node.metadata["page"]) == ("file.txt", "mine")
     assert "source" not in node.get_content(metadata_mode=MetadataMode.LLM)
     assert store.get_nodes(["file.txt"])[0].get_content() == text
+
+
+@pytest.mark.usefixtures("filled")
+def test_agents_do_not_see_the_fields_of_adapters(served: Served) -> None:
+    pytest.importorskip("mcp", reason="needs the package mcp")
+    from service.adapters.mcp_tools import call_tool, list_tools
+
+    async def ask() -> str:
+        async with AsyncClient(served.url) as client:
+            tools = await list_tools(client, may_write=False)
+            arguments = {"collection": "filled", "query": "flowers"}
+            return f"{tools} {await call_tool(client, 'search', arguments, may_write=False)}"
+
+    seen = asyncio.run(ask())
+    assert "roses" in seen
+    assert "_attendex" not in seen
+    assert "_ref_doc_id" not in seen
