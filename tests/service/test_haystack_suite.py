@@ -34,15 +34,20 @@ def served(collections: Path, tmp_path_factory: pytest.TempPathFactory, serve: S
         yield served
 
 
+@pytest.fixture(scope="module")
+def shared(served: Served) -> Iterator[AttendexDocumentStore]:
+    """One store with one client, which takes longer to make than a collection."""
+    store = AttendexDocumentStore("", served.url)
+    yield store
+    store.client.close()
+
+
 @pytest.fixture
-def document_store(served: Served) -> Iterator[AttendexDocumentStore]:
-    name = f"c{uuid.uuid4().hex}"
-    with Client(served.url) as client:
-        client.create(name)
-        store = AttendexDocumentStore(name, served.url)
-        yield store
-        store.client.close()
-        client.drop(name)
+def document_store(shared: AttendexDocumentStore) -> Iterator[AttendexDocumentStore]:
+    shared.collection = f"c{uuid.uuid4().hex}"
+    shared.client.create(shared.collection)
+    yield shared
+    shared.client.drop(shared.collection)
 
 
 class TestDocumentStore(

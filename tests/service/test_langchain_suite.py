@@ -29,14 +29,19 @@ def served(collections: Path, tmp_path_factory: pytest.TempPathFactory, serve: S
         yield served
 
 
+@pytest.fixture(scope="module")
+def client(served: Served) -> Iterator[Client]:
+    with Client(served.url) as client:
+        yield client
+
+
 class TestVectorStore(VectorStoreIntegrationTests):
     @pytest.fixture
-    def vectorstore(self, served: Served) -> Iterator[VectorStore]:  # type: ignore[override]
+    def vectorstore(self, client: Client) -> Iterator[VectorStore]:  # type: ignore[override]
         name = f"c{uuid.uuid4().hex}"
-        with Client(served.url) as client:
-            client.create(name)
-            yield AttendexVectorStore(client, name)
-            client.drop(name)
+        client.create(name)
+        yield AttendexVectorStore(client, name)
+        client.drop(name)
 
 
 class TestEmbeddings(EmbeddingsIntegrationTests):
