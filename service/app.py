@@ -47,6 +47,7 @@ from service.routes import (
     aliases,
     changes,
     collections,
+    context,
     explain,
     files,
     interleaved,
@@ -83,6 +84,7 @@ MAX_EVENT_STREAMS = 64
 SHOWN_HEADERS = ("Retry-After", "X-Request-ID", "Attendex-Generation")  # that pages of allowed origins may read
 ROUTERS = (  # in the order in which a request is matched: the most frequent requests first
     search.router,
+    context.router,
     several.router,
     aliases.router,
     openai.router,

@@ -26,6 +26,7 @@ from indexer.commands.tune import tune
 from indexer.commands.update import update
 from indexer.commands.verify import verify
 from retrieval.commands.compare import compare, report
+from retrieval.commands.context import context
 from retrieval.commands.duplicates import duplicates
 from retrieval.commands.encoders import encoders
 from retrieval.commands.explain import explain
@@ -56,6 +57,7 @@ app = typer.Typer(
 )
 app.command()(index)
 app.command()(search)
+app.command()(context)
 app.command()(suggest)
 app.command()(chunk)
 app.command()(explain)

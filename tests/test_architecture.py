@@ -32,6 +32,7 @@ LAYERS = {  # folders (and single files) of a package, lowest first: each import
         ("retrieval/index/collection", "retrieval/encoder"),
         ("retrieval/search/explain", "retrieval/training"),
         ("retrieval/search",),
+        ("retrieval/search/answers",),
         ("retrieval/search/evaluated",),
         ("retrieval/commands",),
     ),

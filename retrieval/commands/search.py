@@ -202,7 +202,7 @@ def search(
     from retrieval.search.joined_searcher import join_searchers
     from retrieval.search.searcher import open_searcher
 
-    request = _request(query, ranking, reranking, answer)
+    request = search_request(query, ranking, reranking, answer)
     chosen = load_encoder(encoder) if encoder else None
     with ExitStack() as opened:
         first = opened.enter_context(open_searcher(collection, encoder=chosen))
@@ -214,7 +214,10 @@ def search(
         _show(result)
 
 
-def _request(query: str, ranking: RankingOptions, reranking: RerankingOptions, answer: AnswerOptions) -> SearchRequest:
+def search_request(
+    query: str, ranking: RankingOptions, reranking: RerankingOptions, answer: AnswerOptions
+) -> SearchRequest:
+    """Return the search that the options ask for."""
     return SearchRequest(
         query,
         k=ranking.k,

@@ -10,6 +10,7 @@ SyntaxName = Literal["plain", "operators"]
 PrefixName = Literal["none", "last"]
 MatchingName = Literal["relevant", "all"]
 IncludedName = Literal["text", "tokens"]
+UnitName = Literal["tokens", "words", "characters", "bytes"]
 DetailName = Literal["ids", "passages", "full"]
 GroupByName = Literal["document", "none"]
 

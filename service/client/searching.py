@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
+from .answers.context import ContextAnswer
 from .answers.explanations import ExplanationAnswer
 from .answers.facets import FacetValuesAnswer
 from .answers.search import BatchAnswer, SearchAnswer
 from .answers.suggestions import SuggestAnswer
 from .calls import Call, path_of, reads
 from .connection import AsyncConnection, Connection
-from .options import ExplainOptions, SearchOptions
+from .options import ExplainOptions, SearchOptions, UnitName
 
 
 def _search(name: str | Sequence[str], query: str, options: SearchOptions) -> Call[SearchAnswer]:
@@ -45,6 +46,11 @@ def _explain(name: str, query: str, document_id: str, options: ExplainOptions) -
     return Call("POST", path_of(name, "explain"), reads(ExplanationAnswer), body)
 
 
+def _context(name: str, query: str, unit: UnitName, options: SearchOptions) -> Call[ContextAnswer]:
+    body = {"query": query, "unit": unit, **options}
+    return Call("POST", path_of(name, "context"), reads(ContextAnswer), body)
+
+
 class Searching(Connection):
     """The searches of a synchronous client."""
 
@@ -61,6 +67,12 @@ class Searching(Connection):
     ) -> list[SearchAnswer]:
         """Return the answers in the order of the queries."""
         return self._send(_search_batch(collection, queries, options))
+
+    def context(
+        self, collection: str, query: str, *, unit: UnitName = "tokens", **options: Unpack[SearchOptions]
+    ) -> ContextAnswer:
+        """Return the best passages in at most `max_tokens` of `unit`, with citations."""
+        return self._send(_context(collection, query, unit, options))
 
     def similar(self, collection: str, document_id: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
         """Return the documents that are most like a document, without it."""
@@ -104,6 +116,12 @@ class AsyncSearching(AsyncConnection):
     ) -> list[SearchAnswer]:
         """Return the answers in the order of the queries."""
         return await self._send(_search_batch(collection, queries, options))
+
+    async def context(
+        self, collection: str, query: str, *, unit: UnitName = "tokens", **options: Unpack[SearchOptions]
+    ) -> ContextAnswer:
+        """Return the best passages in at most `max_tokens` of `unit`, with citations."""
+        return await self._send(_context(collection, query, unit, options))
 
     async def similar(self, collection: str, document_id: str, **options: Unpack[SearchOptions]) -> SearchAnswer:
         """Return the documents that are most like a document, without it."""

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from retrieval.bm25_options import Bm25Options
+from retrieval.results import SearchResult
 from retrieval.types import (
     ALL_DOCUMENTS,
     Detail,
@@ -116,16 +117,34 @@ async def _search(
     *,
     log: bool = True,
 ) -> Response:
+    result, query_id = await logged_search(name, search_request, options, request, log=log)
+    return name_generation(await json_answer(with_query_id(result, query_id)), result.generation)
+
+
+def with_query_id(result: SearchResult, query_id: str | None) -> object:
+    """Return the content of an answer; with its id in the query log, if there is one."""
+    if query_id is None:
+        return result
+    return {"query_id": query_id, **{each.name: getattr(result, each.name) for each in fields(result)}}
+
+
+async def logged_search(
+    name: str,
+    search_request: SearchRequest,
+    options: SearchBody | SearchParameters | SimilarParameters,
+    request: Request,
+    *,
+    log: bool = True,
+) -> tuple[SearchResult, str | None]:
+    """Return the result of a search, and its id if the query log has it."""
     request.state.query = search_request.query
     services = authorized(request, Role.READ, name)
     await require_generation(services, name, options.min_generation, request)
     result = await services.searches.search(name, search_request)
     request.state.timings = result.timings_ms
-    answer: object = result
-    if services.query_log is not None and log and options.log and search_request.words:
-        query_id = services.query_log.search(name, search_request, result)
-        answer = {"query_id": query_id, **{each.name: getattr(result, each.name) for each in fields(result)}}
-    return name_generation(await json_answer(answer), result.generation)
+    if services.query_log is None or not (log and options.log and search_request.words):
+        return result, None
+    return result, services.query_log.search(name, search_request, result)
 
 
 def _suggestions(services: Services, name: str, parameters: SuggestParameters) -> object:

@@ -30,6 +30,7 @@ CALLS: dict[str, tuple[Any, ...]] = {  # a call of each method
     "click": ("c", "0" * 16, "d", 1),
     "collection": ("c",),
     "collections": (),
+    "context": ("c", "q"),
     "create": ("c",),
     "delete": ("c", ["1"]),
     "delete_standing": ("c", "s"),
@@ -85,6 +86,7 @@ FURTHER: tuple[tuple[str, tuple[Any, ...]], ...] = (  # calls of methods that ha
 WITHOUT_METHOD = {  # routes, and why they have no method
     "GET /v1/collections/{name}/search": "POST does it, with all options",
     "GET /v1/collections/{name}/documents/{document_id}/similar": "`similar` sends a search with `like`",
+    "POST /v1/collections/{name}/passages/search": "`passages` sends a search with `group_by`",
     "DELETE /v1/collections/{name}/documents/{document_id}": "`delete` does it for any ids",
     "GET /v1/models/{model}": "`models` has them all",
     "GET /v1/collections/{name}/projection": "of the search page",

@@ -1,0 +1,1 @@
+"""Contexts and answers made of passages, for language models and readers."""
