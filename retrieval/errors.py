@@ -169,6 +169,18 @@ class RemoteError(AttendexError):
     """Another service cannot be reached, or answers with an error."""
 
 
+class ModelError(RemoteError):
+    """A language model fails; the caller may retry after `retry_after_s` seconds."""
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ModelTimeout(ModelError):
+    """A language model takes longer than the service allows."""
+
+
 class MissingExtra(AttendexError):
     """An optional dependency is missing; names the command that installs it."""
 

@@ -38,6 +38,7 @@ from service.observability.query_log import QueryLog, require_log_folder
 from service.observability.tracing import TracingMiddleware
 from service.openapi import allowed_methods, describe
 from service.processes.shared_numbers import Column
+from service.queues.answering import Answering
 from service.queues.change_queue import ChangeQueue
 from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
@@ -45,6 +46,7 @@ from service.queues.thread_pool import BoundedThreadPool
 from service.queues.upload_gate import UploadGate
 from service.routes import (
     aliases,
+    answer,
     changes,
     collections,
     context,
@@ -85,6 +87,7 @@ SHOWN_HEADERS = ("Retry-After", "X-Request-ID", "Attendex-Generation")  # that p
 ROUTERS = (  # in the order in which a request is matched: the most frequent requests first
     search.router,
     context.router,
+    answer.router,
     several.router,
     aliases.router,
     openai.router,
@@ -161,7 +164,7 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         services = make_services(root, settings, lifecycle, metrics, encoders, rerankers)
         try:
-            async with background_work(services, keys, forwarded):
+            async with services.answering, background_work(services, keys, forwarded):
                 lifecycle.search_gate = services.searches
                 lifecycle.refused = metrics.refused
                 yield {"services": services}
@@ -256,6 +259,7 @@ def make_services(
         originals=OriginalTables(),
         event_streams=asyncio.Semaphore(MAX_EVENT_STREAMS),
         searches=SearchQueue(opened, rerankers, slow, settings, metrics, recall, peers),
+        answering=Answering(settings.answer, slow, peers.count(Column.ANSWERS), metrics),
         recall=recall,
         query_log=open_query_log(settings.query_log, metrics, peers.processes),
         embeddings=embeddings,

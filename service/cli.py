@@ -40,6 +40,7 @@ from retrieval.commands.suggest import suggest
 from retrieval.util.terminal import ForeignTextGroup
 from retrieval.util.visible_text import VisibleFormatter
 from service import __version__
+from service.commands.answer import answer
 from service.commands.keys import keys
 from service.commands.mcp import mcp
 from service.commands.restart import restart
@@ -58,6 +59,7 @@ app = typer.Typer(
 app.command()(index)
 app.command()(search)
 app.command()(context)
+app.command()(answer)
 app.command()(suggest)
 app.command()(chunk)
 app.command()(explain)

@@ -139,6 +139,8 @@ def _describe(path: str, operation: Schema, dialect: Dialect, security: list[Sch
     statuses = {*COMMON, *((404,) if "{" in path or path in NAMING_PATHS else ())}
     if "changes" in operation.get("tags", ()):
         statuses |= {409, 507}
+    if "answers" in operation.get("tags", ()):
+        statuses |= {502, 504}
     for status in sorted(statuses):
         answer: Schema = {"description": HTTPStatus(status).phrase, "content": {dialect.media_type: {"schema": schema}}}
         if status in dialect.without_body:

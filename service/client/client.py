@@ -14,16 +14,24 @@ from .administration import Administration, AsyncAdministration
 from .files import AsyncFileUploads, FileUploads
 from .judgments import AsyncJudgments, Judgments
 from .models import AsyncModels, Models
+from .questions import AsyncQuestions, Questions
 from .searching import AsyncSearching, Searching
 from .standing import AsyncStandingQueries, StandingQueries
 from .usage import AsyncUsage, Usage
 
 
-class Client(Searching, FileUploads, Administration, Judgments, StandingQueries, Usage, Models):
+class Client(Searching, Questions, FileUploads, Administration, Judgments, StandingQueries, Usage, Models):
     """A thread-safe client; `url`, `key` default to ATTENDEX_URL, ATTENDEX_API_KEY."""
 
 
 class AsyncClient(
-    AsyncSearching, AsyncFileUploads, AsyncAdministration, AsyncJudgments, AsyncStandingQueries, AsyncUsage, AsyncModels
+    AsyncSearching,
+    AsyncQuestions,
+    AsyncFileUploads,
+    AsyncAdministration,
+    AsyncJudgments,
+    AsyncStandingQueries,
+    AsyncUsage,
+    AsyncModels,
 ):
     """The client for asyncio; each method does as the method of `Client`."""

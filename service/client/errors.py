@@ -71,12 +71,20 @@ _KINDS: dict[int, type[ServiceError]] = {
 
 def error_of(response: httpx.Response) -> ServiceError:
     """Return the error of an answer, in any dialect."""
-    kind = _KINDS.get(response.status_code, ServerError if response.is_server_error else InvalidRequestError)
     try:
         problem = ProblemAnswer.model_validate_json(response.content)
     except ValueError:
-        return kind(response.status_code, *_foreign_problem(response))
-    return kind(response.status_code, problem.detail, problem.code, problem)
+        return _kind(response.status_code)(response.status_code, *_foreign_problem(response))
+    return _kind(response.status_code)(response.status_code, problem.detail, problem.code, problem)
+
+
+def error_of_problem(problem: ProblemAnswer) -> ServiceError:
+    """Return the error of a problem that ends an answer."""
+    return _kind(problem.status)(problem.status, problem.detail, problem.code, problem)
+
+
+def _kind(status: int) -> type[ServiceError]:
+    return _KINDS.get(status, ServerError if status >= 500 else InvalidRequestError)
 
 
 def _foreign_problem(response: httpx.Response) -> tuple[str, str]:

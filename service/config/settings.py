@@ -31,6 +31,7 @@ from indexer.sources.settings import SourceSettings, wrong_values
 from retrieval.errors import SettingsError
 from retrieval.search.request import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
 from retrieval.util.cores import cores
+from service.config.answer_settings import AnswerSettings
 from service.config.outgoing_settings import RemoteSettings, SettingsGroup, WebhookSettings
 from service.config.upload_settings import JobSettings, UploadSettings
 from service.schemas.base import MAX_CHARACTERS, MAX_DOCUMENTS, MAX_SEARCHES, MAX_TEXTS
@@ -241,6 +242,7 @@ class Settings(BaseSettings):
     jobs: JobSettings = Field(default_factory=JobSettings, description="Jobs.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Webhooks.")
     remote: RemoteSettings = Field(default_factory=RemoteSettings, description="Encoders behind a URL.")
+    answer: AnswerSettings = Field(default_factory=AnswerSettings, description="Answers.")
 
     @field_validator("api_key")
     @classmethod

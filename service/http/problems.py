@@ -91,6 +91,8 @@ RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
     (errors.RateLimited, ProblemRule(429, "rate_limited")),
     (errors.Overloaded, ProblemRule(429, "overloaded")),
     (errors.DeadlineExceeded, ProblemRule(503, "deadline_exceeded")),
+    (errors.ModelTimeout, ProblemRule(504, "model_timeout")),
+    (errors.ModelError, ProblemRule(502, "model_failed")),
     (errors.MissingExtra, ProblemRule(501, "not_installed")),
 )
 STATUS_CODES = {  # of the errors that the framework raises
@@ -106,7 +108,8 @@ INTERNAL = ProblemRule(500, "internal", "The service failed to answer this reque
 
 def problem_of(error: Exception) -> Problem:
     rule = next((rule for kind, rule in RULES if isinstance(error, kind)), INTERNAL)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Overloaded) else {}
+    retry_after_s = error.retry_after_s if isinstance(error, errors.Overloaded | errors.ModelError) else None
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     if rule.status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
     return Problem(rule.status, rule.code, rule.detail or _shortened(str(error)), headers=headers)

@@ -40,6 +40,7 @@ class Column(IntEnum):
     WAITING_TEXTS = 17
     WAITING_CHANGES = 18
     FAILED_COLLECTIONS = 19  # whose newest generation cannot be opened
+    ANSWERS = 20  # to questions, in progress
 
 
 SHEDS_UNTIL = {  # of each queue

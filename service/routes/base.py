@@ -20,6 +20,7 @@ from service.http.problems import JSON, NATIVE, Dialect
 from service.http.request_limits import Lifecycle
 from service.observability.metrics import Metrics
 from service.observability.query_log import QueryLog
+from service.queues.answering import Answering
 from service.queues.change_queue import ChangeQueue
 from service.queues.embedding_queue import EmbeddingQueue, RerankScorer
 from service.queues.search_queue import SearchQueue
@@ -71,6 +72,7 @@ class Services:
     collections: OpenCollections
     encoders: EncoderRegistry
     searches: SearchQueue
+    answering: Answering
     changes: ChangeQueue
     job_folders: JobFolders
     uploads: UploadGate

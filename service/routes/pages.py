@@ -32,7 +32,8 @@ SECURITY = {
 
 async def page(request: Request) -> Response:
     """Return the frame of all views; its script chooses the view by the address."""
-    return _file(request, "page.html", _page(services_of(request).query_log is not None))
+    services = services_of(request)
+    return _file(request, "page.html", _page(services.query_log is not None, services.settings.answer.page))
 
 
 for _path in PAGES:
@@ -59,14 +60,17 @@ def open_paths() -> frozenset[str]:
 
 
 @cache
-def _page(keeps_log: bool) -> bytes:
-    """Return the page with the values of its weight, and whether queries are logged."""
+def _page(keeps_log: bool, answers: bool) -> bytes:
+    """Return the page with the values of its weight, and what the service offers."""
     weight = next(each for each in FUSIONS[DEFAULT_FUSION].parameters if each.name == "weight")
     values = json.dumps(
         {"low": weight.low, "high": weight.high, "default": weight.default, "choices": list(weight.tuned)}
     )
     template = (files("service") / "templates" / "page.html").read_text(encoding="utf-8")
-    return template.replace("{{weight}}", escape(values)).replace("{{log}}", json.dumps(keeps_log)).encode()
+    offered = {"weight": values, "log": json.dumps(keeps_log), "answers": json.dumps(answers)}
+    for name, value in offered.items():
+        template = template.replace(f"{{{{{name}}}}}", escape(value))
+    return template.encode()
 
 
 def _file(request: Request, name: str, content: bytes) -> Response:

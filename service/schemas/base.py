@@ -57,8 +57,11 @@ def examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
 
 def query_or_examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
     """Return a configuration that says what a search must have, with example bodies."""
-    has_query: dict[str, JsonValue] = {"required": ["query"]}
-    has_like: dict[str, JsonValue] = {"required": ["like"], "properties": {"like": {"minItems": 1}}}
+    has_query: dict[str, JsonValue] = {"required": ["query"], "properties": {"query": {"type": "string"}}}
+    has_like: dict[str, JsonValue] = {
+        "required": ["like"],
+        "properties": {"like": {"type": "array", "minItems": 1}},
+    }
     has_vector: dict[str, JsonValue] = {"required": ["vector"], "properties": {"vector": {"not": {"type": "null"}}}}
     return ConfigDict(json_schema_extra={"anyOf": [has_query, has_like, has_vector], "examples": [*bodies]})
 

@@ -14,6 +14,9 @@ export const WEIGHT = JSON.parse(document.body.dataset.weight);
 /** Whether the service keeps a query log. */
 export const KEEPS_LOG = document.body.dataset.log === "true";
 
+/** Whether the page offers answers. */
+export const ANSWERS = document.body.dataset.answers === "true";
+
 let unstored = ""; // the key, if the browser forbids storage
 
 export class Problem extends Error {
@@ -48,6 +51,7 @@ export const api = {
   collection: (name, signal) => call(collectionPath(name), { signal }),
   // the query log gets a search only if its body says so: not each letter that the user types
   search: (name, body, signal) => post(`${collectionPath(name)}/search`, { log: false, ...body }, signal),
+  answer: (name, body, signal) => events(`${collectionPath(name)}/answer`, body, signal),
   click: (name, body) => post(`${collectionPath(name)}/events`, body),
   queries: (name, problem, signal) =>
     call(`${collectionPath(name)}/queries?${new URLSearchParams({ problem, k: 20 })}`, { signal }),
@@ -84,6 +88,21 @@ const post = (path, body, signal) => call(path, { method: "POST", body, signal }
 async function call(path, options = {}) {
   const response = await send(path, options);
   return response.status === 204 ? null : response.json();
+}
+
+/** Yield the server-sent events of an answer: [name, content]. */
+async function* events(path, body, signal) {
+  const response = await send(path, { method: "POST", body, signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    const parts = (rest + read.value).split("\n\n");
+    rest = parts.pop();
+    for (const part of parts) {
+      const [name, data] = part.split("\n").map((line) => line.slice(line.indexOf(": ") + 2));
+      yield [name, JSON.parse(data)];
+    }
+  }
 }
 
 const text = async (path) => (await send(path, {})).text();

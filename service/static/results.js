@@ -1,7 +1,7 @@
 // The results of a search: status, hits, pages, facets; and explanations, documents and judgments on request.
 
 import { h, plural } from "./dom.js";
-import { KEEPS_LOG, MODES, Problem, api, explainRequest } from "./api.js";
+import { ANSWERS, KEEPS_LOG, MODES, Problem, api, explainRequest } from "./api.js";
 import * as address from "./address.js";
 import { card, legend, passageNodes } from "./hits.js";
 
@@ -27,8 +27,9 @@ export class Results {
     this.list = h("ol", { class: "hits", "aria-label": "Hits" });
     this.facets = h("aside", { class: "facets", "aria-label": "Narrow down" });
     this.panel = h("section", { class: "judgments", "aria-label": "Judgments", hidden: true });
+    this.answer = h("section", { class: "answer", "aria-label": "Answer", hidden: true });
     this.pager = h("nav", { class: "pager", "aria-label": "Pages" });
-    this.columns = h("div", { class: "columns" }, this.facets, h("div", {}, this.panel, this.list, this.pager));
+    this.columns = h("div", { class: "columns" }, this.facets, h("div", {}, this.answer, this.panel, this.list, this.pager));
     const { fields } = details;
     this.facetFields = Object.keys(fields).filter((field) => FACET_TYPES.includes(fields[field])).slice(0, MAX_FACETS);
     this.columns.classList.toggle("plain", !this.facetFields.length); // else the page reserves space for facets
@@ -46,6 +47,7 @@ export class Results {
     this.list.replaceChildren(...result.hits.map((hit) => h("li", {}, this.card(hit))));
     this.drawStatus(result);
     this.drawPager(result);
+    this.offerAnswer(result.hits.length > 0 && result.hits[0].rank === 1);
     if (focused) {
       const same = this.article(focused.dataset.id);
       if (same) same.focus();
@@ -135,6 +137,7 @@ export class Results {
   clear() {
     this.result = this.request = null;
     this.columns.classList.remove("stale");
+    this.offerAnswer(false);
     for (const part of [this.list, this.pager, this.facets, this.live, this.how]) part.replaceChildren();
   }
 
@@ -229,7 +232,21 @@ export class Results {
     this.actions.setFilter(toggled(this.state.filter, clause(field, value)));
   }
 
-  // --- explanation, document and judging: loaded on first use
+  // --- answer, explanation, document and judging: loaded on first use
+
+  /** Offer an answer to the query, if the service makes answers. */
+  offerAnswer(possible) {
+    this.answering?.abort();
+    this.answer.hidden = !(ANSWERS && possible && !listsAll(this.request));
+    const onclick = () => this.showAnswer();
+    this.answer.replaceChildren(h("button", { type: "button", onclick }, "Answer from these documents"));
+  }
+
+  async showAnswer() {
+    const { signal } = (this.answering = new AbortController());
+    const { show } = await import("./answer.js");
+    show(this.answer, { collection: this.collection, request: this.request, signal });
+  }
 
   articles() {
     return [...this.list.querySelectorAll(".hit")];

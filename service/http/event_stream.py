@@ -1,0 +1,37 @@
+"""Server-sent events (the HTML standard, section 9.2)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from service.http.json_bodies import OPTIONS
+
+EVENT_STREAM = "text/event-stream"
+
+
+def event(name: str, content: object) -> bytes:
+    """Return one event with JSON as its data."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(content, option=OPTIONS))
+
+
+class EventStream(Response):
+    """Sends events as they come; closes their source when the client leaves."""
+
+    media_type = EVENT_STREAM
+
+    def __init__(self, events: AsyncGenerator[bytes]) -> None:
+        super().__init__(headers={"X-Accel-Buffering": "no"})  # proxies pass each event on at once
+        del self.headers["content-length"]
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        async with aclosing(self._events) as events:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async for sent in events:
+                await send({"type": "http.response.body", "body": sent, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
