@@ -23,6 +23,10 @@ class BadQuery(InputError):
     """A search request with an unusable query text, k, offset, mode or weight."""
 
 
+class ShardedCollection(InputError):
+    """A sharded collection, where an operation takes a collection without shards."""
+
+
 class FilterError(InputError):
     """A filter expression, facet or sort field that does not fit the collection."""
 

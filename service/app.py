@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from retrieval.encoder.remote.access import make_access
 from retrieval.errors import AttendexError, EncoderUnavailable
-from retrieval.index.storage.manifest import read_manifest
+from retrieval.index.storage.sharded_manifest import read_whole_manifest
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
 from retrieval.util.cores import cores
@@ -286,7 +286,7 @@ def open_warm(
 
     It takes over the files that `previous`, an earlier generation, holds open.
     """
-    settings = read_manifest(path).settings
+    settings = read_whole_manifest(path).settings
     encoder = encoders.recorded(settings.encoder)
     sparse_encoder = encoders.sparse(settings.sparse.encoder.name) if settings.sparse else None
     earlier = previous.reader if previous else None

@@ -54,6 +54,7 @@ class BuildPlan:
     ann_index: str  # a FAISS factory string
     tokens: int = 0  # that a remote encoder counts
     cost: float | None = None  # of these tokens, in the currency of the price
+    shards: int = 0  # that the passages are spread over; 0: one collection
 
 
 def plan_build(
@@ -73,7 +74,7 @@ def plan_build(
     documents = max(size.documents if size else 0, len(sample))
     passages = round(documents * len(texts) / len(sample))
     tokens = _remote_tokens(encoder, texts, passages)
-    ann_index = choose_ann_index(passages, encoder.dimension, settings.vectors)
+    ann_index = choose_ann_index(passages // max(1, settings.shards), encoder.dimension, settings.vectors)
     index_bytes = ann_index.bytes_per_vector * passages if ann_index else 0.0
     text_bytes = documents * sum(len(f"{document.title}{document.text}".encode()) for document in sample) / len(sample)
     vector_bytes = passages * encoder.dimension * np.dtype(settings.vectors.dtype).itemsize
@@ -88,6 +89,7 @@ def plan_build(
         ann_index=ann_index.factory if ann_index else "",
         tokens=tokens,
         cost=None if price is None else tokens * price / 1e6,
+        shards=settings.shards,
     )
 
 

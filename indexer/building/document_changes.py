@@ -18,12 +18,14 @@ from indexer.building.chunking import chunk, passage_texts
 from indexer.building.document_patches import DocumentPatch, PatchedDocuments, PatchFailure, patched_documents
 from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.token_encoding import TokenEncoder, TokenEncoders
-from indexer.writing.writer import Writer
+from indexer.writing.document_writer import DocumentWriter
+from indexer.writing.sharded_writer import open_writer
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import InputError, SchemaError
 from retrieval.index.collection.document_ids import id_digests
-from retrieval.index.collection.index_reader import IndexReader, open_index_reader
+from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.collection.sharded_reader import open_reader
 from retrieval.search.encoder_check import check_fingerprint, check_unchanged
 from retrieval.search.readability import Readability
 from retrieval.types import Document, Passage, Rows, Vectors
@@ -101,7 +103,7 @@ def apply_changes(
     then nothing has changed.
     """
     reports: list[ChangeReport | InputError] = []
-    with Writer(collection, wait_s=wait_s) as writer:
+    with open_writer(collection, wait_s=wait_s) as writer:
         check_fingerprint(collection.name, writer.settings.encoder, encoder.fingerprint)
         encoders = _Encoders(encoder, (token_encoders or TokenEncoders()).encoder(collection, writer.settings.tokens))
         for change in changes:
@@ -135,7 +137,7 @@ def add_in_batches(
     batch.  Raises CollectionLocked after `wait_s` seconds, EncoderMismatch, StorageError: then nothing has changed.
     """
     total = ChangeReport()
-    with Writer(collection, cause=cause, wait_s=wait_s) as writer:
+    with open_writer(collection, cause=cause, wait_s=wait_s) as writer:
         check_fingerprint(collection.name, writer.settings.encoder, encoder.fingerprint)
         encoders = _Encoders(encoder, (token_encoders or TokenEncoders()).encoder(collection, writer.settings.tokens))
         for batch in batches:
@@ -146,7 +148,7 @@ def add_in_batches(
     return replace(total, generation=generation)
 
 
-def _add_fitting(writer: Writer, encoders: _Encoders, documents: Sequence[Document]) -> Iterator[ChangeReport]:
+def _add_fitting(writer: DocumentWriter, encoders: _Encoders, documents: Sequence[Document]) -> Iterator[ChangeReport]:
     """Add the documents that can be added; the report of each other one has its error."""
     try:
         yield _apply(writer, encoders, CollectionChange(upserts=tuple(documents)))
@@ -158,7 +160,7 @@ def _add_fitting(writer: Writer, encoders: _Encoders, documents: Sequence[Docume
             yield from _add_fitting(writer, encoders, part)
 
 
-def split_batch(documents: Sequence[Document], writer: Writer) -> list[list[Document]]:
+def split_batch(documents: Sequence[Document], writer: DocumentWriter) -> list[list[Document]]:
     """Split a batch that cannot be added.
 
     The documents that fit together come first, then the others, one by one.  So a bad document changes no field's type.
@@ -199,7 +201,7 @@ def delete_documents(
 ) -> DeleteReport:
     """Delete documents by id, by filter, and those that have expired, in one commit."""
     wanted = dict.fromkeys(ids)
-    with Writer(collection, wait_s=wait_s) as writer:
+    with open_writer(collection, wait_s=wait_s) as writer:
         deleted = writer.delete(list(wanted))
         missing = len(wanted) - deleted
         if filter:
@@ -221,7 +223,7 @@ def matching_rows(reader: IndexReader, expression: str) -> Rows:
 
 def _matching_ids(collection: Path, expression: str, now: datetime | None = None) -> list[str]:
     """Return the ids of matching live documents.  Raises FilterError."""
-    with open_index_reader(collection) as reader:
+    with open_reader(collection) as reader:
         return reader.ids(np.flatnonzero(reader.matching_documents(expression, now)))
 
 
@@ -233,7 +235,7 @@ class _Encoders:
     tokens: TokenEncoder | None
 
 
-def _apply(writer: Writer, encoders: _Encoders, change: CollectionChange) -> ChangeReport:
+def _apply(writer: DocumentWriter, encoders: _Encoders, change: CollectionChange) -> ChangeReport:
     encoder = encoders.passages
     deletes = (*change.deletes, *(_matching_ids(writer.path, change.filter, change.now) if change.filter else ()))
     id_digests(deletes)  # raises for an invalid id before anything is added
@@ -255,7 +257,7 @@ def _apply(writer: Writer, encoders: _Encoders, change: CollectionChange) -> Cha
     )
 
 
-def _patch(writer: Writer, encoders: _Encoders, patches: Sequence[DocumentPatch]) -> PatchedDocuments:
+def _patch(writer: DocumentWriter, encoders: _Encoders, patches: Sequence[DocumentPatch]) -> PatchedDocuments:
     """Apply patches; encode the documents with another title or text."""
     if not patches:
         return PatchedDocuments()
@@ -266,7 +268,7 @@ def _patch(writer: Writer, encoders: _Encoders, patches: Sequence[DocumentPatch]
     return patched
 
 
-def _passages(writer: Writer, encoders: _Encoders, document: Document) -> list[Passage]:
+def _passages(writer: DocumentWriter, encoders: _Encoders, document: Document) -> list[Passage]:
     """Cut a patched document; under a new title alone, passages of sections stay."""
     stored = writer.stored([document.id])[document.id]
     known = writer.passages(document.id) if stored.text == document.text else []
@@ -276,7 +278,7 @@ def _passages(writer: Writer, encoders: _Encoders, document: Document) -> list[P
 
 
 def _add(
-    writer: Writer, encoders: _Encoders, documents: Sequence[Document], passages: Sequence[Sequence[Passage]]
+    writer: DocumentWriter, encoders: _Encoders, documents: Sequence[Document], passages: Sequence[Sequence[Passage]]
 ) -> None:
     """Encode and add documents."""
     unreadable = Readability(encoders.passages.tokenizer).unreadable_shares(documents)

@@ -12,7 +12,7 @@ from typing import Any
 
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.formats.records import document_from
-from indexer.writing.writer import Writer
+from indexer.writing.document_writer import DocumentWriter
 from retrieval.errors import BadDocument, DocumentNotFound, InputError, NotFound
 from retrieval.index.collection.searched_fields import searched_texts
 from retrieval.index.metadata.given import MAX_DEPTH, shown_metadata
@@ -50,7 +50,7 @@ class PatchedDocuments:
         return len(self.new_metadata) + len(self.new_text)
 
 
-def patched_documents(writer: Writer, patches: Sequence[DocumentPatch]) -> PatchedDocuments:
+def patched_documents(writer: DocumentWriter, patches: Sequence[DocumentPatch]) -> PatchedDocuments:
     """Apply patches to the documents that the writer has; write nothing.
 
     Several patches of a document follow each other.  A document with a patch that cannot be applied stays as it is.
@@ -79,13 +79,15 @@ def patched_documents(writer: Writer, patches: Sequence[DocumentPatch]) -> Patch
     return result
 
 
-def _indexed_texts(document: Document, writer: Writer) -> tuple[str, ...]:
+def _indexed_texts(document: Document, writer: DocumentWriter) -> tuple[str, ...]:
     """Return the texts that the indexes read."""
     lexical = writer.settings.lexical
     return document.title, document.text, *searched_texts(document, lexical.searched_fields if lexical else ())
 
 
-def _typed(writer: Writer, documents: Iterable[Document], failed: dict[str, InputError | NotFound]) -> list[Document]:
+def _typed(
+    writer: DocumentWriter, documents: Iterable[Document], failed: dict[str, InputError | NotFound]
+) -> list[Document]:
     """Return documents with typed metadata; record those whose metadata fit no field."""
     documents = list(documents)
     try:

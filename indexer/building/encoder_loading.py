@@ -14,7 +14,7 @@ from retrieval.encoder.checkpoint.hub import DEFAULT, is_local
 from retrieval.encoder.loading import load_encoder, load_recorded_encoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import NotACollection
-from retrieval.index.storage.manifest import read_manifest
+from retrieval.index.storage.sharded_manifest import read_whole_manifest
 from retrieval.types import EncoderFingerprint
 
 
@@ -46,6 +46,6 @@ def preload_encoder(into: Path, name: str, runtime: str, precision: str) -> Iter
 def _recorded(into: Path) -> EncoderFingerprint | None:
     """Return the encoder of a collection; None if there is no collection."""
     try:
-        return read_manifest(into).encoder
+        return read_whole_manifest(into).encoder
     except NotACollection:
         return None

@@ -19,8 +19,8 @@ from indexer.readers.opening import read_files
 from indexer.readers.sandbox.parser_pool import scratch_folder
 from indexer.sources.folders import file_version
 from indexer.sources.source import FoundFile, Source, SourceItem, fetch_file
+from indexer.writing.document_writer import DocumentWriter
 from indexer.writing.sync_state import ItemRecord, RecordedItem, SyncState
-from indexer.writing.writer import Writer
 from retrieval.errors import InputError, MissingExtra
 from retrieval.index.collection.document_ids import Digests, id_digests
 from retrieval.types import Document
@@ -105,7 +105,7 @@ class ItemDocuments:
             self.results.append(_result(self._key, item, found, outcome, ids))
         self._on_file(outcome)
 
-    def delete_gone(self, writer: Writer, tally: BuildTally) -> None:
+    def delete_gone(self, writer: DocumentWriter, tally: BuildTally) -> None:
         """Delete documents that items no longer give; record the items as unread.
 
         Raises InputError if a new collection would have no document.

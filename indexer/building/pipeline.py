@@ -32,16 +32,17 @@ from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import FileOutcome, printable
 from indexer.sources.folders import find_beir_corpus
 from indexer.sources.paths import check_source, id_prefixes
+from indexer.writing.document_writer import DocumentWriter
 from indexer.writing.pending_generation import WriterCounts
+from indexer.writing.sharded_writer import open_writer
 from indexer.writing.sparse_build import sparse_settings
-from indexer.writing.writer import Writer
 from retrieval.encoder.remote.connection import RemoteUsage
 from retrieval.encoder.remote_encoder import RemoteEncoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import InputError
-from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import ChunkSettings, CollectionSettings, LexicalSettings, VectorSettings
+from retrieval.index.storage.sharded_manifest import read_whole_manifest
 from retrieval.protocols import Tokenizer
 from retrieval.search.encoder_check import check_unchanged
 from retrieval.search.readability import Readability
@@ -81,6 +82,7 @@ class BuildSettings:
     vectors: VectorSettings = field(default_factory=VectorSettings)
     late_interaction: str = ""  # the model whose token vectors are stored; "": the collection's own, or none
     token_bits: int = 4  # of a dimension of a token vector
+    shards: int = 0  # of a new sharded collection; 0: those that the collection has, or none
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class DocumentSupply(Protocol):
     def documents(self, tally: BuildTally) -> Iterator[Document]:
         """Yield the documents to add; record in `tally` those that cannot be read."""
 
-    def delete_gone(self, writer: Writer, tally: BuildTally) -> None:
+    def delete_gone(self, writer: DocumentWriter, tally: BuildTally) -> None:
         """Delete documents, after all were added and before the commit."""
 
     def committed(self, collection: Path) -> None:
@@ -207,7 +209,7 @@ def build_from(
         expires=settings.expires,
     )
     with (
-        Writer(into, create=create, cause=supply.cause, wait_s=wait_s) as writer,
+        open_writer(into, create=create, cause=supply.cause, wait_s=wait_s, shards=settings.shards) as writer,
         DeduplicatedEncoder(encoder) as deduplicated,
     ):
         _check_agreement(into, writer.settings, settings, encoder)
@@ -221,13 +223,13 @@ def build_from(
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
 
 
-def _commit(writer: Writer, encoder: SentenceEncoder, sparse_encoder: SparseEncoder | None) -> None:
+def _commit(writer: DocumentWriter, encoder: SentenceEncoder, sparse_encoder: SparseEncoder | None) -> None:
     """Commit, unless a remote encoder changed while it was asked."""
     check_unchanged(writer.path.name, writer.settings.canaries, encoder)
     writer.commit(encoder, sparse_encoder)
 
 
-def _declare_fields(writer: Writer, settings: BuildSettings) -> None:
+def _declare_fields(writer: DocumentWriter, settings: BuildSettings) -> None:
     writer.declare_fields(settings.schema or {})
     if settings.expires:
         writer.declare_fields({settings.expires: FieldType.DATE})
@@ -253,7 +255,7 @@ def _load_encoder(into: Path, settings: BuildSettings) -> SentenceEncoder:
 
 def _index_documents(
     supply: DocumentSupply,
-    writer: Writer,
+    writer: DocumentWriter,
     deduplicated: DeduplicatedEncoder,
     token_encoder: TokenEncoder | None,
     settings: BuildSettings,
@@ -283,7 +285,7 @@ def _index_documents(
 def _report(
     into: Path, encoder: SentenceEncoder, tally: BuildTally, counts: WriterCounts, encoded_texts: int, seconds: float
 ) -> BuildReport:
-    manifest = read_manifest(into)
+    manifest = read_whole_manifest(into)
     return BuildReport(
         collection=str(into),
         generation=manifest.generation,
@@ -342,7 +344,9 @@ def chunking_for(sources: Sequence[Path | str], settings: BuildSettings) -> Chun
     return ChunkSettings("whole" if all(find_beir_corpus(Path(source)) for source in sources) else "passages")
 
 
-def _changed(documents: list[Document], writer: Writer, settings: BuildSettings, tally: BuildTally) -> list[Document]:
+def _changed(
+    documents: list[Document], writer: DocumentWriter, settings: BuildSettings, tally: BuildTally
+) -> list[Document]:
     """Return the documents to add; record those that cannot be added."""
     try:
         known = writer.unchanged(documents)

@@ -18,13 +18,13 @@ from indexer.readers.base.outcomes import FileOutcome, FileStatus, printable
 from indexer.readers.formats.compressed import uncompressed_name
 from indexer.readers.formats.format_table import FORMATS, format_for_suffix
 from indexer.sources.paths import is_url
+from indexer.writing.document_writer import DocumentWriter
 from indexer.writing.record_files import (
     name_digests,
     read_record_files,
     with_parents,
     write_record_files,
 )
-from indexer.writing.writer import Writer
 from retrieval.errors import InputError
 from retrieval.types import Document
 
@@ -81,7 +81,7 @@ class GivenSources:
         """Yield the documents of the sources."""
         return read_documents(self._sources, self._options, tally, self._unread, skip_bad=self._skip_bad)
 
-    def delete_gone(self, writer: Writer, tally: BuildTally) -> None:
+    def delete_gone(self, writer: DocumentWriter, tally: BuildTally) -> None:
         """Delete what the sources lack.  Raises InputError if nothing could be read."""
         self._is_new = not writer.generation
         if not tally.read and (self._sync or self._is_new):
@@ -136,7 +136,7 @@ class UnreadFiles:
         )
 
 
-def delete_unseen(writer: Writer, protection: Protection, tally: BuildTally) -> None:
+def delete_unseen(writer: DocumentWriter, protection: Protection, tally: BuildTally) -> None:
     """Delete the documents that the sources lack; keep and report the protected ones."""
     if not protection:
         writer.delete_unseen()

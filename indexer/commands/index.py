@@ -43,17 +43,23 @@ class RunOptions:
     ] = None
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a file cannot be read.")] = False
     report: Annotated[Path | None, typer.Option(help="Write the result of each file to this JSONL file.")] = None
+    shards: Annotated[
+        int, typer.Option(min=0, max=256, help="Number of shards of a new collection; 0: one collection.")
+    ] = 0
+    engine: Annotated[str, typer.Option(help="Where shards are built: local, in this process.")] = "local"
     wait: WaitOption = 0.0
     as_json: JsonOption = False
 
-    def check_price(self) -> None:
-        """Refuse a price without a plan."""
+    def check(self) -> None:
+        """Refuse a price without a plan, and an unknown engine."""
+        if self.engine != "local":
+            raise typer.BadParameter(f"{self.engine!r} is not local", param_hint="--engine")
         if self.price is not None and not self.plan:
             raise typer.BadParameter("a price is for --plan alone; add --plan", param_hint="--price")
 
     def settings(self) -> dict[str, Any]:
         """Return the fields of `BuildSettings` by name."""
-        return {"skip_bad": self.skip_bad, "sync": self.sync}
+        return {"skip_bad": self.skip_bad, "sync": self.sync, "shards": self.shards}
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +278,7 @@ def index(
     with nullcontext() if run.plan else preload_encoder(into, *astuple(encoder)) as loading:
         from indexer.building.pipeline import BuildSettings  # imported while the encoder loads
 
-        run.check_price()
+        run.check()
         settings = BuildSettings(
             **asdict(encoder),
             chunking=passages.settings(),
@@ -320,9 +326,9 @@ def add(
     """
     from indexer.building.pipeline import BuildSettings
     from indexer.readers.base.options import ReadOptions
-    from retrieval.index.storage.manifest import read_manifest
+    from retrieval.index.storage.sharded_manifest import read_whole_manifest
 
-    read_manifest(collection)  # fails if there is no collection; `add` makes none
+    read_whole_manifest(collection)  # fails if there is no collection; `add` makes none
     read = ReadOptions(id_field=id_field, title_field=title_field, text_fields=tuple(text_field or ("text",)))
     settings = BuildSettings(read=read, skip_bad=skip_bad)
     _build(sources, collection, settings, RunOptions(wait=wait, as_json=as_json))

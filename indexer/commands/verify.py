@@ -35,7 +35,7 @@ def verify(
 
       attendex verify papers --no-canaries --json
     """
-    from indexer.maintenance.verify import verify as examine
+    from indexer.maintenance.sharded_verify import verify_collection as examine
 
     found = examine(collection, sample=sample, encoder=_encoder(collection) if canaries else None)
     if as_json:
@@ -50,10 +50,10 @@ def _encoder(collection: Path) -> Encoder | None:
     """Load the encoder of the collection; None if the manifest is damaged."""
     from retrieval.encoder.loading import load_recorded_encoder
     from retrieval.errors import CorruptCollection
-    from retrieval.index.storage.manifest import read_manifest
+    from retrieval.index.storage.sharded_manifest import read_whole_manifest
 
     try:
-        return load_recorded_encoder(read_manifest(collection).encoder)
+        return load_recorded_encoder(read_whole_manifest(collection).encoder)
     except CorruptCollection:
         return None
 

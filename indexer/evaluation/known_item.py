@@ -19,7 +19,8 @@ import numpy as np
 from indexer.building.pipeline import build_collection
 from indexer.maintenance.linked_copy import linked_copy
 from retrieval.errors import InputError, NotACollection
-from retrieval.index.collection.index_reader import IndexReader, open_index_reader
+from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.collection.sharded_reader import open_reader
 from retrieval.metrics.runs import Qrels, Topic
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.types import Document
@@ -107,7 +108,7 @@ def known_items(path: Path, count: int, part: str, seed: int) -> tuple[KnownItem
     """Draw items from the collection at `path`.  Raises NotACollection, InputError."""
     if not path.is_dir():
         raise NotACollection(f"{path}: no collection; known items need the directory of a collection on this machine")
-    with open_index_reader(path) as reader:
+    with open_reader(path) as reader:
         return draw_items(reader, count, part, seed)
 
 

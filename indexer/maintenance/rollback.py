@@ -12,6 +12,7 @@ from indexer.writing.sync_state import SyncState
 from retrieval.errors import CollectionError, CorruptCollection, NotACollection
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.storage.manifest import MANIFEST, Manifest, kept_generations, read_manifest, was_committed
+from retrieval.index.storage.sharded_manifest import read_whole_manifest
 from retrieval.util.files import Files, locked
 
 
@@ -31,14 +32,14 @@ class LogEntry:
 
 def log_entries(collection: Path) -> list[LogEntry]:
     """List the kept generations, newest first."""
-    current = read_manifest(collection).generation
+    current = read_whole_manifest(collection).generation
     kept = reversed(kept_generations(collection))
     return [_entry(collection, number, current) for number in kept if number <= current]
 
 
 def _entry(collection: Path, number: int, current: int) -> LogEntry:
     try:
-        manifest = read_manifest(collection, number)
+        manifest = read_whole_manifest(collection, number)
     except CollectionError as error:
         return LogEntry(number, number == current, None, "", 0, 0, 0, str(error))
     return LogEntry(

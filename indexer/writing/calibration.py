@@ -26,7 +26,7 @@ _QUERIES = 64
 _QUERY_TOKENS = 48  # their deviation is within 7 % of that of the real queries of five collections
 _PASSAGES = 2_048  # compared with each query
 _MAX_CHARACTERS = 20_000  # tokenized of a passage: a whole document may be one
-_NEAR = 8  # rows from a query's own passage to the first that counts as unrelated
+_NEAR = 8  # passages from a query's own to the first of the same document that counts as unrelated
 _GROWTH = 2  # a collection that grew or shrank by this factor is measured again
 
 
@@ -54,17 +54,23 @@ def calibrated(collection: Path, manifest: Manifest, encoder: Encoder) -> Manife
 
     The files of the generation must be complete.
     """
-    known, passages = manifest.background, manifest.passages
-    if passages < MIN_PASSAGES:
-        return manifest
-    if known is not None and known.passages / _GROWTH < passages < known.passages * _GROWTH:
+    if manifest.passages < MIN_PASSAGES or not is_outdated(manifest.background, manifest.passages):
         return manifest
     return _measured(collection, manifest, encoder)
 
 
+def is_outdated(background: CosineBackground | None, passages: int) -> bool:
+    """Check whether a background was measured in far fewer or far more passages."""
+    return background is None or not background.passages / _GROWTH < passages < background.passages * _GROWTH
+
+
 def measure_background(reader: IndexReader, encoder: Encoder) -> CosineBackground | None:
-    """Measure cosines of unrelated queries and passages; None if too few have text."""
-    live = np.flatnonzero(reader.live)
+    """Measure cosines of unrelated queries and passages; None if too few have text.
+
+    The sample depends on the documents alone, not on their order, so that shards are measured as one collection.
+    Passages of the same document are related if they are near each other.
+    """
+    live = _in_order_of_ids(reader)
     asked, compared = _spread(live, _QUERIES), _spread(live, _PASSAGES)
     texts = [_middle(text, encoder) for text in _passage_texts(reader, asked)]
     usable = np.array([bool(text.strip()) for text in texts])
@@ -73,7 +79,8 @@ def measure_background(reader: IndexReader, encoder: Encoder) -> CosineBackgroun
     queries = encoder.encode_queries([text for text in texts if text.strip()])
     vectors = reader.dense_vectors(default_window_share(reader.manifest))
     cosines = np.array([vectors.score(query, compared) for query in queries], np.float64)
-    cosines[np.abs(asked[usable][:, np.newaxis] - compared) <= _NEAR] = np.nan
+    asked, owners = asked[usable][:, np.newaxis], reader.document_of
+    cosines[(owners[asked] == owners[compared]) & (np.abs(asked - compared) <= _NEAR)] = np.nan
     deviation = float(np.nanstd(cosines, axis=1).mean())
     return CosineBackground(float(np.nanmean(cosines)), deviation, len(live)) if deviation > 0.0 else None
 
@@ -85,15 +92,23 @@ def _measured(collection: Path, manifest: Manifest, encoder: Encoder) -> Manifes
         return manifest
     search = manifest.settings.search
     if manifest.background is None and search.weight is not None:
-        search = _of_calibrated(search.weight, background)
+        search = of_calibrated(search.weight, background)
     settings = replace(manifest.settings, search=search)
     return replace(manifest, settings=settings, background=background)
 
 
-def _of_calibrated(weight: float, background: CosineBackground) -> SearchDefaults:
+def of_calibrated(weight: float, background: CosineBackground) -> SearchDefaults:
     """Return the settings that rank as a tuned `weight` of plain cosines did."""
     dense = weight * BACKGROUND_DEVIATIONS * background.deviation
     return SearchDefaults(weight=dense / (dense + 1.0 - weight), feedback=0.0)
+
+
+def _in_order_of_ids(reader: IndexReader) -> Rows:
+    """Return the live rows by the digest of the document's id, then by row."""
+    digests = np.concatenate([segment.ids_by_row() for segment in reader.segments])
+    rows = np.flatnonzero(reader.live)
+    high, low = digests[reader.document_of[rows]].T
+    return np.asarray(rows[np.lexsort((rows, low, high))])
 
 
 def _spread(rows: Rows, count: int) -> Rows:

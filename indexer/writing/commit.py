@@ -94,11 +94,22 @@ def commit_manifest(
 
 def publish(collection: Path, manifest: Manifest, files: Files) -> None:
     """Make `manifest` current.  Its files must be complete and fsynced."""
+    publish_kept(collection, manifest, files)
+    replace_atomically(collection / MANIFEST, encode_manifest(manifest), files)
+
+
+def publish_kept(collection: Path, manifest: Manifest, files: Files) -> None:
+    """Write the manifest of a generation that is not current yet."""
     for folder in (SEGMENTS, DELETIONS, LEXICAL):
         files.sync_directory(collection / folder)
-    data = encode_manifest(manifest)
-    replace_atomically(generation_path(collection, manifest.generation), data, files)
-    replace_atomically(collection / MANIFEST, data, files)
+    replace_atomically(generation_path(collection, manifest.generation), encode_manifest(manifest), files)
+
+
+def make_current(collection: Path, generation: int, files: Files) -> None:
+    """Make a kept generation current, if it is not."""
+    data, current = generation_path(collection, generation).read_bytes(), collection / MANIFEST
+    if not current.exists() or current.read_bytes() != data:
+        replace_atomically(current, data, files)
 
 
 def write_deletions(

@@ -32,6 +32,7 @@ from retrieval.index.storage.manifest import (
     kept_generations,
     read_manifest,
 )
+from retrieval.index.storage.sharded_manifest import SHARDS, named_generations
 from retrieval.util.files import Files, lock_is_held, remove_tree
 from retrieval.util.temporaries import is_abandoned, is_temporary, remove_abandoned
 
@@ -43,7 +44,7 @@ REEMBED_PREFIX = "reembed-"  # of re-embedded segments, and of the empty marker 
 FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL, UPDATES)
 LOCKS = (LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS_LOCK, STANDING_LOCK, ORIGINALS_LOCK)
 LASTING_FILES = (MANIFEST, JUDGMENTS, STANDING, RECORD_FILES, ORIGINALS, ORIGINALS_TABLE, *SYNC_FILES, *LOCKS)
-COLLECTION_ENTRIES = frozenset({JOURNAL, *LASTING_FILES, *FOLDERS})
+COLLECTION_ENTRIES = frozenset({JOURNAL, SHARDS, *LASTING_FILES, *FOLDERS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Retention:
 def collect_garbage(collection: Path, retention: Retention, files: Files) -> None:
     """Remove old generations and orphaned files.
 
-    Files that a kept generation or an interrupted build names stay.  The manifest is made durable first.  Its writer
+    Files that a kept generation or an interrupted build names stay, and generations of a shard that its collection
+    names.  The manifest is made durable first.  Its writer
     may have died before it did that, and a power cut would then bring back the generation before, whose files must
     still exist.
     """
@@ -73,6 +75,8 @@ def collect_garbage(collection: Path, retention: Retention, files: Files) -> Non
     if (collection / MANIFEST).exists():
         current = read_manifest(collection)
         kept = [current, *_keep_older(collection, current, retention, files)]
+    numbers = {manifest.generation for manifest in kept}
+    kept += [read_manifest(collection, number) for number in named_generations(collection) - numbers]
     for path in orphaned_paths(collection, kept):
         full = collection / path
         if not os.path.lexists(full):  # it was removed with its folder
@@ -89,8 +93,9 @@ def _keep_older(collection: Path, current: Manifest, retention: Retention, files
     removed = False
     position = 0
     now = datetime.now(UTC)
+    named = named_generations(collection)
     for number in reversed(kept_generations(collection)):
-        if number == current.generation:
+        if number == current.generation or number in named:
             continue
         manifest = readable_manifest(collection, number) if number < current.generation else None
         position += manifest is not None

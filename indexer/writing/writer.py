@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from indexer.writing.calibration import calibrated
 from indexer.writing.change_detection import ChangeDetector, CheckedDocuments, can_be_added, check_documents
 from indexer.writing.collection_lock import CollectionLock
-from indexer.writing.commit import publish
+from indexer.writing.commit import make_current, publish, publish_kept
 from indexer.writing.garbage import FOLDERS, Retention, collect_garbage
 from indexer.writing.original_files import collect_originals
 from indexer.writing.pending_generation import PendingGeneration, SegmentLimits, WriterCounts
@@ -316,6 +316,28 @@ class Writer:
             self.generation = manifest.generation
         self._end()
         return self.generation
+
+    def prepare(self, encoder: Encoder | None, sparse_encoder: SparseEncoder | None) -> Manifest | None:
+        """Write the pending generation, complete but not current; None without a change.
+
+        `make_current` makes it current.  Until then the next writer resumes with its segments.
+        """
+        self._pending.keep_unfinished()
+        manifest = self._pending.prepare(self.cause, self._policy, encoder, sparse_encoder)
+        if manifest is not None:
+            publish_kept(self.path, manifest, self._files)
+            self.generation = manifest.generation
+        return manifest
+
+    def make_current(self) -> None:
+        """Make the prepared generation, if there is one, current."""
+        make_current(self.path, self.generation, self._files)
+        self._end()
+
+    def resume(self) -> None:
+        """Open the segments that an interrupted build finished."""
+        with self._turn:
+            self._pending.resume()
 
     def rollback(self) -> None:
         """Drop the pending generation, finished segments included."""

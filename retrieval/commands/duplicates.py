@@ -39,10 +39,10 @@ def duplicates(
       attendex duplicates papers --threshold 0.9 --json
     """
     from retrieval.index.collection.duplicates import find_duplicates
-    from retrieval.index.collection.index_reader import open_index_reader
+    from retrieval.index.collection.sharded_reader import open_reader
 
     started = time.perf_counter()
-    with open_index_reader(collection) as reader:
+    with open_reader(collection) as reader:
         documents = reader.manifest.documents
         with progress_bar("reading and comparing", 2 * documents) as watch:
             groups = find_duplicates(reader, threshold, watch)

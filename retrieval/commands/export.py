@@ -29,12 +29,12 @@ def export(
       attendex export papers --out papers.parquet --vectors
     """
     from retrieval.index.collection.export import FORMATS, write_export
-    from retrieval.index.collection.index_reader import open_index_reader
+    from retrieval.index.collection.sharded_reader import open_reader
 
     to = to or out.suffix.removeprefix(".")
     if to not in FORMATS:
         raise typer.BadParameter(f"{to!r} is not {' or '.join(FORMATS)}", param_hint="--to")
-    with open_index_reader(collection) as reader:
+    with open_reader(collection) as reader:
         generation = reader.manifest.generation
         with progress_bar("writing", reader.manifest.documents) as watch:
             count = write_export(reader, out, to, watch, vectors=vectors)

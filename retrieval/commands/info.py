@@ -27,9 +27,9 @@ def info(
 
       attendex info papers --json
     """
-    from retrieval.index.storage.manifest import read_manifest
+    from retrieval.index.storage.sharded_manifest import read_whole_manifest
 
-    facts = describe(collection, read_manifest(collection))
+    facts = describe(collection, read_whole_manifest(collection))
     if as_json:
         print_json(facts)
     else:

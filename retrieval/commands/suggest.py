@@ -24,10 +24,10 @@ def suggest(
 
       attendex suggest papers "rain ja"
     """
-    from retrieval.index.collection.index_reader import open_index_reader
+    from retrieval.index.collection.sharded_reader import open_reader
     from retrieval.search.suggestions import suggest
 
-    with open_index_reader(collection) as reader:
+    with open_reader(collection) as reader:
         found = suggest(reader, query, k)
     if as_json:
         print_json(asdict(found))

@@ -21,7 +21,8 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import BadQuery
 from retrieval.explanations import Explanation, Replacement
-from retrieval.index.collection.index_reader import IndexReader, open_index_reader
+from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.collection.sharded_reader import open_reader
 from retrieval.results import Hit, SearchResult, Timings, Total, TotalRelation
 from retrieval.search.answer_size import fit_answer
 from retrieval.search.boosts import BoostedRanker, match_set_rows, total_of_boosted_page, with_boost_parts, with_boosts
@@ -364,7 +365,7 @@ def open_searcher(
     encoded again.  `rerankers` finds rerankers by name; by default, names are folders.  Raises NotACollection,
     CorruptCollection, EncoderMismatch.
     """
-    reader = open_index_reader(path, generation, previous=previous)
+    reader = open_reader(path, generation, previous=previous)
     try:
         made_by = reader.manifest.encoder
         encoder = encoder or load_recorded_encoder(made_by)

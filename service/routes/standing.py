@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from retrieval.errors import ShardedCollection
+from retrieval.index.collection.sharded_reader import ShardedReader
 from retrieval.index.collection.standing_queries import (
     Queries,
     StandingQuery,
@@ -78,6 +80,8 @@ async def matches(
 def _put(services: Services, name: str, query: str, body: StandingBody) -> dict[str, Any]:
     with services.collections.lease(name) as searcher:
         manifest, path = searcher.reader.manifest, searcher.reader.path
+        if isinstance(searcher.reader, ShardedReader):
+            raise ShardedCollection(f"{name}: is a sharded collection, and standing queries need one without shards")
         new = StandingQuery(
             name=query,
             query=body.query,

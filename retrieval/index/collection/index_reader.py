@@ -66,7 +66,7 @@ class IndexReader:
 
     def __init__(self, path: Path, manifest: Manifest, previous: IndexReader | None = None) -> None:
         self.path = path
-        self.name = os.fsencode(path.resolve().name).decode("utf-8", "backslashreplace")
+        self.name = collection_name(path)
         self.manifest = manifest
         known = {segment.record.name: segment for segment in previous.segments} if previous else {}
         self.segments: tuple[Segment, ...] = tuple(
@@ -266,6 +266,11 @@ def open_index_reader(
     """
     path = Path(path)
     return with_current_manifest(path, lambda manifest: _opened(path, manifest, previous), generation)
+
+
+def collection_name(path: Path) -> str:
+    """Return the name of a collection's directory as text."""
+    return os.fsencode(path.resolve().name).decode("utf-8", "backslashreplace")
 
 
 def manifest_stamp(path: Path) -> tuple[int, int] | None:

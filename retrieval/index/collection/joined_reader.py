@@ -21,6 +21,7 @@ from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.sparse_reader import SparseReader
 from retrieval.index.storage.manifest import CosineBackground, Manifest
 from retrieval.index.storage.settings import CollectionSettings, SearchDefaults
+from retrieval.index.storage.sharded_manifest import joined_unreadable_share
 from retrieval.types import Bitmap, Schema
 
 T = TypeVar("T")
@@ -42,15 +43,8 @@ class JoinedReader(IndexReader):
         edges = pairwise(accumulate((len(reader.live_documents) for reader in readers), initial=0))
         self.parts = tuple(CollectionPart(reader.name, *edge) for reader, edge in zip(readers, edges, strict=True))
         self._expiries = [reader.expiry for reader in readers]
-        settings = self.manifest.settings
-        self.lexical = None
-        if settings.lexical is not None:
-            rows = LiveRows.joined([each.lexical.live_rows for each in readers if each.lexical is not None])
-            self.lexical = LexicalReader(rows, settings.lexical, settings.synonyms)
-        self.sparse = None
-        if settings.sparse is not None:
-            rows = LiveRows.joined([each.sparse.live_rows for each in readers if each.sparse is not None])
-            self.sparse = SparseReader(rows, settings.sparse)
+        self.lexical = join_lexical(readers, self.manifest.settings)
+        self.sparse = join_sparse(readers, self.manifest.settings)
 
     def expired_documents(self, now: datetime | None = None) -> Bitmap | None:
         """Return the documents that have expired in their collection; None for none."""
@@ -62,6 +56,20 @@ class JoinedReader(IndexReader):
             if expiry is not None:
                 expired[part.first : part.last] = expiry.expired(moment)
         return expired
+
+
+def join_lexical(readers: Sequence[IndexReader], settings: CollectionSettings) -> LexicalReader | None:
+    """Return the lexical indexes of several collections as one; None without any."""
+    rows = [each.lexical.live_rows for each in readers if each.lexical is not None]
+    if settings.lexical is None or not rows:
+        return None
+    return LexicalReader(LiveRows.joined(rows), settings.lexical, settings.synonyms)
+
+
+def join_sparse(readers: Sequence[IndexReader], settings: CollectionSettings) -> SparseReader | None:
+    """Return the sparse indexes of several collections as one; None without any."""
+    rows = [each.sparse.live_rows for each in readers if each.sparse is not None]
+    return SparseReader(LiveRows.joined(rows), settings.sparse) if settings.sparse is not None and rows else None
 
 
 def _check_encoders(readers: Sequence[IndexReader]) -> None:
@@ -78,18 +86,13 @@ def _check_encoders(readers: Sequence[IndexReader]) -> None:
 def _joined_manifest(readers: Sequence[IndexReader]) -> Manifest:
     """Return a manifest that is never written: what a search reads of it."""
     manifests = [reader.manifest for reader in readers]
-    passages = [manifest.passages for manifest in manifests]
-    shares = [manifest.unreadable_share for manifest in manifests]
-    known = [share for share in shares if share is not None]
-    is_known = len(known) == len(shares) and any(passages)
-    unreadable = float(np.average(known, weights=passages)) if is_known else None
     settings = _joined_settings(readers)
     return replace(
         manifests[0],
         settings=settings,
         schema=_joined_schema(readers),
         segments=tuple(segment for manifest in manifests for segment in manifest.segments),
-        unreadable_share=unreadable,
+        unreadable_share=joined_unreadable_share(manifests),
         background=_pooled([manifest.background for manifest in manifests]),
         sparse=manifests[0].sparse if settings.sparse is not None else None,
     )

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from retrieval.errors import CorruptCollection, InputError, NotACollection
+from retrieval.errors import CorruptCollection, InputError, NotACollection, ShardedCollection
 from retrieval.index.storage.checksums import REPAIR, FileRecord
 from retrieval.index.storage.settings import CollectionSettings, JsonValue, settings_from_json, settings_to_json
 from retrieval.types import EncoderFingerprint, FieldType, Schema
@@ -185,8 +185,16 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(data: bytes, path: Path) -> Manifest:
-    """Decode a manifest.  Raises CorruptCollection, and NotACollection by its format."""
+    """Decode a manifest.
+
+    Raises CorruptCollection, NotACollection by its format, ShardedCollection for that of a sharded collection.
+    """
     body = unseal(data, path)
+    if "shards" in body:
+        raise ShardedCollection(
+            f"{path.parent}: is a sharded collection, and this operation takes collections without shards alone; "
+            "docs/scale.md lists the operations on sharded collections"
+        )
     _check_format(body.get("format"), path)
     try:
         return _manifest(body)

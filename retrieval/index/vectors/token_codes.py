@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.types import Vectors
+from retrieval.types import Rows, Vectors
 
 _HALVES = {  # by bits: the positive levels, for a deviation of 1
     1: (0.7979,),
@@ -34,6 +34,12 @@ class TokenCodes:
 
     def __len__(self) -> int:
         return len(self.counts)
+
+    def take(self, passages: Rows) -> TokenCodes:
+        """Return the codes of some passages, whose rows ascend."""
+        wanted = np.zeros(len(self), np.bool_)
+        wanted[passages] = True
+        return TokenCodes(self.codes[np.repeat(wanted, self.counts)], self.means[passages], self.counts[passages])
 
     @classmethod
     def joined(cls, parts: Sequence[TokenCodes]) -> TokenCodes:

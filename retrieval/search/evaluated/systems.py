@@ -25,7 +25,8 @@ from retrieval.bm25_options import BM25_RANGES, Bm25Options
 from retrieval.boosts import parse_boosts
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import InputError, NotFound
-from retrieval.index.collection.index_reader import IndexReader, open_index_reader
+from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.collection.sharded_reader import open_reader
 from retrieval.metrics.files import read_run
 from retrieval.metrics.run_queries import (
     ProgressCallback,
@@ -181,7 +182,7 @@ def open_texts(spec: SystemSpec) -> Iterator[IndexReader]:
     if spec.is_url or spec.is_run:
         raise InputError(f"{spec.word!r} has no texts to read; name a collection's directory")
     _require_exists(spec)
-    with open_index_reader(Path(spec.location)) as reader:
+    with open_reader(Path(spec.location)) as reader:
         yield reader
 
 

@@ -117,7 +117,7 @@ def test_the_report_is_of_the_generation_that_was_made(
         held.append(lock_is_held(path / "lock"))
         return read_manifest(path)
 
-    monkeypatch.setattr(pipeline, "read_manifest", read)
+    monkeypatch.setattr(pipeline, "read_whole_manifest", read)
     assert build_collection([plants], tmp_path / "c").documents == 3
     assert held == [True]
 

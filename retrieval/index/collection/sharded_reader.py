@@ -1,0 +1,67 @@
+"""An open generation of a sharded collection, which is read as one collection.
+
+All statistics of BM25, the ranges of scores, totals and facets count the documents of all shards, so that an answer is
+that of one collection with the same documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from retrieval.errors import ShardedCollection
+from retrieval.index.collection.index_reader import IndexReader, collection_name, open_index_reader
+from retrieval.index.collection.joined_reader import join_lexical, join_sparse
+from retrieval.index.storage.sharded_manifest import (
+    ShardedManifest,
+    joined_manifest,
+    shard_path,
+    with_current_shards,
+)
+
+
+class ShardedReader(IndexReader):
+    """The open generations of the shards that one generation of the collection names."""
+
+    def __init__(self, path: Path, manifest: ShardedManifest, shards: Sequence[IndexReader]) -> None:
+        self.path = path
+        self.name = collection_name(path)
+        self.shards = tuple(shards)
+        self.manifest = joined_manifest(manifest, [shard.manifest for shard in shards])
+        self.segments = tuple(segment for shard in shards for segment in shard.segments)
+        self._combine()
+        self.lexical = join_lexical(shards, manifest.settings)
+        self.sparse = join_sparse(shards, manifest.settings)
+
+    def close(self) -> None:
+        super().close()
+        for shard in self.shards:
+            shard.close()
+
+    def check_sizes(self) -> None:
+        """Check that no file of a shard has another size than when it was written."""
+        for shard in self.shards:
+            shard.check_sizes()
+
+
+def open_reader(path: Path | str, generation: int | None = None, *, previous: IndexReader | None = None) -> IndexReader:
+    """Open a collection, sharded or not, as `open_index_reader` does."""
+    path = Path(path)
+    try:
+        return open_index_reader(path, generation, previous=previous)
+    except ShardedCollection:
+        return with_current_shards(path, lambda manifest: _opened(path, manifest, previous), generation)
+
+
+def _opened(path: Path, manifest: ShardedManifest, previous: IndexReader | None) -> ShardedReader:
+    earlier = {shard.path: shard for shard in previous.shards} if isinstance(previous, ShardedReader) else {}
+    shards: list[IndexReader] = []
+    try:
+        for record in manifest.shards:
+            folder = shard_path(path, record.name)
+            shards.append(open_index_reader(folder, record.generation, previous=earlier.get(folder)))
+        return ShardedReader(path, manifest, shards)
+    except BaseException:
+        for shard in shards:
+            shard.close()
+        raise

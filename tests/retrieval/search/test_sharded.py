@@ -1,0 +1,152 @@
+"""A sharded collection answers as one collection with the same documents does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from indexer.building.collection_lifecycle import new_settings
+from indexer.writing.document_writer import DocumentWriter
+from indexer.writing.sharded_writer import open_writer
+from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, VectorSettings
+from retrieval.results import SearchResult
+from retrieval.search.searcher import Searcher, open_searcher
+from retrieval.types import Document, GroupBy, Mode, Passage, SearchRequest, Syntax, Vectors
+from tests.retrieval.search.conftest import documents
+
+QUERIES = ("trees and squirrels", "pyhton lists", 'bread "baked from" -roses', "halley comet tail", "zzz")
+SHARD_COUNTS = (1, 2, 4, 8)
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"filter": "year > 2002", "facets": ("year", "tags")},
+    {"filter": 'tags = "even" and not author = "Author 1"'},
+    {"sort": "-year,author"},
+    {"collapse": "author"},
+    {"diversity": 0.3},
+    {"collapse_near": 0.97},
+    {"group_by": GroupBy.NONE},
+    {"count": True, "min_score": 0.2, "offset": 3},
+    {"highlight": True, "explain": True, "k": 5},
+)
+
+
+@pytest.fixture(scope="module")
+def pool(library: Searcher) -> list[tuple[Document, Vectors]]:
+    """Documents with their vectors, encoded once."""
+    made = documents()
+    return list(zip(made, library.encoder.encode_passages([each.text for each in made]), strict=True))
+
+
+def write(
+    path: Path,
+    library: Searcher,
+    shards: int,
+    batches: Sequence[Sequence[tuple[Document, Vectors]]],
+    gone: Sequence[str],
+) -> None:
+    """Commit each batch as a generation, and the deletions with the last one."""
+    create = new_settings(
+        library.encoder, chunking=ChunkSettings(), lexical=LexicalSettings(), vectors=VectorSettings()
+    )
+    for number, batch in enumerate(batches):
+        with open_writer(path, create=create, shards=shards) as writer:
+            add(writer, batch)
+            if number == len(batches) - 1:
+                writer.delete(gone)
+            writer.commit(library.encoder)
+
+
+def add(writer: DocumentWriter, batch: Sequence[tuple[Document, Vectors]]) -> None:
+    made = [document for document, _ in batch]
+    passages = [[Passage(0, len(each.text))] for each in made]
+    if batch:
+        writer.add(made, passages, np.array([vector for _, vector in batch], np.float32))
+
+
+def comparable(result: SearchResult) -> Any:
+    """Return all of an answer but the times and the name."""
+    return replace(result, timings_ms=None, collection="")  # type: ignore[arg-type]
+
+
+@settings(
+    max_examples=6, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_answers_equal_those_of_one_collection(
+    data: st.DataObject,
+    library: Searcher,
+    pool: list[tuple[Document, Vectors]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    root = tmp_path_factory.mktemp("sharded")
+    numbers = data.draw(st.lists(st.integers(0, len(pool) - 1), min_size=1, unique=True))
+    chosen = [pool[number] for number in numbers]
+    split = data.draw(st.integers(0, len(chosen)))
+    gone = data.draw(st.lists(st.sampled_from([each.id for each, _ in chosen]), max_size=3))
+    batches = [chosen[:split], chosen[split:]]
+    with ExitStack() as stack:
+        opened = {}
+        for shards in (0, *data.draw(st.lists(st.sampled_from(SHARD_COUNTS), min_size=1, max_size=2, unique=True))):
+            write(root / str(shards), library, shards, batches, gone)
+            opened[shards] = stack.enter_context(open_searcher(root / str(shards), encoder=library.encoder))
+        for _ in range(6):
+            request = SearchRequest(
+                data.draw(st.sampled_from(QUERIES)),
+                mode=data.draw(st.sampled_from([Mode.DENSE, Mode.LEXICAL, Mode.HYBRID])),
+                fusion=data.draw(st.sampled_from(["convex", "rrf"])),
+                exact=True,
+                syntax=Syntax.OPERATORS,
+            )
+            options = {"k": 50} | data.draw(st.sampled_from(OPTIONS))
+            known = set(opened[0].reader.schema)
+            if not {"author", "tags", "year"} <= known:
+                options = {"k": 50}
+            answers = {shards: outcome(each, replace(request, **options)) for shards, each in opened.items()}
+            for answer in answers.values():
+                assert answer == answers[0]
+
+
+def outcome(searcher: Searcher, request: SearchRequest) -> Any:
+    return comparable(searcher.search(request))
+
+
+@pytest.fixture(scope="module")
+def whole_and_sharded(
+    library: Searcher, pool: list[tuple[Document, Vectors]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Searcher, Searcher]]:
+    """All documents, calibrated, in one collection and in four shards."""
+    root = tmp_path_factory.mktemp("calibrated")
+    with ExitStack() as stack:
+        opened = []
+        for shards in (0, 4):
+            write(root / f"c{shards}", library, shards, [pool], [])
+            opened.append(stack.enter_context(open_searcher(root / f"c{shards}", encoder=library.encoder)))
+        yield opened[0], opened[1]
+
+
+def test_fusion_scales_cosines_as_in_one_collection(whole_and_sharded: tuple[Searcher, Searcher]) -> None:
+    whole, sharded = whole_and_sharded
+    assert whole.reader.manifest.background is not None
+    assert sharded.reader.manifest.background == whole.reader.manifest.background
+    for query in QUERIES:
+        assert outcome(sharded, SearchRequest(query, exact=True)) == outcome(whole, SearchRequest(query, exact=True))
+
+
+def test_it_is_one_collection(whole_and_sharded: tuple[Searcher, Searcher]) -> None:
+    whole, sharded = whole_and_sharded
+    result = sharded.search(SearchRequest("trees"))
+    assert result.collection == "c4"
+    assert all(hit.collection is None for hit in result.hits)
+    assert sharded.document("d03") == whole.document("d03")
+    assert sharded.suggest("squi") == whole.suggest("squi")
+    assert sharded.explain("trees", "d07") == whole.explain("trees", "d07")
+    listed = sharded.search(SearchRequest("*", k=50, count=True))
+    assert sorted(hit.id for hit in listed.hits) == [f"d{i:02}" for i in range(40)]
