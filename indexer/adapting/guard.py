@@ -10,7 +10,7 @@ from indexer.adapting.held_out import MEASURE
 from indexer.maintenance.reembed import reembed
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.index.storage.manifest import read_manifest
-from retrieval.metrics.comparison import PairedComparison, compare_evaluations
+from retrieval.metrics.comparison import Difference, PairedComparison, adjusted, compare_evaluations
 from retrieval.metrics.evaluation import LENGTH, Evaluation, evaluate, restrict_evaluation, slice_topics
 from retrieval.metrics.measures import depth_needed, parse_measures
 from retrieval.metrics.run_queries import run_queries
@@ -24,7 +24,10 @@ MAX_LOSS = 0.01  # of the measure in the default mode; a greater loss is refused
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The comparison of base (a) and trained encoder (b), by mode."""
+    """The comparison of base (a) and trained encoder (b), by mode.
+
+    The p values of the two modes are adjusted for two tests (Holm).
+    """
 
     dense: PairedComparison
     default: PairedComparison  # in the collection's default mode
@@ -32,14 +35,20 @@ class Verdict:
 
     @property
     def better(self) -> bool:
-        """Whether dense search is significantly better, and the default mode not worse."""
-        return self.dense.deciding.significant and self.dense.deciding.difference > 0 and not self.worse
+        """Whether one mode is significantly better, and none is worse."""
+        gains = any(each.difference > 0 and each.significant for each in self._differences)
+        return gains and not self.worse
 
     @property
     def worse(self) -> bool:
         """Whether a mode loses significantly, or more than MAX_LOSS."""
-        found = (self.dense.deciding, self.default.deciding)
-        return any(each.difference < 0 and (each.significant or each.difference < -MAX_LOSS) for each in found)
+        return any(
+            each.difference < 0 and (each.significant or each.difference < -MAX_LOSS) for each in self._differences
+        )
+
+    @property
+    def _differences(self) -> tuple[Difference, Difference]:
+        return self.dense.deciding, self.default.deciding
 
     @property
     def reason(self) -> str:
@@ -58,7 +67,7 @@ def judge(copy: Path, base: SentenceEncoder, trained: SentenceEncoder, task: Eva
     reembed(copy, trained)
     with open_searcher(copy, encoder=trained) as searcher:
         after = _runs(searcher, task, "adapted")
-    dense, default = (compare_evaluations(a, b) for a, b in zip(before, after, strict=True))
+    dense, default = adjusted([compare_evaluations(a, b) for a, b in zip(before, after, strict=True)])
     return Verdict(dense, default, _slices(before[0], after[0], task))
 
 

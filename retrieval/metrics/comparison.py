@@ -135,7 +135,7 @@ def compare_runs(
     evaluations = tuple(evaluate(run, qrels, measures, asked=asked) for run in runs)
     chosen = combinations(range(len(runs)), 2) if every_pair else ((0, other) for other in range(1, len(runs)))
     pairs = [compare_evaluations(evaluations[a], evaluations[b], rounds=rounds, seed=seed) for a, b in chosen]
-    return RunComparison(evaluations, tuple(_adjust_p(pairs)))
+    return RunComparison(evaluations, tuple(adjusted(pairs)))
 
 
 def compare_evaluations(a: Evaluation, b: Evaluation, *, rounds: int = ROUNDS, seed: int = 0) -> PairedComparison:
@@ -216,7 +216,7 @@ def _matrix(evaluation: Evaluation) -> Matrix:
     return np.stack([values.per_query for values in evaluation.values.values()], axis=1)
 
 
-def _adjust_p(pairs: Sequence[PairedComparison]) -> list[PairedComparison]:
+def adjusted(pairs: Sequence[PairedComparison]) -> list[PairedComparison]:
     """Adjust p values by Holm's method over the pairs, separately for each measure."""
     columns = {name: holm([pair.differences[name].p for pair in pairs]) for name in pairs[0].differences}
     return [
