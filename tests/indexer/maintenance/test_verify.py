@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,7 @@ from indexer.writing.sync_state import SYNC_FILES
 from retrieval.errors import CorruptCollection, NotACollection
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.collection.judgments import judge
+from retrieval.index.collection.originals import Original, change_originals
 from retrieval.index.collection.standing_queries import StandingQuery, change_standing
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.types import Passage
@@ -50,8 +52,16 @@ def damaged(bench: Any) -> Any:
     query = StandingQuery("new", "cats", "", "", None, "2026-01-01", generation=1, next_key=0)
     change_standing(bench.path, lambda _: {"new": query})
     write_record_files(bench.path, name_digests(["rows.jsonl", "folder/rows.jsonl"]))
+    keep_original(bench, b"the bytes of a file")
     assert {path.relative_to(bench.path).parts[0] for path in data_files(bench)} == WITH_CONTENT
     return bench
+
+
+def keep_original(bench: Any, data: bytes) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    (bench.folder / "source.txt").write_bytes(data)
+    original = Original("source.txt", digest, len(data), "text", ("a",))
+    change_originals(bench.path, lambda _: (original,), [(bench.folder / "source.txt", digest)])
 
 
 def data_files(bench: Any) -> list[Path]:
