@@ -65,7 +65,9 @@ class Supervisor:
 
     def run(self) -> int:
         """Return the exit status of the service."""
-        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        reading, writing = os.pipe()
+        for end in (reading, writing):
+            os.set_blocking(end, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for kind in SIGNALS:
             signal.signal(kind, lambda _kind, _frame: None)
