@@ -49,20 +49,26 @@ class CompressionMiddleware:
             await self.app(scope, receive, send)
             return
         start: Message | None = None
+        body: Message | None = None
 
         async def sending(message: Message) -> None:
-            nonlocal start
+            nonlocal start, body
             if message["type"] == "http.response.start" and _is_text(message):
                 start = message  # the first part of the body decides about the headers
                 return
             if (held := start) is not None:
-                start = None
                 if not message.get("more_body", False) and len(message.get("body", b"")) > MIN_BYTES:
-                    message = await _compressed(held, message, coding)
+                    body = message  # compressed when the answer is made: the deadline of making it has no part in that
+                    return
+                start = None
                 await send(held)
             await send(message)
 
         await self.app(scope, receive, sending)
+        if start is not None and body is not None:
+            body = await _compressed(start, body, coding)
+            await send(start)
+            await send(body)
 
 
 async def _compressed(start: Message, message: Message, coding: str) -> Message:
