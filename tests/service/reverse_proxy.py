@@ -31,14 +31,16 @@ def reverse_proxy(service_url: str, prefix: str) -> Iterator[str]:
                 "X-Forwarded-Prefix": prefix,
             }
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer = client.request(self.command, self.path.removeprefix(prefix), headers=headers, content=body)
+            path = self.path.removeprefix(prefix)
+            with client.stream(self.command, path, headers=headers, content=body) as answer:
+                content = b"".join(answer.iter_raw())  # compressed, as the service sent it
             self.send_response(answer.status_code)
             for name, value in answer.headers.items():
                 if name not in HOP_BY_HOP:
                     self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.content)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(answer.content)
+            self.wfile.write(content)
 
         do_GET = do_POST = do_PUT = do_DELETE = forward
 
