@@ -118,6 +118,7 @@ READING = (  # routers whose routes change nothing, whatever their method
     rerank.shared_router,
     tei.router,
     explain.router,
+    answer.router,
     query_log.router,
     interleaved.router,
     mcp.router,

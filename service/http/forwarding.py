@@ -74,7 +74,7 @@ class Forwarder:
                 await asyncio.to_thread(publications.catch_up)
             await self.app(scope, receive, send)
         elif self._role.is_held:
-            with self._role.changing():
+            with self._role.changing(scope["method"] not in READING):
                 await self.app(scope, receive, send)
         else:
             await self._forward(scope, receive, send)
@@ -89,12 +89,12 @@ class Forwarder:
                 headers = [each for each in answer.headers if each[0].lower() not in OF_THE_CONNECTION]
                 await send({"type": "http.response.start", "status": answer.status, "headers": headers})
                 started = True
-                last = b""
-                async for part in answer.aiter_stream():
-                    if last:
-                        await send({"type": "http.response.body", "body": last, "more_body": True})
-                    last = part
-                await send({"type": "http.response.body", "body": last})
+                if any(name.lower() == b"content-length" for name, _ in headers):
+                    await send({"type": "http.response.body", "body": await answer.aread()})
+                    return
+                async for part in answer.aiter_stream():  # as a stream of events
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
         except HTTPException as error:  # the body is larger than the limit
             await render(problem_of_status(error.status_code, error.detail, error.headers), scope)(scope, receive, send)
         except ClientDisconnect:
@@ -164,7 +164,7 @@ class ForwardedRequests:
         client = forwarded["client"] and tuple(forwarded["client"])
         scope = {**scope, "app": self._app, "headers": headers, "client": client, "state": state}
         budget = WorkBudget(self._limits.answer_bytes, self._limits.filter_values)
-        with self._role.changing(), budget.applied():
+        with self._role.changing(scope["method"] not in READING), budget.applied():
             await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

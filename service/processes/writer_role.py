@@ -48,10 +48,10 @@ class WriterRole:
             self._descriptor = None
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Count a request that changes something."""
-        self.changes += 1
+    def changing(self, changes: bool) -> Iterator[None]:
+        """Count a request if it changes something."""
+        self.changes += changes
         try:
             yield
         finally:
-            self.changes -= 1
+            self.changes -= changes

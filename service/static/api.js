@@ -69,7 +69,7 @@ export const api = {
   originalPath: (name, id) => `${collectionPath(name)}/documents/${encodeURIComponent(id)}/original`,
   blob: async (path) => (await send(path, {})).blob(),
   upload: (name, form, onsent, signal) => sendForm(`${collectionPath(name)}/files`, form, onsent, signal),
-  jobEvents: (name, id, last, signal) => events(`${collectionPath(name)}/jobs/${id}/events`, last, signal),
+  jobEvents: (name, id, last, signal) => eventsAfter(`${collectionPath(name)}/jobs/${id}/events`, last, signal),
   download: (name, file) => text(`${collectionPath(name)}/judgments/${file}`),
 };
 
@@ -129,7 +129,7 @@ function sendForm(path, form, onsent, signal) {
 }
 
 /** Yield the events {name, data} of a stream; `last.id` is set to the id of the newest one, and is sent. */
-async function* events(path, last, signal) {
+async function* eventsAfter(path, last, signal) {
   const response = await send(path, { signal, more: last.id ? { "Last-Event-ID": last.id } : {} });
   const decoder = new TextDecoder();
   const reader = response.body.getReader();

@@ -118,3 +118,13 @@ def test_the_metrics_of_any_process_are_those_of_all(clients: tuple[httpx.Client
     assert found[0]['attendex_workers{state="ready"}'] == 2
     for process in ("parent", "1", "2"):
         assert found[1][f'process_resident_memory_bytes{{process="{process}"}}'] > 1e6
+
+
+def test_each_process_streams_the_events_of_a_job(clients: tuple[httpx.Client, httpx.Client]) -> None:
+    body = {"documents": [{"id": "streamed", "text": "a document of a streamed job"}]}
+    job = clients[0].post(DOCUMENTS, params={"wait": True}, json=body).json()
+    for client in clients:
+        with client.stream("GET", f"/v1/collections/small/jobs/{job['id']}/events") as answer:
+            assert answer.headers["Content-Type"].startswith("text/event-stream")
+            assert "Content-Encoding" not in answer.headers
+            assert any("done" in line for line in answer.iter_lines())
