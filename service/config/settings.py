@@ -39,6 +39,7 @@ from service.schemas.base import MAX_CHARACTERS, MAX_DOCUMENTS, MAX_SEARCHES, MA
 PREFIX = "ATTENDEX_"
 MASKED = "********"
 KEY_CHARACTERS = 16  # at least
+MAX_PROCESSES = 256
 
 
 class RequestLimits(SettingsGroup):
@@ -188,7 +189,7 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on; only a local one needs no key.")
     port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
-    processes: PositiveInt | Literal["auto"] = Field(
+    processes: int | Literal["auto"] = Field(
         default=1, description="Processes that serve; auto: one for every two cores, each with its part of them."
     )
     insecure: bool = Field(default=False, description="Listen on an address that other machines reach without a key.")
@@ -256,10 +257,18 @@ class Settings(BaseSettings):
             )
         return key
 
+    @field_validator("processes", mode="before")
+    @classmethod
+    def _is_auto_or_a_number(cls, processes: object) -> object:
+        text = str(processes)
+        if text == "auto" or (text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_PROCESSES):
+            return processes
+        raise ValueError(f"{text[:20]!r} is not a number from 1 to {MAX_PROCESSES}, nor auto")
+
     @property
     def worker_processes(self) -> int:
         """The number of processes that serve."""
-        return max(1, cores() // 2) if self.processes == "auto" else self.processes
+        return min(MAX_PROCESSES, max(1, cores() // 2)) if self.processes == "auto" else self.processes
 
     @property
     def has_keys(self) -> bool:
