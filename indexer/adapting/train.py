@@ -35,6 +35,7 @@ from retrieval.util.temporaries import temporary_folder
 T = TypeVar("T")
 HELD_OUT = 200  # pairs, and texts, that measure the training
 MIN_PAIRS = 64
+MAX_BATCH = 8_192
 MAX_DOCUMENTS = 1_000_000  # read into memory at most
 Progress = Callable[[str, CurvePoint, int], None]  # takes stage, point and number of steps
 
@@ -84,7 +85,9 @@ def read_config(path: Path) -> TrainConfig:
     """Read the TOML file.  Raises InputError for a name or a type that is unknown."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
     return _decoded(TrainConfig(), table, str(path))
 
@@ -115,17 +118,16 @@ def train_encoder(sources: Sequence[Path], config: TrainConfig, out: Path, watch
     Raises InputError for too few documents.
     """
     refuse_existing(out)
+    _check_stages(config)
     started = time.monotonic()
     set_threads(config.threads)
     documents = _documents(sources)
-    unknown = set(config.contrastive.pairs) - set(DOCUMENT_KINDS)
-    if unknown:
-        raise InputError(f"there is no kind {min(unknown)!r} of pairs; kinds: {', '.join(DOCUMENT_KINDS)}")
     order = np.random.default_rng(config.seed).permutation(len(documents))
     documents = [documents[i] for i in order]
     pairs = document_pairs(documents, config.contrastive.pairs, len(documents), config.seed)
     if len(pairs) < MIN_PAIRS:
         raise InputError(f"{len(pairs)} pairs; at least {MIN_PAIRS} are needed: give more documents")
+    out.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(out, private=False) as folder:
         texts = [f"{document.title} {document.text}".strip() for document in documents]
         make_encoder(folder, texts, config.vocabulary.size, config.encoder, config.seed)
@@ -142,6 +144,16 @@ def train_encoder(sources: Sequence[Path], config: TrainConfig, out: Path, watch
         for state in states:
             state.unlink(missing_ok=True)
     return TrainReport(str(out), len(documents), len(used), before, after, time.monotonic() - started)
+
+
+def _check_stages(config: TrainConfig) -> None:
+    config.encoder.architecture(config.vocabulary.size)  # it refuses wrong sizes
+    for name, stage in (("masked_words", config.masked_words), ("contrastive", config.contrastive)):
+        if not 2 <= stage.batch <= MAX_BATCH:
+            raise InputError(f"[{name}]: batch is {stage.batch}; give 2 to {MAX_BATCH:,}")
+    unknown = set(config.contrastive.pairs) - set(DOCUMENT_KINDS)
+    if unknown:
+        raise InputError(f"there is no kind {min(unknown)!r} of pairs; kinds: {', '.join(DOCUMENT_KINDS)}")
 
 
 def _documents(sources: Sequence[Path]) -> list[Document]:

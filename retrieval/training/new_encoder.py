@@ -31,6 +31,7 @@ DEVIATION = 0.02  # of random weights, as in BERT
 SINUSOIDAL_DEVIATION = 0.5  # of token vectors beside sinusoids, which would hide smaller ones
 POSITIONS = ("rotary", "sinusoidal", "learned")
 ROTARY_BASE = 10_000.0
+MAX_SIZES = {"width": 4_096, "layers": 64, "heads": 64, "inner": 16_384, "max_tokens": 8_192}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class EncoderShape:
     max_tokens: int = 128
 
     def architecture(self, vocabulary: int) -> dict[str, Any]:
-        """Return the fields of config.json.  Raises InputError for unknown positions."""
+        """Return the fields of config.json.  Raises InputError for unknown positions and wrong sizes."""
+        self._check_sizes()
         if self.positions not in POSITIONS:
             raise InputError(f"positions are {self.positions!r}; choose one of {', '.join(POSITIONS)}")
         rotary = self.positions == "rotary"
@@ -58,6 +60,16 @@ class EncoderShape:
             "max_positions": self.max_tokens,
             "positions": "none" if rotary else self.positions,
         }
+
+    def _check_sizes(self) -> None:
+        for name, most in MAX_SIZES.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise InputError(f"[encoder]: {name} is {getattr(self, name)}; give 1 to {most:,}")
+        if self.width % (2 * self.heads):
+            raise InputError(
+                f"[encoder]: a width of {self.width} cannot be divided among {self.heads} heads; "
+                f"give a multiple of {2 * self.heads}"
+            )
 
 
 def make_encoder(out: Path, texts: Iterable[str], vocabulary: int, shape: EncoderShape, seed: int) -> None:

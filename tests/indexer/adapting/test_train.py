@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from indexer.adapting.train import TrainConfig, read_config
+from indexer.adapting.train import TrainConfig, read_config, train_encoder
 from retrieval.encoder.loading import load_encoder
 from retrieval.errors import InputError
 from service.cli import app
@@ -58,17 +58,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_new_encoder_beats_random_weights(corpus: Path, tmp_path: Path, positions: str) -> None:
     config = tmp_path / "tiny.toml"
     config.write_text(CONFIG.replace("POSITIONS", positions), encoding="utf-8")
-    words = ["train", str(corpus), "--config", str(config), "--out", str(tmp_path / "tiny"), "--json"]
+    out = tmp_path / "encoders" / "tiny"  # its parent does not exist
+    words = ["train", str(corpus), "--config", str(config), "--out", str(out), "--json"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output + str(result.exception)
     report = json.loads(result.stdout)
     assert report["after"] > 3 * report["before"]
-    encoder = load_encoder(tmp_path / "tiny", runtime="torch", precision="f32")
+    encoder = load_encoder(out, runtime="torch", precision="f32")
     question, own, other = encoder.encode_passages(
         [f"which are {ASKED[0]}", f"there is {TOLD[0]}", f"there is {TOLD[9]}"]
     )
     assert question @ own > question @ other
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny", "tiny.toml"]
+    assert [path.name for path in out.parent.iterdir()] == ["tiny"]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,28 @@ def test_a_wrong_configuration_is_refused(tmp_path: Path, text: str, problem: st
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=problem):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[encoder]\nwidth = 10000000", "width is 10000000; give 1 to 4,096"),
+        ("[encoder]\nheads = 0", "heads is 0; give 1 to 64"),
+        ("[encoder]\nwidth = 32\nheads = 3", "cannot be divided among 3 heads; give a multiple of 6"),
+        ("[contrastive]\nbatch = 0", r"\[contrastive\]: batch is 0"),
+        ("[contrastive]\npairs = ['titel']", "no kind 'titel'"),
+    ],
+)
+def test_wrong_sizes_are_refused_before_the_documents_are_read(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=problem):
+        train_encoder([tmp_path / "missing.jsonl"], read_config(path), tmp_path / "out", lambda *_: None)
+
+
+def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.toml cannot be read \(No such file or directory\)"):
+        read_config(tmp_path / "none.toml")
 
 
 def test_the_defaults_are_those_of_an_empty_file(tmp_path: Path) -> None:
