@@ -26,6 +26,7 @@ from retrieval.encoder.checkpoint.hub import locate
 from retrieval.encoder.checkpoint.model_folder import open_folder
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.runtime.base import has_bf16
+from retrieval.errors import InputError
 from retrieval.index.collection.duplicates import find_duplicates
 from retrieval.metrics.tasks import EvaluationTask
 from retrieval.search.searcher import Searcher, open_searcher
@@ -132,6 +133,7 @@ class Adaptation:
         with open_searcher(collection) as searcher:
             self.base = base or searcher.encoder.fingerprint.name
             self.folder = open_folder(locate(self.base))
+            self._check_dimensions()
             self.held_out = split_task(task) if task else draw_held_out(searcher.reader, settings.seed)
             self.pairs = self._pairs(searcher, log)
             self.groups = {
@@ -153,6 +155,14 @@ class Adaptation:
             found = " and ".join(str(len(part.topics)) for part in parts)
             return f"{found} held-out queries to choose and to judge; at least {MIN_HELD_OUT} each are needed"
         return ""
+
+    def _check_dimensions(self) -> None:
+        for wanted in self.settings.dimensions:
+            if not 1 <= wanted < self.folder.dimension:
+                raise InputError(
+                    f"--dimension {wanted}: {self.base} has vectors of {self.folder.dimension} numbers; "
+                    f"choose 1 to {self.folder.dimension - 1}"
+                )
 
     def _pairs(self, searcher: Searcher, log: Path | None) -> list[TrainingPair]:
         settings, reader = self.settings, searcher.reader
@@ -198,6 +208,7 @@ class Adaptation:
         started = time.monotonic()
         if self.problem:
             return self._report(out, None, self.problem, 0.0, {}, {}, (), started)
+        out.parent.mkdir(parents=True, exist_ok=True)  # the state of the run is beside `out`
         set_threads(self.settings.threads)
         bf16 = has_bf16()
         with ExitStack() as stack:

@@ -70,12 +70,14 @@ def split_task(task: EvaluationTask) -> HeldOut:
 def draw_held_out(reader: IndexReader, seed: int) -> HeldOut:
     """Draw known items: a sentence is the query, the document without it the answer.
 
-    Titles are the queries where no document has a second sentence; without both there are no items.
+    Titles are the queries where no document has a second sentence; without both there are no items.  At most half of
+    the documents become items, so that the others give training pairs.
     """
     items: tuple[KnownItem, ...] = ()
+    count = max(1, min(sum(KNOWN_ITEMS), int(np.count_nonzero(reader.live_documents)) // 2))
     for part in (SENTENCE, TITLE):
         with suppress(InputError):
-            items = items or draw_items(reader, sum(KNOWN_ITEMS), part, seed)
+            items = items or draw_items(reader, count, part, seed)
     task = known_item_task(items)
     cut = len(task.topics) * KNOWN_ITEMS[0] // sum(KNOWN_ITEMS)
     development, test = _part(task, "development", task.topics[:cut]), _part(task, "test", task.topics[cut:])

@@ -12,7 +12,7 @@ from retrieval.commands.options import CollectionArgument, Seed
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stderr, stdout
 
 if TYPE_CHECKING:
-    from indexer.adapting.adapt import AdaptEstimate, AdaptPlan, AdaptReport, AdaptSettings, Watch
+    from indexer.adapting.adapt import Adaptation, AdaptEstimate, AdaptPlan, AdaptReport, AdaptSettings, Watch
     from retrieval.metrics.tasks import EvaluationTask
     from retrieval.training.loop import CurvePoint
 
@@ -112,8 +112,7 @@ def adapt(
     settings = _settings(data, training, budget * 60, seed, force=force)
     prepared = Adaptation(collection, settings, base=base, task=data.task(), log=data.log, watch=_watch())
     if plan:
-        estimate = prepared.estimate()
-        print_json(asdict(prepared.plan) | asdict(estimate)) if as_json else _show_plan(prepared.plan, estimate)
+        _print_plan(prepared, as_json=as_json)
         return
     report = prepared.run(out)
     print_json(_as_json(report)) if as_json else _show(report)
@@ -150,6 +149,8 @@ def _kinds(named: list[str] | None) -> tuple[str, ...]:
     if named is None:
         return AdaptSettings().kinds
     kinds = tuple(dict.fromkeys(name for name in named if name != "none"))
+    if kinds and "none" in named:
+        raise typer.BadParameter(f"none contradicts {', '.join(kinds)}; give one of the two", param_hint="--pairs")
     for name in kinds:
         if name not in DOCUMENT_KINDS:
             known = ", ".join([*DOCUMENT_KINDS, "none"])
@@ -165,8 +166,9 @@ def _watch() -> Watch:
         if point.held_out is None and point.step % 20:
             return
         left = point.seconds / max(1, point.step) * (steps - point.step)
-        held_out = "" if point.held_out is None else f", held-out nDCG@10 {point.held_out:.4f}"
-        stderr().print(f"step {point.step} of {steps}: loss {point.loss:.3f}{held_out}, {left / 60:.0f} min left")
+        held_out = "" if point.held_out is None else f"held-out nDCG@10 {point.held_out:.4f}, "
+        rest = f"loss {point.loss:.3f}, {left / 60:.0f} min left" if point.step else "the base encoder"
+        stderr().print(f"step {point.step} of {steps}: {held_out}{rest}")
 
     return Watch(lambda text: stderr().print(text), point)
 
@@ -176,25 +178,44 @@ def _as_json(report: AdaptReport) -> dict[str, Any]:
     return answer | {"verdict": None if report.verdict is None else asdict(report.verdict)}
 
 
-def _show_plan(plan: AdaptPlan, estimate: AdaptEstimate) -> None:
+def _print_plan(prepared: Adaptation, *, as_json: bool) -> None:
+    """Print the plan; the exit code is that of a run which returns the base if the data are too few."""
+    estimate = None if prepared.problem else prepared.estimate()
+    if as_json:
+        costs = {} if estimate is None else asdict(estimate)
+        print_json(asdict(prepared.plan) | costs | {"problem": prepared.problem})
+    else:
+        _show_plan(prepared.plan, estimate, prepared.problem)
+    if prepared.problem:
+        raise typer.Exit(NO_GAIN)
+
+
+def _show_plan(plan: AdaptPlan, estimate: AdaptEstimate | None, problem: str) -> None:
     console = stdout()
-    pairs = ", ".join(f"{count:,} {kind}" for kind, count in plan.pairs.items())
+    pairs = ", ".join(f"{count:,} {kind}" for kind, count in plan.pairs.items()) or "none"
     source = "sentences taken out of documents" if plan.known_items else "judged"
     console.print(f"base {plan.base}; pairs: {pairs}")
     console.print(
         f"held out: {plan.development_queries} queries to choose, {plan.test_queries} to judge the choice ({source})"
     )
-    console.print(
-        f"{plan.steps} steps of {plan.batch} pairs, about {estimate.seconds / 60:.0f} min, {estimate.memory_mb:,} MB"
-    )
+    if estimate is None:
+        console.print(f"nothing to train: {problem}")
+    else:
+        cost = f"about {estimate.seconds / 60:.0f} min, {estimate.memory_mb:,} MB"
+        console.print(f"{plan.steps} steps of {plan.batch} pairs, {cost}")
 
 
 def _show(report: AdaptReport) -> None:
     console = stdout()
-    shares = ", ".join(f"{share}: {value:.4f}" for share, value in report.development.items())
-    foreign = ", ".join(f"{share}: {value:.4f}" for share, value in report.foreign.items())
-    console.print(f"share of the trained weights → nDCG@10: {shares}; of the foreign task: {foreign}")
-    console.print(f"chosen share {report.share:g}; {report.reason}")
+    if report.curve and report.curve[-1].step < report.plan.steps:
+        console.print(f"--budget ended the training after {report.curve[-1].step} of {report.plan.steps} steps")
+    if report.development:
+        shares = ", ".join(f"{share}: {value:.4f}" for share, value in report.development.items())
+        foreign = ", ".join(f"{share}: {value:.4f}" for share, value in report.foreign.items())
+        console.print(f"share of the trained weights → nDCG@10: {shares}; of the foreign task: {foreign}")
+        console.print(f"chosen share {report.share:g}; {report.reason}")
+    else:
+        console.print(report.reason)
     if report.written:
         console.print(f"{report.encoder} is written; `attendex reembed` switches a collection to it", style="bold")
     else:

@@ -80,16 +80,16 @@ def adapted(collection: Path, out: Path, *options: str) -> tuple[int, dict[str, 
 
 def test_what_can_be_learnt_is_learnt(collection: Path, tmp_path: Path) -> None:
     options = judged(tmp_path, lambda subject, verb: f"{subject}-{verb}")
-    code, report = adapted(collection, tmp_path / "out", *options, *SETTINGS)
-    print(json.dumps({k: v for k, v in report.items() if k != "verdict"})[:6000])
-    assert (code, report["written"], report["encoder"]) == (0, True, str(tmp_path / "out"))
+    out = tmp_path / "encoders" / "out"  # its parent does not exist
+    code, report = adapted(collection, out, *options, *SETTINGS)
+    assert (code, report["written"], report["encoder"]) == (0, True, str(out))
     assert report["share"] > 0  # type: ignore[operator]
     assert report["verdict"]["dense"]["differences"]["nDCG@10"]["difference"] > 0.1  # type: ignore[index]
-    assert load_encoder(tmp_path / "out", runtime="torch", precision="f32").dimension == 32
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert load_encoder(out, runtime="torch", precision="f32").dimension == 32
+    card = (out / "README.md").read_text(encoding="utf-8")
     assert "attendex adapt" in card
     assert "held-out nDCG@10" in card
-    assert not list(tmp_path.glob(".out*"))
+    assert not list(out.parent.glob(".out*"))
 
 
 def shuffled(folder: Path, seed: int) -> list[str]:
@@ -130,7 +130,31 @@ def test_thirty_documents_are_too_few(tmp_path: Path, make_folder: MakeFolder, t
     apply_changes(tmp_path / "few", encoder, [CollectionChange(documents)])
     code, report = adapted(tmp_path / "few", tmp_path / "out")
     assert (code, report["written"]) == (3, False)
-    assert "0 training pairs; at least 64 are needed" in str(report["reason"])
+    assert "training pairs; at least 64 are needed" in str(report["reason"])
+
+
+def test_a_plan_tells_that_there_are_no_pairs(collection: Path, tmp_path: Path) -> None:
+    code, plan = adapted(collection, tmp_path / "out", "--pairs", "none", "--plan")
+    assert code == 3
+    assert "0 training pairs" in str(plan["problem"])
+    result = CliRunner().invoke(app, ["adapt", str(collection), "--out", str(tmp_path / "out"), "--pairs", "none"])
+    assert "chosen share" not in result.stdout
+    assert "0 training pairs" in " ".join(result.stdout.split())
+
+
+def test_half_of_a_small_collection_trains(tmp_path: Path, make_folder: MakeFolder) -> None:
+    encoder = load_encoder(make_folder(), runtime="torch", precision="f32")
+    create_collection(tmp_path / "small", encoder)
+    text = (
+        "In the town of number {0}, copper was sold by a family of seven. It cost {0} coins in those days. "
+        "The copper of the town is known to all its neighbours. Many years later it was measured again."
+    )
+    documents = tuple(Document(f"d{i}", text.format(i), f"Copper in town number {i}") for i in range(200))
+    apply_changes(tmp_path / "small", encoder, [CollectionChange(documents)])
+    code, plan = adapted(tmp_path / "small", tmp_path / "out", "--plan", "--threads", "1")
+    assert code == 0, plan
+    assert plan["pairs"]["title"] == 100  # type: ignore[index]
+    assert plan["development_queries"] + plan["test_queries"] == 100  # type: ignore[operator]
 
 
 def test_a_plan_counts_and_trains_nothing(collection: Path, tmp_path: Path) -> None:
@@ -149,6 +173,8 @@ def test_a_plan_counts_and_trains_nothing(collection: Path, tmp_path: Path) -> N
         (["--pairs", "titles"], "there is no kind 'titles'"),
         (["--qrels", "missing.tsv"], "give both --queries and --qrels"),
         (["--base", "no/such/folder"], "no/such/folder"),
+        (["--pairs", "none", "--pairs", "title"], "none contradicts title"),
+        (["--dimension", "33"], "vectors of 32 numbers"),
     ],
 )
 def test_wrong_options_are_refused(collection: Path, tmp_path: Path, options: list[str], problem: str) -> None:
