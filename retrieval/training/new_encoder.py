@@ -46,7 +46,7 @@ class EncoderShape:
     max_tokens: int = 128
 
     def architecture(self, vocabulary: int) -> dict[str, Any]:
-        """Return the fields of config.json.  Raises InputError for unknown positions and wrong sizes."""
+        """Return the fields of config.json.  Raises InputError for wrong values."""
         self._check_sizes()
         if self.positions not in POSITIONS:
             raise InputError(f"positions are {self.positions!r}; choose one of {', '.join(POSITIONS)}")
