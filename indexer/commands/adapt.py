@@ -179,7 +179,7 @@ def _as_json(report: AdaptReport) -> dict[str, Any]:
 
 
 def _print_plan(prepared: Adaptation, *, as_json: bool) -> None:
-    """Print the plan; the exit code is that of a run which returns the base if the data are too few."""
+    """Print the plan.  Raises Exit where the data are too few."""
     estimate = None if prepared.problem else prepared.estimate()
     if as_json:
         costs = {} if estimate is None else asdict(estimate)
