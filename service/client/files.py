@@ -131,7 +131,7 @@ class FileUploads(Documents):
         return self._send(_original(collection, document_id))
 
     def originals(self, collection: str, ids: Sequence[str]) -> list[OriginalAnswer]:
-        """Return the files that are kept of some documents."""
+        """Return the files that are kept of some documents, at most 20."""
         return (self._send(_originals(collection, ids))).originals
 
 

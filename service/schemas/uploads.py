@@ -9,6 +9,8 @@ from pydantic import Field
 
 from service.schemas.base import MAX_DOCUMENTS, MAX_IDS, Name, RequestBody, UrlParameters, examples, items
 
+MAX_LOOKED_UP = 20  # ids in one address
+
 
 class FileOptions(RequestBody):
     """Facts about one file that it does not contain."""
@@ -44,7 +46,7 @@ class UploadOptions(RequestBody):
 class OriginalsParameters(UrlParameters):
     """The documents whose originals are looked up, as URL parameters."""
 
-    id: Annotated[list[Annotated[str, Field(max_length=1_000)]], items(1_000)] = Field(
+    id: Annotated[list[Annotated[str, Field(max_length=1_000)]], items(MAX_LOOKED_UP)] = Field(
         min_length=1, description="Id of a document; repeatable."
     )
 

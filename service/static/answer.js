@@ -25,7 +25,7 @@ export async function show(section, { collection, request, signal }) {
 
 async function write(said, collection, events) {
   let context = null;
-  for await (const [name, content] of events) {
+  for await (const { name, data: content } of events) {
     if (name === "error") throw new Problem(content.status, content.title, content);
     if (name === "context") context = content;
     if (name === "sentence") {

@@ -51,7 +51,7 @@ export const api = {
   collection: (name, signal) => call(collectionPath(name), { signal }),
   // the query log gets a search only if its body says so: not each letter that the user types
   search: (name, body, signal) => post(`${collectionPath(name)}/search`, { log: false, ...body }, signal),
-  answer: (name, body, signal) => events(`${collectionPath(name)}/answer`, body, signal),
+  answer: (name, body, signal) => events(send(`${collectionPath(name)}/answer`, { method: "POST", body, signal })),
   click: (name, body) => post(`${collectionPath(name)}/events`, body),
   queries: (name, problem, signal) =>
     call(`${collectionPath(name)}/queries?${new URLSearchParams({ problem, k: 20 })}`, { signal }),
@@ -69,7 +69,8 @@ export const api = {
   originalPath: (name, id) => `${collectionPath(name)}/documents/${encodeURIComponent(id)}/original`,
   blob: async (path) => (await send(path, {})).blob(),
   upload: (name, form, onsent, signal) => sendForm(`${collectionPath(name)}/files`, form, onsent, signal),
-  jobEvents: (name, id, last, signal) => eventsAfter(`${collectionPath(name)}/jobs/${id}/events`, last, signal),
+  jobEvents: (name, id, last, signal) =>
+    events(send(`${collectionPath(name)}/jobs/${id}/events`, { signal, more: last ? { "Last-Event-ID": last } : {} })),
   download: (name, file) => text(`${collectionPath(name)}/judgments/${file}`),
 };
 
@@ -90,17 +91,19 @@ async function call(path, options = {}) {
   return response.status === 204 ? null : response.json();
 }
 
-/** Yield the server-sent events of an answer: [name, content]. */
-async function* events(path, body, signal) {
-  const response = await send(path, { method: "POST", body, signal });
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+/** Yield the server-sent events of an answer that is on its way: {id, name, data}. */
+async function* events(coming) {
+  const reader = (await coming).body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (let read = await reader.read(); !read.done; read = await reader.read()) {
     const parts = (rest + read.value).split("\n\n");
     rest = parts.pop();
     for (const part of parts) {
-      const [name, data] = part.split("\n").map((line) => line.slice(line.indexOf(": ") + 2));
-      yield [name, JSON.parse(data)];
+      const { id, event, data } = Object.fromEntries(part.split("\n").map((line) => {
+        const colon = line.indexOf(":");
+        return [line.slice(0, colon), line.slice(colon + 1).trim()];
+      }));
+      if (data) yield { id, name: event, data: JSON.parse(data) };
     }
   }
 }
@@ -126,27 +129,6 @@ function sendForm(path, form, onsent, signal) {
     signal.addEventListener("abort", () => request.abort());
     request.send(form);
   });
-}
-
-/** Yield the events {name, data} of a stream; `last.id` is set to the id of the newest one, and is sent. */
-async function* eventsAfter(path, last, signal) {
-  const response = await send(path, { signal, more: last.id ? { "Last-Event-ID": last.id } : {} });
-  const decoder = new TextDecoder();
-  const reader = response.body.getReader();
-  let text = "";
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    text += decoder.decode(part.value, { stream: true });
-    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
-      const fields = Object.fromEntries(text.slice(0, end).split("\n").map((line) => {
-        const colon = line.indexOf(":");
-        return [line.slice(0, colon), line.slice(colon + 1).trim()];
-      }));
-      text = text.slice(end + 2);
-      if (!fields.event) continue;
-      last.id = fields.id;
-      yield { name: fields.event, data: JSON.parse(fields.data) };
-    }
-  }
 }
 
 async function send(path, { method = "GET", body, signal, more = {} }) {

@@ -127,9 +127,10 @@ function transferred(rows, sent) {
 
 /** Follow the events of a job, also when a stream ends early; return the job. */
 async function followed(collection, { id }, rows, signal) {
-  const last = { id: "" };
+  let last = "";
   for (;;) {
-    for await (const { name, data } of api.jobEvents(collection, id, last, signal)) {
+    for await (const { id: event, name, data } of api.jobEvents(collection, id, last, signal)) {
+      last = event;
       if (name === "done" || name === "failed") return data;
       const row = rows.find(({ file }) => file.name === data.file);
       if (name === "reading") row?.show("is read…");
