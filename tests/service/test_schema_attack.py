@@ -15,6 +15,7 @@ from tests.service.conftest import Serve
 # 400 is how a well-formed request is refused whose filter, field or size does not fit the collection.
 CONFIGURATION = """
 [checks]
+enabled = true
 positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "413", "429"]
 # 413 is how a body of too many values is refused, before its lists are counted.
 negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429"]
@@ -38,8 +39,6 @@ def test_no_request_finds_a_server_error_or_an_undocumented_answer(
     with serve(tmp_path / "collections") as served:
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{served.url}/openapi.json", "--seed", "1"]
         options = [
-            "--checks",
-            "all",
             "--max-examples",
             "30",
             "--continue-on-failure",
