@@ -179,5 +179,5 @@ class AsyncFileUploads(AsyncDocuments):
         return await self._send(_original(collection, document_id))
 
     async def originals(self, collection: str, ids: Sequence[str]) -> list[OriginalAnswer]:
-        """Return the files that are kept of some documents."""
+        """Return the files that are kept of some documents, at most 20."""
         return (await self._send(_originals(collection, ids))).originals
