@@ -6,7 +6,7 @@ An item that could not be read keeps its earlier documents, and no others.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class ItemResult:
     ids: list[str]
     is_whole: bool  # whether all of it was read, so that its other documents are gone
     is_same: bool = False  # whether it need not be read, so that its documents stay as they are
+    is_shared: bool = False  # whether another source gives one of its documents, too
 
 
 class ItemDocuments:
@@ -117,6 +118,7 @@ class ItemDocuments:
             if rejected := tally.rejected.intersection(result.ids):
                 reason = f"its document {min(rejected)!r} was rejected"
                 result.item, result.is_whole = RecordedItem(result.item.version, 0, reason, True), False
+        self._report_shared_ids()
         records, gone = self._before_commit()
         writer.delete_digests(gone)
         self._state.begin(records)
@@ -133,15 +135,46 @@ class ItemDocuments:
                 (candidates if result.is_whole else kept).append(old)
                 kept.append(new)
                 records.append(ItemRecord(key, result.name, RecordedItem(), _union(old, new)))
-        gone = set()
         for changes, _ in self._changes:
             candidates += self._state.documents(changes.settings.key, changes.gone).values()
-            gone |= {(changes.settings.key, name) for name in changes.gone}
         deleted = _minus(np.concatenate(candidates), kept)
         if len(deleted):
-            changed = frozenset(gone | {(record.source, record.name) for record in records})
-            deleted = _minus(deleted, self._state.others(changed))
+            lost = set(map(tuple, deleted.tolist()))
+            others = [each for each in self._state.others(self._changed()) if _has_any(each[2], lost)]
+            deleted = _minus(deleted, [digests for _, _, digests in others])
+            records += [ItemRecord(key, name, RecordedItem()) for key, name, _ in others]  # to be read again
         return records, deleted
+
+    def _changed(self) -> frozenset[tuple[str, str]]:
+        """Return source and name of each item that is read or gone."""
+        read = {(result.source, result.name) for result in self.results if not result.is_same}
+        return frozenset(read | {(each.settings.key, name) for each, _ in self._changes for name in each.gone})
+
+    def _report_shared_ids(self) -> None:
+        """Report each item with a document that another source gives too: the index has only one of the two."""
+        read = [result for result in self.results if result.ids]
+        if len({*self._state.sources(), *(result.source for result in read)}) < 2:
+            return
+        given: dict[tuple[int, ...], list[tuple[ItemResult, str]]] = {}
+        for result in read:
+            for digest, id_ in zip(id_digests(result.ids).tolist(), result.ids, strict=True):
+                given.setdefault(tuple(digest), []).append((result, id_))
+        others = [(result.source, id_digests(result.ids)) for result in read]
+        others += [
+            (key, digests) for key, _, digests in self._state.others(self._changed()) if _has_any(digests, given)
+        ]
+        for key, digests in others:
+            for result, id_ in (pair for digest in digests.tolist() for pair in given.get(tuple(digest), ())):
+                if result.source != key:
+                    self._report_shared(result, id_, key)
+
+    def _report_shared(self, result: ItemResult, id_: str, other: str) -> None:
+        if result.is_shared:
+            return
+        result.is_shared = True
+        reason = f"the source {other} gives its document {id_!r} too, and only one is kept; set prefix for one source"
+        result.item = RecordedItem(result.item.version, 0, reason[:MAX_REASON_CHARACTERS], True)
+        self._on_file(FileOutcome(result.name, FileStatus.FAILED, reason=reason, name=result.name))
 
     def committed(self, collection: Path) -> None:  # noqa: ARG002
         """Record the versions of the items, and forget those that are gone."""
@@ -173,6 +206,10 @@ def _result(key: str, item: SourceItem, found: FoundFile, outcome: FileOutcome, 
 
 def _union(first: Digests, second: Digests) -> Digests:
     return np.unique(np.concatenate([first, second]), axis=0)
+
+
+def _has_any(digests: Digests, wanted: Container[tuple[int, ...]]) -> bool:
+    return any(tuple(digest) in wanted for digest in digests.tolist())
 
 
 def _minus(digests: Digests, others: Iterable[Digests]) -> Digests:

@@ -102,14 +102,21 @@ class SyncState:
             found = ((name, database.execute(query, (source, name)).fetchone()) for name in names)
             return {name: _digests(row[0]) for name, row in found if row}
 
-    def others(self, changed: frozenset[tuple[str, str]]) -> Iterator[Digests]:
-        """Yield the digests of every item but the `changed` ones, by source and name."""
+    def others(self, changed: frozenset[tuple[str, str]]) -> Iterator[tuple[str, str, Digests]]:
+        """Yield source, name and digests of every item but the `changed` ones."""
         if not self.path.exists():
             return
         with self._open() as database:
             for source, name, documents in database.execute("SELECT source, name, documents FROM item"):
                 if (source, name) not in changed:
-                    yield _digests(documents)
+                    yield source, name, _digests(documents)
+
+    def sources(self) -> list[str]:
+        """Return the names of the recorded sources."""
+        if not self.path.exists():
+            return []
+        with self._open() as database:
+            return [name for (name,) in database.execute("SELECT name FROM source")]
 
     def begin(self, records: Sequence[ItemRecord]) -> None:
         """Record the changed items before the commit.

@@ -280,6 +280,27 @@ def test_one_source_that_fails_does_not_stop_the_others(folder: Path) -> None:
     assert ids(folder) == ALL
 
 
+def test_a_document_of_two_sources_is_reported_and_read_again_when_one_has_it_no_longer(folder: Path) -> None:
+    first, second = folder.parent / "first", folder.parent / "second"
+    for path in (first, second):
+        path.mkdir()
+        note(path / "a.jsonl", f"The text of {path.name}.")
+        note(path / f"{path.name}.jsonl", "Its own.")
+    sources = [SourceSettings(source=str(path), delete="now") for path in (first, second)]
+    sync_collection(folder.parent / "c", sources[:1])
+    seen: list[FileOutcome] = []
+    report = sync_collection(folder.parent / "c", sources, on_file=seen.append)
+    assert [each.failed for each in report.sources] == [0, 1]
+    [problem] = [outcome.reason for outcome in seen if outcome.reason]
+    assert f"the source {first} gives its document 'a' too" in problem
+    (second / "a.jsonl").unlink()
+    sync_collection(folder.parent / "c", sources)
+    sync_collection(folder.parent / "c", sources)
+    with open_index_reader(folder.parent / "c") as reader:
+        texts = {each.id: each.text for each in reader.documents(np.flatnonzero(reader.live_documents))}
+    assert texts["a"] == "The text of first."
+
+
 def test_two_synchronizations_at_once(folder: Path) -> None:
     run(folder)
     state = SyncState(folder.parent / "c")
