@@ -14,6 +14,7 @@ from pathlib import Path
 from indexer.readers.formats.documentation_inline import plain_inline, shown_attributes
 from indexer.readers.formats.front_matter import split_front_matter
 from indexer.readers.formats.includes import IncludedFile, Includes, included_lines
+from indexer.readers.formats.rst_includes import chosen_lines
 
 FENCE = re.compile(r"^(?P<indent>[ ]*)(?P<marks>`{3,}|~{3,})(?P<info>[^`]*)$")
 DIRECTIVE = re.compile(r"^\{(?P<name>[A-Za-z][\w:+.-]{0,60})\}[ ]*(?P<argument>.*)$")
@@ -311,6 +312,7 @@ class _Lines:
         found = included_lines(self.page.includes, path.strip(), self.folder)
         if found is None:
             return
+        found = IncludedFile(found.path, chosen_lines(found, options or {}))
         if is_code or found.path.suffix.lower() not in (".md", ".mdx", ".markdown", ".txt", ""):
             self.page.title((options or {}).get("caption", ""))
             self._code("```", (options or {}).get("language", found.path.suffix[1:]), found.shown())

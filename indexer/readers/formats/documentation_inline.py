@@ -95,7 +95,7 @@ def _tag(text: str, found: re.Match[str]) -> tuple[str, int]:
     shown = shown_attributes(text[found.end() : end])
     if _is_alone(text, start, end):
         return f"\n\n{shown}\n\n" if shown else "\n", end
-    return shown, end
+    return f"{shown} " if shown and text[end : end + 1].isalnum() else shown, end
 
 
 def _is_alone(text: str, start: int, end: int) -> bool:

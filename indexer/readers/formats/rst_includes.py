@@ -35,7 +35,7 @@ def _included(found: re.Match[str], options: Mapping[str, str], includes: Includ
     file = includes.read(found["path"], folder)
     if file is None:
         return []
-    indent, lines = found["indent"], [line.expandtabs(8) for line in _chosen(file, options)]
+    indent, lines = found["indent"], [line.expandtabs(8) for line in chosen_lines(file, options)]
     if found["name"] == "literalinclude" or "literal" in options or "code" in options:
         caption = [f"{indent}   :caption: {options['caption']}"] if options.get("caption") else []
         code = [f"{indent}   {line}" if line.strip() else "" for line in lines]
@@ -46,7 +46,7 @@ def _included(found: re.Match[str], options: Mapping[str, str], includes: Includ
     return ["", *(indent + line if line.strip() else "" for line in inner), ""]
 
 
-def _chosen(file: IncludedFile, options: Mapping[str, str]) -> list[str]:
+def chosen_lines(file: IncludedFile, options: Mapping[str, str]) -> list[str]:
     """Return the lines that the options of the directive choose."""
     lines = list(file.lines)
     if "lines" in options:

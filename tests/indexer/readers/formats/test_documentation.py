@@ -270,3 +270,14 @@ def test_a_page_of_the_web_or_an_archive_includes_nothing() -> None:
 def test_built_pages(tmp_path: Path, html: str, expected: str) -> None:
     (tmp_path / "a.html").write_text(f"<html><head><title>T</title></head><body>{html}</body></html>")
     assert read(tmp_path)[0]["a.html"] == expected
+
+
+def test_a_label_and_the_text_behind_its_tag_are_words_apart() -> None:
+    assert shown('<TabItem value="a" label="Apple">This is one.</TabItem>', mdx=True) == "Apple This is one."
+
+
+def test_an_include_of_myst_obeys_its_options(tmp_path: Path) -> None:
+    (tmp_path / "part.md").write_text("first\nsecond\nthird\n")
+    (tmp_path / "page.md").write_text("```{include} part.md\n:start-line: 1\n:end-before: third\n```\n")
+    [page] = [each for each in open_documents(tmp_path / "page.md", ReadOptions()) if isinstance(each, Document)]
+    assert page.text == "second"
