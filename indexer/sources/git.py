@@ -12,16 +12,19 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from dulwich.client import HttpGitClient, get_transport_and_path
+from dulwich.client import HttpGitClient, HTTPUnauthorized, get_transport_and_path
+from dulwich.errors import GitProtocolError, NotGitRepository
 from dulwich.object_store import iter_tree_contents
 from dulwich.objects import Blob, Commit, ObjectID, Tag
 from dulwich.repo import Repo
+from urllib3.exceptions import HTTPError
 
 from indexer.readers.base.outcomes import printable
 from indexer.sources.folders import ALWAYS_IGNORED
@@ -32,6 +35,8 @@ from retrieval.util.files import storage_errors
 
 COMMIT = re.compile(rb"[0-9a-f]{40}")
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+MIN_BYTES_PER_SECOND = 1_000  # of an answer that takes longer than the setting `seconds`
+MAX_REASON_CHARACTERS = 300
 MAX_TAGS = 10  # that point to each other
 
 
@@ -58,17 +63,19 @@ class GitSource:
 
     def version(self, known: str) -> str:  # noqa: ARG002
         """Return the hash of the commit.  Raises BadDocument for an unknown branch or tag."""
-        if self._is_local:
-            refs: Any = self._open_local().get_refs()
-        else:
-            client, path = self._client()
-            refs = client.get_refs(path.encode()).refs
+        with _git_errors():
+            if self._is_local:
+                refs: Any = self._open_local().get_refs()
+            else:
+                client, path = self._client()
+                refs = client.get_refs(path.encode()).refs
         self._commit = _resolve(refs, self._ref)
         return self._commit.decode()
 
     def list(self) -> Iterator[SourceItem]:
         """Yield the files.  Raises BadDocument if the folder is missing."""
-        repository = self._open_local() if self._is_local else self._fetched()
+        with _git_errors():
+            repository = self._open_local() if self._is_local else self._fetched()
         commit, found = _commit_of(repository, self._commit), False
         self._time = commit.commit_time
         for entry in iter_tree_contents(repository.object_store, commit.tree):
@@ -137,13 +144,49 @@ class GitSource:
         address = urlsplit(self._location)
         if address.scheme not in ("http", "https"):
             return get_transport_and_path(self._location)
-        client = HttpGitClient(
+        client = _TimedClient(
             f"{address.scheme}://{address.netloc.rpartition('@')[2]}",
             username=address.username,
             password=self._settings.password or None,
             timeout=self._settings.seconds,
         )
         return client, address.path
+
+
+class _TimedClient(HttpGitClient):
+    """A client that gives up on an answer that comes too slowly."""
+
+    def _http_request(self, *args: Any, **options: Any) -> Any:
+        """Return the answer, and a function that reads it."""
+        answer: Any = super()._http_request(*args, **options)
+        response = answer[0]
+        started, received = time.monotonic(), 0
+
+        def read(size: int) -> bytes:
+            nonlocal received
+            parts = []
+            while size > 0 and (part := response.read1(size)):
+                parts.append(part)
+                size -= len(part)
+                received += len(part)
+                elapsed = time.monotonic() - started
+                if elapsed > (self._timeout or 0) and received < elapsed * MIN_BYTES_PER_SECOND:
+                    raise BadDocument(f"the server sent only {received:,} bytes in {elapsed:.0f} s")
+            return b"".join(parts)
+
+        return response, read
+
+
+@contextmanager
+def _git_errors() -> Iterator[None]:
+    try:
+        yield
+    except NotGitRepository as error:
+        raise BadDocument("there is no git repository at this address, or it needs a password") from error
+    except HTTPUnauthorized as error:
+        raise BadDocument("the server refuses the user or the password; give password_env or password_file") from error
+    except (GitProtocolError, HTTPError) as error:
+        raise BadDocument(f"the repository cannot be read: {str(error)[:MAX_REASON_CHARACTERS]}") from error
 
 
 def parse_address(source: str) -> tuple[str, bytes, str]:

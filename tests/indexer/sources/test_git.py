@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -136,3 +138,26 @@ def test_addresses(address: str, parts: tuple[str, bytes, str]) -> None:
 def test_an_address_without_a_repository() -> None:
     with pytest.raises(SettingsError, match="write git"):
         parse_address("git+https://host")
+
+
+def test_a_server_that_drips_is_given_up() -> None:
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\n\r\n")
+            while True:
+                connection.sendall(b"f")
+                threading.Event().wait(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        address = f"git+http://127.0.0.1:{server.getsockname()[1]}/weirs.git"
+        with source(address, seconds=0.3) as opened, pytest.raises(BadDocument, match="the server sent only"):
+            opened.version("")
+
+
+@pytest.mark.parametrize("address", ["git+file:///nosuch", "git+http://127.0.0.1:1/weirs.git"])
+def test_a_repository_that_cannot_be_read(address: str) -> None:
+    with source(address) as opened, pytest.raises(BadDocument, match=r"no git repository|cannot be read"):
+        opened.version("")
