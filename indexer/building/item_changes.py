@@ -64,6 +64,8 @@ def find_changes(
             changes.problems = [_outcome(name, item) for name, item in items.items() if item.problem]
             return changes
         listed = _listed(settings, source)
+        if failure := _failed_list(settings, listed):
+            return SourceChanges(settings, known, error=failure)
         _compare(changes, listed, items, rereads=rereads)
     except Exception as error:  # a server may send anything; it must not stop the other sources
         return SourceChanges(settings, known, error=reason_of(error))
@@ -103,6 +105,17 @@ def _listed(settings: SourceSettings, source: Source) -> dict[str, SourceItem]:
     return listed
 
 
+def _failed_list(settings: SourceSettings, listed: dict[str, SourceItem]) -> str:
+    """Return why the list as a whole failed; "" if it has an item, or is empty."""
+    failures = [item.failed for name, item in listed.items() if name.rstrip("/") in _names_of_all(settings)]
+    return failures[0] if failures and len(listed) == 1 else ""
+
+
+def _names_of_all(settings: SourceSettings) -> set[str]:
+    """Return the names of an item that stands for all of a source."""
+    return {"", settings.prefix.rstrip("/"), settings.source}
+
+
 def _compare(
     changes: SourceChanges, listed: dict[str, SourceItem], items: dict[str, RecordedItem], *, rereads: bool
 ) -> None:
@@ -127,7 +140,7 @@ def _find_missing(changes: SourceChanges, listed: dict[str, SourceItem], items: 
     """
     settings = changes.settings
     unknown = {name.rstrip("/") for name, item in listed.items() if item.failed}
-    if unknown & {"", settings.prefix.rstrip("/"), settings.source}:
+    if unknown & _names_of_all(settings):
         return
     lists = LISTS_BEFORE_DELETION.get(delete_policy(settings))
     for name in items.keys() - listed.keys():

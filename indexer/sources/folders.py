@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.readers.base.options import ReadOptions
-from indexer.readers.base.outcomes import DocumentOrigin, printable
+from indexer.readers.base.outcomes import DocumentOrigin
 from indexer.sources.source import FoundFile, SourceItem
 from retrieval.errors import BadDocument, InputError
 from retrieval.index.storage.manifest import is_collection
@@ -62,7 +62,7 @@ class FolderSource:
         if not self._root.is_dir():
             is_file = self._root.is_file()
             reason = "is a file; name its folder, and the file with include" if is_file else "the folder is missing"
-            raise BadDocument(reason, path=printable(str(self._root)))
+            raise BadDocument(reason)
         for found in walk(self._root, self._options):
             version = "" if found.failed else file_version(found.path)
             yield SourceItem(found.origin.name, version, found.origin.path, found.failed, found)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +20,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 MIN_INTERVAL_SECONDS = 1.0
 MAX_SECRET_BYTES = 10_000
 CREDENTIALS = re.compile(r"^[a-z0-9+.-]+://[^/@]*:[^/@]*@", re.IGNORECASE)
+PASSWORD_PARAMETER = re.compile(r"://.*[?&](?:ssl)?password=", re.IGNORECASE)
 
 
 class SourceSettings(BaseModel):
@@ -60,7 +62,7 @@ class SourceSettings(BaseModel):
     @field_validator("source")
     @classmethod
     def _check_source(cls, source: str) -> str:
-        if CREDENTIALS.match(source):
+        if CREDENTIALS.match(source) or PASSWORD_PARAMETER.search(source):
             raise ValueError("holds a password, which reports would show; give password_env or password_file instead")
         return source
 
@@ -139,10 +141,31 @@ def parse_sources(tables: Sequence[Mapping[str, Any]]) -> list[SourceSettings]:
     try:
         return [SourceSettings(**table) for table in tables]
     except ValidationError as error:
-        names = ", ".join(SourceSettings.model_fields)
-        raise SettingsError(f"{wrong_values(error)}. The settings of a source are {names}") from error
+        raise SettingsError(wrong_values(error, ())) from error
 
 
-def wrong_values(error: ValidationError) -> str:
-    """Return the names of wrong settings, and what is wrong with each."""
-    return "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+def wrong_values(error: ValidationError, names: Iterable[str]) -> str:
+    """Return the names of wrong settings, and what is wrong with each.
+
+    `names` are the settings of the service; the first part of a place in a table [[sources]] is that word.
+    """
+    return "; ".join(_wrong_value(found["loc"], found["type"], found["msg"], names) for found in error.errors())
+
+
+def _wrong_value(place: tuple[int | str, ...], kind: str, message: str, names: Iterable[str]) -> str:
+    shown = ".".join(map(str, place))
+    is_table = place[0] == "sources" and len(place) > 1
+    if is_table:
+        shown = f"table {int(place[1]) + 1} of [[sources]]: {'.'.join(map(str, place[2:]))}"
+    known = tuple(SourceSettings.model_fields if is_table or not names else names)
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(str(place[-1]), known, 1)
+        rest = f"did you mean {near[0]}?" if near else ""
+        if not rest and known == tuple(SourceSettings.model_fields):
+            rest = f"The settings of a source are {', '.join(known)}"
+        return f"{shown}: there is no such setting{'; ' if rest else ''}{rest}"
+    if kind == "missing":
+        return f"{shown}: is missing"
+    if place == ("sources",):
+        return "sources: must be tables; write [[sources]], in two brackets"
+    return f"{shown}: {message.removeprefix('Value error, ')}"

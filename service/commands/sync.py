@@ -156,6 +156,8 @@ def _plan(jobs: Sequence[SyncJob], *, as_json: bool) -> None:
         print_json({into: [asdict(each) for each in plan] for into, plan in plans.items()})
     else:
         show_sync_plan(plans)
+    if any(each.error for plan in plans.values() for each in plan):
+        raise typer.Exit(FAILURE)
 
 
 def _run_once(jobs: Sequence[SyncJob], path: Path | None, *, wait_s: float, strict: bool, as_json: bool) -> None:

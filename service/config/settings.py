@@ -309,7 +309,9 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     try:
         return Settings(**nested)
     except PydanticValidationError as error:
-        raise SettingsError(f"{wrong_values(error)}. `attendex settings` lists the names and values") from error
+        raise SettingsError(
+            f"{wrong_values(error, Settings.model_fields)}. `attendex settings` lists the names and values"
+        ) from error
     except ValueError as error:  # a settings file that is not TOML
         raise SettingsError(f"the settings cannot be read: {error}") from error
 
