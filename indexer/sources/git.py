@@ -24,7 +24,6 @@ from dulwich.errors import GitProtocolError, NotGitRepository
 from dulwich.object_store import iter_tree_contents
 from dulwich.objects import Blob, Commit, ObjectID, Tag
 from dulwich.repo import Repo
-from urllib3.exceptions import HTTPError
 
 from indexer.readers.base.outcomes import printable
 from indexer.sources.folders import ALWAYS_IGNORED
@@ -185,7 +184,7 @@ def _git_errors() -> Iterator[None]:
         raise BadDocument("there is no git repository at this address, or it needs a password") from error
     except HTTPUnauthorized as error:
         raise BadDocument("the server refuses the user or the password; give password_env or password_file") from error
-    except (GitProtocolError, HTTPError) as error:
+    except GitProtocolError as error:
         raise BadDocument(f"the repository cannot be read: {str(error)[:MAX_REASON_CHARACTERS]}") from error
 
 
