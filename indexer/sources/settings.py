@@ -160,7 +160,7 @@ def _wrong_value(place: tuple[int | str, ...], kind: str, message: str, names: I
     known = tuple(SourceSettings.model_fields if is_table or not names else names)
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(str(place[-1]), known, 1)
-        rest = f"did you mean {near[0]}?" if near else ""
+        rest = f"did you mean {near[0]}" if near else ""
         if not rest and known == tuple(SourceSettings.model_fields):
             rest = f"The settings of a source are {', '.join(known)}"
         return f"{shown}: there is no such setting{'; ' if rest else ''}{rest}"

@@ -59,7 +59,7 @@ class SqlSource:
         size = 0
         for number, row in enumerate(rows, start=1):
             values = dict(zip(columns, map(_plain, row), strict=True))
-            if values[id_column] is None:
+            if values[id_column] in (None, ""):
                 yield SourceItem(f"row {number}", failed=f"row {number} of the query has no {id_column}")
                 continue
             name = f"{self._settings.prefix}{printable(str(values[id_column]))}"

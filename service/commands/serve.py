@@ -124,7 +124,7 @@ def announce(directory: Path, url: str) -> None:
 def check_directory(directory: Path) -> None:
     """Raise NotACollection unless the directory exists; an empty one may fill later."""
     if not directory.is_dir():
-        raise NotACollection(f"{directory} is not a directory; run `attendex index SOURCE --into DIR`")
+        raise NotACollection(f"{directory} is not a directory; make it, or run `attendex index SOURCE --into DIR`")
 
 
 def check_exposure(settings: Settings) -> None:

@@ -71,7 +71,7 @@ def test_sources_of_a_settings_file(folder: Path, tmp_path: Path) -> None:
     wrong = run(tmp_path / "all", "--config", config)
     assert (
         wrong.exit_code,
-        "table 1 of [[sources]]: deleted: there is no such setting; did you mean delete?"
+        "table 1 of [[sources]]: deleted: there is no such setting; did you mean delete"
         in " ".join(wrong.stderr.split()),
     ) == (1, True)
 
@@ -88,7 +88,7 @@ def test_sources_of_a_settings_file(folder: Path, tmp_path: Path) -> None:
         (("--source", "in"), "in: the folder is missing"),
         (("--source", "in", "--plan"), "the folder is missing"),
         (("--source", "postgresql://u@h/d?password=x"), "source: holds a password"),
-        (("--source", "in", "--set", "evry=1m"), "evry: there is no such setting; did you mean every?"),
+        (("--source", "in", "--set", "evry=1m"), "evry: there is no such setting; did you mean every"),
         (("--source", "http://127.0.0.1:1/sitemap.xml"), "which is not a public address"),
     ],
 )
