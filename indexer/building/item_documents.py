@@ -151,7 +151,10 @@ class ItemDocuments:
         return frozenset(read | {(each.settings.key, name) for each, _ in self._changes for name in each.gone})
 
     def _report_shared_ids(self) -> None:
-        """Report each item with a document that another source gives too: the index has only one of the two."""
+        """Report each item with a document that another source gives too.
+
+        The index has only one of the two.
+        """
         read = [result for result in self.results if result.ids]
         if len({*self._state.sources(), *(result.source for result in read)}) < 2:
             return
