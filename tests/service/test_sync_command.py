@@ -52,7 +52,7 @@ def test_the_result_as_json(folder: Path, tmp_path: Path) -> None:
     ]
     again = run(tmp_path / "c", "--source", folder, "--strict")
     assert again.exit_code == 1
-    assert "b.jsonl" in again.stderr
+    assert "1 with problems" in again.stderr  # the table may divide the long path of a temporary file
     assert "no change" in again.stderr
 
 
