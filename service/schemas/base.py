@@ -57,12 +57,10 @@ def examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
 
 def query_or_examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
     """Return a configuration that says what a search must have, with example bodies."""
-    has_query: dict[str, JsonValue] = {"required": ["query"], "properties": {"query": {"type": "string"}}}
-    has_like: dict[str, JsonValue] = {
-        "required": ["like"],
-        "properties": {"like": {"type": "array", "minItems": 1}},
-    }
-    has_vector: dict[str, JsonValue] = {"required": ["vector"], "properties": {"vector": {"not": {"type": "null"}}}}
+    given: dict[str, JsonValue] = {"not": {"type": "null"}}
+    has_query: dict[str, JsonValue] = {"required": ["query"], "properties": {"query": given}}
+    has_like: dict[str, JsonValue] = {"required": ["like"], "properties": {"like": {**given, "minItems": 1}}}
+    has_vector: dict[str, JsonValue] = {"required": ["vector"], "properties": {"vector": given}}
     return ConfigDict(json_schema_extra={"anyOf": [has_query, has_like, has_vector], "examples": [*bodies]})
 
 

@@ -26,13 +26,15 @@ from retrieval.index.collection.judgments import judge
 from retrieval.index.collection.originals import Original, change_originals
 from retrieval.index.collection.standing_queries import StandingQuery, change_standing
 from retrieval.index.storage.manifest import read_manifest
+from retrieval.index.storage.sharded_manifest import SHARDS
 from retrieval.types import Passage
 from retrieval.util.files import Files
 from retrieval.util.temporaries import replacing, temporary_path
 
 # Every entry of a collection that holds data; the others are locks, which are empty.  The record of the last
 # synchronization is a cache without digests: a wrong bit in it costs one more reading of an item, and no document.
-WITH_CONTENT = {each for each in COLLECTION_ENTRIES if "lock" not in each} - set(SYNC_FILES)
+# Only a collection of several shards has a folder of them; each is verified as a collection.
+WITH_CONTENT = {each for each in COLLECTION_ENTRIES if "lock" not in each} - {*SYNC_FILES, SHARDS}
 
 
 @pytest.fixture
