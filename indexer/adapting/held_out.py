@@ -7,8 +7,8 @@ queries search the whole collection, once with the base encoder and once with th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,9 @@ class HeldOut:
         """The ids of documents that give no training pair."""
         return frozenset(item.document.id for item in self.items)
 
-    @contextmanager
-    def copy_of(self, collection: Path) -> Iterator[Path]:
+    def copy_of(self, collection: Path) -> AbstractContextManager[Path]:
         """Make a temporary copy, in which known items lack the text of their query."""
-        made = collection_without(collection, self.items) if self.items else linked_copy(collection)
-        with made as copy:
-            yield copy
+        return collection_without(collection, self.items) if self.items else linked_copy(collection)
 
 
 def split_task(task: EvaluationTask) -> HeldOut:

@@ -66,9 +66,8 @@ def collect_garbage(collection: Path, retention: Retention, files: Files) -> Non
     """Remove old generations and orphaned files.
 
     Files that a kept generation or an interrupted build names stay, and generations of a shard that its collection
-    names.  The manifest is made durable first.  Its writer
-    may have died before it did that, and a power cut would then bring back the generation before, whose files must
-    still exist.
+    names.  The manifest is made durable first.  Its writer may have died before it did that, and a power cut would then
+    bring back the generation before, whose files must still exist.
     """
     files.sync_directory(collection)
     kept: list[Manifest] = []

@@ -28,29 +28,6 @@ def in_batch_softmax(q: Tensor, p: Tensor, excluded: Tensor, *, scale: float = 2
     return F.cross_entropy(scores, own)
 
 
-def margin_distillation(q: Tensor, p: Tensor, margins: Tensor, negatives: Tensor) -> Tensor:
-    """Mean square of margin minus the teacher's (Hofstätter et al. 2020).
-
-    negatives: (n,), the row in `p` of one negative of each query; margins: (n,), the teacher's score of the positive
-    minus that of the negative, on the scale of cosines.
-    """
-    own = (q * p[: len(q)]).sum(1) - (q * p[negatives]).sum(1)
-    return F.mse_loss(own, margins)
-
-
-def vector_distillation(own: Tensor, teacher: Tensor) -> Tensor:
-    """Mean cosine distance to a teacher's vectors of the same texts."""
-    return 1.0 - F.cosine_similarity(own, teacher).mean()
-
-
-def score_distillation(own: Tensor, teacher: Tensor) -> Tensor:
-    """Mean square of the cosines between the texts of a batch minus the teacher's.
-
-    own: (n, a), teacher: (n, b): the two widths may differ, as those of a smaller student do.
-    """
-    return F.mse_loss(own @ own.T, teacher @ teacher.T)
-
-
 def matryoshka(objective: Objective, dimensions: Sequence[int]) -> Objective:
     """Apply the objective to shortened vectors, too (Kusupati et al. 2022).
 

@@ -14,9 +14,10 @@ from service.http.json_bodies import OPTIONS
 EVENT_STREAM = "text/event-stream"
 
 
-def event(name: str, content: object) -> bytes:
-    """Return one event with JSON as its data."""
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(content, option=OPTIONS))
+def event(name: str, content: object, event_id: str = "") -> bytes:
+    """Return one event with JSON as its data, and an id if there is one."""
+    start = f"id: {event_id}\n" if event_id else ""
+    return f"{start}event: {name}\ndata: ".encode() + orjson.dumps(content, option=OPTIONS) + b"\n\n"
 
 
 class EventStream(Response):

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
@@ -15,6 +14,7 @@ from retrieval.errors import Overloaded
 from retrieval.index.collection.standing_queries import Webhook
 from service.client.answers.jobs import JobAnswer, JobsAnswer
 from service.config.api_keys import Role
+from service.http.event_stream import EVENT_STREAM, event
 from service.http.problems import render
 from service.queues.jobs import Upload
 from service.routes.base import JsonRoute, Services, authorized, json_response
@@ -27,7 +27,6 @@ from service.schemas.jobs import JobsParameters
 router = APIRouter(prefix="/v1/collections/{name}/jobs", tags=["changes"], route_class=JsonRoute)
 
 ANSWER_SHARE = 0.2  # of a request's time limit, left for the answer after waiting
-EVENT_STREAM = "text/event-stream"
 EVENTS_POLL_S = 0.1
 HEARTBEAT_S = 5.0
 RECONNECT_MS = 500  # after which a client asks for the further events
@@ -84,24 +83,20 @@ async def _events(services: Services, name: str, job_id: str, last_id: str, ends
         sent_at = clock()
         while clock() < ends_at and not services.lifecycle.draining:
             running = services.changes.running(name, job_id)
-            for event in running.events.after(last_id) if running else ():
-                yield _event(event.id, event.name, event.data)
-                last_id, sent_at = event.id, clock()
-                if event.name in ("done", "failed"):
+            for step in running.events.after(last_id) if running else ():
+                yield event(step.name, step.data, step.id)
+                last_id, sent_at = step.id, clock()
+                if step.name in ("done", "failed"):
                     return
             if running is None:  # a process before this one, or another one, has the job
                 known = await services.threads.run(services.changes.job, name, job_id)
                 if known["finished"]:
-                    yield _event(job_id, str(known["status"]), known)
+                    yield event(str(known["status"]), known, job_id)
                     return
             if clock() - sent_at > HEARTBEAT_S:
                 yield b": heartbeat\n\n"
                 sent_at = clock()
             await asyncio.sleep(EVENTS_POLL_S)
-
-
-def _event(event_id: str, name: str, data: object) -> bytes:
-    return f"id: {event_id}\nevent: {name}\ndata: ".encode() + orjson.dumps(data) + b"\n\n"
 
 
 def webhook_of(services: Services, parameters: ChangeParameters) -> Webhook | None:

@@ -83,7 +83,7 @@ class TestLangChain:
         diverse = store.max_marginal_relevance_search("tea leaves", k=2, fetch_k=2, lambda_mult=0.1)
         assert {each.id for each in diverse} == {"a", "d"}
         assert len(store.max_marginal_relevance_search("tea leaves", k=3, fetch_k=1)) == 1
-        assert [each.id for each in store.get_by_ids(["c", "nobody", "a"])] == ["c", "a"]
+        assert [each.id for each in store.get_by_ids(["c", "missing", "a"])] == ["c", "a"]
         store.add_texts(["Milk comes from cows."], [GIVEN], ids=["milk"])
         [found, *_] = store.similarity_search("cows", k=1)
         assert {name: found.metadata[name] for name in GIVEN} == GIVEN
@@ -185,7 +185,7 @@ class TestHaystack:
         assert ids(both) == ["1", "3"]
         assert ids({"operator": "OR", "conditions": [where("==", 1), where("==", 2)]}) == ["1", "2"]
         assert "1" not in ids({"operator": "NOT", "conditions": [where("==", 1)]})
-        assert ids(where("in", ["1", "2", "nobody"], "id")) == ["1", "2"]
+        assert ids(where("in", ["1", "2", "missing"], "id")) == ["1", "2"]
         assert ids(where("!=", "1", "id")) == ["0", "2", "3"]
         with pytest.raises(FilterError, match="has no 'conditions'"):
             store.filter_documents({"operator": "=="})
@@ -196,7 +196,7 @@ class TestHaystack:
         store.write_documents([Document(id="milk", content="Milk.", meta={"page number": 3, "in": 'a "b"\n\\'})])
         assert ids(where("==", 3, "meta.page number")) == ids(where("in", ['a "b"\n\\'], "meta.in")) == ["milk"]
         store.delete_documents(["milk"])
-        store.delete_documents(["1", "nobody"])
+        store.delete_documents(["1", "missing"])
         assert store.count_documents() == 3
 
     def test_retriever_in_a_pipeline_that_was_saved_and_loaded(self, store: Any) -> None:

@@ -113,7 +113,7 @@ FIELDS: dict[str, list[Any]] = {
     "meta.flag": [True, False, 1, 0, None],
     "meta.author.name": ["Ada", "x", None],
     "meta.unknown": [1, "x", None],
-    "id": ["a", "b", "nobody"],
+    "id": ["a", "b", "missing"],
 }
 ORDERED = ("meta.n", "meta.day", "meta.unknown")
 

@@ -7,13 +7,7 @@ import math
 import pytest
 import torch
 
-from retrieval.training.objectives import (
-    in_batch_softmax,
-    margin_distillation,
-    matryoshka,
-    score_distillation,
-    vector_distillation,
-)
+from retrieval.training.objectives import in_batch_softmax, matryoshka
 
 EYE = torch.eye(3)
 NONE = torch.zeros(3, 3, dtype=torch.bool)
@@ -35,20 +29,6 @@ def test_hard_negatives_raise_the_loss() -> None:
     with_negative = torch.cat([EYE, EYE[:1]])
     plain = in_batch_softmax(EYE, EYE, NONE)
     assert in_batch_softmax(EYE, with_negative, torch.zeros(3, 4, dtype=torch.bool)) > plain
-
-
-def test_margin_distillation_compares_margins() -> None:
-    own_margin = 1.0  # cosine 1 of the positive, 0 of the next passage
-    negatives = torch.tensor([1, 2, 0])
-    margins = torch.tensor([1.0, 0.5, 1.0])
-    expected = (own_margin - 0.5) ** 2 / 3
-    assert float(margin_distillation(EYE, EYE, margins, negatives)) == pytest.approx(expected)
-
-
-def test_distillation_of_equal_vectors_is_zero() -> None:
-    assert float(vector_distillation(EYE, EYE)) == pytest.approx(0.0)
-    assert float(score_distillation(EYE, torch.eye(3, 5))) == pytest.approx(0.0)
-    assert float(vector_distillation(EYE, -EYE)) == pytest.approx(2.0)
 
 
 def test_matryoshka_averages_whole_and_shortened_vectors() -> None:

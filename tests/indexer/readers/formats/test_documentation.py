@@ -220,7 +220,14 @@ def test_includes_keep_to_the_folder_and_are_reported(tmp_path: Path) -> None:
         "link.md",
         "pipe.md",
     ]
-    targets += ["large.txt", "missing.md", "http://example.com/x.md", "../root/../secret.md", "/etc/hostname", "a\0b"]
+    targets += [
+        "large.txt",
+        "missing.md",
+        "http://example.com/x.md",
+        "../root/../secret.md",
+        str(Path(__file__).resolve()),
+        "a\0b",
+    ]
     lines = [f'--8<-- "{target}"' for target in targets]
     lines += [f"```{{literalinclude}} {target}\n```" for target in targets]
     (root / "page.md").write_text("\n\n".join(["before", *lines, "after"]))
