@@ -67,7 +67,7 @@ def test_a_new_encoder_beats_random_weights(corpus: Path, tmp_path: Path, positi
     encoder = load_encoder(out, runtime="torch", precision="f32")
     asked = encoder.encode_passages([f"which are {name}" for name in ASKED])
     told = encoder.encode_passages([f"there is {name}" for name in TOLD])
-    assert (asked @ told.T).diagonal().mean() > (asked @ told.T).mean() + 0.2  # each concept by its two names
+    assert (asked @ told.T).diagonal().mean() > (asked @ told.T).mean() + 0.1  # each concept by its two names
     assert [path.name for path in out.parent.iterdir()] == ["tiny"]
 
 
