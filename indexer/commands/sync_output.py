@@ -22,7 +22,9 @@ def show_sync(report: SyncReport, files: FileReport | None) -> None:
         else:
             console.print(f"{source.source}: {_counts(source)}")
     build = report.build
-    changes = f"{build.added:,} documents indexed, {build.deleted:,} deleted; " if build else "no change; "
+    changes = "no change; "
+    if build and (build.added or build.updated or build.deleted):
+        changes = f"{build.added:,} documents indexed, {build.deleted:,} deleted; "
     console.print(
         f"{changes}{report.collection} generation {report.generation} has {report.documents:,} documents "
         f"({report.seconds:.1f} s)"

@@ -34,6 +34,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.jsonl").write_text('{"id": "1", "text": "About weirs."}\n')
+    os.utime(folder / "a.jsonl", (1e9, 1e9))  # not so new that it may change without a new time
     return folder
 
 
@@ -50,6 +51,7 @@ def test_the_result_as_json(folder: Path, tmp_path: Path) -> None:
         "a.jsonl",
         "b.jsonl",
     ]
+    os.utime(folder / "a.jsonl")  # read again
     again = run(tmp_path / "c", "--source", folder, "--strict")
     assert again.exit_code == 1
     said = " ".join(again.stderr.split())  # a long path of a temporary file divides lines
