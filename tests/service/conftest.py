@@ -93,7 +93,7 @@ def serve(encoders: EncoderRegistry) -> Serve:
         try:
             eventually(lambda: server.started or not thread.is_alive(), 120)
             assert server.started, "the service did not start; the log says why"
-            with httpx.Client(base_url=url, timeout=30) as http:
+            with httpx.Client(base_url=url, timeout=120) as http:
                 yield Served(url, http, lifecycle, root, server)
         finally:
             server.should_exit = True
