@@ -247,10 +247,18 @@ def lock_is_held(path: Path) -> bool:
         os.close(descriptor)
 
 
-def share_lock(descriptor: int) -> None:
-    """Hold off `try_lock` until the file is closed, if the file system has locks."""
-    with suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+def try_share_lock(descriptor: int) -> bool:
+    """Make `try_lock` fail until the file is closed; return False if another has it.
+
+    Never waits: the other process may remove the file, or wait for this one.  Without locks in the file system: True.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def try_lock(descriptor: int, path: Path) -> bool:

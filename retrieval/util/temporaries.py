@@ -22,9 +22,9 @@ from retrieval.util.files import (
     NewFile,
     is_named,
     remove_tree,
-    share_lock,
     storage_errors,
     try_lock,
+    try_share_lock,
 )
 
 SUFFIX = ".attendex-tmp"
@@ -100,7 +100,7 @@ def sweep(folder: Path, target: str = "") -> list[StorageError]:
 def remove_abandoned(path: Path, files: Files) -> None:
     """Remove a temporary if its process is dead.
 
-    The lock is kept meanwhile: a process that has just made the temporary waits for it, and then makes another one.
+    The lock is kept meanwhile: a process that has just made the temporary cannot take it, and makes another one.
     """
     with _unclaimed(path) as is_garbage:
         if is_garbage:
@@ -177,6 +177,5 @@ def _open_folder(path: Path, *, private: bool) -> int | None:
 
 
 def _claim(descriptor: int, path: Path) -> bool:
-    """Lock a new temporary; return False if another process removed it before."""
-    share_lock(descriptor)
-    return is_named(descriptor, path)
+    """Lock a new temporary; return False if another process removes it."""
+    return try_share_lock(descriptor) and is_named(descriptor, path)

@@ -35,9 +35,9 @@ from retrieval.util.files import (
     is_named,
     locked,
     remove_tree,
-    share_lock,
     storage_errors,
     try_lock,
+    try_share_lock,
 )
 from retrieval.util.temporaries import replace_atomically, sweep
 from service.config.upload_settings import JobSettings
@@ -188,8 +188,8 @@ class JobFolder:
                 self._files.make_directory(folder)
                 with suppress(FileNotFoundError):  # another process took it for an abandoned one
                     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                    share_lock(descriptor)
-                    if is_named(descriptor, folder):
+                    # never wait here: `take_over` may have the lock, and wait for `_turn`
+                    if try_share_lock(descriptor) and is_named(descriptor, folder):
                         self._own, self._locks[folder] = folder, descriptor
                         self._files.sync_directory(self.path)
                         return folder

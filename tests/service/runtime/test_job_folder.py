@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from retrieval.errors import StorageError
-from retrieval.util.files import Files, storage_errors
+from retrieval.util.files import Files, PrivateFiles, storage_errors
 from service.config.upload_settings import JobSettings
-from service.runtime.job_folder import FINISHED, FINISHED_LOCK, SUFFIX, JobFolder
+from service.runtime.job_folder import FINISHED, FINISHED_LOCK, JOBS, SUFFIX, JobFolder
 from tests.indexer.faults import Died, Faulty, dying_at
 
 RESULT = {"finished": "2999-01-01", "status": "done"}
@@ -136,6 +137,27 @@ def test_jobs_of_a_living_process_are_not_taken_over(tmp_path: Path) -> None:
     assert list(second.accepted()) == ["aa", "bb"] or set(second.accepted()) == {"aa", "bb"}
     first.close()
     assert [job.id for job in second.take_over()] == ["aa", "bb"]
+
+
+def test_a_new_folder_does_not_wait_for_the_thread_that_looks_for_dead_processes(tmp_path: Path) -> None:
+    class Met(PrivateFiles):
+        """`take_over` runs between the making of the folder of a process and its lock."""
+
+        def make_directory(self, path: Path) -> None:
+            super().make_directory(path)
+            if path.parent.name == JOBS and not threads:
+                threads.append(Thread(target=jobs.take_over, daemon=True))
+                threads[0].start()
+                threads[0].join(0.3)  # it has the lock now if it waits for a thing that this thread has
+
+    threads: list[Thread] = []
+    jobs = folder(tmp_path / "c", Met())
+    accepting = Thread(target=jobs.accept, args=("aa", {"number": 1}), daemon=True)
+    accepting.start()
+    accepting.join(30)
+    assert not accepting.is_alive()
+    threads[0].join(30)
+    assert list(jobs.accepted()) == ["aa"]
 
 
 def test_an_upload_that_was_given_up_cannot_be_accepted_later(tmp_path: Path) -> None:
