@@ -138,7 +138,7 @@ class QueryLog:
         try:
             step()
             self._failure = ""
-        except OSError as error:
+        except Exception as error:  # the thread must go on: the end of the service waits for it
             for _ in range(records):
                 self._drop()
             if self._failure != str(error):

@@ -39,9 +39,10 @@ def runtime_folder() -> Iterator[Path]:
         if _is_abandoned(folder):
             shutil.rmtree(folder, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix="serve-", dir=base))
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / f"{LOCK_FILE}.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (folder / f"{LOCK_FILE}.new").rename(folder / LOCK_FILE)  # it is locked before `_is_abandoned` finds it
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

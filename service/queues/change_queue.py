@@ -249,11 +249,12 @@ class ChangeQueue:
         self._waiting.clear()
 
     def _run(self, jobs: Sequence[ChangeJob]) -> None:
-        folder = self._folders.of(jobs[0].path)
+        """Apply jobs and serve the result.  Whatever fails, the thread goes on."""
         for job in jobs:
             job.status = "running"
-            folder.begin(job.id)
         try:
+            for job in jobs:
+                self._folders.of(job.path).begin(job.id)
             if isinstance(jobs[0].work, Upload):
                 self._uploads.run(jobs[0], jobs[0].work, self._token_encoders)
             else:
@@ -289,7 +290,7 @@ class ChangeQueue:
         try:
             if jobs[0].path.exists():  # it may have been dropped
                 self._folders.of(jobs[0].path).finish([job.result_record() for job in jobs])
-        except AttendexError as error:  # after a restart, the changes are applied again: they change nothing then
+        except Exception as error:  # after a restart, the changes are applied again: they change nothing then
             _log_failure(error)
         _end(jobs)
 
@@ -297,8 +298,9 @@ class ChangeQueue:
         """Serve the committed generation.  If that fails, the next refresh tries again."""
         try:
             self._collections.publish()
-        except OSError as error:
-            logging.getLogger(LOGGER).error("collections cannot be listed", extra={"fields": {"error": str(error)}})
+        except Exception as error:
+            fields = {"error": f"{type(error).__name__}: {error}"}
+            logging.getLogger(LOGGER).error("a new generation is not served yet", extra={"fields": fields})
 
 
 def memory_bytes(change: CollectionChange) -> int:

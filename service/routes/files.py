@@ -74,7 +74,7 @@ async def upload(name: Name, parameters: Parameters, request: Request) -> Respon
             work = await services.threads.run(_upload, services, form, files)
             return await answer_change(services, request, name, work, parameters, job_id)
     finally:
-        folder.discard_unaccepted(job_id)
+        await asyncio.shield(asyncio.to_thread(folder.discard_unaccepted, job_id))  # it may wait for the disk
 
 
 async def _receive(request: Request, services: Services, files: Path, receipt: Receipt) -> ReceivedForm:

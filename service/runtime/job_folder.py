@@ -102,8 +102,12 @@ class JobFolder:
                 self.discard(job_id)
 
     def begin(self, job_id: str) -> None:
-        """Mark that a process begins to apply a job, which may end the process each time."""
-        home = self._homes[job_id]
+        """Mark that a process begins to apply a job, which may end the process each time.
+
+        Raises StorageError for a job that is gone with its collection.
+        """
+        if (home := self._homes.get(job_id)) is None:
+            raise StorageError("has no job any more that was accepted; the collection was dropped", path=self.path)
         attempt = 1 + len(_marks(home, job_id))
         with suppress(StorageError):
             os.close(self._files.create(home / f"{job_id}.{attempt}"))

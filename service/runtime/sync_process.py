@@ -54,8 +54,12 @@ class SyncProcess:
             with self._lock:
                 if self._ending.is_set():
                     return
-                self._process = self._start()
-            status = self._process.wait()
+                try:
+                    self._process = self._start()
+                except OSError as error:  # too little memory, or too many processes: that may pass
+                    self._process, status = None, str(error)
+            if self._process is not None:
+                status = str(self._process.wait())
             if not self._ending.wait(RESTART_SECONDS):
                 fields = {"status": status, "directory": str(self._directory)}
                 self._logger.error("the synchronization ended and is started again", extra={"fields": fields})

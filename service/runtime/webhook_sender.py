@@ -93,15 +93,17 @@ class WebhookSender:
     def _serve(self, host: str) -> None:
         """Send the messages of a host, until there are none or it does not answer."""
         answers = True
-        while answers:
+        try:
+            while answers:
+                with self._turn:
+                    if self._closed or not self._queues[host]:
+                        break
+                    delivery = self._queues[host].popleft()
+                answers = self._deliver(delivery, host)
+        finally:
             with self._turn:
-                if self._closed or not self._queues[host]:
-                    break
-                delivery = self._queues[host].popleft()
-            answers = self._deliver(delivery, host)
-        with self._turn:
-            for delivery in self._queues.pop(host):
-                self._offered.discard(delivery.key)
+                for delivery in self._queues.pop(host):
+                    self._offered.discard(delivery.key)
 
     def _deliver(self, delivery: Delivery, host: str) -> bool:
         """Send a message once and record it; return whether the host has answered."""
@@ -121,7 +123,7 @@ class WebhookSender:
                 delivery.record(replace(webhook, failures=webhook.failures + 1, error=error[:ERROR_CHARACTERS]))
             else:
                 delivery.record(replace(webhook, delivered=delivery.message.last, failures=0, error=""))
-        except AttendexError as problem:  # the message is sent again
+        except Exception as problem:  # the message is sent again
             logging.getLogger(LOGGER).error("a webhook's state cannot be stored: %s", problem)
         finally:
             with self._turn:
@@ -129,13 +131,17 @@ class WebhookSender:
         return has_answered
 
     def _attempt(self, webhook: Webhook, message: WebhookMessage) -> tuple[str, bool]:
-        """Send a message once; return the error, if any, and whether there was an answer."""
+        """Send a message once; return the error, and whether the host can get others."""
+        try:
+            signature = signed(webhook, message, time.time())
+        except ValueError as error:
+            return f"the stored key is damaged ({error}); make the webhook anew", True
         network = PublicNetwork(allow_private=self._allow_private)
         network.start_deadline(ATTEMPT_S)
         headers: list[tuple[bytes | str, bytes | str]] = [
             ("Content-Type", "application/json"),
             ("User-Agent", "attendex"),
-            *signed(webhook, message, time.time()).items(),
+            *signature.items(),
         ]
         try:
             check_url(webhook.url, allow_private=self._allow_private)
@@ -146,7 +152,7 @@ class WebhookSender:
                 return "" if 200 <= response.status < 300 else f"the receiver answered {response.status}", True
         except AttendexError as error:
             return str(error), False
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
+        except Exception as error:  # a receiver may answer anything; it must not stop the other messages
             return f"{type(error).__name__} {error}".rstrip(), False
 
 

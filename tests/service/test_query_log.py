@@ -149,6 +149,16 @@ def made(tmp_path: Path, **settings: Any) -> tuple[QueryLog, list[None]]:
 RESULT = SearchResult("q", "small", 1, Mode.HYBRID, (), Timings(0, 0, 0, 0))
 
 
+def test_a_record_that_cannot_be_written_does_not_stop_the_log(tmp_path: Path) -> None:
+    log, dropped = made(tmp_path / "log")
+    log.search("small", SearchRequest("\ud800"), RESULT)  # no text of UTF-8
+    eventually(lambda: dropped)
+    log.search("small", SearchRequest("b"), RESULT)
+    log.close()
+    [path] = (tmp_path / "log" / "small").iterdir()
+    assert b'"b"' in path.read_bytes()
+
+
 def test_a_pool_is_made_from_the_log(collections: Path, tmp_path: Path) -> None:
     log, _ = made(tmp_path / "log")
     for query in ("aspirin", "Aspirin", "wings", "mail a@b.example", "wings", "wings", "seldom"):

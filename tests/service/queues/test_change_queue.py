@@ -18,6 +18,7 @@ from retrieval.types import Document
 from retrieval.util.files import locked
 from service.app import open_warm
 from service.runtime.encoder_registry import EncoderRegistry
+from service.runtime.job_folder import JobFolder
 from service.runtime.open_collections import OpenCollections
 from service.runtime.reranker_registry import RerankerRegistry
 from tests.service.conftest import Serve, Served, eventually
@@ -212,6 +213,18 @@ def test_a_change_does_not_outlive_the_collection_that_it_was_for(served: Served
     assert {finished(served, job)["status"] for job in (second, third)} <= {"done", "failed"}
     assert add(served, MOON).json()["status"] == "done"  # the writer has passed the changes from before
     assert served.http.get(f"{SMALL}/documents").json()["total"] == 1
+
+
+def test_the_writer_goes_on_after_any_failure(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("a fault of the file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OpenCollections, "publish", fails)
+        patched.setattr(JobFolder, "begin", fails)
+        patched.setattr(JobFolder, "finish", fails)
+        problem(add(served, MOON), 500, "internal")
+    assert add(served, MOON).json()["status"] == "done"
 
 
 def test_what_waits_when_the_time_is_over_is_applied_at_the_next_start(
