@@ -46,7 +46,7 @@ class Served:
 Serve = Callable[..., AbstractContextManager[Served]]
 
 
-def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None:
+def eventually(holds: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until a condition holds that another thread or process brings about."""
     deadline, pause = time.monotonic() + seconds, threading.Event()
     while not holds():

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -180,12 +179,10 @@ def webhook(served: Served, job: str) -> dict[str, Any]:
 
 
 def test_a_slow_receiver_does_not_hold_up_the_others(copied: Path, serve: Serve) -> None:
-    with receiver(8.0) as (slow, _), receiver() as (fast, got), serve(copied, **{"webhooks.private": True}) as served:
+    with receiver(600.0) as (slow, _), receiver() as (fast, got), serve(copied, **{"webhooks.private": True}) as served:
         late = [add(served, number, slow)["id"] for number in range(2)]
-        started = time.monotonic()
         jobs = [add(served, number, fast) for number in range(2, 5)]
-        eventually(lambda: len(got) == 3, 6)
-        assert time.monotonic() - started < 7
+        eventually(lambda: len(got) == 3)
         assert {message["job"]["id"] for message in got} == {job["id"] for job in jobs}
         assert {(message["type"], message["collection"]) for message in got} == {("job.done", "small")}
         assert all("webhook" not in message["job"] for message in got)

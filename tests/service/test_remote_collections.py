@@ -106,7 +106,7 @@ def test_without_the_service_lexical_search_goes_on_and_says_so(
         assert stub.url not in refused.text
         answer = served.http.post(near, json={"query": "stroke"}).json()
         assert (answer["degraded"], answer["mode"]) == ([], "hybrid")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 25  # as against 30 for each request
         stub.always = None
         eventually(lambda: not served.http.post(far, json={"query": "number 8"}).json()["degraded"])
 

@@ -128,7 +128,7 @@ def send(served: Served, path: str, body: object) -> socket.socket:
         f"POST {path} HTTP/1.1\r\nhost: {address.netloc}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
     )
-    connection = socket.create_connection((address.hostname, address.port), timeout=10)
+    connection = socket.create_connection((address.hostname, address.port), timeout=60)
     connection.sendall(head.encode() + content)
     return connection
 

@@ -252,6 +252,6 @@ def test_sentence_borders(text: str, ends: list[str]) -> None:
 
 @pytest.mark.parametrize("text", [" " * 300_000, "." * 300_000 + "x", '." ' * 100_000, "\n " * 150_000, "a" * 300_000])
 def test_no_text_takes_more_than_linear_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     find_boundaries(text)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3

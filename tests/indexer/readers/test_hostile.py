@@ -137,7 +137,7 @@ def test_giving_up_in_the_middle_stops_the_processes(trouble: Path) -> None:
     items = open_documents(trouble, ReadOptions(format="toy", workers=2))
     assert isinstance(next(items), Document)
     items.close()  # type: ignore[attr-defined]  # it is a generator
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < ReadLimits().wall_seconds / 2
 
 
 def zip_bomb(path: Path, members: int, size: int, suffix: str = ".txt") -> None:
@@ -166,15 +166,14 @@ def test_a_ten_gigabyte_bomb_is_refused_at_once(tmp_path: Path) -> None:
     data = member.getvalue()
     local_end = data.index(b"PK\x01\x02")
     entry = data[local_end : data.index(b"PK\x05\x06")]
+    broken = data[:64].ljust(local_end, b"\0")  # to decompress it is an error of another kind
     entries = entry * 1024  # one file listed a thousand times: overlapping, 10 GB in all
     end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 1024, 1024, len(entries), local_end, 0)
     path = tmp_path / "bomb.zip"
-    path.write_bytes(data[:local_end] + entries + end)
-    started = time.monotonic()
+    path.write_bytes(broken + entries + end)
     [bad] = open_documents(path, ReadOptions(limits=ReadLimits(memory_bytes=200 << 20)))
     assert isinstance(bad, BadDocument)
     assert "decompression bomb" in str(bad)
-    assert time.monotonic() - started < 10, "2 s on a quiet machine, most of them for the process to start"
 
 
 def test_other_bombs(tmp_path: Path) -> None:
@@ -213,11 +212,10 @@ def test_hostile_markup(tmp_path: Path) -> None:
     (tmp_path / "deep.md").write_text(">" * 50_000 + " text\n" + "[" * 50_000)
     (tmp_path / "deep.ipynb").write_text('{"nbformat": 4, "cells": ' + "[" * 100_000)
     (tmp_path / "cut.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog")
-    started = time.monotonic()
     items = list(open_documents(tmp_path, ReadOptions(limits=ReadLimits(cpu_seconds=20))))
     reasons = {Path(str(item.path)).name: str(item) for item in items if isinstance(item, BadDocument)}
     assert "declares XML entities" in reasons["laughs.docx"]
     assert "nested more than 4,000 deep" in reasons["deep.html"]
     assert "damaged" in reasons["cut.pdf"]
     assert set(reasons) >= {"deep.json", "deep.ipynb", "cut.pdf"}
-    assert time.monotonic() - started < 60
+    assert not any("computing time" in reason for reason in reasons.values())

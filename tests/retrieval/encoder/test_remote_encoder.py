@@ -120,7 +120,7 @@ def test_a_query_does_not_wait_for_a_busy_service(service: Service) -> None:
     asked = len(service.times)
     with pytest.raises(EncoderUnavailable, match="the next try"):
         encoder.encode_queries(["b"])
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20  # the service asks for 30 s
     assert len(service.times) == asked
 
 
@@ -181,11 +181,11 @@ def test_a_batch_that_is_too_large_is_halved(service: Service) -> None:
 
 def test_a_dripping_answer_ends_in_time(service: Service) -> None:
     encoder = opened(service, "&query_timeout=1", bulk=False)
-    service.always = lambda: (200, {"X-Drip": "1"}, b" " * 1_000)
+    service.always = lambda: (200, {"X-Drip": "1"}, b" " * 1_000_000)
     started = time.monotonic()
     with pytest.raises(EncoderUnavailable):
         encoder.encode_queries(["a"])
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30  # the answer takes hours
 
 
 def test_requests_and_tokens_stay_below_their_rates(service: Service) -> None:

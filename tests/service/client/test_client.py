@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrieval.util.files import locked
 from service.client import (
     AsyncClient,
     AuthenticationError,
@@ -33,7 +35,7 @@ from service.client import documents as client_documents
 from service.client import uploads as client_uploads
 from service.client.events import Event, EventReader
 from service.client.retries import pause_after, pauses
-from tests.service.conftest import Serve, Served
+from tests.service.conftest import Serve, Served, eventually
 
 
 @pytest.fixture(scope="module")
@@ -271,10 +273,24 @@ def test_an_id_leads_nowhere_else(client: Client, id: str) -> None:
 
 def test_what_takes_longer_than_a_request_may_is_waited_for(collections: Path, tmp_path: Path, serve: Serve) -> None:
     shutil.copytree(collections, tmp_path / "collections")
-    documents = [{"id": str(number), "text": f"text {number} of many words " * 60} for number in range(50)]
-    with serve(tmp_path / "collections", **{"limits.seconds": 0.2}) as served, Client(served.url) as client:
-        assert client.add("small", documents).status == "done"
-        assert client.collection("small").documents == 55
+    statuses: list[int] = []
+
+    class Recording(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            answer = super().handle_request(request)
+            statuses.append(answer.status_code)
+            return answer
+
+    with (
+        serve(tmp_path / "collections", **{"limits.seconds": 2}) as served,
+        Client(served.url, transport=Recording()) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with locked(tmp_path / "collections" / "small" / "lock"):
+            adding = pool.submit(client.add, "small", [{"id": "new", "text": "A new text."}])
+            eventually(lambda: 202 in statuses)  # the time of the request is over, and the job waits
+        assert adding.result().status == "done"
+        assert client.collection("small").documents == 6
 
 
 def test_whatever_answers_it_is_a_service_error(served: Served) -> None:

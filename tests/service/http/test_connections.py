@@ -161,7 +161,7 @@ def test_unread_answers_are_bounded_in_bytes(collections: Path, serve: Serve) ->
 def silent(url: str, first: bytes = b"") -> socket.socket:
     """Return a connection that sends some bytes and then nothing."""
     address = urlsplit(url)
-    connection = socket.create_connection((address.hostname, address.port), timeout=10)
+    connection = socket.create_connection((address.hostname, address.port), timeout=60)
     connection.sendall(first)
     return connection
 

@@ -169,7 +169,7 @@ def test_what_another_process_commits_is_served_within_a_second(served: Served, 
             )
             apply_changes(served.root / "small", encoders.get("all-MiniLM-L6-v2"), [change])
             expected, query = f"news{number}", f"news number {number} volcanoes"
-            eventually(lambda expected=expected, query=query: expected in ids(served, query), 1)
+            eventually(lambda expected=expected, query=query: expected in ids(served, query))
     finally:
         stop.set()
         thread.join()

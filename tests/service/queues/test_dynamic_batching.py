@@ -38,13 +38,13 @@ class Gate:
 
     def __call__(self, items: Sequence[int]) -> list[int | Exception]:
         self._begun.release()
-        self.open.wait(5)
+        self.open.wait(60)
         self.batches.append(list(items))
         return [BadQuery("negative") if item < 0 else item * 2 for item in items]
 
     async def batch_begins(self) -> None:
         """Wait until a worker has taken one more batch."""
-        assert await asyncio.to_thread(self._begun.acquire, timeout=5)
+        assert await asyncio.to_thread(self._begun.acquire, timeout=60)
 
 
 Submitted = list[asyncio.Task[int]]
@@ -108,13 +108,13 @@ def test_the_next_batch_begins_while_answers_of_the_last_are_made() -> None:
         begun.append(list(items))
         if len(begun) == 1:
             first_began.set()
-            assert others_wait.wait(5)
+            assert others_wait.wait(60)
         else:
             second_began.set()
         return (answered(item) for item in items)
 
     def answered(item: int) -> int:
-        assert second_began.wait(5), "the first batch is answered before the second has begun"
+        assert second_began.wait(60), "the first batch is answered before the second has begun"
         return item * 2
 
     async def main() -> None:
@@ -135,7 +135,7 @@ def test_an_answer_does_not_wait_for_those_of_its_batch() -> None:
 
     def slowly(items: Sequence[int]) -> Iterator[int]:
         for item in items:
-            assert item < 3 or rest.wait(5)
+            assert item < 3 or rest.wait(60)
             yield item * 2
 
     async def main() -> None:
@@ -325,7 +325,7 @@ def test_on_one_core_the_next_batch_begins_while_answers_are_made() -> None:
 
     def answered(item: int) -> int:
         answer_begins.set()
-        assert item > 1 or second_began.wait(5), "the second item waits until the first one is answered"
+        assert item > 1 or second_began.wait(60), "the second item waits until the first one is answered"
         return item * 2
 
     async def main() -> None:

@@ -126,9 +126,9 @@ def test_a_damaged_field_stays_as_written(tmp_path: Path) -> None:
 def test_front_matter_is_bounded() -> None:
     laughs = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))
     for yaml in (f"a0: &a0 [x]\n{laughs}", f"deep: {'[' * 500}{']' * 500}"):
-        started = time.perf_counter()
+        started = time.process_time()
         split_front_matter(f"---\n{yaml}\n---\ntext")
-        assert time.perf_counter() - started < 5
+        assert time.process_time() - started < 5
 
 
 def test_footnotes(tmp_path: Path) -> None:

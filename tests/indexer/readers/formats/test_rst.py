@@ -78,7 +78,7 @@ def test_inline_markup(tmp_path: Path, markup: str, shown: str) -> None:
 
 
 def test_open_marks_take_linear_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for mark in ("*a ", "**a ", "`a ", "``a ", "[a "):
         plain_text(mark * 3_000)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
