@@ -12,6 +12,7 @@ from typing import Any
 from retrieval.errors import BadQuery
 
 MAX_BOOSTS = 16  # of a search
+MAX_SHOWN = 200  # characters of a wrong text in its error
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
 VALUE_CURVES = ("value", "log1p")  # of a number, beside the greatest one
 DECAY_CURVES = ("linear", "exponential", "gaussian")  # of the distance from an origin
@@ -55,8 +56,8 @@ def parse_boosts(text: str, weight: float | None = None) -> tuple[Boost, ...]:
     """
     try:
         given = json.loads(text)
-    except ValueError as error:
-        raise BadQuery(f'boost {text!r} is not JSON ({error}); write {{"filter": "in_stock", "weight": 1.5}}') from None
+    except (ValueError, RecursionError) as error:
+        raise BadQuery(f'boost {text[:MAX_SHOWN]!r} is not JSON ({error}); write {{"filter": "in_stock", "weight": 1.5}}') from None
     return tuple(_boost_of(each, weight) for each in (given if isinstance(given, list) else [given]))
 
 
@@ -69,13 +70,13 @@ def parse_each_boost(texts: Iterable[str], weight: float | None = None) -> tuple
 
 def _boost_of(given: Any, weight: float | None) -> Boost:
     if not isinstance(given, dict):
-        raise BadQuery(f'a boost is {given!r}; write {{"filter": "in_stock", "weight": 1.5}}')
+        raise BadQuery(f'a boost is {repr(given)[:MAX_SHOWN]}; write {{"filter": "in_stock", "weight": 1.5}}')
     known = [each.name for each in fields(Boost)]
     for name in given:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, 1)
+            nearest = difflib.get_close_matches(name[:MAX_SHOWN], known, 1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"the options are {', '.join(known)}"
-            raise BadQuery(f"a boost has no option {name!r}; {hint}")
+            raise BadQuery(f"a boost has no option {name[:MAX_SHOWN]!r}; {hint}")
     if "weight" not in given and weight is None:
         raise BadQuery("a boost has no weight; give the factor of the scores that it raises, such as 1.5")
     return Boost(**{"weight": weight, **given})
@@ -100,6 +101,7 @@ def finite_number(name: str, value: Any) -> float:
 
 
 def _check_boost(boost: Boost) -> None:
+    _check_types(boost)
     if not MIN_WEIGHT <= finite_number("weight", boost.weight) <= MAX_WEIGHT:
         raise BadQuery(f"weight is {boost.weight}; give a factor from {MIN_WEIGHT} to {MAX_WEIGHT:g}, where 1 is none")
     if bool(boost.filter.strip()) == bool(boost.field):
@@ -118,6 +120,16 @@ def _check_boost(boost: Boost) -> None:
         raise BadQuery(f"max is {boost.max}; give a number above 0")
     if boost.decay is not None and not 0.0 < finite_number("decay", boost.decay) < 1.0:
         raise BadQuery(f"decay is {boost.decay}; give a number between 0 and 1")
+
+
+def _check_types(boost: Boost) -> None:
+    for name in ("filter", "field", "curve"):
+        if not isinstance(getattr(boost, name), str):
+            raise BadQuery(f"{name} is {getattr(boost, name)!r}; give a text")
+    for name in ("origin", "scale", "offset"):
+        value = getattr(boost, name)
+        if value is not None and not isinstance(value, str):
+            finite_number(name, value)
 
 
 def _refuse(boost: Boost, names: Sequence[str], what: str) -> None:

@@ -9,7 +9,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from retrieval.bm25_options import Bm25Options
 from retrieval.results import SearchResult
 from retrieval.types import (
     ALL_DOCUMENTS,
@@ -152,11 +151,6 @@ def _suggestions(services: Services, name: str, parameters: SuggestParameters) -
         return searcher.suggest(parameters.q, parameters.k)
 
 
-def _bm25(options: SearchBody | SearchParameters | SimilarParameters) -> Bm25Options | None:
-    given = options.bm25 if isinstance(options, SearchBody) else None
-    return None if given is None else Bm25Options(given.k1, given.b, given.short)
-
-
 def to_request(query: str, options: SearchBody | SearchParameters | SimilarParameters) -> SearchRequest:
     """Return the searcher's record of a search."""
     rerank = options.rerank_options()
@@ -186,8 +180,8 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         sort=options.sort,
         collapse=collapse,
         collapse_near=collapse_near,
-        bm25=_bm25(options),
-        boosts=tuple(boost.record() for boost in options.boosts) if isinstance(options, SearchBody) else (),
+        bm25=options.bm25_options(),
+        boosts=options.boost_records(),
         diversity=options.diversity,
         diversity_depth=options.diversity_depth,
         matching=Matching(options.matching),

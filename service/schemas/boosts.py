@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from retrieval.boosts import MAX_BOOSTS, MAX_WEIGHT, MIN_WEIGHT, Boost
+from retrieval.boosts import MAX_BOOSTS, MAX_WEIGHT, MIN_WEIGHT, Boost, parse_each_boost
 from service.schemas.base import Name, RequestBody, Text, examples, items
 
 Distance = Annotated[float | Name, Field(description="A number; for dates a text such as `30d` (s, m, h, d, w).")]
@@ -39,4 +39,26 @@ class BoostBody(RequestBody):
     )
 
 
-Boosts = Annotated[list[BoostBody], items(MAX_BOOSTS)]
+class BodyBoosts(BaseModel):
+    """Boosts in a body."""
+
+    boosts: Annotated[list[BoostBody], items(MAX_BOOSTS)] = Field(
+        default_factory=list, description="Factors by metadata, which multiply the scores."
+    )
+
+    def boost_records(self) -> tuple[Boost, ...]:
+        """Return the searcher's records."""
+        return tuple(each.record() for each in self.boosts)
+
+
+class UrlBoosts(BaseModel):
+    """Boosts in URL parameters."""
+
+    boosts: Annotated[list[Text], items(MAX_BOOSTS)] = Field(
+        default_factory=list,
+        description='Factors by metadata, each as JSON: `{"filter": "in_stock", "weight": 1.5}`.',
+    )
+
+    def boost_records(self) -> tuple[Boost, ...]:
+        """Return the searcher's records.  Raises BadQuery."""
+        return parse_each_boost(self.boosts)

@@ -21,8 +21,8 @@ from service.schemas.base import (
     items,
     query_or_examples,
 )
-from service.schemas.bm25 import Bm25Body
-from service.schemas.boosts import Boosts
+from service.schemas.bm25 import BodyBm25, UrlBm25
+from service.schemas.boosts import BodyBoosts, UrlBoosts
 from service.schemas.collapse import BodyCollapse, UrlCollapse
 from service.schemas.facets import DISJUNCTIVE, FACET_PREFIX, FACETS
 from service.schemas.generations import MinGeneration
@@ -173,12 +173,10 @@ class RerankOptionsBody(RequestBody):
     weight: RerankWeight = None
 
 
-class SearchBody(SearchOptionFields, BodyCollapse, RequestBody):
+class SearchBody(SearchOptionFields, BodyCollapse, BodyBm25, BodyBoosts, RequestBody):
     """One search."""
 
     query: SearchText = Field(default=ALL_DOCUMENTS, validate_default=False)
-    bm25: Bm25Body | None = Field(default=None, description="BM25's parameters; default: those of the collection.")
-    boosts: Boosts = Field(default_factory=list, description="Factors by metadata, which multiply the scores.")
     rerank: RerankOptionsBody | None = Field(default=None, description="Rerank the first documents; default: do not.")
 
     def rerank_options(self) -> RerankOptionsBody | None:
@@ -197,10 +195,10 @@ class SearchBody(SearchOptionFields, BodyCollapse, RequestBody):
     )
 
 
-class SearchParameters(SearchOptionFields, UrlCollapse, UrlParameters):
+class SearchParameters(SearchOptionFields, UrlCollapse, UrlBm25, UrlBoosts, UrlParameters):
     """One search as URL parameters."""
 
-    q: SearchText
+    q: SearchText = Field(default=ALL_DOCUMENTS, validate_default=False)
     rerank: Name = Field(default="", description="Name of a reranker, or `default`; empty: do not rerank.")
     rerank_depth: RerankDepth = None
     rerank_weight: RerankWeight = None
@@ -211,8 +209,14 @@ class SearchParameters(SearchOptionFields, UrlCollapse, UrlParameters):
             return None
         return RerankOptionsBody(model=self.rerank, depth=self.rerank_depth, weight=self.rerank_weight)
 
+    @model_validator(mode="after")
+    def _has_a_query(self) -> Self:
+        if "q" not in self.model_fields_set and not self.like and self.vector is None:
+            raise ValueError("has no query; give q, like or vector")
+        return self
 
-class SimilarParameters(SearchOptionFields, UrlCollapse, UrlParameters):
+
+class SimilarParameters(SearchOptionFields, UrlCollapse, UrlBm25, UrlBoosts, UrlParameters):
     """The options of a search for similar documents, as URL parameters."""
 
     def rerank_options(self) -> RerankOptionsBody | None:

@@ -53,7 +53,7 @@ def minimal(body: type[Any]) -> dict[str, Any]:
 
 
 def _needed(name: str, field: Any) -> bool:
-    return field.is_required() or name == "query"  # without a query, a search needs an example
+    return field.is_required() or name in ("query", "q")  # without a query, a search needs an example
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
