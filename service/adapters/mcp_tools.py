@@ -9,6 +9,7 @@ bounded in tokens; each has its structure and the same as JSON text.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from retrieval.errors import MissingExtra
 from retrieval.util.visible_text import visible
 from service.adapters.exact_metadata import RESERVED
-from service.client import AsyncClient, ServiceError
+from service.client import AsyncClient, NotFoundError, ServiceError
 from service.client.answers.collections import CollectionAnswer
 from service.client.answers.explanations import ExplanationAnswer
 from service.client.answers.overview import FieldAnswer
@@ -37,6 +38,7 @@ except ImportError as error:
 MAX_DESCRIBED = 10  # collections, fields of one and values of a field that descriptions show
 MAX_VALUE_CHARACTERS = 40
 MAX_FIELDS, MAX_FIELD_CHARACTERS = 20, 500  # of the metadata of a hit, as JSON; `fetch` and `max_tokens` bound texts
+MAX_OVERVIEWS = 8  # requests for the fields of collections at a time
 MAX_PROBLEMS = 10  # of the arguments of a call
 MAX_PAIRS = 20  # of words, in an explanation
 FILTERS = (
@@ -163,12 +165,9 @@ async def _list_collections(client: AsyncClient, wanted: wire.NoArguments) -> wi
             name=each.name,
             documents=each.documents,
             passages=each.passages,
-            fields=[
-                wire.ListedField(name=field.name, type=field.type, values=_values(field))
-                for field in await _fields(client, each.name)
-            ],
+            fields=[wire.ListedField(name=field.name, type=field.type, values=_values(field)) for field in fields],
         )
-        for each in (await client.collections())[: wire.MAX_COLLECTIONS]
+        for each, fields in await _with_fields(client, (await client.collections())[: wire.MAX_COLLECTIONS])
     ]
     return wire.ListedCollections(collections=listed)
 
@@ -232,21 +231,41 @@ async def _collection(client: AsyncClient, name: str) -> str:
 async def _describe(client: AsyncClient) -> str:
     """Return a list of the collections, with their fields and frequent values."""
     collections = await client.collections()
-    lines = [await _line(client, each) for each in collections[:MAX_DESCRIBED]]
+    lines = [_line(*each) for each in await _with_fields(client, collections[:MAX_DESCRIBED])]
     if len(collections) > MAX_DESCRIBED:
         lines.append(f"- {len(collections) - MAX_DESCRIBED} more; see list_collections")
     return "\n".join(["Collections:", *lines]) if lines else ""
 
 
-async def _line(client: AsyncClient, collection: CollectionAnswer) -> str:
-    fields = [_field(each) for each in await _fields(client, collection.name)]
-    return f"- {collection.name}: {collection.documents:,} documents; fields: {', '.join(fields) or 'none'}"
+def _line(collection: CollectionAnswer, fields: Sequence[FieldAnswer]) -> str:
+    described = ", ".join(map(_field, fields)) or "none"
+    return f"- {collection.name}: {collection.documents:,} documents; fields: {described}"
 
 
-async def _fields(client: AsyncClient, name: str) -> list[FieldAnswer]:
-    """Return the first fields of a collection, without those of adapters."""
-    fields = (await client.overview(name)).fields
-    return [each for each in fields if each.name not in RESERVED][:MAX_DESCRIBED]
+async def _with_fields(
+    client: AsyncClient, collections: Sequence[CollectionAnswer]
+) -> list[tuple[CollectionAnswer, list[FieldAnswer]]]:
+    """Return each collection with its first fields, without those of adapters.
+
+    A collection that was dropped meanwhile is left out.
+    """
+    slots = asyncio.Semaphore(MAX_OVERVIEWS)
+
+    async def fields_of(name: str) -> list[FieldAnswer] | None:
+        async with slots:
+            try:
+                fields = (await client.overview(name)).fields
+            except NotFoundError:
+                return None
+        return [each for each in fields if each.name not in RESERVED][:MAX_DESCRIBED]
+
+    tasks = [asyncio.create_task(fields_of(each.name)) for each in collections]
+    try:
+        found = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    return [(each, fields) for each, fields in zip(collections, found, strict=True) if fields is not None]
 
 
 def _field(field: FieldAnswer) -> str:

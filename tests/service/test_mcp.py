@@ -22,6 +22,8 @@ import httpx2
 import mcp
 from mcp.client.streamable_http import streamable_http_client
 
+from service.adapters.mcp_tools import MAX_OVERVIEWS, call_tool
+from service.client import AsyncClient
 from service.config.api_keys import add_key
 from tests.service.conftest import Serve, Served
 
@@ -103,6 +105,30 @@ def test_pages_of_a_search_are_those_of_one_longer_search(small: Served) -> None
         ids += [hit["id"] for hit in page["hits"]]
         offset = page["next_offset"]
     assert ids == [hit["id"] for hit in whole["hits"]]
+
+
+def test_a_few_collections_at_a_time_are_asked_for_their_fields() -> None:
+    names = [f"c{number:02}" for number in range(2 * MAX_OVERVIEWS)]
+    all_asked, asked = asyncio.Barrier(MAX_OVERVIEWS), list[str]()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/collections":
+            listed = [{"name": name, "documents": 1, "passages": 1, "generation": 1, "encoder": "e"} for name in names]
+            return httpx.Response(200, json={"collections": listed})
+        asked.append(request.url.path)
+        await all_asked.wait()  # for as many requests as there should be at a time
+        dropped = request.url.path == "/v1/collections/c03/overview"
+        field = {"name": "year", "type": "number", "documents": 1, "different": 1, "values": [], "least": 1, "most": 2}
+        return httpx.Response(404 if dropped else 200, json={"fields": [field], "generations": []})
+
+    async def run() -> Any:
+        async with AsyncClient("http://test", transport=httpx.MockTransport(answer)) as client:
+            return await asyncio.wait_for(call_tool(client, "list_collections", {}, may_write=False), 60)
+
+    listed = asyncio.run(run()).structured_content["collections"]
+    assert [each["name"] for each in listed] == [name for name in names if name != "c03"]
+    assert listed[0]["fields"] == [{"name": "year", "type": "number", "values": ["1 to 2"]}]
+    assert len(asked) == len(names)
 
 
 @pytest.mark.parametrize(
