@@ -57,7 +57,9 @@ def parse_boosts(text: str, weight: float | None = None) -> tuple[Boost, ...]:
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadQuery(f'boost {text[:MAX_SHOWN]!r} is not JSON ({error}); write {{"filter": "in_stock", "weight": 1.5}}') from None
+        raise BadQuery(
+            f'boost {text[:MAX_SHOWN]!r} is not JSON ({error}); write {{"filter": "in_stock", "weight": 1.5}}'
+        ) from None
     return tuple(_boost_of(each, weight) for each in (given if isinstance(given, list) else [given]))
 
 

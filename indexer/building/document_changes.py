@@ -17,6 +17,7 @@ import numpy as np
 from indexer.building.chunking import chunk, passage_texts
 from indexer.building.document_patches import DocumentPatch, PatchedDocuments, PatchFailure, patched_documents
 from indexer.building.encoder_loading import load_build_encoder
+from indexer.building.sparse_encoding import CollectionSparseEncoder
 from indexer.building.token_encoding import TokenEncoder, TokenEncoders
 from indexer.writing.document_writer import DocumentWriter
 from indexer.writing.sharded_writer import open_writer
@@ -97,7 +98,7 @@ def apply_changes(
 ) -> list[ChangeReport | InputError]:
     """Apply the changes in order and commit them as one generation.
 
-    `sparse_encoder` is that of a collection with a sparse index; without it, the writer loads it.  `token_encoders`
+    `sparse_encoder` is that of a collection with a sparse index; without it, new passages load it.  `token_encoders`
     keeps late-interaction models for later calls.  A change that cannot be applied gets its InputError and changes
     nothing; the others are applied.  Raises CollectionLocked after `wait_s` seconds, EncoderMismatch, StorageError:
     then nothing has changed.
@@ -105,7 +106,7 @@ def apply_changes(
     reports: list[ChangeReport | InputError] = []
     with open_writer(collection, wait_s=wait_s) as writer:
         check_fingerprint(collection.name, writer.settings.encoder, encoder.fingerprint)
-        encoders = _Encoders(encoder, (token_encoders or TokenEncoders()).encoder(collection, writer.settings.tokens))
+        encoders = _encoders(writer, encoder, sparse_encoder, token_encoders or TokenEncoders())
         for change in changes:
             try:
                 reports.append(_apply(writer, encoders, change))
@@ -114,7 +115,7 @@ def apply_changes(
         writer.cause = _cause([report for report in reports if isinstance(report, ChangeReport)])
         if writer.counts.added:
             check_unchanged(collection.name, writer.settings.canaries, encoder)
-        generation = writer.commit(encoder, sparse_encoder)
+        generation = writer.commit(encoder, encoders.sparse.encoder)
     return [
         replace(report, generation=generation) if isinstance(report, ChangeReport) else report for report in reports
     ]
@@ -139,12 +140,12 @@ def add_in_batches(
     total = ChangeReport()
     with open_writer(collection, cause=cause, wait_s=wait_s) as writer:
         check_fingerprint(collection.name, writer.settings.encoder, encoder.fingerprint)
-        encoders = _Encoders(encoder, (token_encoders or TokenEncoders()).encoder(collection, writer.settings.tokens))
+        encoders = _encoders(writer, encoder, sparse_encoder, token_encoders or TokenEncoders())
         for batch in batches:
             for report in _add_fitting(writer, encoders, batch):
                 total = total.plus(report)
             watch(total)
-        generation = writer.commit(encoder, sparse_encoder)
+        generation = writer.commit(encoder, encoders.sparse.encoder)
     return replace(total, generation=generation)
 
 
@@ -229,10 +230,19 @@ def _matching_ids(collection: Path, expression: str, now: datetime | None = None
 
 @dataclass(frozen=True, slots=True)
 class _Encoders:
-    """The encoders of passages, and of their tokens if the collection stores them."""
+    """The encoders of passages: those of their tokens and weights of terms if the collection has them."""
 
     passages: SentenceEncoder
     tokens: TokenEncoder | None
+    sparse: CollectionSparseEncoder
+
+
+def _encoders(
+    writer: DocumentWriter, encoder: SentenceEncoder, sparse: SparseEncoder | None, tokens: TokenEncoders
+) -> _Encoders:
+    settings = writer.settings
+    token_encoder = tokens.encoder(writer.path, settings.tokens)
+    return _Encoders(encoder, token_encoder, CollectionSparseEncoder(writer.path, settings.sparse, sparse))
 
 
 def _apply(writer: DocumentWriter, encoders: _Encoders, change: CollectionChange) -> ChangeReport:
@@ -281,6 +291,8 @@ def _add(
     writer: DocumentWriter, encoders: _Encoders, documents: Sequence[Document], passages: Sequence[Sequence[Passage]]
 ) -> None:
     """Encode and add documents."""
+    if documents:
+        encoders.sparse.require()
     unreadable = Readability(encoders.passages.tokenizer).unreadable_shares(documents)
     texts = passage_texts(documents, passages)
     tokens = encoders.tokens.codes(texts, save_cpu=True) if encoders.tokens else None

@@ -26,6 +26,7 @@ from indexer.building.source_reading import (
     batch_documents,
     is_folder_of_files,
 )
+from indexer.building.sparse_encoding import CollectionSparseEncoder
 from indexer.building.sync import GivenSources
 from indexer.building.token_encoding import TokenEncoder, TokenEncoders, check_tokens
 from indexer.readers.base.options import ReadOptions
@@ -145,6 +146,15 @@ class DocumentSupply(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _PassageEncoders:
+    """The encoders of passages: those of their tokens and weights of terms if the collection has them."""
+
+    passages: DeduplicatedEncoder
+    tokens: TokenEncoder | None
+    sparse: CollectionSparseEncoder
+
+
+@dataclass(frozen=True, slots=True)
 class _Block:
     """Changed documents, their passages, and the text to encode for each."""
 
@@ -214,11 +224,15 @@ def build_from(
     ):
         _check_agreement(into, writer.settings, settings, encoder)
         check_tokens(into, writer.settings.tokens, create.tokens)
-        token_encoder = token_encoders.encoder(into, writer.settings.tokens)
+        passage_encoders = _PassageEncoders(
+            deduplicated,
+            token_encoders.encoder(into, writer.settings.tokens),
+            CollectionSparseEncoder(into, writer.settings.sparse, sparse_encoder),
+        )
         _declare_fields(writer, settings)
         notify = on_unreadable if not writer.generation and not settings.encoder else ignore_share
-        tally = _index_documents(supply, writer, deduplicated, token_encoder, settings, watch, notify)
-        _commit(writer, encoder, sparse_encoder)
+        tally = _index_documents(supply, writer, passage_encoders, settings, watch, notify)
+        _commit(writer, encoder, passage_encoders.sparse.encoder)
         supply.committed(into)
         return _report(into, encoder, tally, writer.counts, deduplicated.encoded, time.perf_counter() - started)
 
@@ -256,23 +270,23 @@ def _load_encoder(into: Path, settings: BuildSettings) -> SentenceEncoder:
 def _index_documents(
     supply: DocumentSupply,
     writer: DocumentWriter,
-    deduplicated: DeduplicatedEncoder,
-    token_encoder: TokenEncoder | None,
+    encoders: _PassageEncoders,
     settings: BuildSettings,
     watch: Callable[[Progress], None] | None,
     on_unreadable: Callable[[float], None],
 ) -> BuildTally:
     """Add the changed documents; delete those that are gone."""
-    tally, tokenizer = BuildTally(), deduplicated.encoder.tokenizer
+    tally, deduplicated = BuildTally(), encoders.passages
+    tokenizer = deduplicated.encoder.tokenizer
     readability = Readability(tokenizer)
     is_far = isinstance(deduplicated.encoder, RemoteEncoder)
     size = REMOTE_BATCH_DOCUMENTS if is_far else BATCH_DOCUMENTS
     batches = batch_documents(supply.documents(tally), size)
     changed = (_changed(batch, writer, settings, tally) for batch in batches)
     watched = watch_readability(changed, readability, on_unreadable)
-    blocks = (_chunk_block(batch, tokenizer, writer.settings.chunking) for batch in watched)
+    blocks = (_chunk_block(batch, tokenizer, writer.settings.chunking) for batch in encoders.sparse.before(watched))
     for block, vectors in deduplicated.encode((block, block.texts) for block in blocks):
-        tokens = token_encoder.codes(block.texts) if token_encoder else None
+        tokens = encoders.tokens.codes(block.texts) if encoders.tokens else None
         shares = readability.unreadable_shares(block.documents)
         writer.add(block.documents, block.passages, vectors, shares, tokens)
         tally.passages += len(vectors)

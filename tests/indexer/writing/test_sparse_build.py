@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,9 @@ from indexer.maintenance.background_merge import merge_collection
 from indexer.maintenance.verify import verify
 from indexer.writing.sparse_build import SCALE_MARGIN, sparse_settings
 from retrieval.encoder.loading import load_encoder
-from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.encoder.sentence import SentenceEncoder, WrappedEncoder
 from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
-from retrieval.errors import BadQuery, EncoderMismatch
+from retrieval.errors import BadQuery, EncoderError, EncoderMismatch
 from retrieval.index.storage.manifest import LEXICAL, read_manifest
 from retrieval.index.storage.settings import MAX_IMPACT
 from retrieval.search.encoder_check import CANARY_TEXTS
@@ -191,3 +193,39 @@ def test_another_sparse_encoder_is_refused(collection: Path, tmp_path: Path, enc
         build_collection([tmp_path / "more.jsonl"], collection, BuildSettings(sparse=str(other)))
     with pytest.raises(EncoderMismatch):
         open_searcher(collection, encoder=encoder, sparse_encoder=load_sparse_encoder(other))
+
+
+class Recorder(WrappedEncoder):
+    """An encoder that notes the passages that it encodes."""
+
+    def __init__(self, wrapped: SentenceEncoder) -> None:
+        super().__init__(wrapped)
+        self.texts = list[str]()
+
+    def encode_passages(self, texts: Sequence[str], *, save_cpu: bool = False) -> Any:
+        self.texts += texts
+        return super().encode_passages(texts, save_cpu=save_cpu)
+
+    def encode_stream(self, blocks: Iterable[Any]) -> Iterator[Any]:
+        for payload, vectors in super().encode_stream(blocks):
+            self.texts += payload.texts
+            yield payload, vectors
+
+
+def test_a_missing_sparse_encoder_is_found_before_passages_are_encoded(
+    collection: Path, tmp_path: Path, encoder: SentenceEncoder, sparse_encoder: SparseEncoder
+) -> None:
+    moved = sparse_encoder.folder.path.rename(tmp_path / "moved")
+    recorder = Recorder(encoder)
+    (tmp_path / "more.jsonl").write_text(f'{{"id": "bread", "text": "{TEXTS["bread"]}"}}')
+    try:
+        with pytest.raises(EncoderError, match="free"):
+            add(collection, recorder, "bread")
+        loading = Future[SentenceEncoder]()
+        loading.set_result(recorder)
+        with pytest.raises(EncoderError, match="free"):
+            build_collection([tmp_path / "more.jsonl"], collection, loading=loading)
+        assert TEXTS["bread"] not in recorder.texts
+        delete_documents(collection, ["wings"])  # needs no encoder
+    finally:
+        moved.rename(sparse_encoder.folder.path)
