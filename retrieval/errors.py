@@ -69,6 +69,10 @@ class StaleCursor(InputError):
     """A cursor of another generation than the current one."""
 
 
+class ContentChanged(InputError):
+    """A change of content that another change came before."""
+
+
 class NotFound(AttendexError):
     """A collection, document or job that does not exist."""
 

@@ -139,6 +139,8 @@ def _describe(path: str, operation: Schema, dialect: Dialect, security: list[Sch
     statuses = {*COMMON, *((404,) if "{" in path or path in NAMING_PATHS else ())}
     if "changes" in operation.get("tags", ()):
         statuses |= {409, 507}
+    if any(each["name"].lower() == "if-match" for each in operation.get("parameters", ())):
+        statuses.add(412)
     if "answers" in operation.get("tags", ()):
         statuses |= {502, 504}
     for status in sorted(statuses):

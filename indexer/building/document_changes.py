@@ -5,8 +5,8 @@ Several changes make one generation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import compress, islice
 from pathlib import Path
@@ -23,8 +23,9 @@ from indexer.writing.document_writer import DocumentWriter
 from indexer.writing.sharded_writer import open_writer
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.encoder.sparse import SparseEncoder
-from retrieval.errors import InputError, SchemaError
+from retrieval.errors import ContentChanged, InputError, SchemaError
 from retrieval.index.collection.document_ids import id_digests
+from retrieval.index.collection.document_tag import document_tag
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.collection.sharded_reader import open_reader
 from retrieval.search.encoder_check import check_fingerprint, check_unchanged
@@ -43,7 +44,8 @@ class CollectionChange:
     """Documents to add or replace, then patches, then ids of documents to delete.
 
     `filter` deletes the documents that it matches in the generation that is current when the change is applied; `now`
-    is what `now` means in it, by default that time.
+    is what `now` means in it, by default that time.  `tags` has ids of documents to patch or delete, and for each the
+    tags (document_tag.py) of which it must have one.
     """
 
     upserts: tuple[Document, ...] = ()
@@ -51,6 +53,7 @@ class CollectionChange:
     filter: str = ""
     now: datetime | None = None
     patches: tuple[DocumentPatch, ...] = ()
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +252,7 @@ def _apply(writer: DocumentWriter, encoders: _Encoders, change: CollectionChange
     encoder = encoders.passages
     deletes = (*change.deletes, *(_matching_ids(writer.path, change.filter, change.now) if change.filter else ()))
     id_digests(deletes)  # raises for an invalid id before anything is added
+    _check_tags(writer, change)
     before = writer.counts.updated
     known = writer.unchanged(change.upserts)
     changed = [document for document, same in zip(change.upserts, known, strict=True) if not same]
@@ -265,6 +269,24 @@ def _apply(writer: DocumentWriter, encoders: _Encoders, change: CollectionChange
         failed=len(patched.failures),
         failures=tuple(patched.failures[:MAX_FAILURES]),
     )
+
+
+def _check_tags(writer: DocumentWriter, change: CollectionChange) -> None:
+    """Raise ContentChanged for a document with another tag.
+
+    A change that was applied before the process ended is applied again: it finds its own result, and passes.
+    """
+    if not change.tags:
+        return
+    stored = writer.stored(list(change.tags))
+    changed = [id_ for id_, document in stored.items() if document_tag(document) not in change.tags[id_]]
+    if not changed:
+        return
+    patched = patched_documents(writer, change.patches)
+    if not change.patches or patched or patched.failures:
+        raise ContentChanged(
+            f"document {changed[0]!r} has changed since it was read; read it again, and repeat the change with its ETag"
+        )
 
 
 def _patch(writer: DocumentWriter, encoders: _Encoders, patches: Sequence[DocumentPatch]) -> PatchedDocuments:

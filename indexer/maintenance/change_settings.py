@@ -5,7 +5,7 @@ A new generation has the same documents, searched in another way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class SettingsChange:
     search: SearchDefaults | None = None
     synonyms: tuple[SynonymRule, ...] | None = None
     pins: tuple[PinRule, ...] | None = None
+    check: Callable[[CollectionSettings], None] | None = None  # raises if the change does not suit the present ones
 
 
 def change_settings(
@@ -44,6 +45,8 @@ def change_settings(
     read_manifest(collection)  # raises before a lock file is made in a directory that is no collection
 
     def apply(current: Manifest) -> Manifest | None:
+        if change.check is not None:
+            change.check(current.settings)
         settings = _changed(current.settings, change)
         if settings == current.settings:
             return None

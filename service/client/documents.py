@@ -39,9 +39,10 @@ def _update(name: str, changes: Sequence[Changes], wait: bool) -> Call[JobAnswer
     return Call("PATCH", path_of(name, "documents"), reads(JobAnswer), {"documents": changes}, {"wait": wait})
 
 
-def _patch(name: str, document_id: str, changes: Changes, wait: bool) -> Call[JobAnswer]:
+def _patch(name: str, document_id: str, changes: Changes, wait: bool, etag: str) -> Call[JobAnswer]:
     path = path_of(name, "documents", document_id)
-    return Call("PATCH", path, reads(JobAnswer), changes, {"wait": wait})
+    headers = {"If-Match": f'"{etag}"'} if etag else {}
+    return Call("PATCH", path, reads(JobAnswer), changes, {"wait": wait}, headers)
 
 
 def _delete(name: str, ids: Sequence[str], filter_: str, wait: bool) -> Call[JobAnswer]:
@@ -99,9 +100,14 @@ class Documents(Connection):
         job = self._send(_update(collection, changes, wait))
         return self.finished(job) if wait else job
 
-    def patch(self, collection: str, document_id: str, changes: Changes, *, wait: bool = True) -> JobAnswer:
-        """Change some fields of one document.  Raises NotFoundError if there is none."""
-        job = self._send(_patch(collection, document_id, changes, wait))
+    def patch(
+        self, collection: str, document_id: str, changes: Changes, *, wait: bool = True, etag: str = ""
+    ) -> JobAnswer:
+        """Change some fields of one document.  Raises NotFoundError if there is none.
+
+        With `etag`, that of the document as it was read, ConflictError if it has changed since.
+        """
+        job = self._send(_patch(collection, document_id, changes, wait, etag))
         return self.finished(job) if wait else job
 
     def upload(self, collection: str, documents: Iterable[Document]) -> UploadReport:
@@ -175,9 +181,14 @@ class AsyncDocuments(AsyncConnection):
         job = await self._send(_update(collection, changes, wait))
         return await self.finished(job) if wait else job
 
-    async def patch(self, collection: str, document_id: str, changes: Changes, *, wait: bool = True) -> JobAnswer:
-        """Change some fields of one document.  Raises NotFoundError if there is none."""
-        job = await self._send(_patch(collection, document_id, changes, wait))
+    async def patch(
+        self, collection: str, document_id: str, changes: Changes, *, wait: bool = True, etag: str = ""
+    ) -> JobAnswer:
+        """Change some fields of one document.  Raises NotFoundError if there is none.
+
+        With `etag`, that of the document as it was read, ConflictError if it has changed since.
+        """
+        job = await self._send(_patch(collection, document_id, changes, wait, etag))
         return await self.finished(job) if wait else job
 
     async def upload(self, collection: str, documents: Iterable[Document] | AsyncIterable[Document]) -> UploadReport:

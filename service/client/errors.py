@@ -37,7 +37,7 @@ class NotFoundError(ServiceError):
 
 
 class ConflictError(ServiceError):
-    """The state of the collection does not fit the request (409)."""
+    """The state of the collection does not fit the request (409), or content has changed (412)."""
 
 
 class OverloadedError(ServiceError):
@@ -65,6 +65,7 @@ _KINDS: dict[int, type[ServiceError]] = {
     403: PermissionDeniedError,
     404: NotFoundError,
     409: ConflictError,
+    412: ConflictError,
     429: OverloadedError,
 }
 

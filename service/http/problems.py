@@ -71,6 +71,7 @@ RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
     (errors.EmptyInput, ProblemRule(400, "empty_input")),
     (errors.TooLarge, ProblemRule(413, "too_large")),
     (errors.StaleCursor, ProblemRule(409, "stale_cursor")),
+    (errors.ContentChanged, ProblemRule(412, "content_changed")),
     (errors.InputError, ProblemRule(400, "bad_input")),
     (errors.CollectionNotFound, ProblemRule(404, "collection_not_found")),
     (errors.DocumentNotFound, ProblemRule(404, "document_not_found")),

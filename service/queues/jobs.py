@@ -179,6 +179,7 @@ def _packed(change: CollectionChange) -> Record:
         "filter": change.filter,
         "now": change.now.isoformat() if change.now else None,
         "patches": [[patch.id, patch.changes] for patch in change.patches],
+        "tags": {id_: list(tags) for id_, tags in change.tags.items()},
     }
 
 
@@ -189,4 +190,5 @@ def _unpacked(packed: Record) -> CollectionChange:
         filter=packed["filter"],
         now=datetime.fromisoformat(packed["now"]) if packed["now"] else None,
         patches=tuple(DocumentPatch(id_, changes) for id_, changes in packed["patches"]),
+        tags={id_: tuple(tags) for id_, tags in packed.get("tags", {}).items()},
     )

@@ -21,6 +21,7 @@ from retrieval.types import Document, FieldType
 from service.client.answers.collections import CollectionDetails
 from service.client.answers.jobs import JobAnswer
 from service.config.api_keys import Role
+from service.http.entity_tags import IfMatch, accepted_tags
 from service.queues.search_limits import check_maximum
 from service.routes.base import JsonRoute, Services, authorized_to_change, json_response
 from service.routes.collections import details
@@ -74,14 +75,21 @@ async def patch_many(name: Name, body: PatchesBody, parameters: Parameters, requ
     responses=QUEUED,
     summary="Change some fields of a document",
 )
-async def patch(name: Name, document_id: str, body: PatchBody, parameters: Parameters, request: Request) -> Response:
+async def patch(
+    name: Name,
+    document_id: str,
+    body: PatchBody,
+    parameters: Parameters,
+    request: Request,
+    if_match: IfMatch = None,
+) -> Response:
     """Apply a JSON merge patch (RFC 7396): null removes a value, other values replace.
 
     Return 404 if neither the collection nor a waiting change has the document.
     """
     services = authorized_to_change(request, Role.WRITE, name)
     _require_document(services, name, document_id)
-    change = CollectionChange(patches=(DocumentPatch(document_id, body.changes()),))
+    change = CollectionChange(patches=(DocumentPatch(document_id, body.changes()),), tags=_tags(document_id, if_match))
     return await answer_change(services, request, name, change, parameters)
 
 
@@ -102,11 +110,14 @@ async def delete_many(name: Name, body: DeleteBody, parameters: Parameters, requ
 
 
 @router.delete("/documents/{document_id:path}", response_model=JobAnswer, responses=QUEUED, summary="Delete a document")
-async def delete(name: Name, document_id: str, parameters: Parameters, request: Request) -> Response:
+async def delete(
+    name: Name, document_id: str, parameters: Parameters, request: Request, if_match: IfMatch = None
+) -> Response:
     """Return 404 if neither the collection nor a waiting change has the document."""
     services = authorized_to_change(request, Role.WRITE, name)
     _require_document(services, name, document_id)
-    return await answer_change(services, request, name, CollectionChange(deletes=(document_id,)), parameters)
+    change = CollectionChange(deletes=(document_id,), tags=_tags(document_id, if_match))
+    return await answer_change(services, request, name, change, parameters)
 
 
 @router.put("", response_model=CollectionDetails, status_code=201, summary="Create a collection")
@@ -137,6 +148,11 @@ def _drop(services: Services, name: str) -> None:
     if path is not None:
         services.changes.forget(name, path)
     services.recall.forget(name)
+
+
+def _tags(document_id: str, if_match: str | None) -> dict[str, tuple[str, ...]]:
+    tags = accepted_tags(if_match)
+    return {document_id: tags} if tags else {}
 
 
 def _require_document(services: Services, name: str, document_id: str) -> None:

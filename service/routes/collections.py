@@ -15,6 +15,7 @@ from indexer.building.document_changes import matching_rows
 from indexer.maintenance.rollback import log_entries
 from retrieval.errors import BadQuery, CollectionNotFound, StaleCursor
 from retrieval.index.collection.document_store import document_bytes
+from retrieval.index.collection.document_tag import document_tag
 from retrieval.index.metadata.given import shown_metadata
 from retrieval.search.answer_size import first_part
 from retrieval.search.overview import countable_fields, field_values, overview, project
@@ -31,6 +32,7 @@ from service.client.answers.collections import (
 )
 from service.client.answers.overview import OverviewAnswer
 from service.config.api_keys import Role
+from service.http.entity_tags import with_tag
 from service.queues.search_limits import check_maximum, check_values
 from service.routes.base import Services, authorized, json_answer, json_response
 from service.routes.generations import require_generation
@@ -75,7 +77,8 @@ async def documents(name: Name, parameters: Annotated[DocumentsParameters, Query
 async def document(name: Name, document_id: str, request: Request) -> Response:
     """Return the document as the user added it.  Slashes in the id need no escaping."""
     services = authorized(request, Role.READ, name)
-    return json_response(await services.threads.run(_document, services, name, document_id))
+    found = await services.threads.run(_document, services, name, document_id)
+    return with_tag(json_response(found), str(found["etag"]))
 
 
 @router.get("/{name}/text", response_model=TextPartAnswer, summary="A part of a document's text")
@@ -165,7 +168,8 @@ def _position(wanted: DocumentsParameters, generation: int) -> int:
 
 def _shown(document: Document) -> dict[str, object]:
     metadata = shown_metadata(document)
-    return {"id": document.id, "title": document.title, "text": document.text, "metadata": metadata}
+    tag = document_tag(document)
+    return {"id": document.id, "title": document.title, "text": document.text, "metadata": metadata, "etag": tag}
 
 
 def _document(services: Services, name: str, document_id: str) -> dict[str, object]:

@@ -118,7 +118,9 @@ async def answer_change(
     """Queue a change; answer with the job, or with its result if the caller waits."""
     webhook = webhook_of(services, parameters)
     job = await services.threads.run(services.changes.submit, name, work, webhook, job_id)
-    if parameters.wait:
+    has_tags = isinstance(work, CollectionChange) and bool(work.tags)  # the caller must learn whether they fit
+    waits = parameters.wait or has_tags
+    if waits:
         try:
             reserve = ANSWER_SHARE * services.settings.limits.seconds
             async with asyncio.timeout_at(request.state.deadline - reserve):
@@ -132,6 +134,6 @@ async def answer_change(
         return json_response(shown, 202)
     is_single = isinstance(work, CollectionChange) and len(work.patches) == 1
     failed = job.problem or (next(iter(job.failures.values()), None) if is_single else None)
-    if failed and parameters.wait:
+    if failed and waits:
         return render(failed, request.scope)
     return name_generation(json_response(shown), job.report.generation)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.client import Client
+from service.client import Client, ConflictError
 from tests.service.conftest import Serve, Served, eventually
 
 DOCUMENTS = [
@@ -82,6 +82,38 @@ def test_a_patch_follows_a_change_that_waits(shop: Served) -> None:
     job = f"/v1/collections/shop/jobs/{patched.json()['id']}"
     eventually(lambda: shop.http.get(job).json()["status"] == "done")
     assert metadata(shop, "hat") == {"price": 6}
+
+
+def test_a_change_can_demand_that_no_other_came_before(shop: Served) -> None:
+    with Client(shop.url) as client:
+        read = client.document("shop", "jacket")
+        assert shop.http.get(f"{PATH}/jacket").headers["etag"].removeprefix("W/") == f'"{read.etag}"'
+        assert client.patch("shop", "jacket", {"price": 45}, etag=read.etag).updated == 1
+        with pytest.raises(ConflictError, match=r"412: document 'jacket' has changed since it was read"):
+            client.patch("shop", "jacket", {"price": 60}, etag=read.etag)
+        assert client.patch("shop", "jacket", {"price": 45}, etag=read.etag).unchanged == 1  # sent again by a proxy
+        assert metadata(shop, "jacket")["price"] == 45
+        later = client.document("shop", "jacket")
+        assert later.etag != read.etag
+        assert [each.etag for each in client.documents("shop", "price = 45")] == [later.etag]
+
+    def delete(if_match: str) -> tuple[int, str]:
+        answer = shop.http.delete(f"{PATH}/jacket", headers={"If-Match": if_match})
+        return answer.status_code, answer.json().get("code", "")
+
+    assert delete(f'"{read.etag}"') == (412, "content_changed")
+    assert delete(read.etag) == (400, "bad_input")
+    assert delete(f'"other", W/"{later.etag}"') == (200, "")
+    assert shop.http.get(f"{PATH}/jacket").status_code == 404
+    assert delete("*") == (404, "document_not_found")
+
+
+def test_waiting_changes_are_compared_in_their_order(shop: Served) -> None:
+    tag = shop.http.get(f"{PATH}/jacket").headers["etag"]
+    shop.http.patch(f"{PATH}/jacket", json={"price": 1})
+    answer = shop.http.patch(f"{PATH}/jacket", json={"price": 2}, headers={"If-Match": tag})
+    assert (answer.status_code, answer.json()["code"]) == (412, "content_changed")
+    assert metadata(shop, "jacket")["price"] == 1
 
 
 def test_documents_of_a_new_collection_expire(shop: Served) -> None:

@@ -21,6 +21,7 @@ def test_pinned_documents_come_first(collections: Path, serve: Serve, tmp_path: 
         shown = PinsAnswer.model_validate(answer.json(), extra="forbid")
         assert (shown.generation, shown.model_dump()["pins"]) == (2, [RULE])
         assert client.pins("shop") == client.replace_pins("shop", [RULE]) == shown  # the same make no generation
+        assert shop.http.put(PATH, json={"pins": []}, headers={"If-Match": '"other"'}).status_code == 412
         hits = client.search("shop", "aspirin?", k=3).hits
         assert [(hit.id, hit.pinned) for hit in hits] == [("heat", True), ("cat/1", True), ("aspirin", False)]
         assert [hit.id for hit in client.search("shop", "aspirin", k=1, pins=False).hits] == ["aspirin"]

@@ -39,6 +39,14 @@ def test_they_are_shown_as_they_were_given(shop: Served) -> None:
         assert client.replace_synonyms("shop", RULES) == shown  # the same rules make no generation
 
 
+def test_rules_are_replaced_only_if_they_have_not_changed(shop: Served) -> None:
+    tag = shop.http.get(PATH).headers["etag"]
+    refused = shop.http.put(PATH, json={"synonyms": []}, headers={"If-Match": '"other"'})
+    assert (refused.status_code, refused.json()["code"]) == (412, "content_changed")
+    replaced = shop.http.put(PATH, json={"synonyms": RULES}, headers={"If-Match": tag})
+    assert (replaced.status_code, replaced.headers["etag"]) == (200, tag)
+
+
 @pytest.mark.parametrize("mode", ["lexical", "hybrid"])
 def test_searches_find_them_unless_told_not_to(shop: Served, mode: str) -> None:
     body = {"query": "medicament", "mode": mode, "explain": True, "k": 1}

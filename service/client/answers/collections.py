@@ -72,6 +72,7 @@ class DocumentAnswer(Answer):
     title: str
     text: str
     metadata: dict[str, Any] = Field(description="Each value as it was given.")
+    etag: str = Field(default="", description="Tag of this content, for `If-Match` of a change, there in quotes.")
 
 
 class TextPartAnswer(Answer):
