@@ -233,7 +233,7 @@ def _matching_ids(collection: Path, expression: str, now: datetime | None = None
 
 @dataclass(frozen=True, slots=True)
 class _Encoders:
-    """The encoders of passages: those of their tokens and weights of terms if the collection has them."""
+    """The encoders of passages, of their tokens and of their terms, as far as needed."""
 
     passages: SentenceEncoder
     tokens: TokenEncoder | None

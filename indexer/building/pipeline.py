@@ -147,7 +147,7 @@ class DocumentSupply(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _PassageEncoders:
-    """The encoders of passages: those of their tokens and weights of terms if the collection has them."""
+    """The encoders of passages, of their tokens and of their terms, as far as needed."""
 
     passages: DeduplicatedEncoder
     tokens: TokenEncoder | None

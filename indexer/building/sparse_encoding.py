@@ -12,7 +12,7 @@ from retrieval.types import Document
 
 
 class CollectionSparseEncoder:
-    """The sparse encoder of a collection; one that adds no passages does without it.  For one thread."""
+    """The sparse encoder of a collection, loaded on first need.  For one thread."""
 
     def __init__(self, collection: Path, settings: SparseSettings | None, given: SparseEncoder | None = None) -> None:
         self.encoder = given

@@ -37,7 +37,7 @@ class NotFoundError(ServiceError):
 
 
 class ConflictError(ServiceError):
-    """The state of the collection does not fit the request (409), or content has changed (412)."""
+    """The request does not fit the state of the collection (409) or a document (412)."""
 
 
 class OverloadedError(ServiceError):

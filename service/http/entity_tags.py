@@ -1,4 +1,4 @@
-"""The headers ETag and If-Match (RFC 9110, section 13.1.1): changes that no other change came before."""
+"""ETag and If-Match (RFC 9110, section 13.1.1): refuse a late change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tag of a document's content, by which a change can demand that no other came before."""
+"""The tag of a document's content, which shows whether the document has changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from retrieval.types import Document
 
 
 def document_tag(document: Document) -> str:
-    """Return a digest of the title, the text and the metadata of a stored document, as the service shows them."""
+    """Return a digest of a stored document: title, text and metadata as it is shown."""
     content = [document.title, document.text, shown_metadata(document)]
     written = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_text)
     return hashlib.blake2b(written.encode(), digest_size=12).hexdigest()
