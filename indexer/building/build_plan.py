@@ -5,9 +5,10 @@ Count the documents of the sources, and measure a sample.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
@@ -22,11 +23,13 @@ from indexer.readers.formats.format_table import format_for_suffix
 from indexer.readers.opening import open_documents
 from indexer.sources.folders import find_beir_corpus, walk
 from indexer.sources.paths import is_path
+from indexer.writing.window_build import window_spans
+from retrieval.encoder.remote.connection import RemoteUsage
 from retrieval.encoder.remote_encoder import RemoteEncoder
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import BadDocument, InputError
 from retrieval.index.vectors.index_choice import choose_ann_index
-from retrieval.types import Document
+from retrieval.types import Document, Passage
 
 SAMPLED_BYTES = 4 << 20
 SAMPLED_DOCUMENTS = 256
@@ -55,6 +58,7 @@ class BuildPlan:
     tokens: int = 0  # that a remote encoder counts
     cost: float | None = None  # of these tokens, in the currency of the price
     shards: int = 0  # that the passages are spread over; 0: one collection
+    windows: int = 0  # vectors of sentences inside the passages; 0: none
 
 
 def plan_build(
@@ -68,28 +72,32 @@ def plan_build(
     encoder = load_build_encoder(into, settings.encoder, settings.runtime, settings.precision)
     sample = _sample(sources, settings)
     chunking = chunking_for(sources, settings)
-    texts = passage_texts(sample, [chunk(document, encoder.tokenizer, chunking) for document in sample])
-    speed = _passages_per_second(encoder, texts)
+    cut = [chunk(document, encoder.tokenizer, chunking) for document in sample]
+    texts, windows = passage_texts(sample, cut), _window_texts(sample, cut, settings.vectors.window_sentences)
+    speed, window_speed = _measure(encoder, texts), _measure(encoder, windows)
     size = estimate_sources(sources, settings.read)
     documents = max(size.documents if size else 0, len(sample))
     passages = round(documents * len(texts) / len(sample))
-    tokens = _remote_tokens(encoder, texts, passages)
+    num_windows = round(documents * len(windows) / len(sample))
+    tokens = round(passages * speed.tokens_per_text + num_windows * window_speed.tokens_per_text)
     ann_index = choose_ann_index(passages // max(1, settings.shards), encoder.dimension, settings.vectors)
     index_bytes = ann_index.bytes_per_vector * passages if ann_index else 0.0
     text_bytes = documents * sum(len(f"{document.title}{document.text}".encode()) for document in sample) / len(sample)
-    vector_bytes = passages * encoder.dimension * np.dtype(settings.vectors.dtype).itemsize
+    vector_bytes = (passages + num_windows) * encoder.dimension * np.dtype(settings.vectors.dtype).itemsize
+    seconds = passages / speed.per_second + num_windows / window_speed.per_second
     return BuildPlan(
         sampled_documents=len(sample),
         documents=documents,
         passages=passages,
-        passages_per_second=speed,
-        seconds=max(passages / speed, _limited_seconds(encoder, tokens)),
+        passages_per_second=speed.per_second,
+        seconds=max(seconds, _limited_seconds(encoder, tokens)),
         disk_bytes=round(text_bytes * (1 + LEXICAL_SHARE) + vector_bytes + index_bytes),
         peak_memory_bytes=round(BASE_MEMORY_BYTES + passages * PASSAGE_MEMORY_BYTES + index_bytes),
         ann_index=ann_index.factory if ann_index else "",
         tokens=tokens,
         cost=None if price is None else tokens * price / 1e6,
         shards=settings.shards,
+        windows=num_windows,
     )
 
 
@@ -101,13 +109,16 @@ def _sample(sources: Sequence[Path | str], settings: BuildSettings) -> list[Docu
     return sample
 
 
-def _remote_tokens(encoder: SentenceEncoder, texts: Sequence[str], passages: int) -> int:
-    """Return the tokens of all passages, estimated; 0 for a local encoder."""
-    if not isinstance(encoder, RemoteEncoder):
-        return 0
-    if encoder.usage.tokens:
-        return round(passages * encoder.usage.tokens / encoder.usage.texts)
-    return round(passages * sum(map(encoder.tokenizer.count, texts)) / len(texts)) if texts else 0
+def _window_texts(documents: Sequence[Document], cut: Sequence[Sequence[Passage]], sentences: int) -> list[str]:
+    """Return the texts of the windows in passages; none for 0 sentences."""
+    if not sentences:
+        return []
+    return [
+        document.text[start:end]
+        for document, passages in zip(documents, cut, strict=True)
+        for passage in passages
+        for start, end in window_spans(document.text, passage.start, passage.end, sentences)
+    ]
 
 
 def _limited_seconds(encoder: SentenceEncoder, tokens: int) -> float:
@@ -116,14 +127,31 @@ def _limited_seconds(encoder: SentenceEncoder, tokens: int) -> float:
     return 60 * tokens / limit if limit else 0.0
 
 
-def _passages_per_second(encoder: SentenceEncoder, texts: Sequence[str]) -> float:
-    """Measure the encoding of some texts, spread over the sample."""
+@dataclass(frozen=True, slots=True)
+class _Speed:
+    """The measured cost of encoding texts of one kind."""
+
+    per_second: float
+    tokens_per_text: float  # that a remote encoder counts; 0 for a local one
+
+
+def _measure(encoder: SentenceEncoder, texts: Sequence[str]) -> _Speed:
+    """Encode some texts, spread over the sample."""
+    if not texts:
+        return _Speed(math.inf, 0.0)
+    usage = encoder.usage if isinstance(encoder, RemoteEncoder) else RemoteUsage()
+    before = replace(usage)
     sampled = REMOTE_PASSAGES if isinstance(encoder, RemoteEncoder) else SAMPLED_PASSAGES
     some = texts[:: max(1, len(texts) // sampled)]
     encoder.encode_passages(some[:16])  # warm up: the first run of a shape is slower
     started = time.perf_counter()
     encoder.encode_passages(some)
-    return len(some) / (time.perf_counter() - started)
+    per_second = len(some) / (time.perf_counter() - started)
+    if not isinstance(encoder, RemoteEncoder):
+        return _Speed(per_second, 0.0)
+    if usage.tokens > before.tokens:
+        return _Speed(per_second, (usage.tokens - before.tokens) / (usage.texts - before.texts))
+    return _Speed(per_second, sum(map(encoder.tokenizer.count, texts)) / len(texts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ def show_plan(plan: BuildPlan) -> None:
         "peak memory": f"about {decimal(plan.peak_memory_bytes)}",
         "vectors": plan.ann_index or "searched exactly",
     }
+    if plan.windows:
+        rows["windows"] = f"about {plan.windows:,}, with vectors of their own"
     if plan.shards:
         rows["shards"] = f"{plan.shards}, of about {plan.passages // plan.shards:,} passages each"
     if plan.tokens:

@@ -6,12 +6,14 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from indexer.building.build_plan import estimate_sources, plan_build
 from indexer.building.pipeline import BuildSettings, build_collection
 from indexer.readers.base.options import ReadOptions
 from retrieval.errors import InputError
+from retrieval.index.storage.settings import VectorSettings
 
 
 def records(count: int, words: int = 12) -> str:
@@ -62,6 +64,19 @@ def test_a_plan_comes_true_and_leaves_nothing(tmp_path: Path) -> None:
     assert plan.passages == pytest.approx(report.passages, rel=0.1)
     used = sum(path.stat().st_size for path in into.rglob("*") if path.is_file())
     assert 0.5 < plan.disk_bytes / used < 2
+
+
+def test_a_plan_counts_windows(tmp_path: Path) -> None:
+    sentences = "".join(f"Bird number {number} sings in the morning. " for number in range(12))
+    lines = [json.dumps({"id": str(number), "text": sentences}) for number in range(5)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    fine = BuildSettings(vectors=VectorSettings(window_sentences=3))
+    plain, plan = (plan_build([tmp_path / "a.jsonl"], tmp_path / "c", each) for each in (BuildSettings(), fine))
+    build_collection([tmp_path / "a.jsonl"], tmp_path / "c", fine)
+    [vectors] = (tmp_path / "c").rglob("window_vectors.npy")
+    assert (plain.windows, plan.windows) == (0, len(np.load(vectors)))
+    assert plan.windows >= 5 * 4
+    assert plan.disk_bytes - plain.disk_bytes == plan.windows * 384 * 2
 
 
 def test_a_plan_of_nothing_says_so(tmp_path: Path) -> None:
