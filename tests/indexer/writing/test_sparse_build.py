@@ -13,7 +13,9 @@ import pytest
 
 from indexer.building.document_changes import CollectionChange, apply_changes, delete_documents
 from indexer.building.pipeline import BuildSettings, build_collection
+from indexer.evaluation.tuning import CollectionObjective, current_settings
 from indexer.maintenance.background_merge import merge_collection
+from indexer.maintenance.reembed import reembed
 from indexer.maintenance.verify import verify
 from indexer.writing.sparse_build import SCALE_MARGIN, sparse_settings
 from retrieval.encoder.loading import load_encoder
@@ -22,9 +24,12 @@ from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import BadQuery, EncoderError, EncoderMismatch
 from retrieval.index.storage.manifest import LEXICAL, read_manifest
 from retrieval.index.storage.settings import MAX_IMPACT
+from retrieval.metrics.runs import Qrels, Topic
+from retrieval.metrics.tasks import make_task
 from retrieval.search.encoder_check import CANARY_TEXTS
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Document, Mode, SearchRequest
+from tests.indexer.maintenance.test_reembed import Other
 from tests.retrieval.encoder.sparse_encoders import save_inference_free, save_splade
 
 TEXTS = {
@@ -193,6 +198,43 @@ def test_another_sparse_encoder_is_refused(collection: Path, tmp_path: Path, enc
         build_collection([tmp_path / "more.jsonl"], collection, BuildSettings(sparse=str(other)))
     with pytest.raises(EncoderMismatch):
         open_searcher(collection, encoder=encoder, sparse_encoder=load_sparse_encoder(other))
+
+
+def test_another_dense_encoder_keeps_the_sparse_index(
+    collection: Path, encoder: SentenceEncoder, sparse_encoder: SparseEncoder
+) -> None:
+    with open_searcher(collection, encoder=encoder, sparse_encoder=sparse_encoder) as searcher:
+        before = scores(searcher)
+    record = read_manifest(collection).sparse
+    other: Any = Other()
+    assert reembed(collection, other).encoded == 2
+    manifest = read_manifest(collection)
+    assert (manifest.encoder, manifest.sparse) == (Other.fingerprint, record)
+    other.tokenizer, other.inspector = encoder.tokenizer, None
+    with open_searcher(collection, encoder=other, sparse_encoder=sparse_encoder) as searcher:
+        assert scores(searcher) == before
+    assert verify(collection).ok
+
+
+def test_tuning_weighs_the_sparse_index(built: Path) -> None:
+    topics = (Topic("q", QUERY), Topic("r", "a propeller"))
+    task = make_task("two", topics, Qrels("two", {"q": {"cats": 1}, "r": {"wings": 1}}))
+    defaults = current_settings(read_manifest(built))
+    assert defaults["sparse_weight"] == 0.4
+    with CollectionObjective(built, task, "RR@10", None) as objective:
+        measured = [objective.measure({**defaults, "weight": 0.0, "sparse_weight": share}).tolist() for share in (0, 1)]
+    with open_searcher(built) as searcher:  # with the sparse encoder that the manifest names
+        expected = [
+            [
+                sum(1 / hit.rank for hit in found.hits if hit.id == best)
+                for found, best in zip(searcher.search_many(requests), ("cats", "wings"), strict=True)
+            ]
+            for requests in (
+                [SearchRequest(each.text, mode=Mode.HYBRID, weight=0.0, sparse_weight=share) for each in topics]
+                for share in (0.0, 1.0)
+            )
+        ]
+    assert measured == expected
 
 
 class Recorder(WrappedEncoder):
