@@ -64,6 +64,13 @@ export const api = {
   judgments: (name, signal) => call(`${collectionPath(name)}/judgments`, { signal }),
   judge: (name, body) => call(`${collectionPath(name)}/judgments`, { method: "PUT", body }),
   measure: (name, body, signal) => post(`${collectionPath(name)}/judgments/measures`, body, signal),
+  // synonyms or pins: {rules, tag}; a change with the tag of older rules is refused
+  rules: async (name, kind, signal) => rulesOf(await send(`${collectionPath(name)}/${kind}`, { signal }), kind),
+  replaceRules: async (name, kind, rules, tag) => {
+    const more = tag ? { "If-Match": tag } : {};
+    const body = { [kind]: rules };
+    return rulesOf(await send(`${collectionPath(name)}/${kind}`, { method: "PUT", body, more }), kind);
+  },
   originals: (name, ids, signal) =>
     call(`${collectionPath(name)}/originals?${new URLSearchParams(ids.map((id) => ["id", id]))}`, { signal }),
   originalPath: (name, id) => `${collectionPath(name)}/documents/${encodeURIComponent(id)}/original`,
@@ -83,6 +90,11 @@ export const explainRequest = ({ query, syntax, mode, weight }, hit) => ({
   ...(weight === undefined ? {} : { weight }),
   ...(hit.passages.length ? { start: hit.passages[0].start } : {}),
 });
+
+const rulesOf = async (response, kind) => {
+  const { [kind]: rules } = await response.json();
+  return { rules, tag: response.headers.get("ETag") };
+};
 
 const post = (path, body, signal) => call(path, { method: "POST", body, signal });
 

@@ -3,6 +3,7 @@
 import { bytes, count, entitle, h, plural, shown } from "./dom.js";
 import { KEEPS_LOG, api } from "./api.js";
 import { map } from "./map.js";
+import { ruleSections } from "./rules.js";
 
 export async function open(main, { collection, signal }) {
   entitle("Collection", collection);
@@ -26,6 +27,7 @@ export async function open(main, { collection, signal }) {
       upload,
       placeholder,
       logged,
+      ruleSections(collection, details, { saved: added, signal }),
       fields(overview.fields, details),
       encoder(details.fingerprint),
       generations(overview.generations)));
