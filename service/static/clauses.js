@@ -13,8 +13,7 @@ export const quoted = (text) => `"${text.replace(/["\\]/g, "\\$&")}"`;
 /** A field name, in quotes if the language needs them. */
 export const named = (field) => (NAME.test(field) && !KEYWORD.test(field) ? field : quoted(field));
 
-/** The condition that a field has a value. */
-export const clause = (field, value) => `${named(field)} = ${typeof value === "string" ? quoted(value) : value}`;
+const literal = (value) => (typeof value === "string" ? quoted(value) : String(value));
 
 /** The conditions joined by AND; a filter with OR is one condition, in parentheses. */
 export function clauses(filter) {
@@ -31,9 +30,62 @@ export function clauses(filter) {
   return found.map((condition) => condition.trim()).filter(Boolean);
 }
 
-/** Add a condition to the filter, or remove it if the filter has it. */
-export function toggled(filter, condition) {
-  const before = clauses(filter);
-  const remaining = before.filter((other) => other !== condition);
-  return (remaining.length < before.length ? remaining : [...before, condition]).join(" AND ");
+/** The values of a condition `field = value` or `field IN [value, …]`, as they are written; none for another one. */
+function valuesOf(condition, field) {
+  const [name, operator, ...rest] = tokens(condition).filter((token) => token.trim());
+  if (name !== named(field) || !rest.length) return [];
+  if (operator === "=") return [rest.join("")];
+  if (operator.toUpperCase() !== "IN" || rest[0] !== "[" || rest.at(-1) !== "]") return [];
+  const values = [""];
+  for (const token of rest.slice(1, -1)) {
+    if (token === ",") values.push("");
+    else values[values.length - 1] += token;
+  }
+  return values;
+}
+
+/** Whether a condition of the filter names the value of a field. */
+export const isChosen = (filter, field, value) =>
+  clauses(filter).some((condition) => valuesOf(condition, field).includes(literal(value)));
+
+/** Choose a further value of a field, or take a chosen one back.  Chosen values are alternatives. */
+export function withChoice(filter, field, value) {
+  const conditions = clauses(filter);
+  const chosen = conditions.map((condition) => valuesOf(condition, field));
+  const has = chosen.findIndex((values) => values.includes(literal(value)));
+  const place = has < 0 ? chosen.findIndex((values) => values.length) : has;
+  const before = chosen[place] ?? [];
+  const after = has < 0 ? [...before, literal(value)] : before.filter((other) => other !== literal(value));
+  const condition = after.length > 1 ? `${named(field)} IN [${after.join(", ")}]` : `${named(field)} = ${after[0]}`;
+  conditions.splice(place < 0 ? conditions.length : place, place < 0 ? 0 : 1, ...(after.length ? [condition] : []));
+  return conditions.join(" AND ");
+}
+
+/** Demand a value of a field besides all other conditions, or take a chosen one back. */
+export const narrowed = (filter, field, value) =>
+  isChosen(filter, field, value)
+    ? withChoice(filter, field, value)
+    : [...clauses(filter), `${named(field)} = ${literal(value)}`].join(" AND ");
+
+/** The conditions of a range from `start` to below `end`; null is no bound. */
+const bounds = (field, { start, end }) => [
+  ...(start === null ? [] : [`${named(field)} >= ${literal(start)}`]),
+  ...(end === null ? [] : [`${named(field)} < ${literal(end)}`]),
+];
+
+/** Whether the conditions of a range are those of the filter on its field. */
+export function isRange(filter, field, range) {
+  const found = clauses(filter).filter((condition) => isBound(condition, field));
+  return found.join() === bounds(field, range).join();
+}
+
+function isBound(condition, field) {
+  const [name, operator] = tokens(condition).filter((token) => token.trim());
+  return name === named(field) && /^[<>]$/.test(operator);
+}
+
+/** Choose a range of a field instead of another one, or take it back. */
+export function withRange(filter, field, range) {
+  const others = clauses(filter).filter((condition) => !isBound(condition, field));
+  return [...others, ...(isRange(filter, field, range) ? [] : bounds(field, range))].join(" AND ");
 }

@@ -7,7 +7,9 @@ import { card, legend, passageNodes } from "./hits.js";
 
 export const PAGE_SIZE = 10;
 const FACET_TYPES = ["string", "strings", "boolean", "booleans"];
-const MAX_FACETS = 6;
+const RANGE_TYPES = ["number", "numbers", "date", "dates"];
+const MAX_FACETS = 6; // of values
+const MAX_RANGES = 3; // facets of ranges
 export const MAX_PAGE = 1_000; // the service returns the first 10,000 hits
 const listsAll = ({ query }) => query.trim() === "*"; // documents without scores: no explanation
 const QUOTED = /"[^"]*[\p{L}\p{N}][^"]*"/u;
@@ -19,6 +21,7 @@ export class Results {
     this.result = null;
     this.request = null; // the search request of the hits on the page
     this.explanations = new Map(); // document id → explanation
+    this.ranges = null; // facets of ranges, once they are made
     this.judgments = null; // the Judge while judging is on
     this.focusFirst = false; // the next hits get the focus
     this.live = h("p", { role: "status", "aria-live": "polite" });
@@ -31,8 +34,11 @@ export class Results {
     this.pager = h("nav", { class: "pager", "aria-label": "Pages" });
     this.columns = h("div", { class: "columns" }, this.facets, h("div", {}, this.answer, this.panel, this.list, this.pager));
     const { fields } = details;
-    this.facetFields = Object.keys(fields).filter((field) => FACET_TYPES.includes(fields[field])).slice(0, MAX_FACETS);
-    this.columns.classList.toggle("plain", !this.facetFields.length); // else the page reserves space for facets
+    const ofTypes = (types) => Object.keys(fields).filter((field) => types.includes(fields[field]));
+    this.facetFields = ofTypes(FACET_TYPES).slice(0, MAX_FACETS);
+    this.rangeFields = ofTypes(RANGE_TYPES).slice(0, MAX_RANGES);
+    this.hasFacets = this.facetFields.length + this.rangeFields.length > 0;
+    this.columns.classList.toggle("plain", !this.hasFacets); // else the page reserves space for facets
   }
 
   // --- drawing
@@ -177,7 +183,7 @@ export class Results {
     for (const article of this.articles()) this.observer.observe(article);
     if (this.details.originals) this.linkOriginals(signal);
     if (KEEPS_LOG && !listsAll(this.request)) this.logged = this.log(this.request, signal);
-    if (this.facetFields.length || this.result.total.relation !== "exact") await this.drawCounts(signal);
+    if (this.hasFacets || this.result.total.relation !== "exact") await this.drawCounts(signal);
   }
 
   /** Link the hits whose files are kept; they are useful without the links, too. */
@@ -217,19 +223,30 @@ export class Results {
   async drawCounts(signal) {
     try {
       const { draw } = await import("./facets.js");
-      const request = { ...this.request, k: 1, offset: 0, facets: this.facetFields, count: true };
-      const { facets = {}, total } = await api.search(this.collection, request, signal);
+      this.ranges ??= await this.loadRanges(signal);
+      const facets = [...this.facetFields, ...Object.values(this.ranges)];
+      const disjunctive = [...this.facetFields, ...Object.keys(this.ranges)];
+      const request = { ...this.request, k: 1, offset: 0, facets, disjunctive, count: true };
+      const found = await api.search(this.collection, request, signal);
       if (signal.aborted) return;
-      this.drawPager({ ...this.result, total });
-      draw(this.facets, facets, { filter: this.state.filter, narrow: (field, value) => this.narrow(field, value) });
+      this.drawPager({ ...this.result, total: found.total });
+      draw(this.facets, found, { state: this.state, setFilter: this.actions.setFilter });
     } catch (error) {
       if (error.name !== "AbortError" && error.status !== 0) this.facets.replaceChildren();
     }
   }
 
+  /** Make the facets of ranges, with edges for the values of the whole collection: {field: facet}. */
+  async loadRanges(signal) {
+    if (!this.rangeFields.length) return {};
+    const loading = [import("./ranges.js"), api.overview(this.collection, signal)];
+    const [{ rangeFacets }, { fields }] = await Promise.all(loading);
+    return rangeFacets(fields, this.rangeFields);
+  }
+
   async narrow(field, value) {
-    const { clause, toggled } = await import("./clauses.js");
-    this.actions.setFilter(toggled(this.state.filter, clause(field, value)));
+    const { narrowed } = await import("./clauses.js");
+    this.actions.setFilter(narrowed(this.state.filter, field, value));
   }
 
   // --- answer, explanation, document and judging: loaded on first use

@@ -53,6 +53,46 @@ def test_alternatives_are_narrowed_together(visit: Any, site: str) -> None:
     until_filter(page, "(year < 1992 OR year > 2020)")
 
 
+def count_of(page: Any, field: str) -> dict[str, str]:
+    """Return the values of a facet and their counts, as they are shown."""
+    rows = page.locator(f".facets section:has(h2:text-is('{field}')) button")
+    return dict(text.split("\n") for text in rows.all_inner_texts())
+
+
+def test_values_of_a_facet_are_alternatives_and_keep_their_counts(visit: Any, site: str) -> None:
+    page = search(visit, site)
+    before = count_of(page, "kind")
+    for value, filter_, found, pressed in (
+        ("note", 'kind = "note"', ["flour", "salt"], 1),
+        ("paper", 'kind IN ["note", "paper"]', ["flour", "salt", "time", "water"], 2),
+        ("note", 'kind = "paper"', ["time", "water"], 1),
+    ):
+        page.click(f".facets section:has(h2:text-is('kind')) button:has-text('{value}')")
+        until_filter(page, filter_)
+        until_hits(page, *found)
+        page.wait_for_function(f"() => document.querySelectorAll('.facets [aria-pressed=true]').length === {pressed}")
+        assert count_of(page, "kind") == before
+
+
+def test_a_range_of_numbers_narrows_and_is_taken_back(visit: Any, site: str) -> None:
+    page = search(visit, site, "kind EXISTS")
+    year = ".facets section:has(h2:text-is('year')) button"
+    page.wait_for_selector(year)
+    before = {"below 2000": "2", "2020 and above": "2"}
+    assert count_of(page, "year") == before
+    for label, filter_, found in (
+        ("below 2000", "kind EXISTS AND year < 2000", ["flour", "water"]),
+        ("2020 and above", "kind EXISTS AND year >= 2020", ["salt", "time"]),
+        ("2020 and above", "kind EXISTS", ["flour", "hebrew", "salt", "time", "water", "wide"]),
+    ):
+        page.click(f"{year}:has-text('{label}')")
+        until_filter(page, filter_)
+        until_hits(page, *found)
+        page.wait_for_selector("[aria-busy]", state="detached")
+    page.wait_for_function("() => !document.querySelector('.facets [aria-pressed=true]')")
+    assert count_of(page, "year") == before
+
+
 def test_only_the_value_chosen_is_shown_as_pressed(visit: Any, site: str) -> None:
     page = search(visit, site, 'subkind = "note" OR kind = "note"')
     assert page.locator(".facets [aria-pressed=true]").count() == 0
