@@ -19,6 +19,7 @@ from indexer.commands.index import add, index
 from indexer.commands.pins import pins
 from indexer.commands.quantize import quantize
 from indexer.commands.reembed import reembed
+from indexer.commands.reindex import reindex
 from indexer.commands.sweep import sweep
 from indexer.commands.synonyms import synonyms
 from indexer.commands.train import train
@@ -93,6 +94,7 @@ app.command()(verify)
 app.command()(snapshot)
 app.command()(restore)
 app.command()(reembed)
+app.command()(reindex)
 app.command()(adapt)
 app.command()(train)
 app.command()(calibrate)

@@ -330,13 +330,15 @@ def _report(
 def _check_agreement(into: Path, kept: CollectionSettings, given: BuildSettings, encoder: SentenceEncoder) -> None:
     """Raise InputError for a different setting, EncoderMismatch for a changed service."""
     check_unchanged(into.name, kept.canaries, encoder)
-    differences = [
+    words = _differences(given.lexical, LexicalSettings(), kept.lexical) if given.lexical and kept.lexical else ()
+    lexical = list(words)
+    others = [
         *(_differences(given.chunking, None, kept.chunking) if given.chunking else ()),
-        *(_differences(given.lexical, LexicalSettings(), kept.lexical) if given.lexical and kept.lexical else ()),
         *_differences(given.vectors, VectorSettings(), kept.vectors),
     ]
-    if differences:
-        raise InputError(f"{into}: {'; '.join(differences)}; leave the setting out, or index into a new directory")
+    if others or lexical:
+        change = "index into a new directory" if others else f"change it by `attendex reindex {into}`"
+        raise InputError(f"{into}: {'; '.join([*others, *lexical])}; leave the setting out, or {change}")
 
 
 def _differences(given: S, default: S | None, kept: S) -> Iterator[str]:

@@ -11,6 +11,7 @@ import typer
 
 from indexer.commands.build_output import build_progress, show_build, show_files, show_plan, show_problems
 from indexer.commands.encoder_advice import EncoderAdvice
+from indexer.commands.lexical_options import searched_field, stop_words_of
 from retrieval.commands.options import CollectionArgument, WaitOption
 from retrieval.errors import SchemaError
 from retrieval.util.terminal import FAILURE, JsonOption, option_groups, print_json, reports_errors
@@ -205,17 +206,15 @@ class IndexOptions:
         return {"lexical": self.lexical(), "vectors": self.vectors(), **models}
 
     def lexical(self) -> LexicalSettings:
-        from retrieval.index.lexical.stop_words import read_stop_words
         from retrieval.index.storage.settings import LexicalSettings
 
-        words = self.stop_words if self.stop_words in ("language", "none") else read_stop_words(Path(self.stop_words))
         return LexicalSettings(
             language=self.language,
             k1=self.k1,
             b=self.b,
             title_weight=self.title_weight,
-            searched=tuple(map(_searched_field, self.searched_field or ())),
-            stop_words=words,
+            searched=tuple(map(searched_field, self.searched_field or ())),
+            stop_words=stop_words_of(self.stop_words),
         )
 
     def vectors(self) -> VectorSettings:
@@ -226,17 +225,6 @@ class IndexOptions:
             raise InputError(f"--passages is {self.vectors_of!r}; choose plain or fine")
         sentences = FINE_SENTENCES if self.vectors_of == "fine" else 0
         return VectorSettings(self.keep, self.recall, self.memory, self.structure, sentences)
-
-
-def _searched_field(text: str) -> tuple[str, float]:
-    """Return the name and the weight of a searched field."""
-    name, separator, weight = text.rpartition("=")
-    if not separator:
-        return text, 1.0
-    try:
-        return name, float(weight)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r}: write FIELD or FIELD=WEIGHT", param_hint="--searched-field") from None
 
 
 @reports_errors

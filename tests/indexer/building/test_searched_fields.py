@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from indexer.building.document_changes import update_documents
 from indexer.building.document_patches import DocumentPatch
 from indexer.building.pipeline import BuildSettings, build_collection
 from indexer.maintenance.background_merge import merge_collection
 from indexer.readers.base.options import ReadOptions
-from retrieval.errors import BadDocument
+from retrieval.errors import BadDocument, InputError
 from retrieval.index.storage.manifest import read_manifest
 from retrieval.index.storage.settings import LexicalSettings
 from retrieval.search.searcher import open_searcher
 from retrieval.types import FieldType, SearchRequest
+from service.cli import app
 
 CSV = """sku,name,description,care,brand,colors,price
 SKU-00042,Jacket,Keeps off rain.,Wash cold.,Northpeak,red|dark blue,50
@@ -70,6 +73,37 @@ def test_an_explanation_names_the_searched_fields_of_a_term(shop: Path) -> None:
         lexical = searcher.explain("northpeak rain 00042", "SKU-00042").lexical
     assert lexical is not None
     assert {part.term: part.fields for part in lexical.terms} == {"northpeak": ("brand",), "rain": (), "00042": ("id",)}
+
+
+def test_searched_fields_are_changed_later(shop: Path) -> None:
+    def reindex(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["reindex", str(shop), *arguments], env={"COLUMNS": "200"})
+
+    build = BuildSettings(read=READ, lexical=LexicalSettings(searched=(("brand", 3.0),)), schema=READ.types)
+    with pytest.raises(InputError, match=r"searched is .* change it by `attendex reindex .*shop`"):
+        build_collection([shop.parent / "shop.csv"], shop, build)
+    done = reindex("--searched-field", "brand=3", "--json")
+    assert json.loads(done.output)["lexical"]["searched"] == [["brand", 3.0]]
+    assert build_collection([shop.parent / "shop.csv"], shop, build).unchanged == 3
+    assert set(found(shop, "northpeak")) == {"SKU-00042", "SKU-00421"}
+    assert found(shop, "00043") == []
+    fresh = shop.parent / "fresh"
+    build_collection([shop.parent / "shop.csv"], fresh, build)
+    scores = []
+    for path in (shop, fresh):
+        with open_searcher(path) as searcher:
+            scores.append([hit.score for hit in searcher.search(SearchRequest("northpeak shoe", mode="lexical")).hits])
+    assert scores[0] == scores[1]
+    for arguments, says in (
+        (("--searched-field", "brnd"), "did you mean 'brand'?"),
+        (("--searched-field", "brand=x"), "write FIELD or FIELD=WEIGHT"),
+        (("--searched-field", "id", "--no-searched-fields"), "give fields, or --no-searched-fields"),
+        ((), "name a setting to change"),
+        (("--title-weight", "0"), "title_weight is 0.0; it must be from 0.1 to 100"),
+    ):
+        refused = reindex(*arguments)
+        assert (refused.exit_code != 0, says in " ".join(refused.output.split())) == (True, True), refused.output
+    assert read_manifest(shop).generation == 2
 
 
 def test_words_of_searched_fields_are_suggested(shop: Path) -> None:
