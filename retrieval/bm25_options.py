@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-BM25_RANGES = {"k1": (0.0, 100.0), "b": (0.0, 1.0), "short": (0.0, 1e6)}
+BM25_RANGES = {"k1": (0.0, 100.0), "b": (0.0, 1.0), "short": (0.0, 1e6), "title_weight": (0.1, 100.0)}
 
 
 @dataclass(frozen=True, slots=True)
 class Bm25Options:
     """BM25's parameters for one search; None: those of the collection.
 
-    `short` is the length in terms below which the length of passages hardly counts, 0 for none.
+    `short` is the length in terms below which the length of passages hardly counts, 0 for none.  `title_weight` tells
+    how many times a word in the title counts.
     """
 
     k1: float | None = None
     b: float | None = None
     short: float | None = None
+    title_weight: float | None = None
 
     @property
     def given(self) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""Searchers of a collection under title weights that its index does not have.
+"""Searchers of a collection for searches with any weight of the title.
 
-A title weight stands in the postings, so that another one needs another lexical index: a linked copy of the collection
-gets it.  Vectors and documents are shared, and each query is encoded once.
+An index knows where titles end, so that a search chooses their weight.  One of an earlier version does not: there,
+another weight needs another lexical index, which a linked copy of the collection gets.  Vectors and documents are
+shared, and each query is encoded once.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class _CachingEncoder:
 
 
 class SearchersByTitleWeight:
-    """A context that opens a searcher for each title weight."""
+    """A context that opens the searchers; searches must choose the title weight."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,8 +60,14 @@ class SearchersByTitleWeight:
         self._exit.close()
 
     def get(self, title_weight: float | None) -> Searcher:
-        """Return the searcher with this title weight; None for the collection's own."""
-        weight = None if title_weight == self._own_weight else title_weight
+        """Return a searcher that can search with this title weight; None: its own."""
+        if title_weight in (None, self._own_weight):
+            return self._open(None)
+        lexical = self._open(None).reader.lexical
+        return self._open(None if lexical is not None and lexical.knows_titles else title_weight)
+
+    def _open(self, weight: float | None) -> Searcher:
+        """Return the searcher of the collection, or of its copy with that title weight."""
         if weight not in self._opened:
             path = self._path
             if weight is not None:

@@ -21,9 +21,8 @@ from retrieval.search.evaluated.systems import deep
 from retrieval.search.fusion_methods import PARAMETERS
 from retrieval.types import SearchRequest
 
-TITLE_WEIGHT = "title_weight"
 SWEPT: Mapping[str, type[int] | type[float]] = {
-    **dict.fromkeys((*BM25_RANGES, TITLE_WEIGHT), float),
+    **dict.fromkeys(BM25_RANGES, float),
     **{each.name: each.type for each in PARAMETERS.values()},
 }
 MAX_POINTS = 1_000
@@ -79,7 +78,7 @@ def sweep(
     with SearchersByTitleWeight(path) as searchers:
         for values in product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))
-            searcher = searchers.get(settings.get(TITLE_WEIGHT))
+            searcher = searchers.get(settings.get("title_weight"))
             run = run_queries(searcher.search_many, task.topics, _request(template, settings)).run
             points.append(SweepPoint(settings, evaluate(run, task.qrels, measured, asked=asked).aggregates[measured]))
             if watch is not None:

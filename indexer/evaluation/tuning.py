@@ -12,6 +12,7 @@ import numpy as np
 
 from indexer.evaluation.searcher_copies import SearchersByTitleWeight
 from indexer.maintenance.change_settings import SettingsChange, change_settings
+from retrieval.bm25_options import Bm25Options
 from retrieval.errors import InputError
 from retrieval.index.lexical.writer import open_lexical
 from retrieval.index.storage.manifest import Manifest, read_manifest
@@ -89,7 +90,7 @@ def write_tuned(path: Path, tuned: TuningResult) -> int:
 
 
 class CollectionObjective:
-    """Measures a task's queries under settings; each title weight has a linked copy."""
+    """Measures a task's queries under settings."""
 
     def __init__(self, path: Path, task: EvaluationTask, measure: str, watch: ProgressCallback | None) -> None:
         self._task = task
@@ -118,7 +119,8 @@ class CollectionObjective:
         """Return the value of each query under the settings."""
         searcher = self._searchers.get(settings["title_weight"])
         with _temporary_settings(searcher, settings):
-            request = SearchRequest("", k=self._depth, mode=Mode.HYBRID, passages_per_document=1)
+            title = Bm25Options(title_weight=settings["title_weight"])
+            request = SearchRequest("", k=self._depth, mode=Mode.HYBRID, passages_per_document=1, bm25=title)
             run = run_queries(searcher.search_many, self._task.topics, request).run
         self._done += 1
         self._watch(self._done)

@@ -29,6 +29,7 @@ class Bm25Request(TypedDict, total=False):
     k1: float
     b: float
     short: float
+    title_weight: float
 
 
 class BoostRequest(TypedDict, total=False):

@@ -17,6 +17,7 @@ def _parameter(name: str, description: str) -> Any:
 
 _K1 = "How much further occurrences of a term count."
 _B = "How much long passages are discounted."
+_TITLE_WEIGHT = "How many times a word in the title counts."
 _SHORT = "Average length in terms below which lengths hardly count; 0: none."
 
 
@@ -26,6 +27,7 @@ class Bm25Body(RequestBody):
     k1: float | None = _parameter("k1", _K1)
     b: float | None = _parameter("b", _B)
     short: float | None = _parameter("short", _SHORT)
+    title_weight: float | None = _parameter("title_weight", _TITLE_WEIGHT)
 
     model_config = examples({"k1": 0.9, "b": 0.4})
 
@@ -46,8 +48,9 @@ class UrlBm25(BaseModel):
     bm25_k1: float | None = _parameter("k1", _K1)
     bm25_b: float | None = _parameter("b", _B)
     bm25_short: float | None = _parameter("short", _SHORT)
+    bm25_title_weight: float | None = _parameter("title_weight", _TITLE_WEIGHT)
 
     def bm25_options(self) -> Bm25Options | None:
         """Return the searcher's record; None if all are those of the collection."""
-        options = Bm25Options(self.bm25_k1, self.bm25_b, self.bm25_short)
+        options = Bm25Options(self.bm25_k1, self.bm25_b, self.bm25_short, self.bm25_title_weight)
         return options if options.given else None

@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 
 from indexer.maintenance.background_merge import merge_collection
+from indexer.maintenance.change_settings import SettingsChange, change_settings
 from indexer.maintenance.rollback import roll_back
 from indexer.maintenance.verify import verify
 from indexer.writing.writer import Writer
+from retrieval.bm25_options import Bm25Options
+from retrieval.errors import BadQuery
 from retrieval.index.collection.judgments import read_judgments
 from retrieval.index.storage.manifest import MANIFEST, encode_manifest, kept_generations, read_manifest
 from retrieval.results import SearchResult
@@ -170,6 +173,20 @@ def _check_new_document(path: Path) -> None:
         assert (hit.id, hit.title) == ("new", "Zebra")
         best = searcher.search(SearchRequest("A zebra in the garden.", mode=Mode.DENSE, k=1)).hits[0]
         assert (best.id, best.score) == ("new", 1.0)
+
+
+def test_a_new_lexical_index_of_the_golden_collection_knows_titles(golden: Path) -> None:
+    own = SearchRequest("sweet flowers", mode=Mode.LEXICAL)
+    chosen = replace(own, bm25=Bm25Options(title_weight=1.0))
+    with opened(golden) as searcher:
+        assert searcher.search(chosen).hits == (before := searcher.search(own).hits)  # the weight of its index
+        with pytest.raises(BadQuery, match="attendex reindex"):
+            searcher.search(replace(own, bm25=Bm25Options(title_weight=2.0)))
+    change_settings(golden, SettingsChange({"title_weight": 2.0}))
+    with opened(golden) as searcher:
+        found = [{hit.id: hit.score for hit in searcher.search(each).hits} for each in (chosen, own)]
+    assert found[0] == pytest.approx({hit.id: hit.score for hit in before}) != found[1]
+    check_verified(golden)
 
 
 def test_metadata_of_the_golden_collection_can_change(golden: Path) -> None:

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.index.lexical.analyzer import BREAKS, Analyzer
-from retrieval.index.lexical.postings import PASSAGE, TERM, compact, save_array
+from retrieval.index.lexical.postings import PASSAGE, TERM, TITLE, TITLES, compact, save_array
 from retrieval.util.files import Files
 
 _KEY_BITS = 64  # of a sort key
@@ -158,6 +158,7 @@ class Inverter:
         self._weights = (title_weight, *searched_weights)  # of the fields before the text, which counts once
         self._keys: list[NDArray[np.uint64]] = []
         self._starts: list[NDArray[np.int32]] = []  # (passages, fields): position where each field starts
+        self._titles: list[NDArray[np.int32]] = []  # (passages,): terms of each title
         self._blocks: list[Occurrences] = []
         self.passages = 0  # collected since the last segment
         self.occurrences = 0
@@ -193,14 +194,16 @@ class Inverter:
         widths = terms.width.reshape(-1, len(fields))
         starts = np.zeros_like(widths)
         starts[:, 1:] = np.cumsum(widths[:, :-1] + _FIELD_GAP, axis=1)
+        counts = terms.count.reshape(-1, len(fields))
         passage = np.arange(self.passages, self.passages + len(keys), dtype=np.int32)
         block = Occurrences(
             terms.terms,
-            np.repeat(passage, terms.count.reshape(-1, len(fields)).sum(axis=1)),
+            np.repeat(passage, counts.sum(axis=1)),
             terms.offsets + np.repeat(starts.ravel(), terms.count),
         )
         self._keys.append(np.asarray(keys, dtype=np.uint64))
         self._starts.append(starts)
+        self._titles.append(counts[:, 0])
         self._blocks.append(block)
         self.passages += len(keys)
         self.occurrences += len(block.term)
@@ -214,8 +217,11 @@ class Inverter:
             np.concatenate([block.passage for block in self._blocks]),
             np.concatenate([block.position for block in self._blocks]),
         )
-        self._keys, self._starts, self._blocks, self.passages, self.occurrences = [], [], [], 0, 0
+        titles = np.zeros(len(keys), TITLE)
+        titles["end"], titles["length"] = starts[:, 1], np.concatenate(self._titles)
+        self._keys, self._starts, self._titles, self._blocks, self.passages, self.occurrences = [], [], [], [], 0, 0
         arrays = _count_occurrences(occurrences.sorted(), starts, self._weights)
+        arrays[TITLES] = titles
         arrays["passages"]["key"] = keys
         encoded = [text.encode() for text in texts]
         arrays["lexicon"]["text"] = np.append(0, np.cumsum([len(text) for text in encoded]))

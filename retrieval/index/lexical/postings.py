@@ -1,6 +1,6 @@
 """The files of one segment of the lexical index.
 
-A segment is an immutable, memory-mapped inverted index of some passages.  The segment `0001` is seven `.npy` files:
+A segment is an immutable, memory-mapped inverted index of some passages.  The segment `0001` is a few `.npy` files:
 
     0001-passages.npy     PASSAGE records: key of each passage, ascending, and its length in terms
     0001-lexicon.npy      TERM records: one for each term, in the order of the UTF-8 bytes, and one that ends the last
@@ -9,6 +9,7 @@ A segment is an immutable, memory-mapped inverted index of some passages.  The s
     0001-frequencies.npy  for each of these passages, the frequency of the term; the title counts with its weight
     0001-counts.npy       for each of these passages, the number of positions of the term, without weights
     0001-places.npy       for each of these passages, the positions of the term, ascending; the title comes first
+    0001-titles.npy       TITLE records: where the title of each passage ends; absent from a sparse index and older ones
 
 Each file stores its numbers in the smallest type that can represent them.  Reading a block of a file for the first
 time checks its digest.
@@ -19,6 +20,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +34,12 @@ from retrieval.util.arrays import find_sorted
 from retrieval.util.files import Files, write_file
 
 PASSAGE = np.dtype([("key", "<u8"), ("length", "<f4")])
+TITLE = np.dtype(
+    [
+        ("end", "<u4"),  # of the positions in the title
+        ("length", "<u4"),  # number of terms in the title, without its weight
+    ]
+)
 TERM = np.dtype(
     [
         ("text", "<u8"),  # offset of the term's bytes in `terms`
@@ -44,6 +52,7 @@ TERM = np.dtype(
 PER_POSTING = ("members", "frequencies", "counts")  # arrays with one element for each passage of a term
 STREAMED = (*PER_POSTING, "places")  # arrays that are too large to be read whole
 NAMES = ("passages", "lexicon", "terms", *STREAMED)
+TITLES = "titles"  # an array that a segment may lack
 
 
 class CheckedArray:
@@ -77,8 +86,9 @@ class Postings:
 
     def __init__(self, folder: Path, name: str, records: Mapping[str, FileRecord]) -> None:
         self.name = name
-        self.files = tuple(records[file_name(name, array)] for array in NAMES)
-        self.arrays = {array: CheckedArray(CheckedFile(folder, records[file_name(name, array)])) for array in NAMES}
+        arrays = (*NAMES, TITLES) if file_name(name, TITLES) in records else NAMES
+        self.files = tuple(records[file_name(name, array)] for array in arrays)
+        self.arrays = {array: CheckedArray(CheckedFile(folder, records[file_name(name, array)])) for array in arrays}
         self.passages: NDArray[np.void] = self.arrays["passages"].read()  # (n,) PASSAGE
         self.lexicon: NDArray[np.void] = self.arrays["lexicon"].read()  # (terms + 1,) TERM
         self.terms: NDArray[np.uint8] = self.arrays["terms"].read()
@@ -87,6 +97,14 @@ class Postings:
 
     def __len__(self) -> int:
         return len(self.passages)
+
+    @cached_property
+    def titles(self) -> NDArray[np.void] | None:
+        """TITLE records, if the segment has them: (passages,).
+
+        Only searches with their own title weight read them.
+        """
+        return self.arrays[TITLES].read() if TITLES in self.arrays else None
 
     @property
     def num_terms(self) -> int:

@@ -18,7 +18,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.index.lexical.inverter import make_lexicon
-from retrieval.index.lexical.postings import PASSAGE, PER_POSTING, STREAMED, TERM, Postings, file_name, save_array
+from retrieval.index.lexical.postings import (
+    PASSAGE,
+    PER_POSTING,
+    STREAMED,
+    TERM,
+    TITLES,
+    Postings,
+    file_name,
+    save_array,
+)
 from retrieval.index.storage.npy import write_header
 from retrieval.types import Bitmap
 from retrieval.util.files import Files, writing
@@ -74,6 +83,9 @@ def merge_postings(
             lexicons.append(make_lexicon(dense, merged.counts, merged.frequencies, lengths))
     _save_lexicon(files, folder, segment, texts.take(pa.array(np.concatenate(used_terms))), lexicons)
     save_array(files, folder, segment, "passages", passages)
+    titles = [each.postings.titles[each.live] for each in numbered if each.postings.titles is not None]
+    if len(titles) == len(numbered):
+        save_array(files, folder, segment, TITLES, np.concatenate(titles))
 
 
 def _number(sources: Sequence[Postings], live: Sequence[Bitmap]) -> tuple[pa.Array, list[_MergeSource]]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import CorruptCollection
-from retrieval.index.lexical.postings import NAMES, Postings, file_name
+from retrieval.index.lexical.postings import NAMES, TITLES, Postings, file_name
 from retrieval.index.lexical.postings_merge import merge_postings
 from retrieval.index.storage.checksums import FileRecord, record_file
 from retrieval.index.storage.manifest import LEXICAL, PostingsRecord
@@ -135,7 +135,8 @@ def _is_due(live: Bitmap, *, compact: bool) -> bool:
 
 
 def _record_segment(folder: Path, name: str) -> tuple[FileRecord, ...]:
-    return tuple(record_file(folder, file_name(name, array)) for array in NAMES)
+    arrays = (*NAMES, TITLES) if (folder / file_name(name, TITLES)).exists() else NAMES
+    return tuple(record_file(folder, file_name(name, array)) for array in arrays)
 
 
 def _open_segment(folder: Path, name: str, records: Sequence[FileRecord]) -> Postings:

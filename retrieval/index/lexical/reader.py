@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from retrieval.index.lexical.bm25 import Bm25Weighting, CollectionStatistics, Le
 from retrieval.index.lexical.multilingual import make_analyzer
 from retrieval.index.lexical.phrase_terms import phrase_positions, term_or_phrase_postings, terms_of_phrase
 from retrieval.index.lexical.phrases import ParsedQuery, phrase_occurrences
-from retrieval.index.lexical.postings import LiveRows
+from retrieval.index.lexical.postings import TITLES, LiveRows
 from retrieval.index.lexical.query_terms import QueryAnalyzer, QueryTerms
 from retrieval.index.lexical.scorers import PostingsQuery
 from retrieval.index.lexical.spelling import Speller
@@ -21,6 +22,7 @@ from retrieval.index.lexical.stop_words import StopWords
 from retrieval.index.lexical.synonyms import SynonymIndex
 from retrieval.index.lexical.term_index import IndexedTerm, TermIndex
 from retrieval.index.lexical.term_scores import TermScores
+from retrieval.index.lexical.title_weights import TitleWeight, title_length
 from retrieval.index.storage.bounded_cache import BoundedCache
 from retrieval.index.storage.settings import LexicalSettings
 from retrieval.index.storage.synonyms import SynonymRule
@@ -63,7 +65,7 @@ class LexicalReader:
         """Count the live passages, and those that contain each term of a query."""
         read = self.terms_of(query)
         texts = (*read.counts, *(text for limit in read.limits.values() for text in limit))
-        return self._statistics({text: self._index.term(text) for text in texts})
+        return self._statistics({text: self._index.term(text) for text in texts}, query.bm25)
 
     def terms_of(self, query: ParsedQuery) -> QueryTerms:
         """Return the terms that rank for a query."""
@@ -149,13 +151,33 @@ class LexicalReader:
         norms = self._norms.get((average_length, bm25))
         if norms is None:
             settings = self.settings if bm25 is None else self.settings.with_bm25(bm25)
-            norms = LengthNorms(self.live_rows.lengths, settings, average_length)
+            title = self._title_weight(bm25)
+            lengths = title.lengths(self.live_rows) if title else self.live_rows.lengths
+            norms = LengthNorms(lengths, settings, average_length)
             self._norms.put((average_length, bm25), norms, 1)
         return norms
 
-    def _statistics(self, terms: Mapping[str, IndexedTerm]) -> CollectionStatistics:
+    def _title_weight(self, bm25: Bm25Options | None) -> TitleWeight | None:
+        """Return the weight that a search chooses, if it is not that of the index."""
+        weight = bm25.title_weight if bm25 else None
+        recorded = self.settings.title_weight
+        return None if weight is None or weight == recorded else TitleWeight(weight, recorded)
+
+    @property
+    def knows_titles(self) -> bool:
+        """Whether a search can choose the weight of the title."""
+        return all(TITLES in each.postings.arrays for each in self.live_rows.segments)
+
+    @cached_property
+    def _title_length(self) -> float:
+        """The number of terms in all titles, without weights."""
+        return title_length(self.live_rows)
+
+    def _statistics(self, terms: Mapping[str, IndexedTerm], bm25: Bm25Options | None = None) -> CollectionStatistics:
         doc_freq = {text: term.doc_freq for text, term in terms.items()}
-        return CollectionStatistics(self._index.num_live, self._total_length, doc_freq)
+        title = self._title_weight(bm25)
+        length = self._total_length + (title.difference * self._title_length if title else 0.0)
+        return CollectionStatistics(self._index.num_live, length, doc_freq)
 
     def _terms(self, query: ParsedQuery, statistics: CollectionStatistics | None = None) -> list[TermScores]:
         """Return the distinct terms of a query that the index contains, in its order."""
@@ -182,14 +204,17 @@ class LexicalReader:
         term = self._term_scores.get(key)
         if term is None and (indexed := self._index.term(text)).postings:
             terms = {text: indexed, **{each: self._index.term(each) for each in limit}}
-            statistics = statistics or self._statistics(terms)
+            statistics = statistics or self._statistics(terms, bm25)
             idf = statistics.idf(text)
             if limit:
                 idf = min(idf, sum(map(statistics.idf, limit)))
             norms = self._norms_for(statistics.average_length, bm25)
             weight = times * idf * (norms.k1 + 1.0)
-            term = TermScores(text, Bm25Weighting(weight, norms), self.live_rows, indexed.postings)
-            self._term_scores.put(key, term, _ROWS_PER_TERM + term.max_cached_rows)
+            title = self._title_weight(bm25)
+            postings = title.postings(text, indexed.postings) if title else indexed.postings
+            term = TermScores(text, Bm25Weighting(weight, norms), self.live_rows, postings)
+            own_rows = term.num_postings if title else 0  # the frequencies are then in memory
+            self._term_scores.put(key, term, _ROWS_PER_TERM + term.max_cached_rows + own_rows)
         return term
 
     def _allowed(self, query: ParsedQuery, allowed: Bitmap | None, document_of: Rows | None) -> Bitmap | None:

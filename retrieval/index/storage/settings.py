@@ -86,7 +86,7 @@ class LexicalSettings:
                 f"text analysis {self.analysis} is unknown; this Attendex has versions 1 to {ANALYSIS_VERSION}; "
                 "index the collection again"
             )
-        for name, (low, high) in {**BM25_RANGES, "title_weight": (0.1, 100.0)}.items():
+        for name, (low, high) in BM25_RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be from {low:g} to {high:g}")
 

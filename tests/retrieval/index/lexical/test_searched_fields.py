@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.errors import InputError
+from retrieval.bm25_options import Bm25Options
+from retrieval.errors import BadQuery, InputError
+from retrieval.index.lexical import term_scores
 from retrieval.index.lexical.phrases import ParsedQuery
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.writer import LexicalWriter, open_lexical
@@ -22,6 +25,7 @@ from retrieval.index.storage.settings import (
     settings_from_json,
     settings_to_json,
 )
+from retrieval.index.storage.synonyms import SynonymRule
 from tests.indexer.conftest import hand_made_settings
 from tests.retrieval.index.lexical.samples import PLAIN, UnsyncedFiles
 
@@ -31,7 +35,9 @@ TEXT = st.lists(st.sampled_from(["cat", "dog", "bird", "fish"]), max_size=5).map
 WEIGHT = st.sampled_from([0.5, 1.0, 1.7, 3.0])
 
 
-def make(folder: Path, passages: list[Fields], how: LexicalSettings, parts: int = 1) -> LexicalReader:
+def make(
+    folder: Path, passages: list[Fields], how: LexicalSettings, parts: int = 1, synonyms: Sequence[SynonymRule] = ()
+) -> LexicalReader:
     """Index passages in several segments, which the commit merges."""
     (folder / LEXICAL).mkdir(parents=True)
     keys = np.arange(len(passages), dtype=np.uint64)
@@ -42,7 +48,7 @@ def make(folder: Path, passages: list[Fields], how: LexicalSettings, parts: int 
         writer.add(some, titles, texts, searched)
         record = writer.commit(keys[: int(some[-1]) + 1])
     assert record is not None
-    return open_lexical(folder, record, how, keys, np.ones(len(keys), np.bool_))
+    return open_lexical(folder, record, how, keys, np.ones(len(keys), np.bool_), synonyms)
 
 
 def bm25f(query: str, passages: list[Fields], weights: list[float], how: LexicalSettings) -> list[float]:
@@ -78,6 +84,59 @@ def test_scores_are_those_of_bm25f(
     assert reader.score(ParsedQuery(query), np.arange(len(passages))) == pytest.approx(expected, rel=1e-5, abs=1e-6)
     found = reader.search(ParsedQuery(query), len(passages))
     assert set(found.rows.tolist()) == {i for i, score in enumerate(expected) if score}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    passages=st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=2, max_size=8),
+    weights=st.tuples(WEIGHT, WEIGHT),
+    chosen=WEIGHT,
+    query=st.lists(st.sampled_from(["cat", "dog", "bird", "newt"]), min_size=1, max_size=4).map(" ".join),
+    parts=st.integers(1, 2),
+)
+def test_a_search_chooses_the_weight_of_the_title(
+    tmp_path_factory: pytest.TempPathFactory,
+    passages: list[Fields],
+    weights: Fields,
+    chosen: float,
+    query: str,
+    parts: int,
+) -> None:
+    title, brand = map(float, weights)
+    how = replace(PLAIN, title_weight=title, searched=(("brand", brand),))
+    reader = make(tmp_path_factory.mktemp("titles"), passages, how, parts)
+    expected = bm25f(query, passages, [chosen, brand, 1.0], how)
+    parsed = ParsedQuery(query, bm25=Bm25Options(title_weight=chosen))
+    rows = np.arange(len(passages))
+    assert reader.score(parsed, rows) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(term_scores, "_EXHAUSTIVE_LIMIT", 0)  # so that bounds decide
+        found = make(tmp_path_factory.mktemp("pruned"), passages, how, parts).search(parsed, 3)
+    ranked = sorted(expected, reverse=True)[:3]
+    assert found.scores == pytest.approx([score for score in ranked if score], rel=1e-5)
+    unweighted = reader.score(ParsedQuery(query), rows)
+    assert unweighted == pytest.approx(bm25f(query, passages, [title, brand, 1.0], how), rel=1e-5, abs=1e-6)
+
+
+def test_phrases_count_once_in_titles_of_any_weight(tmp_path: Path) -> None:
+    rules = [SynonymRule(("pet",), ("cat dog",))]
+    passages = [("cat dog", "bird"), ("bird", "cat dog"), ("", "fish")]
+    readers = [
+        make(tmp_path / str(weight), passages, replace(PLAIN, title_weight=weight), 1, rules) for weight in (1, 3)
+    ]
+    parsed = [ParsedQuery("pet", synonyms=True, bm25=options) for options in (Bm25Options(title_weight=3.0), None)]
+    chosen, own = (reader.score(each, np.arange(3)) for reader, each in zip(readers, parsed, strict=True))
+    assert chosen == pytest.approx(own)
+    assert chosen[1] > 0
+
+
+def test_an_older_index_says_that_it_lacks_the_ends_of_titles(tmp_path: Path) -> None:
+    reader = make(tmp_path, [("cat", "bird"), ("bird", "cat")], PLAIN)
+    for segment in reader.live_rows.segments:
+        segment.postings.titles = None
+    with pytest.raises(BadQuery, match=r"an earlier version wrote the lexical index.*reindex DIR --title-weight"):
+        reader.search(ParsedQuery("cat", bm25=Bm25Options(title_weight=2.0)), 1)
+    assert len(reader.search(ParsedQuery("cat", bm25=Bm25Options(title_weight=1.0)), 2).rows) == 2  # its own
 
 
 def test_no_phrase_spans_two_fields(tmp_path: Path) -> None:
