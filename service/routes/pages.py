@@ -33,7 +33,9 @@ SECURITY = {
 async def page(request: Request) -> Response:
     """Return the frame of all views; its script chooses the view by the address."""
     services = services_of(request)
-    return _file(request, "page.html", _page(services.query_log is not None, services.settings.answer.page))
+    settings = services.settings
+    content = _page(services.query_log is not None, settings.answer.page, bool(settings.rerankers))
+    return _file(request, "page.html", content)
 
 
 for _path in PAGES:
@@ -60,15 +62,15 @@ def open_paths() -> frozenset[str]:
 
 
 @cache
-def _page(keeps_log: bool, answers: bool) -> bytes:
+def _page(keeps_log: bool, answers: bool, reranks: bool) -> bytes:
     """Return the page with the values of its weight, and what the service offers."""
     weight = next(each for each in FUSIONS[DEFAULT_FUSION].parameters if each.name == "weight")
     values = json.dumps(
         {"low": weight.low, "high": weight.high, "default": weight.default, "choices": list(weight.tuned)}
     )
     template = (files("service") / "templates" / "page.html").read_text(encoding="utf-8")
-    offered = {"weight": values, "log": json.dumps(keeps_log), "answers": json.dumps(answers)}
-    for name, value in offered.items():
+    offered = {"log": keeps_log, "answers": answers, "reranks": reranks}
+    for name, value in {"weight": values, **{name: json.dumps(each) for name, each in offered.items()}}.items():
         template = template.replace(f"{{{{{name}}}}}", escape(value))
     return template.encode()
 

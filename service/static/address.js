@@ -3,7 +3,7 @@
 import { WEIGHT } from "./api.js";
 
 const NAMES = {
-  collection: "c", q: "q", syntax: "syntax", mode: "mode", weight: "w", filter: "f", sort: "sort", join: "join", page: "p", why: "why",
+  collection: "c", q: "q", syntax: "syntax", mode: "mode", weight: "w", filter: "f", sort: "sort", join: "join", rerank: "rerank", page: "p", why: "why",
 };
 const MAX_CHARACTERS = 8_000; // that servers accept; a longer address leaves the query out
 const PAUSE_MS = 300; // browsers limit how often a page changes its address

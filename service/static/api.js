@@ -17,6 +17,9 @@ export const KEEPS_LOG = document.body.dataset.log === "true";
 /** Whether the page offers answers. */
 export const ANSWERS = document.body.dataset.answers === "true";
 
+/** Whether the service has a reranker. */
+export const RERANKS = document.body.dataset.reranks === "true";
+
 let unstored = ""; // the key, if the browser forbids storage
 
 export class Problem extends Error {

@@ -1,7 +1,7 @@
 // The query form: query, modes, weight, filter, order, and the switches for operators, near copies and judging.
 
 import { h } from "./dom.js";
-import { WEIGHT, api, choices } from "./api.js";
+import { RERANKS, WEIGHT, api, choices } from "./api.js";
 
 export class QueryForm {
   /** `actions`: `change(changes, options)` for a new setting, `submit()`, and `judge(checkbox)`. */
@@ -44,6 +44,13 @@ export class QueryForm {
     const joinBox = h("label", {
       class: "switch", for: "join", title: "Of nearly equal texts, show only the best",
     }, this.join, " Join near copies");
+    this.rerank = h("input", {
+      type: "checkbox", id: "rerank", checked: Boolean(state.rerank),
+      onchange: () => change({ rerank: this.rerank.checked ? "yes" : "", page: 1 }),
+    });
+    this.rerankBox = h("label", {
+      class: "switch", for: "rerank", title: "Rank the first hits again, by a slower model",
+    }, this.rerank, " Rerank");
     const judging = h("input", { type: "checkbox", id: "judging", onchange: () => this.actions.judge(judging) });
     this.more = h("button", {
       type: "button", class: "more", "aria-controls": "options",
@@ -52,7 +59,7 @@ export class QueryForm {
     const settings = h("div", { class: "settings" }, this.modes, this.more,
       h("div", { class: "options", id: "options" },
         this.weightControl(), h("span", { class: "filter" }, this.filter), this.sort, this.operatorsBox, joinBox,
-        h("label", { class: "switch", for: "judging" }, judging, " Judge")));
+        this.rerankBox, h("label", { class: "switch", for: "judging" }, judging, " Judge")));
     const onsubmit = (event) => {
       event.preventDefault();
       this.actions.submit();
@@ -93,7 +100,7 @@ export class QueryForm {
     this.filter.parentElement.hidden = !Object.keys(fields).length;
     this.drawWeight();
     this.showOptions(Boolean(this.state.filter || this.state.sort || this.state.weight || this.state.syntax
-      || this.state.join));
+      || this.state.join || this.state.rerank));
   }
 
   /** Show the options on a narrow screen, where they are hidden at first. */
@@ -111,6 +118,7 @@ export class QueryForm {
   drawWeight() {
     const { mode, weight } = this.state;
     this.operatorsBox.hidden = mode === "dense" || !this.details.modes.includes("lexical");
+    this.rerankBox.hidden = !RERANKS || Boolean(this.state.sort);
     this.weightBox.hidden = mode !== "" || !this.details.modes.includes("hybrid");
     this.weightAuto.hidden = weight === "";
     this.weightText.value = weight === "" ? "auto" : Number(weight).toFixed(2);
@@ -122,6 +130,7 @@ export class QueryForm {
     this.filter.value = this.state.filter;
     this.operators.checked = this.state.syntax === "operators";
     this.join.checked = Boolean(this.state.join);
+    this.rerank.checked = Boolean(this.state.rerank);
     if (this.state.weight) this.weight.value = this.state.weight;
     this.drawChoices();
   }

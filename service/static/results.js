@@ -12,6 +12,10 @@ const MAX_FACETS = 6; // of values
 const MAX_RANGES = 3; // facets of ranges
 export const MAX_PAGE = 1_000; // the service returns the first 10,000 hits
 const listsAll = ({ query }) => query.trim() === "*"; // documents without scores: no explanation
+const DEGRADED = {
+  dense: " Answered by words alone: the encoder is overloaded.",
+  rerank: " Reranked fewer hits: there was no time for more.",
+};
 const QUOTED = /"[^"]*[\p{L}\p{N}][^"]*"/u;
 
 export class Results {
@@ -98,7 +102,7 @@ export class Results {
       result.confidence === "low" && !empty ? h("strong", { class: "warn" }, " Nothing close to the query. ") : "",
       empty && this.state.filter ? h("button", { type: "button", onclick }, "Search without the filter") : "",
       quoted ? h("button", { type: "button", onclick: this.actions.useOperators }, "Search for the exact phrase") : "",
-      degraded.length ? h("strong", { class: "warn" }, " Answered by words alone: the encoder is overloaded.") : "",
+      ...degraded.map((part) => h("strong", { class: "warn" }, DEGRADED[part])),
     );
     const parts = `encode ${ms.encode.toFixed(1)}, retrieve ${ms.retrieve.toFixed(1)}, fetch ${ms.fetch.toFixed(1)} ms`;
     this.how.replaceChildren(
@@ -226,7 +230,7 @@ export class Results {
       this.ranges ??= await this.loadRanges(signal);
       const facets = [...this.facetFields, ...Object.values(this.ranges)];
       const disjunctive = [...this.facetFields, ...Object.keys(this.ranges)];
-      const request = { ...this.request, k: 1, offset: 0, facets, disjunctive, count: true };
+      const request = { ...this.request, k: 1, offset: 0, rerank: null, facets, disjunctive, count: true };
       const found = await api.search(this.collection, request, signal);
       if (signal.aborted) return;
       this.drawPager({ ...this.result, total: found.total });

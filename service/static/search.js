@@ -1,7 +1,7 @@
 // The search view: joins the query form and the results, runs the searches, and handles the keyboard.
 
 import { debounced, entitle, h } from "./dom.js";
-import { Problem, Retry, api } from "./api.js";
+import { Problem, RERANKS, Retry, api } from "./api.js";
 import * as address from "./address.js";
 import { QueryForm } from "./query-form.js";
 import { MAX_PAGE, PAGE_SIZE, Results } from "./results.js";
@@ -58,7 +58,7 @@ class SearchView {
     if (step) address.write(this.state, { step });
     else address.putSoon(address.query(this.state));
     this.form.drawWeight();
-    (typing ? this.searchAfterPause : this.searchSoon)();
+    (typing || this.state.rerank ? this.searchAfterPause : this.searchSoon)();
   }
 
   setFilter(filter) {
@@ -89,10 +89,11 @@ class SearchView {
   // --- searching
 
   request() {
-    const { q, syntax, mode, weight, filter, sort, join, page } = this.state;
+    const { q, syntax, mode, weight, filter, sort, join, rerank, page } = this.state;
     const offset = (page - 1) * PAGE_SIZE;
     const request = { query: q, k: PAGE_SIZE, offset, filter, sort, ...(syntax ? { syntax } : {}) };
     if (join) request.collapse = { near: NEAR };
+    if (rerank && RERANKS && !sort && q.trim() !== "*") request.rerank = {}; // by the first model of the service
     if (mode) return { ...request, mode };
     const weighted = weight && this.details.modes.includes("hybrid");
     return weighted ? { ...request, mode: "hybrid", weight: Number(weight) } : request;

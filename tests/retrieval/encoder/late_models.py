@@ -9,10 +9,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from sentence_transformers import MultiVectorEncoder
-from sentence_transformers.base.modules import Dense, Transformer
-from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-from sentence_transformers.sentence_transformer.modules import Normalize
 
 from retrieval.encoder.checkpoint.hub import locate
 from tests.retrieval.encoder.conftest import TOKENIZER_FILES, save_bert, write
@@ -25,6 +21,11 @@ def save_late_model(
     folder: Path, *, skips: dict[str, Any] | None = None, prompts: dict[str, str] | None = None, **settings: Any
 ) -> Path:
     """Save a `MultiVectorEncoder`; `settings` are those of its transformer."""
+    from sentence_transformers import MultiVectorEncoder  # here: the other formats do not wait for the library
+    from sentence_transformers.base.modules import Dense, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
     source = _bert(folder / "source")
     torch.manual_seed(1)
     dense = Dense(
