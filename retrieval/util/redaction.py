@@ -27,7 +27,7 @@ PATTERNS = (
         "[key]",
         re.compile(rf"(?<![\w-])(?=[A-Za-z_-]{{0,64}}\d)(?=[\d_-]{{0,64}}[A-Za-z])[\w-]{{{MIN_KEY_CHARACTERS},}}"),
     ),
-    ("[number]", re.compile(rf"[+(]{{0,2}}\d(?:[ ()./-]{{0,2}}\d){{{MIN_DIGITS - 1},}}")),
+    ("[number]", re.compile(rf"[+(]{{0,2}}\d(?:[ ()./-]{{0,2}}\d){{{MIN_DIGITS - 1},}}+")),
 )
 
 

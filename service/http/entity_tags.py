@@ -13,7 +13,7 @@ from fastapi import Header, Response
 from retrieval.errors import ContentChanged, InputError
 
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')  # weak if the answer was compressed: the content is the same
-_TAGS = re.compile(rf"\s*{_TAG.pattern}(?:\s*,\s*{_TAG.pattern})*\s*")
+_TAGS = re.compile(rf"\s*{_TAG.pattern}(?:\s*,\s*{_TAG.pattern})*+\s*")
 
 IfMatch = Annotated[
     str | None,

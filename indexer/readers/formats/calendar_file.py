@@ -12,7 +12,7 @@ from indexer.readers.text.charsets import decode
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 
 FOLD = re.compile(r"\n[ \t]")
-LINE = re.compile(r'([A-Za-z-]+)((?:;[^:;="]+=(?:"[^"]*"|[^":;]*))*):(.*)')
+LINE = re.compile(r'([A-Za-z-]+)((?:;[^:;="]+=(?:"[^"]*"|[^":;]*))*+):(.*)')
 ESCAPE = re.compile(r"\\([nN,;\\])")
 ENTRIES = frozenset(("VEVENT", "VTODO", "VJOURNAL"))
 TIMES = ("DTSTART", "DTEND", "DUE")

@@ -24,7 +24,7 @@ INDENTED = re.compile(
 )
 TAB = re.compile(r"^(?P<indent>[ ]*)===[!+]?[ ]+(?P<quote>[\"'])(?P<title>.*)(?P=quote)[ ]*$")
 COLONS = re.compile(r"^[ ]*(?P<marks>:{3,})[ ]*(?P<rest>.*?)[ ]*:*$")
-ALERT = re.compile(r"^(?P<quote>[ ]*(?:>[ ]?)+)\[!(?P<kind>[A-Za-z][\w-]{0,40})\][+-]?[ ]*(?P<title>.*)$")
+ALERT = re.compile(r"^(?P<quote>[ ]*(?:>[ ]?)++)\[!(?P<kind>[A-Za-z][\w-]{0,40})\][+-]?[ ]*(?P<title>.*)$")
 OPTION = re.compile(r"^[ ]*:(?P<name>[\w-]{1,40}):(?:[ ]+(?P<value>.*))?$")
 SNIPPET = re.compile(r"^[ ]*-{1,}8<-{1,}[ ]*(?:(?P<quote>[\"'])(?P<path>[^\"']{1,300})(?P=quote))?[ ]*$")
 INCLUDE = re.compile(

@@ -170,7 +170,7 @@ MBOX_LINE = (
     rb"From [^\n]{0,200}?\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +(?:\d{1,2} +)?"
     rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b[^\n]{0,40}?\d\d?:\d\d[^\n]*\n"
 )
-PDF_START = re.compile(rb"\s*%PDF-\d\.\d\s*(?:%[^\r\n]*[\r\n]\s*)*\d+ \d+ obj\b")  # of a PDF without a binary byte
+PDF_START = re.compile(rb"\s*%PDF-\d\.\d\s*(?:%[^\r\n]*[\r\n]\s*)*+\d+ \d+ obj\b")  # of a PDF without a binary byte
 XML_WORKBOOK = re.compile(rb"\s*<\?xml[^>]{0,200}\?>\s*(?:<\?mso-application[^>]{0,80}Excel|<(?:\w{1,20}:)?Workbook\b)")
 TREC_START = re.compile(
     rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<doc(?:\s[^<>]*)?>\s*(?:<!--.*?-->\s*)?<(?:docno|docid|doc-id)\b"

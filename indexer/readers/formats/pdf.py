@@ -31,7 +31,7 @@ MAX_OUTLINE_DEPTH = 6
 MAX_SHOWN_PAGES = 20  # in the report of a problem
 DATE = re.compile(r"D:(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?")
 LEADER = ". . ."
-LEADERS = re.compile(r"[ \t]?(?:\.[ \t]?){5,}")  # the dots before a page number
+LEADERS = re.compile(r"[ \t]?(?:\.[ \t]?){5,}+")  # the dots before a page number
 LOOK_ALIKES = re.compile("[\u2e80-\u2fdf\uf900-\ufaff\ufb00-\ufb06]+")  # radicals in place of characters, ligatures
 
 

@@ -21,7 +21,7 @@ UNKNOWN = "\ufffd"
 PRIVATE_USE = range(0xE000, 0xF900)
 MIN_SPACED_LETTERS = 6
 LINE = re.compile(r"[^\r\n]+")
-SPACED_LETTERS = re.compile(rf"(?<!\S)(?:[^\W\d_] +){{{MIN_SPACED_LETTERS - 1},}}[^\W\d_](?!\S)")
+SPACED_LETTERS = re.compile(rf"(?<!\S)[^\W\d_](?: +[^\W\d_](?!\S)){{{MIN_SPACED_LETTERS - 1},}}+")
 MIN_SPACED = 0.1  # usual gap between spaced letters, in heights of a line
 WORD_GAP = 1.8  # usual gaps between the letters of a line
 

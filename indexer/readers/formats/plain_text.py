@@ -20,7 +20,7 @@ DEFINITION = re.compile(
     r"^(?:(?:export|default|pub(?:\([\w:]+\))?|public|private|protected|static|abstract|final|async)[ \t]+)*+"
     r"(?:def|defmodule|class|func|fun|fn|function|sub|proc|interface|protocol|struct|enum|trait|impl|type|module|object|record"
     r"|namespace)[ \t]+"
-    r"(?:\([^)\n]{0,80}\)[ \t]*)?([A-Za-z_]\w*(?:(?:\.|::)\w+)*)",
+    r"(?:\([^)\n]{0,80}\)[ \t]*)?([A-Za-z_]\w*(?:(?:\.|::)\w+)*+)",
     re.MULTILINE,
 )
 

@@ -13,7 +13,7 @@ from indexer.readers.formats.rst_includes import with_includes
 from indexer.readers.text.charsets import decode
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder
 
-ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*$")
+ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}+\s*$")
 DIRECTIVE = re.compile(r"^(\s*)\.\. +(?:\|[^|]+\| *)?([\w:+.-]+)::(?:[ \t]+(.*))?$")
 SUBSTITUTION = re.compile(r"^ *\.\. +\|([^|\n]+)\| +replace:: *(.*)$", re.MULTILINE)
 NOTE = re.compile(r"^(\s*)\.\. +\[([^\]]+)\] +(.*)$")
@@ -42,9 +42,9 @@ CODE = ("code-block", "code", "sourcecode", "math", "parsed-literal", "doctest",
 NO_ARGUMENT = (*CODE[:3], "only", "ifconfig", "container", "class", "rst-class", "figure", "plot", "tocdepth", "prompt")
 FIELDS = {"author": "author", "authors": "author", "date": "date", "version": "version", "title": "title"}
 MAX_ROWS = 2_000  # lines of a table whose end is looked for
-GRID = re.compile(r"^\s*\+(?:[-=]+\+)+\s*$")
-SIMPLE = re.compile(r"^\s*=+(?: +=+)+\s*$")
-UNDERLINE = re.compile(r"^\s*-+(?: +-+)*\s*$")
+GRID = re.compile(r"^\s*\+(?:[-=]+\+)++\s*$")
+SIMPLE = re.compile(r"^\s*=+(?: +=+)++\s*$")
+UNDERLINE = re.compile(r"^\s*-+(?: +-+)*+\s*$")
 FIRST_CELL = re.compile(r"^(\s*)\* - ?(.*)$")
 NEXT_CELL = re.compile(r"^(\s*)- ?(.*)$")
 

@@ -10,7 +10,7 @@ HYPHEN = "\ufffe"  # pdfium puts this in place of a hyphen at the end of a line
 SPLIT_WORD = re.compile(rf"(?<=\w)(?:{HYPHEN}|[-\u00ad\u2010]\n)(?=(\w+))")
 FIRST_HALF = re.compile(r"\w+$")
 MAX_HALF_CHARACTERS = 40
-WORD = re.compile(r"\w+(?:-\w+)*")
+WORD = re.compile(r"\w+(?:-\w+)*+")
 SENTENCE_END = re.compile(r"[.!?:;。！？：；؟۔…][\"'”’»)\]]*$")
 BULLET = re.compile(r"^(?:[•◦▪‣·–—*-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
 PAGE_NUMBER = re.compile(

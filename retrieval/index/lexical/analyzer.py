@@ -39,9 +39,9 @@ MAX_MARKS = 30  # combining marks in a row, as in Unicode's stream-safe format (
 
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\u30FC\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _LETTER = rf"[[\w\p{{M}}\u00AD\u200C\u200D]--[{_SPACELESS}]]"
-_ASCII_WORD = re.compile(r"\w+(?:\.\w+)*(?:'[sS](?!\w)|\+\+|#(?!\w))?", re.ASCII)
+_ASCII_WORD = re.compile(r"\w+(?:\.\w+)*+(?:'[sS](?!\w)|\+\+|#(?!\w))?", re.ASCII)
 _WORD = regex.compile(
-    rf"{_LETTER}+(?:\.{_LETTER}+)*(?:['’][sS](?!{_LETTER})|\+\+|\#(?!{_LETTER}))?|[{_SPACELESS}][{_SPACELESS}\p{{M}}]*",
+    rf"{_LETTER}+(?:\.{_LETTER}+)*+(?:['’][sS](?!{_LETTER})|\+\+|\#(?!{_LETTER}))?|[{_SPACELESS}][{_SPACELESS}\p{{M}}]*",
     regex.V1,
 )
 # For bytes.translate: replaces the ASCII characters that are in no word, and decide no end of a word, by spaces.

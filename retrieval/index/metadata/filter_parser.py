@@ -54,7 +54,7 @@ MAX_CONDITIONS = 256  # each condition reads a whole column
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
-      | (?P<quoted>"(?:[^"\\]|\\[\s\S])*"|'(?:[^'\\]|\\[\s\S])*')
+      | (?P<quoted>"(?:[^"\\]|\\[\s\S])*+"|'(?:[^'\\]|\\[\s\S])*+')
       | (?P<date>\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:[Zz]|[+-]\d\d:?\d\d)?)?(?![\w.-]))
       | (?P<distance>(?:\d+(?:\.\d*)?|\.\d+)\s*(?i:km|mi|m)(?![\w.-]))
       | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))

@@ -20,7 +20,7 @@ from retrieval.index.metadata.filters import known_field
 from retrieval.types import Schema
 
 MAX_KEYS = 8  # fields to sort by
-_PART = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^",])*')  # up to a comma outside quotes
+_PART = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^",])*+')  # up to a comma outside quotes
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from retrieval.util.text_boundaries import BoundaryStrength, find_boundaries
 
 SUPPORTED = 0.55  # support from which a sentence counts as supported; docs/answers.md has its measurement
 MAX_PENDING = 2_000  # characters of a sentence that has no end
-MARK = re.compile(r"[\[【]\s*(\d{1,4}(?:\s*[,;–-]\s*\d{1,4})*)\s*[\]】]")
+MARK = re.compile(r"[\[【]\s*(\d{1,4}(?:\s*[,;–-]\s*\d{1,4})*+)\s*[\]】]")
 OPEN_MARK = re.compile(r"[\[【][\d\s,;–-]*$")
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*+")
 MAX_CITED = 100  # of one range of numbers
 
 

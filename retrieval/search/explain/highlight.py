@@ -19,7 +19,7 @@ from retrieval.results import Hit
 Offsets: TypeAlias = tuple[int, int]  # [start, end) in code points
 Highlights: TypeAlias = tuple[Offsets, ...]
 
-_SENTENCE = regex.compile(r"\S(?:[^.!?。！？\n]|[.!?](?=\S))*[.!?。！？]*")
+_SENTENCE = regex.compile(r"\S(?:[^.!?。！？\n]|[.!?](?=\S))*+[.!?。！？]*")
 _MAX_SENTENCES = 32  # sentences of a passage that are compared
 
 
