@@ -11,15 +11,18 @@ import logging
 from collections import Counter
 from collections.abc import Container
 from enum import Enum
+from http import HTTPStatus
 from time import monotonic
 from typing import Any
 
+import orjson
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.config.settings import RequestLimits
 from service.http.addresses import network_of, plain_address
 from service.http.lingering_close import LingeringTransport
+from service.http.problems import PROBLEM_JSON, native_content, problem_of_status
 from service.http.request_limits import ON_DISCONNECT, Lifecycle
 from service.observability.logs import LOGGER
 from service.processes.shared_numbers import Column
@@ -32,7 +35,6 @@ UNREAD_BYTES = 65_536
 MAX_PIPELINED = 64  # requests that wait for the answer before theirs
 HEAD_END = b"\r\n\r\n"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n"
 
 
 class Connections:
@@ -124,6 +126,20 @@ class Connections:
                 excess -= size
 
 
+def _too_large(max_bytes: int, *, is_address: bool) -> bytes:
+    """Return the whole answer to a request whose address or head is too long."""
+    status = HTTPStatus.REQUEST_URI_TOO_LONG if is_address else HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    named = (
+        "address; send a long query as the body of a POST request"
+        if is_address
+        else "headers; send fewer or shorter ones"
+    )
+    problem = problem_of_status(status, f"the request has more than {max_bytes:,} bytes of {named}")
+    content = orjson.dumps(native_content(problem, "", ""))
+    lines = f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {len(content)}\r\n"
+    return f"{lines}connection: close\r\n\r\n".encode() + content
+
+
 class Phase(Enum):
     """The part of a request that the client sends next."""
 
@@ -144,6 +160,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._since = monotonic()
         self._head_bytes = 0
         self._head_end = b""  # the last bytes of the head: the next packet may complete HEAD_END
+        self._line_bytes = 0  # of the first line of the head, which has the address
+        self._has_line = False  # that line is complete
         self._answered: RequestResponseCycle | None = None  # the request that is being answered
         self._unread: tuple[int, float] | None = None  # bytes, and the time when they were so few
 
@@ -170,11 +188,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._phase is not Phase.BODY:
             self._count_head(data)
             if self._head_bytes > self.open.limits.header_bytes:
-                logging.getLogger(LOGGER).info(
-                    f"a request head of more than {self.open.limits.header_bytes:,} bytes was refused"
-                )
+                maximum = self.open.limits.header_bytes
+                logging.getLogger(LOGGER).info(f"a request head of more than {maximum:,} bytes was refused")
                 self.open.lifecycle.refused("head")
-                self._refuse(TOO_LARGE)
+                self._refuse(_too_large(maximum, is_address=self._line_bytes > maximum // 2))
                 return
         super().data_received(data)
 
@@ -184,10 +201,15 @@ class BoundedProtocol(HttpToolsProtocol):
         end = known.find(HEAD_END)
         self._head_bytes += len(data) if end < 0 else max(0, end + len(HEAD_END) - len(self._head_end))
         self._head_end = known[-len(HEAD_END) + 1 :]
+        if not self._has_line:
+            line = data if self._line_bytes else data.lstrip(b"\r\n")  # empty lines may come before
+            end = line.find(b"\n")
+            self._line_bytes += end if end >= 0 else len(line)
+            self._has_line = end >= 0
 
     def _is_sending(self) -> bool:
         """Check whether the client is in the middle of a request that has its answer."""
-        is_in_head = self._phase is Phase.HEAD and self._head_bytes > 0
+        is_in_head = self._phase is not Phase.BODY and self._head_bytes > 0
         return (is_in_head or self._phase is Phase.BODY) and not self._is_answering
 
     def _refuse(self, answer: bytes) -> None:
@@ -221,6 +243,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._enter(Phase.NOTHING)
         self._head_bytes, self._head_end = 0, b""
+        self._line_bytes, self._has_line = 0, False
         super().on_message_complete()
         self.flow.resume_reading()  # a large body has paused it
 

@@ -88,7 +88,7 @@ RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
     (errors.CorruptCollection, ProblemRule(503, "collection_damaged", "The collection's files are damaged. " + _HINT)),
     (errors.StorageError, ProblemRule(507, "storage", "The storage refused the change; nothing was changed. " + _HINT)),
     (errors.CollectionError, ProblemRule(503, "collection_unavailable", "The collection cannot be used. " + _HINT)),
-    (errors.GenerationNotServed, ProblemRule(503, "generation_not_served")),
+    (errors.GenerationNotServed, ProblemRule(409, "generation_not_served")),
     (errors.RateLimited, ProblemRule(429, "rate_limited")),
     (errors.Overloaded, ProblemRule(429, "overloaded")),
     (errors.DeadlineExceeded, ProblemRule(503, "deadline_exceeded")),
@@ -101,7 +101,9 @@ STATUS_CODES = {  # of the errors that the framework raises
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
+    414: "address_too_long",
     421: "other_host",
+    431: "headers_too_large",
     503: "unavailable",
 }
 INTERNAL = ProblemRule(500, "internal", "The service failed to answer this request. " + _HINT)

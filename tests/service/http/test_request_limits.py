@@ -83,12 +83,20 @@ def test_a_client_that_sends_a_too_large_body_reads_the_answer(tight: Served) ->
         (head(0).replace(b"content-length: 0", b"transfer-encoding: chunked") + b"1c9c380\r\n", b"413"),
         (head(len(LARGE)).replace(b"host", b"server"), b"400"),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-long: ", b"431"),
+        (b"GET /livez?", b"414"),
+        (b"\r\nGET /livez?" + b"y" * 9_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", b"414"),
     ],
 )
+@pytest.mark.parametrize("earlier", [0, 1])
 def test_a_client_that_sends_everything_first_reads_the_answer(
-    tight: Served, request_head: bytes, status: bytes
+    tight: Served, request_head: bytes, status: bytes, earlier: int
 ) -> None:
     with connect(tight) as connection:
+        for _ in range(earlier):  # a request on the same connection
+            connection.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b'{"status":"ok"}'):
+                answer += connection.recv(65_536)
         connection.sendall(request_head + LARGE)
         assert all_of(connection).startswith(b"HTTP/1.1 " + status)
 
