@@ -27,6 +27,7 @@ from indexer.readers.text.charsets import decode
 from indexer.readers.text.reflow import join_paragraphs, remove_repeated_edges
 from indexer.readers.text.seven_bit import seven_bit_codec
 from indexer.readers.text.text_builder import TextBuilder
+from indexer.readers.text.titles import usable_title
 from retrieval.encoder.checkpoint.hub import DEFAULT, locate
 from retrieval.encoder.checkpoint.model_folder import open_folder
 from retrieval.encoder.checkpoint.tokenizer import TextTokenizer
@@ -169,7 +170,7 @@ CONSUMERS: dict[str, Consume] = {
     "reading docx": read_word,
     "reading odt": read_odf,
     "reading runs": read_files,
-    "reading topics": lambda text: list(trec_topics(f"<top><num>1<title>{text}")),
+    "reading topics": lambda text: [*trec_topics(f"<top><num>1<title>{text}"), *trec_topics(f"<top><a{text}")],
     "detecting": lambda text: attempt(detect, text.encode("utf-8", "surrogatepass")[:HEAD_BYTES], "a.txt"),
     "decoding": lambda text: decode(text.encode("utf-8", "surrogatepass"), declares=True),
     "decoding legacy": lambda text: attempt(decode, b"\xe9" + text.encode("utf-16-le", "surrogatepass")),
@@ -178,6 +179,7 @@ CONSUMERS: dict[str, Consume] = {
     "redaction": redact,
     "reflow": lambda text: join_paragraphs("\n".join(remove_repeated_edges([text, f"page {text}x", f"1 {text}x"]))),
     "building": build,
+    "titles": lambda text: usable_title(f"untitled{text}.") or usable_title(f"C:/{text}"),
     "analyzing": lambda text: analyze(text, ("english", "none")),
     "stemming": lambda text: analyze(text, Stemmer.algorithms()),
     "locating": lambda text: Analyzer("english").locate(text),
@@ -215,6 +217,7 @@ FAULTS = (
     ("reading rst", "columns"),
     ("reading rst", "literal"),
     ("reading topics", "comments"),
+    ("reading topics", "letters"),
     ("reading trec", "comments"),
     ("reflow", "spaces"),
     ("building", "short lines"),

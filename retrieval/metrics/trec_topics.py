@@ -19,7 +19,7 @@ from retrieval.metrics.runs import Topic
 TOPIC = re.compile(r"<(?:topic|top)\b([^<>]*)>", re.IGNORECASE)
 END = re.compile(r"</(?:topic|top)\s*>", re.IGNORECASE)
 # Also CLEF: <EN-title>.  The repeat is possessive, because a repeat that can step back keeps memory for each step.
-TAG = re.compile(r"<(?:[A-Za-z]{2}-)?([A-Za-z]\w*)[^<>]*>((?:[^<]+|<(?![A-Za-z/]))*+)")
+TAG = re.compile(r"<(?:[A-Za-z]{2}-)?([A-Za-z]\w*+)[^<>]*+>((?:[^<]+|<(?![A-Za-z/]))*+)")
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 NUMBER = re.compile(r"""\b(?:number|num|id|qid)\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
 LABEL = re.compile(

@@ -16,7 +16,7 @@ PROGRAM_NAME = re.compile(
 )
 PLACEHOLDER = re.compile(
     r"""[\s(\[<«"'„“]*(?:
-    untitled(?:[\s_-]+(?:document|presentation|spreadsheet|design|page|form|report))?
+    untitled(?:[\s_-]++(?:document|presentation|spreadsheet|design|page|form|report))?
     |no\ title|title|anonymous|unspecified|unknown|none|null|undefined|n/?a|not\ set|default|blank|empty|test
     |draft|output|print|pdf|latex|about:blank|full\ page\ (?:photo|fax\ print)
     |unbenannt|ohne\ titel|kein\ titel|sans[\ -]titre|sin\ t[íi]tulo|senza\ titolo|sem\ t[íi]tulo|bez\ nazwy
@@ -29,7 +29,7 @@ PLACEHOLDER = re.compile(
     |(?:new\ )?(?:document|dokument|documento|presentation|präsentation|présentation|presentación|apresentação
     |workbook|book|mappe|classeur|libro|sheet|slide|folie|diapositiva|diapositive|layout|page|seite|scan|image|img
     |drawing|file|文档|文稿|演示文稿|幻灯片|工作簿|文書|スライド|문서|슬라이드)
-    )[\s_-]*\(?\d*\)?[\s)\]>»"'”“]*""",
+    )[\s_-]*+\(?\d*+\)?[\s)\]>»"'”“]*""",
     re.IGNORECASE | re.VERBOSE,
 )
 ADDRESS = re.compile(r"(?:https?://|www\.|file:|doi:|[a-z]:\\|/)\S*", re.IGNORECASE)
