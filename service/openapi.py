@@ -14,7 +14,7 @@ from service.http.problems import COHERE, NATIVE, OPENAI, TEI, Dialect
 from service.schemas.uploads import UploadOptions
 
 REF = "#/components/schemas/{}"
-COMMON = (400, 401, 403, 413, 421, 422, 429, 503)
+COMMON = (400, 401, 403, 413, 414, 421, 422, 429, 431, 503)
 OPEN_TAGS = frozenset({"operations", "pages"})  # routes without keys and limits
 
 ANNOTATIONS = ("title", "description", "default", "examples")  # the keywords of a schema that refuse no value
@@ -136,7 +136,11 @@ def _describe(path: str, operation: Schema, dialect: Dialect, security: list[Sch
     if OPEN_TAGS & set(operation.get("tags", ())):
         return
     schema = {"$ref": REF.format(dialect.schema.__name__)}
-    statuses = {*COMMON, *((404,) if "{" in path or path in NAMING_PATHS else ())}
+    statuses = {*COMMON}
+    if "{" in path or path in NAMING_PATHS:
+        statuses |= {404}
+    if "{" in path:
+        statuses |= {409}  # the collection has another state than the request needs
     if "changes" in operation.get("tags", ()):
         statuses |= {409, 507}
     if any(each["name"].lower() == "if-match" for each in operation.get("parameters", ())):

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-RETRIED = (429, 503)
+RETRIED = (429, 503)  # and a conflict that ends by itself, with Retry-After
 LONGEST_PAUSE_S, LONGEST_RETRY_AFTER_S = 10.0, 60.0
 
 
@@ -25,9 +25,11 @@ def pause_after(response: httpx.Response, code: str, pause: float | None) -> flo
 
     The attempt is never made before `Retry-After`: if that is too long, the refusal is final.
     """
-    if pause is None or response.status_code not in RETRIED or code == "deadline_exceeded":
+    retry_after = response.headers.get("retry-after", "")
+    is_passing = response.status_code in RETRIED or (response.status_code == 409 and bool(retry_after))
+    if pause is None or not is_passing or code == "deadline_exceeded":
         return None
-    wait = _retry_after(response.headers.get("retry-after", ""))
+    wait = _retry_after(retry_after)
     return pause + wait if wait <= LONGEST_RETRY_AFTER_S else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 import orjson
 from starlette.responses import Response
@@ -12,6 +13,17 @@ from starlette.types import Receive, Scope, Send
 from service.http.json_bodies import OPTIONS
 
 EVENT_STREAM = "text/event-stream"
+
+
+def described_events(*names: str) -> dict[str, Any]:
+    """Return the content of an answer in the OpenAPI document: the schema of each event of the stream."""
+    properties = {
+        "event": {"type": "string", "enum": list(names)},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string"},
+        "retry": {"type": "integer"},
+    }
+    return {EVENT_STREAM: {"schema": {"type": "object", "properties": properties, "required": ["event", "data"]}}}
 
 
 def event(name: str, content: object, event_id: str = "") -> bytes:

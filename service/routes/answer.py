@@ -13,7 +13,7 @@ from retrieval.errors import AttendexError, BadQuery
 from retrieval.search.answers.context import ContextLimit, passage_request
 from service.client.answers.answer import QuestionAnswer
 from service.config.api_keys import Role
-from service.http.event_stream import EVENT_STREAM, EventStream, event
+from service.http.event_stream import EventStream, described_events, event
 from service.http.problems import native_content, problem_of
 from service.routes.base import JsonRoute, authorized, json_answer
 from service.routes.context import content_of, pack
@@ -24,7 +24,7 @@ from service.schemas.answer import QuestionBody
 router = APIRouter(prefix="/v1/collections/{name}", tags=["answers"], route_class=JsonRoute)
 
 SPARE_S = 0.5  # between the deadline of the model and that of the request
-STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}}
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": described_events("context", "sentence", "done", "error")}}
 
 
 @router.post("/answer", response_model=QuestionAnswer, responses=STREAMED, summary="Answer a question")

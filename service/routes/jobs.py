@@ -14,7 +14,7 @@ from retrieval.errors import Overloaded
 from retrieval.index.collection.standing_queries import Webhook
 from service.client.answers.jobs import JobAnswer, JobsAnswer
 from service.config.api_keys import Role
-from service.http.event_stream import EVENT_STREAM, event
+from service.http.event_stream import EVENT_STREAM, described_events, event
 from service.http.problems import render
 from service.queues.jobs import Upload
 from service.routes.base import JsonRoute, Services, authorized, json_response
@@ -35,7 +35,7 @@ QUEUED: dict[int | str, dict[str, Any]] = {202: {"model": JobAnswer, "descriptio
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events in the format of EventSource.",
-        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        "content": described_events("reading", "parsed", "encoded", "committed", "done", "failed"),
     }
 }
 

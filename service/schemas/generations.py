@@ -15,6 +15,6 @@ MinGeneration = Annotated[
     Field(
         ge=1,
         le=MAX_GENERATION,
-        description="Oldest generation that may answer; the service waits for it, and answers 503 if it does not come.",
+        description="Oldest generation that may answer; the service waits for it, and answers 409 if it does not come.",
     ),
 ]

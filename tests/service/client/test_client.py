@@ -187,6 +187,8 @@ def test_retry_after_is_kept_to_or_the_refusal_is_final() -> None:
         assert lowest < wait < highest, header
     assert pause_after(httpx.Response(503, headers={"retry-after": "3600"}), "unavailable", 0.5) is None
     assert pause_after(httpx.Response(503), "deadline_exceeded", 0.5) is None
+    assert pause_after(httpx.Response(409), "stale_cursor", 0.5) is None
+    assert pause_after(httpx.Response(409, headers={"retry-after": "1"}), "generation_not_served", 0.5) == 1.5
 
 
 @pytest.mark.parametrize(
