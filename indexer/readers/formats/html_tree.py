@@ -126,7 +126,7 @@ def parse_page(html: str) -> HtmlPage:
     for node in tree.css("meta[content]"):
         name = (node.attributes.get("name") or node.attributes.get("property") or "").lower()
         meta.setdefault(name, node.attributes.get("content") or "")
-    title = tree.css_first("title")
+    title = tree.css_first("head > title, body > title")  # a picture inside the page has titles too
     canonical = tree.css_first("link[rel=canonical]")
     root = tree.root
     return HtmlPage(

@@ -20,10 +20,12 @@ from indexer.readers.formats.dispatch import guarded
 from indexer.readers.formats.format_table import HEAD_BYTES, MBOX_LINE
 from indexer.readers.formats.html import html_to_parsed
 from indexer.readers.formats.mail_body import (
+    MAX_PART_DEPTH,
     MAX_PARTS,
     bodies,
     is_file,
     is_html,
+    is_too_deep,
     is_unsplit,
     part_bytes,
     part_text,
@@ -128,6 +130,8 @@ def _parse_message(message: EmailMessage) -> tuple[ParsedDocument, list[str]]:
     problems = [] if message.keys() else ["has no header lines; its raw text is kept"]
     if any(map(is_unsplit, parts)):
         problems.append("its parts cannot be told apart, since no line is their boundary; their raw text is kept")
+    if is_too_deep(message):
+        problems.append(f"its parts are nested more than {MAX_PART_DEPTH} deep, and the deepest are left out")
     if url and parts and is_html(parts[0]):  # a page that a browser saved as one file
         page = html_to_parsed(part_text(parts[0])[0])
         about = {"url": url, "date": _date(message), **page.metadata, "format": "html"}

@@ -44,6 +44,15 @@ def is_unsplit(part: EmailMessage) -> bool:
     return part.get_content_maintype() == "multipart" and isinstance(part.get_payload(), str)
 
 
+def is_too_deep(part: EmailMessage, depth: int = 0) -> bool:
+    """Check whether this part has parts that are nested too deep to be read."""
+    payload = part.get_payload()
+    if not isinstance(payload, list) or part.get_content_maintype() != "multipart":
+        return False
+    children = [child for child in payload[:MAX_PARTS] if isinstance(child, EmailMessage)]
+    return depth >= MAX_PART_DEPTH or any(is_too_deep(child, depth + 1) for child in children)
+
+
 def is_file(part: EmailMessage) -> bool:
     """Check whether this part is an attached file."""
     return bool(part.get_filename()) or part.get_content_disposition() == "attachment"
@@ -83,7 +92,8 @@ def render_body(part: EmailMessage, builder: TextBuilder) -> bool:
             for line in entry.lines():
                 builder.block(line, separator="\n")
     else:
-        builder.block(_join_flowed(text) if part.get_param("format", "") == "flowed" else text)
+        is_flowed = _parameter(part, "format") == "flowed"
+        builder.block(_join_flowed(text, drops_space=_parameter(part, "delsp") == "yes") if is_flowed else text)
     return is_lossy
 
 
@@ -125,13 +135,23 @@ def _words(parts: list[EmailMessage]) -> list[str]:
     return WORD.findall(builder.build().text[:SAMPLE_CHARACTERS].casefold())
 
 
-def _join_flowed(text: str) -> str:
-    """Join flowed lines (RFC 3676), except quotes and the signature separator."""
+def _parameter(part: EmailMessage, name: str) -> str:
+    """Return a parameter of the content type, in small letters."""
+    return str(part.get_param(name, "")).strip().lower()
+
+
+def _join_flowed(text: str, *, drops_space: bool) -> str:
+    """Join flowed lines (RFC 3676), except quotes and the signature separator.
+
+    `drops_space`: the space that marks a flowed line is not a part of the text.
+    """
     lines: list[list[str]] = [[""]]  # the pieces of each line
     for line in text.split("\n"):
         before = lines[-1]
         is_flowed = before[-1].endswith(" ") and before != ["-- "]
         if is_flowed and line not in ("", "-- ") and ">" not in (before[0][0], line[0]):
+            if drops_space:
+                before[-1] = before[-1][:-1]
             before.append(line)
         else:
             lines.append([line])

@@ -22,6 +22,10 @@ CHARSET = re.compile(rb"""charset\s*=\s*["']?([\w.:-]{2,40})""", re.IGNORECASE)
 UNKNOWN_LABEL = "cp1252"  # for a label that no table knows
 MAX_HEADER_CHARACTERS = 6_000  # the work of the parser of headers grows with the square of their length
 MAX_COMMENTS = 50  # in brackets, of one header; the parser calls itself for each that is inside another
+USUAL_FIELD = re.compile(
+    rb"^(?:from|to|cc|subject|date|message-id|mime-version|received|return-path|content-[\w-]+|x-[\w-]+):", re.I | re.M
+)
+OTHER_LINE = re.compile(rb"(?<=\n)(?=.)(?![!-9;-~]+[ \t]*:|\s|>?From )")  # of a head: no header, and no part of one
 WITHOUT_COMMENTS = str.maketrans("()", "  ")
 
 
@@ -75,12 +79,16 @@ def lossy_text(data: bytes, label: str, *, declares: bool = False) -> tuple[str,
 
 
 def _readable_head(head: bytes, data: bytes) -> bytes:
-    """Return the header lines in UTF-8, with labels of encodings that Python knows."""
+    """Return the header lines in UTF-8, with labels of encodings that Python knows.
+
+    A line that is no header, and has headers after it, continues the one before: the parser would begin the body there.
+    """
     if not head.isascii():
         declared = CHARSET.search(head)
         label = declared.group(1).decode() if declared else encoding_of(data[:SAMPLE_BYTES])
         head = lossy_text(head, label)[0].encode("utf-8", "replace")
-    return ENCODED_WORD.sub(_known_label, head)
+    last = max((found.start() for found in USUAL_FIELD.finditer(head)), default=0)
+    return ENCODED_WORD.sub(_known_label, OTHER_LINE.sub(b" ", head[:last]) + head[last:])
 
 
 def _known_label(match: re.Match[bytes]) -> bytes:

@@ -165,6 +165,10 @@ def test_hidden_boilerplate() -> None:
     assert text.endswith("hands.\n\nseven")
 
 
+def test_the_title_of_a_picture_is_not_that_of_the_page() -> None:
+    assert html_to_parsed("<h1>Weirs</h1><svg><title>Icon</title></svg><p>Text.</p>").title == "Weirs"
+
+
 def test_lines_and_tags_in_titles_and_cells() -> None:
     body = """<h1>Spring<br>Festival</h1><h2><div>Opening</div><div>Hours</div></h2>
       <table><tr><th>Substance<br/>or salt</th><th>Note</th></tr>

@@ -151,6 +151,30 @@ def test_flowed_text_is_joined(tmp_path: Path) -> None:
     assert document.text == "One paragraph over two lines.\n\n> quoted \nNext.\n-- \nAnn"
 
 
+def test_the_space_of_flowed_lines_may_not_be_text(tmp_path: Path) -> None:
+    head = "Subject: s\nFrom: a@b.c\nContent-Type: text/plain; charset=utf-8; Format=Flowed; DelSp=Yes\n\n"
+    (tmp_path / "m.eml").write_text(head + "明天上午九 \n点开会。\nA word  \nmore\n")
+    [document] = documents(tmp_path / "m.eml")
+    assert document.text == "明天上午九点开会。\nA word more"
+
+
+def test_a_line_that_is_no_header_does_not_end_the_head(tmp_path: Path) -> None:
+    text = "From: a@b.c\nSubject: Heron\ncount of June\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n"
+    (tmp_path / "m.eml").write_text(text + base64.b64encode(b"Eleven herons.").decode())
+    (tmp_path / "n.eml").write_text("From: a@b.c\nSubject: No blank line\nHello Bob,\nthe weir: closed.\n\nAnn\n")
+    assert [(each.title, each.text) for each in documents(tmp_path)] == [
+        ("Heron count of June", "Eleven herons."),
+        ("No blank line", "Hello Bob,\nthe weir: closed.\n\nAnn"),
+    ]
+
+
+def test_parts_that_are_nested_too_deep_are_named(tmp_path: Path) -> None:
+    opened = "".join(f"Content-Type: multipart/mixed; boundary=b{depth}\n\n--b{depth}\n" for depth in range(25))
+    found, problems = read_text_mail(tmp_path / "m.eml", f"From: a@b.c\nSubject: Deep\n{opened}\nAt the bottom.\n")
+    assert [each.title for each in found] == ["Deep"]
+    assert "nested more than 20 deep" in str(problems)
+
+
 HEAD = "From: Ann <ann@example.org>\r\nTo: b@example.org\r\nSubject: Heron count\r\nMIME-Version: 1.0\r\n"
 SPLIT = HEAD + 'Content-Type: multipart/{kind}; boundary="b"\r\n\r\n{parts}--b--\r\n'
 
