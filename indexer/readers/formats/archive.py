@@ -35,7 +35,7 @@ def read_zip(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> 
     with open_zip(read_whole(stream, options.limits), options.limits) as archive:
         members = archive.infolist()
         for member, name in zip(members, member_names([_raw_name(member) for member in members]), strict=True):
-            if member.is_dir() or not _is_wanted(name, options):
+            if member.is_dir() or not _is_wanted(name, origin, options):
                 continue
             yield from guarded(_read_zip_member(archive, member, origin.member(name), options), origin.member(name))
 
@@ -80,7 +80,7 @@ def _read_tar_member(
     archive: tarfile.TarFile, member: tarfile.TarInfo, origin: DocumentOrigin, options: ReadOptions
 ) -> Iterator[ReadItem]:
     [name] = member_names([member.name.encode("utf-8", "surrogateescape")])
-    if not member.isreg() or not _is_wanted(name, options):
+    if not member.isreg() or not _is_wanted(name, origin, options):
         return
     origin = origin.member(name)
     if member.size > options.limits.file_bytes:
@@ -118,10 +118,13 @@ def _check_depth(origin: DocumentOrigin, limits: ReadLimits) -> None:
         raise BadDocument(f"archives are nested more than {limits.depth} deep", path=origin.path)
 
 
-def _is_wanted(name: str, options: ReadOptions) -> bool:
+def _is_wanted(name: str, origin: DocumentOrigin, options: ReadOptions) -> bool:
     """Check that a member is not hidden and its name stays inside the archive."""
     parts = PurePosixPath(name).parts
-    if ".." in parts or name.startswith("/") or "__MACOSX" in parts:
+    if ".." in parts or name.startswith("/"):
+        options.report_unread(origin.member(name), "its name leads out of the archive")
+        return False
+    if "__MACOSX" in parts:
         return False
     return options.hidden or not any(part.startswith(".") and part != "." for part in parts)
 

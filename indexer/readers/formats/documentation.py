@@ -26,7 +26,7 @@ TAB = re.compile(r"^(?P<indent>[ ]*)===[!+]?[ ]+(?P<quote>[\"'])(?P<title>.*)(?P
 COLONS = re.compile(r"^[ ]*(?P<marks>:{3,})[ ]*(?P<rest>.*?)[ ]*:*$")
 ALERT = re.compile(r"^(?P<quote>[ ]*(?:>[ ]?)++)\[!(?P<kind>[A-Za-z][\w-]{0,40})\][+-]?[ ]*(?P<title>.*)$")
 OPTION = re.compile(r"^[ ]*:(?P<name>[\w-]{1,40}):(?:[ ]+(?P<value>.*))?$")
-SNIPPET = re.compile(r"^[ ]*-{1,}8<-{1,}[ ]*(?:(?P<quote>[\"'])(?P<path>[^\"']{1,300})(?P=quote))?[ ]*$")
+SNIPPET = re.compile(r"^[ ]*-{1,}8<-{1,}[ ]*+(?:(?P<quote>[\"'])(?P<path>[^\"']{1,300})(?P=quote))?[ ]*$")
 INCLUDE = re.compile(
     r"^[ ]*(?:"
     r"\{\{[ ]*#(?:include|rustdoc_include|playground)[ ]+(?P<book>[^{}]{1,300}?)[ ]*\}\}"

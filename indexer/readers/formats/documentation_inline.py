@@ -32,7 +32,7 @@ ABBREVIATION = re.compile(r"^\*\[([^\]\n]{1,100})\]:[ ]*", re.MULTILINE)
 TARGET = re.compile(r"^\([\w.:-]{1,100}\)=[ ]*$\n?", re.MULTILINE)
 CONTENTS = re.compile(r"^(?:\[\[_?toc_?\]\]|\[TOC\]|\+\+\+)[ ]*$", re.MULTILINE | re.IGNORECASE)
 DEFINITION = re.compile(r"^:[ \t]{1,4}(?=\S)", re.MULTILINE)
-ROLE_TARGET = re.compile(r"[ ]*<[^<>]{1,400}>$")
+ROLE_TARGET = re.compile(r"(?<![ ])[ ]*+<[^<>]{1,400}>$")
 
 
 def plain_inline(text: str, *, is_mdx: bool) -> str:

@@ -75,12 +75,23 @@ def _decode(data: bytes, codec: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         first_bad = error.start
+    if joined := _with_joined_pairs(data):
+        return joined
     if _is_utf8(data + b" ", MIN_GOOD_LETTERS):  # the space completes a character that the data cut
         return data.decode("utf-8", "replace")
     for name in (codec, _likeliest_codec(data)):
         if name and _fits(text := data.decode(name, "replace")):
             return text
     raise BadDocument(f"invalid UTF-8 at byte {first_bad}, and no other encoding fits; save it as UTF-8")
+
+
+def _with_joined_pairs(data: bytes) -> str:
+    """Return the text of UTF-8 whose letters beyond 16 bits are pairs of surrogates (CESU-8); "" for other data."""
+    try:
+        text = data.decode("utf-8", "surrogatepass")
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        return ""
 
 
 def encoding_of(sample: bytes) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from indexer.readers.text.charsets import encoding_of
+
 DEFAULT = "cp437"
-WESTERN = ("cp437", "cp850", "cp852", "cp1252", "cp1250")  # the first wins a tie
-CYRILLIC = ("cp866", "cp1251")
+WESTERN = ("cp437", "cp850", "cp852", "cp1252", "cp1250")
+OTHER_ALPHABETS = ("cp866", "cp1251", "cp737", "cp1253")
 # The usual characters of each encoding, as bytes; rare ones have other bytes.
 USUAL = {
     "cp932": re.compile(rb"[\x82\x83\x88-\x98][\x40-\x7e\x80-\xfc]"),
@@ -30,9 +32,10 @@ FREQUENT = {
         "的一是在不了有和人這中大為上個國我以要他時來用們生到作地於出會可年文件圖書報告通知說明資料新建學計劃表目錄測試會議記錄檔案"
     ),
 }
-FREQUENT_RUSSIAN = frozenset("оеаинтсрвлкмдпу")
+FREQUENT_LETTERS = frozenset("оеаинтсрвлкмдпу" + "αοιετσνηυρπκμλςόίάέ")  # of Russian and Greek
 LATIN = re.compile("[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f]")
-RUSSIAN = re.compile("[\u0410-\u044f\u0401\u0451\u0404\u0406\u0407\u0454\u0456\u0457\u0490\u0491]")
+NOT_LATIN = re.compile("[\u0410-\u044f\u0401\u0451\u0404\u0406\u0407\u0454\u0456\u0457\u0490\u0491\u0386-\u03ce]")
+HALF_WIDTH = re.compile("[\uff66-\uff9f]")  # the katakana of early computers; their bytes are common in other encodings
 HIGH_RUN = re.compile(rb"([A-Za-z]?)([\x80-\xff]+)([A-Za-z]?)")
 TOUCHING = re.compile("[A-Za-z](?=[\u3000-\U0002ffff])|[\u3000-\U0002ffff](?=[A-Za-z])")
 MIN_SCORE = 0.5
@@ -59,42 +62,49 @@ def _likeliest(names: bytes) -> str:
     if _is_western(names):
         scores |= {encoding: _alphabet_score(names, encoding, LATIN) for encoding in WESTERN}
     else:
-        scores |= {encoding: _alphabet_score(names, encoding, RUSSIAN) for encoding in CYRILLIC}
+        scores |= {encoding: _alphabet_score(names, encoding, NOT_LATIN) for encoding in OTHER_ALPHABETS}
     best = max(scores, key=scores.__getitem__)
+    if best == "cp1252" and scores[best] == scores["cp1250"]:
+        best = encoding_of(names)  # knows the languages that tell apart the two
     return best if scores[best] >= MIN_SCORE else DEFAULT
 
 
 def _is_western(names: bytes) -> bool:
-    """Check whether the high bytes are single letters in words of ASCII."""
-    runs = HIGH_RUN.findall(names)
-    inside = sum(len(run) <= SHORT_RUN and bool(before or after) for before, run, after in runs)
-    return inside > 0.6 * len(runs)
+    """Check whether the high bytes are single letters in words of ASCII.
+
+    Short runs beside no letter, as a dash or a word of one letter, tell nothing.
+    """
+    runs = [(bool(before or after), len(run)) for before, run, after in HIGH_RUN.findall(names)]
+    inside = sum(touches and length <= SHORT_RUN for touches, length in runs)
+    longer = sum(length > SHORT_RUN for _, length in runs)
+    return inside > 1.5 * longer
 
 
 def _alphabet_score(names: bytes, encoding: str, letters: re.Pattern[str]) -> float:
     """Return the share of letters beyond ASCII, less the capitals inside words.
 
-    Frequent letters of Russian count half as much again.
+    Frequent letters of Russian and Greek count half as much again.
     """
     text = names.decode(encoding, "replace")
     beyond = "".join(character for character in text if character > "\x7f")
     threes = zip(text, text[1:], text[2:], strict=False)
     odd = sum(b.isupper() and a.isalpha() and (a.islower() or c.islower()) for a, b, c in threes)
-    frequent = sum(character in FREQUENT_RUSSIAN for character in beyond)
+    frequent = sum(character in FREQUENT_LETTERS for character in beyond)
     return (len(letters.findall(beyond)) - odd + frequent / 2) / max(1, len(beyond))
 
 
 def _wide_score(names: bytes, encoding: str) -> float:
     """Return the share of usual characters, less those that touch a Latin letter.
 
-    Frequent characters count half as much again.
+    Frequent characters count half as much again, katakana of half width a quarter less.
     """
     try:
         text = names.decode(encoding)
     except UnicodeDecodeError:
         return 0.0
     beyond = [character for character in text if character > "\x7f"]
-    usual = sum(bool(USUAL[encoding].fullmatch(character.encode(encoding))) for character in beyond)
+    usual: float = sum(bool(USUAL[encoding].fullmatch(character.encode(encoding))) for character in beyond)
+    usual += 0.75 * len(HALF_WIDTH.findall(text))
     frequent = sum(character in FREQUENT[encoding] for character in beyond)
     touching = len(TOUCHING.findall(text))
     return (usual + frequent / 2 - touching) / max(1, len(beyond))

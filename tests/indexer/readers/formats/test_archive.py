@@ -49,6 +49,15 @@ def test_members_without_a_reader_are_named(tmp_path: Path) -> None:
         assert whole.status == "read"
 
 
+def test_members_that_lead_out_of_the_archive_are_named(tmp_path: Path) -> None:
+    (tmp_path / "z.zip").write_bytes(packed({"../out.txt": "text", "/abs.txt": "text", "in.txt": "inside"}))
+    outcomes: list[FileOutcome] = []
+    [document] = open_documents(tmp_path / "z.zip", on_file=outcomes.append)
+    assert isinstance(document, Document)
+    assert document.text == "inside"
+    assert [each.reason for each in outcomes[:-1]] == ["its name leads out of the archive"] * 2
+
+
 def test_archives(tmp_path: Path) -> None:
     for path in archives(tmp_path):
         items = list(open_documents(path))

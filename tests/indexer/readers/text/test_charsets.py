@@ -31,6 +31,12 @@ def test_encodings(tmp_path: Path, data: bytes, text: str) -> None:
     assert read_one(tmp_path / "t.txt").text == text
 
 
+def test_pairs_of_surrogates_in_utf8_are_letters() -> None:
+    text = "Größe 😀 und 🐟"
+    cesu = "".join(map(chr, memoryview(text.encode("utf-16-le")).cast("H"))).encode("utf-8", "surrogatepass")
+    assert decode(cesu) == text
+
+
 def test_utf8_with_a_bad_byte_is_still_utf8(tmp_path: Path) -> None:
     text = "这是一个简单的中文文本，用于测试编码检测。"
     (tmp_path / "t.txt").write_bytes(text.encode() + b"\xff" + text.encode())
