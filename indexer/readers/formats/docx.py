@@ -17,6 +17,7 @@ from indexer.readers.formats.zip_package import (
     children,
     core_properties,
     local,
+    main_part,
     open_zip,
     parse_xml,
     read_part,
@@ -37,7 +38,7 @@ LINE_END = Element("br")
 def parse_docx(data: bytes, options: ReadOptions) -> ParsedDocument:
     """Parse a Word document."""
     with open_zip(data, options.limits) as archive:
-        main = _main_part(archive)
+        main = main_part(archive, "word/document.xml")
         body = parse_xml(read_part(archive, main)).find("./{*}body")
         about: dict[str, MetadataValue] = dict(core_properties(archive))
         styles = _DocxStyles(archive, main)
@@ -54,13 +55,6 @@ def parse_docx(data: bytes, options: ReadOptions) -> ParsedDocument:
         for notes in ("footnotes", "endnotes"):
             _notes(xml_part(archive, f"{folder}/{notes}.xml"), builder)
     return builder.build(**about)
-
-
-def _main_part(archive: ZipFile) -> str:
-    for name in targets(archive, "/x").values():  # the relations of the package
-        if re.fullmatch(r"word/document\d*\.xml", name):
-            return name
-    return "word/document.xml"
 
 
 class _DocxStyles:

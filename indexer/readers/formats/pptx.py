@@ -13,6 +13,7 @@ from indexer.readers.formats.zip_package import (
     children,
     core_properties,
     local,
+    main_part,
     open_zip,
     parse_xml,
     read_part,
@@ -47,8 +48,9 @@ def parse_pptx(data: bytes, options: ReadOptions) -> ParsedDocument:
 
 def _slides(archive: ZipFile) -> Iterator[str]:
     """Yield the names of the slides' parts, in the order of the presentation."""
-    parts = targets(archive, PRESENTATION)
-    for slide in parse_xml(read_part(archive, PRESENTATION)).iterfind("./{*}sldIdLst/{*}sldId"):
+    main = main_part(archive, PRESENTATION)
+    parts = targets(archive, main)
+    for slide in parse_xml(read_part(archive, main)).iterfind("./{*}sldIdLst/{*}sldId"):
         relation = next((value for key, value in slide.attrib.items() if key.endswith("}id")), "")
         if relation not in parts:
             raise BadDocument("damaged: a slide is missing")
@@ -86,6 +88,15 @@ def _shapes(root: Element) -> Iterator[Element]:
             yield element
         else:
             stack.extend(reversed(list(children(element))))
+
+
+def _elements(element: Element) -> Iterator[Element]:
+    """Yield an element and those in it, in order; of alternatives, the chosen ones."""
+    stack = [element]
+    while stack:
+        element = stack.pop()
+        yield element
+        stack.extend(reversed(list(children(element))))
 
 
 def _root(archive: ZipFile, part: str) -> Element:
@@ -129,9 +140,9 @@ def _render_lines(lines: list[str], builder: TextBuilder) -> None:
 
 
 def _paragraphs(shape: Element) -> Iterator[str]:
-    for paragraph in shape.iter():
+    for paragraph in _elements(shape):
         if local(paragraph) == "p":
-            runs = (run for run in paragraph.iter() if local(run) in ("t", "br"))
+            runs = (run for run in _elements(paragraph) if local(run) in ("t", "br"))
             text = "".join("\n" if local(run) == "br" else unescape(run.text or "") for run in runs)
             text = text.replace(VERTICAL_TAB, "\n")
             if text.strip():

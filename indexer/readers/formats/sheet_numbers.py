@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from zipfile import ZipFile
 
-from indexer.readers.formats.zip_package import attribute, read_part, targets, xml_part
+from indexer.readers.formats.zip_package import attribute, main_part, read_part, targets, xml_part
 
 WORKBOOK = "xl/workbook.xml"
 PERCENT_FORMATS = {"9": "0%", "10": "0.00%"}  # built-in formats with a sign
@@ -99,7 +99,8 @@ def _column(letters: bytes) -> int:
 
 def _sheet_parts(archive: ZipFile) -> Mapping[str, str]:
     """Return the part of each sheet by its name."""
-    root, parts = xml_part(archive, WORKBOOK), targets(archive, WORKBOOK)
+    main = main_part(archive, WORKBOOK)
+    root, parts = xml_part(archive, main), targets(archive, main)
     sheets = root.iterfind("./{*}sheets/{*}sheet") if root is not None else ()
     return {sheet.get("name", ""): parts.get(attribute(sheet, "id"), "") for sheet in sheets}
 

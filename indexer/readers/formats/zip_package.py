@@ -138,6 +138,16 @@ def targets(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
     return found
 
 
+def main_part(archive: zipfile.ZipFile, usual: str) -> str:
+    """Return the main part of an Office file, which the relations of the package name; else `usual`."""
+    root = xml_part(archive, "_rels/.rels")
+    for relation in root if root is not None else ():
+        if relation.get("Type", "").endswith("/officeDocument"):
+            named = resolved("", relation.get("Target", ""))
+            return named if named in archive.namelist() else usual
+    return usual
+
+
 def resolved(folder: str, target: str) -> str:
     """Return the full name of `target`, which is relative to `folder`."""
     parts = [] if target.startswith("/") else folder.split("/") if folder else []

@@ -30,6 +30,16 @@ def test_docx(tmp_path: Path) -> None:
     assert headed(document) == [("One", "One", "One"), ("One › Two", "One › Two", "Two")]
 
 
+def test_the_relations_of_the_package_name_the_main_part(tmp_path: Path) -> None:
+    parts = {
+        "[Content_Types].xml": "<Types/>",
+        "_rels/.rels": '<Relations><Relation Type="x/officeDocument" Target="/word/main2.xml"/></Relations>',
+        "word/main2.xml": f"<w:document {WORD}><w:body>{paragraph('The other part')}</w:body></w:document>",
+    }
+    (tmp_path / "d.docx").write_bytes(packed(parts))
+    assert read_one(tmp_path / "d.docx").text == "The other part"
+
+
 def test_docx_has_the_text_that_word_shows(tmp_path: Path) -> None:
     styles = (
         f'<w:styles {WORD}><w:style w:styleId="L"><w:name w:val="List Bullet"/><w:pPr><w:numPr/></w:pPr></w:style>'

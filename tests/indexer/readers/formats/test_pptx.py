@@ -90,10 +90,12 @@ def test_hidden_slides_alternatives_and_line_breaks(tmp_path: Path) -> None:
     choice = (
         f"<mc:AlternateContent><mc:Choice>{once}</mc:Choice><mc:Fallback>{once}</mc:Fallback></mc:AlternateContent>"
     )
+    inside = choice.replace(once, "<a:r><a:t>, and here</a:t></a:r>")
+    choice = choice.replace("</a:r></a:p>", f"</a:r>{inside}</a:p>", 1)
     hidden, seen = slide_of(shape("unseen"), 'show="0"'), slide_of(choice + shape("first_x000B_second"))
     (tmp_path / "s.pptx").write_bytes(presentation(hidden, seen))
     document = read_one(tmp_path / "s.pptx")
-    assert document.text == "Chosen once\n\nfirst\nsecond"
+    assert document.text == "Chosen once, and here\n\nfirst\nsecond"
     assert [section.location for section in document.sections] == ["slide 2"]
     (tmp_path / "h.pptx").write_bytes(presentation(hidden))
     assert read_one(tmp_path / "h.pptx").text == "unseen"
