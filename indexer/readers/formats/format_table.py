@@ -163,7 +163,8 @@ OFFICE_TYPES = "[Content_Types].xml"
 ODF_TYPE = "application/vnd.oasis.opendocument."
 HTML_TAG = re.compile(rb"<(?:!doctype\s+html|html|head|body|div|table|p|h1)[\s>]", re.IGNORECASE)
 MAIL_HEADER = re.compile(
-    rb"^(?:received|return-path|from|to|subject|date|message-id|mime-version|delivered-to|x-[\w-]+):", re.I | re.M
+    rb"^(?:received|return-path|from|to|subject|date|message-id|mime-version|content-type|delivered-to|x-[\w-]+):",
+    re.I | re.M,
 )
 # The line before a mail of a mailbox has a date; "From Rome, in May 1884" is a line of a text.
 MBOX_LINE = (

@@ -88,6 +88,11 @@ def test_cells_of_xls_are_read_as_they_are_shown(tmp_path: Path) -> None:
             "</Cell></Row></Table></Worksheet></Workbook>",
             "a.xml",
         ),
+        (
+            'MIME-Version: 1.0\nX-Document-Type: Workbook\nContent-Type: multipart/related; boundary="b"\n\n--b\n'
+            "Content-Type: text/html\n\n<table><tr><td>City<td>Rain<tr><td>Bergen<td>2250</table>\n--b--\n",
+            "a.xls",
+        ),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
