@@ -16,7 +16,7 @@ EVENT_STREAM = "text/event-stream"
 
 
 def described_events(*names: str) -> dict[str, Any]:
-    """Return the content of an answer in the OpenAPI document: the schema of each event of the stream."""
+    """Return the schema of each event of a stream, for the OpenAPI document."""
     properties = {
         "event": {"type": "string", "enum": list(names)},
         "data": {"type": "string", "contentMediaType": "application/json"},

@@ -86,7 +86,7 @@ def _decode(data: bytes, codec: str) -> str:
 
 
 def _with_joined_pairs(data: bytes) -> str:
-    """Return the text of UTF-8 whose letters beyond 16 bits are pairs of surrogates (CESU-8); "" for other data."""
+    """Return the text of UTF-8 with pairs of surrogates (CESU-8); "" for other data."""
     try:
         text = data.decode("utf-8", "surrogatepass")
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
