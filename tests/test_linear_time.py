@@ -100,6 +100,23 @@ def read_word(text: str) -> None:
     read("docx", word_file("".join(paragraph(line, "S1") for line in shown.split("\n"))))
 
 
+def read_nested(text: str) -> None:
+    """Read a document and a presentation whose elements are in one another."""
+    count = len(text) // 10
+    opened = "<p><mc:AlternateContent><mc:Choice>" * count
+    closed = "</mc:Choice></mc:AlternateContent></p>" * count
+    space = 'xmlns:mc="mc"'
+    read("docx", word_file(f"<x {space}>{opened}<t>a</t>{closed}</x>", title=""))
+    links = '<R><R Id="1" Target="slide.xml"/></R>'
+    parts = {
+        "[Content_Types].xml": "<Types/>",
+        "ppt/presentation.xml": '<p><sldIdLst xmlns:r="r"><sldId r:id="1"/></sldIdLst></p>',
+        "ppt/_rels/presentation.xml.rels": links,
+        "ppt/slide.xml": f"<sld {space}><sp>{opened}<t>a</t>{closed}</sp></sld>",
+    }
+    read("pptx", packed(parts))
+
+
 def read_odf(text: str) -> None:
     shown = html.escape("".join(character for character in text if character.isprintable() or character == "\n"))
     spaces = " ".join(
@@ -168,6 +185,7 @@ CONSUMERS: dict[str, Consume] = {
     },
     "reading documentation": read_documentation,
     "reading docx": read_word,
+    "reading nested elements": read_nested,
     "reading odt": read_odf,
     "reading runs": read_files,
     "reading topics": lambda text: [*trec_topics(f"<top><num>1<title>{text}"), *trec_topics(f"<top><a{text}")],
@@ -214,6 +232,7 @@ FAULTS = (
     ("reading code", "words of code"),
     ("reading csv", "commas"),
     ("reading mail", "fields"),
+    ("reading nested elements", "letters"),
     ("reading rst", "columns"),
     ("reading rst", "literal"),
     ("reading topics", "comments"),

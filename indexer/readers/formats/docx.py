@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
 
@@ -21,6 +22,7 @@ from indexer.readers.formats.zip_package import (
     open_zip,
     parse_xml,
     read_part,
+    related_part,
     targets,
     xml_part,
 )
@@ -32,6 +34,7 @@ CONTENTS_NAME = re.compile(r"^toc (?:\d|heading)$", re.IGNORECASE)
 SKIPPED_ELEMENTS = frozenset(("instrText", "delText", "del", "moveFrom", "pPr", "rPr", "tblPr", "sectPr", "rt"))
 LONG_CELL = 600  # characters; a table with a longer cell lays out the page
 MAX_DEPTH = 60
+MAX_TITLE_CANDIDATES = 20  # paragraphs; each may have all others within it
 LINE_END = Element("br")
 
 
@@ -50,10 +53,9 @@ def parse_docx(data: bytes, options: ReadOptions) -> ParsedDocument:
             numbered = not _has_headings(body, styles)
             _DocxRenderer(builder, styles, chunks, numbered_pages=numbered).blocks(body, 0)
             about |= {"unread_parts": float(chunks.unread)} if chunks.unread else {}
-        folder = main.rpartition("/")[0]
         builder.location("notes", clear_headings=True)
         for notes in ("footnotes", "endnotes"):
-            _notes(xml_part(archive, f"{folder}/{notes}.xml"), builder)
+            _notes(xml_part(archive, related_part(archive, main, notes, f"word/{notes}.xml")), builder)
     return builder.build(**about)
 
 
@@ -61,7 +63,7 @@ class _DocxStyles:
     """The paragraph styles that are headings, by their outline level or their name."""
 
     def __init__(self, archive: ZipFile, main: str) -> None:
-        root = xml_part(archive, f"{main.rpartition('/')[0]}/styles.xml")
+        root = xml_part(archive, related_part(archive, main, "styles", "word/styles.xml"))
         self._levels: dict[str, int] = {}
         self.titles: set[str] = set()
         self.contents: set[str] = set()  # styles of the lines of a table of contents
@@ -115,13 +117,21 @@ def _value(element: Element, path: str) -> str:
 def _first_title(body: Element, styles: _DocxStyles) -> str:
     """Return the paragraph of style Title, else the only heading of level 1."""
     headings: list[str] = []
-    for paragraph in body.iter():
-        if local(paragraph) == "p" and (text := one_line(paragraph_text(paragraph))):
-            if _value(paragraph, "pPr/{*}pStyle") in styles.titles:
+    for paragraph, is_title in islice(_title_candidates(body, styles), MAX_TITLE_CANDIDATES):
+        if text := one_line(paragraph_text(paragraph)):
+            if is_title:
                 return text
-            if styles.level(paragraph) == 1:
-                headings.append(text)
+            headings.append(text)
     return headings[0] if len(headings) == 1 else ""
+
+
+def _title_candidates(body: Element, styles: _DocxStyles) -> Iterator[tuple[Element, bool]]:
+    """Yield paragraphs of style Title (True) and headings of level 1 (False)."""
+    for paragraph in body.iter():
+        if local(paragraph) == "p":
+            is_title = _value(paragraph, "pPr/{*}pStyle") in styles.titles
+            if is_title or styles.level(paragraph) == 1:
+                yield paragraph, is_title
 
 
 def _has_headings(body: Element, styles: _DocxStyles) -> bool:

@@ -17,6 +17,7 @@ from indexer.readers.formats.zip_package import (
     open_zip,
     parse_xml,
     read_part,
+    relations,
     targets,
     unescape,
     xml_part,
@@ -59,7 +60,7 @@ def _slides(archive: ZipFile) -> Iterator[str]:
 
 def _render_slide(archive: ZipFile, part: str, builder: TextBuilder) -> None:
     root = parse_xml(read_part(archive, part))
-    shapes = list(_shapes(root))
+    shapes = list(_outermost(root, "sp", "graphicFrame"))
     titles = [shape for shape in shapes if _placeholder(shape) in ("title", "ctrTitle")]
     for shape in titles:
         heading = one_line(" ".join(_paragraphs(shape)))
@@ -68,35 +69,26 @@ def _render_slide(archive: ZipFile, part: str, builder: TextBuilder) -> None:
     for shape in shapes:
         if shape not in titles and _placeholder(shape) not in IGNORED_PLACEHOLDERS:
             _render_shape(shape, builder)
-    parts = list(targets(archive, part).values())
-    for name in parts:
-        if "/diagrams/data" in name:
-            _render_lines(list(_paragraphs(_root(archive, name))), builder)
-        elif "/charts/chart" in name:
-            builder.rows(_chart_rows(_root(archive, name)))
-    for name in parts:
-        if "/notesSlide" in name:
-            _render_notes(_root(archive, name), builder)
+    parts = list(relations(archive, part))
+    for each in parts:
+        if each.kind == "diagramData":
+            _render_lines(list(_paragraphs(_root(archive, each.target))), builder)
+        elif each.kind in ("chart", "chartEx"):
+            builder.rows(_chart_rows(_root(archive, each.target)))
+    for each in parts:
+        if each.kind == "notesSlide":
+            _render_notes(_root(archive, each.target), builder)
 
 
-def _shapes(root: Element) -> Iterator[Element]:
-    """Yield the shapes in order; of alternatives, the chosen ones."""
+def _outermost(root: Element, *names: str) -> Iterator[Element]:
+    """Yield the outermost elements of these names, in order."""
     stack = [root]
     while stack:
         element = stack.pop()
-        if local(element) in ("sp", "graphicFrame"):
+        if local(element) in names:
             yield element
         else:
             stack.extend(reversed(list(children(element))))
-
-
-def _elements(element: Element) -> Iterator[Element]:
-    """Yield an element and those in it, in order; of alternatives, the chosen ones."""
-    stack = [element]
-    while stack:
-        element = stack.pop()
-        yield element
-        stack.extend(reversed(list(children(element))))
 
 
 def _root(archive: ZipFile, part: str) -> Element:
@@ -140,13 +132,12 @@ def _render_lines(lines: list[str], builder: TextBuilder) -> None:
 
 
 def _paragraphs(shape: Element) -> Iterator[str]:
-    for paragraph in _elements(shape):
-        if local(paragraph) == "p":
-            runs = (run for run in _elements(paragraph) if local(run) in ("t", "br"))
-            text = "".join("\n" if local(run) == "br" else unescape(run.text or "") for run in runs)
-            text = text.replace(VERTICAL_TAB, "\n")
-            if text.strip():
-                yield text.strip()
+    for paragraph in _outermost(shape, "p"):
+        runs = _outermost(paragraph, "t", "br")
+        text = "".join("\n" if local(run) == "br" else unescape(run.text or "") for run in runs)
+        text = text.replace(VERTICAL_TAB, "\n")
+        if text.strip():
+            yield text.strip()
 
 
 def _render_notes(root: Element, builder: TextBuilder) -> None:

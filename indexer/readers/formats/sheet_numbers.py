@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from zipfile import ZipFile
 
-from indexer.readers.formats.zip_package import attribute, main_part, read_part, targets, xml_part
+from indexer.readers.formats.zip_package import (
+    attribute,
+    main_part,
+    read_part,
+    related_part,
+    targets,
+    xml_part,
+)
 
 WORKBOOK = "xl/workbook.xml"
 PERCENT_FORMATS = {"9": "0%", "10": "0.00%"}  # built-in formats with a sign
@@ -107,7 +114,7 @@ def _sheet_parts(archive: ZipFile) -> Mapping[str, str]:
 
 def _formats(archive: ZipFile) -> dict[int, NumberFormat]:
     """Return the number formats that are not plain, by the number of the cell style."""
-    root = xml_part(archive, "xl/styles.xml")
+    root = xml_part(archive, related_part(archive, main_part(archive, WORKBOOK), "styles", "xl/styles.xml"))
     if root is None:
         return {}
     own = root.iterfind("./{*}numFmts/{*}numFmt")

@@ -8,6 +8,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from indexer.readers.base.options import ReadLimits
@@ -24,6 +25,7 @@ CORE_PROPERTIES = {
 }
 USABLE = {"title": usable_title, "author": usable_author}
 ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
+ALTERNATIVES = "AlternateContent"
 ENTITY = re.compile(rb"<!ENTITY", re.IGNORECASE)
 ZIP_DAMAGE = (
     zipfile.BadZipFile,
@@ -76,9 +78,26 @@ def parse_xml(data: bytes) -> ElementTree.Element:
     if ENTITY.search(data):
         raise BadDocument("declares XML entities, which office files do not; refused")
     try:
-        return ElementTree.fromstring(data)
+        root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
         raise BadDocument(f"damaged XML: {error}") from error
+    if ALTERNATIVES.encode() in data:
+        _choose_branches(root)
+    return root
+
+
+def _choose_branches(root: ElementTree.Element) -> None:
+    """Keep of alternatives the first branch with text, else the first branch."""
+    parents = {child: parent for parent in root.iter() for child in parent}
+    with_text: set[ElementTree.Element] = set()
+    for element in root.iter():
+        above = element if local(element) == "t" else None
+        while above is not None and above not in with_text:
+            with_text.add(above)
+            above = parents.get(above)
+    for element in (each for each in root.iter() if local(each) == ALTERNATIVES):
+        branches = list(element)
+        element[:] = [branch for branch in branches if branch in with_text][:1] or branches[:1]
 
 
 def xml_part(archive: zipfile.ZipFile, name: str) -> ElementTree.Element | None:
@@ -92,15 +111,13 @@ def local(element: ElementTree.Element) -> str:
 
 
 def children(element: ElementTree.Element) -> Iterator[ElementTree.Element]:
-    """Yield the children; of `mc:AlternateContent`, the first branch with text."""
+    """Yield the children; of `mc:AlternateContent`, those of the chosen branch."""
     for child in element:
-        if local(child) != "AlternateContent":
+        if local(child) != ALTERNATIVES:
             yield child
-        elif branches := list(child):
-            chosen = next(
-                (branch for branch in branches if any(local(part) == "t" for part in branch.iter())), branches[0]
-            )
-            yield from children(chosen)
+        else:
+            for branch in child:
+                yield from children(branch)
 
 
 def unescape(text: str) -> str:
@@ -127,25 +144,39 @@ def core_properties(archive: zipfile.ZipFile) -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation to another part: its id, the last word of its type, its target."""
+
+    identifier: str
+    kind: str
+    target: str
+
+
+def relations(archive: zipfile.ZipFile, part: str) -> Iterator[Relation]:
+    """Yield the relations of a part inside the archive; for "", of the package."""
+    folder, _, name = part.rpartition("/")
+    root = xml_part(archive, "/".join(filter(None, (folder, "_rels", f"{name}.rels"))))
+    for each in root if root is not None else ():
+        if each.get("TargetMode") != "External":
+            kind = each.get("Type", "").rpartition("/")[2]
+            yield Relation(each.get("Id", ""), kind, resolved(folder, each.get("Target", "")))
+
+
 def targets(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
     """Return the relations of a part: id → full name of the target part."""
-    folder, _, name = part.rpartition("/")
-    root = xml_part(archive, f"{folder}/_rels/{name}.rels")
-    found = {}
-    for relation in root if root is not None else ():
-        if relation.get("TargetMode") != "External":
-            found[relation.get("Id", "")] = resolved(folder, relation.get("Target", ""))
-    return found
+    return {each.identifier: each.target for each in relations(archive, part)}
+
+
+def related_part(archive: zipfile.ZipFile, part: str, kind: str, usual: str) -> str:
+    """Return the part to which `part` has a relation of this kind; else `usual`."""
+    found = (each.target for each in relations(archive, part) if each.kind == kind)
+    return next((name for name in found if name in archive.NameToInfo), usual)
 
 
 def main_part(archive: zipfile.ZipFile, usual: str) -> str:
-    """Return the main part of an Office file, which the relations of the package name; else `usual`."""
-    root = xml_part(archive, "_rels/.rels")
-    for relation in root if root is not None else ():
-        if relation.get("Type", "").endswith("/officeDocument"):
-            named = resolved("", relation.get("Target", ""))
-            return named if named in archive.namelist() else usual
-    return usual
+    """Return the name of the main part of an Office file; else `usual`."""
+    return related_part(archive, "", "officeDocument", usual)
 
 
 def resolved(folder: str, target: str) -> str:

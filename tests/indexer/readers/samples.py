@@ -27,7 +27,7 @@ def paragraph(text: str, style: str = "") -> str:
     return f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>'
 
 
-def word_file(body: str) -> bytes:
+def word_file(body: str, title: str = "The title") -> bytes:
     """Return a Word document with the heading styles S1, S2, and B based on S2."""
     styles = "".join(f'<w:style w:styleId="S{n}"><w:name w:val="heading {n}"/></w:style>' for n in (1, 2))
     based = '<w:style w:styleId="B"><w:basedOn w:val="S2"/></w:style>'
@@ -36,7 +36,7 @@ def word_file(body: str) -> bytes:
             "[Content_Types].xml": "<Types/>",
             "word/document.xml": f"<w:document {WORD}><w:body>{body}</w:body></w:document>",
             "word/styles.xml": f"<w:styles {WORD}>{styles}{based}</w:styles>",
-            "docProps/core.xml": '<cp xmlns:dc="d"><dc:title>The title</dc:title><dc:creator>Ann</dc:creator></cp>',
+            "docProps/core.xml": f'<cp xmlns:dc="d"><dc:title>{title}</dc:title><dc:creator>Ann</dc:creator></cp>',
         }
     )
 

@@ -30,14 +30,21 @@ def test_docx(tmp_path: Path) -> None:
     assert headed(document) == [("One", "One", "One"), ("One › Two", "One › Two", "Two")]
 
 
-def test_the_relations_of_the_package_name_the_main_part(tmp_path: Path) -> None:
+def test_relations_name_the_parts(tmp_path: Path) -> None:
+    kinds = ("styles", "footnotes", "endnotes")
+    links = "".join(f'<Relation Type="x/{kind}" Target="{kind}2.xml"/>' for kind in kinds)
     parts = {
         "[Content_Types].xml": "<Types/>",
         "_rels/.rels": '<Relations><Relation Type="x/officeDocument" Target="/word/main2.xml"/></Relations>',
-        "word/main2.xml": f"<w:document {WORD}><w:body>{paragraph('The other part')}</w:body></w:document>",
+        "word/main2.xml": f"<w:document {WORD}><w:body>{paragraph('The other part', 'S')}</w:body></w:document>",
+        "word/_rels/main2.xml.rels": f"<Relations>{links}</Relations>",
+        "word/styles2.xml": f'<w:styles {WORD}><w:style w:styleId="S"><w:name w:val="heading 1"/></w:style></w:styles>',
+        **{f"word/{kind}2.xml": f"<w:x {WORD}><w:n>{paragraph(kind)}</w:n></w:x>" for kind in kinds[1:]},
     }
     (tmp_path / "d.docx").write_bytes(packed(parts))
-    assert read_one(tmp_path / "d.docx").text == "The other part"
+    document = read_one(tmp_path / "d.docx")
+    assert document.text == "The other part\n\nfootnotes\n\nendnotes"
+    assert document.title == "The other part"
 
 
 def test_docx_has_the_text_that_word_shows(tmp_path: Path) -> None:

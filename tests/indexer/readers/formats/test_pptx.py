@@ -50,7 +50,10 @@ def test_slides_with_diagrams_and_charts(tmp_path: Path) -> None:
     slides = f"<p:sld {SLIDE} {DRAW}>{title}</p:sld>", f"<p:sld {SLIDE} {DRAW}/>"
     values = "".join(f"<pt><v>{name}</v></pt>" for name in ("East", "West"))
     chart = f"<chartSpace><chart><ser><tx><pt><v>Turnover</v></pt></tx><cat>{values}</cat></ser></chart></chartSpace>"
-    relations = '<R><R Id="a" Target="../diagrams/data1.xml"/><R Id="b" Target="../charts/chart1.xml"/></R>'
+    relations = (
+        '<R><R Id="a" Type="x/diagramData" Target="../diagrams/data1.xml"/>'
+        '<R Id="b" Type="x/chart" Target="../charts/chart1.xml"/></R>'
+    )
     parts = {
         "[Content_Types].xml": "<Types/>",
         "ppt/presentation.xml": f"<p:show {SLIDE} {RELS}><p:sldIdLst>{ids}</p:sldIdLst></p:show>",
