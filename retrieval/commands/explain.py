@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
-from retrieval.util.terminal import JsonOption, print_json, reports_errors, stdout
+from retrieval.commands.search import RerankingOptions
+from retrieval.errors import InputError
+from retrieval.search.rerank_limits import depth_of
+from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 from retrieval.util.visible_text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from retrieval.explanations import DenseExplanation, Explanation, Span, SparseExplanation, TermPart
-    from retrieval.types import Document
+    from retrieval.explanations import (
+        DenseExplanation,
+        Explanation,
+        RerankExplanation,
+        Span,
+        SparseExplanation,
+        TermPart,
+    )
+    from retrieval.search.searcher import Searcher
+    from retrieval.types import Document, SearchRequest
 
 SHOWN_WORDS = 12  # of the passage, strongest first
 SHOWN_SPANS = 3
 BAR = 24  # characters
 
 
+@option_groups
 @reports_errors
 def explain(
     collection: CollectionArgument,
@@ -32,6 +44,7 @@ def explain(
     document: Annotated[
         str, typer.Argument(help="Id of any document, also of one that the search does not find.", metavar="ID")
     ],
+    reranking: RerankingOptions,
     mode: Annotated[
         str, typer.Option(help="Score to explain: dense, lexical, sparse or hybrid.", show_default=False)
     ] = "",
@@ -46,13 +59,16 @@ def explain(
 ) -> None:
     """Explain why a document matches a query.
 
-    The output shows the share of each word in the cosine, and of each term in the BM25 and the sparse score.
+    The output shows the share of each word in the cosine, and of each term in the BM25 and the sparse score.  With
+    --rerank, it shows the parts of the reranked score, and the share of each word in a score of late interaction.
 
     Examples:
 
       attendex explain papers "does aspirin lower the risk of stroke" pubmed-42
 
       attendex explain papers "wing in a slipstream" 486 --json
+
+      attendex explain papers "wing in a slipstream" 486 --rerank colbert-english
     """
     from retrieval.encoder.loading import load_encoder
     from retrieval.search.request import checked
@@ -62,13 +78,29 @@ def explain(
     wanted, meaning = named_mode(mode), named_syntax(syntax)
     chosen = load_encoder(encoder) if encoder else None
     with open_searcher(collection, encoder=chosen) as searcher:
-        text = checked(SearchRequest(query)).query
-        found = searcher.explain(text, document, wanted, syntax=meaning)
-        shown = searcher.document(document)
+        text, shown = checked(SearchRequest(query)).query, searcher.document(document)
+        request = SearchRequest(text, mode=wanted, syntax=meaning, rerank=reranking.record(), explain=True)
+        if request.rerank is None:
+            found = searcher.explain(text, document, wanted, syntax=meaning)
+        else:
+            found = _explain_reranked(searcher, request, document)
     if as_json:
         print_json({"query": text, "id": document, **asdict(found)})
     else:
         _show(shown, found)
+
+
+def _explain_reranked(searcher: Searcher, request: SearchRequest, document: str) -> Explanation:
+    """Explain a hit of a search that reranks.  Raises InputError for another one."""
+    depth = depth_of(request.rerank)
+    hits = searcher.search(replace(request, k=depth)).hits
+    found = next((hit.explanation for hit in hits if hit.id == document), None)
+    if found is None:
+        raise InputError(
+            f"{document!r} is not among the first {depth} hits, which the search reranks; "
+            "give a greater --rerank-depth, or leave --rerank out"
+        )
+    return found
 
 
 def _show(document: Document, found: Explanation) -> None:
@@ -81,7 +113,7 @@ def _show(document: Document, found: Explanation) -> None:
         console.print(" ".join(text.split()))
     else:
         console.print(Text.assemble(*_marked(text, found.dense.spans[:SHOWN_SPANS])))
-        _show_dense(console, found.dense)
+        _show_words(console, found.dense, "cosine")
     if found.lexical is not None:
         _show_score(console, f"{found.lexical.score:.3f}", "BM25")
         console.print(_bars("terms", [(_with_fields(term), term.score) for term in found.lexical.terms]))
@@ -90,6 +122,16 @@ def _show(document: Document, found: Explanation) -> None:
             console.print(left_out, style="dim")
     if found.sparse is not None:
         _show_sparse(console, found.sparse)
+    if found.rerank is not None:
+        _show_rerank(console, found.rerank)
+
+
+def _show_rerank(console: Console, rerank: RerankExplanation) -> None:
+    first, own = (1 - rerank.weight) * rerank.first, rerank.weight * rerank.rescaled
+    _show_score(console, f"{first + own:.4f}", f"after reranking by {visible(rerank.model)}")
+    console.print(f"{first:.4f} from the score before reranking, {own:.4f} from that of the model", style="dim")
+    if rerank.words is not None:
+        _show_words(console, rerank.words, "late interaction")
 
 
 def _show_sparse(console: Console, sparse: SparseExplanation) -> None:
@@ -115,8 +157,9 @@ def _show_score(console: Console, score: str, name: str) -> None:
     console.print(name)
 
 
-def _show_dense(console: Console, dense: DenseExplanation) -> None:
-    _show_score(console, f"{dense.score:.4f}", "cosine")
+def _show_words(console: Console, dense: DenseExplanation, name: str) -> None:
+    """Show a score as shares of words; `name` names the score."""
+    _show_score(console, f"{dense.score:.4f}", name)
     if dense.note:
         console.print(dense.note, style="dim")
     words = sorted((word for word in dense.passage if word.word), key=lambda word: -word.score)
@@ -129,7 +172,7 @@ def _show_dense(console: Console, dense: DenseExplanation) -> None:
     if dense.exact:
         special = sum(word.score for word in dense.passage if not word.word)
         console.print(
-            f"The shares of all {len(dense.passage)} words add up to the cosine; {special:.4f} of it belongs to "
+            f"The shares of all {len(dense.passage)} words add up to the {name}; {special:.4f} of it belongs to "
             f"special tokens, {dense.remainder:+.1e} is rounding.",
             style="dim",
         )

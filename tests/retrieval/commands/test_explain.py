@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from indexer.building.pipeline import build_collection
 from service.cli import app
+from tests.retrieval.encoder.late_models import save_stanford_model
 
 QUERY = "does aspirin prevent strokes"
 
@@ -49,6 +51,18 @@ def test_text_names_the_strongest_words(collection: Path) -> None:
 
 def test_markup_in_a_document_is_text(collection: Path) -> None:
     assert "[bold]" in run(collection, QUERY, "cats", "--mode", "dense")
+
+
+def test_a_reranked_score_has_the_words_of_late_interaction(collection: Path, tmp_path: Path) -> None:
+    model = save_stanford_model(tmp_path / "colbert")
+    told = run(collection, QUERY, "aspirin", "--rerank", model)
+    score, first, own = map(float, re.findall(r"([\d.]+)(?=  after reranking| from )", told))
+    assert score == pytest.approx(first + own, abs=1.1e-4)  # four decimals of each
+    assert "words add up to the late interaction" in told
+    arguments = ["explain", str(collection), QUERY, "cats", "--rerank", str(model), "--rerank-depth", "1"]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 1
+    assert "'cats' is not among the first 1 hits" in " ".join(refused.output.split())
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(("nobody",), 1), (("cats", "--mode", "fuzzy"), 2)])
