@@ -6,6 +6,7 @@ import fcntl
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -28,7 +29,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Save CPU time in all processes of the tests."""
+    """Let commands be interrupted, and save CPU time in all processes of the tests."""
+    # A shell starts background jobs with SIGINT ignored, which would pass on to the commands that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process compiles Attendex and rewrites the tests again
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # else threads of torch and faiss spin, for other tests to wait
