@@ -27,6 +27,7 @@ from retrieval.errors import InputError
 
 PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PAD, UNKNOWN, START, END, MASK)
+INSIDE = "##"  # begins a piece inside a word
 DEVIATION = 0.02  # of random weights, as in BERT
 SINUSOIDAL_DEVIATION = 0.5  # of token vectors beside sinusoids, which would hide smaller ones
 POSITIONS = ("rotary", "sinusoidal", "learned")
@@ -105,12 +106,23 @@ def make_encoder(out: Path, texts: Iterable[str], vocabulary: int, shape: Encode
 
 
 def train_vocabulary(texts: Iterable[str], size: int, max_tokens: int) -> Tokenizer:
-    """Learn word pieces from texts."""
-    tokenizer = Tokenizer(WordPiece(unk_token=UNKNOWN))
-    tokenizer.normalizer = BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = BertPreTokenizer()
-    trainer = WordPieceTrainer(vocab_size=size, special_tokens=list(SPECIAL), show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
+    """Learn word pieces from texts: the same pieces and ids each time.
+
+    The trainer numbers characters in the order of a hash table, and ties between pieces follow these numbers.  So the
+    characters get their numbers here, in the place of special tokens.
+    """
+    texts = list(texts)
+    normalizer, divider = BertNormalizer(lowercase=True), BertPreTokenizer()
+    words = {word for text in texts for word, _ in divider.pre_tokenize_str(normalizer.normalize_str(text))}
+    inner = {character for word in words for character in word[1:]}
+    alphabet = [*sorted({word[0] for word in words}), *sorted(INSIDE + character for character in inner)]
+    learnt = Tokenizer(WordPiece(unk_token=UNKNOWN))
+    learnt.normalizer, learnt.pre_tokenizer = normalizer, divider
+    trainer = WordPieceTrainer(vocab_size=size, special_tokens=[*SPECIAL, *alphabet], show_progress=False)
+    learnt.train_from_iterator(texts, trainer)
+    tokenizer = Tokenizer(WordPiece(learnt.get_vocab(with_added_tokens=False), unk_token=UNKNOWN))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, divider
+    tokenizer.add_special_tokens(list(SPECIAL))
     ends = [(name, tokenizer.token_to_id(name)) for name in (START, END)]
     tokenizer.post_processor = TemplateProcessing(single=f"{START} $A {END}", special_tokens=ends)
     tokenizer.enable_truncation(max_tokens)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from indexer.adapting.train import TrainConfig, read_config, train_encoder
 from retrieval.encoder.loading import load_encoder
 from retrieval.errors import InputError
+from retrieval.training.new_encoder import MASK, train_vocabulary
 from service.cli import app
 
 CONCEPTS = 24
@@ -52,6 +53,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
             answer = f"There is {' '.join(TOLD[each] for each in chosen for _ in range(3))} here."
             file.write(json.dumps({"id": f"d{i}", "text": f"{question} {answer}"}) + "\n")
     return path
+
+
+def test_equal_texts_give_equal_vocabularies() -> None:
+    texts = [f"{first} {second}{first}" for first in ASKED for second in TOLD]
+    tokenizers = [train_vocabulary(texts, 120, 64) for _ in range(4)]
+    vocabularies = [tokenizer.get_vocab() for tokenizer in tokenizers]
+    assert all(vocabulary == vocabularies[0] for vocabulary in vocabularies)
+    assert len(vocabularies[0]) == 120
+    assert tokenizers[0].encode(f"{MASK} {ASKED[0]}").ids[1] == vocabularies[0][MASK]
 
 
 @pytest.mark.parametrize("positions", ["rotary", "sinusoidal"])
