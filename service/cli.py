@@ -13,6 +13,7 @@ from indexer.commands.adapt import adapt
 from indexer.commands.backup import restore, snapshot
 from indexer.commands.calibrate import calibrate
 from indexer.commands.chunk import chunk
+from indexer.commands.distil import distil
 from indexer.commands.evaluate import evaluate
 from indexer.commands.generations import delete, log, merge, rollback
 from indexer.commands.index import add, index
@@ -96,6 +97,7 @@ app.command()(restore)
 app.command()(reembed)
 app.command()(reindex)
 app.command()(adapt)
+app.command()(distil)
 app.command()(train)
 app.command()(calibrate)
 app.command()(settings)

@@ -28,6 +28,11 @@ def in_batch_softmax(q: Tensor, p: Tensor, excluded: Tensor, *, scale: float = 2
     return F.cross_entropy(scores, own)
 
 
+def cosine_distillation(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return one less the mean cosine of each text's two vectors: (n, dimension) each."""
+    return 1 - (student * teacher).sum(-1).mean()
+
+
 def matryoshka(objective: Objective, dimensions: Sequence[int]) -> Objective:
     """Apply the objective to shortened vectors, too (Kusupati et al. 2022).
 
