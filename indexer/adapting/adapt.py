@@ -20,6 +20,7 @@ from indexer.adapting.card import training_card
 from indexer.adapting.foreign import foreign_pool
 from indexer.adapting.guard import Verdict, judge
 from indexer.adapting.held_out import PassagePool, development_pool, draw_held_out, split_task
+from indexer.adapting.nearest import with_nearest_passages
 from indexer.adapting.negatives import with_hard_negatives
 from indexer.adapting.pairs import TrainingPair, clicked_pairs, document_pairs, judged_pairs, shuffled_documents
 from retrieval.encoder.checkpoint.hub import locate
@@ -33,13 +34,13 @@ from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.training.averaging import SHARES, take_average
 from retrieval.training.contrastive import ContrastiveTraining
 from retrieval.training.encoder_folder import write_encoder
-from retrieval.training.loop import CurvePoint, TrainingSettings, set_threads, train
+from retrieval.training.loop import CurvePoint, TrainingRun, TrainingSettings, set_threads, train
 from retrieval.training.optimizer import OptimizerSettings
 from retrieval.training.trainable import TrainableEncoder, Weights
 from retrieval.util.temporaries import temporary_folder
 
 MIN_PAIRS = 64
-MIN_HELD_OUT = 8  # queries that choose, and that judge
+MIN_HELD_OUT = 20  # queries that choose, and that judge
 NEAR_DUPLICATE = 0.9  # share of common word groups
 MAX_QUERY_TOKENS, MAX_PASSAGE_TOKENS = 64, 192  # in training; longer texts are cut
 FOREIGN_LOSS = 0.01  # of the measure of the foreign task that an average may lose
@@ -55,6 +56,7 @@ class AdaptSettings:
     negatives: int = 1  # hard ones of each pair
     epochs: float = 2.0
     rate: float = 2e-5
+    layer_decay: float = 0.9  # factor of the rate for each layer further down
     dropout: float = 0.1
     dimensions: tuple[int, ...] = ()
     budget_s: float = 3_600.0
@@ -150,7 +152,7 @@ class Adaptation:
                 f"{len(self.pairs)} training pairs; at least {MIN_PAIRS} are needed: add judged queries, or documents "
                 "with titles, headings or questions"
             )
-        parts = (self.held_out.development, self.held_out.test)
+        parts = self.held_out.parts
         if min(len(part.topics) for part in parts) < MIN_HELD_OUT:
             found = " and ".join(str(len(part.topics)) for part in parts)
             return f"{found} held-out queries to choose and to judge; at least {MIN_HELD_OUT} each are needed"
@@ -168,8 +170,8 @@ class Adaptation:
         settings, reader = self.settings, searcher.reader
         pairs = judged_pairs(reader, self.held_out.train) if self.held_out.train else []
         pairs += clicked_pairs(reader, log) if log else []
-        tests = {topic.text for part in (self.held_out.development, self.held_out.test) for topic in part.topics}
-        pairs = [pair for pair in pairs if pair.query not in tests]
+        tests = {topic.text for part in self.held_out.parts for topic in part.topics}
+        pairs = with_nearest_passages([pair for pair in pairs if pair.query not in tests], reader, searcher.encoder)
         return pairs + document_pairs(
             shuffled_documents(reader, settings.seed),
             settings.kinds,
@@ -216,8 +218,9 @@ class Adaptation:
             pools, pairs = self._prepared(copy, bf16)
             encoder = TrainableEncoder(self.folder, dropout=self.settings.dropout)
             base_weights = encoder.weights()
-            curve = self._train(encoder, pairs, pools[0], out, bf16)
-            share, development, foreign = self._choose(encoder, base_weights, pools)
+            trained = self._train(encoder, pairs, pools[0], out, bf16)
+            curve = trained.curve
+            share, development, foreign = self._choose(encoder, base_weights, trained, pools)
             if share == 0.0:
                 reason = "no average of base and trained weights was better on the development queries"
                 return self._report(out, None, reason, share, development, foreign, curve, started)
@@ -248,16 +251,16 @@ class Adaptation:
 
     def _train(
         self, encoder: TrainableEncoder, pairs: Sequence[TrainingPair], pool: PassagePool, out: Path, bf16: bool
-    ) -> list[CurvePoint]:
+    ) -> TrainingRun:
         self.watch.stage("training")
         settings = self.settings
         training = TrainingSettings(
             self.steps,
             _digest(pairs),
             settings.seed,
-            optimizer=OptimizerSettings(rate=settings.rate),
+            optimizer=OptimizerSettings(rate=settings.rate, layer_decay=settings.layer_decay),
         )
-        run = train(
+        return train(
             encoder,
             self._contrastive(pairs, encoder, bf16).take_gradients,
             training,
@@ -266,7 +269,6 @@ class Adaptation:
             budget_s=settings.budget_s,
             watch=lambda point: self.watch.point(point, self.steps),
         )
-        return run.curve
 
     def _contrastive(self, pairs: Sequence[TrainingPair], encoder: TrainableEncoder, bf16: bool) -> ContrastiveTraining:
         batches = PairBatches(
@@ -281,16 +283,18 @@ class Adaptation:
         return ContrastiveTraining(encoder, batches, dimensions=self.settings.dimensions, bf16=bf16)
 
     def _choose(
-        self, encoder: TrainableEncoder, base: Weights, pools: tuple[PassagePool, PassagePool]
+        self, encoder: TrainableEncoder, base: Weights, run: TrainingRun, pools: tuple[PassagePool, PassagePool]
     ) -> tuple[float, dict[str, float], dict[str, float]]:
         """Give the encoder the average that ranks best and forgets little."""
         self.watch.stage("averaging the weights of base and trained encoder")
         trained = encoder.weights()
-        found: list[list[float]] = []
+        known = {0.0: run.curve[0].held_out, 1.0: run.best_value}  # the run has measured both ends
+        development, foreign = [], []
         for share in SHARES:
             take_average(encoder, base, trained, share)
-            found.append([pool.measure(encoder) for pool in pools])
-        development, foreign = zip(*found, strict=True)
+            foreign.append(pools[1].measure(encoder))
+            value = known.get(share)
+            development.append(pools[0].measure(encoder) if value is None else value)
         allowed = [i for i, value in enumerate(foreign) if value >= foreign[0] - FOREIGN_LOSS]
         best = max(allowed, key=lambda i: (development[i], -i))
         take_average(encoder, base, trained, SHARES[best])

@@ -27,7 +27,8 @@ from retrieval.training.trainable import TokenIds, TrainableEncoder
 from retrieval.types import Scores, SearchRequest
 
 MEASURE = "nDCG@10"
-TRAIN_TENTHS, DEVELOPMENT_TENTHS = 6, 1  # of the judged queries; the others are the test
+DEVELOPMENT = (0.1, 0.2, 30)  # share of the judged queries; a greater one where that gives fewer than so many
+TEST = (0.2, 0.3, 150)
 KNOWN_ITEMS = (100, 300)  # development and test, where there are no judgments
 POOL_DEPTH = 10  # hits of each development query in the pool
 RANDOM_DOCUMENTS = 100  # others in the pool
@@ -44,6 +45,11 @@ class HeldOut:
     items: tuple[KnownItem, ...] = ()
 
     @property
+    def parts(self) -> tuple[EvaluationTask, EvaluationTask]:
+        """The queries that choose, and those that judge."""
+        return self.development, self.test
+
+    @property
     def documents(self) -> frozenset[str]:
         """The ids of documents that give no training pair."""
         return frozenset(item.document.id for item in self.items)
@@ -54,14 +60,26 @@ class HeldOut:
 
 
 def split_task(task: EvaluationTask) -> HeldOut:
-    """Divide judged queries by a digest of their text."""
-    parts: tuple[list[Topic], ...] = ([], [], [])
+    """Divide judged queries, in the order of a digest of their text.
+
+    Queries of equal text come into the same part.
+    """
+    topics: dict[bytes, list[Topic]] = {}
     for topic in task.topics:
-        tenth = int.from_bytes(hashlib.sha256(topic.text.strip().lower().encode()).digest()[:4], "big") % 10
-        parts[0 if tenth < TRAIN_TENTHS else 1 if tenth < TRAIN_TENTHS + DEVELOPMENT_TENTHS else 2].append(topic)
+        topics.setdefault(hashlib.sha256(topic.text.strip().lower().encode()).digest(), []).append(topic)
+    ordered = [topics[digest] for digest in sorted(topics)]
+    choosing, testing = (_count(len(ordered), *sizes) for sizes in (DEVELOPMENT, TEST))
+    trained = len(ordered) - choosing - testing
+    parts = ordered[:trained], ordered[trained : trained + choosing], ordered[trained + choosing :]
     names = ("train", "development", "test")
-    train, development, test = (_part(task, name, part) for name, part in zip(names, parts, strict=True))
+    train, development, test = (
+        _part(task, name, [topic for same in part for topic in same]) for name, part in zip(names, parts, strict=True)
+    )
     return HeldOut(train, development, test)
+
+
+def _count(queries: int, share: float, greater: float, enough: int) -> int:
+    return round(max(share * queries, min(enough, greater * queries)))
 
 
 def draw_held_out(reader: IndexReader, seed: int) -> HeldOut:

@@ -62,6 +62,9 @@ class AdaptTrainingOptions:
     ] = 1
     epochs: Annotated[float, typer.Option(min=0.01, max=100, help="Passes.", rich_help_panel=TRAINING)] = 2.0
     rate: Annotated[float, typer.Option(min=1e-7, max=1e-2, help="Learning rate.", rich_help_panel=TRAINING)] = 2e-5
+    layer_decay: Annotated[
+        float, typer.Option(min=0.1, max=1, help="Factor of the rate for each lower layer.", rich_help_panel=TRAINING)
+    ] = 0.9
     dropout: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of values dropped out.", rich_help_panel=TRAINING)
     ] = 0.1
@@ -132,6 +135,7 @@ def _settings(
         negatives=training.negatives,
         epochs=training.epochs,
         rate=training.rate,
+        layer_decay=training.layer_decay,
         dropout=training.dropout,
         dimensions=tuple(training.dimension or ()),
         budget_s=budget_s,

@@ -3,6 +3,7 @@
 An objective over the vectors of a batch needs all vectors, but not all activations.  The texts are encoded in small
 batches without gradients; the objective gives the gradient of each vector; then each small batch is encoded once more,
 with the same dropout, and takes its vectors' gradients back to the weights.  The result is that of one large batch.
+Texts that fit in one small batch are encoded once.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ def add_gradients(
     `objective` takes the vectors in the order of `texts`, (n, dimension).
     """
     batches = list(micro_batches(texts, budget_tokens))
+    if len(batches) == 1:
+        loss = objective(encoder(texts))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
     states: list[list[Tensor]] = []
     vectors = torch.empty(0)
     with torch.no_grad():

@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from indexer.adapting.held_out import split_task
+from indexer.adapting.nearest import with_nearest_passages
+from indexer.adapting.pairs import TrainingPair, passages_of
 from indexer.building.collection_lifecycle import create_collection
 from indexer.building.document_changes import CollectionChange, apply_changes
 from retrieval.encoder.loading import load_encoder
+from retrieval.index.collection.sharded_reader import open_reader
+from retrieval.metrics.runs import Qrels, Topic
+from retrieval.metrics.tasks import make_task
 from retrieval.types import Document
 from service.cli import app
 from tests.retrieval.encoder.conftest import MakeFolder, default_folder, make_folder
@@ -131,6 +138,33 @@ def test_thirty_documents_are_too_few(tmp_path: Path, make_folder: MakeFolder, t
     code, report = adapted(tmp_path / "few", tmp_path / "out")
     assert (code, report["written"]) == (3, False)
     assert "training pairs; at least 64 are needed" in str(report["reason"])
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(120, (60, 24, 36)), (809, (566, 81, 162))])
+def test_few_judged_queries_leave_enough_to_choose(count: int, sizes: tuple[int, ...]) -> None:
+    """Equal texts come into one part, in any order of the queries."""
+    topics = [Topic(f"q{i}", f"question {i}") for i in range(count)] + [Topic("same", "Question 0")]
+    task = make_task("judged", topics, Qrels("judged", {topic.id: {"d": 1} for topic in topics}))
+    held_out = split_task(task)
+    assert held_out.train is not None
+    parts = [{topic.text.lower() for topic in part.topics} for part in (held_out.train, *held_out.parts)]
+    assert tuple(map(len, parts)) == sizes
+    assert len(set.union(*parts)) == count
+    again = split_task(replace(task, topics=task.topics[::-1]))
+    assert {topic.text for topic in again.test.topics} == {topic.text for topic in held_out.test.topics}
+
+
+def test_a_pair_has_the_passage_nearest_to_its_query(tmp_path: Path, make_folder: MakeFolder) -> None:
+    encoder = load_encoder(make_folder(), runtime="torch", precision="f32")
+    create_collection(tmp_path / "long", encoder)
+    text = "".join(f"# Part {name}\n\nOf {name}: {40 * f'{name} '}\n\n" for name in ("copper", "barley", "amber"))
+    document = Document("d", text)
+    apply_changes(tmp_path / "long", encoder, [CollectionChange((document,))])
+    with open_reader(tmp_path / "long") as reader:
+        passages = passages_of(reader, "d")
+        assert len(passages) > 2
+        pairs = [TrainingPair("judged", each.text, passages[0], frozenset({"d"})) for each in passages]
+        assert [pair.passage for pair in with_nearest_passages(pairs, reader, encoder)] == passages
 
 
 def test_a_plan_tells_that_there_are_no_pairs(collection: Path, tmp_path: Path) -> None:
