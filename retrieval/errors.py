@@ -173,6 +173,16 @@ class WorkCancelled(AttendexError):
     """No caller waits for the result of the running work any more."""
 
 
+class ShardUnavailable(AttendexError):
+    """A shard cannot answer; the caller may retry after `retry_after_s` seconds."""
+
+    retry_after_s = 5
+
+    def __init__(self, message: str, *, shard: str) -> None:
+        super().__init__(message)
+        self.shard = shard
+
+
 class RemoteError(AttendexError):
     """Another service cannot be reached, or answers with an error."""
 

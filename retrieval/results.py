@@ -90,6 +90,23 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedShard:
+    """A shard whose documents an answer does not have, and why."""
+
+    shard: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCounts:
+    """The shards of a collection: all, those that answered, and the others."""
+
+    total: int
+    ok: int
+    failed: tuple[FailedShard, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """The answer to a search, from one generation; `weight` is the dense share.
 
@@ -114,4 +131,5 @@ class SearchResult:
     replacements: tuple[Replacement, ...] = ()  # words of the query for which others stand
     truncated: bool = False  # whether `max_tokens` left out text of this page
     next_offset: int | None = None  # of the search that goes on after a truncated answer
+    shards: ShardCounts | None = None  # of a sharded collection
     degraded: tuple[str, ...] = ()  # retrievers that an overloaded service omitted; "rerank": reranked fewer documents

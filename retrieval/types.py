@@ -183,6 +183,13 @@ class Prefix(StrEnum):
     LAST = "last"  # the last word is the start of a word, for search as you type
 
 
+class Partial(StrEnum):
+    """The answer to a search when a shard of the collection fails."""
+
+    FAIL = "fail"  # ShardUnavailable
+    ALLOW = "allow"  # an answer without the documents of that shard, which says so
+
+
 class Matching(StrEnum):
     """The documents that facets, totals and sorting count."""
 
@@ -278,6 +285,7 @@ class SearchRequest:
     exact: bool = False  # bypass ANN indexes
     explain: bool = False
     rerank: RerankOptions | None = None  # None: do not rerank
+    partial: Partial | None = None  # None: the service's setting, or to fail
     pins: bool = True  # the pinned documents of the query come first, whatever their scores
 
     @property

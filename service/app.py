@@ -18,7 +18,7 @@ from retrieval.encoder.remote.access import make_access
 from retrieval.errors import AttendexError, EncoderUnavailable
 from retrieval.index.storage.sharded_manifest import read_whole_manifest
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import SearchRequest
+from retrieval.types import Partial, SearchRequest
 from retrieval.util.cores import cores
 from service import __version__
 from service.background import background_work
@@ -285,7 +285,8 @@ def open_warm(
 ) -> Searcher:
     """Return a searcher that answered one search, so that its files are mapped.
 
-    It takes over the files that `previous`, an earlier generation, holds open.
+    It takes over the files that `previous`, an earlier generation, holds open.  A generation with a damaged shard does
+    not replace an earlier one, but opens if there is none.
     """
     settings = read_whole_manifest(path).settings
     encoder = encoders.recorded(settings.encoder)
@@ -294,8 +295,9 @@ def open_warm(
     searcher = open_searcher(
         path, encoder=encoder, previous=earlier, rerankers=rerankers, sparse_encoder=sparse_encoder
     )
+    partial = Partial.FAIL if previous else Partial.ALLOW
     with suppress(EncoderUnavailable):  # lexical searches go on without a remote encoder
-        searcher.search(SearchRequest("warm", k=1))
+        searcher.search(SearchRequest("warm", k=1, partial=partial))
     return searcher
 
 

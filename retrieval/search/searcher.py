@@ -22,7 +22,7 @@ from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import BadQuery
 from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.collection.sharded_reader import open_reader
+from retrieval.index.collection.sharded_reader import ShardedReader, open_reader
 from retrieval.results import Hit, SearchResult, Timings, Total, TotalRelation
 from retrieval.search.answer_size import fit_answer
 from retrieval.search.boosts import BoostedRanker, match_set_rows, total_of_boosted_page, with_boost_parts, with_boosts
@@ -40,6 +40,7 @@ from retrieval.search.hits import fetch_hits
 from retrieval.search.late_explanation import with_late_words
 from retrieval.search.match_set import confidence, matches_from, relevance_cut, total_of_page
 from retrieval.search.near_duplicates import depth_of_near, in_match_set, join_near
+from retrieval.search.partial import answer_of_shards
 from retrieval.search.pins import NOTHING_PINNED, PinnedDocuments, Pins, with_pin_marks, with_pins
 from retrieval.search.plan import (
     Plan,
@@ -161,7 +162,20 @@ class Searcher:
         return [next(found) if text else None for text in texts]
 
     def answer(self, encoded: EncodedRequest, *, rerank_ms: float = math.inf) -> SearchResult:
-        """Rank, rerank, count and fetch.  Raises BadQuery and FilterError."""
+        """Rank, rerank, count, fetch.  Raises BadQuery, FilterError, ShardUnavailable."""
+        if not isinstance(self.reader, ShardedReader):
+            return self._answer(encoded, rerank_ms)
+        partial = encoded.request.partial
+        return answer_of_shards(self.reader, partial, lambda view: self._over(view)._answer(encoded, rerank_ms))
+
+    def _over(self, view: IndexReader) -> Searcher:
+        """Return the searcher of a view of this generation."""
+        if view is self.reader:
+            return self
+        sparse, rerankers = self.sparse_encoder, self.rerankers
+        return Searcher(view, self.encoder, retrievers=self._retrievers, rerankers=rerankers, sparse_encoder=sparse)
+
+    def _answer(self, encoded: EncodedRequest, rerank_ms: float) -> SearchResult:
         checkpoint()
         request, vector, weights, encode_ms = encoded.request, encoded.vector, encoded.weights, encoded.encode_ms
         started = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 ModeName = Literal["dense", "lexical", "sparse", "hybrid"]
 SyntaxName = Literal["plain", "operators"]
 PrefixName = Literal["none", "last"]
+PartialName = Literal["fail", "allow"]
 MatchingName = Literal["relevant", "all"]
 IncludedName = Literal["text", "tokens"]
 UnitName = Literal["tokens", "words", "characters", "bytes"]
@@ -110,6 +111,7 @@ class SearchOptions(TypedDict, total=False):
     exact: bool
     explain: bool
     log: bool
+    partial: PartialName
     rerank: RerankRequest
     pins: bool
     min_generation: int

@@ -221,6 +221,7 @@ class Settings(BaseSettings):
         default=1_000.0,
         description="Milliseconds that a search may wait for and spend on reranking; too few shorten the depth.",
     )
+    partial: Literal["fail", "allow"] = Field(default="fail", description="A search of which a shard fails.")
     degrade: bool = Field(default=False, description="Under overload, answer hybrid searches from the lexical index.")
     reload_seconds: PositiveFloat = Field(default=0.5, description="Seconds between checks of collections and keys.")
     grace_seconds: NonNegativeFloat = Field(

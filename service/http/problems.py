@@ -91,6 +91,7 @@ RULES: tuple[tuple[type[Exception], ProblemRule], ...] = (
     (errors.GenerationNotServed, ProblemRule(409, "generation_not_served")),
     (errors.RateLimited, ProblemRule(429, "rate_limited")),
     (errors.Overloaded, ProblemRule(429, "overloaded")),
+    (errors.ShardUnavailable, ProblemRule(503, "shard_unavailable")),
     (errors.DeadlineExceeded, ProblemRule(503, "deadline_exceeded")),
     (errors.ModelTimeout, ProblemRule(504, "model_timeout")),
     (errors.ModelError, ProblemRule(502, "model_failed")),
@@ -106,12 +107,13 @@ STATUS_CODES = {  # of the errors that the framework raises
     431: "headers_too_large",
     503: "unavailable",
 }
+RETRIED = errors.Overloaded | errors.ModelError | errors.ShardUnavailable
 INTERNAL = ProblemRule(500, "internal", "The service failed to answer this request. " + _HINT)
 
 
 def problem_of(error: Exception) -> Problem:
     rule = next((rule for kind, rule in RULES if isinstance(error, kind)), INTERNAL)
-    retry_after_s = error.retry_after_s if isinstance(error, errors.Overloaded | errors.ModelError) else None
+    retry_after_s = error.retry_after_s if isinstance(error, RETRIED) else None
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     if rule.status == 401:
         headers = {"WWW-Authenticate": "Bearer"}

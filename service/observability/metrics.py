@@ -81,6 +81,9 @@ class Metrics:
         self._batches = self._histogram("attendex_encode_batch_size", "Items of each batch.", "queue", buckets=SIZES)
         self._waits = self._histogram("attendex_queue_wait_seconds", "Longest wait of a batch's items.", "queue")
         self._degraded = self._counter("attendex_degraded_responses", "Answers without a retriever.", "reason")
+        self._failed_shards = self._counter(
+            "attendex_shard_failures", "Searches that a shard did not answer.", "collection", "shard"
+        )
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         key = (route, method if method in METHODS else "other", str(status))
@@ -97,6 +100,12 @@ class Metrics:
             child.observe(getattr(timings, stage) / 1000)
         for retriever in result.degraded:
             self._degraded.labels(retriever).inc()
+        for failed in result.shards.failed if result.shards else ():
+            self.shard_failed(result.collection, failed.shard)
+
+    def shard_failed(self, collection: str, shard: str) -> None:
+        """Count a search that a shard did not answer."""
+        self._failed_shards.labels(collection, shard).inc()
 
     def encoded(self, seconds: float) -> None:
         self._encode.observe(seconds)

@@ -9,12 +9,12 @@ from functools import partial
 from time import perf_counter
 from typing import TypeAlias
 
-from retrieval.errors import AttendexError, EncoderUnavailable, Overloaded
+from retrieval.errors import AttendexError, EncoderUnavailable, Overloaded, ShardUnavailable
 from retrieval.results import SearchResult
 from retrieval.search.request import checked
 from retrieval.search.rerank_limits import depth_of
 from retrieval.search.searcher import EncodedRequest, Searcher
-from retrieval.types import Mode, SearchRequest
+from retrieval.types import Mode, Partial, SearchRequest
 from retrieval.util.cores import cores
 from service.config.settings import Settings
 from service.observability.metrics import Metrics
@@ -75,6 +75,7 @@ class SearchQueue:
         self._recall = recall
         self._limits = settings.limits
         self._degrade = settings.degrade
+        self._partial = Partial(settings.partial)
         self._metrics = metrics
         self._queue = settings.queue
         searchers = settings.queue.searchers
@@ -123,6 +124,8 @@ class SearchQueue:
         Raises Overloaded at once if the queue is full, NotFound for an unknown reranker, or the searcher's errors. An
         `admitted` search belongs to a list whose first search was accepted: the queue does not refuse it.
         """
+        if request.partial is None:
+            request = replace(request, partial=self._partial)
         search = QueuedSearch(collection, check_limits(checked(request), self._limits))
         if request.rerank is not None:
             self._rerankers.get(request.rerank.model)  # an unknown one fails now
@@ -132,6 +135,9 @@ class SearchQueue:
             result = await self._enqueue(search, admitted)
         except Overloaded:
             self._metrics.refused("search_queue")
+            raise
+        except ShardUnavailable as error:
+            self._metrics.shard_failed(collection, error.shard)
             raise
         self._metrics.search(result)
         sampled = not (search.request.exact or search.request.lists_all or search.request.has_examples)

@@ -17,6 +17,7 @@ from retrieval.types import (
     Included,
     Matching,
     Mode,
+    Partial,
     Prefix,
     RerankOptions,
     SearchRequest,
@@ -153,7 +154,6 @@ def _suggestions(services: Services, name: str, parameters: SuggestParameters) -
 
 def to_request(query: str, options: SearchBody | SearchParameters | SimilarParameters) -> SearchRequest:
     """Return the searcher's record of a search."""
-    rerank = options.rerank_options()
     collapse, collapse_near = options.collapse_options()
     return SearchRequest(
         query=query,
@@ -198,6 +198,12 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         highlight=options.highlight,
         exact=options.exact,
         explain=options.explain,
+        partial=Partial(options.partial) if options.partial else None,
         pins=options.pins,
-        rerank=None if rerank is None else RerankOptions(rerank.model, rerank.depth, rerank.weight),
+        rerank=_rerank_options(options),
     )
+
+
+def _rerank_options(options: SearchBody | SearchParameters | SimilarParameters) -> RerankOptions | None:
+    rerank = options.rerank_options()
+    return None if rerank is None else RerankOptions(rerank.model, rerank.depth, rerank.weight)

@@ -8,7 +8,16 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
 from retrieval.search.rerank_limits import MAX_RERANK_DEPTH, RERANK_DEPTH, RERANK_WEIGHT
-from service.client.options import DetailName, GroupByName, IncludedName, MatchingName, ModeName, PrefixName, SyntaxName
+from service.client.options import (
+    DetailName,
+    GroupByName,
+    IncludedName,
+    MatchingName,
+    ModeName,
+    PartialName,
+    PrefixName,
+    SyntaxName,
+)
 from service.schemas.base import (
     MAX_SEARCHES,
     Name,
@@ -153,6 +162,10 @@ class SearchOptionFields(BaseModel):
     highlight: bool = Field(default=False, description="Mark matched words; without any, the nearest sentence.")
     exact: bool = Field(default=False, description="Compare the query with every vector; do not use the ANN index.")
     explain: bool = Field(default=False, description="Explain the score of each hit.")
+    partial: PartialName | None = Field(
+        default=None,
+        description="When a shard fails: `fail` with 503, or `allow` answers without it; default: the setting.",
+    )
     pins: bool = Field(default=True, description="Begin with the documents that are pinned for the query.")
     log: bool = Field(default=True, description="Write the query to the query log, if the service keeps one.")
     min_generation: MinGeneration = None

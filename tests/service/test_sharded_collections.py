@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,24 @@ def test_commands_take_a_sharded_collection(root: Path) -> None:
     assert plan["shards"] == 2
 
 
+def test_generations_of_all_shards_are_changed_together(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "parts"
+    shutil.copytree(root / "served" / "parts", path)
+    assert json.loads(run("delete", path, "wing", "--json"))["generation"] == 2
+    assert json.loads(run("rollback", path, "--json"))["generation"] == 3
+    run("delete", path, "heat")
+    assert json.loads(run("merge", path, "--json"))["generation"] == 4
+    saved = json.loads(run("snapshot", path, tmp_path / "kept.tar.zst", "--json"))
+    assert (saved["generation"], saved["documents"]) == (4, 4)
+    run("restore", tmp_path / "kept.tar.zst", tmp_path / "restored")
+    assert [entry["documents"] for entry in json.loads(run("log", tmp_path / "restored", "--json"))] == [4]
+    assert json.loads(run("search", tmp_path / "restored", "wings", "--json"))["hits"][0]["id"] == "wing"
+
+
 def test_commands_without_shards_are_refused(root: Path) -> None:
     path, source = root / "served" / "parts", root / "documents.jsonl"
     before = (path / MANIFEST).read_bytes()
-    for arguments in (("merge", path), ("rollback", path), ("snapshot", path, root / "kept.tar")):
+    for arguments in (("calibrate", path), ("synonyms", path, "--clear")):
         assert "is a sharded collection" in run(*arguments, fails=True)
     assert "has 3 shards, not 2" in run("index", source, "--into", path, "--shards", "2", fails=True)
     assert "'ray' is not local" in run("index", source, "--into", root / "new", "--engine", "ray", fails=True)
@@ -58,6 +73,7 @@ def test_the_service_routes_changes_to_shards(root: Path, serve: Serve) -> None:
         body = {"query": "stroke", "facets": ["year"], "count": True}
         answer = served.http.post(f"{collection}/search", json=body).json()
         assert (answer["collection"], answer["hits"][0]["id"]) == ("parts", "aspirin")
+        assert answer["shards"] == {"total": 3, "ok": 3, "failed": []}
         generation = read_sharded_manifest(root / "served" / "parts").generation
         new = [{"id": f"n{n}", "text": f"Text number {n} about stroke.", "metadata": {"year": n}} for n in range(6)]
         added = served.http.post(f"{collection}/documents?wait=true", json={"documents": new})
@@ -75,3 +91,25 @@ def test_the_service_routes_changes_to_shards(root: Path, serve: Serve) -> None:
         ):
             assert refused.status_code in (400, 409, 422), refused.text
             assert "is a sharded collection" in refused.text
+
+
+def test_the_service_leaves_out_a_damaged_shard(root: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = root / "damaged" / "parts"
+    monkeypatch.setattr("retrieval.index.storage.checksums.BLOCK_BYTES", 128)  # many blocks, as in a large file
+    monkeypatch.setattr("retrieval.index.collection.index_reader.CHECKED_BYTES", 0)
+    run("index", root / "documents.jsonl", "--into", path, "--shards", "3")
+    [file] = path.glob("shards/0001/segments/*/documents.arrow")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.write_bytes(data)
+    body = {"query": "stroke", "mode": "dense"}
+    with serve(root / "damaged", partial="allow") as served:
+        search = "/v1/collections/parts/search"
+        refused = served.http.post(search, json=body | {"partial": "fail"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "shard_unavailable")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert str(path) not in refused.text
+        failed = [{"shard": "0001", "reason": "its files are damaged"}]
+        assert served.http.post(search, json=body).json()["shards"] == {"total": 3, "ok": 2, "failed": failed}
+        metrics = served.http.get("/metrics").text
+        assert 'attendex_shard_failures_total{collection="parts",shard="0001"} 2.0' in metrics

@@ -6,10 +6,11 @@ that of one collection with the same documents.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from retrieval.errors import ShardedCollection
+from retrieval.errors import CorruptCollection, ShardedCollection, StorageError
 from retrieval.index.collection.index_reader import IndexReader, collection_name, open_index_reader
 from retrieval.index.collection.joined_reader import join_lexical, join_sparse
 from retrieval.index.storage.sharded_manifest import (
@@ -25,6 +26,7 @@ class ShardedReader(IndexReader):
 
     def __init__(self, path: Path, manifest: ShardedManifest, shards: Sequence[IndexReader]) -> None:
         self.path = path
+        self._generation = manifest
         self.name = collection_name(path)
         self.shards = tuple(shards)
         self.manifest = joined_manifest(manifest, [shard.manifest for shard in shards])
@@ -37,6 +39,20 @@ class ShardedReader(IndexReader):
         super().close()
         for shard in self.shards:
             shard.close()
+
+    def shard_of(self, error: CorruptCollection | StorageError) -> str | None:
+        """Return the shard whose file an error names; None for another file."""
+        return next((each.path.name for each in self.shards if error.path.is_relative_to(each.path)), None)
+
+    def without(self, names: Collection[str]) -> ShardedReader:
+        """Return a view that reads nothing of some shards, nor counts their documents."""
+        kept = [
+            (record, shard)
+            for record, shard in zip(self._generation.shards, self.shards, strict=True)
+            if record.name not in names
+        ]
+        manifest = replace(self._generation, shards=tuple(record for record, _ in kept))
+        return ShardedReader(self.path, manifest, [shard for _, shard in kept])
 
     def check_sizes(self) -> None:
         """Check that no file of a shard has another size than when it was written."""

@@ -41,6 +41,21 @@ class ScoresAnswer(Answer):
     rerank: float | None = None
 
 
+class FailedShardAnswer(Answer):
+    """A shard whose documents the answer does not have."""
+
+    shard: str
+    reason: str
+
+
+class ShardsAnswer(Answer):
+    """The shards of the collection: all, those that answered, and the others."""
+
+    total: int
+    ok: int
+    failed: list[FailedShardAnswer] = Field(default_factory=list)
+
+
 class HitAnswer(Answer):
     """A document of the ranking, or a passage; `rank` starts at 1."""
 
@@ -109,6 +124,7 @@ class SearchAnswer(Answer):
     next_offset: int | None = Field(
         default=None, description="The offset of the search that goes on; null if nothing was left out."
     )
+    shards: ShardsAnswer | None = Field(default=None, description="Of a sharded collection; null for another one.")
     degraded: list[str] = Field(
         default_factory=list,
         description="Retrievers left out, for overload or because a remote encoder gives no vectors; `rerank`: fewer "
@@ -164,6 +180,7 @@ class SearchAnswer(Answer):
                     "replacements": [],
                     "truncated": False,
                     "next_offset": None,
+                    "shards": None,
                     "degraded": [],
                 }
             ]

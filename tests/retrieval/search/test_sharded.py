@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from indexer.building.collection_lifecycle import new_settings
 from indexer.writing.document_writer import DocumentWriter
 from indexer.writing.sharded_writer import open_writer
+from retrieval.errors import ShardUnavailable
+from retrieval.index.collection.sharded_reader import ShardedReader
 from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, VectorSettings
-from retrieval.results import SearchResult
+from retrieval.results import FailedShard, SearchResult, ShardCounts
 from retrieval.search.searcher import Searcher, open_searcher
-from retrieval.types import Document, GroupBy, Mode, Passage, SearchRequest, Syntax, Vectors
+from retrieval.types import Document, GroupBy, Mode, Partial, Passage, SearchRequest, Syntax, Vectors
 from tests.retrieval.search.conftest import documents
 
 QUERIES = ("trees and squirrels", "pyhton lists", 'bread "baked from" -roses', "halley comet tail", "zzz")
@@ -72,8 +74,8 @@ def add(writer: DocumentWriter, batch: Sequence[tuple[Document, Vectors]]) -> No
 
 
 def comparable(result: SearchResult) -> Any:
-    """Return all of an answer but the times and the name."""
-    return replace(result, timings_ms=None, collection="")  # type: ignore[arg-type]
+    """Return all of an answer but the times, the name and the number of shards."""
+    return replace(result, timings_ms=None, collection="", shards=None)  # type: ignore[arg-type]
 
 
 @settings(
@@ -150,3 +152,50 @@ def test_it_is_one_collection(whole_and_sharded: tuple[Searcher, Searcher]) -> N
     assert sharded.explain("trees", "d07") == whole.explain("trees", "d07")
     listed = sharded.search(SearchRequest("*", k=50, count=True))
     assert sorted(hit.id for hit in listed.hits) == [f"d{i:02}" for i in range(40)]
+
+
+@pytest.fixture
+def damaged(
+    library: Searcher, pool: list[tuple[Document, Vectors]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The sharded collection, with a byte of a text of shard 0001 altered: it is found when that text is read."""
+    monkeypatch.setattr("retrieval.index.storage.checksums.BLOCK_BYTES", 128)  # many blocks, as in a large file
+    monkeypatch.setattr("retrieval.index.collection.index_reader.CHECKED_BYTES", 0)
+    path = tmp_path / "damaged"
+    write(path, library, 4, [pool], [])
+    [file] = path.glob("shards/0001/segments/*/documents.arrow")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.write_bytes(data)
+    return path
+
+
+def test_a_damaged_shard_fails_the_search_or_is_left_out(
+    whole_and_sharded: tuple[Searcher, Searcher], library: Searcher, damaged: Path
+) -> None:
+    request = SearchRequest("trees and squirrels", mode=Mode.DENSE, k=500)
+    assert whole_and_sharded[1].search(request).shards == ShardCounts(4, 4)
+    with open_searcher(damaged, encoder=library.encoder) as searcher:
+        with pytest.raises(ShardUnavailable, match=r"shard 0001 of damaged cannot answer.*give `partial`") as caught:
+            searcher.search(request)
+        assert caught.value.shard == "0001"
+        for mode in (Mode.DENSE, Mode.HYBRID):
+            answer = searcher.search(replace(request, mode=mode, partial=Partial.ALLOW))
+            assert answer.shards == ShardCounts(4, 3, (FailedShard("0001", "its files are damaged"),))
+            assert answer.hits
+            assert not {hit.id for hit in answer.hits} & set(ids_of_shard(whole_and_sharded[1], "0001"))
+
+
+def ids_of_shard(searcher: Searcher, name: str) -> list[str]:
+    assert isinstance(searcher.reader, ShardedReader)
+    [shard] = [each for each in searcher.reader.shards if each.path.name == name]
+    return [each.id for each in shard.documents(np.flatnonzero(shard.live_documents))]
+
+
+def test_terms_of_deleted_documents_replace_no_word(
+    library: Searcher, pool: list[tuple[Document, Vectors]], tmp_path: Path
+) -> None:
+    """`trees` is one edit from a word with the stem of `are`, which only the deleted document has."""
+    write(tmp_path / "c", library, 0, [[pool[30], pool[1]], []], ["d01"])
+    with open_searcher(tmp_path / "c", encoder=library.encoder) as searcher:
+        assert searcher.search(SearchRequest("trees", mode=Mode.LEXICAL)).replacements == ()
