@@ -38,11 +38,6 @@ class InexactTerms:
     def text(self, number: int) -> str:
         return self.postings.text(number).decode()
 
-    def passages(self, number: int) -> int:
-        """Return the number of passages with a term, deleted ones included."""
-        members = self.postings.lexicon["member"]
-        return int(members[number + 1]) - int(members[number])
-
     def known(self, words: Sequence[bytes]) -> list[int]:
         """Return the positions of those `words` that are terms of the segment."""
         if not words or not len(self._keys):

@@ -51,15 +51,20 @@ class LexicalReader:
         self._norms: BoundedCache[tuple[float, Bm25Options | None], LengthNorms] = BoundedCache(_MAX_CACHED_NORMS)
         self._term_scores: BoundedCache[tuple[object, ...], TermScores] = BoundedCache(_MAX_CACHED_ROWS)
         self._norms_for(self._statistics({}).average_length, None)  # now, not in the first query
-        self.speller = Speller([each.postings for each in rows.segments], self.analyzer, settings.languages)
+        segments = [each.postings for each in rows.segments]
+        self.speller = Speller(segments, self._live_passages, self.analyzer, settings.languages)
         self._analyzed: BoundedCache[ParsedQuery, QueryTerms] = BoundedCache(_MAX_CACHED_CHARACTERS)
         self._queries = QueryAnalyzer(
             self.analyzer,
             self.stop_words,
             self.speller,
             SynonymIndex(synonyms, self.analyzer, self.stop_words) if synonyms else None,
-            lambda term: bool(self._index.term(term).postings),
+            lambda term: self._live_passages(term) > 0,
         )
+
+    def _live_passages(self, term: str) -> int:
+        """Return the number of live passages with a term."""
+        return self._index.term(term).doc_freq
 
     def statistics(self, query: ParsedQuery) -> CollectionStatistics:
         """Count the live passages, and those that contain each term of a query."""

@@ -8,7 +8,7 @@ channel of Kernighan, Church and Gale 1990).  Numbers, codes and single letters 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,11 +39,19 @@ class NearTerm:
 class Speller:
     """Finds terms of an index for other words.  Safe to call from several threads.
 
-    The tables are made at the first look-up.
+    `count` returns the live passages with a term; a term without any is not found.  The tables are made at the first
+    look-up.
     """
 
-    def __init__(self, segments: Sequence[Postings], analyzer: Analyzer, languages: Sequence[str]) -> None:
+    def __init__(
+        self,
+        segments: Sequence[Postings],
+        count: Callable[[str], int],
+        analyzer: Analyzer,
+        languages: Sequence[str],
+    ) -> None:
         self._segments = segments
+        self._count = count
         self._analyzer = analyzer
         letters = (OWN_LETTERS.get(each, "") + STEMMER_LETTERS.get(each, "") for each in languages)
         self._alphabet = "".join(dict.fromkeys(_LATIN + "".join(letters)))
@@ -73,11 +81,12 @@ class Speller:
         if not self._analyzer.has_letters_only(word):
             return ()
         prefix = self._analyzer.folded(word)
-        passages: dict[str, int] = {}
-        for table in self._tables:
-            for number in table.most_frequent(*table.starting(prefix), MAX_COMPLETIONS):
-                term = table.text(number)
-                passages[term] = passages.get(term, 0) + table.passages(number)
+        terms = {
+            table.text(number)
+            for table in self._tables
+            for number in table.most_frequent(*table.starting(prefix), MAX_COMPLETIONS)
+        }
+        passages = {term: count for term in terms if (count := self._count(term))}
         best = sorted(passages, key=lambda term: (-passages[term], term))[:MAX_COMPLETIONS]
         return tuple(best) or self._shorter_stem(prefix)
 
@@ -98,7 +107,7 @@ class Speller:
             terms = analyzer.stems(texts)
             for position in self._known(terms):
                 term, text = terms[position], texts[position]
-                near = NearTerm(term, text, edits[text] * self._frequency(term))
+                near = NearTerm(term, text, edits[text] * self._count(term))
                 if term not in found or near.likelihood > found[term].likelihood:
                     found[term] = near
         return found
@@ -111,17 +120,15 @@ class Speller:
                 ending = word[len(stem) :] if word.startswith(stem) else ""
                 terms = {term for table in self._tables for term, _, _ in table.near(stem, edits) if term.isalpha()}
                 for term in terms:
-                    found.setdefault(term, NearTerm(term, term + ending, likelihood * self._frequency(term)))
+                    if count := self._count(term):
+                        found.setdefault(term, NearTerm(term, term + ending, likelihood * count))
         return found
 
     def _known(self, terms: Sequence[str]) -> list[int]:
         """Return the positions of those terms that the index has, ascending."""
         words = [term.encode() for term in terms]
-        return sorted({position for table in self._tables for position in table.known(words)})
-
-    def _frequency(self, term: str) -> int:
-        numbers = ((table, table.postings.find(term)) for table in self._tables)
-        return sum(table.passages(number) for table, number in numbers if number is not None)
+        found = {position for table in self._tables for position in table.known(words)}
+        return sorted(position for position in found if self._count(terms[position]))
 
 
 def _single_edits(word: str, alphabet: str) -> dict[str, float]:
