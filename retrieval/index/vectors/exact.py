@@ -9,7 +9,7 @@ as the two can disagree about, and ranks them by `row_scores`: (score descending
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from retrieval.index.vectors.store import LONGEST, StoredVectors, row_scores
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
+from retrieval.util.arrays import segment_of_row
 from retrieval.util.work_budget import checkpoint
 
 FEW_ROWS = 128  # up to so many rows, scoring all is faster than a candidate search
@@ -83,6 +84,10 @@ class SearchedRows:
         """Return the rows at some positions among the searched rows."""
         return positions if self.rows is None else self.rows[positions]
 
+    def score(self, query: NDArray[np.float32], positions: Rows) -> Scores:
+        """Return the exact inner products with the rows at some positions."""
+        return self.flat.score(query, self.at(positions))
+
     def scans(self, *, as_float32: bool) -> Iterator[faiss.Index]:
         """Yield the blocks that FAISS scans.  The next block overwrites the previous one."""
         if as_float32:
@@ -108,6 +113,49 @@ class SearchedRows:
                 yield rows_as_float32(vectors, rows, floats[: len(rows)])
 
 
+class JoinedRows:
+    """The rows of one search in several parts, one part after the other."""
+
+    def __init__(self, parts: Sequence[SearchedRows]) -> None:
+        self._parts = parts
+        self._first_rows = _starts([len(part.flat) for part in parts])
+        self._first_positions = _starts([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self._first_positions[-1])
+
+    def at(self, positions: Rows) -> Rows:
+        """Return the rows at some positions among the searched rows."""
+        rows = np.empty(len(positions), np.int64)
+        for number, places, inside in self._by_part(positions):
+            rows[places] = self._parts[number].at(inside) + self._first_rows[number]
+        return rows
+
+    def score(self, query: NDArray[np.float32], positions: Rows) -> Scores:
+        """Return the exact inner products with the rows at some positions."""
+        scores = np.empty(len(positions), np.float32)
+        for number, places, inside in self._by_part(positions):
+            scores[places] = self._parts[number].score(query, inside)
+        return scores
+
+    def scans(self, *, as_float32: bool) -> Iterator[faiss.Index]:
+        """Yield the blocks that FAISS scans, part after part."""
+        for part in self._parts:
+            if len(part):
+                yield from part.scans(as_float32=as_float32)
+
+    def _by_part(self, positions: Rows) -> Iterator[tuple[int, Rows, Rows]]:
+        """Yield parts with the places of their positions, and these in the part."""
+        numbers = segment_of_row(positions, self._first_positions)
+        for number in np.unique(numbers).tolist():
+            places = np.flatnonzero(numbers == number)
+            yield number, places, positions[places] - self._first_positions[number]
+
+
+def _starts(sizes: Sequence[int]) -> Rows:
+    return np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
+
+
 def to_float32(block: StoredVectors, out: Vectors | None = None) -> Vectors:
     """Convert to float32, in `out` if given, with the threads of FAISS."""
     if block.dtype == np.float32 or len(block) == 0:
@@ -129,12 +177,30 @@ def rows_as_float32(vectors: StoredVectors, rows: Rows, out: Vectors | None = No
 
 def exact_search(flat: FlatVectors, queries: Vectors, k: int, allowed: Bitmap | None = None) -> list[Ranking]:
     """Return the k best allowed rows of each query; all of them if they are fewer."""
-    searched = SearchedRows(flat, None if allowed is None or allowed.all() else np.flatnonzero(allowed))
+    return _search_rows(_searched(flat, allowed), queries, k)
+
+
+def joined_search(
+    parts: Sequence[FlatVectors], queries: Vectors, k: int, allowed: Sequence[Bitmap | None]
+) -> list[Ranking]:
+    """Return the k best allowed rows of all parts; rows count over the parts.
+
+    That equals merged searches of the parts, with the exact scores of fewer candidates.
+    """
+    searched = JoinedRows([_searched(flat, part) for flat, part in zip(parts, allowed, strict=True)])
+    return _search_rows(searched, queries, k)
+
+
+def _searched(flat: FlatVectors, allowed: Bitmap | None) -> SearchedRows:
+    return SearchedRows(flat, None if allowed is None or allowed.all() else np.flatnonzero(allowed))
+
+
+def _search_rows(searched: SearchedRows | JoinedRows, queries: Vectors, k: int) -> list[Ranking]:
     if len(searched) == 0 or k <= 0:
         return [Ranking.empty() for _ in queries]
     if len(searched) <= FEW_ROWS:
-        rows = searched.at(np.arange(len(searched)))
-        return [Ranking.top(rows, searched.flat.score(query, rows), k) for query in queries]
+        every = np.arange(len(searched))
+        return [Ranking.top(searched.at(every), searched.score(query, every), k) for query in queries]
     return _search_all(searched, queries, min(k, len(searched)))
 
 
@@ -166,7 +232,7 @@ def flat_view(vectors: StoredVectors) -> faiss.Index:
     return index
 
 
-def _search_all(searched: SearchedRows, queries: Vectors, k: int) -> list[Ranking]:
+def _search_all(searched: SearchedRows | JoinedRows, queries: Vectors, k: int) -> list[Ranking]:
     """Rank candidates; search deeper while the last one may be among the k best."""
     rankings: list[Ranking] = [Ranking.empty() for _ in queries]
     open_queries = np.arange(len(queries))
@@ -178,8 +244,9 @@ def _search_all(searched: SearchedRows, queries: Vectors, k: int) -> list[Rankin
         settled = (found.scores[:, -1] < min_scores) | (depth == len(searched))
         for number in np.flatnonzero(settled):
             possible = found.scores[number] >= min_scores[number]
-            rows, query = searched.at(found.positions[number][possible]), queries[open_queries[number]]
-            rankings[open_queries[number]] = Ranking.top(rows, searched.flat.score(query, rows), k)
+            positions, query = found.positions[number][possible], queries[open_queries[number]]
+            scores = searched.score(query, positions)
+            rankings[open_queries[number]] = Ranking.top(searched.at(positions), scores, k)
         open_queries, depth = open_queries[~settled], depth * 4
     return rankings
 
@@ -194,7 +261,7 @@ def disagreement(queries: Vectors) -> NDArray[np.float32]:
     return np.asarray(bound * np.linalg.norm(queries, axis=1), dtype=np.float32)
 
 
-def _candidates(searched: SearchedRows, queries: Vectors, depth: int) -> Candidates:
+def _candidates(searched: SearchedRows | JoinedRows, queries: Vectors, depth: int) -> Candidates:
     found = Candidates(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32))
     start, many = 0, len(queries) >= MANY_QUERIES
     if many:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import BadQuery
-from retrieval.index.vectors.exact import FlatVectors, exact_search, rescored
+from retrieval.index.vectors.exact import FlatVectors, exact_search, joined_search, rescored
 from retrieval.index.vectors.faiss_index import Effort, FaissIndex
 from retrieval.index.vectors.recall_tuning import OPEN_SHARE, TUNED_K, Tuning
 from retrieval.types import Bitmap, Ranking, Rows, Scores, Vectors
@@ -77,9 +78,12 @@ class CombinedVectors:
         queries = self._check(queries)
         if allowed is not None and len(allowed) != len(self):
             raise ValueError(f"the bitmap has {len(allowed)} rows, the index {len(self)}")
+        starts = self._starts.tolist()
+        parts = [None if allowed is None else allowed[start:end] for start, end in pairwise(starts)]
+        if len(parts) > 1 and (exact or self.is_exact):
+            return joined_search([segment.flat for segment in self.segments], queries, k, parts)
         rankings: list[list[Ranking]] = []  # by segment
-        for segment, start in zip(self.segments, self._starts.tolist(), strict=False):
-            part = None if allowed is None else allowed[start : start + len(segment)]
+        for segment, start, part in zip(self.segments, starts, parts, strict=False):
             found = segment.search(queries, k, allowed=part, exact=exact)
             rankings.append([Ranking(ranking.rows + start, ranking.scores) for ranking in found])
         if not rankings:

@@ -1,13 +1,14 @@
-"""Exact scores: the same in blocks as one by one, in bounded memory."""
+"""Exact scores and searches: the same in blocks or parts as in one piece, in bounded memory."""
 
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from retrieval.index.vectors.exact import BLOCK_ROWS, FlatVectors
+from retrieval.index.vectors.exact import BLOCK_ROWS, MANY_QUERIES, FlatVectors, exact_search, joined_search
 from retrieval.index.vectors.store import row_scores
 
 DIMENSION = 32
@@ -32,3 +33,21 @@ def test_scoring_all_rows_copies_one_block() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < vectors.nbytes / 4
+
+
+@pytest.mark.parametrize("queries", [1, MANY_QUERIES])
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("k", [1, 10, 700])
+def test_parts_are_searched_as_one(k: int, filtered: bool, queries: int) -> None:
+    rng = np.random.default_rng(k)
+    vectors = rng.standard_normal((600, DIMENSION)).astype(np.float16)
+    vectors[400:] = vectors[:200]  # ties across parts
+    asked = rng.standard_normal((queries, DIMENSION)).astype(np.float32)
+    allowed = rng.random(600) < 0.5 if filtered else None
+    edges = [0, 1, 250, 250, 600]  # one part has a row, another has none
+    pieces = [slice(*edge) for edge in pairwise(edges)]
+    parts = [FlatVectors(vectors[piece]) for piece in pieces]
+    found = joined_search(parts, asked, k, [None if allowed is None else allowed[piece] for piece in pieces])
+    for ranking, whole in zip(found, exact_search(FlatVectors(vectors), asked, k, allowed), strict=True):
+        assert np.array_equal(ranking.rows, whole.rows)
+        assert np.array_equal(ranking.scores, whole.scores)
